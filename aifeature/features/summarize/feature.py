@@ -1,0 +1,57 @@
+"""Summarises a long thread or document in two sentences, with the facts it rests on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from aifeature.spec import Feature, Limits, Route
+
+
+class Document(BaseModel):
+    """What to summarise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    document: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        min_length=1,
+        max_length=400_000,
+        title="Document",
+        description="The text of a thread, ticket or document.",
+        json_schema_extra={"format": "textarea"},
+    )
+
+
+class Summary(BaseModel):
+    """A summary and what it rests on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    summary: str = Field(
+        min_length=1,
+        max_length=1_500,
+        description="The summary, two sentences, in the document's language.",
+    )
+    key_facts: list[Annotated[str, StringConstraints(min_length=1, max_length=400)]] = Field(
+        max_length=8,
+        description="Key facts of the document: names, numbers, dates, decisions. "
+        "Empty when it states none.",
+    )
+
+
+FEATURE = Feature(
+    slug="summarize",
+    title="Summarise a document",
+    description="Two sentences and the key facts of a long thread or document.",
+    input_model=Document,
+    output_model=Summary,
+    prompt_version="v3",
+    routes=(
+        # The small model reads a page well; a long document wants the larger one first.
+        Route(models=("claude-haiku-5-5", "claude-sonnet-5-5"), up_to_bytes=60_000),
+        Route(models=("claude-sonnet-5-5", "claude-opus-5-5")),
+    ),
+    stream_field="summary",
+    limits=Limits(max_input_bytes=1_000_000, deadline_s=300, call_deadline_s=120),
+)

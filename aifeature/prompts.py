@@ -1,0 +1,150 @@
+"""Versioned prompts: loaded from the feature's folder, rendered strictly, hashed.
+
+A prompt file is `features/<folder>/v<N>.md`: TOML between two `+++` lines (its parameters),
+then a `# System` part and a `# User` part. `{{name}}` stands for an input field. A released
+file never changes; a change of words is a new version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import string
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aifeature import registry
+from aifeature.spec import Feature
+
+_FILE = re.compile(
+    r"\A\+\+\+\n(?P<parameters>.*?)^\+\+\+\n\s*# System\n(?P<system>.*?)^# User\n(?P<user>.*)\Z",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+class PromptError(ValueError):
+    """A prompt file is missing or malformed, or its variables do not fit the input."""
+
+
+class Parameters(BaseModel):
+    """What a prompt sets besides its words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_tokens: int = Field(gt=0)
+    """Most output tokens the answer may have."""
+
+
+class _Template(string.Template):
+    flags = re.NOFLAG
+    pattern = r"""
+        \{\{(?:
+            (?P<escaped>\{\{) |
+            (?P<named>[a-z][a-z0-9_]*)\}\} |
+            (?P<braced>(?!)) |
+            (?P<invalid>)
+        )"""  # type: ignore[assignment]  # noqa: RUF039 (the stdlib compiles it verbosely)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One version of a feature's prompt."""
+
+    version: str
+    parameters: Parameters
+    system: str
+    user: str
+    hash: str
+    """Hex SHA-256 over everything that can change an answer: words, parameters, output schema,
+    routes. Evidence and ledger rows name it."""
+
+    def render(self, variables: Mapping[str, str]) -> str:
+        """The user turn with every variable filled in and fenced.
+
+        Untrusted text must not close its own fence, so `</` before a tag of the template is
+        broken up by a zero-width space.
+
+        Raises:
+            PromptError: a variable of the template is missing, or one given is not used.
+        """
+        names = set(_Template(self.user).get_identifiers())
+        if names != set(variables):
+            raise PromptError(f"{self.version}: template uses {names}, got {set(variables)}")
+        tags = "|".join(map(re.escape, set(re.findall(r"</(\w+)>", self.user)))) or r"(?!)"
+        closing = re.compile(rf"<(?=\s*/\s*(?:{tags})\b)", re.IGNORECASE)
+        fenced = {name: closing.sub("<\u200b", text) for name, text in variables.items()}
+        return _Template(self.user).substitute(fenced)
+
+
+def _hash(parts: Mapping[str, Any]) -> str:
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _parse(feature: Feature, version: str, source: str) -> Prompt:
+    where = f"prompt {feature.slug}/{version}"
+    match = _FILE.match(source)
+    if match is None:
+        raise PromptError(f"{where}: needs +++ parameters +++, then '# System' and '# User'")
+    try:
+        parameters = Parameters(**tomllib.loads(match["parameters"]))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise PromptError(f"{where}: parameters: {error}") from None
+    system, user = match["system"].strip(), match["user"].strip()
+    template = _Template(user)
+    if not template.is_valid():
+        raise PromptError(f"{where}: a '{{{{' is not followed by a variable name and '}}}}'")
+    if _Template(system).get_identifiers():
+        raise PromptError(f"{where}: the system part holds instructions only, no variables")
+    if unknown := set(template.get_identifiers()) ^ set(feature.input_model.model_fields):
+        raise PromptError(f"{where}: {sorted(unknown)} stand in the input or the prompt, not both")
+    digest = _hash(
+        {
+            "system": system,
+            "user": user,
+            "parameters": parameters.model_dump(),
+            "schema": feature.output_schema,
+            "routes": [route.model_dump() for route in feature.routes],
+        }
+    )
+    return Prompt(version, parameters, system, user, digest)
+
+
+@cache
+def versions(slug: str) -> tuple[str, ...]:
+    """The versions a feature has, oldest first.
+
+    Raises:
+        UnknownFeature: no feature has this slug.
+    """
+    names = (file.name for file in _folder(registry.get(slug)).iterdir())
+    numbers = (int(m[1]) for name in names if (m := re.fullmatch(r"v([1-9]\d*)\.md", name)))
+    return tuple(f"v{number}" for number in sorted(numbers))
+
+
+@cache
+def get(slug: str, version: str) -> Prompt:
+    """One version of a feature's prompt.
+
+    Raises:
+        UnknownFeature: no feature has this slug.
+        PromptError: the version does not exist or its file is malformed.
+    """
+    feature = registry.get(slug)
+    if version not in versions(slug):
+        raise PromptError(
+            f"prompt {slug}/{version} does not exist; there are {', '.join(versions(slug)) or 'none'}"
+        )
+    source = (_folder(feature) / f"{version}.md").read_text(encoding="utf-8")
+    return _parse(feature, version, source)
+
+
+def _folder(feature: Feature) -> Any:
+    return resources.files(f"aifeature.features.{feature.slug.replace('-', '_')}")

@@ -1,0 +1,122 @@
+"""What a feature is: everything about it that is code, frozen. No Django here.
+
+What an operator may change while it runs (stage, switch, budgets, active prompt) starts with the
+values given here and then lives in `aifeature.models.FeatureControl`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Purpose(StrEnum):
+    """Why a provider call is made; every one of them is paid from the one ledger."""
+
+    GENERATION = "generation"
+    REPAIR = "repair"
+    ESCALATION = "escalation"
+    CHUNK = "chunk"
+    MODERATION = "moderation"
+    JUDGE = "judge"
+    POC = "poc"
+    EVAL = "eval"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Route(_Frozen):
+    """Which models answer inputs up to a size, in the order they are tried."""
+
+    models: tuple[str, ...] = Field(min_length=1)
+    """Model ids of `workers.inference.catalog`. The first answers; the next ones are tried when
+    an answer stays unusable."""
+
+    up_to_bytes: int | None = Field(default=None, gt=0)
+    """Largest prompt in UTF-8 bytes this route takes. None: any."""
+
+
+class Limits(_Frozen):
+    """What one job may take. Budgets and rates of users are set per feature in admin."""
+
+    max_input_bytes: int = Field(default=1_000_000, gt=0)
+    """Largest input, as UTF-8 bytes of its canonical JSON; above it the API answers 413."""
+
+    deadline_s: int = Field(default=600, gt=0, le=3000)
+    """Seconds from submission after which a job that has not ended fails."""
+
+    call_deadline_s: float = Field(default=120, gt=0, le=600)
+    """Seconds one provider call may take in all."""
+
+    max_tries: int = Field(default=5, ge=1, le=20)
+    """How often a job is run before it fails as `poison`."""
+
+    user_daily_budget_usd: Decimal | None = Field(default=Decimal(1), ge=0)
+    """What one user may be charged for this feature in one UTC day. None: no cap."""
+
+    daily_budget_usd: Decimal | None = Field(default=Decimal(50), ge=0)
+    """What the feature may spend in one UTC day. None: no cap."""
+
+
+class Feature(_Frozen):
+    """One AI feature. The prompts stand beside it as `v1.md`, `v2.md`, ..."""
+
+    slug: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    title: str
+    description: str
+    """One sentence for the people who use it."""
+
+    input_model: type[BaseModel]
+    """Checks and documents the input; its JSON Schema makes the form."""
+
+    output_model: type[BaseModel]
+    """Checks the answer; its JSON Schema is sent to the provider."""
+
+    prompt_version: str = Field(pattern=r"^v[1-9][0-9]*$")
+    """The version that answers until an operator activates another."""
+
+    routes: tuple[Route, ...] = Field(min_length=1)
+    """Tried from the first; the first whose size fits the prompt is taken."""
+
+    stream_field: str | None = None
+    """The output field whose text is streamed to the reader as it grows. None: not streamed."""
+
+    limits: Limits = Limits()
+
+    @field_validator("routes")
+    @classmethod
+    def _last_route_takes_all(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        sizes = [route.up_to_bytes for route in routes]
+        if sizes[-1] is not None or None in sizes[:-1]:
+            raise ValueError("the last route, and only the last, must have up_to_bytes=None")
+        if any(a >= b for a, b in zip(sizes[:-1], sizes[1:-1], strict=False) if a and b):
+            raise ValueError("routes must be ordered by up_to_bytes, smallest first")
+        return routes
+
+    @model_validator(mode="after")
+    def _stream_field_exists(self) -> Feature:
+        if self.stream_field and self.stream_field not in self.output_model.model_fields:
+            raise ValueError(f"stream_field {self.stream_field!r} is no field of the output model")
+        return self
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Every model that any route may call."""
+        return frozenset(model for route in self.routes for model in route.models)
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """JSON Schema of the output."""
+        return self.output_model.model_json_schema()
+
+    def route(self, prompt_bytes: int) -> Route:
+        """The first route that takes a prompt of this many UTF-8 bytes."""
+        for route in self.routes:
+            if route.up_to_bytes is None or prompt_bytes <= route.up_to_bytes:
+                return route
+        raise AssertionError("the last route takes any size")  # validated above
