@@ -1,0 +1,88 @@
+"""What operators change while a feature runs, and the record of each change."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class Stage(models.TextChoices):
+    """Who may use a feature."""
+
+    OFF = "off", "Off: nobody"
+    STAFF = "staff", "Staff only"
+    BETA = "beta", "Staff and invited users"
+    PERCENT = "percent", "A percentage of users"
+    EVERYONE = "everyone"
+
+
+class FeatureControl(models.Model):
+    """One row per feature. A feature without a row is off, with the limits of its spec."""
+
+    feature = models.CharField(max_length=40, primary_key=True)
+    stage = models.CharField(max_length=8, choices=Stage, default=Stage.OFF)
+    percent = models.PositiveSmallIntegerField(
+        default=0, help_text="Share of users at stage percent, 0 to 100. Sticky for each user."
+    )
+    beta_users = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, blank=True, related_name="+", help_text="Invited at stage beta."
+    )
+    killed = models.BooleanField(
+        "kill switch", default=False, db_default=False, help_text="On: nothing is accepted or sent."
+    )
+    kill_reason = models.TextField(blank=True, default="", db_default="")
+    prompt_version = models.CharField(
+        max_length=16, blank=True, default="", help_text="Empty: the version the code names."
+    )
+    daily_budget_usd = models.DecimalField(
+        null=True, blank=True, max_digits=10, decimal_places=2, help_text="Empty: the code's cap."
+    )
+    user_daily_budget_usd = models.DecimalField(
+        null=True, blank=True, max_digits=10, decimal_places=2, help_text="Empty: the code's cap."
+    )
+    deadline_s = models.PositiveIntegerField(
+        "deadline (s)", null=True, blank=True, help_text="Empty: the code's deadline."
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "feature"
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(percent__lte=100), name="control_percent_at_most_100"
+            ),
+            models.CheckConstraint(
+                condition=Q(deadline_s__isnull=True) | Q(deadline_s__range=(1, 3000)),
+                name="control_deadline_in_range",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.feature
+
+
+class ControlChange(models.Model):
+    """One change of one field: who or which check, from, to, why. Never edited."""
+
+    feature = models.CharField(max_length=40)
+    field = models.CharField(max_length=40)
+    old = models.TextField(blank=True)
+    new = models.TextField(blank=True)
+    reason = models.TextField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    check_name = models.CharField(
+        max_length=80, blank=True, help_text="The check or command that made it, if no person did."
+    )
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = "change"
+        ordering = ("-at", "-id")
+        indexes = (models.Index(fields=["feature", "-at"], name="change_of_feature"),)
+
+    def __str__(self) -> str:
+        return f"{self.feature}.{self.field}: {self.old} → {self.new}"

@@ -1,0 +1,107 @@
+"""The job: one request of one user, and the outbox row that carries it to a worker."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+
+class Status(models.TextChoices):
+    """Where a job is in its life. The last four are terminal."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    NEEDS_APPROVAL = "needs_approval", "Needs approval"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.REJECTED})
+
+
+class Job(models.Model):
+    """One request of one user. Moved only by the SQL functions in `transitions`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ai_jobs")
+    feature = models.CharField(max_length=40)
+    status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
+
+    input = models.JSONField(null=True, help_text="Blanked when its retention ends.")
+    result = models.JSONField(null=True)
+    error_code = models.CharField(max_length=64, blank=True, default="", db_default="")
+    error_message = models.TextField(
+        blank=True, default="", db_default="", help_text="The sentence shown to the user."
+    )
+
+    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 (NULLs are distinct)
+    request_digest = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="HMAC of feature and body."
+    )
+
+    epoch = models.IntegerField(default=0, db_default=0, help_text="Raised by each claim; fences.")
+    tries = models.SmallIntegerField(
+        default=0, db_default=0, help_text="Runs that ended in a failure worth retrying."
+    )
+    attempts = models.SmallIntegerField(
+        default=0, db_default=0, help_text="Provider calls made, of every purpose."
+    )
+    worker = models.CharField(max_length=200, blank=True, default="", db_default="")
+
+    created_at = models.DateTimeField(db_default=Now())
+    run_at = models.DateTimeField(db_default=Now(), help_text="Not claimed before.")
+    deadline_at = models.DateTimeField(help_text="Past it the job fails.")
+    published_at = models.DateTimeField(null=True, help_text="Last handed to the broker.")
+    started_at = models.DateTimeField(null=True, help_text="First claimed.")
+    lease_until = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+
+    # Of the accepted attempt; all zero while there is none.
+    model = models.CharField(max_length=80, blank=True, default="", db_default="")
+    prompt_version = models.CharField(max_length=16, blank=True, default="", db_default="")
+    input_tokens = models.IntegerField(default=0, db_default=0)
+    output_tokens = models.IntegerField(default=0, db_default=0)
+    cache_read_tokens = models.IntegerField(default=0, db_default=0)
+    cache_write_tokens = models.IntegerField(default=0, db_default=0)
+    charge_micro = models.BigIntegerField(
+        default=0, db_default=0, help_text="Micro-dollars charged to the user, once."
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["user", "idempotency_key"], name="job_idempotency_key_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=Status.values), name="job_status_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(finished_at__isnull=False, status__in=TERMINAL)
+                | (Q(finished_at__isnull=True) & ~Q(status__in=TERMINAL)),
+                name="job_finished_exactly_when_terminal",
+            ),
+            models.CheckConstraint(
+                condition=(Q(status=Status.RUNNING, lease_until__isnull=False))
+                | (~Q(status=Status.RUNNING) & Q(lease_until__isnull=True)),
+                name="job_leased_exactly_while_running",
+            ),
+        )
+        indexes = (
+            models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="job_own_newest"),
+            models.Index(fields=["run_at"], condition=Q(status=Status.QUEUED), name="job_due"),
+            models.Index(
+                fields=["lease_until"], condition=Q(status=Status.RUNNING), name="job_leased"
+            ),
+            BrinIndex(fields=["created_at"], name="job_created_brin"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.feature} {self.id}"

@@ -1,0 +1,121 @@
+"""The ledger: every provider call that may be billed, and what each window of time has spent."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from aifeature.models.job import Job
+from aifeature.spec import Purpose
+
+
+class AttemptState(models.TextChoices):
+    """`started` → settled | failed | unknown; `unknown` → settled. Nothing else."""
+
+    STARTED = "started"
+    SETTLED = "settled"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Attempt(models.Model):
+    """One provider call. Committed before it is sent; costs are stored and never recomputed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    job = models.ForeignKey(
+        Job, models.PROTECT, null=True, related_name="ledger", db_index=False
+    )  # the unique constraint below serves
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    feature = models.CharField(max_length=40)
+    epoch = models.IntegerField()
+    number = models.SmallIntegerField(help_text="1, 2, ... within the job.")
+    purpose = models.CharField(max_length=16, choices=[(p.value, p.value.title()) for p in Purpose])
+    state = models.CharField(
+        max_length=8, choices=AttemptState, default=AttemptState.STARTED, db_default="started"
+    )
+
+    provider = models.CharField(max_length=16, help_text="`anthropic`, or `sandbox`.")
+    model = models.CharField(max_length=80)
+    prompt_version = models.CharField(max_length=16)
+    prompt_hash = models.CharField(max_length=64)
+    request = models.JSONField(null=True, help_text="System and messages as sent.")
+    output = models.TextField(blank=True, default="", db_default="")
+
+    input_tokens = models.IntegerField(default=0, db_default=0)
+    output_tokens = models.IntegerField(default=0, db_default=0)
+    cache_read_tokens = models.IntegerField(default=0, db_default=0)
+    cache_write_tokens = models.IntegerField(default=0, db_default=0)
+    cost_micro = models.BigIntegerField(
+        default=0, db_default=0, help_text="Micro-dollars the provider bills, as far as known."
+    )
+    bound_micro = models.BigIntegerField(help_text="Micro-dollars reserved: the most it can cost.")
+
+    latency_ms = models.IntegerField(null=True)
+    ttft_ms = models.IntegerField(null=True, help_text="Time to the first piece of text.")
+    stop_reason = models.CharField(max_length=40, blank=True, default="", db_default="")
+    request_id = models.CharField(max_length=80, blank=True, default="", db_default="")
+    error_code = models.CharField(max_length=64, blank=True, default="", db_default="")
+    error_detail = models.TextField(blank=True, default="", db_default="")
+
+    day = models.DateField(help_text="UTC day of the windows that hold its reservation.")
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once"),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) ^ ~Q(state=AttemptState.STARTED),
+                name="attempt_ended_unless_started",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["started_at"], condition=Q(state="unknown"), name="attempt_unknown"
+            ),
+            models.Index(F("started_at").desc(), name="attempt_newest"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.number} of {self.job_id}"
+
+    @property
+    def spend_micro(self) -> int:
+        """Micro-dollars counted as spent: the cost, or the bound while nobody knows better."""
+        unseen = self.state in {AttemptState.STARTED, AttemptState.UNKNOWN}
+        return self.bound_micro if unseen else self.cost_micro
+
+
+class SpendWindow(models.Model):
+    """Spend of one UTC day for everything, one feature, or one user of a feature.
+
+    `user` windows count charges, the others count spend. Changed only by `transitions`.
+    """
+
+    class Scope(models.TextChoices):
+        """Whose window it is."""
+
+        GLOBAL = "global"
+        FEATURE = "feature"
+        USER = "user"
+
+    scope = models.CharField(max_length=8, choices=Scope)
+    key = models.CharField(max_length=80, help_text="'', the feature, or feature:user id.")
+    day = models.DateField()
+    spent_micro = models.BigIntegerField(default=0, db_default=0)
+    held_micro = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["scope", "key", "day"], name="spend_window_once"),
+            models.CheckConstraint(
+                condition=Q(spent_micro__gte=0, held_micro__gte=0), name="spend_never_negative"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.key} {self.day}"

@@ -1,0 +1,230 @@
+"""The hot transitions of a job: the one place that calls the SQL functions.
+
+Each is one statement, so one round trip and one transaction, and afterwards the connection goes
+back to its pool: nothing is held while a provider is at work. The functions stand in
+`aifeature/sql/`, their promises with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from aifeature.models.job import Status
+from aifeature.models.ledger import AttemptState
+from aifeature.spec import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job that is now this worker's, as it stood at the claim."""
+
+    job: UUID
+    epoch: int
+    feature: str
+    user_id: int
+    input: Any
+    tries: int
+    """Runs before this one that ended badly."""
+    attempts: int
+    """Provider calls made before."""
+    seconds_left: float
+    """Until the job's deadline, by the database's clock; negative when it has passed."""
+    cancel_requested: bool
+    last_error: str
+    """Code of what sent it back to the queue last; empty on the first run."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAttempt:
+    """A provider call that is about to be sent."""
+
+    id: UUID
+    purpose: Purpose
+    provider: str
+    model: str
+    prompt_version: str
+    prompt_hash: str
+    request: Mapping[str, Any]
+    bound_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Micro-dollars per UTC day; None is no cap."""
+
+    user: int | None = None
+    feature: int | None = None
+    everything: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a provider call ended."""
+
+    attempt: UUID
+    state: AttemptState
+    output: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_micro: int = 0
+    latency_ms: int | None = None
+    ttft_ms: int | None = None
+    stop_reason: str = ""
+    request_id: str = ""
+    error_code: str = ""
+    error_detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What the database says of a running job at a heartbeat."""
+
+    job: UUID
+    cancel_requested: bool
+    paused: bool
+
+
+class AttemptRefusedError(Exception):
+    """The database let no call be sent. `verdict` is one of aif_begin_attempt's words."""
+
+    def __init__(self, verdict: str) -> None:
+        super().__init__(verdict)
+        self.verdict, _, self.scope = verdict.partition(" ")
+
+
+class FencedError(Exception):
+    """The job is no longer this worker's. Stop at once; nothing was written."""
+
+
+def _rows(function: str, *arguments: object) -> list[tuple[Any, ...]]:
+    marks = ", ".join(["%s"] * len(arguments))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {function}({marks})", arguments)  # noqa: S608 (our names)
+            return cursor.fetchall()
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()  # back to the pool
+
+
+def _flag(function: str, *arguments: object) -> None:
+    if not _rows(function, *arguments)[0][0]:
+        raise FencedError
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _settlement(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
+    if settlement is None:
+        return None, None
+    values = asdict(settlement)
+    attempt = values.pop("attempt")
+    # PostgreSQL stores no NUL in text; a model that writes one must not cost us the row.
+    values["output"] = values["output"].replace("\x00", "\ufffd")
+    return attempt, json.dumps(values)
+
+
+def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
+    """Take a job that is due or whose lease ran out. None: it is not ours to run."""
+    rows = _rows("aif_claim", job, worker, lease_s)
+    if not rows:
+        return None
+    epoch, feature, user_id, raw, *rest = rows[0]
+    return Claimed(job, epoch, feature, user_id, json.loads(raw), *rest)
+
+
+def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
+    """Enter a call into the ledger and reserve its bound. Send it only if this returns.
+
+    Raises:
+        FencedError: the job is no longer ours.
+        AttemptRefusedError: cancelled, deadline, paused, budget_spent or budget_held.
+    """
+    caps_json = {"user": caps.user, "feature": caps.feature, "global": caps.everything}
+    verdict = _rows(
+        "aif_begin_attempt",
+        *(claimed.job, claimed.epoch, attempt.id, attempt.purpose.value, attempt.provider),
+        *(attempt.model, attempt.prompt_version, attempt.prompt_hash, _json(attempt.request)),
+        *(attempt.bound_micro, _json(caps_json)),
+    )[0][0]
+    if verdict == "fenced":
+        raise FencedError
+    if verdict != "ok":
+        raise AttemptRefusedError(verdict)
+
+
+def settle(claimed: Claimed, settlement: Settlement) -> None:
+    """Close a call whose job goes on.
+
+    Raises:
+        FencedError: the job is no longer ours.
+    """
+    _flag("aif_settle", claimed.job, claimed.epoch, *_settlement(settlement))
+
+
+def finish(
+    claimed: Claimed,
+    status: Status,
+    *,
+    result: Mapping[str, Any] | None = None,
+    error_code: str = "",
+    error_message: str = "",
+    settlement: Settlement | None = None,
+) -> None:
+    """End a job; with status succeeded or needs_approval the settled call is charged.
+
+    Raises:
+        FencedError: the job is no longer ours.
+    """
+    _flag(
+        "aif_finish",
+        *(claimed.job, claimed.epoch, status.value, _json(result), error_code, error_message),
+        *_settlement(settlement),
+    )
+
+
+def release(
+    claimed: Claimed,
+    *,
+    delay_s: float,
+    burn: bool,
+    error_code: str = "",
+    error_message: str = "",
+    settlement: Settlement | None = None,
+) -> None:
+    """Put a job back in the queue, due in `delay_s` seconds; `burn` counts this run as a try.
+
+    Raises:
+        FencedError: the job is no longer ours.
+    """
+    _flag(
+        "aif_release",
+        *(claimed.job, claimed.epoch, delay_s, burn, error_code, error_message),
+        *_settlement(settlement),
+    )
+
+
+def heartbeat(jobs: Sequence[tuple[UUID, int]], *, lease_s: float) -> list[Beat]:
+    """Extend the leases of these (job, epoch) pairs. What does not come back is not ours."""
+    rows = _rows("aif_heartbeat", [job for job, _ in jobs], [epoch for _, epoch in jobs], lease_s)
+    return [Beat(*row) for row in rows]
+
+
+def cancel(job: UUID, *, user_id: int, message: str) -> Status | None:
+    """Cancel a user's job; `message` is what the user reads.
+
+    Returns its status now: `running` means its worker was asked to stop. None when the user has
+    no such job.
+    """
+    status = _rows("aif_cancel", job, user_id, message)[0][0]
+    return Status(status) if status else None

@@ -1,0 +1,30 @@
+"""The caps of one UTC day that a call of a feature must fit in."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from aifeature.models.transitions import Caps
+from aifeature.spec import Limits
+
+MICRO = 1_000_000
+
+
+def to_micro(usd: Decimal | None) -> int | None:
+    """Whole micro-dollars of an amount in dollars, rounded down; None stays None (no cap)."""
+    return None if usd is None else int(usd * MICRO)
+
+
+def caps(
+    limits: Limits,
+    *,
+    user_daily_usd: Decimal | None,
+    daily_usd: Decimal | None,
+    global_daily_usd: Decimal | None,
+) -> Caps:
+    """Caps in micro-dollars. What an operator set goes before what the feature's code says."""
+    return Caps(
+        user=to_micro(limits.user_daily_budget_usd if user_daily_usd is None else user_daily_usd),
+        feature=to_micro(limits.daily_budget_usd if daily_usd is None else daily_usd),
+        everything=to_micro(global_daily_usd),
+    )

@@ -1,0 +1,54 @@
+-- Enter one provider call into the ledger before it is sent: check the fence, the switch, the
+-- deadline and the caps, reserve the upper bound. One verdict comes back; only `ok` may send.
+--   fenced       the job is no longer this worker's
+--   cancelled    its user asked for that
+--   deadline     its time is up
+--   paused       the kill switch of the feature, or of everything (`*`), is on
+--   budget_spent <scope>   the cap of that window is used up for the day
+--   budget_held <scope>    only what others have reserved is in the way
+CREATE OR REPLACE FUNCTION aif_begin_attempt(
+    p_job uuid, p_epoch integer, p_attempt uuid, p_purpose text, p_provider text, p_model text,
+    p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
+RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    j aifeature_job%ROWTYPE;
+    today date := (now() AT TIME ZONE 'UTC')::date;
+BEGIN
+    UPDATE aifeature_job t SET attempts = t.attempts + 1
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
+       AND t.cancel_requested_at IS NULL AND t.deadline_at > now()
+       AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
+                        WHERE c.feature IN (t.feature, '*') AND c.killed)
+    RETURNING t.* INTO j;
+    IF NOT FOUND THEN
+        RETURN coalesce(
+            (SELECT CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                         WHEN t.deadline_at <= now() THEN 'deadline'
+                         ELSE 'paused' END
+               FROM aifeature_job t
+              WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'),
+            'fenced');
+    END IF;
+
+    BEGIN
+        PERFORM aif_hold('user', j.feature || ':' || j.user_id, today, p_bound,
+                         (p_caps->>'user')::bigint);
+        PERFORM aif_hold('feature', j.feature, today, p_bound, (p_caps->>'feature')::bigint);
+        PERFORM aif_hold('global', '', today, p_bound, (p_caps->>'global')::bigint);
+    EXCEPTION
+        WHEN SQLSTATE 'AIF01' OR SQLSTATE 'AIF02' THEN
+            UPDATE aifeature_job t SET attempts = t.attempts - 1 WHERE t.id = p_job;
+            RETURN CASE SQLSTATE WHEN 'AIF01' THEN 'budget_spent ' ELSE 'budget_held ' END
+                   || SQLERRM;
+    END;
+
+    INSERT INTO aifeature_attempt (
+        id, job_id, user_id, feature, epoch, number, purpose, provider, model,
+        prompt_version, prompt_hash, request, bound_micro, day)
+    VALUES (
+        p_attempt, p_job, j.user_id, j.feature, p_epoch, j.attempts, p_purpose, p_provider,
+        p_model, p_prompt_version, p_prompt_hash, p_request, p_bound, today);
+    RETURN 'ok';
+END
+$$;

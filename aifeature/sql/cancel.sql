@@ -1,0 +1,23 @@
+-- Cancel a job of this user: at once while it waits, by asking its worker while it runs.
+-- Returns the status it has now, or NULL when the user has no such job.
+CREATE OR REPLACE FUNCTION aif_cancel(p_job uuid, p_user bigint, p_message text)
+RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    status_now text;
+BEGIN
+    UPDATE aifeature_job t
+       SET cancel_requested_at = coalesce(t.cancel_requested_at, now()),
+           status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
+           error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
+           error_message = CASE t.status WHEN 'running' THEN t.error_message ELSE p_message END,
+           finished_at = CASE t.status WHEN 'running' THEN NULL ELSE now() END
+     WHERE t.id = p_job AND t.user_id = p_user
+       AND t.status IN ('queued', 'running', 'needs_approval')
+    RETURNING t.status INTO status_now;
+    IF FOUND THEN
+        RETURN status_now;
+    END IF;
+    RETURN (SELECT t.status FROM aifeature_job t WHERE t.id = p_job AND t.user_id = p_user);
+END
+$$;

@@ -1,0 +1,77 @@
+-- End a job: settle its last call, charge the user once, store the result. False when the job is
+-- no longer this worker's; then nothing at all has changed.
+CREATE OR REPLACE FUNCTION aif_finish(
+    p_job uuid, p_epoch integer, p_status text, p_result jsonb, p_error_code text,
+    p_error_message text, p_attempt uuid, p_settlement jsonb)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    accepted boolean := p_attempt IS NOT NULL AND p_status IN ('succeeded', 'needs_approval');
+BEGIN
+    UPDATE aifeature_job t
+       SET status = p_status,
+           result = p_result,
+           error_code = coalesce(p_error_code, ''),
+           error_message = coalesce(p_error_message, ''),
+           lease_until = NULL,
+           finished_at = CASE WHEN p_status <> 'needs_approval' THEN now() END
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_attempt IS NOT NULL THEN
+        PERFORM aif_settle_attempt(p_attempt, p_settlement, accepted);
+    END IF;
+    IF accepted THEN
+        UPDATE aifeature_job t
+           SET model = a.model, prompt_version = a.prompt_version,
+               input_tokens = a.input_tokens, output_tokens = a.output_tokens,
+               cache_read_tokens = a.cache_read_tokens,
+               cache_write_tokens = a.cache_write_tokens,
+               charge_micro = a.cost_micro
+          FROM aifeature_attempt a
+         WHERE t.id = p_job AND a.id = p_attempt;
+    END IF;
+    RETURN true;
+END
+$$;
+
+-- Put a job back in the queue. Raises the epoch, so that the worker that had it is fenced at once.
+-- `p_burn`: this run counts towards the cap of tries.
+CREATE OR REPLACE FUNCTION aif_release(
+    p_job uuid, p_epoch integer, p_delay_s double precision, p_burn boolean, p_error_code text,
+    p_error_message text, p_attempt uuid, p_settlement jsonb)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE aifeature_job t
+       SET status = 'queued',
+           epoch = t.epoch + 1,
+           tries = t.tries + p_burn::int,
+           run_at = now() + make_interval(secs => p_delay_s),
+           published_at = NULL,
+           error_code = coalesce(p_error_code, ''),
+           error_message = coalesce(p_error_message, ''),
+           lease_until = NULL
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_attempt IS NOT NULL THEN
+        PERFORM aif_settle_attempt(p_attempt, p_settlement, false);
+    END IF;
+    RETURN true;
+END
+$$;
+
+-- Close a call whose job goes on (an answer that will be repaired, say).
+CREATE OR REPLACE FUNCTION aif_settle(
+    p_job uuid, p_epoch integer, p_attempt uuid, p_settlement jsonb)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM aifeature_job t
+      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running' FOR UPDATE;
+    RETURN FOUND AND aif_settle_attempt(p_attempt, p_settlement, false);
+END
+$$;

@@ -1,0 +1,38 @@
+-- Close one open call and move its reservation from held to spent, in the windows of the day it
+-- was made. `unknown` stays counted at its upper bound. The user's window counts charges only.
+-- Not fenced: callers check the epoch first. Returns false when the call was closed already.
+CREATE OR REPLACE FUNCTION aif_settle_attempt(p_attempt uuid, p jsonb, p_charge boolean)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    a aifeature_attempt%ROWTYPE;
+    spend bigint;
+BEGIN
+    UPDATE aifeature_attempt t
+       SET state = p->>'state',
+           output = coalesce(p->>'output', ''),
+           input_tokens = coalesce((p->>'input_tokens')::int, 0),
+           output_tokens = coalesce((p->>'output_tokens')::int, 0),
+           cache_read_tokens = coalesce((p->>'cache_read_tokens')::int, 0),
+           cache_write_tokens = coalesce((p->>'cache_write_tokens')::int, 0),
+           cost_micro = coalesce((p->>'cost_micro')::bigint, 0),
+           latency_ms = (p->>'latency_ms')::int,
+           ttft_ms = (p->>'ttft_ms')::int,
+           stop_reason = coalesce(p->>'stop_reason', ''),
+           request_id = coalesce(p->>'request_id', ''),
+           error_code = coalesce(p->>'error_code', ''),
+           error_detail = coalesce(p->>'error_detail', ''),
+           ended_at = now()
+     WHERE t.id = p_attempt AND t.state = 'started'
+    RETURNING t.* INTO a;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    spend := CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END;
+    PERFORM aif_move_hold('user', a.feature || ':' || a.user_id, a.day, a.bound_micro,
+                          CASE WHEN p_charge THEN a.cost_micro ELSE 0 END);
+    PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);
+    PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);
+    RETURN true;
+END
+$$;
