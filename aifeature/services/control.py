@@ -1,0 +1,185 @@
+"""The controls of each feature as every process sees them, and the one way to change them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from aifeature import registry
+from aifeature.models import ControlChange, FeatureControl, Stage
+from aifeature.models.transitions import Caps
+from aifeature.policies import budget
+from aifeature.policies.access import Visitor, may_use
+from aifeature.spec import Feature
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+EVERYTHING = "*"
+"""The control row whose kill switch stops every feature."""
+
+POLL_S = 0.5
+"""Age in seconds at which a process reads the controls again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The controls of one feature; the defaults are those of a feature nobody has opened."""
+
+    stage: Stage = Stage.OFF
+    percent: int = 0
+    invited: frozenset[int] = field(default_factory=frozenset)
+    killed: bool = False
+    prompt_version: str = ""
+    daily_budget_usd: Decimal | None = None
+    user_daily_budget_usd: Decimal | None = None
+    deadline_s: int | None = None
+
+
+class ControlCache:
+    """All control rows, at most half a second old, read by one query however busy a process is."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._controls: Mapping[str, Control] = {}
+
+    def get(self, slug: str) -> Control:
+        """The feature's control. The switch of everything counts as its own."""
+        controls = self._fresh()
+        control = controls.get(slug, Control())
+        everything = controls.get(EVERYTHING)
+        if everything is not None and everything.killed and not control.killed:
+            return _killed(control)
+        return control
+
+    def clear(self) -> None:
+        """Read again at the next look."""
+        with self._lock:
+            self._read_at = float("-inf")
+
+    def _fresh(self) -> Mapping[str, Control]:
+        with self._lock:
+            if self._clock() - self._read_at >= POLL_S:
+                self._controls = _read()
+                self._read_at = self._clock()
+            return self._controls
+
+
+def _killed(control: Control) -> Control:
+    values: dict[str, Any] = {name: getattr(control, name) for name in Control.__slots__}
+    return Control(**{**values, "killed": True})
+
+
+def _read() -> dict[str, Control]:
+    try:
+        rows = FeatureControl.objects.prefetch_related("beta_users")
+        return {row.feature: _from_row(row) for row in rows}
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def _from_row(row: FeatureControl) -> Control:
+    return Control(
+        stage=Stage(row.stage),
+        percent=row.percent,
+        invited=frozenset(user.pk for user in row.beta_users.all()),
+        killed=row.killed,
+        prompt_version=row.prompt_version,
+        daily_budget_usd=row.daily_budget_usd,
+        user_daily_budget_usd=row.user_daily_budget_usd,
+        deadline_s=row.deadline_s,
+    )
+
+
+cache = ControlCache()
+
+
+def is_visible(feature: Feature, user: User) -> bool:
+    """Whether the feature exists for this user."""
+    control = cache.get(feature.slug)
+    visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
+    return may_use(feature.slug, stage=control.stage, percent=control.percent, visitor=visitor)
+
+
+def prompt_version(feature: Feature) -> str:
+    """The version that answers now."""
+    return cache.get(feature.slug).prompt_version or feature.prompt_version
+
+
+def deadline_s(feature: Feature) -> int:
+    """Seconds a job of the feature may take from its submission."""
+    return cache.get(feature.slug).deadline_s or feature.limits.deadline_s
+
+
+def caps(feature: Feature) -> Caps:
+    """The caps each call of the feature must fit in today."""
+    control = cache.get(feature.slug)
+    return budget.caps(
+        feature.limits,
+        user_daily_usd=control.user_daily_budget_usd,
+        daily_usd=control.daily_budget_usd,
+        global_daily_usd=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
+    )
+
+
+def change(
+    slug: str,
+    values: Mapping[str, Any],
+    *,
+    reason: str,
+    user_id: int | None = None,
+    check_name: str = "",
+) -> FeatureControl:
+    """Set fields of a feature's control and write one audit row for each that changed.
+
+    Args:
+        slug: A feature's slug, or EVERYTHING.
+        values: New values by field name of FeatureControl (not `beta_users`).
+        reason: Why; never empty.
+        user_id: Who did it; or
+        check_name: which check or command did.
+    """
+    if not reason.strip():
+        raise ValueError("a change of a control needs a reason")
+    with transaction.atomic():
+        FeatureControl.objects.get_or_create(feature=slug)
+        row = FeatureControl.objects.select_for_update().get(feature=slug)
+        before = {name: getattr(row, name) for name in values}
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.full_clean()
+        row.save()
+        ControlChange.objects.bulk_create(
+            ControlChange(
+                feature=slug, field=name, old=_text(before[name]), new=_text(getattr(row, name)),
+                reason=reason, user_id=user_id, check_name=check_name,
+            )
+            for name in values
+            if before[name] != getattr(row, name)
+        )
+    cache.clear()
+    return row
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def open_for_local_stack() -> None:
+    """Open every feature that has no control row yet. For the local stack only."""
+    for slug in registry.all_features():
+        if not FeatureControl.objects.filter(feature=slug).exists():
+            change(
+                slug, {"stage": Stage.EVERYONE},
+                reason="The local stack opens its own features.", check_name="manage.py stack",
+            )

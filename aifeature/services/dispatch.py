@@ -1,0 +1,64 @@
+"""Hands job ids to the broker. The job row is the outbox: a publish may fail and loses nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from celery import current_app
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from kombu.pools import producers
+from redis.exceptions import RedisError
+
+from aifeature.models import Job, Status
+
+logger = logging.getLogger(__name__)
+
+RUN_JOB: Final = "llm.run_job"
+TASK_NAMES: Final = frozenset({RUN_JOB})
+"""Every task name that is sent from here; a system check holds them against the registry."""
+
+PUBLISH_TIMEOUT_S = 0.25
+"""How long one answer of a slow broker may hold a publisher up."""
+
+
+@cache
+def _connection() -> Connection:
+    """The publishers' broker connection: no retry anywhere, since the sweep publishes again."""
+    options: dict[str, Any] = {
+        **current_app.conf.broker_transport_options,
+        "socket_timeout": PUBLISH_TIMEOUT_S,
+        "socket_connect_timeout": PUBLISH_TIMEOUT_S,
+    }
+    return Connection(
+        settings.CELERY_BROKER_URL, transport_options=options, connect_timeout=PUBLISH_TIMEOUT_S
+    )
+
+
+def publish(jobs: Iterable[UUID]) -> int:
+    """Send these jobs to the workers, best effort; call it after commit.
+
+    Returns:
+        How many were handed over. Those that were not are found by `publish_due`.
+    """
+    sent: list[UUID] = []
+    try:
+        with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
+            for job in jobs:
+                current_app.send_task(
+                    RUN_JOB, kwargs={"job_id": str(job)}, queue="llm", producer=producer,
+                    retry=False, ignore_result=True,
+                )
+                sent.append(job)
+    except (OperationalError, RedisError, OSError) as error:
+        logger.warning("broker: publish failed, the sweep sends the rest again: %r", error)
+    if sent:
+        Job.objects.filter(id__in=sent).update(published_at=Now())
+    return len(sent)

@@ -1,0 +1,221 @@
+"""The one path of a job through a worker. It reads from top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from pydantic import ValidationError
+
+from aifeature import prompts, registry
+from aifeature.models import transitions
+from aifeature.models.transitions import AttemptRefusedError, Claimed, FencedError, Settlement
+from aifeature.prompts import Prompt
+from aifeature.services import control, ledger, lease, output, outcomes
+from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
+from aifeature.services.output import OutputInvalidError
+from aifeature.services.wiring import gateway
+from aifeature.spec import Feature, Purpose
+from workers import retry
+from workers.inference import (
+    Cancel,
+    Cancelled,
+    InferenceError,
+    InferenceRequest,
+    InferenceResult,
+    Message,
+    TextBlock,
+)
+
+logger = logging.getLogger(__name__)
+
+HOLD_S = 2.0
+"""Seconds until a job is looked at again that a switch or other jobs' reservations hold up."""
+
+
+def run_feature(job_id: UUID, *, worker: str) -> None:
+    """Run a job if it is ours to run: claim it, execute it, write how it ended.
+
+    A job that is not due, has ended or is another's is left alone; so delivering an id twice, or
+    for a job that is gone, does no harm.
+    """
+    claimed = transitions.claim(job_id, worker=worker, lease_s=settings.AIFEATURE["LEASE_S"])
+    if claimed is None:
+        logger.info("job %s: nothing to do", job_id)
+        return
+    cancel = Cancel()
+    try:
+        with lease.keeper.hold(claimed, cancel):
+            outcome = _execute(claimed, cancel)
+            outcomes.record(claimed, outcome)
+    except FencedError:
+        logger.warning("job %s: epoch %d was taken over; stopped", job_id, claimed.epoch)
+    else:
+        logger.info("job %s: %s", job_id, _brief(outcome))
+
+
+def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
+    try:
+        feature = registry.get(claimed.feature)
+    except registry.UnknownFeature:
+        return Failed("feature_removed")
+    if ended := _ended_before_it_began(claimed, feature):
+        return ended
+
+    try:
+        value = feature.input_model.model_validate(claimed.input)
+    except ValidationError:  # accepted by an earlier release of the feature
+        return Failed("input_invalid")
+    prompt = prompts.get(feature.slug, control.prompt_version(feature))
+    question = prompt.render({k: str(v) for k, v in value.model_dump(mode="json").items()})
+    route = feature.route(len(question.encode()))
+
+    run = _Run(claimed, feature, prompt, cancel, started=time.monotonic())
+    try:
+        return run.ask(route.models, question)
+    except AttemptRefusedError as refused:
+        return _after_refusal(refused)
+
+
+def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None:
+    if claimed.cancel_requested:
+        return CancelledByUser()
+    if claimed.tries >= feature.limits.max_tries:
+        return Failed("poison")
+    if claimed.seconds_left <= 0:
+        return Failed(_why_late(claimed.last_error))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One claimed job on its way through the models of its route."""
+
+    claimed: Claimed
+    feature: Feature
+    prompt: Prompt
+    cancel: Cancel
+    started: float
+
+    def ask(self, models: tuple[str, ...], question: str) -> Outcome:
+        """Ask each model, with one repair each, until an answer fits."""
+        last: Settlement | None = None
+        for position, model in enumerate(models):
+            purpose = Purpose.ESCALATION if position else Purpose.GENERATION
+            turns: tuple[Message, ...] = (Message("user", (TextBlock(question),)),)
+            for _ in range(2):
+                if last is not None:
+                    transitions.settle(self.claimed, last)
+                request = self._request(model, turns)
+                answer = self._call(request, purpose)
+                if isinstance(answer, InferenceError):
+                    last = ledger.failed(request, answer)
+                    if answer.next_model:
+                        break
+                    return self._after_error(answer, last)
+                last = ledger.answered(request, answer)
+                try:
+                    return Accepted(output.validate(self.feature, answer.text), last)
+                except OutputInvalidError as error:
+                    logger.info("job %s: %s: invalid output", self.claimed.job, model)
+                    turns = (turns[0], *output.repair_turns(answer.text, error))
+                    purpose = Purpose.REPAIR
+        return Failed("output_invalid", last)
+
+    def _request(self, model: str, turns: tuple[Message, ...]) -> InferenceRequest:
+        return InferenceRequest(
+            attempt_id=uuid4(),
+            model=model,
+            system=(TextBlock(self.prompt.system, cache=True),),
+            messages=turns,
+            max_tokens=self.prompt.parameters.max_tokens,
+            output_schema=self.feature.output_schema,
+            stream=self.feature.stream_field is not None,
+            deadline_s=max(0.0, min(self.feature.limits.call_deadline_s, self._seconds_left())),
+        )
+
+    def _call(
+        self, request: InferenceRequest, purpose: Purpose
+    ) -> InferenceResult | InferenceError:
+        """Enter the call into the ledger, then send it.
+
+        Raises:
+            AttemptRefusedError, FencedError: the database let nothing be sent.
+        """
+        attempt = ledger.opened(
+            request,
+            purpose=purpose,
+            prompt=self.prompt,
+            provider=settings.AIFEATURE["PROVIDER"],
+            bound_micro=gateway().upper_bound_micro(request),
+        )
+        transitions.begin_attempt(self.claimed, attempt, control.caps(self.feature))
+        try:
+            return gateway().infer(request, cancel=self.cancel)
+        except InferenceError as error:
+            logger.warning("job %s: attempt %s: %s", self.claimed.job, attempt.id, error.code)
+            return error
+
+    def _after_error(self, error: InferenceError, settlement: Settlement) -> Outcome:
+        if isinstance(error, Cancelled):
+            return _after_abort(error, settlement)
+        decision = retry.decide(
+            error,
+            tries=self.claimed.tries,
+            max_tries=self.feature.limits.max_tries,
+            seconds_left=self._seconds_left(),
+            jitter=random.random(),  # noqa: S311 (spreads load, guards nothing)
+        )
+        match decision:
+            case retry.RetryIn(delay_s):
+                return Later(delay_s, burn=True, code="provider_waiting", settlement=settlement)
+            case retry.GiveUp(code):
+                return Failed(code, settlement)
+
+    def _seconds_left(self) -> float:
+        return self.claimed.seconds_left - (time.monotonic() - self.started)
+
+
+def _after_abort(error: Cancelled, settlement: Settlement) -> Outcome:
+    """We stopped the call ourselves: that is no failure of the provider and burns no try."""
+    match error.reason:
+        case lease.USER:
+            return CancelledByUser(settlement)
+        case lease.PAUSED:
+            return Later(HOLD_S, burn=False, code="feature_paused", settlement=settlement)
+        case _:
+            raise FencedError
+
+
+def _after_refusal(refused: AttemptRefusedError) -> Outcome:
+    match refused.verdict:
+        case "cancelled":
+            return CancelledByUser()
+        case "deadline":
+            return Failed("deadline_exceeded")
+        case "budget_spent":
+            return Failed("budget_spent")
+        case "budget_held":
+            return Later(HOLD_S, burn=False, code="budget_held")
+        case "paused":
+            return Later(HOLD_S, burn=False, code="feature_paused")
+        case verdict:
+            raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
+
+
+def _why_late(last_error: str) -> str:
+    """The code of a job whose deadline passed while it waited: what it waited for."""
+    waited_for = {
+        "provider_waiting": "provider_unavailable",
+        "feature_paused": "feature_paused",
+        "budget_held": "budget_spent",
+    }
+    return waited_for.get(last_error, "deadline_exceeded")
+
+
+def _brief(outcome: Outcome) -> str:
+    return f"{type(outcome).__name__} {getattr(outcome, 'code', '')}".strip()

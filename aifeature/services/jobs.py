@@ -1,0 +1,194 @@
+"""Submit, read, list and cancel jobs. Every query is filtered by the owner."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils.crypto import salted_hmac
+from pydantic import ValidationError
+
+from aifeature import registry
+from aifeature.models import Job, Status, transitions
+from aifeature.services import control, dispatch, messages
+from aifeature.services.refusals import (
+    FeaturePaused,
+    IdempotencyConflict,
+    InputTooLarge,
+    InvalidInput,
+    NotFound,
+)
+from aifeature.services.storable import has_nul
+from aifeature.spec import Feature
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An accepted job. `replayed`: it had been accepted before under the same key."""
+
+    job: Job
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a user's jobs, newest first, and where the next page starts."""
+
+    jobs: list[Job]
+    next_after: tuple[datetime, UUID] | None
+
+
+def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submission:
+    """Accept a job: when this returns, its row is committed.
+
+    Args:
+        user: Who pays.
+        slug: The feature.
+        data: The input as parsed JSON.
+        key: Idempotency key, or None.
+
+    Raises:
+        NotFound: no such feature for this user.
+        IdempotencyConflict: the key was used with another input.
+        FeaturePaused: the kill switch is on.
+        InputTooLarge, InvalidInput: what is wrong with the input.
+    """
+    canonical = _canonical(data)
+    digest = _digest(slug, canonical)
+    if key and (job := _replay(user, key, digest)):
+        return Submission(job, replayed=True)
+    feature = visible_feature(user=user, slug=slug)
+    if control.cache.get(slug).killed:
+        raise FeaturePaused("This feature is paused at the moment.", retry_after_s=60)
+    _check_size(feature, canonical)
+    value = _validated(feature, data)
+    job = Job(
+        user=user,
+        feature=slug,
+        input=value,
+        idempotency_key=key,
+        request_digest=digest,
+        deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
+    )
+    try:
+        with transaction.atomic():
+            job.save(force_insert=True)
+    except IntegrityError:  # the same key was being submitted at this very moment
+        if key and (earlier := _replay(user, key, digest)):
+            return Submission(earlier, replayed=True)
+        raise
+    transaction.on_commit(lambda: dispatch.publish([job.id]))
+    job.refresh_from_db()
+    return Submission(job, replayed=False)
+
+
+def get(*, user: User, job_id: UUID) -> Job:
+    """A job of this user.
+
+    Raises:
+        NotFound: there is none; also when it is somebody else's.
+    """
+    job = _own(user).filter(id=job_id).first()
+    if job is None:
+        raise NotFound("You have no request with this id.")
+    return job
+
+
+def page(
+    *, user: User, limit: int, after: tuple[datetime, UUID] | None = None, slug: str | None = None
+) -> Page:
+    """Up to `limit` jobs of this user that follow `after` (creation time and id), newest first."""
+    rows = _own(user).order_by("-created_at", "-id").defer("input")
+    if slug is not None:
+        rows = rows.filter(feature=slug)
+    if after is not None:
+        moment, last = after
+        rows = rows.filter(created_at__lte=moment).exclude(created_at=moment, id__gte=last)
+    found = list(rows[: limit + 1])
+    more = len(found) > limit
+    found = found[:limit]
+    return Page(found, (found[-1].created_at, found[-1].id) if more else None)
+
+
+def cancel(*, user: User, job_id: UUID) -> Job:
+    """Cancel a job: at once while it waits; while it runs, its worker is asked to stop.
+
+    A job that has ended stays as it is.
+
+    Raises:
+        NotFound: this user has no such job.
+    """
+    message = messages.sentence("cancelled")
+    if transitions.cancel(job_id, user_id=user.pk, message=message) is None:
+        raise NotFound("You have no request with this id.")
+    return get(user=user, job_id=job_id)
+
+
+def visible_feature(*, user: User, slug: str) -> Feature:
+    """The feature, if it exists for this user.
+
+    Raises:
+        NotFound: it does not.
+    """
+    try:
+        feature = registry.get(slug)
+    except registry.UnknownFeature:
+        feature = None
+    if feature is None or not control.is_visible(feature, user):
+        raise NotFound("There is no such feature.")
+    return feature
+
+
+def visible_features(*, user: User) -> list[Feature]:
+    """Every feature that exists for this user."""
+    return [f for f in registry.all_features().values() if control.is_visible(f, user)]
+
+
+def _own(user: User) -> QuerySet[Job]:
+    return Job.objects.filter(user_id=user.pk)
+
+
+def _canonical(data: Any) -> bytes:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        errors="surrogatepass"
+    )
+
+
+def _digest(slug: str, canonical: bytes) -> str:
+    """HMAC, so that the column tells nothing of the input to who can guess at it."""
+    return salted_hmac("aifeature.idempotency", slug.encode() + b"\0" + canonical).hexdigest()
+
+
+def _replay(user: User, key: str, digest: str) -> Job | None:
+    job = _own(user).filter(idempotency_key=key).first()
+    if job is not None and job.request_digest != digest:
+        raise IdempotencyConflict("This Idempotency-Key was used for another request.")
+    return job
+
+
+def _check_size(feature: Feature, canonical: bytes) -> None:
+    limit = feature.limits.max_input_bytes
+    if len(canonical) > limit:
+        raise InputTooLarge(f"The input has {len(canonical):,} bytes; the limit is {limit:,}.")
+
+
+def _validated(feature: Feature, data: Any) -> dict[str, Any]:
+    if has_nul(data):
+        raise InvalidInput("The input holds a NUL character (U+0000). Remove it.")
+    try:
+        return feature.input_model.model_validate(data).model_dump(mode="json")
+    except ValidationError as error:
+        problems = [
+            {"field": ".".join(map(str, problem["loc"])) or "input", "message": problem["msg"]}
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidInput("The input does not fit this feature.", errors=problems) from None

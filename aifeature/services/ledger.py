@@ -1,0 +1,91 @@
+"""From the inference layer's words to the ledger's: one call's row before and after it is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aifeature.models import AttemptState
+from aifeature.models.transitions import NewAttempt, Settlement
+from aifeature.prompts import Prompt
+from aifeature.spec import Purpose
+from workers.inference import (
+    Billing,
+    InferenceError,
+    InferenceRequest,
+    InferenceResult,
+    TextBlock,
+    TokenUsage,
+)
+
+_STATES = {
+    Billing.NONE: AttemptState.FAILED,
+    Billing.KNOWN: AttemptState.SETTLED,
+    Billing.UNSEEN: AttemptState.UNKNOWN,
+}
+
+
+def opened(
+    request: InferenceRequest, *, purpose: Purpose, prompt: Prompt, provider: str, bound_micro: int
+) -> NewAttempt:
+    """The row of a call that is about to be sent."""
+    return NewAttempt(
+        id=request.attempt_id,
+        purpose=purpose,
+        provider=provider,
+        model=request.model,
+        prompt_version=prompt.version,
+        prompt_hash=prompt.hash,
+        request=_as_sent(request),
+        bound_micro=bound_micro,
+    )
+
+
+def answered(request: InferenceRequest, result: InferenceResult) -> Settlement:
+    """How a call ended that was answered in full."""
+    return Settlement(
+        attempt=request.attempt_id,
+        state=AttemptState.SETTLED,
+        output=result.text,
+        cost_micro=result.cost_micro,
+        latency_ms=result.latency_ms,
+        ttft_ms=result.ttft_ms,
+        stop_reason=result.stop_reason,
+        request_id=result.request_id or "",
+        **_tokens(result.usage),
+    )
+
+
+def failed(request: InferenceRequest, error: InferenceError) -> Settlement:
+    """How a call ended that failed: its state says what is known of the bill."""
+    return Settlement(
+        attempt=request.attempt_id,
+        state=_STATES[error.billing],
+        output=error.text,
+        cost_micro=error.cost_micro or 0,
+        latency_ms=error.latency_ms,
+        ttft_ms=error.ttft_ms,
+        stop_reason=error.stop_reason or "",
+        request_id=error.request_id or "",
+        error_code=error.code,
+        error_detail=error.detail,
+        **_tokens(error.usage or TokenUsage()),
+    )
+
+
+def _tokens(usage: TokenUsage) -> dict[str, Any]:
+    return {name: getattr(usage, name) for name in TokenUsage.__slots__}
+
+
+def _as_sent(request: InferenceRequest) -> dict[str, Any]:
+    def text(blocks: tuple[TextBlock, ...]) -> str:
+        return "\n\n".join(block.text for block in blocks)
+
+    return {
+        "system": text(request.system),
+        "messages": [
+            {"role": message.role, "content": text(message.content)}
+            for message in request.messages
+        ],
+        "max_tokens": request.max_tokens,
+        "stream": request.stream,
+    }

@@ -1,0 +1,29 @@
+"""What a user reads when a job did not succeed, by its error code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MESSAGES: Final = {
+    "budget_spent": "The budget for this feature is used up for today. Please try again tomorrow.",
+    "budget_held": "Many requests are being answered right now. Yours is waiting its turn.",
+    "cancelled": "You cancelled this request.",
+    "deadline_exceeded": "This took longer than we allow, so we stopped. Please try again.",
+    "feature_paused": "This feature is paused at the moment. Please try again later.",
+    "feature_removed": "This feature is no longer offered.",
+    "input_invalid": "The input no longer fits this feature. Please submit it again.",
+    "output_invalid": "We could not produce a usable answer for this input.",
+    "poison": "We could not process this request. Our team can see it and will look into it.",
+    "provider_refused": "The request could not be processed. Our team can see it.",
+    "provider_unavailable": "The service is temporarily unavailable. Please try again later.",
+    "provider_waiting": "The service is temporarily unavailable. We keep trying.",
+}
+
+
+def sentence(code: str) -> str:
+    """The sentence for an error code.
+
+    Raises:
+        KeyError: no sentence was written for it; a test lists every code that is used.
+    """
+    return MESSAGES[code]

@@ -1,0 +1,54 @@
+"""Is the answer what the feature promised? Checked here, whatever the provider guarantees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from aifeature.services.storable import without_nul
+from aifeature.spec import Feature
+from workers.inference import Message, TextBlock
+
+MAX_PROBLEMS = 10
+"""How many problems a model is shown; more would cost more than they help."""
+
+
+class OutputInvalidError(ValueError):
+    """The answer does not fit the feature's output model. `problems` echo no text of it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def validate(feature: Feature, text: str) -> dict[str, Any]:
+    """The answer as JSON values that fit the output model.
+
+    Raises:
+        OutputInvalidError: it is not JSON, or does not fit.
+    """
+    try:
+        answer = feature.output_model.model_validate_json(text)
+    except ValidationError as error:
+        raise OutputInvalidError(
+            [
+                f"{'.'.join(map(str, problem['loc'])) or 'answer'}: {problem['msg']}"
+                for problem in error.errors(include_input=False, include_url=False)[:MAX_PROBLEMS]
+            ]
+        ) from None
+    result: dict[str, Any] = without_nul(answer.model_dump(mode="json"))
+    return result
+
+
+def repair_turns(bad_answer: str, error: OutputInvalidError) -> tuple[Message, Message]:
+    """The turns that show the model its answer and what is wrong with it."""
+    problems = "\n".join(f"- {problem}" for problem in error.problems)
+    request = (
+        f"That answer does not fit the required format:\n{problems}\n"
+        "Give the whole answer again, as JSON that fits the format."
+    )
+    return (
+        Message("assistant", (TextBlock(bad_answer),)),
+        Message("user", (TextBlock(request),)),
+    )

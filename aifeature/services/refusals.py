@@ -1,0 +1,47 @@
+"""Why a request is not accepted: each reason with its HTTP status, stable code and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):  # noqa: N818 (it is an answer, not a defect)
+    """A request that is answered with no. `detail` is a sentence for the user."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    title: ClassVar[str] = "Bad request"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[dict[str, Any]] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        """What is wrong with which field: {"field": "a.b", "message": "..."}."""
+        self.retry_after_s = retry_after_s
+
+
+class NotFound(Refusal):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class IdempotencyConflict(Refusal):
+    status, code, title = 409, "idempotency_conflict", "Key used for another request"
+
+
+class InputTooLarge(Refusal):
+    status, code, title = 413, "input_too_large", "Input too large"
+
+
+class InvalidInput(Refusal):
+    status, code, title = 422, "invalid_input", "Invalid input"
+
+
+class FeaturePaused(Refusal):
+    status, code, title = 503, "feature_paused", "Feature paused"

@@ -1,0 +1,132 @@
+"""Every environment variable the project reads, in one typed place.
+
+A secret may also come from a file: `SECRET_KEY_FILE=/run/secrets/key` sets SECRET_KEY.
+A wrong or missing value stops the process at boot with the variable's name.
+"""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOCAL_DIR = Path(os.environ.get("LOCAL_DIR") or BASE_DIR / ".local")
+"""Where the local stack keeps its data; its environment stands in `stack.env` while it runs."""
+
+
+class ConfigurationError(SystemExit):
+    """The environment is wrong. The message names each variable and what is the matter."""
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Env(BaseSettings):
+    """The environment. Field names in capitals are the variables' names."""
+
+    model_config = SettingsConfigDict(
+        env_file=LOCAL_DIR / "stack.env", env_ignore_empty=True, extra="ignore"
+    )
+
+    secret_key: SecretStr = Field(min_length=32)
+    """Signs sessions, tokens and idempotency keys. At least 32 characters. No default."""
+
+    database_url: Annotated[str, Field(pattern=r"^postgres(ql)?://")]
+    """libpq URI of PostgreSQL 14 or newer, for example `postgresql://app@db/app`. No default."""
+
+    database_pool_size: int = Field(default=20, ge=2, le=500)
+    """Most connections one process holds. They are returned before each provider call."""
+
+    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
+    """Redis 6.2+ or Valkey, for example `redis://cache:6379/0`. May lose everything. No default."""
+
+    anthropic_api_key: SecretStr | None = None
+    """The provider's key. Processes that make no calls run without it."""
+
+    anthropic_base_url: str | None = None
+    """Another address that speaks the Messages API. Unset: the provider's own."""
+
+    provider: Literal["anthropic", "sandbox"] = "anthropic"
+    """Who answers, as written into the ledger. The local stack sets `sandbox` without a key."""
+
+    debug: bool = False
+    """Django's DEBUG. Never in production."""
+
+    local_stack: bool = False
+    """Set by `manage.py stack`: plain HTTP, static files without collectstatic, demo users."""
+
+    allowed_hosts: CommaSeparated = Field(default_factory=list)
+    """Comma-separated host names this site answers to."""
+
+    csrf_trusted_origins: CommaSeparated = Field(default_factory=list)
+    """Comma-separated origins (scheme and host) behind a proxy that ends TLS."""
+
+    https: bool = True
+    """Cookies only over TLS, redirect to it, HSTS. Off only in the local stack."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    sentry_dsn: SecretStr | None = None
+    """Where errors are reported. Unset: nowhere. Prompts and outputs are never sent."""
+
+    flower_url: str = ""
+    """Where Flower is reached, linked from admin. Empty: no link."""
+
+    global_daily_budget_usd: Annotated[Decimal, Field(ge=0)] | None = None
+    """Cap of one UTC day's spend over all features, in US dollars. Unset: no cap."""
+
+    lease_seconds: int = Field(default=15, ge=3, le=600)
+    """How long a job stays with a worker that shows no sign of life."""
+
+    provider_connect_timeout: float = Field(default=5.0, gt=0, le=60)
+    """Seconds to open a connection to the provider."""
+
+    provider_idle_timeout: float = Field(default=60.0, gt=0, le=600)
+    """Seconds without one byte from the provider before a call counts as timed out."""
+
+    @model_validator(mode="after")
+    def _sandbox_only_locally(self) -> Self:
+        if self.provider == "sandbox" and not self.local_stack:
+            raise ValueError("PROVIDER=sandbox is for the local stack: unset it")
+        return self
+
+
+def _from_files() -> dict[str, Any]:
+    """Values of the variables that were given as `<NAME>_FILE`; the file's last newline is cut."""
+    values: dict[str, Any] = {}
+    for field in Env.model_fields:
+        name = f"{field.upper()}_FILE"
+        if path := os.environ.get(name):
+            try:
+                values[field] = Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ConfigurationError(f"{name}: cannot read {path}: {error.strerror}") from None
+    return values
+
+
+def load() -> Env:
+    """Read and check the environment.
+
+    Raises:
+        ConfigurationError: one line for each variable that is missing or wrong. Values are
+            never echoed, since some are secrets.
+    """
+    try:
+        return Env(**_from_files())
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_input=False, include_url=False):
+            name = str(problem["loc"][0]).upper() if problem["loc"] else "environment"
+            lines.append(f"{name}: {problem['msg']} (see project/env.py)")
+        raise ConfigurationError("\n".join(lines)) from None

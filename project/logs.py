@@ -1,0 +1,37 @@
+"""Logging: one line a record on standard error, ids and codes only, never prompts or outputs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+
+class UtcFormatter(logging.Formatter):
+    """Formats times in UTC, as everything else in the system is."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """A `logging.config.dictConfig` value that writes UTC lines to standard error."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": "project.logs.UtcFormatter",
+                "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            },
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # The SDK and its HTTP client log request bodies at DEBUG.
+            "anthropic": {"level": "WARNING"},
+            "httpx2": {"level": "WARNING"},
+            "httpcore2": {"level": "WARNING"},
+        },
+    }

@@ -1,0 +1,167 @@
+"""Django's settings: one file, every deployment. What differs comes from `project.env.Env`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from project import env
+from project.env import BASE_DIR
+from project.logs import logging_config
+
+ENV = env.load()
+
+SECRET_KEY = ENV.secret_key.get_secret_value()
+DEBUG = ENV.debug
+ALLOWED_HOSTS = ENV.allowed_hosts
+CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins
+ROOT_URLCONF = "project.urls"
+ASGI_APPLICATION = "project.asgi.application"
+
+INSTALLED_APPS = [
+    "unfold",  # before admin: it replaces its templates
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "ninja",
+    "project",
+    "aifeature",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "project" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+def _database(url: str, pool_size: int) -> dict[str, Any]:
+    """Django's form of a libpq URI; what Django has no name for goes on to libpq as it is."""
+    parts: dict[str, Any] = conninfo_to_dict(url)
+    known = {
+        "NAME": parts.pop("dbname", ""),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "") or ""),
+    }
+    # A connect or a packet lost on the way must not hold a thread for minutes.
+    parts.setdefault("connect_timeout", 5)
+    parts.setdefault("keepalives_idle", 15)
+    parts.setdefault("keepalives_interval", 5)
+    parts.setdefault("keepalives_count", 3)
+    parts.setdefault("tcp_user_timeout", 30_000)
+    pool = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **known,
+        "OPTIONS": {**parts, "pool": pool},
+    }
+
+
+DATABASES = {"default": _database(ENV.database_url, ENV.database_pool_size)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = ENV.redis_url
+CELERY_BROKER_URL = ENV.redis_url
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit of the schedule in admin is seen
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = ENV.local_stack  # the local stack runs without collectstatic
+WHITENOISE_AUTOREFRESH = DEBUG
+if not ENV.local_stack:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
+
+SECURE_SSL_REDIRECT = ENV.https
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes speak plain HTTP
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.https
+SECURE_HSTS_PRELOAD = ENV.https
+SESSION_COOKIE_SECURE = ENV.https
+CSRF_COOKIE_SECURE = ENV.https
+SESSION_COOKIE_HTTPONLY = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; the API answers 413 above it
+
+LOGGING = logging_config(ENV.log_level)
+LOGGING_CONFIG = "logging.config.dictConfig"
+
+UNFOLD = {
+    "SITE_TITLE": "AI features",
+    "SITE_HEADER": "AI features",
+    "SITE_SUBHEADER": "On-call",
+    "SITE_SYMBOL": "neurology",
+    "SHOW_HISTORY": True,
+    "ENVIRONMENT": "project.admin_site.environment",
+    "SIDEBAR": {"show_search": True, "show_all_applications": False},
+}
+FLOWER_URL = ENV.flower_url
+
+# The system's own settings; each stands in project/env.py with its meaning.
+AIFEATURE = {
+    "PROVIDER": ENV.provider,
+    "API_KEY": ENV.anthropic_api_key.get_secret_value() if ENV.anthropic_api_key else None,
+    "BASE_URL": ENV.anthropic_base_url,
+    "CONNECT_TIMEOUT_S": ENV.provider_connect_timeout,
+    "IDLE_TIMEOUT_S": ENV.provider_idle_timeout,
+    "LEASE_S": ENV.lease_seconds,
+    "GLOBAL_DAILY_BUDGET_USD": ENV.global_daily_budget_usd,
+}
+
+CELERY_BEAT_SCHEDULE = {
+    "Publish due jobs": {
+        "task": "control.sweep",
+        "schedule": 2.0,  # seconds; a missed tick is made up for by the next
+        "options": {"queue": "control", "expires": 10},
+    },
+}

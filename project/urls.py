@@ -1,0 +1,17 @@
+"""Addresses: the API, the pages, admin, and the probes."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from aifeature.api import api
+from project import probes
+
+urlpatterns = [
+    path("healthz", probes.healthz),
+    path("readyz", probes.readyz),
+    path("admin/", admin.site.urls),
+    path("api/v1/", api.urls),
+    path("", include("aifeature.web.urls")),
+]
