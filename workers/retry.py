@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.inference.errors import InferenceError
+from workers.inference.errors import DeadlineReached, InferenceError
 
 BASE_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
@@ -42,7 +42,8 @@ def decide(
         seconds_left: Until the job's deadline.
         jitter: Uniform in [0, 1); the caller's randomness.
     """
-    if not error.retryable:
+    # A call that outlasts its own deadline is as good as a provider that timed out.
+    if not (error.retryable or isinstance(error, DeadlineReached)):
         return GiveUp("provider_refused")
     if tries + 1 >= max_tries:
         return GiveUp("provider_unavailable")

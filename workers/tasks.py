@@ -23,7 +23,7 @@ def _build_client(sender: Any, **_: Any) -> None:
 
 
 @shared_task(name=dispatch.RUN_JOB, bind=True)
-def run_job(self: Task[Any, Any], *, job_id: str, **_: Any) -> None:
+def run_job(self: Task[Any, Any], /, *, job_id: str, **_: Any) -> None:
     """Run one job."""
     execution.run_feature(UUID(job_id), worker=self.request.hostname or "")
 

@@ -1,0 +1,39 @@
+"""What the contract tests of the sandbox share: the SDK's client, requests, a settable clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anthropic  # noqa: TID251 - these tests hold the sandbox against the real SDK
+
+HAIKU = "claude-haiku-5-5"
+DOCUMENT = (
+    "The harbour board met on Monday. The board decided to dredge the north channel. "
+    "Dredging will cost 2.4 million euros and take 14 weeks. Ingrid Dahl leads the project."
+)
+
+
+class FakeClock:
+    """Seconds since the epoch, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def client(url: str, **options: Any) -> anthropic.Anthropic:
+    """The SDK as our client uses it: one layer retries, and it is not this one."""
+    return anthropic.Anthropic(base_url=url, api_key="x", max_retries=0, **options)
+
+
+def ask(**changes: Any) -> dict[str, Any]:
+    """A valid request."""
+    return {
+        "model": HAIKU,
+        "max_tokens": 300,
+        "system": "Summarise the document in two sentences.",
+        "messages": [{"role": "user", "content": f"<document>{DOCUMENT}</document>"}],
+        **changes,
+    }

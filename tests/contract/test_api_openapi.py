@@ -1,0 +1,115 @@
+"""The OpenAPI document says what the API does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from jsonschema import Draft202012Validator
+
+from tests.integration.api.api_jobs import JOB_FIELDS
+
+EVERYWHERE = {"401", "500", "503"}
+OPERATIONS = {
+    ("get", "/api/v1/features"): {"200"},
+    ("post", "/api/v1/features/{slug}/jobs"): {
+        *("202", "400", "403", "404", "409", "413", "415", "422")
+    },
+    ("get", "/api/v1/jobs"): {"200", "422"},
+    ("get", "/api/v1/jobs/{job_id}"): {"200", "404", "422"},
+    ("post", "/api/v1/jobs/{job_id}/cancel"): {"200", "403", "404"},
+}
+
+
+@pytest.fixture
+def document(client: Client) -> dict[str, Any]:
+    response = client.get("/api/v1/openapi.json")
+    assert response.status_code == 200
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def test_lists_exactly_these_operations_and_statuses(document: dict[str, Any]) -> None:
+    found = {
+        (method, path): set(operation["responses"])
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert found == {place: own | EVERYWHERE for place, own in OPERATIONS.items()}
+
+
+def test_every_status_says_what_it_means_and_errors_are_problems(document: dict[str, Any]) -> None:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                assert response["description"]
+                (media_type,) = response["content"]
+                is_error = int(status) >= 400
+                assert media_type == f"application/{'problem+' if is_error else ''}json"
+                if is_error:
+                    assert response["content"][media_type]["schema"]["$ref"].endswith("/Problem")
+                    assert "`" in response["description"], "an error names its code"
+
+
+def test_documents_both_ways_to_authenticate_on_every_operation(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert {(s["type"], s.get("scheme") or s.get("in")) for s in schemes.values()} == {
+        ("http", "bearer"),
+        ("apiKey", "cookie"),
+    }
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["security"] == [{name: []} for name in schemes]
+
+
+def test_documents_headers(document: dict[str, Any]) -> None:
+    submit = document["paths"]["/api/v1/features/{slug}/jobs"]["post"]
+    assert set(submit["responses"]["202"]["headers"]) == {"Location", "Idempotency-Replayed"}
+    assert set(submit["responses"]["503"]["headers"]) == {"Retry-After"}
+    assert set(submit["responses"]["401"]["headers"]) == {"WWW-Authenticate"}
+    assert ("header", "Idempotency-Key") in {(p["in"], p["name"]) for p in submit["parameters"]}
+    assert submit["requestBody"]["required"]
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_valid(
+    document: dict[str, Any],
+) -> None:
+    assert document["openapi"].startswith("3.1")
+    schemas = document["components"]["schemas"]
+    references = set(_references(document))
+    assert references
+    assert {ref.removeprefix("#/components/schemas/") for ref in references} <= set(schemas)
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_operation_ids_differ(document: dict[str, Any]) -> None:
+    ids = [o["operationId"] for methods in document["paths"].values() for o in methods.values()]
+    assert len(ids) == len(set(ids)) == len(OPERATIONS)
+
+
+def test_the_job_has_the_fields_of_the_contract(document: dict[str, Any]) -> None:
+    assert set(document["components"]["schemas"]["JobOut"]["properties"]) == JOB_FIELDS
+
+
+def test_the_docs_page_loads_nothing_from_elsewhere(client: Client) -> None:
+    response = client.get("/api/v1/docs")
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert "/static/ninja/swagger-ui-bundle.js" in page
+    assert "//" not in page.replace("<!--", "")
+    assert finders.find("ninja/swagger-ui-bundle.js")
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for child in node.values():
+            yield from _references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _references(child)

@@ -1,0 +1,102 @@
+"""Every feature is complete, every task name exists, every error code has its sentence."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from django.core.checks import run_checks
+
+from aifeature import checks, prompts, registry
+from aifeature.services import dispatch, messages
+from aifeature.spec import Feature, Route
+from project import checks as project_checks
+from project.celery import app
+from workers import retry, tasks
+from workers.inference import catalog, pricing
+
+FEATURES = sorted(registry.all_features())
+
+
+@pytest.mark.parametrize("slug", FEATURES)
+def test_every_feature_has_prompts_and_priced_models(slug: str) -> None:
+    feature = registry.get(slug)
+    assert feature.prompt_version in prompts.versions(slug)
+    for version in prompts.versions(slug):
+        assert prompts.get(slug, version).hash
+    for model in feature.models:
+        assert catalog.get(model).id == model
+        assert pricing.price_list(model)
+
+
+@pytest.mark.parametrize("slug", FEATURES)
+def test_no_field_of_the_answer_lacks_a_description(slug: str) -> None:
+    """The model fills the fields in by their descriptions."""
+    for name, field in registry.get(slug).output_model.model_fields.items():
+        assert field.description, name
+
+
+def test_the_project_passes_its_own_checks() -> None:
+    assert run_checks(tags=["aifeature", "celery"]) == []
+
+
+def broken(**changes: object) -> Feature:
+    return registry.get("summarize").model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("feature", "check", "words"),
+    [
+        (broken(prompt_version="v99"), "aifeature.E002", "summarize/v99 does not exist"),
+        (broken(routes=(Route(models=("gpt-0",)),)), "aifeature.E003", "routes to gpt-0"),
+    ],
+)
+def test_a_broken_feature_is_reported_with_its_fix(
+    feature: Feature, check: str, words: str
+) -> None:
+    (problem,) = checks.problems_of(feature)
+    assert problem.id == check
+    assert words in problem.msg
+    assert "summarize" in (problem.hint or "")
+
+
+def test_every_task_that_is_sent_is_registered() -> None:
+    assert set(app.tasks) >= dispatch.TASK_NAMES
+
+
+def test_a_task_name_nobody_knows_is_reported() -> None:
+    (problem,) = project_checks.unknown_tasks(["llm.run_job", "llm.gone"], known=["llm.run_job"])
+    assert "'llm.gone'" in problem.msg
+
+
+def test_tasks_take_ids_as_keywords_and_ignore_what_they_do_not_know() -> None:
+    for name in ("llm.run_job", "control.sweep"):
+        arguments = ast.parse(Path(tasks.__file__).read_text(encoding="utf-8"))
+        function = next(
+            node
+            for node in ast.walk(arguments)
+            if isinstance(node, ast.FunctionDef)
+            and app.tasks[name].run.__name__ == node.name
+        )
+        assert function.args.kwarg is not None, name
+
+
+def test_every_error_code_that_is_written_has_a_sentence() -> None:
+    """Codes are literals in the services and in the retry decision."""
+    root = Path(registry.__file__).parent
+    files = [*(root / "services").glob("*.py"), Path(retry.__file__)]
+    used: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                literals = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                keywords = [k.value.value for k in node.keywords
+                            if k.arg == "code" and isinstance(k.value, ast.Constant)]
+                if name in {"Failed", "GiveUp", "sentence"}:
+                    used.update(str(value) for value in literals)
+                if name == "Later":
+                    used.update(str(value) for value in keywords)
+    assert {"output_invalid", "provider_waiting", "provider_refused"} <= used
+    assert used <= set(messages.MESSAGES)

@@ -1,0 +1,345 @@
+"""Every fault of the sandbox, as the real SDK meets it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import anthropic  # noqa: TID251 - these tests hold the sandbox against the real SDK
+import httpx2
+import pytest
+
+from tests.contract.sandbox_clients import HAIKU, FakeClock, ask, client
+from tests.sandbox_server import SandboxServer, running_sandbox
+from workers.inference.sandbox.faults import FaultKind
+from workers.inference.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="module")
+def running(clock: FakeClock) -> Iterator[SandboxServer]:
+    with running_sandbox(clock=clock) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: SandboxServer) -> SandboxServer:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def sdk(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
+    with client(server.url, timeout=httpx2.Timeout(5, read=0.4)) as sdk:
+        yield sdk
+
+
+def run(sdk: anthropic.Anthropic, *, stream: bool, **changes: Any) -> Any:
+    """A call to its end: the message, or the list of events."""
+    if stream:
+        return list(sdk.messages.create(**ask(**changes), stream=True))
+    return sdk.messages.create(**ask(**changes))
+
+
+STATUS_FAULTS: dict[str, tuple[type[anthropic.APIStatusError], int, str]] = {
+    "rate_limited": (anthropic.RateLimitError, 429, "rate_limit_error"),
+    "overloaded": (anthropic.OverloadedError, 529, "overloaded_error"),
+    "api_error": (anthropic.InternalServerError, 500, "api_error"),
+    "gateway_timeout": (anthropic.GatewayTimeoutError, 504, "timeout_error"),
+    "billing": (anthropic.PaymentRequiredError, 402, "billing_error"),
+    "permission": (anthropic.PermissionDeniedError, 403, "permission_error"),
+    "enforced_spend_limit": (anthropic.RateLimitError, 429, "rate_limit_error"),
+    "contract_spend_limit": (anthropic.RateLimitError, 429, "rate_limit_error"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", STATUS_FAULTS)
+def test_status_faults_raise_their_exception(
+    server: SandboxServer, sdk: anthropic.Anthropic, kind: str, *, stream: bool
+) -> None:
+    error, status, name = STATUS_FAULTS[kind]
+    server.set_faults({"kind": kind, "times": 1, "retry_after": 7})
+    with pytest.raises(error) as caught:
+        run(sdk, stream=stream)
+    assert (caught.value.status_code, caught.value.type) == (status, name)
+    assert caught.value.request_id
+    retry_after = caught.value.response.headers.get("retry-after")
+    assert retry_after == ("7" if kind == "rate_limited" else None)
+    if kind.endswith("spend_limit"):
+        assert caught.value.error_code == f"{kind}_reached"
+        assert type(caught.value) is not anthropic.RateLimitError
+    run(sdk, stream=stream)
+    faulted, completed = server.ended_calls()
+    assert (faulted["outcome"], faulted["status"], faulted["usage"]) == (kind, status, None)
+    assert completed["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_slow_first_byte_outlasts_the_read_timeout(
+    server: SandboxServer, sdk: anthropic.Anthropic, *, stream: bool
+) -> None:
+    server.set_faults({"kind": "slow_first_byte", "seconds": 60})
+    with pytest.raises(anthropic.APITimeoutError):
+        run(sdk, stream=stream)
+    assert server.ended_calls()[0]["outcome"] == "client_gone"
+
+
+def test_a_stall_strikes_after_the_first_text(
+    server: SandboxServer, sdk: anthropic.Anthropic
+) -> None:
+    server.set_faults({"kind": "stall", "seconds": 60})
+    seen: list[str] = []
+    with pytest.raises(httpx2.ReadTimeout):
+        seen.extend(e.type for e in sdk.messages.create(**ask(), stream=True))
+    stream = sdk.messages.create(**ask(), stream=True)
+    assert [next(stream).type for _ in range(3)][-1] == "content_block_delta"
+    stream.close()
+    first, second = server.ended_calls()
+    assert (first["outcome"], second["outcome"]) == ("client_gone", "client_gone")
+    assert first["usage"]["output_tokens"] < 10
+    with pytest.raises(anthropic.APITimeoutError):
+        run(sdk, stream=False)
+
+
+def test_a_short_stall_goes_on_afterwards(server: SandboxServer, sdk: anthropic.Anthropic) -> None:
+    server.set_faults({"kind": "stall", "seconds": 0.05})
+    assert run(sdk, stream=True)[-1].type == "message_stop"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_connection_can_be_cut_before_the_answer(
+    server: SandboxServer, sdk: anthropic.Anthropic, *, stream: bool
+) -> None:
+    server.set_faults({"kind": "connection_cut"})
+    with pytest.raises(anthropic.APIConnectionError):
+        run(sdk, stream=stream)
+    (call,) = server.ended_calls()
+    assert (call["outcome"], call["status"]) == ("connection_cut", None)
+
+
+def test_a_connection_can_be_cut_in_mid_stream(
+    server: SandboxServer, sdk: anthropic.Anthropic
+) -> None:
+    server.set_faults({"kind": "connection_cut", "after_events": 6})
+    stream = sdk.messages.create(**ask(), stream=True)
+    seen: list[str] = []
+    with pytest.raises(httpx2.RemoteProtocolError):
+        seen.extend(event.type for event in stream)
+    (call,) = server.ended_calls()
+    assert (call["outcome"], call["status"]) == ("connection_cut", 200)
+    assert call["usage"]["output_tokens"] > 1
+
+
+@pytest.mark.parametrize(("after", "deltas"), [(None, 3), (4, 1)])
+def test_a_truncated_stream_ends_without_its_last_events(
+    server: SandboxServer, sdk: anthropic.Anthropic, after: int | None, deltas: int
+) -> None:
+    server.set_faults({"kind": "stream_truncated", "after_events": after})
+    names = [event.type for event in run(sdk, stream=True)]
+    assert names.count("content_block_delta") >= deltas
+    assert not {"content_block_stop", "message_delta", "message_stop"} & set(names)
+    assert server.ended_calls()[0]["outcome"] == "stream_truncated"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_garbled_chunk_is_not_json(
+    server: SandboxServer, sdk: anthropic.Anthropic, *, stream: bool
+) -> None:
+    server.set_faults({"kind": "garbled_chunk"})
+    with pytest.raises(json.JSONDecodeError):
+        run(sdk, stream=stream)
+
+
+def test_an_error_can_arrive_inside_a_stream(
+    server: SandboxServer, sdk: anthropic.Anthropic
+) -> None:
+    server.set_faults({"kind": "error_in_stream"})
+    stream = sdk.messages.create(**ask(), stream=True)
+    assert next(stream).type == "message_start"
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        list(stream)
+    assert (caught.value.status_code, caught.value.type) == (200, "overloaded_error")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("refusal", "refusal"), ("max_tokens", "max_tokens"), ("empty_content", "end_turn")],
+)
+def test_faults_of_content_come_with_200(
+    server: SandboxServer, sdk: anthropic.Anthropic, kind: str, reason: str, *, stream: bool
+) -> None:
+    whole = sdk.messages.create(**ask())
+    server.set_faults({"kind": kind})
+    if stream:
+        with sdk.messages.stream(**ask()) as events:
+            message: anthropic.types.Message = events.get_final_message()
+    else:
+        message = sdk.messages.create(**ask())
+    assert message.stop_reason == reason
+    if kind == "max_tokens":
+        assert message.usage.output_tokens < whole.usage.output_tokens
+    else:
+        assert message.content == []
+
+
+@pytest.mark.parametrize("shape", ["invalid_json", "wrong_shape"])
+def test_malformed_output_strikes_structured_calls_only(
+    server: SandboxServer, sdk: anthropic.Anthropic, shape: str
+) -> None:
+    schema = {"type": "object", "properties": {"summary": {"type": "string"}}}
+    config = {"format": {"type": "json_schema", "schema": schema}}
+    server.set_faults({"kind": "malformed_output", "shape": shape})
+    block = run(sdk, stream=False, output_config=config).content[0]
+    if shape == "invalid_json":
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(block.text)
+    else:
+        assert not isinstance(json.loads(block.text), dict)
+    assert "harbour" in run(sdk, stream=False).content[0].text
+
+
+def test_every_kind_of_fault_is_driven_here() -> None:
+    elsewhere = {
+        "slow_first_byte", "stall", "connection_cut", "stream_truncated", "garbled_chunk",
+        "error_in_stream", "malformed_output", "refusal", "max_tokens", "empty_content",
+    }  # fmt: skip
+    assert set(FaultKind) == set(STATUS_FAULTS) | elsewhere
+
+
+def test_rules_match_by_model_stream_times_and_dice(
+    server: SandboxServer, sdk: anthropic.Anthropic
+) -> None:
+    server.set_faults(
+        {"kind": "overloaded", "model": "claude-opus-5-5"},
+        {"kind": "api_error", "stream": True},
+        {"kind": "gateway_timeout", "probability": 0},
+        {"kind": "rate_limited", "times": 2},
+    )
+    with pytest.raises(anthropic.OverloadedError):
+        run(sdk, stream=False, model="claude-opus-5-5")
+    with pytest.raises(anthropic.InternalServerError):
+        run(sdk, stream=True)
+    for _ in range(2):
+        with pytest.raises(anthropic.RateLimitError):
+            run(sdk, stream=False)
+    run(sdk, stream=False)
+
+
+def test_the_dice_are_seeded(server: SandboxServer, sdk: anthropic.Anthropic) -> None:
+    def outcomes() -> list[str]:
+        server.reset()
+        server.set_faults({"kind": "refusal", "probability": 0.5}, seed=7)
+        return [str(run(sdk, stream=False).stop_reason) for _ in range(12)]
+
+    assert outcomes() == outcomes()
+    assert set(outcomes()) == {"refusal", "end_turn"}
+
+
+def test_the_plan_is_changed_over_http(server: SandboxServer, sdk: anthropic.Anthropic) -> None:
+    url = f"{server.url}/sandbox/faults"
+    with httpx2.Client() as http:
+        plan = {"rules": [{"kind": "overloaded", "times": 5}], "seed": 1}
+        assert http.put(url, json=plan).status_code == 200
+        with pytest.raises(anthropic.OverloadedError):
+            run(sdk, stream=False)
+        assert http.get(url).json()["rules"][0]["times"] == 4
+        bad = http.put(url, json={"rules": [{"kind": "gremlins", "probability": 2}]})
+        assert bad.status_code == 422
+        assert {tuple(e["loc"])[-1] for e in bad.json()["errors"]} == {"kind", "probability"}
+        http.delete(url)
+    run(sdk, stream=False)
+
+
+def _refusal(sdk: anthropic.Anthropic) -> anthropic.RateLimitError | None:
+    try:
+        run(sdk, stream=False)
+    except anthropic.RateLimitError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [({"requests": 2}, "requests"), ({"input_tokens": 200}, "input tokens"),
+     ({"output_tokens": 5}, "output tokens")],
+)  # fmt: skip
+def test_rate_limits_are_enforced_and_refill(
+    server: SandboxServer,
+    sdk: anthropic.Anthropic,
+    clock: FakeClock,
+    limits: dict[str, int],
+    name: str,
+) -> None:
+    server.set_faults(rate_limits={HAIKU: limits})
+    refused = [error for _ in range(4) if (error := _refusal(sdk)) is not None]
+    caught = refused[0]
+    assert name in str(caught)
+    headers = caught.response.headers
+    which = name.replace(" ", "-")
+    assert int(headers[f"anthropic-ratelimit-{which}-remaining"]) < limits[which.replace("-", "_")]
+    wait = int(headers["retry-after"])
+    assert 1 <= wait <= 600
+    run(sdk, stream=False, model="claude-sonnet-5-5")
+    clock.now += wait
+    run(sdk, stream=False)
+
+
+def test_rate_limit_headers_are_always_sent(sdk: anthropic.Anthropic) -> None:
+    headers = sdk.messages.with_raw_response.create(**ask()).headers
+    for name in ("requests", "tokens", "input-tokens", "output-tokens"):
+        assert int(headers[f"anthropic-ratelimit-{name}-limit"]) > 0
+        assert int(headers[f"anthropic-ratelimit-{name}-remaining"]) >= 0
+        assert headers[f"anthropic-ratelimit-{name}-reset"].endswith("Z")
+
+
+def test_a_client_that_hangs_up_ends_the_generation() -> None:
+    slow = SandboxSettings(tokens_per_second=5)
+    with running_sandbox(slow) as server, client(server.url) as sdk:
+        stream = sdk.messages.create(**ask(), stream=True)
+        next(stream)
+        stream.close()
+        (call,) = server.ended_calls(limit_s=2)
+    assert call["outcome"] == "client_gone"
+    assert call["usage"]["output_tokens"] < 12
+
+
+def test_a_fixed_latency_is_kept_streaming_or_not() -> None:
+    with running_sandbox(SandboxSettings(latency_s=0.3)) as server, client(server.url) as sdk:
+        sdk.messages.count_tokens(model=HAIKU, messages=[{"role": "user", "content": "hi"}])
+        for stream in (False, True):
+            started = time.monotonic()
+            run(sdk, stream=stream)
+            assert 0.3 <= time.monotonic() - started < 2
+
+
+def test_the_process_says_where_it_is_and_stops_with_streams_open() -> None:
+    command = [sys.executable, "-m", "workers.inference.sandbox", "--tokens-per-second", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        with client(url) as sdk:
+            stream = sdk.messages.create(**ask(), stream=True)
+            next(stream)
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(httpx2.RemoteProtocolError):
+                list(stream)
+        _, errors = process.communicate(timeout=5)
+        assert process.returncode in (0, -signal.SIGTERM)
+        assert errors == ""
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,319 @@
+"""The sandbox speaks the Messages API: every answer here is read by the real SDK."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import anthropic  # noqa: TID251 - these tests hold the sandbox against the real SDK
+import httpx2
+import pytest
+from pydantic import BaseModel, Field
+
+from tests.contract.sandbox_clients import HAIKU, FakeClock, ask, client
+from tests.sandbox_server import SandboxServer, running_sandbox
+from workers.inference.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="module")
+def running(clock: FakeClock) -> Iterator[SandboxServer]:
+    with running_sandbox(clock=clock) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: SandboxServer) -> SandboxServer:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def sdk(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
+    with client(server.url) as sdk:
+        yield sdk
+
+
+def test_creates_a_message(sdk: anthropic.Anthropic) -> None:
+    response = sdk.messages.with_raw_response.create(**ask())
+    message = response.parse()
+    assert response.headers["request-id"].startswith("req_")
+    assert (message.type, message.role, message.model) == ("message", "assistant", HAIKU)
+    assert message.stop_reason == "end_turn"
+    assert message.content[0].type == "text"
+    assert "dredg" in message.content[0].text.casefold()
+    assert message.usage.input_tokens > 20
+    assert message.usage.output_tokens > 5
+
+
+def test_streams_the_real_sequence_with_cumulative_usage(sdk: anthropic.Anthropic) -> None:
+    whole = sdk.messages.create(**ask())
+    events = list(sdk.messages.create(**ask(), stream=True))
+    names = [event.type for event in events]
+    assert names[:2] == ["message_start", "content_block_start"]
+    assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert set(names[2:-3]) == {"content_block_delta"}
+    assert len(names) > 8
+    start = next(e for e in events if e.type == "message_start")
+    end = next(e for e in events if e.type == "message_delta")
+    assert start.message.usage.input_tokens == whole.usage.input_tokens
+    assert start.message.usage.output_tokens == 1
+    assert start.message.stop_reason is None
+    assert end.usage.output_tokens == whole.usage.output_tokens
+    assert end.usage.input_tokens == whole.usage.input_tokens
+    assert end.delta.stop_reason == "end_turn"
+
+
+def test_the_stream_helper_puts_the_same_message_together(sdk: anthropic.Anthropic) -> None:
+    whole = sdk.messages.create(**ask())
+    with sdk.messages.stream(**ask()) as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    assert whole.content[0].type == "text"
+    assert text == whole.content[0].text
+    assert final.usage.output_tokens == whole.usage.output_tokens
+
+
+def test_a_stream_holds_pings(server: SandboxServer) -> None:
+    body = json.dumps(ask(stream=True)).encode()
+    headers = {"x-api-key": "x", "anthropic-version": "2026-10-21"}
+    with httpx2.Client() as http:
+        raw = http.post(f"{server.url}/v1/messages", content=body, headers=headers).text
+    assert "event: ping\ndata: {" in raw
+
+
+class Triage(BaseModel):
+    category: Literal["boats", "money", "other"] = Field(
+        description="boats: ferries, channels, dredging; money: invoices, refunds; other: the rest"
+    )
+    urgent: bool = Field(description="True if it mentions fire or flooding")
+    facts: list[str] = Field(min_length=2, max_length=3)
+    score: int = Field(ge=1, le=5)
+
+
+def test_structured_output_obeys_a_pydantic_model(sdk: anthropic.Anthropic) -> None:
+    parsed = sdk.messages.parse(**ask(), output_format=Triage).parsed_output
+    assert parsed is not None
+    assert (parsed.category, parsed.urgent) == ("boats", False)
+    assert len(parsed.facts) in (2, 3)
+
+
+def test_structured_output_streams_as_growing_json(sdk: anthropic.Anthropic) -> None:
+    form = {"type": "json_schema", "schema": anthropic.transform_schema(Triage)}
+    with sdk.messages.stream(**ask(output_config={"format": form})) as stream:
+        text = "".join(stream.text_stream)
+    Triage.model_validate_json(text)
+
+
+def test_count_tokens_agrees_with_the_usage(sdk: anthropic.Anthropic) -> None:
+    request = ask()
+    usage = sdk.messages.create(**request).usage
+    request.pop("max_tokens")
+    assert sdk.messages.count_tokens(**request).input_tokens == usage.input_tokens
+
+
+@pytest.mark.parametrize(
+    "content", ["plain words " * 40, "漢字かな" * 50, "🎉👩‍👩‍👧" * 30, "1234567890" * 30]
+)
+def test_input_tokens_stay_below_the_bytes_sent(sdk: anthropic.Anthropic, content: str) -> None:
+    form = {"type": "json_schema", "schema": anthropic.transform_schema(Triage)}
+    request = ask(messages=[{"role": "user", "content": content}], output_config={"format": form})
+    usage = sdk.messages.create(**request).usage
+    sent = len(json.dumps(request, ensure_ascii=False).encode())
+    assert usage.input_tokens <= sent + 200
+
+
+def test_max_tokens_cuts_the_answer(sdk: anthropic.Anthropic) -> None:
+    message = sdk.messages.create(**ask(max_tokens=3))
+    assert (message.stop_reason, message.usage.output_tokens) == ("max_tokens", 3)
+
+
+def test_a_stop_sequence_stops(sdk: anthropic.Anthropic) -> None:
+    message = sdk.messages.create(**ask(stop_sequences=["board"]))
+    assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "board")
+    assert message.content[0].type == "text"
+    assert "board" not in message.content[0].text
+
+
+HANDBOOK = "The harbour opens at nine. Boats moor on the left. " * 60
+
+
+def cached(text: str, **changes: Any) -> dict[str, Any]:
+    block = {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
+    return ask(system=[block], **changes)
+
+
+def test_a_prefix_is_written_read_renewed_and_forgotten(
+    sdk: anthropic.Anthropic, clock: FakeClock
+) -> None:
+    text = f"{HANDBOOK} written"
+    first = sdk.messages.create(**cached(text)).usage
+    written = first.cache_creation_input_tokens
+    assert written is not None
+    assert written > 512
+    assert first.cache_creation is not None
+    assert first.cache_creation.ephemeral_5m_input_tokens == written
+    assert first.cache_read_input_tokens == 0
+    clock.now += 299
+    other = [{"role": "user", "content": "Something else entirely."}]
+    second = sdk.messages.create(**cached(text, messages=other)).usage
+    assert (second.cache_read_input_tokens, second.cache_creation_input_tokens) == (written, 0)
+    assert second.input_tokens < 30
+    clock.now += 299
+    assert sdk.messages.create(**cached(text)).usage.cache_read_input_tokens == written
+    clock.now += 301
+    assert sdk.messages.create(**cached(text)).usage.cache_read_input_tokens == 0
+
+
+def test_another_model_or_a_changed_prefix_reads_nothing(sdk: anthropic.Anthropic) -> None:
+    sdk.messages.create(**cached(f"{HANDBOOK} model"))
+    for request in (
+        cached(f"{HANDBOOK} model", model="claude-sonnet-5-5"),
+        cached(f"{HANDBOOK} model."),
+    ):
+        assert sdk.messages.create(**request).usage.cache_read_input_tokens == 0
+
+
+def test_what_is_too_short_is_silently_not_cached(sdk: anthropic.Anthropic) -> None:
+    for _ in range(2):
+        usage = sdk.messages.create(**cached("Too short.")).usage
+        assert (usage.cache_creation_input_tokens, usage.cache_read_input_tokens) == (0, 0)
+
+
+def test_a_growing_conversation_reads_its_earlier_part(sdk: anthropic.Anthropic) -> None:
+    turn: dict[str, Any] = {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": HANDBOOK + "turn", "cache_control": {"type": "ephemeral"}}
+        ],
+    }
+    written = sdk.messages.create(**ask(messages=[turn])).usage.cache_creation_input_tokens
+    more: list[Any] = [
+        {"role": "user", "content": [{"type": "text", "text": HANDBOOK + "turn"}]},
+        {"role": "assistant", "content": "Noted."},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "And?", "cache_control": {"type": "ephemeral"}}],
+        },
+    ]
+    usage = sdk.messages.create(**ask(messages=more)).usage
+    assert usage.cache_read_input_tokens == written
+    assert usage.cache_creation_input_tokens
+    assert usage.cache_creation_input_tokens > 0
+
+
+BREAKPOINT = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+FORCED = {
+    "tools": [{"name": "t", "input_schema": {"type": "object"}}],
+    "tool_choice": {"type": "tool", "name": "t"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "kind"),
+    [
+        ({"model": "claude-nope"}, anthropic.NotFoundError, "not_found_error"),
+        ({"messages": []}, anthropic.BadRequestError, "invalid_request_error"),
+        (
+            {"messages": [{"role": "assistant", "content": "hi"}]},
+            anthropic.BadRequestError,
+            "invalid_request_error",
+        ),
+        (
+            {"messages": [{"role": "user", "content": ""}]},
+            anthropic.BadRequestError,
+            "invalid_request_error",
+        ),
+        ({"max_tokens": 0}, anthropic.BadRequestError, "invalid_request_error"),
+        ({"system": [BREAKPOINT] * 5}, anthropic.BadRequestError, "invalid_request_error"),
+        (
+            {"model": "claude-opus-5-5", **FORCED},
+            anthropic.BadRequestError,
+            "invalid_request_error",
+        ),
+        (
+            {"model": "claude-sonnet-5-5", **FORCED},
+            anthropic.BadRequestError,
+            "invalid_request_error",
+        ),
+        (
+            {"extra_body": {"temperature": 0.5}},
+            anthropic.BadRequestError,
+            "invalid_request_error",
+        ),
+    ],
+)
+def test_refuses_what_the_provider_refuses(
+    sdk: anthropic.Anthropic, changes: dict[str, Any], error: type[Exception], kind: str
+) -> None:
+    with pytest.raises(error) as caught:
+        sdk.messages.create(**ask(**changes))
+    assert isinstance(caught.value, anthropic.APIStatusError)
+    assert caught.value.type == kind
+    assert caught.value.request_id
+    assert caught.value.request_id.startswith("req_")
+
+
+def test_too_large_a_body_is_413(server: SandboxServer) -> None:
+    body = b"x" * (32 * 1024 * 1024 + 1)
+    with httpx2.Client() as http:
+        answer = http.post(f"{server.url}/v1/messages", content=body)
+    assert answer.status_code in (401, 413)
+    headers = {"x-api-key": "x", "anthropic-version": "2026-10-21"}
+    with httpx2.Client() as http:
+        answer = http.post(f"{server.url}/v1/messages", content=body, headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["type"] == "error"
+
+
+def test_needs_a_key_and_a_version(server: SandboxServer) -> None:
+    body = json.dumps(ask())
+    with httpx2.Client() as http:
+        url = f"{server.url}/v1/messages"
+        no_key = http.post(url, content=body, headers={"anthropic-version": "x"})
+        no_version = http.post(url, content=body, headers={"authorization": "Bearer x"})
+    assert (no_key.status_code, no_key.json()["error"]["type"]) == (401, "authentication_error")
+    assert no_version.status_code == 400
+    assert no_key.headers["request-id"] == no_key.json()["request_id"]
+
+
+def test_lists_its_models(sdk: anthropic.Anthropic) -> None:
+    assert HAIKU in [model.id for model in sdk.models.list()]
+
+
+def test_records_each_call_with_its_attempt(
+    server: SandboxServer, sdk: anthropic.Anthropic
+) -> None:
+    usage = sdk.messages.create(**ask(), extra_headers={"x-attempt-id": "a-1"}).usage
+    sdk.messages.create(**ask(), extra_headers={"x-attempt-id": "a-2"})
+    (call,) = server.ended_calls("a-1")
+    assert (call["status"], call["outcome"], call["model"]) == (200, "completed", HAIKU)
+    assert call["usage"]["output_tokens"] == usage.output_tokens
+    assert call["bytes_received"] > 100
+    assert "harbour" not in json.dumps(call)
+    with httpx2.Client() as http:
+        url = f"{server.url}/sandbox/calls"
+        assert len(http.get(url).json()["calls"]) == 2
+        assert len(http.get(url, params={"attempt_id": "a-2"}).json()["calls"]) == 1
+        assert http.get(url, params={"since": "9999999999"}).json()["calls"] == []
+        http.delete(url)
+        assert http.get(url).json()["calls"] == []
+
+
+def test_the_record_file_holds_arrival_and_end(tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    with running_sandbox(SandboxSettings(record_file=file)) as server, client(server.url) as sdk:
+        sdk.messages.create(**ask(), extra_headers={"x-attempt-id": "kept"})
+        server.ended_calls("kept")
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["arrived", "ended"]
+    assert {line["attempt_id"] for line in lines} == {"kept"}
+    assert [line["outcome"] for line in lines] == ["running", "completed"]

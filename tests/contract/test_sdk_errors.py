@@ -1,0 +1,212 @@
+"""Every exception of the SDK and of its transport has a place in our tree, judged by a person.
+
+A new version of either that brings a new one fails here until it was looked at.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, get_args
+from uuid import uuid4
+
+import anthropic  # noqa: TID251 - the SDK is what is tested
+import httpcore2
+import httpx2
+import pytest
+from anthropic import _error_classes, _exceptions  # noqa: TID251 - it has no public list
+from anthropic.types.shared.error_type import ErrorType  # noqa: TID251
+
+from tests.wire import serving
+from workers.inference import errors, failures, transport
+from workers.inference.client import AnthropicClient, _sdk_failure
+from workers.inference.errors import (
+    AccessDenied,
+    AnswerGarbled,
+    Billing,
+    BillingStopped,
+    ConnectionFailed,
+    InferenceError,
+    Overloaded,
+    ProviderFault,
+    ProviderTimeout,
+    RateLimited,
+    RequestRejected,
+)
+from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JUDGED: dict[tuple[int, str | None], type[InferenceError]] = {
+    (401, None): AccessDenied,
+    (402, None): BillingStopped,
+    (402, "linked_organization_billing_unavailable"): BillingStopped,
+    (402, "linked_organization_spend_limit_reached"): BillingStopped,
+    (403, None): AccessDenied,
+    (400, "organization_on_hold"): AccessDenied,
+    (400, "request_body_timeout"): ProviderTimeout,
+    (408, None): ProviderTimeout,
+    (429, None): RateLimited,
+    (429, "contract_spend_limit_reached"): BillingStopped,
+    (429, "enforced_spend_limit_reached"): BillingStopped,
+    (429, "ramp_limit_exceeded"): RateLimited,
+    (499, None): ConnectionFailed,
+    (501, None): ProviderFault,
+    (503, None): ProviderFault,
+    (503, "cmek_context_unavailable"): ProviderFault,
+    (503, "cmek_key_unreachable"): ProviderFault,
+    (503, "registration_pending"): ProviderFault,
+    (504, None): ProviderTimeout,
+    (529, None): Overloaded,
+    (529, "compaction_unavailable"): Overloaded,
+}
+"""What stands for something else than "the request was wrong" (or, for 403, "you may not")."""
+
+
+def expected(status: int, code: str | None) -> type[InferenceError]:
+    if (status, code) in JUDGED:
+        return JUDGED[status, code]
+    return AccessDenied if status == 403 else RequestRejected
+
+
+def mapped(status: int, code: str | None) -> InferenceError:
+    """Through a real SDK error, as the client would see it."""
+    body = {"error": {"type": "x", "message": "m", "details": {"error_code": code}}}
+    request = httpx2.Request("POST", "http://localhost")
+    error = _error_classes.make_status_error(
+        "m", body=body, response=httpx2.Response(status, request=request)
+    )
+    return failures.from_status(
+        error.status_code,
+        headers=error.response.headers,
+        error_type=error.type,
+        error_code=error.error_code,
+        facts={},
+    )
+
+
+@pytest.mark.parametrize(("status", "code"), list(_error_classes.ERROR_CLASSES))
+def test_every_status_and_code_of_the_sdk_is_judged(status: int, code: str | None) -> None:
+    assert type(mapped(status, code)) is expected(status, code)
+
+
+def test_codes_that_could_mean_more_than_their_status_were_all_looked_at() -> None:
+    """A new 402, 429 or 5xx code may stop the bill or be permanent: it must be entered above."""
+    telling = {key for key in _error_classes.ERROR_CLASSES if key[0] in (402, 429) or key[0] >= 500}
+    assert telling <= set(JUDGED)
+
+
+def test_what_is_retried_and_what_is_billed() -> None:
+    for status, code in _error_classes.ERROR_CLASSES:
+        error = mapped(status, code)
+        assert error.retryable is isinstance(error, errors.Transient)
+        unseen = status in (499, 500, 502, 504)
+        assert error.billing is (Billing.UNSEEN if unseen else Billing.NONE), status
+
+
+def test_every_error_type_of_a_stream_is_mapped() -> None:
+    assert set(get_args(ErrorType)) <= set(failures.BY_TYPE)
+
+
+def exceptions_of(*modules: Any) -> Iterator[type[Exception]]:
+    for module in modules:
+        for found in vars(module).values():
+            if not inspect.isclass(found) or issubclass(found, Warning):
+                continue
+            if issubclass(found, Exception):
+                yield found
+
+
+SDK_KINDS = {
+    anthropic.APIResponseValidationError: AnswerGarbled,
+    anthropic.CredentialsError: AccessDenied,
+    anthropic.AnthropicError: RequestRejected,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(set(exceptions_of(anthropic, _exceptions)), key=str))
+def test_every_exception_class_of_the_sdk_is_mapped(kind: type[Exception]) -> None:
+    if issubclass(kind, anthropic.APIStatusError):
+        return  # by status and code, above
+    error = _sdk_failure(kind.__new__(kind), {})
+    nearest = next((SDK_KINDS[base] for base in kind.__mro__ if base in SDK_KINDS), None)
+    assert nearest is not None
+    assert type(error) is nearest
+
+
+HTTPX_KINDS = {
+    "ConnectTimeout": ProviderTimeout,
+    "ReadTimeout": ProviderTimeout,
+    "WriteTimeout": ProviderTimeout,
+    "TimeoutException": ProviderTimeout,
+    "PoolTimeout": ConnectionFailed,
+    "NetworkError": ConnectionFailed,
+    "ReadError": ConnectionFailed,
+    "WriteError": ConnectionFailed,
+    "ConnectError": ConnectionFailed,
+    "CloseError": ConnectionFailed,
+    "ProxyError": ConnectionFailed,
+    "RemoteProtocolError": ConnectionFailed,
+    "HTTPError": ConnectionFailed,
+    "RequestError": ConnectionFailed,
+    "TransportError": ConnectionFailed,
+    "DecodingError": RequestRejected,  # garbled once something was received
+    "SSEError": RequestRejected,
+    "UnsupportedProtocol": RequestRejected,
+    "ProtocolError": RequestRejected,
+    "LocalProtocolError": RequestRejected,
+    "TooManyRedirects": RequestRejected,
+    "HTTPStatusError": RequestRejected,
+    "InvalidURL": RequestRejected,
+    "CookieConflict": RequestRejected,
+    "StreamError": RequestRejected,
+    "StreamConsumed": RequestRejected,
+    "StreamClosed": RequestRejected,
+    "ResponseNotRead": RequestRejected,
+    "RequestNotRead": RequestRejected,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(set(exceptions_of(httpx2)), key=str))
+def test_every_exception_of_the_transport_is_mapped(kind: type[Exception]) -> None:
+    if kind.__name__.startswith("WebSocket"):
+        return  # a protocol we do not speak
+    error = failures.from_exception(kind.__new__(kind), received=False, facts={})
+    assert type(error) is HTTPX_KINDS[kind.__name__]
+
+
+@pytest.mark.parametrize("kind", sorted(set(exceptions_of(httpcore2)), key=str))
+def test_every_exception_of_the_connection_layer_becomes_a_public_one(
+    kind: type[Exception],
+) -> None:
+    if kind is httpcore2.ConnectionNotAvailable:
+        return  # the pool's own, it never leaves it
+    assert transport.FAILURES[kind].__name__ == kind.__name__
+
+
+def test_a_lost_connection_is_an_incomplete_answer_once_something_came() -> None:
+    lost = failures.from_exception(httpx2.ReadError("reset"), received=True, facts={})
+    assert type(lost) is errors.AnswerIncomplete
+    garbled = failures.from_exception(httpx2.DecodingError("x"), received=True, facts={})
+    assert type(garbled) is AnswerGarbled
+
+
+def test_what_the_tables_do_not_know_is_not_hidden() -> None:
+    assert failures.from_exception(MemoryError(), received=True, facts={}) is None
+
+
+def test_the_sdk_makes_one_attempt_only() -> None:
+    request = InferenceRequest(
+        attempt_id=uuid4(),
+        model="claude-haiku-5-5",
+        system=(),
+        messages=(Message("user", (TextBlock("Hi"),)),),
+        max_tokens=5,
+    )
+    with serving(lambda exchange: exchange.reply({}, status=529)) as server:
+        client = AnthropicClient(api_key="sk-test", base_url=server.url)
+        with pytest.raises(Overloaded):
+            client.complete(request, cancel=Cancel())
+        client.close()
+    assert len(server.requests) == 1
+    assert server.requests[0].headers["x-stainless-retry-count"] == "0"

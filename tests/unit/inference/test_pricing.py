@@ -1,0 +1,161 @@
+"""Costs equal the price list, and no usage a request can lead to is dearer than its bound."""
+
+from __future__ import annotations
+
+import math
+import time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from genai_prices import Usage, calc_price
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.inference import catalog, pricing
+from workers.inference.errors import Billing, NotPriced
+from workers.inference.types import InferenceRequest, Message, TextBlock, TokenUsage
+
+MODELS = st.sampled_from(catalog.known_models())
+COUNTS = st.one_of(st.integers(0, 300), st.integers(99_990, 100_010), st.integers(0, 1_000_000))
+
+
+def a_request(**changes: Any) -> InferenceRequest:
+    given: dict[str, Any] = {
+        "attempt_id": UUID(int=1),
+        "model": "claude-haiku-5-5",
+        "system": (),
+        "messages": (Message("user", (TextBlock("Hi"),)),),
+        "max_tokens": 100,
+    }
+    return InferenceRequest(**{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "micro"),
+    [
+        ("claude-haiku-5-5", TokenUsage(1_000_000 // 10, 0), 10_000),
+        ("claude-haiku-5-5", TokenUsage(100_001, 0), 50_001),
+        ("claude-haiku-5-5", TokenUsage(1, 0, 100_000, 0), 5001),
+        ("claude-haiku-5-5", TokenUsage(1, 0), 1),
+        ("claude-haiku-5-5", TokenUsage(), 0),
+        ("claude-sonnet-5-5", TokenUsage(1000, 1000, 1000, 1000), 14_600),
+        ("claude-opus-5-5", TokenUsage(1000, 1000, 1000, 1000), 29_200),
+    ],
+)
+def test_costs_by_hand(model: str, usage: TokenUsage, micro: int) -> None:
+    assert pricing.cost_micro(model, usage) == micro
+
+
+@given(MODELS, COUNTS, COUNTS, COUNTS, COUNTS)
+def test_the_cost_is_the_price_lists_rounded_up(
+    model: str, uncached: int, output: int, read: int, write: int
+) -> None:
+    listed = calc_price(
+        Usage(
+            input_tokens=uncached + read + write,
+            output_tokens=output,
+            cache_read_tokens=read,
+            cache_write_tokens=write,
+        ),
+        model,
+        provider_id="anthropic",
+    ).total_price
+    usage = TokenUsage(uncached, output, read, write)
+    assert pricing.cost_micro(model, usage) == math.ceil(listed * Decimal(1_000_000))
+
+
+@given(
+    model=MODELS,
+    system=st.lists(st.text(max_size=300), max_size=3),
+    turns=st.lists(st.text(max_size=300), min_size=1, max_size=3),
+    stretch=st.sampled_from([1, 10, 1000]),
+    max_tokens=st.integers(1, 128_000),
+    schema_bytes=st.sampled_from([None, 0, 500]),
+    data=st.data(),
+)
+def test_no_usage_is_dearer_than_the_bound(
+    model: str,
+    system: list[str],
+    turns: list[str],
+    stretch: int,
+    max_tokens: int,
+    schema_bytes: int | None,
+    data: st.DataObject,
+) -> None:
+    request = a_request(
+        model=model,
+        system=tuple(TextBlock(text * stretch, cache=True) for text in system),
+        messages=tuple(Message("user", (TextBlock(text * stretch),)) for text in turns),
+        max_tokens=max_tokens,
+        output_schema=None if schema_bytes is None else {},
+    )
+    # At worst each byte is a token, the schema too, and the provider adds its own preamble.
+    sent = sum(len(t.encode()) for t in [*system, *turns]) * stretch + (schema_bytes or 0)
+    prompt = data.draw(st.integers(0, min(sent + 300, 1_000_000)))
+    read = data.draw(st.integers(0, prompt))
+    write = data.draw(st.integers(0, prompt - read))
+    output = data.draw(st.integers(0, max_tokens))
+    usage = TokenUsage(prompt - read - write, output, read, write)
+    bound = pricing.upper_bound_micro(request, schema_bytes=schema_bytes or 0)
+    assert pricing.cost_micro(model, usage) <= bound
+
+
+def test_the_bound_is_at_the_cache_write_rate_and_counts_bytes() -> None:
+    plain = pricing.upper_bound_micro(a_request(messages=(Message("user", (TextBlock(""),)),)))
+    longer = a_request(messages=(Message("user", (TextBlock("é" * 4000),)),))
+    assert pricing.upper_bound_micro(longer) - plain == 8000 * 125 // 1000
+
+
+@pytest.mark.parametrize("length", range(8))
+def test_the_bound_is_rounded_up(length: int) -> None:
+    request = a_request(messages=(Message("user", (TextBlock("x" * length),)),), max_tokens=1)
+    exact = pricing.prompt_bound_tokens(request) * Decimal("0.125") + Decimal("0.5")
+    assert 0 <= pricing.upper_bound_micro(request) - exact < 1
+
+
+def test_a_prompt_that_may_be_long_is_bound_at_the_dearer_tier() -> None:
+    longer = a_request(messages=(Message("user", (TextBlock("x" * 99_000),)),), max_tokens=1)
+    longest = a_request(messages=(Message("user", (TextBlock("x" * 100_000),)),), max_tokens=1)
+    assert pricing.upper_bound_micro(longest) > 4 * pricing.upper_bound_micro(longer)
+
+
+@pytest.mark.parametrize("model", ["claude-unheard-of", "", "gpt-4"])
+def test_a_model_without_a_price_is_refused(model: str) -> None:
+    with pytest.raises(NotPriced) as caught:
+        pricing.cost_micro(model, TokenUsage(1, 1))
+    assert caught.value.billing is Billing.NONE
+    with pytest.raises(NotPriced):
+        pricing.upper_bound_micro(a_request(model=model))
+
+
+def test_a_catalog_entry_the_price_list_does_not_know_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = catalog.get("claude-haiku-5-5")
+    stranger = catalog.Model(
+        **{field: getattr(known, field) for field in known.__slots__ if field != "id"},
+        id="claude-haiku-99",
+    )
+    monkeypatch.setitem(catalog._MODELS, "claude-haiku-99", stranger)
+    with pytest.raises(NotPriced, match="claude-haiku-99"):
+        pricing.price_list("claude-haiku-99")
+
+
+@pytest.mark.parametrize("model", catalog.known_models())
+def test_every_model_of_the_catalog_is_priced_and_fits_its_window(model: str) -> None:
+    entry = catalog.get(model)
+    assert pricing.price_list(model)
+    assert 0 < entry.max_output_tokens < entry.context_tokens
+
+
+def test_prices_cost_the_hot_path_little() -> None:
+    """A job asks for a bound and a cost; the price list's own function takes a millisecond each."""
+    request, usage = a_request(), TokenUsage(10, 10, 10, 10)
+    pricing.cost_micro(request.model, usage)
+    started = time.process_time()
+    for _ in range(200):
+        pricing.cost_micro(request.model, usage)
+        pricing.upper_bound_micro(request)
+    assert (time.process_time() - started) / 200 < 0.0002

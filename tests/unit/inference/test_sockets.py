@@ -1,0 +1,165 @@
+"""A call's hold on its socket: who may break what, and when no longer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import httpcore2
+import pytest
+
+from workers.inference.sockets import Call, CallBackend, CallStream, CurrentCall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def current() -> CurrentCall:
+    return CurrentCall()
+
+
+def test_an_abort_breaks_the_held_socket(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    call = Call()
+    call.hold(ours)
+    call.abort()
+    assert theirs.recv(1) == b""
+
+
+def test_an_abort_after_the_release_breaks_nothing(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    call = Call()
+    call.hold(ours)
+    call.release()
+    call.abort()
+    ours.sendall(b"x")
+    assert theirs.recv(1) == b"x"
+
+
+def test_an_aborted_call_gets_no_further(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    ours, theirs = pair
+    stream = CallStream(ours, current)
+    current.call.abort()
+    with pytest.raises(httpcore2.WriteError):
+        stream.write(b"secret")
+    with pytest.raises(httpcore2.ReadError):
+        stream.read(10)
+    assert not current.call.sent
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(10)
+
+
+def test_the_next_call_takes_the_connection_over(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    ours, theirs = pair
+    stream = CallStream(ours, current)
+    first, second = current.call, Call()
+    stream.write(b"1")
+    first.release()
+    current.call = second
+    stream.write(b"2")
+    first.abort()
+    stream.write(b"3")
+    assert theirs.recv(10) == b"123"
+    assert second.sent
+    second.abort()
+    assert theirs.recv(1) == b""
+
+
+def test_a_closed_stream_is_no_longer_held(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    stream = CallStream(pair[0], current)
+    stream.write(b"1")
+    stream.close()
+    assert current.call._socket is None
+    current.call.abort()
+
+
+def test_a_wait_is_cut_at_the_deadline(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    call = current.call = Call(limit_s=0.05)
+    stream = CallStream(pair[0], current)
+    with pytest.raises(httpcore2.ReadTimeout):
+        stream.read(1, timeout=30)
+    assert call.deadline_reached
+    with pytest.raises(httpcore2.WriteTimeout):
+        stream.write(b"late")
+
+
+def test_an_idle_limit_is_no_deadline(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    stream = CallStream(pair[0], current)
+    with pytest.raises(httpcore2.ReadTimeout):
+        stream.read(1, timeout=0.01)
+    assert not current.call.deadline_reached
+
+
+def test_an_idle_connection_that_has_ended_is_seen(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    stream = CallStream(pair[0], current)
+    assert stream.get_extra_info("is_readable") is False
+    pair[1].shutdown(socket.SHUT_RDWR)
+    assert stream.get_extra_info("is_readable") is True
+
+
+SYN_SENT = 2
+"""Linux's number for a connection that is being made."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the connection as Linux shows it")
+def test_an_abort_ends_a_connection_attempt(current: CurrentCall) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as s:
+        for _ in range(4):
+            filler = s.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        failed: list[BaseException] = []
+        port = listener.getsockname()[1]
+        call = Call()
+
+        def connect() -> None:
+            current.call = call
+            try:
+                CallBackend(current).connect_tcp("127.0.0.1", port, timeout=30)
+            except httpcore2.ConnectError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=connect, daemon=True)
+        thread.start()
+        give_up = time.monotonic() + 10
+        while _state(call) != SYN_SENT:
+            assert time.monotonic() < give_up
+        started = time.monotonic()
+        call.abort()
+        thread.join(10)
+    assert time.monotonic() - started < 0.2
+    assert len(failed) == 1
+
+
+def _state(call: Call) -> int | None:
+    sock = call._socket
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] if sock else None

@@ -1,0 +1,93 @@
+"""The transport by itself: one connection, one call after the other."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from tests.wire import Exchange, WireServer, serving
+from workers.inference.transport import AbortableTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def server() -> Iterator[WireServer]:
+    with serving(lambda exchange: exchange.reply(exchange.body)) as server:
+        yield server
+
+
+@pytest.fixture
+def transport() -> Iterator[AbortableTransport]:
+    transport = AbortableTransport()
+    yield transport
+    transport.close()
+
+
+def ask(transport: AbortableTransport, server: WireServer, what: str) -> str:
+    client = httpx2.Client(transport=transport, trust_env=False)
+    return str(client.post(server.url, json={"say": what}).json()["say"])
+
+
+def test_an_abort_behind_the_body_leaves_the_connection_alone(
+    transport: AbortableTransport, server: WireServer
+) -> None:
+    """The pool may have given it to another thread already."""
+    with transport.call(10) as call:
+        assert ask(transport, server, "one") == "one"
+        call.abort()
+    with transport.call(10):
+        assert ask(transport, server, "two") == "two"
+    assert server.connections == 1
+
+
+def test_an_abort_behind_the_call_leaves_the_connection_alone(
+    transport: AbortableTransport, server: WireServer
+) -> None:
+    with transport.call(10) as call:
+        ask(transport, server, "one")
+    call.abort()
+    assert ask(transport, server, "two") == "two"
+    assert server.connections == 1
+
+
+def test_a_call_notes_what_went_out_and_what_came_in(
+    transport: AbortableTransport, server: WireServer
+) -> None:
+    with transport.call(10) as call:
+        assert (call.sent, call.received) == (False, False)
+        ask(transport, server, "one")
+        assert (call.sent, call.received) == (True, True)
+
+
+def test_a_connection_the_server_closed_is_not_used_again(transport: AbortableTransport) -> None:
+    def script(exchange: Exchange) -> None:
+        exchange.reply(exchange.body)
+        exchange.close()
+
+    with serving(script) as server:
+        for what in ("one", "two"):
+            # The end may need a moment to arrive; an idle connection that shows it is dropped.
+            assert ask(transport, server, what) == what
+            give_up = time.monotonic() + 10
+            while not all(idle.has_expired() for idle in transport._pool.connections):
+                assert time.monotonic() < give_up
+        assert server.connections == 2
+
+
+def test_more_calls_than_idle_connections_do_not_wait_for_a_slot(server: WireServer) -> None:
+    transport = AbortableTransport(idle_connections=1)
+    client = httpx2.Client(transport=transport, trust_env=False)
+    with (
+        client.stream("POST", server.url, json={"say": "1"}) as first,
+        client.stream("POST", server.url, json={"say": "2"}) as second,
+    ):
+        assert first.read() == b'{"say": "1"}'
+        assert second.read() == b'{"say": "2"}'
+    assert server.connections == 2
+    assert len(transport._pool.connections) == 1
+    transport.close()

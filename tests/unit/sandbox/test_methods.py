@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from workers.inference.sandbox.classify import classify, describe, holds
+from workers.inference.sandbox.cues import Cues, limits, read
+from workers.inference.sandbox.judge import judge
+from workers.inference.sandbox.retrieve import retrieve, sections
+from workers.inference.sandbox.summarize import Summarizer, facts, summary
+
+REPORT = """The harbour board met on Monday. Coffee was served. The board decided to dredge the
+north channel because the channel has silted up. Dredging the north channel will cost 2.4 million
+euros and take 14 weeks. Ingrid Dahl leads the dredging project. A gull sat on the roof. The board
+asked the ferry company to use the south channel during the dredging. Lunch was late."""
+
+MANUAL = """# Handbook
+## 1.1 Watering the orchids {#water}
+Orchids need water once a week. Too much water rots the roots.
+## 1.2 Light {#light}
+Put the pot near an east window. Direct sun at noon burns the leaves.
+## 2.1 Repotting {#repot}
+Repot every second year in spring. Use bark, not soil.
+"""
+
+
+def test_a_summary_has_the_sentences_asked_for_taken_from_the_text() -> None:
+    text, used = summary(Summarizer(REPORT), Cues(sentences=2))
+    assert text.count(".") - text.count("2.4") == 2
+    assert len(used) == 2
+    assert "dredg" in text.casefold()
+    assert "gull" not in text
+
+
+def test_prompts_that_ask_to_keep_facts_get_more_of_them() -> None:
+    plain, _ = summary(Summarizer(REPORT), read("Summarise in two sentences."))
+    demanding, _ = summary(
+        Summarizer(REPORT),
+        read("Summarise in two sentences. Preserve every key fact: numbers, dates, names."),
+    )
+    kept = [fact for fact in ("2.4 million", "14 weeks", "Ingrid Dahl") if fact in demanding]
+    assert len(kept) == 3
+    assert judge(demanding, REPORT).coverage > judge(plain, REPORT).coverage
+
+
+def test_facts_do_not_repeat_the_summary() -> None:
+    summarizer = Summarizer(REPORT)
+    text, used = summary(summarizer, Cues(sentences=1))
+    assert all(fact not in text for fact in facts(summarizer, 3, Cues(), used))
+
+
+def test_a_long_document_is_summarised_quickly() -> None:
+    words = [f"w{i * i % 997}" for i in range(200)]
+    lines = [" ".join(words[i % 150 : i % 150 + 14]) + f" item {i}." for i in range(3000)]
+    document = " ".join(lines)
+    assert len(document) > 150_000
+    started = time.process_time()
+    summary(Summarizer(document), Cues(sentences=5))
+    assert time.process_time() - started < 1.5
+
+
+@pytest.mark.parametrize(
+    ("question", "section"),
+    [
+        ("How often should I water my orchids?", "water"),
+        ("Does noon sun burn the leaves?", "light"),
+        ("When do I repot?", "repot"),
+    ],
+)
+def test_finds_the_section_that_answers(question: str, section: str) -> None:
+    found = retrieve(question, MANUAL)
+    assert found.known
+    assert found.hits[0].section.id == section
+
+
+def test_does_not_know_what_the_text_does_not_say() -> None:
+    assert not retrieve("Which fertiliser brand suits bonsai trees?", MANUAL).known
+    assert not retrieve("Anything?", "").known
+
+
+def test_sections_come_from_tags_headings_or_paragraphs() -> None:
+    assert [s.id for s in sections("<section id='a'>x</section><section id='b'>y</section>")] == [
+        "a",
+        "b",
+    ]
+    assert [s.id for s in sections("## 3.2 Boats\nx\n## Oars\ny")] == ["3.2", "Oars"]
+    assert [s.text for s in sections("one\n\ntwo")] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "cases"),
+    [
+        (
+            """- fruit: apples, pears, berries and other sweet plants
+            - tool: hammers, saws, drills for the workshop
+            - other: anything else""",
+            {
+                "I bought two pears and some berries": "fruit",
+                "My drill broke while the saw was away": "tool",
+                "The moon is full": "other",
+            },
+        ),
+        (
+            "delivery: parcel late, courier, tracking; returns: send back, exchange a wrong size",
+            {
+                "The courier lost my parcel": "delivery",
+                "Wrong size, how do I exchange it?": "returns",
+            },
+        ),
+    ],
+)
+def test_picks_the_label_whose_description_is_closest(labels: str, cases: dict[str, str]) -> None:
+    names = [name for name in ("fruit", "tool", "other", "delivery", "returns") if name in labels]
+    told = describe(names, labels)
+    assert {text: classify(text, told).label for text in cases} == cases
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I want my money back, a full refund.", True),
+        ("Please delete my account, deletion today!", True),
+        ("I cannot log in to my account.", False),
+    ],
+)
+def test_a_condition_holds_if_one_of_its_alternatives_does(text: str, *, expected: bool) -> None:
+    condition = "True if the ticket asks for a refund, account deletion, or legal action"
+    assert holds(text, condition) is expected
+    assert holds(text, "False if it asks for a refund, account deletion") is not expected
+
+
+def test_the_judge_prefers_faithful_and_covering_answers() -> None:
+    good = "The board decided to dredge the north channel for 2.4 million euros in 14 weeks."
+    thin = "Lunch was late."
+    wrong_figure = good.replace("2.4", "9.7")
+    invented = "Aliens bought the lighthouse and painted every ship purple yesterday."
+    grades = [judge(text, REPORT).grade for text in (good, wrong_figure, invented)]
+    assert grades == sorted(grades, reverse=True)
+    assert len(set(grades)) == 3
+    assert judge(good, REPORT).grade > judge(thin, REPORT).grade
+    assert judge(good, REPORT).score(1, 5) >= 4
+    assert judge(invented, REPORT).score(1, 5) == 1
+    assert judge("", REPORT).score(1, 5) == 1
+
+
+def test_names_of_json_fields_are_not_judged() -> None:
+    answer = "Dredging the north channel will take 14 weeks."
+    assert judge(f'{{"summary": "{answer}", "points": []}}', REPORT) == judge(answer, REPORT)
+
+
+def test_a_fuller_summary_is_graded_higher() -> None:
+    plain, _ = summary(Summarizer(REPORT), Cues(sentences=1))
+    fuller, _ = summary(Summarizer(REPORT), Cues(sentences=2, coverage=True))
+    assert judge(fuller, REPORT).grade > judge(plain, REPORT).grade
+
+
+def test_a_reference_is_what_coverage_is_measured_on() -> None:
+    on_point, off_point = "It takes 14 weeks.", "Coffee was served."
+    assert judge(on_point, REPORT, "14 weeks").grade > judge(off_point, REPORT, "14 weeks").grade
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("in two sentences", Cues(sentences=2)),
+        ("1 to 3 short sentences", Cues(sentences=3)),
+        ("at most 5 bullet points", Cues(items=5)),
+        ("no more than 40 words", Cues(words=40)),
+        ('If unsure say "I cannot find that here".', Cues(unknown="I cannot find that here")),
+    ],
+)
+def test_reads_how_much_is_asked(text: str, expected: Cues) -> None:
+    assert read(text) == expected
+
+
+def test_reads_bounds_that_moved_into_a_description() -> None:
+    assert limits("Facts\n\n{maxItems: 5, minItems: 2}") == {"maxItems": 5, "minItems": 2}

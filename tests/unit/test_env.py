@@ -1,0 +1,103 @@
+"""The environment: typed, complete, and clear about what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from project import env
+
+GOOD = {
+    "SECRET_KEY": "k" * 32,
+    "DATABASE_URL": "postgresql://app@db/app",
+    "REDIS_URL": "redis://cache:6379/0",
+}
+
+
+@pytest.fixture(autouse=True)
+def _only_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in env.Env.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+        monkeypatch.delenv(f"{field.upper()}_FILE", raising=False)
+    monkeypatch.setitem(env.Env.model_config, "env_file", None)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_production_is_the_default() -> None:
+    loaded = env.load()
+    assert not loaded.debug
+    assert loaded.https
+    assert not loaded.local_stack
+    assert loaded.provider == "anthropic"
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_has_no_default_is_named_when_missing(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(env.ConfigurationError, match=name):
+        env.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("DATABASE_URL", "mysql://db/app"),
+        ("REDIS_URL", "localhost:6379"),
+        ("DEBUG", "perhaps"),
+        ("LEASE_SECONDS", "0"),
+        ("DATABASE_POOL_SIZE", "many"),
+        ("GLOBAL_DAILY_BUDGET_USD", "-1"),
+        ("PROVIDER", "another"),
+    ],
+)
+def test_a_wrong_value_is_named_but_not_echoed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(env.ConfigurationError) as error:
+        env.load()
+    assert str(error.value).startswith(f"{name}: ")
+    assert value not in str(error.value).replace(name, "") or len(value) < 3
+
+
+def test_the_sandbox_is_refused_outside_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVIDER", "sandbox")
+    with pytest.raises(env.ConfigurationError, match="PROVIDER=sandbox"):
+        env.load()
+    monkeypatch.setenv("LOCAL_STACK", "1")
+    assert env.load().provider == "sandbox"
+
+
+def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("f" * 40 + "\n")
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(file))
+    assert env.load().secret_key.get_secret_value() == "f" * 40
+
+
+def test_an_unreadable_secret_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY_FILE", "/nowhere/key")
+    with pytest.raises(env.ConfigurationError, match="ANTHROPIC_API_KEY_FILE: cannot read"):
+        env.load()
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", "a.example, b.example,")
+    assert env.load().allowed_hosts == ["a.example", "b.example"]
+
+
+def test_secrets_do_not_show_in_the_repr() -> None:
+    assert "kkk" not in repr(env.load())
+
+
+def test_every_variable_is_documented() -> None:
+    source = Path(env.__file__).read_text(encoding="utf-8").split("class Env")[1]
+    for field in env.Env.model_fields:
+        after = source.split(f"    {field}: ")[1]
+        assert '"""' in after.split("\n    ", 2)[1] or field == "log_level", field

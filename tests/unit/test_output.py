@@ -1,0 +1,66 @@
+"""Checking an answer, and asking for a better one."""
+
+from __future__ import annotations
+
+import pytest
+
+from aifeature import registry
+from aifeature.services import output
+from aifeature.services.messages import MESSAGES
+from aifeature.services.output import OutputInvalidError
+from aifeature.services.storable import has_nul, without_nul
+
+SUMMARIZE = registry.get("summarize")
+
+
+def test_an_answer_that_fits_is_returned_as_json_values() -> None:
+    text = '{"summary": "Two sentences.", "key_facts": ["One fact."]}'
+    assert output.validate(SUMMARIZE, text) == {
+        "summary": "Two sentences.",
+        "key_facts": ["One fact."],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "answer: Invalid JSON"),
+        ("SECRET prose", "answer: Invalid JSON"),
+        ('{"summary": "SECRET"}', "key_facts: Field required"),
+        ('{"summary": "", "key_facts": []}', "summary: String should have at least 1"),
+        ('{"summary": "SECRET", "key_facts": "SECRET"}', "key_facts: Input should be a valid"),
+        ('{"summary": "SECRET", "key_facts": [], "x": 1}', "x: Extra inputs"),
+        ('{"summary": "SECRET", "key_facts": [' + ", ".join(['"f"'] * 9) + "]}", "key_facts: List"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_named_but_not_echoed(text: str, problem: str) -> None:
+    with pytest.raises(OutputInvalidError) as error:
+        output.validate(SUMMARIZE, text)
+    assert any(line.startswith(problem) for line in error.value.problems), error.value.problems
+    assert "SECRET" not in str(error.value)
+
+
+def test_the_model_is_shown_its_answer_and_each_problem() -> None:
+    error = OutputInvalidError(["summary: Field required", "x: Extra inputs"])
+    bad, request = output.repair_turns("{}", error)
+    assert (bad.role, bad.content[0].text) == ("assistant", "{}")
+    assert request.role == "user"
+    assert all(problem in request.content[0].text for problem in error.problems)
+
+
+def test_a_nul_is_taken_out_of_a_result() -> None:
+    text = '{"summary": "a\\u0000b", "key_facts": ["\\u0000c"]}'
+    assert output.validate(SUMMARIZE, text) == {"summary": "ab", "key_facts": ["c"]}
+
+
+@pytest.mark.parametrize("value", ["\x00", {"\x00": 1}, [1, ["a\x00"]], {"a": {"b": ["\x00"]}}])
+def test_a_nul_is_found_and_removed_wherever_it_hides(value: object) -> None:
+    assert has_nul(value)
+    assert not has_nul(without_nul(value))
+
+
+def test_every_message_is_a_sentence_for_users() -> None:
+    for code, text in MESSAGES.items():
+        assert text[0].isupper(), code
+        assert text.endswith("."), code
+        assert "_" not in text, code

@@ -1,0 +1,323 @@
+"""The one place that speaks to the provider's SDK: one call in, one answer or one error out.
+
+The SDK builds the request, signs it and tells error responses apart. It does not retry (one layer
+does, and it is not this one), does not parse answers (`answer.py`), and does not log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import anthropic  # noqa: TID251 - this is the one
+import httpx2
+
+from workers.inference import failures, wire
+from workers.inference.answer import Answer
+from workers.inference.errors import (
+    AccessDenied,
+    AnswerGarbled,
+    AnswerIncomplete,
+    Billing,
+    Cancelled,
+    DeadlineReached,
+    Facts,
+    InferenceError,
+    RequestRejected,
+)
+from workers.inference.transport import AbortableTransport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+    from workers.inference.sockets import Call
+    from workers.inference.types import (
+        Cancel,
+        DeltaSink,
+        InferenceRequest,
+        TokenUsage,
+    )
+
+DEFAULT_BASE_URL = "https://api.anthropic.com"
+
+DRAIN_S = 0.5
+"""Seconds a finished stream gets to end its connection cleanly, so that it can be used again."""
+
+_SDK_ERRORS: dict[type[Exception], type[InferenceError]] = {
+    anthropic.APIResponseValidationError: AnswerGarbled,
+    anthropic.CredentialsError: AccessDenied,
+    # Everything else the SDK raises without a response is about how it was called.
+    anthropic.AnthropicError: RequestRejected,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """A complete, usable answer, not yet priced."""
+
+    text: str
+    stop_reason: str
+    model: str
+    usage: TokenUsage
+    request_id: str | None
+    rate_limits: Mapping[str, str]
+    latency_ms: int
+    ttft_ms: int | None
+
+
+class AnthropicClient:
+    """Calls the Messages API. One per process, built before the first job: that takes 0.1 s."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str | None = None,
+        connect_timeout_s: float = 5.0,
+        idle_timeout_s: float = 60.0,
+        max_connections: int = 100,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Build the client; nothing is sent.
+
+        `idle_timeout_s` is the longest the provider may stay silent, before the first byte and
+        between two. `max_connections` is how many are kept open between calls: one per thread.
+
+        Raises:
+            ValueError: The key is empty (the SDK would look for one in the environment).
+        """
+        if not api_key:
+            raise ValueError("api_key is empty")
+        _silence_sdk()
+        self._transport = AbortableTransport(
+            idle_connections=max_connections, ssl_context=ssl_context
+        )
+        timeout = httpx2.Timeout(idle_timeout_s, connect=connect_timeout_s)
+        self._sdk = anthropic.Anthropic(
+            api_key=api_key,
+            base_url=base_url or DEFAULT_BASE_URL,
+            max_retries=0,
+            timeout=timeout,
+            open_telemetry=False,
+            http_client=httpx2.Client(
+                transport=self._transport,
+                trust_env=False,
+                timeout=timeout,
+                # A redirect would send the prompt, and the key, to an address nobody configured.
+                follow_redirects=False,
+            ),
+        )
+
+    def complete(
+        self, request: InferenceRequest, *, cancel: Cancel, on_delta: DeltaSink | None = None
+    ) -> RawAnswer:
+        """Make one call and wait for its complete answer.
+
+        Raises:
+            InferenceError: Whatever went wrong; its class is the verdict.
+        """
+        if cancel.reason is not None:
+            raise Cancelled("cancelled unsent", reason=cancel.reason, billing=Billing.NONE)
+        with self._transport.call(request.deadline_s) as call:
+            attempt = _Attempt(call, request, cancel, on_delta)
+            cancel.on_cancel(call.abort)
+            try:
+                return attempt.run(self._sdk)
+            finally:
+                cancel.on_cancel(None)
+
+    def close(self) -> None:
+        """Close all connections. Calls in flight end as broken ones."""
+        self._sdk.close()
+
+
+class _Attempt:
+    """One call and what is known of it so far."""
+
+    def __init__(
+        self, call: Call, request: InferenceRequest, cancel: Cancel, on_delta: DeltaSink | None
+    ) -> None:
+        self._call = call
+        self._request = request
+        self._cancel = cancel
+        self._on_delta = on_delta
+        self._answer = Answer()
+        self._headers: Mapping[str, str] = {}
+        self._ttft_ms: int | None = None
+
+    def run(self, sdk: anthropic.Anthropic) -> RawAnswer:
+        try:
+            if self._request.stream:
+                self._stream(sdk)
+            else:
+                self._whole(sdk)
+        except InferenceError:
+            raise
+        except _SinkFailed as failed:
+            raise failed.error from None
+        except Exception as error:
+            # Whatever the SDK or its transport can raise; the tables tell it apart, and what they
+            # do not know goes up as it is. The provider's word counts even if we had given up.
+            said = isinstance(error, anthropic.APIStatusError)
+            failure = (None if said else self._aborted()) or self._failure(error)
+            if failure is None:
+                raise
+            # Without the cause: its text may quote the prompt or the answer.
+            raise failure from None
+        return self._result()
+
+    def _stream(self, sdk: anthropic.Anthropic) -> None:
+        stream = sdk.messages.create(**_arguments(self._request), stream=True)
+        try:
+            self._headers = stream.response.headers
+            for event in stream.raw_events(stream.response):
+                self._take(event.event or "", event.data)
+        except (httpx2.TransportError, ValueError):
+            # After the last event nothing is missing, whatever becomes of the connection.
+            if not self._answer.complete:
+                raise
+        finally:
+            stream.response.close()
+        if not self._answer.complete:
+            raise self._aborted() or AnswerIncomplete(
+                "the stream ended before its last event", **self._facts()
+            )
+
+    def _take(self, kind: str, data: str) -> None:
+        if kind == "error":
+            if not self._answer.complete:
+                raise failures.from_event(data, begun=self._answer.begun, facts=self._facts())
+            return
+        piece = self._answer.read_event(kind, data)
+        if self._answer.complete:
+            self._call.deadline = min(self._call.deadline, time.monotonic() + DRAIN_S)
+        if not piece:
+            return
+        if self._ttft_ms is None:
+            self._ttft_ms = self._elapsed_ms()
+        if self._on_delta is not None:
+            try:
+                self._on_delta(piece)
+            except Exception as error:
+                raise _SinkFailed(error) from error
+
+    def _whole(self, sdk: anthropic.Anthropic) -> None:
+        response = sdk.messages.with_raw_response.create(**_arguments(self._request)).http_response
+        self._headers = response.headers
+        self._answer.read_message(response.content)
+
+    def _result(self) -> RawAnswer:
+        answer = self._answer
+        verdict = answer.verdict(self._facts())
+        if verdict is not None:
+            raise verdict
+        return RawAnswer(
+            text=answer.text,
+            stop_reason=answer.stop_reason or "",
+            model=answer.model,
+            usage=answer.usage,
+            request_id=self._headers.get("request-id"),
+            rate_limits={
+                name: value
+                for name, value in self._headers.items()
+                if name.startswith("anthropic-ratelimit-")
+            },
+            latency_ms=self._elapsed_ms(),
+            ttft_ms=self._ttft_ms,
+        )
+
+    def _aborted(self) -> InferenceError | None:
+        """Our own abort, if it was that which ended the call."""
+        if self._call.aborted:
+            reason = self._cancel.reason or ""
+            return Cancelled(f"cancelled: {reason}", reason=reason, **self._facts())
+        if self._call.deadline_reached:
+            return DeadlineReached(
+                f"no complete answer within {self._request.deadline_s:g} s", **self._facts()
+            )
+        return None
+
+    def _failure(self, error: Exception) -> InferenceError | None:
+        facts = self._facts()
+        if isinstance(error, anthropic.APIStatusError):
+            facts["request_id"] = error.request_id
+            return failures.from_status(
+                error.status_code,
+                headers=error.response.headers,
+                error_type=error.type if isinstance(error.type, str) else None,
+                error_code=error.error_code,
+                facts=facts,
+            )
+        cause: BaseException = error
+        if isinstance(error, anthropic.APIConnectionError):
+            cause = error.__cause__ or error
+        found = failures.from_exception(cause, received=self._call.received, facts=facts)
+        return found or _sdk_failure(error, facts)
+
+    def _facts(self) -> Facts:
+        return {
+            "request_id": self._headers.get("request-id"),
+            "billing": Billing.UNSEEN if self._call.sent else Billing.NONE,
+            "text": self._answer.text,
+            "stop_reason": self._answer.stop_reason,
+            "latency_ms": self._elapsed_ms(),
+            "ttft_ms": self._ttft_ms,
+        }
+
+    def _elapsed_ms(self) -> int:
+        return round((time.monotonic() - self._call.started) * 1000)
+
+
+class _SinkFailed(Exception):  # noqa: N818 - carries the caller's own error past our tables
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def wire_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a JSON Schema the provider enforces; what it cannot goes into descriptions.
+
+    The answer must still be validated against the whole schema.
+
+    Raises:
+        RequestRejected: It cannot be expressed for the provider.
+    """
+    try:
+        return _wire_schema(json.dumps(schema, sort_keys=False))
+    except (ValueError, TypeError) as error:
+        raise RequestRejected(f"output schema: {error}", billing=Billing.NONE) from error
+
+
+@lru_cache(maxsize=256)
+def _wire_schema(schema: str) -> dict[str, Any]:
+    return anthropic.transform_schema(json.loads(schema))
+
+
+def schema_bytes(request: InferenceRequest) -> int:
+    """UTF-8 bytes of the request's output schema as it is sent; 0 without one."""
+    if request.output_schema is None:
+        return 0
+    return len(json.dumps(wire_schema(request.output_schema), ensure_ascii=False).encode())
+
+
+def _arguments(request: InferenceRequest) -> dict[str, Any]:
+    schema = request.output_schema
+    return wire.arguments(request, None if schema is None else wire_schema(schema))
+
+
+def _sdk_failure(error: Exception, facts: Facts) -> InferenceError | None:
+    for base in type(error).__mro__:
+        if base in _SDK_ERRORS:
+            return _SDK_ERRORS[base](type(error).__name__, **facts)
+    return None
+
+
+def _silence_sdk() -> None:
+    """At DEBUG these loggers write whole requests, prompts and all, whatever the root's level."""
+    for name in ("anthropic", "httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)

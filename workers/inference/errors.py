@@ -1,0 +1,201 @@
+"""Every way a provider call can fail, each with its own verdict, so that no caller parses text.
+
+InferenceError
+├── Transient                 worth another try later
+│   ├── RateLimited           429, with retry-after
+│   ├── Overloaded            529
+│   ├── ProviderFault         500, 502, 503 and other 5xx
+│   ├── ProviderTimeout       504, 408, or no byte within our connect or idle limit
+│   ├── ConnectionFailed      refused, reset, TLS, name lookup: nothing of an answer was seen
+│   ├── AnswerIncomplete      the stream ended or broke before its last event
+│   └── AnswerGarbled         not JSON, not an event of the protocol, an empty content
+├── Permanent                 the same call would fail again
+│   ├── RequestRejected       400, 404, 409, 413, 422 and other 4xx
+│   ├── AccessDenied          401, 403: the key, or what it may do
+│   ├── BillingStopped        402, or a spend limit of the account was reached
+│   └── NotPriced             the model stands in no catalog or has no price: refused unsent
+├── AnswerUnusable            a complete answer that another model might give better
+│   ├── Refused               stop reason `refusal`
+│   ├── AnswerTruncated       stop reason `max_tokens`
+│   └── ContextExceeded       stop reason `model_context_window_exceeded`
+└── Aborted                   by us: neither the provider's failure nor worth a retry of its own
+    ├── Cancelled             the Cancel token was used; `reason` says why
+    └── DeadlineReached       the request's own deadline passed
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from workers.inference.types import TokenUsage
+
+
+class Billing(Enum):
+    """What is known about the bill of a failed call."""
+
+    NONE = "none"
+    """The provider said no before it worked: nothing is billed."""
+
+    KNOWN = "known"
+    """The answer's usage was seen: `usage` and `cost_micro` say what it cost."""
+
+    UNSEEN = "unseen"
+    """Nobody saw how it ended: it may be billed, up to its bound."""
+
+
+class Facts(TypedDict, total=False):
+    """What is known of a failed call; every error takes these by keyword."""
+
+    retry_after_s: float | None
+    request_id: str | None
+    status: int | None
+    billing: Billing
+    usage: TokenUsage | None
+    cost_micro: int | None
+    text: str
+    stop_reason: str | None
+    latency_ms: int
+    ttft_ms: int | None
+    retryable: bool | None
+
+
+class InferenceError(Exception):
+    """A provider call failed. The class attributes are the verdict."""
+
+    code: ClassVar[str] = "inference_error"
+    """Stable name of the failure, stored with the attempt."""
+
+    retryable: bool = False
+    """Whether the same call may succeed later. The class says, unless the provider did."""
+
+    provider_failure: ClassVar[bool] = False
+    """Whether a circuit breaker counts it."""
+
+    next_model: ClassVar[bool] = False
+    """Whether the next model of the route should be tried at once."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_s: float | None = None,
+        request_id: str | None = None,
+        status: int | None = None,
+        billing: Billing = Billing.UNSEEN,
+        usage: TokenUsage | None = None,
+        cost_micro: int | None = None,
+        text: str = "",
+        stop_reason: str | None = None,
+        latency_ms: int = 0,
+        ttft_ms: int | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(detail)
+        if retryable is not None:
+            self.retryable = retryable
+        self.detail = detail
+        """For operators: what happened. Holds no prompt and no output."""
+        self.retry_after_s = retry_after_s
+        """Seconds the provider asked us to wait, or None."""
+        self.request_id = request_id
+        self.status = status
+        """HTTP status, or None when there was no response, or none that spoke of an error."""
+        self.billing = billing
+        self.usage = usage
+        self.cost_micro = cost_micro
+        """Micro-dollars; set exactly when `billing` is KNOWN."""
+        self.text = text
+        """What had been received of the answer."""
+        self.stop_reason = stop_reason
+        self.latency_ms = latency_ms
+        self.ttft_ms = ttft_ms
+
+
+class Transient(InferenceError):  # noqa: N818 - a branch of the tree
+    retryable = True
+    provider_failure = True
+
+
+class RateLimited(Transient):
+    code = "rate_limited"
+    provider_failure = False
+
+
+class Overloaded(Transient):
+    code = "overloaded"
+
+
+class ProviderFault(Transient):
+    code = "provider_fault"
+
+
+class ProviderTimeout(Transient):
+    code = "provider_timeout"
+
+
+class ConnectionFailed(Transient):
+    code = "connection_failed"
+
+
+class AnswerIncomplete(Transient):
+    code = "answer_incomplete"
+
+
+class AnswerGarbled(Transient):
+    code = "answer_garbled"
+
+
+class Permanent(InferenceError):  # noqa: N818 - a branch of the tree
+    code = "permanent"
+
+
+class RequestRejected(Permanent):
+    code = "request_rejected"
+
+
+class AccessDenied(Permanent):
+    code = "access_denied"
+
+
+class BillingStopped(Permanent):
+    code = "billing_stopped"
+
+
+class NotPriced(Permanent):
+    code = "not_priced"
+
+
+class AnswerUnusable(InferenceError):  # noqa: N818 - a branch of the tree
+    next_model = True
+
+
+class Refused(AnswerUnusable):
+    code = "refused"
+
+
+class AnswerTruncated(AnswerUnusable):
+    code = "answer_truncated"
+
+
+class ContextExceeded(AnswerUnusable):
+    code = "context_exceeded"
+
+
+class Aborted(InferenceError):  # noqa: N818 - a branch of the tree
+    code = "aborted"
+
+
+class Cancelled(Aborted):
+    """`reason` is the word given to `Cancel.cancel`."""
+
+    code = "cancelled"
+
+    def __init__(self, detail: str, *, reason: str, **facts: Unpack[Facts]) -> None:
+        super().__init__(detail, **facts)
+        self.reason = reason
+
+
+class DeadlineReached(Aborted):
+    code = "deadline_reached"

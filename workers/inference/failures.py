@@ -1,0 +1,200 @@
+"""Which error of our tree a failed call is: the tables, by what the provider or the network said.
+
+Billing, decided with care: a 4xx, 501, 503 or 529 says no before any work; any other 5xx, and a 499
+(we seemed to hang up), may have come after it, so it stays UNSEEN and is counted at its bound.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import time
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from workers.inference.errors import (
+    AccessDenied,
+    AnswerGarbled,
+    AnswerIncomplete,
+    Billing,
+    BillingStopped,
+    ConnectionFailed,
+    Facts,
+    InferenceError,
+    Overloaded,
+    ProviderFault,
+    ProviderTimeout,
+    RateLimited,
+    RequestRejected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BY_ERROR_CODE: dict[str, type[InferenceError]] = {
+    "contract_spend_limit_reached": BillingStopped,
+    "enforced_spend_limit_reached": BillingStopped,
+    "linked_organization_spend_limit_reached": BillingStopped,
+    "linked_organization_billing_unavailable": BillingStopped,
+    "organization_on_hold": AccessDenied,
+    "request_body_timeout": ProviderTimeout,
+}
+"""Codes that say more than their status does. Some 429s are a bill and not a rate."""
+
+BY_STATUS: dict[int, type[InferenceError]] = {
+    401: AccessDenied,
+    402: BillingStopped,
+    403: AccessDenied,
+    408: ProviderTimeout,
+    429: RateLimited,
+    499: ConnectionFailed,
+    504: ProviderTimeout,
+    529: Overloaded,
+}
+"""Other 5xx are the provider's fault, everything else is the request's."""
+
+BY_TYPE: dict[str, type[InferenceError]] = {
+    "invalid_request_error": RequestRejected,
+    "authentication_error": AccessDenied,
+    "billing_error": BillingStopped,
+    "permission_error": AccessDenied,
+    "not_found_error": RequestRejected,
+    "request_too_large": RequestRejected,
+    "rate_limit_error": RateLimited,
+    "timeout_error": ProviderTimeout,
+    "api_error": ProviderFault,
+    "overloaded_error": Overloaded,
+    "conflict_error": RequestRejected,
+    "memory_precondition_failed_error": RequestRejected,
+    "memory_path_conflict_error": RequestRejected,
+}
+"""For errors inside a stream, where the status is 200 and the type is all there is."""
+
+BY_EXCEPTION: dict[type[Exception], type[InferenceError]] = {
+    httpx2.TimeoutException: ProviderTimeout,
+    httpx2.PoolTimeout: ConnectionFailed,
+    httpx2.NetworkError: ConnectionFailed,
+    httpx2.ProxyError: ConnectionFailed,
+    httpx2.RemoteProtocolError: ConnectionFailed,
+    httpx2.DecodingError: AnswerGarbled,
+    httpx2.SSEError: AnswerGarbled,
+    httpx2.HTTPError: ConnectionFailed,
+    # What follows is a mistake of ours or a wrong address: trying again changes nothing.
+    httpx2.UnsupportedProtocol: RequestRejected,
+    httpx2.ProtocolError: RequestRejected,
+    httpx2.TooManyRedirects: RequestRejected,
+    httpx2.HTTPStatusError: RequestRejected,
+    httpx2.StreamError: RequestRejected,
+    httpx2.InvalidURL: RequestRejected,
+    httpx2.CookieConflict: RequestRejected,
+    # What reading an answer raises when it is not what the protocol promises.
+    ValueError: AnswerGarbled,
+    TypeError: AnswerGarbled,
+    LookupError: AnswerGarbled,
+    AttributeError: AnswerGarbled,
+    RecursionError: AnswerGarbled,
+    # A client closed under its calls, or a socket that failed outside the network stack.
+    RuntimeError: ConnectionFailed,
+    OSError: ConnectionFailed,
+}
+"""The most specific class wins."""
+
+SAID_NO_BEFORE_WORK = frozenset({501, 503, 529})
+
+
+def from_status(
+    status: int,
+    *,
+    headers: Mapping[str, str],
+    error_type: str | None,
+    error_code: str | None,
+    facts: Facts,
+) -> InferenceError:
+    """The error of a response with an error status."""
+    kind = _by_status(status, error_type, error_code)
+    facts = {**facts, "status": status, "retry_after_s": retry_after_s(headers)}
+    facts["billing"] = Billing.NONE if _unbilled(status) else Billing.UNSEEN
+    facts["retryable"] = _provider_says_retry(kind, headers)
+    return kind(_detail(f"HTTP {status}", error_type, error_code), **facts)
+
+
+def from_event(data: str, *, begun: bool, facts: Facts) -> InferenceError:
+    """The error of an `error` event inside a stream; `begun`: after the answer had begun."""
+    try:
+        body = json.loads(data)["error"]
+        error_type = str(body.get("type"))
+        error_code = str((body.get("details") or {}).get("error_code"))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return AnswerGarbled("an error event that cannot be read", **facts)
+    kind = BY_ERROR_CODE.get(error_code) or BY_TYPE.get(error_type) or ProviderFault
+    if not begun and kind not in (ProviderFault, ProviderTimeout):
+        facts = {**facts, "billing": Billing.NONE}
+    return kind(f"error event in the stream: {error_type}", **facts)
+
+
+def from_exception(error: BaseException, *, received: bool, facts: Facts) -> InferenceError | None:
+    """The error of a failed transport or a garbled answer; None when it is neither.
+
+    `received`: part of the response had come, so a lost connection broke an answer off.
+    """
+    found = next((BY_EXCEPTION[c] for c in type(error).__mro__ if c in BY_EXCEPTION), None)
+    if found is None:
+        return None
+    if found is ConnectionFailed and received:
+        found = AnswerIncomplete
+    elif found is AnswerGarbled and not received:
+        found = RequestRejected  # nothing came that could be garbled: the request was no JSON
+    detail = type(error).__name__
+    if isinstance(error, httpx2.NetworkError):
+        detail = f"{detail}: {error}"  # the system's words; other messages quote what was read
+    return found(detail, **facts)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds the provider asks us to wait, at least 0 and otherwise as given, or None."""
+    wait = _number(headers.get("retry-after-ms"))
+    if wait is not None:
+        return max(wait / 1000, 0.0)
+    given = headers.get("retry-after")
+    wait = _number(given)
+    if wait is None and given:
+        date = email.utils.parsedate_tz(given)
+        wait = None if date is None else email.utils.mktime_tz(date) - time.time()
+    return None if wait is None else max(wait, 0.0)
+
+
+def _by_status(status: int, error_type: str | None, error_code: str | None) -> type[InferenceError]:
+    if error_code in BY_ERROR_CODE:
+        return BY_ERROR_CODE[error_code]
+    if error_type == "billing_error":
+        return BillingStopped
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    return ProviderFault if status >= 500 else RequestRejected  # noqa: PLR2004 - HTTP
+
+
+def _unbilled(status: int) -> bool:
+    return status in SAID_NO_BEFORE_WORK or (status < 500 and status != 499)  # noqa: PLR2004 - HTTP
+
+
+def _provider_says_retry(kind: type[InferenceError], headers: Mapping[str, str]) -> bool | None:
+    """What `x-should-retry` overrides; a stopped bill stays stopped whatever it says."""
+    said = headers.get("x-should-retry")
+    if said == "false":
+        return False
+    return True if said == "true" and kind is not BillingStopped else None
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _detail(where: str, error_type: str | None, error_code: str | None) -> str:
+    """Names only: the provider's message may quote the prompt."""
+    return ": ".join(part for part in (where, error_type, error_code) if part)

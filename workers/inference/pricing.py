@@ -1,0 +1,143 @@
+"""What a call costs, and the most it can cost, in whole micro-dollars.
+
+Rates come from the installed genai-prices snapshot and never from the network, so that a price
+changes with a deploy and not between two lines of a ledger. They are read once per model: the
+package's own calculation takes a millisecond, a job makes it several times, and a test holds the
+two equal. A micro-dollar per token is a dollar per million tokens, so a rate is both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelPrice, TieredPrices
+
+from workers.inference import catalog
+from workers.inference.errors import Billing, NotPriced
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from workers.inference.types import InferenceRequest, Message, TextBlock, TokenUsage
+
+MESSAGE_OVERHEAD_TOKENS = 16
+"""Allowance for the marks around a message or block that no byte of the text stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Micro-dollars per token for prompts longer than `above` tokens."""
+
+    above: int
+    input: Decimal
+    output: Decimal
+    cache_write: Decimal
+    cache_read: Decimal
+
+
+def cost_micro(model: str, usage: TokenUsage) -> int:
+    """Micro-dollars the provider bills for this usage, rounded up to a whole one.
+
+    Raises:
+        NotPriced: The model is not in the catalog, or has no price.
+    """
+    rates = _rates_at(model, usage.prompt_tokens)
+    return math.ceil(
+        usage.input_tokens * rates.input
+        + usage.output_tokens * rates.output
+        + usage.cache_write_tokens * rates.cache_write
+        + usage.cache_read_tokens * rates.cache_read
+    )
+
+
+def upper_bound_micro(request: InferenceRequest, *, schema_bytes: int = 0) -> int:
+    """The most this request can cost, in micro-dollars: no usage it may lead to is dearer.
+
+    `schema_bytes` is the length of the output schema as it is sent, in UTF-8 bytes.
+
+    Raises:
+        NotPriced: The model is not in the catalog, or has no price.
+    """
+    prompt = prompt_bound_tokens(request, schema_bytes=schema_bytes)
+    reachable = [r for r in price_list(request.model) if r.above < max(prompt, 1)]
+    dearest_in = max(max(r.input, r.cache_write, r.cache_read) for r in reachable)
+    dearest_out = max(r.output for r in reachable)
+    return math.ceil(prompt * dearest_in + request.max_tokens * dearest_out)
+
+
+def prompt_bound_tokens(request: InferenceRequest, *, schema_bytes: int = 0) -> int:
+    """The most tokens the prompt can have: a token of text stands for at least one byte of it."""
+    model = catalog.get(request.model)
+    tokens = model.overhead_tokens + _blocks_bound(request.system)
+    tokens += sum(_message_bound(message) for message in request.messages)
+    if request.output_schema is not None:
+        tokens += model.schema_overhead_tokens + schema_bytes
+    # Longer prompts are rejected unbilled, so the window bounds the bill too.
+    return min(tokens, model.context_tokens)
+
+
+@lru_cache(maxsize=64)
+def price_list(model: str) -> tuple[Rates, ...]:
+    """The model's rates, one entry per tier of prompt length, shortest first.
+
+    Raises:
+        NotPriced: The model is not in the catalog, or has no price.
+    """
+    entry = catalog.get(model)
+    prices = _snapshot_prices(entry.price_id or entry.id)
+    starts = {0}
+    for price in _four_prices(prices).values():
+        if isinstance(price, TieredPrices):
+            starts.update(tier.start for tier in price.tiers)
+    return tuple(
+        Rates(above=start, **{kind: _at(p, start) for kind, p in _four_prices(prices).items()})
+        for start in sorted(starts)
+    )
+
+
+def _rates_at(model: str, prompt_tokens: int) -> Rates:
+    tiers = price_list(model)
+    # A tier holds for prompts longer than its start, and then for every token of the call.
+    return next((r for r in reversed(tiers) if prompt_tokens > r.above), tiers[0])
+
+
+def _snapshot_prices(price_id: str) -> ModelPrice:
+    try:
+        _, info = get_snapshot().find_provider_model(price_id, None, "anthropic", None)
+    except LookupError:
+        raise NotPriced(f"model {price_id!r} has no price", billing=Billing.NONE) from None
+    return info.get_prices(datetime.now(UTC))
+
+
+def _four_prices(prices: ModelPrice) -> dict[str, Decimal | TieredPrices]:
+    found = {
+        "input": getattr(prices, "input_mtok", None),
+        "output": getattr(prices, "output_mtok", None),
+        "cache_write": getattr(prices, "cache_write_mtok", None),
+        "cache_read": getattr(prices, "cache_read_mtok", None),
+    }
+    missing = [kind for kind, price in found.items() if price is None]
+    if missing:
+        raise NotPriced(f"no price for {', '.join(missing)}", billing=Billing.NONE)
+    return {kind: price for kind, price in found.items() if price is not None}
+
+
+def _at(price: Decimal | TieredPrices, start: int) -> Decimal:
+    if not isinstance(price, TieredPrices):
+        return price
+    return next((t.price for t in reversed(price.tiers) if t.start <= start), price.base)
+
+
+def _message_bound(message: Message) -> int:
+    return MESSAGE_OVERHEAD_TOKENS + _blocks_bound(message.content)
+
+
+def _blocks_bound(blocks: tuple[TextBlock, ...]) -> int:
+    return sum(
+        len(block.text.encode(errors="surrogatepass")) + MESSAGE_OVERHEAD_TOKENS for block in blocks
+    )

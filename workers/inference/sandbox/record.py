@@ -1,0 +1,82 @@
+"""What arrived, when, and how it ended: evidence for tests of loss, doubling and cost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(slots=True)
+class Call:
+    """One call: a hash of its prompt, never the text. Times are in seconds since the epoch."""
+
+    request_id: str
+    attempt_id: str | None
+    path: str
+    model: str | None
+    stream: bool
+    prompt_sha256: str
+    bytes_received: int
+    started_at: float
+    ended_at: float | None = None
+    status: int | None = None
+    """HTTP status, None while none was sent."""
+
+    outcome: str = "running"
+    """`completed`, `rejected`, `client_gone`, `shutdown`, `failed`, or the fault that struck."""
+
+    fault: str | None = None
+    usage: dict[str, Any] | None = None
+    """As sent so far: what the provider would bill."""
+
+
+class Record:
+    """The last calls in memory, and all of them in a file if one is given."""
+
+    def __init__(self, size: int, file: Path | None) -> None:
+        self._size = size
+        self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._fd: int | None = None
+        if file is not None:
+            self._fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def arrived(self, call: Call) -> None:
+        """Note a call before anything is answered."""
+        self._calls[call.request_id] = call
+        if len(self._calls) > self._size:
+            self._calls.popitem(last=False)
+        self._append("arrived", asdict(call))
+
+    def ended(self, call: Call) -> None:
+        """Note how a call ended."""
+        self._append("ended", asdict(call))
+
+    def calls(self, *, attempt_id: str | None = None, since: float = 0.0) -> list[dict[str, Any]]:
+        """Calls in order of arrival, of one attempt or all, started at `since` or later."""
+        return [
+            asdict(call)
+            for call in self._calls.values()
+            if call.started_at >= since and attempt_id in (None, call.attempt_id)
+        ]
+
+    def clear(self) -> None:
+        """Forget the calls in memory; the file stays."""
+        self._calls.clear()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _append(self, event: str, call: Mapping[str, Any]) -> None:
+        # One write per line: it is whole in the file even if the process is killed after it.
+        if self._fd is not None:
+            os.write(self._fd, (json.dumps({"event": event, **call}) + "\n").encode())
