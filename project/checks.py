@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -15,8 +16,9 @@ from project.celery import app
 @register("celery")
 def check_task_names(**_: Any) -> list[CheckMessage]:
     """Names sent by services or by the beat schedule that no worker has registered."""
-    app.loader.import_default_modules()
-    scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+    for module in app.conf.imports:  # not the loader: at a worker's start it runs these checks
+        import_module(module)
+    scheduled = {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     return unknown_tasks(dispatch.TASK_NAMES | scheduled, known=app.tasks)
 
 

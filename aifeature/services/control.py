@@ -161,8 +161,13 @@ def change(
         row.save()
         ControlChange.objects.bulk_create(
             ControlChange(
-                feature=slug, field=name, old=_text(before[name]), new=_text(getattr(row, name)),
-                reason=reason, user_id=user_id, check_name=check_name,
+                feature=slug,
+                field=name,
+                old=_text(before[name]),
+                new=_text(getattr(row, name)),
+                reason=reason,
+                user_id=user_id,
+                check_name=check_name,
             )
             for name in values
             if before[name] != getattr(row, name)
@@ -180,6 +185,8 @@ def open_for_local_stack() -> None:
     for slug in registry.all_features():
         if not FeatureControl.objects.filter(feature=slug).exists():
             change(
-                slug, {"stage": Stage.EVERYONE},
-                reason="The local stack opens its own features.", check_name="manage.py stack",
+                slug,
+                {"stage": Stage.EVERYONE},
+                reason="The local stack opens its own features.",
+                check_name="manage.py stack",
             )

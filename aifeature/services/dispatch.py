@@ -10,14 +10,13 @@ from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 
-from aifeature.models import Job, Status
+from aifeature.models import Job
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ def _connection() -> Connection:
         **current_app.conf.broker_transport_options,
         "socket_timeout": PUBLISH_TIMEOUT_S,
         "socket_connect_timeout": PUBLISH_TIMEOUT_S,
+        "max_retries": 0,  # of kombu's connecting; left out, it waits two seconds before the next
     }
     return Connection(
         settings.CELERY_BROKER_URL, transport_options=options, connect_timeout=PUBLISH_TIMEOUT_S
@@ -53,8 +53,12 @@ def publish(jobs: Iterable[UUID]) -> int:
         with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
             for job in jobs:
                 current_app.send_task(
-                    RUN_JOB, kwargs={"job_id": str(job)}, queue="llm", producer=producer,
-                    retry=False, ignore_result=True,
+                    RUN_JOB,
+                    kwargs={"job_id": str(job)},
+                    queue="llm",
+                    producer=producer,
+                    retry=False,
+                    ignore_result=True,
                 )
                 sent.append(job)
     except (OperationalError, RedisError, OSError) as error:

@@ -15,7 +15,7 @@ from aifeature import prompts, registry
 from aifeature.models import transitions
 from aifeature.models.transitions import AttemptRefusedError, Claimed, FencedError, Settlement
 from aifeature.prompts import Prompt
-from aifeature.services import control, ledger, lease, output, outcomes
+from aifeature.services import control, lease, ledger, outcomes, output
 from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
 from aifeature.services.output import OutputInvalidError
 from aifeature.services.wiring import gateway
@@ -61,7 +61,7 @@ def run_feature(job_id: UUID, *, worker: str) -> None:
 def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
     try:
         feature = registry.get(claimed.feature)
-    except registry.UnknownFeature:
+    except registry.UnknownFeatureError:
         return Failed("feature_removed")
     if ended := _ended_before_it_began(claimed, feature):
         return ended

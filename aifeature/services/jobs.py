@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from pydantic import ValidationError
 
 from aifeature import registry
-from aifeature.models import Job, Status, transitions
+from aifeature.models import Job, transitions
 from aifeature.services import control, dispatch, messages
 from aifeature.services.refusals import (
     FeaturePaused,
@@ -141,7 +141,7 @@ def visible_feature(*, user: User, slug: str) -> Feature:
     """
     try:
         feature = registry.get(slug)
-    except registry.UnknownFeature:
+    except registry.UnknownFeatureError:
         feature = None
     if feature is None or not control.is_visible(feature, user):
         raise NotFound("There is no such feature.")

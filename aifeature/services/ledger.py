@@ -83,8 +83,7 @@ def _as_sent(request: InferenceRequest) -> dict[str, Any]:
     return {
         "system": text(request.system),
         "messages": [
-            {"role": message.role, "content": text(message.content)}
-            for message in request.messages
+            {"role": message.role, "content": text(message.content)} for message in request.messages
         ],
         "max_tokens": request.max_tokens,
         "stream": request.stream,

@@ -57,16 +57,26 @@ def record(claimed: Claimed, outcome: Outcome) -> None:
             transitions.finish(claimed, Status.SUCCEEDED, result=result, settlement=settlement)
         case Failed(code, settlement):
             transitions.finish(
-                claimed, Status.FAILED,
-                error_code=code, error_message=sentence(code), settlement=settlement,
+                claimed,
+                Status.FAILED,
+                error_code=code,
+                error_message=sentence(code),
+                settlement=settlement,
             )
         case CancelledByUser(settlement):
             transitions.finish(
-                claimed, Status.CANCELLED,
-                error_code="cancelled", error_message=sentence("cancelled"), settlement=settlement,
+                claimed,
+                Status.CANCELLED,
+                error_code="cancelled",
+                error_message=sentence("cancelled"),
+                settlement=settlement,
             )
         case Later(delay_s, burn, code, settlement):
             transitions.release(
-                claimed, delay_s=delay_s, burn=burn,
-                error_code=code, error_message=sentence(code), settlement=settlement,
+                claimed,
+                delay_s=delay_s,
+                burn=burn,
+                error_code=code,
+                error_message=sentence(code),
+                settlement=settlement,
             )

@@ -17,6 +17,5 @@ _FOLDER = Path(__file__).resolve().parent
 def load(*names: str) -> list[RunSQL]:
     """One operation per file, in this order; undoing one does nothing."""
     return [
-        RunSQL((_FOLDER / f"{name}.sql").read_text(encoding="utf-8"), RunSQL.noop)
-        for name in names
+        RunSQL((_FOLDER / f"{name}.sql").read_text(encoding="utf-8"), RunSQL.noop) for name in names
     ]

@@ -13,18 +13,18 @@ RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     j aifeature_job%ROWTYPE;
-    today date := (now() AT TIME ZONE 'UTC')::date;
+    today date := (statement_timestamp() AT TIME ZONE 'UTC')::date;
 BEGIN
     UPDATE aifeature_job t SET attempts = t.attempts + 1
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
-       AND t.cancel_requested_at IS NULL AND t.deadline_at > now()
+       AND t.cancel_requested_at IS NULL AND t.deadline_at > statement_timestamp()
        AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
                         WHERE c.feature IN (t.feature, '*') AND c.killed)
     RETURNING t.* INTO j;
     IF NOT FOUND THEN
         RETURN coalesce(
             (SELECT CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
-                         WHEN t.deadline_at <= now() THEN 'deadline'
+                         WHEN t.deadline_at <= statement_timestamp() THEN 'deadline'
                          ELSE 'paused' END
                FROM aifeature_job t
               WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'),

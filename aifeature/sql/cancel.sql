@@ -7,11 +7,11 @@ DECLARE
     status_now text;
 BEGIN
     UPDATE aifeature_job t
-       SET cancel_requested_at = coalesce(t.cancel_requested_at, now()),
+       SET cancel_requested_at = coalesce(t.cancel_requested_at, statement_timestamp()),
            status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
            error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
            error_message = CASE t.status WHEN 'running' THEN t.error_message ELSE p_message END,
-           finished_at = CASE t.status WHEN 'running' THEN NULL ELSE now() END
+           finished_at = CASE t.status WHEN 'running' THEN NULL ELSE statement_timestamp() END
      WHERE t.id = p_job AND t.user_id = p_user
        AND t.status IN ('queued', 'running', 'needs_approval')
     RETURNING t.status INTO status_now;

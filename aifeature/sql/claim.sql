@@ -17,13 +17,13 @@ BEGIN
                -- A lease that ran out is a run that ended badly: it counts towards the poison cap.
                tries = j.tries + (j.status = 'running')::int,
                worker = p_worker,
-               started_at = coalesce(j.started_at, now()),
-               lease_until = now() + make_interval(secs => p_lease_s)
+               started_at = coalesce(j.started_at, statement_timestamp()),
+               lease_until = statement_timestamp() + make_interval(secs => p_lease_s)
          WHERE j.id = p_job
-           AND (   (j.status = 'queued' AND j.run_at <= now())
-                OR (j.status = 'running' AND j.lease_until < now()))
+           AND (   (j.status = 'queued' AND j.run_at <= statement_timestamp())
+                OR (j.status = 'running' AND j.lease_until < statement_timestamp()))
         RETURNING j.epoch, j.feature::text, j.user_id::bigint, j.input, j.tries, j.attempts,
-                  extract(epoch FROM j.deadline_at - now())::double precision,
+                  extract(epoch FROM j.deadline_at - statement_timestamp())::double precision,
                   j.cancel_requested_at IS NOT NULL, j.error_code::text;
     IF FOUND THEN
         FOR orphan IN

@@ -14,7 +14,7 @@ BEGIN
            error_code = coalesce(p_error_code, ''),
            error_message = coalesce(p_error_message, ''),
            lease_until = NULL,
-           finished_at = CASE WHEN p_status <> 'needs_approval' THEN now() END
+           finished_at = CASE WHEN p_status <> 'needs_approval' THEN statement_timestamp() END
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
     IF NOT FOUND THEN
         RETURN false;
@@ -48,7 +48,7 @@ BEGIN
        SET status = 'queued',
            epoch = t.epoch + 1,
            tries = t.tries + p_burn::int,
-           run_at = now() + make_interval(secs => p_delay_s),
+           run_at = statement_timestamp() + make_interval(secs => p_delay_s),
            published_at = NULL,
            error_code = coalesce(p_error_code, ''),
            error_message = coalesce(p_error_message, ''),

@@ -9,10 +9,10 @@ LANGUAGE sql AS $$
         SELECT * FROM unnest(p_jobs, p_epochs) AS u (id, epoch)
     ), extended AS (
         UPDATE aifeature_job t
-           SET lease_until = now() + make_interval(secs => p_lease_s)
+           SET lease_until = statement_timestamp() + make_interval(secs => p_lease_s)
           FROM mine
          WHERE t.id = mine.id AND t.epoch = mine.epoch AND t.status = 'running'
-           AND t.lease_until < now() + make_interval(secs => p_lease_s * 2 / 3)
+           AND t.lease_until < statement_timestamp() + make_interval(secs => p_lease_s * 2 / 3)
     )
     SELECT t.id, t.cancel_requested_at IS NOT NULL,
            EXISTS (SELECT 1 FROM aifeature_featurecontrol c

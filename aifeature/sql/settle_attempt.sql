@@ -22,7 +22,7 @@ BEGIN
            request_id = coalesce(p->>'request_id', ''),
            error_code = coalesce(p->>'error_code', ''),
            error_detail = coalesce(p->>'error_detail', ''),
-           ended_at = now()
+           ended_at = statement_timestamp()
      WHERE t.id = p_attempt AND t.state = 'started'
     RETURNING t.* INTO a;
     IF NOT FOUND THEN

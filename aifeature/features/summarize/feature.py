@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -53,5 +54,10 @@ FEATURE = Feature(
         Route(models=("claude-sonnet-5-5", "claude-opus-5-5")),
     ),
     stream_field="summary",
-    limits=Limits(max_input_bytes=1_000_000, deadline_s=300, call_deadline_s=120),
+    limits=Limits(
+        deadline_s=300,
+        call_deadline_s=120,
+        # The largest input at the dearest model reserves two dollars.
+        user_daily_budget_usd=Decimal(5),
+    ),
 )

@@ -1,0 +1,69 @@
+"""No database connection is held while a provider works: twenty calls share a pool of two."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, connections
+
+from aifeature.models import Job
+from aifeature.services import execution
+from tests.integration.jobs.conftest import MakeJob
+from tests.sandbox_server import SandboxServer
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+CALLS = 20
+
+
+@pytest.fixture
+def pool_of_two(committed: None) -> Iterator[None]:
+    """The process's pool, cut to two connections; whoever waits a second for one fails."""
+    connection.close()
+    connection.close_pool()
+    options = connections.databases["default"]["OPTIONS"]
+    before = options["pool"]
+    options["pool"] = {"min_size": 1, "max_size": 2, "timeout": 1}
+    connection.settings_dict["OPTIONS"]["pool"] = options["pool"]
+    yield
+    connection.close()
+    connection.close_pool()
+    options["pool"] = before
+    connection.settings_dict["OPTIONS"]["pool"] = before
+
+
+def test_many_calls_in_flight_need_few_connections(
+    make_job: MakeJob, sandbox: SandboxServer, pool_of_two: None
+) -> None:
+    sandbox.set_faults({"kind": "slow_first_byte", "seconds": 2})
+    jobs = [make_job() for _ in range(CALLS)]
+    connection.close()
+    most_at_once = 0
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal most_at_once
+        while not done.is_set():
+            open_calls = sum(call["ended_at"] is None for call in sandbox.calls())
+            most_at_once = max(most_at_once, open_calls)
+            time.sleep(0.02)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+
+    def run(job: Job) -> None:
+        execution.run_feature(job.pk, worker="test")
+        assert connection.connection is None, "a connection was kept"
+
+    with ThreadPoolExecutor(CALLS) as threads:
+        for outcome in [threads.submit(run, job) for job in jobs]:
+            outcome.result()
+    done.set()
+    watcher.join()
+
+    assert most_at_once == CALLS
+    assert set(Job.objects.values_list("status", flat=True)) == {"succeeded"}

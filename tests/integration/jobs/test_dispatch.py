@@ -1,0 +1,111 @@
+"""Publishing: quick to give up, and nothing is lost when it does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from redis import Redis
+
+from aifeature.models import Job
+from aifeature.services import dispatch, jobs, recovery
+from tests.integration.jobs.conftest import MakeJob, age, claim
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+@contextmanager
+def broker_at(url: str, settings: Any) -> Iterator[None]:
+    before = settings.CELERY_BROKER_URL
+    settings.CELERY_BROKER_URL = url
+    dispatch._connection.cache_clear()
+    try:
+        yield
+    finally:
+        settings.CELERY_BROKER_URL = before
+        dispatch._connection.cache_clear()
+
+
+@pytest.fixture
+def queue(settings: Any) -> Iterator[Redis]:
+    """The `llm` queue of the real broker, empty."""
+    client = Redis.from_url(settings.REDIS_URL)
+    client.delete("llm")
+    yield client
+    client.delete("llm")
+    client.close()
+
+
+@contextmanager
+def frozen_broker() -> Iterator[str]:
+    """Accepts connections and never answers, as a stopped process does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as server:
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+@contextmanager
+def refusing_broker() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    yield f"redis://127.0.0.1:{port}/0"
+
+
+def test_a_message_holds_the_id_and_nothing_else(make_job: MakeJob, queue: Redis) -> None:
+    job = make_job(input={"document": "SECRET"})
+    assert dispatch.publish([job.pk]) == 1
+    (raw,) = queue.lrange("llm", 0, -1)  # type: ignore[misc]
+    message = json.loads(raw)
+    arguments = json.loads(base64.b64decode(message["body"]))
+    assert message["headers"]["task"] == "llm.run_job"
+    assert arguments[:2] == [[], {"job_id": str(job.pk)}]
+    assert b"SECRET" not in raw
+    job.refresh_from_db()
+    assert job.published_at is not None
+
+
+@pytest.mark.parametrize("broker", [frozen_broker, refusing_broker])
+def test_a_broker_that_is_away_costs_little_time_and_no_job(
+    ada: User, opened: None, settings: Any, broker: Any
+) -> None:
+    with broker() as url, broker_at(url, settings):
+        started = time.monotonic()
+        job = jobs.submit(user=ada, slug="summarize", data={"document": "Text."}).job
+        took = time.monotonic() - started
+    assert took < 0.5
+    job.refresh_from_db()
+    assert (job.status, job.published_at) == ("queued", None)
+    assert recovery.publish_due() == 1
+    job.refresh_from_db()
+    assert job.published_at is not None
+
+
+def test_the_sweep_publishes_what_is_due_lost_or_abandoned(
+    make_job: MakeJob, queue: Redis
+) -> None:
+    waiting = make_job(run_at=Now() + timedelta(seconds=60))
+    due = make_job()
+    on_its_way = make_job(published_at=Now())
+    lost = make_job(published_at=Now() - timedelta(seconds=61))
+    running = make_job()
+    claim(running)
+    abandoned = make_job()
+    claim(abandoned)
+    age(abandoned, lease_until=timedelta(seconds=1))
+    ended = make_job(status="failed", finished_at=Now())
+
+    before = {job.pk: job.published_at for job in Job.objects.all()}
+    assert recovery.publish_due() == 3
+    changed = {job.pk for job in Job.objects.all() if job.published_at != before[job.pk]}
+    assert changed == {due.pk, lost.pk, abandoned.pk}
+    assert queue.llen("llm") == 3
+    assert not {waiting.pk, on_its_way.pk, running.pk, ended.pk} & changed
+    assert recovery.publish_due() == 1, "the abandoned job stays until somebody claims it"

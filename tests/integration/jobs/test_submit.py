@@ -1,0 +1,189 @@
+"""Accepting a job: durable when accepted, once per key, and clear about every no."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from aifeature.models import Job, Stage
+from aifeature.services import control, dispatch, jobs
+from aifeature.services.refusals import (
+    FeaturePaused,
+    IdempotencyConflict,
+    InputTooLarge,
+    InvalidInput,
+    NotFound,
+)
+
+INPUT = {"document": "  Refunds take 30 days.  "}
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
+    """The ids handed to the broker; the broker itself has tests of its own."""
+    sent: list[uuid.UUID] = []
+
+    def publish(ids: list[uuid.UUID]) -> int:
+        assert not connection.in_atomic_block, "published before the commit"
+        sent.extend(ids)
+        return len(ids)
+
+    monkeypatch.setattr(dispatch, "publish", publish)
+    return sent
+
+
+pytestmark = pytest.mark.usefixtures("committed", "published", "opened")
+
+
+def submit(user: User, data: Any = INPUT, key: str | None = None) -> jobs.Submission:
+    return jobs.submit(user=user, slug="summarize", data=data, key=key)
+
+
+def test_a_job_is_stored_then_published(ada: User, published: list[uuid.UUID]) -> None:
+    job = submit(ada).job
+    stored = Job.objects.get()
+    assert stored.pk == job.pk
+    assert (stored.status, stored.user, stored.input) == (
+        "queued",
+        ada,
+        {"document": "Refunds take 30 days."},
+    )
+    assert (stored.deadline_at - stored.created_at).total_seconds() == pytest.approx(300, abs=1)
+    assert published == [job.pk]
+
+
+def test_the_same_key_and_body_return_the_same_job(ada: User, published: list[uuid.UUID]) -> None:
+    first = submit(ada, key="k")
+    again = submit(ada, key="k")
+    assert (first.replayed, again.replayed) == (False, True)
+    assert first.job.pk == again.job.pk
+    assert Job.objects.count() == 1
+    assert len(published) == 1
+
+
+def test_a_replay_comes_before_everything_else(ada: User) -> None:
+    first = submit(ada, key="k")
+    control.change("summarize", {"stage": Stage.OFF}, reason="t", check_name="t")
+    assert submit(ada, key="k").job.pk == first.job.pk
+
+
+def test_the_same_key_and_another_body_conflict(ada: User) -> None:
+    submit(ada, key="k")
+    with pytest.raises(IdempotencyConflict):
+        submit(ada, {"document": "Another."}, key="k")
+
+
+def test_a_key_belongs_to_its_user(ada: User, bob: User) -> None:
+    assert submit(ada, key="k").job.pk != submit(bob, key="k").job.pk
+
+
+def test_without_a_key_every_submission_is_a_job(ada: User) -> None:
+    assert submit(ada).job.pk != submit(ada).job.pk
+
+
+def test_the_same_key_submitted_at_once_makes_one_job(ada: User) -> None:
+    barrier = threading.Barrier(8)
+    found: list[uuid.UUID] = []
+
+    def one() -> None:
+        barrier.wait()
+        found.append(submit(ada, key="race").job.pk)
+        connection.close()
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("slug", ["no-such", "SUMMARIZE", "../x", ""])
+def test_an_unknown_feature_is_not_found(ada: User, slug: str) -> None:
+    with pytest.raises(NotFound):
+        jobs.submit(user=ada, slug=slug, data=INPUT)
+
+
+def test_a_feature_nobody_opened_is_not_found(ada: User) -> None:
+    control.change("summarize", {"stage": Stage.OFF}, reason="t", check_name="t")
+    with pytest.raises(NotFound):
+        submit(ada)
+    assert jobs.visible_features(user=ada) == []
+
+
+def test_a_paused_feature_refuses_and_says_when_to_come_back(ada: User) -> None:
+    control.change("summarize", {"killed": True}, reason="t", check_name="t")
+    with pytest.raises(FeaturePaused) as refusal:
+        submit(ada)
+    assert refusal.value.retry_after_s
+
+
+def test_the_switch_of_everything_pauses_each_feature(ada: User) -> None:
+    control.change(control.EVERYTHING, {"killed": True}, reason="t", check_name="t")
+    with pytest.raises(FeaturePaused):
+        submit(ada)
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({}, "document"),
+        ({"document": ""}, "document"),
+        ({"document": "   "}, "document"),
+        ({"document": 5}, "document"),
+        ({"document": "a", "more": 1}, "more"),
+        ({"document": "x" * 400_001}, "document"),
+        ([], "input"),
+        (None, "input"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_wrong_input_names_its_field(ada: User, data: Any, field: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        submit(ada, data)
+    assert [error["field"] for error in refusal.value.errors] == [field]
+    assert not Job.objects.exists()
+
+
+def test_an_input_that_cannot_be_stored_is_refused(ada: User) -> None:
+    with pytest.raises(InvalidInput, match="NUL"):
+        submit(ada, {"document": "a\x00b"})
+    with pytest.raises(InvalidInput):
+        submit(ada, {"document": "lone \ud800 surrogate"})
+    assert not Job.objects.exists()
+
+
+def test_an_input_that_is_too_large_is_refused(ada: User) -> None:
+    with pytest.raises(InputTooLarge, match="1,000,000"):
+        submit(ada, {"document": "é" * 600_000})
+
+
+def test_jobs_are_read_listed_and_cancelled_by_their_owner_alone(ada: User, bob: User) -> None:
+    job = submit(ada).job
+    for action in (jobs.get, jobs.cancel):
+        with pytest.raises(NotFound):
+            action(user=bob, job_id=job.pk)
+    assert jobs.page(user=bob, limit=10).jobs == []
+    assert jobs.get(user=ada, job_id=job.pk).status == "queued"
+    assert jobs.cancel(user=ada, job_id=job.pk).status == "cancelled"
+
+
+def test_pages_show_every_job_once_newest_first(ada: User) -> None:
+    made = [submit(ada).job.pk for _ in range(7)]
+    Job.objects.filter(pk__in=made[:3]).update(created_at=Job.objects.get(pk=made[0]).created_at)
+    seen: list[uuid.UUID] = []
+    after = None
+    while True:
+        page = jobs.page(user=ada, limit=2, after=after)
+        seen += [job.pk for job in page.jobs]
+        if (after := page.next_after) is None:
+            break
+    assert sorted(seen) == sorted(made)
+    assert seen[:4] == made[:2:-1]

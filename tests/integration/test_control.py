@@ -1,0 +1,86 @@
+"""Controls: cached for half a second, changed with a reason, every change on record."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+
+from aifeature import registry
+from aifeature.models import ControlChange, FeatureControl, Stage
+from aifeature.models.transitions import Caps
+from aifeature.services import control
+
+pytestmark = pytest.mark.django_db
+
+SUMMARIZE = registry.get("summarize")
+
+
+def test_a_feature_nobody_opened_is_off_with_the_limits_of_its_code() -> None:
+    assert control.cache.get("summarize") == control.Control()
+    assert control.deadline_s(SUMMARIZE) == SUMMARIZE.limits.deadline_s
+    assert control.prompt_version(SUMMARIZE) == "v3"
+    assert control.caps(SUMMARIZE) == Caps(user=5_000_000, feature=50_000_000, everything=None)
+
+
+def test_what_an_operator_sets_goes_before_the_code() -> None:
+    control.change(
+        "summarize",
+        {
+            "daily_budget_usd": "0.01",
+            "user_daily_budget_usd": "0",
+            "deadline_s": 60,
+            "prompt_version": "v1",
+        },
+        reason="test",
+        check_name="test",
+    )
+    assert control.caps(SUMMARIZE) == Caps(user=0, feature=10_000, everything=None)
+    assert control.deadline_s(SUMMARIZE) == 60
+    assert control.prompt_version(SUMMARIZE) == "v1"
+
+
+def test_each_changed_field_leaves_a_record(ada: User) -> None:
+    control.change("summarize", {"stage": Stage.STAFF}, reason="try it", user_id=ada.pk)
+    control.change(
+        "summarize", {"stage": Stage.STAFF, "percent": 5}, reason="wider", check_name="c"
+    )
+    rows = ControlChange.objects.order_by("id").values_list(
+        "field", "old", "new", "reason", "user", "check_name"
+    )
+    assert list(rows) == [
+        ("stage", "off", "staff", "try it", ada.pk, ""),
+        ("percent", "0", "5", "wider", None, "c"),
+    ]
+
+
+def test_a_change_without_a_reason_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a reason"):
+        control.change("summarize", {"stage": Stage.STAFF}, reason="  ")
+    assert not FeatureControl.objects.exists()
+
+
+def test_a_wrong_value_changes_nothing() -> None:
+    with pytest.raises(ValidationError):
+        control.change("summarize", {"percent": 101}, reason="x", check_name="x")
+    assert not ControlChange.objects.exists()
+    assert not FeatureControl.objects.exists()
+
+
+def test_the_cache_reads_again_after_half_a_second() -> None:
+    now = 100.0
+    cache = control.ControlCache(clock=lambda: now)
+    assert not cache.get("summarize").killed
+    FeatureControl.objects.create(feature="summarize", killed=True)
+    now += control.POLL_S - 0.01
+    assert not cache.get("summarize").killed
+    now += 0.02
+    assert cache.get("summarize").killed
+
+
+def test_the_local_stack_opens_only_what_nobody_touched() -> None:
+    control.open_for_local_stack()
+    assert FeatureControl.objects.get(feature="summarize").stage == Stage.EVERYONE
+    control.change("summarize", {"stage": Stage.OFF}, reason="x", check_name="x")
+    control.open_for_local_stack()
+    assert FeatureControl.objects.get(feature="summarize").stage == Stage.OFF
