@@ -50,7 +50,7 @@ class _Template(string.Template):
             (?P<named>[a-z][a-z0-9_]*)\}\} |
             (?P<braced>(?!)) |
             (?P<invalid>)
-        )"""  # type: ignore[assignment]  # noqa: RUF039 (the stdlib compiles it verbosely)
+        )"""  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def versions(slug: str) -> tuple[str, ...]:
     """The versions a feature has, oldest first.
 
     Raises:
-        UnknownFeature: no feature has this slug.
+        UnknownFeatureError: no feature has this slug.
     """
     names = (file.name for file in _folder(registry.get(slug)).iterdir())
     numbers = (int(m[1]) for name in names if (m := re.fullmatch(r"v([1-9]\d*)\.md", name)))
@@ -134,14 +134,13 @@ def get(slug: str, version: str) -> Prompt:
     """One version of a feature's prompt.
 
     Raises:
-        UnknownFeature: no feature has this slug.
+        UnknownFeatureError: no feature has this slug.
         PromptError: the version does not exist or its file is malformed.
     """
     feature = registry.get(slug)
     if version not in versions(slug):
-        raise PromptError(
-            f"prompt {slug}/{version} does not exist; there are {', '.join(versions(slug)) or 'none'}"
-        )
+        known = ", ".join(versions(slug)) or "none"
+        raise PromptError(f"prompt {slug}/{version} does not exist; there are: {known}")
     source = (_folder(feature) / f"{version}.md").read_text(encoding="utf-8")
     return _parse(feature, version, source)
 

@@ -12,7 +12,7 @@ from aifeature import features
 from aifeature.spec import Feature
 
 
-class UnknownFeature(LookupError):
+class UnknownFeatureError(LookupError):
     """No feature has this slug."""
 
 
@@ -39,9 +39,9 @@ def get(slug: str) -> Feature:
     """The feature of this slug.
 
     Raises:
-        UnknownFeature: there is none.
+        UnknownFeatureError: there is none.
     """
     try:
         return all_features()[slug]
     except KeyError:
-        raise UnknownFeature(slug) from None
+        raise UnknownFeatureError(slug) from None

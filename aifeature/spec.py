@@ -6,6 +6,7 @@ values given here and then lives in `aifeature.models.FeatureControl`.
 
 from __future__ import annotations
 
+import itertools
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -94,7 +95,7 @@ class Feature(_Frozen):
         sizes = [route.up_to_bytes for route in routes]
         if sizes[-1] is not None or None in sizes[:-1]:
             raise ValueError("the last route, and only the last, must have up_to_bytes=None")
-        if any(a >= b for a, b in zip(sizes[:-1], sizes[1:-1], strict=False) if a and b):
+        if any(a >= b for a, b in itertools.pairwise(sizes) if a and b):
             raise ValueError("routes must be ordered by up_to_bytes, smallest first")
         return routes
 

@@ -10,7 +10,7 @@ from typing import Any
 class UtcFormatter(logging.Formatter):
     """Formats times in UTC, as everything else in the system is."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

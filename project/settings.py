@@ -148,7 +148,7 @@ UNFOLD = {
 FLOWER_URL = ENV.flower_url
 
 # The system's own settings; each stands in project/env.py with its meaning.
-AIFEATURE = {
+AIFEATURE: dict[str, Any] = {
     "PROVIDER": ENV.provider,
     "API_KEY": ENV.anthropic_api_key.get_secret_value() if ENV.anthropic_api_key else None,
     "BASE_URL": ENV.anthropic_base_url,
@@ -158,7 +158,7 @@ AIFEATURE = {
     "GLOBAL_DAILY_BUDGET_USD": ENV.global_daily_budget_usd,
 }
 
-CELERY_BEAT_SCHEDULE = {
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "Publish due jobs": {
         "task": "control.sweep",
         "schedule": 2.0,  # seconds; a missed tick is made up for by the next

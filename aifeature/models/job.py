@@ -84,8 +84,8 @@ class Job(models.Model):
                 condition=Q(status__in=Status.values), name="job_status_is_known"
             ),
             models.CheckConstraint(
-                condition=Q(finished_at__isnull=False, status__in=TERMINAL)
-                | (Q(finished_at__isnull=True) & ~Q(status__in=TERMINAL)),
+                condition=Q(finished_at__isnull=False, status__in=sorted(TERMINAL))
+                | (Q(finished_at__isnull=True) & ~Q(status__in=sorted(TERMINAL))),
                 name="job_finished_exactly_when_terminal",
             ),
             models.CheckConstraint(

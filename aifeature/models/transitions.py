@@ -104,18 +104,19 @@ class FencedError(Exception):
     """The job is no longer this worker's. Stop at once; nothing was written."""
 
 
-def _rows(function: str, *arguments: object) -> list[tuple[Any, ...]]:
+def _rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
     marks = ", ".join(["%s"] * len(arguments))
     try:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT * FROM {function}({marks})", arguments)  # noqa: S608 (our names)
-            return cursor.fetchall()
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
     finally:
         if not connection.in_atomic_block:
             connection.close()  # back to the pool
 
 
-def _flag(function: str, *arguments: object) -> None:
+def _flag(function: str, *arguments: Any) -> None:
     if not _rows(function, *arguments)[0][0]:
         raise FencedError
 

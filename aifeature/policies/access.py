@@ -34,8 +34,6 @@ def may_use(slug: str, *, stage: Stage, percent: int, visitor: Visitor) -> bool:
         case Stage.BETA:
             return visitor.is_staff or visitor.is_invited
         case Stage.PERCENT:
-            return (
-                visitor.is_staff or visitor.is_invited or bucket(slug, visitor.id) < percent
-            )
+            return visitor.is_staff or visitor.is_invited or bucket(slug, visitor.id) < percent
         case Stage.EVERYONE:
             return True

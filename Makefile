@@ -1,0 +1,66 @@
+# Everything here works on a machine with Python 3.11 or newer and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo smoke stack test check fmt lock migrations clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## install the locked dependencies into .venv
+
+demo: $(READY) ## run the whole system, show one real job, stay up
+	@$(BIN)/python manage.py stack --demo $(ARGS)
+
+smoke: $(READY) ## run the whole system, show one real job, stop
+	@$(BIN)/python manage.py stack --smoke $(ARGS)
+
+stack: $(READY) ## run the whole system and stay up
+	@$(BIN)/python manage.py stack $(ARGS)
+
+test: $(READY) ## run the tests; ARGS="-k word" picks some
+	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2))") $(ARGS)
+
+check: $(READY) ## lint, types, architecture, migrations, deployment settings
+	@echo "ruff"; $(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@echo "mypy"; $(BIN)/python -m project.stack.checks settings $(BIN)/mypy
+	@echo "imports"; $(BIN)/python -m project.stack.checks settings $(BIN)/lint-imports
+	@echo "migrations"; $(BIN)/python -m project.stack.throwaway $(BIN)/python manage.py makemigrations --check --dry-run
+	@echo "deployment"; $(BIN)/python -m project.stack.checks production $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+fmt: $(READY) ## format the code
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+migrations: $(READY) ## write migrations for changed models
+	@$(BIN)/python -m project.stack.throwaway $(BIN)/python manage.py makemigrations $(ARGS)
+
+COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header
+
+lock: $(READY) ## resolve the dependencies anew and write the lock files
+	@$(COMPILE) pyproject.toml -o requirements.lock
+	@$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
+	@awk '/^[^ #]/ { mine = /^uv==/ } mine' requirements-dev.lock > requirements-bootstrap.lock
+
+clean: ## stop this checkout's stack and remove its data and caches
+	@if [ -x $(BIN)/python ] && [ -f $(READY) ]; then $(BIN)/python manage.py stack --stop; fi
+	@rm -rf .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also remove .venv
+	@rm -rf .venv
+
+$(READY): requirements-bootstrap.lock requirements-dev.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, %s is %d.%d: make PYTHON=/path/to/python3.11" % (sys.executable, v[0], v[1]))'
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@echo "installing uv into it"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@echo "installing the locked dependencies (a few hundred MB the first time)"
+	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip sync -q --require-hashes --compile-bytecode --python $(BIN)/python requirements-dev.lock
+	@touch $(READY)

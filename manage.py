@@ -1,0 +1,28 @@
+#!/usr/bin/env python
+"""Django's command line, plus `stack`, which makes the environment that the others need."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    """Run one command.
+
+    Returns:
+        The exit code.
+    """
+    if sys.argv[1:2] == ["stack"]:
+        from project.stack.cli import main as stack  # noqa: PLC0415  # a development dependency
+
+        return stack(sys.argv[2:])
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    from django.core.management import execute_from_command_line  # noqa: PLC0415  # after the above
+
+    execute_from_command_line(sys.argv)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

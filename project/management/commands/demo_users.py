@@ -1,0 +1,61 @@
+"""Make the local stack's users, with the passwords that the stack has generated."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from aifeature.services import control
+
+STAFF = "staff"
+
+
+class Command(BaseCommand):
+    """`manage.py demo_users`: only the local stack calls it; running it again changes nothing."""
+
+    help = "Make the demo users of the local stack and open its features."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--migrate", action="store_true", help="first migrate (saves a second interpreter)"
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Make or update the users.
+
+        Raises:
+            CommandError: this is not a local stack, or it gave no passwords.
+        """
+        if not os.environ.get("LOCAL_STACK"):
+            raise CommandError("demo users are for the local stack: run `manage.py stack`")
+        passwords = _passwords(os.environ.get("DEMO_PASSWORDS", ""))
+        if options["migrate"]:
+            call_command("migrate", interactive=False, verbosity=options["verbosity"])
+        for name, password in passwords.items():
+            _ensure_user(name, password)
+        control.open_for_local_stack()
+
+
+def _passwords(value: str) -> dict[str, str]:
+    """`name:password` pairs with commas between them."""
+    pairs = [pair.partition(":") for pair in value.split(",") if pair]
+    if not pairs or not all(name and word for name, _, word in pairs):
+        raise CommandError("DEMO_PASSWORDS must hold name:password pairs with commas between them")
+    return {name: word for name, _, word in pairs}
+
+
+def _ensure_user(name: str, password: str) -> None:
+    user, _ = get_user_model().objects.get_or_create(
+        username=name, defaults={"email": f"{name}@example.test"}
+    )
+    is_staff = name == STAFF
+    if user.check_password(password) and user.is_staff == is_staff == user.is_superuser:
+        return  # setting it again would end the person's sessions
+    user.is_staff = user.is_superuser = is_staff
+    user.set_password(password)
+    user.save()

@@ -1,0 +1,134 @@
+"""Processes the stack starts itself, outside the supervisor: servers, and steps that end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from project.stack.errors import ComponentFailedError
+from project.stack.local_dir import CHECKOUT
+from project.stack.processes import ProcessRecord, end, forget, record, start_time
+from project.stack.signals import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+LOG_TAIL = 12
+"""Lines of a log shown when its process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Starts children that write to a log file and are on record as ours."""
+
+    pids: Path
+    logs: Path
+    run: str
+
+    def launch(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path = CHECKOUT,
+        user: int | None = None,
+        entry: Callable[[ProcessRecord], ProcessRecord] = lambda entry: entry,
+    ) -> Child:
+        """Start one child in a session of its own.
+
+        Args:
+            name: Names its log and pid file.
+            argv: The command.
+            env: Its whole environment.
+            cwd: Where it runs.
+            user: A user id to run as; only root can change it.
+            entry: Changes the record before it is written, for what differs from the defaults.
+        """
+        log = self.logs / f"{name}.log"
+        rotate(log)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                list(argv),
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+        known = ProcessRecord(name, process.pid, start_time(process.pid), self.run)
+        child = Child(name, process, entry(known), log, self.pids)
+        record(self.pids, child.record)
+        return child
+
+
+@dataclass(slots=True)
+class Child:
+    """A child that was started."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    record: ProcessRecord
+    log: Path
+    pids: Path
+    stopping: bool = field(default=False)
+
+    def check(self) -> None:
+        """Raise ComponentFailedError if it has ended without being asked to."""
+        code = self.process.poll()
+        if code is not None and not self.stopping:
+            raise ComponentFailedError(died(self.name, code, self.log))
+
+    def wait(self, *, timeout_s: float, tick: Callable[[], None]) -> int:
+        """Wait for a step to end by itself.
+
+        Returns:
+            Its exit code.
+
+        Raises:
+            ComponentFailedError: it took too long.
+        """
+        if not wait_until(lambda: self.process.poll() is not None, timeout_s=timeout_s, tick=tick):
+            raise ComponentFailedError(f"{self.name} did not end in {timeout_s:.0f} s")
+        return self.process.wait()
+
+    def stop(self) -> None:
+        """End it and its group, whatever state it is in, and remove its pid file."""
+        self.stopping = True
+        if self.process.poll() is None:
+            # A zombie of ours counts as gone, so this returns although nobody has waited yet.
+            end([self.record])
+        self.process.wait()
+        end([self.record])
+        forget(self.pids, self.record)
+
+
+def rotate(log: Path) -> None:
+    """Keep the log of the run before as `<name>.log.1`."""
+    if log.exists():
+        log.replace(log.with_name(log.name + ".1"))
+
+
+def died(name: str, code: int, log: Path) -> str:
+    """The line that names a dead component, with the end of its log below it."""
+    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    return f"{name} died ({how}); the end of {log}:\n{tail(log)}"
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, indented."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(f"    {line}" for line in lines[-LOG_TAIL:]) or "    (it wrote nothing)"
+
+
+PYTHON = sys.executable

@@ -1,0 +1,122 @@
+"""The processes of the local stack that run our own code, with how to tell that each is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from project.stack.children import PYTHON
+from project.stack.ports import HOST
+from project.stack.readiness import Check, answers, logged
+from project.stack.secrets import FLOWER_USER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ANY_STATUS = 600
+TASK_COLUMNS = "name,state,kwargs,received,started,runtime,worker"
+"""kwargs shows the job's id: task arguments are ids only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One supervised process."""
+
+    name: str
+    argv: tuple[str, ...]
+    ready: Check
+    address: str
+    """Where it is reached, as shown to people."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of this component alone."""
+
+
+def django_components(
+    *, logs: Path, ports: Mapping[str, int], flower_password: str
+) -> list[Component]:
+    """Everything but the servers, in the order it is listed at start.
+
+    Args:
+        logs: Where the supervisor writes each `<name>.log`.
+        ports: Of `web`, `flower` and, if the sandbox provider is to run, `sandbox`.
+        flower_password: Sign-in of Flower.
+    """
+    components = [
+        _web(ports["web"]),
+        _worker(logs, "llm", threads=16),
+        _worker(logs, "evals", threads=2),
+        _worker(logs, "control", threads=2),
+        _beat(logs),
+        _flower(ports["flower"], flower_password),
+    ]
+    if "sandbox" in ports:
+        components.insert(0, _sandbox(ports["sandbox"]))
+    return components
+
+
+def _sandbox(port: int) -> Component:
+    return Component(
+        "sandbox",
+        (PYTHON, "-m", "workers.inference.sandbox", "--host", HOST, "--port", str(port)),
+        answers(port, "/", below=ANY_STATUS),
+        f"http://{HOST}:{port}",
+    )
+
+
+def _web(port: int) -> Component:
+    return Component(
+        "web",
+        (
+            *(PYTHON, "-m", "gunicorn", "project.asgi:application"),
+            *("-k", "uvicorn_worker.UvicornWorker", "-w", "2", "--bind", f"{HOST}:{port}"),
+            # Its control socket lies in the home folder, shared by all checkouts.
+            *("--no-control-socket", "--graceful-timeout", "8"),
+        ),
+        answers(port, "/healthz"),
+        f"http://{HOST}:{port}/",
+    )
+
+
+def _celery(*arguments: str) -> tuple[str, ...]:
+    return (PYTHON, "-m", "celery", "-A", "project", *arguments)
+
+
+def _worker(logs: Path, queue: str, *, threads: int) -> Component:
+    name = f"worker-{queue}"
+    return Component(
+        name,
+        _celery(
+            *("worker", "-Q", queue, "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h"),
+            *("-E", "--without-gossip", "--without-mingle", "-l", "INFO"),
+        ),
+        logged(logs / f"{name}.log", " ready."),
+        f"queue {queue}, {threads} threads",
+    )
+
+
+def _beat(logs: Path) -> Component:
+    return Component(
+        "beat",
+        _celery(
+            *("beat", "-S", "django_celery_beat.schedulers:DatabaseScheduler"),
+            *("--pidfile=", "-l", "INFO"),
+        ),
+        logged(logs / "beat.log", "beat: Starting..."),
+        "schedule in the database",
+    )
+
+
+def _flower(port: int, password: str) -> Component:
+    return Component(
+        "flower",
+        _celery(
+            *("flower", f"--address={HOST}", f"--port={port}", "--persistent=false"),
+            f"--tasks_columns={TASK_COLUMNS}",
+        ),
+        answers(port, "/healthcheck"),
+        f"http://{HOST}:{port}/",
+        # In the environment, since a command line is for all to see.
+        {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}", "FLOWER_READ_ONLY": "true"},
+    )

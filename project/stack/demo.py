@@ -1,0 +1,147 @@
+"""One real job over HTTP, as a signed-in normal user's browser would send it."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from project.stack.console import complain, say
+from project.stack.local_dir import CHECKOUT
+
+if TYPE_CHECKING:
+    from project.stack.supervisor import Tick
+
+DOCUMENT = CHECKOUT / "ARCHITECTURE.md"
+LIMIT_S = 120.0
+HTTP_S = 15.0
+ENDED = frozenset({"succeeded", "failed", "cancelled", "rejected", "needs_approval"})
+
+
+class DemoError(Exception):
+    """A step of the demo did not go as it should; the message says which and why."""
+
+
+def run_demo(base_url: str, user: str, password: str, tick: Tick) -> int:
+    """Have this repository's ARCHITECTURE.md summarised, and show each step.
+
+    Args:
+        base_url: Of the web component, with a final slash.
+        user: A normal user's name.
+        password: Their password.
+        tick: Called between requests; raises when the stack has to come down.
+
+    Returns:
+        0 if the job succeeded, else 1.
+    """
+    say()
+    try:
+        with httpx2.Client(base_url=base_url, timeout=HTTP_S, trust_env=False) as client:
+            return _demo(client, user, password, tick)
+    except DemoError as error:
+        complain(f"demo: {error}")
+    except httpx2.HTTPError as error:
+        tick()  # if a component died, that is the news
+        complain(f"demo: the web component does not answer as it should ({error!r})")
+    return 1
+
+
+def _demo(client: httpx2.Client, user: str, password: str, tick: Tick) -> int:
+    try:
+        document = DOCUMENT.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DemoError(f"cannot read {DOCUMENT}: {error.strerror}") from None
+    sign_in(client, user, password)
+    size = len(document.encode())
+    say(f"demo: {user} asks for a summary of {DOCUMENT.name} ({size:,} bytes)")
+    begun = time.monotonic()
+    where = _submit(client, document)
+    job = _follow(client, where, begun, tick)
+    _show(job)
+    return 0 if job["status"] == "succeeded" else 1
+
+
+def sign_in(client: httpx2.Client, user: str, password: str) -> None:
+    """Sign in through the login form.
+
+    Raises:
+        DemoError: the form did not accept it.
+    """
+    form = client.get("/accounts/login/")
+    _expect(form, 200, "the login form")
+    fields = {"username": user, "password": password, "csrfmiddlewaretoken": _token(client)}
+    origin = {"Origin": str(client.base_url).rstrip("/")}
+    answer = client.post("/accounts/login/", data=fields, headers=origin)
+    _expect(answer, 302, f"signing in as {user}")
+
+
+def _token(client: httpx2.Client) -> str:
+    return client.cookies.get("csrftoken") or ""
+
+
+def _submit(client: httpx2.Client, document: str) -> str:
+    answer = client.post(
+        "/api/v1/features/summarize/jobs",
+        json={"input": {"document": document}},
+        headers={
+            "X-CSRFToken": _token(client),
+            "Origin": str(client.base_url).rstrip("/"),
+            "Idempotency-Key": str(uuid.uuid4()),
+        },
+    )
+    _expect(answer, 202, "submitting the job")
+    return answer.headers["location"]
+
+
+def _follow(client: httpx2.Client, where: str, begun: float, tick: Tick) -> dict[str, Any]:
+    """Poll until the job has ended, and print each state when it is first seen."""
+    seen = None
+    while time.monotonic() - begun < LIMIT_S:
+        tick()
+        # The first look does not wait, so that the state right after submission is seen.
+        answer = client.get(where, params={"wait": 1} if seen else {})
+        _expect(answer, 200, "asking for the job")
+        job: dict[str, Any] = answer.json()
+        if job["status"] != seen:
+            seen = job["status"]
+            say(f"  {time.monotonic() - begun:6.2f} s  {seen}")
+        if seen in ENDED:
+            return job
+    raise DemoError(f"the job is still {seen} after {LIMIT_S:.0f} s")
+
+
+def _show(job: dict[str, Any]) -> None:
+    say()
+    if job.get("error"):
+        say(f"error           {job['error'].get('code')}: {job['error'].get('message')}")
+    result = job.get("result")
+    for name, value in result.items() if isinstance(result, dict) else ():
+        if isinstance(value, list):
+            say(f"{name}:")
+            for item in value:
+                say(f"  - {item}")
+        else:
+            say(f"{name + ':':<15} {value}")
+    say()
+    usage = job.get("usage") or {}
+    tokens = ", ".join(f"{name.removesuffix('_tokens')} {count}" for name, count in usage.items())
+    for name, shown in (
+        ("model", job.get("model")),
+        ("prompt version", job.get("prompt_version")),
+        ("tokens", tokens),
+        ("cost", f"{job.get('cost_usd')} USD"),
+    ):
+        say(f"{name:<15} {shown}")
+
+
+def _expect(answer: httpx2.Response, status: int, what: str) -> None:
+    if answer.status_code == status:
+        return
+    try:
+        reason = json.dumps(answer.json())
+    except ValueError:
+        reason = " ".join(answer.text.split())[:200]
+    raise DemoError(f"{what}: HTTP {answer.status_code} instead of {status}: {reason}")

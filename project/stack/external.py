@@ -1,0 +1,126 @@
+"""Services named by environment variables are used instead of the embedded ones, if they answer."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+from psycopg.conninfo import conninfo_to_dict
+
+from project.stack.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT_S = 3
+PROVIDER_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """What the environment brings. None stands for an embedded part."""
+
+    database_url: str | None
+    redis_url: str | None
+    api_key: str | None
+    base_url: str | None
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the offline stand-in for the provider is needed."""
+        return self.api_key is None and self.base_url is None
+
+
+def external_services(environ: Mapping[str, str]) -> External:
+    """Read the environment and try what it names.
+
+    Raises:
+        ConfigError: one line that names the variable, the host, the cause and the fix.
+    """
+    found = External(
+        environ.get("DATABASE_URL") or None,
+        environ.get("REDIS_URL") or None,
+        environ.get("ANTHROPIC_API_KEY") or None,
+        environ.get("ANTHROPIC_BASE_URL") or None,
+    )
+    if found.database_url:
+        _try_database(found.database_url)
+    if found.redis_url:
+        _try_redis(found.redis_url)
+    if found.base_url:
+        _try_provider(found.base_url)
+    return found
+
+
+def _try_database(url: str) -> None:
+    place = "the given address"
+    try:
+        parts = conninfo_to_dict(url)
+        place = f"{parts.get('host') or 'the default socket'}:{parts.get('port') or 5432}"
+        # No word of the password: libpq's own messages do not echo it.
+        psycopg.connect(url, connect_timeout=TIMEOUT_S).close()
+    except psycopg.ProgrammingError:
+        raise ConfigError(
+            "DATABASE_URL is not a PostgreSQL address: write postgresql://user@host:5432/database, "
+            "or unset it for the embedded one"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise ConfigError(
+            f"DATABASE_URL: no PostgreSQL at {place} ({_one_line(error)}): start it, correct the "
+            "variable, or unset it for the embedded one"
+        ) from None
+
+
+def _try_redis(url: str) -> None:
+    parts = urlsplit(url)
+    place = f"{parts.hostname or parts.path}:{_port(parts.netloc, 6379)}"
+    try:
+        with redis.Redis.from_url(
+            url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S
+        ) as client:
+            client.ping()
+    except ValueError:
+        raise ConfigError(
+            "REDIS_URL is not a Redis address: write redis://host:6379/0, or unset it for the "
+            "embedded one"
+        ) from None
+    except redis.RedisError as error:
+        raise ConfigError(
+            f"REDIS_URL: no Redis at {place} ({_one_line(error)}): start it, correct the variable, "
+            "or unset it for the embedded one"
+        ) from None
+
+
+def _try_provider(url: str) -> None:
+    parts = urlsplit(url)
+    default = PROVIDER_PORTS.get(parts.scheme)
+    if default is None or not parts.hostname:
+        raise ConfigError(
+            "ANTHROPIC_BASE_URL is not a web address: write http://host:port or https://host, or "
+            "unset it"
+        )
+    port = _port(parts.netloc, default)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=TIMEOUT_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"ANTHROPIC_BASE_URL: nobody answers at {parts.hostname}:{port} ({_one_line(error)}): "
+            "start it, correct the variable, or unset it (without ANTHROPIC_API_KEY the sandbox "
+            "provider answers)"
+        ) from None
+
+
+def _port(netloc: str, default: int) -> int:
+    try:
+        return urlsplit(f"//{netloc}").port or default
+    except ValueError:
+        return default
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return " ".join(text.splitlines()[0].split())

@@ -1,0 +1,87 @@
+"""At most one stack for each data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+from typing import IO, TYPE_CHECKING
+
+from project.stack.errors import AlreadyRunningError
+from project.stack.signals import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from project.stack.local_dir import LocalDir
+
+STOP_WAIT_S = 60.0
+
+
+class Instance:
+    """Our hold on the data folder."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.announce(None)
+
+    def announce(self, url: str | None) -> None:
+        """Tell others our pid and where we can be reached."""
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"pid": os.getpid(), "url": url}, self._file)
+        self._file.flush()
+
+
+@contextlib.contextmanager
+def single_instance(local: LocalDir) -> Iterator[Instance]:
+    """Hold the data folder while the context lasts; the kernel lets go if we are killed.
+
+    Raises:
+        AlreadyRunningError: with the other stack's pid and address.
+    """
+    with local.lock_file.open("a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            other = _read(local)
+            raise AlreadyRunningError(
+                f"a stack of this checkout runs already: pid {other.get('pid')}, "
+                f"{other.get('url') or 'still starting'}; stop it with `manage.py stack --stop`"
+            ) from None
+        yield Instance(file)
+
+
+def stop_running(local: LocalDir) -> bool:
+    """Ask the stack that runs here to end, and wait until it has.
+
+    Returns:
+        Whether one ran.
+    """
+    if not local.lock_file.exists() or not _is_locked(local):
+        return False
+    pid = _read(local).get("pid")
+    if isinstance(pid, int):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not _is_locked(local), timeout_s=STOP_WAIT_S)
+    return True
+
+
+def _is_locked(local: LocalDir) -> bool:
+    with local.lock_file.open("a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _read(local: LocalDir) -> dict[str, object]:
+    try:
+        found = json.loads(local.lock_file.read_text())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,146 @@
+"""The real stack: which servers, which components, which demo."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Literal
+
+from project.stack.children import PYTHON, Child
+from project.stack.components import django_components
+from project.stack.console import row, say
+from project.stack.demo import run_demo
+from project.stack.environment import stack_environment, write_env_file
+from project.stack.external import External, external_services
+from project.stack.local_dir import CHECKOUT
+from project.stack.ports import HOST, take_port
+from project.stack.postgres import EmbeddedPostgres
+from project.stack.runner import Prepared, Session, run_step
+from project.stack.secrets import FLOWER_USER, Secrets, load_secrets
+from project.stack.valkey import EmbeddedValkey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from project.stack.supervisor import Tick
+
+Mode = Literal["stay", "demo", "smoke"]
+
+PREFERRED_PORTS = {"web": 8000, "flower": 5555, "sandbox": 8090}
+VALKEY_PORT = 6390
+MIGRATE_S = 300.0
+
+
+class RealPlan:
+    """Embedded servers where the environment names none, then everything in components.py."""
+
+    def __init__(self, mode: Mode) -> None:
+        """Read the environment and try what it names.
+
+        Raises:
+            ConfigError: something named there cannot be reached.
+        """
+        self._mode = mode
+        self._external: External = external_services(os.environ)
+        self._secrets: Secrets | None = None
+        self._ports: dict[str, int] = {}
+
+    def prepare(self, session: Session) -> Prepared:
+        """Servers, environment file, migrations, demo users."""
+        secrets = self._secrets = load_secrets(session.local)
+        servers, database_url, redis_url = self._servers(session)
+        for name, preferred in PREFERRED_PORTS.items():
+            if name != "sandbox" or self._external.sandbox:
+                self._ports[name] = session.exits.enter_context(take_port(preferred))
+        values = stack_environment(
+            local=session.local,
+            secrets=secrets,
+            external=self._external,
+            database_url=database_url,
+            redis_url=redis_url,
+            ports=self._ports,
+        )
+        write_env_file(session.local, values)
+        self._migrate(session, values, secrets)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ANTHROPIC_")}
+        return Prepared(
+            django_components(
+                logs=session.local.logs,
+                ports=self._ports,
+                flower_password=secrets.flower_password,
+            ),
+            {**inherited, "PYTHONUNBUFFERED": "1", **values},
+            servers,
+            self._web_url,
+        )
+
+    def when_ready(self, tick: Tick) -> int | None:
+        """The demo if it was asked for, then addresses and sign-ins."""
+        code = 0
+        secrets = self._secrets
+        if secrets is None:
+            raise RuntimeError("prepare() comes first")
+        if self._mode != "stay":
+            code = run_demo(self._web_url, "ada", secrets.passwords["ada"], tick)
+        if self._mode == "smoke" or code:
+            return code
+        self._show_addresses(secrets)
+        return None
+
+    @property
+    def _web_url(self) -> str:
+        return f"http://{HOST}:{self._ports['web']}/"
+
+    def _servers(self, session: Session) -> tuple[list[Child], str, str]:
+        """Start what the environment does not bring, both at once."""
+        servers: list[Child] = []
+        waits: list[tuple[str, str, Callable[[Callable[[], None]], None]]] = []
+        begun = time.monotonic()
+        redis_url = self._external.redis_url
+        if redis_url is None:
+            port = session.exits.enter_context(take_port(VALKEY_PORT))
+            valkey = EmbeddedValkey(session.local.valkey, session.launcher, port=port)
+            servers.append(session.server(valkey.start()))
+            redis_url = valkey.url
+            waits.append(("valkey", redis_url, valkey.ready))
+        else:
+            row("redis", "external", "from REDIS_URL")
+        database_url = self._external.database_url
+        if database_url is None:
+            postgres = EmbeddedPostgres(session.local.postgres, session.launcher)
+            session.exits.callback(postgres.remove_socket)
+            servers.append(session.server(postgres.start(session.stop.check)))
+            database_url = postgres.url
+            waits.append(("postgres", database_url, postgres.ready))
+        else:
+            row("database", "external", "from DATABASE_URL; migrations and demo users go there")
+        for name, address, ready in waits:
+            ready(session.stop.check)
+            row(name, "ready", f"{address}  ({time.monotonic() - begun:.1f} s)")
+        return servers, database_url, redis_url
+
+    def _migrate(self, session: Session, values: dict[str, str], secrets: Secrets) -> None:
+        """Bring the database up to date and make the demo users, in one interpreter."""
+        begun = time.monotonic()
+        passwords = ",".join(f"{name}:{word}" for name, word in secrets.passwords.items())
+        run_step(
+            session,
+            "migrate",
+            [PYTHON, str(CHECKOUT / "manage.py"), "demo_users", "--migrate"],
+            env={**values, "DEMO_PASSWORDS": passwords},
+            timeout_s=MIGRATE_S,
+        )
+        row("migrations", "done", f"({time.monotonic() - begun:.1f} s)")
+
+    def _show_addresses(self, secrets: Secrets) -> None:
+        say()
+        say(f"web      {self._web_url}")
+        say(f"admin    {self._web_url}admin/")
+        say(f"flower   http://{HOST}:{self._ports['flower']}/")
+        say()
+        for name, word in secrets.passwords.items():
+            role = "staff: admin and dashboard" if name == "staff" else "a normal user"
+            say(f"sign in as {name:<7} {word:<14} ({role})")
+        say(f"Flower     {FLOWER_USER:<10} {secrets.flower_password}")
+        say()
+        say("Ctrl-C stops everything.")

@@ -1,0 +1,173 @@
+"""Pid files, and ending what they name. A pid that now belongs to somebody else is left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+from project.stack.local_dir import write_private
+from project.stack.signals import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+RUN_VARIABLE = "AIFEATURE_STACK_RUN"
+"""Each process of a stack carries its run's random id in this environment variable."""
+
+SAME_START_S = 2.0
+"""Start times this close are the same process: clocks get adjusted, pids do not wrap that fast."""
+
+GRACE_S = 10.0
+KILL_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """One process we started, as its pid file describes it."""
+
+    name: str
+    pid: int
+    started: float
+    """Seconds since the epoch, as psutil gives it."""
+
+    run: str
+    """Id of the stack's run that started it."""
+
+    own_group: bool = True
+    """Whether the pid also names its process group, which ends with it."""
+
+    stop_signal: int = signal.SIGTERM
+    wave: int = 0
+    """Lower waves end first; servers outlive those that use them."""
+
+    signal_group: bool = True
+    """False where only the leader may be told (PostgreSQL's helpers read SIGINT differently)."""
+
+
+def record(folder: Path, entry: ProcessRecord) -> None:
+    """Write the pid file."""
+    write_private(folder / f"{entry.name}.json", json.dumps(asdict(entry)))
+
+
+def start_time(pid: int) -> float:
+    """When the process started, in seconds since the epoch; 0 if it has ended already."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def recorded(folder: Path) -> list[ProcessRecord]:
+    """All pid files of the folder. One that cannot be read is removed: it names nothing."""
+    entries = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            entries.append(ProcessRecord(**json.loads(path.read_text())))
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError):
+            path.unlink(missing_ok=True)
+    return entries
+
+
+def forget(folder: Path, entry: ProcessRecord) -> None:
+    """Remove the pid file, unless it describes a newer process by now."""
+    path = folder / f"{entry.name}.json"
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        if json.loads(path.read_text()).get("pid") == entry.pid:
+            path.unlink()
+
+
+def _is_leader(process: psutil.Process, entry: ProcessRecord) -> bool:
+    same_start = abs(process.create_time() - entry.started) < SAME_START_S
+    return same_start or _run_of(process) == entry.run
+
+
+def _run_of(process: psutil.Process) -> str | None:
+    try:
+        found: str | None = process.environ().get(RUN_VARIABLE)
+    except (psutil.Error, OSError):
+        return None
+    return found
+
+
+def _in_group(process: psutil.Process, group: int) -> bool:
+    try:
+        return os.getpgid(process.pid) == group
+    except (ProcessLookupError, PermissionError):
+        return False
+
+
+def members(entry: ProcessRecord) -> list[psutil.Process]:
+    """The living processes of a record: its leader and the rest of its group, proven to be ours."""
+    found = []
+    leader_lives = False
+    group = []
+    for process in psutil.process_iter():
+        if process.pid != entry.pid and not (entry.own_group and _in_group(process, entry.pid)):
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if process.pid != entry.pid:
+                group.append(process)
+            elif _is_leader(process, entry):
+                leader_lives = True
+                found.append(process)
+    found += [p for p in group if leader_lives or _run_of(p) == entry.run]
+    return found
+
+
+def _send(process: psutil.Process, signum: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        process.send_signal(signum)
+
+
+def end(entries: Iterable[ProcessRecord], *, grace_s: float = GRACE_S) -> list[ProcessRecord]:
+    """Stop all of them together: their own signal, a bounded wait, then SIGKILL.
+
+    Returns:
+        Those that were alive.
+    """
+    alive = [(entry, found) for entry in entries if (found := members(entry))]
+    for entry, found in alive:
+        for process in found:
+            if entry.signal_group or process.pid == entry.pid:
+                _send(process, entry.stop_signal)
+
+    def gone() -> bool:
+        return not any(members(entry) for entry, _ in alive)
+
+    if alive and not wait_until(gone, timeout_s=grace_s):
+        for entry, _ in alive:
+            for process in members(entry):
+                _send(process, signal.SIGKILL)
+        wait_until(gone, timeout_s=KILL_WAIT_S)
+    return [entry for entry, _ in alive]
+
+
+def reap(folder: Path, *, grace_s: float = GRACE_S, but: int | None = None) -> list[str]:
+    """End whatever the pid files still name, wave by wave, and remove the files.
+
+    Args:
+        folder: The pid files.
+        grace_s: Seconds each wave gets before SIGKILL.
+        but: A pid to leave alone: the caller's own.
+
+    Returns:
+        The names of those that were still running.
+    """
+    entries = [entry for entry in recorded(folder) if entry.pid != but]
+    names = []
+    for wave in sorted({entry.wave for entry in entries}):
+        names += [e.name for e in end((e for e in entries if e.wave == wave), grace_s=grace_s)]
+    for entry in entries:
+        forget(folder, entry)
+    return names

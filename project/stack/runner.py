@@ -1,0 +1,129 @@
+"""From nothing to a running stack and back to nothing, in the order it happens."""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from project.stack import warden
+from project.stack.children import Child, Launcher
+from project.stack.console import row, say
+from project.stack.errors import ComponentFailedError
+from project.stack.instance import Instance, single_instance
+from project.stack.processes import RUN_VARIABLE, reap
+from project.stack.signals import StopRequest
+from project.stack.supervisor import Supervisor, Surroundings, Tick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from project.stack.components import Component
+    from project.stack.local_dir import LocalDir
+
+HURRY_S = 5.0
+"""Seconds that leftovers of a killed stack get before SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A stack that is being started: what its parts need to start, and to end, with it."""
+
+    local: LocalDir
+    launcher: Launcher
+    exits: ExitStack
+    stop: StopRequest
+    instance: Instance
+
+    def server(self, child: Child) -> Child:
+        """Stop this server when the stack ends, after the components."""
+        self.exits.callback(child.stop)
+        return child
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is to be supervised."""
+
+    components: Sequence[Component]
+    env: Mapping[str, str]
+    servers: Sequence[Child]
+    url: str
+    """The address that is shown to who starts a second stack."""
+
+
+class Plan(Protocol):
+    """What a stack consists of. Tests pass one with stand-ins."""
+
+    def prepare(self, session: Session) -> Prepared:
+        """Start the servers, bring the database up to date, list the components."""
+
+    def when_ready(self, tick: Tick) -> int | None:
+        """Runs once all components are ready; an exit code ends the stack, None keeps it up."""
+
+
+def run_stack(local: LocalDir, make_plan: Callable[[], Plan], *, verbose: bool = False) -> int:
+    """Run one stack to its end.
+
+    Args:
+        local: The data folder.
+        make_plan: Called once this is the only stack of its folder; may check the environment.
+        verbose: Show the output of all components.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        StackError: it did not come up; nothing is left running.
+    """
+    stop = StopRequest()
+    stop.install()
+    local.prepare()
+    with ExitStack() as exits:
+        instance = exits.enter_context(single_instance(local))
+        clean_up(local)
+        launcher = Launcher(local.pids, local.logs, random.token_hex(8))
+        plan = make_plan()
+        exits.callback(say, "stopped.")
+        exits.callback(warden.start(launcher, local.env_file).stop)
+        session = Session(local, launcher, exits, stop, instance)
+        prepared = plan.prepare(session)
+        instance.announce(prepared.url)
+        exits.callback(local.env_file.unlink, missing_ok=True)
+        around = Surroundings(
+            local.pids,
+            local.logs,
+            launcher.run,
+            {**prepared.env, RUN_VARIABLE: launcher.run},
+            prepared.servers,
+        )
+        return Supervisor(prepared.components, around, stop, plan.when_ready).run(verbose=verbose)
+
+
+def clean_up(local: LocalDir) -> None:
+    """End what a killed stack left; call it only while holding the folder."""
+    for name in reap(local.pids, grace_s=HURRY_S):
+        row(name, "reaped", "left by a stack that was killed")
+    local.env_file.unlink(missing_ok=True)
+
+
+def run_step(
+    session: Session, name: str, argv: Sequence[str], *, env: Mapping[str, str], timeout_s: float
+) -> None:
+    """Run one command of the start-up to its end.
+
+    Raises:
+        ComponentFailedError: it failed; its output is in the message.
+    """
+    with ExitStack() as step:
+        variables = {**os.environ, **env, RUN_VARIABLE: session.launcher.run}
+        child = session.launcher.launch(
+            name, argv, env=variables, entry=lambda entry: replace(entry, wave=0)
+        )
+        step.callback(child.stop)
+        code = child.wait(timeout_s=timeout_s, tick=session.stop.check)
+        if code:
+            text = child.log.read_text(encoding="utf-8", errors="replace").strip()
+            raise ComponentFailedError(f"{name} failed (exit code {code}):\n{text}")

@@ -1,0 +1,41 @@
+"""Keys and passwords of the local stack: random, made once, readable by their owner only."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+
+from project.stack.local_dir import LocalDir, write_private
+
+DEMO_USERS = ("staff", "ada", "bob")
+"""The first one may enter admin; the others are normal users."""
+
+FLOWER_USER = "flower"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What `secrets.json` holds."""
+
+    secret_key: str
+    flower_password: str
+    passwords: dict[str, str]
+    """Demo user to password."""
+
+
+def load_secrets(local: LocalDir) -> Secrets:
+    """Those of the last start, or new ones."""
+    try:
+        found = json.loads(local.secrets_file.read_text())
+    except (FileNotFoundError, ValueError):
+        found = {}
+    kept = found if isinstance(found, dict) else {}
+    passwords = kept.get("passwords") or {}
+    values = Secrets(
+        kept.get("secret_key") or secrets.token_urlsafe(48),
+        kept.get("flower_password") or secrets.token_urlsafe(9),
+        {name: passwords.get(name) or secrets.token_urlsafe(9) for name in DEMO_USERS},
+    )
+    write_private(local.secrets_file, json.dumps(asdict(values), indent=1) + "\n")
+    return values

@@ -1,0 +1,63 @@
+"""Static files, without a thread for every request that is none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # it has no types
+    """WhiteNoise as a middleware that is asynchronous when its neighbours are.
+
+    The original is synchronous only, so under ASGI everything below it, the view included, is
+    waited for in a thread: a long-poll of 30 s would hold one for 30 s. It also hands Django a
+    synchronous stream, which ASGI can serve only by reading it whole; so that is done here.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+    ) -> None:
+        """Collect what there is to serve."""
+        super().__init__(get_response)
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def add_files(self, root: str | Path, prefix: str | None = None) -> None:
+        """Without collectstatic there is no such folder; with finders none is needed."""
+        if Path(root).is_dir() or not self.use_finders:
+            super().add_files(root, prefix)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """A static file when there is one at this address, else what comes below."""
+        if iscoroutinefunction(self):
+            return self._answer(request)
+        return super().__call__(request)
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        find = self.find_file if self.autorefresh else self.files.get
+        static_file = find(request.path_info)
+        if static_file is None:
+            response: HttpResponseBase = await self.get_response(request)
+            return response
+        return await sync_to_async(_whole)(static_file, request)
+
+
+def _whole(static_file: Any, request: HttpRequest) -> HttpResponse:
+    served = static_file.get_response(request.method, request.META)
+    with closing(served.file or BytesIO()) as file:
+        response = HttpResponse(file.read(), status=int(served.status))
+    del response["Content-Type"]
+    for name, value in served.headers:
+        response[name] = value
+    return response

@@ -1,0 +1,87 @@
+"""A stack of stand-ins, run as a process: `python -m tests.integration.stack.standin`.
+
+Everything but the components is the real thing. What the stand-ins do is told by options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from project.stack.components import Component
+from project.stack.console import complain, say
+from project.stack.errors import StackError
+from project.stack.local_dir import LocalDir
+from project.stack.ports import take_port
+from project.stack.readiness import logged
+from project.stack.runner import Prepared, Session, run_stack
+from project.stack.valkey import EmbeddedValkey
+
+if TYPE_CHECKING:
+    from project.stack.supervisor import Tick
+
+TALKER = """
+import signal, subprocess, sys, time
+if "stubborn" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("ready.", flush=True)
+if "dies" in sys.argv:
+    print("the reason why", flush=True)
+    sys.exit(7)
+time.sleep(600)
+"""
+
+
+@dataclass
+class StandinPlan:
+    """Two talkers, and Valkey if asked for."""
+
+    kinds: list[str]
+    valkey: bool
+    smoke: int | None
+
+    def prepare(self, session: Session) -> Prepared:
+        servers = []
+        if self.valkey:
+            port = session.exits.enter_context(take_port(6390))
+            valkey = EmbeddedValkey(session.local.valkey, session.launcher, port=port)
+            servers.append(session.server(valkey.start()))
+            valkey.ready(session.stop.check)
+        session.local.env_file.write_text("LOCAL_STACK='1'\n")
+        components = [
+            Component(
+                name := f"talker{number}",
+                (sys.executable, "-c", TALKER, kind),
+                logged(session.local.logs / f"{name}.log", "ready."),
+                "nowhere",
+            )
+            for number, kind in enumerate(self.kinds)
+        ]
+        env = {"LOCAL_DIR": str(session.local.root)}
+        return Prepared(components, env, servers, "http://127.0.0.1:1/")
+
+    def when_ready(self, tick: Tick) -> int | None:
+        tick()
+        say("all ready")
+        return self.smoke
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kinds", nargs="*", default=["plain", "plain"])
+    parser.add_argument("--valkey", action="store_true")
+    parser.add_argument("--smoke", type=int)
+    options = parser.parse_args()
+    plan = StandinPlan(options.kinds, options.valkey, options.smoke)
+    try:
+        return run_stack(LocalDir.from_environ(), lambda: plan)
+    except StackError as error:
+        complain(str(error))
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Pytest plugin: PostgreSQL and Valkey for the run, and an environment that reaches nobody else.
+
+It is loaded by `-p tests.servers`, before Django's settings are read. With DATABASE_URL or
+REDIS_URL set, those are used instead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from project.stack.throwaway import servers, stand_in_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import FrameType
+
+NO_RUN = frozenset({"--help", "-h", "--version", "-V", "--fixtures", "--markers"})
+SECRETS = ("ANTHROPIC_AUTH_TOKEN", "SENTRY_DSN", "DEMO_PASSWORDS")
+"""Removed, so that no test finds a real one."""
+
+_running = ExitStack()
+
+
+def _exit(signum: int, _frame: FrameType | None) -> None:
+    """End through the usual way, so that the servers are stopped."""
+    sys.exit(128 + signum)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """Before pytest-django reads the settings: start what is missing, once for all workers."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        _own_redis_database(int(worker.removeprefix("gw")) + 1)
+    elif not NO_RUN & set(early_config.invocation_params.args):
+        _start()
+    return (yield)
+
+
+def pytest_unconfigure() -> None:
+    """The run is over, by itself or by Ctrl-C."""
+    _running.close()
+
+
+def _start() -> None:
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _exit)
+    atexit.register(_running.close)
+    for name in SECRETS:
+        os.environ.pop(name, None)
+    needed = {
+        "database": not os.environ.get("DATABASE_URL"),
+        "redis": not os.environ.get("REDIS_URL"),
+    }
+    os.environ.update(stand_in_settings())
+    # Workers are started later, and inherit what stands here then.
+    os.environ.update(_running.enter_context(servers(**needed)))
+
+
+def _own_redis_database(number: int) -> None:
+    """Give each xdist worker a Redis database of its own; the servers have 64."""
+    base, _, _ = os.environ["REDIS_URL"].rpartition("/")
+    os.environ["REDIS_URL"] = f"{base}/{number}"
