@@ -111,8 +111,9 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = ENV.local_stack  # the local stack runs without collectstatic
+# The local stack serves from the packages themselves, without collectstatic.
+STATIC_ROOT = None if ENV.local_stack else BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = ENV.local_stack
 WHITENOISE_AUTOREFRESH = DEBUG
 if not ENV.local_stack:
     STORAGES = {
@@ -131,6 +132,8 @@ CSRF_COOKIE_SECURE = ENV.https
 SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# A new API token is shown once in a message: it stays on the server until then.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; the API answers 413 above it
 
 LOGGING = logging_config(ENV.log_level)
@@ -143,7 +146,11 @@ UNFOLD = {
     "SITE_SYMBOL": "neurology",
     "SHOW_HISTORY": True,
     "ENVIRONMENT": "project.admin_site.environment",
-    "SIDEBAR": {"show_search": True, "show_all_applications": False},
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "project.admin_site.navigation",
+    },
 }
 FLOWER_URL = ENV.flower_url
 

@@ -54,6 +54,11 @@ class FeatureControl(models.Model):
                 condition=Q(percent__lte=100), name="control_percent_at_most_100"
             ),
             models.CheckConstraint(
+                condition=(Q(daily_budget_usd__isnull=True) | Q(daily_budget_usd__gte=0))
+                & (Q(user_daily_budget_usd__isnull=True) | Q(user_daily_budget_usd__gte=0)),
+                name="control_budgets_not_negative",
+            ),
+            models.CheckConstraint(
                 condition=Q(deadline_s__isnull=True) | Q(deadline_s__range=(1, 3000)),
                 name="control_deadline_in_range",
             ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -100,7 +99,7 @@ class Job(models.Model):
             models.Index(
                 fields=["lease_until"], condition=Q(status=Status.RUNNING), name="job_leased"
             ),
-            BrinIndex(fields=["created_at"], name="job_created_brin"),
+            models.Index(F("created_at").desc(), F("id").desc(), name="job_newest"),
         )
 
     def __str__(self) -> str:

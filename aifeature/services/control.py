@@ -181,9 +181,9 @@ def _text(value: object) -> str:
 
 
 def open_for_local_stack() -> None:
-    """Open every feature that has no control row yet. For the local stack only."""
+    """Open every feature whose controls nobody has changed. For the local stack only."""
     for slug in registry.all_features():
-        if not FeatureControl.objects.filter(feature=slug).exists():
+        if not ControlChange.objects.filter(feature=slug).exists():
             change(
                 slug,
                 {"stage": Stage.EVERYONE},

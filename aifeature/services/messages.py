@@ -8,6 +8,7 @@ MESSAGES: Final = {
     "budget_spent": "The budget for this feature is used up for today. Please try again tomorrow.",
     "budget_held": "Many requests are being answered right now. Yours is waiting its turn.",
     "cancelled": "You cancelled this request.",
+    "cancelled_by_staff": "Our team cancelled this request.",
     "deadline_exceeded": "This took longer than we allow, so we stopped. Please try again.",
     "feature_paused": "This feature is paused at the moment. Please try again later.",
     "feature_removed": "This feature is no longer offered.",

@@ -28,7 +28,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class CancelledByUser:
-    """The user asked for it."""
+    """The user, or our team, asked for it; the sentence was stored with the request."""
 
     settlement: Settlement | None = None
 
@@ -68,7 +68,6 @@ def record(claimed: Claimed, outcome: Outcome) -> None:
                 claimed,
                 Status.CANCELLED,
                 error_code="cancelled",
-                error_message=sentence("cancelled"),
                 settlement=settlement,
             )
         case Later(delay_s, burn, code, settlement):

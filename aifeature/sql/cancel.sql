@@ -1,4 +1,5 @@
 -- Cancel a job of this user: at once while it waits, by asking its worker while it runs.
+-- The first message stays: it tells who asked first.
 -- Returns the status it has now, or NULL when the user has no such job.
 CREATE OR REPLACE FUNCTION aif_cancel(p_job uuid, p_user bigint, p_message text)
 RETURNS text
@@ -10,7 +11,8 @@ BEGIN
        SET cancel_requested_at = coalesce(t.cancel_requested_at, statement_timestamp()),
            status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
            error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
-           error_message = CASE t.status WHEN 'running' THEN t.error_message ELSE p_message END,
+           error_message = CASE WHEN t.cancel_requested_at IS NULL THEN p_message
+                                ELSE t.error_message END,
            finished_at = CASE t.status WHEN 'running' THEN NULL ELSE statement_timestamp() END
      WHERE t.id = p_job AND t.user_id = p_user
        AND t.status IN ('queued', 'running', 'needs_approval')

@@ -12,7 +12,9 @@ BEGIN
        SET status = p_status,
            result = p_result,
            error_code = coalesce(p_error_code, ''),
-           error_message = coalesce(p_error_message, ''),
+           -- Who asked for a cancellation left the sentence for the user there.
+           error_message = CASE WHEN p_status = 'cancelled' THEN t.error_message
+                                ELSE coalesce(p_error_message, '') END,
            lease_until = NULL,
            finished_at = CASE WHEN p_status <> 'needs_approval' THEN statement_timestamp() END
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';

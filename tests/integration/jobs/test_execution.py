@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -221,15 +222,9 @@ def test_past_its_deadline_a_job_says_what_it_waited_for(
     make_job: MakeJob, sandbox: SandboxServer, waited_for: str, code: str
 ) -> None:
     job = make_job(error_code=waited_for)
-    age(job, deadline_at=transitions_second())
+    age(job, deadline_at=timedelta(seconds=1))
     assert run(job).error_code == code
     assert not sandbox.calls()
-
-
-def transitions_second() -> Any:
-    from datetime import timedelta
-
-    return timedelta(seconds=1)
 
 
 def test_a_paused_feature_holds_its_jobs(make_job: MakeJob, sandbox: SandboxServer) -> None:
@@ -288,12 +283,13 @@ def test_cancelling_aborts_the_call_in_flight(
     job = make_job(input={"document": ARTICLE})
     started = time.monotonic()
     helper = when_called(
-        sandbox, lambda: transitions.cancel(job.id, user_id=ada.pk, message="m")
+        sandbox, lambda: transitions.cancel(job.id, user_id=ada.pk, message="You did.")
     )
     run(job)
     helper.join()
     assert time.monotonic() - started < 10
     assert (job.status, job.error_code) == (Status.CANCELLED, "cancelled")
+    assert job.error_message == "You did."
     assert Attempt.objects.get(job=job).state == "unknown"
     assert held() == {0}
 
@@ -318,8 +314,6 @@ def test_a_worker_that_lost_its_job_writes_nothing(
     job = make_job(input={"document": ARTICLE})
 
     def take_over() -> None:
-        from datetime import timedelta
-
         age(job, lease_until=timedelta(seconds=1))
         assert transitions.claim(job.id, worker="other", lease_s=15)
 

@@ -1,0 +1,62 @@
+"""The audit trail of the controls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils.html import format_html
+
+from aifeature.admin.read_only import ControlFilter, ReadOnlyAdmin
+from aifeature.admin.show import moment_column, utc
+from aifeature.models import ControlChange
+from aifeature.services.control import EVERYTHING
+
+LATEST = 50
+
+
+@admin.register(ControlChange)
+class ControlChangeAdmin(ReadOnlyAdmin):
+    """Every change of a control: who or which check, from, to, why."""
+
+    list_display = ("changed", "control", "field", "old", "new", "who", "reason")
+    list_display_links = ("changed",)
+    list_filter = (ControlFilter, "field", "at")
+    list_select_related = ("user",)
+    search_fields = ("reason", "user__username", "check_name")
+    fieldsets = (
+        (None, {"fields": ("changed", "control", "field", "old", "new", "who", "reason")}),
+    )
+
+    changed = moment_column("at", "when")
+
+    @admin.display(description="feature", ordering="feature")
+    def control(self, change: ControlChange) -> str:
+        return "Everything" if change.feature == EVERYTHING else change.feature
+
+    @admin.display(description="who")
+    def who(self, change: ControlChange) -> str:
+        return made_by(change)
+
+
+def made_by(change: ControlChange) -> str:
+    """The person, or the check or command, that made a change."""
+    return change.user.get_username() if change.user else change.check_name or "-"
+
+
+def latest(slug: str) -> dict[str, Any]:
+    """The latest changes of one control as headers and rows of a table, newest first."""
+    rows = ControlChange.objects.filter(feature=slug).select_related("user")[:LATEST]
+    return {
+        "headers": ["when", "who", "field", "from → to", "reason"],
+        "rows": [
+            [
+                utc(row.at),
+                made_by(row),
+                row.field,
+                format_html("{} → {}", row.old or "(empty)", row.new or "(empty)"),
+                row.reason,
+            ]
+            for row in rows
+        ],
+    }

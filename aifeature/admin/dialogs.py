@@ -1,0 +1,61 @@
+"""Buttons that ask before they act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from django import forms
+from django.http import HttpResponse
+from django.urls import reverse
+from unfold.dataclasses import ActionDialog
+from unfold.decorators import action
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+Button = TypeVar("Button", bound=Callable[..., HttpResponse])
+
+
+class ReasonForm(BaseDialogForm):
+    """Asks why."""
+
+    reason = forms.CharField(
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+    )
+
+
+def button(
+    text: str,
+    *,
+    permission: str,
+    title: str,
+    description: str,
+    form: type[BaseDialogForm] = BaseDialogForm,
+    **looks: Any,
+) -> Callable[[Button], Button]:
+    """A button on a row and on a detail page that opens a dialog.
+
+    The method is called with the request, the valid form and `object_id`; it answers `done`.
+
+    Args:
+        text: What stands on it.
+        permission: `has_<permission>_permission` of the admin says who may press it.
+        title: Heads the dialog.
+        description: Says what will happen.
+        form: What the dialog asks for.
+        looks: `icon` and `variant`.
+    """
+    dialog: ActionDialog = {
+        "title": title,
+        "description": description,
+        "form_class": form,
+        "form_submit_text": text,
+    }
+    decorator = action(description=text, permissions=[permission], dialog=dialog, **looks)
+    # The library's annotations say it gives a dataclass; it gives the function.
+    return cast("Callable[[Button], Button]", decorator)
+
+
+def done(url_name: str) -> HttpResponse:
+    """Leave the dialog for a page: it was sent by a script, which follows no plain redirect."""
+    return HttpResponse(headers={"HX-Redirect": reverse(url_name)})

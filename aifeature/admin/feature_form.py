@@ -1,0 +1,109 @@
+"""The form of a feature's control: what may be entered, and what an empty field means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from aifeature import prompts, registry
+from aifeature.models import FeatureControl
+from aifeature.spec import Feature
+
+if TYPE_CHECKING:  # only the stubs' class takes a model
+    _ModelForm = forms.ModelForm[FeatureControl]
+else:
+    _ModelForm = forms.ModelForm
+
+
+class FeatureControlForm(_ModelForm):
+    """Refuses a save without a reason, and one that is based on values that changed meanwhile."""
+
+    reason = forms.CharField(
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+    )
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    """When the values shown were last changed."""
+
+    class Meta:
+        model = FeatureControl
+        fields = (
+            *("killed", "stage", "percent", "beta_users", "prompt_version"),
+            *("daily_budget_usd", "user_daily_budget_usd", "deadline_s"),
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["seen"].initial = self._last_change
+        self._limit("percent", 0, 100)
+        self._limit("daily_budget_usd", 0)
+        self._limit("user_daily_budget_usd", 0)
+        self._limit("deadline_s", 1, 3000)
+        feature = registry.all_features().get(self.instance.feature)
+        if feature is not None:
+            self._explain(feature)
+        if "prompt_version" in self.fields:
+            self.fields["prompt_version"] = self._prompt_version(feature)
+
+    @property
+    def controls_changed(self) -> list[str]:
+        """Names of the control's own fields that were given another value."""
+        return [name for name in self.changed_data if name not in {"reason", "seen"}]
+
+    def clean_seen(self) -> str:
+        """Refuse to write over what somebody, or a check, changed since the page was opened.
+
+        Otherwise a save of one field would put back all others as they were, and so might
+        release a kill switch that nobody meant to release.
+        """
+        seen: str = self.cleaned_data["seen"]
+        if seen != self._last_change:
+            raise forms.ValidationError(
+                "This control was changed while you had the page open. Reload it and try again."
+            )
+        return seen
+
+    @property
+    def _last_change(self) -> str:
+        return self.instance.updated_at.isoformat()
+
+    def _limit(self, name: str, lowest: int, highest: int | None = None) -> None:
+        if name not in self.fields:
+            return
+        self.fields[name].validators.append(MinValueValidator(lowest))
+        if highest is not None:
+            self.fields[name].validators.append(MaxValueValidator(highest))
+
+    def _explain(self, feature: Feature) -> None:
+        limits = feature.limits
+        empty = {
+            "daily_budget_usd": f"{_cap(limits.daily_budget_usd)} for all users in one UTC day",
+            "user_daily_budget_usd": f"{_cap(limits.user_daily_budget_usd)} for one user's day",
+            "deadline_s": f"{limits.deadline_s} s, the code's deadline",
+        }
+        for name, meaning in empty.items():
+            if name in self.fields:
+                self.fields[name].help_text = f"Empty: {meaning}."
+
+    def _prompt_version(self, feature: Feature | None) -> forms.ChoiceField:
+        current = self.instance.prompt_version
+        choices = [("", "the code's")] if feature is None else _versions(feature)
+        if current and current not in dict(choices):
+            choices.append((current, f"{current} (its file is missing)"))
+        return forms.ChoiceField(
+            choices=choices,
+            required=False,
+            widget=UnfoldAdminSelectWidget,
+            help_text="The version that answers.",
+        )
+
+
+def _versions(feature: Feature) -> list[tuple[str, str]]:
+    named = [(version, version) for version in prompts.versions(feature.slug)]
+    return [("", f"{feature.prompt_version}, the version the code names"), *named]
+
+
+def _cap(usd: Any) -> str:
+    return "no cap" if usd is None else f"${usd:,.2f}, the code's cap"

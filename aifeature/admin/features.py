@@ -1,0 +1,243 @@
+"""Feature control: who may use a feature, its kill switch, budgets, deadline and prompt."""
+
+# ruff: noqa: ARG002 - Django calls these methods with more than they need
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db import transaction
+from django.db.models import BigIntegerField, Case, Model, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+
+from aifeature import registry
+from aifeature.admin import changes
+from aifeature.admin.dialogs import ReasonForm, button, done
+from aifeature.admin.feature_form import FeatureControlForm
+from aifeature.admin.show import dollars, moment_column
+from aifeature.models import ControlChange, FeatureControl, SpendWindow, Stage
+from aifeature.services import control
+from aifeature.services.control import EVERYTHING
+
+STAGE_COLOURS: dict[str, str] = {
+    Stage.STAFF: "info",
+    Stage.BETA: "info",
+    Stage.PERCENT: "warning",
+    Stage.EVERYONE: "success",
+}
+
+_FACTS = ("kill_reason", "spend_today", "changed")
+_FORM_ONLY = ("reason", "seen")
+
+
+@admin.register(FeatureControl)
+class FeatureControlAdmin(ModelAdmin):
+    """One row per feature, and one for everything. Each saved change needs a reason."""
+
+    form = FeatureControlForm
+    list_display = ("title", "stage_label", "percent", "switch", "prompt", "spend_today", "changed")
+    list_display_links = ("title",)
+    ordering = ("feature",)
+    readonly_fields = _FACTS
+    autocomplete_fields = ("beta_users",)
+    actions_row: Any = ("stop", "release")
+    actions_detail: Any = ("stop", "release")
+    change_form_outer_after_template: Any = "aifeature/admin/changes.html"
+    warn_unsaved_form = True
+
+    changed = moment_column("updated_at", "last change")
+
+    @admin.display(description="feature", ordering="feature")
+    def title(self, row: FeatureControl) -> str:
+        return title_of(row.feature)
+
+    @display(description="stage", label=STAGE_COLOURS)
+    def stage_label(self, row: FeatureControl) -> tuple[str, str]:
+        everything = row.feature == EVERYTHING
+        return ("", "-") if everything else (row.stage, row.get_stage_display())
+
+    @display(description="kill switch", label={"stopped": "danger", "running": "success"})
+    def switch(self, row: FeatureControl) -> str:
+        return "stopped" if row.killed else "running"
+
+    @admin.display(description="prompt")
+    def prompt(self, row: FeatureControl) -> str:
+        feature = registry.all_features().get(row.feature)
+        return row.prompt_version or (feature.prompt_version if feature else "-")
+
+    @admin.display(description="spend today")
+    def spend_today(self, row: Any) -> str:
+        return f"{dollars(row.spent_today)} spent, {dollars(row.held_today)} held"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        today = {"spent_today": _today("spent_micro"), "held_today": _today("held_micro")}
+        return cast("QuerySet[Any]", rows.annotate(**today))
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """The row; locked while a save is under way, so that two saves cannot cross."""
+        if request.method == "POST" and transaction.get_connection().in_atomic_block:
+            FeatureControl.objects.select_for_update().filter(pk=object_id).first()
+        return super().get_object(request, object_id, from_field)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        everything = isinstance(obj, FeatureControl) and obj.feature == EVERYTHING
+        why = _FORM_ONLY if self.has_change_permission(request, obj) else ()
+        switch = (None, {"fields": ("killed", "kill_reason")})
+        now = ("Now", {"fields": ("spend_today", "changed")})
+        reason = [("Why", {"fields": why})] if why else []
+        if everything:
+            return [switch, *reason, now]
+        return [
+            switch,
+            ("Who may use it", {"fields": ("stage", "percent", "beta_users")}),
+            (
+                "Limits",
+                {
+                    "fields": (
+                        *("prompt_version", "daily_budget_usd", "user_daily_budget_usd"),
+                        "deadline_s",
+                    )
+                },
+            ),
+            *reason,
+            now,
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        _make_rows()
+        return super().changelist_view(request, extra_context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> Any:
+        slug = unquote(object_id or "")
+        if slug in _slugs():
+            _make_rows()
+        context = {
+            "subtitle": title_of(slug),
+            "changes": changes.latest(slug),
+            **(extra_context or {}),
+        }
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Save through the service, which writes the audit rows."""
+        if not form.controls_changed:
+            return
+        values = {name: form.cleaned_data[name] for name in form.controls_changed}
+        values.pop("beta_users", None)
+        _set(request, obj.feature, values, form.cleaned_data["reason"])
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        row = form.instance
+        before = set(row.beta_users.values_list("username", flat=True))
+        super().save_related(request, form, formsets, change)
+        after = set(row.beta_users.values_list("username", flat=True))
+        if before != after:
+            marks = [f"+{name}" for name in sorted(after - before)]
+            marks += [f"-{name}" for name in sorted(before - after)]
+            ControlChange.objects.create(
+                feature=row.feature,
+                field="beta_users",
+                old=f"{len(before)} users",
+                new=f"{len(after)} users ({', '.join(marks)})",
+                reason=form.cleaned_data["reason"],
+                user_id=request.user.pk,
+            )
+        transaction.on_commit(control.cache.clear)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @button(
+        "Stop",
+        permission="change",
+        title="Pull the kill switch",
+        description="Nothing is accepted or sent from now on; calls in flight are aborted.",
+        form=ReasonForm,
+        icon="block",
+        variant=ActionVariant.DANGER,
+    )
+    def stop(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._switch(request, form, object_id, killed=True)
+
+    @button(
+        "Release",
+        permission="change",
+        title="Release the kill switch",
+        description="It answers again for everybody its stage lets in.",
+        form=ReasonForm,
+        icon="play_arrow",
+    )
+    def release(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._switch(request, form, object_id, killed=False)
+
+    def _switch(
+        self, request: HttpRequest, form: ReasonForm, object_id: str, *, killed: bool
+    ) -> HttpResponse:
+        slug = unquote(object_id)
+        if slug not in _slugs() and not FeatureControl.objects.filter(feature=slug).exists():
+            raise Http404
+        _set(request, slug, {"killed": killed}, form.cleaned_data["reason"])
+        self.message_user(
+            request,
+            f"{title_of(slug)}: {'stopped' if killed else 'released'}.",
+            messages.WARNING if killed else messages.SUCCESS,
+        )
+        return done("admin:aifeature_featurecontrol_changelist")
+
+
+def title_of(slug: str) -> str:
+    """What a control row is called: its feature's title, or what became of the feature."""
+    if slug == EVERYTHING:
+        return "Everything"
+    feature = registry.all_features().get(slug)
+    return feature.title if feature else f"{slug} (no longer in the code)"
+
+
+def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:
+    if "killed" in values:
+        values["kill_reason"] = reason if values["killed"] else ""
+    control.change(slug, values, reason=reason, user_id=request.user.pk)
+    # The service cleared the cache inside this request's transaction; others may have read since.
+    transaction.on_commit(control.cache.clear)
+
+
+def _slugs() -> list[str]:
+    return [EVERYTHING, *registry.all_features()]
+
+
+def _make_rows() -> None:
+    """A row for each feature of the code. Its defaults mean what no row means: off."""
+    FeatureControl.objects.bulk_create(
+        (FeatureControl(feature=slug) for slug in _slugs()), ignore_conflicts=True
+    )
+
+
+def _today(column: str) -> Case:
+    """Today's amount of the row's own window, as part of the list's one query."""
+    windows = SpendWindow.objects.filter(day=datetime.now(UTC).date())
+    everything = windows.filter(scope=SpendWindow.Scope.GLOBAL)
+    own = windows.filter(scope=SpendWindow.Scope.FEATURE, key=OuterRef("feature"))
+    return Case(
+        When(feature=EVERYTHING, then=Coalesce(Subquery(everything.values(column)[:1]), 0)),
+        default=Coalesce(Subquery(own.values(column)[:1]), 0),
+        output_field=BigIntegerField(),
+    )

@@ -1,0 +1,110 @@
+"""The ledger: provider calls, and what each day's windows have spent and hold."""
+
+# ruff: noqa: ARG002 - Django calls these methods with more than they need
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from aifeature.admin.read_only import FeatureFilter, ModelFilter, ReadOnlyAdmin, as_uuid
+from aifeature.admin.show import content_column, dollar_column, moment_column
+from aifeature.models import Attempt, AttemptState, SpendWindow
+
+STATE_COLOURS: dict[str, str] = {
+    AttemptState.STARTED: "info",
+    AttemptState.SETTLED: "success",
+    AttemptState.FAILED: "danger",
+    AttemptState.UNKNOWN: "warning",
+}
+
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    """Every provider call that may be billed."""
+
+    list_display = (
+        *("started", "purpose", "number", "state_label", "feature", "model", "prompt_version"),
+        *("cost", "latency_ms", "ttft_ms", "stop_reason", "error_code", "job_link"),
+    )
+    list_filter = ("state", ModelFilter, "purpose", FeatureFilter, "started_at")
+    ordering = ("-started_at", "-id")
+    search_fields = ("id",)
+    search_help_text = "A call's id, or its job's."
+    wide_fields = ("request", "output", "error_detail")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    *("id", "job", "user", "feature", "purpose", "number", "epoch"),
+                    *("state_label", "started", "ended", "day"),
+                )
+            },
+        ),
+        ("Model", {"fields": ("provider", "model", "prompt_version", "prompt_hash")}),
+        ("Tokens and cost", {"fields": (*_TOKENS, "cost", "bound", "spend")}),
+        (
+            "Outcome",
+            {
+                "fields": (
+                    *("latency_ms", "ttft_ms", "stop_reason", "request_id"),
+                    *("error_code", "error_detail"),
+                )
+            },
+        ),
+        ("Content", {"fields": ("request_shown", "output_shown")}),
+    )
+
+    cost = dollar_column("cost_micro", "cost")
+    bound = dollar_column("bound_micro", "upper bound")
+    spend = dollar_column("spend_micro", "counted as spent")
+    started = moment_column("started_at", "started")
+    ended = moment_column("ended_at", "ended")
+    request_shown = content_column("request", "as sent")
+    output_shown = content_column("output", "answer")
+
+    @display(description="state", label=STATE_COLOURS)
+    def state_label(self, attempt: Attempt) -> tuple[str, str]:
+        return attempt.state, attempt.get_state_display()
+
+    @admin.display(description="job")
+    def job_link(self, attempt: Attempt) -> str:
+        if attempt.job_id is None:
+            return "-"
+        url = reverse("admin:aifeature_job_change", args=(attempt.job_id,))
+        return format_html('<a href="{}">{}</a>', url, attempt.job_id)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term.strip():
+            return queryset, False
+        wanted = as_uuid(search_term)
+        if wanted is None:
+            return queryset.none(), False
+        return queryset.filter(Q(id=wanted) | Q(job_id=wanted)), False
+
+
+@admin.register(SpendWindow)
+class SpendWindowAdmin(ReadOnlyAdmin):
+    """What was spent and is held, by UTC day."""
+
+    list_display = ("day", "scope", "key", "spent", "held")
+    list_filter = ("scope", "day")
+    # A window is made on its day, so its id is in the order of days, and indexed.
+    ordering = ("-id",)
+    search_fields = ("key__startswith",)
+    search_help_text = "How a key begins: a feature, or feature:user id."
+    fieldsets = ((None, {"fields": ("day", "scope", "key", "spent", "held")}),)
+
+    spent = dollar_column("spent_micro", "spent")
+    held = dollar_column("held_micro", "held")

@@ -1,0 +1,78 @@
+"""Users and groups. Users are never deleted under their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from aifeature.models import ApiToken, Attempt, ControlChange, Job
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+_RECORDS: tuple[tuple[type[Model], str], ...] = (
+    (Job, "jobs: they and their cost stay on record. Deactivate the user instead."),
+    (Attempt, "provider calls in the ledger. Deactivate the user instead."),
+    (ControlChange, "changes in the audit trail. Deactivate the user instead."),
+)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
+    """Only a superuser touches superusers, or says who is one and who may do what."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    show_full_result_count = False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        if request.user.is_superuser:
+            return fields
+        return (*fields, "is_superuser", "groups", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _within_reach(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _within_reach(request, obj) and super().has_delete_permission(request, obj)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
+        """What goes with these users, or why they stay.
+
+        Asked here first, since Django would load every job of a user to list it.
+        """
+        if reasons := list(_kept_by(objs)):
+            return [], {}, set(), reasons
+        deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
+        # Tokens cannot be deleted by themselves, but they go with their user.
+        missing.discard(ApiToken._meta.verbose_name)  # noqa: SLF001 (Django's documented API)
+        return deleted, counts, missing, protected
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
+    """Django's own, in this site's looks."""
+
+
+def _within_reach(request: HttpRequest, user: Any) -> bool:
+    return request.user.is_superuser or not getattr(user, "is_superuser", False)
+
+
+def _kept_by(users: Iterable[User]) -> Iterable[str]:
+    for user in users:
+        for model, what in _RECORDS:
+            if model._default_manager.filter(user=user).exists():  # noqa: SLF001 (public in Django)
+                yield f"{user.get_username()} has {what}"

@@ -1,0 +1,93 @@
+"""API tokens: issued and shown once, revoked, never edited."""
+
+# ruff: noqa: ARG002 - Django calls these methods with more than they need
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db.models import Model
+from django.db.models.functions import Now
+from django.http import Http404, HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+from aifeature.admin.dialogs import button, done
+from aifeature.admin.show import moment_column
+from aifeature.models import ApiToken
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ModelAdmin):
+    """Whoever may change tokens may revoke them; nobody edits or deletes one."""
+
+    list_display = ("name", "user", "hint_shown", "created", "last_used", "state")
+    list_select_related = ("user",)
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "last_used_at")
+    search_fields = ("name", "hint", "user__username")
+    show_full_result_count = False
+    autocomplete_fields = ("user",)
+    actions_row: Any = ("revoke",)
+    actions_detail: Any = ("revoke",)
+    add_fieldsets: Any = ((None, {"fields": ("user", "name")}),)
+    fieldsets = (
+        (
+            None,
+            {"fields": ("name", "user", "hint_shown", "created", "last_used", "revoked", "state")},
+        ),
+    )
+    readonly_fields = ("hint_shown", "created", "last_used", "revoked", "state")
+
+    created = moment_column("created_at", "created")
+    last_used = moment_column("last_used_at", "last used")
+    revoked = moment_column("revoked_at", "revoked")
+
+    @admin.display(description="begins with")
+    def hint_shown(self, token: ApiToken) -> str:
+        return f"{token.hint}…"
+
+    @display(description="state", label={"valid": "success", "revoked": "danger"})
+    def state(self, token: ApiToken) -> str:
+        return "revoked" if token.revoked_at else "valid"
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Issue the token and show its text, which is kept nowhere, this one time."""
+        issued, text = ApiToken.issue(user_id=obj.user_id, name=obj.name)
+        obj.pk = issued.pk
+        obj.refresh_from_db()
+        self.message_user(
+            request,
+            f"Copy the token now, it is shown only this once: {text}",
+            messages.SUCCESS,
+        )
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
+        """Nobody edits a token, so the permission to change one means to revoke it."""
+        return request.user.has_perm("aifeature.change_apitoken")
+
+    @button(
+        "Revoke",
+        permission="revoke",
+        title="Revoke this token?",
+        description="Whatever uses it is refused from the next request on, for good.",
+        icon="key_off",
+        variant=ActionVariant.DANGER,
+    )
+    def revoke(self, request: HttpRequest, _form: BaseDialogForm, object_id: str) -> HttpResponse:
+        token = self.get_object(request, unquote(object_id))
+        if token is None:
+            raise Http404
+        if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):
+            self.log_change(request, token, "Revoked.")
+        self.message_user(request, f"{token} is revoked.", messages.SUCCESS)
+        return done("admin:aifeature_apitoken_changelist")

@@ -1,0 +1,124 @@
+"""Every admin page answers: to a superuser; not to a stranger; not without permission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.test import Client, RequestFactory, override_settings
+from django.urls import reverse
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from aifeature.models import ApiToken, Attempt, ControlChange, FeatureControl, Job, SpendWindow
+from project.admin_site import environment, navigation
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+NO_ADD = {Job, Attempt, SpendWindow, FeatureControl, ControlChange}
+
+
+def url(model: type[Model], what: str, *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{what}", args=args)
+
+
+@pytest.fixture
+def rows(
+    make_job: Callable[..., Job], make_attempt: Callable[..., Attempt], boss: User, customer: User
+) -> list[Model]:
+    """One row of each model that has something particular to show."""
+    job = make_job(result={"summary": "x"})
+    every = IntervalSchedule.objects.create(every=1, period="minutes")
+    return [
+        job,
+        make_attempt(job),
+        SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
+        FeatureControl.objects.create(feature="summarize"),
+        ControlChange.objects.create(feature="*", field="killed", reason="r", user=boss),
+        ApiToken.issue(user_id=customer.pk, name="ci")[0],
+        Group.objects.create(name="on-call"),
+        customer,
+        every,
+        CrontabSchedule.objects.create(),
+        PeriodicTask.objects.create(name="tick", task="t", interval=every),
+    ]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_list_answers(page: Client, rows: list[Model], model: type[Model]) -> None:
+    response = page.get(url(model, "changelist"))
+    assert response.status_code == 200
+    assert "secret in the prompt" not in response.text
+
+
+def test_each_detail_page_answers_and_escapes(page: Client, rows: list[Model]) -> None:
+    for row in rows:
+        response = page.get(url(type(row), "change", row.pk))
+        assert response.status_code == 200, row
+        assert "<script>alert(&#x27;" not in response.text
+        assert "<script>alert('a" not in response.text
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model not in NO_ADD])
+def test_the_add_page_answers(page: Client, model: type[Model]) -> None:
+    assert page.get(url(model, "add")).status_code == 200
+
+
+def test_the_front_page_and_the_sidebar_answer(page: Client) -> None:
+    response = page.get(reverse("admin:index"))
+    assert response.status_code == 200
+    assert "Sandbox provider" in response.text
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_stranger_is_sent_to_the_login(client: Client, db: None, model: type[Model]) -> None:
+    response = client.get(url(model, "changelist"))
+    assert response.status_code == 302
+    assert "/login/" in response["Location"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_staff_without_permission_is_refused(
+    staff: Callable[..., Client], model: type[Model]
+) -> None:
+    assert staff().get(url(model, "changelist")).status_code == 403
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model in NO_ADD])
+def test_nobody_adds_or_deletes_a_record(
+    page: Client, rows: list[Model], model: type[Model]
+) -> None:
+    row = next(row for row in rows if isinstance(row, model))
+    assert page.get(url(model, "add")).status_code == 403
+    assert page.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    assert model._default_manager.filter(pk=row.pk).exists()
+
+
+@pytest.mark.parametrize("model", [Job, Attempt, SpendWindow, ControlChange, ApiToken])
+def test_nobody_edits_a_record(page: Client, rows: list[Model], model: type[Model]) -> None:
+    row = next(row for row in rows if isinstance(row, model))
+    assert page.post(url(model, "change", row.pk), {"feature": "x"}).status_code == 403
+
+
+def test_the_badge_names_the_sandbox_and_nothing_in_production(rf: RequestFactory) -> None:
+    with override_settings(AIFEATURE={"PROVIDER": "sandbox"}):
+        assert environment(rf.get("/")) == ("Sandbox provider", "warning")
+    with override_settings(AIFEATURE={"PROVIDER": "anthropic"}):
+        assert environment(rf.get("/")) is None
+
+
+def test_the_sidebar_shows_what_the_visitor_may_see(
+    rf: RequestFactory, boss: User, customer: User
+) -> None:
+    visit = rf.get("/")
+    visit.user = boss
+    with override_settings(FLOWER_URL="http://flower.example/"):
+        titles = [item["title"] for group in navigation(visit) for item in group["items"]]
+    assert titles == [
+        *("Jobs", "Attempts", "Features", "Changes", "Spend"),
+        *("Users", "Groups", "API tokens", "Periodic tasks", "Flower"),
+    ]
+    visit.user = customer
+    with override_settings(FLOWER_URL=""):
+        assert navigation(visit) == []

@@ -1,0 +1,168 @@
+"""Feature control: each change has its audit row, its reason and its permission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from aifeature import registry
+from aifeature.models import ControlChange, FeatureControl, SpendWindow
+from aifeature.services import control
+
+LIST = "/admin/aifeature/featurecontrol/"
+DETAIL = f"{LIST}summarize/change/"
+EVERYTHING = f"{LIST}*/change/"
+
+
+def shown(page: Client, address: str = DETAIL) -> dict[str, Any]:
+    """What a browser would send back unchanged."""
+    form = page.get(address).context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    invited = values.get("beta_users") or []
+    values["beta_users"] = [getattr(user, "pk", user) for user in invited]
+    return {
+        name: value for name, value in values.items() if value is not None and value is not False
+    }
+
+
+def save(page: Client, address: str = DETAIL, **changes: Any) -> Any:
+    return page.post(address, {**shown(page, address), **changes})
+
+
+def trail(slug: str = "summarize") -> list[tuple[str, str, str]]:
+    rows = ControlChange.objects.filter(feature=slug).order_by("id")
+    return [(row.field, row.old, row.new) for row in rows]
+
+
+def test_every_feature_of_the_code_is_listed_and_a_row_means_off(page: Client, db: None) -> None:
+    text = page.get(LIST).text
+    assert "Everything" in text
+    for slug, feature in registry.all_features().items():
+        assert feature.title in text
+        assert control.cache.get(slug) == control.Control()
+    assert not ControlChange.objects.exists()
+
+
+def test_a_change_is_audited_with_who_and_why(page: Client, boss: User) -> None:
+    response = save(page, stage="beta", daily_budget_usd="12.50", reason="Launch.")
+    assert response.status_code == 302
+    row = FeatureControl.objects.get(feature="summarize")
+    assert (row.stage, row.daily_budget_usd) == ("beta", Decimal("12.50"))
+    assert sorted(trail()) == [("daily_budget_usd", "", "12.50"), ("stage", "off", "beta")]
+    change = ControlChange.objects.filter(field="stage").get()
+    assert (change.user, change.reason) == (boss, "Launch.")
+    assert "Launch." in page.get(DETAIL).text
+
+
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_a_change_without_a_reason_is_refused(page: Client, reason: str) -> None:
+    response = save(page, stage="everyone", reason=reason)
+    assert response.status_code == 200
+    assert "reason" in response.context["adminform"].form.errors
+    assert FeatureControl.objects.get(feature="summarize").stage == "off"
+    assert trail() == []
+
+
+def test_saving_the_page_unchanged_writes_nothing(page: Client) -> None:
+    assert save(page, reason="Just looking.").status_code == 302
+    assert trail() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("percent", "101"),
+        ("daily_budget_usd", "-1"),
+        ("user_daily_budget_usd", "-0.01"),
+        ("deadline_s", "0"),
+        ("deadline_s", "3001"),
+        ("prompt_version", "v99"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(page: Client, field: str, value: str) -> None:
+    response = save(page, **{field: value}, reason="Try.")
+    assert response.status_code == 200
+    assert field in response.context["adminform"].form.errors
+    assert trail() == []
+
+
+def test_a_page_opened_before_a_trip_cannot_release_the_switch(page: Client) -> None:
+    opened = shown(page)
+    control.change("summarize", {"killed": True}, reason="Cost.", check_name="cost spike")
+    response = page.post(DETAIL, {**opened, "percent": "5", "reason": "Ramp up."})
+    assert response.status_code == 200
+    assert "changed while you had the page open" in response.text
+    assert FeatureControl.objects.get(feature="summarize").killed
+
+
+def test_invited_users_are_audited(page: Client, customer: User, boss: User) -> None:
+    save(page, beta_users=[customer.pk], reason="Pilot.")
+    save(page, beta_users=[boss.pk], reason="Swap.")
+    assert trail() == [
+        ("beta_users", "0 users", "1 users (+customer)"),
+        ("beta_users", "1 users", "1 users (+boss, -customer)"),
+    ]
+
+
+def test_the_prompts_of_the_code_can_be_chosen(page: Client) -> None:
+    assert save(page, prompt_version="v2", reason="Compare.").status_code == 302
+    assert FeatureControl.objects.get(feature="summarize").prompt_version == "v2"
+
+
+def test_empty_fields_say_what_they_mean_and_today_is_shown(page: Client) -> None:
+    day = datetime.now(UTC).date()
+    make = SpendWindow.objects.create
+    make(scope="feature", key="summarize", day=day, spent_micro=1_500_000, held_micro=20)
+    make(scope="global", key="", day=day, spent_micro=7_000_000)
+    text = page.get(DETAIL).text
+    limits = registry.get("summarize").limits
+    assert f"Empty: ${limits.daily_budget_usd:,.2f}, the code's cap" in text
+    assert "$1.500000 spent, $0.000020 held" in text
+    assert "$7.000000 spent" in page.get(EVERYTHING).text
+
+
+def test_everything_has_only_the_switch(page: Client) -> None:
+    assert "stage" not in shown(page, EVERYTHING)
+    save(page, EVERYTHING, killed="on", stage="everyone", reason="Incident.")
+    row = FeatureControl.objects.get(feature="*")
+    assert (row.killed, row.kill_reason, row.stage) == (True, "Incident.", "off")
+    assert ("killed", "False", "True") in trail("*")
+
+
+def test_the_stop_button_asks_why(page: Client) -> None:
+    stop = f"{LIST}summarize/stop/"
+    page.get(LIST)
+    assert "Pull the kill switch" in page.get(stop).text
+    assert page.post(stop, {"_form_submitted": "on", "reason": ""}).status_code == 200
+    assert not FeatureControl.objects.get(feature="summarize").killed
+    response = page.post(stop, {"_form_submitted": "on", "reason": "Bad answers."})
+    assert response["HX-Redirect"] == LIST
+    assert FeatureControl.objects.get(feature="summarize").kill_reason == "Bad answers."
+    page.post(f"{LIST}summarize/release/", {"_form_submitted": "on", "reason": "Mended."})
+    assert not FeatureControl.objects.get(feature="summarize").killed
+
+
+def test_the_switch_of_an_unknown_feature_is_not_found(page: Client) -> None:
+    data = {"_form_submitted": "on", "reason": "r"}
+    assert page.post(f"{LIST}nothing/stop/", data).status_code == 404
+    assert not FeatureControl.objects.filter(feature="nothing").exists()
+
+
+def test_looking_is_not_changing(staff: Callable[..., Client], page: Client) -> None:
+    opened = shown(page)
+    viewer = staff("view_featurecontrol")
+    assert viewer.get(DETAIL).status_code == 200
+    refused = viewer.post(DETAIL, {**opened, "killed": "on", "reason": "r"})
+    assert refused.status_code == 403
+    data = {"_form_submitted": "on", "reason": "r"}
+    assert viewer.post(f"{LIST}summarize/stop/", data).status_code == 403
+    assert not FeatureControl.objects.get(feature="summarize").killed
+    operator = staff("view_featurecontrol", "change_featurecontrol")
+    assert operator.post(f"{LIST}summarize/stop/", data).status_code == 200
+    assert FeatureControl.objects.get(feature="summarize").killed
