@@ -10,7 +10,7 @@ import socket
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -20,10 +20,11 @@ VISIBILITY_TIMEOUT_S = 3600
 app = Celery("project")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    task_queues=[Queue(name) for name in ("llm", "evals", "control")],
+    # Named by the queue alone, a task goes through the default exchange, which needs no binding:
+    # a lost binding of any other exchange drops messages without a word.
+    task_queues=[Queue(name, Exchange(name), name) for name in ("llm", "evals", "control")],
     task_default_queue="control",
     task_create_missing_queues=False,
-    # Default direct queues only: a lost binding elsewhere drops messages without a word.
     task_serializer="json",
     accept_content=["json"],
     result_backend=None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from project import env
+from project import env, reporting
 from project.env import BASE_DIR
 from project.logs import logging_config
 
@@ -172,3 +172,6 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"queue": "control", "expires": 10},
     },
 }
+
+if ENV.sentry_dsn:
+    reporting.start(ENV.sentry_dsn.get_secret_value())

@@ -145,9 +145,12 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel the selected jobs", permissions=["cancel"])
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        told = sentence("cancelled_by_staff")
         done = asked = 0
         for job in list(queryset.exclude(status__in=TERMINAL)[: self.list_per_page]):
-            status = transitions.cancel(job.pk, user_id=job.user_id, message=sentence("cancelled_by_staff"))
+            status = transitions.cancel(
+                job.pk, user_id=job.user_id, message=sentence("cancelled_by_staff")
+            )
             if status not in {Status.CANCELLED, Status.RUNNING}:
                 continue  # it ended meanwhile
             self.log_change(request, job, "Cancelled in admin.")

@@ -14,7 +14,18 @@ from aifeature import prompts, registry
 from aifeature.prompts import PromptError
 from aifeature.spec import Feature, Route
 
-SOURCE = "+++\nmax_tokens = 10\n+++\n# System\nBe brief.\n\n# User\n<text>\n{{text}}\n</text>\nGo.\n"
+SOURCE = """+++
+max_tokens = 10
++++
+# System
+Be brief.
+
+# User
+<text>
+{{text}}
+</text>
+Go.
+"""
 
 
 class In(BaseModel):

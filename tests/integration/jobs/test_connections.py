@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 from django.db import connection, connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 
 from aifeature.models import Job
 from aifeature.services import execution
@@ -23,17 +25,18 @@ CALLS = 20
 @pytest.fixture
 def pool_of_two(committed: None) -> Iterator[None]:
     """The process's pool, cut to two connections; whoever waits a second for one fails."""
-    connection.close()
-    connection.close_pool()
-    options = connections.databases["default"]["OPTIONS"]
+    wrapper = cast("DatabaseWrapper", connections["default"])
+    options = wrapper.settings_dict["OPTIONS"]
     before = options["pool"]
-    options["pool"] = {"min_size": 1, "max_size": 2, "timeout": 1}
-    connection.settings_dict["OPTIONS"]["pool"] = options["pool"]
+
+    def reopen(pool: dict[str, int]) -> None:
+        wrapper.close()
+        wrapper.close_pool()
+        options["pool"] = pool
+
+    reopen({"min_size": 1, "max_size": 2, "timeout": 1})
     yield
-    connection.close()
-    connection.close_pool()
-    options["pool"] = before
-    connection.settings_dict["OPTIONS"]["pool"] = before
+    reopen(before)
 
 
 def test_many_calls_in_flight_need_few_connections(

@@ -62,7 +62,7 @@ def refusing_broker() -> Iterator[str]:
 def test_a_message_holds_the_id_and_nothing_else(make_job: MakeJob, queue: Redis) -> None:
     job = make_job(input={"document": "SECRET"})
     assert dispatch.publish([job.pk]) == 1
-    (raw,) = queue.lrange("llm", 0, -1)  # type: ignore[misc]
+    (raw,) = queue.lrange("llm", 0, -1)
     message = json.loads(raw)
     arguments = json.loads(base64.b64decode(message["body"]))
     assert message["headers"]["task"] == "llm.run_job"
@@ -88,9 +88,7 @@ def test_a_broker_that_is_away_costs_little_time_and_no_job(
     assert job.published_at is not None
 
 
-def test_the_sweep_publishes_what_is_due_lost_or_abandoned(
-    make_job: MakeJob, queue: Redis
-) -> None:
+def test_the_sweep_publishes_what_is_due_lost_or_abandoned(make_job: MakeJob, queue: Redis) -> None:
     waiting = make_job(run_at=Now() + timedelta(seconds=60))
     due = make_job()
     on_its_way = make_job(published_at=Now())

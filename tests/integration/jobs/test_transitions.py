@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -32,7 +33,7 @@ from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 pytestmark = pytest.mark.django_db
 
 
-def settled(attempt: uuid.UUID, cost: int = 700, **more: int) -> Settlement:
+def settled(attempt: uuid.UUID, cost: int = 700, **more: Any) -> Settlement:
     return Settlement(attempt, AttemptState.SETTLED, output="{}", cost_micro=cost, **more)
 
 
