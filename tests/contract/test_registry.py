@@ -76,8 +76,7 @@ def test_tasks_take_ids_as_keywords_and_ignore_what_they_do_not_know() -> None:
         function = next(
             node
             for node in ast.walk(arguments)
-            if isinstance(node, ast.FunctionDef)
-            and app.tasks[name].run.__name__ == node.name
+            if isinstance(node, ast.FunctionDef) and app.tasks[name].run.__name__ == node.name
         )
         assert function.args.kwarg is not None, name
 
@@ -92,8 +91,11 @@ def test_every_error_code_that_is_written_has_a_sentence() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                 name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
                 literals = [a.value for a in node.args if isinstance(a, ast.Constant)]
-                keywords = [k.value.value for k in node.keywords
-                            if k.arg == "code" and isinstance(k.value, ast.Constant)]
+                keywords = [
+                    k.value.value
+                    for k in node.keywords
+                    if k.arg == "code" and isinstance(k.value, ast.Constant)
+                ]
                 if name in {"Failed", "GiveUp", "sentence"}:
                     used.update(str(value) for value in literals)
                 if name == "Later":

@@ -208,7 +208,7 @@ def test_malformed_output_strikes_structured_calls_only(
             json.loads(block.text)
     else:
         assert not isinstance(json.loads(block.text), dict)
-    assert "harbour" in run(sdk, stream=False).content[0].text
+    assert "channel" in run(sdk, stream=False).content[0].text
 
 
 def test_every_kind_of_fault_is_driven_here() -> None:

@@ -41,7 +41,7 @@ def test_prompts_that_ask_to_keep_facts_get_more_of_them() -> None:
     )
     kept = [fact for fact in ("2.4 million", "14 weeks", "Ingrid Dahl") if fact in demanding]
     assert len(kept) == 3
-    assert judge(demanding, REPORT).coverage > judge(plain, REPORT).coverage
+    assert sum(fact in plain for fact in kept) < 3
 
 
 def test_facts_do_not_repeat_the_summary() -> None:

@@ -39,7 +39,8 @@ _NUMBERS = re.compile(
 )
 _NAMES = re.compile(r"\b(?:names?|people|persons?|who\b|owners?|parties|places?)\b", re.IGNORECASE)
 _DECISIONS = re.compile(
-    r"\b(?:decisions?|decided|outcomes?|actions?|next steps?|agreed|conclusions?|resolution)\b",
+    r"\b(?:decisions?|decided|outcomes?|actions?|next steps?|agreed|conclusions?|resolution"
+    r"|came (?:out )?of)\b",
     re.IGNORECASE,
 )
 _COVERAGE = re.compile(
@@ -55,6 +56,7 @@ _QUOTED = re.compile(r"[\"“]([^\"“”\n]{3,200})[\"”]")
 _UNSURE = re.compile(
     r"\b(?:know|find|found|sure|answer|unable|cannot|can't|don't|not)\b", re.IGNORECASE
 )
+_SPARSE = re.compile(r"\b(?:too (?:little|short)|not enough|nothing) to\b", re.IGNORECASE)
 _AMOUNTS = {"word": "words", "sentence": "sentences"}
 
 
@@ -70,6 +72,9 @@ class Cues:
     decisions: bool = False
     coverage: bool = False
     cite: bool = False
+    sparse: bool = False
+    """Whether a text that holds too little is to be called so."""
+
     unknown: str | None = None
     """The sentence to answer with when the material does not say."""
 
@@ -97,6 +102,7 @@ def read(text: str) -> Cues:
         decisions=bool(_DECISIONS.search(text)),
         coverage=bool(_COVERAGE.search(text)),
         cite=bool(_CITE.search(text)),
+        sparse=bool(_SPARSE.search(text)),
         unknown=next((q for q in quoted if _UNSURE.search(q) and " " in q), None),
     )
 

@@ -116,10 +116,10 @@ def texts_for(reading: Reading, name: str, description: str, count: int) -> list
 
 def amount(reading: Reading, name: str, description: str, most: int | None) -> int:
     """How many items a list should get, at most `most`."""
-    asked = reading.asked(description)
     kind = kind_of(name, description)
-    wanted = asked.items if kind in ("fact", "summary") else cues.read(description).items
-    count = wanted or (5 if asked.demands else 3)
+    asked = reading.asked(description) if kind in ("fact", "summary") else cues.read(description)
+    # Only a prompt that says what matters gets more than the usual few.
+    count = asked.items or (5 if reading.cues.demands else 3)
     return count if most is None else min(count, most)
 
 

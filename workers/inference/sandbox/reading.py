@@ -7,14 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from workers.inference.sandbox import cues as cue
+from workers.inference.sandbox import document
 from workers.inference.sandbox.judge import Judgement, judge
 from workers.inference.sandbox.retrieve import Finding, retrieve
-from workers.inference.sandbox.summarize import Summarizer, facts, summary
+from workers.inference.sandbox.summarize import Lengths, Summarizer, facts, summary
 
 if TYPE_CHECKING:
     from workers.inference.sandbox.prompt import Prompt
 
 UNKNOWN = "I don't know: the text given does not say."
+SPARSE = "The text holds too little to summarise."
 
 
 class Reading:
@@ -24,6 +26,7 @@ class Reading:
         self.prompt = prompt
         self.source = prompt.source
         self.cues = cue.read(prompt.instructions)
+        self.lengths = Lengths()
         self._used: frozenset[int] = frozenset()
 
     @cached_property
@@ -56,12 +59,18 @@ class Reading:
 
     def summary(self, description: str = "") -> str:
         """A summary of the source; its sentences are not given again as facts."""
-        text, self._used = summary(self.summarizer, self.asked(description))
+        if self.cues.sparse and self.summarizer.is_sparse:
+            return SPARSE
+        asked = self.asked(description)
+        text, self._used = summary(self.summarizer, asked, lengths=self.lengths)
         return text
 
     def facts(self, count: int, description: str = "") -> list[str]:
         """Telling sentences beyond those of the summary."""
-        return facts(self.summarizer, count, self.asked(description), self._used)
+        if self.cues.sparse and self.summarizer.is_sparse:
+            return []
+        asked = self.asked(description)
+        return facts(self.summarizer, count, asked, self._used, self.lengths)
 
     def answer(self, description: str = "") -> str:
         """The answer to the question, from the source or not at all."""
@@ -73,7 +82,8 @@ class Reading:
         count = asked.sentences or 2
         best = self.finding.hits[0]
         chosen = best.sentences[:count]
-        in_order = sorted(chosen, key=lambda s: best.section.text.find(s[:20]))
+        text = document.inline(best.section.text)
+        in_order = sorted(chosen, key=lambda s: text.find(s[:20]))
         return " ".join(in_order) or best.section.title
 
     def citations(self) -> list[str]:

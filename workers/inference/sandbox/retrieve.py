@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from workers.inference.sandbox import document
 from workers.inference.sandbox import text as texts
 
 K1, B = 1.5, 0.75
@@ -128,7 +129,7 @@ def _coverage(terms: Counter[str], idf: dict[str, float]) -> float:
 
 def _telling(section: Section, idf: dict[str, float]) -> tuple[str, ...]:
     """The section's sentences, those that share most with the question first."""
-    found = [s for s in texts.sentences(texts.plain(section.text)) if not s.startswith("#")]
+    found = [unit.text for unit in document.units(section.text) if unit.kind != "heading"]
     scored = []
     for index, sentence in enumerate(found):
         have = set(texts.keys(sentence))

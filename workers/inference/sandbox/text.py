@@ -21,6 +21,13 @@ le les du et est une dans pour qui sur au aux ce il elle"""
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 
 _DROPPED = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_ITEM_TAG = re.compile(r"<li(?:\s[^<>]{0,300})?>\s*", re.IGNORECASE)
+_TITLE_TAG = re.compile(r"<h[1-6](?:\s[^<>]{0,300})?>\s*", re.IGNORECASE)
+_BLOCK_TAG = re.compile(
+    r"</?(?:p|div|li|ul|ol|dl|dt|dd|tr|table|h[1-6]|br|hr|section|article|blockquote|pre|title)"
+    r"(?:\s[^<>]{0,300})?/?>",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,300}>|<!--.{0,2000}?-->", re.DOTALL)
 _QUOTE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.MULTILINE)
 _BREAK = re.compile(
@@ -31,7 +38,7 @@ _BREAK = re.compile(
     r"|(?<=:)\n"
 )
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|approx|No|Nr|Fig|Inc|Ltd|Co)\.$"
+    r"(?:^|[\s(])(?:[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|approx|No|Nr|Fig|Inc|Ltd|Co|co)\.$"
 )
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)")
 _WORD = re.compile(rf"[{CJK}]+|[^\W_{CJK}]+")
@@ -43,10 +50,18 @@ _PREFIX = 6
 def plain(text: str) -> str:
     """The text without HTML tags, entities and the `>` marks of quoted mail."""
     if "<" in text:
-        text = _TAG.sub(" ", _DROPPED.sub(" ", text))
+        text = _DROPPED.sub(" ", text)
+        for tag, mark in ((_ITEM_TAG, "\n- "), (_TITLE_TAG, "\n\n# "), (_BLOCK_TAG, "\n\n")):
+            text = tag.sub(mark, text)
+        text = _TAG.sub(" ", text)
     if "&" in text:
         text = html.unescape(text)
     return _QUOTE_MARK.sub("", text) if ">" in text else text
+
+
+def newlines(text: str) -> str:
+    """The text with one kind of line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def sentences(text: str) -> list[str]:

@@ -1,0 +1,91 @@
+"""A NinjaAPI whose every answer keeps the rules, also those Ninja and Django give themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, URLResolver, path
+from django.views.decorators.csrf import csrf_exempt
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+
+from aifeature.api import openapi, problems
+
+View = Callable[..., HttpResponseBase]
+AsyncView = Callable[..., Awaitable[HttpResponseBase]]
+
+
+class Api(NinjaAPI):
+    """Errors are problem documents, nothing is cached, unknown addresses are answered too."""
+
+    def set_default_exception_handlers(self) -> None:
+        """One handler for all: it knows what each exception means."""
+        handler: Any = problems.answer  # Ninja types it as taking classes too, and passes none
+        self.add_exception_handler(Exception, handler)
+
+    @property
+    def urls(self) -> tuple[list[URLResolver | URLPattern], str, str]:
+        """The URL configuration, closed by a route that catches what no other took."""
+        patterns, app_name, namespace = super().urls
+        kept: list[URLResolver | URLPattern] = [
+            URLPattern(p.pattern, keep_rules(p.callback), p.default_args, p.name)
+            for p in patterns
+            if isinstance(p, URLPattern)
+        ]
+        return [*kept, path("<path:unknown>", keep_rules(_unknown))], app_name, namespace
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        """The OpenAPI document, with the problem schema that the error responses point to."""
+        schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        openapi.complete(schema)
+        return schema
+
+
+def _unknown(request: HttpRequest, unknown: str) -> HttpResponse:  # noqa: ARG001 (a view's form)
+    return problems.problem(problems.not_found())
+
+
+def keep_rules(view: Any) -> Any:
+    """Wrap a view so that whatever it answers or raises leaves as the API promises."""
+    if iscoroutinefunction(view):
+        return _keep_rules_async(view)
+
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            response = view(request, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 (the API's border: no traceback leaves it)
+            response = problems.answer(request, error)
+        return _finished(response)
+
+    return _like(view, wrapped)
+
+
+def _keep_rules_async(view: AsyncView) -> AsyncView:
+    async def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            response = await view(request, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 (the API's border: no traceback leaves it)
+            response = problems.answer(request, error)
+        return _finished(response)
+
+    like: AsyncView = _like(view, wrapped)
+    return like
+
+
+def _like(view: Any, wrapped: Any) -> Any:
+    """`wrapped` under the view's name; exempt, since `auth` checks CSRF and answers in our form."""
+    return csrf_exempt(wraps(view)(wrapped))
+
+
+def _finished(response: HttpResponseBase) -> HttpResponseBase:
+    if isinstance(response, HttpResponseNotAllowed):
+        response = problems.method_not_allowed(response.headers["Allow"])
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,90 @@
+"""Who is calling: a bearer token, or the session cookie of the web pages."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, cast
+
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja.errors import AuthenticationError
+from ninja.security import HttpBearer
+from ninja.security.apikey import APIKeyCookie
+from ninja.security.session import SessionAuth
+from ninja.utils import check_csrf
+
+from aifeature.api.refusals import CsrfFailed
+from aifeature.models import ApiToken
+from aifeature.models.token import PREFIX, digest
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+USE_NOTED_EVERY: Final = timedelta(minutes=1)
+"""How fresh `last_used_at` is kept; a write on each request would cost more than it tells."""
+
+
+class BearerToken(HttpBearer):
+    """`Authorization: Bearer aif_...`. When the header is there, it alone decides."""
+
+    openapi_description = "A token made in admin or by `manage.py create_token`."
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        """The token's user, or None when no Authorization header was sent.
+
+        Raises:
+            AuthenticationError: the header holds no token that is valid now.
+        """
+        if not request.headers.get(self.header):
+            return None
+        user = super().__call__(request)
+        if user is None:
+            raise AuthenticationError
+        return cast("User", user)
+
+    def authenticate(self, request: HttpRequest, token: str) -> User | None:  # noqa: ARG002
+        """The user of a token that is neither revoked nor of somebody inactive."""
+        if not token.startswith(PREFIX):
+            return None
+        row = (
+            ApiToken.objects.select_related("user")
+            .filter(digest=digest(token), revoked_at__isnull=True, user__is_active=True)
+            .first()
+        )
+        if row is None:
+            return None
+        _note_use(row)
+        return row.user
+
+
+class SessionCookie(SessionAuth):
+    """The session of the web pages; methods that change something need the CSRF token too."""
+
+    openapi_description = "Sent by a browser that is signed in; unsafe methods need X-CSRFToken."
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        """The signed-in user, or None.
+
+        Raises:
+            CsrfFailed: signed in, but the request may have been forged by another site.
+        """
+        if not request.user.is_authenticated:
+            return None  # before the CSRF check: who is nobody gets a 401, not a 403
+        if check_csrf(request) is not None:
+            raise CsrfFailed(
+                "Send the value of the csrftoken cookie in the X-CSRFToken header,"
+                " or use a bearer token."
+            )
+        return request.user
+
+
+def _note_use(row: ApiToken) -> None:
+    if row.last_used_at is not None and timezone.now() - row.last_used_at < USE_NOTED_EVERY:
+        return
+    stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=Now() - USE_NOTED_EVERY)
+    ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
+
+
+AUTH: Final[list[HttpBearer | APIKeyCookie]] = [BearerToken(), SessionCookie()]

@@ -1,0 +1,127 @@
+"""Every error of the API as one RFC 9457 problem document; which exception becomes which."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import BadRequest as DjangoBadRequest
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
+from ninja.errors import AuthenticationError, ValidationError
+
+from aifeature.api.refusals import (
+    BadRequest,
+    DatabaseUnavailable,
+    InternalError,
+    MethodNotAllowed,
+    Unauthenticated,
+)
+from aifeature.services.refusals import InputTooLarge, InvalidInput, NotFound, Refusal
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+DATABASE_RETRY_S: Final = 5
+"""What a client is asked to wait while the database is away: about one failover probe."""
+
+
+def problem(refusal: Refusal, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """The response that says why. Holds nothing the client sent but names of known fields."""
+    body: dict[str, Any] = {
+        "type": f"urn:aifeature:problem:{refusal.code}",
+        "title": refusal.title,
+        "status": refusal.status,
+        "detail": refusal.detail,
+        "code": refusal.code,
+    }
+    if refusal.errors:
+        body["errors"] = list(refusal.errors)
+    response = HttpResponse(json.dumps(body), status=refusal.status, content_type=MEDIA_TYPE)
+    if refusal.retry_after_s is not None:
+        response["Retry-After"] = str(refusal.retry_after_s)
+    if isinstance(refusal, Unauthenticated):
+        response["WWW-Authenticate"] = 'Bearer realm="api"'
+    for name, value in (headers or {}).items():
+        response[name] = value
+    return response
+
+
+def not_found() -> NotFound:
+    """For addresses that do not exist."""
+    return NotFound("There is nothing at this address.")
+
+
+def method_not_allowed(allow: str) -> HttpResponse:
+    """For addresses that exist; `allow` lists the methods they take."""
+    return problem(
+        MethodNotAllowed(f"This address takes {allow or 'no method'} only."), {"Allow": allow}
+    )
+
+
+def _of_validation(error: ValidationError) -> Refusal:
+    """Parameters that do not fit. The first part of `loc` says where they stood: query, header."""
+    return InvalidInput(
+        "A parameter does not fit.",
+        errors=[
+            {"field": ".".join(map(str, found["loc"][1:])), "message": found["msg"]}
+            for found in error.errors
+        ],
+    )
+
+
+_TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], Refusal]]] = {
+    Refusal: lambda refusal: refusal,
+    ValidationError: _of_validation,
+    AuthenticationError: lambda _: Unauthenticated(
+        "Sign in, or send a valid token as 'Authorization: Bearer aif_...'."
+    ),
+    Http404: lambda _: not_found(),
+    RequestDataTooBig: lambda _: InputTooLarge(
+        f"The request has more than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes."
+    ),
+    SuspiciousOperation: lambda _: BadRequest("The request is malformed."),
+    DjangoBadRequest: lambda _: BadRequest("The request is malformed."),
+    MultiPartParserError: lambda _: BadRequest("The request is malformed."),
+    # A pool that ran dry (psycopg_pool.PoolTimeout) arrives as an OperationalError too.
+    OperationalError: lambda _: _database_unavailable(),
+    InterfaceError: lambda _: _database_unavailable(),
+}
+
+
+def _database_unavailable() -> Refusal:
+    return DatabaseUnavailable(
+        "The service is temporarily unavailable. Please try again in a moment.",
+        retry_after_s=DATABASE_RETRY_S,
+    )
+
+
+def refusal_for(error: Exception) -> Refusal | None:
+    """The refusal an exception stands for; None: it is a defect of ours."""
+    for kind in type(error).__mro__:
+        if kind in _TRANSLATIONS:
+            return _TRANSLATIONS[kind](error)
+    return None
+
+
+def answer(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The response to a request that raised `error`.
+
+    Server faults are logged with the path, the exception's type and where it was raised. Never
+    its message: it may quote the input.
+    """
+    refusal = refusal_for(error)
+    name = type(error).__name__
+    if isinstance(refusal, DatabaseUnavailable):
+        logger.error("api: %s %r: %s", request.method, request.path, name)
+    if refusal is None:
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("api: %s %r failed: %s\n%s", request.method, request.path, name, where)
+        refusal = InternalError("Something went wrong on our side. Our team has been told.")
+    return problem(refusal)

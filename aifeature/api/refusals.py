@@ -1,0 +1,37 @@
+"""The refusals that only HTTP knows; those of the domain stand in `aifeature.services.refusals`."""
+
+from __future__ import annotations
+
+from aifeature.services.refusals import Refusal
+
+
+class BadRequest(Refusal):
+    """The request is malformed in a way no field can be named for."""
+
+
+class InvalidJson(Refusal):
+    status, code, title = 400, "invalid_json", "Invalid JSON"
+
+
+class Unauthenticated(Refusal):
+    status, code, title = 401, "unauthenticated", "Not signed in"
+
+
+class CsrfFailed(Refusal):
+    status, code, title = 403, "csrf_failed", "CSRF check failed"
+
+
+class MethodNotAllowed(Refusal):
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class UnsupportedMediaType(Refusal):
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class InternalError(Refusal):
+    status, code, title = 500, "internal_error", "Internal error"
+
+
+class DatabaseUnavailable(Refusal):
+    status, code, title = 503, "database_unavailable", "Temporarily unavailable"

@@ -1,0 +1,80 @@
+"""From a job's or a feature's row to what the API shows of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.urls import reverse
+
+from aifeature.api.schemas import FeatureLinks, FeatureOut, JobError, JobOut, Usage
+from aifeature.models import TERMINAL, Job, Status
+from aifeature.spec import Feature
+
+NAMESPACE: Final = "api"
+MICRO_PER_USD: Final = 1_000_000
+
+
+def job_path(job: Job) -> str:
+    """The job's own address."""
+    return reverse(f"{NAMESPACE}:get_job", kwargs={"job_id": job.id})
+
+
+def job_out(job: Job) -> JobOut:
+    """The job as its owner sees it."""
+    status = Status(job.status)
+    return JobOut(
+        id=job.id,
+        feature=job.feature,
+        status=status,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        # An answer that waits for approval, or was turned down, is not the user's to read.
+        result=job.result if status is Status.SUCCEEDED else None,
+        error=_error(job, status),
+        model=job.model or None,
+        prompt_version=job.prompt_version or None,
+        usage=Usage(
+            input_tokens=job.input_tokens,
+            output_tokens=job.output_tokens,
+            cache_read_tokens=job.cache_read_tokens,
+            cache_write_tokens=job.cache_write_tokens,
+        ),
+        cost_usd=usd(job.charge_micro),
+        attempts=job.attempts,
+        links=_links(job, status),
+    )
+
+
+def feature_out(feature: Feature) -> FeatureOut:
+    """The feature as its users see it."""
+    return FeatureOut(
+        slug=feature.slug,
+        title=feature.title,
+        description=feature.description,
+        input_schema=feature.input_model.model_json_schema(),
+        output_schema=feature.output_schema,
+        max_input_bytes=feature.limits.max_input_bytes,
+        links=FeatureLinks(
+            submit=reverse(f"{NAMESPACE}:submit_job", kwargs={"slug": feature.slug})
+        ),
+    )
+
+
+def usd(micro: int) -> str:
+    """Micro-dollars as dollars with six decimals; exact, since no float is involved."""
+    return f"{micro // MICRO_PER_USD}.{micro % MICRO_PER_USD:06d}"
+
+
+def _error(job: Job, status: Status) -> JobError | None:
+    """Why it ended without a result; while it is queued, why it waits. A running job is trying."""
+    if not job.error_code or status in {Status.RUNNING, Status.NEEDS_APPROVAL, Status.SUCCEEDED}:
+        return None
+    return JobError(code=job.error_code, message=job.error_message)
+
+
+def _links(job: Job, status: Status) -> dict[str, str]:
+    links = {"self": job_path(job)}
+    if status not in TERMINAL and job.cancel_requested_at is None:
+        links["cancel"] = reverse(f"{NAMESPACE}:cancel_job", kwargs={"job_id": job.id})
+    return links

@@ -1,0 +1,203 @@
+"""The operations. Each is: read the request, one call of a service, show what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Header, Query, Router
+
+from aifeature.api import cursors, waiting
+from aifeature.api.openapi import CSRF, LOCATION, REPLAYED, documented
+from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path
+from aifeature.api.schemas import FeatureList, JobOut, JobPage
+from aifeature.api.submission import read_input
+from aifeature.models import Status
+from aifeature.services import jobs
+from aifeature.services.refusals import NotFound
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from aifeature.models import Job
+
+MAX_WAIT_S = 30.0
+"""Longest long-poll in seconds: below the idle time-out of common proxies (60 s)."""
+
+UNDER_WAY = frozenset({Status.QUEUED, Status.RUNNING})
+"""What a long-poll sits out. An approval may take days, so that one is answered at once."""
+
+router = Router(tags=["AI features"])
+
+NO_SUCH_JOB = "You have no request with this id."  # as services.jobs says it
+_NO_JOB = {404: "`not_found`: you have no job with this id."}
+_BAD_PARAMETER = {422: "`invalid_input`: a parameter does not fit; `errors` says which."}
+
+
+@router.get(
+    "/features",
+    response=FeatureList,
+    operation_id="list_features",
+    summary="Features you may use",
+    openapi_extra=documented(),
+)
+def list_features(request: HttpRequest) -> FeatureList:
+    """Each feature that exists for you, with the JSON Schemas of its input and result."""
+    found = jobs.visible_features(user=_user(request))
+    return FeatureList(items=[feature_out(feature) for feature in found])
+
+
+@router.post(
+    "/features/{slug}/jobs",
+    response={202: JobOut},
+    operation_id="submit_job",
+    summary="Submit a job",
+    openapi_extra=documented(
+        CSRF,
+        {
+            400: "`invalid_json`: the body is no JSON, or nests too deeply.",
+            404: "`not_found`: there is no such feature for you.",
+            409: "`idempotency_conflict`: the key was used for another request.",
+            413: "`input_too_large`: more bytes than the feature takes.",
+            415: "`unsupported_media_type`: the body is not declared as JSON.",
+            422: "`invalid_input`: the input does not fit the feature; `errors` says where.",
+            503: "`feature_paused` or `database_unavailable`: try again later.",
+        },
+        headers={202: {**LOCATION, **REPLAYED}},
+        body=True,
+    ),
+)
+def submit_job(
+    request: HttpRequest,
+    response: HttpResponse,
+    slug: str,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=200,
+            pattern=r"^[\x20-\x7e]+$",
+            description="Repeat a request with the same key and body and get the same job.",
+        ),
+    ] = None,
+) -> JobOut:
+    """Accept a job. When this answers 202 the job is stored, and it will end, come what may."""
+    accepted = jobs.submit(
+        user=_user(request), slug=slug, data=read_input(request), key=idempotency_key
+    )
+    response["Location"] = job_path(accepted.job)
+    if accepted.replayed:
+        response["Idempotency-Replayed"] = "true"
+    return job_out(accepted.job)
+
+
+@router.get(
+    "/jobs",
+    response=JobPage,
+    operation_id="list_jobs",
+    summary="Your jobs, newest first",
+    openapi_extra=documented(_BAD_PARAMETER),
+)
+def list_jobs(
+    request: HttpRequest,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on one page.")] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=100, description="From `next` of the page before.")
+    ] = None,
+    feature: Annotated[
+        str | None, Query(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Only this feature's.")
+    ] = None,
+) -> JobPage:
+    """One page of your jobs. Follow `next` until it is null."""
+    after = cursors.decode(cursor) if cursor is not None else None
+    page = jobs.page(user=_user(request), limit=limit, after=after, slug=feature)
+    following = None
+    if page.next_after is not None:
+        query: dict[str, str | int] = {"limit": limit, "cursor": cursors.encode(page.next_after)}
+        if feature is not None:
+            query["feature"] = feature
+        following = f"{reverse(f'{NAMESPACE}:list_jobs')}?{urlencode(query)}"
+    return JobPage(items=[job_out(job) for job in page.jobs], next=following)
+
+
+@router.get(
+    "/jobs/{job_id}",
+    response=JobOut,
+    operation_id="get_job",
+    summary="A job, at once or when it is done",
+    openapi_extra=documented(_NO_JOB, _BAD_PARAMETER),
+)
+async def get_job(
+    request: HttpRequest,
+    job_id: str,
+    wait: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=MAX_WAIT_S,
+            allow_inf_nan=False,
+            description="Seconds to wait for the job to leave `queued` and `running`.",
+        ),
+    ] = 0,
+    seen: Annotated[
+        Status | None,
+        Query(description="The status you know: also answer as soon as it is another."),
+    ] = None,
+) -> JobOut:
+    """The job as it is, or, with `wait`, as soon as there is news.
+
+    With `wait` the answer comes when the job has ended or needs approval, when its status differs
+    from `seen`, or after that many seconds with the job as it is then.
+    """
+    user = _user(request)
+
+    def done(status: Status) -> bool:
+        return status not in UNDER_WAY or (seen is not None and status != seen)
+
+    job = await _read(user, job_id)
+    if wait and not done(Status(job.status)):
+        waiting.let_thread_go()
+        await waiting.watch().until(job.id, done, timeout_s=wait)
+        job = await _read(user, job_id)
+    return job_out(job)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    response=JobOut,
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    openapi_extra=documented(CSRF, _NO_JOB),
+)
+def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
+    """Cancel the job: at once while it waits, soon while it runs.
+
+    A running job's worker is asked to stop, so the answer may still say `running`. A job that has
+    ended stays as it is.
+    """
+    return job_out(jobs.cancel(user=_user(request), job_id=_job_id(job_id)))
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", cast("Any", request).auth)
+
+
+def _job_id(text: str) -> UUID:
+    """A malformed id is nobody's job: the answer is that for any other id you do not own."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(NO_SUCH_JOB) from None
+
+
+@sync_to_async
+def _read(user: User, job_id: str) -> Job:
+    try:
+        return jobs.get(user=user, job_id=_job_id(job_id))
+    finally:
+        waiting.give_connection_back()

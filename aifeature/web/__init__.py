@@ -1,0 +1,1 @@
+"""The pages for people: sign in, and what there is to use."""

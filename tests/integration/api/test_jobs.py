@@ -1,0 +1,205 @@
+"""GET /jobs/{id}, GET /jobs, POST /jobs/{id}/cancel."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from aifeature.models import Job, Status
+from tests.integration.api.api_jobs import JOB_FIELDS, bearer, job, nobody, problem
+
+MOMENT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+
+
+def path(row: Job, tail: str = "") -> str:
+    return f"/api/v1/jobs/{row.id}{tail}"
+
+
+@pytest.fixture
+def client(ada: User) -> Client:
+    return bearer(ada)
+
+
+def test_a_succeeded_job_in_full(client: Client, ada: User) -> None:
+    row = job(
+        ada, Status.SUCCEEDED, result={"summary": "Short.", "key_facts": []},
+        created_at=MOMENT, started_at=MOMENT, finished_at=MOMENT, attempts=2,
+        model="claude-haiku-5-5", prompt_version="v3", input_tokens=1, output_tokens=2,
+        cache_read_tokens=3, cache_write_tokens=4, charge_micro=1_000_042,
+    )  # fmt: skip
+    response = client.get(path(row))
+    assert response["Cache-Control"] == "no-store"
+    assert response.json() == {
+        "id": str(row.id),
+        "feature": "summarize",
+        "status": "succeeded",
+        "created_at": "2026-03-01T09:30:00Z",
+        "started_at": "2026-03-01T09:30:00Z",
+        "finished_at": "2026-03-01T09:30:00Z",
+        "result": {"summary": "Short.", "key_facts": []},
+        "error": None,
+        "model": "claude-haiku-5-5",
+        "prompt_version": "v3",
+        "usage": {
+            "input_tokens": 1,
+            "output_tokens": 2,
+            "cache_read_tokens": 3,
+            "cache_write_tokens": 4,
+        },
+        "cost_usd": "1.000042",
+        "attempts": 2,
+        "links": {"self": path(row)},
+    }
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_result_error_and_links_follow_the_status(
+    client: Client, ada: User, status: Status
+) -> None:
+    row = job(ada, status, result={"summary": "S."}, error_code="x", error_message="Because.")
+    body = client.get(path(row)).json()
+    assert set(body) == JOB_FIELDS
+    assert (body["result"] is not None) == (status == "succeeded")
+    told = status in {"queued", "failed", "cancelled", "rejected"}
+    assert body["error"] == ({"code": "x", "message": "Because."} if told else None)
+    open_ = status in {"queued", "running", "needs_approval"}
+    assert ("cancel" in body["links"]) == open_
+
+
+@pytest.mark.parametrize("tail", ["", "?wait=1", "?wait=1&seen=running"])
+def test_a_strangers_job_looks_like_none(client: Client, bob: User, tail: str) -> None:
+    his = problem(client.get(path(job(bob), tail)), 404, "not_found")
+    assert his == problem(client.get(f"/api/v1/jobs/{nobody()}{tail}"), 404, "not_found")
+    assert his == problem(client.get(f"/api/v1/jobs/not-an-id{tail}"), 404, "not_found")
+
+
+def test_a_stranger_cannot_cancel(client: Client, bob: User) -> None:
+    row = job(bob)
+    his = problem(client.post(path(row, "/cancel")), 404, "not_found")
+    assert his == problem(client.post(f"/api/v1/jobs/{nobody()}/cancel"), 404, "not_found")
+    assert his == problem(client.post("/api/v1/jobs/x/cancel"), 404, "not_found")
+    row.refresh_from_db()
+    assert (row.status, row.cancel_requested_at) == (Status.QUEUED, None)
+
+
+def test_staff_sees_no_more_than_anybody(bob: User) -> None:
+    boss = User.objects.create_superuser("boss")
+    client = bearer(boss)
+    problem(client.get(path(job(bob))), 404, "not_found")
+    assert client.get("/api/v1/jobs").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["wait=-1", "wait=30.1", "wait=nan", "wait=inf", "wait=x", "seen=x", "wait=1&seen="]
+)
+def test_a_wait_that_does_not_fit_is_refused(client: Client, ada: User, query: str) -> None:
+    body = problem(client.get(path(job(ada), f"?{query}")), 422, "invalid_input")
+    assert [e["field"] for e in body["errors"]] == [query.rpartition("&")[2].partition("=")[0]]
+
+
+@pytest.mark.parametrize(
+    ("status", "query"),
+    [(s, "wait=30") for s in Status if s not in {"queued", "running"}]
+    + [(Status.RUNNING, "wait=30&seen=queued"), (Status.QUEUED, "wait=0")],
+)
+def test_what_need_not_be_waited_for_is_answered_at_once(
+    client: Client, ada: User, status: Status, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waited() -> None:
+        raise AssertionError("it waited")
+
+    monkeypatch.setattr("aifeature.api.waiting.watch", waited)
+    assert client.get(path(job(ada, status), f"?{query}")).json()["status"] == status
+
+
+def test_cancel_ends_a_waiting_job(client: Client, ada: User) -> None:
+    row = job(ada)
+    body = client.post(path(row, "/cancel")).json()
+    assert body["status"] == "cancelled"
+    assert body["finished_at"]
+    assert body["error"]["code"] == "cancelled"
+    assert body["error"]["message"]
+    assert body["links"] == {"self": path(row)}
+
+
+def test_cancel_asks_a_running_job_to_stop(client: Client, ada: User) -> None:
+    body = client.post(path(job(ada, Status.RUNNING), "/cancel")).json()
+    assert body["status"] == "running"
+    assert "cancel" not in body["links"], "once is enough"
+
+
+def test_cancel_leaves_an_ended_job_as_it_is(client: Client, ada: User) -> None:
+    row = job(ada, Status.SUCCEEDED, result={"summary": "S."})
+    before = client.get(path(row)).json()
+    response = client.post(path(row, "/cancel"))
+    assert (response.status_code, response.json()) == (200, before)
+
+
+def _pages(client: Client, url: str) -> list[list[dict[str, Any]]]:
+    pages = []
+    following: str | None = url
+    while following:
+        body = client.get(following).json()
+        assert set(body) == {"items", "next"}
+        pages.append(body["items"])
+        following = body["next"]
+    return pages
+
+
+def test_pages_show_every_own_job_once_newest_first(client: Client, ada: User, bob: User) -> None:
+    rows = [job(ada, created_at=MOMENT) for _ in range(4)] + [job(ada) for _ in range(3)]
+    job(bob)
+    pages = _pages(client, "/api/v1/jobs?limit=3")
+    assert [len(page) for page in pages] == [3, 3, 1]
+    expected = sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
+    assert [item["id"] for page in pages for item in page] == [str(row.id) for row in expected]
+    assert set(pages[0][0]) == JOB_FIELDS
+
+
+def test_a_page_stays_where_it_was_when_newer_jobs_come(client: Client, ada: User) -> None:
+    rows = [job(ada) for _ in range(3)]
+    first = client.get("/api/v1/jobs?limit=2").json()
+    job(ada)
+    (rest,) = _pages(client, first["next"])
+    assert [item["id"] for item in rest] == [str(rows[0].id)]
+
+
+def test_the_filter_goes_along_to_the_next_page(client: Client, ada: User) -> None:
+    wanted = [job(ada, feature="summarize") for _ in range(3)]
+    job(ada, feature="triage")
+    first = client.get("/api/v1/jobs?limit=2&feature=summarize").json()
+    assert parse_qs(urlsplit(first["next"]).query)["feature"] == ["summarize"]
+    (rest,) = _pages(client, first["next"])
+    assert len(first["items"] + rest) == len(wanted)
+    assert client.get("/api/v1/jobs?feature=unknown").json() == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("feature=%00", "feature"),
+        ("feature=A", "feature"),
+        ("cursor=", "cursor"),
+        ("cursor=!!!!", "cursor"),
+        ("cursor=AAAA", "cursor"),
+        ("cursor=" + "f" * 32, "cursor"),
+        ("cursor=" + "_" * 32, "cursor"),
+        ("cursor=%C3%A9", "cursor"),
+        ("cursor=" + "A" * 200, "cursor"),
+    ],
+)
+def test_a_parameter_that_does_not_fit_is_named(client: Client, query: str, field: str) -> None:
+    response = client.get(f"/api/v1/jobs?{query}")
+    if query == "cursor=" + "_" * 32:  # a moment just before 1970: odd, and nothing is older
+        assert response.json() == {"items": [], "next": None}
+        return
+    body = problem(response, 422, "invalid_input")
+    assert [e["field"] for e in body["errors"]] == [field]
