@@ -148,9 +148,7 @@ class JobAdmin(ReadOnlyAdmin):
         told = sentence("cancelled_by_staff")
         done = asked = 0
         for job in list(queryset.exclude(status__in=TERMINAL)[: self.list_per_page]):
-            status = transitions.cancel(
-                job.pk, user_id=job.user_id, message=sentence("cancelled_by_staff")
-            )
+            status = transitions.cancel(job.pk, user_id=job.user_id, message=told)
             if status not in {Status.CANCELLED, Status.RUNNING}:
                 continue  # it ended meanwhile
             self.log_change(request, job, "Cancelled in admin.")

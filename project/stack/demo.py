@@ -102,7 +102,7 @@ def _follow(client: httpx2.Client, where: str, begun: float, tick: Tick) -> dict
     while time.monotonic() - begun < LIMIT_S:
         tick()
         # The first look does not wait, so that the state right after submission is seen.
-        answer = client.get(where, params={"wait": 1} if seen else {})
+        answer = client.get(where, params={"wait": 10, "seen": seen} if seen else {})
         _expect(answer, 200, "asking for the job")
         job: dict[str, Any] = answer.json()
         if job["status"] != seen:
