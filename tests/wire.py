@@ -154,8 +154,8 @@ class WireServer:
             while True:
                 sock, _ = self._listener.accept()
                 self._open.append(sock)
-                self._start(self._serve, sock, self.connections)
-                self.connections += 1
+                self.connections += 1  # before it is served: its client may look at once
+                self._start(self._serve, sock, self.connections - 1)
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, EOFError):
