@@ -25,7 +25,7 @@ def check_features(**_: Any) -> list[CheckMessage]:
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
     """What is wrong with one feature."""
-    folder = f"aifeature/features/{feature.slug.replace('-', '_')}"
+    folder = f"aifeature/features/{feature.slug}"
     for version in sorted({feature.prompt_version, *prompts.versions(feature.slug)}):
         try:
             prompts.get(feature.slug, version)

@@ -146,4 +146,4 @@ def get(slug: str, version: str) -> Prompt:
 
 
 def _folder(feature: Feature) -> Any:
-    return resources.files(f"aifeature.features.{feature.slug.replace('-', '_')}")
+    return resources.files(f"aifeature.features.{feature.slug}")

@@ -29,7 +29,7 @@ def all_features() -> Mapping[str, Feature]:
         feature = getattr(module, "FEATURE", None)
         if not isinstance(feature, Feature):
             raise TypeError(f"{module.__name__} must define FEATURE, a Feature")
-        if feature.slug.replace("-", "_") != package.name:
+        if feature.slug != package.name:
             raise TypeError(f"{module.__name__}: slug {feature.slug!r} is not its folder's name")
         found[feature.slug] = feature
     return MappingProxyType(found)

@@ -67,7 +67,9 @@ class Limits(_Frozen):
 class Feature(_Frozen):
     """One AI feature. The prompts stand beside it as `v1.md`, `v2.md`, ..."""
 
-    slug: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    slug: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """Its name in addresses, tables and logs, and the name of its folder."""
+
     title: str
     description: str
     """One sentence for the people who use it."""

@@ -41,7 +41,12 @@ def navigation(request: HttpRequest) -> list[Item]:
         ),
     ]
     if settings.FLOWER_URL:
-        flower = {"title": "Flower", "icon": "monitoring", "link": settings.FLOWER_URL}
+        flower = {
+            "title": "Flower",
+            "icon": "monitoring",
+            "link": settings.FLOWER_URL,
+            "active": False,
+        }
         groups.append(_group("Links", flower))
     return [group for group in groups if group["items"]]
 

@@ -29,6 +29,7 @@ app.conf.update(
     accept_content=["json"],
     result_backend=None,
     task_ignore_result=True,
+    result_expires=None,  # beat would add a task that cleans results up
     enable_utc=True,
     timezone="UTC",
     # The database decides who runs a job, so a message may come twice but must not get lost early.

@@ -13,7 +13,6 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from aifeature.admin.ledger import STATE_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
 from aifeature.admin.show import content_column, dollar_column, moment_column
 from aifeature.models import TERMINAL, Attempt, Job, Status, transitions
@@ -41,17 +40,13 @@ class AttemptInline(TabularInline):
     can_delete = False
     show_change_link = True
     fields = (
-        *("number", "purpose", "state_label", "model", "cost", "bound", "latency_ms", "ttft_ms"),
+        *("number", "purpose", "state", "model", "cost", "bound", "latency_ms", "ttft_ms"),
         *("stop_reason", "error_code"),
     )
     readonly_fields = fields
 
     cost = dollar_column("cost_micro", "cost")
     bound = dollar_column("bound_micro", "upper bound")
-
-    @display(description="state", label=STATE_COLOURS)
-    def state_label(self, attempt: Attempt) -> tuple[str, str]:
-        return attempt.state, attempt.get_state_display()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         rows: QuerySet[Attempt] = super().get_queryset(request)
@@ -85,7 +80,7 @@ class JobAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": (
-                    *("id", "feature", "status_label", "user", "charge"),
+                    *("id", "feature", "status", "user", "charge"),
                     *("error_code", "error_message"),
                 )
             },

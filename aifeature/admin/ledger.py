@@ -46,7 +46,7 @@ class AttemptAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     *("id", "job", "user", "feature", "purpose", "number", "epoch"),
-                    *("state_label", "started", "ended", "day"),
+                    *("state", "started", "ended", "day"),
                 )
             },
         ),

@@ -110,7 +110,7 @@ def list_jobs(
         str | None, Query(max_length=100, description="From `next` of the page before.")
     ] = None,
     feature: Annotated[
-        str | None, Query(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Only this feature's.")
+        str | None, Query(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Only this feature's.")
     ] = None,
 ) -> JobPage:
     """One page of your jobs. Follow `next` until it is null."""

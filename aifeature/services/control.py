@@ -22,8 +22,8 @@ from aifeature.spec import Feature
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-EVERYTHING = "*"
-"""The control row whose kill switch stops every feature."""
+EVERYTHING = "_everything"
+"""The control row whose kill switch stops every feature. No slug begins with an underscore."""
 
 POLL_S = 0.5
 """Age in seconds at which a process reads the controls again."""

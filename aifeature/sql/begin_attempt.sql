@@ -3,7 +3,7 @@
 --   fenced       the job is no longer this worker's
 --   cancelled    its user asked for that
 --   deadline     its time is up
---   paused       the kill switch of the feature, or of everything (`*`), is on
+--   paused       the kill switch of the feature, or of everything, is on
 --   budget_spent <scope>   the cap of that window is used up for the day
 --   budget_held <scope>    only what others have reserved is in the way
 CREATE OR REPLACE FUNCTION aif_begin_attempt(
@@ -19,7 +19,7 @@ BEGIN
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
        AND t.cancel_requested_at IS NULL AND t.deadline_at > statement_timestamp()
        AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
-                        WHERE c.feature IN (t.feature, '*') AND c.killed)
+                        WHERE c.feature IN (t.feature, '_everything') AND c.killed)
     RETURNING t.* INTO j;
     IF NOT FOUND THEN
         RETURN coalesce(

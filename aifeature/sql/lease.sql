@@ -16,7 +16,7 @@ LANGUAGE sql AS $$
     )
     SELECT t.id, t.cancel_requested_at IS NOT NULL,
            EXISTS (SELECT 1 FROM aifeature_featurecontrol c
-                    WHERE c.feature IN (t.feature, '*') AND c.killed)
+                    WHERE c.feature IN (t.feature, '_everything') AND c.killed)
       FROM aifeature_job t JOIN mine ON t.id = mine.id AND t.epoch = mine.epoch
      WHERE t.status = 'running';
 $$;

@@ -35,7 +35,7 @@ def rows(
         make_attempt(job),
         SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
         FeatureControl.objects.create(feature="summarize"),
-        ControlChange.objects.create(feature="*", field="killed", reason="r", user=boss),
+        ControlChange.objects.create(feature="_everything", field="killed", reason="r", user=boss),
         ApiToken.issue(user_id=customer.pk, name="ci")[0],
         Group.objects.create(name="on-call"),
         customer,

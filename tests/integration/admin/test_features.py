@@ -130,9 +130,9 @@ def test_empty_fields_say_what_they_mean_and_today_is_shown(page: Client) -> Non
 def test_everything_has_only_the_switch(page: Client) -> None:
     assert "stage" not in shown(page, EVERYTHING)
     save(page, EVERYTHING, killed="on", stage="everyone", reason="Incident.")
-    row = FeatureControl.objects.get(feature="*")
+    row = FeatureControl.objects.get(feature="_everything")
     assert (row.killed, row.kill_reason, row.stage) == (True, "Incident.", "off")
-    assert ("killed", "False", "True") in trail("*")
+    assert ("killed", "False", "True") in trail("_everything")
 
 
 def test_the_stop_button_asks_why(page: Client) -> None:

@@ -189,7 +189,7 @@ def test_nothing_is_sent_for_a_job_that_is_no_longer_ours(claimed: Claimed) -> N
             lambda job: FeatureControl.objects.create(feature=job.feature, killed=True),
             "paused",
         ),
-        (lambda job: FeatureControl.objects.create(feature="*", killed=True), "paused"),
+        (lambda job: FeatureControl.objects.create(feature="_everything", killed=True), "paused"),
     ],
 )
 def test_the_database_refuses_a_call_that_must_not_be_sent(
