@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
-from django.db.models.functions import Now
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 
-from aifeature.models import Job
+from aifeature.models import Job, Status
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +41,17 @@ def _connection() -> Connection:
     )
 
 
-def publish(jobs: Iterable[UUID]) -> int:
+def publish(jobs: Sequence[UUID]) -> int:
     """Send these jobs to the workers, best effort; call it after commit.
 
+    They are marked as published already, by the statement that made or chose them: a mark set
+    after sending could fall behind a worker that has run the job and put it back by then. The
+    marks of those that could not be sent are taken back.
+
     Returns:
-        How many were handed over. Those that were not are found by `publish_due`.
+        How many were handed over. The rest is found by `recovery.publish_due`.
     """
-    sent: list[UUID] = []
+    sent = 0
     try:
         with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
             for job in jobs:
@@ -60,9 +63,8 @@ def publish(jobs: Iterable[UUID]) -> int:
                     retry=False,
                     ignore_result=True,
                 )
-                sent.append(job)
+                sent += 1
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("broker: publish failed, the sweep sends the rest again: %r", error)
-    if sent:
-        Job.objects.filter(id__in=sent).update(published_at=Now())
-    return len(sent)
+        Job.objects.filter(id__in=jobs[sent:], status=Status.QUEUED).update(published_at=None)
+    return sent

@@ -77,6 +77,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         input=value,
         idempotency_key=key,
         request_digest=digest,
+        published_at=Now(),
         deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
     )
     try:

@@ -86,6 +86,8 @@ class LeaseKeeper:
                 self.beat()
             except DatabaseError as error:  # an outage: leases run on until they end
                 logger.warning("leases of %d jobs not extended: %s", len(self._held), error)
+            except Exception:  # noqa: BLE001 (a defect here must not cost every job its lease)
+                logger.exception("leases of %d jobs not extended", len(self._held))
             idle.wait(BEAT_S)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -13,6 +14,9 @@ from aifeature.services import dispatch
 LOST_AFTER = timedelta(seconds=60)
 """Age at which a published job that nobody claimed counts as lost (a wiped Redis)."""
 
+ABANDONED_AGAIN_AFTER = timedelta(seconds=10)
+"""Time until a job whose worker is gone is published once more, if nobody claims it."""
+
 BATCH = 500
 
 
@@ -21,10 +25,22 @@ def publish_due(limit: int = BATCH) -> int:
 
     Publishing one too often is harmless: a claim decides. Returns how many were handed over.
     """
+    jobs = _mark(limit)
+    return dispatch.publish([job.id for job in jobs]) if jobs else 0
+
+
+def _mark(limit: int) -> list[Job]:
+    """Choose and mark in one transaction, so that two sweeps at once choose different jobs."""
     now = Now()
-    never_sent_or_lost = Q(published_at=None) | Q(published_at__lt=now - LOST_AFTER)
-    due = Q(status=Status.QUEUED, run_at__lte=now) & never_sent_or_lost
+    due = Q(status=Status.QUEUED, run_at__lte=now) & _not_published_since(LOST_AFTER)
     abandoned = Q(status=Status.RUNNING, lease_until__lt=now)
-    found = Job.objects.filter(due | abandoned).order_by("run_at").values_list("id", flat=True)
-    jobs = list(found[:limit])
-    return dispatch.publish(jobs) if jobs else 0
+    abandoned &= _not_published_since(ABANDONED_AGAIN_AFTER)
+    with transaction.atomic():
+        rows = Job.objects.filter(due | abandoned).select_for_update(skip_locked=True)
+        jobs = list(rows.only("id").order_by("run_at")[:limit])
+        Job.objects.filter(id__in=[job.id for job in jobs]).update(published_at=now)
+    return jobs
+
+
+def _not_published_since(span: timedelta) -> Q:
+    return Q(published_at=None) | Q(published_at__lt=Now() - span)

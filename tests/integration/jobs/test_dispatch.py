@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from redis import Redis
 
-from aifeature.models import Job
+from aifeature.models import Job, transitions
 from aifeature.services import dispatch, jobs, recovery
 from tests.integration.jobs.conftest import MakeJob, age, claim
 
@@ -68,8 +69,28 @@ def test_a_message_holds_the_id_and_nothing_else(make_job: MakeJob, queue: Redis
     assert message["headers"]["task"] == "llm.run_job"
     assert arguments[:2] == [[], {"job_id": str(job.pk)}]
     assert b"SECRET" not in raw
-    job.refresh_from_db()
-    assert job.published_at is not None
+
+
+def test_a_job_that_came_back_at_once_is_not_taken_for_published(
+    ada: User, opened: None, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may have run the job and put it back before its sender goes on."""
+    send = dispatch.current_app.send_task
+
+    def send_and_be_overtaken(*args: Any, **options: Any) -> Any:
+        sent = send(*args, **options)
+        taken = transitions.claim(
+            uuid.UUID(options["kwargs"]["job_id"]), worker="quick", lease_s=15
+        )
+        assert taken
+        transitions.release(taken, delay_s=0, burn=True)
+        return sent
+
+    monkeypatch.setattr(dispatch.current_app, "send_task", send_and_be_overtaken)
+    job = jobs.submit(user=ada, slug="summarize", data={"document": "Text."}).job
+    monkeypatch.undo()
+    assert Job.objects.get(pk=job.pk).published_at is None
+    assert recovery.publish_due() == 1
 
 
 @pytest.mark.parametrize("broker", [frozen_broker, refusing_broker])
@@ -95,7 +116,7 @@ def test_the_sweep_publishes_what_is_due_lost_or_abandoned(make_job: MakeJob, qu
     lost = make_job(published_at=Now() - timedelta(seconds=61))
     running = make_job()
     claim(running)
-    abandoned = make_job()
+    abandoned = make_job(published_at=Now() - timedelta(seconds=16))
     claim(abandoned)
     age(abandoned, lease_until=timedelta(seconds=1))
     ended = make_job(status="failed", finished_at=Now())
@@ -106,4 +127,6 @@ def test_the_sweep_publishes_what_is_due_lost_or_abandoned(make_job: MakeJob, qu
     assert changed == {due.pk, lost.pk, abandoned.pk}
     assert queue.llen("llm") == 3
     assert not {waiting.pk, on_its_way.pk, running.pk, ended.pk} & changed
-    assert recovery.publish_due() == 1, "the abandoned job stays until somebody claims it"
+    assert recovery.publish_due() == 0, "they are on their way now"
+    age(abandoned, published_at=timedelta(seconds=11))
+    assert recovery.publish_due() == 1, "until somebody claims it"
