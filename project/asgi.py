@@ -1,4 +1,4 @@
-"""ASGI entry point: `gunicorn project.asgi:application -k uvicorn_worker.UvicornWorker`."""
+"""ASGI entry point: `gunicorn -c deploy/gunicorn.conf.py project.asgi:application`."""
 
 import os
 
@@ -6,4 +6,8 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-application = get_asgi_application()
+_django = get_asgi_application()
+
+from project.lifespan import Lifespan  # noqa: E402 (it needs the apps loaded)
+
+application = Lifespan(_django)

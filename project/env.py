@@ -75,6 +75,10 @@ class Env(BaseSettings):
     https: bool = True
     """Cookies only over TLS, redirect to it, HSTS. Off only in the local stack."""
 
+    trust_forwarded_proto: bool = False
+    """Whether a proxy in front ends TLS and sets X-Forwarded-Proto itself. Without such a proxy
+    leave it off, for then the header is the client's."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     sentry_dsn: SecretStr | None = None
@@ -88,6 +92,18 @@ class Env(BaseSettings):
 
     lease_seconds: int = Field(default=15, ge=3, le=600)
     """How long a job stays with a worker that shows no sign of life."""
+
+    web_bind: CommaSeparated = Field(default_factory=lambda: ["127.0.0.1:8000"])
+    """Comma-separated addresses the web server listens on: `host:port` or `unix:path`."""
+
+    web_concurrency: int = Field(default=2, ge=1, le=256)
+    """Web processes."""
+
+    web_graceful_timeout: int = Field(default=30, ge=1, le=600)
+    """Seconds a web process that is asked to stop has for the requests it has begun."""
+
+    streams_per_user: int = Field(default=10, ge=1)
+    """How many live streams one user may have open in one web process."""
 
     provider_connect_timeout: float = Field(default=5.0, gt=0, le=60)
     """Seconds to open a connection to the provider."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aifeature.api.app import Api
 from aifeature.api.auth import AUTH
+from aifeature.api.events import router as events_router
 from aifeature.api.representation import NAMESPACE
 from aifeature.api.routes import router
 
@@ -20,3 +21,4 @@ api = Api(
     auth=AUTH,
 )
 api.add_router("", router)
+api.add_router("", events_router)

@@ -26,7 +26,11 @@ REPLAYED: Final = {
     }
 }
 _CHALLENGE: Final = {"WWW-Authenticate": {"description": "How to authenticate.", "schema": _TEXT}}
-_HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {401: _CHALLENGE, 503: RETRY_AFTER}
+_HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
+    401: _CHALLENGE,
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
+}
 
 EVERYWHERE: Final[Mapping[int, str]] = {
     401: "`unauthenticated`: no valid session or token.",
@@ -43,6 +47,7 @@ def documented(
     *more: Mapping[int, str],
     headers: Mapping[int, Mapping[str, Any]] | None = None,
     body: bool = False,
+    event_stream: bool = False,
 ) -> dict[str, Any]:
     """An operation's `openapi_extra`.
 
@@ -50,6 +55,7 @@ def documented(
         more: What its problems mean, by status; those of EVERYWHERE are added.
         headers: Headers of its successful answers, by status.
         body: Whether it reads a submission.
+        event_stream: Whether it answers with server-sent events.
     """
     problems: dict[int, str] = dict(EVERYWHERE)
     for mapping in more:
@@ -57,6 +63,9 @@ def documented(
     responses: dict[int, Any] = {s: _problem(s, text) for s, text in sorted(problems.items())}
     for status, names in (headers or {}).items():
         responses[status] = {"headers": dict(names)}
+    if event_stream:
+        content = {"text/event-stream": {"schema": _TEXT}}
+        responses[200] = {"description": "The events.", "content": content}
     extra: dict[str, Any] = {"responses": responses}
     if body:
         schema = {"$ref": _REF.format(model=SubmissionBody.__name__)}

@@ -29,6 +29,10 @@ class UnsupportedMediaType(Refusal):
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 
 
+class TooManyStreams(Refusal):
+    status, code, title = 429, "too_many_streams", "Too many streams"
+
+
 class InternalError(Refusal):
     status, code, title = 500, "internal_error", "Internal error"
 

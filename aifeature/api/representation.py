@@ -75,6 +75,8 @@ def _error(job: Job, status: Status) -> JobError | None:
 
 def _links(job: Job, status: Status) -> dict[str, str]:
     links = {"self": job_path(job)}
+    if status not in TERMINAL:
+        links["events"] = reverse(f"{NAMESPACE}:job_events", kwargs={"job_id": job.id})
     if status not in TERMINAL and job.cancel_requested_at is None:
         links["cancel"] = reverse(f"{NAMESPACE}:cancel_job", kwargs={"job_id": job.id})
     return links

@@ -34,7 +34,7 @@ UNDER_WAY = frozenset({Status.QUEUED, Status.RUNNING})
 router = Router(tags=["AI features"])
 
 NO_SUCH_JOB = "You have no request with this id."  # as services.jobs says it
-_NO_JOB = {404: "`not_found`: you have no job with this id."}
+NO_JOB = {404: "`not_found`: you have no job with this id."}
 _BAD_PARAMETER = {422: "`invalid_input`: a parameter does not fit; `errors` says which."}
 
 
@@ -47,7 +47,7 @@ _BAD_PARAMETER = {422: "`invalid_input`: a parameter does not fit; `errors` says
 )
 def list_features(request: HttpRequest) -> FeatureList:
     """Each feature that exists for you, with the JSON Schemas of its input and result."""
-    found = jobs.visible_features(user=_user(request))
+    found = jobs.visible_features(user=user_of(request))
     return FeatureList(items=[feature_out(feature) for feature in found])
 
 
@@ -88,7 +88,7 @@ def submit_job(
 ) -> JobOut:
     """Accept a job. When this answers 202 the job is stored, and it will end, come what may."""
     accepted = jobs.submit(
-        user=_user(request), slug=slug, data=read_input(request), key=idempotency_key
+        user=user_of(request), slug=slug, data=read_input(request), key=idempotency_key
     )
     response["Location"] = job_path(accepted.job)
     if accepted.replayed:
@@ -115,7 +115,7 @@ def list_jobs(
 ) -> JobPage:
     """One page of your jobs. Follow `next` until it is null."""
     after = cursors.decode(cursor) if cursor is not None else None
-    page = jobs.page(user=_user(request), limit=limit, after=after, slug=feature)
+    page = jobs.page(user=user_of(request), limit=limit, after=after, slug=feature)
     following = None
     if page.next_after is not None:
         query: dict[str, str | int] = {"limit": limit, "cursor": cursors.encode(page.next_after)}
@@ -130,7 +130,7 @@ def list_jobs(
     response=JobOut,
     operation_id="get_job",
     summary="A job, at once or when it is done",
-    openapi_extra=documented(_NO_JOB, _BAD_PARAMETER),
+    openapi_extra=documented(NO_JOB, _BAD_PARAMETER),
 )
 async def get_job(
     request: HttpRequest,
@@ -154,16 +154,16 @@ async def get_job(
     With `wait` the answer comes when the job has ended or needs approval, when its status differs
     from `seen`, or after that many seconds with the job as it is then.
     """
-    user = _user(request)
+    user = user_of(request)
 
     def done(status: Status) -> bool:
         return status not in UNDER_WAY or (seen is not None and status != seen)
 
-    job = await _read(user, job_id)
+    job = await read_job(user, job_id)
     if wait and not done(Status(job.status)):
         waiting.let_thread_go()
         await waiting.watch().until(job.id, done, timeout_s=wait)
-        job = await _read(user, job_id)
+        job = await read_job(user, job_id)
     return job_out(job)
 
 
@@ -172,7 +172,7 @@ async def get_job(
     response=JobOut,
     operation_id="cancel_job",
     summary="Cancel a job",
-    openapi_extra=documented(CSRF, _NO_JOB),
+    openapi_extra=documented(CSRF, NO_JOB),
 )
 def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
     """Cancel the job: at once while it waits, soon while it runs.
@@ -180,10 +180,11 @@ def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
     A running job's worker is asked to stop, so the answer may still say `running`. A job that has
     ended stays as it is.
     """
-    return job_out(jobs.cancel(user=_user(request), job_id=_job_id(job_id)))
+    return job_out(jobs.cancel(user=user_of(request), job_id=_job_id(job_id)))
 
 
-def _user(request: HttpRequest) -> User:
+def user_of(request: HttpRequest) -> User:
+    """Who was authenticated."""
     return cast("User", cast("Any", request).auth)
 
 
@@ -196,7 +197,12 @@ def _job_id(text: str) -> UUID:
 
 
 @sync_to_async
-def _read(user: User, job_id: str) -> Job:
+def read_job(user: User, job_id: str) -> Job:
+    """This user's job, read in a thread.
+
+    Raises:
+        NotFound: this user has no such job.
+    """
     try:
         return jobs.get(user=user, job_id=_job_id(job_id))
     finally:

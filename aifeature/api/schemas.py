@@ -99,7 +99,8 @@ class JobOut(Schema):
     )
     attempts: int = Field(description="Calls made to the provider so far.")
     links: dict[str, str] = Field(
-        description="`self`; `cancel` while the job can still be cancelled."
+        description="`self`; `events`, its live text, while it has not ended;"
+        " `cancel` while it can still be cancelled."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from project.stack.children import PYTHON
+from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST
 from project.stack.readiness import Check, answers, logged
 from project.stack.secrets import FLOWER_USER
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANY_STATUS = 600
+GUNICORN_CONFIG = str(CHECKOUT / "deploy" / "gunicorn.conf.py")
 TASK_COLUMNS = "name,state,kwargs,received,started,runtime,worker"
 """kwargs shows the job's id: task arguments are ids only."""
 
@@ -68,14 +70,11 @@ def _sandbox(port: int) -> Component:
 def _web(port: int) -> Component:
     return Component(
         "web",
-        (
-            *(PYTHON, "-m", "gunicorn", "project.asgi:application"),
-            *("-k", "uvicorn_worker.UvicornWorker", "-w", "2", "--bind", f"{HOST}:{port}"),
-            # Its control socket lies in the home folder, shared by all checkouts.
-            *("--no-control-socket", "--graceful-timeout", "8"),
-        ),
+        (PYTHON, "-m", "gunicorn", "-c", GUNICORN_CONFIG, "project.asgi:application"),
         answers(port, "/healthz"),
         f"http://{HOST}:{port}/",
+        # Below the time that the supervisor gives a process to end.
+        {"WEB_BIND": f"{HOST}:{port}", "WEB_CONCURRENCY": "2", "WEB_GRACEFUL_TIMEOUT": "8"},
     )
 
 

@@ -58,7 +58,7 @@ def _demo(client: httpx2.Client, user: str, password: str, tick: Tick) -> int:
     size = len(document.encode())
     say(f"demo: {user} asks for a summary of {DOCUMENT.name} ({size:,} bytes)")
     begun = time.monotonic()
-    where = _submit(client, document)
+    where = _submit(client, document, begun)
     job = _follow(client, where, begun, tick)
     _show(job)
     return 0 if job["status"] == "succeeded" else 1
@@ -82,7 +82,7 @@ def _token(client: httpx2.Client) -> str:
     return client.cookies.get("csrftoken") or ""
 
 
-def _submit(client: httpx2.Client, document: str) -> str:
+def _submit(client: httpx2.Client, document: str, begun: float) -> str:
     answer = client.post(
         "/api/v1/features/summarize/jobs",
         json={"input": {"document": document}},
@@ -93,16 +93,16 @@ def _submit(client: httpx2.Client, document: str) -> str:
         },
     )
     _expect(answer, 202, "submitting the job")
+    say(f"  {time.monotonic() - begun:6.2f} s  {answer.json()['status']}")
     return answer.headers["location"]
 
 
 def _follow(client: httpx2.Client, where: str, begun: float, tick: Tick) -> dict[str, Any]:
     """Poll until the job has ended, and print each state when it is first seen."""
-    seen = None
+    seen = "queued"  # the answer to the submission said so
     while time.monotonic() - begun < LIMIT_S:
         tick()
-        # The first look does not wait, so that the state right after submission is seen.
-        answer = client.get(where, params={"wait": 10, "seen": seen} if seen else {})
+        answer = client.get(where, params={"wait": 10, "seen": seen})
         _expect(answer, 200, "asking for the job")
         job: dict[str, Any] = answer.json()
         if job["status"] != seen:

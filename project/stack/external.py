@@ -58,6 +58,8 @@ def external_services(environ: Mapping[str, str]) -> External:
 
 def _try_database(url: str) -> None:
     place = "the given address"
+    if not url.startswith(("postgresql://", "postgres://")):
+        url = "not an address"  # libpq takes other forms, the settings do not
     try:
         parts = conninfo_to_dict(url)
         place = f"{parts.get('host') or 'the default socket'}:{parts.get('port') or 5432}"
@@ -103,7 +105,12 @@ def _try_provider(url: str) -> None:
             "ANTHROPIC_BASE_URL is not a web address: write http://host:port or https://host, or "
             "unset it"
         )
-    port = _port(parts.netloc, default)
+    try:
+        port = parts.port or default
+    except ValueError:
+        raise ConfigError(
+            "ANTHROPIC_BASE_URL has a port that is no number: correct the variable, or unset it"
+        ) from None
     try:
         socket.create_connection((parts.hostname, port), timeout=TIMEOUT_S).close()
     except OSError as error:

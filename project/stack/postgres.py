@@ -23,7 +23,7 @@ from project.stack.processes import RUN_VARIABLE
 from project.stack.signals import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from project.stack.children import Child, Launcher
 
@@ -38,14 +38,23 @@ SOCKET_LIMIT = 103 if sys.platform == "darwin" else 107
 class EmbeddedPostgres:
     """One PostgreSQL server below one folder."""
 
-    def __init__(self, folder: Path, launcher: Launcher, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        launcher: Launcher,
+        *,
+        durable: bool = True,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             folder: Gets `data/` and, if its path is short enough, `socket/`.
             launcher: Starts the server.
             durable: False for tests: no fsync, faster, and not safe against a crash.
+            options: Server settings that go before ours.
         """
+        self._extra = options or {}
         self._folder = folder
         self._data = folder / "data"
         self._launcher = launcher
@@ -169,6 +178,7 @@ class EmbeddedPostgres:
             "shared_buffers": "64MB",
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
+            **self._extra,
         }
         return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 

@@ -22,7 +22,7 @@ from project.stack.postgres import EmbeddedPostgres
 from project.stack.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PORT = 6500
 """Away from the local stack's: its Valkey keeps the port people know."""
@@ -33,8 +33,16 @@ def _no_tick() -> None:
 
 
 @contextmanager
-def servers(*, database: bool = True, redis: bool = True) -> Iterator[dict[str, str]]:
+def servers(
+    *,
+    database: bool = True,
+    redis: bool = True,
+    durable: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Iterator[dict[str, str]]:
     """Run the servers while the context lasts; a warden ends them if we are killed.
+
+    `durable` and `options` are those of EmbeddedPostgres.
 
     Yields:
         The environment that leads to them: LOCAL_DIR, and DATABASE_URL and REDIS_URL for those
@@ -58,7 +66,9 @@ def servers(*, database: bool = True, redis: bool = True) -> Iterator[dict[str, 
             waits.append(valkey.ready)
             found["REDIS_URL"] = valkey.url
         if database:
-            postgres = EmbeddedPostgres(root / "postgres", launcher, durable=False)
+            postgres = EmbeddedPostgres(
+                root / "postgres", launcher, durable=durable, options=options
+            )
             exits.callback(postgres.remove_socket)
             exits.callback(postgres.start(_no_tick).stop)
             waits.append(postgres.ready)

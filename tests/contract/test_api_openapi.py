@@ -20,6 +20,7 @@ OPERATIONS = {
     },
     ("get", "/api/v1/jobs"): {"200", "422"},
     ("get", "/api/v1/jobs/{job_id}"): {"200", "404", "422"},
+    ("get", "/api/v1/jobs/{job_id}/events"): {"200", "404", "429"},
     ("post", "/api/v1/jobs/{job_id}/cancel"): {"200", "403", "404"},
 }
 
@@ -42,14 +43,17 @@ def test_lists_exactly_these_operations_and_statuses(document: dict[str, Any]) -
 
 
 def test_every_status_says_what_it_means_and_errors_are_problems(document: dict[str, Any]) -> None:
-    for methods in document["paths"].values():
+    for path, methods in document["paths"].items():
         for operation in methods.values():
             for status, response in operation["responses"].items():
                 assert response["description"]
                 (media_type,) = response["content"]
                 is_error = int(status) >= 400
-                assert media_type == f"application/{'problem+' if is_error else ''}json"
-                if is_error:
+                if not is_error:
+                    streams = path.endswith("/events")
+                    assert media_type == ("text/event-stream" if streams else "application/json")
+                else:
+                    assert media_type == "application/problem+json"
                     assert response["content"][media_type]["schema"]["$ref"].endswith("/Problem")
                     assert "`" in response["description"], "an error names its code"
 

@@ -28,6 +28,7 @@ CONTRACT = {
     "input_too_large": 413,
     "unsupported_media_type": 415,
     "invalid_input": 422,
+    "too_many_streams": 429,
     "internal_error": 500,
     "database_unavailable": 503,
     "feature_paused": 503,

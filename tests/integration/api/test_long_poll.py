@@ -17,7 +17,8 @@ from django.core.asgi import get_asgi_application
 from django.db import OperationalError, connection, connections
 from django.test import Client
 
-from aifeature.api import waiting
+from aifeature.api import stopping, waiting
+from aifeature.api.waiting import JobState
 from aifeature.models import ApiToken, Job, Status
 from tests.integration.api.api_jobs import bearer, job
 
@@ -104,7 +105,7 @@ async def until(met: Callable[[], bool]) -> None:
 
 
 def waiting_now() -> int:
-    return len(waiting.watch()._waiters)
+    return len(waiting.watch()._listeners)
 
 
 def test_many_long_polls_leave_the_site_fast_and_all_answer(ada: User, small_pool: None) -> None:
@@ -188,6 +189,22 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(ada: User, small_pool: Non
     asyncio.run(scene())
 
 
+def test_a_stopping_process_answers_its_long_polls_at_once(ada: User, small_pool: None) -> None:
+    row, client = job(ada), client_of(ada)
+    connection.close()
+
+    async def scene() -> None:
+        async with client:
+            poll = asyncio.create_task(client.get(f"/jobs/{row.id}?wait=30"))
+            await until(lambda: waiting_now() == 1)
+            stopping.begin(asyncio.get_running_loop())
+            async with asyncio.timeout(BOUND_S):
+                assert (await poll).json()["status"] == "queued"
+                assert (await client.get(f"/jobs/{row.id}?wait=30")).status_code == 200
+
+    asyncio.run(scene())
+
+
 def test_works_without_an_event_loop_too(ada: User) -> None:
     """The test client, and WSGI, run the view in a loop of its own."""
     response = bearer(ada).get(f"/api/v1/jobs/{job(ada).id}?wait=0.3")
@@ -209,24 +226,24 @@ def test_the_database_going_away_is_a_503_that_says_when_to_come_back(
 
 
 class Source:
-    """Statuses of jobs, as a test wants them; notes what was asked for."""
+    """States of jobs, as a test wants them; notes what was asked for."""
 
     def __init__(self) -> None:
-        self.statuses: dict[UUID, Status] = {}
+        self.states: dict[UUID, JobState] = {}
         self.asked: list[set[UUID]] = []
         self.away = False
 
-    def __call__(self, jobs: Iterable[UUID]) -> Mapping[UUID, Status]:
+    def __call__(self, jobs: Iterable[UUID]) -> Mapping[UUID, JobState]:
         self.asked.append(set(jobs))
         if self.away:
             raise OperationalError
-        return self.statuses
+        return self.states
 
 
 def test_one_read_serves_everybody() -> None:
     source = Source()
     ids = [uuid4() for _ in range(200)]
-    source.statuses = dict.fromkeys(ids, Status.SUCCEEDED)
+    source.states = dict.fromkeys(ids, JobState(Status.SUCCEEDED, 1))
 
     async def scene() -> None:
         watch = waiting.StatusWatch(read=source, tick_s=0)
@@ -248,7 +265,7 @@ def test_an_outage_while_waiting_is_sat_out() -> None:
         poll = asyncio.create_task(watch.until(job_id, lambda _: True, timeout_s=BOUND_S))
         await until(lambda: len(source.asked) > 2)
         assert not poll.done()
-        source.statuses = {job_id: Status.SUCCEEDED}
+        source.states = {job_id: JobState(Status.SUCCEEDED, 1)}
         source.away = False
         await asyncio.wait_for(poll, BOUND_S)
 

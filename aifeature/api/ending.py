@@ -1,0 +1,92 @@
+"""How a job ended, read from the database for all who watched it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError
+from ninja.responses import NinjaJSONEncoder
+
+from aifeature import registry
+from aifeature.api import sse, stopping, waiting
+from aifeature.api.representation import job_out
+from aifeature.models import Job, Status
+from aifeature.services import jobs
+from aifeature.services.refusals import NotFound
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+RETRY_S: Final = 1.0
+"""Seconds between two tries while the database is away."""
+
+_threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ending")
+"""A thousand streams may end in one moment; a thousand threads must not start then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a job."""
+
+    status: Status
+    epoch: int
+    stored: str | None
+    """Text of the streamed field as it is stored; None when there is none to show."""
+
+    event: bytes
+    """The last event of its stream."""
+
+
+async def read(user: User, job_id: UUID) -> Ended | None:
+    """How this job of the user ended. None: it is gone, or this process is about to be.
+
+    An outage of the database is waited out.
+    """
+    loop = asyncio.get_running_loop()
+    while not stopping.is_stopping():
+        try:
+            return await loop.run_in_executor(_threads, _read, user, job_id)
+        except NotFound:
+            return None
+        except (OperationalError, InterfaceError):
+            await asyncio.sleep(RETRY_S)
+    return None
+
+
+def stream_field(feature: str) -> str | None:
+    """The field of the feature's output that is streamed, if there is one."""
+    try:
+        return registry.get(feature).stream_field
+    except registry.UnknownFeatureError:
+        return None
+
+
+def _read(user: User, job_id: UUID) -> Ended:
+    try:
+        job = jobs.get(user=user, job_id=job_id)
+    finally:
+        waiting.give_connection_back()
+    status = Status(job.status)
+    return Ended(status, job.epoch, _stored(job, status), _last_event(job, status))
+
+
+def _stored(job: Job, status: Status) -> str | None:
+    field = stream_field(job.feature)
+    if field is None or status is not Status.SUCCEEDED or not isinstance(job.result, dict):
+        return None
+    text = job.result.get(field)
+    return text if isinstance(text, str) else None
+
+
+def _last_event(job: Job, status: Status) -> bytes:
+    shown = job_out(job)
+    if status in {Status.SUCCEEDED, Status.NEEDS_APPROVAL}:
+        # As the job's own address shows it, character for character.
+        return sse.event("result", json.dumps(shown.model_dump(), cls=NinjaJSONEncoder))
+    code, message = (shown.error.code, shown.error.message) if shown.error else (str(status), "")
+    return sse.event("error", {"code": code, "message": message, "status": status})

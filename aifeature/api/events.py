@@ -1,0 +1,210 @@
+"""A job as it happens: server-sent events from the first word to the result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Final, Self
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import Header, Router
+
+from aifeature.api import ending, slots, sse, stopping, waiting
+from aifeature.api.openapi import documented
+from aifeature.api.routes import NO_JOB, UNDER_WAY, read_job, user_of
+from aifeature.api.waiting import JobState
+from aifeature.models import Job, Status
+from aifeature.services.streams.cursor import Cursor, Position, TextEvent, read_position
+from aifeature.services.streams.hub import hub
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+HEARTBEAT_S: Final = 15.0
+"""Well below the minute after which common proxies give an idle connection up."""
+
+RETRY_MS: Final = 1_000
+
+SETTLE_S: Final = 1.0
+"""How long a finished job's text in Redis is waited for, to tell what a reader has of it."""
+
+NO_LIVE_TEXT: Final = (
+    "Live text is not available at the moment. The result will be here when it is done."
+)
+
+_UNKNOWN: Final = Position(0, 1)
+"""Of an id that is none of ours: the reader has something, nobody knows what."""
+
+_DESCRIPTION: Final = """
+The job's events, as `text/event-stream`: everything from the start, then what happens.
+
+| event | data | meaning |
+| --- | --- | --- |
+| `status` | `{"status", "message"}` | the status now; `message` is a sentence or null |
+| `delta` | `{"text"}` | append this to the text |
+| `reset` | `{"text"}` | replace the text by this |
+| `result` | the job | it succeeded, or waits for approval; the last event |
+| `error` | `{"code", "message", "status"}` | it ended otherwise; the last event |
+
+The text is that of one field of the result, as it is being written; at `result` it equals that
+field. Ids are `epoch-offset`, where the offset counts the text's characters (code points). A
+client that connects again with `Last-Event-ID` gets only what it lacks. After the last event the
+server ends the stream, and so it does when it restarts: close the one, reconnect after the other.
+"""
+
+router = Router(tags=["AI features"])
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    operation_id="job_events",
+    url_name="job_events",
+    summary="A job's live events",
+    description=_DESCRIPTION,
+    openapi_extra=documented(
+        NO_JOB,
+        {429: "`too_many_streams`: you have too many streams open in this process."},
+        event_stream=True,
+    ),
+)
+async def job_events(
+    request: HttpRequest,
+    job_id: str,
+    last_event_id: Annotated[
+        str | None,
+        Header(alias="Last-Event-ID", description="Id of the last event you have."),
+    ] = None,
+) -> StreamingHttpResponse:
+    """Stream the job's events; refusals come as problems before the stream starts."""
+    user = user_of(request)
+    job = await read_job(user, job_id)
+    slots.take(user.pk)
+    claimed = (read_position(last_event_id) or _UNKNOWN) if last_event_id else None
+    return StreamingHttpResponse(
+        _events(job, user, Cursor(claimed)),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(job: Job, user: User, cursor: Cursor) -> AsyncIterator[bytes]:
+    # Only now: what middleware did with the response took a thread once more.
+    await sync_to_async(waiting.give_connection_back)()
+    waiting.let_thread_go()
+    yield sse.retry(RETRY_MS)
+    with _Follower(job, cursor) as follower:
+        while not follower.over:
+            if news := follower.news():
+                yield news
+            if stopping.is_stopping():
+                yield sse.GOODBYE
+                return
+            if not await follower.woken(HEARTBEAT_S):
+                yield sse.HEARTBEAT
+        ended = await ending.read(user, job.id)
+        if ended is None:  # gone, or this process is: a client that comes back is told
+            return
+        await follower.settle(ended.epoch, SETTLE_S)
+        yield follower.text_of(cursor.next())
+        if ended.stored is not None:
+            yield follower.text_of(cursor.end(ended.stored, ended.epoch))
+        yield _status(ended.status, None) + ended.event
+
+
+class _Follower:
+    """One reader's view of a job: its state from the database, its text from the hub."""
+
+    def __init__(self, job: Job, cursor: Cursor) -> None:
+        self._job = job.id
+        self._field = ending.stream_field(job.feature)
+        self._cursor = cursor
+        waits = job.error_message if job.status == Status.QUEUED else ""
+        self._state: JobState | None = JobState(Status(job.status), job.epoch, waits)
+        self._told: tuple[Status, str | None] | None = None
+        self._followed: int | None = None
+        self._woken = asyncio.Event()
+        self._exits = ExitStack()
+        self._reading = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._exits.callback(self._reading.close)
+        if not self.over:
+            self._exits.enter_context(waiting.watch().listening(self._job, self._notice))
+            self._exits.enter_context(stopping.told(self._woken.set))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self._state is None or self._state.status not in UNDER_WAY
+
+    async def woken(self, timeout_s: float) -> bool:
+        """Wait for news; False: there was none for so long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
+
+    def news(self) -> bytes:
+        """What the reader does not know yet."""
+        state = self._state
+        if state is None:
+            return b""
+        if state.status is Status.RUNNING:
+            self._follow(state.epoch)
+        return self._status_news(state) + self.text_of(self._cursor.next())
+
+    async def settle(self, epoch: int, timeout_s: float) -> None:
+        """Find out what a reader who came back has of a text that is complete by now."""
+        claimed = self._cursor.claimed
+        if claimed is None or claimed.epoch != epoch:
+            return
+        self._follow(epoch)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._cursor.settled and hub().reachable:
+                    await self._woken.wait()
+                    self._woken.clear()
+        except TimeoutError:
+            return
+
+    @staticmethod
+    def text_of(found: TextEvent | None) -> bytes:
+        """The event on the wire, or nothing."""
+        if found is None:
+            return b""
+        return sse.event(found.kind, {"text": found.text}, event_id=str(found.position))
+
+    def _notice(self, state: JobState | None) -> None:
+        if state != self._state:
+            self._state = state
+            self._woken.set()
+
+    def _follow(self, epoch: int) -> None:
+        if self._field is None or epoch == self._followed:
+            return
+        self._reading.close()
+        self._followed = epoch
+        reading = hub().reading(self._job, epoch, self._woken.set)
+        self._cursor.follow(self._reading.enter_context(reading))
+
+    def _status_news(self, state: JobState) -> bytes:
+        message = state.message or None
+        if state.status is Status.RUNNING and self._field and not hub().reachable:
+            message = NO_LIVE_TEXT
+        if (state.status, message) == self._told or self.over:
+            return b""
+        self._told = (state.status, message)
+        return _status(state.status, message)
+
+
+def _status(status: Status, message: str | None) -> bytes:
+    return sse.event("status", {"status": status, "message": message})

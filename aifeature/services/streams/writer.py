@@ -1,0 +1,218 @@
+"""A worker's side: batches the new text of all its jobs into Redis, and never costs a job time.
+
+The job's thread only appends to a list. One thread per process writes, ten times a second, in one
+round trip for all jobs. What Redis does not take is kept and sent later as a whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from aifeature.models.storable import storable
+from aifeature.services.streams.entries import MAX_ENTRIES, TTL_S, Entry, key
+from aifeature.services.streams.field_text import FieldText
+
+logger = logging.getLogger(__name__)
+
+BATCH_S: Final = 0.1
+"""Seconds between two writes."""
+
+TIMEOUT_S: Final = 0.5
+"""How long one answer of Redis may take; only the writing thread waits for it."""
+
+PAUSE_S: Final = 1.0
+"""Seconds without a write after one that failed."""
+
+DeltaSink = Callable[[str], None]
+
+
+class JobStream:
+    """The text of one run of a job, as it grows. Written by the job's thread alone."""
+
+    def __init__(self, name: str, field: str | None, changed: Callable[[JobStream], None]) -> None:
+        """Prepare.
+
+        Args:
+            name: Key of the Redis stream.
+            field: The output field that is shown; None: nothing is.
+            changed: Called when there is something to write.
+        """
+        self.name = name
+        self.closed = False
+        self._field = field
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._attempt = 0
+        self._text = ""
+        self._sent = 0  # characters that Redis has
+
+    def sink(self) -> DeltaSink | None:
+        """What takes the pieces of the next call's answer; None when nothing is shown of it."""
+        if self._field is None:
+            return None
+        decoder = FieldText(self._field)
+        begun = False
+
+        def take(piece: str) -> None:
+            nonlocal begun
+            text = storable(decoder.feed(piece))
+            if text:
+                self._append(text, anew=not begun)
+                begun = True
+
+        return take
+
+    def close(self) -> None:
+        """The run is over; what is not written yet is written once more, and then forgotten."""
+        self.closed = True
+
+    def batch(self) -> Entry | None:
+        """What Redis does not have yet; from then on it counts as sent."""
+        with self._lock:
+            offset, self._sent = self._sent, len(self._text)
+            if offset == self._sent:
+                return None
+            return Entry(self._attempt, offset, self._text[offset:])
+
+    def lost(self) -> None:
+        """The stream is not there, or nobody knows: the next batch holds everything."""
+        with self._lock:
+            self._sent = 0
+
+    def _append(self, text: str, *, anew: bool) -> None:
+        with self._lock:
+            if anew:
+                self._attempt += 1
+                self._text = ""
+                self._sent = 0
+            self._text += text
+        self._changed(self)
+
+
+class StreamWriter:
+    """Writes the streams of this process's jobs; safe for any number of threads."""
+
+    def __init__(self, client: redis.Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; nothing runs before there is text.
+
+        Args:
+            client: Its time-outs bound how old the text may get on a slow Redis.
+            clock: Seconds that never go back.
+        """
+        self._client = client
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._dirty: dict[str, JobStream] = {}
+        self._work = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._again_at = float("-inf")
+        self._away = False
+
+    @contextmanager
+    def open(self, job: UUID, epoch: int, field: str | None) -> Iterator[JobStream]:
+        """The stream of one run of a job."""
+        stream = JobStream(key(job, epoch), field, self._changed)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    def flush(self) -> None:
+        """Write what is new, in one round trip. Raises nothing: a stream may get lost."""
+        with self._lock:
+            streams = list(self._dirty.values())
+            self._dirty.clear()
+        if not streams:
+            return
+        if self._clock() < self._again_at:
+            self._keep(streams)
+            return
+        batches = [(stream, entry) for stream in streams if (entry := stream.batch())]
+        try:
+            self._write(batches)
+        except (redis.RedisError, OSError) as error:
+            self._failed(error)
+            for stream in streams:
+                stream.lost()
+            self._keep(streams)
+        else:
+            if self._away:
+                logger.info("streams: Redis takes text again")
+            self._away = False
+
+    def _write(self, batches: list[tuple[JobStream, Entry]]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        for stream, entry in batches:
+            fields: Any = entry.fields()
+            pipeline.xadd(
+                stream.name,
+                fields,
+                maxlen=MAX_ENTRIES,
+                # A stream that has vanished must not come back with its beginning missing.
+                nomkstream=entry.offset > 0,
+            )
+            if entry.offset == 0:
+                pipeline.expire(stream.name, TTL_S)
+        answers = iter(pipeline.execute())
+        for stream, entry in batches:
+            if next(answers) is None:
+                stream.lost()
+                self._changed(stream)
+            if entry.offset == 0:
+                next(answers)
+
+    def _failed(self, error: Exception) -> None:
+        self._again_at = self._clock() + PAUSE_S
+        if not self._away:
+            logger.warning("streams: Redis takes no text, readers wait for results: %r", error)
+        self._away = True
+
+    def _keep(self, streams: list[JobStream]) -> None:
+        """Try these again later, but not those whose job is over: the result tells all."""
+        with self._lock:
+            for stream in streams:
+                if not stream.closed:
+                    self._dirty.setdefault(stream.name, stream)
+
+    def _changed(self, stream: JobStream) -> None:
+        with self._lock:
+            self._dirty[stream.name] = stream
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="stream-writer", daemon=True)
+                self._thread.start()
+        self._work.set()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._work.wait()
+            self._work.clear()
+            self.flush()
+            pause.wait(BATCH_S)
+            if self._dirty:
+                self._work.set()
+
+
+@cache
+def process() -> StreamWriter:
+    """The writer of this process. Its connection gives up soon, since nobody waits for a stream."""
+    client = redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return StreamWriter(client)

@@ -1,0 +1,39 @@
+# ruff: noqa: INP001 (gunicorn looks for this name)
+"""Gunicorn's settings: `gunicorn -c deploy/gunicorn.conf.py project.asgi:application`.
+
+HUP loads the code anew without refusing a connection: the old workers serve until a new one does.
+What differs between deployments comes from the environment; project/env.py documents and checks
+it. It is not imported here, or HUP would keep the old one.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+BASE_DIR = str(Path(__file__).resolve().parent.parent)
+if BASE_DIR not in sys.path:
+    sys.path.insert(0, BASE_DIR)
+
+from deploy.web_worker import generations  # noqa: E402 (found only now)
+
+chdir = BASE_DIR
+bind = [part.strip() for part in os.environ.get("WEB_BIND", "127.0.0.1:8000").split(",")]
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "deploy.web_worker.WebWorker"
+graceful_timeout = int(os.environ.get("WEB_GRACEFUL_TIMEOUT", "30"))
+# Longer than the idle time-out of the proxy in front, so that the proxy is the one to hang up.
+keepalive = 75
+# Of a worker whose event loop stands still; one that is ending has its graceful time-out first.
+timeout = max(60, graceful_timeout + 15)
+# The application is loaded in each worker, so that HUP brings new code.
+preload_app = False
+accesslog = None
+errorlog = "-"
+# It would lie in the home folder, shared by everything that runs as the same user.
+control_socket_disable = True
+
+
+def on_reload(server: Any) -> None:
+    """Before the new workers start: the present ones wait for them."""
+    generations.replaced(server.worker_age)

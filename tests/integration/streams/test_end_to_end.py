@@ -1,0 +1,57 @@
+"""From the provider's first word to the reader's last event, on the real stores."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from aifeature.models import Job
+from aifeature.services import execution
+from tests.integration.jobs.conftest import MakeJob
+from tests.integration.streams.readers import reader
+from tests.sandbox_server import SandboxServer
+
+ARTICLE = (
+    "The course platform moved its billing to a new provider on 3 March 2026. "
+    "Customers with a yearly plan keep their price until the plan ends. "
+    "Refunds are paid within 30 days to the card that was charged. "
+    "Anna Berg leads the migration and reports to the board each Friday."
+)
+
+
+def run(job: Job) -> None:
+    execution.run_feature(job.id, worker="test")
+    connection.close()
+
+
+def read_job(job: Job) -> Any:
+    job.refresh_from_db()
+    connection.close()
+    return job
+
+
+def test_words_arrive_before_the_job_is_done(
+    make_job: MakeJob, sandbox: SandboxServer, token: str
+) -> None:
+    job = make_job(input={"document": ARTICLE})
+    connection.close()
+
+    async def scene() -> None:
+        async with reader(token, job.id) as early:
+            await early.until(lambda: bool(early.named("status")))
+            work = asyncio.create_task(sync_to_async(run, thread_sensitive=False)(job))
+            await early.end()
+            await work
+        async with reader(token, job.id) as late:
+            await late.end()
+        stored = (await sync_to_async(read_job)(job)).result["summary"]
+        for stream in (early, late):
+            assert stream.text == stored
+            assert stream.events[-1].name == "result"
+            assert stream.events[-1].data["result"]["summary"] == stored
+        assert early.headers["content-type"] == "text/event-stream"
+
+    asyncio.run(scene())
