@@ -15,3 +15,8 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("", include("aifeature.web.urls")),
 ]
+
+handler400 = "aifeature.web.errors.bad_request"
+handler403 = "aifeature.web.errors.forbidden"
+handler404 = "aifeature.web.errors.not_found"
+handler500 = "aifeature.web.errors.server_error"

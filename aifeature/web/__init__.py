@@ -1,1 +1,1 @@
-"""The pages for people: sign in, and what there is to use."""
+"""The pages for people: sign in, use a feature, watch the answer come, find it again."""

@@ -1,62 +1,120 @@
-"""The start page, and signing in."""
+"""The start page, and the page of a feature with its form."""
 
 from __future__ import annotations
 
-import json
+import uuid
 from typing import TYPE_CHECKING, Any, cast
 
-from django.conf import settings
-from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from aifeature.services import jobs
+from aifeature.services.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
+from aifeature.web import history, rows
+from aifeature.web.schema_form import PREFIX, SchemaForm, form_class
+from aifeature.web.sign_in import signed_in
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+    from aifeature.models import Job
     from aifeature.spec import Feature
 
+RECENT = 3
+"""Jobs shown on the start page."""
 
-class SignIn(LoginView):
-    """Name and password; then on to the page that was asked for, if it is one of this site."""
-
-    redirect_authenticated_user = True
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add what every page shows."""
-        return {**super().get_context_data(**kwargs), **on_every_page()}
+SEE_OTHER = 303
+KEY_LIMIT = 100
 
 
 @never_cache
 @require_safe
-@login_required
+@signed_in
 def start(request: HttpRequest) -> HttpResponse:
-    """The features this user may use, and how to call them."""
-    features = jobs.visible_features(user=cast("User", request.user))
+    """The features this user may use, and what they last asked for."""
+    user = cast("User", request.user)
+    recent = history.page(user, history.Wanted()).jobs[:RECENT]
     context = {
-        "features": [_card(feature, request) for feature in features],
-        "docs": reverse("api:openapi-view"),
-        **on_every_page(),
+        "features": jobs.visible_features(user=user),
+        "recent": [rows.row(job) for job in recent],
     }
     return render(request, "aifeature/start.html", context)
 
 
-def on_every_page() -> dict[str, Any]:
-    """Context of the base template: nobody may take the stand-in's answers for a model's."""
-    return {"is_sandbox": settings.AIFEATURE["PROVIDER"] == "sandbox"}
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def feature(request: HttpRequest, slug: str) -> HttpResponse:
+    """The feature's form; when it is sent and fits, on to the page of the job it became.
+
+    Raises:
+        Http404: there is no such feature for this user.
+    """
+    user = cast("User", request.user)
+    try:
+        found = jobs.visible_feature(user=user, slug=slug)
+    except NotFound:
+        raise Http404 from None
+    make = form_class(found)
+    if request.method != "POST":
+        form = make(initial=_earlier_input(user, found, request.GET.get("from", "")))
+        return _page(request, found, form)
+    form = make(request.POST, request.FILES)
+    if not form.is_valid():
+        return _page(request, found, form, status=422)
+    try:
+        job = _submit(user, found, form, request.POST.get("key", ""))
+    except InvalidInput as refusal:
+        form.refuse(refusal.errors or [{"field": "", "message": refusal.detail}])
+        return _page(request, found, form, status=refusal.status)
+    except Refusal as refusal:
+        response = _page(request, found, form, status=refusal.status, refusal=refusal.detail)
+        if refusal.retry_after_s is not None:
+            response["Retry-After"] = str(refusal.retry_after_s)
+        return response
+    return HttpResponseRedirect(reverse("job", kwargs={"job_id": job.id}), status=SEE_OTHER)
 
 
-def _card(feature: Feature, request: HttpRequest) -> dict[str, Any]:
-    address = reverse("api:submit_job", kwargs={"slug": feature.slug})
-    names = feature.input_model.model_json_schema().get("required", [])
+def _submit(user: User, found: Feature, form: SchemaForm, key: str) -> Job:
+    """The job of this form. Sent twice, as by a double click, it is one job.
+
+    Sent again with other text, as after the Back button, it is another request.
+    """
+    value = form.value()
+    key = f"web:{key[:KEY_LIMIT]}" if key else f"web:{uuid.uuid4()}"
+    try:
+        return jobs.submit(user=user, slug=found.slug, data=value, key=key).job
+    except IdempotencyConflict:
+        return jobs.submit(user=user, slug=found.slug, data=value, key=f"web:{uuid.uuid4()}").job
+
+
+def _page(
+    request: HttpRequest, found: Feature, form: SchemaForm, *, status: int = 200, refusal: str = ""
+) -> HttpResponse:
+    context: dict[str, Any] = {
+        "feature": found,
+        "form": form,
+        "prefix": PREFIX,
+        "key": uuid.uuid4(),
+        "refusal": refusal,
+        "max_file_bytes": form.max_file_bytes,
+    }
+    return render(request, "aifeature/feature.html", context, status=status)
+
+
+def _earlier_input(user: User, found: Feature, job_id: str) -> dict[str, Any]:
+    """The input of an earlier job of this user, to try it again; empty when there is none."""
+    try:
+        job = jobs.get(user=user, job_id=uuid.UUID(job_id))
+    except (ValueError, NotFound):
+        return {}
+    if job.feature != found.slug or not isinstance(job.input, dict):
+        return {}
     return {
-        "title": feature.title,
-        "description": feature.description,
-        "address": request.build_absolute_uri(address),
-        "body": json.dumps({"input": dict.fromkeys(names, "...")}),
+        name: "\n".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in job.input.items()
+        if value is not None
     }

@@ -1,0 +1,151 @@
+// Follows a job: its words as they come, its states, its end. The page's parts are made by the
+// server alone; this script asks for them anew when the job's state has changed.
+"use strict";
+
+(() => {
+  const POLL_MS = 3000;
+  const RETRY_MS = 1500;
+  const TICK_MS = 100;
+
+  const root = document.getElementById("job");
+  const announcer = document.getElementById("announce");
+  let text = "";
+  let source = null;
+  let clock = null;
+
+  const state = () => root.querySelector("[data-state]");
+  const isLive = () => "events" in state().dataset;
+
+  function show() {
+    const place = root.querySelector("[data-stream]");
+    if (!place || !text) return;
+    let words = place.querySelector(".words");
+    if (!words) {
+      words = document.createElement("p");
+      words.className = "words";
+      words.append("");
+      place.replaceChildren(words);
+    }
+    const shown = words.firstChild;
+    if (text.startsWith(shown.data)) shown.appendData(text.slice(shown.data.length));
+    else shown.data = text;
+  }
+
+  function duration(ms) {
+    const seconds = ms / 1000;
+    if (seconds < 60) return `${seconds.toFixed(1)} s`;
+    const minutes = Math.floor(seconds / 60);
+    if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+    return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  }
+
+  function startClock() {
+    clearInterval(clock);
+    const place = root.querySelector("[data-took]");
+    if (!place) return;
+    // From the age the server gave: this machine's clock may be wrong.
+    const born = performance.now() - Number(place.dataset.took);
+    clock = setInterval(() => { place.textContent = duration(performance.now() - born); }, TICK_MS);
+  }
+
+  function announce() {
+    const sentence = root.querySelector("[data-sentence]").textContent;
+    const answer = root.querySelector("[data-answer]");
+    const took = isLive() ? "" : root.querySelector(".clock").textContent.trim();
+    announcer.textContent = [state().dataset.label, took, sentence, answer ? answer.innerText : ""]
+      .filter(Boolean).join(". ");
+  }
+
+  const later = (ms) => new Promise((done) => { setTimeout(done, ms); });
+
+  async function fetchPart() {
+    for (;;) {
+      try {
+        const response = await fetch(root.dataset.part, { cache: "no-store" });
+        if (response.redirected || [401, 403, 404].includes(response.status)) {
+          location.reload(); // signed out, or gone: the whole page says so
+          return null;
+        }
+        if (response.ok) return await response.text();
+      } catch {
+        // No connection: try again below.
+      }
+      await later(RETRY_MS);
+    }
+  }
+
+  async function refresh() {
+    const part = await fetchPart();
+    if (part === null) return;
+    const before = state().dataset;
+    const hadFocus = root.contains(document.activeElement);
+    root.innerHTML = part;
+    show();
+    startClock();
+    const now = state().dataset;
+    document.title = `${now.label} · ${root.dataset.title}`;
+    if (hadFocus) root.querySelector("[data-sentence]").focus();
+    if (before.label !== now.label || before.message !== now.message) announce();
+  }
+
+  function stop() {
+    if (source) source.close();
+    source = null;
+  }
+
+  async function finish() {
+    stop();
+    await refresh();
+    if (isLive()) poll(); // the stream was ahead of what the page could read
+  }
+
+  // Without a stream (too many open, a proxy in the way) the page is asked instead.
+  async function poll() {
+    while (isLive()) {
+      await later(POLL_MS);
+      await refresh();
+    }
+  }
+
+  function follow() {
+    source = new EventSource(state().dataset.events);
+    source.addEventListener("status", (event) => {
+      const told = JSON.parse(event.data);
+      const seen = state().dataset;
+      if (told.status !== seen.state || (told.status === "queued" && (told.message || "") !== seen.message)) {
+        refresh().then(() => { if (!isLive()) stop(); });
+      }
+    });
+    source.addEventListener("delta", (event) => {
+      text += JSON.parse(event.data).text;
+      show();
+    });
+    source.addEventListener("reset", (event) => {
+      text = JSON.parse(event.data).text;
+      show();
+    });
+    source.addEventListener("result", finish);
+    source.addEventListener("error", (event) => {
+      if (event instanceof MessageEvent) finish(); // the job's error; else the connection's
+      else if (source && source.readyState === EventSource.CLOSED) {
+        stop();
+        poll();
+      }
+    });
+  }
+
+  root.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    try {
+      await navigator.clipboard.writeText(root.querySelector("[data-answer]").innerText);
+      button.textContent = "Copied";
+      announcer.textContent = "Copied.";
+    } catch {
+      button.textContent = "Your browser did not allow it";
+    }
+  });
+
+  startClock();
+  if (isLive()) follow();
+})();

@@ -1,0 +1,17 @@
+// Times in the reader's own zone and language. Without this they stand there in UTC.
+"use strict";
+
+(() => {
+  const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+  function localise(part) {
+    for (const time of part.querySelectorAll("time[data-local]")) {
+      time.title = time.textContent;
+      time.textContent = format.format(new Date(time.dateTime));
+      time.removeAttribute("data-local");
+    }
+  }
+
+  localise(document);
+  document.addEventListener("htmx:afterSettle", () => localise(document));
+})();

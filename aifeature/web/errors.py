@@ -1,0 +1,107 @@
+"""Pages that say in words what went wrong. They need no database, no session and no user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+
+from aifeature.web import context
+
+DATABASE_RETRY_S: Final = 5
+"""What a browser is asked to wait while the database is away: about one failover probe."""
+
+
+def page(
+    status: int, title: str, *sentences: str, again: bool = False, retry_after_s: int | None = None
+) -> HttpResponse:
+    """An error page.
+
+    Args:
+        status: HTTP status.
+        title: What happened, in a few words.
+        sentences: Why, and what the person can do.
+        again: Whether asking for the same page again may help; then it offers that.
+        retry_after_s: Seconds for the Retry-After header.
+    """
+    values = {"status": status, "title": title, "sentences": sentences, "again": again}
+    response = HttpResponse(
+        render_to_string("error.html", {**values, **context.site()}), status=status
+    )
+    response["Cache-Control"] = "no-store"
+    if retry_after_s is not None:
+        response["Retry-After"] = str(retry_after_s)
+    return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """400, or 413 when it was too much."""
+    if isinstance(exception, RequestDataTooBig):
+        megabytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 1_000_000
+        return page(
+            413,
+            "That is too much text",
+            f"More than {megabytes:.1f} MB cannot be sent at once.",
+            "Go back and shorten it; what you entered is still there.",
+        )
+    return page(400, "We could not read that", "The request was malformed.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """403: signed in, but not allowed."""
+    return page(403, "This is not for you to open", "Ask your administrator if you think it is.")
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
+    """403: the form's protection against forgery did not match. Mostly it was merely old."""
+    return page(
+        403,
+        "This form is out of date",
+        "You signed in or out since it was opened, or your browser sent no cookies.",
+        "Nothing was sent. Go back, reload the page, and send it again.",
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """404. Also what a stranger gets for another's job, so it tells neither apart."""
+    return page(
+        404,
+        "There is nothing here",
+        "The address is wrong, or the page is not yours to see.",
+    )
+
+
+def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:  # noqa: ARG001
+    """429 for who failed to sign in too often. Axes passes other arguments under ASGI: not used."""
+    wait = settings.AXES_COOLOFF_TIME
+    return page(
+        429,
+        "Too many attempts to sign in",
+        f"For your safety we closed this sign-in for {wait.seconds // 60} minutes.",
+        "If you forgot your password, your administrator can set a new one.",
+        retry_after_s=wait.seconds,
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """500; or 503 when the database is away, which is an outage and no defect of the page."""
+    # A pool that ran dry (psycopg_pool.PoolTimeout) arrives as an OperationalError too.
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return page(
+            503,
+            "We are away for a moment",
+            "The service is temporarily unavailable. Nothing that you sent before is lost.",
+            again=True,
+            retry_after_s=DATABASE_RETRY_S,
+        )
+    return page(
+        500,
+        "Something broke on our side",
+        "It was not your fault, and our team has been told.",
+        again=True,
+    )

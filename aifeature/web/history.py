@@ -1,0 +1,156 @@
+"""A user's own jobs, a page at a time: filters, search, newer and older."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.db.models import BooleanField, Case, F, Func, Q, QuerySet, TextField, Value, When
+
+from aifeature.models import Job, Status
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+PAGE: Final = 20
+SEARCHED: Final = 1_000
+"""How many of the newest jobs a search reads: each holds a whole document."""
+
+EXCERPT: Final = 160
+"""Characters of the input that a row shows."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_TEXT: Final = (
+    "left(jsonb_path_query_first(%(expressions)s, "
+    """'$.* ? (@.type() == "string")') #>> '{}', """ + str(EXCERPT) + ")"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Between two jobs: everything older, or everything newer, than this one."""
+
+    moment: datetime
+    job: UUID
+
+    def __str__(self) -> str:
+        micros = (self.moment - _EPOCH) // timedelta(microseconds=1)
+        return f"{micros}-{self.job.hex}"
+
+    @classmethod
+    def of(cls, job: Job) -> Position:
+        """The place of this job."""
+        return cls(job.created_at, job.id)
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """What `str` made; None for anything else, which then means the beginning."""
+        micros, _, job = text.partition("-")
+        try:
+            return cls(_EPOCH + timedelta(microseconds=int(micros)), UUID(hex=job))
+        except (ValueError, OverflowError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the person asked for. Empty strings ask for all."""
+
+    text: str = ""
+    feature: str = ""
+    status: str = ""
+    older_than: Position | None = None
+    newer_than: Position | None = None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether an empty page means that nothing fits, rather than that there is nothing."""
+        return bool(self.text or self.feature or self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Up to `PAGE` jobs, newest first, each with `excerpt`, and where the neighbours start."""
+
+    jobs: list[Job]
+    older: Position | None
+    newer: Position | None
+
+
+def page(user: User, wanted: Wanted) -> Page:
+    """One page of this user's jobs, and of nobody else's."""
+    rows = _found(user, wanted)
+    if wanted.newer_than is not None:
+        return _newer(rows, wanted.newer_than)
+    place = wanted.older_than
+    if place is not None:
+        rows = rows.filter(created_at__lte=place.moment).exclude(
+            created_at=place.moment, id__gte=place.job
+        )
+    found = list(_shown(rows.order_by("-created_at", "-id"))[: PAGE + 1])
+    shown = found[:PAGE]
+    return Page(
+        shown,
+        older=Position.of(shown[-1]) if len(found) > PAGE else None,
+        newer=Position.of(shown[0]) if place is not None and shown else None,
+    )
+
+
+def _newer(rows: QuerySet[Job], place: Position) -> Page:
+    rows = rows.filter(created_at__gte=place.moment).exclude(
+        created_at=place.moment, id__lte=place.job
+    )
+    found = list(_shown(rows.order_by("created_at", "id"))[: PAGE + 1])
+    shown = found[:PAGE][::-1]
+    return Page(
+        shown,
+        older=Position.of(shown[-1]) if shown else None,
+        newer=Position.of(shown[0]) if len(found) > PAGE else None,
+    )
+
+
+def _found(user: User, wanted: Wanted) -> QuerySet[Job]:
+    rows = Job.objects.filter(user_id=user.pk)
+    if wanted.feature:
+        rows = rows.filter(feature=wanted.feature)
+    if wanted.status:
+        rows = rows.filter(status=wanted.status)
+    if wanted.text:
+        newest = rows.order_by("-created_at", "-id").values("id")[:SEARCHED]
+        rows = rows.filter(_holds(wanted.text), id__in=newest)
+    return rows
+
+
+def _holds(text: str) -> Q:
+    """Jobs whose id begins with the text, or with a value that holds it, in any case of letters.
+
+    An answer that was not released is not searched: a hit would tell what stands in it.
+    """
+    prefix = text.strip().lower()
+    own_id = Q(id__startswith=prefix) if _is_id(prefix) else Q()
+    readable = Case(When(status=Status.SUCCEEDED, then=F("result")), default=None)
+    return own_id | Q(_Match(F("input"), _pattern(text))) | Q(_Match(readable, _pattern(text)))
+
+
+def _is_id(prefix: str) -> bool:
+    return len(prefix) >= 4 and not prefix.strip("0123456789abcdef-")  # noqa: PLR2004
+
+
+def _pattern(text: str) -> Value:
+    """A JSON path to any text value that holds these very characters; keys do not count."""
+    return Value(f'$.** ? (@ like_regex {json.dumps(text, ensure_ascii=False)} flag "iq")')
+
+
+class _Match(Func):
+    function = "jsonb_path_exists"
+    template = "%(function)s(%(expressions)s::jsonpath)"
+    output_field: Any = BooleanField()
+
+
+def _shown(rows: QuerySet[Job]) -> QuerySet[Job]:
+    """Without the documents themselves: a page of them can have megabytes."""
+    excerpt = Func(F("input"), template=_FIRST_TEXT, output_field=TextField())
+    return rows.defer("input", "result").annotate(excerpt=excerpt)

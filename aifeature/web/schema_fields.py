@@ -1,0 +1,187 @@
+"""One form field from one JSON Schema, and its value back to JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from django import forms
+
+from aifeature.web import schema
+from aifeature.web.schema import Schema
+
+FEW: Final = 5
+"""Up to this many choices are shown at once; more go into a list that opens."""
+
+NOT_SAID: Final = ("", "No preference")
+INPUT_TYPES: Final = {
+    "date": "date",
+    "date-time": "datetime-local",
+    "time": "time",
+    "email": "email",
+    "uri": "url",
+}
+
+
+class UnsupportedSchemaError(TypeError):
+    """No form field can ask for such a value; the message names the field and the reason."""
+
+
+class LongText(forms.CharField):
+    """Text of many lines. Line ends are one character, as they are counted and stored."""
+
+    takes_file = True
+    """Whether a text file can be read into the field."""
+
+    def to_python(self, value: Any) -> str:
+        """The text with plain line ends."""
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
+class Lines(LongText):
+    """A list of texts, one a line."""
+
+    takes_file = False
+
+
+def field(name: str, found: Schema, root: Schema, *, required: bool) -> forms.Field:
+    """The field for one property.
+
+    Raises:
+        UnsupportedSchemaError: there is none.
+    """
+    value, nullable = schema.without_null(found, root)
+    made = _made(name, value, root, required=required and not nullable)
+    made.label = schema.label(name, found)
+    made.help_text = value.get("description", "")
+    if value.get("default") is not None:
+        made.initial = value["default"]
+    return made
+
+
+def to_json(made: forms.Field, cleaned: Any) -> Any:
+    """What the form has cleaned, as JSON has it."""
+    if isinstance(made, Lines):
+        return [line.strip() for line in cleaned.splitlines() if line.strip()]
+    return cleaned
+
+
+def is_list(made: forms.Field) -> bool:
+    """Whether the field's value is a list, which may be empty and still is an answer."""
+    return isinstance(made, Lines | forms.MultipleChoiceField)
+
+
+def _made(name: str, value: Schema, root: Schema, *, required: bool) -> forms.Field:
+    if (allowed := schema.choices(value)) is not None:
+        return _choice(allowed, required=required, chosen=value.get("default") is not None)
+    match value.get("type"):
+        case "string":
+            return _text(value, required=required)
+        case "integer":
+            return forms.IntegerField(
+                required=required,
+                min_value=value.get("minimum"),
+                max_value=value.get("maximum"),
+                step_size=value.get("multipleOf"),
+            )
+        case "number":
+            return forms.FloatField(
+                required=required,
+                min_value=value.get("minimum"),
+                max_value=value.get("maximum"),
+                widget=forms.NumberInput(attrs={"step": value.get("multipleOf", "any")}),
+            )
+        case "boolean":
+            return _flag(required=required, value=value)
+        case "array":
+            return _list(name, value, root, required=required)
+        case kind:
+            raise UnsupportedSchemaError(f"{name}: a form cannot ask for type {kind!r}")
+
+
+def _text(value: Schema, *, required: bool) -> forms.Field:
+    limits: dict[str, Any] = {
+        "min_length": value.get("minLength"),
+        "max_length": value.get("maxLength"),
+    }
+    kind = value.get("format")
+    if kind == "textarea":
+        # Without a maxlength attribute: browsers cut what is pasted and say nothing.
+        return _uncut(
+            LongText(
+                required=required,
+                strip=False,
+                widget=forms.Textarea(attrs={"rows": 10, "data-max": limits["max_length"]}),
+                **limits,
+            )
+        )
+    shown = forms.TextInput(attrs={"autocomplete": "off"})
+    if kind in INPUT_TYPES:
+        shown.input_type = INPUT_TYPES[kind]
+    return _uncut(forms.CharField(required=required, widget=shown, **limits))
+
+
+def _uncut(made: forms.Field) -> forms.Field:
+    made.widget.attrs.pop("maxlength", None)
+    made.widget.attrs.pop("minlength", None)
+    if made.widget.attrs.get("data-max") is None:
+        made.widget.attrs.pop("data-max", None)
+    return made
+
+
+def _choice(allowed: list[Any], *, required: bool, chosen: bool) -> forms.Field:
+    pairs: list[tuple[str, str]] = [(_key(v), schema.in_words(str(v))) for v in allowed]
+    few = len(pairs) <= FEW
+    if not required and not chosen:
+        pairs.insert(0, NOT_SAID)
+    elif not few and not chosen:
+        pairs.insert(0, ("", "Choose one"))
+    return forms.TypedChoiceField(
+        choices=pairs,
+        required=required,
+        coerce={_key(v): v for v in allowed}.__getitem__,
+        empty_value=None,
+        widget=forms.RadioSelect() if few else forms.Select(),
+        error_messages={"required": "Choose one."},
+    )
+
+
+def _flag(*, required: bool, value: Schema) -> forms.Field:
+    if required or value.get("default") is not None:
+        return Flag(required=False)
+    pairs = [NOT_SAID, ("true", "Yes"), ("false", "No")]
+    return forms.TypedChoiceField(
+        choices=pairs,
+        required=False,
+        coerce={"true": True, "false": False}.__getitem__,
+        empty_value=None,
+        widget=forms.RadioSelect(),
+    )
+
+
+class Flag(forms.BooleanField):
+    """Yes or no. No is an answer too, so it is never left out as empty."""
+
+    empty_values = ()
+
+
+def _list(name: str, value: Schema, root: Schema, *, required: bool) -> forms.Field:
+    items, _ = schema.without_null(value.get("items", {}), root)
+    if (allowed := schema.choices(items)) is not None:
+        return forms.TypedMultipleChoiceField(
+            choices=[(_key(v), schema.in_words(str(v))) for v in allowed],
+            required=required and bool(value.get("minItems")),
+            coerce={_key(v): v for v in allowed}.__getitem__,
+            widget=forms.CheckboxSelectMultiple(),
+        )
+    if items.get("type") == "string":
+        return Lines(
+            required=required and bool(value.get("minItems")),
+            widget=forms.Textarea(attrs={"rows": 4}),
+        )
+    raise UnsupportedSchemaError(f"{name}: a form cannot ask for a list of {items.get('type')!r}")
+
+
+def _key(value: Any) -> str:
+    """A choice's value for the form; strings stay as they are."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,94 @@
+"""A Django form made from a feature's input model, so that a new feature needs no form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.datastructures import MultiValueDict
+
+from aifeature.spec import Feature
+from aifeature.web import schema_fields, uploads
+
+PREFIX = "in"
+"""Before each field's name, so that none collides with the page's own."""
+
+
+class SchemaForm(forms.Form):
+    """The base of the forms that `form_class` makes."""
+
+    max_file_bytes: int
+    """The largest text file that is read into a field."""
+
+    lists: frozenset[str]
+    """Fields whose empty value is a value: the lists that the input must have."""
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        files: MultiValueDict[str, UploadedFile[Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        """As Django's form; a text file that came along becomes the text of its field."""
+        read: Mapping[str, Any] | None = data
+        self._unreadable: dict[str, str] = {}
+        if data is not None and files:
+            read = self._with_files(data, files)
+        super().__init__(read, prefix=PREFIX, use_required_attribute=False, **options)
+
+    def clean(self) -> dict[str, Any]:
+        """Tell which file could not be read, next to the field it was for."""
+        for name, message in self._unreadable.items():
+            self.errors.pop(name, None)  # "this field is required" would only distract
+            self.add_error(name, message)
+        return self.cleaned_data
+
+    def value(self) -> dict[str, Any]:
+        """The input as the feature takes it. Fields left empty are left out."""
+        found = {}
+        for name, field in self.fields.items():
+            cleaned = self.cleaned_data.get(name)
+            if cleaned not in field.empty_values or name in self.lists:
+                found[name] = schema_fields.to_json(field, cleaned)
+        return found
+
+    def refuse(self, problems: Any) -> None:
+        """Show what the feature's own validation found, each problem at its field."""
+        for problem in problems:
+            name = problem["field"].split(".")[0]
+            self.add_error(name if name in self.fields else None, problem["message"])
+
+    def _with_files(
+        self, data: Mapping[str, Any], files: MultiValueDict[str, UploadedFile[Any]]
+    ) -> Mapping[str, Any]:
+        read: Any = data.copy()  # type: ignore[attr-defined]  # a QueryDict
+        for name, field in self.base_fields.items():
+            file = files.get(f"{PREFIX}-{name}-file")
+            if file is None or not getattr(field, "takes_file", False):
+                continue
+            try:
+                read[f"{PREFIX}-{name}"] = uploads.text_of(file, max_bytes=self.max_file_bytes)
+            except uploads.UnreadableFileError as error:
+                self._unreadable[name] = str(error)
+        return read  # type: ignore[no-any-return]
+
+
+@cache
+def form_class(feature: Feature) -> type[SchemaForm]:
+    """The form of a feature's input.
+
+    Raises:
+        UnsupportedSchemaError: a field is of a kind no form can ask for.
+    """
+    root = feature.input_model.model_json_schema()
+    required = set(root.get("required", ()))
+    fields = {
+        name: schema_fields.field(name, schema, root, required=name in required)
+        for name, schema in root.get("properties", {}).items()
+    }
+    lists = frozenset(n for n in required & set(fields) if schema_fields.is_list(fields[n]))
+    own = {"max_file_bytes": feature.limits.max_input_bytes, "lists": lists}
+    return type(f"{feature.slug.title()}Form", (SchemaForm,), {**fields, **own})

@@ -1,0 +1,108 @@
+"""A job in words for the person who asked for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from aifeature import registry
+from aifeature.models import TERMINAL, Job, Status
+from aifeature.spec import Feature
+from aifeature.web import result, schema
+from aifeature.web.result import Node
+
+MINUTE_S: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a job is: a short label, a sentence, and the tone its pill is painted in."""
+
+    label: str
+    sentence: str
+    tone: str
+
+
+_STATES: Final = {
+    Status.QUEUED: State("Waiting", "Your request is in the queue. It starts by itself.", "wait"),
+    Status.RUNNING: State("Working", "The answer is being written.", "live"),
+    Status.NEEDS_APPROVAL: State(
+        "In review", "A person looks at this answer before you see it.", "wait"
+    ),
+    Status.SUCCEEDED: State("Done", "Here is your answer.", "good"),
+    Status.FAILED: State("Failed", "This did not work.", "bad"),
+    Status.CANCELLED: State("Cancelled", "You cancelled this request.", "off"),
+    Status.REJECTED: State(
+        "Not released", "A person looked at the answer and kept it back.", "off"
+    ),
+}
+_STOPPING: Final = State("Stopping", "You cancelled this request. It ends in a moment.", "wait")
+UNDER_WAY: Final = frozenset({Status.QUEUED, Status.RUNNING})
+
+
+def state(job: Job) -> State:
+    """The job's state. Why it waits, failed or was cancelled was stored with it."""
+    status = Status(job.status)
+    if status in UNDER_WAY and job.cancel_requested_at is not None:
+        return _STOPPING
+    known = _STATES[status]
+    tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
+    if tells and job.error_message:
+        return State(known.label, job.error_message, known.tone)
+    return known
+
+
+def label(status: Status) -> str:
+    """The status in a word or two."""
+    return _STATES[status].label
+
+
+def took(job: Job, now: datetime) -> timedelta:
+    """From submission to the end, or to now."""
+    return max((job.finished_at or now) - job.created_at, timedelta())
+
+
+def duration(span: timedelta) -> str:
+    """A span as people say it: `4.1 s`, `2 min 5 s`, `1 h 4 min`. The page's script agrees."""
+    seconds = span.total_seconds()
+    if seconds < MINUTE_S:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), MINUTE_S)
+    hours, minutes = divmod(minutes, MINUTE_S)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def feature_of(job: Job) -> Feature | None:
+    """The job's feature; None when it is no longer offered."""
+    return registry.all_features().get(job.feature)
+
+
+def title(job: Job) -> str:
+    """The feature's title, or its slug as words when it is gone."""
+    feature = feature_of(job)
+    return feature.title if feature else schema.in_words(job.feature)
+
+
+def answer(job: Job) -> list[Node]:
+    """The result laid out; empty while there is none that the user may read."""
+    if Status(job.status) is not Status.SUCCEEDED or job.result is None:
+        return []
+    feature = feature_of(job)
+    return result.sections(feature.output_schema if feature else {}, job.result)
+
+
+def question(job: Job) -> list[Node]:
+    """What was sent, laid out; empty once its retention has ended."""
+    if job.input is None:
+        return []
+    feature = feature_of(job)
+    return result.sections(feature.input_model.model_json_schema() if feature else {}, job.input)
+
+
+def stream_label(feature: Feature | None) -> str | None:
+    """The heading over the words while they come; None when the feature does not stream."""
+    if feature is None or feature.stream_field is None:
+        return None
+    found: dict[str, Any] = feature.output_schema["properties"][feature.stream_field]
+    return schema.label(feature.stream_field, found)

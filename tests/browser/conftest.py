@@ -1,0 +1,132 @@
+"""A browser on a running site. Every page it opens is watched for what must not happen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from django.db import connections
+
+from aifeature.models import Job, Status
+from aifeature.services import control
+from tests.browser import live, scenes
+from tests.browser.live import Site
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from playwright.sync_api import Browser, Page
+
+WAIT_MS = 10_000
+
+
+class OpenPage(Protocol):
+    def __call__(self, user: User | None = None, **options: Any) -> Page: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a browser there is nothing to test with; but in CI there has to be one."""
+    if live.find_chromium() is not None or os.environ.get("CI", "").lower() in {"1", "true"}:
+        return
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=live.NO_CHROMIUM))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Of one module only: Playwright's event loop would be in the way of other tests."""
+    path = live.find_chromium()
+    if path is None:
+        pytest.fail(live.NO_CHROMIUM, pytrace=False)
+    with live.running_browser(path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running(browser: Browser, django_db_setup: None) -> Iterator[Site]:
+    """The site of one module: its worker would take the jobs of other tests."""
+    with live.running_site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(running: Site, transactional_db: None) -> Iterator[Site]:
+    """The site, with `summarize` open to everyone; no job of it is left running."""
+    running.provider.reset()
+    scenes.open_features()
+    yield running
+    _end_all_jobs()
+    control.cache.clear()
+    connections.close_all()
+
+
+@pytest.fixture
+def ada(site: Site) -> User:
+    return scenes.person("ada")
+
+
+@pytest.fixture
+def open_page(browser: Browser, site: Site) -> Iterator[OpenPage]:
+    """Opens pages of the site as somebody; at the end, nothing bad may have happened on any."""
+    watches: list[tuple[Any, list[str]]] = []
+
+    def open_one(user: User | None = None, **options: Any) -> Page:
+        context = browser.new_context(base_url=site.url, locale="en-GB", **options)
+        context.set_default_timeout(WAIT_MS)
+        found: list[str] = []
+        watches.append((context, found))
+        context.on("request", lambda request: _note_stranger(request.url, site.url, found))
+        context.on("weberror", lambda error: found.append(f"script failed: {error.error}"))
+        context.on("console", lambda message: _note_console(message.type, message.text, found))
+        if user is not None:
+            scenes.sign_in(context, user, site.url)
+        return context.new_page()
+
+    yield open_one
+    for context, _ in watches:
+        context.close()
+    assert [line for _, found in watches for line in found] == []
+
+
+def _note_stranger(url: str, home: str, found: list[str]) -> None:
+    if not url.startswith((f"{home}/", "data:", "blob:")):
+        found.append(f"request to another host: {url}")
+
+
+def _note_console(kind: str, text: str, found: list[str]) -> None:
+    """Violations of the content policy come as errors. A status such as 404 is a page's own."""
+    if kind in {"error", "warning"} and "Failed to load resource" not in text:
+        found.append(f"{kind}: {text}")
+
+
+def _end_all_jobs() -> None:
+    """Ask what still runs to stop, and wait until it has: the tables are emptied next."""
+    due = Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING], worker__gt="")
+    due.update(cancel_requested_at="2026-01-01T00:00:00Z")
+    live.wait_until(lambda: not due.filter(status=Status.RUNNING).exists(), "all jobs have ended")
+
+
+Axe = Callable[["Page"], None]
+
+
+@pytest.fixture
+def no_barriers() -> Axe:
+    """Fails on what axe-core finds serious or critical."""
+    from axe_playwright_python.sync_playwright import Axe as AxeRunner  # noqa: PLC0415 (slow)
+
+    runner = AxeRunner()
+
+    def check(page: Page) -> None:
+        results = runner.run(page)
+        grave = [
+            f"{page.url}: {v['id']}: {[node['html'][:200] for node in v['nodes']]}"
+            for v in results.response["violations"]
+            if v["impact"] in {"serious", "critical"}
+        ]
+        assert grave == []
+
+    return check

@@ -1,0 +1,136 @@
+"""The whole site, running for a browser: a web server, a worker and a provider that takes its time.
+
+The servers of `tests.servers` (or of a stack of one's own) must be there, and Django set up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from celery import current_app
+from celery.contrib.testing.worker import start_worker
+from django.test import override_settings
+from playwright.sync_api import Browser, sync_playwright
+
+from aifeature.services import control, wiring
+from project.asgi import application
+from tests.sandbox_server import SandboxServer, running_sandbox
+from workers.inference.sandbox.server import listen
+from workers.inference.sandbox.settings import SandboxSettings
+
+START_LIMIT_S = 10.0
+HUMAN_PACE = SandboxSettings(first_byte_s=0.3, tokens_per_second=60)
+"""Slow enough that words can be seen to come, quick enough for a test."""
+
+NO_CHROMIUM = "no chromium here: apt-get install chromium, or name one in CHROMIUM"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running site."""
+
+    url: str
+    provider: SandboxServer
+
+
+def find_chromium() -> str | None:
+    """The browser's path: CHROMIUM, or what the system has."""
+    named = os.environ.get("CHROMIUM")
+    return named or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def running_browser(path: str) -> Iterator[Browser]:
+    """A headless Chromium that can reach this machine and nobody else.
+
+    Playwright keeps an event loop in this thread, in which Django would refuse its ORM.
+    """
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    options = [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ]
+    if os.geteuid() == 0:
+        options.append("--no-sandbox")
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=path, args=options)
+            try:
+                yield browser
+            finally:
+                browser.close()
+    finally:
+        if before is None:
+            del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+        else:
+            os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
+
+
+@contextmanager
+def running_site(pace: SandboxSettings = HUMAN_PACE) -> Iterator[Site]:
+    """Web server, worker and provider, in threads of this process, on the real stores."""
+    from django.conf import settings  # noqa: PLC0415 (the script sets Django up first)
+
+    with ExitStack() as exits:
+        provider = exits.enter_context(running_sandbox(pace))
+        talk_to = {**settings.AIFEATURE, "API_KEY": "k", "BASE_URL": provider.url}
+        exits.enter_context(override_settings(AIFEATURE=talk_to))
+        wiring.gateway.cache_clear()
+        exits.callback(_forget_gateway)
+        exits.enter_context(_worker())
+        yield Site(exits.enter_context(_web()), provider)
+
+
+def _forget_gateway() -> None:
+    wiring.gateway().close()
+    wiring.gateway.cache_clear()
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    with start_worker(
+        current_app, pool="threads", concurrency=4, perform_ping_check=False, queues=["llm"]
+    ):
+        yield
+
+
+@contextmanager
+def _web() -> Iterator[str]:
+    control.cache.clear()
+    sock = listen("127.0.0.1", 0)
+    config = uvicorn.Config(
+        application, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([sock],), name="web", daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: server.started, "the web server has started")
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(START_LIMIT_S)
+        sock.close()
+
+
+def wait_until(holds: Callable[[], Any], what: str, *, limit_s: float = START_LIMIT_S) -> None:
+    """Look again and again until it holds.
+
+    Raises:
+        AssertionError: it did not, within the limit.
+    """
+    until = time.monotonic() + limit_s
+    while not holds():
+        if time.monotonic() > until:
+            raise AssertionError(f"waited {limit_s} s in vain: {what}")
+        time.sleep(0.02)

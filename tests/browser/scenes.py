@@ -1,0 +1,91 @@
+"""People and jobs to look at, in every state a job can be in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from aifeature.models import TERMINAL, Job, Stage, Status
+from aifeature.services import control, messages
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
+THREAD = """\
+Maria, Monday: The parcel for the Lisbon office was sent on 3 March with 40 headsets. It has not
+arrived, and the training there starts on 17 March.
+
+Tom, Tuesday: The carrier says that it was left at a depot in Porto on 6 March because the street
+was closed. They can bring it on 11 March, or we collect it for 25 euros less.
+
+Maria, Wednesday: Please let them bring it. If it is not there by 12 March, we send 40 headsets
+from Madrid, which costs 180 euros and takes two days. Ana in Lisbon decides on that.
+
+Ana, Wednesday: Agreed. I call the depot every morning and tell you by noon.
+"""
+RESULT = {
+    "summary": "The parcel with 40 headsets for Lisbon was left at a depot in Porto and comes on"
+    " 11 March. If it is not there by 12 March, Ana decides whether 40 more are sent from Madrid"
+    " for 180 euros.",
+    "key_facts": [
+        "Sent on 3 March, 40 headsets, training starts on 17 March",
+        "Left at a depot in Porto on 6 March: the street was closed",
+        "Second delivery from Madrid: 180 euros, two days",
+        "Ana in Lisbon decides, and calls the depot every morning",
+    ],
+}
+CODES = {
+    Status.FAILED: "provider_unavailable",
+    Status.CANCELLED: "cancelled",
+}
+
+
+def open_features() -> None:
+    """Everyone may use `summarize`."""
+    control.change("summarize", {"stage": Stage.EVERYONE}, reason="test", check_name="test")
+    control.cache.clear()
+
+
+def person(name: str = "ada", **values: Any) -> User:
+    """Somebody with the password `correct horse`."""
+    return User.objects.create_user(name, password="correct horse", **values)
+
+
+def sign_in(context: BrowserContext, user: User, url: str) -> None:
+    """Give the browser the person's session, without the form."""
+    client = Client()
+    client.force_login(user)
+    context.add_cookies(
+        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": url}]
+    )
+
+
+def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: Any) -> Job:
+    """A job in this state that was sent so long ago."""
+    now = timezone.now() - age
+    if status in TERMINAL:
+        values.setdefault("finished_at", now + timedelta(seconds=4.1))
+    if status is Status.RUNNING:
+        values.setdefault("lease_until", now + timedelta(hours=1))
+        values.setdefault("epoch", 1)
+    if status in {Status.SUCCEEDED, Status.NEEDS_APPROVAL, Status.REJECTED}:
+        values.setdefault("result", RESULT)
+    if status in CODES:
+        values.setdefault("error_code", CODES[status])
+        values.setdefault("error_message", messages.sentence(CODES[status]))
+    made: Job = Job.objects.create(
+        user=user,
+        feature="summarize",
+        status=status,
+        input={"document": values.pop("document", THREAD)},
+        created_at=now,
+        # Not due: no worker takes it up.
+        run_at=now + timedelta(hours=2),
+        deadline_at=now + timedelta(hours=3),
+        **values,
+    )
+    return made

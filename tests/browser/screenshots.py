@@ -1,0 +1,164 @@
+"""Takes a picture of every page in every state: light, dark, and on a phone.
+
+    python -m tests.browser.screenshots OUT_DIR [NAME...]
+
+It starts PostgreSQL and Valkey of its own, so nothing else must run; it needs a chromium. With
+names it takes only those. Look at the pictures: nothing here judges them. `streaming-light.png`
+is kept as `deploy/pictures/stream.png`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from project.stack.throwaway import servers, stand_in_settings
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from playwright.sync_api import Browser, Page
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1000, "height": 620}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1000, "height": 620}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 360, "height": 740}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A page to take a picture of."""
+
+    name: str
+    path: str
+    user: User | None = None
+    act: Callable[[Page], object] = lambda _: None
+    """What the person does before the picture."""
+
+
+def main() -> int:
+    """Take the pictures.
+
+    Returns:
+        The exit code: 2 when no folder was named or there is no browser.
+    """
+    if len(sys.argv) < 2:
+        print(__doc__)  # noqa: T201
+        return 2
+    with servers() as found:
+        os.environ.update({**stand_in_settings(), **found})
+        os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+        import django  # noqa: PLC0415 (the environment must be there first)
+
+        django.setup()
+        from django.core.management import call_command  # noqa: PLC0415
+
+        call_command("migrate", verbosity=0, interactive=False)
+        return _take(Path(sys.argv[1]), set(sys.argv[2:]))
+
+
+def _take(folder: Path, only: set[str]) -> int:
+    from tests.browser import live  # noqa: PLC0415 (Django is ready only now)
+
+    path = live.find_chromium()
+    if path is None:
+        print(live.NO_CHROMIUM)  # noqa: T201
+        return 2
+    folder.mkdir(parents=True, exist_ok=True)
+    shots = _shots()
+    with live.running_browser(path) as browser, live.running_site() as site:
+        for look, options in LOOKS.items():
+            for shot in shots:
+                if not only or shot.name in only:
+                    _shoot(browser, site.url, shot, options, folder / f"{shot.name}-{look}.png")
+    return 0
+
+
+def _shoot(browser: Browser, url: str, shot: Shot, options: dict[str, Any], to: Path) -> None:
+    from tests.browser import scenes  # noqa: PLC0415
+
+    context = browser.new_context(base_url=url, locale="en-GB", **options)
+    if shot.user is not None:
+        scenes.sign_in(context, shot.user, url)
+    page = context.new_page()
+    page.goto(shot.path)
+    shot.act(page)
+    page.screenshot(path=to, full_page=True)
+    context.close()
+    print(to)  # noqa: T201
+
+
+def _shots() -> list[Shot]:
+    from aifeature.models import Status  # noqa: PLC0415
+    from tests.browser import scenes  # noqa: PLC0415
+
+    scenes.open_features()
+    ada, newcomer = scenes.person("ada"), scenes.person("bo")
+    staff = scenes.person("sam", is_staff=True, is_superuser=True)
+    jobs = {status: scenes.job(ada, status, age=timedelta(hours=1)) for status in Status}
+    for number in range(25):
+        scenes.job(
+            ada,
+            Status.SUCCEEDED,
+            age=timedelta(days=1, hours=number),
+            document=f"Request {number}: the weekly report of the help desk is late again.",
+        )
+    states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
+    failed, form = f"/jobs/{jobs[Status.FAILED].id}/", "/f/summarize/"
+    return [
+        Shot("login", "/accounts/login/"),
+        Shot("login-wrong", "/accounts/login/", act=_sign_in_wrongly),
+        Shot("start", "/", ada),
+        Shot("start-first", "/", newcomer),
+        Shot("form", form, ada),
+        Shot("form-wrong", form, ada, lambda page: page.get_by_text("Send", exact=True).click()),
+        Shot("streaming", form, ada, _stream),
+        *states,
+        Shot("job-asked", failed, ada, lambda page: page.get_by_text("What you sent").click()),
+        Shot("history", "/jobs/", ada),
+        Shot("history-page", "/jobs/", ada, _older),
+        Shot("history-empty", "/jobs/", newcomer),
+        Shot("history-nothing", "/jobs/?q=zebra", ada),
+        Shot("error-404", "/nowhere/", ada),
+        Shot("error-429", "/accounts/login/", act=_lock_out),
+        Shot("admin", "/admin/", staff),
+        Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
+    ]
+
+
+def _sign_in_wrongly(page: Page) -> None:
+    page.get_by_label("Username").fill("nobody")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+
+
+def _lock_out(page: Page) -> None:
+    for _ in range(5):
+        if page.get_by_label("Username").count():
+            page.get_by_label("Username").fill("mallory")
+            page.get_by_label("Password").fill("wrong")
+            page.get_by_role("button", name="Sign in").click()
+
+
+def _stream(page: Page) -> None:
+    from tests.browser import live, scenes  # noqa: PLC0415
+
+    page.get_by_label("Document").fill(scenes.THREAD)
+    page.get_by_role("button", name="Send", exact=True).click()
+    words = page.locator(".words")
+    words.wait_for()
+    live.wait_until(lambda: len(words.inner_text()) > 90, "some words are there")
+
+
+def _older(page: Page) -> None:
+    page.get_by_role("link", name="Older").click()
+    page.get_by_role("link", name="Newer").wait_for()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""The main job in a browser: send a text, watch the answer come, keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+
+from aifeature.models import Job, Status
+from tests.browser import scenes
+from tests.browser.live import Site, wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import OpenPage
+
+SHORT = "Refunds are paid within 30 days. Anna Berg decides on exceptions."
+
+
+def words(page: Page) -> str:
+    """The words of the stream that are on the page now."""
+    return page.evaluate("document.querySelector('.words')?.textContent ?? ''")  # type: ignore[no-any-return]
+
+
+def send(page: Page, text: str = scenes.THREAD) -> Job:
+    page.goto("/f/summarize/")
+    page.get_by_label("Document").fill(text)
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.wait_for_url("**/jobs/*/")
+    return Job.objects.get(id=page.url.rstrip("/").rsplit("/", 1)[-1])
+
+
+def see_done(page: Page) -> None:
+    page.locator("[data-state=succeeded]").wait_for()
+
+
+def test_from_signing_in_to_the_answer(site: Site, open_page: OpenPage) -> None:
+    scenes.person("ada")
+    page = open_page()
+    page.goto("/")
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Summarise a document").click()
+    job = send(page)
+
+    page.locator(".words").wait_for()
+    early = words(page)
+    job.refresh_from_db()
+    assert early
+    assert job.status == Status.RUNNING, "words were there before the job was done"
+
+    see_done(page)
+    job.refresh_from_db()
+    assert job.result is not None
+    answer = page.locator("[data-answer]")
+    assert job.result["summary"].startswith(early)
+    assert job.result["summary"] in answer.inner_text()
+    for fact in job.result["key_facts"]:
+        assert answer.get_by_role("listitem").filter(has_text=fact).count() >= 1
+    assert page.locator(".clock").inner_text().startswith("took ")
+    announced = page.locator("#announce").text_content() or ""
+    assert announced.startswith("Done")
+    assert job.result["summary"] in " ".join(announced.split())
+    assert page.title().startswith("Done")
+
+
+def test_a_reload_in_mid_stream_goes_on_with_the_text(
+    site: Site, open_page: OpenPage, ada: User
+) -> None:
+    page = open_page(ada)
+    job = send(page)
+    wait_until(lambda: len(words(page)) > 20, "some words are there")
+    before = words(page)
+    page.reload()
+    page.locator(".words").wait_for()
+    assert words(page).startswith(before)
+    seen = _watch_words(page)
+    see_done(page)
+    job.refresh_from_db()
+    assert job.result is not None
+    summary = job.result["summary"]
+    assert all(summary.startswith(text) for text in seen())
+    assert summary in page.locator("[data-answer]").inner_text()
+
+
+def _watch_words(page: Page) -> Callable[[], list[str]]:
+    page.evaluate(
+        """() => { window.seen = [];
+        new MutationObserver(() => {
+          const words = document.querySelector('.words');
+          if (words) window.seen.push(words.textContent);
+        }).observe(document.getElementById('job'),
+          {childList: true, subtree: true, characterData: true}); }"""
+    )
+    return lambda: page.evaluate("window.seen")
+
+
+def test_cancelling_ends_it(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    job = send(page, scenes.THREAD * 3)
+    page.locator(".words").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.locator("[data-state=cancelled]").wait_for()
+    assert page.locator("[data-sentence]").inner_text() == "You cancelled this request."
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
+    page.get_by_role("link", name="Try again").click()
+    assert page.get_by_label("Document").input_value() == job.input["document"]  # type: ignore[index]
+
+
+def test_a_failure_is_told_in_words_while_the_page_is_open(
+    site: Site, open_page: OpenPage, ada: User
+) -> None:
+    site.provider.set_faults({"kind": "permission"})
+    page = open_page(ada)
+    job = send(page)
+    page.locator("[data-state=failed]").wait_for()
+    job.refresh_from_db()
+    assert page.locator("[data-sentence]").inner_text() == job.error_message != ""
+    assert page.get_by_role("link", name="Try again").is_visible()
+
+
+def test_with_the_keyboard_alone(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    page.goto("/f/summarize/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "TEXTAREA":
+            break
+    page.keyboard.type(SHORT)
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/jobs/*/")
+    see_done(page)
+
+
+def test_a_double_click_sends_it_once(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    page.goto("/f/summarize/")
+    page.get_by_label("Document").fill(SHORT)
+    page.get_by_role("button", name="Send", exact=True).dblclick()
+    see_done(page)
+    assert Job.objects.count() == 1
+
+
+def test_a_text_file_goes_into_the_form(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    page.goto("/f/summarize/")
+    control = page.get_by_label("Load a text file")
+    control.set_input_files({"name": "a.bin", "mimeType": "text/plain", "buffer": b"\xff\xfe\x00"})
+    page.get_by_text("not plain text in UTF-8").wait_for()
+    text = "Grüße aus Köln.\nBis bald."
+    control.set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": text.encode()})
+    page.get_by_text("a.txt: 25 characters loaded.").wait_for()
+    assert page.get_by_label("Document").input_value() == text
+
+
+def test_without_javascript(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada, java_script_enabled=False)
+    job = send(page, SHORT)
+    assert page.get_by_text("looks for the answer every three seconds").is_visible()
+    see_done(page)  # the page reloads by itself
+    job.refresh_from_db()
+    assert job.result is not None
+    assert job.result["summary"] in page.locator("[data-answer]").inner_text()
+
+
+def test_without_javascript_the_server_reads_the_file(
+    site: Site, open_page: OpenPage, ada: User
+) -> None:
+    page = open_page(ada, java_script_enabled=False)
+    page.goto("/f/summarize/")
+    page.get_by_label("Load a text file").set_input_files(
+        {"name": "t.txt", "mimeType": "text/plain", "buffer": SHORT.encode()}
+    )
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.wait_for_url("**/jobs/*/")
+    assert Job.objects.get().input == {"document": SHORT}

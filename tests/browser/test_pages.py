@@ -1,0 +1,148 @@
+"""Every page in every state: no barrier, no breach of the content policy, nobody else's jobs."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from aifeature.models import Job, Stage, Status
+from aifeature.services import control
+from tests.browser import scenes
+from tests.browser.screenshots import LOOKS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Axe, OpenPage
+    from tests.browser.live import Site
+
+FORM = "/f/summarize/"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_page_has_a_barrier(open_page: OpenPage, ada: User, no_barriers: Axe, look: str) -> None:
+    jobs = [scenes.job(ada, status) for status in Status]
+    page = open_page(ada, **LOOKS[look])
+    for job in jobs:
+        page.goto(f"/jobs/{job.id}/")
+        page.get_by_text("What you sent").click()
+        no_barriers(page)
+    for path in ["/", FORM, "/jobs/", "/jobs/?q=zebra", "/nowhere/"]:
+        page.goto(path)
+        no_barriers(page)
+    page.goto(FORM)
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_text("This field is required.").wait_for()
+    no_barriers(page)
+    _nothing_sticks_out(page)
+    page.context.clear_cookies()
+    page.goto("/accounts/login/")
+    no_barriers(page)
+
+
+def _nothing_sticks_out(page: Page) -> None:
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, f"{page.url} scrolls sideways by {wide} px"
+
+
+def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, ada: User) -> None:
+    unbroken = "x" * 400
+    result = {"summary": unbroken, "key_facts": [unbroken]}
+    job = scenes.job(ada, Status.SUCCEEDED, document=unbroken, result=result)
+    page = open_page(ada, **LOOKS["phone"])
+    for path in ["/", FORM, "/jobs/", f"/jobs/{job.id}/"]:
+        page.goto(path)
+        for asked in page.get_by_text("What you sent").all():
+            asked.click()
+        _nothing_sticks_out(page)
+
+
+def test_the_history_finds_filters_and_turns_pages(open_page: OpenPage, ada: User) -> None:
+    for number in range(25):
+        text = f"Request number {number} of the week."
+        scenes.job(ada, Status.SUCCEEDED, age=timedelta(minutes=number), document=text)
+    scenes.job(ada, Status.FAILED, document="A zebra crossed the street.")
+    page = open_page(ada)
+    page.goto("/jobs/")
+    rows = page.locator(".row")
+    assert rows.count() == 20
+    page.get_by_role("link", name="Older").click()
+    page.get_by_text("Request number 24 of").wait_for()
+    assert rows.count() == 6
+    page.get_by_role("link", name="Newer").click()
+    page.get_by_text("zebra").wait_for()
+    page.go_back()
+    page.get_by_text("Request number 24 of").wait_for()
+
+    page.get_by_label("Search").fill("ZEBRA")
+    page.get_by_text("A zebra crossed").wait_for()
+    assert rows.count() == 1
+    page.wait_for_url(re.compile("q=ZEBRA"))
+    page.get_by_label("State").select_option(label="Done")
+    page.get_by_text("Nothing fits").wait_for()
+    page.get_by_role("link", name="Show all of them").click()
+    page.get_by_text("zebra").wait_for()
+    rows.first.get_by_role("link").click()
+    page.locator("[data-state=failed]").wait_for()
+
+
+def test_the_history_works_without_javascript(open_page: OpenPage, ada: User) -> None:
+    for number in range(21):
+        scenes.job(ada, Status.SUCCEEDED, age=timedelta(minutes=number), document=f"No {number}.")
+    page = open_page(ada, java_script_enabled=False)
+    page.goto("/jobs/")
+    page.get_by_role("link", name="Older").click()
+    assert page.get_by_text("No 20.").is_visible()
+    page.get_by_label("Search").fill("no 7.")
+    page.get_by_role("button", name="Search").click()
+    assert page.locator(".row").count() == 1
+
+
+def test_without_permission_there_is_nothing_here(open_page: OpenPage, ada: User) -> None:
+    theirs = scenes.job(scenes.person("bob"), Status.SUCCEEDED)
+    control.change("summarize", {"stage": Stage.STAFF}, reason="test", check_name="test")
+    control.cache.clear()
+    page = open_page(ada)
+    for path in [f"/jobs/{theirs.id}/", FORM, f"/jobs/{theirs.id}/?part"]:
+        response = page.goto(path)
+        assert response is not None
+        assert response.status == 404
+        assert page.get_by_role("heading", name="There is nothing here").is_visible()
+    page.goto("/")
+    assert page.get_by_text("Nothing is open for you yet").is_visible()
+
+
+def test_five_failures_close_the_sign_in(open_page: OpenPage, no_barriers: Axe) -> None:
+    scenes.person("mallory")
+    page = open_page()
+    page.goto("/accounts/login/")
+    for _ in range(5):
+        page.get_by_label("Username").fill("mallory")
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+    assert page.get_by_role("heading", name="Too many attempts to sign in").is_visible()
+    no_barriers(page)
+
+
+def test_admin_and_the_api_documentation_keep_their_policy(
+    site: Site, open_page: OpenPage, ada: User
+) -> None:
+    job = scenes.job(ada, Status.SUCCEEDED)
+    staff = scenes.person("sam", is_staff=True, is_superuser=True)
+    page = open_page(staff, **LOOKS["light"])
+    changed = reverse("admin:aifeature_job_change", args=[job.pk])
+    added = [reverse("admin:auth_user_add"), reverse("admin:aifeature_featurecontrol_changelist")]
+    for path in ["/admin/", reverse("admin:aifeature_job_changelist"), changed, *added]:
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+    page.goto("/api/v1/docs")
+    page.locator(".opblock-summary-control").first.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    page.get_by_text("Response body").first.wait_for()
+    assert Job.objects.count() == 1

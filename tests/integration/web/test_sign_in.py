@@ -1,0 +1,125 @@
+"""Signing in and out, and being kept out after too many failures."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
+from django.utils import timezone
+
+LOGIN = "/accounts/login/"
+
+
+@pytest.fixture
+def carol(db: None) -> User:
+    return User.objects.create_user("carol", password="correct horse")
+
+
+def sign_in(client: Client, **fields: str) -> Any:
+    return client.post(LOGIN, {"username": "carol", "password": "correct horse", **fields})
+
+
+def fail(client: Client, times: int = 5, **fields: str) -> Any:
+    for _ in range(times):
+        response = sign_in(client, **{"password": "wrong", **fields})
+    return response
+
+
+def test_the_start_page_is_for_people_who_signed_in(client: Client, carol: User) -> None:
+    response = client.get("/")
+    assert (response.status_code, response["Location"]) == (302, f"{LOGIN}?next=/")
+    assert client.get(response["Location"]).status_code == 200
+    assert sign_in(client, next="/")["Location"] == "/"
+    assert client.get("/").status_code == 200
+
+
+def test_a_part_for_htmx_sends_the_whole_page_to_sign_in(client: Client) -> None:
+    response = client.get("/jobs/", headers={"HX-Request": "true"})
+    assert response["HX-Redirect"] == LOGIN
+
+
+def test_signing_out_takes_a_post(client: Client, carol: User) -> None:
+    client.force_login(carol)
+    assert client.get("/accounts/logout/").status_code == 405
+    assert client.get("/").status_code == 200
+    assert client.post("/accounts/logout/")["Location"] == LOGIN
+    assert client.get("/").status_code == 302
+
+
+def test_a_wrong_password_is_told_without_saying_which_part(client: Client, carol: User) -> None:
+    response = fail(client, 1)
+    assert response.status_code == 200
+    assert 'role="alert"' in response.content.decode()
+    assert client.get("/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", r"\\evil.example", "javascript:alert(1)"]
+)
+def test_nobody_is_sent_to_another_site(client: Client, carol: User, target: str) -> None:
+    assert sign_in(client, next=target)["Location"] == "/"
+
+
+def test_five_failures_close_it_for_this_name_at_this_address(client: Client, carol: User) -> None:
+    assert fail(client, 4).status_code == 200
+    closed = fail(client, 1)
+    assert closed.status_code == 429
+    assert closed["Retry-After"] == "900"
+    assert "Too many attempts" in closed.content.decode()
+    assert sign_in(client).status_code == 429, "the right password does not open it"
+    assert client.get("/").status_code == 302
+
+    User.objects.create_user("dora", password="correct horse")
+    assert sign_in(client, username="dora").status_code == 302, "another name is free"
+    other = Client(REMOTE_ADDR="192.0.2.7")
+    assert sign_in(other).status_code == 302, "and so is the same one elsewhere"
+
+
+def test_it_opens_again_by_itself(client: Client, carol: User) -> None:
+    fail(client)
+    sign_in(client)  # trying on does not make the wait longer
+    past = timezone.now() - timedelta(minutes=15, seconds=1)
+    AccessAttempt.objects.update(attempt_time=past)
+    assert sign_in(client).status_code == 302
+
+
+def test_success_forgets_the_failures(client: Client, carol: User) -> None:
+    fail(client, 4)
+    assert sign_in(client).status_code == 302
+    client.logout()
+    assert fail(client, 4).status_code == 200
+
+
+def test_admin_has_the_same_door(client: Client, carol: User) -> None:
+    for _ in range(5):
+        response = client.post("/admin/login/", {"username": "carol", "password": "wrong"})
+    assert response.status_code == 429
+    assert sign_in(client).status_code == 429
+
+
+async def _closed_over_asgi() -> int:
+    client = AsyncClient()
+    for _ in range(5):
+        response = await client.post(LOGIN, {"username": "carol", "password": "wrong"})
+    return response.status_code
+
+
+def test_it_closes_behind_asgi_too(db: None) -> None:
+    from asgiref.sync import async_to_sync  # noqa: PLC0415
+
+    assert async_to_sync(_closed_over_asgi)() == 429
+
+
+def test_no_password_is_kept_of_a_failure(client: Client, carol: User) -> None:
+    fail(client, 1, password="hunter2 secret")
+    attempt = AccessAttempt.objects.get()
+    assert "hunter2" not in f"{attempt.post_data} {attempt.get_data}"
+
+
+def test_a_client_may_sign_in_without_a_request(client: Client, carol: User) -> None:
+    assert client.login(username="carol", password="correct horse")
+    assert not client.login(username="carol", password="wrong")
