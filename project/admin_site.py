@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 
 Item = dict[str, Any]
@@ -16,6 +17,11 @@ def environment(_request: HttpRequest) -> tuple[str, str] | None:
     if settings.AIFEATURE["PROVIDER"] == "sandbox":
         return "Sandbox provider", "warning"
     return None
+
+
+def favicon(_request: HttpRequest) -> str:
+    """Address of the icon; without one browsers ask for a file that is not there."""
+    return static("aifeature/favicon.svg")
 
 
 def navigation(request: HttpRequest) -> list[Item]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.utils.html import format_html
 
 from aifeature.admin.read_only import ControlFilter, ReadOnlyAdmin
-from aifeature.admin.show import moment_column, utc
+from aifeature.admin.show import moment, moment_column
 from aifeature.models import ControlChange
 from aifeature.services.control import EVERYTHING
 
@@ -32,7 +33,7 @@ class ControlChangeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="feature", ordering="feature")
     def control(self, change: ControlChange) -> str:
-        return "Everything" if change.feature == EVERYTHING else change.feature
+        return _name(change)
 
     @admin.display(description="who")
     def who(self, change: ControlChange) -> str:
@@ -46,17 +47,27 @@ def made_by(change: ControlChange) -> str:
 
 def latest(slug: str) -> dict[str, Any]:
     """The latest changes of one control as headers and rows of a table, newest first."""
-    rows = ControlChange.objects.filter(feature=slug).select_related("user")[:LATEST]
+    return table(ControlChange.objects.filter(feature=slug).select_related("user")[:LATEST])
+
+
+def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[str, Any]:
+    """These changes as headers and rows of a table; `with_control` says which feature's each is."""
+    headers = ["when", "who", "field", "from → to", "reason"]
     return {
-        "headers": ["when", "who", "field", "from → to", "reason"],
-        "rows": [
-            [
-                utc(row.at),
-                made_by(row),
-                row.field,
-                format_html("{} → {}", row.old or "(empty)", row.new or "(empty)"),
-                row.reason,
-            ]
-            for row in rows
-        ],
+        "headers": ["feature", *headers] if with_control else headers,
+        "rows": [[*([_name(row)] if with_control else []), *_cells(row)] for row in rows],
     }
+
+
+def _name(change: ControlChange) -> str:
+    return "Everything" if change.feature == EVERYTHING else change.feature
+
+
+def _cells(change: ControlChange) -> list[str]:
+    return [
+        moment(change.at),
+        made_by(change),
+        change.field,
+        format_html("{} → {}", change.old or "(empty)", change.new or "(empty)"),
+        change.reason,
+    ]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -18,20 +18,14 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from aifeature import registry
-from aifeature.admin import changes
+from aifeature.admin import cards, changes
 from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.feature_form import FeatureControlForm
+from aifeature.admin.names import STAGE_COLOURS, title_of
 from aifeature.admin.show import dollars, moment_column
-from aifeature.models import ControlChange, FeatureControl, SpendWindow, Stage
+from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services import control
 from aifeature.services.control import EVERYTHING
-
-STAGE_COLOURS: dict[str, str] = {
-    Stage.STAFF: "info",
-    Stage.BETA: "info",
-    Stage.PERCENT: "warning",
-    Stage.EVERYONE: "success",
-}
 
 _FACTS = ("kill_reason", "spend_today", "changed")
 _FORM_ONLY = ("reason", "seen")
@@ -49,8 +43,12 @@ class FeatureControlAdmin(ModelAdmin):
     autocomplete_fields = ("beta_users",)
     actions_row: Any = ("stop", "release")
     actions_detail: Any = ("stop", "release")
+    change_form_outer_before_template: Any = "aifeature/admin/feature_today.html"
     change_form_outer_after_template: Any = "aifeature/admin/changes.html"
     warn_unsaved_form = True
+
+    class Media:
+        css: ClassVar = {"all": ["aifeature/admin.css"]}
 
     changed = moment_column("updated_at", "last change")
 
@@ -130,6 +128,7 @@ class FeatureControlAdmin(ModelAdmin):
         context = {
             "subtitle": title_of(slug),
             "changes": changes.latest(slug),
+            "cards": cards.of_features(request, datetime.now(UTC), only=slug),
             **(extra_context or {}),
         }
         return super().changeform_view(request, object_id, form_url, context)
@@ -202,14 +201,6 @@ class FeatureControlAdmin(ModelAdmin):
             messages.WARNING if killed else messages.SUCCESS,
         )
         return done("admin:aifeature_featurecontrol_changelist")
-
-
-def title_of(slug: str) -> str:
-    """What a control row is called: its feature's title, or what became of the feature."""
-    if slug == EVERYTHING:
-        return "Everything"
-    feature = registry.all_features().get(slug)
-    return feature.title if feature else f"{slug} (no longer in the code)"
 
 
 def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:

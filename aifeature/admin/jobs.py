@@ -8,55 +8,21 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import TabularInline
+from django.utils.html import format_html
 from unfold.decorators import display
 
+from aifeature.admin import story
+from aifeature.admin.cards import may_see
+from aifeature.admin.names import STATUS_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
-from aifeature.admin.show import content_column, dollar_column, moment_column
-from aifeature.models import TERMINAL, Attempt, Job, Status, transitions
+from aifeature.admin.show import dollar_column, moment_column
+from aifeature.models import TERMINAL, Job, Status, transitions
 from aifeature.services.messages import sentence
-
-STATUS_COLOURS: dict[str, str] = {
-    Status.RUNNING: "info",
-    Status.NEEDS_APPROVAL: "warning",
-    Status.SUCCEEDED: "success",
-    Status.FAILED: "danger",
-    Status.REJECTED: "danger",
-}
 
 _MATCHING_USERS = 50
 """Most users whose jobs one search by user name shows."""
-
-
-class AttemptInline(TabularInline):
-    """The provider calls of a job, in order, each with a link to its own page."""
-
-    model = Attempt
-    verbose_name_plural = "provider calls"
-    ordering = ("number",)
-    extra = 0
-    can_delete = False
-    show_change_link = True
-    fields = (
-        *("number", "purpose", "state", "model", "cost", "bound", "latency_ms", "ttft_ms"),
-        *("stop_reason", "error_code"),
-    )
-    readonly_fields = fields
-
-    cost = dollar_column("cost_micro", "cost")
-    bound = dollar_column("bound_micro", "upper bound")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
-        rows: QuerySet[Attempt] = super().get_queryset(request)
-        return rows.defer("request", "output")
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(Job)
@@ -64,7 +30,7 @@ class JobAdmin(ReadOnlyAdmin):
     """Read-only for everybody; the one thing an operator can do to a job is cancel it."""
 
     list_display = (
-        *("id", "status_label", "feature", "user", "created", "tries", "attempts", "charge"),
+        *("short_id", "status_label", "feature", "user", "created", "tries", "attempts", "charge"),
         "error_code",
     )
     list_filter = ("status", FeatureFilter, "created_at")
@@ -73,43 +39,32 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ("id", "user__username")
     search_help_text = "A job's id, or how a user's name begins."
     wide_fields = ("input", "result")
-    inlines = (AttemptInline,)
     actions = ("cancel_selected",)
+    change_form_outer_before_template: Any = "aifeature/admin/job.html"
     fieldsets = (
         (
-            None,
+            "Times",
             {
-                "fields": (
-                    *("id", "feature", "status", "user", "charge"),
-                    *("error_code", "error_message"),
-                )
-            },
-        ),
-        ("Content", {"fields": ("input_shown", "result_shown")}),
-        (
-            "Life",
-            {
+                "classes": ("collapse",),
                 "fields": (
                     *("created", "started", "finished", "deadline", "run_at_shown", "published"),
-                    *("leased", "cancel_requested", "epoch", "tries", "attempts", "worker"),
-                )
+                    *("leased", "cancel_requested"),
+                ),
             },
         ),
         (
-            "Accepted answer",
+            "Row",
             {
+                "classes": ("collapse",),
                 "fields": (
-                    *("model", "prompt_version", "input_tokens", "output_tokens"),
-                    *("cache_read_tokens", "cache_write_tokens"),
-                )
+                    *("id", "feature", "user", "epoch", "tries", "attempts", "worker", "charge"),
+                    *("idempotency_key", "request_digest"),
+                ),
             },
         ),
-        ("Request", {"fields": ("idempotency_key", "request_digest")}),
     )
 
     charge = dollar_column("charge_micro", "charge")
-    input_shown = content_column("input", "input")
-    result_shown = content_column("result", "result")
     created = moment_column("created_at", "created")
     started = moment_column("started_at", "started")
     finished = moment_column("finished_at", "finished")
@@ -119,9 +74,26 @@ class JobAdmin(ReadOnlyAdmin):
     leased = moment_column("lease_until", "leased until")
     cancel_requested = moment_column("cancel_requested_at", "cancellation asked")
 
+    @admin.display(description="job", ordering="id")
+    def short_id(self, job: Job) -> str:
+        return format_html('<span class="aif-mono" title="{}">{}</span>', job.pk, str(job.pk)[:8])
+
     @display(description="status", label=STATUS_COLOURS)
     def status_label(self, job: Job) -> tuple[str, str]:
         return job.status, job.get_status_display()
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,  # noqa: FBT001, FBT002 (Django's own signature)
+        change: bool = False,  # noqa: FBT001, FBT002
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        calls = obj.ledger.order_by("number") if may_see(request, "attempt") else None
+        context["story"] = story.of_job(obj, None if calls is None else list(calls))
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

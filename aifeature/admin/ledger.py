@@ -10,19 +10,13 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
+from aifeature.admin.names import STATE_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ModelFilter, ReadOnlyAdmin, as_uuid
-from aifeature.admin.show import content_column, dollar_column, moment_column
-from aifeature.models import Attempt, AttemptState, SpendWindow
-
-STATE_COLOURS: dict[str, str] = {
-    AttemptState.STARTED: "info",
-    AttemptState.SETTLED: "success",
-    AttemptState.FAILED: "danger",
-    AttemptState.UNKNOWN: "warning",
-}
+from aifeature.admin.show import as_sent, content, content_column, dollar_column, moment_column
+from aifeature.models import Attempt, SpendWindow
 
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
@@ -32,8 +26,8 @@ class AttemptAdmin(ReadOnlyAdmin):
     """Every provider call that may be billed."""
 
     list_display = (
-        *("started", "purpose", "number", "state_label", "feature", "model", "prompt_version"),
-        *("cost", "latency_ms", "ttft_ms", "stop_reason", "error_code", "job_link"),
+        *("started", "call", "state_label", "feature", "model_name", "cost", "latency_ms"),
+        *("stop_reason", "error_code", "job_link"),
     )
     list_filter = ("state", ModelFilter, "purpose", FeatureFilter, "started_at")
     ordering = ("-started_at", "-id")
@@ -57,7 +51,7 @@ class AttemptAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     *("latency_ms", "ttft_ms", "stop_reason", "request_id"),
-                    *("error_code", "error_detail"),
+                    *("error_code", "error_shown"),
                 )
             },
         ),
@@ -69,19 +63,35 @@ class AttemptAdmin(ReadOnlyAdmin):
     spend = dollar_column("spend_micro", "counted as spent")
     started = moment_column("started_at", "started")
     ended = moment_column("ended_at", "ended")
-    request_shown = content_column("request", "as sent")
+    error_shown = content_column("error_detail", "error detail")
     output_shown = content_column("output", "answer")
 
     @display(description="state", label=STATE_COLOURS)
     def state_label(self, attempt: Attempt) -> tuple[str, str]:
         return attempt.state, attempt.get_state_display()
 
+    @admin.display(description="call", ordering="number")
+    def call(self, attempt: Attempt) -> str:
+        return f"{attempt.get_purpose_display()} {attempt.number}"
+
+    @admin.display(description="model", ordering="model")
+    def model_name(self, attempt: Attempt) -> str:
+        return format_html('<span class="aif-nowrap">{}</span>', attempt.model)
+
+    @admin.display(description="as sent")
+    def request_shown(self, attempt: Attempt) -> str:
+        parts = as_sent(attempt.request)
+        boxes = ((title, content(text)) for title, text in parts)
+        return format_html_join("", "<strong>{}</strong>{}", boxes) or content(None)
+
     @admin.display(description="job")
     def job_link(self, attempt: Attempt) -> str:
         if attempt.job_id is None:
             return "-"
         url = reverse("admin:aifeature_job_change", args=(attempt.job_id,))
-        return format_html('<a href="{}">{}</a>', url, attempt.job_id)
+        return format_html(
+            '<a class="aif-link aif-mono" href="{}">{}</a>', url, str(attempt.job_id)[:8]
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -27,6 +27,9 @@ class ReadOnlyAdmin(ModelAdmin):
     list_per_page = 50
     list_disable_select_all = True
 
+    class Media:
+        css: ClassVar = {"all": ["aifeature/admin.css"]}
+
     wide_fields: ClassVar[tuple[str, ...]] = ()
     """Columns with content: not read for the list."""
 

@@ -12,6 +12,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 MICRO = 1_000_000
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+_UNITS = ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min"), (MINUTE, "min", 1, "s"))
 
 Column = Callable[[Any, Any], str]
 """A column of a ModelAdmin: called with the admin and the row."""
@@ -22,9 +24,38 @@ def dollars(micro: int) -> str:
     return f"${micro // MICRO:,}.{micro % MICRO:06d}"
 
 
+def money(micro: int) -> str:
+    """An amount of micro-dollars for a glance: cents from a dollar on, else four decimals."""
+    if 0 < micro < MICRO // 10_000:
+        return "<$0.0001"
+    if 0 < micro < MICRO:
+        return f"${micro / MICRO:.4f}"
+    return f"${micro / MICRO:,.2f}"
+
+
+def span(seconds: float) -> str:
+    """A length of time for a glance: two digits and a unit, or two units."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:  # noqa: PLR2004 (below it a tenth matters)
+        return f"{seconds:.1f} s"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    for size, unit, part, part_unit in _UNITS:
+        if seconds >= size:
+            whole, rest = divmod(int(seconds), size)
+            return f"{whole} {unit} {rest // part} {part_unit}"
+    raise AssertionError("the last unit takes the rest")
+
+
 def utc(moment: datetime | None) -> str:
     """A moment to the second, with its zone; a dash for none."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "-"
+
+
+def moment(at: datetime | None) -> SafeString:
+    """`utc` on one line, for a cell of a table."""
+    return format_html('<span class="aif-nowrap">{}</span>', utc(at))
 
 
 def content(value: object) -> SafeString:
@@ -32,9 +63,15 @@ def content(value: object) -> SafeString:
     if value in (None, ""):
         return format_html("<em>{}</em>", "none")
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-    return format_html(
-        '<pre style="max-height:32rem;overflow:auto;white-space:pre-wrap">{}</pre>', text
-    )
+    return format_html('<pre class="aif-box" tabindex="0">{}</pre>', text)
+
+
+def as_sent(request: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The parts of a provider call's request as title and text: the system prompt, each message."""
+    sent = request or {}
+    said = [(f"Message as sent: {m['role']}", m["content"]) for m in sent.get("messages", ())]
+    parts = [("System prompt as sent", sent.get("system", "")), *said]
+    return [(title, text) for title, text in parts if text]
 
 
 def moment_column(field: str, title: str) -> Column:
@@ -42,7 +79,7 @@ def moment_column(field: str, title: str) -> Column:
 
     @admin.display(description=title, ordering=field)
     def column(_admin: Any, row: Any) -> str:
-        return utc(getattr(row, field))
+        return moment(getattr(row, field))
 
     return column
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_user_model
 from django.db.models import Model
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
@@ -53,6 +54,12 @@ class ApiTokenAdmin(ModelAdmin):
     @display(description="state", label={"valid": "success", "revoked": "danger"})
     def state(self, token: ApiToken) -> str:
         return "revoked" if token.revoked_at else "valid"
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A token acts as its user, so only a superuser issues one for a superuser."""
+        if db_field.name == "user" and not request.user.is_superuser:
+            kwargs["queryset"] = get_user_model().objects.filter(is_superuser=False)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Issue the token and show its text, which is kept nowhere, this one time."""

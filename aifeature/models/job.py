@@ -99,7 +99,15 @@ class Job(models.Model):
             models.Index(
                 fields=["lease_until"], condition=Q(status=Status.RUNNING), name="job_leased"
             ),
-            models.Index(F("created_at").desc(), F("id").desc(), name="job_newest"),
+            models.Index(
+                F("created_at").desc(),
+                F("id").desc(),
+                include=["feature", "status", "finished_at"],  # a day is counted from it alone
+                name="job_day",
+            ),
+            models.Index(
+                F("finished_at").desc(), condition=Q(status=Status.FAILED), name="job_failed"
+            ),
         )
 
     def __str__(self) -> str:

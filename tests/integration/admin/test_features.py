@@ -17,7 +17,7 @@ from aifeature.services import control
 
 LIST = "/admin/aifeature/featurecontrol/"
 DETAIL = f"{LIST}summarize/change/"
-EVERYTHING = f"{LIST}*/change/"
+EVERYTHING = f"{LIST}_5Feverything/change/"
 
 
 def shown(page: Client, address: str = DETAIL) -> dict[str, Any]:

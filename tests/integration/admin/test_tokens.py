@@ -35,6 +35,17 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(
     assert row.hint in again
 
 
+def test_only_a_superuser_issues_a_token_for_a_superuser(
+    staff: Callable[..., Client], page: Client, boss: User
+) -> None:
+    form = {"user": boss.pk, "name": "mine now"}
+    refused = staff("view_apitoken", "add_apitoken", "view_user").post(f"{LIST}add/", form)
+    assert refused.status_code == 200
+    assert not ApiToken.objects.exists()
+    page.post(f"{LIST}add/", form)
+    assert ApiToken.objects.get().user == boss
+
+
 def test_a_token_is_revoked_after_a_confirmation(
     staff: Callable[..., Client], customer: User
 ) -> None:

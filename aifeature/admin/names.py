@@ -1,0 +1,37 @@
+"""What things are called on the screens, and in which colour."""
+
+from __future__ import annotations
+
+from aifeature import registry
+from aifeature.models import AttemptState, Stage, Status
+from aifeature.services.control import EVERYTHING
+
+STAGE_COLOURS: dict[str, str] = {
+    Stage.STAFF: "info",
+    Stage.BETA: "info",
+    Stage.PERCENT: "warning",
+    Stage.EVERYONE: "success",
+}
+
+STATUS_COLOURS: dict[str, str] = {
+    Status.RUNNING: "info",
+    Status.NEEDS_APPROVAL: "warning",
+    Status.SUCCEEDED: "success",
+    Status.FAILED: "danger",
+    Status.REJECTED: "danger",
+}
+
+STATE_COLOURS: dict[str, str] = {
+    AttemptState.STARTED: "info",
+    AttemptState.SETTLED: "success",
+    AttemptState.FAILED: "danger",
+    AttemptState.UNKNOWN: "warning",
+}
+
+
+def title_of(slug: str) -> str:
+    """What a feature is called, or what became of it; also for the control of everything."""
+    if slug == EVERYTHING:
+        return "Everything"
+    feature = registry.all_features().get(slug)
+    return feature.title if feature else f"{slug} (no longer in the code)"

@@ -1,0 +1,87 @@
+"""The front page of admin: what an engineer on call wants to know within five seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from aifeature.admin import cards, changes
+from aifeature.admin.names import title_of
+from aifeature.admin.show import moment, span, utc
+from aifeature.models import Status
+from aifeature.services import overview
+from aifeature.services.control import EVERYTHING
+from aifeature.services.overview import Queue
+
+admin.site.index_template = "aifeature/admin/overview.html"
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the figures to the context of admin's front page: those this visitor may see."""
+    now = datetime.now(UTC)
+    context.update(
+        {
+            "title": "Overview",
+            "as_of": f"{now:%H:%M:%S} UTC",
+            "day": f"{now:%A, %d %B %Y}",
+            "cards": cards.of_features(request, now),
+            "stopped": cards.stopped(EVERYTHING)
+            if cards.may_see(request, "featurecontrol")
+            else None,
+        }
+    )
+    if cards.may_see(request, "job"):
+        context["queue"] = _queue(overview.queue(now), now)
+        context["failures"] = _failures()
+        context["failures_url"] = cards.jobs_url(status__exact=Status.FAILED)
+    if cards.may_see(request, "spendwindow"):
+        context["spend"] = cards.spend_bar(overview.spend(now)[EVERYTHING])
+    if cards.may_see(request, "controlchange"):
+        context["changes"] = changes.table(overview.latest_changes(), with_control=True)
+        context["changes_url"] = reverse("admin:aifeature_controlchange_changelist")
+    return context
+
+
+def _queue(queue: Queue, now: datetime) -> dict[str, Any]:
+    return {
+        "due": cards.at_least(queue.due),
+        "later": cards.at_least(queue.later),
+        "waiting": span(queue.waiting.total_seconds()) if queue.waiting else None,
+        "running": f"{queue.running:,}",
+        "overdue": queue.overdue,
+        "last_call": utc(queue.last_call) if queue.last_call else "never",
+        "last_call_ago": _ago(queue.last_call, now),
+        "stuck": queue.stuck,
+        "queued_url": cards.jobs_url(status__exact=Status.QUEUED.value),
+        "running_url": cards.jobs_url(status__exact=Status.RUNNING.value),
+    }
+
+
+def _ago(at: datetime | None, now: datetime) -> str:
+    return f"{span(max(0, (now - at).total_seconds()))} ago" if at else "never"
+
+
+def _failures() -> dict[str, Any]:
+    return {
+        "headers": ["when", "job", "feature", "code", "what the user reads", "calls"],
+        "rows": [list(row) for row in _failure_rows()],
+    }
+
+
+def _failure_rows() -> Iterable[tuple[Any, ...]]:
+    for job in overview.latest_failures():
+        url = reverse("admin:aifeature_job_change", args=(job.pk,))
+        yield (
+            moment(job.finished_at),
+            format_html('<a class="aif-link aif-mono" href="{}">{}</a>', url, str(job.pk)[:8]),
+            title_of(job.feature),
+            format_html('<span class="aif-mono">{}</span>', job.error_code or "-"),
+            job.error_message or "-",
+            job.attempts,
+        )

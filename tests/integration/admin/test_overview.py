@@ -1,0 +1,311 @@
+"""The overview: figures that are right, cheap, escaped, and seen by who may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+
+from aifeature import registry
+from aifeature.admin import cards
+from aifeature.admin.show import money, span
+from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Stage, Status
+from aifeature.services import control, overview
+
+INDEX = "/admin/"
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+"""The moment at which the figures are asked for, whenever the tests run."""
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def aged(make_job: MakeJob) -> MakeJob:
+    """A job submitted so many seconds before noon; an ended one took `took` seconds."""
+
+    def make(ago: float, took: float = 0, **values: Any) -> Job:
+        created = NOON - timedelta(seconds=ago)
+        job = make_job(**values)
+        times: dict[str, Any] = {"created_at": created, "run_at": created}
+        if job.finished_at:
+            times["finished_at"] = created + timedelta(seconds=took)
+        Job.objects.filter(pk=job.pk).update(**times)
+        return job
+
+    return make
+
+
+def run(job: Job, *, lease_ends_in: float) -> None:
+    lease = NOON + timedelta(seconds=lease_ends_in)
+    Job.objects.filter(pk=job.pk).update(status=Status.RUNNING, lease_until=lease)
+
+
+def test_a_day_is_counted_by_state_from_midnight_on(aged: MakeJob) -> None:
+    for _ in range(3):
+        aged(60, took=2, status=Status.SUCCEEDED)
+    aged(60, took=8, status=Status.FAILED)
+    aged(60)
+    aged(13 * 3600, took=99, status=Status.FAILED)  # yesterday
+    aged(60, took=1, status=Status.SUCCEEDED, feature="another")
+    day = overview.today(NOON)
+    figures = day["summarize"]
+    assert figures.by_status == {"succeeded": 3, "failed": 1, "queued": 1}
+    assert (figures.total, figures.error_rate) == (5, 0.25)
+    assert figures.p50_s == pytest.approx(2)
+    assert figures.p95_s == pytest.approx(7.1)
+    assert day["another"].total == 1
+
+
+def test_cancelled_jobs_are_no_errors_and_none_ended_is_no_rate(make_job: MakeJob) -> None:
+    make_job(status=Status.CANCELLED, finished_at=NOON)
+    make_job()
+    assert overview.today(NOON)["summarize"].error_rate is None
+    assert overview.Today().error_rate is None
+
+
+def test_the_percentiles_are_of_the_newest_jobs(
+    aged: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "SAMPLE", 2)
+    aged(300, took=100, status=Status.SUCCEEDED)
+    aged(200, took=4, status=Status.SUCCEEDED)
+    aged(100, took=4, status=Status.SUCCEEDED)
+    assert overview.today(NOON)["summarize"].p95_s == pytest.approx(4)
+
+
+def test_the_queue_tells_what_is_due_how_long_and_what_is_lost(
+    aged: MakeJob, make_attempt: Callable[..., Attempt]
+) -> None:
+    aged(90)
+    aged(20)
+    aged(-600)  # put back
+    run(aged(50), lease_ends_in=10)
+    lost = aged(50)
+    run(lost, lease_ends_in=-5)
+    make_attempt(lost, started_at=NOON - timedelta(seconds=40))
+    queue = overview.queue(NOON)
+    assert (queue.due, queue.later, queue.running, queue.overdue) == (2, 1, 2, 1)
+    assert queue.waiting == timedelta(seconds=90)
+    assert queue.last_call == NOON - timedelta(seconds=40)
+    assert not queue.stuck
+
+
+@pytest.mark.parametrize(("ago", "stuck"), [(29, False), (31, True)])
+def test_a_due_job_that_nobody_takes_is_told(aged: MakeJob, ago: float, *, stuck: bool) -> None:
+    aged(ago)
+    run(aged(500), lease_ends_in=-60)  # a worker that is gone is no worker
+    assert overview.queue(NOON).stuck is stuck
+
+
+def test_an_empty_queue_is_not_stuck(db: None) -> None:
+    empty = overview.queue(NOON)
+    assert (empty.due, empty.waiting, empty.last_call, empty.stuck) == (0, None, None, False)
+
+
+def test_counting_stops_at_its_limit(
+    aged: MakeJob, make_attempt: Callable[..., Attempt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "COUNT_LIMIT", 2)
+    for number in range(3):
+        make_attempt(aged(60), number=number + 1, state=AttemptState.UNKNOWN)
+    assert overview.queue(NOON).due == 2
+    assert overview.unknown_calls() == {"summarize": 2}
+    assert cards.at_least(2) == "2+"
+
+
+def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: None) -> None:
+    day = NOON.date()
+    make = SpendWindow.objects.create
+    make(scope="feature", key="summarize", day=day, spent_micro=3_000_000, held_micro=1_000_000)
+    make(scope="feature", key="summarize", day=day - timedelta(days=1), spent_micro=99_000_000)
+    make(scope="user", key="summarize:1", day=day, spent_micro=77_000_000)
+    make(scope="global", key="", day=day, spent_micro=5_000_000)
+    control.change("summarize", {"daily_budget_usd": 8}, reason="r", check_name="test")
+    settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
+    spend = overview.spend(NOON)
+    assert spend["summarize"] == overview.Spend(3_000_000, 1_000_000, 8_000_000)
+    assert spend[control.EVERYTHING] == overview.Spend(5_000_000, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "cap", "percent", "colour"),
+    [
+        (1, 1, 10, "20%", ""),
+        (4, 4, 10, "80%", "nearly"),
+        (10, 0, 10, "100%", "full"),
+        (0, 0, 0, "100%", "full"),
+        (5, 0, None, None, ""),
+    ],
+)
+def test_the_bar_shows_how_near_the_cap_is(
+    spent: int, held: int, cap: int | None, percent: str | None, colour: str
+) -> None:
+    bar = cards.spend_bar(overview.Spend(spent, held, cap))
+    assert (bar["percent"], bar["colour"]) == (percent, colour)
+    assert (bar["bar"] is None) == (cap is None)
+
+
+def test_the_newest_failures_come_first_and_without_content(aged: MakeJob) -> None:
+    for ago in range(12, 0, -1):
+        aged(ago * 10, status=Status.FAILED, error_code=f"code{ago}")
+    aged(1, status=Status.SUCCEEDED)
+    found = overview.latest_failures()
+    assert [job.error_code for job in found] == [f"code{n}" for n in range(1, 11)]
+    assert {"input", "result"} <= found[0].get_deferred_fields()
+
+
+class _Links(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        address = dict(attrs).get("href") or ""
+        if tag == "a" and address.startswith("/admin/aifeature/"):
+            self.found.append(address)
+
+
+def test_every_link_of_the_page_leads_somewhere(
+    page: Client, make_job: MakeJob, make_attempt: Callable[..., Attempt]
+) -> None:
+    failed = make_job(status=Status.FAILED)
+    make_attempt(failed, state=AttemptState.UNKNOWN)
+    waiting = make_job()
+    control.change("summarize", {"killed": True}, reason="Odd.", check_name="test")
+    links = _Links(page.get(INDEX).text).found
+    assert len(links) > 10
+    assert [link for link in links if page.get(link).status_code != 200] == []
+    of_failures = next(
+        link
+        for link in links
+        if "status__exact=failed&feature" in link
+        or ("feature=summarize" in link and "status__exact=failed" in link)
+    )
+    shown = page.get(of_failures).text
+    assert str(failed.pk) in shown
+    assert str(waiting.pk) not in shown
+
+
+def test_a_kill_switch_cannot_be_overlooked(page: Client) -> None:
+    assert "aif-stop" not in page.get(INDEX).text
+    control.change(
+        "summarize",
+        {"stage": Stage.EVERYONE, "killed": True, "kill_reason": "<b>Leak</b>"},
+        reason="r",
+        check_name="t",
+    )
+    text = page.get(INDEX).text
+    assert "Stopped by its kill switch" in text
+    assert "&lt;b&gt;Leak&lt;/b&gt;" in text
+    assert "<b>Leak</b>" not in text
+    assert "Everything is stopped" not in text
+    control.change(control.EVERYTHING, {"killed": True}, reason="r", check_name="t")
+    assert "Everything is stopped" in page.get(INDEX).text
+
+
+def test_what_users_and_providers_wrote_is_escaped(page: Client, make_job: MakeJob) -> None:
+    evil = "<script>alert(1)</script>"
+    make_job(status=Status.FAILED, error_code=evil, error_message=evil)
+    control.change("summarize", {"percent": 5}, reason=evil, check_name="t")
+    text = page.get(INDEX).text
+    assert evil not in text
+    assert text.count("&lt;script&gt;alert(1)") >= 3
+
+
+def test_the_empty_state_reads_well(page: Client) -> None:
+    text = page.get(INDEX).text
+    for sentence in ("nothing waits", "No job today yet.", "No job has failed.", "no worker"):
+        assert (sentence in text) == (sentence != "no worker")
+    for feature in registry.all_features().values():
+        assert feature.title in text
+
+
+def test_the_page_takes_as_many_queries_for_many_jobs_as_for_one(
+    page: Client, make_job: MakeJob, make_attempt: Callable[..., Attempt]
+) -> None:
+    def visit() -> list[str]:
+        control.cache.clear()
+        with CaptureQueriesContext(connection) as captured:
+            assert page.get(INDEX).status_code == 200
+        return [query["sql"] for query in captured.captured_queries]
+
+    make_attempt(make_job(status=Status.FAILED), state=AttemptState.UNKNOWN)
+    control.change("summarize", {"percent": 50}, reason="r", check_name="t")
+    one = visit()
+    for _ in range(20):
+        make_attempt(make_job(status=Status.FAILED), state=AttemptState.UNKNOWN)
+        make_job()
+        control.change("summarize", {"percent": _}, reason="r", check_name="t")
+    many = visit()
+    assert len(many) == len(one) <= 20
+    assert not [sql for sql in many if '"aifeature_job"."input"' in sql]
+
+
+PARTS = {
+    "view_job": ("Queued now", "Latest failures", "Jobs today"),
+    "view_featurecontrol": ("aif-title",),
+    "view_spendwindow": ("Spend today, everything",),
+    "view_attempt": ("Unknown calls",),
+    "view_controlchange": ("Latest changes of controls",),
+}
+
+
+@pytest.mark.parametrize("allowed", [None, *PARTS])
+def test_staff_sees_just_what_it_may(
+    staff: Callable[..., Client], make_job: MakeJob, allowed: str | None
+) -> None:
+    job = make_job(status=Status.FAILED, error_code="secret_code")
+    text = staff(*([allowed] if allowed else [])).get(INDEX).text
+    for permission, parts in PARTS.items():
+        for part in parts:
+            if part != "aif-title":
+                assert (part in text) == (permission == allowed), part
+    assert ("secret_code" in text) == (allowed == "view_job")
+    assert (str(job.pk) in text) == (allowed == "view_job")
+    assert ("You may not see any figures" in text) == (allowed is None)
+
+
+def test_a_feature_page_shows_todays_figures_to_who_may_see_jobs(
+    page: Client, staff: Callable[..., Client], make_job: MakeJob
+) -> None:
+    make_job()
+    address = "/admin/aifeature/featurecontrol/summarize/change/"
+    assert "1 queued" in page.get(address).text
+    assert "queued" not in staff("view_featurecontrol").get(address).text
+
+
+def test_cards_are_empty_without_any_permission(rf: RequestFactory, customer: User) -> None:
+    visit = rf.get("/")
+    visit.user = customer
+    assert cards.of_features(visit, NOON) == []
+
+
+@pytest.mark.parametrize(
+    ("micro", "text"),
+    [(0, "$0.00"), (50, "<$0.0001"), (6_200, "$0.0062"), (1_234_567_890, "$1,234.57")],
+)
+def test_money_for_a_glance(micro: int, text: str) -> None:
+    assert money(micro) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.02, "20 ms"),
+        (4.5, "4.5 s"),
+        (59.4, "59 s"),
+        (75, "1 min 15 s"),
+        (7_500, "2 h 5 min"),
+        (180_000, "2 d 2 h"),
+    ],
+)
+def test_spans_for_a_glance(seconds: float, text: str) -> None:
+    assert span(seconds) == text
