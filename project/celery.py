@@ -12,11 +12,14 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
+from project import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 VISIBILITY_TIMEOUT_S = 3600
 """Longer than any feature's deadline; the database lease, not Redis, rescues a lost job."""
 
+broker.install()
 app = Celery("project")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
@@ -37,10 +40,12 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_consumer="project.consumer:BatchingConsumer",
     worker_send_task_events=True,
     task_send_sent_event=True,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a worker outlasts any outage of Redis
     broker_connection_timeout=2,
     broker_pool_limit=10,
     imports=["workers.tasks"],

@@ -29,6 +29,10 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
+            # Two lines about each task say less than our own one about its job, and cost as much
+            # as one of its database calls. Failures are logged above this level.
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
             # The SDK and its HTTP client log request bodies at DEBUG.
             "anthropic": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},

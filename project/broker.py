@@ -1,0 +1,42 @@
+"""Redis as a broker, with what kombu does for each command done once.
+
+A worker's main thread handles every message: what it costs there is taken from all jobs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+
+
+class Channel(kombu_redis.Channel):
+    """Keeps the Redis client of its pool: kombu builds one for each command.
+
+    That is 0.06 ms of CPU, four times a job.
+    """
+
+    _kept: redis.Redis | None = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 (kombu's)
+        if asynchronous:  # it is bound to one connection of its own, and kombu keeps it
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]  # not in the stubs
+        kept = self._kept
+        # The pool is another one after a lost connection.
+        if kept is None or kept.connection_pool is not self.pool:
+            kept = self._kept = super()._create_client()  # type: ignore[misc]
+        return kept
+
+
+class Transport(kombu_redis.Transport):
+    """Redis as kombu speaks it, with our channel."""
+
+    Channel = Channel
+
+
+def install() -> None:
+    """Let `redis://` and `rediss://` mean our transport, for every connection of the process."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = "project.broker:Transport"

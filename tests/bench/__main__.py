@@ -1,0 +1,108 @@
+"""`make bench`: measures the system against the sandbox provider and prints what it found.
+
+Missed aims are reported and do not fail; a run that loses jobs or meets errors does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import psycopg
+import redis
+
+from project.stack.errors import StackError
+from tests.bench import api, inflight, latency, memory, ratio, scale, streams
+from tests.bench.report import BrokenRunError, Figure, emit, progress, table
+from tests.bench.stack import Stack, running_stack
+
+Bench = Callable[[Stack, int], Figure]
+
+BENCHES: dict[str, Bench] = {
+    "ratio": ratio.run,
+    "ratio_stream": ratio.run_stream,
+    "inflight": inflight.run,
+    "added_latency": latency.run,
+    "memory": memory.run,
+    "api": api.run,
+    "streams": streams.run,
+    "scale": scale.run,
+}
+
+ROUNDS = 4
+LIMIT_S = 900
+"""The whole run ends after this many seconds, whatever hangs."""
+
+_BREAKS = (
+    *(BrokenRunError, StackError, OSError, psycopg.Error, redis.RedisError),
+    *(subprocess.SubprocessError, ValueError, KeyError),
+)
+"""What a run of processes can come to grief on; anything else is a defect of the bench itself."""
+
+
+def main() -> int:
+    """Run the benches asked for, each whether or not another broke.
+
+    Returns:
+        0, or 1 if one broke.
+    """
+    options = _parser().parse_args()
+    for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(signum, _exit)
+    signal.alarm(LIMIT_S)
+    figures: list[Figure] = []
+    broken: dict[str, str] = {}
+    with running_stack() as stack:
+        for name in options.only:
+            begun = time.monotonic()
+            progress(f"{name}: begins")
+            try:
+                figure = BENCHES[name](stack, options.rounds)
+            except _BREAKS as error:
+                broken[name] = f"{type(error).__name__}: {error}"
+                progress(f"{name}: broken: {broken[name]}")
+                continue
+            emit(figure)
+            figures.append(figure)
+            progress(f"{name}: done in {time.monotonic() - begun:.0f} s")
+    sys.stdout.write(table(figures, broken))
+    return 1 if broken else 0
+
+
+def _exit(signum: int, _frame: FrameType | None) -> None:
+    """End through the usual way, so that everything started is stopped."""
+    signal.alarm(0)
+    sys.exit(f"bench: ended by {signal.Signals(signum).name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", type=_names, default=list(BENCHES), metavar="NAME,NAME")
+    parser.add_argument("--rounds", type=_rounds, default=ROUNDS, metavar="N")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := set(names) - set(BENCHES):
+        raise argparse.ArgumentTypeError(
+            f"no bench {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}"
+        )
+    return names or list(BENCHES)
+
+
+def _rounds(text: str) -> int:
+    if not text:
+        return ROUNDS
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number, 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

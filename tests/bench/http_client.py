@@ -1,0 +1,127 @@
+"""`python -m tests.bench.http_client`: simulated users, in a process of their own.
+
+Reads one JSON object on stdin (see `Orders`), prints one on stdout. It speaks plain HTTP/1.1 over
+kept connections with as little code as will do: on a small machine a full client would take the
+processor from the server it measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+HEADER_END = b"\r\n\r\n"
+ANSWER_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the users do. Each has one connection and one request under way at most."""
+
+    host: str
+    port: int
+    tokens: Sequence[str]
+    clients: int
+    seconds: float
+    method: str
+    paths: Sequence[str]
+    """Client n asks for the nth, and from the first again when there are fewer."""
+    body: str = ""
+    every_s: float = 0.0
+    """Seconds between two requests of one client; 0 sends the next one at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer. Times in seconds."""
+
+    sent_at: float
+    """Since the epoch."""
+    took_s: float
+    status: int
+    body: str
+
+
+class Connection:
+    """One kept connection."""
+
+    def __init__(self, orders: Orders, token: str) -> None:
+        """Nothing is sent yet."""
+        self._orders = orders
+        self._head = (
+            f"Host: {orders.host}:{orders.port}\r\nAuthorization: Bearer {token}\r\n"
+            "Accept: application/json\r\n"
+        )
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, method: str, path: str, body: str) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._orders.host, self._orders.port)
+        reader, writer = self._streams
+        data = body.encode()
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n" if data else ""
+        writer.write(f"{method} {path} HTTP/1.1\r\n{self._head}{kind}\r\n".encode() + data)
+        head = (await reader.readuntil(HEADER_END)).decode("latin-1").lower()
+        status = int(head.split(" ", 2)[1])
+        length = next(
+            int(line.partition(":")[2])
+            for line in head.split("\r\n")
+            if line.startswith("content-length:")
+        )
+        answer = await reader.readexactly(length)
+        if "connection: close" in head:
+            self.close()
+        return status, answer
+
+    def close(self) -> None:
+        """Drop it; the next request opens another."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def _user(number: int, orders: Orders, begin: float, keep_body: bool) -> list[Answered]:
+    connection = Connection(orders, orders.tokens[number % len(orders.tokens)])
+    loop = asyncio.get_running_loop()
+    answers: list[Answered] = []
+    path = orders.paths[number % len(orders.paths)]
+    turn = 0
+    # Users with a pace do not come all at once, but spread over it.
+    offset = orders.every_s * number / orders.clients
+    while True:
+        due = begin + offset + turn * orders.every_s if orders.every_s else loop.time()
+        if due >= begin + orders.seconds:
+            break
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        started, sent_at = loop.time(), time.time()
+        status, body = await asyncio.wait_for(
+            connection.ask(orders.method, path, orders.body), ANSWER_S
+        )
+        kept = body.decode() if keep_body or status >= 300 else ""
+        answers.append(Answered(sent_at, loop.time() - started, status, kept))
+        turn += 1
+        if loop.time() >= begin + orders.seconds:
+            break
+    connection.close()
+    return answers
+
+
+async def _all(orders: Orders) -> list[Answered]:
+    begin = asyncio.get_running_loop().time() + 0.1
+    users = (_user(n, orders, begin, orders.method == "POST") for n in range(orders.clients))
+    return [answer for answers in await asyncio.gather(*users) for answer in answers]
+
+
+def main() -> None:
+    """Do as ordered."""
+    answers = asyncio.run(_all(Orders(**json.load(sys.stdin))))
+    json.dump([asdict(answer) for answer in answers], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The servers and processes that a bench runs on: its own, thrown away when it ends.
+
+PostgreSQL is durable and set up as for production, since its speed is part of the figures. The
+environment's DATABASE_URL and REDIS_URL are not used: a bench floods both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+from psycopg import sql
+
+from project.stack.children import PYTHON, Child, Launcher
+from project.stack.components import Component, django_components
+from project.stack.local_dir import CHECKOUT
+from project.stack.ports import HOST, take_port
+from project.stack.signals import wait_until
+from project.stack.throwaway import servers, stand_in_settings
+from tests.bench.report import BrokenRunError, progress
+from tests.bench.sandbox import Sandbox
+
+POSTGRES_OPTIONS = {
+    "shared_buffers": "512MB",
+    "effective_cache_size": "4GB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "512MB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "15min",
+    "random_page_cost": "1.1",
+    "synchronous_commit": "on",
+}
+"""What an operator of a small dedicated server would set; fsync is on, as in production."""
+
+START_S = 60.0
+SETUP_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Who may use the system under test."""
+
+    users: tuple[int, ...]
+    tokens: tuple[str, ...]
+    """API tokens, of the users in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bed:
+    """One bench's database, its empty Redis, and the means to start processes on them."""
+
+    env: dict[str, str]
+    seed: Seed
+    launcher: Launcher
+    exits: ExitStack
+
+    @property
+    def redis_url(self) -> str:
+        """Redis as our processes use it."""
+        return self.env["REDIS_URL"]
+
+    def connect(self) -> psycopg.Connection:
+        """A connection to the bench's database, closed with the bench."""
+        return self.exits.enter_context(psycopg.connect(self.env["DATABASE_URL"], autocommit=True))
+
+    def sandbox(self, *, latency_s: float, first_byte_s: float) -> Sandbox:
+        """Start the sandbox provider; each answer takes `latency_s` in all, whatever its length."""
+        port = self.exits.enter_context(take_port(9200))
+        argv = [PYTHON, "-m", "workers.inference.sandbox", "--host", HOST, "--port", str(port)]
+        argv += ["--latency", str(latency_s), "--first-byte", str(first_byte_s)]
+        sandbox = Sandbox(f"http://{HOST}:{port}")
+        self.start("sandbox", argv, ready=sandbox.answers)
+        self.env["ANTHROPIC_BASE_URL"] = sandbox.url
+        return sandbox
+
+    def worker(self, name: str, *, threads: int, app: str = "project") -> Child:
+        """Start a worker as the local stack does, but for its threads and its Celery app."""
+        argv = _changed(self._component("worker-llm").argv, {"-c": str(threads), "-A": app})
+        return self.celery(name, argv)
+
+    def celery(self, name: str, argv: Sequence[str]) -> Child:
+        """Start a Celery worker and wait until it takes tasks."""
+        log = self.launcher.logs / f"{name}.log"
+        argv = _changed(argv, {"-n": f"{name}@%h"})
+        return self.start(name, argv, ready=lambda: log.exists() and " ready." in log.read_text())
+
+    def web(self, *, processes: int) -> tuple[Child, int]:
+        """Start the web component as the local stack does. Returns it and its port."""
+        port = self.exits.enter_context(take_port(9300))
+        component = self._component("web", web=port)
+        env = {**component.env, "WEB_CONCURRENCY": str(processes)}
+        return self.start("web", component.argv, ready=component.ready, env=env), port
+
+    def wait(self, until: Callable[[], bool], what: str, *, limit_s: float) -> None:
+        """Wait for something.
+
+        Raises:
+            BrokenRunError: it takes longer than the limit.
+        """
+        if not wait_until(until, timeout_s=limit_s, tick=lambda: None):
+            raise BrokenRunError(f"waited {limit_s:.0f} s for {what}")
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        ready: Callable[[], bool],
+        env: Mapping[str, str] | None = None,
+    ) -> Child:
+        """Start a process that ends with the bench, and wait until it is ready."""
+        child = self.launcher.launch(name, argv, env={**self.env, **(env or {})})
+        self.exits.callback(child.stop)
+        if not wait_until(ready, timeout_s=START_S, tick=child.check):
+            raise BrokenRunError(f"{name} is not ready after {START_S:.0f} s: {child.log}")
+        return child
+
+    def _component(self, name: str, **ports: int) -> Component:
+        found = django_components(
+            logs=self.launcher.logs, ports={"web": 0, "flower": 0, **ports}, flower_password=""
+        )
+        return next(component for component in found if component.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The servers of one run, with a migrated database to copy from."""
+
+    env: dict[str, str]
+    seed: Seed
+    launcher: Launcher
+
+    @contextmanager
+    def bed(self, name: str) -> Iterator[Bed]:
+        """What one bench runs on: a copy of the database, an empty Redis."""
+        url = self.copy(f"bench_{name}")
+        redis.Redis.from_url(self.env["REDIS_URL"]).flushall()
+        with ExitStack() as exits:
+            yield Bed({**self.env, "DATABASE_URL": url}, self.seed, self.launcher, exits)
+
+    def copy(self, name: str) -> str:
+        """A fresh copy of the migrated database. Returns its URL."""
+        template = self.env["DATABASE_URL"]
+        maintenance = _with_database(template, "postgres")
+        with psycopg.connect(maintenance, autocommit=True) as connection:
+            old, new = sql.Identifier(urlsplit(template).path[1:]), sql.Identifier(name)
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(new))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(new, old))
+        return _with_database(template, name)
+
+
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    """PostgreSQL, Valkey, a migrated database with users, while the context lasts."""
+    progress("starting PostgreSQL and Valkey")
+    with servers(durable=True, options=POSTGRES_OPTIONS) as found:
+        # Beside the servers' own: the warden that watches over them then ends our processes too.
+        root = Path(found["LOCAL_DIR"]).parent
+        launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
+        inherited = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR", "TZ"}}
+        env = {
+            **inherited,
+            **stand_in_settings(),
+            **found,
+            "DJANGO_SETTINGS_MODULE": "project.settings",
+        }
+        yield Stack(env, _seed(env), launcher)
+
+
+def _seed(env: dict[str, str]) -> Seed:
+    progress("migrating, making users")
+    done = subprocess.run(
+        [PYTHON, "-m", "tests.bench.seed"],
+        env=env,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SETUP_S,
+    )
+    if done.returncode:
+        raise BrokenRunError(f"the database could not be set up:\n{done.stderr[-2000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Seed(tuple(found["users"]), tuple(found["tokens"]))
+
+
+def _changed(argv: Sequence[str], options: dict[str, str]) -> list[str]:
+    """The command line with other values behind some of its options."""
+    changed = list(argv)
+    for option, value in options.items():
+        changed[changed.index(option) + 1] = value
+    return changed
+
+
+def _with_database(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    # Not `geturl`: it drops the empty host of a URL that leads to a socket.
+    return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"

@@ -1,0 +1,28 @@
+"""What we change of kombu and Celery is in force, and still what they build on."""
+
+from __future__ import annotations
+
+from celery.worker.consumer import Consumer
+from kombu import Connection
+from kombu.transport.redis import Channel as KombuChannel
+
+from project import broker
+from project.celery import app
+from project.consumer import BatchingConsumer
+
+
+def test_redis_addresses_lead_to_our_transport() -> None:
+    for scheme in ("redis", "rediss"):
+        assert Connection(f"{scheme}://localhost/0").get_transport_cls() is broker.Transport
+
+
+def test_workers_use_our_consumer() -> None:
+    assert app.conf.worker_consumer == "project.consumer:BatchingConsumer"
+    assert issubclass(BatchingConsumer, Consumer)
+
+
+def test_what_is_overridden_exists() -> None:
+    """A release that renames one of these would silently undo the change."""
+    assert hasattr(KombuChannel, "_create_client")
+    for name in ("on_send_event_buffered", "register_with_event_loop", "_flush_events"):
+        assert hasattr(Consumer, name)
