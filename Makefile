@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack test check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack test bench check fmt lock migrations clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +25,9 @@ stack: $(READY) ## run the whole system and stay up
 
 test: $(READY) ## run the tests; ARGS="-k word" picks some
 	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2))") $(ARGS)
+
+bench: $(READY) ## measure speed against the sandbox; ONLY=ratio,api ROUNDS=5
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
 check: $(READY) ## lint, types, architecture, migrations, deployment settings
 	@echo "ruff"; $(BIN)/ruff check
@@ -58,7 +62,7 @@ distclean: clean ## also remove .venv
 $(READY): requirements-bootstrap.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, %s is %d.%d: make PYTHON=/path/to/python3.11" % (sys.executable, v[0], v[1]))'
 	@echo "making .venv with $$($(PYTHON) --version)"
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python$(VERSION) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing uv into it"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	@echo "installing the locked dependencies (a few hundred MB the first time)"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from project import env, reporting
+from project import content_policy, env, reporting
 from project.env import BASE_DIR
 from project.logs import logging_config
 
@@ -27,7 +28,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "django_celery_beat",
+    "django_htmx",
     "ninja",
     "project",
     "aifeature",
@@ -35,6 +38,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "project.content_policy.ContentPolicyMiddleware",
     "project.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -42,6 +46,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it turns a locked sign-in into the 429 page
 ]
 
 TEMPLATES = [
@@ -54,6 +60,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "aifeature.web.context.site",
             ],
         },
     },
@@ -101,6 +108,20 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "aifeature.web.sign_in.Throttle",
+    "django.contrib.auth.backends.ModelBackend",
+]
+# Five failures of one name from one address close the door to both together for a while.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a person who keeps trying gets in again
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "aifeature.web.errors.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # who signed in from where is kept no longer than it is needed
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
@@ -123,14 +144,17 @@ if not ENV.local_stack:
 
 SECURE_SSL_REDIRECT = ENV.https
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes speak plain HTTP
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+if ENV.trust_forwarded_proto:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.https
 SECURE_HSTS_PRELOAD = ENV.https
 SESSION_COOKIE_SECURE = ENV.https
 CSRF_COOKIE_SECURE = ENV.https
 SESSION_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "aifeature.web.errors.csrf_failed"
 SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": content_policy.PAGES}
 X_FRAME_OPTIONS = "DENY"
 # A new API token is shown once in a message: it stays on the server until then.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
@@ -144,8 +168,12 @@ UNFOLD = {
     "SITE_HEADER": "AI features",
     "SITE_SUBHEADER": "On-call",
     "SITE_SYMBOL": "neurology",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "project.admin_site.favicon"},
+    ],
     "SHOW_HISTORY": True,
     "ENVIRONMENT": "project.admin_site.environment",
+    "DASHBOARD_CALLBACK": "aifeature.admin.overview.dashboard",
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,
@@ -162,6 +190,7 @@ AIFEATURE: dict[str, Any] = {
     "CONNECT_TIMEOUT_S": ENV.provider_connect_timeout,
     "IDLE_TIMEOUT_S": ENV.provider_idle_timeout,
     "LEASE_S": ENV.lease_seconds,
+    "STREAMS_PER_USER": ENV.streams_per_user,
     "GLOBAL_DAILY_BUDGET_USD": ENV.global_daily_budget_usd,
 }
 

@@ -55,13 +55,11 @@ def _start() -> None:
     atexit.register(_running.close)
     for name in SECRETS:
         os.environ.pop(name, None)
-    needed = {
-        "database": not os.environ.get("DATABASE_URL"),
-        "redis": not os.environ.get("REDIS_URL"),
-    }
+    database = not os.environ.get("DATABASE_URL")
+    redis = not os.environ.get("REDIS_URL")
     os.environ.update(stand_in_settings())
     # Workers are started later, and inherit what stands here then.
-    os.environ.update(_running.enter_context(servers(**needed)))
+    os.environ.update(_running.enter_context(servers(database=database, redis=redis)))
 
 
 def _own_redis_database(number: int) -> None:

@@ -16,7 +16,8 @@ from uuid import UUID
 from django.db import connection
 
 from aifeature.models.job import Status
-from aifeature.models.ledger import AttemptState
+from aifeature.models.ledger import Attempt, AttemptState
+from aifeature.models.storable import storable
 from aifeature.spec import Purpose
 
 
@@ -88,6 +89,7 @@ class Beat:
     """What the database says of a running job at a heartbeat."""
 
     job: UUID
+    epoch: int
     cancel_requested: bool
     paused: bool
 
@@ -102,6 +104,14 @@ class AttemptRefusedError(Exception):
 
 class FencedError(Exception):
     """The job is no longer this worker's. Stop at once; nothing was written."""
+
+
+_LARGEST = (2**31 - 1, 2**63 - 1)
+_WIDTHS = {
+    field.name: field.max_length
+    for field in Attempt._meta.fields  # noqa: SLF001 (Django's documented API)
+    if field.max_length is not None
+}
 
 
 def _rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
@@ -122,7 +132,7 @@ def _flag(function: str, *arguments: Any) -> None:
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(value)
+    return None if value is None else json.dumps(storable(value))
 
 
 def _settlement(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
@@ -130,9 +140,15 @@ def _settlement(settlement: Settlement | None) -> tuple[UUID | None, str | None]
         return None, None
     values = asdict(settlement)
     attempt = values.pop("attempt")
-    # PostgreSQL stores no NUL in text; a model that writes one must not cost us the row.
-    values["output"] = values["output"].replace("\x00", "\ufffd")
-    return attempt, json.dumps(values)
+    return attempt, _json({name: _fitting(name, value) for name, value in values.items()})
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """What the provider sent, cut to what its column holds."""
+    if isinstance(value, int):
+        return min(value, _LARGEST[name == "cost_micro"])
+    limit = _WIDTHS.get(name)
+    return value[:limit] if limit and value else value
 
 
 def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:

@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.models import ControlChange, FeatureControl, Stage
 from aifeature.models.transitions import Caps
 from aifeature.policies import budget
@@ -158,6 +159,7 @@ def change(
         for name, value in values.items():
             setattr(row, name, value)
         row.full_clean()
+        _check_version(row)
         row.save()
         ControlChange.objects.bulk_create(
             ControlChange(
@@ -174,6 +176,11 @@ def change(
         )
     cache.clear()
     return row
+
+
+def _check_version(row: FeatureControl) -> None:
+    if row.prompt_version and row.prompt_version not in prompts.versions(row.feature):
+        raise ValidationError({"prompt_version": f"{row.feature} has no {row.prompt_version}."})
 
 
 def _text(value: object) -> str:

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
+from django.db import Error as DatabaseError
 from kombu import Connection
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 
@@ -64,7 +65,15 @@ def publish(jobs: Sequence[UUID]) -> int:
                     ignore_result=True,
                 )
                 sent += 1
-    except (OperationalError, RedisError, OSError) as error:
+    except (KombuError, RedisError, OSError) as error:
         logger.warning("broker: publish failed, the sweep sends the rest again: %r", error)
-        Job.objects.filter(id__in=jobs[sent:], status=Status.QUEUED).update(published_at=None)
+        _unmark(jobs[sent:])
     return sent
+
+
+def _unmark(jobs: Sequence[UUID]) -> None:
+    """Let the next sweep send these. What is accepted stays accepted if that fails as well."""
+    try:
+        Job.objects.filter(id__in=jobs, status=Status.QUEUED).update(published_at=None)
+    except DatabaseError as error:
+        logger.warning("%d jobs count as published until they count as lost: %r", len(jobs), error)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 from pydantic import ValidationError
 
 from aifeature import prompts, registry
@@ -18,6 +19,8 @@ from aifeature.prompts import Prompt
 from aifeature.services import control, lease, ledger, outcomes, output
 from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
 from aifeature.services.output import OutputInvalidError
+from aifeature.services.streams import writer
+from aifeature.services.streams.writer import JobStream
 from aifeature.services.wiring import gateway
 from aifeature.spec import Feature, Purpose
 from workers import retry
@@ -37,6 +40,10 @@ HOLD_S = 2.0
 """Seconds until a job is looked at again that a switch or other jobs' reservations hold up."""
 
 
+RETRY_DEFECT_S = 5.0
+"""Seconds until a job is run again whose run ended in an exception nobody foresaw."""
+
+
 def run_feature(job_id: UUID, *, worker: str) -> None:
     """Run a job if it is ours to run: claim it, execute it, write how it ended.
 
@@ -50,12 +57,23 @@ def run_feature(job_id: UUID, *, worker: str) -> None:
     cancel = Cancel()
     try:
         with lease.keeper.hold(claimed, cancel):
-            outcome = _execute(claimed, cancel)
-            outcomes.record(claimed, outcome)
+            outcome = _execute_or_later(claimed, cancel)
+            outcomes.record(claimed, outcome, for_s=settings.AIFEATURE["LEASE_S"])
     except FencedError:
         logger.warning("job %s: epoch %d was taken over; stopped", job_id, claimed.epoch)
     else:
         logger.info("job %s: %s", job_id, _brief(outcome))
+
+
+def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
+    """A defect of ours must not leave a job to its lease, nor run it for ever."""
+    try:
+        return _execute(claimed, cancel)
+    except (FencedError, DatabaseError):
+        raise
+    except Exception:
+        logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
+        return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
 
 
 def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
@@ -74,11 +92,13 @@ def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
     question = prompt.render({k: str(v) for k, v in value.model_dump(mode="json").items()})
     route = feature.route(len(question.encode()))
 
-    run = _Run(claimed, feature, prompt, cancel, started=time.monotonic())
-    try:
-        return run.ask(route.models, question)
-    except AttemptRefusedError as refused:
-        return _after_refusal(refused)
+    started = time.monotonic()
+    with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
+        run = _Run(claimed, feature, prompt, cancel, stream, started)
+        try:
+            return run.ask(route.models, question)
+        except AttemptRefusedError as refused:
+            return _after_refusal(refused)
 
 
 def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None:
@@ -99,6 +119,7 @@ class _Run:
     feature: Feature
     prompt: Prompt
     cancel: Cancel
+    stream: JobStream
     started: float
 
     def ask(self, models: tuple[str, ...], question: str) -> Outcome:
@@ -155,7 +176,7 @@ class _Run:
         )
         transitions.begin_attempt(self.claimed, attempt, control.caps(self.feature))
         try:
-            return gateway().infer(request, cancel=self.cancel)
+            return gateway().infer(request, cancel=self.cancel, on_delta=self.stream.sink())
         except InferenceError as error:
             logger.warning("job %s: attempt %s: %s", self.claimed.job, attempt.id, error.code)
             return error

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from aifeature import registry
 from aifeature.models import Job, transitions
+from aifeature.models.storable import is_storable
 from aifeature.services import control, dispatch, messages
 from aifeature.services.refusals import (
     FeaturePaused,
@@ -24,7 +25,6 @@ from aifeature.services.refusals import (
     InvalidInput,
     NotFound,
 )
-from aifeature.services.storable import has_nul
 from aifeature.spec import Feature
 
 if TYPE_CHECKING:
@@ -183,8 +183,8 @@ def _check_size(feature: Feature, canonical: bytes) -> None:
 
 
 def _validated(feature: Feature, data: Any) -> dict[str, Any]:
-    if has_nul(data):
-        raise InvalidInput("The input holds a NUL character (U+0000). Remove it.")
+    if not is_storable(data):
+        raise InvalidInput("The input holds a NUL or half a surrogate pair. Remove it.")
     try:
         return feature.input_model.model_validate(data).model_dump(mode="json")
     except ValidationError as error:

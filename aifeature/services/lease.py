@@ -63,9 +63,9 @@ class LeaseKeeper:
         if not held:
             return
         beats = transitions.heartbeat(list(held), lease_s=self._lease_s)
-        answers = {beat.job: beat for beat in beats}
-        for (job, _), cancel in held.items():
-            answer = answers.get(job)
+        answers = {(beat.job, beat.epoch): beat for beat in beats}
+        for key, cancel in held.items():
+            answer = answers.get(key)
             if answer is None:
                 cancel.cancel(FENCED)
             elif answer.cancel_requested:
@@ -86,7 +86,7 @@ class LeaseKeeper:
                 self.beat()
             except DatabaseError as error:  # an outage: leases run on until they end
                 logger.warning("leases of %d jobs not extended: %s", len(self._held), error)
-            except Exception:  # noqa: BLE001 (a defect here must not cost every job its lease)
+            except Exception:  # a defect here must not cost every job its lease
                 logger.exception("leases of %d jobs not extended", len(self._held))
             idle.wait(BEAT_S)
 

@@ -12,6 +12,7 @@ MESSAGES: Final = {
     "deadline_exceeded": "This took longer than we allow, so we stopped. Please try again.",
     "feature_paused": "This feature is paused at the moment. Please try again later.",
     "feature_removed": "This feature is no longer offered.",
+    "internal_error": "Something went wrong on our side. We try again.",
     "input_invalid": "The input no longer fits this feature. Please submit it again.",
     "output_invalid": "We could not produce a usable answer for this input.",
     "poison": "We could not process this request. Our team can see it and will look into it.",

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from django.db import InterfaceError, OperationalError
 
 from aifeature.models import Status, transitions
 from aifeature.models.transitions import Claimed, Settlement
 from aifeature.services.messages import sentence
+
+logger = logging.getLogger(__name__)
+
+RETRY_S: Final = 0.2
+"""Seconds between two tries to store how a run ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +56,37 @@ class Later:
 Outcome = Accepted | Failed | CancelledByUser | Later
 
 
-def record(claimed: Claimed, outcome: Outcome) -> None:
+def record(
+    claimed: Claimed,
+    outcome: Outcome,
+    *,
+    for_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     """Write the end of a run: one round trip, one transaction.
+
+    The answer is paid for, so an outage of the database is waited out for `for_s` seconds, as long
+    as the lease may last without it. Writing it twice does no harm: the second finds the job ended.
 
     Raises:
         FencedError: the job is no longer ours; nothing was written.
+        django.db.Error: the database stayed away.
     """
+    give_up = clock() + for_s
+    while True:
+        try:
+            _write(claimed, outcome)
+        except (OperationalError, InterfaceError) as error:
+            if clock() >= give_up:
+                raise
+            logger.warning("job %s: its end is not stored yet: %s", claimed.job, error)
+            sleep(RETRY_S)
+        else:
+            return
+
+
+def _write(claimed: Claimed, outcome: Outcome) -> None:
     match outcome:
         case Accepted(result, settlement):
             transitions.finish(claimed, Status.SUCCEEDED, result=result, settlement=settlement)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aifeature.services.storable import without_nul
+from aifeature.models.storable import storable_json
 from aifeature.spec import Feature
 from workers.inference import Message, TextBlock
 
@@ -29,7 +29,7 @@ def validate(feature: Feature, text: str) -> dict[str, Any]:
         OutputInvalidError: it is not JSON, or does not fit.
     """
     try:
-        answer = feature.output_model.model_validate_json(text)
+        answer = feature.output_model.model_validate_json(storable_json(text))
     except ValidationError as error:
         raise OutputInvalidError(
             [
@@ -37,7 +37,7 @@ def validate(feature: Feature, text: str) -> dict[str, Any]:
                 for problem in error.errors(include_input=False, include_url=False)[:MAX_PROBLEMS]
             ]
         ) from None
-    result: dict[str, Any] = without_nul(answer.model_dump(mode="json"))
+    result: dict[str, Any] = answer.model_dump(mode="json")
     return result
 
 

@@ -7,8 +7,6 @@ RETURNS TABLE (
     seconds_left double precision, cancel_requested boolean, error_code text
 )
 LANGUAGE plpgsql AS $$
-DECLARE
-    orphan uuid;
 BEGIN
     RETURN QUERY
         UPDATE aifeature_job j
@@ -26,12 +24,7 @@ BEGIN
                   extract(epoch FROM j.deadline_at - statement_timestamp())::double precision,
                   j.cancel_requested_at IS NOT NULL, j.error_code::text;
     IF FOUND THEN
-        FOR orphan IN
-            SELECT a.id FROM aifeature_attempt a WHERE a.job_id = p_job AND a.state = 'started'
-        LOOP
-            PERFORM aif_settle_attempt(
-                orphan, '{"state": "unknown", "error_code": "lease_lost"}'::jsonb, false);
-        END LOOP;
+        PERFORM aif_close_unseen(p_job, 'lease_lost');
     END IF;
 END
 $$;

@@ -24,6 +24,7 @@ BEGIN
     IF p_attempt IS NOT NULL THEN
         PERFORM aif_settle_attempt(p_attempt, p_settlement, accepted);
     END IF;
+    PERFORM aif_close_unseen(p_job, 'run_failed');
     IF accepted THEN
         UPDATE aifeature_job t
            SET model = a.model, prompt_version = a.prompt_version,
@@ -39,13 +40,18 @@ END
 $$;
 
 -- Put a job back in the queue. Raises the epoch, so that the worker that had it is fenced at once.
--- `p_burn`: this run counts towards the cap of tries.
+-- `p_burn`: this run counts towards the cap of tries. A job that was to be cancelled ends instead.
 CREATE OR REPLACE FUNCTION aif_release(
     p_job uuid, p_epoch integer, p_delay_s double precision, p_burn boolean, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
 RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF EXISTS (SELECT 1 FROM aifeature_job t
+                WHERE t.id = p_job AND t.cancel_requested_at IS NOT NULL) THEN
+        RETURN aif_finish(
+            p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
+    END IF;
     UPDATE aifeature_job t
        SET status = 'queued',
            epoch = t.epoch + 1,
@@ -62,6 +68,7 @@ BEGIN
     IF p_attempt IS NOT NULL THEN
         PERFORM aif_settle_attempt(p_attempt, p_settlement, false);
     END IF;
+    PERFORM aif_close_unseen(p_job, 'run_failed');
     RETURN true;
 END
 $$;

@@ -3,7 +3,7 @@
 -- A job that does not come back is no longer this process's.
 CREATE OR REPLACE FUNCTION aif_heartbeat(
     p_jobs uuid[], p_epochs integer[], p_lease_s double precision)
-RETURNS TABLE (job uuid, cancel_requested boolean, paused boolean)
+RETURNS TABLE (job uuid, epoch integer, cancel_requested boolean, paused boolean)
 LANGUAGE sql AS $$
     WITH mine AS (
         SELECT * FROM unnest(p_jobs, p_epochs) AS u (id, epoch)
@@ -14,7 +14,7 @@ LANGUAGE sql AS $$
          WHERE t.id = mine.id AND t.epoch = mine.epoch AND t.status = 'running'
            AND t.lease_until < statement_timestamp() + make_interval(secs => p_lease_s * 2 / 3)
     )
-    SELECT t.id, t.cancel_requested_at IS NOT NULL,
+    SELECT t.id, t.epoch, t.cancel_requested_at IS NOT NULL,
            EXISTS (SELECT 1 FROM aifeature_featurecontrol c
                     WHERE c.feature IN (t.feature, '_everything') AND c.killed)
       FROM aifeature_job t JOIN mine ON t.id = mine.id AND t.epoch = mine.epoch

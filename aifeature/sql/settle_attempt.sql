@@ -36,3 +36,19 @@ BEGIN
     RETURN true;
 END
 $$;
+
+-- Calls of a job that are still open although nobody waits for them any more become `unknown`.
+CREATE OR REPLACE FUNCTION aif_close_unseen(p_job uuid, p_error_code text)
+RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    orphan uuid;
+BEGIN
+    FOR orphan IN
+        SELECT a.id FROM aifeature_attempt a WHERE a.job_id = p_job AND a.state = 'started'
+    LOOP
+        PERFORM aif_settle_attempt(
+            orphan, jsonb_build_object('state', 'unknown', 'error_code', p_error_code), false);
+    END LOOP;
+END
+$$;

@@ -20,7 +20,7 @@ def test_a_feature_nobody_opened_is_off_with_the_limits_of_its_code() -> None:
     assert control.cache.get("summarize") == control.Control()
     assert control.deadline_s(SUMMARIZE) == SUMMARIZE.limits.deadline_s
     assert control.prompt_version(SUMMARIZE) == "v3"
-    assert control.caps(SUMMARIZE) == Caps(user=5_000_000, feature=50_000_000, everything=None)
+    assert control.caps(SUMMARIZE) == Caps(user=10_000_000, feature=50_000_000, everything=None)
 
 
 def test_what_an_operator_sets_goes_before_the_code() -> None:
@@ -60,9 +60,10 @@ def test_a_change_without_a_reason_is_refused() -> None:
     assert not FeatureControl.objects.exists()
 
 
-def test_a_wrong_value_changes_nothing() -> None:
+@pytest.mark.parametrize("values", [{"percent": 101}, {"prompt_version": "v99"}])
+def test_a_wrong_value_changes_nothing(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        control.change("summarize", {"percent": 101}, reason="x", check_name="x")
+        control.change("summarize", values, reason="x", check_name="x")
     assert not ControlChange.objects.exists()
     assert not FeatureControl.objects.exists()
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aifeature import registry
+from aifeature.models.storable import is_storable, storable, storable_json
 from aifeature.services import output
 from aifeature.services.messages import MESSAGES
 from aifeature.services.output import OutputInvalidError
-from aifeature.services.storable import has_nul, without_nul
 
 SUMMARIZE = registry.get("summarize")
 
@@ -48,15 +52,28 @@ def test_the_model_is_shown_its_answer_and_each_problem() -> None:
     assert all(problem in request.content[0].text for problem in error.problems)
 
 
-def test_a_nul_is_taken_out_of_a_result() -> None:
-    text = '{"summary": "a\\u0000b", "key_facts": ["\\u0000c"]}'
-    assert output.validate(SUMMARIZE, text) == {"summary": "ab", "key_facts": ["c"]}
+def test_a_nul_is_replaced_before_the_answer_is_checked() -> None:
+    text = '{"summary": "a\\u0000b", "key_facts": ["\\u0000", "c\\\\u0000"]}'
+    assert output.validate(SUMMARIZE, text) == {
+        "summary": "a\ufffdb",
+        "key_facts": ["\ufffd", "c\\u0000"],
+    }
 
 
-@pytest.mark.parametrize("value", ["\x00", {"\x00": 1}, [1, ["a\x00"]], {"a": {"b": ["\x00"]}}])
-def test_a_nul_is_found_and_removed_wherever_it_hides(value: object) -> None:
-    assert has_nul(value)
-    assert not has_nul(without_nul(value))
+@pytest.mark.parametrize(
+    "value",
+    ["\x00", "\ud83d", {"\x00": 1}, [1, ["a\udfff"]], {"a": {"b": ["\x00"]}}],
+    ids=ascii,
+)
+def test_what_cannot_be_stored_is_found_and_replaced_wherever_it_hides(value: object) -> None:
+    assert not is_storable(value)
+    assert is_storable(storable(value))
+
+
+@given(st.text(alphabet=st.characters()))
+def test_parsed_text_is_always_storable_and_else_unchanged(text: str) -> None:
+    parsed = json.loads(storable_json(json.dumps(text, ensure_ascii=False)))
+    assert parsed == storable(text)
 
 
 def test_every_message_is_a_sentence_for_users() -> None:

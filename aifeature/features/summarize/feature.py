@@ -57,7 +57,7 @@ FEATURE = Feature(
     limits=Limits(
         deadline_s=300,
         call_deadline_s=120,
-        # The largest input at the dearest model reserves two dollars.
-        user_daily_budget_usd=Decimal(5),
+        # The largest input reserves five dollars at the dearest model of its route.
+        user_daily_budget_usd=Decimal(10),
     ),
 )

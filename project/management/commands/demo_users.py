@@ -12,6 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from aifeature.services import control
 
 STAFF = "staff"
+DOMAIN = "@demo.invalid"
+"""Of the addresses that only demo users have: nobody else's account is ever touched."""
 
 
 class Command(BaseCommand):
@@ -29,7 +31,8 @@ class Command(BaseCommand):
         """Make or update the users.
 
         Raises:
-            CommandError: this is not a local stack, or it gave no passwords.
+            CommandError: this is not a local stack, it gave no passwords, or the database has
+                users of these names already.
         """
         if not os.environ.get("LOCAL_STACK"):
             raise CommandError("demo users are for the local stack: run `manage.py stack`")
@@ -38,7 +41,9 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=options["verbosity"])
         for name, password in passwords.items():
             _ensure_user(name, password)
-        control.open_for_local_stack()
+        if not get_user_model().objects.exclude(email__endswith=DOMAIN).exists():
+            # With real users in the database it is theirs, and its features stay as they are.
+            control.open_for_local_stack()
 
 
 def _passwords(value: str) -> dict[str, str]:
@@ -51,8 +56,13 @@ def _passwords(value: str) -> dict[str, str]:
 
 def _ensure_user(name: str, password: str) -> None:
     user, _ = get_user_model().objects.get_or_create(
-        username=name, defaults={"email": f"{name}@example.test"}
+        username=name, defaults={"email": f"{name}{DOMAIN}"}
     )
+    if not user.email.endswith(DOMAIN):
+        raise CommandError(
+            f"the database has a user {name!r} who is no demo user: name another database in "
+            "DATABASE_URL, or unset it for the embedded one"
+        )
     is_staff = name == STAFF
     if user.check_password(password) and user.is_staff == is_staff == user.is_superuser:
         return  # setting it again would end the person's sessions

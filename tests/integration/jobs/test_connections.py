@@ -24,7 +24,7 @@ CALLS = 20
 
 @pytest.fixture
 def pool_of_two(committed: None) -> Iterator[None]:
-    """The process's pool, cut to two connections; whoever waits a second for one fails."""
+    """The process's pool, cut to two connections; whoever waits five seconds for one fails."""
     wrapper = cast("DatabaseWrapper", connections["default"])
     options = wrapper.settings_dict["OPTIONS"]
     before = options["pool"]
@@ -34,7 +34,7 @@ def pool_of_two(committed: None) -> Iterator[None]:
         wrapper.close_pool()
         options["pool"] = pool
 
-    reopen({"min_size": 1, "max_size": 2, "timeout": 1})
+    reopen({"min_size": 1, "max_size": 2, "timeout": 5})
     yield
     reopen(before)
 

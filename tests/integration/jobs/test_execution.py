@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Status, transitions
-from aifeature.services import execution, lease
-from tests.integration.jobs.conftest import MakeJob, age
+from aifeature.services import execution, lease, output
+from tests.integration.jobs.conftest import MakeJob, age, claim
 from tests.sandbox_server import SandboxServer
+from workers.inference import Cancel
 
 pytestmark = [pytest.mark.usefixtures("committed")]
 
@@ -345,3 +346,52 @@ def test_a_running_job_keeps_its_lease(
     helper.join()
     assert set(stolen) == {None}
     assert (job.status, job.epoch) == (Status.SUCCEEDED, 1)
+
+
+def test_a_zombie_in_the_same_process_is_stopped(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a long outage of the database one process may hold two epochs of a job."""
+    monkeypatch.setattr(lease.LeaseKeeper, "_start", lambda _: None)  # beats come from here
+    keeper = lease.LeaseKeeper(lease_s=15)
+    old, new = Cancel(), Cancel()
+    job = make_job()
+    first = claim(job)
+    with keeper.hold(first, old):
+        age(job, lease_until=timedelta(seconds=1))
+        second = claim(job)
+        with keeper.hold(second, new):
+            keeper.beat()
+    assert (old.reason, new.reason) == (lease.FENCED, None)
+
+
+def test_a_defect_of_ours_puts_the_job_back_and_closes_its_call(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Any) -> None:
+        raise RuntimeError("defect")
+
+    monkeypatch.setattr(output, "validate", crash)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "internal_error", 1)
+    assert Attempt.objects.get(job=job).state == "unknown"
+    assert held() == {0}
+
+
+def test_the_database_going_away_at_the_end_loses_no_answer(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = transitions.finish
+    calls = 0
+
+    def cut_off_once(*args: Any, **more: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OperationalError("terminating connection due to administrator command")
+        finish(*args, **more)
+
+    monkeypatch.setattr(transitions, "finish", cut_off_once)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert job.status == Status.SUCCEEDED
+    assert len(sandbox.calls()) == 1

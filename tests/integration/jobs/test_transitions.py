@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,8 +27,10 @@ from aifeature.models.transitions import (
     Caps,
     Claimed,
     FencedError,
+    NewAttempt,
     Settlement,
 )
+from aifeature.spec import Purpose
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 
 pytestmark = pytest.mark.django_db
@@ -248,6 +251,7 @@ def test_a_heartbeat_extends_only_what_is_ours_and_tells_what_to_stop(
 
     held = [(c.job, c.epoch) for c in (mine, lost, stopped)]
     beats = {beat.job: beat for beat in transitions.heartbeat(held, lease_s=15)}
+    assert {beat.epoch for beat in beats.values()} == {1}
 
     assert set(beats) == {mine.job, stopped.job}
     assert not beats[mine.job].cancel_requested
@@ -293,8 +297,71 @@ def test_a_stranger_cancels_nothing(claimed: Claimed, bob: User) -> None:
     assert Job.objects.get(pk=claimed.job).cancel_requested_at is None
 
 
-def test_a_nul_in_the_answer_does_not_cost_the_row(claimed: Claimed) -> None:
+TEXTS = [f.name for f in fields(Settlement) if f.type == "str"]
+COUNTS = [f.name for f in fields(Settlement) if "int" in str(f.type)]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud83db", "long" * 1000], ids=["nul", "half", "long"])
+def test_no_text_of_the_provider_costs_us_the_row(claimed: Claimed, name: str, text: str) -> None:
     attempt = begin(claimed)
-    done = Settlement(attempt, AttemptState.SETTLED, output="a\x00b", cost_micro=1)
-    transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=done)
-    assert Attempt.objects.get(pk=attempt).output == "a\ufffdb"
+    changed: dict[str, Any] = {name: text}
+    done = replace(settled(attempt), **changed)
+    transitions.finish(claimed, Status.SUCCEEDED, result={"text": text}, settlement=done)
+    assert Job.objects.get(pk=claimed.job).status == "succeeded"
+    stored = getattr(Attempt.objects.get(pk=attempt), name)
+    assert stored == text.replace("\x00", "\ufffd").replace("\ud83d", "\ufffd")[: len(stored)]
+    assert stored
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_no_count_of_the_provider_costs_us_the_row(claimed: Claimed, name: str) -> None:
+    attempt = begin(claimed)
+    changed: dict[str, Any] = {name: 2**62 if name == "cost_micro" else 2**40}
+    done = replace(settled(attempt), **changed)
+    transitions.finish(claimed, Status.FAILED, settlement=done)
+    assert getattr(Attempt.objects.get(pk=attempt), name) >= 2**31 - 1
+
+
+def test_what_is_sent_is_stored_whatever_it_holds(claimed: Claimed) -> None:
+    attempt = NewAttempt(
+        id=uuid.uuid4(),
+        purpose=Purpose.REPAIR,
+        provider="sandbox",
+        model="m",
+        prompt_version="v1",
+        prompt_hash="0",
+        request={"messages": [{"content": "half \ud83d and \x00"}]},
+        bound_micro=1,
+    )
+    transitions.begin_attempt(claimed, attempt, Caps())
+    stored = Attempt.objects.get(pk=attempt.id).request
+    assert stored == {"messages": [{"content": "half \ufffd and \ufffd"}]}
+
+
+def test_a_job_that_was_to_be_cancelled_is_not_put_back(claimed: Claimed, ada: User) -> None:
+    attempt = begin(claimed)
+    transitions.cancel(claimed.job, user_id=ada.pk, message="You did.")
+    transitions.release(
+        claimed,
+        delay_s=60,
+        burn=True,
+        error_code="provider_waiting",
+        error_message="We keep trying.",
+        settlement=Settlement(attempt, AttemptState.FAILED),
+    )
+    job = Job.objects.get(pk=claimed.job)
+    assert (job.status, job.error_code, job.error_message) == ("cancelled", "cancelled", "You did.")
+    assert windows()["global"] == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["release", "finish"])
+def test_a_call_nobody_waits_for_is_closed_with_its_run(claimed: Claimed, end: str) -> None:
+    attempt = begin(claimed, bound=1000)
+    if end == "release":
+        transitions.release(claimed, delay_s=0, burn=True)
+    else:
+        transitions.finish(claimed, Status.FAILED, error_code="poison")
+    row = Attempt.objects.get(pk=attempt)
+    assert (row.state, row.error_code) == ("unknown", "run_failed")
+    assert windows()["global"] == (1000, 0)

@@ -1,0 +1,45 @@
+"""What PostgreSQL can store: no NUL and no lone surrogate in text or jsonb, nothing too long.
+
+What a model or a provider sends may hold either, and it must not cost us the row that says what
+the call cost.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def is_storable(value: Any) -> bool:
+    """Whether no string in a JSON value, key or text, holds what cannot be stored."""
+    match value:
+        case str():
+            return _UNSTORABLE.search(value) is None
+        case dict():
+            return all(is_storable(part) for item in value.items() for part in item)
+        case list() | tuple():
+            return all(is_storable(part) for part in value)
+        case _:
+            return True
+
+
+def storable(value: Any) -> Any:
+    """The same JSON value with U+FFFD in place of each character that cannot be stored."""
+    match value:
+        case str():
+            return _UNSTORABLE.sub(REPLACEMENT, value)
+        case dict():
+            return {storable(key): storable(part) for key, part in value.items()}
+        case list() | tuple():
+            return [storable(part) for part in value]
+        case _:
+            return value
+
+
+def storable_json(text: str) -> str:
+    """JSON text in which no string is a NUL or a lone surrogate once it is parsed."""
+    return _NUL_ESCAPE.sub(r"\1\\ufffd", storable(text))

@@ -1,0 +1,68 @@
+"""Storing how a run ended: an outage is waited out while the lease may last."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from aifeature.models import transitions
+from aifeature.models.transitions import Claimed, FencedError
+from aifeature.services import outcomes
+from aifeature.services.outcomes import Failed
+
+CLAIMED = Claimed(uuid.uuid4(), 1, "summarize", 1, {}, 0, 0, 60.0, False, "")
+
+
+class Database:
+    """Gives these answers to each try, the last one for ever; its clock moves by sleeping."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Exception | None) -> None:
+        self.answers = answers
+        self.tries = 0
+        self.now = 0.0
+        monkeypatch.setattr(transitions, "finish", self.finish)
+
+    def finish(self, *_: Any, **__: Any) -> None:
+        answer = self.answers[min(self.tries, len(self.answers) - 1)]
+        self.tries += 1
+        if answer is not None:
+            raise answer
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def record(self) -> None:
+        outcomes.record(
+            CLAIMED, Failed("poison"), for_s=15, clock=lambda: self.now, sleep=self.sleep
+        )
+
+
+def test_an_end_is_stored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(monkeypatch, None)
+    database.record()
+    assert database.tries == 1
+
+
+def test_an_outage_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = OperationalError("away")
+    database = Database(monkeypatch, away, away, None)
+    database.record()
+    assert database.tries == 3
+    assert database.now == pytest.approx(2 * outcomes.RETRY_S)
+
+
+def test_a_long_outage_is_left_to_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(monkeypatch, OperationalError("away"))
+    with pytest.raises(OperationalError):
+        database.record()
+    assert database.now == pytest.approx(15, abs=1)
+
+
+def test_a_job_that_is_no_longer_ours_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(monkeypatch, FencedError())
+    with pytest.raises(FencedError):
+        database.record()
+    assert database.tries == 1
