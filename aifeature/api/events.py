@@ -103,6 +103,8 @@ async def _events(job: Job, user: User, cursor: Cursor) -> AsyncIterator[bytes]:
                 return
             if not await follower.woken(HEARTBEAT_S):
                 yield sse.HEARTBEAT
+        if last_words := follower.text_of(cursor.next()):
+            yield last_words  # at once: a thousand readers may be asking how it ended
         ended = await ending.read(user, job.id)
         if ended is None:  # gone, or this process is: a client that comes back is told
             return

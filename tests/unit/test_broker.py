@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from celery.worker.consumer import Consumer
 from kombu import Connection
+from kombu.asynchronous import Hub
 from kombu.transport.redis import Channel as KombuChannel
+from kombu.transport.redis import QoS as KombuQoS
 
 from project import broker
 from project.celery import app
@@ -14,11 +17,22 @@ from project.consumer import BatchingConsumer
 def test_redis_addresses_lead_to_our_transport() -> None:
     for scheme in ("redis", "rediss"):
         assert Connection(f"{scheme}://localhost/0").get_transport_cls() is broker.Transport
+    assert broker.Transport.Channel.QoS is broker.QoS
 
 
 def test_workers_use_our_consumer() -> None:
     assert app.conf.worker_consumer == "project.consumer:BatchingConsumer"
     assert issubclass(BatchingConsumer, Consumer)
+
+
+def test_an_acknowledged_message_wakes_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a free thread waits for the loop's next timer."""
+    hub = Hub()
+    monkeypatch.setattr(broker, "get_event_loop", lambda: hub)
+    monkeypatch.setattr(KombuQoS, "ack", lambda *_: None)
+    broker.QoS.ack(object.__new__(broker.QoS), "tag")
+    assert len(getattr(hub, "_ready")) == 1  # noqa: B009 (the stubs lack it)
+    hub.close()
 
 
 def test_what_is_overridden_exists() -> None:
