@@ -2,6 +2,7 @@
 """Gunicorn's settings: `gunicorn -c deploy/gunicorn.conf.py project.asgi:application`.
 
 HUP loads the code anew without refusing a connection: the old workers serve until a new one does.
+A release that does not boot ends the server, so run `manage.py check --deploy` with it first.
 What differs between deployments comes from the environment; project/env.py documents and checks
 it. It is not imported here, or HUP would keep the old one.
 """
@@ -18,6 +19,8 @@ if BASE_DIR not in sys.path:
 from deploy.web_worker import generations  # noqa: E402 (found only now)
 
 chdir = BASE_DIR
+# Proxies that may say who a visitor is. By default nobody: the header would be the visitor's own.
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
 bind = [part.strip() for part in os.environ.get("WEB_BIND", "127.0.0.1:8000").split(",")]
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "deploy.web_worker.WebWorker"

@@ -75,6 +75,10 @@ class Env(BaseSettings):
     https: bool = True
     """Cookies only over TLS, redirect to it, HSTS. Off only in the local stack."""
 
+    forwarded_allow_ips: str = ""
+    """Comma-separated addresses of proxies whose X-Forwarded-For names the visitor. Behind a proxy
+    it must be set, or all visitors share the proxy's address and lock one another out."""
+
     trust_forwarded_proto: bool = False
     """Whether a proxy in front ends TLS and sets X-Forwarded-Proto itself. Without such a proxy
     leave it off, for then the header is the client's."""

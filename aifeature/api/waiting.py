@@ -130,6 +130,9 @@ class StatusWatch:
         except (OperationalError, InterfaceError) as error:
             logger.warning("watch: no answer from the database: %s", type(error).__name__)
             return
+        except Exception:  # a defect here must not leave everybody waiting
+            logger.exception("watch: no answer from the database")
+            return
         for listener in asked:
             listener.notice(states.get(listener.job))
 

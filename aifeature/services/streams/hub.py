@@ -127,6 +127,8 @@ class Hub:
             client, self._client, self._task = self._client, None, None
             if self._waking is not None:
                 self._waking.cancel()
+                # It must have let go of its connection before the client closes them all.
+                await asyncio.gather(self._waking, return_exceptions=True)
             self._set_reachable(True)
             await client.aclose()
 

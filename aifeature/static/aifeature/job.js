@@ -58,6 +58,9 @@
 
   const later = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
+  const ENDED = new Set(["succeeded", "failed", "cancelled", "rejected", "needs_approval"]);
+  let turn = 0; // of the latest look at the page's part: answers may overtake one another
+
   async function fetchPart() {
     for (;;) {
       try {
@@ -75,8 +78,9 @@
   }
 
   async function refresh() {
+    const mine = ++turn;
     const part = await fetchPart();
-    if (part === null) return;
+    if (part === null || mine !== turn) return; // a later look has begun, or is shown already
     const before = state().dataset;
     const hadFocus = root.contains(document.activeElement);
     root.innerHTML = part;
@@ -111,6 +115,7 @@
     source = new EventSource(state().dataset.events);
     source.addEventListener("status", (event) => {
       const told = JSON.parse(event.data);
+      if (ENDED.has(told.status)) return; // the last event follows at once, and refreshes
       const seen = state().dataset;
       if (told.status !== seen.state || (told.status === "queued" && (told.message || "") !== seen.message)) {
         refresh().then(() => { if (!isLive()) stop(); });

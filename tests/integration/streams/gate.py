@@ -37,6 +37,11 @@ class Gate:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._behind.hostname, self._behind.port)
+        assert self._server is not None
+        if not self._server.is_serving():  # shut meanwhile
+            back.close()
+            writer.close()
+            return
         for pair in ((reader, back), (there, writer)):
             task = asyncio.create_task(self._copy(*pair))
             self._tasks.add(task)
