@@ -43,7 +43,7 @@ class Env(BaseSettings):
     """Signs sessions, tokens and idempotency keys. At least 32 characters. No default."""
 
     database_url: Annotated[str, Field(pattern=r"^postgres(ql)?://")]
-    """libpq URI of PostgreSQL 14 or newer, for example `postgresql://app@db/app`. No default."""
+    """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Run with 18. No default."""
 
     database_pool_size: int = Field(default=20, ge=2, le=500)
     """Most connections one process holds. They are returned before each provider call."""

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 FIFTH = 0.2
 """Seconds within which an abort must be felt by the caller."""
 
-SLACK = float(os.environ.get("ABORT_SLACK", "5"))
+SLACK = float(os.environ.get("ABORT_SLACK", "1"))
 """Factor on it, for machines that are busy with something else."""
 
 

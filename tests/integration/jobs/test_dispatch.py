@@ -104,7 +104,7 @@ def test_a_broker_that_is_away_costs_little_time_and_no_job(
         started = time.monotonic()
         job = jobs.submit(user=ada, slug="summarize", data={"document": "Text."}).job
         took = time.monotonic() - started
-    assert took < 1.5, "by default it takes two seconds at least"
+    assert took < 0.5
     job.refresh_from_db()
     assert (job.status, job.published_at) == ("queued", None)
     assert recovery.publish_due() == 1

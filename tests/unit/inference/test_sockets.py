@@ -156,7 +156,7 @@ def test_an_abort_ends_a_connection_attempt(current: CurrentCall) -> None:
         started = time.monotonic()
         call.abort()
         thread.join(10)
-    assert time.monotonic() - started < 5, "the connect itself would go on for 30 s"
+    assert time.monotonic() - started < 0.2
     assert len(failed) == 1
 
 
