@@ -97,6 +97,10 @@ class Env(BaseSettings):
     lease_seconds: int = Field(default=15, ge=3, le=600)
     """How long a job stays with a worker that shows no sign of life."""
 
+    worker_grace_seconds: float = Field(default=20, ge=0, le=3600)
+    """Seconds that running jobs get to end when their worker is asked to stop; then their calls are
+    aborted and they go back to the queue. Below what the orchestrator gives the process."""
+
     web_bind: CommaSeparated = Field(default_factory=lambda: ["127.0.0.1:8000"])
     """Comma-separated addresses the web server listens on: `host:port` or `unix:path`."""
 

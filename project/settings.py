@@ -190,6 +190,7 @@ AIFEATURE: dict[str, Any] = {
     "CONNECT_TIMEOUT_S": ENV.provider_connect_timeout,
     "IDLE_TIMEOUT_S": ENV.provider_idle_timeout,
     "LEASE_S": ENV.lease_seconds,
+    "WORKER_GRACE_S": ENV.worker_grace_seconds,
     "STREAMS_PER_USER": ENV.streams_per_user,
     "GLOBAL_DAILY_BUDGET_USD": ENV.global_daily_budget_usd,
 }
@@ -197,8 +198,9 @@ AIFEATURE: dict[str, Any] = {
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "Publish due jobs": {
         "task": "control.sweep",
-        "schedule": 2.0,  # seconds; a missed tick is made up for by the next
-        "options": {"queue": "control", "expires": 10},
+        # Seconds. The backstop of the dispatcher thread; a missed tick is made up for by the next.
+        "schedule": 5.0,
+        "options": {"queue": "control"},
     },
 }
 

@@ -9,26 +9,55 @@ from typing import Any
 from uuid import UUID
 
 from celery import Task, shared_task
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from django.conf import settings
 
-from aifeature.services import dispatch, execution, recovery, wiring
+from aifeature.services import dispatch, recovery, runner, wiring
+from aifeature.services.dispatcher import Dispatcher
+
+_dispatcher = Dispatcher()
+
+
+def _queues(worker: Any) -> set[str]:
+    return {queue.strip() for queue in (worker.options or {}).get("queues") or ()}
 
 
 @worker_init.connect
 def _build_client(sender: Any, **_: Any) -> None:
     """Build the provider client before the first job: it costs 0.1 s of CPU."""
-    queues = {queue.strip() for queue in (sender.options or {}).get("queues") or ()}
-    if queues & {"llm", "evals"}:
+    if _queues(sender) & {"llm", "evals"}:
         wiring.gateway()
+
+
+@worker_ready.connect
+def _begin(sender: Any, **_: Any) -> None:
+    worker = sender.controller
+    queues = _queues(worker)
+    if "llm" in queues:
+        runner.process.start(worker=worker.hostname, slots=worker.concurrency)
+    if "control" in queues:
+        _dispatcher.start()
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    """SIGTERM. Celery takes nothing new and waits for what runs; we say how long that may be."""
+    runner.process.drain(grace_s=settings.AIFEATURE["WORKER_GRACE_S"])
+
+
+@worker_shutdown.connect
+def _end(**_: Any) -> None:
+    runner.process.close()
+    _dispatcher.stop()
 
 
 @shared_task(name=dispatch.RUN_JOB, bind=True)
 def run_job(self: Task[Any, Any], /, *, job_id: str, **_: Any) -> None:
     """Run one job."""
-    execution.run_feature(UUID(job_id), worker=self.request.hostname or "")
+    runner.process.run(UUID(job_id), worker=self.request.hostname or "")
 
 
 @shared_task(name="control.sweep")
 def sweep(**_: Any) -> int:
-    """Publish again what is due and on no way to a worker."""
-    return recovery.publish_due()
+    """End what is overdue and hand over what is due, in case no dispatcher runs."""
+    return recovery.sweep()

@@ -57,7 +57,9 @@ class Job(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     run_at = models.DateTimeField(db_default=Now(), help_text="Not claimed before.")
     deadline_at = models.DateTimeField(help_text="Past it the job fails.")
-    published_at = models.DateTimeField(null=True, help_text="Last handed to the broker.")
+    published_at = models.DateTimeField(
+        null=True, help_text="Last handed to the broker; empty while it waits for its turn."
+    )
     started_at = models.DateTimeField(null=True, help_text="First claimed.")
     lease_until = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -96,6 +98,19 @@ class Job(models.Model):
         indexes = (
             models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="job_own_newest"),
             models.Index(fields=["run_at"], condition=Q(status=Status.QUEUED), name="job_due"),
+            models.Index(
+                fields=["deadline_at"], condition=Q(status=Status.QUEUED), name="job_overdue"
+            ),
+            models.Index(
+                fields=["feature", "user", "run_at"],  # the dispatcher goes from user to user
+                condition=Q(status=Status.QUEUED, published_at=None),
+                name="job_waiting",
+            ),
+            models.Index(
+                fields=["published_at"],
+                condition=Q(status=Status.QUEUED, published_at__isnull=False),
+                name="job_published",
+            ),
             models.Index(
                 fields=["lease_until"], condition=Q(status=Status.RUNNING), name="job_leased"
             ),

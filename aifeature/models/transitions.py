@@ -245,3 +245,43 @@ def cancel(job: UUID, *, user_id: int, message: str) -> Status | None:
     """
     status = _rows("aif_cancel", job, user_id, message)[0][0]
     return Status(status) if status else None
+
+
+def dispatch(*, limit: int, lost_after_s: float, again_after_s: float) -> list[UUID]:
+    """Choose and mark the jobs that go to the broker next; send them in this order.
+
+    Args:
+        limit: Most jobs to choose; the free room of the window may allow fewer.
+        lost_after_s: Seconds after which a job that was handed over and never claimed is chosen
+            again.
+        again_after_s: The same for a run whose worker is gone.
+    """
+    return [row[0] for row in _rows("aif_dispatch", limit, lost_after_s, again_after_s)]
+
+
+def next_due_s() -> float | None:
+    """Seconds until a job is due, a lease runs out or a deadline passes; None: nothing is open."""
+    seconds: float | None = _rows("aif_next_due")[0][0]
+    return seconds
+
+
+def end_overdue(*, limit: int, ends: Mapping[str, Mapping[str, str]]) -> list[UUID]:
+    """Fail up to `limit` queued jobs whose deadline has passed.
+
+    `ends` maps what a job waited for to the `code` and `message` of its failure; '' is for others.
+    """
+    return [row[0] for row in _rows("aif_end_overdue", limit, _json(ends))]
+
+
+def end_abandoned(*, ends: Mapping[str, Mapping[str, str]]) -> UUID | None:
+    """End one run whose worker is gone and whose deadline has passed or that was to be cancelled.
+
+    Returns its id, None when there is no such run.
+    """
+    rows = _rows("aif_end_abandoned", _json(ends))
+    return rows[0][0] if rows else None
+
+
+def presence(worker: str, *, slots: int) -> None:
+    """A worker's sign of life: it runs `slots` jobs at once; 0 when it takes no more."""
+    _rows("aif_presence", worker, slots)

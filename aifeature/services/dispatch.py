@@ -1,9 +1,16 @@
-"""Hands job ids to the broker. The job row is the outbox: a publish may fail and loses nothing."""
+"""Hands job ids to the broker. The job row is the outbox: a publish may fail and loses nothing.
+
+Only a window of jobs is out at once, twice the threads of all live workers, and the database
+chooses which (aifeature/sql/dispatch.sql): while a thread is free a submission is handed over at
+once, all else waits for `refill`, which takes one job of each user in turn.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -11,12 +18,13 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.db.models import DateTimeField, Func
 from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 
-from aifeature.models import Job, Status
+from aifeature.models import Job, Status, transitions
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +35,47 @@ TASK_NAMES: Final = frozenset({RUN_JOB})
 PUBLISH_TIMEOUT_S = 0.25
 """How long one answer of a slow broker may hold a publisher up."""
 
+PAUSE_S: Final = 1.0
+"""Seconds without a publish after one that failed, so that an outage costs few requests time."""
+
+LOST_AFTER_S: Final = 60.0
+"""Age at which a job that was handed over and that nobody claimed counts as lost."""
+
+ABANDONED_AGAIN_AFTER_S: Final = 10.0
+"""Seconds until a run whose worker is gone is handed over once more, if nobody claims it."""
+
+BATCH: Final = 500
+
+
+class Pause:
+    """Remembers for a moment that the broker does not answer. Safe for any number of threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until = float("-inf")
+
+    def begin(self) -> None:
+        """A publish failed."""
+        with self._lock:
+            self._until = self._clock() + PAUSE_S
+
+    def end(self) -> None:
+        """A publish went through."""
+        with self._lock:
+            self._until = float("-inf")
+
+    def __bool__(self) -> bool:
+        with self._lock:
+            return self._clock() < self._until
+
+
+pause: Final = Pause()
+
 
 @cache
 def _connection() -> Connection:
-    """The publishers' broker connection: no retry anywhere, since the sweep publishes again."""
+    """The publishers' broker connection: no retry anywhere, since `refill` publishes again."""
     options: dict[str, Any] = {
         **current_app.conf.broker_transport_options,
         "socket_timeout": PUBLISH_TIMEOUT_S,
@@ -42,6 +87,26 @@ def _connection() -> Connection:
     )
 
 
+def mark_at_submit() -> Func | None:
+    """The `published_at` of a job that is being inserted: a moment if it is to be published."""
+    if pause:
+        return None
+    return Func(function="aif_mark_at_submit", output_field=DateTimeField())
+
+
+def refill(limit: int = BATCH) -> int:
+    """Fill the window with the jobs whose turn it is; also sends again what got lost.
+
+    Sending one too often is harmless: a claim decides. Returns how many were handed over.
+    """
+    if pause:
+        return 0
+    chosen = transitions.dispatch(
+        limit=limit, lost_after_s=LOST_AFTER_S, again_after_s=ABANDONED_AGAIN_AFTER_S
+    )
+    return publish(chosen) if chosen else 0
+
+
 def publish(jobs: Sequence[UUID]) -> int:
     """Send these jobs to the workers, best effort; call it after commit.
 
@@ -50,7 +115,7 @@ def publish(jobs: Sequence[UUID]) -> int:
     marks of those that could not be sent are taken back.
 
     Returns:
-        How many were handed over. The rest is found by `recovery.publish_due`.
+        How many were handed over. The rest is found by the next `refill`.
     """
     sent = 0
     try:
@@ -66,14 +131,34 @@ def publish(jobs: Sequence[UUID]) -> int:
                 )
                 sent += 1
     except (KombuError, RedisError, OSError) as error:
-        logger.warning("broker: publish failed, the sweep sends the rest again: %r", error)
-        _unmark(jobs[sent:])
+        pause.begin()
+        logger.warning("broker: publish failed, the rest is sent again: %r", error)
+        _take_back_if_possible(jobs[sent:])
+    else:
+        pause.end()
     return sent
 
 
-def _unmark(jobs: Sequence[UUID]) -> None:
-    """Let the next sweep send these. What is accepted stays accepted if that fails as well."""
+def take_back(jobs: Sequence[UUID]) -> int:
+    """These were handed over and will not run from that message: choose them again.
+
+    Returns how many of them still wait.
+
+    Raises:
+        django.db.Error: the database is away.
+    """
+    return Job.objects.filter(id__in=jobs, status=Status.QUEUED).update(published_at=None)
+
+
+def take_all_back() -> int:
+    """No message is left in the broker: choose everything again. Returns how many jobs wait."""
+    handed_over = Job.objects.filter(status=Status.QUEUED, published_at__isnull=False)
+    return handed_over.update(published_at=None)
+
+
+def _take_back_if_possible(jobs: Sequence[UUID]) -> None:
+    """What is accepted stays accepted if that fails as well."""
     try:
-        Job.objects.filter(id__in=jobs, status=Status.QUEUED).update(published_at=None)
+        take_back(jobs)
     except DatabaseError as error:
         logger.warning("%d jobs count as published until they count as lost: %r", len(jobs), error)

@@ -17,6 +17,7 @@ from aifeature.models import transitions
 from aifeature.models.transitions import AttemptRefusedError, Claimed, FencedError, Settlement
 from aifeature.prompts import Prompt
 from aifeature.services import control, lease, ledger, outcomes, output
+from aifeature.services.messages import FAILED_AFTER_WAITING
 from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
 from aifeature.services.output import OutputInvalidError
 from aifeature.services.streams import writer
@@ -107,7 +108,7 @@ def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None
     if claimed.tries >= feature.limits.max_tries:
         return Failed("poison")
     if claimed.seconds_left <= 0:
-        return Failed(_why_late(claimed.last_error))
+        return Failed(FAILED_AFTER_WAITING.get(claimed.last_error, "deadline_exceeded"))
     return None
 
 
@@ -208,6 +209,8 @@ def _after_abort(error: Cancelled, settlement: Settlement) -> Outcome:
             return CancelledByUser(settlement)
         case lease.PAUSED:
             return Later(HOLD_S, burn=False, code="feature_paused", settlement=settlement)
+        case lease.STOPPING:
+            return Later(0.0, burn=False, code="worker_stopped", settlement=settlement)
         case _:
             raise FencedError
 
@@ -226,16 +229,6 @@ def _after_refusal(refused: AttemptRefusedError) -> Outcome:
             return Later(HOLD_S, burn=False, code="feature_paused")
         case verdict:
             raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
-
-
-def _why_late(last_error: str) -> str:
-    """The code of a job whose deadline passed while it waited: what it waited for."""
-    waited_for = {
-        "provider_waiting": "provider_unavailable",
-        "feature_paused": "feature_paused",
-        "budget_held": "budget_spent",
-    }
-    return waited_for.get(last_error, "deadline_exceeded")
 
 
 def _brief(outcome: Outcome) -> str:

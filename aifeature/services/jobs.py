@@ -77,18 +77,19 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         input=value,
         idempotency_key=key,
         request_digest=digest,
-        published_at=Now(),
+        published_at=dispatch.mark_at_submit(),
         deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
     )
     try:
         with transaction.atomic():
             job.save(force_insert=True)
+            job.refresh_from_db()
     except IntegrityError:  # the same key was being submitted at this very moment
         if key and (earlier := _replay(user, key, digest)):
             return Submission(earlier, replayed=True)
         raise
-    transaction.on_commit(lambda: dispatch.publish([job.id]))
-    job.refresh_from_db()
+    if job.published_at is not None:
+        transaction.on_commit(lambda: dispatch.publish([job.id]))
     return Submission(job, replayed=False)
 
 

@@ -27,7 +27,9 @@ BEAT_S: Final = 0.5
 USER: Final = "user"
 PAUSED: Final = "paused"
 FENCED: Final = "fenced"
-"""Reasons given to `Cancel.cancel`: by the user, by the kill switch, because it is not ours."""
+STOPPING: Final = "stopping"
+"""Reasons given to `Cancel.cancel`: by the user, by the kill switch, because it is not ours,
+because the process ends."""
 
 
 class LeaseKeeper:
@@ -38,6 +40,7 @@ class LeaseKeeper:
         self._lock = threading.Lock()
         self._held: dict[tuple[UUID, int], Cancel] = {}
         self._work = threading.Event()
+        self._idle = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -55,6 +58,24 @@ class LeaseKeeper:
                 del self._held[key]
                 if not self._held:
                     self._work.clear()
+                    self._idle.notify_all()
+
+    def count(self) -> int:
+        """How many jobs are held."""
+        with self._lock:
+            return len(self._held)
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until no job is held; False when some still are after `timeout_s` seconds."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._held, timeout_s)
+
+    def abort_all(self, reason: str) -> None:
+        """Abort every call that is in flight."""
+        with self._lock:
+            held = list(self._held.values())
+        for cancel in held:
+            cancel.cancel(reason)
 
     def beat(self) -> None:
         """One look at the database for all jobs held."""

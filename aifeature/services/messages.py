@@ -19,7 +19,15 @@ MESSAGES: Final = {
     "provider_refused": "The request could not be processed. Our team can see it.",
     "provider_unavailable": "The service is temporarily unavailable. Please try again later.",
     "provider_waiting": "The service is temporarily unavailable. We keep trying.",
+    "worker_stopped": "Your request goes on in a moment.",
 }
+
+FAILED_AFTER_WAITING: Final = {
+    "provider_waiting": "provider_unavailable",
+    "feature_paused": "feature_paused",
+    "budget_held": "budget_spent",
+}
+"""The code of a job whose deadline passed while it waited, by the code of what it waited for."""
 
 
 def sentence(code: str) -> str:

@@ -1,54 +1,31 @@
-"""Finds what no message stands for any more and publishes it again."""
+"""Keeps every job moving to its end, whoever was killed. Run often, by anybody, at any time."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import logging
 
-from django.db import transaction
-from django.db.models import Exists, Q
-from django.db.models.functions import Now
-
-from aifeature.models import FeatureControl, Job, Status
+from aifeature.models import transitions
 from aifeature.services import dispatch
-from aifeature.services.control import EVERYTHING
+from aifeature.services.messages import FAILED_AFTER_WAITING, sentence
 
-LOST_AFTER = timedelta(seconds=60)
-"""Age at which a published job that nobody claimed counts as lost (a wiped Redis)."""
-
-ABANDONED_AGAIN_AFTER = timedelta(seconds=10)
-"""Time until a job whose worker is gone is published once more, if nobody claims it."""
+logger = logging.getLogger(__name__)
 
 BATCH = 500
 
 
-def publish_due(limit: int = BATCH) -> int:
-    """Publish jobs that are due and not on their way, and those whose worker is gone.
-
-    Publishing one too often is harmless: a claim decides. Returns how many were handed over.
-    """
-    jobs = _mark(limit)
-    return dispatch.publish([job.id for job in jobs]) if jobs else 0
-
-
-def _mark(limit: int) -> list[Job]:
-    """Choose and mark in one transaction, so that two sweeps at once choose different jobs."""
-    now = Now()
-    due = Q(status=Status.QUEUED, run_at__lte=now) & _not_published_since(LOST_AFTER)
-    due &= _not_held() | Q(deadline_at__lte=now)  # its deadline ends a job also while it is held
-    abandoned = Q(status=Status.RUNNING, lease_until__lt=now)
-    abandoned &= _not_published_since(ABANDONED_AGAIN_AFTER)
-    with transaction.atomic():
-        rows = Job.objects.filter(due | abandoned).select_for_update(skip_locked=True)
-        jobs = list(rows.only("id").order_by("run_at")[:limit])
-        Job.objects.filter(id__in=[job.id for job in jobs]).update(published_at=now)
-    return jobs
+def sweep() -> int:
+    """End what is overdue, then fill the window. Returns how many jobs were handed over."""
+    ended = len(transitions.end_overdue(limit=BATCH, ends=_ends()))
+    while transitions.end_abandoned(ends=_ends()):
+        ended += 1
+    if ended:
+        logger.info("%d jobs ended, their time was up", ended)
+    return dispatch.refill()
 
 
-def _not_held() -> Q:
-    killed = FeatureControl.objects.filter(killed=True)
-    everything = killed.filter(feature=EVERYTHING)
-    return ~Exists(everything) & ~Q(feature__in=killed.values("feature"))
-
-
-def _not_published_since(span: timedelta) -> Q:
-    return Q(published_at=None) | Q(published_at__lt=Now() - span)
+def _ends() -> dict[str, dict[str, str]]:
+    """The failure of a job whose deadline passed, by what it waited for."""
+    codes = {"": "deadline_exceeded", **FAILED_AFTER_WAITING}
+    return {
+        waited_for: {"code": code, "message": sentence(code)} for waited_for, code in codes.items()
+    }

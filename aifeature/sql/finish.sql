@@ -41,6 +41,7 @@ $$;
 
 -- Put a job back in the queue. Raises the epoch, so that the worker that had it is fenced at once.
 -- `p_burn`: this run counts towards the cap of tries. A job that was to be cancelled ends instead.
+-- `{until}` in the message becomes the time of day at which the job's deadline passes, in UTC.
 CREATE OR REPLACE FUNCTION aif_release(
     p_job uuid, p_epoch integer, p_delay_s double precision, p_burn boolean, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
@@ -59,7 +60,8 @@ BEGIN
            run_at = statement_timestamp() + make_interval(secs => p_delay_s),
            published_at = NULL,
            error_code = coalesce(p_error_code, ''),
-           error_message = coalesce(p_error_message, ''),
+           error_message = replace(coalesce(p_error_message, ''), '{until}',
+                                   to_char(t.deadline_at AT TIME ZONE 'UTC', 'HH24:MI')),
            lease_until = NULL
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
     IF NOT FOUND THEN

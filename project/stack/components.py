@@ -92,6 +92,8 @@ def _worker(logs: Path, queue: str, *, threads: int) -> Component:
         ),
         logged(logs / f"{name}.log", " ready."),
         f"queue {queue}, {threads} threads",
+        # Below the time that the supervisor gives a process to end.
+        {"WORKER_GRACE_SECONDS": "8"},
     )
 
 

@@ -37,6 +37,7 @@ def broker_at(url: str, settings: Any) -> Iterator[None]:
     finally:
         settings.CELERY_BROKER_URL = before
         dispatch._connection.cache_clear()
+        dispatch.pause.end()
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_job_that_came_back_at_once_is_not_taken_for_published(
     job = jobs.submit(user=ada, slug="summarize", data={"document": "Text."}).job
     monkeypatch.undo()
     assert Job.objects.get(pk=job.pk).published_at is None
-    assert recovery.publish_due() == 1
+    assert recovery.sweep() == 1
 
 
 @pytest.mark.parametrize("broker", [frozen_broker, refusing_broker])
@@ -107,7 +108,7 @@ def test_a_broker_that_is_away_costs_little_time_and_no_job(
     assert took < 0.5
     job.refresh_from_db()
     assert (job.status, job.published_at) == ("queued", None)
-    assert recovery.publish_due() == 1
+    assert recovery.sweep() == 1
     job.refresh_from_db()
     assert job.published_at is not None
 
@@ -126,19 +127,17 @@ def test_submitting_at_once_to_a_frozen_broker_accepts_every_job(
 
 
 @pytest.mark.parametrize("slug", ["summarize", "_everything"])
-def test_the_sweep_leaves_held_jobs_alone_until_their_deadline(
+def test_held_jobs_are_left_alone_until_the_switch_is_released(
     make_job: MakeJob, queue: Redis, slug: str
 ) -> None:
     FeatureControl.objects.create(feature=slug, killed=True)
     make_job()
-    assert recovery.publish_due() == 0
-    age(make_job(), deadline_at=timedelta(seconds=1))
-    assert recovery.publish_due() == 1
+    assert recovery.sweep() == 0
     FeatureControl.objects.update(killed=False)
-    assert recovery.publish_due() == 1
+    assert recovery.sweep() == 1
 
 
-def test_the_sweep_publishes_what_is_due_lost_or_abandoned(make_job: MakeJob, queue: Redis) -> None:
+def test_what_is_due_lost_or_abandoned_is_handed_over(make_job: MakeJob, queue: Redis) -> None:
     waiting = make_job(run_at=Now() + timedelta(seconds=60))
     due = make_job()
     on_its_way = make_job(published_at=Now())
@@ -151,11 +150,24 @@ def test_the_sweep_publishes_what_is_due_lost_or_abandoned(make_job: MakeJob, qu
     ended = make_job(status="failed", finished_at=Now())
 
     before = {job.pk: job.published_at for job in Job.objects.all()}
-    assert recovery.publish_due() == 3
+    assert recovery.sweep() == 3
     changed = {job.pk for job in Job.objects.all() if job.published_at != before[job.pk]}
     assert changed == {due.pk, lost.pk, abandoned.pk}
     assert queue.llen("llm") == 3
     assert not {waiting.pk, on_its_way.pk, running.pk, ended.pk} & changed
-    assert recovery.publish_due() == 0, "they are on their way now"
+    assert recovery.sweep() == 0, "they are on their way now"
     age(abandoned, published_at=timedelta(seconds=11))
-    assert recovery.publish_due() == 1, "until somebody claims it"
+    assert recovery.sweep() == 1, "until somebody claims it"
+
+
+def test_a_broker_that_just_failed_is_not_asked_by_every_submission(
+    ada: User, opened: None, settings: Any
+) -> None:
+    with frozen_broker() as url, broker_at(url, settings):
+        jobs.submit(user=ada, slug="summarize", data={"document": "First."})
+        started = time.monotonic()
+        for number in range(20):
+            jobs.submit(user=ada, slug="summarize", data={"document": f"Text {number}."})
+        took = time.monotonic() - started
+    assert took < 20 * dispatch.PUBLISH_TIMEOUT_S / 2, "not one waited for the broker"
+    assert Job.objects.filter(published_at=None).count() == 21

@@ -1,0 +1,29 @@
+"""Which workers there are, and whose turn it is: what the dispatcher needs to be fair."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Worker(models.Model):
+    """An `llm` worker process and the threads it offers, as of its last sign of life."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    slots = models.PositiveIntegerField(
+        "threads", help_text="Jobs it runs at once; 0 while it is stopping."
+    )
+    seen_at = models.DateTimeField("last seen", help_text="Every five seconds while it lives.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DispatchTurn(models.Model):
+    """One row: the user of a feature who was served last. Locked by whoever dispatches."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    feature = models.CharField(max_length=40, blank=True)
+    user_id = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"after user {self.user_id} of {self.feature or 'nothing'}"

@@ -1,0 +1,141 @@
+-- Which waiting jobs go to the broker next. The broker is first in, first out, so fairness lives
+-- before it: only a window of jobs is out at once (handed over and not claimed, or running).
+
+-- Threads of the workers that showed a sign of life lately, and at least eight: with no worker
+-- known, a few jobs are sent all the same.
+CREATE OR REPLACE FUNCTION aif_slots()
+RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT greatest(8, coalesce(sum(w.slots), 0))::integer
+      FROM aifeature_worker w
+     WHERE w.seen_at > statement_timestamp() - interval '20 seconds';
+$$;
+
+CREATE OR REPLACE FUNCTION aif_out()
+RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT ((SELECT count(*) FROM aifeature_job j
+              WHERE j.status = 'queued' AND j.published_at IS NOT NULL)
+          + (SELECT count(*) FROM aifeature_job j WHERE j.status = 'running'))::integer;
+$$;
+
+-- The mark of a job that is just being inserted: now while a thread is free for it, else NULL.
+-- The second half of the window is the dispatcher's, who is fair.
+CREATE OR REPLACE FUNCTION aif_mark_at_submit()
+RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN aif_out() < aif_slots() THEN statement_timestamp() END;
+$$;
+
+-- Choose and mark up to `p_limit` jobs and return their ids, in the order to send them: first the
+-- runs whose worker is gone, then waiting jobs, one of each user of a feature in turn, until twice
+-- the workers' threads are out. Marks older than `p_lost_after_s` are taken back before: those
+-- messages are gone (a wiped Redis). The lock on the turn makes callers take turns as well.
+CREATE OR REPLACE FUNCTION aif_dispatch(
+    p_limit integer, p_lost_after_s double precision, p_again_after_s double precision)
+RETURNS SETOF uuid
+LANGUAGE plpgsql AS $$
+DECLARE
+    now_ timestamptz := statement_timestamp();
+    at_feature text;
+    at_user bigint;
+    live text[];
+    room integer;
+    picked uuid;
+    next_feature text;
+    next_user bigint;
+    found_one boolean := true;
+BEGIN
+    RETURN QUERY
+        UPDATE aifeature_job t SET published_at = now_
+         WHERE t.id IN (SELECT j.id FROM aifeature_job j
+                         WHERE j.status = 'running' AND j.lease_until < now_
+                           AND (j.published_at IS NULL
+                                OR j.published_at < now_ - make_interval(secs => p_again_after_s))
+                         ORDER BY j.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED)
+        RETURNING t.id;
+
+    UPDATE aifeature_job t SET published_at = NULL
+     WHERE t.id IN (SELECT j.id FROM aifeature_job j
+                     WHERE j.status = 'queued'
+                       AND j.published_at < now_ - make_interval(secs => p_lost_after_s)
+                     FOR UPDATE SKIP LOCKED);
+
+    -- Features with waiting jobs, by one look at the index for each.
+    WITH RECURSIVE f AS (
+        (SELECT j.feature FROM aifeature_job j
+          WHERE j.status = 'queued' AND j.published_at IS NULL ORDER BY j.feature LIMIT 1)
+        UNION ALL
+        SELECT (SELECT j.feature FROM aifeature_job j
+                 WHERE j.status = 'queued' AND j.published_at IS NULL AND j.feature > f.feature
+                 ORDER BY j.feature LIMIT 1)
+          FROM f WHERE f.feature IS NOT NULL
+    )
+    SELECT array_agg(f.feature) INTO live FROM f
+     WHERE f.feature IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
+                        WHERE c.feature IN (f.feature, '_everything') AND c.killed);
+    IF live IS NULL THEN
+        RETURN;
+    END IF;
+
+    INSERT INTO aifeature_dispatchturn AS d (id, feature, user_id) VALUES (1, '', 0)
+        ON CONFLICT (id) DO UPDATE SET feature = d.feature
+    RETURNING d.feature, d.user_id INTO at_feature, at_user;
+    room := least(p_limit, 2 * aif_slots() - aif_out());
+
+    -- Users of a feature whose jobs wait for their time are passed by; a long row of them is not
+    -- walked to its end at once, and the next call goes on where this one stopped.
+    FOR step IN 1 .. 2000 LOOP
+        EXIT WHEN room <= 0;
+        SELECT j.feature, j.user_id INTO next_feature, next_user FROM aifeature_job j
+         WHERE j.status = 'queued' AND j.published_at IS NULL AND j.feature = ANY (live)
+           AND (j.feature, j.user_id) > (at_feature, at_user)
+         ORDER BY j.feature, j.user_id LIMIT 1;
+        IF NOT FOUND THEN
+            EXIT WHEN NOT found_one;  -- a whole round without a job that is due
+            found_one := false;
+            at_feature := '';
+            at_user := 0;
+            CONTINUE;
+        END IF;
+        at_feature := next_feature;
+        at_user := next_user;
+        UPDATE aifeature_job t SET published_at = now_
+         WHERE t.id = (SELECT j.id FROM aifeature_job j
+                        WHERE j.status = 'queued' AND j.published_at IS NULL
+                          AND j.feature = at_feature AND j.user_id = at_user
+                          AND j.run_at <= now_
+                        ORDER BY j.run_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING t.id INTO picked;
+        IF FOUND THEN
+            room := room - 1;
+            found_one := true;
+            RETURN NEXT picked;
+        END IF;
+    END LOOP;
+    UPDATE aifeature_dispatchturn d SET feature = at_feature, user_id = at_user WHERE d.id = 1;
+END
+$$;
+
+-- Seconds until there is something to do: a job is due, a lease runs out, a deadline passes.
+-- Negative when it is overdue; NULL when nothing is open.
+CREATE OR REPLACE FUNCTION aif_next_due()
+RETURNS double precision
+LANGUAGE sql STABLE AS $$
+    SELECT extract(epoch FROM least(
+        (SELECT min(j.run_at) FROM aifeature_job j
+          WHERE j.status = 'queued' AND j.published_at IS NULL),
+        (SELECT min(j.lease_until) FROM aifeature_job j WHERE j.status = 'running'),
+        (SELECT min(j.deadline_at) FROM aifeature_job j WHERE j.status = 'queued')
+    ) - statement_timestamp())::double precision;
+$$;
+
+-- A worker's sign of life, with the threads it offers; 0 when it takes no more jobs.
+CREATE OR REPLACE FUNCTION aif_presence(p_worker text, p_slots integer)
+RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO aifeature_worker (name, slots, seen_at)
+    VALUES (p_worker, p_slots, statement_timestamp())
+        ON CONFLICT (name) DO UPDATE SET slots = p_slots, seen_at = statement_timestamp();
+$$;

@@ -1,0 +1,59 @@
+-- Ends that need no worker, so that every job ends also while none is there. `p_ends` maps the
+-- code of what a job waited for to {"code", "message"} of its failure; '' is for all others.
+
+-- Queued jobs past their deadline.
+CREATE OR REPLACE FUNCTION aif_end_overdue(p_limit integer, p_ends jsonb)
+RETURNS SETOF uuid
+LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT j.id,
+               coalesce(
+                   p_ends -> CASE WHEN EXISTS (SELECT 1 FROM aifeature_featurecontrol c
+                                                WHERE c.feature IN (j.feature, '_everything')
+                                                  AND c.killed)
+                                  THEN 'feature_paused' ELSE j.error_code END,
+                   p_ends -> '') AS how
+          FROM aifeature_job j
+         WHERE j.status = 'queued' AND j.deadline_at <= statement_timestamp()
+         ORDER BY j.deadline_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE aifeature_job t
+       SET status = 'failed', error_code = due.how ->> 'code', error_message = due.how ->> 'message',
+           finished_at = statement_timestamp()
+      FROM due
+     WHERE t.id = due.id
+    RETURNING t.id;
+$$;
+
+-- One run whose worker is gone and that is not worth another: its deadline has passed, or it was
+-- to be cancelled. One at a time, since it moves spend windows, which several jobs at once would
+-- lock in another order than everybody else.
+CREATE OR REPLACE FUNCTION aif_end_abandoned(p_ends jsonb)
+RETURNS SETOF uuid
+LANGUAGE plpgsql AS $$
+DECLARE
+    gone uuid;
+BEGIN
+    SELECT j.id INTO gone FROM aifeature_job j
+     WHERE j.status = 'running' AND j.lease_until < statement_timestamp()
+       AND (j.deadline_at <= statement_timestamp() OR j.cancel_requested_at IS NOT NULL)
+     ORDER BY j.lease_until LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    UPDATE aifeature_job t
+       SET status = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE 'failed' END,
+           epoch = t.epoch + 1,
+           error_code = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                             ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'code' END,
+           -- Who asked for a cancellation left the sentence for the user there.
+           error_message = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.error_message
+                                ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'message'
+                           END,
+           lease_until = NULL,
+           finished_at = statement_timestamp()
+     WHERE t.id = gone;
+    PERFORM aif_close_unseen(gone, 'lease_lost');
+    RETURN NEXT gone;
+END
+$$;

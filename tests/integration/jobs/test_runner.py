@@ -1,0 +1,113 @@
+"""A worker process that is asked to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+from django.db.models.functions import Now
+
+from aifeature.models import Attempt, Job, Worker
+from aifeature.services.lease import LeaseKeeper
+from aifeature.services.runner import Runner
+from tests.integration.jobs.conftest import MakeJob
+from tests.sandbox_server import SandboxServer
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+LONG_S = 3600.0
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
+    """A worker process of its own, so that other tests' jobs are not stopped with it."""
+    keeper = LeaseKeeper(15)
+    monkeypatch.setattr("aifeature.services.lease.keeper", keeper)
+    runner = Runner(keeper)
+    runner.start(worker="llm@test", slots=4)
+    yield runner
+    runner.close()
+    connections.close_all()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def run(runner: Runner, job: Job) -> None:
+    try:
+        runner.run(job.pk, worker="llm@test")
+    finally:
+        connection.close()
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = 10) -> None:
+    until = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def in_flight(
+    runner: Runner, job: Job, threads: ThreadPoolExecutor, sandbox: SandboxServer
+) -> Future[None]:
+    """Run the job in a thread until the provider has its call, which is never answered."""
+    sandbox.set_faults({"kind": "slow_first_byte", "seconds": LONG_S})
+    future = threads.submit(run, runner, job)
+    wait_for(lambda: bool(sandbox.calls()))
+    return future
+
+
+def test_after_the_grace_period_a_call_is_aborted_and_its_job_put_back(
+    runner: Runner, make_job: MakeJob, threads: ThreadPoolExecutor, sandbox: SandboxServer
+) -> None:
+    job = make_job(published_at=Now())
+    future = in_flight(runner, job, threads, sandbox)
+    began = time.monotonic()
+    runner.drain(grace_s=0.3)
+    future.result(timeout=10)
+    assert time.monotonic() - began >= 0.3
+    job.refresh_from_db()
+    assert (job.status, job.epoch, job.tries, job.error_code) == ("queued", 2, 0, "worker_stopped")
+    attempt = Attempt.objects.get(job=job)
+    assert (attempt.state, attempt.cost_micro, job.charge_micro) == ("unknown", 0, 0)
+    runner.close()
+    job.refresh_from_db()
+    assert job.published_at is not None, "it was handed over for another worker"
+
+
+def test_within_the_grace_period_a_job_ends_as_usual(
+    runner: Runner, make_job: MakeJob, threads: ThreadPoolExecutor, sandbox: SandboxServer
+) -> None:
+    job = make_job(published_at=Now())
+    sandbox.set_faults({"kind": "slow_first_byte", "seconds": 0.5})
+    future = threads.submit(run, runner, job)
+    wait_for(lambda: bool(sandbox.calls()))
+    runner.drain(grace_s=LONG_S)
+    future.result(timeout=10)
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == ("succeeded", 1)
+
+
+def test_a_stopping_worker_claims_nothing_and_hands_its_messages_back(
+    runner: Runner, make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    long_ago = Now() - timedelta(seconds=30)
+    job = make_job(published_at=long_ago)
+    before = Job.objects.get(pk=job.pk).published_at
+    runner.drain(grace_s=LONG_S)
+    run(runner, job)
+    runner.close()
+    job.refresh_from_db()
+    assert (job.status, job.epoch) == ("queued", 0)
+    assert before is not None
+    assert job.published_at is not None
+    assert job.published_at > before, "another worker gets a message of its own"
+    assert sandbox.calls() == []
+    assert Worker.objects.get(name="llm@test").slots == 0

@@ -1,0 +1,271 @@
+"""The window: how many jobs are out at once, and whose turn it is."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models.functions import Now
+from redis import Redis
+
+from aifeature.models import Attempt, FeatureControl, Job, Status, Worker, transitions
+from aifeature.models.transitions import FencedError
+from aifeature.services import dispatcher, jobs
+from aifeature.services.feeder import Feeder
+from tests.integration.jobs.conftest import MakeJob, age, begin, claim
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+FLOOR = 8
+"""Slots that are assumed while no worker is known."""
+
+
+@pytest.fixture(autouse=True)
+def _queue(settings: Any) -> Iterator[None]:
+    """The `llm` queue of the real broker, empty."""
+    with Redis.from_url(settings.REDIS_URL) as client:
+        client.delete("llm")
+        yield
+        client.delete("llm")
+
+
+def sent() -> list[UUID]:
+    """The jobs in the queue, in the order in which workers get them."""
+    with Redis.from_url(django_settings.REDIS_URL) as client:
+        messages = [json.loads(raw) for raw in reversed(client.lrange("llm", 0, -1))]
+    bodies = [json.loads(base64.b64decode(message["body"])) for message in messages]
+    return [UUID(body[1]["job_id"]) for body in bodies]
+
+
+def choose(limit: int = 500) -> list[UUID]:
+    return transitions.dispatch(limit=limit, lost_after_s=60, again_after_s=10)
+
+
+def many(count: int, user: User, **fields: object) -> list[Job]:
+    """Queued jobs of a user, made in one statement; each a little younger than the one before."""
+    return Job.objects.bulk_create(
+        Job(
+            user=user,
+            feature=str(fields.get("feature", "summarize")),
+            input={"document": "Text."},
+            run_at=Now() - timedelta(seconds=count - number),
+            deadline_at=Now() + timedelta(seconds=300),
+        )
+        for number in range(count)
+    )
+
+
+def owners(chosen: list[UUID]) -> list[str]:
+    names = dict(Job.objects.values_list("pk", "user__username"))
+    return [names[job] for job in chosen]
+
+
+def test_twice_the_slots_of_the_live_workers_are_out(ada: User) -> None:
+    transitions.presence("llm@a", slots=30)
+    transitions.presence("llm@b", slots=10)
+    transitions.presence("llm@gone", slots=1000)
+    Worker.objects.filter(name="llm@gone").update(seen_at=Now() - timedelta(seconds=21))
+    many(200, ada)
+    first = choose()
+    assert len(first) == 80
+    assert choose() == []
+    for job in first[:5]:
+        taken = claim(Job.objects.get(pk=job))
+    assert choose() == [], "a job that runs is still out"
+    transitions.release(taken, delay_s=60, burn=False)
+    assert len(choose()) == 1
+
+
+def test_without_a_known_worker_a_few_are_out(ada: User) -> None:
+    many(100, ada)
+    assert len(choose()) == 2 * FLOOR
+
+
+def test_a_worker_that_stops_makes_the_window_smaller(ada: User) -> None:
+    feeder = Feeder("llm@a", 50)
+    feeder.turn()
+    assert Worker.objects.get().slots == 50
+    feeder.offer_none()
+    feeder.turn()
+    many(100, ada)
+    assert len(choose()) == 2 * FLOOR
+
+
+def test_users_take_turns_however_many_jobs_one_has(ada: User, bob: User) -> None:
+    many(300, ada)
+    assert set(owners(choose())) == {"ada"}
+    carl = User.objects.create_user("carl")
+    many(3, bob)
+    many(2, carl)
+    Job.objects.filter(published_at__isnull=False).update(
+        status="failed", finished_at=Now()
+    )  # the window is empty again
+    names = owners(choose(limit=9))
+    assert Counter(names) == {"ada": 4, "bob": 3, "carl": 2}
+    assert {"bob", "carl"} <= set(names[:3]), "whoever came last does not wait for the others"
+
+
+def test_the_turn_goes_on_where_it_stopped(ada: User, bob: User) -> None:
+    many(10, ada)
+    many(10, bob)
+    names = [owners(choose(limit=1))[0] for _ in range(6)]
+    assert all(one != other for one, other in itertools.pairwise(names))
+
+
+def test_the_oldest_job_of_a_user_is_the_first(ada: User) -> None:
+    rows = many(5, ada)
+    assert choose(limit=2) == [rows[0].pk, rows[1].pk]
+
+
+def test_users_whose_jobs_wait_for_their_time_are_passed_by(ada: User, bob: User) -> None:
+    later = many(20, ada)
+    Job.objects.filter(pk__in=[job.pk for job in later]).update(run_at=Now() + timedelta(hours=1))
+    many(2, bob)
+    assert owners(choose()) == ["bob", "bob"]
+
+
+def test_a_stopped_feature_does_not_hold_up_another(ada: User, bob: User) -> None:
+    FeatureControl.objects.create(feature="summarize", killed=True)
+    many(50, ada)
+    many(2, bob, feature="triage")
+    assert owners(choose()) == ["bob", "bob"]
+
+
+def test_dispatchers_at_once_choose_different_jobs_and_keep_to_the_window(ada: User) -> None:
+    transitions.presence("llm@a", slots=20)
+    many(100, ada)
+    together = Barrier(8)
+
+    def one(_: int) -> list[UUID]:
+        together.wait()
+        try:
+            return choose(limit=10)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        chosen = [job for found in threads.map(one, range(8)) for job in found]
+    assert len(chosen) == len(set(chosen)) == 40
+
+
+def test_a_submission_is_handed_over_while_a_thread_is_free(ada: User, opened: None) -> None:
+    accepted = [
+        jobs.submit(user=ada, slug="summarize", data={"document": f"Text {number}."}).job
+        for number in range(FLOOR + 3)
+    ]
+    assert sent() == [job.pk for job in accepted[:FLOOR]]
+    assert len(choose()) == 3, "the rest is the dispatcher's"
+
+
+def test_a_broker_that_lost_its_memory_gets_every_job_again(make_job: MakeJob) -> None:
+    client = dispatcher._client()
+    client.delete(dispatcher.MARKER)
+    dispatcher.turn()
+    handed_over = make_job(published_at=Now())
+    running = make_job()
+    claim(running)
+    dispatcher.turn()
+    assert sent() == []
+    client.delete(dispatcher.MARKER)
+    dispatcher.turn()
+    assert sent() == [handed_over.pk]
+    dispatcher.turn()
+    assert sent() == [handed_over.pk], "once"
+
+
+def test_the_dispatcher_sleeps_until_the_next_job_is_due(make_job: MakeJob) -> None:
+    assert dispatcher.turn() == dispatcher.MOST_SLEEP_S
+    job = make_job(run_at=Now() + timedelta(seconds=60))
+    assert dispatcher.turn() == dispatcher.MOST_SLEEP_S, "a nearer one may come"
+    Job.objects.filter(pk=job.pk).update(run_at=Now() + timedelta(seconds=0.6))
+    assert dispatcher.LEAST_SLEEP_S <= dispatcher.turn() <= 0.6
+
+
+def test_a_message_that_cannot_become_a_run_is_chosen_again(make_job: MakeJob) -> None:
+    waiting, running = make_job(published_at=Now()), make_job(published_at=Now())
+    claim(running)
+    feeder = Feeder("llm@a", 1)
+    feeder.hand_back(waiting.pk)
+    feeder.hand_back(running.pk)
+    feeder.turn()
+    waiting.refresh_from_db()
+    running.refresh_from_db()
+    assert waiting.published_at is not None, "the same turn chose it again"
+    assert running.status == "running"
+    assert not feeder._handed_back
+
+
+def test_a_queued_job_past_its_deadline_ends_without_a_worker(make_job: MakeJob) -> None:
+    cases = {
+        "": "deadline_exceeded",
+        "provider_waiting": "provider_unavailable",
+        "budget_held": "budget_spent",
+    }
+    overdue = {code: make_job(error_code=code, published_at=Now()) for code in cases}
+    in_time = make_job(published_at=Now())
+    for job in overdue.values():
+        age(job, deadline_at=timedelta(seconds=1))
+    dispatcher.turn()
+    for code, job in overdue.items():
+        job.refresh_from_db()
+        assert (job.status, job.error_code) == ("failed", cases[code])
+        assert job.error_message.endswith(".")
+    in_time.refresh_from_db()
+    assert in_time.status == "queued"
+
+
+def test_a_job_that_is_held_ends_as_paused(make_job: MakeJob) -> None:
+    FeatureControl.objects.create(feature="summarize", killed=True)
+    job = make_job()
+    age(job, deadline_at=timedelta(seconds=1))
+    dispatcher.turn()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "feature_paused")
+
+
+def test_an_abandoned_run_past_its_deadline_ends_without_a_worker(make_job: MakeJob) -> None:
+    job = make_job()
+    attempt = begin(claim(job))
+    age(job, deadline_at=timedelta(seconds=1))
+    dispatcher.turn()
+    job.refresh_from_db()
+    assert job.status == "running", "its worker still has the lease"
+    age(job, lease_until=timedelta(seconds=1))
+    dispatcher.turn()
+    job.refresh_from_db()
+    assert (job.status, job.error_code, job.epoch) == ("failed", "deadline_exceeded", 2)
+    assert Attempt.objects.get(pk=attempt).state == "unknown"
+
+
+def test_an_abandoned_run_that_was_cancelled_ends_without_a_worker(make_job: MakeJob) -> None:
+    job = make_job()
+    taken = claim(job)
+    transitions.cancel(job.pk, user_id=job.user_id, message="You cancelled this request.")
+    age(job, lease_until=timedelta(seconds=1))
+    dispatcher.turn()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("cancelled", "cancelled")
+    assert job.error_message == "You cancelled this request."
+    with pytest.raises(FencedError):
+        transitions.finish(taken, Status.FAILED, error_code="poison", error_message="Late.")
+
+
+def test_an_abandoned_run_in_time_is_run_again_and_not_ended(make_job: MakeJob) -> None:
+    job = make_job()
+    claim(job)
+    age(job, lease_until=timedelta(seconds=1))
+    dispatcher.turn()
+    job.refresh_from_db()
+    assert (job.status, sent()) == ("running", [job.pk])
