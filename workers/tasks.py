@@ -19,7 +19,7 @@ _dispatcher = Dispatcher()
 
 
 def _queues(worker: Any) -> set[str]:
-    return {queue.strip() for queue in (worker.options or {}).get("queues") or ()}
+    return set(worker.app.amqp.queues.consume_from)
 
 
 @worker_init.connect

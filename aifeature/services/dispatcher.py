@@ -48,7 +48,8 @@ class Dispatcher:
     def stop(self) -> None:
         """End the thread after its turn."""
         self._stopped.set()
-        self._thread.join(MOST_SLEEP_S)
+        if self._thread.is_alive():
+            self._thread.join(MOST_SLEEP_S)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
