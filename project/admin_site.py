@@ -31,6 +31,7 @@ def navigation(request: HttpRequest) -> list[Item]:
             "Operate",
             _list(request, "aifeature", "job", "Jobs", "work"),
             _list(request, "aifeature", "attempt", "Attempts", "receipt_long"),
+            _list(request, "aifeature", "worker", "Workers", "memory"),
             _list(request, "aifeature", "featurecontrol", "Features", "toggle_on"),
             _list(request, "aifeature", "controlchange", "Changes", "history"),
             _list(request, "aifeature", "spendwindow", "Spend", "payments"),

@@ -8,15 +8,24 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.db.models import Model
+from django.db.models.functions import Now
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from aifeature.models import ApiToken, Attempt, ControlChange, FeatureControl, Job, SpendWindow
+from aifeature.models import (
+    ApiToken,
+    Attempt,
+    ControlChange,
+    FeatureControl,
+    Job,
+    SpendWindow,
+    Worker,
+)
 from project.admin_site import environment, navigation
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
-NO_ADD = {Job, Attempt, SpendWindow, FeatureControl, ControlChange}
+NO_ADD = {Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker}
 
 
 def url(model: type[Model], what: str, *args: object) -> str:
@@ -36,6 +45,7 @@ def rows(
         SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
         FeatureControl.objects.create(feature="summarize"),
         ControlChange.objects.create(feature="_everything", field="killed", reason="r", user=boss),
+        Worker.objects.create(name="llm@host", slots=4, seen_at=Now()),
         ApiToken.issue(user_id=customer.pk, name="ci")[0],
         Group.objects.create(name="on-call"),
         customer,
@@ -118,7 +128,7 @@ def test_the_sidebar_shows_what_the_visitor_may_see(
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
-        *("Jobs", "Attempts", "Features", "Changes", "Spend"),
+        *("Jobs", "Attempts", "Workers", "Features", "Changes", "Spend"),
         *("Users", "Groups", "API tokens", "Periodic tasks", "Flower"),
     ]
     visit.user = customer

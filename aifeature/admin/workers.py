@@ -1,0 +1,50 @@
+"""The workers that run jobs, as of their last sign of life."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import BooleanField, Count, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from aifeature.admin.read_only import ReadOnlyAdmin
+from aifeature.admin.show import moment_column
+from aifeature.models import Job, Status, Worker
+
+GONE_AFTER: Final = timedelta(seconds=20)
+"""As in aif_slots: from then on its threads count for nothing."""
+
+COLOURS: Final = {"live": "success", "stopping": "warning", "gone": "danger"}
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    """Which workers take jobs, how many threads they offer, and how many jobs each runs."""
+
+    list_display = ("name", "state", "slots", "running", "seen")
+    ordering = ("name",)
+    fieldsets = ((None, {"fields": ("name", "state", "slots", "running", "seen")}),)
+
+    seen = moment_column("seen_at", "last seen")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        own = Job.objects.filter(status=Status.RUNNING, worker=OuterRef("name"))
+        count = own.order_by().values("worker").annotate(count=Count("pk")).values("count")
+        rows: QuerySet[Worker] = super().get_queryset(request)
+        gone = ExpressionWrapper(Q(seen_at__lt=Now() - GONE_AFTER), output_field=BooleanField())
+        return rows.annotate(running_jobs=Coalesce(Subquery(count), 0), gone=gone)
+
+    @display(description="state", label=COLOURS)
+    def state(self, worker: Any) -> str:
+        if worker.gone:
+            return "gone"
+        return "live" if worker.slots else "stopping"
+
+    @admin.display(description="running jobs", ordering="running_jobs")
+    def running(self, worker: Any) -> int:
+        count: int = worker.running_jobs
+        return count
