@@ -5,6 +5,7 @@ Each takes and ignores unknown keywords, so that a newer sender does no harm dur
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,11 @@ def _queues(worker: Any) -> set[str]:
     return set(worker.app.amqp.queues.consume_from)
 
 
+def _name(hostname: str | None) -> str:
+    """Of this process: during a restart two have the same name in Celery."""
+    return f"{hostname}/{os.getpid()}"
+
+
 @worker_init.connect
 def _build_client(sender: Any, **_: Any) -> None:
     """Build the provider client before the first job: it costs 0.1 s of CPU."""
@@ -34,7 +40,7 @@ def _begin(sender: Any, **_: Any) -> None:
     worker = sender.controller
     queues = _queues(worker)
     if "llm" in queues:
-        runner.process.start(worker=worker.hostname, slots=worker.concurrency)
+        runner.process.start(worker=_name(worker.hostname), slots=worker.concurrency)
     if "control" in queues:
         _dispatcher.start()
 
@@ -54,7 +60,7 @@ def _end(**_: Any) -> None:
 @shared_task(name=dispatch.RUN_JOB, bind=True)
 def run_job(self: Task[Any, Any], /, *, job_id: str, **_: Any) -> None:
     """Run one job."""
-    runner.process.run(UUID(job_id), worker=self.request.hostname or "")
+    runner.process.run(UUID(job_id), worker=_name(self.request.hostname))
 
 
 @shared_task(name="control.sweep")

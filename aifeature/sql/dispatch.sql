@@ -132,12 +132,12 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- A worker's sign of life, with the threads it offers; 0 when it takes no more jobs. Those that
--- have been gone for a day are forgotten.
+-- have been gone for an hour are forgotten.
 CREATE OR REPLACE FUNCTION aif_presence(p_worker text, p_slots integer)
 RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO aifeature_worker (name, slots, seen_at)
     VALUES (p_worker, p_slots, statement_timestamp())
         ON CONFLICT (name) DO UPDATE SET slots = p_slots, seen_at = statement_timestamp();
-    DELETE FROM aifeature_worker w WHERE w.seen_at < statement_timestamp() - interval '1 day';
+    DELETE FROM aifeature_worker w WHERE w.seen_at < statement_timestamp() - interval '1 hour';
 $$;

@@ -30,8 +30,8 @@ def test_the_list_tells_who_lives_and_what_each_runs(
     assert rows["llm@dead"].running_jobs == 0
 
 
-def test_a_worker_that_has_been_gone_for_a_day_is_forgotten(page: Client) -> None:
+def test_a_worker_that_has_been_gone_for_an_hour_is_forgotten(page: Client) -> None:
     transitions.presence("llm@old", slots=4)
-    Worker.objects.update(seen_at=Now() - timedelta(days=2))
+    Worker.objects.update(seen_at=Now() - timedelta(hours=2))
     transitions.presence("llm@new", slots=4)
     assert list(Worker.objects.values_list("name", flat=True)) == ["llm@new"]
