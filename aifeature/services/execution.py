@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 from pydantic import ValidationError
 
 from aifeature import prompts, registry
@@ -41,6 +41,9 @@ HOLD_S = 2.0
 """Seconds until a job is looked at again that a switch or other jobs' reservations hold up."""
 
 
+RETRY_OUTAGE_S = 1.0
+"""Seconds until a job is run again that the database's outage interrupted, once it is back."""
+
 RETRY_DEFECT_S = 5.0
 """Seconds until a job is run again whose run ended in an exception nobody foresaw."""
 
@@ -67,11 +70,14 @@ def run_feature(job_id: UUID, *, worker: str) -> None:
 
 
 def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
-    """A defect of ours must not leave a job to its lease, nor run it for ever."""
+    """Neither an outage nor a defect of ours leaves a job to its lease or runs it for ever."""
     try:
         return _execute(claimed, cancel)
-    except (FencedError, DatabaseError):
+    except FencedError:
         raise
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("job %s: the database went away before its call: %s", claimed.job, error)
+        return Later(RETRY_OUTAGE_S, burn=False, code="interrupted")
     except Exception:
         logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
         return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
@@ -210,7 +216,7 @@ def _after_abort(error: Cancelled, settlement: Settlement) -> Outcome:
         case lease.PAUSED:
             return Later(HOLD_S, burn=False, code="feature_paused", settlement=settlement)
         case lease.STOPPING:
-            return Later(0.0, burn=False, code="worker_stopped", settlement=settlement)
+            return Later(0.0, burn=False, code="interrupted", settlement=settlement)
         case _:
             raise FencedError
 

@@ -19,7 +19,7 @@ MESSAGES: Final = {
     "provider_refused": "The request could not be processed. Our team can see it.",
     "provider_unavailable": "The service is temporarily unavailable. Please try again later.",
     "provider_waiting": "The service is temporarily unavailable. We keep trying.",
-    "worker_stopped": "Your request goes on in a moment.",
+    "interrupted": "Your request was interrupted. It goes on in a moment.",
 }
 
 FAILED_AFTER_WAITING: Final = {

@@ -395,3 +395,28 @@ def test_the_database_going_away_at_the_end_loses_no_answer(
     job = run(make_job(input={"document": ARTICLE}))
     assert job.status == Status.SUCCEEDED
     assert len(sandbox.calls()) == 1
+
+
+def test_the_database_going_away_before_a_call_burns_no_try(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    """The server says what it says when it is stopped under an open connection."""
+    job = make_job(input={"document": ARTICLE})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE 'shutting down' USING ERRCODE = 'admin_shutdown'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER cut_off BEFORE INSERT ON aifeature_attempt "
+            "FOR EACH ROW EXECUTE FUNCTION cut_off()"
+        )
+    try:
+        run(job)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION cut_off CASCADE")
+    assert (job.status, job.tries, job.error_code) == (Status.QUEUED, 0, "interrupted")
+    assert sandbox.calls() == []
+    age(job, run_at=timedelta(seconds=1))
+    assert run(job).status == Status.SUCCEEDED
