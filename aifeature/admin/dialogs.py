@@ -56,6 +56,6 @@ def button(
     return cast("Callable[[Button], Button]", decorator)
 
 
-def done(url_name: str) -> HttpResponse:
+def done(url_name: str, *arguments: object) -> HttpResponse:
     """Leave the dialog for a page: it was sent by a script, which follows no plain redirect."""
-    return HttpResponse(headers={"HX-Redirect": reverse(url_name)})
+    return HttpResponse(headers={"HX-Redirect": reverse(url_name, args=arguments)})

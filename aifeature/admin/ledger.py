@@ -6,24 +6,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
+from aifeature.admin.dialogs import button, done
 from aifeature.admin.names import STATE_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ModelFilter, ReadOnlyAdmin, as_uuid
-from aifeature.admin.show import as_sent, content, content_column, dollar_column, moment_column
-from aifeature.models import Attempt, SpendWindow
+from aifeature.admin.settle import SettleForm
+from aifeature.admin.show import (
+    as_sent,
+    content,
+    content_column,
+    dollar_column,
+    dollars,
+    moment_column,
+)
+from aifeature.models import Attempt, AttemptState, SpendWindow
+from aifeature.services import settlement
 
+_SETTLED = "Settled by hand"
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnlyAdmin):
-    """Every provider call that may be billed."""
+    """Every provider call that may be billed. An unknown one can be settled, once, and no more."""
 
     list_display = (
         *("started", "call", "state_label", "feature", "model_name", "cost", "latency_ms"),
@@ -55,14 +68,17 @@ class AttemptAdmin(ReadOnlyAdmin):
                 )
             },
         ),
+        (_SETTLED, {"fields": ("settled", "settled_by", "settled_reason")}),
         ("Content", {"fields": ("request_shown", "output_shown")}),
     )
+    actions_detail: Any = ("settle",)
 
     cost = dollar_column("cost_micro", "cost")
     bound = dollar_column("bound_micro", "upper bound")
     spend = dollar_column("spend_micro", "counted as spent")
     started = moment_column("started_at", "started")
     ended = moment_column("ended_at", "ended")
+    settled = moment_column("settled_at", "settled")
     error_shown = content_column("error_detail", "error detail")
     output_shown = content_column("output", "answer")
 
@@ -102,6 +118,51 @@ class AttemptAdmin(ReadOnlyAdmin):
         if wanted is None:
             return queryset.none(), False
         return queryset.filter(Q(id=wanted) | Q(job_id=wanted)), False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        by_hand = isinstance(obj, Attempt) and obj.settled_at is not None
+        return [part for part in self.fieldsets if by_hand or part[0] != _SETTLED]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """No button where there is nothing to settle."""
+        attempt = self.get_object(request, unquote(str(object_id)))
+        if attempt is None or attempt.state != AttemptState.UNKNOWN:
+            return []
+        return super().get_actions_detail(request, object_id)
+
+    def has_settle_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
+        return request.user.has_perm("aifeature.settle_attempt")
+
+    @button(
+        "Settle",
+        permission="settle",
+        title="Settle this call",
+        description="Nobody saw how it ended, so the most it could cost is counted as spent. Enter"
+        " what the provider really billed. It cannot be changed afterwards.",
+        form=SettleForm,
+        icon="fact_check",
+    )
+    def settle(self, request: HttpRequest, form: SettleForm, object_id: str) -> HttpResponse:
+        attempt = self.get_object(request, unquote(object_id))
+        if attempt is None:
+            raise Http404
+        reason = form.cleaned_data["reason"]
+        try:
+            with transaction.atomic():
+                settled = settlement.settle_unknown(
+                    attempt_id=attempt.pk,
+                    cost_usd=form.cleaned_data["cost_usd"],
+                    reason=reason,
+                    user_id=request.user.pk,
+                    tokens=form.tokens,
+                )
+                cost = dollars(settled.cost_micro)
+                self.log_change(request, settled, f"Settled at {cost}: {reason}")
+        except settlement.NotUnknownError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"Settled at {cost}.", messages.SUCCESS)
+        return done("admin:aifeature_attempt_change", attempt.pk)
 
 
 @admin.register(SpendWindow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +40,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["queue"] = _queue(overview.queue(now), now)
         context["failures"] = _failures()
         context["failures_url"] = cards.jobs_url(status__exact=Status.FAILED)
+    if cards.may_see(request, "attempt"):
+        context["unknown"] = _unknown(overview.unknown_calls())
     if cards.may_see(request, "spendwindow"):
         context["spend"] = cards.spend_bar(overview.spend(now)[EVERYTHING])
     if cards.may_see(request, "controlchange"):
@@ -61,6 +63,13 @@ def _queue(queue: Queue, now: datetime) -> dict[str, Any]:
         "queued_url": cards.jobs_url(status__exact=Status.QUEUED.value),
         "running_url": cards.jobs_url(status__exact=Status.RUNNING.value),
     }
+
+
+def _unknown(calls: Mapping[str, int]) -> dict[str, str] | None:
+    """Calls to settle, also those of features that are no longer in the code; None if none."""
+    total = sum(calls.values())
+    url = f"{reverse('admin:aifeature_attempt_changelist')}?state__exact=unknown"
+    return {"count": cards.at_least(total), "url": url} if total else None
 
 
 def _ago(at: datetime | None, now: datetime) -> str:

@@ -19,10 +19,11 @@ from aifeature.models import ApiToken, Attempt, ControlChange, Job
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
-_RECORDS: tuple[tuple[type[Model], str], ...] = (
-    (Job, "jobs: they and their cost stay on record. Deactivate the user instead."),
-    (Attempt, "provider calls in the ledger. Deactivate the user instead."),
-    (ControlChange, "changes in the audit trail. Deactivate the user instead."),
+_RECORDS: tuple[tuple[type[Model], str, str], ...] = (
+    (Job, "user", "has jobs: they and their cost stay on record. Deactivate the user instead."),
+    (Attempt, "user", "has provider calls in the ledger. Deactivate the user instead."),
+    (Attempt, "settled_by", "settled calls in the ledger. Deactivate the user instead."),
+    (ControlChange, "user", "has changes in the audit trail. Deactivate the user instead."),
 )
 
 
@@ -73,6 +74,6 @@ def _within_reach(request: HttpRequest, user: Any) -> bool:
 
 def _kept_by(users: Iterable[User]) -> Iterable[str]:
     for user in users:
-        for model, what in _RECORDS:
-            if model._default_manager.filter(user=user).exists():  # noqa: SLF001 (public in Django)
-                yield f"{user.get_username()} has {what}"
+        for model, who, what in _RECORDS:
+            if model._default_manager.filter(**{who: user}).exists():  # noqa: SLF001 (public in Django)
+                yield f"{user.get_username()} {what}"

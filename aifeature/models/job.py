@@ -26,7 +26,10 @@ TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.
 
 
 class Job(models.Model):
-    """One request of one user. Moved only by the SQL functions in `transitions`."""
+    """One request of one user. Moved only by the SQL functions in `transitions`.
+
+    Which changes there are, the trigger in `aifeature/sql/guards.sql` says; it refuses all others.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ai_jobs")
@@ -39,6 +42,10 @@ class Job(models.Model):
     error_message = models.TextField(
         blank=True, default="", db_default="", help_text="The sentence shown to the user."
     )
+
+    requeued_from = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="requeued", db_index=False
+    )  # the unique constraint below serves
 
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 (NULLs are distinct)
     request_digest = models.CharField(
@@ -77,7 +84,18 @@ class Job(models.Model):
     )
 
     class Meta:
+        permissions = (("requeue_job", "Can run the input of a failed job again"),)
         constraints = (
+            models.UniqueConstraint(
+                fields=["requeued_from"],
+                condition=Q(requeued_from__isnull=False),
+                name="job_requeued_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(charge_micro=0)
+                | (Q(charge_micro__gt=0) & ~Q(status__in=[Status.QUEUED, Status.RUNNING])),
+                name="job_charged_only_for_an_answer",
+            ),
             models.UniqueConstraint(
                 fields=["user", "idempotency_key"], name="job_idempotency_key_once"
             ),

@@ -14,7 +14,7 @@ from aifeature.spec import Purpose
 
 
 class AttemptState(models.TextChoices):
-    """`started` → settled | failed | unknown; `unknown` → settled. Nothing else."""
+    """`started` → settled | failed | unknown; `unknown` → settled. The database refuses others."""
 
     STARTED = "started"
     SETTLED = "settled"
@@ -65,7 +65,17 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
 
+    # Of a call that was unknown, once somebody found out what it cost.
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )  # the partial index below serves
+    settled_reason = models.TextField(
+        blank=True, default="", db_default="", help_text="How it was found out."
+    )
+    settled_at = models.DateTimeField(null=True)
+
     class Meta:
+        permissions = (("settle_attempt", "Can settle a call whose end nobody saw"),)
         constraints = (
             models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once"),
             models.CheckConstraint(
@@ -78,6 +88,11 @@ class Attempt(models.Model):
                 fields=["started_at"], condition=Q(state="unknown"), name="attempt_unknown"
             ),
             models.Index(F("started_at").desc(), name="attempt_newest"),
+            models.Index(
+                fields=["settled_by"],
+                condition=Q(settled_by__isnull=False),
+                name="attempt_settled_by",
+            ),
         )
 
     def __str__(self) -> str:

@@ -231,6 +231,18 @@ def release(
     )
 
 
+def settle_unknown(
+    attempt: UUID, *, user_id: int | None, reason: str, figures: Mapping[str, int]
+) -> bool:
+    """Settle a call whose end nobody saw.
+
+    `figures` are its `cost_micro` and those counts of tokens that are known.
+    Returns False when it is not, or no longer, unknown; then nothing has changed.
+    """
+    rows = _rows("aif_settle_unknown", attempt, user_id, reason, _json(figures))
+    return bool(rows[0][0])
+
+
 def heartbeat(jobs: Sequence[tuple[UUID, int]], *, lease_s: float) -> list[Beat]:
     """Extend the leases of these (job, epoch) pairs. What does not come back is not ours."""
     rows = _rows("aif_heartbeat", [job for job, _ in jobs], [epoch for _, epoch in jobs], lease_s)

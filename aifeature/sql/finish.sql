@@ -6,8 +6,22 @@ CREATE OR REPLACE FUNCTION aif_finish(
 RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    accepted boolean := p_attempt IS NOT NULL AND p_status IN ('succeeded', 'needs_approval');
+    a aifeature_attempt%ROWTYPE;
 BEGIN
+    PERFORM 1 FROM aifeature_job t
+      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_attempt IS NOT NULL THEN
+        PERFORM aif_settle_attempt(
+            p_attempt, p_settlement, p_status IN ('succeeded', 'needs_approval'));
+    END IF;
+    PERFORM aif_close_unseen(p_job, 'run_failed');
+    IF p_status IN ('succeeded', 'needs_approval') THEN
+        SELECT * INTO a FROM aifeature_attempt t WHERE t.id = p_attempt;
+    END IF;
+    -- One statement writes all of it: from then on the row is ended and no longer changes.
     UPDATE aifeature_job t
        SET status = p_status,
            result = p_result,
@@ -16,25 +30,15 @@ BEGIN
            error_message = CASE WHEN p_status = 'cancelled' THEN t.error_message
                                 ELSE coalesce(p_error_message, '') END,
            lease_until = NULL,
-           finished_at = CASE WHEN p_status <> 'needs_approval' THEN statement_timestamp() END
-     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
-    IF p_attempt IS NOT NULL THEN
-        PERFORM aif_settle_attempt(p_attempt, p_settlement, accepted);
-    END IF;
-    PERFORM aif_close_unseen(p_job, 'run_failed');
-    IF accepted THEN
-        UPDATE aifeature_job t
-           SET model = a.model, prompt_version = a.prompt_version,
-               input_tokens = a.input_tokens, output_tokens = a.output_tokens,
-               cache_read_tokens = a.cache_read_tokens,
-               cache_write_tokens = a.cache_write_tokens,
-               charge_micro = a.cost_micro
-          FROM aifeature_attempt a
-         WHERE t.id = p_job AND a.id = p_attempt;
-    END IF;
+           finished_at = CASE WHEN p_status <> 'needs_approval' THEN statement_timestamp() END,
+           model = coalesce(a.model, t.model),
+           prompt_version = coalesce(a.prompt_version, t.prompt_version),
+           input_tokens = coalesce(a.input_tokens, t.input_tokens),
+           output_tokens = coalesce(a.output_tokens, t.output_tokens),
+           cache_read_tokens = coalesce(a.cache_read_tokens, t.cache_read_tokens),
+           cache_write_tokens = coalesce(a.cache_write_tokens, t.cache_write_tokens),
+           charge_micro = coalesce(a.cost_micro, t.charge_micro)
+     WHERE t.id = p_job;
     RETURN true;
 END
 $$;

@@ -9,9 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
-from aifeature.models import Job, transitions
+from aifeature.models import Attempt, AttemptState, Job, transitions
 from aifeature.models.transitions import Caps, Claimed, NewAttempt
 from aifeature.spec import Purpose
+from tests.integration.jobs.guarded_rows import SECRET
 
 NO_CAPS = Caps()
 
@@ -35,6 +36,40 @@ def make_job(ada: User) -> MakeJob:
         job = Job.objects.create(**values)
         job.refresh_from_db()
         return job
+
+    return make
+
+
+class MakeCall(Protocol):
+    def __call__(self, state: AttemptState = ..., **fields: Any) -> Attempt: ...
+
+
+@pytest.fixture
+def make_call(make_job: MakeJob) -> MakeCall:
+    def make(state: AttemptState = AttemptState.SETTLED, **values: Any) -> Attempt:
+        job = make_job()
+        defaults: dict[str, Any] = {
+            "job": job,
+            "user": job.user,
+            "feature": job.feature,
+            "epoch": 1,
+            "number": 1,
+            "purpose": "generation",
+            "state": state,
+            "provider": "sandbox",
+            "model": "m",
+            "prompt_version": "v3",
+            "prompt_hash": "0" * 64,
+            "bound_micro": 1000,
+            "request": {"system": SECRET},
+            "output": SECRET,
+            "error_detail": SECRET,
+            "day": job.created_at.date(),
+            "ended_at": None if state == AttemptState.STARTED else job.created_at,
+        }
+        call = Attempt.objects.create(**{**defaults, **values})
+        call.refresh_from_db()
+        return call
 
     return make
 

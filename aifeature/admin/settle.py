@@ -1,0 +1,60 @@
+"""What settling a call of unknown outcome asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget
+
+from aifeature.admin.dialogs import ReasonForm
+from aifeature.admin.read_only import as_uuid
+from aifeature.admin.show import dollars
+from aifeature.models import Attempt
+from aifeature.services.settlement import Tokens
+
+_LARGEST = 2**31 - 1
+
+
+def _count(label: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=f"{label} tokens",
+        required=False,
+        min_value=0,
+        max_value=_LARGEST,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+
+
+class SettleForm(ReasonForm):
+    """What the call cost, the tokens if they are known, and how that was found out."""
+
+    cost_usd = forms.DecimalField(
+        label="Cost (USD)",
+        min_value=0,
+        max_digits=12,
+        decimal_places=6,
+        widget=UnfoldAdminDecimalFieldWidget,
+    )
+    input_tokens = _count("Input")
+    output_tokens = _count("Output")
+    cache_read_tokens = _count("Cache read")
+    cache_write_tokens = _count("Cache write")
+    field_order = ("cost_usd", *Tokens.__slots__, "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].help_text = "How it was found out. Kept with the call."
+        call = as_uuid(str(self.object_id))
+        bounds = Attempt.objects.filter(pk__in=[call] if call else [])
+        bound = bounds.values_list("bound_micro", flat=True).first()
+        if bound is not None:
+            self.fields["cost_usd"].help_text = (
+                f"What the provider billed; 0 if it never saw the call. Counted until now:"
+                f" {dollars(bound)}, the most it could cost."
+            )
+
+    @property
+    def tokens(self) -> Tokens:
+        """The counts that were entered."""
+        return Tokens(**{name: self.cleaned_data[name] for name in Tokens.__slots__})

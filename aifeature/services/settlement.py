@@ -1,0 +1,82 @@
+"""Settles provider calls whose end nobody saw, once a person has found out what they cost."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from aifeature.models import Attempt, transitions
+from aifeature.policies import budget
+
+logger = logging.getLogger(__name__)
+
+
+class NotUnknownError(Exception):
+    """The call is not, or no longer, unknown. Its text is a sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the provider counts for the call; None leaves what is stored as it is."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+NOT_LOOKED_UP = Tokens()
+
+
+def settle_unknown(
+    *,
+    attempt_id: UUID,
+    cost_usd: Decimal,
+    reason: str,
+    user_id: int | None,
+    tokens: Tokens = NOT_LOOKED_UP,
+) -> Attempt:
+    """Replace the upper bound of a call by what it really cost, in its row and its day's windows.
+
+    The user is not charged, whatever it cost: nobody saw an answer. A cost above the bound is
+    stored in full and logged as an error, for then a bound was wrong.
+
+    Args:
+        attempt_id: The call.
+        cost_usd: US dollars, to the micro-dollar; 0 if it never reached the provider.
+        reason: How that was found out; never empty.
+        user_id: Who found it out; None for a command.
+        tokens: What was billed, if that is known.
+
+    Raises:
+        NotUnknownError: it was settled before, or its end was seen; nothing has changed.
+        Attempt.DoesNotExist: there is no such call.
+    """
+    micro = cost_usd * budget.MICRO
+    if not reason.strip() or micro < 0 or micro != int(micro):
+        raise ValueError("a settlement needs a reason and a cost in whole micro-dollars, from 0 on")
+    counts = {name: count for name, count in asdict(tokens).items() if count is not None}
+    figures = {"cost_micro": int(micro), **counts}
+    done = transitions.settle_unknown(attempt_id, user_id=user_id, reason=reason, figures=figures)
+    attempt = Attempt.objects.select_related("settled_by").get(pk=attempt_id)
+    if not done:
+        raise NotUnknownError(_why_not(attempt))
+    if attempt.cost_micro > attempt.bound_micro:
+        logger.error(
+            "attempt %s: settled at %d micro-dollars, above its upper bound of %d. Look at how"
+            " workers/inference/pricing.py bounds %s: other calls may be bounded too low.",
+            *(attempt.pk, attempt.cost_micro, attempt.bound_micro, attempt.model),
+        )
+    return attempt
+
+
+def _why_not(attempt: Attempt) -> str:
+    if attempt.settled_at is None:
+        return f"This call is {attempt.state}: only an unknown one is settled by hand."
+    who = attempt.settled_by.get_username() if attempt.settled_by else "A command"
+    return (
+        f"{who} settled this call before, at {attempt.settled_at:%Y-%m-%d %H:%M:%S} UTC:"
+        f" {attempt.settled_reason}"
+    )

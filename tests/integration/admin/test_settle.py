@@ -1,0 +1,154 @@
+"""Settling a call of unknown outcome: who may, what is asked, and what everybody then sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from aifeature.models import Attempt, AttemptState, Job
+from aifeature.services.settlement import Tokens
+
+LIST = "/admin/aifeature/attempt/"
+FORM = {"_form_submitted": "on", "cost_usd": "0.0123", "reason": "Their usage page."}
+
+MakeAttempt = Callable[..., Attempt]
+
+
+@pytest.fixture
+def unknown(make_job: Callable[..., Job], make_attempt: MakeAttempt) -> Attempt:
+    return make_attempt(make_job(), state=AttemptState.UNKNOWN, cost_micro=0, error_code="lost")
+
+
+def page_of(attempt: Attempt) -> str:
+    return reverse("admin:aifeature_attempt_change", args=(attempt.pk,))
+
+
+def button_of(attempt: Attempt) -> str:
+    return f"{LIST}{attempt.pk}/settle/"
+
+
+def now(attempt: Attempt) -> Attempt:
+    attempt.refresh_from_db()
+    return attempt
+
+
+def test_whoever_may_settles_an_unknown_call_with_a_cost_and_a_reason(
+    staff: Callable[..., Client], unknown: Attempt
+) -> None:
+    page = staff("view_attempt", "settle_attempt")
+    assert button_of(unknown) in page.get(page_of(unknown)).text
+    dialog = page.get(button_of(unknown)).text
+    assert "Settle this call" in dialog
+    assert "$0.099000, the most it could cost" in dialog
+    answer = page.post(button_of(unknown), {**FORM, "output_tokens": "7"})
+    assert answer["HX-Redirect"] == page_of(unknown)
+    row = now(unknown)
+    assert (row.state, row.cost_micro, row.output_tokens) == ("settled", 12_300, 7)
+    assert row.settled_by is not None
+    shown = page.get(page_of(unknown)).text
+    for part in ("Settled by hand", "Their usage page.", row.settled_by.username, "$0.012300"):
+        assert part in shown
+    assert button_of(unknown) not in shown
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.user_id) == (str(unknown.pk), row.settled_by.pk)
+    assert "Settled at $0.012300: Their usage page." in entry.change_message
+
+
+def test_settling_has_a_permission_of_its_own(
+    staff: Callable[..., Client], unknown: Attempt
+) -> None:
+    page = staff("view_attempt", "change_attempt", "delete_attempt", "add_attempt")
+    assert button_of(unknown) not in page.get(page_of(unknown)).text
+    assert page.get(button_of(unknown)).status_code == 403
+    assert page.post(button_of(unknown), FORM).status_code == 403
+    assert now(unknown).state == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reason", "   "),
+        ("cost_usd", ""),
+        ("cost_usd", "-0.01"),
+        ("cost_usd", "0.0000001"),
+        ("cost_usd", "nothing"),
+        ("cost_usd", "10000000"),
+        *((name, value) for name in Tokens.__slots__ for value in ("-1", "2147483648")),
+    ],
+)
+def test_a_form_that_says_too_little_settles_nothing(
+    page: Client, unknown: Attempt, field: str, value: str
+) -> None:
+    response = page.post(button_of(unknown), {**FORM, field: value})
+    assert response.status_code == 200
+    assert field in response.context["form"].errors
+    assert now(unknown).state == "unknown"
+    assert not LogEntry.objects.exists()
+
+
+def test_the_second_of_two_reads_who_was_first(page: Client, unknown: Attempt) -> None:
+    page.post(button_of(unknown), FORM)
+    answer = page.post(button_of(unknown), {**FORM, "cost_usd": "1", "reason": "Mine."})
+    assert answer["HX-Redirect"] == page_of(unknown)
+    assert "boss settled this call before" in page.get(page_of(unknown)).text
+    assert now(unknown).cost_micro == 12_300
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("state", ["settled", "failed", "started"])
+def test_a_call_that_is_not_unknown_has_no_button(
+    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt, state: str
+) -> None:
+    more: dict[str, Any] = {"ended_at": None} if state == "started" else {}
+    attempt = make_attempt(make_job(), state=state, **more)
+    shown = page.get(page_of(attempt)).text
+    assert button_of(attempt) not in shown
+    assert "Settled by hand" not in shown
+
+
+@pytest.mark.parametrize("what", ["4f6c1c1e-0000-4000-8000-000000000000", "nonsense"])
+def test_settling_what_is_not_there_is_not_found(page: Client, db: None, what: str) -> None:
+    assert page.get(f"{LIST}{what}/settle/").status_code == 200
+    assert page.post(f"{LIST}{what}/settle/", FORM).status_code == 404
+
+
+def test_the_front_page_counts_unknown_calls_and_leads_to_them(
+    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt, unknown: Attempt
+) -> None:
+    removed = make_attempt(make_job(feature="removed"), state=AttemptState.UNKNOWN)
+    make_attempt(make_job())
+    front = page.get("/admin/")
+    assert front.context["unknown"]["count"] == "2"
+    found = page.get(front.context["unknown"]["url"]).text
+    assert front.context["unknown"]["url"] in front.text
+    for attempt in (unknown, removed):
+        assert str(attempt.pk) in found
+    assert found.count("/change/?") == 2
+    for attempt in (unknown, removed):
+        page.post(button_of(attempt), FORM)
+    assert page.get("/admin/").context["unknown"] is None
+
+
+def test_the_jobs_page_tells_that_a_call_was_settled_by_hand(
+    page: Client, unknown: Attempt
+) -> None:
+    page.post(button_of(unknown), FORM)
+    shown = page.get(reverse("admin:aifeature_job_change", args=(unknown.job_id,))).text
+    assert "settled by hand on" in shown
+
+
+def test_who_settled_a_call_stays_on_record(page: Client, boss: User, unknown: Attempt) -> None:
+    page.post(button_of(unknown), FORM)
+    LogEntry.objects.all().delete()
+    answer = page.post(f"/admin/auth/user/{boss.pk}/delete/", {"post": "yes"})
+    assert answer.status_code in {200, 403}
+    assert User.objects.filter(pk=boss.pk).exists()
+    assert (
+        "boss settled calls in the ledger" in page.get(f"/admin/auth/user/{boss.pk}/delete/").text
+    )

@@ -1,0 +1,168 @@
+"""A call whose end nobody saw is settled once, by somebody, for a reason; the user pays nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from aifeature.models import Attempt, AttemptState, Job, SpendWindow, transitions
+from aifeature.models.transitions import Claimed, Settlement
+from aifeature.services.settlement import NotUnknownError, Tokens, settle_unknown
+from tests.integration.jobs.conftest import MakeCall, begin
+
+BOUND = 1000
+
+
+def windows() -> dict[str, tuple[int, int]]:
+    """(spent, held) by scope."""
+    return {w.scope: (w.spent_micro, w.held_micro) for w in SpendWindow.objects.all()}
+
+
+@pytest.fixture
+def unknown(claimed: Claimed) -> UUID:
+    """A call of a run that ended without it."""
+    attempt = begin(claimed, bound=BOUND)
+    transitions.release(claimed, delay_s=0, burn=True)
+    return attempt
+
+
+def settle(attempt: UUID, usd: str, *, user_id: int | None = None, **more: Tokens) -> Attempt:
+    return settle_unknown(
+        attempt_id=attempt, cost_usd=Decimal(usd), reason="Usage page.", user_id=user_id, **more
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("usd", "micro"), [("0", 0), ("0.0007", 700), ("0.001", 1000)])
+def test_spend_goes_from_the_bound_to_the_cost_and_the_user_pays_nothing(
+    unknown: UUID, usd: str, micro: int
+) -> None:
+    assert windows() == {"user": (0, 0), "feature": (BOUND, 0), "global": (BOUND, 0)}
+    attempt = settle(unknown, usd)
+    assert (attempt.state, attempt.cost_micro, attempt.spend_micro) == ("settled", micro, micro)
+    assert windows() == {"user": (0, 0), "feature": (micro, 0), "global": (micro, 0)}
+    job = Job.objects.get()
+    assert (job.status, job.charge_micro) == ("queued", 0)
+
+
+@pytest.mark.django_db
+def test_the_call_tells_who_settled_it_when_and_why(unknown: UUID, ada: User) -> None:
+    ended_at = Attempt.objects.get().ended_at
+    attempt = settle(unknown, "0.0007", user_id=ada.pk)
+    assert (attempt.settled_by, attempt.settled_reason) == (ada, "Usage page.")
+    assert attempt.ended_at == ended_at
+    ago = Attempt.objects.annotate(ago=Now() - F("settled_at")).get().ago
+    assert abs(ago) < timedelta(seconds=10)
+    assert attempt.error_code == "run_failed"
+
+
+@pytest.mark.django_db
+def test_tokens_that_were_found_out_replace_those_stored(claimed: Claimed) -> None:
+    begun = begin(claimed)
+    cut = Settlement(begun, AttemptState.UNKNOWN, input_tokens=5, output_tokens=1)
+    transitions.settle(claimed, cut)
+    attempt = settle(begun, "0.0007", tokens=Tokens(output_tokens=9, cache_read_tokens=0))
+    assert (attempt.input_tokens, attempt.output_tokens, attempt.cache_read_tokens) == (5, 9, 0)
+
+
+@pytest.mark.django_db
+def test_a_cost_above_the_bound_is_stored_in_full_and_names_the_call(
+    unknown: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle(unknown, "0.0025")
+    assert windows() == {"user": (0, 0), "feature": (2500, 0), "global": (2500, 0)}
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    told = error.getMessage()
+    assert str(unknown) in told
+    assert "settled at 2500 micro-dollars, above its upper bound of 1000" in told
+
+
+@pytest.mark.django_db
+def test_a_cost_up_to_the_bound_is_no_error(
+    unknown: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle(unknown, "0.001")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.django_db
+def test_the_windows_of_its_own_day_are_moved(make_call: MakeCall) -> None:
+    call = make_call(AttemptState.UNKNOWN)
+    call.day -= timedelta(days=3)
+    call.pk = uuid4()
+    call.number = 2
+    call.save(force_insert=True)
+    for day in (call.day, call.day + timedelta(days=3)):
+        for scope, key in (("user", "summarize:1"), ("feature", "summarize"), ("global", "")):
+            SpendWindow.objects.create(scope=scope, key=key, day=day, spent_micro=5000)
+    settle(call.pk, "0.0007")
+    spent = {(w.scope, w.day): w.spent_micro for w in SpendWindow.objects.all()}
+    assert spent.pop(("feature", call.day)) == 4700
+    assert spent.pop(("global", call.day)) == 4700
+    assert set(spent.values()) == {5000}
+
+
+@pytest.mark.django_db
+def test_a_settled_call_is_not_settled_again(unknown: UUID, ada: User) -> None:
+    settle(unknown, "0.0007", user_id=ada.pk)
+    with pytest.raises(NotUnknownError, match=r"ada settled this call before, at .*: Usage page"):
+        settle(unknown, "0.0001")
+    assert windows()["global"] == (700, 0)
+    assert Attempt.objects.get().cost_micro == 700
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", ["started", "settled", "failed"])
+def test_only_an_unknown_call_is_settled(make_call: MakeCall, state: str) -> None:
+    call = make_call(AttemptState(state))
+    with pytest.raises(NotUnknownError, match=f"This call is {state}: only an unknown one"):
+        settle(call.pk, "0.0007")
+    assert Attempt.objects.get().state == state
+
+
+@pytest.mark.django_db
+def test_a_call_that_is_not_there_is_not_settled() -> None:
+    with pytest.raises(Attempt.DoesNotExist):
+        settle(uuid4(), "0.0007")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("usd", "reason"), [("1", " "), ("-0.000001", "r"), ("0.0000001", "r")])
+def test_a_settlement_needs_a_reason_and_a_cost(unknown: UUID, usd: str, reason: str) -> None:
+    with pytest.raises(ValueError, match="a settlement needs a reason and a cost"):
+        settle_unknown(attempt_id=unknown, cost_usd=Decimal(usd), reason=reason, user_id=None)
+    assert Attempt.objects.get().state == "unknown"
+
+
+def test_of_two_at_once_one_settles_and_the_other_is_told(
+    committed: None, ada: User, bob: User, unknown: UUID
+) -> None:
+    told: list[str] = []
+
+    def second() -> None:
+        try:
+            settle(unknown, "0.0001", user_id=bob.pk)
+        except NotUnknownError as error:
+            told.append(str(error))
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=second)
+    with transaction.atomic():
+        settle(unknown, "0.0007", user_id=ada.pk)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()  # it waits for the first
+    other.join(10)
+    (sentence,) = told
+    assert sentence.startswith("ada settled this call before")
+    assert windows()["global"] == (700, 0)
