@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from aifeature import registry
 from aifeature.admin import cards
 from aifeature.admin.show import money, span
-from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Stage, Status
+from aifeature.models import TERMINAL, Attempt, AttemptState, Job, SpendWindow, Stage, Status
 from aifeature.services import control, overview
 
 INDEX = "/admin/"
@@ -32,19 +32,16 @@ def aged(make_job: MakeJob) -> MakeJob:
 
     def make(ago: float, took: float = 0, **values: Any) -> Job:
         created = NOON - timedelta(seconds=ago)
-        job = make_job(**values)
-        times: dict[str, Any] = {"created_at": created, "run_at": created}
-        if job.finished_at:
-            times["finished_at"] = created + timedelta(seconds=took)
-        Job.objects.filter(pk=job.pk).update(**times)
-        return job
+        if values.get("status") in TERMINAL:
+            values["finished_at"] = created + timedelta(seconds=took)
+        return make_job(created_at=created, run_at=created, **values)
 
     return make
 
 
 def run(job: Job, *, lease_ends_in: float) -> None:
     lease = NOON + timedelta(seconds=lease_ends_in)
-    Job.objects.filter(pk=job.pk).update(status=Status.RUNNING, lease_until=lease)
+    Job.objects.filter(pk=job.pk).update(status=Status.RUNNING, lease_until=lease, epoch=1)
 
 
 def test_a_day_is_counted_by_state_from_midnight_on(aged: MakeJob) -> None:

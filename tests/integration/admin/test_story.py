@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -29,7 +28,16 @@ def titles(job: Job) -> list[str]:
 @pytest.fixture
 def life(make_job: MakeJob, make_attempt: MakeAttempt) -> Job:
     """A job that failed once, lost its worker once, and then succeeded."""
+    begun = datetime.now(UTC)
+
+    def at(seconds: float) -> datetime:
+        return begun + timedelta(seconds=seconds)
+
     job = make_job(
+        created_at=begun,
+        published_at=at(0.01),
+        started_at=at(0.02),
+        finished_at=at(90),
         status=Status.SUCCEEDED,
         result={"summary": "Two <b>sentences</b>."},
         epoch=3,
@@ -37,14 +45,6 @@ def life(make_job: MakeJob, make_attempt: MakeAttempt) -> Job:
         model="claude-haiku-5-5",
         prompt_version="v3",
         charge_micro=1_250,
-    )
-    job.refresh_from_db()
-
-    def at(seconds: float) -> Any:
-        return job.created_at + timedelta(seconds=seconds)
-
-    Job.objects.filter(pk=job.pk).update(
-        published_at=at(0.01), started_at=at(0.02), finished_at=at(90)
     )
     make_attempt(
         job,

@@ -19,7 +19,7 @@ from django.test import Client
 
 from aifeature.api import stopping, waiting
 from aifeature.api.waiting import JobState
-from aifeature.models import ApiToken, Job, Status
+from aifeature.models import ApiToken, Job, Status, transitions
 from tests.integration.api.api_jobs import bearer, job
 
 POLLS = 50
@@ -61,10 +61,10 @@ def client_of(user: User) -> httpx2.AsyncClient:
 
 
 def move(row: Job, status: Status) -> None:
-    Job.objects.filter(pk=row.pk).update(
-        status=status, lease_until="2026-01-01T00:00Z" if status is Status.RUNNING else None
-    )
-    connection.close()
+    claimed = transitions.claim(row.pk, worker="w", lease_s=15)
+    assert claimed is not None
+    if status is not Status.RUNNING:
+        transitions.finish(claimed, status)
 
 
 def end(rows: list[Job]) -> None:

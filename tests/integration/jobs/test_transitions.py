@@ -136,13 +136,23 @@ def test_only_the_accepted_call_is_charged(claimed: Claimed) -> None:
 
 
 def test_settling_moves_the_windows_of_the_day_that_reserved(claimed: Claimed) -> None:
-    attempt = begin(claimed)
-    yesterday = F("day") - timedelta(days=1)
-    Attempt.objects.filter(pk=attempt).update(day=yesterday)
-    SpendWindow.objects.update(day=yesterday)
-    transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(attempt))
-    assert SpendWindow.objects.count() == 3
-    assert windows() == {"user": (700, 0), "feature": (700, 0), "global": (700, 0)}
+    begin(claimed)
+    call = Attempt.objects.get()
+    call.id, call.number, call.day = uuid.uuid4(), 2, call.day - timedelta(days=1)
+    call.save(force_insert=True)  # begun before midnight
+    for window in SpendWindow.objects.all():
+        window.id, window.day = None, call.day
+        window.save(force_insert=True)
+    transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(call.id))
+    before_midnight = SpendWindow.objects.filter(day=call.day)
+    assert {w.scope: (w.spent_micro, w.held_micro) for w in before_midnight} == {
+        "user": (700, 0),
+        "feature": (700, 0),
+        "global": (700, 0),
+    }
+    # The other call was closed unseen, in its own day.
+    today = SpendWindow.objects.exclude(day=call.day)
+    assert {w.scope: w.spent_micro for w in today} == {"user": 0, "feature": 1000, "global": 1000}
 
 
 def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> None:

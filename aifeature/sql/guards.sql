@@ -1,0 +1,162 @@
+-- What a job, a call and an audit row may become, whoever writes: a worker, admin, a shell.
+-- The functions look at every row that changes. The same conditions in WHEN clauses of the
+-- triggers cost four times as much: PostgreSQL reads those anew for each statement.
+
+-- Names the columns that differ; the values only where they are no content.
+CREATE OR REPLACE FUNCTION aif_what_changes(p_old jsonb, p_new jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT string_agg(
+               CASE WHEN o.key IN ('status', 'state', 'epoch', 'charge_micro', 'cost_micro')
+                    THEN format('%s from %s to %s', o.key, o.value #>> '{}', p_new ->> o.key)
+                    ELSE o.key END, ', ' ORDER BY o.key)
+      FROM jsonb_each(p_old) o
+     WHERE o.value IS DISTINCT FROM p_new -> o.key;
+$$;
+
+CREATE OR REPLACE FUNCTION aif_refuse(p_table text, p_id text, p_tried text, p_allowed text)
+RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% %: % is refused. %', p_table, p_id, p_tried, p_allowed
+        USING ERRCODE = 'integrity_constraint_violation', TABLE = p_table;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION aif_refuse_change(
+    p_table text, p_id text, p_old jsonb, p_new jsonb, p_allowed text)
+RETURNS void
+LANGUAGE sql AS $$
+    SELECT aif_refuse(
+        p_table, p_id, 'changing ' || aif_what_changes(p_old, p_new), p_allowed);
+$$;
+
+-- Of an ended job, a column that is not named in `emptied` may not change: so one that comes later
+-- is guarded from its first day.
+CREATE OR REPLACE FUNCTION aif_guard_job()
+RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    emptied CONSTANT text[] := ARRAY['input', 'result', 'error_message', 'idempotency_key',
+                                     'request_digest', 'content_blanked_at'];
+    old_row jsonb;
+    new_row jsonb;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text, 'deleting it',
+            'A job stays; retention and erasure empty its content.');
+    ELSIF OLD.status IN ('succeeded', 'failed', 'cancelled', 'rejected') THEN
+        old_row := to_jsonb(OLD);
+        new_row := to_jsonb(NEW);
+        IF old_row - emptied IS DISTINCT FROM new_row - emptied
+           OR NEW.input IS DISTINCT FROM OLD.input AND NEW.input IS NOT NULL
+           OR NEW.result IS DISTINCT FROM OLD.result AND NEW.result IS NOT NULL
+           OR NEW.error_message <> OLD.error_message AND NEW.error_message <> ''
+           OR NEW.idempotency_key IS DISTINCT FROM OLD.idempotency_key
+              AND NEW.idempotency_key IS NOT NULL
+           OR NEW.request_digest <> OLD.request_digest AND NEW.request_digest <> ''
+           OR new_row -> 'content_blanked_at' <> old_row -> 'content_blanked_at'
+              AND old_row ->> 'content_blanked_at' IS NOT NULL
+        THEN
+            PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, old_row, new_row,
+                'A job that has ended stays as it is; only its content may be emptied.'
+                || ' To run its input again, requeue it: that makes a new job.');
+        END IF;
+    ELSIF NEW.id <> OLD.id OR NEW.user_id <> OLD.user_id OR NEW.feature <> OLD.feature THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'A job keeps its id, its user and its feature.');
+    ELSIF NEW.status <> OLD.status AND NOT (
+          CASE OLD.status
+              WHEN 'queued' THEN NEW.status IN ('running', 'failed', 'cancelled')
+              WHEN 'running' THEN NEW.status IN
+                   ('queued', 'needs_approval', 'succeeded', 'failed', 'cancelled')
+              ELSE NEW.status IN ('succeeded', 'rejected', 'cancelled', 'failed') END) THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'A queued job may become running, failed or cancelled; a running one queued,'
+            || ' needs_approval, succeeded, failed or cancelled; one that needs approval'
+            || ' succeeded, rejected, failed or cancelled.');
+    ELSIF NEW.epoch < OLD.epoch
+          OR NEW.epoch = OLD.epoch
+             AND (NEW.worker <> OLD.worker
+                  OR OLD.status = 'queued' AND NEW.status = 'running'
+                  OR OLD.status = 'running' AND NEW.status = 'queued') THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'The epoch never falls, and it rises when a job is claimed or put back.');
+    ELSIF NEW.charge_micro <> OLD.charge_micro
+          AND (OLD.charge_micro <> 0 OR OLD.status <> 'running'
+               OR NEW.status NOT IN ('succeeded', 'needs_approval')) THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'A job is charged once: when its run ends as succeeded or needs_approval.');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION aif_guard_attempt()
+RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    may_change text[] := ARRAY['request', 'output', 'error_detail'];
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text, 'deleting it',
+            'A call that may be billed stays in the ledger; retention and erasure empty its'
+            || ' content.');
+    ELSIF NEW.id <> OLD.id OR NEW.job_id IS DISTINCT FROM OLD.job_id
+          OR NEW.user_id IS DISTINCT FROM OLD.user_id OR NEW.feature <> OLD.feature
+          OR NEW.epoch <> OLD.epoch OR NEW.number <> OLD.number OR NEW.purpose <> OLD.purpose
+          OR NEW.provider <> OLD.provider OR NEW.model <> OLD.model
+          OR NEW.prompt_version <> OLD.prompt_version OR NEW.prompt_hash <> OLD.prompt_hash
+          OR NEW.bound_micro <> OLD.bound_micro OR NEW.day <> OLD.day
+          OR NEW.started_at <> OLD.started_at THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'What a call was when it was begun never changes.');
+    ELSIF OLD.state = 'started' THEN
+        IF NEW.state NOT IN ('started', 'settled', 'failed', 'unknown') THEN
+            PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+                'An open call may become settled, failed or unknown.');
+        END IF;
+    ELSE
+        IF OLD.state = 'unknown' AND NEW.state = 'settled' THEN
+            IF btrim(NEW.settled_reason) = '' OR NEW.settled_at IS NULL THEN
+                PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text, 'settling it without a reason',
+                    'Say in settled_reason and settled_at why and when a call whose end nobody'
+                    || ' saw was settled, and in settled_by who did it.');
+            END IF;
+            may_change := may_change || ARRAY['state', 'cost_micro', 'input_tokens',
+                'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'settled_by_id',
+                'settled_reason', 'settled_at'];
+        END IF;
+        IF to_jsonb(OLD) - may_change IS DISTINCT FROM to_jsonb(NEW) - may_change
+           OR NEW.request IS DISTINCT FROM OLD.request AND NEW.request IS NOT NULL
+           OR NEW.output <> OLD.output AND NEW.output <> ''
+           OR NEW.error_detail <> OLD.error_detail AND NEW.error_detail <> '' THEN
+            PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+                'A call that has ended stays as it is; only its content may be emptied, and only'
+                || ' an unknown one be settled, once.');
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION aif_guard_audit()
+RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text,
+        CASE TG_OP WHEN 'DELETE' THEN 'deleting it' ELSE 'changing it' END,
+        'The audit trail is only added to.');
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER job_guard
+    BEFORE UPDATE OR DELETE ON aifeature_job
+    FOR EACH ROW EXECUTE FUNCTION aif_guard_job();
+CREATE OR REPLACE TRIGGER attempt_guard
+    BEFORE UPDATE OR DELETE ON aifeature_attempt
+    FOR EACH ROW EXECUTE FUNCTION aif_guard_attempt();
+CREATE OR REPLACE TRIGGER change_guard
+    BEFORE UPDATE OR DELETE ON aifeature_controlchange
+    FOR EACH ROW EXECUTE FUNCTION aif_guard_audit();
