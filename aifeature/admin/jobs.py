@@ -7,18 +7,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html
 from unfold.decorators import display
 
 from aifeature.admin import story
 from aifeature.admin.cards import may_see
+from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.names import STATUS_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
 from aifeature.admin.show import dollar_column, moment_column
 from aifeature.models import TERMINAL, Job, Status, transitions
+from aifeature.services import jobs
+from aifeature.services.jobs import CannotRequeueError
 from aifeature.services.messages import sentence
 
 _MATCHING_USERS = 50
@@ -27,7 +32,7 @@ _MATCHING_USERS = 50
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    """Read-only for everybody; the one thing an operator can do to a job is cancel it."""
+    """Read-only for everybody; an operator can cancel a job, and run a failed one's input again."""
 
     list_display = (
         *("short_id", "status_label", "feature", "user", "created", "tries", "attempts", "charge"),
@@ -39,7 +44,8 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ("id", "user__username")
     search_help_text = "A job's id, or how a user's name begins."
     wide_fields = ("input", "result")
-    actions = ("cancel_selected",)
+    actions = ("cancel_selected", "requeue_selected")
+    actions_detail: Any = ("requeue",)
     change_form_outer_before_template: Any = "aifeature/admin/job.html"
     fieldsets = (
         (
@@ -126,3 +132,55 @@ class JobAdmin(ReadOnlyAdmin):
             f"{done} cancelled, {asked} running and asked to stop; what had ended stays as it is.",
             messages.SUCCESS if done or asked else messages.WARNING,
         )
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """No button on a job that did not fail."""
+        job = self.get_object(request, unquote(str(object_id)))
+        if job is None or job.status != Status.FAILED:
+            return []
+        return super().get_actions_detail(request, object_id)
+
+    def has_requeue_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
+        return request.user.has_perm("aifeature.requeue_job")
+
+    @button(
+        "Requeue",
+        permission="requeue",
+        title="Run this input again",
+        description="Makes a new job of the same user. This one stays as it is.",
+        form=ReasonForm,
+        icon="replay",
+    )
+    def requeue(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        job = self.get_object(request, unquote(object_id))
+        if job is None:
+            raise Http404
+        try:
+            new = self._requeue(request, job, form.cleaned_data["reason"])
+        except CannotRequeueError as error:
+            self.message_user(request, f"Not requeued. {error}", messages.ERROR)
+            return done("admin:aifeature_job_change", job.pk)
+        self.message_user(request, f"This is the new job, made from {job.pk}.", messages.SUCCESS)
+        return done("admin:aifeature_job_change", new.pk)
+
+    @admin.action(description="Requeue the selected failed jobs", permissions=["requeue"])
+    def requeue_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        made = 0
+        refused: dict[str, int] = {}
+        for job in list(queryset[: self.list_per_page]):
+            try:
+                self._requeue(request, job, "With others, from the list.")
+            except CannotRequeueError as error:
+                refused[str(error)] = refused.get(str(error), 0) + 1
+            else:
+                made += 1
+        told = [f"{made} requeued as new jobs.", *(f"{n} not: {why}" for why, n in refused.items())]
+        level = messages.SUCCESS if made and not refused else messages.WARNING
+        self.message_user(request, " ".join(told), level)
+
+    def _requeue(self, request: HttpRequest, job: Job, reason: str) -> Job:
+        with transaction.atomic():
+            new = jobs.requeue(job_id=job.pk)
+            self.log_change(request, job, f"Requeued as job {new.pk}: {reason}")
+            self.log_addition(request, new, f"Requeued from job {job.pk}: {reason}")
+        return new

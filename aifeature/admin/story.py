@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from aifeature.admin.names import STATE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.show import as_sent, content, dollars, money, span, utc
@@ -101,6 +104,8 @@ def _outcome(call: Attempt) -> Iterator[str]:
         yield money(call.cost_micro)
     if call.stop_reason:
         yield f"stopped: {call.stop_reason}"
+    if call.settled_at:
+        yield f"settled by hand on {utc(call.settled_at)}"
 
 
 def _tokens(row: Attempt | Job) -> str:
@@ -113,6 +118,10 @@ def _tokens(row: Attempt | Job) -> str:
 def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str]]:
     yield "Job", str(job.pk)
     yield "User", job.user.get_username()
+    if job.requeued_from_id:
+        yield "Requeued from", _link(job.requeued_from_id)
+    if later := job.requeued.only("pk").first():
+        yield "Requeued as", _link(later.pk)
     if job.error_code:
         yield "Code", job.error_code
     yield "Charged to the user", dollars(job.charge_micro)
@@ -166,6 +175,11 @@ def _cut(title: str, text: str) -> dict[str, Any]:
 
 def _seconds(milliseconds: int) -> str:
     return span(milliseconds / 1000)
+
+
+def _link(job_id: UUID) -> SafeString:
+    url = reverse("admin:aifeature_job_change", args=(job_id,))
+    return format_html('<a class="aif-link" href="{}">{}</a>', url, job_id)
 
 
 def _url(call: Attempt) -> str:

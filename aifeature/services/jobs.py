@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from pydantic import ValidationError
 
 from aifeature import registry
-from aifeature.models import Job, transitions
+from aifeature.models import Job, Status, transitions
 from aifeature.models.storable import is_storable
 from aifeature.services import control, dispatch, messages
 from aifeature.services.refusals import (
@@ -45,6 +45,10 @@ class Page:
 
     jobs: list[Job]
     next_after: tuple[datetime, UUID] | None
+
+
+class CannotRequeueError(Exception):
+    """A job that is not run again. Its text is a sentence for the operator."""
 
 
 def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submission:
@@ -135,6 +139,44 @@ def cancel(*, user: User, job_id: UUID) -> Job:
     return get(user=user, job_id=job_id)
 
 
+def requeue(*, job_id: UUID) -> Job:
+    """Run the input of a failed job again, as a new job of the same user. For operators.
+
+    The failed job stays as it is, and the new one names it. Each is requeued once: if the new one
+    fails as well, that one is requeued.
+
+    Raises:
+        NotFound: there is no such job.
+        CannotRequeueError: its text says why.
+    """
+    failed = Job.objects.select_related("user").filter(pk=job_id).first()
+    if failed is None:
+        raise NotFound("There is no job with this id.")
+    feature = _requeuable(failed)
+    try:
+        value = _validated(feature, failed.input)
+    except InvalidInput:
+        raise CannotRequeueError("Its input no longer fits the feature.") from None
+    job = Job(
+        user=failed.user,
+        feature=failed.feature,
+        input=value,
+        requeued_from=failed,
+        published_at=Now(),
+        deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
+    )
+    try:
+        with transaction.atomic():
+            job.save(force_insert=True)
+    except IntegrityError:
+        if earlier := Job.objects.filter(requeued_from=failed).first():
+            raise CannotRequeueError(f"It was requeued before, as job {earlier.pk}.") from None
+        raise
+    transaction.on_commit(lambda: dispatch.publish([job.id]))
+    job.refresh_from_db()
+    return job
+
+
 def visible_feature(*, user: User, slug: str) -> Feature:
     """The feature, if it exists for this user.
 
@@ -153,6 +195,22 @@ def visible_feature(*, user: User, slug: str) -> Feature:
 def visible_features(*, user: User) -> list[Feature]:
     """Every feature that exists for this user."""
     return [f for f in registry.all_features().values() if control.is_visible(f, user)]
+
+
+def _requeuable(job: Job) -> Feature:
+    """The feature of a job that may be run again."""
+    if job.status != Status.FAILED:
+        raise CannotRequeueError(f"Only a job that failed is requeued; this one is {job.status}.")
+    if job.input is None:
+        raise CannotRequeueError("Its content was blanked, so there is nothing to run.")
+    feature = registry.all_features().get(job.feature)
+    if feature is None:
+        raise CannotRequeueError(f"The feature {job.feature} is no longer in the code.")
+    if control.cache.get(job.feature).killed:
+        raise CannotRequeueError("Its feature is stopped by a kill switch. Release that first.")
+    if not control.is_visible(feature, job.user):
+        raise CannotRequeueError("Its user may not use this feature at its present stage.")
+    return feature
 
 
 def _own(user: User) -> QuerySet[Job]:

@@ -1,0 +1,101 @@
+"""Requeueing failed jobs from admin: who may, and what is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+
+from aifeature.models import Job, Stage, Status
+from aifeature.services import control
+
+LIST = "/admin/aifeature/job/"
+FORM = {"_form_submitted": "on", "reason": "The provider is back."}
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def failed(make_job: MakeJob) -> Job:
+    control.change("summarize", {"stage": Stage.EVERYONE}, reason="r", check_name="test")
+    return make_job(status=Status.FAILED, error_code="poison")
+
+
+def page_of(job: Job) -> str:
+    return reverse("admin:aifeature_job_change", args=(job.pk,))
+
+
+def button_of(job: Job) -> str:
+    return f"{LIST}{job.pk}/requeue/"
+
+
+def select(page: Client, *jobs: Job) -> str:
+    """Requeue them from the list. Returns the page that follows."""
+    data = {"action": "requeue_selected", "_selected_action": [str(job.pk) for job in jobs]}
+    return page.post(LIST, data, follow=True).text
+
+
+def test_a_failed_job_is_requeued_for_a_reason_and_both_name_each_other(
+    staff: Callable[..., Client], failed: Job
+) -> None:
+    page = staff("view_job", "requeue_job")
+    assert button_of(failed) in page.get(page_of(failed)).text
+    assert "Run this input again" in page.get(button_of(failed)).text
+    assert page.post(button_of(failed), {**FORM, "reason": " "}).status_code == 200
+    assert Job.objects.count() == 1
+    answer = page.post(button_of(failed), FORM)
+    new = Job.objects.get(requeued_from=failed)
+    assert answer["HX-Redirect"] == page_of(new)
+    assert page_of(failed) in page.get(page_of(new)).text
+    assert page_of(new) in page.get(page_of(failed)).text
+    told = {entry.object_id: entry.get_change_message() for entry in LogEntry.objects.all()}
+    assert told == {
+        str(failed.pk): f"Requeued as job {new.pk}: The provider is back.",
+        str(new.pk): f"Requeued from job {failed.pk}: The provider is back.",
+    }
+
+
+def test_requeueing_has_a_permission_of_its_own(staff: Callable[..., Client], failed: Job) -> None:
+    page = staff("view_job", "change_job", "add_job", "delete_job")
+    assert button_of(failed) not in page.get(page_of(failed)).text
+    assert page.post(button_of(failed), FORM).status_code == 403
+    select(page, failed)
+    assert Job.objects.count() == 1
+
+
+def test_a_refusal_is_told_in_a_sentence(page: Client, failed: Job) -> None:
+    control.change("summarize", {"killed": True}, reason="r", check_name="test")
+    answer = page.post(button_of(failed), FORM)
+    assert answer["HX-Redirect"] == page_of(failed)
+    assert "Not requeued. Its feature is stopped by a kill switch" in page.get(page_of(failed)).text
+    assert Job.objects.count() == 1
+    assert not LogEntry.objects.exists()
+
+
+def test_a_job_that_did_not_fail_has_no_button(page: Client, make_job: MakeJob) -> None:
+    for job in (make_job(), make_job(status=Status.SUCCEEDED)):
+        assert button_of(job) not in page.get(page_of(job)).text
+
+
+def test_many_are_requeued_at_once_and_the_rest_is_counted_by_why(
+    page: Client, failed: Job, make_job: MakeJob
+) -> None:
+    another, fine = make_job(status=Status.FAILED), make_job(status=Status.SUCCEEDED)
+    blank = make_job(status=Status.FAILED, input=None)
+    text = select(page, failed, another, fine, blank)
+    assert "2 requeued as new jobs." in text
+    assert "1 not: Only a job that failed is requeued; this one is succeeded." in text
+    assert "1 not: Its content was blanked" in text
+    assert set(Job.objects.exclude(requeued_from=None).values_list("requeued_from", flat=True)) == {
+        failed.pk,
+        another.pk,
+    }
+    assert LogEntry.objects.count() == 4
+
+
+def test_requeueing_what_is_not_there_is_not_found(page: Client) -> None:
+    missing = f"{LIST}4f6c1c1e-0000-4000-8000-000000000000/requeue/"
+    assert page.post(missing, FORM).status_code == 404

@@ -1,0 +1,140 @@
+"""A failed job's input is run again as a new job, once, if it still may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from aifeature.models import Job, Stage, Status
+from aifeature.services import control, dispatch, jobs
+from aifeature.services.execution import run_feature
+from aifeature.services.jobs import CannotRequeueError
+from aifeature.services.refusals import NotFound
+from tests.integration.jobs.conftest import MakeJob
+from tests.sandbox_server import SandboxServer
+
+DOCUMENT = {"document": "The parcel was lost. We sent another one on Monday."}
+
+
+@pytest.fixture
+def failed(make_job: MakeJob, opened: None) -> Job:
+    """A job of ada that counts as poison."""
+    return make_job(
+        status=Status.FAILED,
+        finished_at=Now(),
+        input=DOCUMENT,
+        error_code="poison",
+        error_message="We could not.",
+        idempotency_key="key",
+        tries=3,
+        attempts=3,
+        epoch=6,
+        deadline_at=Now() - timedelta(hours=1),
+    )
+
+
+def row(job: Job) -> dict[str, Any]:
+    return dict(Job.objects.filter(pk=job.pk).values().get())
+
+
+def test_a_failed_job_runs_again_as_a_new_job_of_the_same_user(
+    committed: None, failed: Job, sandbox: SandboxServer
+) -> None:
+    before = row(failed)
+    new = jobs.requeue(job_id=failed.pk)
+    assert (new.user, new.feature, new.input) == (failed.user, "summarize", DOCUMENT)
+    assert (new.status, new.epoch, new.tries, new.attempts) == ("queued", 0, 0, 0)
+    assert (new.requeued_from_id, new.idempotency_key, new.error_code) == (failed.pk, None, "")
+    left = Job.objects.annotate(left=F("deadline_at") - Now()).get(pk=new.pk).left
+    assert left > timedelta(seconds=60)
+    run_feature(new.pk, worker="w")
+    assert Job.objects.get(pk=new.pk).status == Status.SUCCEEDED
+    assert row(failed) == before
+
+
+def test_it_is_published_after_its_commit(
+    failed: Job, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(dispatch, "publish", sent.extend)
+    with django_capture_on_commit_callbacks(execute=True):
+        new = jobs.requeue(job_id=failed.pk)
+        assert sent == []
+    assert sent == [new.pk]
+
+
+def test_it_is_requeued_once_and_says_as_what(failed: Job) -> None:
+    new = jobs.requeue(job_id=failed.pk)
+    with pytest.raises(CannotRequeueError, match=f"It was requeued before, as job {new.pk}"):
+        jobs.requeue(job_id=failed.pk)
+    assert Job.objects.count() == 2
+
+
+def test_one_that_failed_again_is_requeued_in_its_turn(failed: Job) -> None:
+    second = jobs.requeue(job_id=failed.pk)
+    Job.objects.filter(pk=second.pk).update(status=Status.FAILED, finished_at=Now())
+    third = jobs.requeue(job_id=second.pk)
+    assert third.requeued_from_id == second.pk
+
+
+@pytest.mark.parametrize("status", ["succeeded", "cancelled", "rejected"])
+def test_only_a_failed_job_is_requeued(make_job: MakeJob, opened: None, status: str) -> None:
+    job = make_job(status=status, finished_at=Now(), input=DOCUMENT)
+    with pytest.raises(CannotRequeueError, match=f"Only a job that failed .* is {status}"):
+        jobs.requeue(job_id=job.pk)
+    queued = make_job(input=DOCUMENT)
+    with pytest.raises(CannotRequeueError, match="this one is queued"):
+        jobs.requeue(job_id=queued.pk)
+
+
+def kill(slug: str) -> Callable[[Job], object]:
+    return lambda _: control.change(slug, {"killed": True}, reason="r", check_name="test")
+
+
+def close(_job: Job) -> None:
+    control.change("summarize", {"stage": Stage.STAFF}, reason="r", check_name="test")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda job: Job.objects.filter(pk=job.pk).update(input=None), "content was blanked"),
+        (kill("summarize"), "stopped by a kill switch"),
+        (kill(control.EVERYTHING), "stopped by a kill switch"),
+        (close, "may not use this feature at its present stage"),
+    ],
+)
+def test_what_may_not_run_is_not_requeued(
+    failed: Job, spoil: Callable[[Job], object], sentence: str
+) -> None:
+    spoil(failed)
+    control.cache.clear()
+    with pytest.raises(CannotRequeueError, match=sentence):
+        jobs.requeue(job_id=failed.pk)
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"feature": "gone"}, "The feature gone is no longer in the code"),
+        ({"input": {"text": "of an earlier release"}}, "Its input no longer fits the feature"),
+    ],
+)
+def test_what_the_code_no_longer_takes_is_not_requeued(
+    make_job: MakeJob, opened: None, values: dict[str, Any], sentence: str
+) -> None:
+    job = make_job(status=Status.FAILED, finished_at=Now(), **values)
+    with pytest.raises(CannotRequeueError, match=sentence):
+        jobs.requeue(job_id=job.pk)
+
+
+def test_a_job_that_is_not_there_is_not_requeued(db: None) -> None:
+    with pytest.raises(NotFound):
+        jobs.requeue(job_id=uuid4())
