@@ -85,15 +85,11 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
     )
     try:
-        with transaction.atomic():
-            job.save(force_insert=True)
-            job.refresh_from_db()
+        _insert(job)
     except IntegrityError:  # the same key was being submitted at this very moment
         if key and (earlier := _replay(user, key, digest)):
             return Submission(earlier, replayed=True)
         raise
-    if job.published_at is not None:
-        transaction.on_commit(lambda: dispatch.publish([job.id]))
     return Submission(job, replayed=False)
 
 
@@ -162,18 +158,15 @@ def requeue(*, job_id: UUID) -> Job:
         feature=failed.feature,
         input=value,
         requeued_from=failed,
-        published_at=Now(),
+        published_at=dispatch.mark_at_submit(),
         deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
     )
     try:
-        with transaction.atomic():
-            job.save(force_insert=True)
+        _insert(job)
     except IntegrityError:
         if earlier := Job.objects.filter(requeued_from=failed).first():
             raise CannotRequeueError(f"It was requeued before, as job {earlier.pk}.") from None
         raise
-    transaction.on_commit(lambda: dispatch.publish([job.id]))
-    job.refresh_from_db()
     return job
 
 
@@ -211,6 +204,15 @@ def _requeuable(job: Job) -> Feature:
     if not control.is_visible(feature, job.user):
         raise CannotRequeueError("Its user may not use this feature at its present stage.")
     return feature
+
+
+def _insert(job: Job) -> None:
+    """Store a new job and, once that is committed, send it if there is room for it now."""
+    with transaction.atomic():
+        job.save(force_insert=True)
+        job.refresh_from_db()
+    if job.published_at is not None:
+        transaction.on_commit(lambda: dispatch.publish([job.id]))
 
 
 def _own(user: User) -> QuerySet[Job]:

@@ -7,7 +7,7 @@ from aifeature import sql
 class Migration(migrations.Migration):
     """The database refuses what a job, a call and an audit row may not become."""
 
-    dependencies = [("aifeature", "0005_settlement")]
+    dependencies = [("aifeature", "0006_settlement")]
     operations = [
         AddConstraintNotValid(
             model_name="job",

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     atomic = False
     dependencies = [
-        ("aifeature", "0006_guards"),
+        ("aifeature", "0007_guards"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [
