@@ -24,6 +24,11 @@ class QoS(kombu_redis.QoS):
     """
 
     def ack(self, delivery_tag: str) -> None:
+        connection: Any = self.channel.connection
+        if connection is None or connection.client is None:
+            # It came by a connection that is closed; kombu would stumble over what is left of it,
+            # and that ends the worker. The message may come again: a claim decides.
+            return
         super().ack(delivery_tag)
         hub = get_event_loop()
         if hub is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from celery.worker.consumer import Consumer
 from kombu import Connection
@@ -30,7 +32,10 @@ def test_an_acknowledged_message_wakes_the_loop(monkeypatch: pytest.MonkeyPatch)
     hub = Hub()
     monkeypatch.setattr(broker, "get_event_loop", lambda: hub)
     monkeypatch.setattr(KombuQoS, "ack", lambda *_: None)
-    broker.QoS.ack(object.__new__(broker.QoS), "tag")
+    with Connection("redis://127.0.0.1:9/0") as connection:
+        qos = object.__new__(broker.QoS)
+        setattr(qos, "channel", SimpleNamespace(connection=connection.transport))  # noqa: B010
+        qos.ack("tag")
     assert len(getattr(hub, "_ready")) == 1  # noqa: B009 (the stubs lack it)
     hub.close()
 
