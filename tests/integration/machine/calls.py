@@ -1,0 +1,201 @@
+"""Calls that users, operators and messages make: their SQL, and what the model says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from tests.integration.machine import ledger
+from tests.integration.machine.rows import ControlRow, JobRow, KeyRow
+from tests.integration.machine.view import View
+
+LEASE: Final = timedelta(seconds=90)
+DEADLINE: Final = timedelta(seconds=600)
+DUPLICATE: Final = "duplicate key"
+"""The answer to a submission whose idempotency key is taken."""
+
+SLOTS: Final = 8
+"""Jobs that count as running at once while no worker is known."""
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+class Call(Protocol):
+    """One statement in a transaction of its own."""
+
+    def statement(self, now: datetime) -> Statement:
+        """SQL and its parameters."""
+
+    def run(self, view: View) -> object:
+        """What it does to the rows; returns what the database must answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A new job, with an idempotency key or without."""
+
+    job: UUID
+    user: int
+    feature: str
+    key: str | None
+    marked: bool
+    """Handed to the broker at once, if a thread is free."""
+
+    def statement(self, now: datetime) -> Statement:
+        mark = "aif_mark_at_submit()" if self.marked else "NULL"
+        return (
+            "INSERT INTO aifeature_job (id, user_id, feature, status, input, idempotency_key,"
+            " run_at, deadline_at, published_at)"
+            f" VALUES (%s, %s, %s, 'queued', '{{}}', %s, %s, %s, {mark}) RETURNING id::text",
+            (self.job, self.user, self.feature, self.key, now, now + DEADLINE),
+        )
+
+    def run(self, view: View) -> object:
+        view.lock(("job", self.job))
+        if self.key is not None:
+            entry = KeyRow(self.user, self.key, self.job)
+            if taken := view.key(entry):
+                view.maybe.add(("job", taken.job))  # its key is not sure while it is changed
+                return DUPLICATE
+            view.write(entry)
+        view.write(
+            JobRow(
+                id=self.job,
+                user=self.user,
+                feature=self.feature,
+                key=self.key,
+                status="queued",
+                epoch=0,
+                tries=0,
+                attempts=0,
+                worker="",
+                run_at=view.now,
+                deadline_at=view.now + DEADLINE,
+                published_at=view.now if self.marked and self._is_room(view) else None,
+                started_at=None,
+                lease_until=None,
+                finished_at=None,
+                cancel_requested_at=None,
+                result=None,
+                code="",
+                text="",
+                model="",
+                tokens=0,
+                charge=0,
+            )
+        )
+        return str(self.job)
+
+    @staticmethod
+    def _is_room(view: View) -> bool:
+        return sum(is_out(row) for row in view.jobs_before()) < SLOTS
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivered message: take the job if it is due or abandoned."""
+
+    job: UUID
+    worker: str
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            "SELECT epoch, feature, user_id, tries, attempts, seconds_left, cancel_requested,"
+            " error_code FROM aif_claim(%s, %s, %s)",
+            (self.job, self.worker, LEASE.total_seconds()),
+        )
+
+    def run(self, view: View) -> object:
+        if not self._is_ours(view.job_before(self.job), view):
+            return None
+        view.lock(("job", self.job))
+        row = view.job(self.job)
+        if row is None or not self._is_ours(row, view):
+            return None
+        row = view.change(
+            row,
+            status="running",
+            epoch=row.epoch + 1,
+            tries=row.tries + (row.status == "running"),
+            worker=self.worker,
+            started_at=row.started_at or view.now,
+            lease_until=view.now + LEASE,
+        )
+        ledger.close_unseen(view, self.job, "lease_lost")
+        return (
+            row.epoch,
+            row.feature,
+            row.user,
+            row.tries,
+            row.attempts,
+            (row.deadline_at - view.now).total_seconds(),
+            row.cancel_requested_at is not None,
+            row.code,
+        )
+
+    @staticmethod
+    def _is_ours(row: JobRow | None, view: View) -> bool:
+        if row is None:
+            return False
+        due = row.status == "queued" and row.run_at <= view.now
+        return due or (row.lease_until is not None and row.lease_until < view.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The user, or a stranger, asks for a job to stop."""
+
+    job: UUID
+    user: int
+    text: str
+
+    def statement(self, now: datetime) -> Statement:
+        return "SELECT aif_cancel(%s, %s, %s)", (self.job, self.user, self.text)
+
+    def run(self, view: View) -> object:
+        row = view.job(self.job)
+        if self._may(view.job_before(self.job)):
+            view.lock(("job", self.job))
+            if row is not None and self._may(row):
+                runs = row.status == "running"
+                row = view.change(
+                    row,
+                    status="running" if runs else "cancelled",
+                    code=row.code if runs else "cancelled",
+                    text=row.text if row.cancel_requested_at else self.text,
+                    cancel_requested_at=row.cancel_requested_at or view.now,
+                    finished_at=None if runs else view.now,
+                )
+        return row.status if row is not None and row.user == self.user else None
+
+    def _may(self, row: JobRow | None) -> bool:
+        return (
+            row is not None
+            and row.user == self.user
+            and row.status in {"queued", "running", "needs_approval"}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The kill switch of a feature, or of everything."""
+
+    feature: str
+    killed: bool
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            "UPDATE aifeature_featurecontrol SET killed = %s WHERE feature = %s RETURNING killed",
+            (self.killed, self.feature),
+        )
+
+    def run(self, view: View) -> object:
+        view.write(ControlRow(self.feature, self.killed))
+        return self.killed
+
+
+def is_out(row: JobRow) -> bool:
+    """Whether a job takes up room in the window: on its way to a worker, or running."""
+    return row.status == "running" or (row.status == "queued" and row.published_at is not None)

@@ -1,0 +1,257 @@
+"""Calls of a worker that holds a job, or believes it does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from tests.integration.machine import ledger
+from tests.integration.machine.calls import LEASE, Statement
+from tests.integration.machine.ledger import Caps, Ending
+from tests.integration.machine.rows import AttemptRow, JobRow
+from tests.integration.machine.view import Refused, View
+
+MODEL: Final = "claude-haiku-5-5"
+ACCEPTED: Final = frozenset({"succeeded", "needs_approval"})
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job at the epoch at which a worker claimed it, perhaps long ago."""
+
+    job: UUID
+    epoch: int
+
+    def is_mine(self, row: JobRow | None) -> bool:
+        return row is not None and row.status == "running" and row.epoch == self.epoch
+
+    def locked(self, view: View) -> JobRow | None:
+        """The job's row, locked, if it is still this worker's."""
+        if not self.is_mine(view.job_before(self.job)):
+            return None
+        view.lock(("job", self.job))
+        row = view.job(self.job)
+        return row if self.is_mine(row) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Enter a provider call into the ledger."""
+
+    held: Held
+    attempt: UUID
+    bound: int
+    caps: Caps
+
+    def statement(self, now: datetime) -> Statement:
+        caps = {
+            "user": self.caps.user,
+            "feature": self.caps.feature,
+            "global": self.caps.everything,
+        }
+        return (
+            "SELECT aif_begin_attempt(%s, %s, %s, 'generation', 'sandbox', %s, 'v1', 'hash', '{}',"
+            " %s, %s)",
+            (
+                *(self.held.job, self.held.epoch, self.attempt, MODEL),
+                *(self.bound, json.dumps(caps)),
+            ),
+        )
+
+    def run(self, view: View) -> object:
+        before = view.job_before(self.held.job)
+        row = view.job(self.held.job)
+        if self.held.is_mine(before) and self._why_not(before, view) is None:
+            view.lock(("job", self.held.job))
+        if row is None or not self.held.is_mine(row):
+            return "fenced"
+        if refusal := self._why_not(row, view):
+            return refusal
+        view.write(row)
+        try:
+            ledger.hold(view, row, self.bound, self.caps)
+        except Refused as refused:
+            return str(refused)
+        view.change(row, attempts=row.attempts + 1)
+        view.write(
+            AttemptRow(
+                id=self.attempt,
+                job=row.id,
+                user=row.user,
+                feature=row.feature,
+                epoch=row.epoch,
+                number=row.attempts + 1,
+                state="started",
+                model=MODEL,
+                tokens=0,
+                cost=0,
+                bound=self.bound,
+                code="",
+                day=view.now.date(),
+                ended_at=None,
+            )
+        )
+        return "ok"
+
+    @staticmethod
+    def _why_not(row: JobRow | None, view: View) -> str | None:
+        if row is None:
+            return "fenced"
+        if row.cancel_requested_at is not None:
+            return "cancelled"
+        if row.deadline_at <= view.now:
+            return "deadline"
+        return "paused" if view.is_killed(row.feature) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """One process's leases: several jobs in one statement."""
+
+    pairs: tuple[Held, ...]
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            "SELECT job, epoch, cancel_requested, paused FROM aif_heartbeat(%s, %s, %s)",
+            (
+                [held.job for held in self.pairs],
+                [held.epoch for held in self.pairs],
+                LEASE.total_seconds(),
+            ),
+        )
+
+    def run(self, view: View) -> object:
+        answer = set()
+        for held in self.pairs:
+            before = view.job_before(held.job)
+            if before is None or not held.is_mine(before):
+                continue
+            # It answers by the snapshot, also for a row it had to wait for.
+            cancelled = before.cancel_requested_at is not None
+            answer.add((held.job, held.epoch, cancelled, view.is_killed(before.feature)))
+            if not self._is_worn(before, view):
+                continue
+            view.lock(("job", held.job))
+            row = view.job(held.job)
+            if row is not None and held.is_mine(row) and self._is_worn(row, view):
+                view.change(row, lease_until=view.now + LEASE)
+        return answer
+
+    @staticmethod
+    def _is_worn(row: JobRow, view: View) -> bool:
+        return row.lease_until is not None and row.lease_until < view.now + LEASE * 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Close a call whose job goes on."""
+
+    held: Held
+    attempt: UUID
+    ending: Ending
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            "SELECT aif_settle(%s, %s, %s, %s)",
+            (self.held.job, self.held.epoch, self.attempt, settlement(self.ending)),
+        )
+
+    def run(self, view: View) -> object:
+        if self.held.locked(view) is None:
+            return False
+        return ledger.settle(view, self.attempt, self.ending, charge=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """End a job, with its last call or without."""
+
+    held: Held
+    status: str
+    attempt: UUID | None
+    ending: Ending
+
+    def statement(self, now: datetime) -> Statement:
+        result = json.dumps({"text": "R"}) if self.status in ACCEPTED else None
+        code = "" if self.status in ACCEPTED else self.status
+        return (
+            "SELECT aif_finish(%s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                *(self.held.job, self.held.epoch, self.status, result, code, "F"),
+                *(self.attempt, settlement(self.ending)),
+            ),
+        )
+
+    def run(self, view: View) -> object:
+        row = self.held.locked(view)
+        if row is None:
+            return False
+        row = view.change(
+            row,
+            status=self.status,
+            result="R" if self.status in ACCEPTED else None,
+            code="" if self.status in ACCEPTED else self.status,
+            text=row.text if self.status == "cancelled" else "F",
+            lease_until=None,
+            finished_at=None if self.status == "needs_approval" else view.now,
+        )
+        accepted = self.attempt is not None and self.status in ACCEPTED
+        if self.attempt is not None:
+            ledger.settle(view, self.attempt, self.ending, charge=accepted)
+        ledger.close_unseen(view, row.id, "run_failed")
+        if accepted:
+            cost = self.ending.cost
+            view.change(row, model=MODEL, tokens=cost, charge=cost)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Put a job back in the queue."""
+
+    held: Held
+    delay: timedelta
+    burn: bool
+    attempt: UUID | None
+    ending: Ending
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            "SELECT aif_release(%s, %s, %s, %s, 'waiting', 'W {until}', %s, %s)",
+            (
+                *(self.held.job, self.held.epoch, self.delay.total_seconds(), self.burn),
+                *(self.attempt, settlement(self.ending)),
+            ),
+        )
+
+    def run(self, view: View) -> object:
+        row = self.held.locked(view)
+        if row is None:
+            return False
+        if row.cancel_requested_at is not None:
+            return Finish(self.held, "cancelled", self.attempt, self.ending).run(view)
+        view.change(
+            row,
+            status="queued",
+            epoch=row.epoch + 1,
+            tries=row.tries + self.burn,
+            run_at=view.now + self.delay,
+            published_at=None,
+            code="waiting",
+            text=f"W {row.deadline_at:%H:%M}",
+            lease_until=None,
+        )
+        if self.attempt is not None:
+            ledger.settle(view, self.attempt, self.ending, charge=False)
+        ledger.close_unseen(view, row.id, "run_failed")
+        return True
+
+
+def settlement(ending: Ending) -> str:
+    """The settlement as a worker sends it."""
+    return json.dumps(
+        {"state": ending.state, "cost_micro": ending.cost, "input_tokens": ending.cost}
+    )

@@ -1,0 +1,201 @@
+"""Transactions that stay open side by side, and the rows that all of them have committed."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row
+
+from tests.integration.machine.calls import Call
+from tests.integration.machine.rows import (
+    AttemptRow,
+    ControlRow,
+    JobRow,
+    Key,
+    KeyRow,
+    Row,
+    TurnRow,
+    WindowRow,
+    World,
+    key_of,
+)
+from tests.integration.machine.view import View
+
+LANES: Final = 4
+PATIENCE_S: Final = 20.0
+"""Longest time a call may stay undecided: neither answered nor waiting for an open transaction."""
+
+Answer = list[tuple[Any, ...]]
+
+
+@dataclass
+class Lane:
+    """One connection; a call and its transaction, while there is one."""
+
+    connection: psycopg.Connection[tuple[Any, ...]]
+    thread: ThreadPoolExecutor
+    call: Call | None = None
+    now: datetime | None = None
+    before: World = field(default_factory=dict)
+    """What was committed when the call was sent."""
+    locked_before: frozenset[Key] = frozenset()
+    """What the others had locked then."""
+    answer: Future[Answer] | None = None
+    """While the call is under way."""
+    reach: set[Key] = field(default_factory=set)
+    """Locks it may hold while it waits for another."""
+    view: View | None = None
+    """What it did, once it has answered."""
+
+    @property
+    def pid(self) -> int:
+        return self.connection.info.backend_pid
+
+    @property
+    def is_idle(self) -> bool:
+        return self.call is None
+
+    @property
+    def is_open(self) -> bool:
+        """Answered, and neither committed nor rolled back."""
+        return self.view is not None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.answer is not None
+
+    def send(self, call: Call, *, now: datetime, world: World, locked: frozenset[Key]) -> None:
+        """Start a call in a new transaction; `Lanes.answered` tells what becomes of it."""
+        self.call, self.now, self.before, self.locked_before = call, now, dict(world), locked
+        self.connection.execute(f"BEGIN; SET LOCAL told.now = '{now.isoformat()}'".encode())
+        statement, parameters = call.statement(now)
+        self.answer = self.thread.submit(self._fetch, statement.encode(), parameters)
+
+    def _fetch(self, statement: bytes, parameters: tuple[Any, ...]) -> Answer:
+        return self.connection.execute(statement, parameters).fetchall()
+
+    def end(self, how: str) -> None:
+        """COMMIT or ROLLBACK."""
+        self.connection.execute(how.encode())
+        self.call = self.now = self.view = None
+        self.before, self.reach = {}, set()
+
+
+class Lanes:
+    """All connections of one machine. Kept from one example to the next."""
+
+    def __init__(self, url: str) -> None:
+        self.all = [
+            Lane(psycopg.connect(url, autocommit=True), ThreadPoolExecutor(1)) for _ in range(LANES)
+        ]
+        self.observer = psycopg.connect(url, autocommit=True)
+
+    def close(self) -> None:
+        self.clear()
+        for lane in self.all:
+            lane.thread.shutdown()
+            lane.connection.close()
+        self.observer.close()
+
+    def clear(self) -> None:
+        """Leave every transaction, whatever state a failure left it in."""
+        for lane in self.all:
+            if lane.answer is not None:
+                lane.connection.cancel_safe()
+                lane.answer.exception(timeout=PATIENCE_S)
+                lane.answer = None
+            lane.end("ROLLBACK" if _in_transaction(lane) else "SELECT 1")
+
+    def reset(self) -> None:
+        """Empty the tables for the next example."""
+        self.observer.execute(
+            "TRUNCATE aifeature_attempt, aifeature_job, aifeature_spendwindow,"
+            " aifeature_dispatchturn;"
+            " UPDATE aifeature_featurecontrol SET killed = false WHERE killed"
+        )
+
+    def answered(self) -> list[tuple[Lane, Answer | psycopg.Error]]:
+        """Wait until each call under way has answered or waits for an open transaction.
+
+        Returns:
+            Those that have answered now.
+
+        Raises:
+            TimeoutError: a call does neither.
+        """
+        give_up = time.monotonic() + PATIENCE_S
+        wait([lane.answer for lane in self.all if lane.answer], timeout=0.002)
+        while waiting := [lane for lane in self.all if lane.answer and not lane.answer.done()]:
+            if self._all_wait_for_open_ones(waiting):
+                break
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"undecided after {PATIENCE_S} s: {waiting}")
+        return [
+            (lane, _answer(lane)) for lane in self.all if lane.answer and lane.answer.done()
+        ]
+
+    def rows(self) -> dict[Key, Row]:
+        """Everything that is committed, as the model names it."""
+        found: list[Row] = [
+            *self._read(JobRow, JOBS),
+            *self._read(AttemptRow, ATTEMPTS),
+            *self._read(WindowRow, WINDOWS),
+            *self._read(ControlRow, CONTROLS),
+            *self._read(TurnRow, TURNS),
+        ]
+        keys = [KeyRow(r.user, r.key, r.id) for r in found if isinstance(r, JobRow) and r.key]
+        return {key_of(row): row for row in [*found, *keys]}
+
+    def _read(self, kind: type[Any], query: bytes) -> list[Any]:
+        with self.observer.cursor(row_factory=class_row(kind)) as cursor:
+            return cursor.execute(query, prepare=True).fetchall()
+
+    def _all_wait_for_open_ones(self, waiting: list[Lane]) -> bool:
+        blockers = dict(
+            self.observer.execute(
+                b"SELECT pid, pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid",
+                ([lane.pid for lane in waiting],),
+                prepare=True,
+            ).fetchall()
+        )
+        stuck = {lane.pid for lane in self.all if not lane.is_idle} - blockers.keys()
+        while more := {
+            pid for pid, others in blockers.items() if pid not in stuck and stuck & set(others)
+        }:
+            stuck |= more
+        return stuck >= blockers.keys()
+
+
+def _answer(lane: Lane) -> Answer | psycopg.Error:
+    assert lane.answer is not None
+    error = lane.answer.exception()
+    result = error if isinstance(error, psycopg.Error) else lane.answer.result()
+    lane.answer = None
+    return result
+
+
+def _in_transaction(lane: Lane) -> bool:
+    return lane.connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+
+JOBS: Final = b"""
+    SELECT id, user_id AS "user", feature, idempotency_key AS key, status, epoch, tries, attempts,
+           worker, run_at, deadline_at, published_at, started_at, lease_until, finished_at,
+           cancel_requested_at, result->>'text' AS result, error_code AS code,
+           error_message AS text, model, input_tokens AS tokens, charge_micro AS charge
+      FROM public.aifeature_job"""
+ATTEMPTS: Final = b"""
+    SELECT id, job_id AS job, user_id AS "user", feature, epoch, number, state, model,
+           input_tokens AS tokens, cost_micro AS cost, bound_micro AS bound, error_code AS code,
+           day, ended_at
+      FROM public.aifeature_attempt"""
+WINDOWS: Final = b"""
+    SELECT scope, key, day, spent_micro AS spent, held_micro AS held
+      FROM public.aifeature_spendwindow"""
+CONTROLS: Final = b"SELECT feature, killed FROM public.aifeature_featurecontrol"
+TURNS: Final = b"SELECT feature, user_id AS \"user\" FROM public.aifeature_dispatchturn"

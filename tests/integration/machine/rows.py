@@ -1,0 +1,126 @@
+"""What the model knows of each table: the columns that decide something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled", "rejected"})
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job. `text` is its error message, `tokens` its input tokens."""
+
+    id: UUID
+    user: int
+    feature: str
+    key: str | None
+    status: str
+    epoch: int
+    tries: int
+    attempts: int
+    worker: str
+    run_at: datetime
+    deadline_at: datetime
+    published_at: datetime | None
+    started_at: datetime | None
+    lease_until: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    result: str | None
+    code: str
+    text: str
+    model: str
+    tokens: int
+    charge: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One provider call. Amounts are micro-dollars."""
+
+    id: UUID
+    job: UUID
+    user: int
+    feature: str
+    epoch: int
+    number: int
+    state: str
+    model: str
+    tokens: int
+    cost: int
+    bound: int
+    code: str
+    day: date
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """Spend of one day, in micro-dollars."""
+
+    scope: str
+    key: str
+    day: date
+    spent: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """The kill switch of one feature, or of everything."""
+
+    feature: str
+    killed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An entry of the unique index over (user, idempotency key)."""
+
+    user: int
+    key: str
+    job: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """Whose turn the dispatcher gave last."""
+
+    feature: str
+    user: int
+
+
+Row = JobRow | AttemptRow | WindowRow | ControlRow | KeyRow | TurnRow
+Key = tuple[object, ...]
+"""Names a row, and the lock on it."""
+
+TURN: Key = ("turn",)
+
+World = Mapping[Key, Row]
+"""Everything that is committed."""
+
+
+def key_of(row: Row) -> Key:
+    """The name of a row."""
+    match row:
+        case JobRow():
+            return ("job", row.id)
+        case AttemptRow():
+            return ("attempt", row.id)
+        case WindowRow():
+            return window_key(row.scope, row.key, row.day)
+        case ControlRow():
+            return ("control", row.feature)
+        case KeyRow():
+            return ("key", row.user, row.key)
+        case TurnRow():
+            return TURN
+
+
+def window_key(scope: str, key: str, day: date) -> Key:
+    """The name of a spend window, whether it exists or not."""
+    return ("window", scope, key, day)

@@ -1,0 +1,196 @@
+"""Calls of the dispatcher, which choose their jobs themselves and pass by what is locked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from tests.integration.machine import ledger
+from tests.integration.machine.calls import SLOTS, Statement, is_out
+from tests.integration.machine.rows import TURN, JobRow, TurnRow
+from tests.integration.machine.view import View
+
+LOST_AFTER: Final = timedelta(seconds=60)
+AGAIN_AFTER: Final = timedelta(seconds=10)
+ENDS: Final = {
+    "": {"code": "deadline", "message": "D"},
+    "waiting": {"code": "provider_down", "message": "P"},
+    "feature_paused": {"code": "feature_paused", "message": "S"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Choose and mark what goes to the broker next."""
+
+    limit: int
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            "SELECT * FROM aif_dispatch(%s, %s, %s)",
+            (self.limit, LOST_AFTER.total_seconds(), AGAIN_AFTER.total_seconds()),
+        )
+
+    def run(self, view: View) -> object:
+        abandoned = self._abandoned(view)
+        for row in abandoned:
+            view.change(row, published_at=view.now)
+        for row in _free(view.jobs_before(), view):
+            if row.status == "queued" and is_older(row.published_at, LOST_AFTER, view):
+                view.change(row, published_at=None)
+        waiting = [row for row in view.jobs_before() if _is_waiting(row)]
+        live = {row.feature for row in waiting if not view.is_killed(row.feature)}
+        picked: list[JobRow] = []
+        if live:
+            view.lock(TURN)
+            picked = self._turns(view, live)
+        return [row.id for row in (*abandoned, *picked)]
+
+    def _abandoned(self, view: View) -> list[JobRow]:
+        rows = [
+            row
+            for row in _free(view.jobs_before(), view)
+            if is_abandoned(row, view)
+            and (row.published_at is None or is_older(row.published_at, AGAIN_AFTER, view))
+        ]
+        chosen = in_order(rows, view)[: self.limit]
+        order = list(view.answer)
+        return sorted(chosen, key=lambda row: order.index(row.id) if row.id in order else 0)
+
+    def _turns(self, view: View, live: set[str]) -> list[JobRow]:
+        """One job of each user of a feature in turn, from where the last call stopped."""
+        turn = view.turn()
+        at, found, picked = (turn.feature, turn.user), True, []
+        room = min(self.limit, 2 * SLOTS - sum(is_out(row) for row in view.jobs()))
+        while room > 0:
+            waiting = [row for row in view.jobs() if _is_waiting(row) and row.feature in live]
+            later = [(row.feature, row.user) for row in waiting if (row.feature, row.user) > at]
+            if not later:
+                if not found:
+                    break
+                found, at = False, ("", 0)
+                continue
+            at = min(later)
+            due = [
+                row
+                for row in waiting
+                if (row.feature, row.user) == at
+                and row.run_at <= view.now
+                and ("job", row.id) not in view.locked
+            ]
+            if due:
+                row = min(due, key=lambda row: row.run_at)
+                picked.append(view.change(row, published_at=view.now))
+                room, found = room - 1, True
+        view.write(TurnRow(*at))
+        return picked
+
+
+@dataclass(frozen=True, slots=True)
+class EndOverdue:
+    """Fail what waits past its deadline."""
+
+    limit: int
+
+    def statement(self, now: datetime) -> Statement:
+        return "SELECT * FROM aif_end_overdue(%s, %s)", (self.limit, json.dumps(ENDS))
+
+    def run(self, view: View) -> object:
+        rows = [
+            row
+            for row in _free(view.jobs_before(), view)
+            if row.status == "queued" and row.deadline_at <= view.now
+        ]
+        chosen = sorted(rows, key=lambda row: row.deadline_at)[: self.limit]
+        for row in chosen:
+            why = "feature_paused" if view.is_killed(row.feature) else row.code
+            end = ENDS.get(why, ENDS[""])
+            view.change(
+                row,
+                status="failed",
+                code=end["code"],
+                text=end["message"],
+                finished_at=view.now,
+            )
+        return {row.id for row in chosen}
+
+
+@dataclass(frozen=True, slots=True)
+class EndAbandoned:
+    """End one run that nobody works on and that is not worth another."""
+
+    def statement(self, now: datetime) -> Statement:
+        return "SELECT * FROM aif_end_abandoned(%s)", (json.dumps(ENDS),)
+
+    def run(self, view: View) -> object:
+        rows = [
+            row
+            for row in _free(view.jobs_before(), view)
+            if is_abandoned(row, view)
+            and (row.deadline_at <= view.now or row.cancel_requested_at is not None)
+        ]
+        if not rows:
+            return set()
+        row = in_order(rows, view)[0]
+        if row.cancel_requested_at is not None:
+            status, code, text = "cancelled", "cancelled", row.text
+        else:
+            end = ENDS.get(row.code, ENDS[""])
+            status, code, text = "failed", end["code"], end["message"]
+        view.change(
+            row,
+            status=status,
+            epoch=row.epoch + 1,
+            code=code,
+            text=text,
+            lease_until=None,
+            finished_at=view.now,
+        )
+        ledger.close_unseen(view, row.id, "lease_lost")
+        return {row.id}
+
+
+@dataclass(frozen=True, slots=True)
+class NextDue:
+    """Seconds until there is something to do."""
+
+    def statement(self, now: datetime) -> Statement:
+        return "SELECT aif_next_due()", ()
+
+    def run(self, view: View) -> object:
+        moments = []
+        for row in view.jobs():
+            if row.status == "queued":
+                moments.append(row.deadline_at)
+                if row.published_at is None:
+                    moments.append(row.run_at)
+            elif row.lease_until is not None:
+                moments.append(row.lease_until)
+        return (min(moments) - view.now).total_seconds() if moments else None
+
+
+def is_abandoned(row: JobRow, view: View) -> bool:
+    """Whether its worker has not been heard of for a lease."""
+    return row.lease_until is not None and row.lease_until < view.now
+
+
+def is_older(moment: datetime | None, span: timedelta, view: View) -> bool:
+    return moment is not None and moment < view.now - span
+
+
+def in_order(rows: list[JobRow], view: View) -> list[JobRow]:
+    """By the end of the lease; among equals the database's choice goes first."""
+    end = view.now
+    chosen: set[UUID] = {item for item in view.answer if isinstance(item, UUID)}
+    return sorted(rows, key=lambda row: (row.lease_until or end, row.id not in chosen))
+
+
+def _is_waiting(row: JobRow) -> bool:
+    return row.status == "queued" and row.published_at is None
+
+
+def _free(rows: list[JobRow], view: View) -> list[JobRow]:
+    return [row for row in rows if ("job", row.id) not in view.locked_before]

@@ -1,0 +1,37 @@
+"""Hypothesis plays users, workers, messages, dispatchers and the clock against the database.
+
+`MACHINE_EXAMPLES=5000 make test ARGS="-n0 --timeout=0 tests/integration/machine/test_machine.py"`
+plays longer than the default of every run. A failure prints the calls that lead to it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.integration.machine.job_life import JobLife
+from tests.integration.machine.lanes import Lanes
+
+pytestmark = pytest.mark.django_db  # so that there is a test database to copy
+
+EXAMPLES = 100
+STEPS = 40
+
+
+def test_every_order_of_calls_and_commits_keeps_the_promises(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobLife, "lanes", lanes, raising=False)
+    run_state_machine_as_test(
+        JobLife,
+        settings=settings(
+            max_examples=int(os.environ.get("MACHINE_EXAMPLES", EXAMPLES)),
+            stateful_step_count=STEPS,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,162 @@
+"""Sends calls side by side, and holds every answer and every row to the model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Final
+
+import psycopg
+from hypothesis import note
+from hypothesis.stateful import RuleBasedStateMachine
+
+from tests.integration.machine import invariants
+from tests.integration.machine.calls import DUPLICATE, Call, Claim
+from tests.integration.machine.held_calls import Heartbeat, Held
+from tests.integration.machine.lanes import Answer, Lane, Lanes
+from tests.integration.machine.ledger import Caps
+from tests.integration.machine.rows import Key, Row
+from tests.integration.machine.sweep_calls import Dispatch, EndAbandoned, EndOverdue
+from tests.integration.machine.view import View
+
+EVENING: Final = datetime(2026, 3, 1, 23, 55, tzinfo=UTC)
+"""Midnight is near, so that runs cross it."""
+
+TICK: Final = timedelta(milliseconds=1)
+"""Between one call and the next."""
+
+
+class Transactions(RuleBasedStateMachine):
+    """What is committed, by the model; and the calls whose transactions are open."""
+
+    lanes: ClassVar[Lanes]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lanes.reset()
+        self.now = EVENING
+        self.caps = Caps(None, None, None)
+        self.world: dict[Key, Row] = self.lanes.rows()
+        self.earlier = self.world
+        self.claims: list[Held] = []
+        """Every run that ever began, oldest first; the last of a job may still be running."""
+
+    def teardown(self) -> None:
+        self.lanes.clear()
+
+    def idle(self) -> list[Lane]:
+        return [lane for lane in self.lanes.all if lane.is_idle]
+
+    def open(self) -> list[Lane]:
+        return [lane for lane in self.lanes.all if lane.is_open]
+
+    def under_way(self) -> list[Lane]:
+        return [lane for lane in self.lanes.all if lane.is_under_way]
+
+    def send(self, call: Call, end: str = "COMMIT") -> None:
+        """Send a call on a free connection; `end` follows at once if it need not wait.
+
+        Raises:
+            AssertionError: it answers otherwise than the model, or waits otherwise.
+        """
+        lane = self.idle()[0]
+        note(f"  {self.now:%H:%M:%S.%f} {self.lanes.all.index(lane)}: {call} {end}")
+        held = {key for other in self.open() if other.view for key in other.view.held}
+        maybe = {key for other in self.under_way() for key in other.reach}
+        locked = frozenset(held | maybe)
+        plan = View(
+            now=self.now,
+            world=self.world,
+            before=self.world,
+            locked=locked,
+            locked_before=locked,
+        )
+        call.run(plan)
+        lane.reach = plan.wanted
+        lane.send(call, now=self.now, world=self.world, locked=locked)
+        self.now += TICK
+        self._follow()
+        if lane.is_under_way:
+            assert (plan.wanted | plan.maybe) & locked, f"{call} waits, though nothing it needs is locked"
+        else:
+            assert not plan.wanted & held, f"{call} did not wait for {plan.wanted & held}"
+            if lane.is_open and end != "HOLD":
+                self.end(lane, end)
+
+    def end(self, lane: Lane, how: str) -> None:
+        """COMMIT or ROLLBACK an answered call; others that waited for it go on."""
+        call, view = lane.call, lane.view
+        assert view is not None
+        lane.end(how)
+        if how == "COMMIT":
+            self.world.update(view.written)
+            if isinstance(call, Claim) and (row := view.job(call.job)) and view.written:
+                self.claims.append(Held(call.job, row.epoch))
+        for waiting in self.under_way():
+            waiting.reach |= self._view(waiting).wanted
+        self._follow()
+
+    def check(self) -> None:
+        """What is committed is what the model says, and keeps the promises by itself."""
+        rows = self.lanes.rows()
+        invariants.check(rows, earlier=self.earlier, caps=self.caps)
+        for key in rows.keys() | self.world.keys():
+            assert rows.get(key) == self.world.get(key), (
+                f"\nthe database has {rows.get(key)}\nand the model   {self.world.get(key)}"
+            )
+        self.earlier = rows
+
+    def _follow(self) -> None:
+        """Take in what has been answered, until all others wait for an open transaction."""
+        while answered := self.lanes.answered():
+            for lane, answer in answered:
+                self._take(lane, answer)
+
+    def _take(self, lane: Lane, answer: Answer | psycopg.Error) -> None:
+        if isinstance(answer, psycopg.Error) and not isinstance(
+            answer, psycopg.errors.UniqueViolation
+        ):
+            raise AssertionError(f"{lane.call} failed") from answer
+        view = self._view(lane, answer if isinstance(answer, list) else [])
+        assert lane.call is not None
+        expected = lane.call.run(view)
+        found = _plain(lane.call, answer)
+        assert found == expected, f"{lane.call}: answered {found!r}, expected {expected!r}"
+        if isinstance(answer, psycopg.Error):
+            lane.end("ROLLBACK")
+        else:
+            lane.view = view
+
+    def _view(self, lane: Lane, answer: Answer | None = None) -> View:
+        assert lane.now is not None
+        assert lane.call is not None
+        others = [other for other in self.lanes.all if other is not lane]
+        locked = {key for other in others if other.view for key in other.view.held}
+        locked |= {key for other in others if other.is_under_way for key in other.reach}
+        view = View(
+            now=lane.now,
+            world=self.world,
+            before=lane.before,
+            locked=locked,
+            locked_before=lane.locked_before,
+            answer=[row[0] for row in answer or ()],
+        )
+        if answer is None:
+            lane.call.run(view)
+        return view
+
+
+def _plain(call: Call, answer: Answer | psycopg.Error) -> object:
+    """A result set in the model's terms."""
+    match call:
+        case _ if isinstance(answer, psycopg.Error):
+            return DUPLICATE
+        case Heartbeat():
+            return set(answer)
+        case EndOverdue() | EndAbandoned():
+            return {row[0] for row in answer}
+        case Dispatch():
+            return [row[0] for row in answer]
+        case Claim():
+            return answer[0] if answer else None
+        case _:
+            return answer[0][0]
