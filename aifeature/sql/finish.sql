@@ -52,11 +52,6 @@ CREATE OR REPLACE FUNCTION aif_release(
 RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM aifeature_job t
-                WHERE t.id = p_job AND t.cancel_requested_at IS NOT NULL) THEN
-        RETURN aif_finish(
-            p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
-    END IF;
     UPDATE aifeature_job t
        SET status = 'queued',
            epoch = t.epoch + 1,
@@ -67,9 +62,13 @@ BEGIN
            error_message = replace(coalesce(p_error_message, ''), '{until}',
                                    to_char(t.deadline_at AT TIME ZONE 'UTC', 'HH24:MI')),
            lease_until = NULL
-     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
+     -- Asked by the statement that has the row: a look before it could miss a cancellation that
+     -- is being committed.
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
+       AND t.cancel_requested_at IS NULL;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN aif_finish(
+            p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
     END IF;
     IF p_attempt IS NOT NULL THEN
         PERFORM aif_settle_attempt(p_attempt, p_settlement, false);
