@@ -14,6 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+MAX_RETENTION_DAYS = 3650
+"""Longest that inputs and outputs may be kept: ten years."""
+
 
 class Purpose(StrEnum):
     """Why a provider call is made; every one of them is paid from the one ledger."""
@@ -63,6 +66,10 @@ class Limits(_Frozen):
 
     max_tries: int = Field(default=5, ge=1, le=20)
     """How often a job is run before it fails as `poison`."""
+
+    retention_days: int = Field(default=30, ge=1, le=MAX_RETENTION_DAYS)
+    """Days after a job's end at which its input, its result and the content of its calls are
+    deleted. Its figures stay."""
 
     user_daily_budget_usd: Decimal | None = Field(default=Decimal(1), ge=0)
     """What one user may be charged for this feature in one UTC day. None: no cap."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from celery.schedules import crontab
 from psycopg.conninfo import conninfo_to_dict
 
 from project import content_policy, env, reporting
@@ -202,6 +203,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "control.sweep",
         # Seconds. The backstop of the dispatcher thread; a missed tick is made up for by the next.
         "schedule": 5.0,
+        "options": {"queue": "control"},
+    },
+    "Delete old content": {
+        "task": "control.retention",
+        # The first of a day does it; the others make up for one that was missed.
+        "schedule": crontab(minute="20"),
         "options": {"queue": "control"},
     },
 }

@@ -13,7 +13,7 @@ from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from aifeature.services import dispatch, recovery, runner, wiring
+from aifeature.services import dispatch, recovery, retention, runner, wiring
 from aifeature.services.dispatcher import Dispatcher
 
 _dispatcher = Dispatcher()
@@ -67,3 +67,9 @@ def run_job(self: Task[Any, Any], /, *, job_id: str, **_: Any) -> None:
 def sweep(**_: Any) -> int:
     """End what is overdue and hand over what is due, in case no dispatcher runs."""
     return recovery.sweep()
+
+
+@shared_task(name="control.retention")
+def delete_old_content(**_: Any) -> int:
+    """Delete what jobs of long ago hold, once a day however often it is sent."""
+    return retention.run_daily()

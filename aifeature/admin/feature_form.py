@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import prompts, registry
 from aifeature.models import FeatureControl
-from aifeature.spec import Feature
+from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
 if TYPE_CHECKING:  # only the stubs' class takes a model
     _ModelForm = forms.ModelForm[FeatureControl]
@@ -31,7 +31,7 @@ class FeatureControlForm(_ModelForm):
         model = FeatureControl
         fields = (
             *("killed", "stage", "percent", "beta_users", "prompt_version"),
-            *("daily_budget_usd", "user_daily_budget_usd", "deadline_s"),
+            *("daily_budget_usd", "user_daily_budget_usd", "deadline_s", "retention_days"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +41,7 @@ class FeatureControlForm(_ModelForm):
         self._limit("daily_budget_usd", 0)
         self._limit("user_daily_budget_usd", 0)
         self._limit("deadline_s", 1, 3000)
+        self._limit("retention_days", 1, MAX_RETENTION_DAYS)
         feature = registry.all_features().get(self.instance.feature)
         if feature is not None:
             self._explain(feature)
@@ -82,6 +83,8 @@ class FeatureControlForm(_ModelForm):
             "daily_budget_usd": f"{_cap(limits.daily_budget_usd)} for all users in one UTC day",
             "user_daily_budget_usd": f"{_cap(limits.user_daily_budget_usd)} for one user's day",
             "deadline_s": f"{limits.deadline_s} s, the code's deadline",
+            "retention_days": f"inputs and outputs are deleted {limits.retention_days} days after"
+            " a job's end, as the code says",
         }
         for name, meaning in empty.items():
             if name in self.fields:

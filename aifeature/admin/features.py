@@ -103,7 +103,7 @@ class FeatureControlAdmin(ModelAdmin):
                 {
                     "fields": (
                         *("prompt_version", "daily_budget_usd", "user_daily_budget_usd"),
-                        "deadline_s",
+                        *("deadline_s", "retention_days"),
                     )
                 },
             ),

@@ -54,7 +54,7 @@ class JobAdmin(ReadOnlyAdmin):
                 "classes": ("collapse",),
                 "fields": (
                     *("created", "started", "finished", "deadline", "run_at_shown", "published"),
-                    *("leased", "cancel_requested"),
+                    *("leased", "cancel_requested", "content_deleted"),
                 ),
             },
         ),
@@ -79,6 +79,7 @@ class JobAdmin(ReadOnlyAdmin):
     published = moment_column("published_at", "published")
     leased = moment_column("lease_until", "leased until")
     cancel_requested = moment_column("cancel_requested_at", "cancellation asked")
+    content_deleted = moment_column("content_blanked_at", "content deleted")
 
     @admin.display(description="job", ordering="id")
     def short_id(self, job: Job) -> str:

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from aifeature.admin.names import STATE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.show import as_sent, content, dollars, money, span, utc
 from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status
+from aifeature.services import retention
 
 SHOWN = 20_000
 """Characters of each text of a call shown with its job; the call's own page has all of it."""
@@ -42,8 +43,8 @@ def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
         "message": job.error_message,
         "facts": list(_facts(job, calls)),
         "moments": [_shown(moment, job) for moment in timeline(job, calls or ())],
-        "result": content(job.result),
-        "input": content(job.input),
+        "result": content(job.result or retention.told(job)),
+        "input": content(job.input or retention.told(job)),
         "calls": None if calls is None else [_call(call) for call in calls],
     }
 
@@ -134,6 +135,8 @@ def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str
         yield "Tokens", _tokens(job)
     if job.worker:
         yield "Last worker", job.worker
+    if gone := retention.told(job):
+        yield "Content", gone
 
 
 def _shown(moment: Moment, job: Job) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def job_out(job: Job) -> JobOut:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        content_deleted_at=job.content_blanked_at,
         # An answer that waits for approval, or was turned down, is not the user's to read.
         result=job.result if status is Status.SUCCEEDED else None,
         error=_error(job, status),

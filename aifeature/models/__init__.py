@@ -4,6 +4,7 @@ from aifeature.models.control import ControlChange, FeatureControl, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.job import TERMINAL, Job, Status
 from aifeature.models.ledger import Attempt, AttemptState, SpendWindow
+from aifeature.models.tick import TickSlot
 from aifeature.models.token import ApiToken
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "SpendWindow",
     "Stage",
     "Status",
+    "TickSlot",
     "Worker",
 ]

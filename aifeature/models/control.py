@@ -7,6 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from aifeature.spec import MAX_RETENTION_DAYS
+
 
 class Stage(models.TextChoices):
     """Who may use a feature."""
@@ -45,6 +47,9 @@ class FeatureControl(models.Model):
     deadline_s = models.PositiveIntegerField(
         "deadline (s)", null=True, blank=True, help_text="Empty: the code's deadline."
     )
+    retention_days = models.PositiveIntegerField(
+        "content kept (days)", null=True, blank=True, help_text="Empty: as the code says."
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -61,6 +66,11 @@ class FeatureControl(models.Model):
             models.CheckConstraint(
                 condition=Q(deadline_s__isnull=True) | Q(deadline_s__range=(1, 3000)),
                 name="control_deadline_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(retention_days__isnull=True)
+                | Q(retention_days__range=(1, MAX_RETENTION_DAYS)),
+                name="control_retention_in_range",
             ),
         )
 

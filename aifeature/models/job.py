@@ -70,6 +70,9 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True, help_text="First claimed.")
     lease_until = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    content_blanked_at = models.DateTimeField(
+        null=True, help_text="When input, result and the content of its calls were deleted."
+    )
     cancel_requested_at = models.DateTimeField(null=True)
 
     # Of the accepted attempt; all zero while there is none.
@@ -140,6 +143,11 @@ class Job(models.Model):
             ),
             models.Index(
                 F("finished_at").desc(), condition=Q(status=Status.FAILED), name="job_failed"
+            ),
+            models.Index(
+                fields=["feature", "finished_at"],
+                condition=Q(content_blanked_at__isnull=True, finished_at__isnull=False),
+                name="job_with_content",
             ),
         )
 

@@ -18,7 +18,7 @@ from aifeature.models import ControlChange, FeatureControl, Stage
 from aifeature.models.transitions import Caps
 from aifeature.policies import budget
 from aifeature.policies.access import Visitor, may_use
-from aifeature.spec import Feature
+from aifeature.spec import Feature, Limits
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -42,6 +42,7 @@ class Control:
     daily_budget_usd: Decimal | None = None
     user_daily_budget_usd: Decimal | None = None
     deadline_s: int | None = None
+    retention_days: int | None = None
 
 
 class ControlCache:
@@ -99,6 +100,7 @@ def _from_row(row: FeatureControl) -> Control:
         daily_budget_usd=row.daily_budget_usd,
         user_daily_budget_usd=row.user_daily_budget_usd,
         deadline_s=row.deadline_s,
+        retention_days=row.retention_days,
     )
 
 
@@ -120,6 +122,16 @@ def prompt_version(feature: Feature) -> str:
 def deadline_s(feature: Feature) -> int:
     """Seconds a job of the feature may take from its submission."""
     return cache.get(feature.slug).deadline_s or feature.limits.deadline_s
+
+
+def retention_days(slug: str) -> int:
+    """Days after its end at which a job of this feature loses its content.
+
+    A feature that is no longer in the code keeps what an operator set, or the default.
+    """
+    feature = registry.all_features().get(slug)
+    limits = feature.limits if feature else Limits()
+    return cache.get(slug).retention_days or limits.retention_days
 
 
 def caps(feature: Feature) -> Caps:

@@ -106,6 +106,7 @@ def _about(request: HttpRequest, job: Job) -> dict[str, Any]:
         "stream_label": show.stream_label(feature),
         "answer": show.answer(job),
         "question": show.question(job),
+        "nothing_left": rows.nothing_left(job),
         "took": show.duration(span),
         "took_ms": round(span.total_seconds() * 1000),
         "events": reverse("api:get_job", kwargs={"job_id": job.id}) + "/events",

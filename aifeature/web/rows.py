@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from aifeature.models import TERMINAL, Job, Status
+from aifeature.services import retention
 from aifeature.web import show
 from aifeature.web.show import State
 
 NOTHING_LEFT = "The text is no longer stored."
+
+
+def nothing_left(job: Job) -> str:
+    """What stands where the text of a job stood."""
+    return retention.told(job) or NOTHING_LEFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,6 @@ def row(job: Job) -> Row:
         job=job,
         title=show.title(job),
         state=show.state(job),
-        excerpt=getattr(job, "excerpt", None) or NOTHING_LEFT,
+        excerpt=getattr(job, "excerpt", None) or nothing_left(job),
         took=show.duration(show.took(job, timezone.now())) if ended else "",
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aifeature import registry
 from aifeature.models import TERMINAL, Job, Status
+from aifeature.services import retention
 from aifeature.spec import Feature
 from aifeature.web import result, schema
 from aifeature.web.result import Node
@@ -47,6 +48,8 @@ def state(job: Job) -> State:
     if status in UNDER_WAY and job.cancel_requested_at is not None:
         return _STOPPING
     known = _STATES[status]
+    if status is Status.SUCCEEDED and (gone := retention.told(job)):
+        return State(known.label, gone, known.tone)
     tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
     if tells and job.error_message:
         return State(known.label, job.error_message, known.tone)

@@ -82,6 +82,8 @@ def test_saving_the_page_unchanged_writes_nothing(page: Client) -> None:
         ("user_daily_budget_usd", "-0.01"),
         ("deadline_s", "0"),
         ("deadline_s", "3001"),
+        ("retention_days", "0"),
+        ("retention_days", "3651"),
         ("prompt_version", "v99"),
     ],
 )
@@ -113,6 +115,14 @@ def test_invited_users_are_audited(page: Client, customer: User, boss: User) -> 
 def test_the_prompts_of_the_code_can_be_chosen(page: Client) -> None:
     assert save(page, prompt_version="v2", reason="Compare.").status_code == 302
     assert FeatureControl.objects.get(feature="summarize").prompt_version == "v2"
+
+
+def test_how_long_content_is_kept_can_be_set_with_a_reason(page: Client) -> None:
+    default = registry.get("summarize").limits.retention_days
+    assert f"deleted {default} days after" in page.get(DETAIL).text
+    assert save(page, retention_days="14", reason="Policy.").status_code == 302
+    assert FeatureControl.objects.get(feature="summarize").retention_days == 14
+    assert trail() == [("retention_days", "", "14")]
 
 
 def test_empty_fields_say_what_they_mean_and_today_is_shown(page: Client) -> None:

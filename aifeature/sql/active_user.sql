@@ -1,0 +1,20 @@
+-- A closed account submits nothing: not even a request that was let in a moment before. The lock
+-- makes it wait for whoever is closing the account (SELECT ... FOR UPDATE), and then look again.
+CREATE OR REPLACE FUNCTION aif_job_needs_active_user()
+RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM auth_user u WHERE u.id = NEW.user_id AND u.is_active FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'aifeature_job %: account % is closed; only an active one submits jobs',
+              NEW.id, NEW.user_id
+              USING ERRCODE = 'integrity_constraint_violation',
+                    CONSTRAINT = 'job_of_active_user', TABLE = 'aifeature_job';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER aif_job_of_active_user
+    BEFORE INSERT ON aifeature_job
+    FOR EACH ROW EXECUTE FUNCTION aif_job_needs_active_user();

@@ -1,0 +1,78 @@
+-- What people wrote and models answered goes; what it took and cost stays. Only jobs that have
+-- ended are touched, so a function here can be called at any time and as often as one likes.
+
+-- Features that have ended jobs with content. One index probe for each, however many jobs.
+CREATE OR REPLACE FUNCTION aif_features_with_content()
+RETURNS SETOF text
+LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE found (feature) AS (
+        (SELECT j.feature FROM aifeature_job j
+          WHERE j.content_blanked_at IS NULL AND j.finished_at IS NOT NULL
+          ORDER BY j.feature LIMIT 1)
+        UNION ALL
+        (SELECT next.feature FROM found CROSS JOIN LATERAL (
+            SELECT j.feature FROM aifeature_job j
+             WHERE j.content_blanked_at IS NULL AND j.finished_at IS NOT NULL
+               AND j.feature > found.feature
+             ORDER BY j.feature LIMIT 1) next)
+    )
+    SELECT found.feature::text FROM found;
+$$;
+
+-- Blank the provider calls of these jobs.
+CREATE OR REPLACE FUNCTION aif_blank_calls(p_jobs uuid[])
+RETURNS void
+LANGUAGE sql AS $$
+    UPDATE aifeature_attempt
+       SET request = NULL, output = '', error_detail = ''
+     WHERE job_id = ANY (p_jobs) AND state <> 'started'
+       AND (request IS NOT NULL OR output <> '' OR error_detail <> '');
+$$;
+
+-- Blank up to `p_limit` jobs of a feature that ended more than `p_days` days ago, oldest first,
+-- with their calls. Returns how many. What another transaction holds is left to the next call.
+CREATE OR REPLACE FUNCTION aif_blank_expired(p_feature text, p_days integer, p_limit integer)
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    chosen uuid[];
+BEGIN
+    SELECT array_agg(expired.id) INTO chosen FROM (
+        SELECT j.id FROM aifeature_job j
+         WHERE j.feature = p_feature AND j.content_blanked_at IS NULL
+           AND j.finished_at < statement_timestamp() - make_interval(days => p_days)
+         ORDER BY j.finished_at
+         LIMIT p_limit
+           FOR UPDATE SKIP LOCKED) expired;
+    UPDATE aifeature_job
+       SET input = NULL, result = NULL, content_blanked_at = statement_timestamp()
+     WHERE id = ANY (chosen);
+    PERFORM aif_blank_calls(chosen);
+    RETURN coalesce(cardinality(chosen), 0);
+END
+$$;
+
+-- Blank up to `p_limit` ended jobs of a person, whatever their age, with their calls and what the
+-- person chose themselves (the idempotency key). Returns how many.
+CREATE OR REPLACE FUNCTION aif_erase_jobs(p_user bigint, p_limit integer)
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    chosen uuid[];
+BEGIN
+    SELECT array_agg(found.id) INTO chosen FROM (
+        SELECT j.id FROM aifeature_job j
+         WHERE j.user_id = p_user AND j.finished_at IS NOT NULL
+           AND (j.content_blanked_at IS NULL OR j.idempotency_key IS NOT NULL
+                OR j.request_digest <> '' OR j.error_message <> '')
+         LIMIT p_limit
+           FOR UPDATE) found;
+    UPDATE aifeature_job
+       SET input = NULL, result = NULL, error_message = '', idempotency_key = NULL,
+           request_digest = '',
+           content_blanked_at = coalesce(content_blanked_at, statement_timestamp())
+     WHERE id = ANY (chosen);
+    PERFORM aif_blank_calls(chosen);
+    RETURN coalesce(cardinality(chosen), 0);
+END
+$$;

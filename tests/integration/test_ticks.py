@@ -1,0 +1,134 @@
+"""A tick that is sent twice is run once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from aifeature.models import TickSlot
+from aifeature.services import ticks
+from aifeature.services.ticks import DAILY, WEEKLY
+
+
+@pytest.mark.parametrize(
+    ("period", "moment", "began"),
+    [
+        (DAILY, "2026-11-22T00:00:00", "2026-11-22T00:00:00"),
+        (DAILY, "2026-11-22T23:59:59.999999", "2026-11-22T00:00:00"),
+        (WEEKLY, "2026-11-22T23:59:59", "2026-11-16T00:00:00"),  # a Sunday; from Monday on
+        (WEEKLY, "2026-11-23T00:00:00", "2026-11-23T00:00:00"),
+        (ticks.every(300), "2026-11-22T10:04:59", "2026-11-22T10:00:00"),
+        (ticks.every(300), "2026-11-22T10:05:00", "2026-11-22T10:05:00"),
+        (ticks.every(7), "1970-01-01T00:00:13", "1970-01-01T00:00:07"),
+        (DAILY, "1969-12-31T12:00:00", "1969-12-31T00:00:00"),
+    ],
+)
+def test_a_slot_begins_where_its_period_says(period: ticks.Period, moment: str, began: str) -> None:
+    def utc(text: str) -> datetime:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    assert period.slot(utc(moment)) == utc(began)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 61 * 86_400])
+def test_a_slot_without_length_or_longer_than_the_memory_is_refused(seconds: int) -> None:
+    with pytest.raises(ValueError, match="a slot of"):
+        ticks.every(seconds)
+
+
+def test_a_slot_is_taken_once_and_by_task(db: None) -> None:
+    assert ticks.claim("a", WEEKLY)
+    assert not ticks.claim("a", WEEKLY)
+    assert ticks.claim("b", WEEKLY), "another task has slots of its own"
+
+
+def test_the_next_slot_is_free_again(db: None) -> None:
+    assert ticks.claim("a", DAILY)
+    row = TickSlot.objects.get()
+    TickSlot.objects.update(slot=row.slot - timedelta(days=1))
+    assert ticks.claim("a", DAILY)
+
+
+def test_the_slot_is_that_of_the_databases_clock(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose clock jumped must not take tomorrow's slot."""
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert ticks.claim("a", DAILY)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
+        assert TickSlot.objects.get().slot == cursor.fetchone()[0]
+
+
+def test_slots_are_forgotten_only_when_no_period_can_need_them(db: None) -> None:
+    for name, days in (("old", 61), ("kept", 59)):
+        TickSlot.objects.create(task=name, slot=Now(), claimed_at=Now() - timedelta(days=days))
+    assert ticks.prune() == 1
+    assert TickSlot.objects.get().task == "kept"
+
+
+@pytest.mark.usefixtures("committed")
+def test_of_many_connections_at_once_one_wins() -> None:
+    start = threading.Barrier(16)
+
+    def race(_: int) -> bool:
+        try:
+            connection.ensure_connection()
+            start.wait(10)
+            return ticks.claim("race", WEEKLY)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(16) as threads:
+        outcomes = list(threads.map(race, range(16)))
+    assert sum(outcomes) == 1
+    assert TickSlot.objects.count() == 1
+
+
+@pytest.fixture
+def rival(committed: None) -> Iterator[psycopg.Connection[Any]]:
+    """Another process that has taken this week's slot and not committed yet."""
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        now = other.execute("SELECT now()").fetchone()
+        assert now is not None
+        other.execute(
+            "INSERT INTO aifeature_tickslot (task, slot) VALUES ('a', %s)", [WEEKLY.slot(now[0])]
+        )
+        yield other
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_who_comes_second_waits_and_takes_over_only_from_one_that_failed(
+    rival: psycopg.Connection[Any], commits: bool
+) -> None:
+    def claim() -> bool:
+        try:
+            return ticks.claim("a", WEEKLY)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        second = thread.submit(claim)
+        wait_until_blocked()
+        assert not second.done()
+        rival.commit() if commits else rival.rollback()
+        assert second.result(10) is not commits
+
+
+def wait_until_blocked() -> None:
+    """Until a session of this database waits for another's transaction."""
+    with connection.cursor() as cursor:
+        for _ in range(10_000):
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                " AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits")
