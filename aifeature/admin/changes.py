@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.utils.html import format_html
 
 from aifeature.admin.read_only import ControlFilter, ReadOnlyAdmin
@@ -14,19 +16,20 @@ from aifeature.models import ControlChange
 from aifeature.services.control import EVERYTHING
 
 LATEST = 50
+_ACCOUNT = re.compile(r"#([0-9]+)")
 
 
 @admin.register(ControlChange)
 class ControlChangeAdmin(ReadOnlyAdmin):
     """Every change of a control: who or which check, from, to, why."""
 
-    list_display = ("changed", "control", "field", "old", "new", "who", "reason")
+    list_display = ("changed", "control", "field", "before", "after", "who", "reason")
     list_display_links = ("changed",)
     list_filter = (ControlFilter, "field", "at")
     list_select_related = ("user",)
     search_fields = ("reason", "user__username", "check_name")
     fieldsets = (
-        (None, {"fields": ("changed", "control", "field", "old", "new", "who", "reason")}),
+        (None, {"fields": ("changed", "control", "field", "before", "after", "who", "reason")}),
     )
 
     changed = moment_column("at", "when")
@@ -34,6 +37,14 @@ class ControlChangeAdmin(ReadOnlyAdmin):
     @admin.display(description="feature", ordering="feature")
     def control(self, change: ControlChange) -> str:
         return _name(change)
+
+    @admin.display(description="from")
+    def before(self, change: ControlChange) -> str:
+        return _value(change, change.old)
+
+    @admin.display(description="to")
+    def after(self, change: ControlChange) -> str:
+        return _value(change, change.new)
 
     @admin.display(description="who")
     def who(self, change: ControlChange) -> str:
@@ -59,6 +70,15 @@ def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[
     }
 
 
+def _value(change: ControlChange, text: str) -> str:
+    """A value; accounts stand in the trail by their ids and are shown by their names of today."""
+    if change.field != "beta_users":
+        return text
+    ids = {int(found) for found in _ACCOUNT.findall(text)}
+    names = {user.pk: user.get_username() for user in get_user_model().objects.filter(pk__in=ids)}
+    return _ACCOUNT.sub(lambda found: names.get(int(found[1]), found[0]), text)
+
+
 def _name(change: ControlChange) -> str:
     return "Everything" if change.feature == EVERYTHING else change.feature
 
@@ -68,6 +88,10 @@ def _cells(change: ControlChange) -> list[str]:
         moment(change.at),
         made_by(change),
         change.field,
-        format_html("{} → {}", change.old or "(empty)", change.new or "(empty)"),
+        format_html(
+            "{} → {}",
+            _value(change, change.old) or "(empty)",
+            _value(change, change.new) or "(empty)",
+        ),
         change.reason,
     ]

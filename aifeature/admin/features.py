@@ -143,12 +143,13 @@ class FeatureControlAdmin(ModelAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
         row = form.instance
-        before = set(row.beta_users.values_list("username", flat=True))
+        before = set(row.beta_users.values_list("pk", flat=True))
         super().save_related(request, form, formsets, change)
-        after = set(row.beta_users.values_list("username", flat=True))
+        after = set(row.beta_users.values_list("pk", flat=True))
         if before != after:
-            marks = [f"+{name}" for name in sorted(after - before)]
-            marks += [f"-{name}" for name in sorted(before - after)]
+            # By their ids: the trail is never edited, and a person may ask to be forgotten.
+            marks = [f"+#{pk}" for pk in sorted(after - before)]
+            marks += [f"-#{pk}" for pk in sorted(before - after)]
             ControlChange.objects.create(
                 feature=row.feature,
                 field="beta_users",

@@ -89,6 +89,8 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     except IntegrityError:  # the same key was being submitted at this very moment
         if key and (earlier := _replay(user, key, digest)):
             return Submission(earlier, replayed=True)
+        if not type(user).objects.filter(pk=user.pk, is_active=True).exists():
+            raise NotFound("There is no such feature.") from None  # the account was just closed
         raise
     return Submission(job, replayed=False)
 

@@ -107,9 +107,13 @@ def test_invited_users_are_audited(page: Client, customer: User, boss: User) -> 
     save(page, beta_users=[customer.pk], reason="Pilot.")
     save(page, beta_users=[boss.pk], reason="Swap.")
     assert trail() == [
-        ("beta_users", "0 users", "1 users (+customer)"),
-        ("beta_users", "1 users", "1 users (+boss, -customer)"),
+        ("beta_users", "0 users", f"1 users (+#{customer.pk})"),
+        ("beta_users", "1 users", f"1 users (+#{boss.pk}, -#{customer.pk})"),
     ]
+    for address in (DETAIL, "/admin/aifeature/controlchange/"):
+        assert "1 users (+boss, -customer)" in page.get(address).text
+    User.objects.filter(pk=customer.pk).update(username="erased-7")
+    assert "1 users (+boss, -erased-7)" in page.get(DETAIL).text
 
 
 def test_the_prompts_of_the_code_can_be_chosen(page: Client) -> None:

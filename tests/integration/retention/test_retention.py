@@ -118,21 +118,19 @@ def test_many_jobs_go_in_batches_with_progress_in_the_log(
     assert SECRET not in everything_stored()
 
 
+class BrokenOffError(Exception):
+    pass
+
+
 @pytest.mark.usefixtures("committed")
 def test_a_batch_that_was_done_stays_done_when_the_run_is_broken_off(ended: EndedJob) -> None:
     for number in range(4):
         ended(days_ago=31 + number)
 
-    class BrokenOffError(Exception):
-        pass
-
-    batches = iter([30, BrokenOffError])
-
-    def days(_: str) -> int:
-        following = next(batches)
-        if isinstance(following, int):
-            return following
-        raise following
+    def days(slug: str) -> int:
+        if slug == "z_later":
+            raise BrokenOffError
+        return 30
 
     ended(days_ago=31, feature="z_later")
     with pytest.raises(BrokenOffError):

@@ -1,0 +1,121 @@
+"""`manage.py erase_user NAME --reason "..."`: erase a person, and leave every figure as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
+from redis.exceptions import RedisError
+
+from aifeature.services.people import closing, erasure, records
+from aifeature.services.people.closing import StillRunningError
+from aifeature.services.people.erasure import ErasureError
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+WAIT_S = 120
+"""Longer than the longest lease by default and the time a sweep takes to notice its end."""
+
+
+class Command(BaseCommand):
+    """Says what it will do and asks first. Run again, it goes on where it stopped."""
+
+    help = (
+        "Erase a person: close the account, end their jobs, blank what they wrote and got, and"
+        " remove their name. No row of a job or of the ledger is deleted and no sum changes."
+        " It cannot be undone; see deploy/runbooks/erase-a-person.md."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Who, why, and how patiently."""
+        parser.add_argument("username")
+        parser.add_argument(
+            "--reason", required=True, help="Who asked for it and when. Kept; without the name."
+        )
+        parser.add_argument("--yes", action="store_true", help="Do not ask.")
+        parser.add_argument(
+            "--wait", type=float, default=WAIT_S, help="Seconds to wait for running jobs to end."
+        )
+
+    def handle(self, *, username: str, reason: str, yes: bool, wait: float, **_: Any) -> None:
+        """Erase.
+
+        Raises:
+            CommandError: nobody has this name, it was not confirmed, or it could not be finished.
+        """
+        user = _account(username)
+        try:
+            erasure.check_reason(user, reason)
+        except ErasureError as error:
+            raise CommandError(str(error)) from None
+        named_in = records.mentions(user)
+        self._announce(user)
+        if not yes and input(f"Type {username} to erase this person: ") != username:
+            raise CommandError("Not confirmed: nothing was changed.")
+        changed = self._carry_out(user, reason=reason, wait_s=wait)
+        self._forget_streams(user)
+        if named_in:
+            rows = ", ".join(map(str, named_in))
+            self.stdout.write(
+                f"The audit trail is never edited, and its rows {rows} hold the name or address."
+            )
+        self.stdout.write(
+            f"Erased: the account is now {records.erased_name(user)}."
+            if changed
+            else f"Nothing was left to erase of {records.erased_name(user)}."
+        )
+
+    def _announce(self, user: User) -> None:
+        found = records.find(user)
+        self.stdout.write(
+            f"Account {user.pk}, {user.get_username()}, has\n"
+            f"  {found.jobs} jobs, {found.open_jobs} of them open: these are cancelled\n"
+            f"  content of {found.jobs_with_content} jobs in {found.calls} provider calls:"
+            " deleted; tokens, times and cost stay\n"
+            f"  {found.valid_tokens} valid API tokens: revoked\n"
+            f"  {found.sessions} sessions and {found.sign_ins} records of sign-ins: deleted\n"
+            f"  {found.invitations} invitations to features: withdrawn\n"
+            f"The account is closed and becomes {records.erased_name(user)}. This cannot be undone."
+        )
+
+    def _carry_out(self, user: User, *, reason: str, wait_s: float) -> bool:
+        try:
+            closing.close(user)
+            closing.end_jobs(user, wait_s=wait_s, tell=self.stdout.write)
+            return erasure.erase(user, reason=reason, tell=self.stdout.write)
+        except StillRunningError as error:
+            raise CommandError(
+                f"{error}. The account is closed, its content is not erased yet. Look whether a"
+                " worker of queue llm runs, then run the same command again."
+            ) from None
+        except ErasureError as error:
+            raise CommandError(str(error)) from None
+        except OperationalError as error:
+            raise CommandError(
+                f"The database refused: {error}".strip() + " Nothing was erased in this step. Run"
+                " the same command again."
+            ) from None
+
+    def _forget_streams(self, user: User) -> None:
+        try:
+            erasure.forget_streams(user)
+        except RedisError as error:
+            self.stderr.write(
+                f"Redis is away ({error!r}): texts of the last hour stay there until they expire,"
+                " an hour after they were written. To delete them now, run the command again, with"
+                f" the name {records.erased_name(user)}, when Redis is back."
+            )
+
+
+def _account(username: str) -> User:
+    users = get_user_model()
+    user = users.objects.filter(**{users.USERNAME_FIELD: username}).first()
+    if user is None:
+        raise CommandError(
+            f"There is no user named {username!r}. An account that was erased is named"
+            " erased-<id>; the audit trail tells the id."
+        )
+    return user

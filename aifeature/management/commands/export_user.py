@@ -1,0 +1,67 @@
+"""`manage.py export_user NAME [--output FILE]`: all that is stored on a person, as JSON."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from aifeature.services.people import export
+
+OWNER_ONLY = 0o600
+
+
+class Command(BaseCommand):
+    """Writes the document to a file that only its owner may read, or on standard output."""
+
+    help = (
+        "Write all that is stored on a person as one JSON document: account, tokens (never the"
+        " secret), jobs with their content, provider calls, changes they made."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Whose, and where to."""
+        parser.add_argument("username")
+        parser.add_argument(
+            "--output", type=Path, help="A new file, readable by you alone. Without: the screen."
+        )
+
+    def handle(self, *, username: str, output: Path | None, **_: Any) -> None:
+        """Write it.
+
+        Raises:
+            CommandError: nobody has this name, or the file cannot be written.
+        """
+        users = get_user_model()
+        user = users.objects.filter(**{users.USERNAME_FIELD: username}).first()
+        if user is None:
+            raise CommandError(f"There is no user named {username!r}.")
+        pieces = export.document(user)
+        if output is None:
+            for piece in pieces:
+                self.stdout.write(piece, ending="")
+            return
+        _write(output, pieces)
+        self.stdout.write(f"Wrote {output}, {output.stat().st_size:,} bytes. Only you can read it.")
+
+
+def _write(output: Path, pieces: Any) -> None:
+    """The whole file or none: one that was broken off must not pass for all there is."""
+    try:
+        handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+    except FileExistsError:
+        raise CommandError(f"{output} exists: name another file, or move it away.") from None
+    except OSError as error:
+        raise CommandError(f"{output} cannot be written: {error.strerror}.") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            for piece in pieces:
+                file.write(piece)
+    except BaseException as error:
+        output.unlink()
+        if isinstance(error, OSError):
+            raise CommandError(f"{output} cannot be written: {error.strerror}.") from None
+        raise

@@ -1,0 +1,22 @@
+"""What is stored on a person: exported to them, or erased.
+
+Where personal data stands, and what an erasure makes of it. What lies outside this database is in
+deploy/runbooks/erase-a-person.md. A test knows every table that points to an account: whoever adds
+one says here what becomes of it.
+
+* account: named `erased-<id>`, inactive, without names, address, password, last sign-in, groups
+  and permissions.
+* jobs: input, result, sentence, idempotency key and digest are blanked; times, tokens, codes and
+  the charge stay.
+* provider calls: request, output and error detail are blanked; tokens and cost stay.
+* API tokens: revoked, and their names blanked.
+* sessions, and failed sign-ins with the name or the address: deleted.
+* invitations to features: withdrawn.
+* admin's log: entries about the account and its tokens lose the name; what the person did in
+  admin stays, under the account's new name.
+* audit trail: never edited. It names accounts by their ids; reasons were typed by people, so the
+  command tells which rows hold the name.
+* Redis: the text streams of the jobs of the last two hours are deleted; older ones have expired.
+  A worker that was frozen may write into the dead stream of its epoch once more: nobody reads
+  that, and it expires within the hour.
+"""

@@ -1,0 +1,110 @@
+"""Finds what is stored on a person outside their jobs, and counts it all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.db.models import Q, QuerySet
+
+from aifeature.models import ApiToken, Attempt, ControlChange, FeatureControl, Job
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+_SIGN_INS: Final = (AccessAttempt, AccessFailureLog, AccessLog)
+_CHUNK: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How much is stored on a person."""
+
+    jobs: int
+    open_jobs: int
+    jobs_with_content: int
+    calls: int
+    valid_tokens: int
+    sessions: int
+    sign_ins: int
+    invitations: int
+
+
+def find(user: User) -> Found:
+    """Count it."""
+    jobs = Job.objects.filter(user=user)
+    return Found(
+        jobs=jobs.count(),
+        open_jobs=jobs.filter(finished_at=None).count(),
+        jobs_with_content=jobs.filter(content_blanked_at=None).count(),
+        calls=Attempt.objects.filter(user=user).count(),
+        valid_tokens=ApiToken.objects.filter(user=user, revoked_at=None).count(),
+        sessions=len(list(sessions(user))),
+        sign_ins=sum(rows.count() for rows in sign_ins(user)),
+        invitations=invitations(user).count(),
+    )
+
+
+def sessions(user: User) -> Iterator[Session]:
+    """The person's sessions. Each one of the site is looked into: they name nobody outside."""
+    for session in Session.objects.iterator(chunk_size=_CHUNK):
+        if session.get_decoded().get(SESSION_KEY) == str(user.pk):
+            yield session
+
+
+def sign_ins(user: User) -> list[QuerySet[Any]]:
+    """Records of sign-ins, failed ones mostly, with the account's name or address."""
+    tried = Q(username__iexact=user.get_username())
+    if user.email:
+        tried |= Q(username__iexact=user.email)
+    return [model.objects.filter(tried) for model in _SIGN_INS]
+
+
+def invitations(user: User) -> QuerySet[FeatureControl]:
+    """Features this person was invited to."""
+    return FeatureControl.objects.filter(beta_users=user)
+
+
+def log_about(user: User) -> QuerySet[LogEntry]:
+    """Entries of admin's log that name the account or one of its tokens."""
+    tokens = [str(pk) for pk in ApiToken.objects.filter(user=user).values_list("pk", flat=True)]
+    types = ContentType.objects.get_for_models(get_user_model(), ApiToken)
+    account = Q(content_type=types[get_user_model()], object_id=str(user.pk))
+    return LogEntry.objects.filter(account | Q(content_type=types[ApiToken], object_id__in=tokens))
+
+
+def erased_name(user: User) -> str:
+    """What the account is called once it is erased."""
+    return f"erased-{user.pk}"
+
+
+def is_named(user: User, text: str) -> bool:
+    """Whether a text holds the person's user name, name or address as a word."""
+    return any(re.search(_as_word(name), text, re.IGNORECASE) for name in _names(user))
+
+
+def mentions(user: User) -> list[int]:
+    """Ids of the rows of the audit trail whose texts name the person."""
+    found = Q(pk=None)
+    for name in _names(user):
+        for field in ("old", "new", "reason"):
+            found |= Q(**{f"{field}__iregex": _as_word(name)})
+    return list(ControlChange.objects.filter(found).order_by("pk").values_list("pk", flat=True))
+
+
+def _names(user: User) -> list[str]:
+    own = (user.get_username(), user.email, user.get_full_name())
+    return [name for name in own if name and name != erased_name(user)]
+
+
+def _as_word(name: str) -> str:
+    """A pattern that Python and PostgreSQL read alike."""
+    escaped = re.sub(r"([^0-9A-Za-z_\u0080-\U0010ffff])", r"\\\1", name)
+    return rf"(^|\W){escaped}($|\W)"

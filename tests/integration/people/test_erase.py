@@ -1,0 +1,387 @@
+"""An erased person is nowhere any more, and no figure has changed."""
+
+from __future__ import annotations
+
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from axes.models import AccessAttempt
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+
+from aifeature.models import (
+    ApiToken,
+    Attempt,
+    AttemptState,
+    ControlChange,
+    FeatureControl,
+    Job,
+    SpendWindow,
+    Status,
+    transitions,
+)
+from aifeature.models.transitions import FencedError, Settlement
+from aifeature.services import execution, jobs
+from aifeature.services.people import closing, erasure, sums
+from aifeature.services.refusals import NotFound
+from tests.integration.api.api_jobs import bearer
+from tests.integration.jobs.conftest import MakeJob, begin, claim
+from tests.integration.people.conftest import KEY, NAME, PERSONAL, SAID
+from tests.integration.retention.conftest import EndedJob, call
+from tests.integration.test_ticks import wait_until_blocked
+from tests.sandbox_server import SandboxServer
+
+CASE = "Request 17 of 3 March."
+
+
+def run(name: str = NAME, *options: str, reason: str = CASE) -> str:
+    out = io.StringIO()
+    call_command("erase_user", name, "--yes", "--reason", reason, *options, stdout=out, stderr=out)
+    connection.close()
+    return out.getvalue()
+
+
+def whole_database() -> str:
+    """Every row of every table as text."""
+    found = []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        for (table,) in cursor.fetchall():
+            cursor.execute(f'SELECT t::text FROM "{table}" t')  # noqa: S608 (from the catalog)
+            found += [f"{table}: {row}" for (row,) in cursor.fetchall()]
+    return "\n".join(found)
+
+
+def lines_with(word: str) -> list[str]:
+    return [line for line in whole_database().splitlines() if word.lower() in line.lower()]
+
+
+def test_nothing_of_the_person_is_left_in_any_table(full_life: User) -> None:
+    before = {word: lines_with(word) for word in PERSONAL}
+    assert all(before.values()), "each was there"
+    run()
+    kept = [line for word in PERSONAL for line in lines_with(word)]
+    # What bob did with the same words is his.
+    assert {line.split(":")[0] for line in kept} <= {"aifeature_job", "aifeature_attempt"}
+    assert Job.objects.get(user__username="bob").input == {"document": SAID}
+    assert not Job.objects.filter(user=full_life, input__isnull=False).exists()
+    assert not Attempt.objects.filter(user=full_life, request__isnull=False).exists()
+    assert not Attempt.objects.filter(user=full_life).exclude(output="").exists()
+    assert not Attempt.objects.filter(user=full_life).exclude(error_detail="").exists()
+
+
+def test_every_figure_is_as_it_was(full_life: User) -> None:
+    def figures() -> list[Any]:
+        call_content = {"request", "output", "error_detail"}
+        job_content = {"input", "result", "error_message", "idempotency_key", "request_digest"}
+        kept = [
+            (Attempt, call_content),
+            (Job, {*job_content, "content_blanked_at"}),
+            (SpendWindow, set()),
+        ]
+        return [
+            [{k: v for k, v in row.items() if k not in without} for row in rows]
+            for model, without in kept
+            for rows in [model._default_manager.order_by("pk").values()]
+        ]
+
+    before, totals = figures(), sums.of_everything()
+    assert totals["calls"][0]["sum_cost_micro"] > 0
+    assert totals["windows"]["sum_spent_micro"] > 0
+    run()
+    assert figures() == before
+    assert sums.of_everything() == totals
+
+
+def test_the_account_stays_as_an_empty_shell(full_life: User) -> None:
+    out = run()
+    user = User.objects.get(pk=full_life.pk)
+    assert user.username == f"erased-{user.pk}"
+    assert (user.is_active, user.is_staff, user.is_superuser) == (False, False, False)
+    assert not user.has_usable_password()
+    assert (user.first_name, user.last_name, user.email, user.last_login) == ("", "", "", None)
+    assert not user.groups.exists()
+    assert not user.user_permissions.exists()
+    assert f"Erased: the account is now erased-{user.pk}." in out
+
+
+def test_others_keep_what_is_theirs(full_life: User, bob: User) -> None:
+    run()
+    assert Session.objects.count() == 1
+    assert AccessAttempt.objects.get().username == "bob"
+    assert list(FeatureControl.objects.get().beta_users.all()) == [bob]
+    assert Job.objects.get(user=bob).idempotency_key == KEY
+    assert LogEntry.objects.get(object_id=str(bob.pk)).object_repr == "bob"
+
+
+def test_it_is_audited_with_its_reason_and_without_the_name(full_life: User) -> None:
+    run()
+    change = ControlChange.objects.latest("pk")
+    assert (change.field, change.reason) == ("erased_account", CASE)
+    assert change.new == f"account {full_life.pk}, content of 2 jobs"
+    assert change.check_name == "manage.py erase_user"
+
+
+@pytest.mark.parametrize(
+    "reason", ["", "  ", "Ada.Lovelace asked.", "By ada@countess.example", "augusta lovelace"]
+)
+def test_a_reason_that_is_missing_or_names_the_person_is_refused(ada: User, reason: str) -> None:
+    with pytest.raises(CommandError, match="reason"):
+        run(reason=reason)
+    ada.refresh_from_db()
+    assert ada.is_active
+
+
+def test_run_again_it_changes_nothing(full_life: User) -> None:
+    run()
+    first = whole_database()
+    out = run(f"erased-{full_life.pk}")
+    assert "Nothing was left to erase" in out
+    assert whole_database() == first
+    with pytest.raises(CommandError, match=r"no user named 'ada\.lovelace'.*erased-<id>"):
+        run()
+
+
+def test_it_says_what_it_will_do_and_does_nothing_unless_confirmed(
+    full_life: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, out = whole_database(), io.StringIO()
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    with pytest.raises(CommandError, match="Not confirmed"):
+        call_command("erase_user", NAME, "--reason", CASE, stdout=out)
+    assert "2 jobs, 0 of them open" in out.getvalue()
+    assert "content of 2 jobs in 3 provider calls" in out.getvalue()
+    assert "1 valid API tokens" in out.getvalue()
+    assert "1 sessions and 6 records of sign-ins" in out.getvalue()
+    assert whole_database() == before
+    monkeypatch.setattr("builtins.input", lambda _: NAME)
+    call_command("erase_user", NAME, "--reason", CASE, stdout=out)
+    assert not lines_with(NAME)
+
+
+def test_rows_of_the_trail_that_name_the_person_are_told(ada: User) -> None:
+    row = ControlChange.objects.create(
+        feature="summarize", field="killed", reason=f"{NAME} sent too much."
+    )
+    ControlChange.objects.create(feature="summarize", field="killed", reason=f"x{NAME}x")
+    assert f"its rows {row.pk} hold the name" in run()
+
+
+def test_tokens_and_sessions_end_at_once(ada: User, opened: None) -> None:
+    program, browser = bearer(ada), Client()
+    browser.force_login(ada)
+    assert program.get("/api/v1/jobs").status_code == 200
+    assert browser.get("/jobs/").status_code == 200
+    run()
+    assert program.get("/api/v1/jobs").status_code == 401
+    assert browser.get("/jobs/").status_code == 302
+    assert ApiToken.objects.get().name == "erased"
+
+
+def test_the_texts_of_streams_go_with_it(full_life: User, store: redis.Redis) -> None:
+    assert len(list(store.scan_iter("aif:stream:*"))) == 2
+    run()
+    assert not list(store.scan_iter("aif:stream:*"))
+
+
+def test_without_redis_the_rest_is_erased_and_told(full_life: User, settings: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    out = run()
+    assert "Redis is away" in out
+    assert "until they expire" in out
+    assert not lines_with(NAME)
+
+
+# Jobs that have not ended.
+
+
+def test_what_waits_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> None:
+    waiting, in_review = make_job(), make_job(status="needs_approval", result={"summary": SAID})
+    run()
+    for job in (waiting, in_review):
+        job.refresh_from_db()
+        assert (job.status, job.input, job.result) == (Status.CANCELLED, None, None)
+
+
+def test_what_runs_is_stopped_by_its_worker_first(
+    ada: User, make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "slow_first_byte", "seconds": 30})
+    job = make_job()
+    with ThreadPoolExecutor(1) as worker:
+        running = worker.submit(work, job)
+        while not sandbox.calls():
+            assert not running.done()
+        out = run()
+        running.result(10)
+    assert "Waiting for 1 running jobs to end." in out
+    job.refresh_from_db()
+    assert (job.status, job.input) == (Status.CANCELLED, None)
+    assert Attempt.objects.get().request is None
+
+
+def work(job: Job) -> None:
+    try:
+        execution.run_feature(job.pk, worker="w")
+    finally:
+        connection.close()
+
+
+def test_while_a_job_runs_on_nothing_is_erased_and_it_says_so(ada: User, make_job: MakeJob) -> None:
+    job = make_job()
+    claim(job)
+    with pytest.raises(CommandError, match=r"1 jobs have not ended after 0 s.*same command again"):
+        run(NAME, "--wait", "0")
+    job.refresh_from_db()
+    assert job.input is not None
+    ada.refresh_from_db()
+    assert (ada.username, ada.is_active) == (NAME, False), "closed, and found by its name again"
+    with pytest.raises(erasure.ErasureError, match="has not ended"):
+        erasure.erase(ada, reason=CASE, tell=print)
+
+
+def test_the_wait_is_bounded_by_its_clock(ada: User, make_job: MakeJob) -> None:
+    claim(make_job())
+    now, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    with pytest.raises(closing.StillRunningError):
+        closing.end_jobs(ada, wait_s=60, tell=print, clock=lambda: now[0], sleep=sleep)
+    assert sum(slept) == 60
+
+
+def test_a_zombie_cannot_write_content_back(ada: User, make_job: MakeJob) -> None:
+    """A worker that was frozen while its job was taken over, ended and erased."""
+    job = make_job()
+    zombie = claim(job, "zombie", lease_s=-1)
+    first = begin(zombie)
+    heir = claim(job, "heir")
+    transitions.cancel(job.pk, user_id=ada.pk, message="Stopped.")
+    transitions.finish(heir, Status.CANCELLED, error_code="cancelled")
+    run()
+    before = whole_database()
+    told = Settlement(attempt=first, state=AttemptState.SETTLED, output=SAID, error_detail=SAID)
+    result = {"summary": SAID}
+    with pytest.raises(FencedError):
+        transitions.finish(zombie, Status.SUCCEEDED, result=result, settlement=told)
+    with pytest.raises(FencedError):
+        transitions.settle(zombie, told)
+    with pytest.raises(FencedError):
+        transitions.release(zombie, delay_s=0, burn=False, error_message=SAID, settlement=told)
+    with pytest.raises(FencedError):
+        begin(zombie)
+    assert transitions.claim(job.pk, worker="late", lease_s=15) is None
+    assert whole_database() == before
+    assert SAID not in before
+
+
+# Races with what was let in before.
+
+
+@pytest.fixture
+def closer(ada: User) -> Any:
+    """Another process that is closing the account and has not committed yet."""
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT 1 FROM auth_user WHERE id = %s FOR UPDATE", [ada.pk])
+        other.execute("UPDATE auth_user SET is_active = false WHERE id = %s", [ada.pk])
+        yield other
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_request_that_was_let_in_before_is_refused_once_the_account_is_closed(
+    ada: User, opened: None, closer: psycopg.Connection[Any], commits: bool
+) -> None:
+    def submit() -> Job:
+        try:
+            return jobs.submit(user=ada, slug="summarize", data={"document": SAID}).job
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        late = thread.submit(submit)
+        wait_until_blocked()
+        closer.commit() if commits else closer.rollback()
+        if commits:
+            with pytest.raises(NotFound):
+                late.result(10)
+        else:
+            assert late.result(10).status == Status.QUEUED
+    assert Job.objects.exists() is not commits
+
+
+def test_a_job_that_was_being_inserted_is_waited_for_and_erased(
+    ada: User, make_job: MakeJob
+) -> None:
+    inserted, go = threading.Event(), threading.Event()
+
+    def insert() -> None:
+        with psycopg.connect(**connection.get_connection_params()) as other:
+            other.execute(
+                "INSERT INTO aifeature_job (id, user_id, feature, status, input, deadline_at)"
+                " VALUES (gen_random_uuid(), %s, 'summarize', 'queued', '{\"x\": 1}', now())",
+                [ada.pk],
+            )
+            inserted.set()
+            assert go.wait(20)
+
+    with ThreadPoolExecutor(2) as threads:
+        late = threads.submit(insert)
+        assert inserted.wait(20)
+        erasing = threads.submit(run)
+        wait_until_blocked()
+        go.set()
+        late.result(20)
+        erasing.result(20)
+    job = Job.objects.get()
+    assert (job.status, job.input) == (Status.CANCELLED, None)
+
+
+def test_an_erasure_that_would_change_a_sum_is_undone_as_a_whole(full_life: User) -> None:
+    """A fault in the database itself: blanking a call loses its cost."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION lose_cost() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN NEW.cost_micro := 0; RETURN NEW; END';"
+            "CREATE TRIGGER a_lose_cost BEFORE UPDATE ON aifeature_attempt"
+            " FOR EACH ROW EXECUTE FUNCTION lose_cost()"
+        )
+    try:
+        with pytest.raises(CommandError, match="sums of the ledger would have changed"):
+            run()
+        connection.close()
+        assert Job.objects.filter(user=full_life, input=None).count() == 0
+        full_life.refresh_from_db()
+        assert full_life.username == NAME
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION lose_cost CASCADE")
+
+
+def test_what_others_spend_meanwhile_is_no_change(
+    full_life: User, bob: User, ended: EndedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spend_elsewhere(_: str) -> None:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(spend).result(10)
+
+    def spend() -> None:
+        try:
+            call(ended(days_ago=0, user=bob))
+        finally:
+            connection.close()
+
+    closing.close(full_life)
+    assert erasure.erase(full_life, reason=CASE, tell=spend_elsewhere)
+    assert Job.objects.filter(user=bob).count() == 2

@@ -1,0 +1,56 @@
+"""Whoever adds a table or a column about a person says what an erasure makes of it."""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.contrib.auth.models import User
+
+from aifeature.models import Attempt, Job
+
+KNOWN = {
+    "admin.LogEntry.user",
+    "aifeature.ApiToken.user",
+    "aifeature.Attempt.user",
+    "aifeature.ControlChange.user",
+    "aifeature.FeatureControl_beta_users.user",
+    "aifeature.Job.user",
+    "auth.User_groups.user",
+    "auth.User_user_permissions.user",
+}
+"""Columns that point to an account; `aifeature.services.people` says what becomes of each."""
+
+FREE_TEXT = {
+    Job: {"input", "result", "error_message", "idempotency_key", "request_digest"},
+    Attempt: {"request", "output", "error_detail"},
+}
+"""Columns an erasure blanks."""
+
+NO_CONTENT = {
+    Job: {"id", "feature", "status", "error_code", "worker", "model", "prompt_version"},
+    Attempt: {
+        *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
+        *("prompt_hash", "stop_reason", "request_id", "error_code"),
+    },
+}
+"""Text columns whose values are ours or the provider's, never a person's words."""
+
+TEXT = {"CharField", "TextField", "JSONField", "UUIDField"}
+
+
+def test_every_column_that_points_to_a_person_is_known() -> None:
+    models = apps.get_models(include_auto_created=True)
+    found = {
+        f"{model._meta.app_label}.{model.__name__}.{field.name}"
+        for model in models
+        for field in model._meta.concrete_fields
+        if field.related_model is User
+    }
+    assert found == KNOWN
+
+
+def test_every_text_of_a_job_and_of_a_call_is_erased_or_known_to_hold_none() -> None:
+    for model, erased in FREE_TEXT.items():
+        texts = {
+            field.name for field in model._meta.concrete_fields if field.get_internal_type() in TEXT
+        }
+        assert texts == erased | NO_CONTENT[model], model
