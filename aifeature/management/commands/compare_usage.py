@@ -1,0 +1,158 @@
+"""`manage.py compare_usage FILE`: where the ledger and the provider's usage export differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection, transaction
+
+from aifeature.services.usage import calls, days, exports
+from aifeature.services.usage.calls import Difference, Kind
+from aifeature.services.usage.days import DayDifference
+from aifeature.services.usage.exports import Call, Days, UnreadableError
+
+SAME, DIFFERS, UNREADABLE = range(3)
+"""Exit codes."""
+
+MICRO = 1_000_000
+
+NEXT = {
+    Kind.MISSING: "The provider bills these and no row counts them: lower today's budgets by the"
+    " sum, and keep this list with the incident.",
+    Kind.TWICE: "One row, several bills: report it, it should not be possible.",
+    Kind.SETTLES: "Settle each in admin, under Attempts, at the amount in the column provider.",
+    Kind.OPEN: "Their jobs are taken up again, and then they are unknown: compare again.",
+    Kind.TOKENS: "Look at the call in admin and at its request id in the provider's console.",
+    Kind.UNSEEN: "The ledger counts what was not billed. An unknown one can be settled at 0.",
+}
+"""What to do about each."""
+
+TOKENS = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_tokens": "cache read",
+    "cache_write_tokens": "cache written",
+}
+
+
+class Command(BaseCommand):
+    """Reads only. Exit code 0: they agree; 1: they differ; 2: the file cannot be read."""
+
+    help = (
+        "List where the ledger and the provider's usage export differ. FILE holds single calls as"
+        " JSON lines, or the Admin API's usage report by day and model. Exit code 0: the same,"
+        " 1: they differ, 2: the file cannot be read."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The export, and whose it is."""
+        parser.add_argument("file", type=Path)
+        parser.add_argument(
+            "--provider",
+            choices=("anthropic", "sandbox"),
+            default=settings.AIFEATURE["PROVIDER"],
+            help="Whose calls of the ledger to compare. Default: that of this installation.",
+        )
+
+    def handle(self, *, file: Path, provider: str, **_: Any) -> None:
+        """Compare.
+
+        Raises:
+            CommandError: they differ, or the file cannot be read; its code says which.
+        """
+        try:
+            found = exports.read(file)
+        except UnreadableError as error:
+            raise CommandError(str(error), returncode=UNREADABLE) from None
+        if not found:
+            raise CommandError(f"{file} holds no call of a model.", returncode=UNREADABLE)
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+            if isinstance(found, Days):
+                self._days(found, provider)
+            else:
+                self._calls(found, provider)
+
+    def _calls(self, exported: list[Call], provider: str) -> None:
+        found = calls.compare(exported, provider=provider)
+        first, last = min(call.at for call in exported), max(call.at for call in exported)
+        self.stdout.write(f"{len(exported)} calls from {_time(first)} to {_time(last)} UTC")
+        if not found:
+            self.stdout.write("The ledger and the provider agree on every one.")
+            return
+        self._table(
+            ("what", "started (UTC)", "attempt", "request", "model", "ledger $", "provider $"),
+            [_call_cells(difference) for difference in found],
+        )
+        for kind, count in Counter(difference.kind for difference in found).items():
+            net = sum((d.provider_micro or 0) - d.ledger_micro for d in found if d.kind == kind)
+            self.stdout.write(f"{count} {kind}, {_signed(net)}. {NEXT[kind]}")
+        raise CommandError(f"{len(found)} calls differ.", returncode=DIFFERS)
+
+    def _days(self, exported: Days, provider: str) -> None:
+        found = days.compare(exported, provider=provider)
+        self.stdout.write(f"UTC days {exported.first} to {exported.last}")
+        if not found:
+            self.stdout.write("The ledger and the provider agree on each day and model.")
+            return
+        self._table(
+            ("day (UTC)", "model", "tokens", "ledger", "provider", "difference"),
+            [cells for difference in found for cells in _day_cells(difference)],
+        )
+        for difference in found:
+            price = "no price" if difference.micro is None else _signed(difference.micro)
+            self.stdout.write(
+                f"{difference.day} {difference.model}: {price} at the rates of short prompts;"
+                f" {difference.unknown} calls are unknown or open here."
+            )
+        self.stdout.write(
+            "Export the day's single calls, if you have them, to see which. A call at midnight may"
+            " count for either day."
+        )
+        raise CommandError(f"{len(found)} days and models differ.", returncode=DIFFERS)
+
+    def _table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        table = [titles, *rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for line in table:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            self.stdout.write("  ".join(cells).rstrip())
+
+
+def _call_cells(found: Difference) -> tuple[str, ...]:
+    return (
+        found.kind,
+        _time(found.at),
+        str(found.attempt or "-"),
+        found.request_id or "-",
+        found.model,
+        _dollars(found.ledger_micro),
+        "no price" if found.provider_micro is None else _dollars(found.provider_micro),
+    )
+
+
+def _day_cells(found: DayDifference) -> list[tuple[str, ...]]:
+    return [
+        (str(found.day), found.model, TOKENS[kind], f"{a:,}", f"{b:,}", f"{b - a:+,}")
+        for kind, (a, b) in found.tokens.items()
+        if a != b
+    ]
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _dollars(micro: int) -> str:
+    return f"{micro // MICRO}.{micro % MICRO:06d}"
+
+
+def _signed(micro: int) -> str:
+    return f"{'-' if micro < 0 else '+'}${_dollars(abs(micro))}"
