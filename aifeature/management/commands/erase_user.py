@@ -88,8 +88,8 @@ class Command(BaseCommand):
             return erasure.erase(user, reason=reason, tell=self.stdout.write)
         except StillRunningError as error:
             raise CommandError(
-                f"{error}. The account is closed, its content is not erased yet. Look whether a"
-                " worker of queue llm runs, then run the same command again."
+                f"{error}. The account is closed, its content is not erased yet. A frozen"
+                " worker's job ends when its lease has run out: run the same command again."
             ) from None
         except ErasureError as error:
             raise CommandError(str(error)) from None

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from aifeature.models import ApiToken, Job, transitions
-from aifeature.services import messages
+from aifeature.services import messages, recovery
 from aifeature.services.people import records
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def end_jobs(
 ) -> None:
     """Cancel the person's open jobs and wait until each has ended.
 
-    What waits ends at once. What runs is stopped by its worker within a second, or, if that is
-    dead, when its lease has run out.
+    What waits ends at once. What runs is stopped by its worker within a second; if that is dead, it
+    ends here as soon as its lease has run out.
 
     Args:
         user: Whose jobs.
@@ -71,6 +71,7 @@ def end_jobs(
     for job in open_jobs.values_list("pk", flat=True):
         transitions.cancel(job, user_id=user.pk, message=told)
     give_up, seen = clock() + wait_s, 0
+    recovery.sweep()
     while left := open_jobs.count():
         if left != seen:
             tell(f"Waiting for {left} running jobs to end.")
@@ -78,3 +79,4 @@ def end_jobs(
             raise StillRunningError(f"{left} jobs have not ended after {wait_s:.0f} s")
         seen = left
         sleep(POLL_S)
+        recovery.sweep()

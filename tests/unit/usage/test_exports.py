@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from aifeature.services.usage import exports
-from aifeature.services.usage.exports import Days, UnreadableError
+from aifeature.services.usage.exports import Call, Days, UnreadableError
 from workers.inference import TokenUsage
 
 ATTEMPT = "0d8a7d0e-5b0c-4a55-9b1f-2f9f5d3a6c11"
@@ -62,6 +62,12 @@ def write(folder: Path, *values: Any) -> Path:
     return file
 
 
+def calls(file: Path) -> list[Call]:
+    found = exports.read(file)
+    assert isinstance(found, list)
+    return found
+
+
 def days(file: Path) -> Days:
     found = exports.read(file)
     assert isinstance(found, Days)
@@ -69,7 +75,7 @@ def days(file: Path) -> Days:
 
 
 def test_a_call_is_read_with_its_four_kinds_of_tokens(tmp_path: Path) -> None:
-    (call,) = exports.read(write(tmp_path, CALL))
+    (call,) = calls(write(tmp_path, CALL))
     assert (call.request_id, call.attempt, call.ended) == ("req_1", UUID(ATTEMPT), True)
     assert call.at == datetime.fromtimestamp(1_795_000_000.25, UTC)
     assert call.usage == TokenUsage(10, 5, 3, 2)
@@ -77,19 +83,19 @@ def test_a_call_is_read_with_its_four_kinds_of_tokens(tmp_path: Path) -> None:
 
 def test_the_last_line_of_a_call_holds(tmp_path: Path) -> None:
     arrived = {**CALL, "event": "arrived", "ended_at": None, "usage": None}
-    (call,) = exports.read(write(tmp_path, arrived, CALL))
+    (call,) = calls(write(tmp_path, arrived, CALL))
     assert call.usage is not None
-    (call,) = exports.read(write(tmp_path, arrived))
+    (call,) = calls(write(tmp_path, arrived))
     assert (call.ended, call.usage) == (False, None)
 
 
 def test_what_is_no_call_of_a_model_is_left_out(tmp_path: Path) -> None:
     counted = {**CALL, "request_id": "req_2", "path": "/v1/messages/count_tokens"}
-    assert len(exports.read(write(tmp_path, CALL, "", counted))) == 1
+    assert len(calls(write(tmp_path, CALL, "", counted))) == 1
 
 
 def test_an_attempt_id_of_another_form_is_somebody_elses(tmp_path: Path) -> None:
-    (call,) = exports.read(write(tmp_path, {**CALL, "attempt_id": "job-17"}))
+    (call,) = calls(write(tmp_path, {**CALL, "attempt_id": "job-17"}))
     assert call.attempt is None
 
 

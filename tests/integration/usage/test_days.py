@@ -1,0 +1,114 @@
+"""The ledger's sums by UTC day and model against the provider's report."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from aifeature.models import Job
+from tests.integration.retention.conftest import EndedJob, call, ended
+from tests.integration.usage.conftest import Compared, compare
+
+__all__ = ["ended"]
+
+TODAY = datetime(2026, 11, 3, tzinfo=UTC)
+HAIKU = "claude-haiku-5-5"
+
+
+def report(folder: Path, *days: dict[str, Any]) -> Path:
+    """One bucket a day from TODAY on, with one result of this usage by model."""
+    buckets = []
+    for number, models in enumerate(days):
+        begin = TODAY + timedelta(days=number)
+        results = [
+            {
+                "model": model,
+                "uncached_input_tokens": used[0],
+                "output_tokens": used[1],
+                "cache_read_input_tokens": 0,
+                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            }
+            for model, used in models.items()
+        ]
+        buckets.append(
+            {
+                "starting_at": begin.isoformat(),
+                "ending_at": (begin + timedelta(days=1)).isoformat(),
+                "results": results,
+            }
+        )
+    file = folder / "report.json"
+    file.write_text(json.dumps({"data": buckets, "has_more": False}, indent=1))
+    return file
+
+
+@pytest.fixture
+def job(ada: User, ended: EndedJob) -> Job:
+    return ended(days_ago=400)
+
+
+def add(job: Job, hours: float, **fields: Any) -> None:
+    at = TODAY + timedelta(hours=hours)
+    call(job, started_at=at, ended_at=at, day=at.date(), **fields)
+
+
+def compared(file: Path) -> Compared:
+    return compare(file, "--provider", "sandbox")
+
+
+def test_the_same_sums_agree(job: Job, tmp_path: Path) -> None:
+    for hours in (0, 12, 23.99):
+        add(job, hours)
+    add(job, 25)
+    add(job, -0.01)
+    add(job, 48)
+    found = compared(report(tmp_path, {HAIKU: (33, 21)}, {HAIKU: (11, 7)}))
+    assert found.code == 0
+    assert "UTC days 2026-11-03 to 2026-11-04" in found.text
+
+
+def test_a_day_and_a_model_that_differ_are_listed_with_what_it_is_worth(
+    job: Job, tmp_path: Path
+) -> None:
+    add(job, 1)
+    add(job, 26)
+    found = compared(report(tmp_path, {HAIKU: (11, 7)}, {HAIKU: (1_000_011, 7)}))
+    assert found.code == 1
+    (line,) = [line for line in found.text.splitlines() if line.startswith("2026-11-04  ")]
+    assert line.split() == ["2026-11-04", HAIKU, "input", "11", "1,000,011", "+1,000,000"]
+    assert f"2026-11-04 {HAIKU}: +$0.100000 at the rates of short prompts" in found.text
+    assert "1 days and models differ." in found.text
+
+
+def test_a_model_that_only_one_of_them_has_is_a_difference(job: Job, tmp_path: Path) -> None:
+    add(job, 1)
+    assert compared(report(tmp_path, {})).code == 1
+    found = compared(report(tmp_path, {HAIKU: (11, 7), "claude-next": (1, 1)}))
+    assert found.code == 1
+    assert "claude-next: no price" in found.text
+
+
+def test_unknown_calls_are_counted_beside_what_they_may_explain(job: Job, tmp_path: Path) -> None:
+    unseen = {"input_tokens": 0, "output_tokens": 0, "cost_micro": 0}
+    add(job, 1, state="unknown", **unseen)
+    add(job, 2)
+    found = compared(report(tmp_path, {HAIKU: (22, 14)}))
+    assert "1 calls are unknown or open here." in found.text
+
+
+def test_another_providers_calls_do_not_count(job: Job, tmp_path: Path) -> None:
+    add(job, 1, provider="anthropic")
+    assert compared(report(tmp_path, {})).code == 0
+
+
+def test_a_report_that_is_not_whole_is_refused_with_what_to_do(job: Job, tmp_path: Path) -> None:
+    file = report(tmp_path, {HAIKU: (1, 1)})
+    file.write_text(file.read_text().replace('"has_more": false', '"has_more": true'))
+    found = compared(file)
+    assert found.code == 2
+    assert "add the pages that follow" in found.text

@@ -1,0 +1,160 @@
+"""deploy/runbooks/restored-database.md, its commands carried out on a real dump."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+
+from aifeature.models import Attempt, Job
+from aifeature.services import execution, wiring
+from project.stack.postgres_account import POSTGRES_BIN_PATH
+from tests.integration.jobs.conftest import MakeJob
+from tests.sandbox_server import SandboxServer, running_sandbox
+from workers.inference.sandbox.settings import SandboxSettings
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+ROOT = Path(__file__).parents[3]
+
+
+class Databases:
+    """The test's database, its backup, and a database made from that."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = str(connection.settings_dict["NAME"])
+        self.dump = folder / "backup.dump"
+        self.restored = f"{self.name}_restored"
+
+    def url(self, name: str) -> str:
+        return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+
+    def back_up(self) -> None:
+        tool("pg_dump", "-Fc", "-f", str(self.dump), self.url(self.name))
+
+    def restore(self) -> None:
+        self.drop()
+        tool("psql", "-qc", f'CREATE DATABASE "{self.restored}"', self.url("postgres"))
+        where = self.url(self.restored)
+        tool("pg_restore", "--exit-on-error", "--no-owner", "-d", where, str(self.dump))
+
+    def drop(self) -> None:
+        tool("psql", "-qc", f'DROP DATABASE IF EXISTS "{self.restored}"', self.url("postgres"))
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            env={**os.environ, "DATABASE_URL": self.url(self.restored)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+def tool(name: str, *arguments: str) -> None:
+    path = str(POSTGRES_BIN_PATH / name)
+    subprocess.run([path, *arguments], check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def databases(tmp_path: Path) -> Iterator[Databases]:
+    found = Databases(tmp_path)
+    yield found
+    found.drop()
+
+
+@pytest.fixture
+def provider(tmp_path: Path, settings: Any) -> Iterator[SandboxServer]:
+    """A sandbox provider that writes its record to a file."""
+    with running_sandbox(SandboxSettings(record_file=tmp_path / "calls.jsonl")) as server:
+        settings.AIFEATURE = {
+            **django_settings.AIFEATURE,
+            "API_KEY": "k", "BASE_URL": server.url,
+        }
+        wiring.gateway.cache_clear()
+        yield server
+        wiring.gateway().close()
+        wiring.gateway.cache_clear()
+
+
+def work(job: Job) -> None:
+    try:
+        execution.run_feature(job.pk, worker="w")
+    finally:
+        connection.close()
+
+
+def in_flight(provider: SandboxServer, number: int) -> None:
+    """Until so many calls have reached the provider."""
+    until = time.monotonic() + 20
+    while len(provider.calls()) < number:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_what_the_backup_does_not_know_is_listed_and_can_be_settled(
+    make_job: MakeJob, provider: SandboxServer, databases: Databases, tmp_path: Path
+) -> None:
+    before, during, after = make_job(), make_job(), make_job()
+    work(before)
+    provider.set_faults({"kind": "slow_first_byte", "seconds": 3, "times": 1})
+    with ThreadPoolExecutor(1) as worker:
+        running = worker.submit(work, during)
+        in_flight(provider, 2)
+        databases.back_up()
+        assert not running.done()
+        running.result(30)
+    work(after)
+    provider.ended_calls()
+    calls = {row.job_id: row for row in Attempt.objects.all()}
+    record = str(tmp_path / "calls.jsonl")
+
+    databases.restore()
+    assert databases.manage("migrate", "--check").returncode == 0
+    compared = databases.manage("compare_usage", record)
+    assert compared.returncode == 1, compared
+    listed = {line.split("  ")[0]: line for line in compared.stdout.splitlines()}
+    assert str(calls[after.pk].pk) in listed["not in the ledger"]
+    assert str(calls[during.pk].pk) in listed["open here, ended there"]
+    assert str(calls[before.pk].pk) not in compared.stdout
+    cost = calls[after.pk].cost_micro
+    assert listed["not in the ledger"].endswith(f"0.000000  0.{cost:06d}")
+
+    # A worker takes the job up that was running at the backup; its first call is then unknown.
+    with psycopg.connect(databases.url(databases.restored), autocommit=True) as restored:
+        restored.execute(
+            "UPDATE aifeature_job SET lease_until = now() - interval '1 second' WHERE id = %s",
+            [during.pk],
+        )
+        restored.execute("SELECT aif_claim(%s, 'w2', 15)", [during.pk])
+    again = databases.manage("compare_usage", record)
+    assert again.returncode == 1
+    (line,) = re.findall(r"^unknown here, known there .*$", again.stdout, re.MULTILINE)
+    assert str(calls[during.pk].pk) in line
+    assert line.endswith(f"0.{calls[during.pk].cost_micro:06d}")
+
+
+def test_a_restore_of_everything_has_nothing_to_list(
+    make_job: MakeJob, provider: SandboxServer, databases: Databases, tmp_path: Path
+) -> None:
+    work(make_job())
+    provider.ended_calls()
+    databases.back_up()
+    databases.restore()
+    compared = databases.manage("compare_usage", str(tmp_path / "calls.jsonl"))
+    assert (compared.returncode, compared.stderr) == (0, "")
+    assert "agree on every one" in compared.stdout
