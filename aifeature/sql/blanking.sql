@@ -25,7 +25,7 @@ RETURNS void
 LANGUAGE sql AS $$
     UPDATE aifeature_attempt
        SET request = NULL, output = '', error_detail = ''
-     WHERE job_id = ANY (p_jobs) AND state <> 'started'
+     WHERE job_id = ANY (p_jobs)
        AND (request IS NOT NULL OR output <> '' OR error_detail <> '');
 $$;
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from aifeature.models import ApiToken, Attempt, AttemptState, ControlChange, Job
+from aifeature.models import ApiToken, Attempt, ControlChange, Job
 from aifeature.services.control import EVERYTHING
 from aifeature.services.people import records, sums
 from aifeature.services.streams import entries
@@ -130,9 +130,9 @@ def _erase_jobs(user: User, tell: Callable[[str], None]) -> int:
 
 
 def _erase_calls(user: User) -> int:
-    """Calls without a job, or of a job whose content had been blanked before they ended."""
+    """Calls without a job, and what may be left in others."""
     content = Q(request__isnull=False) | ~Q(output="") | ~Q(error_detail="")
-    calls = Attempt.objects.filter(content, user=user).exclude(state=AttemptState.STARTED)
+    calls = Attempt.objects.filter(content, user=user)
     return calls.update(request=None, output="", error_detail="")
 
 
