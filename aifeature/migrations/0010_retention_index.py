@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """
 
     atomic = False
-    dependencies = [("aifeature", "0006_retention")]
+    dependencies = [("aifeature", "0009_retention")]
     operations = [
         AddIndexConcurrently(
             model_name="job",

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     release before run on beside it.
     """
 
-    dependencies = [("aifeature", "0005_dispatch_indexes")]
+    dependencies = [("aifeature", "0008_guard_indexes")]
     operations = [
         migrations.CreateModel(
             name="TickSlot",
