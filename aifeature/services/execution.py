@@ -34,6 +34,7 @@ from workers.inference import (
     Message,
     TextBlock,
 )
+from workers.retry_budget import RetryBudget
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,9 @@ RETRY_OUTAGE_S = 1.0
 
 RETRY_DEFECT_S = 5.0
 """Seconds until a job is run again whose run ended in an exception nobody foresaw."""
+
+retries = RetryBudget()
+"""Of this process."""
 
 
 def run_feature(job_id: UUID, *, worker: str) -> None:
@@ -99,13 +103,23 @@ def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
     question = prompt.render({k: str(v) for k, v in value.model_dump(mode="json").items()})
     route = feature.route(len(question.encode()))
 
+    withdrawal = None
+    if claimed.last_error != "provider_waiting":
+        retries.deposit()
+    elif (withdrawal := retries.withdraw()) is None:
+        return _decided(
+            retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter()), settlement=None
+        )
     started = time.monotonic()
     with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
         run = _Run(claimed, feature, prompt, cancel, stream, started)
         try:
-            return run.ask(route.models, question)
+            outcome = run.ask(route.models, question)
         except AttemptRefusedError as refused:
-            return _after_refusal(refused)
+            outcome = _after_refusal(refused)
+    if withdrawal is not None and not _provider_failed(outcome):
+        retries.give_back(withdrawal)
+    return outcome
 
 
 def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None:
@@ -193,19 +207,33 @@ class _Run:
             return _after_abort(error, settlement)
         decision = retry.decide(
             error,
+            failures=self.claimed.attempts,
             tries=self.claimed.tries,
             max_tries=self.feature.limits.max_tries,
             seconds_left=self._seconds_left(),
-            jitter=random.random(),  # noqa: S311 (spreads load, guards nothing)
+            jitter=_jitter(),
         )
-        match decision:
-            case retry.RetryIn(delay_s):
-                return Later(delay_s, burn=True, code="provider_waiting", settlement=settlement)
-            case retry.GiveUp(code):
-                return Failed(code, settlement)
+        return _decided(decision, settlement)
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)
+
+
+def _decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
+    match decision:
+        case retry.RetryIn(delay_s, burn):
+            return Later(delay_s, burn=burn, code="provider_waiting", settlement=settlement)
+        case retry.GiveUp(code):
+            return Failed(code, settlement)
+
+
+def _provider_failed(outcome: Outcome) -> bool:
+    """Whether the run ended as those do that an outage of the provider ends."""
+    return getattr(outcome, "code", "") in {"provider_waiting", "provider_unavailable"}
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 (spreads load, guards nothing)
 
 
 def _after_abort(error: Cancelled, settlement: Settlement) -> Outcome:

@@ -18,7 +18,7 @@ MESSAGES: Final = {
     "poison": "We could not process this request. Our team can see it and will look into it.",
     "provider_refused": "The request could not be processed. Our team can see it.",
     "provider_unavailable": "The service is temporarily unavailable. Please try again later.",
-    "provider_waiting": "The service is temporarily unavailable. We keep trying.",
+    "provider_waiting": "The service is temporarily unavailable. We keep trying until {until} UTC.",
     "interrupted": "Your request was interrupted. It goes on in a moment.",
 }
 
@@ -32,6 +32,9 @@ FAILED_AFTER_WAITING: Final = {
 
 def sentence(code: str) -> str:
     """The sentence for an error code.
+
+    `{until}` in it is filled in where the job is put back, by the database's clock: the time of
+    day at which the job's deadline ends it.
 
     Raises:
         KeyError: no sentence was written for it; a test lists every code that is used.
