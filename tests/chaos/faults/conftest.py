@@ -1,0 +1,25 @@
+"""The fixtures of the integration tests, for one fault at a time."""
+
+from __future__ import annotations
+
+from tests.integration.conftest import (
+    _fresh_control_cache,
+    _sandbox_server,
+    ada,
+    bob,
+    committed,
+    opened,
+    sandbox,
+)
+from tests.integration.jobs.conftest import make_job
+
+__all__ = [
+    "_fresh_control_cache",
+    "_sandbox_server",
+    "ada",
+    "bob",
+    "committed",
+    "make_job",
+    "opened",
+    "sandbox",
+]

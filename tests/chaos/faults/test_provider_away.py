@@ -1,0 +1,195 @@
+"""The provider turns everything away: jobs wait, the outage is not amplified, users are told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from django.test import Client
+from django.urls import reverse
+
+from aifeature.models import Attempt, Job, Status
+from aifeature.services import execution
+from tests.integration.jobs.conftest import MakeJob, age
+from tests.sandbox_server import SandboxServer
+from workers.retry_budget import FLOOR, RATIO, WINDOW_S, RetryBudget
+
+pytestmark = [pytest.mark.usefixtures("committed")]
+
+TEXT = {"document": "Refunds are paid within 30 days. The team answered 412 questions."}
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Of this process's retry budget."""
+    clock = Clock()
+    monkeypatch.setattr(execution, "retries", RetryBudget(clock=clock))
+    return clock
+
+
+def run(job: Job) -> Job:
+    execution.run_feature(job.id, worker="test")
+    job.refresh_from_db()
+    return job
+
+
+def run_again(job: Job) -> Job:
+    """As soon as it is due."""
+    age(job, run_at=timedelta(0))
+    return run(job)
+
+
+def test_an_outage_is_not_amplified_and_jobs_outlast_it(
+    make_job: MakeJob, sandbox: SandboxServer, clock: Clock
+) -> None:
+    sandbox.set_faults({"kind": "overloaded"})
+    jobs = [run(make_job(input=TEXT)) for _ in range(20)]
+    assert len(sandbox.calls()) == 20
+
+    sent: list[tuple[float, int]] = []
+    for _ in range(25):  # seconds
+        before = len(sandbox.calls())
+        for job in jobs:
+            run_again(job)
+        sent.append((clock.now, len(sandbox.calls()) - before))
+        clock.now += 1
+    assert sent[0][1] == 20 * RATIO + FLOOR
+    started = sent[0][0]
+    for end in range(25):
+        window = [n for at, n in sent if started + end - WINDOW_S < at <= started + end]
+        firsts = 20 if end < WINDOW_S else 0
+        assert sum(window) <= firsts * RATIO + FLOOR
+    assert sum(n for _, n in sent) >= 3 * FLOOR, "the floor is there to be used"
+    assert {(job.status, job.tries) for job in jobs} == {(Status.QUEUED, 0)}
+
+    sandbox.set_faults()
+    clock.now += 2 * WINDOW_S
+    before = len(sandbox.calls())
+    assert {run_again(job).status for job in jobs} == {Status.SUCCEEDED}
+    assert len(sandbox.calls()) - before == 20, "a retry that is answered makes room for the next"
+
+
+def test_a_retry_without_budget_waits_longer_and_calls_nobody(
+    make_job: MakeJob, sandbox: SandboxServer, clock: Clock
+) -> None:
+    execution.retries = RetryBudget(floor=0, clock=clock)
+    job = run(make_job(input=TEXT, error_code="provider_waiting", tries=3))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_waiting", 3)
+    wait = (job.run_at - job.created_at).total_seconds()
+    assert 15 <= wait < 31
+    assert not sandbox.calls()
+    assert not Attempt.objects.filter(job=job).exists()
+
+
+def test_a_job_near_its_deadline_is_not_deferred_past_it(
+    make_job: MakeJob, sandbox: SandboxServer, clock: Clock
+) -> None:
+    execution.retries = RetryBudget(floor=0, clock=clock)
+    job = make_job(
+        input=TEXT, error_code="provider_waiting", deadline_at=Now() + timedelta(seconds=5)
+    )
+    run(job)
+    assert job.status == Status.QUEUED
+    assert job.run_at < job.deadline_at
+    Job.objects.filter(pk=job.pk).update(deadline_at=Now() + timedelta(seconds=0.9))
+    run_again(job)
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
+    assert job.error_message == ("The service is temporarily unavailable. Please try again later.")
+
+
+def test_the_waits_are_spread(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    """What was sent away together must not come back together."""
+    sandbox.set_faults({"kind": "rate_limited", "retry_after": 20})
+    jobs = [run(make_job(input=TEXT)) for _ in range(6)]
+    waits = [
+        (job.run_at - Attempt.objects.get(job=job).ended_at).total_seconds()  # type: ignore[operator]
+        for job in jobs
+    ]
+    assert all(20 <= wait < 22 for wait in waits)
+    assert max(waits) - min(waits) > 0.05
+
+
+def test_the_longer_it_lasts_the_longer_a_job_waits(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "_jitter", lambda: 0.5)
+    sandbox.set_faults({"kind": "overloaded"})
+    job = run(make_job(input=TEXT, attempts=5))
+    row = Attempt.objects.get(job=job)
+    assert row.ended_at is not None
+    assert 15.9 < (job.run_at - row.ended_at).total_seconds() < 16.1
+
+
+@pytest.mark.parametrize("kind", ["enforced_spend_limit", "contract_spend_limit", "permission"])
+def test_what_would_fail_again_is_not_tried_again(
+    make_job: MakeJob, sandbox: SandboxServer, kind: str
+) -> None:
+    sandbox.set_faults({"kind": kind})
+    job = run(make_job(input=TEXT))
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
+    assert len(sandbox.calls()) == 1
+
+
+def test_a_wait_longer_than_the_deadline_ends_the_job_at_once(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "rate_limited", "retry_after": 86_400})
+    job = run(make_job(input=TEXT))
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
+
+
+def test_what_may_be_billed_is_tried_only_so_often(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "api_error"})
+    job = run(make_job(input=TEXT))
+    for _ in range(6):
+        if job.status == Status.QUEUED:
+            run_again(job)
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
+    assert len(sandbox.calls()) == 5
+
+
+@pytest.mark.usefixtures("opened")
+def test_the_user_is_told_until_when_we_keep_trying(
+    make_job: MakeJob, sandbox: SandboxServer, ada: User, client: Client
+) -> None:
+    sandbox.set_faults({"kind": "overloaded"})
+    job = run(make_job(input=TEXT))
+    sentence = (
+        f"The service is temporarily unavailable. We keep trying until {job.deadline_at:%H:%M} UTC."
+    )
+    client.force_login(ada)
+    page_url = reverse("job", kwargs={"job_id": job.id})
+
+    shown = client.get(f"/api/v1/jobs/{job.id}").json()
+    assert (shown["status"], shown["error"]) == (
+        "queued",
+        {"code": "provider_waiting", "message": sentence},
+    )
+    page = client.get(page_url).content.decode()
+    assert f'data-message="{sentence}"' in page
+    assert f"data-sentence>{sentence}<" in page
+
+    age(job, deadline_at=timedelta(seconds=1))
+    run_again(job)
+    shown = client.get(f"/api/v1/jobs/{job.id}").json()
+    assert (shown["status"], shown["error"]) == (
+        "failed",
+        {
+            "code": "provider_unavailable",
+            "message": "The service is temporarily unavailable. Please try again later.",
+        },
+    )
+    page = client.get(page_url).content.decode()
+    assert "Please try again later.<" in page
+    assert sentence not in page
