@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,20 @@ def _no_tick() -> None:
     """Nothing to look at: Ctrl-C raises KeyboardInterrupt here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of one context, for those who want to stop and start them."""
+
+    env: dict[str, str]
+    """LOCAL_DIR, and DATABASE_URL and REDIS_URL for those that were asked for."""
+
+    launcher: Launcher
+    """What it starts ends with the servers if we are killed."""
+
+    postgres: EmbeddedPostgres | None
+    valkey: EmbeddedValkey | None
+
+
 @contextmanager
 def servers(
     *,
@@ -45,9 +60,21 @@ def servers(
     `durable` and `options` are those of EmbeddedPostgres.
 
     Yields:
-        The environment that leads to them: LOCAL_DIR, and DATABASE_URL and REDIS_URL for those
-        that were asked for.
+        The environment that leads to them.
     """
+    with running(database=database, redis=redis, durable=durable, options=options) as found:
+        yield found.env
+
+
+@contextmanager
+def running(
+    *,
+    database: bool = True,
+    redis: bool = True,
+    durable: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Iterator[Servers]:
+    """The same as `servers`, with the means to stop and start them and to add processes."""
     with ExitStack() as exits:
         root = Path(tempfile.mkdtemp(prefix="aif-")).resolve()
         exits.callback(shutil.rmtree, root, ignore_errors=True)
@@ -58,12 +85,12 @@ def servers(
         launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
         exits.callback(warden.start(launcher, root).stop)
         found = {"LOCAL_DIR": str(root / "local")}
-        waits = []
+        valkey: EmbeddedValkey | None = None
+        postgres: EmbeddedPostgres | None = None
         if redis:
             port = exits.enter_context(take_port(PORT))
             valkey = EmbeddedValkey(root / "valkey", launcher, port=port)
             exits.callback(valkey.start().stop)
-            waits.append(valkey.ready)
             found["REDIS_URL"] = valkey.url
         if database:
             postgres = EmbeddedPostgres(
@@ -71,11 +98,11 @@ def servers(
             )
             exits.callback(postgres.remove_socket)
             exits.callback(postgres.start(_no_tick).stop)
-            waits.append(postgres.ready)
             found["DATABASE_URL"] = postgres.url
-        for ready in waits:
-            ready(_no_tick)
-        yield found
+        for server in (valkey, postgres):
+            if server is not None:
+                server.ready(_no_tick)
+        yield Servers(found, launcher, postgres, valkey)
 
 
 def stand_in_settings() -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import django
 
-from tests.bench.seed import ADMIN
+from tests.seed import ADMIN
 
 NAMES = ("claim", "poll", "list", "admin_jobs", "admin_overview")
 REPEATS = 100

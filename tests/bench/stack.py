@@ -6,14 +6,9 @@ environment's DATABASE_URL and REDIS_URL are not used: a bench floods both.
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -21,13 +16,13 @@ import redis
 from psycopg import sql
 
 from project.stack.children import PYTHON, Child, Launcher
-from project.stack.components import Component, django_components
-from project.stack.local_dir import CHECKOUT
+from project.stack.components import Component
 from project.stack.ports import HOST, take_port
 from project.stack.signals import wait_until
-from project.stack.throwaway import servers, stand_in_settings
+from project.stack.throwaway import running
 from tests.bench.report import BrokenRunError, progress
 from tests.bench.sandbox import Sandbox
+from tests.system import Seed, SetUpError, changed, component, environment, set_up
 
 POSTGRES_OPTIONS = {
     "shared_buffers": "512MB",
@@ -42,16 +37,9 @@ POSTGRES_OPTIONS = {
 """What an operator of a small dedicated server would set; fsync is on, as in production."""
 
 START_S = 60.0
-SETUP_S = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """Who may use the system under test."""
-
-    users: tuple[int, ...]
-    tokens: tuple[str, ...]
-    """API tokens, of the users in the same order."""
+USERS = 200
+USER_BUDGET_USD = "1000000"
+"""A day: no bench is to be stopped by a cap, yet each call is held against one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +72,13 @@ class Bed:
 
     def worker(self, name: str, *, threads: int, app: str = "project") -> Child:
         """Start a worker as the local stack does, but for its threads and its Celery app."""
-        argv = _changed(self._component("worker-llm").argv, {"-c": str(threads), "-A": app})
+        argv = changed(self._component("worker-llm").argv, {"-c": str(threads), "-A": app})
         return self.celery(name, argv)
 
     def celery(self, name: str, argv: Sequence[str]) -> Child:
         """Start a Celery worker and wait until it takes tasks."""
         log = self.launcher.logs / f"{name}.log"
-        argv = _changed(argv, {"-n": f"{name}@%h"})
+        argv = changed(argv, {"-n": f"{name}@%h"})
         return self.start(name, argv, ready=lambda: log.exists() and " ready." in log.read_text())
 
     def web(self, *, processes: int) -> tuple[Child, int]:
@@ -125,10 +113,7 @@ class Bed:
         return child
 
     def _component(self, name: str, **ports: int) -> Component:
-        found = django_components(
-            logs=self.launcher.logs, ports={"web": 0, "flower": 0, **ports}, flower_password=""
-        )
-        return next(component for component in found if component.name == name)
+        return component(name, logs=self.launcher.logs, **ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,43 +147,15 @@ class Stack:
 def running_stack() -> Iterator[Stack]:
     """PostgreSQL, Valkey, a migrated database with users, while the context lasts."""
     progress("starting PostgreSQL and Valkey")
-    with servers(durable=True, options=POSTGRES_OPTIONS) as found:
-        # Beside the servers' own: the warden that watches over them then ends our processes too.
-        root = Path(found["LOCAL_DIR"]).parent
-        launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
-        inherited = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR", "TZ"}}
-        env = {
-            **inherited,
-            **stand_in_settings(),
-            **found,
-            "DJANGO_SETTINGS_MODULE": "project.settings",
-        }
-        yield Stack(env, _seed(env), launcher)
-
-
-def _seed(env: dict[str, str]) -> Seed:
-    progress("migrating, making users")
-    done = subprocess.run(
-        [PYTHON, "-m", "tests.bench.seed"],
-        env=env,
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SETUP_S,
-    )
-    if done.returncode:
-        raise BrokenRunError(f"the database could not be set up:\n{done.stderr[-2000:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return Seed(tuple(found["users"]), tuple(found["tokens"]))
-
-
-def _changed(argv: Sequence[str], options: dict[str, str]) -> list[str]:
-    """The command line with other values behind some of its options."""
-    changed = list(argv)
-    for option, value in options.items():
-        changed[changed.index(option) + 1] = value
-    return changed
+    with running(durable=True, options=POSTGRES_OPTIONS) as servers:
+        env = environment(servers.env)
+        progress("migrating, making users")
+        try:
+            seed = set_up(env, users=USERS, user_budget_usd=USER_BUDGET_USD)
+        except SetUpError as error:
+            raise BrokenRunError(str(error)) from None
+        # The servers' launcher: the warden that watches over them then ends our processes too.
+        yield Stack(env, seed, servers.launcher)
 
 
 def _with_database(url: str, name: str) -> str:

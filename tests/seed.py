@@ -1,4 +1,4 @@
-"""`python -m tests.bench.seed`: migrates the database and makes users, tokens and budgets.
+"""`python -m tests.seed USERS BUDGET`: migrates the database, makes users, tokens and budgets.
 
 Prints one JSON line: the ids of the users and their API tokens.
 """
@@ -12,15 +12,15 @@ from itertools import islice
 
 import django
 
-USERS = 200
-BUDGET = Decimal(1_000_000)
-"""US dollars a day: no bench is to be stopped by a cap, yet each call is held against one."""
+FEATURE_BUDGET = Decimal(1_000_000)
+"""US dollars a day: nothing is to be stopped by it, yet each call is held against it."""
 
-ADMIN = "bench-admin"
+ADMIN = "seed-admin"
 
 
 def main() -> None:
-    """Set the database up."""
+    """Set the database up. BUDGET is what each user may be charged a day, in US dollars."""
+    count, budget = int(sys.argv[1]), Decimal(sys.argv[2])
     django.setup()
     # Only now: these read the settings and the app registry.
     from django.contrib.auth.models import User  # noqa: PLC0415
@@ -31,15 +31,15 @@ def main() -> None:
 
     call_command("migrate", interactive=False, verbosity=0)
     User.objects.create_superuser(ADMIN)
-    User.objects.bulk_create(User(username=f"bench{n}", password="!") for n in range(USERS))
-    users = list(islice(User.objects.filter(is_staff=False).order_by("pk").iterator(), USERS))
-    tokens = [ApiToken.issue(user_id=user.pk, name="bench")[1] for user in users]
+    User.objects.bulk_create(User(username=f"user{n}", password="!") for n in range(count))
+    users = list(islice(User.objects.filter(is_staff=False).order_by("pk").iterator(), count))
+    tokens = [ApiToken.issue(user_id=user.pk, name="seed")[1] for user in users]
     opened = {
         "stage": Stage.EVERYONE,
-        "daily_budget_usd": BUDGET,
-        "user_daily_budget_usd": BUDGET,
+        "daily_budget_usd": FEATURE_BUDGET,
+        "user_daily_budget_usd": budget,
     }
-    control.change("summarize", opened, reason="Opened for a bench.", check_name="bench")
+    control.change("summarize", opened, reason="Opened for a test.", check_name="seed")
     sys.stdout.write(json.dumps({"users": [user.pk for user in users], "tokens": tokens}) + "\n")
 
 
