@@ -86,9 +86,9 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
     parts.setdefault("tcp_user_timeout", 30_000)
     # A process that was stopped between two statements must not hold its locks for ever.
     parts.setdefault("options", "-c idle_in_transaction_session_timeout=10000")
-    pool = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+    pool = {"max_size": pool_size, "timeout": 10}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "project.database",
         **known,
         "OPTIONS": {**parts, "pool": pool},
     }

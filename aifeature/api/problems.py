@@ -89,7 +89,7 @@ _TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], Refusal]]] = {
     SuspiciousOperation: lambda _: BadRequest("The request is malformed."),
     DjangoBadRequest: lambda _: BadRequest("The request is malformed."),
     MultiPartParserError: lambda _: BadRequest("The request is malformed."),
-    # A pool that ran dry (psycopg_pool.PoolTimeout) arrives as an OperationalError too.
+    # A pool that ran dry (PoolBusyError) arrives as an OperationalError too.
     OperationalError: lambda _: _database_unavailable(),
     InterfaceError: lambda _: _database_unavailable(),
 }

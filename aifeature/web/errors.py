@@ -90,7 +90,7 @@ def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:  # noqa: ARG001
 
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     """500; or 503 when the database is away, which is an outage and no defect of the page."""
-    # A pool that ran dry (psycopg_pool.PoolTimeout) arrives as an OperationalError too.
+    # A pool that ran dry (PoolBusyError) arrives as an OperationalError too.
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         return page(
             503,

@@ -11,10 +11,10 @@ import pytest
 from django.db import OperationalError
 from django.http import Http404
 from django.test import Client, RequestFactory
-from psycopg_pool import PoolTimeout
 
 from aifeature.api import problems, refusals
 from aifeature.services.refusals import Refusal
+from project.database.pool import PoolBusyError
 
 CANARY = "canary-7f3a"
 CONTRACT = {
@@ -72,7 +72,7 @@ def test_only_a_401_carries_a_challenge() -> None:
 
 def _database_error() -> OperationalError:
     error = OperationalError(CANARY)
-    error.__cause__ = PoolTimeout(CANARY)
+    error.__cause__ = PoolBusyError(CANARY)
     return error
 
 

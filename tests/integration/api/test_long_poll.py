@@ -40,7 +40,7 @@ def small_pool(committed: None, settings: Any) -> Iterator[None]:
     usual = options["pool"]
     wrapper.close()
     wrapper.close_pool()
-    options["pool"] = {**usual, "min_size": 1, "max_size": POOL, "timeout": 5}
+    options["pool"] = {**usual, "max_size": POOL, "timeout": 5}
     yield
     wrapper.close()
     wrapper.close_pool()

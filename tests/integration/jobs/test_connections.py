@@ -34,7 +34,7 @@ def pool_of_two(committed: None) -> Iterator[None]:
         wrapper.close_pool()
         options["pool"] = pool
 
-    reopen({"min_size": 1, "max_size": 2, "timeout": 5})
+    reopen({"max_size": 2, "timeout": 5})
     yield
     reopen(before)
 

@@ -1,0 +1,204 @@
+"""A pool of database connections whose users notice an outage, and its end, at once.
+
+psycopg_pool connects in the background, after a failure with pauses that double from a second on:
+whoever asks meanwhile waits for the whole time-out, and after an outage of a minute another half
+of one passes until it looks again. Here who needs a connection makes it, and learns how that went.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg.pq import ConnStatus, TransactionStatus
+
+Connection = psycopg.Connection[Any]
+
+GROW_S: Final = 0.02
+"""Seconds to wait for a connection in use before one more is made: most are held for less."""
+
+MAX_LIFETIME_S: Final = 3600.0
+"""Age at which a connection is replaced, less up to a tenth of it, so that not all go at once."""
+
+MAX_IDLE_S: Final = 600.0
+
+SPOKEN_FOR_S: Final = 1.0
+"""A failure to connect speaks for those who ask in as many seconds as it took, and at most these:
+a database that refuses costs nothing to ask again, one that does not answer costs seconds."""
+
+
+class PoolBusyError(psycopg.OperationalError):
+    """All connections were in use for too long: too much load, or the pool is too small."""
+
+
+class _Idle(NamedTuple):
+    connection: Connection
+    since: float
+
+
+class Pool:
+    """Up to `max_size` connections; safe for any number of threads."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        *,
+        max_size: int,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            connect: Makes a connection in autocommit mode, or raises psycopg.OperationalError.
+            max_size: Most connections at once.
+            timeout: Seconds to wait while all are in use. A database that is away is told of
+                sooner: as soon as connecting fails.
+            clock: Seconds that never go back.
+        """
+        self._connect = connect
+        self._max_size = max_size
+        self._timeout_s = timeout
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._idle: deque[_Idle] = deque()
+        self._size = 0
+        self._away_until = float("-inf")
+        self._expire_at: dict[int, float] = {}
+        self._closed = False
+
+    @property
+    def size(self) -> int:
+        """How many connections there are, in use or not."""
+        return self._size
+
+    def open(self) -> None:
+        """Nothing to do; Django calls it before each `getconn`."""
+
+    def getconn(self) -> Connection:
+        """A connection that was alive a moment ago, for `putconn` to take back.
+
+        Whether the server has closed it is seen on the socket, so that costs no round trip.
+
+        Raises:
+            PoolBusyError: none became free in time.
+            psycopg.OperationalError: the database does not take connections.
+        """
+        give_up = self._clock() + self._timeout_s
+        while True:
+            idle = self._wait(give_up)
+            if idle is None:
+                return self._lent(self._new())
+            if self._serves(idle):
+                return self._lent(idle.connection)
+            self._discard(idle.connection)
+
+    def putconn(self, connection: Connection) -> None:
+        """Take a connection back. What is left of a transaction is rolled back."""
+        connection._pool = None  # noqa: SLF001 (no circle of references while it is idle)
+        if connection.info.transaction_status in {
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        }:
+            with suppress(psycopg.Error):  # its status tells then
+                connection.rollback()
+        if self._closed or connection.info.transaction_status is not TransactionStatus.IDLE:
+            self._discard(connection)
+            return
+        with self._changed:
+            self._idle.append(_Idle(connection, self._clock()))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Close what is idle; what is in use is closed when it comes back."""
+        with self._changed:
+            self._closed = True
+            idle = [each.connection for each in self._idle]
+            self._idle.clear()
+        for connection in idle:
+            self._discard(connection)
+
+    def _lent(self, connection: Connection) -> Connection:
+        connection._pool = self  # type: ignore[assignment]  # noqa: SLF001 (Django's way back)
+        return connection
+
+    def _wait(self, give_up: float) -> _Idle | None:
+        """An idle connection; None: there is room for one more, and it is counted already.
+
+        Raises:
+            PoolBusyError: neither in time.
+        """
+        grow_at = self._clock() + GROW_S
+        with self._changed:
+            while True:
+                now = self._clock()
+                if self._idle:
+                    # The one used last, so that what is not needed ages, and goes.
+                    aged = now - self._idle[0].since >= MAX_IDLE_S
+                    return self._idle.popleft() if aged else self._idle.pop()
+                if self._size < self._max_size and (self._size == 0 or now >= grow_at):
+                    self._size += 1
+                    return None
+                if now >= give_up:
+                    raise PoolBusyError(
+                        f"all {self._max_size} database connections of this process were in use "
+                        f"for {self._timeout_s:g} s: see DATABASE_POOL_SIZE"
+                    )
+                until = grow_at if self._size < self._max_size else give_up
+                self._changed.wait(min(until, give_up) - now)
+
+    def _new(self) -> Connection:
+        try:
+            connection = self._connect_unless_away()
+        except BaseException:
+            with self._changed:
+                self._size -= 1
+                self._changed.notify()
+            raise
+        jitter = random.uniform(0.9, 1.0)  # noqa: S311 (spreads load, guards nothing)
+        self._expire_at[id(connection)] = self._clock() + MAX_LIFETIME_S * jitter
+        return connection
+
+    def _connect_unless_away(self) -> Connection:
+        began = self._clock()
+        if began < self._away_until:
+            raise psycopg.OperationalError("the database did not answer a moment ago")
+        try:
+            return self._connect()
+        except psycopg.OperationalError:
+            now = self._clock()
+            self._away_until = now + min(now - began, SPOKEN_FOR_S)
+            raise
+
+    def _serves(self, idle: _Idle) -> bool:
+        now = self._clock()
+        young = now - idle.since < MAX_IDLE_S and now < self._expire_at[id(idle.connection)]
+        return young and not _has_ended(idle.connection)
+
+    def _discard(self, connection: Connection) -> None:
+        connection._pool = None  # noqa: SLF001
+        connection.close()
+        with self._changed:
+            self._expire_at.pop(id(connection), None)
+            self._size -= 1
+            self._changed.notify()
+
+
+def _has_ended(connection: Connection) -> bool:
+    """Whether the server has said anything on an idle connection: mostly that it is over.
+
+    Anything else, a notice say, is rare, and a new connection is cheap.
+    """
+    pgconn = connection.pgconn
+    if pgconn.status != ConnStatus.OK:
+        return True
+    poll = select.poll()
+    poll.register(pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,240 @@
+"""The connection pool, on the run's own PostgreSQL and a clock of the test's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+
+from project.database.pool import (
+    MAX_IDLE_S,
+    MAX_LIFETIME_S,
+    Connection,
+    Pool,
+    PoolBusyError,
+)
+
+
+class Clock:
+    """Runs with the real one, and can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+class Server:
+    """Connects, counts, and can be away."""
+
+    def __init__(self, clock: Clock, parameters: dict[str, Any]) -> None:
+        self.connects = 0
+        self.away_s: float | None = None
+        """Seconds until a connect fails; None: it does not."""
+        self._clock = clock
+        self._parameters = parameters
+
+    def __call__(self) -> Connection:
+        self.connects += 1
+        if self.away_s is not None:
+            self._clock.ahead += self.away_s
+            raise psycopg.OperationalError("connection refused")
+        return psycopg.connect(**self._parameters, autocommit=True)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server(clock: Clock, db: None) -> Server:
+    return Server(clock, connection.get_connection_params())
+
+
+@pytest.fixture
+def pool(server: Server, clock: Clock) -> Iterator[Pool]:
+    pool = Pool(server, max_size=2, timeout=0.2, clock=clock)
+    yield pool
+    pool.close()
+    assert pool.size == 0
+
+
+def works(found: Connection) -> bool:
+    return found.execute("SELECT 1").fetchone() == (1,)
+
+
+def end_backend(found: Connection) -> None:
+    """As a restart of the server does to an idle connection."""
+    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
+        pid = found.info.backend_pid
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+
+def test_a_connection_is_used_again(pool: Pool, server: Server) -> None:
+    for _ in range(3):
+        found = pool.getconn()
+        assert works(found)
+        pool.putconn(found)
+    assert (server.connects, pool.size) == (1, 1)
+
+
+def test_what_is_held_for_a_moment_is_waited_for_and_not_multiplied(
+    server: Server, clock: Clock
+) -> None:
+    pool = Pool(server, max_size=2, timeout=5, clock=lambda: 1_000.0)  # a moment that does not end
+    held = pool.getconn()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(pool.getconn)
+        assert not wait([waiting], timeout=0.1).done
+        pool.putconn(held)
+        assert waiting.result(5) is held
+    pool.putconn(held)
+    assert server.connects == 1
+    pool.close()
+
+
+def test_what_is_held_for_longer_is_not_waited_for(pool: Pool, server: Server) -> None:
+    held = pool.getconn()
+    other = pool.getconn()
+    assert server.connects == 2
+    pool.putconn(held)
+    pool.putconn(other)
+
+
+def test_whoever_finds_all_in_use_waits_and_is_told_what_to_do(pool: Pool) -> None:
+    first, second = pool.getconn(), pool.getconn()
+    with pytest.raises(PoolBusyError, match=r"all 2 .* DATABASE_POOL_SIZE"):
+        pool.getconn()
+    threading.Timer(0.05, pool.putconn, [first]).start()
+    assert pool.getconn() is first
+    pool.putconn(first)
+    pool.putconn(second)
+
+
+def test_a_connection_that_the_server_ended_is_not_handed_out(pool: Pool, server: Server) -> None:
+    found = [pool.getconn(), pool.getconn()]
+    for each in found:
+        pool.putconn(each)
+    for each in found:
+        end_backend(each)
+    found = [pool.getconn(), pool.getconn()]
+    assert all(works(each) for each in found)
+    assert (server.connects, pool.size) == (4, 2)
+    for each in found:
+        pool.putconn(each)
+
+
+@pytest.mark.parametrize("before", ["SELECT 1", "BEGIN"])
+def test_a_connection_that_broke_in_use_makes_room(pool: Pool, before: LiteralString) -> None:
+    found = pool.getconn()
+    found.execute(before)
+    end_backend(found)
+    if before == "BEGIN":  # nobody has noticed yet
+        pool.putconn(found)
+        assert pool.size == 0
+        return
+    with pytest.raises(psycopg.OperationalError):
+        found.execute("SELECT 1")
+    pool.putconn(found)
+    assert pool.size == 0
+
+
+def test_what_was_left_of_a_transaction_is_rolled_back(pool: Pool, server: Server) -> None:
+    found = pool.getconn()
+    found.execute("BEGIN")
+    found.execute("CREATE TABLE left_over (id int)")
+    pool.putconn(found)
+    found = pool.getconn()
+    assert found.execute("SELECT to_regclass('left_over')").fetchone() == (None,)
+    pool.putconn(found)
+    assert server.connects == 1
+
+
+@pytest.mark.parametrize("later_s", [MAX_IDLE_S, MAX_LIFETIME_S])
+def test_an_old_connection_is_replaced(
+    pool: Pool, server: Server, clock: Clock, later_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if later_s == MAX_LIFETIME_S:
+        monkeypatch.setattr("project.database.pool.MAX_IDLE_S", 2 * MAX_LIFETIME_S)
+    pool.putconn(pool.getconn())
+    clock.ahead += later_s
+    found = pool.getconn()
+    assert works(found)
+    assert (server.connects, pool.size) == (2, 1)
+    pool.putconn(found)
+
+
+def test_what_is_not_needed_any_more_is_closed(pool: Pool, clock: Clock) -> None:
+    found = [pool.getconn(), pool.getconn()]
+    for each in found:
+        pool.putconn(each)
+    for _ in range(2):
+        clock.ahead += MAX_IDLE_S * 0.6
+        used = pool.getconn()
+        pool.putconn(used)
+    assert pool.size == 1
+    assert used is found[1]
+    assert found[0].closed
+
+
+def test_an_outage_is_told_at_once_and_its_end_is_seen_at_once(
+    pool: Pool, server: Server, clock: Clock
+) -> None:
+    server.away_s = 0.0
+    for _ in range(5):
+        with pytest.raises(psycopg.OperationalError, match="refused"):
+            pool.getconn()
+        clock.ahead += 0.01
+    assert (server.connects, pool.size) == (5, 0)
+    server.away_s = None
+    pool.putconn(pool.getconn())
+
+
+def test_who_waited_long_for_nothing_speaks_for_those_who_come_next(
+    pool: Pool, server: Server, clock: Clock
+) -> None:
+    server.away_s = 5.0
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        pool.getconn()
+    with pytest.raises(psycopg.OperationalError, match="a moment ago"):
+        pool.getconn()
+    assert server.connects == 1
+    server.away_s = None
+    clock.ahead += 1.0
+    pool.putconn(pool.getconn())
+
+
+def test_a_closed_pool_takes_nothing_back(server: Server, clock: Clock) -> None:
+    pool = Pool(server, max_size=2, timeout=0.2, clock=clock)
+    used, idle = pool.getconn(), pool.getconn()
+    pool.putconn(idle)
+    pool.close()
+    assert idle.closed
+    pool.putconn(used)
+    assert used.closed
+    assert pool.size == 0
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_thread_that_serves_no_requests_gets_over_a_lost_connection() -> None:
+    """Nobody closes its connection for it, as the end of a request would."""
+
+    def ask() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    ask()
+    lost: Any = connection.connection
+    end_backend(lost)
+    with pytest.raises(OperationalError):
+        ask()
+    ask()
+    assert connection.connection is not lost
