@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+import select
 import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from gunicorn.arbiter import Arbiter
@@ -25,6 +27,13 @@ SUCCESSOR_S: Final = 25.0
 DRAIN_S: Final = 1.5
 """How long requests on open connections are still taken when new ones go to others. Longer than
 the second after which a stream's client comes back, on the same connection perhaps."""
+
+CLOSE_S: Final = 3.0
+"""What is left of the graceful time-out for closing, when a successor serves and the drain may
+last: clients that keep connections hang up themselves, most of them after five seconds."""
+
+HANG_UP_S: Final = 1.0
+"""How long requests are still read that came in the last moment."""
 
 _ACCEPTED_S: Final = 0.05
 _LOOK_S: Final = 0.05
@@ -51,6 +60,10 @@ class Generations:
         """Whether a worker of this age is being replaced by one that does not serve yet."""
         replaced, ready = self._read()
         return age <= replaced and ready <= replaced
+
+    def replaces(self, age: int) -> bool:
+        """Whether a worker of this age is being replaced, or was."""
+        return age <= self._read()[0]
 
     def _read(self) -> tuple[int, int]:
         replaced, ready = self._AGES.unpack_from(self._shared, 0)
@@ -96,10 +109,42 @@ class PatientServer(Server):
         # From here on each answer tells its client to connect anew.
         self.server_state.default_headers.append(_CLOSE)
         stopping.begin(loop)
-        until = loop.time() + DRAIN_S
+        until = loop.time() + self._drain_s()
         while self.server_state.connections and loop.time() < until:  # noqa: ASYNC110 (no event)
             await asyncio.sleep(_LOOK_S)
+        until = loop.time() + HANG_UP_S
+        while (idle := self._idle()) and loop.time() < until:
+            for connection in idle:
+                _hang_up_unless_asked(connection)
+            await asyncio.sleep(_LOOK_S)
         await super().shutdown(sockets)
+
+    def _idle(self) -> list[Any]:
+        """Connections without a request under way."""
+        return [
+            connection
+            for connection in self.server_state.connections
+            if connection.cycle is None or connection.cycle.response_complete
+        ]
+
+    def _drain_s(self) -> float:
+        if not generations.replaces(self.age):
+            return DRAIN_S
+        return max(DRAIN_S, (self.config.timeout_graceful_shutdown or 0) - CLOSE_S)
+
+
+def _hang_up_unless_asked(connection: Any) -> None:
+    """End an idle connection this very moment, unless a request has just come by it.
+
+    Uvicorn's way closes it an iteration of the loop later, with all that has arrived by then. What
+    is there already is read by the loop and answered.
+    """
+    peer = connection.transport.get_extra_info("socket")
+    poll = select.poll()
+    poll.register(peer.fileno(), select.POLLIN)
+    if not poll.poll(0):
+        with suppress(OSError):  # it has hung up itself
+            peer.shutdown(socket.SHUT_RDWR)
 
 
 class WebWorker(UvicornWorker):

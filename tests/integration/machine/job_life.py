@@ -119,9 +119,7 @@ class JobLife(Transactions):
             self._begin(held, bound, end)
 
     @rule(pick=PICKS, what=WORK, which=PICKS, state=STATES, share=PICKS, end=ENDS)
-    def end_call(
-        self, pick: int, what: str, which: int, state: str, share: int, end: str
-    ) -> None:
+    def end_call(self, pick: int, what: str, which: int, state: str, share: int, end: str) -> None:
         self.make_room()
         held = self._free_run(pick)
         if held is None:

@@ -135,9 +135,7 @@ class Lanes:
                 break
             if time.monotonic() > give_up:
                 raise TimeoutError(f"undecided after {PATIENCE_S} s: {waiting}")
-        return [
-            (lane, _answer(lane)) for lane in self.all if lane.answer and lane.answer.done()
-        ]
+        return [(lane, _answer(lane)) for lane in self.all if lane.answer and lane.answer.done()]
 
     def rows(self) -> dict[Key, Row]:
         """Everything that is committed, as the model names it."""
@@ -198,4 +196,4 @@ WINDOWS: Final = b"""
     SELECT scope, key, day, spent_micro AS spent, held_micro AS held
       FROM public.aifeature_spendwindow"""
 CONTROLS: Final = b"SELECT feature, killed FROM public.aifeature_featurecontrol"
-TURNS: Final = b"SELECT feature, user_id AS \"user\" FROM public.aifeature_dispatchturn"
+TURNS: Final = b'SELECT feature, user_id AS "user" FROM public.aifeature_dispatchturn'

@@ -76,7 +76,9 @@ class Transactions(RuleBasedStateMachine):
         self.now += TICK
         self._follow()
         if lane.is_under_way:
-            assert (plan.wanted | plan.maybe) & locked, f"{call} waits, though nothing it needs is locked"
+            assert (plan.wanted | plan.maybe) & locked, (
+                f"{call} waits, though nothing it needs is locked"
+            )
         else:
             assert not plan.wanted & held, f"{call} did not wait for {plan.wanted & held}"
             if lane.is_open and end != "HOLD":

@@ -1,0 +1,49 @@
+"""How a web process hangs up on those who keep a connection."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from deploy import web_worker
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The server's end and the client's end of one TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout=5)
+        server, _ = listener.accept()
+    with server, client:
+        yield server, client
+
+
+def hang_up(server: socket.socket) -> None:
+    transport = SimpleNamespace(get_extra_info=lambda _: server)
+    web_worker._hang_up_unless_asked(SimpleNamespace(transport=transport))
+
+
+def test_an_idle_connection_is_ended_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    hang_up(server)
+    assert client.recv(1) == b"", "a clean end, no reset"
+
+
+def test_a_request_that_has_just_come_is_left_to_be_answered(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    server, client = ends
+    client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    assert server.recv(3, socket.MSG_PEEK) == b"GET"
+    hang_up(server)
+    server.sendall(b"HTTP/1.1 200 OK\r\n")
+    assert client.recv(8) == b"HTTP/1.1"
+
+
+def test_a_worker_that_is_replaced_waits_for_its_clients_to_hang_up() -> None:
+    generations = web_worker.Generations()
+    generations.replaced(3)
+    assert [generations.replaces(age) for age in (2, 3, 4)] == [True, True, False]
