@@ -121,11 +121,8 @@ class PatientServer(Server):
 
     def _idle(self) -> list[Any]:
         """Connections without a request under way."""
-        return [
-            connection
-            for connection in self.server_state.connections
-            if connection.cycle is None or connection.cycle.response_complete
-        ]
+        connections: set[Any] = set(self.server_state.connections)
+        return [each for each in connections if each.cycle is None or each.cycle.response_complete]
 
     def _drain_s(self) -> float:
         if not generations.replaces(self.age):
@@ -150,9 +147,9 @@ def _hang_up_unless_asked(connection: Any) -> None:
 class WebWorker(UvicornWorker):
     """One web process."""
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # it has no annotation there
         "loop": "auto",
-        "http": "auto",
+        "http": "h11",  # `_idle` knows what this one has under way
         "ws": "none",
         "lifespan": "off",  # the server itself says when it stops
         "access_log": False,
