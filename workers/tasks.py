@@ -48,7 +48,8 @@ def _begin(sender: Any, **_: Any) -> None:
 @worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     """SIGTERM. Celery takes nothing new and waits for what runs; we say how long that may be."""
-    runner.process.drain(grace_s=settings.AIFEATURE["WORKER_GRACE_S"])
+    config = settings.AIFEATURE
+    runner.process.drain(grace_s=config["WORKER_GRACE_S"], end_s=config["LEASE_S"])
 
 
 @worker_shutdown.connect

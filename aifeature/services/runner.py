@@ -1,13 +1,17 @@
 """One worker process from its first job to its last: run, and at SIGTERM stop without losing any.
 
 Celery's threads pool waits for running tasks without end, so the grace period is ours: no more
-claims, then time for what runs, then the calls are aborted and their jobs put back.
+claims, then time for what runs, then the calls are aborted and their jobs put back. A process that
+cannot even do that, since the database is away, ends all the same: the lease brings its jobs back.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -21,14 +25,28 @@ logger = logging.getLogger(__name__)
 ABORT_AGAIN_S: Final = 0.2
 """A job that was just being claimed is found at the next look."""
 
+EXIT_CODE: Final = 75
+"""Of a process that ended itself (EX_TEMPFAIL in sysexits.h)."""
+
+
+def _exit() -> None:
+    """End without waiting for the threads that do not end."""
+    logging.shutdown()
+    os._exit(EXIT_CODE)
+
 
 class Runner:
     """Runs jobs; safe for any number of threads."""
 
-    def __init__(self, keeper: lease.LeaseKeeper = lease.keeper) -> None:
+    def __init__(
+        self, keeper: lease.LeaseKeeper = lease.keeper, *, end: Callable[[], None] = _exit
+    ) -> None:
+        """Prepare; `end` ends the process."""
         self._keeper = keeper
+        self._end = end
         self._feeder: Feeder | None = None
         self._stopping = threading.Event()
+        self._closed = threading.Event()
 
     def start(self, *, worker: str, slots: int) -> None:
         """Say that this process takes jobs, `slots` at once."""
@@ -49,31 +67,43 @@ class Runner:
             if self._feeder is not None:
                 self._feeder.job_ended()
 
-    def drain(self, *, grace_s: float) -> None:
-        """Take no more jobs; abort those that still run after `grace_s` seconds. Does not wait."""
+    def drain(self, *, grace_s: float, end_s: float) -> None:
+        """Take no more jobs; abort those that still run after `grace_s` seconds. Does not wait.
+
+        The process ends itself if it has not ended `end_s` seconds after that.
+        """
         if self._stopping.is_set():
             return
         self._stopping.set()
         if self._feeder is not None:
             self._feeder.offer_none()
         threading.Thread(
-            target=self._abort_after, args=(grace_s,), name="grace-period", daemon=True
+            target=self._stop_after, args=(grace_s, end_s), name="grace-period", daemon=True
         ).start()
 
     def close(self) -> None:
         """The last job has ended: write down what is not written yet."""
         if self._feeder is not None:
             self._feeder.stop()
+        self._closed.set()
 
-    def _abort_after(self, grace_s: float) -> None:
+    def _stop_after(self, grace_s: float, end_s: float) -> None:
+        end_at = time.monotonic() + grace_s + end_s
         logger.info("stopping: %d jobs have %.0f s to end", self._keeper.count(), grace_s)
-        if self._keeper.wait_idle(grace_s):
-            return
-        logger.warning(
-            "stopping: %d jobs are aborted and go back to the queue", self._keeper.count()
-        )
-        while not self._keeper.wait_idle(ABORT_AGAIN_S):
-            self._keeper.abort_all(lease.STOPPING)
+        if not self._keeper.wait_idle(grace_s):
+            logger.warning(
+                "stopping: %d jobs are aborted and go back to the queue", self._keeper.count()
+            )
+            while time.monotonic() < end_at:
+                self._keeper.abort_all(lease.STOPPING)
+                if self._keeper.wait_idle(ABORT_AGAIN_S):
+                    break
+        if not self._closed.wait(max(0.0, end_at - time.monotonic())):
+            logger.error(
+                "stopping: this process does not end by itself, %d jobs are left to their leases",
+                self._keeper.count(),
+            )
+            self._end()
 
     def _hand_back(self, job: UUID) -> None:
         if self._feeder is not None:

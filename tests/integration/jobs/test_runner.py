@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -70,7 +71,7 @@ def test_after_the_grace_period_a_call_is_aborted_and_its_job_put_back(
     job = make_job(published_at=Now())
     future = in_flight(runner, job, threads, sandbox)
     began = time.monotonic()
-    runner.drain(grace_s=0.3)
+    runner.drain(grace_s=0.3, end_s=LONG_S)
     future.result(timeout=10)
     assert time.monotonic() - began >= 0.3
     job.refresh_from_db()
@@ -89,10 +90,26 @@ def test_within_the_grace_period_a_job_ends_as_usual(
     sandbox.set_faults({"kind": "slow_first_byte", "seconds": 0.5})
     future = threads.submit(run, runner, job)
     wait_for(lambda: bool(sandbox.calls()))
-    runner.drain(grace_s=LONG_S)
+    runner.drain(grace_s=LONG_S, end_s=LONG_S)
     future.result(timeout=10)
     job.refresh_from_db()
     assert (job.status, job.attempts) == ("succeeded", 1)
+
+
+def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:
+    """Celery would wait for them without end: a query on a dead connection, say."""
+    ended = threading.Event()
+    stuck = Runner(LeaseKeeper(15), end=ended.set)
+    stuck.drain(grace_s=0, end_s=0.2)
+    assert ended.wait(5)
+
+
+def test_a_process_that_ends_in_time_is_left_alone(runner: Runner) -> None:
+    ended = threading.Event()
+    quick = Runner(LeaseKeeper(15), end=ended.set)
+    quick.drain(grace_s=0, end_s=0.5)
+    quick.close()
+    assert not ended.wait(1)
 
 
 def test_a_stopping_worker_claims_nothing_and_hands_its_messages_back(
@@ -101,7 +118,7 @@ def test_a_stopping_worker_claims_nothing_and_hands_its_messages_back(
     long_ago = Now() - timedelta(seconds=30)
     job = make_job(published_at=long_ago)
     before = Job.objects.get(pk=job.pk).published_at
-    runner.drain(grace_s=LONG_S)
+    runner.drain(grace_s=LONG_S, end_s=LONG_S)
     run(runner, job)
     runner.close()
     job.refresh_from_db()
