@@ -89,8 +89,8 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     except IntegrityError:  # the same key was being submitted at this very moment
         if key and (earlier := _replay(user, key, digest)):
             return Submission(earlier, replayed=True)
-        if not type(user).objects.filter(pk=user.pk, is_active=True).exists():
-            raise NotFound("There is no such feature.") from None  # the account was just closed
+        if _is_closed(user):
+            raise NotFound("There is no such feature.") from None
         raise
     return Submission(job, replayed=False)
 
@@ -168,6 +168,8 @@ def requeue(*, job_id: UUID) -> Job:
     except IntegrityError:
         if earlier := Job.objects.filter(requeued_from=failed).first():
             raise CannotRequeueError(f"It was requeued before, as job {earlier.pk}.") from None
+        if _is_closed(failed.user):
+            raise CannotRequeueError("The account of its user is closed.") from None
         raise
     return job
 
@@ -215,6 +217,11 @@ def _insert(job: Job) -> None:
         job.refresh_from_db()
     if job.published_at is not None:
         transaction.on_commit(lambda: dispatch.publish([job.id]))
+
+
+def _is_closed(user: User) -> bool:
+    """Whether the account is closed by now: the database then refuses a job, whoever inserts it."""
+    return not type(user).objects.filter(pk=user.pk, is_active=True).exists()
 
 
 def _own(user: User) -> QuerySet[Job]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from aifeature.services.people import closing, erasure, records
@@ -58,9 +58,9 @@ class Command(BaseCommand):
         changed = self._carry_out(user, reason=reason, wait_s=wait)
         self._forget_streams(user)
         if named_in:
-            rows = ", ".join(map(str, named_in))
             self.stdout.write(
-                f"The audit trail is never edited, and its rows {rows} hold the name or address."
+                "Somebody typed the name or address into records that are never edited:"
+                f" {', '.join(named_in)}."
             )
         self.stdout.write(
             f"Erased: the account is now {records.erased_name(user)}."
@@ -93,7 +93,7 @@ class Command(BaseCommand):
             ) from None
         except ErasureError as error:
             raise CommandError(str(error)) from None
-        except OperationalError as error:
+        except DatabaseError as error:
             raise CommandError(
                 f"The database refused: {error}".strip() + " Nothing was erased in this step. Run"
                 " the same command again."

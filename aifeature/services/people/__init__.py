@@ -12,10 +12,10 @@ one says here what becomes of it.
 * API tokens: revoked, and their names blanked.
 * sessions, and failed sign-ins with the name or the address: deleted.
 * invitations to features: withdrawn.
-* admin's log: entries about the account and its tokens lose the name; what the person did in
-  admin stays, under the account's new name.
-* audit trail: never edited. It names accounts by their ids; reasons were typed by people, so the
-  command tells which rows hold the name.
+* admin's log: entries about the account and its tokens lose the name, and messages that hold it are
+  blanked; what the person did in admin stays, under the account's new name.
+* audit trail and reasons for settling a call: never edited. They name accounts by their ids; the
+  texts were typed by people, so the command tells which of them hold the name.
 * Redis: the text streams of the jobs of the last two hours are deleted; older ones have expired.
   A worker that was frozen may write into the dead stream of its epoch once more: nobody reads
   that, and it expires within the hour.

@@ -139,6 +139,7 @@ def _erase_calls(user: User) -> int:
 def _erase_traces(user: User) -> int:
     tokens = ApiToken.objects.filter(user=user).exclude(name=BLANK)
     done = records.log_about(user).exclude(object_repr=BLANK).update(object_repr=BLANK)
+    done += records.log_naming(user).update(change_message=BLANK)
     done += tokens.update(name=BLANK)
     done += sum(rows.delete()[0] for rows in records.sign_ins(user))
     for control in records.invitations(user):

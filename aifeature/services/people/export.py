@@ -48,12 +48,19 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "sign_ins", (row for rows in records.sign_ins(user) for row in _plain(rows))
     yield "invited_to", records.invitations(user).values_list("feature", flat=True)
     yield "changes_made", _plain(ControlChange.objects.filter(user=user))
-    named_in = ControlChange.objects.filter(pk__in=records.mentions(user))
-    yield "changes_that_name_you", _plain(named_in)
+    yield "changes_that_name_you", _plain(records.changes_naming(user))
+    yield "calls_settled_by_you", _settled(user)
     yield "admin_log_by_you", _plain(LogEntry.objects.filter(user=user))
     yield "admin_log_about_you", _plain(records.log_about(user))
+    yield "admin_log_about_your_jobs", _plain(records.log_about_work(user))
     own = SpendWindow.objects.filter(scope="user", key__endswith=f":{user.pk}")
     yield "charges_by_day", _plain(own)
+
+
+def _settled(user: User) -> Iterator[dict[str, Any]]:
+    """What an operator did to calls of others, without these calls' content."""
+    for row in Attempt.objects.filter(settled_by=user).order_by("settled_at"):
+        yield {"id": row.id, "at": row.settled_at, "reason": row.settled_reason}
 
 
 def _account(user: User) -> dict[str, Any]:

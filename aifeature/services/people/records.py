@@ -12,7 +12,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from aifeature.models import ApiToken, Attempt, ControlChange, FeatureControl, Job
 
@@ -73,11 +74,31 @@ def invitations(user: User) -> QuerySet[FeatureControl]:
 
 
 def log_about(user: User) -> QuerySet[LogEntry]:
-    """Entries of admin's log that name the account or one of its tokens."""
-    tokens = [str(pk) for pk in ApiToken.objects.filter(user=user).values_list("pk", flat=True)]
-    types = ContentType.objects.get_for_models(get_user_model(), ApiToken)
-    account = Q(content_type=types[get_user_model()], object_id=str(user.pk))
-    return LogEntry.objects.filter(account | Q(content_type=types[ApiToken], object_id__in=tokens))
+    """Entries of admin's log about the account or one of its tokens: they show its name."""
+    return _logged((get_user_model(), [user.pk]), (ApiToken, _ids(ApiToken, user)))
+
+
+def log_about_work(user: User) -> QuerySet[LogEntry]:
+    """Entries of admin's log about the person's jobs and calls."""
+    return _logged((Job, _ids(Job, user)), (Attempt, _ids(Attempt, user)))
+
+
+def log_naming(user: User) -> QuerySet[LogEntry]:
+    """Entries of admin's log in whose message somebody typed the person's name."""
+    return LogEntry.objects.filter(_naming(user, "change_message"))
+
+
+def _ids(model: type[Any], user: User) -> QuerySet[Any]:
+    rows = model.objects.filter(user=user)
+    return rows.values_list(Cast("pk", TextField()), flat=True)  # type: ignore[no-any-return]
+
+
+def _logged(*about: tuple[type[Any], Any]) -> QuerySet[LogEntry]:
+    found = Q(pk=None)
+    for model, ids in about:
+        kind = ContentType.objects.get_for_model(model)
+        found |= Q(content_type=kind, object_id__in=ids)
+    return LogEntry.objects.filter(found)
 
 
 def erased_name(user: User) -> str:
@@ -90,13 +111,27 @@ def is_named(user: User, text: str) -> bool:
     return any(re.search(_as_word(name), text, re.IGNORECASE) for name in _names(user))
 
 
-def mentions(user: User) -> list[int]:
-    """Ids of the rows of the audit trail whose texts name the person."""
+def mentions(user: User) -> list[str]:
+    """Records that are never edited and in which somebody typed the person's name, as labels."""
+    changes = changes_naming(user)
+    calls = Attempt.objects.filter(_naming(user, "settled_reason"), user=user)
+    return [
+        *(f"change {pk}" for pk in changes.order_by("pk").values_list("pk", flat=True)),
+        *(f"call {pk}" for pk in calls.order_by("pk").values_list("pk", flat=True)),
+    ]
+
+
+def changes_naming(user: User) -> QuerySet[ControlChange]:
+    """Rows of the audit trail that hold the person's name."""
+    return ControlChange.objects.filter(_naming(user, "old", "new", "reason"))
+
+
+def _naming(user: User, *fields: str) -> Q:
     found = Q(pk=None)
     for name in _names(user):
-        for field in ("old", "new", "reason"):
+        for field in fields:
             found |= Q(**{f"{field}__iregex": _as_word(name)})
-    return list(ControlChange.objects.filter(found).order_by("pk").values_list("pk", flat=True))
+    return found
 
 
 def _names(user: User) -> list[str]:

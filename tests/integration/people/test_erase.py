@@ -11,12 +11,13 @@ import psycopg
 import pytest
 import redis
 from axes.models import AccessAttempt
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from aifeature.models import (
     ApiToken,
@@ -31,6 +32,7 @@ from aifeature.models import (
 )
 from aifeature.models.transitions import FencedError, Settlement
 from aifeature.services import execution, jobs
+from aifeature.services.jobs import CannotRequeueError
 from aifeature.services.people import closing, erasure, sums
 from aifeature.services.refusals import NotFound
 from tests.integration.api.api_jobs import bearer
@@ -168,12 +170,38 @@ def test_it_says_what_it_will_do_and_does_nothing_unless_confirmed(
     assert not lines_with(NAME)
 
 
-def test_rows_of_the_trail_that_name_the_person_are_told(ada: User) -> None:
+def test_records_that_are_never_edited_and_hold_the_name_are_told(
+    ada: User, bob: User, ended: EndedJob
+) -> None:
+    job = ended(days_ago=1)
+    settled = call(
+        job, settled_by=bob, settled_reason=f"As {NAME} says.", settled_at=timezone.now()
+    )
     row = ControlChange.objects.create(
         feature="summarize", field="killed", reason=f"{NAME} sent too much."
     )
     ControlChange.objects.create(feature="summarize", field="killed", reason=f"x{NAME}x")
-    assert f"its rows {row.pk} hold the name" in run()
+    assert f"never edited: change {row.pk}, call {settled.pk}." in run()
+
+
+def test_what_staff_typed_into_admins_log_goes_if_it_holds_the_name(
+    ada: User, bob: User, ended: EndedJob
+) -> None:
+    job = ended(days_ago=1)
+    for message in (f"Requeued: {NAME} asked.", "Requeued: it was our fault."):
+        LogEntry.objects.log_actions(bob.pk, [job], CHANGE, message, single_object=True)
+    run()
+    messages = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
+    assert list(messages) == ["erased", "Requeued: it was our fault."]
+
+
+def test_the_job_of_a_closed_account_is_not_requeued(
+    ada: User, opened: None, ended: EndedJob
+) -> None:
+    failed = ended(days_ago=1, status="failed", result=None, charge_micro=0)
+    closing.close(ada)
+    with pytest.raises(CannotRequeueError, match="account of its user is closed"):
+        jobs.requeue(job_id=failed.pk)
 
 
 def test_tokens_and_sessions_end_at_once(ada: User, opened: None) -> None:
@@ -349,13 +377,14 @@ def test_a_job_that_was_being_inserted_is_waited_for_and_erased(
 
 
 def test_an_erasure_that_would_change_a_sum_is_undone_as_a_whole(full_life: User) -> None:
-    """A fault in the database itself: blanking a call loses its cost."""
+    """A fault in the database itself: blanking a call moves money."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "CREATE FUNCTION lose_cost() RETURNS trigger LANGUAGE plpgsql AS"
-            " 'BEGIN NEW.cost_micro := 0; RETURN NEW; END';"
-            "CREATE TRIGGER a_lose_cost BEFORE UPDATE ON aifeature_attempt"
-            " FOR EACH ROW EXECUTE FUNCTION lose_cost()"
+            "CREATE FUNCTION move_money() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN UPDATE aifeature_spendwindow SET spent_micro = spent_micro + 1; RETURN NEW;"
+            " END';"
+            "CREATE TRIGGER move_money AFTER UPDATE ON aifeature_attempt"
+            " FOR EACH STATEMENT EXECUTE FUNCTION move_money()"
         )
     try:
         with pytest.raises(CommandError, match="sums of the ledger would have changed"):
@@ -366,7 +395,7 @@ def test_an_erasure_that_would_change_a_sum_is_undone_as_a_whole(full_life: User
         assert full_life.username == NAME
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("DROP FUNCTION lose_cost CASCADE")
+            cursor.execute("DROP FUNCTION move_money CASCADE")
 
 
 def test_what_others_spend_meanwhile_is_no_change(

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from aifeature.models import ApiToken, Job
 from aifeature.services.people import export
-from tests.integration.people.conftest import NAME, PERSONAL
+from tests.integration.people.conftest import NAME, PERSONAL, SAID
 from tests.integration.people.test_erase import lines_with
-from tests.integration.retention.conftest import EndedJob
+from tests.integration.retention.conftest import EndedJob, call
 
 
 def exported(name: str = NAME) -> dict[str, Any]:
@@ -46,6 +48,21 @@ def test_it_holds_everything_that_is_stored(full_life: User) -> None:
     assert found["invited_to"] == ["summarize"]
     assert len(found["admin_log_about_you"]) == 2
     assert len(found["charges_by_day"]) == 2
+
+
+def test_what_an_operator_settled_is_theirs_without_the_content(
+    ada: User, bob: User, ended: EndedJob
+) -> None:
+    job = ended(days_ago=1, user=bob)
+    row = call(job, settled_by=ada, settled_reason="Looked up.", settled_at=timezone.now())
+    LogEntry.objects.log_actions(ada.pk, [row], CHANGE, "Settled.", single_object=True)
+    found = exported()
+    (settled,) = found["calls_settled_by_you"]
+    assert (settled["id"], settled["reason"]) == (str(row.pk), "Looked up.")
+    assert SAID not in json.dumps(found)
+    assert len(found["admin_log_by_you"]) == 1
+    (about,) = exported("bob")["admin_log_about_your_jobs"]
+    assert about["object_id"] == str(row.pk)
 
 
 def test_every_column_of_a_job_and_of_a_call_is_in_it(full_life: User) -> None:

@@ -10,6 +10,7 @@ from aifeature.models import Attempt, Job
 KNOWN = {
     "admin.LogEntry.user",
     "aifeature.ApiToken.user",
+    "aifeature.Attempt.settled_by",
     "aifeature.Attempt.user",
     "aifeature.ControlChange.user",
     "aifeature.FeatureControl_beta_users.user",
@@ -30,6 +31,7 @@ NO_CONTENT = {
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
         *("prompt_hash", "stop_reason", "request_id", "error_code"),
+        "settled_reason",  # an operator's words; told if they hold the name
     },
 }
 """Text columns whose values are ours or the provider's, never a person's words."""
