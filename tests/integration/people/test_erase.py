@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psycopg
 import pytest
 import redis
 from axes.models import AccessAttempt
@@ -22,49 +20,18 @@ from django.utils import timezone
 from aifeature.models import (
     ApiToken,
     Attempt,
-    AttemptState,
     ControlChange,
     FeatureControl,
     Job,
     SpendWindow,
-    Status,
-    transitions,
 )
-from aifeature.models.transitions import FencedError, Settlement
-from aifeature.services import execution, jobs
+from aifeature.services import jobs
 from aifeature.services.jobs import CannotRequeueError
 from aifeature.services.people import closing, erasure, sums
-from aifeature.services.refusals import NotFound
 from tests.integration.api.api_jobs import bearer
-from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.people.conftest import KEY, NAME, PERSONAL, SAID
+from tests.integration.people.erasing import CASE, lines_with, run, whole_database
 from tests.integration.retention.conftest import EndedJob, call
-from tests.integration.test_ticks import wait_until_blocked
-from tests.sandbox_server import SandboxServer
-
-CASE = "Request 17 of 3 March."
-
-
-def run(name: str = NAME, *options: str, reason: str = CASE) -> str:
-    out = io.StringIO()
-    call_command("erase_user", name, "--yes", "--reason", reason, *options, stdout=out, stderr=out)
-    connection.close()
-    return out.getvalue()
-
-
-def whole_database() -> str:
-    """Every row of every table as text."""
-    found = []
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        for (table,) in cursor.fetchall():
-            cursor.execute(f'SELECT t::text FROM "{table}" t')  # noqa: S608 (from the catalog)
-            found += [f"{table}: {row}" for (row,) in cursor.fetchall()]
-    return "\n".join(found)
-
-
-def lines_with(word: str) -> list[str]:
-    return [line for line in whole_database().splitlines() if word.lower() in line.lower()]
 
 
 def test_nothing_of_the_person_is_left_in_any_table(full_life: User) -> None:
@@ -212,7 +179,9 @@ def test_tokens_and_sessions_end_at_once(ada: User, opened: None) -> None:
     run()
     assert program.get("/api/v1/jobs").status_code == 401
     assert browser.get("/jobs/").status_code == 302
-    assert ApiToken.objects.get().name == "erased"
+    token = ApiToken.objects.get()
+    assert token.name == "erased"
+    assert token.revoked_at is not None, "also if somebody opens the account again"
 
 
 def test_the_texts_of_streams_go_with_it(full_life: User, store: redis.Redis) -> None:
@@ -227,153 +196,6 @@ def test_without_redis_the_rest_is_erased_and_told(full_life: User, settings: An
     assert "Redis is away" in out
     assert "until they expire" in out
     assert not lines_with(NAME)
-
-
-# Jobs that have not ended.
-
-
-def test_what_waits_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> None:
-    waiting, in_review = make_job(), make_job(status="needs_approval", result={"summary": SAID})
-    run()
-    for job in (waiting, in_review):
-        job.refresh_from_db()
-        assert (job.status, job.input, job.result) == (Status.CANCELLED, None, None)
-
-
-def test_what_runs_is_stopped_by_its_worker_first(
-    ada: User, make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    sandbox.set_faults({"kind": "slow_first_byte", "seconds": 30})
-    job = make_job()
-    with ThreadPoolExecutor(1) as worker:
-        running = worker.submit(work, job)
-        while not sandbox.calls():
-            assert not running.done()
-        out = run()
-        running.result(10)
-    assert "Waiting for 1 running jobs to end." in out
-    job.refresh_from_db()
-    assert (job.status, job.input) == (Status.CANCELLED, None)
-    assert Attempt.objects.get().request is None
-
-
-def work(job: Job) -> None:
-    try:
-        execution.run_feature(job.pk, worker="w")
-    finally:
-        connection.close()
-
-
-def test_while_a_job_runs_on_nothing_is_erased_and_it_says_so(ada: User, make_job: MakeJob) -> None:
-    job = make_job()
-    claim(job)
-    with pytest.raises(CommandError, match=r"1 jobs have not ended after 0 s.*same command again"):
-        run(NAME, "--wait", "0")
-    job.refresh_from_db()
-    assert job.input is not None
-    ada.refresh_from_db()
-    assert (ada.username, ada.is_active) == (NAME, False), "closed, and found by its name again"
-    with pytest.raises(erasure.ErasureError, match="has not ended"):
-        erasure.erase(ada, reason=CASE, tell=print)
-
-
-def test_the_wait_is_bounded_by_its_clock(ada: User, make_job: MakeJob) -> None:
-    claim(make_job())
-    now, slept = [100.0], []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    with pytest.raises(closing.StillRunningError):
-        closing.end_jobs(ada, wait_s=60, tell=print, clock=lambda: now[0], sleep=sleep)
-    assert sum(slept) == 60
-
-
-def test_a_zombie_cannot_write_content_back(ada: User, make_job: MakeJob) -> None:
-    """A worker that was frozen in a call, past its lease, while the person was erased."""
-    job = make_job()
-    zombie = claim(job, "zombie", lease_s=-1)
-    first = begin(zombie)
-    run()
-    job.refresh_from_db()
-    assert (job.status, job.input) == (Status.CANCELLED, None)
-    assert Attempt.objects.get().request is None
-    before = whole_database()
-    told = Settlement(attempt=first, state=AttemptState.SETTLED, output=SAID, error_detail=SAID)
-    result = {"summary": SAID}
-    with pytest.raises(FencedError):
-        transitions.finish(zombie, Status.SUCCEEDED, result=result, settlement=told)
-    with pytest.raises(FencedError):
-        transitions.settle(zombie, told)
-    with pytest.raises(FencedError):
-        transitions.release(zombie, delay_s=0, burn=False, error_message=SAID, settlement=told)
-    with pytest.raises(FencedError):
-        begin(zombie)
-    assert transitions.claim(job.pk, worker="late", lease_s=15) is None
-    assert whole_database() == before
-    assert SAID not in before
-
-
-# Races with what was let in before.
-
-
-@pytest.fixture
-def closer(ada: User) -> Any:
-    """Another process that is closing the account and has not committed yet."""
-    with psycopg.connect(**connection.get_connection_params()) as other:
-        other.execute("SELECT 1 FROM auth_user WHERE id = %s FOR UPDATE", [ada.pk])
-        other.execute("UPDATE auth_user SET is_active = false WHERE id = %s", [ada.pk])
-        yield other
-
-
-@pytest.mark.parametrize("commits", [True, False])
-def test_a_request_that_was_let_in_before_is_refused_once_the_account_is_closed(
-    ada: User, opened: None, closer: psycopg.Connection[Any], commits: bool
-) -> None:
-    def submit() -> Job:
-        try:
-            return jobs.submit(user=ada, slug="summarize", data={"document": SAID}).job
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        late = thread.submit(submit)
-        wait_until_blocked()
-        closer.commit() if commits else closer.rollback()
-        if commits:
-            with pytest.raises(NotFound):
-                late.result(10)
-        else:
-            assert late.result(10).status == Status.QUEUED
-    assert Job.objects.exists() is not commits
-
-
-def test_a_job_that_was_being_inserted_is_waited_for_and_erased(
-    ada: User, make_job: MakeJob
-) -> None:
-    inserted, go = threading.Event(), threading.Event()
-
-    def insert() -> None:
-        with psycopg.connect(**connection.get_connection_params()) as other:
-            other.execute(
-                "INSERT INTO aifeature_job (id, user_id, feature, status, input, deadline_at)"
-                " VALUES (gen_random_uuid(), %s, 'summarize', 'queued', '{\"x\": 1}', now())",
-                [ada.pk],
-            )
-            inserted.set()
-            assert go.wait(20)
-
-    with ThreadPoolExecutor(2) as threads:
-        late = threads.submit(insert)
-        assert inserted.wait(20)
-        erasing = threads.submit(run)
-        wait_until_blocked()
-        go.set()
-        late.result(20)
-        erasing.result(20)
-    job = Job.objects.get()
-    assert (job.status, job.input) == (Status.CANCELLED, None)
 
 
 def test_an_erasure_that_would_change_a_sum_is_undone_as_a_whole(full_life: User) -> None:
