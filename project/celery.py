@@ -6,8 +6,6 @@ Every choice that departs from Celery's defaults says why; the measurements are 
 from __future__ import annotations
 
 import os
-import socket
-from typing import Any
 
 from celery import Celery
 from kombu import Exchange, Queue
@@ -15,9 +13,6 @@ from kombu import Exchange, Queue
 from project import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-
-VISIBILITY_TIMEOUT_S = 3600
-"""Longer than any feature's deadline; the database lease, not Redis, rescues a lost job."""
 
 broker.install()
 app = Celery("project")
@@ -50,29 +45,3 @@ app.conf.update(
     broker_pool_limit=10,
     imports=["workers.tasks"],
 )
-
-
-def broker_transport_options(*, socket_timeout: float = 5) -> dict[str, Any]:
-    """Redis options of every broker connection, so that a dead or frozen Redis is noticed.
-
-    Args:
-        socket_timeout: Seconds one answer may take. Consumers wait in BRPOP for up to a second,
-            so they need more than that; publishers give up sooner (aifeature.services.dispatch).
-    """
-    return {
-        "visibility_timeout": VISIBILITY_TIMEOUT_S,
-        "socket_timeout": socket_timeout,
-        "socket_connect_timeout": min(1.0, socket_timeout),
-        "socket_keepalive": True,
-        "socket_keepalive_options": _keepalive_options(),
-        "health_check_interval": 10,
-    }
-
-
-def _keepalive_options() -> dict[int, int]:
-    """Notice a dead peer after about 30 s; the names differ between Linux and macOS."""
-    wanted = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-    return {getattr(socket, k): v for k, v in wanted.items() if hasattr(socket, k)}
-
-
-app.conf.broker_transport_options = broker_transport_options()

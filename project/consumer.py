@@ -5,13 +5,19 @@ Celery sends each as soon as it can, which was a sixth of all the Python that a 
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from celery.worker.consumer import Consumer
+from kombu import Connection
 from kombu.asynchronous import Hub
 
 FLUSH_S = 0.25
 """Seconds that task events for Flower may wait for company; at 24 they go at once."""
+
+
+LONGEST_PAUSE_S: Final = 2
+"""Seconds between two tries to reach the broker."""
 
 
 class BatchingConsumer(Consumer):
@@ -25,6 +31,12 @@ class BatchingConsumer(Consumer):
         if self._flushing is not None:
             self._flushing.cancel()
         self._flushing = hub.call_repeatedly(FLUSH_S, self._flush_events)  # type: ignore[attr-defined]
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Connect, however long it takes. Celery's own pauses grow to half a minute."""
+        ensure = partial(conn.ensure_connection, interval_start=1, interval_max=LONGEST_PAUSE_S)
+        setattr(conn, "ensure_connection", ensure)  # noqa: B010 (a method, to the type checker)
+        return super().ensure_connected(conn)
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # the stubs are wrong
         """Nothing to do: the timer comes round."""

@@ -48,6 +48,10 @@ class Env(BaseSettings):
     database_pool_size: int = Field(default=20, ge=2, le=500)
     """Most connections one process holds. They are returned before each provider call."""
 
+    peer_timeout_seconds: int = Field(default=8, ge=2, le=50)
+    """Seconds until a connection to PostgreSQL or Redis counts as lost when nothing acknowledges
+    its packets. Below two thirds of LEASE_SECONDS, so that a worker keeps its jobs meanwhile."""
+
     redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
     """Redis 6.2+ or Valkey, for example `redis://cache:6379/0`. May lose everything. No default."""
 

@@ -68,6 +68,7 @@ def _database_answers() -> bool:
 def _redis_answers() -> bool:
     client = redis.Redis.from_url(
         settings.REDIS_URL,
+        **settings.REDIS_SOCKET,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),

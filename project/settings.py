@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from project import content_policy, env, reporting
 from project.env import BASE_DIR
 from project.logs import logging_config
+from workers.inference import tcp
 
 ENV = env.load()
 
@@ -68,6 +70,18 @@ TEMPLATES = [
 ]
 
 
+_WATCHFUL = tcp.watchful(notice_s=ENV.peer_timeout_seconds)
+_LIBPQ_NAMES = {
+    getattr(socket, name, None): libpq
+    for name, libpq in {
+        "TCP_KEEPIDLE": "keepalives_idle",
+        "TCP_KEEPINTVL": "keepalives_interval",
+        "TCP_KEEPCNT": "keepalives_count",
+        "TCP_USER_TIMEOUT": "tcp_user_timeout",
+    }.items()
+}
+
+
 def _database(url: str, pool_size: int) -> dict[str, Any]:
     """Django's form of a libpq URI; what Django has no name for goes on to libpq as it is."""
     parts: dict[str, Any] = conninfo_to_dict(url)
@@ -79,11 +93,9 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
         "PORT": str(parts.pop("port", "") or ""),
     }
     # A connect or a packet lost on the way must not hold a thread for minutes.
-    parts.setdefault("connect_timeout", 5)
-    parts.setdefault("keepalives_idle", 15)
-    parts.setdefault("keepalives_interval", 5)
-    parts.setdefault("keepalives_count", 3)
-    parts.setdefault("tcp_user_timeout", 30_000)
+    parts.setdefault("connect_timeout", 3)
+    for name, value in _WATCHFUL.items():
+        parts.setdefault(_LIBPQ_NAMES[name], value)
     # A process that was stopped between two statements must not hold its locks for ever.
     parts.setdefault("options", "-c idle_in_transaction_session_timeout=10000")
     pool = {"max_size": pool_size, "timeout": 10}
@@ -98,7 +110,25 @@ DATABASES = {"default": _database(ENV.database_url, ENV.database_pool_size)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENV.redis_url
+# For every client of Redis: how a connection is noticed that leads nowhere any more.
+REDIS_SOCKET: dict[str, Any] = (
+    {}
+    if REDIS_URL.startswith("unix:")
+    else {"socket_keepalive": True, "socket_keepalive_options": _WATCHFUL}
+)
 CELERY_BROKER_URL = ENV.redis_url
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+    # Longer than any feature's deadline; the database lease, not Redis, rescues a lost job.
+    "visibility_timeout": 3600,
+    # Seconds one answer may take. Consumers wait in BRPOP for up to a second, so they need more
+    # than that; publishers give up sooner (aifeature.services.dispatch).
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    # What the kernel cannot notice: a Redis that acknowledges and does not answer. It takes up to
+    # twice this and a second.
+    "health_check_interval": ENV.peer_timeout_seconds,
+    **REDIS_SOCKET,
+}
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit of the schedule in admin is seen
 

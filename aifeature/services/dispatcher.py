@@ -91,6 +91,7 @@ def notice_lost_messages() -> None:
 def _client() -> redis.Redis:
     return redis.Redis.from_url(
         settings.REDIS_URL,
+        **settings.REDIS_SOCKET,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),

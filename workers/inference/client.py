@@ -29,7 +29,7 @@ from workers.inference.errors import (
     InferenceError,
     RequestRejected,
 )
-from workers.inference.transport import AbortableTransport
+from workers.inference.transport import PEER_TIMEOUT_S, AbortableTransport
 
 if TYPE_CHECKING:
     import ssl
@@ -80,13 +80,15 @@ class AnthropicClient:
         base_url: str | None = None,
         connect_timeout_s: float = 5.0,
         idle_timeout_s: float = 60.0,
+        peer_timeout_s: int = PEER_TIMEOUT_S,
         max_connections: int = 100,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Build the client; nothing is sent.
 
         `idle_timeout_s` is the longest the provider may stay silent, before the first byte and
-        between two. `max_connections` is how many are kept open between calls: one per thread.
+        between two; `peer_timeout_s` the longest that nothing on the way may acknowledge a packet.
+        `max_connections` is how many are kept open between calls: one per thread.
 
         Raises:
             ValueError: The key is empty (the SDK would look for one in the environment).
@@ -95,7 +97,9 @@ class AnthropicClient:
             raise ValueError("api_key is empty")
         _silence_sdk()
         self._transport = AbortableTransport(
-            idle_connections=max_connections, ssl_context=ssl_context
+            idle_connections=max_connections,
+            peer_timeout_s=peer_timeout_s,
+            ssl_context=ssl_context,
         )
         timeout = httpx2.Timeout(idle_timeout_s, connect=connect_timeout_s)
         self._sdk = anthropic.Anthropic(

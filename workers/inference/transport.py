@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpcore2
 import httpx2
 
+from workers.inference import tcp
 from workers.inference.sockets import Call, CallBackend, CurrentCall
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 KEEPALIVE_S = 30.0
 """Seconds an idle connection is kept. Load balancers close theirs after 60 s and more; a request
 sent into a closing connection is a failure nobody can tell from one that was worked on."""
+
+PEER_TIMEOUT_S = 20
+"""Seconds until a call fails whose packets nobody acknowledges. The provider is far away: a path
+that is gone for a moment must not cost an answer that is paid for."""
 
 _SAME_NAME = (
     "TimeoutException", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout",
@@ -48,6 +53,7 @@ class AbortableTransport(httpx2.BaseTransport):
         *,
         idle_connections: int = 100,
         keepalive_s: float = KEEPALIVE_S,
+        peer_timeout_s: int = PEER_TIMEOUT_S,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._current = CurrentCall()
@@ -59,7 +65,13 @@ class AbortableTransport(httpx2.BaseTransport):
             http1=True,
             http2=False,
             network_backend=CallBackend(self._current),
-            socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
+            socket_options=[
+                (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+                *(
+                    (socket.IPPROTO_TCP, name, value)
+                    for name, value in tcp.watchful(notice_s=peer_timeout_s).items()
+                ),
+            ],
         )
 
     @contextmanager

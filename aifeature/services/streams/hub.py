@@ -115,6 +115,7 @@ class Hub:
     async def _run(self) -> None:
         self._client = redis.asyncio.Redis.from_url(
             self._url,
+            **settings.REDIS_SOCKET,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),

@@ -210,6 +210,7 @@ def process() -> StreamWriter:
     """The writer of this process. Its connection gives up soon, since nobody waits for a stream."""
     client = redis.Redis.from_url(
         settings.REDIS_URL,
+        **settings.REDIS_SOCKET,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
