@@ -12,6 +12,7 @@
   let text = "";
   let source = null;
   let clock = null;
+  let told = ""; // by the stream, of a running job: why no words come
 
   const state = () => root.querySelector("[data-state]");
   const isLive = () => "events" in state().dataset;
@@ -29,6 +30,15 @@
     const shown = words.firstChild;
     if (text.startsWith(shown.data)) shown.appendData(text.slice(shown.data.length));
     else shown.data = text;
+  }
+
+  function tell() {
+    const place = root.querySelector("[data-sentence]");
+    place.dataset.sentence ||= place.textContent; // the server's own
+    const sentence = (state().dataset.state === "running" && told) || place.dataset.sentence;
+    if (place.textContent === sentence) return;
+    place.textContent = sentence;
+    announcer.textContent = sentence;
   }
 
   function duration(ms) {
@@ -85,6 +95,7 @@
     const hadFocus = root.contains(document.activeElement);
     root.innerHTML = part;
     show();
+    tell();
     startClock();
     const now = state().dataset;
     document.title = `${now.label} · ${root.dataset.title}`;
@@ -114,12 +125,13 @@
   function follow() {
     source = new EventSource(state().dataset.events);
     source.addEventListener("status", (event) => {
-      const told = JSON.parse(event.data);
-      if (ENDED.has(told.status)) return; // the last event follows at once, and refreshes
+      const { status, message } = JSON.parse(event.data);
+      if (ENDED.has(status)) return; // the last event follows at once, and refreshes
+      told = (status === "running" && message) || "";
       const seen = state().dataset;
-      if (told.status !== seen.state || (told.status === "queued" && (told.message || "") !== seen.message)) {
+      if (status !== seen.state || (status === "queued" && (message || "") !== seen.message)) {
         refresh().then(() => { if (!isLive()) stop(); });
-      }
+      } else tell();
     });
     source.addEventListener("delta", (event) => {
       text += JSON.parse(event.data).text;
