@@ -1,0 +1,133 @@
+"""`make chaos`: runs the whole system under faults and checks that it kept its promises.
+
+The last line on stdout is one JSON object. Exit code 1: a promise was broken, or the run was not
+what it should have been; the logs are kept then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from project.stack.local_dir import CHECKOUT
+from tests.chaos import plan
+from tests.chaos.checks import violations
+from tests.chaos.evidence import Evidence
+from tests.chaos.report import accusation, figures, progress, table
+from tests.chaos.run import Run, carry_out
+from tests.chaos.stack import running_system
+
+LONG: Final = Run(jobs=3_000, faults=40, span_s=500.0, settle_s=150.0, users=40, short=False)
+SHORT: Final = Run(
+    jobs=300, faults=len(plan.Kind), span_s=65.0, settle_s=80.0, users=20, short=True
+)
+SPARE_S: Final = 180
+"""For the start and the end of the processes; a run that takes longer hangs."""
+
+USER_BUDGET_USD: Final = "0.05"
+"""A day: what a few heavy users want is more."""
+
+
+def main() -> int:
+    """Run, check, tell.
+
+    Returns:
+        0, or 1 if anything was wrong.
+    """
+    options = _parser().parse_args()
+    run = options.run
+    for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(signum, _exit)
+    signal.alarm(int(run.span_s + run.settle_s + SPARE_S))
+    faults = plan.schedule(seed=options.seed, count=run.faults, span_s=run.span_s, short=run.short)
+    progress(f"SEED={options.seed} JOBS={run.jobs} FAULTS={len(faults)}")
+    for fault in faults:
+        progress(str(fault))
+    progress("starting the system")
+    with running_system(users=run.users, user_budget_usd=USER_BUDGET_USD) as stack:
+        logs = stack.servers.launcher.logs
+        try:
+            evidence = carry_out(stack, run, faults, seed=options.seed)
+        except (subprocess.SubprocessError, OSError, RuntimeError):
+            _keep(logs, options.keep)
+            raise
+        found = violations(evidence)
+        made = figures(evidence, found, seed=options.seed)
+        if found:
+            text = accusation(evidence, found)
+            _keep(logs, options.keep)
+            _write_down(evidence, options.keep)
+            (options.keep / "violations.txt").write_text(text)
+            sys.stdout.write(text + "\n")
+            progress(f"logs and evidence: {options.keep}; again: make chaos SEED={options.seed}")
+        sys.stdout.write(table(evidence, made))
+    sys.stdout.write(json.dumps({"chaos": made}) + "\n")
+    return 1 if found else 0
+
+
+def _keep(logs: Path, keep: Path) -> None:
+    shutil.rmtree(keep, ignore_errors=True)
+    shutil.copytree(logs, keep)
+
+
+def _write_down(evidence: Evidence, folder: Path) -> None:
+    """Everything the checks have read, to be looked at by hand."""
+    for name in ("jobs", "attempts", "windows", "changes", "calls", "diary", "faults"):
+        lines = (json.dumps(asdict(row)) for row in getattr(evidence, name))
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+
+
+def _exit(signum: int, _frame: FrameType | None) -> None:
+    """End through the usual way, so that everything started is stopped."""
+    signal.alarm(0)
+    sys.exit(f"chaos: ended by {signal.Signals(signum).name}")
+
+
+class _Options(argparse.Namespace):
+    seed: int
+    run: Run
+    keep: Path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="repeats a schedule")
+    parser.add_argument("--short", action="store_true", help="two minutes")
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--faults", type=int)
+    parser.add_argument("--minutes", type=float, help="over which jobs and faults are spread")
+    parser.add_argument("--keep", type=Path, help="folder for the logs of a run that failed")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Turns what was asked for into a run."""
+
+    def parse_args(self, *args: object, **kwargs: object) -> _Options:  # type: ignore[override]
+        given = super().parse_args()
+        size = SHORT if given.short else LONG
+        options = _Options()
+        options.seed = given.seed if given.seed is not None else random.randrange(1_000_000)
+        options.run = Run(
+            jobs=given.jobs or size.jobs,
+            faults=given.faults or size.faults,
+            span_s=given.minutes * 60 if given.minutes else size.span_s,
+            settle_s=size.settle_s,
+            users=size.users,
+            short=size.short,
+        )
+        options.keep = given.keep or CHECKOUT / ".local" / f"chaos-{options.seed}"
+        return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""What must be true after a run, and finding each case where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from tests.chaos.checks import epochs, http, jobs, ledger, provider, rescue, run, streams
+from tests.chaos.checks.violation import Violation
+from tests.chaos.evidence import Evidence
+
+CHECKS: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
+    *jobs.CHECKS,
+    *ledger.CHECKS,
+    *provider.CHECKS,
+    *epochs.CHECKS,
+    *streams.CHECKS,
+    *http.CHECKS,
+    *rescue.CHECKS,
+    *run.CHECKS,
+)
+
+
+def violations(evidence: Evidence) -> list[Violation]:
+    """Everything that is wrong, in the order of the checks."""
+    return [found for check in CHECKS for found in check(evidence)]

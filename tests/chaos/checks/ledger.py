@@ -1,0 +1,115 @@
+"""Money: one result, one charge; the windows are the sum of the ledger; no cap was exceeded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.evidence import Attempt, Evidence, Job
+
+Key = tuple[str, str, str]
+"""Scope, key and day of a window."""
+
+
+def accepted_attempt(job: Job, attempts: list[Attempt]) -> Attempt | None:
+    """The call whose answer became the result: the last of the epoch that finished the job."""
+    if job.status != "succeeded":
+        return None
+    own = [attempt for attempt in attempts if attempt.epoch == job.epoch]
+    last = max(own, key=lambda attempt: attempt.number, default=None)
+    return last if last is not None and last.state == "settled" else None
+
+
+def one_result_one_charge(evidence: Evidence) -> Iterator[Violation]:
+    """A job that succeeded was charged what its accepted call cost; any other nothing."""
+    for job in evidence.jobs:
+        accepted = accepted_attempt(job, evidence.attempts_of.get(job.id, []))
+        if job.status == "succeeded" and accepted is None:
+            text = f"no settled call of epoch {job.epoch} gave its result"
+            yield Violation(Promise.STALE, text, job.id)
+        elif accepted is not None:
+            if job.charge_micro != accepted.cost_micro:
+                text = f"charged {job.charge_micro}, its call cost {accepted.cost_micro}"
+                yield Violation(Promise.DOUBLED, text, job.id, accepted.id)
+            if (job.input_tokens, job.output_tokens) != (
+                accepted.input_tokens,
+                accepted.output_tokens,
+            ):
+                yield Violation(Promise.LEDGER, "its tokens are another call's", job.id)
+        elif job.charge_micro:
+            text = f"{job.status}, yet charged {job.charge_micro}"
+            yield Violation(Promise.DOUBLED, text, job.id)
+
+
+def every_call_is_closed(evidence: Evidence) -> Iterator[Violation]:
+    """No ledger row is left open, and each job knows how many it has."""
+    for attempt in evidence.attempts:
+        if attempt.state == "started":
+            yield Violation(Promise.LEDGER, "left open", attempt.job, attempt.id)
+        if attempt.job not in evidence.job_by_id:
+            yield Violation(Promise.LEDGER, "of no job", attempt.job, attempt.id)
+    for job in evidence.jobs:
+        if job.attempts != (count := len(evidence.attempts_of.get(job.id, []))):
+            text = f"counts {job.attempts} calls, the ledger has {count}"
+            yield Violation(Promise.LEDGER, text, job.id)
+
+
+def expected_windows(evidence: Evidence) -> Counter[Key]:
+    """What each window should have spent, from the ledger."""
+    sums: Counter[Key] = Counter()
+    for attempt in evidence.attempts:
+        unseen = attempt.state in {"started", "unknown"}
+        spend = attempt.bound_micro if unseen else attempt.cost_micro
+        sums["feature", attempt.feature, attempt.day] += spend
+        sums["global", "", attempt.day] += spend
+    for job in evidence.jobs:
+        accepted = accepted_attempt(job, evidence.attempts_of.get(job.id, []))
+        if accepted is not None:
+            key = f"{accepted.feature}:{accepted.user_id}"
+            sums["user", key, accepted.day] += job.charge_micro
+    return sums
+
+
+def differences(evidence: Evidence) -> dict[Key, int]:
+    """Micro-dollars by which each window differs from the ledger; what is right is left out."""
+    expected = expected_windows(evidence)
+    found = Counter({(w.scope, w.key, w.day): w.spent_micro for w in evidence.windows})
+    keys = expected.keys() | found.keys()
+    return {key: found[key] - expected[key] for key in keys if found[key] != expected[key]}
+
+
+def windows_equal_the_ledger(evidence: Evidence) -> Iterator[Violation]:
+    """What is spent is the sum of the ledger, and nothing is held."""
+    for key, micro in differences(evidence).items():
+        yield Violation(Promise.LEDGER, f"window {key} differs by {micro} micro-dollars")
+    for window in evidence.windows:
+        if window.held_micro:
+            text = f"window {window.scope} {window.key} still holds {window.held_micro}"
+            yield Violation(Promise.LEDGER, text)
+
+
+def overshoot_micro(evidence: Evidence) -> int:
+    """By how much caps were exceeded at any time, in all."""
+    return sum(
+        max(0, window.peak_micro - window.cap_micro)
+        for window in evidence.windows
+        if window.cap_micro is not None
+    )
+
+
+def caps_were_kept(evidence: Evidence) -> Iterator[Violation]:
+    """What was spent and held together never went over a cap."""
+    for window in evidence.windows:
+        if window.cap_micro is not None and window.peak_micro > window.cap_micro:
+            text = f"{window.scope} {window.key}: {window.peak_micro} of {window.cap_micro}"
+            yield Violation(Promise.OVERSHOOT, text)
+
+
+CHECKS: Final = (
+    one_result_one_charge,
+    every_call_is_closed,
+    windows_equal_the_ledger,
+    caps_were_kept,
+)

@@ -1,0 +1,116 @@
+"""Rescue: a job whose worker was lost runs again soon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.evidence import Change, Evidence
+from tests.chaos.injector import Done
+from tests.chaos.plan import LLM_WORKERS, Kind
+
+PROMISED_S: Final = 30.0
+AFTERMATH_S: Final = 35.0
+"""How long after an outage of the database a worker may still sit in a dead connection: what
+keepalive and user time-outs need to notice it."""
+
+OUTAGES: Final = frozenset(
+    {
+        *(Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE),
+        *(Kind.VALKEY_KILL, Kind.REDIS_DROP, Kind.REDIS_FREEZE),
+    }
+)
+"""Meanwhile nobody can claim, or be told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """A run was taken over after its lease had ended."""
+
+    job: str
+    at: float
+    """When it was claimed again, or ended in its name."""
+
+    seconds: float
+    """Since the fault; where an outage went on after it, since the outage's end."""
+
+    whole_seconds: float
+    """Since the fault, whatever else went on."""
+
+    fault: Done | None
+    """None: nothing explains that its worker lost it."""
+
+
+def rescues(evidence: Evidence) -> list[Rescue]:
+    """Every run that was taken over."""
+    found = []
+    for job, changes in evidence.changes_of.items():
+        claimed_at = 0.0
+        for change in changes:
+            if change.thing != "job" or change.old_epoch is None:
+                continue
+            if (
+                change.old_state == "running"
+                and change.epoch > change.old_epoch
+                and (change.state == "running")
+            ):
+                found.append(_rescue(evidence, job, change, claimed_at))
+            if change.state == "running" and change.epoch > change.old_epoch:
+                claimed_at = change.at
+    return found
+
+
+def _rescue(evidence: Evidence, job: str, change: Change, claimed_at: float) -> Rescue:
+    worker = (change.old_worker or "").partition("@")[0]
+    hits = [
+        fault
+        for fault in evidence.faults
+        if worker in fault.hit
+        and fault.hit[worker] <= change.at
+        and claimed_at <= (fault.ended or change.at) + AFTERMATH_S
+    ]
+    if not hits:
+        return Rescue(job, change.at, 0.0, 0.0, None)
+    # What is past at the claim cannot have begun it, so the claim counts then.
+    fault = max(hits, key=lambda hit: hit.hit[worker])
+    begun = max(fault.hit[worker], claimed_at)
+    free_from = max([begun, *(end for start, end in _outages(evidence) if start <= change.at)])
+    if free_from > change.at:
+        free_from = begun
+    return Rescue(job, change.at, change.at - free_from, change.at - begun, fault)
+
+
+def _outages(evidence: Evidence) -> list[tuple[float, float]]:
+    """When nobody could claim: the database or the broker was away, or every worker."""
+    spans = [
+        (fault.begun, fault.ended or float("inf"))
+        for fault in evidence.faults
+        if fault.kind in OUTAGES
+    ]
+    away = {
+        name: [
+            (fault.begun, fault.ended or float("inf"))
+            for fault in evidence.faults
+            if fault.kind in {Kind.LLM_KILL, Kind.LLM_STOP} and fault.target == name
+        ]
+        for name in LLM_WORKERS
+    }
+    first, second = (away[name] for name in LLM_WORKERS)
+    both = [(max(a, c), min(b, d)) for a, b in first for c, d in second if max(a, c) < min(b, d)]
+    return spans + both
+
+
+def rescues_are_fast_and_explained(evidence: Evidence) -> Iterator[Violation]:
+    """Each rescue within half a minute, and none where nothing had happened."""
+    for rescue in rescues(evidence):
+        if rescue.fault is None:
+            text = f"taken over at {rescue.at:.3f}, and no fault had hit its worker"
+            yield Violation(Promise.RESCUE, text, rescue.job)
+        elif rescue.seconds > PROMISED_S:
+            text = f"{rescue.seconds:.1f} s after {rescue.fault.kind} (fault {rescue.fault.number})"
+            yield Violation(Promise.RESCUE, text, rescue.job)
+
+
+CHECKS: Final = (rescues_are_fast_and_explained,)

@@ -1,0 +1,37 @@
+"""The run itself: it did what it was to do, so that the other checks prove something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.evidence import Evidence
+
+
+def everything_was_done(evidence: Evidence) -> Iterator[Violation]:
+    """Every job was accepted and every fault carried out."""
+    accepted = {(e.user, e.key) for e in evidence.diary if e.deed == "submit" and e.http == 202}
+    if len(accepted) != evidence.wanted:
+        text = f"{len(accepted)} of {evidence.wanted} jobs were accepted"
+        yield Violation(Promise.RUN, text)
+    if len(evidence.faults) != evidence.planned:
+        text = f"{len(evidence.faults)} of {evidence.planned} faults came to pass"
+        yield Violation(Promise.RUN, text)
+    for fault in evidence.faults:
+        if fault.error or fault.ended is None:
+            text = f"fault {fault.number}, {fault.kind}: {fault.error or 'has not ended'}"
+            yield Violation(Promise.RUN, text)
+
+
+def no_process_died_by_itself(evidence: Evidence) -> Iterator[Violation]:
+    """Processes end only when they are killed or asked to."""
+    for death in evidence.deaths:
+        if not death["expected"]:
+            text = (
+                f"{death['name']} ended with {death['code']} at {death['at']:.3f}: {death['log']}"
+            )
+            yield Violation(Promise.RUN, text)
+
+
+CHECKS: Final = (everything_was_done, no_process_died_by_itself)

@@ -1,0 +1,33 @@
+"""One thing that must not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Promise(StrEnum):
+    """What was broken; the first three are figures of the JSON line."""
+
+    LOST = "lost"
+    DOUBLED = "doubled"
+    STALE = "stale_writes"
+    LEDGER = "ledger"
+    OVERSHOOT = "overshoot"
+    PROVIDER = "provider"
+    ANSWER = "answer"
+    STREAM = "stream"
+    HTTP = "http"
+    RESCUE = "rescue"
+    RUN = "run"
+    """The harness has not done what it was to do, so the rest proves little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise, with the ids that tell its story."""
+
+    promise: Promise
+    text: str
+    job: str = ""
+    attempt: str = ""

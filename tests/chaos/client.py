@@ -1,0 +1,178 @@
+"""A decent HTTP client: repeats what may be repeated, waits as it is told, writes all down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx2
+
+from tests.chaos.diary import Deed, Diary, Entry, now
+
+TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
+TRY_AGAIN: Final = frozenset({429, 503})
+PATIENCE_S: Final = 10.0
+"""Nobody here waits longer between two tries, whatever Retry-After says."""
+
+ANSWER_S: Final = 20.0
+"""How long an answer may take that does not wait for anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer with a JSON body, if it had one."""
+
+    http: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+    @property
+    def problem(self) -> str:
+        """The code of a problem document; empty when there is no error."""
+        if self.http < 400:
+            return ""
+        if not self.headers.get("content-type", "").startswith("application/problem+json"):
+            return "no problem document"
+        return str(self.body.get("code", "no code"))
+
+    @property
+    def wait_s(self) -> float:
+        """What Retry-After asks for, within a user's patience."""
+        return min(PATIENCE_S, float(self.headers.get("retry-after", "1")))
+
+
+class Client:
+    """All users share its connections, each with a token of its own."""
+
+    def __init__(self, base_url: str, diary: Diary, dice: random.Random) -> None:
+        # One pool for everybody: making a client costs 0.1 s of CPU.
+        self._http = httpx2.AsyncClient(
+            base_url=base_url,
+            trust_env=False,
+            timeout=ANSWER_S,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+        )
+        self._diary = diary
+        self._dice = dice
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._http.aclose()
+
+    async def ask(
+        self,
+        user: User,
+        deed: Deed,
+        key: str,
+        method: str,
+        path: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        wait_s: float = 0.0,
+    ) -> Answer:
+        """Ask until there is an answer that is not "try again", and write each try down.
+
+        Args:
+            user: Who asks.
+            deed: What for.
+            key: Of the job; sent along when something is submitted.
+            method: Of HTTP.
+            path: Below the API's address.
+            data: The body.
+            wait_s: How long the server may think about it.
+        """
+        headers = {"Authorization": f"Bearer {user.token}"}
+        if method == "POST" and data is not None:
+            headers["Idempotency-Key"] = key
+        for tries in range(1_000_000):
+            begun = now()
+            try:
+                response = await self._http.request(
+                    method, path, json=data, headers=headers, timeout=ANSWER_S + wait_s
+                )
+                answer = _answer(response)
+            except (httpx2.TransportError, ValueError) as error:
+                self.note(user, deed, key, begun, error=_named(error))
+                await asyncio.sleep(self._dice.uniform(0.1, min(2.0, 0.2 * 2**tries)))
+                continue
+            self._note_answer(user, deed, key, begun, answer)
+            if answer.http not in TRY_AGAIN:
+                return answer
+            await asyncio.sleep(answer.wait_s * self._dice.uniform(0.8, 1.2))
+        raise AssertionError("a million tries")
+
+    @asynccontextmanager
+    async def events(
+        self, user: User, path: str, last_id: str | None
+    ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
+        """Open an event stream; gives its head and its events' bytes.
+
+        Raises:
+            httpx2.TransportError: the connection failed, now or while it is read.
+        """
+        headers = {"Authorization": f"Bearer {user.token}", "Accept": "text/event-stream"}
+        if last_id is not None:
+            headers["Last-Event-ID"] = last_id
+        # The server says something every 15 s: thrice that is silence.
+        timeout = httpx2.Timeout(ANSWER_S, read=45.0)
+        async with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+            if response.status_code != 200:
+                await response.aread()
+                yield _answer(response), _nothing()
+            else:
+                yield Answer(200, response.headers, {}), _blocks(response)
+
+    def note(self, user: User, deed: Deed, key: str, begun: float, **facts: Any) -> None:
+        """Write a line."""
+        self._diary.write(Entry(user.id, deed, key, begun, now(), **facts))
+
+    def _note_answer(self, user: User, deed: Deed, key: str, begun: float, answer: Answer) -> None:
+        shown = answer.body if "status" in answer.body and answer.http < 300 else {}
+        status = str(shown.get("status", ""))
+        self.note(
+            *(user, deed, key, begun),
+            job=str(shown.get("id", "")),
+            http=answer.http,
+            status=status,
+            problem=answer.problem,
+            retry_after=answer.headers.get("retry-after"),
+            body=shown if status in TERMINAL else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user with an API token."""
+
+    id: int
+    token: str
+
+
+def _answer(response: httpx2.Response) -> Answer:
+    body: dict[str, Any] = {}
+    if "json" in response.headers.get("content-type", ""):
+        body = json.loads(response.content)
+    return Answer(response.status_code, response.headers, body)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+async def _blocks(response: httpx2.Response) -> AsyncIterator[bytes]:
+    rest = b""
+    async for piece in response.aiter_bytes():
+        *whole, rest = (rest + piece).split(b"\n\n")
+        for block in whole:
+            yield block
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    none: tuple[bytes, ...] = ()
+    for block in none:
+        yield block

@@ -1,0 +1,150 @@
+"""One job from its user's side: submit it, follow it to its end in one way or another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx2
+
+from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, User
+from tests.chaos.diary import now
+
+FEATURE: Final = "summarize"
+RETRY_S: Final = 1.0
+"""After the end of a stream that has not told the job's end, as `retry:` asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a user wants and how the user goes about it."""
+
+    key: str
+    document: str
+    at_s: float
+    """Seconds after the start."""
+
+    streams: bool
+    polls_every_s: float | None
+    """None: long polls."""
+
+    cancel_after_s: float | None = None
+    replays: bool = False
+    """Whether the same request is sent twice at once, and again at the end."""
+
+    conflicts: bool = False
+    """Whether the key is used for another document too."""
+
+
+class Runner:
+    """Does errands."""
+
+    def __init__(self, client: Client, dice: random.Random) -> None:
+        self._client = client
+        self._dice = dice
+        self.open: set[str] = set()
+        """The keys of jobs that were accepted and are not seen to have ended."""
+
+    async def run(self, user: User, errand: Errand) -> None:
+        """Do one errand to its end."""
+        if errand.replays:
+            jobs = await asyncio.gather(self._submit(user, errand), self._submit(user, errand))
+            job = jobs[0]
+        else:
+            job = await self._submit(user, errand)
+        if job is None:
+            return
+        self.open.add(errand.key)
+        if errand.cancel_after_s is None:
+            await self._follow(user, errand, job)
+        else:
+            await asyncio.gather(self._follow(user, errand, job), self._cancel(user, errand, job))
+        self.open.discard(errand.key)
+        if errand.replays:
+            await self._submit(user, errand)
+        if errand.conflicts:
+            data = {"input": {"document": errand.document + " More."}}
+            await self._client.ask(
+                user, "conflict", errand.key, "POST", f"features/{FEATURE}/jobs", data=data
+            )
+
+    async def _submit(self, user: User, errand: Errand) -> str | None:
+        data = {"input": {"document": errand.document}}
+        path = f"features/{FEATURE}/jobs"
+        answer = await self._client.ask(user, "submit", errand.key, "POST", path, data=data)
+        return str(answer.body["id"]) if answer.http == 202 else None
+
+    async def _cancel(self, user: User, errand: Errand, job: str) -> None:
+        await asyncio.sleep(errand.cancel_after_s or 0.0)
+        await self._client.ask(user, "cancel", errand.key, "POST", f"jobs/{job}/cancel")
+
+    async def _follow(self, user: User, errand: Errand, job: str) -> None:
+        if errand.streams:
+            await self._stream(user, errand, job)
+        status = ""
+        while status not in TERMINAL:
+            path, wait_s = f"jobs/{job}", 0.0
+            if errand.polls_every_s is None:
+                path, wait_s = f"{path}?wait=15", 15.0
+            answer = await self._client.ask(user, "poll", errand.key, "GET", path, wait_s=wait_s)
+            if answer.http != 200:
+                return
+            status = answer.body["status"]
+            if status not in TERMINAL and errand.polls_every_s is not None:
+                await asyncio.sleep(errand.polls_every_s * self._dice.uniform(0.7, 1.3))
+
+    async def _stream(self, user: User, errand: Errand, job: str) -> None:
+        screen = Screen()
+        while not screen.last_event:
+            begun, facts = now(), dict[str, Any](job=job)
+            wait_s = RETRY_S
+            try:
+                async with self._client.events(user, f"jobs/{job}/events", screen.last_id) as (
+                    answer,
+                    blocks,
+                ):
+                    facts |= {"http": answer.http, "problem": answer.problem}
+                    facts["retry_after"] = answer.headers.get("retry-after")
+                    if answer.http in TRY_AGAIN:
+                        wait_s = answer.wait_s
+                    async for block in blocks:
+                        screen.take(block)
+            except httpx2.TransportError as error:
+                facts["error"] = f"{type(error).__name__}: {error}"
+            self._client.note(user, "streamed", errand.key, begun, **facts, **screen.told())
+            if facts.get("http", 200) not in {200, *TRY_AGAIN}:
+                return
+            if not screen.last_event:
+                await asyncio.sleep(wait_s * self._dice.uniform(0.8, 1.2))
+
+
+class Screen:
+    """What a page shows of a stream, kept over all its connections."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.last_id: str | None = None
+        self.last_event = ""
+        self._ids: list[str] = []
+
+    def take(self, block: bytes) -> None:
+        """Take one event as it came."""
+        lines = (line.partition(": ") for line in block.decode().split("\n"))
+        event = {name: value for name, _, value in lines if name}
+        name = event.get("event", "")
+        if "id" in event:
+            self.last_id = event["id"]
+            self._ids.append(event["id"])
+        if name in {"delta", "reset"}:
+            piece = json.loads(event["data"])["text"]
+            self.text = self.text + piece if name == "delta" else piece
+        elif name in {"result", "error"}:
+            self.last_event = name
+
+    def told(self) -> dict[str, Any]:
+        """For the diary; ids that were told are forgotten."""
+        ids, self._ids = self._ids, []
+        return {"text": self.text, "last_event": self.last_event, "ids": ids}

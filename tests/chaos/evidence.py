@@ -1,0 +1,224 @@
+"""Everything that is known of a run after it: what the checks read, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row
+
+from tests.chaos.diary import Entry
+from tests.chaos.injector import Done
+
+TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job's row. Times in seconds since the epoch, money in micro-dollars."""
+
+    id: str
+    user_id: int
+    key: str | None
+    status: str
+    result: dict[str, Any] | None
+    error_code: str
+    error_message: str
+    epoch: int
+    tries: int
+    attempts: int
+    charge_micro: int
+    input_tokens: int
+    output_tokens: int
+    worker: str
+    created_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A ledger row."""
+
+    id: str
+    job: str
+    user_id: int
+    feature: str
+    epoch: int
+    number: int
+    purpose: str
+    state: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_micro: int
+    bound_micro: int
+    day: str
+    error_code: str
+    error_detail: str
+    started_at: float
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A spend window with the most it ever held, and its cap."""
+
+    scope: str
+    key: str
+    day: str
+    spent_micro: int
+    held_micro: int
+    peak_micro: int
+    cap_micro: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a job or an attempt, as the database saw it (`instruments`)."""
+
+    seq: int
+    at: float
+    thing: str
+    """`job` or `attempt`."""
+
+    id: str
+    job: str
+    old_epoch: int | None
+    """None: the row was made."""
+
+    epoch: int
+    old_state: str | None
+    state: str
+    old_worker: str | None
+    worker: str | None
+    changed: list[str]
+    """Names of the columns that differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as the provider has it on record."""
+
+    request_id: str
+    attempt_id: str | None
+    started_at: float
+    ended_at: float | None
+    status: int | None
+    outcome: str
+    fault: str | None
+    usage: dict[str, Any] | None
+
+
+@dataclass
+class Evidence:
+    """A run."""
+
+    jobs: Sequence[Job]
+    attempts: Sequence[Attempt]
+    windows: Sequence[Window]
+    changes: Sequence[Change]
+    calls: Sequence[Call]
+    diary: Sequence[Entry]
+    faults: Sequence[Done]
+    deaths: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    planned: int = 0
+    """How many faults there were to be."""
+
+    wanted: int = 0
+    """How many jobs the users meant to submit."""
+
+    @cached_property
+    def job_by_id(self) -> Mapping[str, Job]:
+        return {job.id: job for job in self.jobs}
+
+    @cached_property
+    def attempts_of(self) -> Mapping[str, list[Attempt]]:
+        return _grouped(self.attempts, "job")
+
+    @cached_property
+    def changes_of(self) -> Mapping[str, list[Change]]:
+        return _grouped(self.changes, "job")
+
+    @cached_property
+    def calls_of(self) -> Mapping[str, list[Call]]:
+        """By attempt id."""
+        return _grouped(self.calls, "attempt_id")
+
+    @cached_property
+    def entries_of(self) -> Mapping[str, list[Entry]]:
+        """By job id; those that have none yet are found by their key."""
+        jobs = {(entry.user, entry.key): entry.job for entry in self.diary if entry.job}
+        found = defaultdict(list)
+        for entry in self.diary:
+            found[entry.job or jobs.get((entry.user, entry.key), "")].append(entry)
+        return found
+
+
+def _grouped(rows: Sequence[Any], name: str) -> Mapping[str, list[Any]]:
+    found: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[getattr(row, name)].append(row)
+    return found
+
+
+_JOBS: Final = """
+SELECT id::text, user_id, idempotency_key AS key, status, result, error_code, error_message, epoch,
+       tries, attempts, charge_micro, input_tokens, output_tokens, worker,
+       extract(epoch FROM created_at)::float8 AS created_at,
+       extract(epoch FROM finished_at)::float8 AS finished_at
+  FROM aifeature_job ORDER BY created_at
+"""
+_ATTEMPTS: Final = """
+SELECT id::text, job_id::text AS job, user_id, feature, epoch, number, purpose, state, input_tokens,
+       output_tokens, cache_read_tokens, cache_write_tokens, cost_micro, bound_micro, day::text,
+       error_code, error_detail, extract(epoch FROM started_at)::float8 AS started_at,
+       extract(epoch FROM ended_at)::float8 AS ended_at
+  FROM aifeature_attempt ORDER BY started_at
+"""
+_WINDOWS: Final = """
+SELECT w.scope, w.key, w.day::text, w.spent_micro, w.held_micro,
+       coalesce(p.micro, 0) AS peak_micro,
+       CASE w.scope
+            WHEN 'user' THEN (c.user_daily_budget_usd * 1000000)::bigint
+            WHEN 'feature' THEN (c.daily_budget_usd * 1000000)::bigint
+            ELSE %s END AS cap_micro
+  FROM aifeature_spendwindow w
+  LEFT JOIN chaos_peak p USING (scope, key, day)
+  LEFT JOIN aifeature_featurecontrol c ON c.feature = split_part(w.key, ':', 1)
+"""
+_CHANGES: Final = """
+SELECT seq, extract(epoch FROM at)::float8 AS at, thing, id::text, job::text, old_epoch, epoch,
+       old_state, state, old_worker, worker, changed
+  FROM chaos_change ORDER BY seq
+"""
+
+
+def from_database(connection: psycopg.Connection, *, global_cap_micro: int) -> dict[str, Any]:
+    """The rows, by the names that Evidence has for them."""
+
+    def rows(kind: type[Any], query: str, *arguments: Any) -> list[Any]:
+        with connection.cursor(row_factory=class_row(kind)) as cursor:
+            return cursor.execute(query.encode(), arguments or None).fetchall()
+
+    return {
+        "jobs": rows(Job, _JOBS),
+        "attempts": rows(Attempt, _ATTEMPTS),
+        "windows": rows(Window, _WINDOWS, global_cap_micro),
+        "changes": rows(Change, _CHANGES),
+    }
+
+
+def from_provider(record: Path) -> list[Call]:
+    """The calls in the provider's record, each as it ended."""
+    calls: dict[str, Call] = {}
+    for line in record.read_text().splitlines():
+        found = json.loads(line)
+        calls[found["request_id"]] = Call(**{name: found[name] for name in Call.__slots__})
+    return list(calls.values())

@@ -1,0 +1,213 @@
+"""Carries faults out and lifts them again, each in a thread of its own, and notes when."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from project.stack.signals import wait_until
+from tests.chaos.plan import LLM_WORKERS, STORMS, Fault, Kind
+from tests.chaos.proxy import Mode
+from tests.chaos.stack import NotReadyError, Stack
+
+ENDS_S: Final = 30.0
+"""How long a process that is asked to end may take: the default of common orchestrators."""
+
+RELOADS_S: Final = 60.0
+
+_RULES: Final[dict[Kind, Callable[[random.Random], list[dict[str, Any]]]]] = {
+    Kind.RATE_LIMITED: lambda dice: [
+        {"kind": "rate_limited", "probability": 0.6, "retry_after": dice.choice([None, 1, 3])}
+    ],
+    Kind.OVERLOADED: lambda _: [{"kind": "overloaded", "probability": 0.6}],
+    Kind.STALL: lambda dice: [
+        {"kind": "stall", "probability": 0.4, "after_events": dice.randrange(2, 12)}
+    ],
+    Kind.CONNECTION_CUT: lambda dice: [
+        {"kind": "connection_cut", "probability": 0.3, "after_events": dice.randrange(1, 12)},
+        {"kind": "connection_cut", "probability": 0.3},
+    ],
+    Kind.STREAM_TRUNCATED: lambda dice: [
+        {"kind": "stream_truncated", "probability": 0.3, "after_events": dice.randrange(2, 12)},
+        {"kind": "stream_truncated", "probability": 0.3},
+    ],
+    Kind.GARBLED_CHUNK: lambda dice: [
+        {"kind": "garbled_chunk", "probability": 0.5, "after_events": dice.randrange(2, 12)}
+    ],
+}
+
+
+@dataclass(slots=True)
+class Done:
+    """A fault that was carried out. Times in seconds since the epoch."""
+
+    number: int
+    kind: str
+    target: str
+    begun: float
+    ended: float | None = None
+    """When what it hit did its work again; None while it has not."""
+
+    hit: dict[str, float] = field(default_factory=dict)
+    """Workers whose jobs it interrupts, and when."""
+
+    error: str = ""
+
+
+class Injector:
+    """Runs a schedule against a stack."""
+
+    def __init__(self, stack: Stack, faults: Sequence[Fault], *, seed: int) -> None:
+        self._stack = stack
+        self._faults = faults
+        self._seed = seed
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._threads: list[threading.Thread] = []
+        self.done: list[Done] = []
+
+    def start(self) -> None:
+        """Begin; time counts from now."""
+        begin = time.monotonic()
+        for fault in self._faults:
+            thread = threading.Thread(target=self._run, args=(fault, begin), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def present(self) -> list[Done]:
+        """The faults that are on."""
+        return [done for done in tuple(self.done) if done.ended is None]
+
+    def is_over(self) -> bool:
+        """Whether every fault has been carried out and lifted."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self, fault: Fault, begin: float) -> None:
+        time.sleep(max(0.0, begin + fault.at_s - time.monotonic()))
+        with ExitStack() as exits:
+            for need in sorted(fault.needs):  # in one order, so that no two wait for each other
+                exits.enter_context(self._locks[need])
+            begun = time.time()
+            done = Done(fault.number, fault.kind, fault.target, begun)
+            done.hit = dict.fromkeys(_hit(fault), begun)
+            self.done.append(done)
+            try:
+                self._carry_out(fault, done)
+            except (NotReadyError, OSError, RuntimeError) as error:
+                done.error = f"{type(error).__name__}: {error}"
+            done.ended = time.time()
+
+    def _carry_out(self, fault: Fault, done: Done) -> None:
+        dice = random.Random(self._seed * 1000 + fault.number)
+        place, _, way = str(fault.kind).rpartition("_")
+        if fault.kind in STORMS:
+            with self._storm(_RULES[fault.kind](dice)):
+                time.sleep(fault.lasts_s)
+        elif fault.kind is Kind.TWO_BEATS:
+            self._two_beats(fault.lasts_s)
+        elif fault.kind is Kind.ROLLING_RESTART:
+            self._rolling_restart(done)
+        elif fault.kind is Kind.POSTGRES_CRASH:
+            self._stack.crash_postgres(away_s=fault.lasts_s)
+        elif fault.kind is Kind.VALKEY_KILL:
+            self._stack.kill_valkey(away_s=fault.lasts_s)
+        elif fault.kind is Kind.VALKEY_FLUSH:
+            self._stack.flush_valkey()
+        elif way in {"drop", "freeze"}:
+            self._network(place, Mode(way), fault.lasts_s)
+        elif place == "web_child":
+            self._child(way, fault.lasts_s, dice)
+        else:
+            self._process(fault.target, way, fault.lasts_s)
+
+    def _process(self, name: str, way: str, lasts_s: float) -> None:
+        process = self._stack.process(name)
+        self._stack.wait_ready(name)
+        if way == "stop":
+            process.signal(signal.SIGSTOP)
+            time.sleep(lasts_s)
+            process.signal(signal.SIGCONT)
+            return
+        life = process.child
+        process.signal(signal.SIGKILL)
+        if not wait_until(lambda: process.child is not life, timeout_s=ENDS_S):
+            raise NotReadyError(f"{name} was not started anew")
+        self._stack.wait_ready(name)
+
+    def _child(self, way: str, lasts_s: float, dice: random.Random) -> None:
+        web = self._stack.process("web")
+        self._stack.wait_ready("web")
+        child = dice.choice(web.children())
+        if way == "stop":
+            os.kill(child, signal.SIGSTOP)
+            time.sleep(lasts_s)
+            os.kill(child, signal.SIGCONT)
+            return
+        count = len(web.children())
+        os.kill(child, signal.SIGKILL)
+        full = lambda: child not in web.children() and len(web.children()) == count  # noqa: E731
+        if not wait_until(full, timeout_s=ENDS_S):
+            raise NotReadyError("gunicorn has not replaced its child")
+
+    def _two_beats(self, lasts_s: float) -> None:
+        beat = self._stack.second_beat
+        beat.start()
+        try:
+            if not wait_until(beat.is_ready, timeout_s=ENDS_S):
+                raise NotReadyError(f"the second beat: {beat.child.log}")
+            time.sleep(lasts_s)
+        finally:
+            beat.child.stop()
+
+    def _rolling_restart(self, done: Done) -> None:
+        """As a deploy does it: each in turn, the next when that one is back."""
+        web = self._stack.process("web")
+        before = set(web.children())
+        web.signal(signal.SIGHUP, whole=False)
+        if not wait_until(lambda: not before & set(web.children()), timeout_s=RELOADS_S):
+            raise NotReadyError("gunicorn still runs workers of before the reload")
+        for name in (*LLM_WORKERS, "control", "beat"):
+            process = self._stack.process(name)
+            life = process.child
+            done.hit[name] = time.time()
+            process.signal(signal.SIGTERM, whole=False)
+            if not wait_until(lambda: process.child is not life, timeout_s=ENDS_S):  # noqa: B023
+                done.hit[name] = time.time()
+                process.signal(signal.SIGKILL)
+                wait_until(lambda: process.child is not life, timeout_s=ENDS_S)  # noqa: B023
+                self._stack.wait_ready(name)
+                raise NotReadyError(
+                    f"{name} did not end in {ENDS_S:.0f} s after SIGTERM: {life.log}"
+                )
+            self._stack.wait_ready(name)
+
+    def _network(self, place: str, mode: Mode, lasts_s: float) -> None:
+        proxy = self._stack.proxies[place]
+        proxy.set(mode)
+        try:
+            time.sleep(lasts_s)
+        finally:
+            proxy.set(Mode.PASS)
+
+    @contextmanager
+    def _storm(self, rules: list[dict[str, Any]]) -> Iterator[None]:
+        with self._locks["storms"]:
+            self._stack.storm(rules, on=True)
+        try:
+            yield
+        finally:
+            with self._locks["storms"]:
+                self._stack.storm(rules, on=False)
+
+
+def _hit(fault: Fault) -> tuple[str, ...]:
+    if "postgres" in fault.needs:
+        return LLM_WORKERS
+    return (fault.target,) if fault.target in LLM_WORKERS else ()

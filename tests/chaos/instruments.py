@@ -1,0 +1,86 @@
+"""Triggers of the harness: the database itself writes down every change, in the same transaction.
+
+So the evidence is complete and in order, whatever is killed, and no process can forget to tell.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+_INSTALL: Final = """
+CREATE TABLE chaos_change (
+    seq bigserial PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    thing text NOT NULL,
+    id uuid NOT NULL,
+    job uuid,
+    old_epoch integer,
+    epoch integer NOT NULL,
+    old_state text,
+    state text NOT NULL,
+    old_worker text,
+    worker text,
+    changed text[] NOT NULL
+);
+CREATE TABLE chaos_peak (
+    scope text, key text, day date, micro bigint NOT NULL, PRIMARY KEY (scope, key, day)
+);
+
+CREATE FUNCTION chaos_names(a jsonb, b jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(array_agg(n.key ORDER BY n.key), '{}') FROM jsonb_each(b) n
+     WHERE n.value IS DISTINCT FROM a->n.key
+$$;
+
+CREATE FUNCTION chaos_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO chaos_change (thing, id, job, epoch, state, worker, changed)
+        VALUES ('job', NEW.id, NEW.id, NEW.epoch, NEW.status, NEW.worker, '{}');
+    ELSE
+        INSERT INTO chaos_change
+            (thing, id, job, old_epoch, epoch, old_state, state, old_worker, worker, changed)
+        VALUES ('job', NEW.id, NEW.id, OLD.epoch, NEW.epoch, OLD.status, NEW.status, OLD.worker,
+                NEW.worker, chaos_names(to_jsonb(OLD), to_jsonb(NEW)));
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION chaos_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO chaos_change (thing, id, job, epoch, state, changed)
+        VALUES ('attempt', NEW.id, NEW.job_id, NEW.epoch, NEW.state, '{}');
+    ELSE
+        INSERT INTO chaos_change
+            (thing, id, job, old_epoch, epoch, old_state, state, changed)
+        VALUES ('attempt', NEW.id, NEW.job_id, OLD.epoch, NEW.epoch, OLD.state, NEW.state,
+                chaos_names(to_jsonb(OLD), to_jsonb(NEW)));
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION chaos_window() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO chaos_peak AS p
+    VALUES (NEW.scope, NEW.key, NEW.day, NEW.spent_micro + NEW.held_micro)
+    ON CONFLICT (scope, key, day) DO UPDATE SET micro = greatest(p.micro, EXCLUDED.micro);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON aifeature_job
+    FOR EACH ROW EXECUTE FUNCTION chaos_job();
+CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON aifeature_attempt
+    FOR EACH ROW EXECUTE FUNCTION chaos_attempt();
+CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON aifeature_spendwindow
+    FOR EACH ROW EXECUTE FUNCTION chaos_window();
+"""
+
+
+def install(connection: psycopg.Connection) -> None:
+    """Put the triggers on the tables."""
+    connection.execute(_INSTALL)

@@ -1,0 +1,174 @@
+"""Which fault comes when: a pure function of the seed."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+LEASE_S: Final = 15
+"""The default of LEASE_SECONDS, under which the promised rescue of 30 s is to hold."""
+
+LLM_WORKERS: Final = ("llm-1", "llm-2")
+
+
+class Kind(StrEnum):
+    """Every way in which we make the system suffer."""
+
+    LLM_KILL = "llm_kill"
+    LLM_STOP = "llm_stop"
+    WEB_CHILD_KILL = "web_child_kill"
+    WEB_CHILD_STOP = "web_child_stop"
+    WEB_KILL = "web_kill"
+    WEB_STOP = "web_stop"
+    CONTROL_KILL = "control_kill"
+    CONTROL_STOP = "control_stop"
+    BEAT_KILL = "beat_kill"
+    BEAT_STOP = "beat_stop"
+    TWO_BEATS = "two_beats"
+    ROLLING_RESTART = "rolling_restart"
+    VALKEY_KILL = "valkey_kill"
+    VALKEY_FLUSH = "valkey_flush"
+    POSTGRES_CRASH = "postgres_crash"
+    REDIS_DROP = "redis_drop"
+    REDIS_FREEZE = "redis_freeze"
+    POSTGRES_DROP = "postgres_drop"
+    POSTGRES_FREEZE = "postgres_freeze"
+    PROVIDER_DROP = "provider_drop"
+    PROVIDER_FREEZE = "provider_freeze"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    STALL = "stall"
+    CONNECTION_CUT = "connection_cut"
+    STREAM_TRUNCATED = "stream_truncated"
+    GARBLED_CHUNK = "garbled_chunk"
+
+
+STORMS: Final = frozenset(
+    {
+        *(Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.STALL),
+        *(Kind.CONNECTION_CUT, Kind.STREAM_TRUNCATED, Kind.GARBLED_CHUNK),
+    }
+)
+"""What the sandbox provider does by its fault plan, under the same names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a kind of fault is carried out."""
+
+    lasts_s: tuple[float, float]
+    """Shortest and longest in a long run: until the stopped goes on, the dead is started."""
+
+    short_s: float
+    """How long in a short run."""
+
+    needs: tuple[str, ...]
+    """What must not suffer another fault at the same time."""
+
+    recovers_s: float = 0.0
+    """How long it takes to be back afterwards, about."""
+
+
+_PAST_LEASE = (LEASE_S + 3.0, LEASE_S + 12.0)
+_OUTAGE = (8.0, 45.0)
+"""Up to past the time in which keepalive and user time-outs notice."""
+
+_STORM = Manner((8.0, 25.0), 6.0, ())
+
+MANNERS: Final[dict[Kind, Manner]] = {
+    Kind.LLM_KILL: Manner((0.0, 0.0), 0.0, ("llm",), 8.0),
+    Kind.LLM_STOP: Manner(_PAST_LEASE, LEASE_S + 3.0, ("llm",), 1.0),
+    Kind.WEB_CHILD_KILL: Manner((0.0, 0.0), 0.0, ("web",), 4.0),
+    Kind.WEB_CHILD_STOP: Manner(_PAST_LEASE, 5.0, ("web",), 1.0),
+    Kind.WEB_KILL: Manner((0.0, 0.0), 0.0, ("web",), 8.0),
+    Kind.WEB_STOP: Manner(_PAST_LEASE, 5.0, ("web",), 1.0),
+    Kind.CONTROL_KILL: Manner((0.0, 0.0), 0.0, ("control",), 6.0),
+    Kind.CONTROL_STOP: Manner(_PAST_LEASE, LEASE_S + 3.0, ("control",), 1.0),
+    Kind.BEAT_KILL: Manner((0.0, 0.0), 0.0, ("beat",), 6.0),
+    Kind.BEAT_STOP: Manner(_PAST_LEASE, LEASE_S + 3.0, ("beat",), 1.0),
+    Kind.TWO_BEATS: Manner((10.0, 30.0), 10.0, ("beat",), 3.0),
+    Kind.ROLLING_RESTART: Manner((0.0, 0.0), 0.0, ("web", *LLM_WORKERS, "control", "beat"), 30.0),
+    Kind.VALKEY_KILL: Manner((1.0, 10.0), 1.0, ("redis",), 1.0),
+    Kind.VALKEY_FLUSH: Manner((0.0, 0.0), 0.0, ("redis",), 1.0),
+    Kind.POSTGRES_CRASH: Manner((0.5, 8.0), 0.5, ("postgres",), 4.0),
+    Kind.REDIS_DROP: Manner(_OUTAGE, 6.0, ("redis",), 2.0),
+    Kind.REDIS_FREEZE: Manner(_OUTAGE, 6.0, ("redis",), 2.0),
+    Kind.POSTGRES_DROP: Manner(_OUTAGE, 6.0, ("postgres",), 4.0),
+    Kind.POSTGRES_FREEZE: Manner(_OUTAGE, 6.0, ("postgres",), 4.0),
+    Kind.PROVIDER_DROP: Manner(_OUTAGE, 6.0, ("provider",), 2.0),
+    Kind.PROVIDER_FREEZE: Manner(_OUTAGE, 6.0, ("provider",), 2.0),
+    **dict.fromkeys(sorted(STORMS), _STORM),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a run."""
+
+    number: int
+    kind: Kind
+    target: str
+    """The process it hits, or what its kind is about."""
+
+    at_s: float
+    """Seconds after the first users came."""
+
+    lasts_s: float
+    needs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lasts = f" for {self.lasts_s:.0f} s" if self.lasts_s else ""
+        return f"{self.number:>3}  {self.at_s:6.1f} s  {self.kind} ({self.target}){lasts}"
+
+
+def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault]:
+    """The faults of a run, by time: each kind at least once, the rest as the dice fall.
+
+    Two faults never hit the same target at once, and different targets as it comes. When the span
+    is too crowded for that, the last ones come after it.
+
+    Args:
+        seed: The same gives the same faults.
+        count: How many; no fewer than there are kinds are made.
+        span_s: Over how many seconds they are spread.
+        short: Whether each lasts only as long as it must.
+    """
+    dice = random.Random(seed)
+    kinds = list(Kind) + dice.choices(list(Kind), k=max(0, count - len(Kind)))
+    dice.shuffle(kinds)
+    # What needs most finds room first; `sorted` keeps the order of the dice otherwise.
+    order = sorted(range(len(kinds)), key=lambda n: -len(MANNERS[kinds[n]].needs))
+    busy: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    made = []
+    for n in order:
+        kind, manner = kinds[n], MANNERS[kinds[n]]
+        lasts = manner.short_s if short else round(dice.uniform(*manner.lasts_s), 1)
+        worker = dice.choice(LLM_WORKERS)
+        needs = tuple(worker if need == "llm" else need for need in manner.needs)
+        target = "everything" if len(needs) > 1 else (*needs, "provider")[0]
+        wished = span_s * (n + dice.random()) / len(kinds)
+        taken = lasts + manner.recovers_s
+        at = _room(wished, taken, [span for need in needs for span in busy[need]], span_s)
+        for need in needs:
+            busy[need].append((at, at + taken))
+        made.append((round(at, 1), kind, target, lasts, needs))
+    return [
+        Fault(number, kind, target, at, lasts, needs)
+        for number, (at, kind, target, lasts, needs) in enumerate(sorted(made), 1)
+    ]
+
+
+def _room(wished: float, taken: float, busy: Sequence[tuple[float, float]], span_s: float) -> float:
+    """When it can begin: as soon as possible after the wish, else anywhere, else after the span."""
+    ends = sorted(end for _, end in busy)
+    starts = [wished, *(end for end in ends if end > wished), 0.0, *ends]
+    free = [
+        start
+        for start in starts
+        if all(start >= end or start + taken <= begin for begin, end in busy)
+    ]
+    return next((start for start in free if start + taken <= span_s), max(free))

@@ -1,0 +1,87 @@
+"""What a run found: a table for people, one JSON line for machines."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tests.chaos import story
+from tests.chaos.checks import ledger
+from tests.chaos.checks.rescue import rescues
+from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.evidence import Evidence
+
+STORIES = 5
+"""So many violations of each promise are told in full."""
+
+
+def progress(text: str) -> None:
+    """One line on stderr, so that nobody waits in the dark."""
+    sys.stderr.write(f"chaos: {text}\n")
+    sys.stderr.flush()
+
+
+def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dict[str, Any]:
+    """The JSON line's content."""
+    broken = Counter(violation.promise for violation in found)
+    taken_over = rescues(evidence)
+    submitted = {(e.user, e.key) for e in evidence.diary if e.deed == "submit" and e.http == 202}
+    return {
+        "seed": seed,
+        "accepted": len(submitted),
+        "lost": broken[Promise.LOST],
+        "doubled": broken[Promise.DOUBLED],
+        "stale_writes": broken[Promise.STALE],
+        "unknown": sum(attempt.state == "unknown" for attempt in evidence.attempts),
+        "rescued": len(taken_over),
+        "longest_rescue_s": round(max((r.seconds for r in taken_over), default=0.0), 1),
+        "ledger_diff_micro": sum(map(abs, ledger.differences(evidence).values())),
+        "overshoot_micro": ledger.overshoot_micro(evidence),
+        "provider_calls": len(evidence.calls),
+        "faults": dict(sorted(Counter(str(fault.kind) for fault in evidence.faults).items())),
+        "violations": len(found),
+    }
+
+
+def table(evidence: Evidence, made: dict[str, Any]) -> str:
+    """The figures with what they rest on."""
+    jobs = Counter(job.status for job in evidence.jobs)
+    codes = Counter(job.error_code for job in evidence.jobs if job.status == "failed")
+    states = Counter(attempt.state for attempt in evidence.attempts)
+    deeds = Counter(entry.deed for entry in evidence.diary)
+    errors = Counter(entry.error.partition(":")[0] for entry in evidence.diary if entry.error)
+    answers = Counter(entry.http for entry in evidence.diary if entry.http)
+    whole = max((rescue.whole_seconds for rescue in rescues(evidence)), default=0.0)
+    rows: list[tuple[str, str]] = [
+        *((name, str(value)) for name, value in made.items() if name != "faults"),
+        ("rescue, outages included", f"{whole:.1f} s"),
+        ("jobs ended as", _counts(jobs)),
+        ("failed as", _counts(codes)),
+        ("calls ended as", _counts(states)),
+        ("requests", _counts(deeds)),
+        ("answers", _counts(answers)),
+        ("without an answer", _counts(errors)),
+        ("deaths", _counts(Counter(death["name"] for death in evidence.deaths))),
+        ("faults", _counts(Counter(made["faults"]))),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(["", *(f"{name.ljust(width)}  {value}" for name, value in rows), ""])
+
+
+def accusation(evidence: Evidence, found: Sequence[Violation]) -> str:
+    """What is wrong, with the stories of the first few of each kind."""
+    told: Counter[Promise] = Counter()
+    lines = []
+    for violation in found:
+        told[violation.promise] += 1
+        ids = " ".join(filter(None, [violation.job, violation.attempt]))
+        lines.append(f"VIOLATION {violation.promise}: {violation.text} {ids}".rstrip())
+        if told[violation.promise] <= STORIES and (violation.job or violation.attempt):
+            lines.append(story.of(evidence, violation))
+    return "\n".join(lines)
+
+
+def _counts(counter: Counter[Any]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counter.items(), key=str)) or "-"

@@ -1,0 +1,110 @@
+"""One run: users and faults at once, then calm, then everything that is known of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import psycopg
+
+from project.stack.children import PYTHON, Child
+from project.stack.ports import HOST
+from tests.chaos import diary, evidence
+from tests.chaos.evidence import Evidence
+from tests.chaos.injector import Injector
+from tests.chaos.plan import Fault
+from tests.chaos.report import progress
+from tests.chaos.stack import ENVIRONMENT, Stack
+from tests.chaos.users import Orders
+from tests.system import environment
+
+TELL_S: Final = 5.0
+"""Between two lines of progress."""
+
+MICRO_PER_USD: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How large a run is."""
+
+    jobs: int
+    faults: int
+    span_s: float
+    """Over which jobs and faults are spread."""
+
+    settle_s: float
+    """How long the last jobs may take to end when all faults are lifted."""
+
+    users: int
+    short: bool
+
+
+def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> Evidence:
+    """Let users and faults loose, wait until every job has ended, and gather the evidence."""
+    logs = stack.servers.launcher.logs
+    book = logs / "diary.jsonl"
+    orders = Orders(
+        base_url=f"http://{HOST}:{stack.web_port}/api/v1/",
+        users=list(zip(stack.seed.users, stack.seed.tokens, strict=True)),
+        jobs=run.jobs,
+        span_s=run.span_s,
+        limit_s=_last_s(faults, run) + run.settle_s,
+        seed=seed,
+        diary=str(book),
+    )
+    injector = Injector(stack, faults, seed=seed)
+    ordered = logs / "orders.json"
+    ordered.write_text(json.dumps(asdict(orders)))
+    argv = [PYTHON, "-m", "tests.chaos.users", str(ordered)]
+    users = stack.servers.launcher.launch("users", argv, env=environment({}))
+    try:
+        injector.start()
+        _watch(stack, injector, users)
+    finally:
+        users.stop()
+    with stack.database() as connection:
+        cap = int(ENVIRONMENT["GLOBAL_DAILY_BUDGET_USD"]) * MICRO_PER_USD
+        return Evidence(
+            **evidence.from_database(connection, global_cap_micro=cap),
+            calls=evidence.from_provider(stack.record),
+            diary=diary.read(book),
+            faults=sorted(injector.done, key=lambda done: done.begun),
+            deaths=[asdict(death) for death in stack.supervisor.deaths],
+            planned=len(faults),
+            wanted=run.jobs,
+        )
+
+
+def _last_s(faults: Sequence[Fault], run: Run) -> float:
+    return max([run.span_s, *(fault.at_s + fault.lasts_s for fault in faults)])
+
+
+def _watch(stack: Stack, injector: Injector, users: Child) -> None:
+    """Tell how it goes until the users have ended and the faults are over."""
+    begin = told = time.monotonic()
+    while users.process.poll() is None or not injector.is_over():
+        time.sleep(0.1)
+        if time.monotonic() - told < TELL_S:
+            continue
+        told = time.monotonic()
+        present = ", ".join(f"{done.kind} ({done.target})" for done in injector.present())
+        progress(f"{told - begin:4.0f} s  {_counts(stack)}  | {present or 'calm'}")
+
+
+def _counts(stack: Stack) -> str:
+    try:
+        with stack.database() as connection:
+            rows = connection.execute("SELECT status, count(*) FROM aifeature_job GROUP BY 1")
+            counts: Counter[str] = Counter(dict(rows.fetchall()))
+    except psycopg.OperationalError:
+        return "PostgreSQL is away"
+    open_ = counts["queued"] + counts["running"]
+    return (
+        f"accepted {counts.total()}  queued {counts['queued']}  running {counts['running']}"
+        f"  done {counts.total() - open_}"
+    )

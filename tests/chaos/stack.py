@@ -1,0 +1,238 @@
+"""The system under test: servers behind proxies, and every process as it is deployed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import redis
+
+from project.stack.children import PYTHON, Child
+from project.stack.ports import HOST, take_port
+from project.stack.postgres import SOCKET_NAME
+from project.stack.processes import RUN_VARIABLE, end, members, recorded
+from project.stack.readiness import Check, answers, logged
+from project.stack.signals import wait_until
+from project.stack.throwaway import Servers, running
+from tests.chaos import instruments
+from tests.chaos.plan import LLM_WORKERS
+from tests.chaos.processes import Process, Supervisor
+from tests.chaos.proxy import Proxy
+from tests.system import Seed, changed, component, environment, set_up
+
+START_S: Final = 60.0
+FIRST_BYTE_S: Final = 0.3
+TOKENS_PER_SECOND: Final = 60
+THREADS: Final = 8
+"""Of each llm worker: enough for the load, few enough that a backlog forms in an outage."""
+
+ENVIRONMENT: Final = {
+    "WORKER_GRACE_SECONDS": "5",
+    "PROVIDER_IDLE_TIMEOUT": "5",  # or a stalled call would outlast the storm it belongs to
+    "GLOBAL_DAILY_BUDGET_USD": "100000",
+    "DATABASE_POOL_SIZE": "12",
+}
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class NotReadyError(Exception):
+    """Part of the system does not come up."""
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running system, and the handles on its parts."""
+
+    servers: Servers
+    seed: Seed
+    supervisor: Supervisor
+    web_port: int
+    sandbox_port: int
+    record: Path
+    """Where the sandbox provider writes down each call."""
+
+    proxies: Mapping[str, Proxy]
+    """By what is behind them: postgres, redis, provider."""
+
+    second_beat: Process
+    """Not supervised: it runs only when a fault starts it."""
+
+    rules: list[Sequence[Mapping[str, Any]]] = field(default_factory=list)
+    """The storms that rage."""
+
+    def database(self) -> psycopg.Connection:
+        """A connection of our own, past the proxy."""
+        url = self.servers.env["DATABASE_URL"]
+        return psycopg.connect(url, autocommit=True, connect_timeout=5)
+
+    def process(self, name: str) -> Process:
+        """One of our processes."""
+        return self.supervisor.processes[name]
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until a process does its work.
+
+        Raises:
+            NotReadyError: it does not within a minute.
+        """
+        process = self.process(name)
+        if not wait_until(process.is_ready, timeout_s=START_S):
+            raise NotReadyError(f"{name} is not ready after {START_S:.0f} s: {process.child.log}")
+
+    def crash_postgres(self, *, away_s: float) -> None:
+        """End PostgreSQL at once, without a checkpoint; start it again after some seconds."""
+        postgres = self.servers.postgres
+        assert postgres is not None
+        _signal(self.servers, "postgres", signal.SIGQUIT)
+        time.sleep(away_s)
+        _keep(self.servers.launcher.logs / "postgres.log")
+        postgres.start(_no_tick)
+        postgres.ready(_no_tick)
+
+    def kill_valkey(self, *, away_s: float) -> None:
+        """Kill Valkey; start it again, empty, after some seconds."""
+        valkey = self.servers.valkey
+        assert valkey is not None
+        _signal(self.servers, "valkey", signal.SIGKILL)
+        time.sleep(away_s)
+        valkey.start()
+        valkey.ready(_no_tick)
+
+    def flush_valkey(self) -> None:
+        """Empty Valkey."""
+        with redis.Redis.from_url(self.servers.env["REDIS_URL"]) as client:
+            client.flushall()
+
+    def storm(self, rules: Sequence[Mapping[str, Any]], *, on: bool) -> None:
+        """Add rules to what the provider does wrong, or take them away again."""
+        if on:
+            self.rules.append(rules)
+        else:
+            self.rules.remove(rules)
+        plan = {"rules": [rule for storm in self.rules for rule in storm]}
+        request = urllib.request.Request(
+            f"http://{HOST}:{self.sandbox_port}/sandbox/faults",
+            method="PUT",
+            data=json.dumps(plan).encode(),
+        )
+        _DIRECT.open(request, timeout=10).close()
+
+
+@contextmanager
+def running_system(*, users: int, user_budget_usd: str) -> Iterator[Stack]:
+    """Start everything; when the context ends, so does it.
+
+    Raises:
+        NotReadyError: something does not come up.
+        SetUpError: the database cannot be set up.
+    """
+    with ExitStack() as exits:
+        servers = exits.enter_context(running(durable=True))
+        env = environment(servers.env)
+        seed = set_up(env, users=users, user_budget_usd=user_budget_usd)
+        with psycopg.connect(servers.env["DATABASE_URL"], autocommit=True) as connection:
+            instruments.install(connection)
+
+        web_port = exits.enter_context(take_port(9300))
+        sandbox_port = exits.enter_context(take_port(9200))
+        proxies = {
+            "postgres": Proxy(target=_socket(servers.env["DATABASE_URL"])),
+            "redis": Proxy(target=(HOST, urlsplit(servers.env["REDIS_URL"]).port or 0)),
+            "provider": Proxy(target=(HOST, sandbox_port)),
+        }
+        for proxy in proxies.values():
+            exits.enter_context(proxy)
+        record = servers.launcher.logs / "provider.jsonl"
+        env |= ENVIRONMENT | {
+            "DATABASE_URL": f"postgresql://postgres@{HOST}:{proxies['postgres'].port}/aifeature",
+            "REDIS_URL": f"redis://{HOST}:{proxies['redis'].port}/0",
+            "ANTHROPIC_BASE_URL": f"http://{HOST}:{proxies['provider'].port}",
+            "PYTHONUNBUFFERED": "1",
+            RUN_VARIABLE: secrets.token_hex(8),
+        }
+        processes = _processes(servers, env, web_port, sandbox_port, record)
+        second_beat = processes.pop()
+        supervisor = Supervisor(processes)
+        exits.callback(_stop_servers, servers)
+        exits.callback(supervisor.stop)
+        supervisor.start()
+        stack = Stack(
+            *(servers, seed, supervisor, web_port, sandbox_port, record, proxies, second_beat)
+        )
+        for process in processes:
+            stack.wait_ready(process.name)
+        yield stack
+
+
+def _processes(
+    servers: Servers, env: Mapping[str, str], web_port: int, sandbox_port: int, record: Path
+) -> list[Process]:
+    """The supervised ones, and last the second beat."""
+    logs = servers.launcher.logs
+
+    def made(
+        name: str, argv: Sequence[str], ready: Check | str, more: Mapping[str, str] | None = None
+    ) -> Process:
+        def of_life(child: Child) -> Check:
+            return logged(child.log, ready) if isinstance(ready, str) else ready
+
+        return Process(name, argv, {**env, **(more or {})}, of_life, servers.launcher)
+
+    sandbox = [PYTHON, "-m", "workers.inference.sandbox", "--host", HOST]
+    sandbox += ["--port", str(sandbox_port), "--record", str(record)]
+    sandbox += ["--first-byte", str(FIRST_BYTE_S), "--tokens-per-second", str(TOKENS_PER_SECOND)]
+    web = component("web", logs=logs, web=web_port)
+    llm = component("worker-llm", logs=logs).argv
+    return [
+        made("sandbox", sandbox, answers(sandbox_port, "/sandbox/health")),
+        made("web", web.argv, answers(web_port, "/healthz"), web.env),
+        *(
+            made(name, changed(llm, {"-n": f"{name}@%h", "-c": str(THREADS)}), " ready.")
+            for name in LLM_WORKERS
+        ),
+        made("control", component("worker-control", logs=logs).argv, " ready."),
+        *(
+            made(name, component("beat", logs=logs).argv, "beat: Starting...")
+            for name in ("beat", "beat-2")
+        ),
+    ]
+
+
+def _socket(url: str) -> Path:
+    folder = parse_qs(urlsplit(url).query)["host"][0]
+    return Path(folder) / SOCKET_NAME.removesuffix(".lock")
+
+
+def _keep(log: Path) -> None:
+    """The next start overwrites all but the last log."""
+    shutil.copy(log, log.with_name(f"{log.stem}.{time.time():.0f}.log"))
+
+
+def _stop_servers(servers: Servers) -> None:
+    """Those that were started anew are strangers to who started the first."""
+    pids = servers.launcher.pids
+    end([entry for entry in recorded(pids) if entry.name in {"postgres", "valkey"}])
+
+
+def _signal(servers: Servers, name: str, signum: int) -> None:
+    """To the one that runs now, and wait for its end."""
+    entry = next(entry for entry in recorded(servers.launcher.pids) if entry.name == name)
+    os.kill(entry.pid, signum)
+    if not wait_until(lambda: not members(entry), timeout_s=START_S):
+        raise NotReadyError(f"{name} has not ended after {START_S:.0f} s")
+
+
+def _no_tick() -> None:
+    """Nothing to look at while a server starts."""

@@ -1,0 +1,137 @@
+"""`python -m tests.chaos.users FILE`: all users of a run, in a process of their own.
+
+The file holds one JSON object (see `Orders`). Ends by itself when every job it was promised has
+ended, or at its limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.client import Client, User
+from tests.chaos.diary import Diary
+from tests.chaos.errand import Errand, Runner
+
+HEAVY_SHARE: Final = 0.25
+HEAVY_USERS: Final = 2
+"""So many users send a quarter of all jobs, which is more than their budget holds."""
+
+_SUBJECTS = ("The invoice", "Our help desk", "Anna Berg", "Tom Weiß", "The course", "Die Prüfung")
+_DEEDS = (
+    "was sent on 3 March",
+    "asked for a refund of 49 euros",
+    "answered within 2 days",
+    "found the error in form 7",
+    "moved to room 12 — for now",
+    "stays valid for two years",
+)
+_ENDS = (
+    "and nobody minded.",
+    "since the bank said so.",
+    "as agreed.\u2028",
+    "says ticket 48213.",
+    "which pleased 学生 and 👩‍🏫 alike.",
+    "at least until May.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the users do."""
+
+    base_url: str
+    """Of the API, ending in a slash."""
+
+    users: Sequence[tuple[int, str]]
+    """Id and token of each."""
+
+    jobs: int
+    span_s: float
+    """The jobs come spread over so many seconds."""
+
+    limit_s: float
+    """When to give up, in seconds from the start."""
+
+    seed: int
+    diary: str
+    """Path of the file."""
+
+
+def errands(orders: Orders) -> list[tuple[User, Errand]]:
+    """Who wants what and when, by time: a function of the orders."""
+    dice = random.Random(orders.seed)
+    users = [User(*user) for user in orders.users]
+    times = sorted(dice.uniform(0.0, orders.span_s) for _ in range(orders.jobs))
+    made = []
+    for n, at_s in enumerate(times):
+        heavy = dice.random() < HEAVY_SHARE
+        user = dice.choice(users[:HEAVY_USERS] if heavy else users[HEAVY_USERS:])
+        errand = Errand(
+            key=f"{orders.seed}-{n}",
+            document=_document(dice),
+            at_s=at_s,
+            streams=dice.random() < 0.34,
+            polls_every_s=dice.choice([None, 0.8]),
+            cancel_after_s=dice.expovariate(0.5) if dice.random() < 0.06 else None,
+            replays=dice.random() < 0.05,
+            conflicts=dice.random() < 0.01,
+        )
+        made.append((user, errand))
+    return made
+
+
+def _document(dice: random.Random) -> str:
+    sentences = (
+        " ".join(map(dice.choice, (_SUBJECTS, _DEEDS, _ENDS))) for _ in range(dice.randint(3, 9))
+    )
+    return f"Ticket {dice.randrange(100_000)}. " + " ".join(sentences)
+
+
+async def _all(orders: Orders) -> None:
+    dice = random.Random(orders.seed + 1)
+    client = Client(orders.base_url, Diary(Path(orders.diary)), dice)
+    runner = Runner(client, dice)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+
+    async def later(user: User, errand: Errand) -> None:
+        await asyncio.sleep(begin + errand.at_s - loop.time())
+        await runner.run(user, errand)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(orders.limit_s):
+            await asyncio.gather(*(later(*errand) for errand in errands(orders)))
+            await asyncio.gather(*(_history(client, User(*user)) for user in orders.users))
+    await client.close()
+
+
+async def _history(client: Client, user: User) -> None:
+    """Each user looks at all jobs once more, when everything is over."""
+    path: str | None = "jobs?limit=100"
+    while path is not None:
+        answer = await client.ask(user, "list", "", "GET", path)
+        if answer.http != 200:
+            return
+        for job in answer.body["items"]:
+            client.note(
+                user, "list", "", 0.0, job=job["id"], http=200, status=job["status"], body=job
+            )
+        following = answer.body["next"]
+        path = following and following.removeprefix("/api/v1/")
+
+
+def main() -> None:
+    """Do as ordered."""
+    asyncio.run(_all(Orders(**json.loads(Path(sys.argv[1]).read_text()))))
+
+
+if __name__ == "__main__":
+    main()
