@@ -7,7 +7,7 @@ READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack test bench check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack test bench chaos check fmt lock migrations clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,10 @@ test: $(READY) ## run the tests; ARGS="-k word" picks some
 
 bench: $(READY) ## measure speed against the sandbox; ONLY=ratio,api ROUNDS=5
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)")
+
+chaos: $(READY) ## break everything under load, check every promise; SEED=7 JOBS=3000 FAULTS=40 MINUTES=8
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed "$(SEED)") $(if $(JOBS),--jobs "$(JOBS)") \
+		$(if $(FAULTS),--faults "$(FAULTS)") $(if $(MINUTES),--minutes "$(MINUTES)")
 
 check: $(READY) ## lint, types, architecture, migrations, deployment settings
 	@echo "ruff"; $(BIN)/ruff check

@@ -85,6 +85,9 @@ class Change:
 
     seq: int
     at: float
+    tx: int
+    """The transaction."""
+
     thing: str
     """`job` or `attempt`."""
 
@@ -194,8 +197,8 @@ SELECT w.scope, w.key, w.day::text, w.spent_micro, w.held_micro,
   LEFT JOIN aifeature_featurecontrol c ON c.feature = split_part(w.key, ':', 1)
 """
 _CHANGES: Final = """
-SELECT seq, extract(epoch FROM at)::float8 AS at, thing, id::text, job::text, old_epoch, epoch,
-       old_state, state, old_worker, worker, changed
+SELECT seq, extract(epoch FROM at)::float8 AS at, tx, thing, id::text, job::text, old_epoch,
+       epoch, old_state, state, old_worker, worker, changed
   FROM chaos_change ORDER BY seq
 """
 

@@ -13,6 +13,7 @@ _INSTALL: Final = """
 CREATE TABLE chaos_change (
     seq bigserial PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tx bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     thing text NOT NULL,
     id uuid NOT NULL,
     job uuid,

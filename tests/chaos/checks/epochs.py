@@ -21,11 +21,15 @@ def epochs_only_rise(evidence: Evidence) -> Iterator[Violation]:
 
 
 def nothing_after_the_end(evidence: Evidence) -> Iterator[Violation]:
-    """A job that has ended is not written again."""
-    for change in _of(evidence, "job"):
-        if change.old_state in TERMINAL and change.changed:
-            text = f"{change.old_state}, then {change.changed} changed ({_when(change)})"
-            yield Violation(Promise.STALE, text, change.job)
+    """A job that has ended is not written again; what ends it may do so in several steps."""
+    for job, changes in evidence.changes_of.items():
+        ended_by = 0
+        for change in (change for change in changes if change.thing == "job"):
+            if change.old_state in TERMINAL and change.changed and change.tx != ended_by:
+                text = f"{change.old_state}, then {change.changed} changed ({_when(change)})"
+                yield Violation(Promise.STALE, text, job)
+            elif change.state in TERMINAL:
+                ended_by = change.tx
 
 
 def calls_begin_in_their_own_epoch(evidence: Evidence) -> Iterator[Violation]:
@@ -51,13 +55,14 @@ def calls_are_closed_once(evidence: Evidence) -> Iterator[Violation]:
 def calls_are_settled_by_their_own_run(evidence: Evidence) -> Iterator[Violation]:
     """Once a later epoch has the job, an earlier one's calls can only become unknown."""
     for job, changes in evidence.changes_of.items():
-        epoch = 0
+        epoch, before, tx = 0, 0, 0
         for change in changes:
+            if change.tx != tx:  # a release raises the epoch and settles in one transaction
+                before, tx = epoch, change.tx
             if change.thing == "job":
                 epoch = change.epoch
-            elif change.state in {"settled", "failed"} and change.epoch < epoch - 1:
-                # A release raises the epoch and settles in one statement: one step is its own.
-                text = f"{change.state} by epoch {change.epoch}, the job was in {epoch}"
+            elif change.state in {"settled", "failed"} and change.epoch != before:
+                text = f"{change.state} by epoch {change.epoch}, the job was in {before}"
                 yield Violation(Promise.STALE, f"{text} ({_when(change)})", job, change.id)
 
 
