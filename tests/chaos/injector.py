@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -92,8 +93,9 @@ class Injector:
     def _run(self, fault: Fault, begin: float) -> None:
         time.sleep(max(0.0, begin + fault.at_s - time.monotonic()))
         with ExitStack() as exits:
-            for need in sorted(fault.needs):  # in one order, so that no two wait for each other
-                exits.enter_context(self._locks[need])
+            if fault.kind is not Kind.ROLLING_RESTART:  # it takes each process in its turn
+                for need in sorted(fault.needs):
+                    exits.enter_context(self._locks[need])
             begun = time.time()
             done = Done(fault.number, fault.kind, fault.target, begun)
             done.hit = dict.fromkeys(_hit(fault), begun)
@@ -167,25 +169,44 @@ class Injector:
             beat.child.stop()
 
     def _rolling_restart(self, done: Done) -> None:
-        """As a deploy does it: each in turn, the next when that one is back."""
-        web = self._stack.process("web")
-        before = set(web.children())
-        web.signal(signal.SIGHUP, whole=False)
-        if not wait_until(lambda: not before & set(web.children()), timeout_s=RELOADS_S):
-            raise NotReadyError("gunicorn still runs workers of before the reload")
-        for name in (*LLM_WORKERS, "control", "beat"):
+        """As a deploy does it: each kind of process at once, of each kind one after the other."""
+
+        def workers() -> None:
+            for name in LLM_WORKERS:
+                self._replace(name, done)
+
+        parts: list[Callable[[], None]] = [
+            self._reload_web,
+            workers,
+            lambda: self._replace("control", done),
+            lambda: self._replace("beat", done),
+        ]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            for part in [pool.submit(part) for part in parts]:
+                part.result()
+
+    def _reload_web(self) -> None:
+        with self._locks["web"]:
+            self._stack.wait_ready("web")
+            web = self._stack.process("web")
+            before = set(web.children())
+            web.signal(signal.SIGHUP, whole=False)
+            if not wait_until(lambda: not before & set(web.children()), timeout_s=RELOADS_S):
+                raise NotReadyError("gunicorn still runs workers of before the reload")
+
+    def _replace(self, name: str, done: Done) -> None:
+        with self._locks[name]:
+            self._stack.wait_ready(name)
             process = self._stack.process(name)
             life = process.child
             done.hit[name] = time.time()
             process.signal(signal.SIGTERM, whole=False)
-            if not wait_until(lambda: process.child is not life, timeout_s=ENDS_S):  # noqa: B023
+            if not wait_until(lambda: process.child is not life, timeout_s=ENDS_S):
                 done.hit[name] = time.time()
                 process.signal(signal.SIGKILL)
-                wait_until(lambda: process.child is not life, timeout_s=ENDS_S)  # noqa: B023
+                wait_until(lambda: process.child is not life, timeout_s=ENDS_S)
                 self._stack.wait_ready(name)
-                raise NotReadyError(
-                    f"{name} did not end in {ENDS_S:.0f} s after SIGTERM: {life.log}"
-                )
+                raise NotReadyError(f"{name} did not end {ENDS_S:.0f} s after SIGTERM: {life.log}")
             self._stack.wait_ready(name)
 
     def _network(self, place: str, mode: Mode, lasts_s: float) -> None:

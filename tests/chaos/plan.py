@@ -91,7 +91,7 @@ MANNERS: Final[dict[Kind, Manner]] = {
     Kind.BEAT_KILL: Manner((0.0, 0.0), 0.0, ("beat",), 6.0),
     Kind.BEAT_STOP: Manner(_PAST_LEASE, LEASE_S + 3.0, ("beat",), 1.0),
     Kind.TWO_BEATS: Manner((10.0, 30.0), 10.0, ("beat",), 3.0),
-    Kind.ROLLING_RESTART: Manner((0.0, 0.0), 0.0, ("web", *LLM_WORKERS, "control", "beat"), 30.0),
+    Kind.ROLLING_RESTART: Manner((0.0, 0.0), 0.0, ("web", *LLM_WORKERS, "control", "beat"), 20.0),
     Kind.VALKEY_KILL: Manner((1.0, 10.0), 1.0, ("redis",), 1.0),
     Kind.VALKEY_FLUSH: Manner((0.0, 0.0), 0.0, ("redis",), 1.0),
     Kind.POSTGRES_CRASH: Manner((0.5, 8.0), 0.5, ("postgres",), 4.0),
