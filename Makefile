@@ -29,9 +29,9 @@ test: $(READY) ## run the tests; ARGS="-k word" picks some
 bench: $(READY) ## measure speed against the sandbox; ONLY=ratio,api ROUNDS=5
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
-chaos: $(READY) ## break everything under load, check every promise; SEED=7 JOBS=3000 FAULTS=40 MINUTES=8
+chaos: $(READY) ## break everything under load, check every promise; SEED=7 SHORT=1 JOBS= FAULTS= MINUTES=
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed "$(SEED)") $(if $(JOBS),--jobs "$(JOBS)") \
-		$(if $(FAULTS),--faults "$(FAULTS)") $(if $(MINUTES),--minutes "$(MINUTES)")
+		$(if $(FAULTS),--faults "$(FAULTS)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(SHORT),--short)
 
 check: $(READY) ## lint, types, architecture, migrations, deployment settings
 	@echo "ruff"; $(BIN)/ruff check

@@ -41,6 +41,9 @@ class Run:
     """How long the last jobs may take to end when all faults are lifted."""
 
     users: int
+    user_budget_usd: str
+    """A day: less than what a few heavy users want."""
+
     short: bool
 
 

@@ -35,8 +35,6 @@ from tests.system import Seed, changed, component, environment, set_up
 START_S: Final = 60.0
 FIRST_BYTE_S: Final = 0.3
 TOKENS_PER_SECOND: Final = 60
-THREADS: Final = 8
-"""Of each llm worker: enough for the load, few enough that a backlog forms in an outage."""
 
 ENVIRONMENT: Final = {
     "WORKER_GRACE_SECONDS": "5",
@@ -198,10 +196,7 @@ def _processes(
     return [
         made("sandbox", sandbox, answers(sandbox_port, "/sandbox/health")),
         made("web", web.argv, answers(web_port, "/healthz"), web.env),
-        *(
-            made(name, changed(llm, {"-n": f"{name}@%h", "-c": str(THREADS)}), " ready.")
-            for name in LLM_WORKERS
-        ),
+        *(made(name, changed(llm, {"-n": f"{name}@%h"}), " ready.") for name in LLM_WORKERS),
         made("control", component("worker-control", logs=logs).argv, " ready."),
         *(
             made(name, component("beat", logs=logs).argv, "beat: Starting...")

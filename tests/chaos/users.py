@@ -79,7 +79,7 @@ def errands(orders: Orders) -> list[tuple[User, Errand]]:
             document=_document(dice),
             at_s=at_s,
             streams=dice.random() < 0.34,
-            polls_every_s=dice.choice([None, 0.8]),
+            polls_every_s=dice.choice([None, None, 2.0]),
             cancel_after_s=dice.expovariate(0.5) if dice.random() < 0.06 else None,
             replays=dice.random() < 0.05,
             conflicts=dice.random() < 0.01,
