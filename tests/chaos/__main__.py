@@ -32,7 +32,7 @@ LONG: Final = Run(
     span_s=500.0,
     settle_s=150.0,
     users=40,
-    user_budget_usd="0.04",
+    user_budget_usd="0.10",
     short=False,
 )
 SHORT: Final = Run(
@@ -41,7 +41,7 @@ SHORT: Final = Run(
     span_s=65.0,
     settle_s=100.0,
     users=20,
-    user_budget_usd="0.004",
+    user_budget_usd="0.01",
     short=True,
 )
 SPARE_S: Final = 180

@@ -90,14 +90,18 @@ class Client:
         if method == "POST" and data is not None:
             headers["Idempotency-Key"] = key
         for tries in range(1_000_000):
-            begun = now()
+            begun, dialled = now(), Dialled()
             try:
                 response = await self._http.request(
-                    method, path, json=data, headers=headers, timeout=ANSWER_S + wait_s
+                    *(method, path),
+                    json=data,
+                    headers=headers,
+                    timeout=ANSWER_S + wait_s,
+                    extensions={"trace": dialled},
                 )
                 answer = _answer(response)
             except (httpx2.TransportError, ValueError) as error:
-                self.note(user, deed, key, begun, error=_named(error))
+                self.note(user, deed, key, begun, error=named(error), reused=not dialled.made)
                 await asyncio.sleep(self._dice.uniform(0.1, min(2.0, 0.2 * 2**tries)))
                 continue
             self._note_answer(user, deed, key, begun, answer)
@@ -108,7 +112,7 @@ class Client:
 
     @asynccontextmanager
     async def events(
-        self, user: User, path: str, last_id: str | None
+        self, user: User, path: str, last_id: str | None, dialled: Dialled
     ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
         """Open an event stream; gives its head and its events' bytes.
 
@@ -120,7 +124,9 @@ class Client:
             headers["Last-Event-ID"] = last_id
         # The server says something every 15 s: thrice that is silence.
         timeout = httpx2.Timeout(ANSWER_S, read=45.0)
-        async with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+        async with self._http.stream(
+            "GET", path, headers=headers, timeout=timeout, extensions={"trace": dialled}
+        ) as response:
             if response.status_code != 200:
                 await response.aread()
                 yield _answer(response), _nothing()
@@ -145,6 +151,20 @@ class Client:
         )
 
 
+class Dialled:
+    """Hears from the HTTP client whether a request had a connection made for it."""
+
+    def __init__(self) -> None:
+        self.made = False
+        self.answered = False
+        """Whether the first line of an answer came."""
+
+    async def __call__(self, event: str, _: Mapping[str, Any]) -> None:
+        """Take note of an event of httpcore's."""
+        self.made = self.made or event == "connection.connect_tcp.started"
+        self.answered = self.answered or event.endswith("receive_response_headers.complete")
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """One user with an API token."""
@@ -160,7 +180,8 @@ def _answer(response: httpx2.Response) -> Answer:
     return Answer(response.status_code, response.headers, body)
 
 
-def _named(error: Exception) -> str:
+def named(error: Exception) -> str:
+    """An exception for the diary."""
     return f"{type(error).__name__}: {error}"
 
 

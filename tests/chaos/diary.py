@@ -33,6 +33,9 @@ class Entry:
     error: str = ""
     """What came instead of an answer, or ended a stream: the exception's name and text."""
 
+    reused: bool = False
+    """Whether it was sent on a connection that had served another request before."""
+
     status: str = ""
     """Of the job, as the answer says."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx2
 
-from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, User
+from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, Dialled, User, named
 from tests.chaos.diary import now
 
 FEATURE: Final = "summarize"
@@ -99,10 +99,11 @@ class Runner:
     async def _stream(self, user: User, errand: Errand, job: str) -> None:
         screen = Screen()
         while not screen.last_event:
-            begun, facts = now(), dict[str, Any](job=job)
+            begun, facts, dialled = now(), dict[str, Any](job=job), Dialled()
             wait_s = RETRY_S
             try:
-                async with self._client.events(user, f"jobs/{job}/events", screen.last_id) as (
+                path = f"jobs/{job}/events"
+                async with self._client.events(user, path, screen.last_id, dialled) as (
                     answer,
                     blocks,
                 ):
@@ -113,7 +114,8 @@ class Runner:
                     async for block in blocks:
                         screen.take(block)
             except httpx2.TransportError as error:
-                facts["error"] = f"{type(error).__name__}: {error}"
+                facts["error"] = named(error)
+                facts["reused"] = not (dialled.made or dialled.answered)
             self._client.note(user, "streamed", errand.key, begun, **facts, **screen.told())
             if facts.get("http", 200) not in {200, *TRY_AGAIN}:
                 return

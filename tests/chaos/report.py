@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.chaos import story
 from tests.chaos.checks import ledger
+from tests.chaos.checks.http import closed_under
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
@@ -63,6 +64,7 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
         ("requests", _counts(deeds)),
         ("answers", _counts(answers)),
         ("without an answer", _counts(errors)),
+        ("closed under a request", str(sum(map(closed_under, evidence.diary)))),
         ("deaths", _counts(Counter(death["name"] for death in evidence.deaths))),
         ("faults", _counts(Counter(made["faults"]))),
     ]

@@ -42,7 +42,7 @@ class Run:
 
     users: int
     user_budget_usd: str
-    """A day: less than what a few heavy users want."""
+    """A day: less than what the heaviest wants; whole cents."""
 
     short: bool
 

@@ -24,6 +24,10 @@ SLOW_BY: Final = BROKEN_BY | {
 }
 """What explains an answer that does not come in time."""
 
+CLOSED_BY: Final = frozenset({Kind.ROLLING_RESTART})
+"""What explains that a kept connection is closed as a request is sent on it. No server can rule
+that out (RFC 9112, 9.5), so it is counted, and told only when no server was being replaced."""
+
 AWAY_BY: Final = frozenset({Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE})
 """What explains a 503."""
 
@@ -33,6 +37,8 @@ def errors_are_explained(evidence: Evidence) -> Iterator[Violation]:
     for entry in evidence.diary:
         if entry.error:
             kinds = SLOW_BY if "Timeout" in entry.error else BROKEN_BY
+            if closed_under(entry):
+                kinds = kinds | CLOSED_BY
             if not _explained(evidence, entry, kinds):
                 text = f"{entry.deed}: {entry.error}, {_when(entry)}"
                 yield Violation(Promise.HTTP, text, entry.job)
@@ -52,6 +58,11 @@ def answers_keep_the_rules(evidence: Evidence) -> Iterator[Violation]:
             text = f"{entry.deed}: {entry.http} with {entry.problem}, "
             text += f"Retry-After {entry.retry_after}, {_when(entry)}"
             yield Violation(Promise.HTTP, text, entry.job)
+
+
+def closed_under(entry: Entry) -> bool:
+    """Whether a kept connection was closed before it brought one byte of an answer."""
+    return entry.reused and not entry.http and "Timeout" not in entry.error
 
 
 def _explained(evidence: Evidence, entry: Entry, kinds: frozenset[Kind]) -> bool:

@@ -14,6 +14,7 @@ from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise
 from tests.chaos.diary import Entry
 from tests.chaos.evidence import Call, Change, Evidence
+from tests.chaos.injector import Done
 from tests.chaos.report import accusation, figures, table
 from tests.unit.chaos.honest import (
     ANNA,
@@ -254,6 +255,18 @@ def a_lost_run_wrote_into_the_stream(evidence: Evidence) -> None:
 @tampered(Promise.HTTP, "ConnectError")
 def a_connection_was_refused_without_cause(evidence: Evidence) -> None:
     add(evidence, "diary", Entry(ANNA, "poll", "k1", 30.0, 30.1, error="ConnectError: no"))
+
+
+@tampered(Promise.HTTP, "ReadError")
+def a_new_connection_broke_during_a_deploy(evidence: Evidence) -> None:
+    add(evidence, "faults", Done(4, "rolling_restart", "everything", 29.0, 31.0))
+    evidence.planned += 1
+    add(evidence, "diary", Entry(ANNA, "poll", "k1", 30.0, 30.1, error="ReadError: "))
+
+
+@tampered(Promise.HTTP, "ReadError")
+def a_kept_connection_was_closed_without_a_deploy(evidence: Evidence) -> None:
+    add(evidence, "diary", Entry(ANNA, "poll", "k1", 30.0, 30.1, error="ReadError: ", reused=True))
 
 
 @tampered(Promise.HTTP, "ReadTimeout")
