@@ -32,7 +32,7 @@ LONG: Final = Run(
     span_s=500.0,
     settle_s=150.0,
     users=40,
-    user_budget_usd="0.10",
+    user_budget_usd="0.07",
     short=False,
 )
 SHORT: Final = Run(

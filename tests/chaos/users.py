@@ -20,8 +20,8 @@ from tests.chaos.client import Client, User
 from tests.chaos.diary import Diary
 from tests.chaos.errand import Errand, Runner
 
-HEAVY_SHARE: Final = 0.3
-"""Of all jobs is the first user's, which is more than a budget holds."""
+HEAVY_SHARE: Final = 0.2
+"""Of all jobs is the first user's: more than the budget of a long run holds."""
 
 _SUBJECTS = ("The invoice", "Our help desk", "Anna Berg", "Tom Weiß", "The course", "Die Prüfung")
 _DEEDS = (
