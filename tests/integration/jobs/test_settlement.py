@@ -68,7 +68,7 @@ def test_the_call_tells_who_settled_it_when_and_why(unknown: UUID, ada: User) ->
 @pytest.mark.django_db
 def test_tokens_that_were_found_out_replace_those_stored(claimed: Claimed) -> None:
     begun = begin(claimed)
-    cut = Settlement(begun, AttemptState.UNKNOWN, input_tokens=5, output_tokens=1)
+    cut = Settlement(begun, AttemptState.UNKNOWN, input_tokens=5, cache_read_tokens=3)
     transitions.settle(claimed, cut)
     attempt = settle(begun, "0.0007", tokens=Tokens(output_tokens=9, cache_read_tokens=0))
     assert (attempt.input_tokens, attempt.output_tokens, attempt.cache_read_tokens) == (5, 9, 0)
