@@ -71,12 +71,14 @@ def end_jobs(
     for job in open_jobs.values_list("pk", flat=True):
         transitions.cancel(job, user_id=user.pk, message=told)
     give_up, seen = clock() + wait_s, 0
-    recovery.sweep()
-    while left := open_jobs.count():
+    while True:
+        recovery.sweep()
+        left = open_jobs.count()
+        if not left:
+            return
         if left != seen:
             tell(f"Waiting for {left} running jobs to end.")
         if clock() >= give_up:
             raise StillRunningError(f"{left} jobs have not ended after {wait_s:.0f} s")
         seen = left
         sleep(POLL_S)
-        recovery.sweep()

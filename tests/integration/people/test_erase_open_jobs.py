@@ -93,7 +93,7 @@ def test_a_zombie_cannot_write_content_back(ada: User, make_job: MakeJob) -> Non
     job = make_job()
     zombie = claim(job, "zombie", lease_s=-1)
     first = begin(zombie)
-    run()
+    run(NAME, "--wait", "10")
     job.refresh_from_db()
     assert (job.status, job.input) == (Status.CANCELLED, None)
     assert Attempt.objects.get().request is None
