@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -44,12 +45,13 @@ class Submit:
     """Handed to the broker at once, if a thread is free."""
 
     def statement(self, now: datetime) -> Statement:
-        mark = "aif_mark_at_submit()" if self.marked else "NULL"
         return (
-            "INSERT INTO aifeature_job (id, user_id, feature, status, input, idempotency_key,"
-            " run_at, deadline_at, published_at)"
-            f" VALUES (%s, %s, %s, 'queued', '{{}}', %s, %s, %s, {mark}) RETURNING id::text",
-            (self.job, self.user, self.feature, self.key, now, now + DEADLINE),
+            """INSERT INTO aifeature_job (id, user_id, feature, status, input, idempotency_key,
+                   run_at, deadline_at, published_at)
+               VALUES (%s, %s, %s, 'queued', '{}', %s, %s, %s,
+                   CASE WHEN %s THEN aif_mark_at_submit() END)
+               RETURNING id::text""",
+            (self.job, self.user, self.feature, self.key, now, now + DEADLINE, self.marked),
         )
 
     def run(self, view: View) -> object:
@@ -102,8 +104,8 @@ class Claim:
 
     def statement(self, now: datetime) -> Statement:
         return (
-            "SELECT epoch, feature, user_id, tries, attempts, seconds_left, cancel_requested,"
-            " error_code FROM aif_claim(%s, %s, %s)",
+            """SELECT epoch, feature, user_id, tries, attempts, seconds_left, cancel_requested,
+                      error_code FROM aif_claim(%s, %s, %s)""",
             (self.job, self.worker, LEASE.total_seconds()),
         )
 
@@ -194,6 +196,33 @@ class Switch:
     def run(self, view: View) -> object:
         view.write(ControlRow(self.feature, self.killed))
         return self.killed
+
+
+@dataclass(frozen=True, slots=True)
+class SettleUnknown:
+    """A person says what a call cost whose end nobody saw."""
+
+    attempt: UUID
+    cost: int
+
+    def statement(self, now: datetime) -> Statement:
+        costs = json.dumps({"cost_micro": self.cost, "input_tokens": self.cost})
+        return "SELECT aif_settle_unknown(%s, 1, 'why', %s)", (self.attempt, costs)
+
+    def run(self, view: View) -> object:
+        before = view.attempt_before(self.attempt)
+        if before is None or before.state != "unknown":
+            return False
+        view.lock(("attempt", self.attempt))
+        row = view.attempt(self.attempt)
+        if row is None or row.state != "unknown":
+            return False
+        view.change(row, state="settled", cost=self.cost, tokens=self.cost)
+        _, *shared = ledger.scopes(row)  # the user was not charged, and is not now
+        for scope, key in shared:
+            window = view.window(scope, key, row.day)
+            view.change(window, spent=window.spent + self.cost - row.bound)
+        return True
 
 
 def is_out(row: JobRow) -> bool:

@@ -58,6 +58,7 @@ def told_database() -> Iterator[str]:
 def load(url: str, text: str) -> None:
     """Run the text of a file of functions in the copy."""
     with psycopg.connect(url, autocommit=True) as session:
+        session.execute("SET search_path = public")  # replaced where it stands, not shadowed
         session.execute(text.encode())
 
 
@@ -71,7 +72,7 @@ def _prepare(url: str, name: str) -> None:
                 sql.Identifier(name)
             )
         )
-        session.execute("ALTER DATABASE {} SET deadlock_timeout = '100ms'".format(name).encode())
+        session.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '100ms'".encode())
         for user in USERS:
             session.execute(
                 "INSERT INTO auth_user (id, username, password, first_name, last_name, email,"
@@ -89,6 +90,6 @@ def _prepare(url: str, name: str) -> None:
 
 def _parameters() -> dict[str, Any]:
     """How psycopg reaches the test database."""
-    parameters: dict[str, Any] = connection.get_connection_params()  # type: ignore[attr-defined]
+    parameters: dict[str, Any] = connection.get_connection_params()
     known = {"dbname", "user", "password", "host", "port", "sslmode"}
     return {name: value for name, value in parameters.items() if name in known and value}

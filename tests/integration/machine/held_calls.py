@@ -53,8 +53,8 @@ class Begin:
             "global": self.caps.everything,
         }
         return (
-            "SELECT aif_begin_attempt(%s, %s, %s, 'generation', 'sandbox', %s, 'v1', 'hash', '{}',"
-            " %s, %s)",
+            """SELECT aif_begin_attempt(
+                   %s, %s, %s, 'generation', 'sandbox', %s, 'v1', 'hash', '{}', %s, %s)""",
             (
                 *(self.held.job, self.held.epoch, self.attempt, MODEL),
                 *(self.bound, json.dumps(caps)),

@@ -99,7 +99,7 @@ def _windows(rows: World, attempts: list[AttemptRow], caps: Caps) -> None:
     assert not +held, f"reserved in no window: {held}"
     assert not +spent, f"spent in no window: {spent}"
     windows = [w for w in rows.values() if isinstance(w, WindowRow) and w.scope == "user"]
-    counted = Counter({key: 0 for key in charged})
+    counted = Counter(dict.fromkeys(charged, 0))
     for window in windows:
         counted[window.key] += window.spent
     assert +counted == +charged, f"the users' windows say {counted}, their jobs {charged}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -90,10 +91,12 @@ class Lanes:
     """All connections of one machine. Kept from one example to the next."""
 
     def __init__(self, url: str) -> None:
+        options = f"-c statement_timeout={PATIENCE_S:.0f}s"
         self.all = [
-            Lane(psycopg.connect(url, autocommit=True), ThreadPoolExecutor(1)) for _ in range(LANES)
+            Lane(psycopg.connect(url, autocommit=True, options=options), ThreadPoolExecutor(1))
+            for _ in range(LANES)
         ]
-        self.observer = psycopg.connect(url, autocommit=True)
+        self.observer = psycopg.connect(url, autocommit=True, options=options)
 
     def close(self) -> None:
         self.clear()
@@ -104,12 +107,17 @@ class Lanes:
 
     def clear(self) -> None:
         """Leave every transaction, whatever state a failure left it in."""
-        for lane in self.all:
-            if lane.answer is not None:
-                lane.connection.cancel_safe()
-                lane.answer.exception(timeout=PATIENCE_S)
-                lane.answer = None
-            lane.end("ROLLBACK" if _in_transaction(lane) else "SELECT 1")
+        while busy := [lane for lane in self.all if not lane.is_idle]:
+            for lane in busy:
+                if lane.answer is None or lane.answer.done():
+                    lane.answer = None
+                    lane.end("ROLLBACK")
+            # The others waited for those.
+            wait(
+                [lane.answer for lane in busy if lane.answer],
+                timeout=PATIENCE_S,
+                return_when=FIRST_COMPLETED,
+            )
 
     def reset(self) -> None:
         """Empty the tables for the next example."""
@@ -139,22 +147,19 @@ class Lanes:
 
     def rows(self) -> dict[Key, Row]:
         """Everything that is committed, as the model names it."""
-        found: list[Row] = [
-            *self._read(JobRow, JOBS),
-            *self._read(AttemptRow, ATTEMPTS),
-            *self._read(WindowRow, WINDOWS),
-            *self._read(ControlRow, CONTROLS),
-            *self._read(TurnRow, TURNS),
-        ]
+        with ExitStack() as exits, self.observer.pipeline():
+            cursors = [
+                exits.enter_context(self.observer.cursor(row_factory=class_row(kind)))
+                for kind in QUERIES
+            ]
+            for cursor, query in zip(cursors, QUERIES.values(), strict=True):
+                cursor.execute(query, prepare=True)
+            found: list[Row] = [row for cursor in cursors for row in cursor.fetchall()]
         keys = [KeyRow(r.user, r.key, r.id) for r in found if isinstance(r, JobRow) and r.key]
         return {key_of(row): row for row in [*found, *keys]}
 
-    def _read(self, kind: type[Any], query: bytes) -> list[Any]:
-        with self.observer.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(query, prepare=True).fetchall()
-
     def _all_wait_for_open_ones(self, waiting: list[Lane]) -> bool:
-        blockers = dict(
+        blockers: dict[int, list[int]] = dict(
             self.observer.execute(
                 b"SELECT pid, pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid",
                 ([lane.pid for lane in waiting],),
@@ -177,10 +182,6 @@ def _answer(lane: Lane) -> Answer | psycopg.Error:
     return result
 
 
-def _in_transaction(lane: Lane) -> bool:
-    return lane.connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
-
-
 JOBS: Final = b"""
     SELECT id, user_id AS "user", feature, idempotency_key AS key, status, epoch, tries, attempts,
            worker, run_at, deadline_at, published_at, started_at, lease_until, finished_at,
@@ -197,3 +198,10 @@ WINDOWS: Final = b"""
       FROM public.aifeature_spendwindow"""
 CONTROLS: Final = b"SELECT feature, killed FROM public.aifeature_featurecontrol"
 TURNS: Final = b'SELECT feature, user_id AS "user" FROM public.aifeature_dispatchturn'
+QUERIES: Final[dict[type[Any], bytes]] = {
+    JobRow: JOBS,
+    AttemptRow: ATTEMPTS,
+    WindowRow: WINDOWS,
+    ControlRow: CONTROLS,
+    TurnRow: TURNS,
+}

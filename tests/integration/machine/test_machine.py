@@ -17,10 +17,11 @@ from tests.integration.machine.lanes import Lanes
 
 pytestmark = pytest.mark.django_db  # so that there is a test database to copy
 
-EXAMPLES = 100
-STEPS = 40
+EXAMPLES = 60
+STEPS = 50
 
 
+@pytest.mark.timeout(900)  # a failure is made smaller before it is shown
 def test_every_order_of_calls_and_commits_keeps_the_promises(
     lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,13 +10,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from tests.integration.machine.rows import (
+    TURN,
     AttemptRow,
     ControlRow,
     JobRow,
     Key,
     KeyRow,
     Row,
-    TURN,
     TurnRow,
     WindowRow,
     World,
@@ -103,6 +103,10 @@ class View:
 
     def attempt(self, attempt: UUID) -> AttemptRow | None:
         row = self.written.get(("attempt", attempt)) or self._world.get(("attempt", attempt))
+        return row if isinstance(row, AttemptRow) else None
+
+    def attempt_before(self, attempt: UUID) -> AttemptRow | None:
+        row = self._before.get(("attempt", attempt))
         return row if isinstance(row, AttemptRow) else None
 
     def open_attempts(self, job: UUID) -> list[AttemptRow]:

@@ -1,0 +1,245 @@
+# ruff: noqa: E501 (SQL as it stands in the files)
+"""Guards of the SQL functions, each as the text that makes it and the text without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.integration.machine.database import FUNCTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A file of functions with one guard removed."""
+
+    name: str
+    file: str
+    guard: str
+    without: str = ""
+    last: bool = False
+    """Of several places with this text the last one, else the first."""
+
+    def text(self) -> str:
+        """The file without the guard.
+
+        Raises:
+            ValueError: the guard is no longer there; this table must follow the functions.
+        """
+        whole = original(self.file)
+        place = whole.rindex(self.guard) if self.last else whole.index(self.guard)
+        return whole[:place] + self.without + whole[place + len(self.guard) :]
+
+
+def original(file: str) -> str:
+    """The text of a file of functions as it is."""
+    return (FUNCTIONS / f"{file}.sql").read_text(encoding="utf-8")
+
+
+OURS: Final = "t.epoch = p_epoch AND t.status = 'running'"
+
+MUTATIONS: Final = (
+    Mutation("claim ignores the lease", "claim", " AND j.lease_until < statement_timestamp()"),
+    Mutation("claim ignores run_at", "claim", " AND j.run_at <= statement_timestamp()"),
+    Mutation("claim keeps the epoch", "claim", "j.epoch + 1", "j.epoch"),
+    Mutation("claim counts no lost run", "claim", " + (j.status = 'running')::int"),
+    Mutation(
+        "claim leaves calls open", "claim", "PERFORM aif_close_unseen(p_job, 'lease_lost')", "NULL"
+    ),
+    Mutation("finish ignores the epoch", "finish", OURS, "t.status = 'running'"),
+    Mutation("finish ignores the status", "finish", OURS, "t.epoch = p_epoch"),
+    Mutation(
+        "finish leaves calls open",
+        "finish",
+        "PERFORM aif_close_unseen(p_job, 'run_failed')",
+        "NULL",
+    ),
+    Mutation(
+        "finish takes every cost from the user",
+        "finish",
+        "p_status IN ('succeeded', 'needs_approval'));",
+        "true);",
+    ),
+    Mutation(
+        "finish charges every end",
+        "finish",
+        "IF p_status IN ('succeeded', 'needs_approval') THEN",
+        "IF true THEN",
+    ),
+    Mutation("finish locks nothing", "finish", " FOR NO KEY UPDATE"),
+    Mutation("settle unknown twice", "settle_unknown", " AND t.state = 'unknown'"),
+    Mutation(
+        "settle unknown moves no window",
+        "settle_unknown",
+        "PERFORM aif_move_hold('global', '', a.day, 0, a.cost_micro - a.bound_micro);",
+    ),
+    Mutation(
+        "finish charges the bound", "finish", "coalesce(a.cost_micro", "coalesce(a.bound_micro"
+    ),
+    Mutation(
+        "release ignores the epoch",
+        "finish",
+        "t.epoch = p_epoch AND t.status = 'running'\n       AND",
+        "t.status = 'running'\n       AND",
+    ),
+    Mutation(
+        "release ignores a cancellation", "finish", "\n       AND t.cancel_requested_at IS NULL"
+    ),
+    Mutation("release keeps the epoch", "finish", "epoch = t.epoch + 1", "epoch = t.epoch"),
+    Mutation(
+        "release leaves calls open",
+        "finish",
+        "PERFORM aif_close_unseen(p_job, 'run_failed')",
+        "NULL",
+        last=True,
+    ),
+    Mutation("settle ignores the epoch", "finish", OURS, "t.status = 'running'", last=True),
+    Mutation("settle locks nothing", "finish", " FOR UPDATE", "", last=True),
+    Mutation("settle ignores the fence", "finish", "FOUND AND "),
+    Mutation(
+        "heartbeat extends an old epoch",
+        "lease",
+        " AND t.epoch = mine.epoch AND t.status",
+        " AND t.status",
+    ),
+    Mutation("heartbeat answers an old epoch", "lease", " AND t.epoch = mine.epoch\n", " \n"),
+    Mutation("heartbeat ignores the switch", "lease", " AND c.killed", " AND false"),
+    Mutation("begin ignores the epoch", "begin_attempt", OURS, "t.status = 'running'"),
+    Mutation("begin ignores the status", "begin_attempt", OURS, "t.epoch = p_epoch"),
+    Mutation("begin ignores a cancellation", "begin_attempt", "t.cancel_requested_at IS NULL AND "),
+    Mutation(
+        "begin ignores the deadline", "begin_attempt", " AND t.deadline_at > statement_timestamp()"
+    ),
+    Mutation("begin ignores the switch", "begin_attempt", " AND c.killed", " AND false"),
+    Mutation(
+        "begin counts refused calls",
+        "begin_attempt",
+        "UPDATE aifeature_job t SET attempts = t.attempts - 1 WHERE t.id = p_job;",
+    ),
+    Mutation(
+        "begin reserves for no user",
+        "begin_attempt",
+        "PERFORM aif_hold('user', j.feature || ':' || j.user_id, today, p_bound,\n                         (p_caps->>'user')::bigint);",
+    ),
+    Mutation(
+        "a cap is not looked at",
+        "windows",
+        "w.spent_micro + w.held_micro + p_micro <= p_cap",
+        "true",
+    ),
+    Mutation(
+        "a cap forgets what is held",
+        "windows",
+        "w.spent_micro + w.held_micro + p_micro <= p_cap",
+        "w.spent_micro + p_micro <= p_cap",
+    ),
+    Mutation(
+        "a cap is late by one",
+        "windows",
+        "w.held_micro + p_micro <= p_cap",
+        "w.held_micro + p_micro <= p_cap + 1",
+    ),
+    Mutation(
+        "the first call of a day has no cap",
+        "windows",
+        " WHERE p_cap IS NULL OR p_micro <= p_cap\n",
+        "\n",
+    ),
+    Mutation(
+        "held and spent are one verdict",
+        "windows",
+        "coalesce(already, 0) + p_micro > p_cap",
+        "true",
+    ),
+    Mutation("a reservation is not given back", "windows", "held_micro = held_micro - p_held, "),
+    Mutation("what was held is not spent", "windows", ", spent_micro = spent_micro + p_spent"),
+    Mutation("the window of every day moves", "windows", " AND day = p_day;", ";"),
+    Mutation(
+        "the window of today moves",
+        "settle_attempt",
+        "a.user_id, a.day,",
+        "a.user_id, (statement_timestamp() AT TIME ZONE 'UTC')::date,",
+    ),
+    Mutation("a call is settled twice", "settle_attempt", " AND t.state = 'started'"),
+    Mutation(
+        "users pay for every call",
+        "settle_attempt",
+        "CASE WHEN p_charge THEN a.cost_micro ELSE 0 END",
+        "a.cost_micro",
+    ),
+    Mutation(
+        "an unknown call costs nothing",
+        "settle_attempt",
+        "CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END",
+        "a.cost_micro",
+    ),
+    Mutation("closed calls are closed again", "settle_attempt", " AND a.state = 'started'"),
+    Mutation("calls of every job are closed", "settle_attempt", "a.job_id = p_job AND "),
+    Mutation("cancel ignores the owner", "cancel", " AND t.user_id = p_user\n", " \n"),
+    Mutation(
+        "cancel ignores the status",
+        "cancel",
+        "\n       AND t.status IN ('queued', 'running', 'needs_approval')",
+    ),
+    Mutation(
+        "cancel ends a running job",
+        "cancel",
+        "status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END",
+        "status = 'cancelled', lease_until = NULL",
+    ),
+    Mutation(
+        "the last cancellation speaks",
+        "cancel",
+        "CASE WHEN t.cancel_requested_at IS NULL THEN p_message\n                                ELSE t.error_message END",
+        "p_message",
+    ),
+    Mutation("dispatch takes live runs", "dispatch", " AND j.lease_until < now_"),
+    Mutation(
+        "dispatch sends again at once",
+        "dispatch",
+        "\n                                OR j.published_at < now_ - make_interval(secs => p_again_after_s)",
+        " OR true",
+    ),
+    Mutation("dispatch waits for locks", "dispatch", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
+    Mutation(
+        "dispatch ignores run_at", "dispatch", "\n                          AND j.run_at <= now_"
+    ),
+    Mutation("dispatch ignores the switch", "dispatch", " AND c.killed", " AND false"),
+    Mutation(
+        "dispatch takes no turns",
+        "dispatch",
+        "SET feature = at_feature, user_id = at_user",
+        "SET feature = ''",
+    ),
+    Mutation(
+        "dispatch takes back fresh marks",
+        "dispatch",
+        "\n                       AND j.published_at < now_ - make_interval(secs => p_lost_after_s)",
+        "\n AND j.published_at IS NOT NULL",
+    ),
+    Mutation(
+        "overdue ignores the deadline", "overdue", " AND j.deadline_at <= statement_timestamp()"
+    ),
+    Mutation(
+        "overdue ends running jobs",
+        "overdue",
+        "j.status = 'queued' AND ",
+        "j.status IN ('queued', 'needs_approval') AND ",
+    ),
+    Mutation(
+        "abandoned ignores the lease", "overdue", " AND j.lease_until < statement_timestamp()"
+    ),
+    Mutation(
+        "abandoned ignores the deadline",
+        "overdue",
+        "j.deadline_at <= statement_timestamp() OR ",
+        "true OR ",
+    ),
+    Mutation("abandoned keeps the epoch", "overdue", "epoch = t.epoch + 1,"),
+    Mutation(
+        "abandoned leaves calls open", "overdue", "PERFORM aif_close_unseen(gone, 'lease_lost');"
+    ),
+    Mutation(
+        "abandoned waits for locks", "overdue", "FOR UPDATE SKIP LOCKED", "FOR UPDATE", last=True
+    ),
+)
