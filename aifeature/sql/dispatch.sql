@@ -50,7 +50,8 @@ BEGIN
         UPDATE aifeature_job t SET published_at = now_
          WHERE t.id IN (SELECT j.id FROM aifeature_job j
                          WHERE j.status = 'running' AND j.lease_until < now_
-                           AND (j.published_at IS NULL
+                           -- A mark from before the lease ran out belongs to the run that is gone.
+                           AND (j.published_at IS NULL OR j.published_at < j.lease_until
                                 OR j.published_at < now_ - make_interval(secs => p_again_after_s))
                          ORDER BY j.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED)
         RETURNING t.id;

@@ -160,6 +160,21 @@ def test_dispatchers_at_once_choose_different_jobs_and_keep_to_the_window(ada: U
     assert len(chosen) == len(set(chosen)) == 40
 
 
+def test_a_run_whose_worker_is_gone_is_handed_over_as_soon_as_its_lease_is_over(
+    make_job: MakeJob,
+) -> None:
+    job = make_job()
+    assert choose() == [job.pk]
+    claim(job, lease_s=3)
+    age(job, published_at=timedelta(seconds=4))
+    assert choose() == [], "its lease has not run out"
+    age(job, lease_until=timedelta(seconds=1))
+    assert choose() == [job.pk]
+    assert choose() == [], "the message for it is on its way"
+    age(job, published_at=timedelta(seconds=11), lease_until=timedelta(seconds=12))
+    assert choose() == [job.pk], "that one got lost"
+
+
 def test_a_submission_is_handed_over_while_a_thread_is_free(ada: User, opened: None) -> None:
     accepted = [
         jobs.submit(user=ada, slug="summarize", data={"document": f"Text {number}."}).job

@@ -1,0 +1,10 @@
+from django.db import migrations
+
+from aifeature import sql
+
+
+class Migration(migrations.Migration):
+    """A run whose worker is gone is handed over as soon as its lease is over, however short."""
+
+    dependencies = [("aifeature", "0010_retention_index")]
+    operations = sql.load("dispatch")
