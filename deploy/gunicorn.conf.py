@@ -2,7 +2,7 @@
 """Gunicorn's settings: `gunicorn -c deploy/gunicorn.conf.py project.asgi:application`.
 
 HUP loads the code anew without refusing a connection: the old workers serve until a new one does.
-A release that does not boot ends the server, so run `manage.py check --deploy` with it first.
+A release that does not boot is refused, and the old one serves on.
 What differs between deployments comes from the environment; project/env.py documents and checks
 it. It is not imported here, or HUP would keep the old one.
 """
@@ -16,7 +16,8 @@ BASE_DIR = str(Path(__file__).resolve().parent.parent)
 if BASE_DIR not in sys.path:
     sys.path.insert(0, BASE_DIR)
 
-from deploy.web_worker import generations  # noqa: E402 (found only now)
+from deploy import boot_check  # noqa: E402 (found only now)
+from deploy.web_worker import generations  # noqa: E402
 
 chdir = BASE_DIR
 # Proxies that may say who a visitor is. By default nobody: the header would be the visitor's own.
@@ -40,3 +41,8 @@ control_socket_disable = True
 def on_reload(server: Any) -> None:
     """Before the new workers start: the present ones wait for them."""
     generations.replaced(server.worker_age)
+
+
+def when_ready(server: Any) -> None:
+    """Once, before the first worker starts."""
+    boot_check.install(server)

@@ -45,23 +45,21 @@ class WebServer:
 
 
 @contextmanager
-def running(argv: list[str], log: Path, **env: str) -> Iterator[WebServer]:
+def running(argv: list[str], log: Path, *, cwd: Path = CHECKOUT, **env: str) -> Iterator[WebServer]:
     """Run it against the test's own database and Redis; PORT in `argv` becomes the port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = str(probe.getsockname()[1])
     environment = {
         **os.environ,
-        "DATABASE_URL": _database_url(),
+        "DATABASE_URL": database_url(),
         "ALLOWED_HOSTS": HOST,
         "WEB_BIND": f"{HOST}:{port}",
         **env,
     }
     command = [sys.executable, "-m", *(port if part == "PORT" else part for part in argv)]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=CHECKOUT, env=environment, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=output)
     server = WebServer(process, f"http://{HOST}:{port}", log)
     try:
         _wait_until_it_answers(server)
@@ -87,7 +85,7 @@ def _wait_until_it_answers(server: WebServer) -> None:
             time.sleep(0.05)
 
 
-def _database_url() -> str:
+def database_url() -> str:
     """The run's server, with the database of this test process."""
     head, mark, query = os.environ["DATABASE_URL"].partition("?")
     base, _, _ = head.rpartition("/")
