@@ -1,0 +1,215 @@
+"""Every migration leaves processes of the release before alive: expand, then contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.postgres import operations as postgres
+from django.db import connection, migrations, models
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
+from django.db.models import Q
+
+from tests.contract.expand_only import changed_signatures, problems
+
+SINCE = "0003_overview_indexes"
+"""Up to this one nothing was released."""
+
+RELEASED_FUNCTIONS = Path(__file__).with_name("released_functions.txt")
+
+REVIEWED: dict[str, str] = {
+    "0007_guards: AddConstraintNotValid job.job_charged_only_for_an_answer": (
+        "Only aif_finish charges, and 0006 loaded it anew before."
+    ),
+    "0007_guards: SQL: CREATE OR REPLACE TRIGGER": "They refuse what no release has ever done.",
+    "0008_guard_indexes: SQL: CREATE UNIQUE INDEX CONCURRENTLY job_requeued_once": (
+        "On a column that 0006 made and old code leaves NULL."
+    ),
+    "0009_retention: AddConstraint featurecontrol.control_retention_in_range": (
+        "On a column that it makes itself and old code leaves NULL."
+    ),
+    "0009_retention: SQL: CREATE OR REPLACE TRIGGER": (
+        "Old code lets no closed account in; it errs only on a request of that very moment."
+    ),
+}
+"""What was done all the same, by the beginning of what is said of it, and why that is right."""
+
+_FUNCTIONS = """
+SELECT format('%s(%s) -> %s', p.proname, pg_get_function_arguments(p.oid),
+              pg_get_function_result(p.oid))
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname = current_schema() AND p.proname LIKE 'aif\\_%'
+"""
+
+
+def reviewed(problem: str) -> str | None:
+    return next((known for known in REVIEWED if problem.startswith(known)), None)
+
+
+@pytest.fixture
+def loader(db: None) -> MigrationLoader:
+    return MigrationLoader(connection)
+
+
+def ours(loader: MigrationLoader) -> list[tuple[str, str]]:
+    """The app's migrations after the first release, in their order."""
+    last = loader.graph.leaf_nodes("aifeature")[0]
+    plan = [key for key in loader.graph.forwards_plan(last) if key[0] == "aifeature"]
+    return plan[plan.index(("aifeature", SINCE)) + 1 :]
+
+
+def test_every_migration_only_expands_or_says_why_not(loader: MigrationLoader) -> None:
+    found = [
+        problem
+        for key in ours(loader)
+        for problem in problems(loader.graph.nodes[key], loader.project_state(key, at_end=False))
+    ]
+    assert [problem for problem in found if reviewed(problem) is None] == []
+    assert {reviewed(problem) for problem in found} == set(REVIEWED), "a reason without its cause"
+
+
+def test_no_function_changes_its_signature_under_the_same_name(db: None) -> None:
+    assert list(changed_signatures(released(), functions())) == []
+
+
+def released() -> list[str]:
+    return RELEASED_FUNCTIONS.read_text().splitlines()
+
+
+def functions() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(_FUNCTIONS)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def test_another_form_of_a_function_is_noticed(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION aif_presence(p_worker text, p_slots integer, p_host text)"
+            " RETURNS void LANGUAGE sql AS $$ SELECT $$"
+        )
+    (problem,) = changed_signatures(released(), functions())
+    assert problem.endswith("give the new form a new name, the old one is still called")
+    with connection.cursor() as cursor:
+        cursor.execute("DROP FUNCTION aif_presence(text, integer)")
+    _, problem = changed_signatures(released(), functions())
+    assert problem.endswith("is gone, and a process of the release before may call it")
+
+
+def test_a_new_function_is_put_on_the_list(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE FUNCTION aif_new() RETURNS void LANGUAGE sql AS $$ SELECT $$")
+    assert list(changed_signatures(released(), functions())) == [
+        "aif_new() -> void: is new, add this line to the list"
+    ]
+
+
+def of(*made: Any, atomic: bool = True) -> Migration:
+    """A migration that does this."""
+    kind = type("Migration", (Migration,), {"operations": list(made), "atomic": atomic})
+    migration: Migration = kind("9000_next", "aifeature")
+    return migration
+
+
+def index() -> models.Index:
+    return models.Index(fields=["worker"], name="job_worker")
+
+
+def check() -> models.CheckConstraint:
+    return models.CheckConstraint(condition=Q(tries__lt=9), name="job_few_tries")
+
+
+def number(**options: Any) -> Any:
+    return models.IntegerField(**options)
+
+
+REFUSED: dict[str, Sequence[Any]] = {
+    "RemoveField": [migrations.RemoveField("job", "worker")],
+    "RenameField": [migrations.RenameField("job", "worker", "runner")],
+    "RenameModel": [migrations.RenameModel("Attempt", "Call")],
+    "DeleteModel": [migrations.DeleteModel("Worker")],
+    "AlterModelTable": [migrations.AlterModelTable("Worker", "workers")],
+    "RunPython": [migrations.RunPython(migrations.RunPython.noop)],
+    "needs a db_default": [migrations.AddField("job", "priority", number(default=0))],
+    "generated": [
+        migrations.AddField(
+            "job",
+            "twice",
+            models.GeneratedField(
+                expression=models.F("tries") * 2, output_field=number(), db_persist=True
+            ),
+        )
+    ],
+    "builds an index": [migrations.AddField("job", "mark", number(null=True, db_index=True))],
+    "may still write NULL": [
+        migrations.AlterField("job", "started_at", models.DateTimeField(db_default="now"))
+    ],
+    "relies on the db_default": [migrations.AlterField("job", "epoch", number(default=0))],
+    "another type": [migrations.AlterField("job", "epoch", models.TextField(db_default=""))],
+    "does not hold old values": [
+        migrations.AlterField("job", "worker", models.CharField(max_length=20, db_default=""))
+    ],
+    "AddIndex job.job_worker: locks": [migrations.AddIndex("job", index())],
+    "RemoveIndex job.job_due: locks": [migrations.RemoveIndex("job", "job_due")],
+    "needs atomic = False": [postgres.AddIndexConcurrently("job", index())],
+    "use AddConstraintNotValid": [migrations.AddConstraint("job", check())],
+    "say why old code writes none": [postgres.AddConstraintNotValid("job", check())],
+    "SQL: ALTER TABLE": [migrations.RunSQL("ALTER TABLE aifeature_job DROP COLUMN worker")],
+    "SQL: DROP FUNCTION": [
+        migrations.RunSQL(
+            "CREATE OR REPLACE FUNCTION aif_a() RETURNS void LANGUAGE sql AS $$ SELECT 1; $$;"
+            " DROP FUNCTION aif_claim"
+        )
+    ],
+}
+
+HARMLESS: dict[str, Sequence[Any]] = {
+    "a column old code need not name": [
+        migrations.AddField("job", "priority", number(default=0, db_default=0)),
+        migrations.AddField("attempt", "note", models.TextField(null=True)),
+    ],
+    "a wider text": [
+        migrations.AlterField("job", "worker", models.CharField(max_length=400, db_default=""))
+    ],
+    "NULL is allowed now": [
+        migrations.AlterField(
+            "job", "worker", models.CharField(max_length=200, db_default="", null=True)
+        )
+    ],
+    "a new table with all that belongs to it": [
+        migrations.CreateModel("Note", [("id", models.BigAutoField(primary_key=True))]),
+        migrations.AddField("note", "number", number()),
+        migrations.AddConstraint(
+            "note", models.UniqueConstraint(fields=["number"], name="note_once")
+        ),
+        migrations.AddIndex("note", models.Index(fields=["number"], name="note_number")),
+    ],
+    "a function whose body holds what would be refused": [
+        migrations.RunSQL(
+            "-- DROP TABLE a;\nCREATE OR REPLACE FUNCTION aif_a() RETURNS void LANGUAGE plpgsql"
+            " AS $$ BEGIN DROP TABLE b; END $$;"
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_an_older_process_may_not_survive_is_named(
+    loader: MigrationLoader, reason: str
+) -> None:
+    (problem,) = problems(of(*REFUSED[reason]), loader.project_state())
+    assert reason in problem
+    assert problem.startswith("9000_next: ")
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+def test_what_only_expands_is_let_through(loader: MigrationLoader, what: str) -> None:
+    assert list(problems(of(*HARMLESS[what]), loader.project_state())) == []
+
+
+def test_indexes_are_built_concurrently_outside_a_transaction(loader: MigrationLoader) -> None:
+    built = of(postgres.AddIndexConcurrently("job", index()), atomic=False)
+    assert list(problems(built, loader.project_state())) == []
