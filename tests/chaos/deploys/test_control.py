@@ -1,0 +1,52 @@
+"""A control worker and beat are asked to stop while there is work for them."""
+
+from __future__ import annotations
+
+import signal
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from aifeature.models import Job, Status
+from tests.chaos.crew import (
+    Crew,
+    at_once,
+    broker,
+    ended,
+    job_of,
+    rows,
+    tell,
+    wait_ended,
+    wait_until,
+)
+
+STOP_S = 8.0
+
+
+def test_control_and_beat_stop_soon_and_another_control_worker_goes_on(
+    crew: Crew, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, _, beat = at_once(
+        lambda: crew.control("old"), lambda: crew.control("new"), lambda: crew.beat("beat")
+    )
+    for child in (old, beat):
+        tell(child, signal.SIGTERM)
+    during = [Job.objects.create(**job_of(crew.user)) for _ in range(3)]
+    connection.close()
+    took = [ended(child, within_s=STOP_S) for child in (old, beat)]
+    after = [Job.objects.create(**job_of(crew.user)) for _ in range(3)]
+    late = [
+        Job.objects.create(**{**job_of(crew.user), "deadline_at": Now() - timedelta(seconds=1)})
+        for _ in range(2)
+    ]
+    connection.close()
+    wait_ended(late, Status.FAILED)
+    wait_until(
+        lambda: all(row.published_at for row in rows([*during, *after])), "jobs to be handed over"
+    )
+    with broker() as queue:
+        wait_until(lambda: queue.llen("llm") == len(during) + len(after), "their messages")
+    with capsys.disabled():
+        print(f"\ncontrol, beat: ended {took[0]:.1f}, {sum(took):.1f} s after SIGTERM")  # noqa: T201

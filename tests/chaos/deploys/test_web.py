@@ -1,0 +1,83 @@
+"""A web server is asked to stop while its clients wait for answers."""
+
+from __future__ import annotations
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from django.db import connection
+
+from aifeature.models import Job, Status, transitions
+from aifeature.services.streams import writer
+from tests.chaos.crew import Crew, at_once, ended, tell, wait_until
+from tests.integration.streams.readers import Stream
+from tests.integration.streams.web_server import database_url
+
+BEFORE = "The parcel was lost"
+AFTER = " and another one is under way."
+
+
+def test_a_web_server_that_stops_answers_all_it_has_begun(
+    crew: Crew, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = at_once(lambda: crew.web("old"), lambda: crew.web("new"))
+    (job,) = crew.queue(1)
+    claimed = transitions.claim(job.id, worker="w", lease_s=300)
+    assert claimed is not None
+    stream = Stream()
+    with (
+        psycopg.connect(database_url()) as blocker,
+        writer.process().open(claimed.job, claimed.epoch, "summary") as out,
+        ThreadPoolExecutor(3) as clients,
+    ):
+        sink = out.sink()
+        assert sink is not None
+        sink('{"summary": "' + BEFORE)
+        reader = clients.submit(old.follow, job, stream)
+        wait_until(lambda: stream.text == BEFORE, "the text so far")
+        poll = clients.submit(old.job, str(job.id), wait_s=30)
+        blocker.execute("LOCK TABLE aifeature_job IN SHARE MODE")  # nobody inserts or updates
+        submission = clients.submit(old.submit)
+        wait_until(inserting, "the submission to be under way")
+
+        told = time.monotonic()
+        tell(old.child, signal.SIGTERM)
+        assert poll.result(timeout=5).json()["status"] == "running"
+        reader.result(timeout=5)
+        polite = time.monotonic() - told
+        assert not submission.done()
+        blocker.rollback()
+        accepted = submission.result(timeout=5)
+        ended(old.child, within_s=8)
+        took = time.monotonic() - told
+
+        sink(AFTER)
+        transitions.finish(
+            claimed, Status.SUCCEEDED, result={"summary": BEFORE + AFTER, "key_facts": []}
+        )
+        connection.close()
+        new.follow(job, stream)
+    with capsys.disabled():
+        print(f"\nweb: streams and polls ended {polite:.2f} s after SIGTERM, all in {took:.1f} s")  # noqa: T201
+    assert polite < 1
+    assert "restarts" in stream.comments[-1]
+    assert accepted.status_code == 202
+    assert Job.objects.get(pk=accepted.json()["id"]).status == Status.QUEUED
+    assert stream.text == BEFORE + AFTER
+    assert stream.named("reset") == []
+    assert stream.events[-1].name == "result"
+
+
+def inserting() -> bool:
+    """Whether somebody waits to insert a job."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND query LIKE 'INSERT INTO \"aifeature_job\"%%'"
+        )
+        waiting: int = cursor.fetchone()[0]
+    connection.close()
+    return waiting > 0

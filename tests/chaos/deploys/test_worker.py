@@ -1,0 +1,68 @@
+"""An llm worker is asked to stop while it works."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aifeature.models import Attempt, Worker
+from tests.chaos.crew import (
+    LONG_S,
+    Crew,
+    broker,
+    ended,
+    ran_on,
+    rows,
+    tell,
+    text_of,
+    wait_ended,
+    wait_until,
+)
+from tests.sandbox_server import SandboxServer
+
+GRACE_S = 1.5
+ANSWER_S = 0.7
+THREADS = 4
+EXIT_S = 8.0
+"""From the last job's end to the process's: Python takes its modules down."""
+
+
+def test_a_worker_that_is_stopped_ends_or_puts_back_its_jobs_and_another_runs_the_rest(
+    crew: Crew, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crew.env["WORKER_GRACE_SECONDS"] = str(GRACE_S)
+    sandbox.set_faults(
+        {"kind": "slow_first_byte", "seconds": LONG_S, "times": 2},
+        {"kind": "slow_first_byte", "seconds": ANSWER_S},
+    )
+    old = crew.llm("old", threads=THREADS)
+    jobs = crew.queue(10)
+    wait_until(lambda: len(sandbox.calls()) == THREADS, "calls in flight")
+
+    tell(old, signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        successor = pool.submit(crew.llm, "new", threads=THREADS)
+        took = ended(old, within_s=GRACE_S + EXIT_S)
+        successor.result()
+    wait_ended(jobs)
+    with capsys.disabled():
+        print(f"\nworker: ended {took:.1f} s after SIGTERM, grace {GRACE_S} s")  # noqa: T201
+
+    finished = rows(jobs)
+    aborted = [row for row in finished if row.attempts == 2]
+    assert len(aborted) == 2
+    for row in aborted:
+        assert (row.epoch, row.tries) == (3, 0), "claimed, released, claimed; no try burnt"
+        assert not ran_on(row, old)
+        calls = Attempt.objects.filter(job=row).order_by("number")
+        assert [call.state for call in calls] == ["unknown", "settled"]
+        assert row.charge_micro == calls[1].cost_micro > 0
+    within_grace = [row for row in finished if ran_on(row, old)]
+    assert len(within_grace) == THREADS - 2, "it claimed more after it was told to stop"
+    assert {(row.epoch, row.attempts) for row in within_grace} == {(1, 1)}
+    assert Worker.objects.get(name__endswith=f"/{old.process.pid}").slots == 0
+    assert "Traceback" not in text_of(old.log)
+    with broker() as queue:
+        wait_until(lambda: queue.llen("llm") + queue.hlen("unacked") == 0, "messages to be done")

@@ -1,0 +1,119 @@
+"""The release after this one, with one more expand migration, and a database for both."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+from django.db import connection
+from psycopg import sql
+
+from project.stack.children import PYTHON
+from tests.chaos.crew import BOUND_S, Crew
+from tests.integration.streams.web_server import database_url
+from tests.releases import Release, next_release
+
+MIGRATION = """
+from django.db import migrations, models
+
+from aifeature import sql
+
+
+class Migration(migrations.Migration):
+    dependencies = [("aifeature", "{before}")]
+    operations = [
+        migrations.AddField(
+            model_name="job",
+            name="priority",
+            field=models.SmallIntegerField(default=0, db_default=0),
+        ),
+        *sql.load("claim_by_priority", "dispatch"),
+    ]
+"""
+
+PRIORITY = "    priority = models.SmallIntegerField(default=0, db_default=0)\n"
+NEW = "new release on "
+"""Before a worker's name, where the new function has made the claim."""
+
+
+def with_priorities(folder: Path) -> Release:
+    """Jobs get a priority: a new column, a new function beside the old, another's body changed."""
+    release = next_release(folder)
+    migrations = sorted(path.stem for path in (folder / "aifeature/migrations").glob("0*.py"))
+    release.write("aifeature/migrations/9000_priority.py", MIGRATION.format(before=migrations[-1]))
+    release.edit(
+        "aifeature/models/job.py", "    worker = models.", f"{PRIORITY}    worker = models."
+    )
+
+    claim = (folder / "aifeature/sql/claim.sql").read_text()
+    for old, new in (
+        ("aif_claim(", "aif_claim_by_priority("),
+        ("error_code text\n)", "error_code text, priority smallint\n)"),
+        ("j.error_code::text;", "j.error_code::text, j.priority;"),
+        ("worker = p_worker", f"worker = '{NEW}' || p_worker"),
+    ):
+        assert claim.count(old) == 1, f"claim.sql has changed, name another passage: {old!r}"
+        claim = claim.replace(old, new)
+    release.write("aifeature/sql/claim_by_priority.sql", claim)
+    transitions = "aifeature/models/transitions.py"
+    release.edit(transitions, '"aif_claim"', '"aif_claim_by_priority"')
+    release.edit(transitions, "    last_error: str\n", "    last_error: str\n    priority: int\n")
+
+    dispatch = "aifeature/sql/dispatch.sql"
+    release.edit(
+        dispatch, "ORDER BY j.run_at LIMIT 1", "ORDER BY j.priority DESC, j.run_at LIMIT 1"
+    )
+    release.edit(
+        "aifeature/services/jobs.py", "        user=user,\n", "        user=user, priority=1,\n"
+    )
+    return release
+
+
+def manage(crew: Crew, folder: Path, *arguments: str) -> str:
+    """Run a management command of the release in this folder; it must succeed."""
+    done = subprocess.run(
+        [PYTHON, "manage.py", *arguments],
+        cwd=folder,
+        env=crew.env,
+        capture_output=True,
+        text=True,
+        timeout=BOUND_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def copied_database() -> Iterator[None]:
+    """Django works on a copy of the test's database, to be changed at will."""
+    wrapper = cast("Any", connection)
+    template = wrapper.settings_dict["NAME"]
+    name = f"{template}_copy"
+    maintenance = re.sub(r"/[^/?]*(\?|$)", r"/postgres\1", database_url(), count=1)
+    _let_go(wrapper)
+    with psycopg.connect(maintenance, autocommit=True) as server:
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        server.execute(drop)
+        server.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        wrapper.settings_dict["NAME"] = name
+        try:
+            yield
+        finally:
+            _let_go(wrapper)
+            wrapper.settings_dict["NAME"] = template
+            server.execute(drop)
+
+
+def _let_go(wrapper: Any) -> None:
+    wrapper.close()
+    wrapper.close_pool()

@@ -1,0 +1,23 @@
+"""Fixtures of the tests that stop and kill workers."""
+
+from __future__ import annotations
+
+from tests.chaos.crew import crew
+from tests.integration.conftest import (
+    _fresh_control_cache,
+    _sandbox_server,
+    ada,
+    committed,
+    opened,
+    sandbox,
+)
+
+__all__ = [
+    "_fresh_control_cache",
+    "_sandbox_server",
+    "ada",
+    "committed",
+    "crew",
+    "opened",
+    "sandbox",
+]
