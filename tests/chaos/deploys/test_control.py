@@ -22,7 +22,7 @@ from tests.chaos.crew import (
     wait_until,
 )
 
-STOP_S = 8.0
+STOP_S = 15.0
 
 
 def test_control_and_beat_stop_soon_and_another_control_worker_goes_on(

@@ -110,8 +110,8 @@ def test_old_and_new_processes_run_side_by_side_on_an_expanded_schema(
     sites.remove(old_web)
     tell(old_worker, signal.SIGTERM)
     tell(old_web.child, signal.SIGTERM)
-    ended(old_worker, within_s=15)
-    ended(old_web.child, within_s=15)
+    ended(old_worker, within_s=20)
+    ended(old_web.child, within_s=20)
     more(new_web)
     over.set()
     for visitor in visitors:

@@ -25,7 +25,7 @@ from tests.sandbox_server import SandboxServer
 GRACE_S = 1.5
 ANSWER_S = 0.7
 THREADS = 4
-EXIT_S = 8.0
+EXIT_S = 15.0
 """From the last job's end to the process's: Python takes its modules down."""
 
 
