@@ -16,8 +16,9 @@ import pytest
 from tests.chaos.faults.system import BOUND_S, System, system
 from tests.sandbox_server import SandboxServer, running_sandbox
 
-FAST_S = 1.0
-"""An answer takes milliseconds; a machine that is busy may take longer."""
+FAST_S = 3.0
+"""An answer takes milliseconds. A machine that is busy takes longer, and who waits for a pool
+that has given up takes ten seconds."""
 
 INPUT = {"input": {"document": "Refunds are paid within 30 days."}}
 CLIENTS = 30
@@ -121,7 +122,7 @@ def test_pages_say_so_at_once(site: Site, away: None) -> None:
         assert response.status_code == 503, path
         assert "We are away for a moment" in response.text
         assert int(response.headers["retry-after"]) > 0
-    assert time.monotonic() - began < 3 * FAST_S
+    assert time.monotonic() - began < 2 * FAST_S
 
 
 def test_probes_tell_the_process_from_the_database(site: Site, away: None) -> None:

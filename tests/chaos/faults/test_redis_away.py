@@ -1,0 +1,130 @@
+"""Redis refuses, freezes, or its packets get lost: the web goes on as if nothing was the matter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from aifeature.models import Job, Status, transitions
+from project.stack.components import GUNICORN_CONFIG
+from project.stack.signals import wait_until
+from tests.chaos import packets
+from tests.chaos.proxy import HOST, Mode, Proxy
+from tests.integration.streams.readers import token_of
+from tests.integration.streams.web_server import running
+
+pytestmark = pytest.mark.usefixtures("committed", "opened")
+
+SUBMIT_S = 0.5
+PAGE_S = 5.0
+WARM_S = 30.0
+AT_ONCE = 8
+ROUNDS = 4
+INPUT = {"input": {"document": "Refunds are paid within 30 days."}}
+
+AWAY = [
+    Mode.CUT,
+    Mode.FREEZE,
+    pytest.param(
+        Mode.DROP,
+        marks=pytest.mark.skipif(not packets.AVAILABLE, reason="packets are dropped on Linux only"),
+    ),
+]
+
+
+@dataclass
+class Site:
+    client: httpx2.Client
+    redis: Proxy
+
+    def submit(self, _: int = 0) -> tuple[int, float]:
+        """Status and seconds."""
+        began = time.monotonic()
+        response = self.client.post("/api/v1/features/summarize/jobs", json=INPUT)
+        return response.status_code, time.monotonic() - began
+
+    def is_warm(self, threads: ThreadPoolExecutor) -> bool:
+        """Whether submissions are handed over: what is done once is done."""
+        list(threads.map(self.submit, range(AT_ONCE)))
+        newest = Job.objects.order_by("-created_at")[:AT_ONCE]
+        return None not in {job.published_at for job in newest}
+
+
+@pytest.fixture
+def site(ada: User, tmp_path: Path) -> Iterator[Site]:
+    parts = urlsplit(django_settings.REDIS_URL)
+    argv = ["gunicorn", "-c", GUNICORN_CONFIG, "project.asgi:application"]
+    staff = Client()
+    staff.force_login(User.objects.create_superuser("root"))
+    session = staff.cookies["sessionid"].value
+    token = token_of(ada)
+    # A worker with room, so that every submission is to be handed over at once.
+    transitions.presence("test@host", slots=1_000)
+    connection.close()
+    with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
+        env = {"REDIS_URL": f"redis://{HOST}:{proxy.port}{parts.path}", "WEB_CONCURRENCY": "1"}
+        with (
+            running(argv, tmp_path / "web.log", **env) as server,
+            httpx2.Client(
+                base_url=server.url,
+                headers={"Authorization": f"Bearer {token}"},
+                cookies={"sessionid": session},
+                trust_env=False,
+                timeout=20,
+            ) as client,
+        ):
+            yield Site(client, proxy)
+
+
+@pytest.mark.parametrize("mode", AWAY)
+def test_without_redis_everything_is_accepted_and_shown_in_time(site: Site, mode: Mode) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        assert wait_until(lambda: site.is_warm(threads), timeout_s=WARM_S)
+        healthy = max(seconds for _, seconds in threads.map(site.submit, range(AT_ONCE)))
+        before = Job.objects.count()
+        site.redis.set(mode)
+        answers = [
+            answer for _ in range(ROUNDS) for answer in threads.map(site.submit, range(AT_ONCE))
+        ]
+    assert {status for status, _ in answers} == {202}
+    # What the machine takes by itself, busy as it may be, comes on top.
+    assert max(seconds for _, seconds in answers) < SUBMIT_S + healthy
+
+    job = Job.objects.latest("created_at")
+    for path in (
+        f"/api/v1/jobs/{job.id}",
+        "/api/v1/jobs",
+        "/jobs/",
+        "/admin/",
+        f"/admin/aifeature/job/{job.id}/change/",
+    ):
+        began = time.monotonic()
+        assert site.client.get(path).status_code == 200, path
+        assert time.monotonic() - began < PAGE_S, path
+    ready = site.client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert Job.objects.filter(status=Status.QUEUED).count() == before + ROUNDS * AT_ONCE
+    # To be chosen again when Redis is back.
+    newest = Job.objects.order_by("-created_at")[: ROUNDS * AT_ONCE]
+    assert {found.published_at for found in newest} == {None}
+
+
+def test_only_the_first_submissions_wait_for_a_frozen_broker(site: Site) -> None:
+    """Each that asked it would take a quarter of a second."""
+    with ThreadPoolExecutor(1) as threads:
+        assert wait_until(lambda: site.is_warm(threads), timeout_s=WARM_S)
+    healthy = min(site.submit()[1] for _ in range(3))
+    site.redis.set(Mode.FREEZE)
+    site.submit()
+    assert min(site.submit()[1] for _ in range(3)) < healthy + 0.2
