@@ -9,8 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Deed = Literal["submit", "replay", "conflict", "poll", "cancel", "stream", "list", "streamed"]
-"""`streamed` is no request: it is what one connection to a stream brought, once it has ended."""
+Deed = Literal[
+    "submit", "replay", "conflict", "poll", "cancel", "stream", "list", "streamed", "late"
+]
+"""Two are no requests: `streamed` is what one connection to a stream brought, once it has ended;
+`late`: the users' own process came to nothing from `begun` to `at`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, Dialled, User, named
 from tests.chaos.diary import now
 
 FEATURE: Final = "summarize"
+POLL_S: Final = (1.0, 10.0)
+"""Between two looks at a job: first and longest."""
+
 RETRY_S: Final = 1.0
 """After the end of a stream that has not told the job's end, as `retry:` asks."""
 
@@ -28,8 +31,8 @@ class Errand:
     """Seconds after the start."""
 
     streams: bool
-    polls_every_s: float | None
-    """None: long polls."""
+    long_polls: bool
+    """Whether the server is asked to wait; else the user does, longer and longer."""
 
     cancel_after_s: float | None = None
     replays: bool = False
@@ -84,17 +87,17 @@ class Runner:
     async def _follow(self, user: User, errand: Errand, job: str) -> None:
         if errand.streams:
             await self._stream(user, errand, job)
-        status = ""
-        while status not in TERMINAL:
-            path, wait_s = f"jobs/{job}", 0.0
-            if errand.polls_every_s is None:
-                path, wait_s = f"{path}?wait=15", 15.0
+        path, wait_s = f"jobs/{job}", 0.0
+        if errand.long_polls:
+            path, wait_s = f"{path}?wait=15", 15.0
+        pause_s = POLL_S[0]
+        while True:
             answer = await self._client.ask(user, "poll", errand.key, "GET", path, wait_s=wait_s)
-            if answer.http != 200:
+            if answer.http != 200 or answer.body["status"] in TERMINAL:
                 return
-            status = answer.body["status"]
-            if status not in TERMINAL and errand.polls_every_s is not None:
-                await asyncio.sleep(errand.polls_every_s * self._dice.uniform(0.7, 1.3))
+            if not errand.long_polls:
+                await asyncio.sleep(pause_s * self._dice.uniform(0.7, 1.3))
+                pause_s = min(POLL_S[1], pause_s * 1.5)
 
     async def _stream(self, user: User, errand: Errand, job: str) -> None:
         screen = Screen()

@@ -65,6 +65,7 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
         ("answers", _counts(answers)),
         ("without an answer", _counts(errors)),
         ("closed under a request", str(sum(map(closed_under, evidence.diary)))),
+        ("users' process late", f"{_late_s(evidence):.1f} s"),
         ("deaths", _counts(Counter(death["name"] for death in evidence.deaths))),
         ("faults", _counts(Counter(made["faults"]))),
     ]
@@ -83,6 +84,10 @@ def accusation(evidence: Evidence, found: Sequence[Violation]) -> str:
         if told[violation.promise] <= STORIES and (violation.job or violation.attempt):
             lines.append(story.of(evidence, violation))
     return "\n".join(lines)
+
+
+def _late_s(evidence: Evidence) -> float:
+    return sum(entry.at - entry.begun for entry in evidence.diary if entry.deed == "late")
 
 
 def _counts(counter: Counter[Any]) -> str:

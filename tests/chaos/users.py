@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.client import Client, User
-from tests.chaos.diary import Diary
+from tests.chaos.diary import Diary, now
 from tests.chaos.errand import Errand, Runner
 
 HEAVY_SHARE: Final = 0.2
 """Of all jobs is the first user's: more than the budget of a long run holds."""
+
+LOOK_S: Final = 0.25
+LATE_S: Final = 1.0
 
 _SUBJECTS = ("The invoice", "Our help desk", "Anna Berg", "Tom Weiß", "The course", "Die Prüfung")
 _DEEDS = (
@@ -79,7 +82,7 @@ def errands(orders: Orders) -> list[tuple[User, Errand]]:
             document=_document(dice),
             at_s=at_s * (0.6 if heavy else 1.0),
             streams=dice.random() < 0.34,
-            polls_every_s=dice.choice([None, None, 2.0]),
+            long_polls=dice.random() < 0.6,
             cancel_after_s=dice.expovariate(0.5) if dice.random() < 0.06 else None,
             replays=dice.random() < 0.05,
             conflicts=dice.random() < 0.01,
@@ -106,11 +109,22 @@ async def _all(orders: Orders) -> None:
         await asyncio.sleep(begin + errand.at_s - loop.time())
         await runner.run(user, errand)
 
+    lateness = asyncio.create_task(_note_lateness(client, User(*orders.users[0])))
     with suppress(TimeoutError):
         async with asyncio.timeout(orders.limit_s):
             await asyncio.gather(*(later(*errand) for errand in errands(orders)))
             await asyncio.gather(*(_history(client, User(*user)) for user in orders.users))
+    lateness.cancel()
     await client.close()
+
+
+async def _note_lateness(client: Client, user: User) -> None:
+    """Write down when this process itself was too slow to judge anybody."""
+    while True:
+        begun = now()
+        await asyncio.sleep(LOOK_S)
+        if now() - begun > LOOK_S + LATE_S:
+            client.note(user, "late", "", begun)
 
 
 async def _history(client: Client, user: User) -> None:

@@ -24,25 +24,32 @@ SLOW_BY: Final = BROKEN_BY | {
 }
 """What explains an answer that does not come in time."""
 
-CLOSED_BY: Final = frozenset({Kind.ROLLING_RESTART})
-"""What explains that a kept connection is closed as a request is sent on it. No server can rule
-that out (RFC 9112, 9.5), so it is counted, and told only when no server was being replaced."""
+ENDED_BY: Final = frozenset({Kind.ROLLING_RESTART})
+"""With an outage of PostgreSQL, what explains that a request ends without an answer: it was still
+waiting when its process had to end."""
 
 AWAY_BY: Final = frozenset({Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE})
-"""What explains a 503."""
+STOPPED_BY: Final = frozenset({Kind.WEB_STOP, Kind.WEB_CHILD_STOP})
+"""What explains a 503: who sleeps past the time-out of a wait finds it over."""
 
 
 def errors_are_explained(evidence: Evidence) -> Iterator[Violation]:
     """No error but those that a fault of that moment explains."""
+    late = [entry for entry in evidence.diary if entry.deed == "late"]
     for entry in evidence.diary:
+        if any(_meets(entry, own.begun, own.at) for own in late):
+            continue
         if entry.error:
-            kinds = SLOW_BY if "Timeout" in entry.error else BROKEN_BY
-            if closed_under(entry):
-                kinds = kinds | CLOSED_BY
-            if not _explained(evidence, entry, kinds):
+            explained = _explained(evidence, entry, BROKEN_BY)
+            if "Timeout" in entry.error:
+                explained = _explained(evidence, entry, SLOW_BY)
+            elif _explained(evidence, entry, AWAY_BY):
+                explained = explained or _explained(evidence, entry, ENDED_BY)
+            if not explained:
                 text = f"{entry.deed}: {entry.error}, {_when(entry)}"
+                text += " on a kept connection" if entry.reused else ""
                 yield Violation(Promise.HTTP, text, entry.job)
-        elif entry.http == 503 and not _explained(evidence, entry, AWAY_BY):
+        elif entry.http == 503 and not _explained(evidence, entry, AWAY_BY | STOPPED_BY):
             yield Violation(Promise.HTTP, f"{entry.deed}: 503, {_when(entry)}", entry.job)
 
 
@@ -67,11 +74,13 @@ def closed_under(entry: Entry) -> bool:
 
 def _explained(evidence: Evidence, entry: Entry, kinds: frozenset[Kind]) -> bool:
     return any(
-        fault.kind in kinds
-        and fault.begun <= entry.at
-        and (fault.ended is None or entry.begun <= fault.ended + AFTER_S)
+        fault.kind in kinds and _meets(entry, fault.begun, (fault.ended or entry.at) + AFTER_S)
         for fault in evidence.faults
     )
+
+
+def _meets(entry: Entry, begun: float, ended: float) -> bool:
+    return entry.begun <= ended and begun <= entry.at
 
 
 def _when(entry: Entry) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tests.chaos.checks.rescue import OUTAGES
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
+from tests.chaos.injector import ENDS_S
 
 
 def everything_was_done(evidence: Evidence) -> Iterator[Violation]:
@@ -34,4 +36,16 @@ def no_process_died_by_itself(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.RUN, text)
 
 
-CHECKS: Final = (everything_was_done, no_process_died_by_itself)
+def processes_ended_when_asked(evidence: Evidence) -> Iterator[Violation]:
+    """SIGTERM ended each process in time, unless its database or broker was away meanwhile."""
+    for fault in evidence.faults:
+        for name, at in fault.killed.items():
+            if not any(
+                other.kind in OUTAGES and other.begun <= at and at - ENDS_S <= (other.ended or at)
+                for other in evidence.faults
+            ):
+                text = f"{name} had not ended {ENDS_S:.0f} s after SIGTERM (fault {fault.number})"
+                yield Violation(Promise.RUN, text)
+
+
+CHECKS: Final = (everything_was_done, no_process_died_by_itself, processes_ended_when_asked)

@@ -258,14 +258,8 @@ def a_connection_was_refused_without_cause(evidence: Evidence) -> None:
 
 
 @tampered(Promise.HTTP, "ReadError")
-def a_new_connection_broke_during_a_deploy(evidence: Evidence) -> None:
+def a_connection_broke_during_a_deploy(evidence: Evidence) -> None:
     add(evidence, "faults", Done(4, "rolling_restart", "everything", 29.0, 31.0))
-    evidence.planned += 1
-    add(evidence, "diary", Entry(ANNA, "poll", "k1", 30.0, 30.1, error="ReadError: "))
-
-
-@tampered(Promise.HTTP, "ReadError")
-def a_kept_connection_was_closed_without_a_deploy(evidence: Evidence) -> None:
     add(evidence, "diary", Entry(ANNA, "poll", "k1", 30.0, 30.1, error="ReadError: ", reused=True))
 
 
@@ -325,6 +319,14 @@ def a_process_died_by_itself(evidence: Evidence) -> None:
     evidence.deaths = [{**evidence.deaths[0], "code": 1, "expected": False}]
 
 
+@tampered(Promise.RUN, "control had not ended 30 s after SIGTERM")
+def a_process_did_not_end(evidence: Evidence) -> None:
+    add(
+        *(evidence, "faults"),
+        Done(4, "rolling_restart", "everything", 80.0, 125.0, killed={"control": 112.0}),
+    )
+
+
 def test_an_honest_run_is_found_honest() -> None:
     assert violations(explained()) == []
 
@@ -336,6 +338,24 @@ def test_tampered_evidence_is_found(name: str) -> None:
     tamper(evidence)
     found = violations(evidence)
     assert [v for v in found if v.promise is promise and said in v.text], found
+
+
+def test_what_the_harness_slept_through_is_not_held_against_the_server() -> None:
+    evidence = explained()
+    an_answer_never_came(evidence)
+    assert violations(evidence)
+    add(evidence, "diary", Entry(ANNA, "late", "", 25.0, 29.0))
+    assert violations(evidence) == []
+
+
+def test_a_deploy_in_an_outage_of_the_database_may_end_requests() -> None:
+    evidence = explained()
+    evidence.planned += 2
+    add(evidence, "faults", Done(4, "postgres_drop", "postgres", 26.0, 31.0))
+    add(evidence, "diary", Entry(ANNA, "poll", "k1", 29.0, 30.1, error="ReadError: "))
+    assert [v.promise for v in violations(evidence)] == [Promise.HTTP, Promise.RUN]
+    add(evidence, "faults", Done(5, "rolling_restart", "everything", 29.0, 31.0))
+    assert violations(evidence) == []
 
 
 def test_a_rescue_is_timed_from_the_fault() -> None:
