@@ -23,6 +23,8 @@ ENDS_S: Final = 30.0
 """How long a process that is asked to end may take: the default of common orchestrators."""
 
 RELOADS_S: Final = 60.0
+WORK_S: Final = 20.0
+"""How long a fault waits for its worker to have jobs."""
 
 _RULES: Final[dict[Kind, Callable[[random.Random], list[dict[str, Any]]]]] = {
     Kind.RATE_LIMITED: lambda dice: [
@@ -130,11 +132,14 @@ class Injector:
         elif place == "web_child":
             self._child(way, fault.lasts_s, dice)
         else:
-            self._process(fault.target, way, fault.lasts_s)
+            self._process(fault.target, way, fault.lasts_s, done)
 
-    def _process(self, name: str, way: str, lasts_s: float) -> None:
+    def _process(self, name: str, way: str, lasts_s: float, done: Done) -> None:
         process = self._stack.process(name)
         self._stack.wait_ready(name)
+        if name in LLM_WORKERS:  # hitting an idle one would prove little
+            wait_until(lambda: self._stack.is_working(name), timeout_s=WORK_S)
+            done.begun = done.hit[name] = time.time()
         if way == "stop":
             process.signal(signal.SIGSTOP)
             time.sleep(lasts_s)

@@ -51,12 +51,13 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
     """Let users and faults loose, wait until every job has ended, and gather the evidence."""
     logs = stack.servers.launcher.logs
     book = logs / "diary.jsonl"
+    last_s = max([run.span_s, *(fault.at_s + fault.lasts_s for fault in faults)])
     orders = Orders(
         base_url=f"http://{HOST}:{stack.web_port}/api/v1/",
         users=list(zip(stack.seed.users, stack.seed.tokens, strict=True)),
         jobs=run.jobs,
-        span_s=run.span_s,
-        limit_s=_last_s(faults, run) + run.settle_s,
+        span_s=last_s,
+        limit_s=last_s + run.settle_s,
         seed=seed,
         diary=str(book),
     )
@@ -81,10 +82,6 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
             planned=len(faults),
             wanted=run.jobs,
         )
-
-
-def _last_s(faults: Sequence[Fault], run: Run) -> float:
-    return max([run.span_s, *(fault.at_s + fault.lasts_s for fault in faults)])
 
 
 def _watch(stack: Stack, injector: Injector, users: Child) -> None:

@@ -89,6 +89,18 @@ class Stack:
         if not wait_until(process.is_ready, timeout_s=START_S):
             raise NotReadyError(f"{name} is not ready after {START_S:.0f} s: {process.child.log}")
 
+    def is_working(self, name: str) -> bool:
+        """Whether a worker runs jobs; not known while PostgreSQL is away."""
+        try:
+            with self.database() as connection:
+                found = connection.execute(
+                    "SELECT FROM aifeature_job WHERE status = 'running' AND worker LIKE %s LIMIT 1",
+                    [f"{name}@%"],
+                ).fetchone()
+        except psycopg.OperationalError:
+            return False
+        return found is not None
+
     def crash_postgres(self, *, away_s: float) -> None:
         """End PostgreSQL at once, without a checkpoint; start it again after some seconds."""
         postgres = self.servers.postgres
