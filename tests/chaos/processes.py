@@ -32,6 +32,7 @@ class Death:
     name: str
     code: int
     expected: bool
+    lived_s: float
     log: str
 
 
@@ -127,5 +128,6 @@ class Supervisor:
                     process.start()
 
     def _note(self, process: Process, code: int) -> None:
-        log = process.child.log.name
-        self.deaths.append(Death(time.time(), process.name, code, process.doomed, log))
+        child, now = process.child, time.time()
+        lived_s = now - child.record.started
+        self.deaths.append(Death(now, process.name, code, process.doomed, lived_s, child.log.name))

@@ -16,6 +16,10 @@ AFTERMATH_S: Final = 35.0
 """How long after an outage of the database a worker may still sit in a dead connection: what
 keepalive and user time-outs need to notice it."""
 
+MARGIN_S: Final = 1.0
+SIGNS: Final = frozenset({"lease_until", "attempts"})
+"""Columns that only the worker itself writes while it runs the job."""
+
 OUTAGES: Final = frozenset(
     {
         *(Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE),
@@ -47,35 +51,33 @@ def rescues(evidence: Evidence) -> list[Rescue]:
     """Every run that was taken over."""
     found = []
     for job, changes in evidence.changes_of.items():
-        claimed_at = 0.0
+        alive_at = 0.0
         for change in changes:
             if change.thing != "job" or change.old_epoch is None:
                 continue
-            if (
-                change.old_state == "running"
-                and change.epoch > change.old_epoch
-                and (change.state == "running")
-            ):
-                found.append(_rescue(evidence, job, change, claimed_at))
-            if change.state == "running" and change.epoch > change.old_epoch:
-                claimed_at = change.at
+            risen = change.epoch > change.old_epoch
+            if risen and change.old_state == change.state == "running":
+                found.append(_rescue(evidence, job, change, alive_at))
+            if change.state == "running" and (risen or set(change.changed) & SIGNS):
+                alive_at = change.at
     return found
 
 
-def _rescue(evidence: Evidence, job: str, change: Change, claimed_at: float) -> Rescue:
+def _rescue(evidence: Evidence, job: str, change: Change, alive_at: float) -> Rescue:
     worker = (change.old_worker or "").partition("@")[0]
     hits = [
         fault
         for fault in evidence.faults
         if worker in fault.hit
         and fault.hit[worker] <= change.at
-        and claimed_at <= (fault.ended or change.at) + AFTERMATH_S
+        and alive_at <= (fault.ended or change.at) + AFTERMATH_S
     ]
     if not hits:
         return Rescue(job, change.at, 0.0, 0.0, None)
-    # What is past at the claim cannot have begun it, so the claim counts then.
-    fault = max(hits, key=lambda hit: hit.hit[worker])
-    begun = max(fault.hit[worker], claimed_at)
+    # The first that came after its last sign of life; else one that it had not got over.
+    after = [hit for hit in hits if hit.hit[worker] >= alive_at - MARGIN_S]
+    fault = min(after or hits, key=lambda hit: abs(hit.hit[worker] - alive_at))
+    begun = max(fault.hit[worker], alive_at)
     free_from = max([begun, *(end for start, end in _outages(evidence) if start <= change.at)])
     if free_from > change.at:
         free_from = begun

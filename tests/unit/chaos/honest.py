@@ -39,10 +39,21 @@ def evidence() -> Evidence:
             Done(2, "postgres_crash", "postgres", 40.0, 42.0),
             Done(3, "web_kill", "web", 50.0, 54.0),
         ],
-        deaths=[{"at": 5.0, "name": "llm-1", "code": -9, "expected": True, "log": "llm-1.1.log"}],
+        deaths=[death(5.0, expected=True)],
         planned=3,
         wanted=2,
     )
+
+
+def death(at: float, *, expected: bool = False, lived_s: float = 60.0) -> dict[str, Any]:
+    return {
+        "at": at,
+        "name": "llm-1",
+        "code": -9 if expected else 1,
+        "expected": expected,
+        "lived_s": lived_s,
+        "log": "llm-1.1.log",
+    }
 
 
 def job() -> Job:

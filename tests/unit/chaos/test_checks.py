@@ -24,6 +24,7 @@ from tests.unit.chaos.honest import (
     GONE,
     GOOD_CALL,
     LOST_CALL,
+    death,
     explained,
     usage,
 )
@@ -316,7 +317,7 @@ def a_fault_was_not_lifted(evidence: Evidence) -> None:
 
 @tampered(Promise.RUN, "llm-1 ended with 1")
 def a_process_died_by_itself(evidence: Evidence) -> None:
-    evidence.deaths = [{**evidence.deaths[0], "code": 1, "expected": False}]
+    evidence.deaths = [death(41.0)]
 
 
 @tampered(Promise.RUN, "control had not ended 30 s after SIGTERM")
@@ -356,6 +357,25 @@ def test_a_deploy_in_an_outage_of_the_database_may_end_requests() -> None:
     assert [v.promise for v in violations(evidence)] == [Promise.HTTP, Promise.RUN]
     add(evidence, "faults", Done(5, "rolling_restart", "everything", 29.0, 31.0))
     assert violations(evidence) == []
+
+
+def test_a_process_that_finds_no_database_as_it_starts_may_end() -> None:
+    evidence = explained()
+    evidence.deaths = [death(43.0, lived_s=3.0)]
+    assert violations(evidence) == []
+    evidence.deaths = [death(43.0, lived_s=0.5)]
+    assert violations(evidence)
+
+
+def test_the_fault_that_ended_a_run_is_the_first_after_its_last_sign_of_life() -> None:
+    evidence = explained()
+    later = Done(5, "postgres_freeze", "postgres", 20.0, 21.0, {"llm-1": 20.0})
+    before = Done(6, "llm_stop", "llm-1", 0.5, 1.0, {"llm-1": 0.5})
+    evidence.faults = [before, *evidence.faults, later]
+    (rescue,) = rescues(evidence)
+    assert rescue.fault is not None
+    assert rescue.fault.number == 1
+    assert round(rescue.whole_seconds, 1) == 16.9
 
 
 def test_a_rescue_is_timed_from_the_fault() -> None:
