@@ -53,6 +53,8 @@ def _job(job: JobRow, attempts: list[AttemptRow]) -> None:
         assert accepted, f"charged for no accepted call: {job}"
     if job.charge or job.result is not None:
         assert job.status in {"succeeded", "needs_approval", "cancelled"}, job
+    if job.cancel_requested_at is not None and job.status in {"running", "cancelled"}:
+        assert job.text.startswith("C"), f"lost the sentence of who cancelled it: {job}"
     if job.status == "queued":
         assert job.cancel_requested_at is None, f"to be cancelled, and put back: {job}"
 

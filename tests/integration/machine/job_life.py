@@ -43,6 +43,7 @@ from tests.integration.machine.view import EVERYTHING
 
 ENDS = ("COMMIT", "HOLD", "COMMIT", "HOLD", "COMMIT", "ROLLBACK")
 CAPS = st.one_of(st.none(), st.integers(6, 24))
+BOUNDS = (1, 2, 3, 5, 8, 13)
 OUTCOMES = (
     *("settle", "release", "succeeded", "settle", "release"),
     *("needs_approval", "failed", "cancelled", "succeeded"),
@@ -90,7 +91,7 @@ class JobLife(Transactions):
         most of them to get anywhere.
         """
         how = dice.one_of(ENDS)
-        match dice.below(16):
+        match dice.below(18):
             case 0 | 1 if lanes := self.open():
                 self.end(dice.one_of(lanes), dice.one_of(("COMMIT", "COMMIT", "ROLLBACK")))
             case 2 | 3:
@@ -114,7 +115,7 @@ class JobLife(Transactions):
             case 6 | 7:
                 return Claim(dice.one_of(self.jobs), dice.one_of(("w1", "w2")))
             case 8 | 9 if held := self._free_run(dice):
-                return self._call(held, 1 + dice.below(12))
+                return self._call(held, dice.one_of(BOUNDS))
             case 10 | 11 | 12 if held := self._free_run(dice):
                 return self._outcome(held, dice)
             case 13:

@@ -173,7 +173,6 @@ MUTATIONS: Final = (
         "CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END",
         "a.cost_micro",
     ),
-    Mutation("closed calls are closed again", "settle_attempt", " AND a.state = 'started'"),
     Mutation("calls of every job are closed", "settle_attempt", "a.job_id = p_job AND "),
     Mutation("cancel ignores the owner", "cancel", " AND t.user_id = p_user\n", " \n"),
     Mutation(
@@ -221,7 +220,7 @@ MUTATIONS: Final = (
         "overdue ignores the deadline", "overdue", " AND j.deadline_at <= statement_timestamp()"
     ),
     Mutation(
-        "overdue ends running jobs",
+        "overdue ends what needs approval",
         "overdue",
         "j.status = 'queued' AND ",
         "j.status IN ('queued', 'needs_approval') AND ",

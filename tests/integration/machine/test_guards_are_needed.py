@@ -23,14 +23,11 @@ from tests.integration.machine.test_machine import EXAMPLES, STEPS
 pytestmark = pytest.mark.django_db
 
 USUAL = {
-    "claim ignores the lease",
     "claim leaves calls open",
     "finish ignores the epoch",
     "release ignores the epoch",
-    "settle ignores the epoch",
     "a cap is not looked at",
     "a reservation is not given back",
-    "a call is settled twice",
 }
 CHOSEN = [
     mutation

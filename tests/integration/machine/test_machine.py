@@ -17,7 +17,7 @@ from tests.integration.machine.lanes import Lanes
 
 pytestmark = pytest.mark.django_db  # so that there is a test database to copy
 
-EXAMPLES = 60
+EXAMPLES = 50
 STEPS = 50
 
 

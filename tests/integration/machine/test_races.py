@@ -86,9 +86,15 @@ def _run_once(session: Session, job: UUID, feature: str) -> None:
     session.execute(f"SET told.now = '{LATE.isoformat()}'".encode())
 
 
-def _contend(session: Session, make: Callable[[UUID], Call], start: Barrier) -> list[UUID]:
-    """Make the calls for all jobs, in any order; returns the jobs whose first run they ended."""
-    ended = []
+def _contend(
+    session: Session, make: Callable[[UUID], Call], start: Barrier
+) -> tuple[list[UUID], list[UUID]]:
+    """Make the calls for all jobs, in any order.
+
+    Returns:
+        The jobs whose first run they ended, and those they claimed.
+    """
+    ended, claimed = [], []
     start.wait()
     for job in random.sample(JOBS, len(JOBS)):
         call = make(job)
@@ -96,13 +102,14 @@ def _contend(session: Session, make: Callable[[UUID], Call], start: Barrier) -> 
         match call:
             case Claim():
                 ended += [job for row in rows if row[0] == 2]  # released, it would be epoch 3
+                claimed += [job] * len(rows)
             case EndAbandoned():
                 ended += [row[0] for row in rows]
             case Finish() | Release():
                 ended += [job] * rows[0][0]
             case _:
                 pass
-    return ended
+    return ended, claimed
 
 
 def test_of_sixteen_threads_one_ends_a_run(lanes: Lanes, sessions: list[Session]) -> None:
@@ -119,12 +126,15 @@ def test_of_sixteen_threads_one_ends_a_run(lanes: Lanes, sessions: list[Session]
                 for session, make in zip(sessions, CONTENDERS, strict=True)
             ]
             ended: Counter[UUID] = Counter()
+            claimed: Counter[UUID] = Counter()
             for future, make in zip(futures, CONTENDERS, strict=True):
-                won = future.result()
+                won, taken = future.result()
                 ended.update(won)
+                claimed.update(taken)
                 winners[type(make(JOBS[0])).__name__] += len(won)
             rows = lanes.rows()
             invariants.check(rows, earlier={}, caps=Caps(None, None, None))
             assert before.keys() <= rows.keys()
             assert ended == Counter(JOBS), f"ended by {ended}: {rows}"
+            assert max(claimed.values(), default=0) <= 1, f"claimed by {claimed}: {rows}"
     assert len(+winners) >= 3, f"hardly a race: {winners}"
