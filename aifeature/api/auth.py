@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, cast
 
+from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -21,6 +23,8 @@ from aifeature.models.token import PREFIX, digest
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+logger = logging.getLogger(__name__)
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 """How fresh `last_used_at` is kept; a write on each request would cost more than it tells."""
@@ -84,7 +88,10 @@ def _note_use(row: ApiToken) -> None:
     if row.last_used_at is not None and timezone.now() - row.last_used_at < USE_NOTED_EVERY:
         return
     stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=Now() - USE_NOTED_EVERY)
-    ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
+    try:
+        ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
+    except OperationalError as error:  # a full disk: what only reads still works
+        logger.warning("token %s: its use is not noted: %s", row.pk, type(error).__name__)
 
 
 AUTH: Final[list[HttpBearer | APIKeyCookie]] = [BearerToken(), SessionCookie()]

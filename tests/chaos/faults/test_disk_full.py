@@ -1,0 +1,150 @@
+"""The disk of PostgreSQL and of every log is full, and then it is not."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+
+from project.stack.local_dir import CHECKOUT
+from project.stack.ports import HOST, take_port
+from project.stack.signals import wait_until
+from tests.chaos.faults.system import BOUND_S, system
+from tests.system import component, environment
+
+SIZE = "160m"
+LEFT = 600_000
+"""Bytes that are left when it counts as full: less than the submissions below need."""
+
+MOST = 60
+"""Submissions until one must have been refused; each is 50 kB that does not compress."""
+
+
+def unmountable() -> str | None:
+    """Why no small file system can be mounted here; None if it can."""
+    if os.geteuid() != 0:
+        return "only root may mount a small file system"
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if tried.returncode:
+            return f"a small file system cannot be mounted: {tried.stderr.strip()}"
+        subprocess.run(["umount", folder], check=True)
+    return None
+
+
+@pytest.fixture
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file system of its own for everything that is made in the temporary folder."""
+    reason = unmountable()
+    if reason is not None:
+        if os.geteuid() == 0 and os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="aif-disk-") as folder:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=711", "tmpfs", folder], check=True
+        )
+        try:
+            monkeypatch.setattr(tempfile, "tempdir", folder)
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    ballast = disk / "ballast"
+    state = os.statvfs(disk)
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, state.f_bavail * state.f_frsize - LEFT)
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def document(number: int) -> str:
+    return random.Random(number).randbytes(25_000).hex()
+
+
+def test_a_full_disk_refuses_in_plain_words_and_damages_nothing(small_disk: Path) -> None:
+    accepted: dict[str, int] = {}
+    with system() as found, found.web() as url:
+        headers = {"Authorization": f"Bearer {found.seed.tokens[0]}"}
+        with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+
+            def submit(number: int) -> httpx2.Response:
+                body = {"input": {"document": document(number)}}
+                response = client.post("/api/v1/features/summarize/jobs", json=body)
+                if response.status_code == 202:
+                    accepted[str(response.json()["id"])] = number
+                return response
+
+            assert submit(0).status_code == 202
+            first = next(iter(accepted))
+            with full(small_disk):
+                refused = next(
+                    (r for n in range(1, MOST) if (r := submit(n)).status_code != 202), None
+                )
+                assert refused is not None, "the disk is not full"
+                assert refused.status_code == 503
+                assert refused.json()["code"] == "database_unavailable"
+                assert int(refused.headers["retry-after"]) > 0
+                # The process writes its log there too, and goes on without.
+                assert client.get("/healthz").status_code == 200
+                assert client.get(f"/api/v1/jobs/{first}").status_code == 200
+
+            for number in range(MOST, MOST + 5):
+                assert submit(number).status_code == 202
+        with psycopg.connect(found.servers.env["DATABASE_URL"]) as connection:
+            rows = connection.execute(
+                "SELECT id::text, input->>'document' FROM aifeature_job"
+            ).fetchall()
+            assert dict(rows) == {job: document(number) for job, number in accepted.items()}
+            # Each index leads to each row it should.
+            connection.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+            connection.execute(
+                "SELECT bt_index_check(i.indexrelid, true) FROM pg_index i"
+                " JOIN pg_class c ON c.oid = i.indexrelid"
+                " JOIN pg_am a ON a.oid = c.relam AND a.amname = 'btree'"
+                " WHERE i.indrelid = 'aifeature_job'::regclass AND i.indisvalid"
+            )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_log_that_takes_no_line_stops_no_process() -> None:
+    """Each line is lost, the lines about lost lines too."""
+    with take_port(8600) as port, Path("/dev/full").open("wb") as log:
+        nowhere = {
+            "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
+            "REDIS_URL": "redis://127.0.0.1:9/0",
+        }
+        web = component("web", logs=Path(), web=port)
+        process = subprocess.Popen(
+            web.argv, env={**environment(nowhere), **web.env}, cwd=CHECKOUT, stdout=log, stderr=log
+        )
+        try:
+            assert wait_until(web.ready, timeout_s=BOUND_S)
+            url = f"http://{HOST}:{port}"
+            for _ in range(3):
+                asked = {"Authorization": "Bearer aif_x"}
+                answer = httpx2.get(f"{url}/api/v1/jobs", headers=asked, trust_env=False)
+                assert answer.status_code == 503  # which is logged
+            assert web.ready()
+            assert process.poll() is None
+        finally:
+            process.terminate()
+            process.wait(BOUND_S)
