@@ -129,7 +129,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "health_check_interval": ENV.peer_timeout_seconds,
     **REDIS_SOCKET,
 }
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "project.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit of the schedule in admin is seen
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -101,7 +101,7 @@ def _beat(logs: Path) -> Component:
     return Component(
         "beat",
         _celery(
-            *("beat", "-S", "django_celery_beat.schedulers:DatabaseScheduler"),
+            *("beat", "-S", "project.beat:Scheduler"),
             *("--pidfile=", "-l", "INFO"),
         ),
         logged(logs / "beat.log", "beat: Starting..."),

@@ -546,6 +546,18 @@ def api_error(kind: str, code: str | None = None) -> dict[str, Any]:
         (429, None, {"retry-after": "9e9"}, RateLimited, Billing.NONE, True, 9e9),
         (429, None, {"retry-after": "-3"}, RateLimited, Billing.NONE, True, 0.0),
         (429, None, {"retry-after": "nan"}, RateLimited, Billing.NONE, True, None),
+        (  # by the provider's clock: ours may be wrong by days
+            429,
+            None,
+            {
+                "date": "Sun, 01 Nov 2026 08:00:00 GMT",
+                "retry-after": "Sun, 01 Nov 2026 08:00:09 GMT",
+            },
+            RateLimited,
+            Billing.NONE,
+            True,
+            9.0,
+        ),
         (429, None, {"retry-after-ms": "1500"}, RateLimited, Billing.NONE, True, 1.5),
         (429, None, {"x-should-retry": "false"}, RateLimited, Billing.NONE, False, None),
         (409, None, {"x-should-retry": "true"}, RequestRejected, Billing.NONE, True, None),

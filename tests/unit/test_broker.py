@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from celery.worker.consumer import Consumer
@@ -25,6 +26,19 @@ def test_redis_addresses_lead_to_our_transport() -> None:
 def test_workers_use_our_consumer() -> None:
     assert app.conf.worker_consumer == "project.consumer:BatchingConsumer"
     assert issubclass(BatchingConsumer, Consumer)
+
+
+def test_a_worker_looks_for_a_lost_broker_every_few_seconds() -> None:
+    """Celery's own pauses grow to half a minute."""
+    asked: dict[str, object] = {}
+    lost = SimpleNamespace(
+        alt=[], ensure_connection=lambda *_, **how: asked.update(how), as_uri=lambda: "redis://"
+    )
+    consumer = object.__new__(BatchingConsumer)
+    consumer.app = app
+    consumer.first_connection_attempt = False
+    consumer.ensure_connected(cast("Connection", lost))
+    assert (asked["interval_start"], asked["interval_max"]) == (1, 2)
 
 
 def test_an_acknowledged_message_wakes_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     wait = _number(given)
     if wait is None and given:
         date = email.utils.parsedate_tz(given)
-        wait = None if date is None else email.utils.mktime_tz(date) - time.time()
+        # From the sender's own clock, if it tells: ours may be wrong.
+        sent = email.utils.parsedate_tz(headers.get("date"))
+        now = time.time() if sent is None else email.utils.mktime_tz(sent)
+        wait = None if date is None else email.utils.mktime_tz(date) - now
     return None if wait is None else max(wait, 0.0)
 
 

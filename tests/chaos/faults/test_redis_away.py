@@ -73,9 +73,9 @@ def site(ada: User, tmp_path: Path) -> Iterator[Site]:
     transitions.presence("test@host", slots=1_000)
     connection.close()
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
-        env = {"REDIS_URL": f"redis://{HOST}:{proxy.port}{parts.path}", "WEB_CONCURRENCY": "1"}
+        url = f"redis://{HOST}:{proxy.port}{parts.path}"
         with (
-            running(argv, tmp_path / "web.log", **env) as server,
+            running(argv, tmp_path / "web.log", REDIS_URL=url, WEB_CONCURRENCY="1") as server,
             httpx2.Client(
                 base_url=server.url,
                 headers={"Authorization": f"Bearer {token}"},

@@ -95,3 +95,22 @@ def test_use_is_noted_at_most_once_a_minute(ada: User) -> None:
     again = ApiToken.objects.get().last_used_at
     assert again is not None
     assert again >= first
+
+
+def test_a_token_works_while_its_use_cannot_be_noted(ada: User, committed: None) -> None:
+    """A full disk refuses writes and lets all else through."""
+    token = ApiToken.issue(user_id=ada.pk, name="test")[1]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;"
+            "CREATE TRIGGER full_disk BEFORE UPDATE ON aifeature_apitoken"
+            " FOR EACH ROW EXECUTE FUNCTION full_disk()"
+        )
+    try:
+        response = Client().get("/api/v1/jobs", headers={"Authorization": f"Bearer {token}"})
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION full_disk CASCADE")
+    assert response.status_code == 200
+    assert ApiToken.objects.get().last_used_at is None

@@ -1,0 +1,138 @@
+"""The clock of a worker's host jumps by days: the database's decides, and nothing changes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.db import connection
+
+from aifeature.models import Attempt, Job, SpendWindow, Status
+from aifeature.services import dispatch
+from project.stack.local_dir import CHECKOUT
+from project.stack.signals import wait_until
+from tests.integration.jobs.conftest import MakeJob
+from tests.sandbox_server import SandboxServer
+from tests.system import component, environment
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+DAYS_S = 3 * 24 * 3600
+BOUND_S = 60.0
+TEXT = {"document": "Refunds are paid within 30 days."}
+SHIM = Path(__file__).parent / "wrong_clock"
+
+
+class Clock:
+    """Of one process."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.jump(0)
+
+    def jump(self, to_s: int) -> None:
+        """Put it wrong by so many seconds."""
+        draft = self.file.with_suffix(".new")
+        draft.write_text(str(to_s))
+        draft.replace(self.file)
+
+
+@contextmanager
+def running(name: str, clock: Clock, **env: str) -> Iterator[Path]:
+    """A process of the system with a clock of its own, on the stores of the test."""
+    logs = clock.file.parent
+    found = component(name, logs=logs)
+    log = logs / f"{name}.log"
+    head, mark, query = os.environ["DATABASE_URL"].partition("?")
+    url = f"{head.rpartition('/')[0]}/{connection.settings_dict['NAME']}{mark}{query}"
+    stores = {"DATABASE_URL": url, "REDIS_URL": django_settings.REDIS_URL}
+    shim = {"PYTHONPATH": str(SHIM), "CLOCK_SHIFT": str(clock.file)}
+    every = {**environment(stores), **found.env, **shim, **env}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            found.argv, env=every, cwd=CHECKOUT, stdout=output, stderr=output
+        )
+    try:
+        assert wait_until(found.ready, timeout_s=BOUND_S), log.read_text()
+        yield log
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    return Clock(tmp_path / "shift")
+
+
+@pytest.fixture(autouse=True)
+def queues() -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(django_settings.REDIS_URL, protocol=2) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+def ended(job: Job) -> bool:
+    dispatch.refill()
+    job.refresh_from_db()
+    return job.status == Status.SUCCEEDED
+
+
+def test_a_worker_whose_clock_jumps_runs_its_jobs_as_ever(
+    make_job: MakeJob, sandbox: SandboxServer, clock: Clock
+) -> None:
+    with running("worker-llm", clock, ANTHROPIC_BASE_URL=sandbox.url, LEASE_SECONDS="3") as log:
+        jobs = []
+        for shift in (DAYS_S, -DAYS_S):
+            sandbox.reset()
+            # Longer than a lease, so that it must be kept while the clock is wrong.
+            sandbox.set_faults({"kind": "slow_first_byte", "seconds": 4, "times": 1})
+            job = make_job(input=TEXT)
+            jobs.append(job)
+            assert wait_until(lambda: bool(dispatch.refill() or sandbox.calls()), timeout_s=BOUND_S)
+            assert wait_until(lambda: bool(sandbox.calls()), timeout_s=BOUND_S), log.read_text()
+            clock.jump(shift)
+            assert wait_until(lambda: ended(job), timeout_s=BOUND_S), log.read_text()  # noqa: B023
+            assert (job.epoch, job.tries, job.attempts) == (1, 0, 1)
+
+        sandbox.reset()
+        sandbox.set_faults({"kind": "overloaded", "times": 1})  # back to the queue for a moment
+        again = make_job(input=TEXT)
+        jobs.append(again)
+        assert wait_until(lambda: ended(again), timeout_s=BOUND_S), log.read_text()
+        assert (again.epoch, again.attempts) == (3, 2)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT (now() AT TIME ZONE 'UTC')::date")
+        (today,) = cursor.fetchone()
+    for job in jobs:
+        assert job.finished_at is not None
+        assert timedelta() < job.finished_at - job.created_at < timedelta(seconds=BOUND_S)
+    assert set(Attempt.objects.values_list("day", flat=True)) == {today}
+    assert set(SpendWindow.objects.values_list("day", flat=True)) == {today}
+
+
+def test_beat_goes_on_when_its_clock_is_put_right(clock: Clock, queues: redis.Redis) -> None:
+    """A last run in the future must not be the beginning of the next wait."""
+    clock.jump(DAYS_S)
+    with running("beat", clock) as log:
+
+        def sent(more_than: int) -> bool:
+            return int(str(queues.llen("control"))) > more_than
+
+        assert wait_until(lambda: sent(0), timeout_s=BOUND_S), log.read_text()
+        clock.jump(0)
+        before = int(str(queues.llen("control")))
+        assert wait_until(lambda: sent(before + 1), timeout_s=BOUND_S / 2), log.read_text()
