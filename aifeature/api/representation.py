@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from aifeature.api.schemas import FeatureLinks, FeatureOut, JobError, JobOut, Usage
 from aifeature.models import TERMINAL, Job, Status
+from aifeature.services import retention
 from aifeature.spec import Feature
 
 NAMESPACE: Final = "api"
@@ -29,7 +30,6 @@ def job_out(job: Job) -> JobOut:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        content_deleted_at=job.content_blanked_at,
         # An answer that waits for approval, or was turned down, is not the user's to read.
         result=job.result if status is Status.SUCCEEDED else None,
         error=_error(job, status),
@@ -68,7 +68,9 @@ def usd(micro: int) -> str:
 
 
 def _error(job: Job, status: Status) -> JobError | None:
-    """Why it ended without a result; while it is queued, why it waits. A running job is trying."""
+    """Why there is no result; while it is queued, why it waits. A running job is trying."""
+    if status is Status.SUCCEEDED and (gone := retention.told(job)):
+        return JobError(code="content_deleted", message=gone)
     if not job.error_code or status in {Status.RUNNING, Status.NEEDS_APPROVAL, Status.SUCCEEDED}:
         return None
     return JobError(code=job.error_code, message=job.error_message)

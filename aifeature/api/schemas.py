@@ -89,10 +89,6 @@ class JobOut(Schema):
     created_at: datetime
     started_at: datetime | None = Field(description="When a worker first took it.")
     finished_at: datetime | None
-    content_deleted_at: datetime | None = Field(
-        description="When its input and result were deleted, some days after it ended. All else"
-        " stays as it was."
-    )
     result: dict[str, Any] | None = Field(
         description="Set exactly when the job succeeded and its content has not been deleted."
     )

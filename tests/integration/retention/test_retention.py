@@ -189,8 +189,8 @@ def blanked(ended: EndedJob, opened: None) -> Job:
 def test_the_api_says_when_it_was_deleted(ada: User, blanked: Job) -> None:
     body = bearer(ada).get(f"/api/v1/jobs/{blanked.pk}").json()
     assert body["result"] is None
-    assert (body["status"], body["error"]) == ("succeeded", None)
-    assert body["content_deleted_at"]
+    assert (body["status"], body["error"]["code"]) == ("succeeded", "content_deleted")
+    assert body["error"]["message"].startswith("Its text was deleted on ")
     assert body["usage"]["input_tokens"] == 11
     assert body["cost_usd"] == "0.000042"
     (listed,) = bearer(ada).get("/api/v1/jobs").json()["items"]
