@@ -492,8 +492,7 @@ def test_a_reader_holds_no_thread_and_no_connection(
 def _connections() -> int:
     """Connections of this process that are in use."""
     pool: Any = connection.pool  # type: ignore[attr-defined]
-    stats = pool.get_stats()
-    return int(stats["pool_size"] - stats["pool_available"])
+    return int(pool.size - len(pool._idle))
 
 
 def lose_all_jobs() -> None:
