@@ -13,9 +13,14 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    IF p_attempt IS NOT NULL THEN
-        PERFORM aif_settle_attempt(
-            p_attempt, p_settlement, p_status IN ('succeeded', 'needs_approval'));
+    IF p_attempt IS NOT NULL
+       AND NOT (EXISTS (SELECT 1 FROM aifeature_attempt t
+                         WHERE t.id = p_attempt AND t.job_id = p_job)
+                AND aif_settle_attempt(
+                    p_attempt, p_settlement, p_status IN ('succeeded', 'needs_approval'))) THEN
+        -- Else the job would be charged for what its user's window does not count.
+        RAISE EXCEPTION 'call % is no open call of job %: it cannot end the job', p_attempt, p_job
+            USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     PERFORM aif_close_unseen(p_job, 'run_failed');
     IF p_status IN ('succeeded', 'needs_approval') THEN

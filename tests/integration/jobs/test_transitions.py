@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -133,6 +134,21 @@ def test_only_the_accepted_call_is_charged(claimed: Claimed) -> None:
     assert Job.objects.get(pk=claimed.job).charge_micro == 400
     assert windows() == {"user": (400, 0), "feature": (700, 0), "global": (700, 0)}
     assert list(Attempt.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
+
+
+@pytest.mark.parametrize("whose", ["closed before", "another job's"])
+def test_a_job_ends_with_an_open_call_of_its_own_or_not_at_all(
+    claimed: Claimed, make_job: MakeJob, whose: str
+) -> None:
+    if whose == "closed before":
+        call = begin(claimed)
+        transitions.settle(claimed, settled(call, cost=10))
+    else:
+        call = begin(claim(make_job()))
+    with pytest.raises(IntegrityError, match="no open call of job"), transaction.atomic():
+        transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(call, cost=10))
+    job = Job.objects.get(pk=claimed.job)
+    assert (job.status, job.charge_micro) == ("running", 0)
 
 
 def test_settling_moves_the_windows_of_the_day_that_reserved(claimed: Claimed) -> None:
