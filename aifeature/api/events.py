@@ -94,15 +94,20 @@ async def _events(job: Job, user: User, cursor: Cursor) -> AsyncIterator[bytes]:
     await sync_to_async(waiting.give_connection_back)()
     waiting.let_thread_go()
     yield sse.retry(RETRY_MS)
+    clock = asyncio.get_running_loop().time
     with _Follower(job, cursor) as follower:
+        spoke_at = clock()
         while not follower.over:
             if news := follower.news():
                 yield news
+                spoke_at = clock()
             if stopping.is_stopping():
                 yield sse.GOODBYE
                 return
-            if not await follower.woken(HEARTBEAT_S):
+            # Being woken for nothing, as while Redis is away, must not put the heartbeat off.
+            if not await follower.woken(spoke_at + HEARTBEAT_S - clock()):
                 yield sse.HEARTBEAT
+                spoke_at = clock()
         if last_words := follower.text_of(cursor.next()):
             yield last_words  # at once: a thousand readers may be asking how it ended
         ended = await ending.read(user, job.id)

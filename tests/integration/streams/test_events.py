@@ -449,6 +449,36 @@ def test_an_idle_stream_shows_that_it_lives(
     play(scene())
 
 
+def test_a_stream_that_is_woken_for_nothing_shows_that_it_lives(
+    claimed: Claimed, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a Redis that comes and goes: each time there may be news, and there is none."""
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.2)
+    followers: list[events._Follower] = []
+
+    class Seen(events._Follower):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            followers.append(self)
+
+    monkeypatch.setattr(events, "_Follower", Seen)
+
+    async def scene() -> None:
+        async with reader(token, claimed.job) as stream, asyncio.TaskGroup() as group:
+
+            async def disturb() -> None:
+                while True:
+                    for follower in followers:
+                        follower._woken.set()
+                    await asyncio.sleep(0.05)
+
+            disturbing = group.create_task(disturb())
+            await stream.until(lambda: len(stream.comments) > 3)
+            disturbing.cancel()
+
+    play(scene())
+
+
 def test_a_stopping_process_ends_its_streams_politely(claimed: Claimed, token: str) -> None:
     async def scene() -> None:
         begin(written(claimed))("Refunds ")
