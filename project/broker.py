@@ -26,9 +26,7 @@ class QoS(kombu_redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         connection: Any = self.channel.connection
         if connection is None or connection.client is None:
-            # It came by a connection that is closed; kombu would stumble over what is left of it,
-            # and that ends the worker. The message may come again: a claim decides.
-            return
+            return  # it came by a connection that is closed: it may come again, a claim decides
         super().ack(delivery_tag)
         hub = get_event_loop()
         if hub is not None:
@@ -45,6 +43,11 @@ class Channel(kombu_redis.Channel):
     _kept: redis.Redis | None = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 (kombu's)
+        connection: Any = self.connection
+        if connection is None or connection.client is None:
+            # kombu would stumble over what is left of a closed connection, outside of what it
+            # catches, and that ends the worker. This it catches.
+            raise redis.ConnectionError("the connection of this channel is closed")
         if asynchronous:  # it is bound to one connection of its own, and kombu keeps it
             return super()._create_client(asynchronous=True)  # type: ignore[misc]  # not in the stubs
         kept = self._kept
