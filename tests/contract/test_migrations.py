@@ -143,7 +143,12 @@ REFUSED: dict[str, Sequence[Any]] = {
             ),
         )
     ],
-    "builds an index": [migrations.AddField("job", "mark", number(null=True, db_index=True))],
+    "AddField job.mark: builds an index": [
+        migrations.AddField("job", "mark", number(null=True, db_index=True))
+    ],
+    "AlterField job.tries: builds an index": [
+        migrations.AlterField("job", "tries", models.SmallIntegerField(db_default=0, db_index=True))
+    ],
     "may still write NULL": [
         migrations.AlterField("job", "started_at", models.DateTimeField(db_default="now"))
     ],
