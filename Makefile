@@ -23,8 +23,12 @@ smoke: $(READY) ## run the whole system, show one real job, stop
 stack: $(READY) ## run the whole system and stay up
 	@$(BIN)/python manage.py stack $(ARGS)
 
+SHORT_CHAOS := tests/chaos/test_short_run.py
+
 test: $(READY) ## run the tests; ARGS="-k word" picks some
-	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2))") $(ARGS)
+	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2))") \
+		$(if $(ARGS),$(ARGS),--ignore $(SHORT_CHAOS))
+	@$(if $(ARGS),,$(BIN)/python -m pytest $(SHORT_CHAOS))  # by itself: it wants the whole machine
 
 bench: $(READY) ## measure speed against the sandbox; ONLY=ratio,api ROUNDS=5
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)")
