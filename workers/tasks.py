@@ -29,20 +29,20 @@ def _name(hostname: str | None) -> str:
 
 
 @worker_init.connect
-def _build_client(sender: Any, **_: Any) -> None:
-    """Build the provider client before the first job: it costs 0.1 s of CPU."""
-    if _queues(sender) & {"llm", "evals"}:
-        wiring.gateway()
+def _prepare(sender: Any, **_: Any) -> None:
+    """What does not wait for the broker."""
+    queues = _queues(sender)
+    if queues & {"llm", "evals"}:
+        wiring.gateway()  # before the first job: it costs 0.1 s of CPU
+    if "control" in queues:
+        _dispatcher.start()
 
 
 @worker_ready.connect
 def _begin(sender: Any, **_: Any) -> None:
     worker = sender.controller
-    queues = _queues(worker)
-    if "llm" in queues:
+    if "llm" in _queues(worker):
         runner.process.start(worker=_name(worker.hostname), slots=worker.concurrency)
-    if "control" in queues:
-        _dispatcher.start()
 
 
 @worker_shutting_down.connect

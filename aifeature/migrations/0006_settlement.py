@@ -16,6 +16,18 @@ class Migration(migrations.Migration):
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [
+        # First, as in all traffic: who locks the job last may wait for who waits for them.
+        migrations.AddField(
+            model_name="job",
+            name="requeued_from",
+            field=models.ForeignKey(
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="requeued",
+                to="aifeature.job",
+            ),
+        ),
         migrations.AddField(
             model_name="attempt",
             name="settled_by",
@@ -44,17 +56,6 @@ class Migration(migrations.Migration):
             options={
                 "permissions": (("settle_attempt", "Can settle a call whose end nobody saw"),)
             },
-        ),
-        migrations.AddField(
-            model_name="job",
-            name="requeued_from",
-            field=models.ForeignKey(
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="requeued",
-                to="aifeature.job",
-            ),
         ),
         migrations.AlterModelOptions(
             name="job",

@@ -13,6 +13,14 @@ class Migration(migrations.Migration):
 
     dependencies = [("aifeature", "0008_guard_indexes")]
     operations = [
+        # First, as in all traffic: who locks the job last may wait for who waits for them.
+        migrations.AddField(
+            model_name="job",
+            name="content_blanked_at",
+            field=models.DateTimeField(
+                help_text="When input, result and the content of its calls were deleted.", null=True
+            ),
+        ),
         migrations.CreateModel(
             name="TickSlot",
             fields=[
@@ -53,13 +61,6 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="control_retention_in_range",
-            ),
-        ),
-        migrations.AddField(
-            model_name="job",
-            name="content_blanked_at",
-            field=models.DateTimeField(
-                help_text="When input, result and the content of its calls were deleted.", null=True
             ),
         ),
         *sql.load("blanking", "active_user"),

@@ -40,7 +40,6 @@ class LeaseKeeper:
         self._lock = threading.Lock()
         self._held: dict[tuple[UUID, int], Cancel] = {}
         self._work = threading.Event()
-        self._idle = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -58,17 +57,11 @@ class LeaseKeeper:
                 del self._held[key]
                 if not self._held:
                     self._work.clear()
-                    self._idle.notify_all()
 
     def count(self) -> int:
         """How many jobs are held."""
         with self._lock:
             return len(self._held)
-
-    def wait_idle(self, timeout_s: float) -> bool:
-        """Wait until no job is held; False when some still are after `timeout_s` seconds."""
-        with self._idle:
-            return self._idle.wait_for(lambda: not self._held, timeout_s)
 
     def abort_all(self, reason: str) -> None:
         """Abort every call that is in flight."""

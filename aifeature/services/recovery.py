@@ -14,13 +14,20 @@ BATCH = 500
 
 
 def sweep() -> int:
-    """End what is overdue, then fill the window. Returns how many jobs were handed over."""
+    """End what is overdue and fill the window. Returns how many jobs were handed over."""
+    try:
+        _end_what_is_overdue()
+    finally:  # a row that cannot be ended must not hold up all others
+        handed_over = dispatch.refill()
+    return handed_over
+
+
+def _end_what_is_overdue() -> None:
     ended = len(transitions.end_overdue(limit=BATCH, ends=_ends()))
     while transitions.end_abandoned(ends=_ends()):
         ended += 1
     if ended:
         logger.info("%d jobs ended, their time was up", ended)
-    return dispatch.refill()
 
 
 def _ends() -> dict[str, dict[str, str]]:

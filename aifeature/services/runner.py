@@ -90,20 +90,20 @@ class Runner:
     def _stop_after(self, grace_s: float, end_s: float) -> None:
         end_at = time.monotonic() + grace_s + end_s
         logger.info("stopping: %d jobs have %.0f s to end", self._keeper.count(), grace_s)
-        if not self._keeper.wait_idle(grace_s):
-            logger.warning(
-                "stopping: %d jobs are aborted and go back to the queue", self._keeper.count()
-            )
-            while time.monotonic() < end_at:
-                self._keeper.abort_all(lease.STOPPING)
-                if self._keeper.wait_idle(ABORT_AGAIN_S):
-                    break
-        if not self._closed.wait(max(0.0, end_at - time.monotonic())):
-            logger.error(
-                "stopping: this process does not end by itself, %d jobs are left to their leases",
-                self._keeper.count(),
-            )
-            self._end()
+        # Until the process has ended: that no job is held says nothing of one being claimed.
+        if self._closed.wait(grace_s):
+            return
+        if count := self._keeper.count():
+            logger.warning("stopping: %d jobs are aborted and go back to the queue", count)
+        while time.monotonic() < end_at:
+            self._keeper.abort_all(lease.STOPPING)
+            if self._closed.wait(ABORT_AGAIN_S):
+                return
+        logger.error(
+            "stopping: this process does not end by itself, %d jobs are left to their leases",
+            self._keeper.count(),
+        )
+        self._end()
 
     def _hand_back(self, job: UUID) -> None:
         if self._feeder is not None:

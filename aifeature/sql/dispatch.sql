@@ -34,7 +34,12 @@ $$;
 CREATE OR REPLACE FUNCTION aif_dispatch(
     p_limit integer, p_lost_after_s double precision, p_again_after_s double precision)
 RETURNS SETOF uuid
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- A queue that filled a moment ago has statistics of an empty one, by which reading and sorting all
+-- of it looks cheap.
+SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     now_ timestamptz := statement_timestamp();
     at_feature text;
@@ -42,7 +47,6 @@ DECLARE
     live text[];
     room integer;
     picked uuid;
-    next_feature text;
     next_user bigint;
     found_one boolean := true;
 BEGIN
@@ -56,10 +60,18 @@ BEGIN
                          ORDER BY j.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED)
         RETURNING t.id;
 
+    -- While a thread is free, a message that is there is taken at once: whoever was to send it has
+    -- died between the mark and the sending, or the message with its reader.
     UPDATE aifeature_job t SET published_at = NULL
      WHERE t.id IN (SELECT j.id FROM aifeature_job j
                      WHERE j.status = 'queued'
-                       AND j.published_at < now_ - make_interval(secs => p_lost_after_s)
+                       AND j.published_at < now_ - make_interval(secs =>
+                           CASE WHEN (SELECT count(*) FROM aifeature_job r
+                                       WHERE r.status = 'running')
+                                     < (SELECT sum(w.slots) FROM aifeature_worker w
+                                         WHERE w.seen_at > now_ - interval '20 seconds')
+                                THEN least(p_again_after_s, p_lost_after_s)
+                                ELSE p_lost_after_s END)
                      FOR UPDATE SKIP LOCKED);
 
     -- Features with waiting jobs, by one look at the index for each.
@@ -76,7 +88,10 @@ BEGIN
      WHERE f.feature IS NOT NULL
        AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
                         WHERE c.feature IN (f.feature, '_everything') AND c.killed);
-    IF live IS NULL THEN
+    IF live IS NULL OR NOT EXISTS (
+        SELECT 1 FROM aifeature_job j
+         WHERE j.status = 'queued' AND j.published_at IS NULL
+           AND j.run_at <= now_ AND j.feature = ANY (live)) THEN
         RETURN;
     END IF;
 
@@ -89,18 +104,23 @@ BEGIN
     -- walked to its end at once, and the next call goes on where this one stopped.
     FOR step IN 1 .. 2000 LOOP
         EXIT WHEN room <= 0;
-        SELECT j.feature, j.user_id INTO next_feature, next_user FROM aifeature_job j
-         WHERE j.status = 'queued' AND j.published_at IS NULL AND j.feature = ANY (live)
-           AND (j.feature, j.user_id) > (at_feature, at_user)
-         ORDER BY j.feature, j.user_id LIMIT 1;
-        IF NOT FOUND THEN
-            EXIT WHEN NOT found_one;  -- a whole round without a job that is due
-            found_one := false;
-            at_feature := '';
+        next_user := NULL;
+        IF at_feature = ANY (live) THEN
+            SELECT j.user_id INTO next_user FROM aifeature_job j
+             WHERE j.status = 'queued' AND j.published_at IS NULL
+               AND j.feature = at_feature AND j.user_id > at_user
+             ORDER BY j.user_id LIMIT 1;
+        END IF;
+        IF next_user IS NULL THEN
+            at_feature := (SELECT min(f) FROM unnest(live) AS f WHERE f > at_feature);
             at_user := 0;
+            IF at_feature IS NULL THEN
+                EXIT WHEN NOT found_one;  -- a whole round without a job that is due
+                found_one := false;
+                at_feature := '';
+            END IF;
             CONTINUE;
         END IF;
-        at_feature := next_feature;
         at_user := next_user;
         UPDATE aifeature_job t SET published_at = now_
          WHERE t.id = (SELECT j.id FROM aifeature_job j
@@ -115,7 +135,8 @@ BEGIN
             RETURN NEXT picked;
         END IF;
     END LOOP;
-    UPDATE aifeature_dispatchturn d SET feature = at_feature, user_id = at_user WHERE d.id = 1;
+    UPDATE aifeature_dispatchturn d SET feature = coalesce(at_feature, ''), user_id = at_user
+     WHERE d.id = 1;
 END
 $$;
 

@@ -13,10 +13,12 @@ from django.db import connection, connections
 from django.db.models.functions import Now
 
 from aifeature.models import Attempt, Job, Worker
+from aifeature.services import lease
 from aifeature.services.lease import LeaseKeeper
 from aifeature.services.runner import Runner
-from tests.integration.jobs.conftest import MakeJob
+from tests.integration.jobs.conftest import MakeJob, claim
 from tests.sandbox_server import SandboxServer
+from workers.inference import Cancel
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -94,6 +96,19 @@ def test_within_the_grace_period_a_job_ends_as_usual(
     future.result(timeout=10)
     job.refresh_from_db()
     assert (job.status, job.attempts) == ("succeeded", 1)
+
+
+def test_a_job_that_is_just_being_claimed_is_aborted_as_well(make_job: MakeJob) -> None:
+    """No job is held when the process is asked to stop, and then there is one."""
+    keeper = LeaseKeeper(15)
+    runner = Runner(keeper, end=lambda: None)
+    runner.drain(grace_s=0.1, end_s=LONG_S)
+    time.sleep(0.3)
+    cancel = Cancel()
+    with keeper.hold(claim(make_job()), cancel):
+        wait_for(lambda: cancel.reason is not None)
+    runner.close()
+    assert cancel.reason == lease.STOPPING
 
 
 def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:

@@ -136,6 +136,43 @@ def test_users_whose_jobs_wait_for_their_time_are_passed_by(ada: User, bob: User
     assert owners(choose()) == ["bob", "bob"]
 
 
+def test_thousands_who_wait_for_their_time_cost_a_dispatcher_little(ada: User) -> None:
+    """As in an outage. The statistics are still those of an empty queue."""
+    crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(3000))
+    later, deadline = Now() + timedelta(hours=1), Now() + timedelta(hours=2)
+    Job.objects.bulk_create(
+        Job(user=user, feature="summarize", input={}, run_at=later, deadline_at=deadline)
+        for user in crowd
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '2s'")  # reading the queue at each step takes more
+        assert choose() == []
+        (due,) = many(1, crowd[-1])
+        assert due.pk in [*choose(), *choose()]
+        cursor.execute("RESET statement_timeout")
+
+
+def test_what_was_marked_and_never_sent_is_chosen_again_while_a_thread_is_free(ada: User) -> None:
+    """Whoever chose it was killed before sending; the window must not stay shut for it."""
+    transitions.presence("llm@a", slots=20)
+    many(60, ada)
+    unsent = choose()
+    assert len(unsent) == 40
+    assert choose() == []
+    Job.objects.filter(pk__in=unsent).update(published_at=Now() - timedelta(seconds=11))
+    assert sorted(choose()) == sorted(unsent)
+
+
+def test_while_all_threads_are_busy_a_message_may_wait_longer(ada: User) -> None:
+    transitions.presence("llm@a", slots=20)
+    many(60, ada)
+    for job in choose()[:20]:
+        claim(Job.objects.get(pk=job))
+    waiting = Job.objects.filter(status="queued", published_at__isnull=False)
+    waiting.update(published_at=Now() - timedelta(seconds=11))
+    assert choose() == []
+
+
 def test_a_stopped_feature_does_not_hold_up_another(ada: User, bob: User) -> None:
     FeatureControl.objects.create(feature="summarize", killed=True)
     many(50, ada)
