@@ -20,6 +20,7 @@ from project.stack import warden
 from project.stack.children import Launcher
 from project.stack.ports import take_port
 from project.stack.postgres import EmbeddedPostgres
+from project.stack.processes import reap
 from project.stack.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def running(
         for name in ("pids", "logs"):
             (root / name).mkdir(mode=0o700)
         launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
+        exits.callback(reap, root / "pids")  # what others started here and left behind
         exits.callback(warden.start(launcher, root).stop)
         found = {"LOCAL_DIR": str(root / "local")}
         valkey: EmbeddedValkey | None = None

@@ -95,6 +95,7 @@ def crew(committed: None, opened: None, ada: User, sandbox: SandboxServer) -> It
         yield found
 
 
+@pytest.mark.timeout(300)
 def test_old_and_new_processes_run_side_by_side_on_an_expanded_schema(
     crew: Crew, sandbox: SandboxServer, tmp_path: Path
 ) -> None:

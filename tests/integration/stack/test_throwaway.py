@@ -1,0 +1,19 @@
+"""Servers for one run take with them what was started beside them."""
+
+from __future__ import annotations
+
+import os
+
+from project.stack.children import PYTHON
+from project.stack.processes import RUN_VARIABLE
+from project.stack.throwaway import running
+
+
+def test_what_was_started_beside_the_servers_and_left_behind_ends_with_them() -> None:
+    with running(database=False) as servers:
+        guest = servers.launcher.launch(
+            "guest",
+            [PYTHON, "-c", "import time; time.sleep(3600)"],
+            env={**os.environ, RUN_VARIABLE: servers.launcher.run},
+        )
+    assert guest.process.wait(15) != 0
