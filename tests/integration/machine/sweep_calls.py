@@ -44,7 +44,7 @@ class Dispatch:
         waiting = [row for row in view.jobs_before() if _is_waiting(row)]
         live = {row.feature for row in waiting if not view.is_killed(row.feature)}
         picked: list[JobRow] = []
-        if live:
+        if any(row.feature in live and row.run_at <= view.now for row in waiting):
             view.lock(TURN)
             picked = self._turns(view, live)
         return [row.id for row in (*abandoned, *picked)]
@@ -70,6 +70,7 @@ class Dispatch:
             later = [(row.feature, row.user) for row in waiting if (row.feature, row.user) > at]
             if not later:
                 if not found:
+                    at = ("", 0)
                     break
                 found, at = False, ("", 0)
                 continue
