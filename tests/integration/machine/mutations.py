@@ -207,14 +207,14 @@ MUTATIONS: Final = (
     Mutation(
         "dispatch takes no turns",
         "dispatch",
-        "SET feature = at_feature, user_id = at_user",
+        "SET feature = coalesce(at_feature, ''), user_id = at_user",
         "SET feature = ''",
     ),
     Mutation(
         "dispatch takes back fresh marks",
         "dispatch",
-        "\n                       AND j.published_at < now_ - make_interval(secs => p_lost_after_s)",
-        "\n AND j.published_at IS NOT NULL",
+        "ELSE p_lost_after_s END",
+        "ELSE 0 END",
     ),
     Mutation(
         "overdue ignores the deadline", "overdue", " AND j.deadline_at <= statement_timestamp()"
