@@ -57,8 +57,8 @@ MUTATIONS: Final = (
     Mutation(
         "finish takes every cost from the user",
         "finish",
-        "p_status IN ('succeeded', 'needs_approval'));",
-        "true);",
+        "p_status IN ('succeeded', 'needs_approval')))",
+        "true))",
     ),
     Mutation(
         "finish charges every end",
