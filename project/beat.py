@@ -1,8 +1,12 @@
-"""Beat's scheduler, which a clock that was wrong for a while does not silence."""
+"""Beat's scheduler, which a wrong clock does not silence and a signal does not lock up."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
 from celery.schedules import schedstate
@@ -30,13 +34,54 @@ class Scheduler(schedulers.DatabaseScheduler):
 
     Entry = Entry
     _looked_at: datetime | None = None
+    _busy = 0
+    _asked_to_stop = False
+
+    def setup_schedule(self) -> None:
+        """Load the schedule. From here on Celery's own handlers of signals are replaced by ours."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self.stop)
+        with self._to_its_end():
+            super().setup_schedule()  # type: ignore[no-untyped-call]
 
     def tick(self, *args: Any, **more: Any) -> float:
         """Send what is due. Returns the seconds until there may be more."""
-        now = datetime.now(UTC)
-        if self._looked_at is not None and now < self._looked_at:
-            # What is planned was planned by a clock that was ahead.
-            self.populate_heap()
-        self._looked_at = now
-        seconds: float = super().tick(*args, **more)
+        with self._to_its_end():
+            now = datetime.now(UTC)
+            if self._looked_at is not None and now < self._looked_at:
+                # What is planned was planned by a clock that was ahead.
+                self.populate_heap()
+            self._looked_at = now
+            seconds: float = super().tick(*args, **more)
         return seconds
+
+    def sync(self) -> None:
+        """Write down what was sent when."""
+        with self._to_its_end():
+            super().sync()  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Write down what was sent when, for the last time: a further signal changes nothing."""
+        self._busy += 1
+        super().close()
+
+    def stop(self, _signum: int, _frame: FrameType | None) -> None:
+        """End beat: at once if it sleeps, else when what it does is done.
+
+        Celery's own handler writes to the database from within the signal. When the signal came in
+        the middle of a statement, it waited for the very connection that it had interrupted.
+        """
+        if not self._busy:
+            raise SystemExit
+        self._asked_to_stop = True
+
+    @contextmanager
+    def _to_its_end(self) -> Iterator[None]:
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+        if self._asked_to_stop and not self._busy:
+            self._asked_to_stop = False
+            raise SystemExit

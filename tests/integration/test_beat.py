@@ -1,0 +1,87 @@
+"""Beat is asked to stop while it reads or writes its schedule."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from project.beat import Scheduler
+from project.celery import app
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Signals are handled as before when the test is over."""
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+@pytest.fixture
+def scheduler(handlers: None) -> Scheduler:
+    return Scheduler(app=app)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("doing", ["tick", "sync"])
+def test_what_beat_does_is_done_before_it_stops(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, doing: str, signum: signal.Signals
+) -> None:
+    done = []
+
+    def interrupted(*_: Any, **__: Any) -> float:
+        # The connection's lock is what a signal in the middle of a statement finds taken.
+        with connection.connection.lock:
+            os.kill(os.getpid(), signum)
+        done.append(PeriodicTask.objects.count())
+        return 5.0
+
+    connection.ensure_connection()
+    monkeypatch.setattr(DatabaseScheduler, doing, interrupted)
+    with pytest.raises(SystemExit):
+        getattr(scheduler, doing)()
+    assert done == [len(app.conf.beat_schedule)]
+
+
+def test_a_sleeping_beat_stops_at_once(scheduler: Scheduler) -> None:
+    with pytest.raises(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_while_the_schedule_is_loaded_stops_beat_when_it_is(
+    handlers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Scheduler) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        loaded.append(PeriodicTask.objects.count())
+
+    loaded: list[int] = []
+    monkeypatch.setattr(DatabaseScheduler, "setup_schedule", interrupted)
+    with pytest.raises(SystemExit):
+        Scheduler(app=app)  # type: ignore[no-untyped-call]
+    assert len(loaded) == 1
+
+
+def test_the_last_sync_is_not_cut_short_by_an_impatient_supervisor(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Scheduler) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        written.append(True)
+
+    written: list[bool] = []
+    with pytest.raises(SystemExit):
+        scheduler.stop(signal.SIGTERM, None)
+    monkeypatch.setattr(DatabaseScheduler, "sync", interrupted)
+    scheduler.close()
+    assert written == [True]
