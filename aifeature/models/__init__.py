@@ -1,21 +1,33 @@
 """The tables. The hot transitions are SQL functions, called from `transitions` alone."""
 
-from aifeature.models.control import ControlChange, FeatureControl, Stage
+from aifeature.models.alert import Alert, CheckRun
+from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.job import TERMINAL, Job, Status
 from aifeature.models.ledger import Attempt, AttemptState, SpendWindow
+from aifeature.models.limits import RateOverride
+from aifeature.models.provider import Forced, ModelControl
+from aifeature.models.spike import Launch, SpendHour
 from aifeature.models.tick import TickSlot
 from aifeature.models.token import ApiToken
 
 __all__ = [
     "TERMINAL",
+    "Alert",
     "ApiToken",
     "Attempt",
     "AttemptState",
+    "CheckRun",
     "ControlChange",
     "DispatchTurn",
     "FeatureControl",
+    "Forced",
     "Job",
+    "KillMode",
+    "Launch",
+    "ModelControl",
+    "RateOverride",
+    "SpendHour",
     "SpendWindow",
     "Stage",
     "Status",

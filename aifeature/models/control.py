@@ -20,6 +20,13 @@ class Stage(models.TextChoices):
     EVERYONE = "everyone"
 
 
+class KillMode(models.TextChoices):
+    """What a kill switch does with the jobs it stops."""
+
+    HOLD = "hold", "Hold: they go on after the release, if their deadline lets them"
+    CANCEL = "cancel", "Cancel: they end"
+
+
 class FeatureControl(models.Model):
     """One row per feature. A feature without a row is off, with the limits of its spec."""
 
@@ -35,6 +42,20 @@ class FeatureControl(models.Model):
         "kill switch", default=False, db_default=False, help_text="On: nothing is accepted or sent."
     )
     kill_reason = models.TextField(blank=True, default="", db_default="")
+    kill_mode = models.CharField(
+        "jobs of a stopped feature",
+        max_length=8,
+        choices=KillMode,
+        default=KillMode.HOLD,
+        db_default="hold",
+    )
+    release_percent = models.PositiveSmallIntegerField(
+        "released for (%)",
+        default=100,
+        db_default=100,
+        help_text="Share of users for whom a released switch is off, 0 to 100. The same users stay"
+        " in as it grows.",
+    )
     prompt_version = models.CharField(
         max_length=16, blank=True, default="", help_text="Empty: the version the code names."
     )
@@ -43,6 +64,30 @@ class FeatureControl(models.Model):
     )
     user_daily_budget_usd = models.DecimalField(
         null=True, blank=True, max_digits=10, decimal_places=2, help_text="Empty: the code's cap."
+    )
+    monthly_budget_usd = models.DecimalField(
+        null=True,
+        blank=True,
+        max_digits=10,
+        decimal_places=2,
+        help_text="Of everything, in one UTC month. Empty: GLOBAL_MONTHLY_BUDGET_USD.",
+    )
+    requests_per_minute = models.DecimalField(
+        "requests per minute",
+        null=True,
+        blank=True,
+        max_digits=8,
+        decimal_places=2,
+        help_text="Of one user. Empty: the code's rate.",
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of one user. Empty: the code's rate."
+    )
+    user_in_flight = models.PositiveSmallIntegerField(
+        "calls at once",
+        null=True,
+        blank=True,
+        help_text="Of one user. Empty: as many as the code says.",
     )
     deadline_s = models.PositiveIntegerField(
         "deadline (s)", null=True, blank=True, help_text="Empty: the code's deadline."
@@ -54,6 +99,10 @@ class FeatureControl(models.Model):
 
     class Meta:
         verbose_name = "feature"
+        permissions = (
+            ("stop_feature", "Can pull the kill switch"),
+            ("release_feature", "Can release the kill switch"),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=Q(percent__lte=100), name="control_percent_at_most_100"
@@ -71,6 +120,16 @@ class FeatureControl(models.Model):
                 condition=Q(retention_days__isnull=True)
                 | Q(retention_days__range=(1, MAX_RETENTION_DAYS)),
                 name="control_retention_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(release_percent__lte=100), name="control_release_at_most_100"
+            ),
+            models.CheckConstraint(
+                condition=(Q(monthly_budget_usd__isnull=True) | Q(monthly_budget_usd__gte=0))
+                & (Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gt=0))
+                & (Q(tokens_per_minute__isnull=True) | Q(tokens_per_minute__gt=0))
+                & (Q(user_in_flight__isnull=True) | Q(user_in_flight__gt=0)),
+                name="control_rates_positive",
             ),
         )
 
@@ -91,6 +150,9 @@ class ControlChange(models.Model):
     )
     check_name = models.CharField(
         max_length=80, blank=True, help_text="The check or command that made it, if no person did."
+    )
+    figures = models.JSONField(
+        null=True, blank=True, help_text="What a check saw when it made the change."
     )
     at = models.DateTimeField(db_default=Now())
 

@@ -89,6 +89,9 @@ class Attempt(models.Model):
             ),
             models.Index(F("started_at").desc(), name="attempt_newest"),
             models.Index(
+                fields=["feature", "user"], condition=Q(state="started"), name="attempt_open"
+            ),
+            models.Index(
                 fields=["settled_by"],
                 condition=Q(settled_by__isnull=False),
                 name="attempt_settled_by",
@@ -106,9 +109,10 @@ class Attempt(models.Model):
 
 
 class SpendWindow(models.Model):
-    """Spend of one UTC day for everything, one feature, or one user of a feature.
+    """Spend of one UTC day for everything, one feature, or one user of a feature; or of a month.
 
-    `user` windows count charges, the others count spend. Changed only by `transitions`.
+    `user` windows count charges, the others count spend. Changed only by `transitions`, and put
+    right by `services.reconciler`.
     """
 
     class Scope(models.TextChoices):
@@ -117,10 +121,11 @@ class SpendWindow(models.Model):
         GLOBAL = "global"
         FEATURE = "feature"
         USER = "user"
+        MONTH = "month"
 
     scope = models.CharField(max_length=8, choices=Scope)
     key = models.CharField(max_length=80, help_text="'', the feature, or feature:user id.")
-    day = models.DateField()
+    day = models.DateField(help_text="Of a month its first.")
     spent_micro = models.BigIntegerField(default=0, db_default=0)
     held_micro = models.BigIntegerField(default=0, db_default=0)
 

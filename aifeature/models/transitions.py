@@ -13,11 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
+from aifeature.models.functions import as_json, rows
 from aifeature.models.job import Status
 from aifeature.models.ledger import Attempt, AttemptState
-from aifeature.models.storable import storable
 from aifeature.spec import Purpose
 
 
@@ -114,25 +112,9 @@ _WIDTHS = {
 }
 
 
-def _rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
-    marks = ", ".join(["%s"] * len(arguments))
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {function}({marks})", arguments)  # noqa: S608 (our names)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
-    finally:
-        if not connection.in_atomic_block:
-            connection.close()  # back to the pool
-
-
 def _flag(function: str, *arguments: Any) -> None:
-    if not _rows(function, *arguments)[0][0]:
+    if not rows(function, *arguments)[0][0]:
         raise FencedError
-
-
-def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(storable(value))
 
 
 def _settlement(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
@@ -140,7 +122,7 @@ def _settlement(settlement: Settlement | None) -> tuple[UUID | None, str | None]
         return None, None
     values = asdict(settlement)
     attempt = values.pop("attempt")
-    return attempt, _json({name: _fitting(name, value) for name, value in values.items()})
+    return attempt, as_json({name: _fitting(name, value) for name, value in values.items()})
 
 
 def _fitting(name: str, value: Any) -> Any:
@@ -153,10 +135,10 @@ def _fitting(name: str, value: Any) -> Any:
 
 def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
     """Take a job that is due or whose lease ran out. None: it is not ours to run."""
-    rows = _rows("aif_claim", job, worker, lease_s)
-    if not rows:
+    found = rows("aif_claim", job, worker, lease_s)
+    if not found:
         return None
-    epoch, feature, user_id, raw, *rest = rows[0]
+    epoch, feature, user_id, raw, *rest = found[0]
     return Claimed(job, epoch, feature, user_id, json.loads(raw), *rest)
 
 
@@ -168,11 +150,11 @@ def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
         AttemptRefusedError: cancelled, deadline, paused, budget_spent or budget_held.
     """
     caps_json = {"user": caps.user, "feature": caps.feature, "global": caps.everything}
-    verdict = _rows(
+    verdict = rows(
         "aif_begin_attempt",
         *(claimed.job, claimed.epoch, attempt.id, attempt.purpose.value, attempt.provider),
-        *(attempt.model, attempt.prompt_version, attempt.prompt_hash, _json(attempt.request)),
-        *(attempt.bound_micro, _json(caps_json)),
+        *(attempt.model, attempt.prompt_version, attempt.prompt_hash, as_json(attempt.request)),
+        *(attempt.bound_micro, as_json(caps_json)),
     )[0][0]
     if verdict == "fenced":
         raise FencedError
@@ -205,7 +187,7 @@ def finish(
     """
     _flag(
         "aif_finish",
-        *(claimed.job, claimed.epoch, status.value, _json(result), error_code, error_message),
+        *(claimed.job, claimed.epoch, status.value, as_json(result), error_code, error_message),
         *_settlement(settlement),
     )
 
@@ -239,14 +221,14 @@ def settle_unknown(
     `figures` are its `cost_micro` and those counts of tokens that are known.
     Returns False when it is not, or no longer, unknown; then nothing has changed.
     """
-    rows = _rows("aif_settle_unknown", attempt, user_id, reason, _json(figures))
-    return bool(rows[0][0])
+    found = rows("aif_settle_unknown", attempt, user_id, reason, as_json(figures))
+    return bool(found[0][0])
 
 
 def heartbeat(jobs: Sequence[tuple[UUID, int]], *, lease_s: float) -> list[Beat]:
     """Extend the leases of these (job, epoch) pairs. What does not come back is not ours."""
-    rows = _rows("aif_heartbeat", [job for job, _ in jobs], [epoch for _, epoch in jobs], lease_s)
-    return [Beat(*row) for row in rows]
+    found = rows("aif_heartbeat", [job for job, _ in jobs], [epoch for _, epoch in jobs], lease_s)
+    return [Beat(*row) for row in found]
 
 
 def cancel(job: UUID, *, user_id: int, message: str) -> Status | None:
@@ -255,7 +237,7 @@ def cancel(job: UUID, *, user_id: int, message: str) -> Status | None:
     Returns its status now: `running` means its worker was asked to stop. None when the user has
     no such job.
     """
-    status = _rows("aif_cancel", job, user_id, message)[0][0]
+    status = rows("aif_cancel", job, user_id, message)[0][0]
     return Status(status) if status else None
 
 
@@ -268,12 +250,12 @@ def dispatch(*, limit: int, lost_after_s: float, again_after_s: float) -> list[U
             again.
         again_after_s: The same for a run whose worker is gone.
     """
-    return [row[0] for row in _rows("aif_dispatch", limit, lost_after_s, again_after_s)]
+    return [row[0] for row in rows("aif_dispatch", limit, lost_after_s, again_after_s)]
 
 
 def next_due_s() -> float | None:
     """Seconds until a job is due, a lease runs out or a deadline passes; None: nothing is open."""
-    seconds: float | None = _rows("aif_next_due")[0][0]
+    seconds: float | None = rows("aif_next_due")[0][0]
     return seconds
 
 
@@ -282,7 +264,7 @@ def end_overdue(*, limit: int, ends: Mapping[str, Mapping[str, str]]) -> list[UU
 
     `ends` maps what a job waited for to the `code` and `message` of its failure; '' is for others.
     """
-    return [row[0] for row in _rows("aif_end_overdue", limit, _json(ends))]
+    return [row[0] for row in rows("aif_end_overdue", limit, as_json(ends))]
 
 
 def end_abandoned(*, ends: Mapping[str, Mapping[str, str]]) -> UUID | None:
@@ -290,10 +272,10 @@ def end_abandoned(*, ends: Mapping[str, Mapping[str, str]]) -> UUID | None:
 
     Returns its id, None when there is no such run.
     """
-    rows = _rows("aif_end_abandoned", _json(ends))
-    return rows[0][0] if rows else None
+    found = rows("aif_end_abandoned", as_json(ends))
+    return found[0][0] if found else None
 
 
 def presence(worker: str, *, slots: int) -> None:
     """A worker's sign of life: it runs `slots` jobs at once; 0 when it takes no more."""
-    _rows("aif_presence", worker, slots)
+    rows("aif_presence", worker, slots)

@@ -152,6 +152,7 @@ def change(
     reason: str,
     user_id: int | None = None,
     check_name: str = "",
+    figures: Mapping[str, Any] | None = None,
 ) -> FeatureControl:
     """Set fields of a feature's control and write one audit row for each that changed.
 
@@ -161,6 +162,7 @@ def change(
         reason: Why; never empty.
         user_id: Who did it; or
         check_name: which check or command did.
+        figures: What a check saw, for the audit rows.
     """
     if not reason.strip():
         raise ValueError("a change of a control needs a reason")
@@ -182,6 +184,7 @@ def change(
                 reason=reason,
                 user_id=user_id,
                 check_name=check_name,
+                figures=None if figures is None else dict(figures),
             )
             for name in values
             if before[name] != getattr(row, name)

@@ -9,6 +9,7 @@ MESSAGES: Final = {
     "budget_held": "Many requests are being answered right now. Yours is waiting its turn.",
     "cancelled": "You cancelled this request.",
     "cancelled_by_staff": "Our team cancelled this request.",
+    "cancelled_by_switch": "This feature was stopped, so your request was cancelled.",
     "deadline_exceeded": "This took longer than we allow, so we stopped. Please try again.",
     "feature_paused": "This feature is paused at the moment. Please try again later.",
     "feature_removed": "This feature is no longer offered.",

@@ -4,8 +4,10 @@
 --   cancelled    its user asked for that
 --   deadline     its time is up
 --   paused       the kill switch of the feature, or of everything, is on
---   budget_spent <scope>   the cap of that window is used up for the day
+--   budget_spent <scope>   the cap of that window is used up, for the day or the month
 --   budget_held <scope>    only what others have reserved is in the way
+--   user_busy    as many calls of this user and feature are under way as may be at once
+-- `p_caps`: micro-dollars of `user`, `feature`, `global` and `month`, and the calls `in_flight`.
 CREATE OR REPLACE FUNCTION aif_begin_attempt(
     p_job uuid, p_epoch integer, p_attempt uuid, p_purpose text, p_provider text, p_model text,
     p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
@@ -18,8 +20,7 @@ BEGIN
     UPDATE aifeature_job t SET attempts = t.attempts + 1
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
        AND t.cancel_requested_at IS NULL AND t.deadline_at > statement_timestamp()
-       AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
-                        WHERE c.feature IN (t.feature, '_everything') AND c.killed)
+       AND NOT aif_paused(t.feature, t.user_id)
     RETURNING t.* INTO j;
     IF NOT FOUND THEN
         RETURN coalesce(
@@ -34,13 +35,24 @@ BEGIN
     BEGIN
         PERFORM aif_hold('user', j.feature || ':' || j.user_id, today, p_bound,
                          (p_caps->>'user')::bigint);
+        -- Under the lock of the user's window, so that two calls cannot both be the last.
+        IF (SELECT count(*) FROM aifeature_attempt a
+             WHERE a.state = 'started' AND a.feature = j.feature AND a.user_id = j.user_id)
+           >= (p_caps->>'in_flight')::bigint THEN
+            RAISE EXCEPTION 'user_busy' USING ERRCODE = 'AIF03';
+        END IF;
         PERFORM aif_hold('feature', j.feature, today, p_bound, (p_caps->>'feature')::bigint);
         PERFORM aif_hold('global', '', today, p_bound, (p_caps->>'global')::bigint);
+        PERFORM aif_check_month(today, p_bound, (p_caps->>'month')::bigint);
+        -- Looked at once more: the row above may have been waited for while a switch was pulled.
+        IF aif_paused(j.feature, j.user_id) THEN
+            RAISE EXCEPTION 'paused' USING ERRCODE = 'AIF03';
+        END IF;
     EXCEPTION
-        WHEN SQLSTATE 'AIF01' OR SQLSTATE 'AIF02' THEN
+        WHEN SQLSTATE 'AIF01' OR SQLSTATE 'AIF02' OR SQLSTATE 'AIF03' THEN
             UPDATE aifeature_job t SET attempts = t.attempts - 1 WHERE t.id = p_job;
-            RETURN CASE SQLSTATE WHEN 'AIF01' THEN 'budget_spent ' ELSE 'budget_held ' END
-                   || SQLERRM;
+            RETURN CASE SQLSTATE WHEN 'AIF01' THEN 'budget_spent ' WHEN 'AIF02' THEN 'budget_held '
+                                 ELSE '' END || SQLERRM;
     END;
 
     INSERT INTO aifeature_attempt (

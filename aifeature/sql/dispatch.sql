@@ -27,12 +27,34 @@ LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN aif_out() < aif_slots() THEN statement_timestamp() END;
 $$;
 
+-- How many jobs of one user and feature are out.
+CREATE OR REPLACE FUNCTION aif_out_of(p_feature text, p_user bigint)
+RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT ((SELECT count(*) FROM aifeature_job j
+              WHERE j.status = 'queued' AND j.published_at IS NOT NULL
+                AND j.feature = p_feature AND j.user_id = p_user)
+          + (SELECT count(*) FROM aifeature_job j
+              WHERE j.status = 'running' AND j.feature = p_feature AND j.user_id = p_user))::integer;
+$$;
+
+-- The same for a user who may have `p_at_once` jobs out; NULL is any number.
+CREATE OR REPLACE FUNCTION aif_mark_of_user(p_feature text, p_user bigint, p_at_once integer)
+RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN p_at_once IS NULL OR aif_out_of(p_feature, p_user) < p_at_once
+                THEN aif_mark_at_submit() END;
+$$;
+
 -- Choose and mark up to `p_limit` jobs and return their ids, in the order to send them: first the
 -- runs whose worker is gone, then waiting jobs, one of each user of a feature in turn, until twice
 -- the workers' threads are out. Marks older than `p_lost_after_s` are taken back before: those
 -- messages are gone (a wiped Redis). The lock on the turn makes callers take turns as well.
-CREATE OR REPLACE FUNCTION aif_dispatch(
-    p_limit integer, p_lost_after_s double precision, p_again_after_s double precision)
+-- `p_at_once` says of each feature how many jobs of one user may be out, by "feature", and of users
+-- with another figure by "feature:user"; what it does not name is not limited.
+CREATE OR REPLACE FUNCTION aif_dispatch_turns(
+    p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
+    p_at_once jsonb)
 RETURNS SETOF uuid
 LANGUAGE plpgsql
 -- A queue that filled a moment ago has statistics of an empty one, by which reading and sorting all
@@ -45,6 +67,8 @@ DECLARE
     at_feature text;
     at_user bigint;
     live text[];
+    out_of jsonb;
+    whose text;
     room integer;
     picked uuid;
     next_user bigint;
@@ -99,6 +123,11 @@ BEGIN
         ON CONFLICT (id) DO UPDATE SET feature = d.feature
     RETURNING d.feature, d.user_id INTO at_feature, at_user;
     room := least(p_limit, 2 * aif_slots() - aif_out());
+    SELECT coalesce(jsonb_object_agg(o.whose, o.jobs), '{}') INTO out_of
+      FROM (SELECT j.feature || ':' || j.user_id AS whose, count(*) AS jobs
+              FROM aifeature_job j
+             WHERE j.status = 'running' OR j.status = 'queued' AND j.published_at IS NOT NULL
+             GROUP BY 1) AS o;
 
     -- Users of a feature whose jobs wait for their time are passed by; a long row of them is not
     -- walked to its end at once, and the next call goes on where this one stopped.
@@ -122,6 +151,10 @@ BEGIN
             CONTINUE;
         END IF;
         at_user := next_user;
+        whose := at_feature || ':' || at_user;
+        CONTINUE WHEN coalesce((out_of ->> whose)::integer, 0)
+                      >= coalesce(p_at_once ->> whose, p_at_once ->> at_feature)::integer
+                   OR aif_paused(at_feature, at_user);
         UPDATE aifeature_job t SET published_at = now_
          WHERE t.id = (SELECT j.id FROM aifeature_job j
                         WHERE j.status = 'queued' AND j.published_at IS NULL
@@ -131,6 +164,8 @@ BEGIN
         RETURNING t.id INTO picked;
         IF FOUND THEN
             room := room - 1;
+            out_of := out_of
+                || jsonb_build_object(whose, coalesce((out_of ->> whose)::integer, 0) + 1);
             found_one := true;
             RETURN NEXT picked;
         END IF;
@@ -138,6 +173,14 @@ BEGIN
     UPDATE aifeature_dispatchturn d SET feature = coalesce(at_feature, ''), user_id = at_user
      WHERE d.id = 1;
 END
+$$;
+
+-- As processes of an earlier release call it.
+CREATE OR REPLACE FUNCTION aif_dispatch(
+    p_limit integer, p_lost_after_s double precision, p_again_after_s double precision)
+RETURNS SETOF uuid
+LANGUAGE sql AS $$
+    SELECT aif_dispatch_turns(p_limit, p_lost_after_s, p_again_after_s, '{}');
 $$;
 
 -- Seconds until there is something to do: a job is due, a lease runs out, a deadline passes.

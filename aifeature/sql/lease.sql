@@ -15,8 +15,7 @@ LANGUAGE sql AS $$
            AND t.lease_until < statement_timestamp() + make_interval(secs => p_lease_s * 2 / 3)
     )
     SELECT t.id, t.epoch, t.cancel_requested_at IS NOT NULL,
-           EXISTS (SELECT 1 FROM aifeature_featurecontrol c
-                    WHERE c.feature IN (t.feature, '_everything') AND c.killed)
+           aif_paused(t.feature, t.user_id)
       FROM aifeature_job t JOIN mine ON t.id = mine.id AND t.epoch = mine.epoch
      WHERE t.status = 'running';
 $$;

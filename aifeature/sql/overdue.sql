@@ -8,9 +8,7 @@ LANGUAGE sql AS $$
     WITH due AS (
         SELECT j.id,
                coalesce(
-                   p_ends -> CASE WHEN EXISTS (SELECT 1 FROM aifeature_featurecontrol c
-                                                WHERE c.feature IN (j.feature, '_everything')
-                                                  AND c.killed)
+                   p_ends -> CASE WHEN aif_paused(j.feature, j.user_id)
                                   THEN 'feature_paused' ELSE j.error_code END,
                    p_ends -> '') AS how
           FROM aifeature_job j

@@ -29,10 +29,14 @@ BEGIN
         RETURN false;
     END IF;
     spend := CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END;
+    -- A call of no user, an eval say, finds no such window.
     PERFORM aif_move_hold('user', a.feature || ':' || a.user_id, a.day, a.bound_micro,
                           CASE WHEN p_charge THEN a.cost_micro ELSE 0 END);
     PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);
     PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);
+    IF a.cost_micro > a.bound_micro THEN
+        PERFORM aif_overrun(a.id, a.feature, a.model, a.bound_micro, a.cost_micro);
+    END IF;
     RETURN true;
 END
 $$;

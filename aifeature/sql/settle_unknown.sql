@@ -1,6 +1,7 @@
 -- Settle a call whose end nobody saw: a person, or a later fact, knows what it cost. Its spend goes
 -- from the upper bound to that cost in the windows of its day, and the row says who, when and why.
--- The user's window and charge are not touched. Counts of tokens that `p` leaves out stay. False when the call is not, or no longer, unknown.
+-- The user's window and charge are not touched. Counts of tokens that `p` leaves out stay. False when
+-- the call is not, or no longer, unknown.
 CREATE OR REPLACE FUNCTION aif_settle_unknown(
     p_attempt uuid, p_user bigint, p_reason text, p jsonb)
 RETURNS boolean
@@ -25,6 +26,9 @@ BEGIN
     END IF;
     PERFORM aif_move_hold('feature', a.feature, a.day, 0, a.cost_micro - a.bound_micro);
     PERFORM aif_move_hold('global', '', a.day, 0, a.cost_micro - a.bound_micro);
+    IF a.cost_micro > a.bound_micro THEN
+        PERFORM aif_overrun(a.id, a.feature, a.model, a.bound_micro, a.cost_micro);
+    END IF;
     RETURN true;
 END
 $$;

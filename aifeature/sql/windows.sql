@@ -1,5 +1,13 @@
--- The spend windows. All callers touch them in one order (user, feature, global), so that no two
--- transactions wait for each other, and the row all share is locked last and shortest.
+-- The spend windows. All callers touch them in one order (user, feature, global, month), so that no
+-- two transactions wait for each other, and the rows all share are locked last and shortest.
+-- Whatever moves in a day of everything moves in its month too.
+
+-- Where the month's window stands: at its first day.
+CREATE OR REPLACE FUNCTION aif_month(p_day date)
+RETURNS date
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT date_trunc('month', p_day)::date;
+$$;
 
 -- Reserve in one window. Refuses with SQLSTATE AIF01 (the window's spend alone leaves no room:
 -- waiting does not help) or AIF02 (only what others hold is in the way: waiting may help).
@@ -16,6 +24,11 @@ BEGIN
        SET held_micro = w.held_micro + p_micro
      WHERE p_cap IS NULL OR w.spent_micro + w.held_micro + p_micro <= p_cap;
     IF FOUND THEN
+        IF p_scope = 'global' THEN
+            INSERT INTO aifeature_spendwindow AS w (scope, key, day, held_micro)
+            VALUES ('month', '', aif_month(p_day), p_micro)
+                ON CONFLICT (scope, key, day) DO UPDATE SET held_micro = w.held_micro + p_micro;
+        END IF;
         RETURN;
     END IF;
     SELECT w.spent_micro INTO already FROM aifeature_spendwindow w
@@ -23,6 +36,23 @@ BEGIN
     RAISE EXCEPTION '%', p_scope
         USING ERRCODE = CASE WHEN coalesce(already, 0) + p_micro > p_cap
                              THEN 'AIF01' ELSE 'AIF02' END;
+END
+$$;
+
+-- Whether the month, in which a reservation was just made, keeps within its cap; else refused as by
+-- aif_hold. Its row is locked by then, so no two callers can pass where only one may.
+CREATE OR REPLACE FUNCTION aif_check_month(p_day date, p_micro bigint, p_cap bigint)
+RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    m aifeature_spendwindow%ROWTYPE;
+BEGIN
+    SELECT * INTO m FROM aifeature_spendwindow w
+     WHERE w.scope = 'month' AND w.key = '' AND w.day = aif_month(p_day);
+    IF m.spent_micro + m.held_micro > p_cap THEN
+        RAISE EXCEPTION 'month'
+            USING ERRCODE = CASE WHEN m.spent_micro + p_micro > p_cap THEN 'AIF01' ELSE 'AIF02' END;
+    END IF;
 END
 $$;
 
@@ -34,4 +64,7 @@ LANGUAGE sql AS $$
     UPDATE aifeature_spendwindow
        SET held_micro = held_micro - p_held, spent_micro = spent_micro + p_spent
      WHERE scope = p_scope AND key = p_key AND day = p_day;
+    UPDATE aifeature_spendwindow
+       SET held_micro = held_micro - p_held, spent_micro = spent_micro + p_spent
+     WHERE p_scope = 'global' AND scope = 'month' AND key = '' AND day = aif_month(p_day);
 $$;

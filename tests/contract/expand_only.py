@@ -31,7 +31,9 @@ HARMLESS: Final = (
 )
 
 _QUOTED: Final = re.compile(r"\$(\w*)\$.*?\$\1\$|--[^\n]*|'(?:[^']|'')*'", re.DOTALL)
-_FUNCTION: Final = re.compile(r"CREATE OR REPLACE FUNCTION aif_\w+\s*\(", re.IGNORECASE)
+_FUNCTION: Final = re.compile(
+    r"CREATE OR REPLACE FUNCTION aif_\w+\s*\(|SET LOCAL check_function_bodies", re.IGNORECASE
+)
 
 
 def problems(migration: Migration, before: ProjectState) -> Iterator[str]:

@@ -34,6 +34,22 @@ REVIEWED: dict[str, str] = {
     "0009_retention: SQL: CREATE OR REPLACE TRIGGER": (
         "Old code lets no closed account in; it errs only on a request of that very moment."
     ),
+    "0012_spend_and_load: AddConstraint featurecontrol.control_release_at_most_100": (
+        "On a column that it makes itself and old code leaves at its default."
+    ),
+    "0012_spend_and_load: AddConstraint featurecontrol.control_rates_positive": (
+        "On columns that it makes itself and old code leaves NULL."
+    ),
+    "0012_spend_and_load: SQL: LOCK TABLE aifeature_spendwindow": (
+        "For as long as it takes to add up the days; old code waits at its first window."
+    ),
+    "0012_spend_and_load: SQL: INSERT INTO aifeature_spendwindow": (
+        "Months, which old code does not look at."
+    ),
+    "0012_spend_and_load: SQL: DROP TRIGGER IF EXISTS release_guard": "It made none before.",
+    "0012_spend_and_load: SQL: CREATE CONSTRAINT TRIGGER release_guard": (
+        "Old code releases in admin alone, with the audit row that it asks for."
+    ),
 }
 """What was done all the same, by the beginning of what is said of it, and why that is right."""
 

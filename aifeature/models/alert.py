@@ -1,0 +1,60 @@
+"""What on-call is told of, and how the checks that look for it went."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class Alert(models.Model):
+    """Something on-call must know: told once when it begins and once when it ends.
+
+    The row is the outbox: whoever opens it may die at once, `services.alerts.tell` finds it.
+    """
+
+    kind = models.CharField(max_length=40, help_text="Names its runbook.")
+    subject = models.CharField(max_length=120, help_text="The feature, model, user or window.")
+    summary = models.TextField()
+    figures = models.JSONField(default=dict, db_default={})
+    opened_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now(), help_text="Last found to be still so.")
+    closed_at = models.DateTimeField(null=True, blank=True)
+    told_at = models.DateTimeField(null=True, blank=True)
+    end_told_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-opened_at", "-id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=Q(closed_at=None), name="alert_open_once"
+            ),
+        )
+        indexes = (
+            models.Index(fields=["-opened_at"], name="alert_newest"),
+            models.Index(
+                fields=["opened_at"],
+                condition=Q(told_at=None) | Q(closed_at__isnull=False, end_told_at=None),
+                name="alert_to_tell",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}"
+
+
+class CheckRun(models.Model):
+    """The last run of a scheduled check; one row each."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    ok = models.BooleanField(help_text="Whether it ran to its end and found nothing.")
+    result = models.TextField(help_text="A sentence.")
+    figures = models.JSONField(default=dict, db_default={})
+
+    class Meta:
+        verbose_name = "check"
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,59 @@
+"""What the cost-spike check goes by: spend by the hour, and launches that were announced."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from aifeature.models.ledger import SpendWindow
+
+
+class SpendHour(models.Model):
+    """Spend and calls of one UTC hour, by the start of the calls. Sums of the ledger, made anew.
+
+    Scope and key as in `SpendWindow`; a user's counts spend here, not charges.
+    """
+
+    scope = models.CharField(max_length=8, choices=SpendWindow.Scope)
+    key = models.CharField(max_length=80)
+    hour = models.DateTimeField()
+    spend_micro = models.BigIntegerField()
+    calls = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["hour", "scope", "key"], name="spend_hour_once"),
+        )
+        indexes = (models.Index(fields=["scope", "key", "hour"], name="spend_hour_of_key"),)
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.key} {self.hour:%Y-%m-%d %H}"
+
+
+class Launch(models.Model):
+    """Traffic that is expected: raises the baseline of the cost-spike check for its hours."""
+
+    feature = models.CharField(max_length=40, help_text="A feature, or `_everything`.")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    factor = models.DecimalField(
+        max_digits=6, decimal_places=2, help_text="Times the usual spend that is expected."
+    )
+    note = models.TextField(help_text="What is launched.")
+    announced_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    announced_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "launches"
+        ordering = ("-starts_at",)
+        constraints = (
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="launch_lasts"),
+            models.CheckConstraint(condition=Q(factor__gte=1), name="launch_raises"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.feature}: {self.note}"

@@ -1,0 +1,37 @@
+"""What a kill switch does to jobs that wait and run. The functions stand in `sql/stopped.sql`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from aifeature.models.functions import rows
+
+
+@dataclass(frozen=True, slots=True)
+class WouldStop:
+    """What is under way of a feature, or of everything."""
+
+    running: int
+    queued: int
+    held_micro: int
+    """Micro-dollars reserved for calls under way."""
+
+
+def would_stop(slug: str) -> WouldStop:
+    """What pulling the switch of this feature (or of `_everything`) would stop now."""
+    return WouldStop(*rows("aif_would_stop", slug)[0])
+
+
+def cancel_stopped(*, limit: int, message: str) -> list[UUID]:
+    """Cancel up to `limit` jobs of features that were stopped with `cancel`.
+
+    Those that wait end at once; those that run are asked to.
+    """
+    return [row[0] for row in rows("aif_cancel_stopped", limit, message)]
+
+
+def tell_paused(*, limit: int, message: str) -> int:
+    """Set or take away what waiting jobs tell of a switch. Returns how many changed."""
+    told: int = rows("aif_tell_paused", limit, message)[0][0]
+    return told

@@ -1,0 +1,80 @@
+"""Tells on-call once when something begins and once when it ends.
+
+Rows are opened where the thing is found, in the transaction that finds it; telling is done by the
+control worker, so that whoever found it may die at once and nobody is told twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from aifeature.models import Alert
+from aifeature.models.functions import as_json, rows
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 50
+
+RUNBOOKS: Final = {
+    "budget_reached": "cost-spike",
+    "cost_spike": "cost-spike",
+    "user_spike": "cost-spike",
+    "overrun": "cost-spike",
+    "drift": "cost-spike",
+    "breaker_open": "provider-down",
+    "kill_switch": "kill-switch",
+}
+"""The page of deploy/runbooks/ for each kind of alert."""
+
+
+def begin(kind: str, subject: str, summary: str, figures: Mapping[str, Any] | None = None) -> None:
+    """Something is found to be so; if that is known already, it is only seen again.
+
+    Args:
+        kind: A key of RUNBOOKS.
+        subject: What it is about: a feature, a model, a window.
+        summary: One sentence: the object, the cause, the next step.
+        figures: What was seen, as JSON.
+    """
+    rows("aif_alert", kind, subject, summary, as_json(dict(figures or {})))
+
+
+def end(kind: str, subject: str) -> bool:
+    """It is no longer so. False: it was not known to be."""
+    still = Alert.objects.filter(kind=kind, subject=subject, closed_at=None)
+    return bool(still.update(closed_at=Now()))
+
+
+def tell() -> int:
+    """Say what nobody has said yet. Returns how much that was.
+
+    Said before it is written down that it was: who dies in between says it twice, not never.
+    """
+    with transaction.atomic():
+        begun = _locked(Alert.objects.filter(told_at=None))
+        for alert in begun:
+            logger.error(
+                "alert %s (%s): %s See deploy/runbooks/%s.md.",
+                *(alert.kind, alert.subject, alert.summary, RUNBOOKS[alert.kind]),
+            )
+        Alert.objects.filter(pk__in=[alert.pk for alert in begun]).update(told_at=Now())
+        over = _locked(Alert.objects.filter(closed_at__isnull=False, end_told_at=None))
+        for alert in over:
+            logger.warning("alert %s (%s) is over: %s", alert.kind, alert.subject, alert.summary)
+        Alert.objects.filter(pk__in=[alert.pk for alert in over]).update(end_told_at=Now())
+    return len(begun) + len(over)
+
+
+def still_open() -> list[Alert]:
+    """Alerts that have not ended, newest first."""
+    return list(Alert.objects.filter(closed_at=None).order_by("-opened_at")[:BATCH])
+
+
+def _locked(alerts: QuerySet[Alert]) -> list[Alert]:
+    return list(alerts.order_by("opened_at").select_for_update(skip_locked=True)[:BATCH])

@@ -1,0 +1,20 @@
+-- Where a user stands, 0 to 99, when a kill switch is released for a share of them: always the same
+-- place, and another for each feature. `aifeature.policies.release` computes it as well.
+CREATE OR REPLACE FUNCTION aif_release_place(p_feature text, p_user bigint)
+RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ((get_byte(h, 0)::bigint << 24) + (get_byte(h, 1) << 16) + (get_byte(h, 2) << 8)
+            + get_byte(h, 3))::bigint % 100
+      FROM sha256(convert_to('release:' || p_feature || ':' || p_user, 'UTF8')) AS h;
+$$;
+
+-- Whether a kill switch, the feature's or that of everything, stops this user's jobs.
+CREATE OR REPLACE FUNCTION aif_paused(p_feature text, p_user bigint)
+RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT 1 FROM aifeature_featurecontrol c
+         WHERE c.feature IN (p_feature, '_everything')
+           AND (c.killed OR c.release_percent < 100
+                AND aif_release_place(c.feature, p_user) >= c.release_percent));
+$$;

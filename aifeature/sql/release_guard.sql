@@ -1,0 +1,26 @@
+-- A kill switch that was pulled is released by a person, who says why: at the end of a transaction
+-- that released one, or that let more users in, its audit row must be there.
+CREATE OR REPLACE FUNCTION aif_guard_release()
+RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM aifeature_controlchange c
+                    WHERE c.feature = NEW.feature AND c.at >= transaction_timestamp()
+                      AND c.field = CASE WHEN OLD.killed AND NOT NEW.killed
+                                         THEN 'killed' ELSE 'release_percent' END
+                      AND c.user_id IS NOT NULL AND btrim(c.reason) <> '') THEN
+        PERFORM aif_refuse(TG_TABLE_NAME, NEW.feature, 'releasing its kill switch',
+            'Only a person with permission releases it, with a reason: in admin, or with'
+            || ' manage.py kill_switch release.');
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+DROP TRIGGER IF EXISTS release_guard ON aifeature_featurecontrol;
+CREATE CONSTRAINT TRIGGER release_guard
+    AFTER UPDATE ON aifeature_featurecontrol
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW
+    WHEN (OLD.killed AND NOT NEW.killed OR NEW.release_percent > OLD.release_percent)
+    EXECUTE FUNCTION aif_guard_release();

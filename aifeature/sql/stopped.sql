@@ -1,0 +1,68 @@
+-- What a kill switch does with jobs that wait and run, a batch at a time. Nothing here is needed to
+-- stop them: no call is begun, and those in flight are aborted, whether or not this ever runs.
+
+-- What a switch would stop now, for the question that is asked before it is pulled.
+CREATE OR REPLACE FUNCTION aif_would_stop(p_feature text)
+RETURNS TABLE (running bigint, queued bigint, held_micro bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT (SELECT count(*) FROM aifeature_job j WHERE j.status = 'running'
+               AND (p_feature = '_everything' OR j.feature = p_feature)),
+           (SELECT count(*) FROM aifeature_job j WHERE j.status = 'queued'
+               AND (p_feature = '_everything' OR j.feature = p_feature)),
+           coalesce((SELECT sum(w.held_micro)::bigint FROM aifeature_spendwindow w
+                      WHERE w.held_micro > 0
+                        AND w.scope = CASE p_feature WHEN '_everything' THEN 'global'
+                                                     ELSE 'feature' END
+                        AND (p_feature = '_everything' OR w.key = p_feature)), 0);
+$$;
+
+-- End what waits, and ask what runs to end, of features that were stopped with `cancel`.
+CREATE OR REPLACE FUNCTION aif_cancel_stopped(p_limit integer, p_message text)
+RETURNS SETOF uuid
+LANGUAGE sql AS $$
+    WITH stopped AS (
+        SELECT c.feature FROM aifeature_featurecontrol c
+         WHERE c.killed AND c.kill_mode = 'cancel'
+    ), chosen AS (
+        SELECT j.id FROM aifeature_job j
+         WHERE j.status IN ('queued', 'running') AND j.cancel_requested_at IS NULL
+           AND EXISTS (SELECT 1 FROM stopped s WHERE s.feature IN (j.feature, '_everything'))
+         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE aifeature_job t
+       SET cancel_requested_at = statement_timestamp(),
+           status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
+           error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
+           error_message = p_message,
+           finished_at = CASE t.status WHEN 'running' THEN NULL ELSE statement_timestamp() END
+      FROM chosen
+     WHERE t.id = chosen.id
+    RETURNING t.id;
+$$;
+
+-- Tell those who wait that their feature is paused, and when it goes on that it does.
+CREATE OR REPLACE FUNCTION aif_tell_paused(p_limit integer, p_message text)
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    told integer := 0;
+    more integer;
+BEGIN
+    IF EXISTS (SELECT 1 FROM aifeature_featurecontrol c WHERE c.killed OR c.release_percent < 100)
+    THEN
+        UPDATE aifeature_job t SET error_code = 'feature_paused', error_message = p_message
+         WHERE t.id IN (SELECT j.id FROM aifeature_job j
+                         WHERE j.status = 'queued' AND j.error_code <> 'feature_paused'
+                           AND aif_paused(j.feature, j.user_id)
+                         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+        GET DIAGNOSTICS told = ROW_COUNT;
+    END IF;
+    UPDATE aifeature_job t SET error_code = '', error_message = ''
+     WHERE t.id IN (SELECT j.id FROM aifeature_job j
+                     WHERE j.status = 'queued' AND j.error_code = 'feature_paused'
+                       AND NOT aif_paused(j.feature, j.user_id)
+                     LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS more = ROW_COUNT;
+    RETURN told + more;
+END
+$$;
