@@ -64,7 +64,9 @@ LANGUAGE sql AS $$
     UPDATE aifeature_spendwindow
        SET held_micro = held_micro - p_held, spent_micro = spent_micro + p_spent
      WHERE scope = p_scope AND key = p_key AND day = p_day;
+    -- A month that is wrong must not cost a job its result; the reconciler puts it right.
     UPDATE aifeature_spendwindow
-       SET held_micro = held_micro - p_held, spent_micro = spent_micro + p_spent
+       SET held_micro = greatest(0, held_micro - p_held),
+           spent_micro = greatest(0, spent_micro + p_spent)
      WHERE p_scope = 'global' AND scope = 'month' AND key = '' AND day = aif_month(p_day);
 $$;

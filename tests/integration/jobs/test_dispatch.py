@@ -133,7 +133,7 @@ def test_held_jobs_are_left_alone_until_the_switch_is_released(
     FeatureControl.objects.create(feature=slug, killed=True)
     make_job()
     assert recovery.sweep() == 0
-    FeatureControl.objects.update(killed=False)
+    FeatureControl.objects.all().delete()
     assert recovery.sweep() == 1
 
 

@@ -46,10 +46,20 @@ def settle(attempt: UUID, usd: str, *, user_id: int | None = None, **more: Token
 def test_spend_goes_from_the_bound_to_the_cost_and_the_user_pays_nothing(
     unknown: UUID, usd: str, micro: int
 ) -> None:
-    assert windows() == {"user": (0, 0), "feature": (BOUND, 0), "global": (BOUND, 0)}
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (BOUND, 0),
+        "global": (BOUND, 0),
+        "month": (BOUND, 0),
+    }
     attempt = settle(unknown, usd)
     assert (attempt.state, attempt.cost_micro, attempt.spend_micro) == ("settled", micro, micro)
-    assert windows() == {"user": (0, 0), "feature": (micro, 0), "global": (micro, 0)}
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (micro, 0),
+        "global": (micro, 0),
+        "month": (micro, 0),
+    }
     job = Job.objects.get()
     assert (job.status, job.charge_micro) == ("queued", 0)
 
@@ -79,7 +89,12 @@ def test_a_cost_above_the_bound_is_stored_in_full_and_names_the_call(
     unknown: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     settle(unknown, "0.0025")
-    assert windows() == {"user": (0, 0), "feature": (2500, 0), "global": (2500, 0)}
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (2500, 0),
+        "global": (2500, 0),
+        "month": (2500, 0),
+    }
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     told = error.getMessage()
     assert str(unknown) in told

@@ -81,7 +81,12 @@ def test_an_abandoned_job_is_taken_over_and_its_open_call_becomes_unknown(
     assert (second.epoch, second.tries) == (2, 1)
     row = Attempt.objects.get(pk=attempt)
     assert (row.state, row.error_code, row.spend_micro) == ("unknown", "lease_lost", 1000)
-    assert windows() == {"user": (0, 0), "feature": (1000, 0), "global": (1000, 0)}
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (1000, 0),
+        "global": (1000, 0),
+        "month": (1000, 0),
+    }
     with pytest.raises(FencedError):
         transitions.finish(first, Status.SUCCEEDED, result={}, settlement=settled(attempt))
     job.refresh_from_db()
@@ -90,7 +95,12 @@ def test_an_abandoned_job_is_taken_over_and_its_open_call_becomes_unknown(
 
 def test_finish_stores_result_charge_and_usage_in_one_go(claimed: Claimed) -> None:
     attempt = begin(claimed, bound=1000)
-    assert windows() == {"user": (0, 1000), "feature": (0, 1000), "global": (0, 1000)}
+    assert windows() == {
+        "user": (0, 1000),
+        "feature": (0, 1000),
+        "global": (0, 1000),
+        "month": (0, 1000),
+    }
     transitions.finish(
         claimed,
         Status.SUCCEEDED,
@@ -102,7 +112,12 @@ def test_finish_stores_result_charge_and_usage_in_one_go(claimed: Claimed) -> No
     assert (job.model, job.prompt_version) == ("claude-haiku-5-5", "v3")
     assert (job.input_tokens, job.output_tokens, job.cache_read_tokens) == (10, 3, 2)
     assert job.finished_at is not None
-    assert windows() == {"user": (700, 0), "feature": (700, 0), "global": (700, 0)}
+    assert windows() == {
+        "user": (700, 0),
+        "feature": (700, 0),
+        "global": (700, 0),
+        "month": (700, 0),
+    }
 
 
 def test_a_finished_job_is_not_finished_again(claimed: Claimed) -> None:
@@ -122,7 +137,7 @@ def test_a_failed_job_costs_spend_but_no_charge(claimed: Claimed) -> None:
         error_message="Sorry.",
         settlement=settled(attempt, 700),
     )
-    assert windows() == {"user": (0, 0), "feature": (700, 0), "global": (700, 0)}
+    assert windows() == {"user": (0, 0), "feature": (700, 0), "global": (700, 0), "month": (700, 0)}
     assert Job.objects.get(pk=claimed.job).charge_micro == 0
 
 
@@ -132,7 +147,12 @@ def test_only_the_accepted_call_is_charged(claimed: Claimed) -> None:
     second = begin(claimed)
     transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(second, 400))
     assert Job.objects.get(pk=claimed.job).charge_micro == 400
-    assert windows() == {"user": (400, 0), "feature": (700, 0), "global": (700, 0)}
+    assert windows() == {
+        "user": (400, 0),
+        "feature": (700, 0),
+        "global": (700, 0),
+        "month": (700, 0),
+    }
     assert list(Attempt.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
 
 
@@ -156,18 +176,19 @@ def test_settling_moves_the_windows_of_the_day_that_reserved(claimed: Claimed) -
     call = Attempt.objects.get()
     call.id, call.number, call.day = uuid.uuid4(), 2, call.day - timedelta(days=1)
     call.save(force_insert=True)  # begun before midnight
-    for window in SpendWindow.objects.all():
+    days = SpendWindow.objects.exclude(scope="month")
+    for window in days.all():
         window.id, window.day = None, call.day
         window.save(force_insert=True)
     transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(call.id))
-    before_midnight = SpendWindow.objects.filter(day=call.day)
+    before_midnight = days.filter(day=call.day)
     assert {w.scope: (w.spent_micro, w.held_micro) for w in before_midnight} == {
         "user": (700, 0),
         "feature": (700, 0),
         "global": (700, 0),
     }
     # The other call was closed unseen, in its own day.
-    today = SpendWindow.objects.exclude(day=call.day)
+    today = days.exclude(day=call.day)
     assert {w.scope: w.spent_micro for w in today} == {"user": 0, "feature": 1000, "global": 1000}
 
 
@@ -186,7 +207,7 @@ def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> Non
     assert timedelta(seconds=29) < job.wait <= timedelta(seconds=30)
     assert job.lease_until is None
     assert job.published_at is None
-    assert windows() == {"user": (0, 0), "feature": (0, 0), "global": (0, 0)}
+    assert windows() == {"user": (0, 0), "feature": (0, 0), "global": (0, 0), "month": (0, 0)}
     with pytest.raises(FencedError):
         begin(claimed)
 
@@ -244,7 +265,12 @@ def test_a_cap_is_kept_to_the_micro_dollar(claimed: Claimed, scope: str) -> None
     with pytest.raises(AttemptRefusedError) as refused:
         begin(claimed, bound=1, caps=caps)
     assert (refused.value.verdict, refused.value.scope) == ("budget_held", scope)
-    assert windows() == {"user": (0, 1000), "feature": (0, 1000), "global": (0, 1000)}
+    assert windows() == {
+        "user": (0, 1000),
+        "feature": (0, 1000),
+        "global": (0, 1000),
+        "month": (0, 1000),
+    }
     assert Job.objects.get(pk=claimed.job).attempts == 2
 
 
