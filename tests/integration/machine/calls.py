@@ -218,9 +218,10 @@ class SettleUnknown:
         if row is None or row.state != "unknown":
             return False
         view.change(row, state="settled", cost=self.cost, tokens=self.cost)
-        _, *shared = ledger.scopes(row)  # the user was not charged, and is not now
-        for scope, key in shared:
-            window = view.window(scope, key, row.day)
+        # The user was not charged, and is not now.
+        _, *shared = ledger.windows_of(row, row.day)
+        for scope, key, day in shared:
+            window = view.window(scope, key, day)
             view.change(window, spent=window.spent + self.cost - row.bound)
         return True
 

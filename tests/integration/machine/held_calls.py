@@ -51,6 +51,8 @@ class Begin:
             "user": self.caps.user,
             "feature": self.caps.feature,
             "global": self.caps.everything,
+            "month": self.caps.month,
+            "in_flight": self.caps.in_flight,
         }
         return (
             """SELECT aif_begin_attempt(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from tests.integration.machine.ledger import Caps, scopes
+from tests.integration.machine.ledger import Caps, windows_of
 from tests.integration.machine.rows import (
     TERMINAL,
     AttemptRow,
@@ -82,8 +82,8 @@ def _windows(rows: World, attempts: list[AttemptRow], caps: Caps) -> None:
     for attempt in attempts:
         job = rows["job", attempt.job]
         assert isinstance(job, JobRow)
-        for scope, key in scopes(attempt):
-            name = window_key(scope, key, attempt.day)
+        for scope, key, day in windows_of(attempt, attempt.day):
+            name = window_key(scope, key, day)
             if attempt.state == "started":
                 held[name] += attempt.bound
             elif scope != "user":

@@ -69,7 +69,7 @@ class JobLife(Transactions):
         self.begun = 0
 
     @initialize(
-        caps=st.builds(Caps, CAPS, CAPS, CAPS),
+        caps=st.builds(Caps, CAPS, CAPS, CAPS, CAPS, st.one_of(st.none(), st.integers(1, 2))),
         features=st.lists(st.sampled_from(FEATURES), min_size=2, max_size=3),
     )
     def jobs_that_run(self, caps: Caps, features: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from tests.integration.machine.rows import AttemptRow, JobRow
@@ -11,14 +12,21 @@ from tests.integration.machine.view import Refused, View
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Micro-dollars per day; None is no cap."""
+    """Micro-dollars per day and month, and calls of a user at once; None is no cap."""
 
     user: int | None
     feature: int | None
     everything: int | None
+    month: int | None = None
+    in_flight: int | None = None
 
     def of(self, scope: str) -> int | None:
-        return {"user": self.user, "feature": self.feature, "global": self.everything}[scope]
+        return {
+            "user": self.user,
+            "feature": self.feature,
+            "global": self.everything,
+            "month": self.month,
+        }[scope]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +37,41 @@ class Ending:
     cost: int
 
 
-def scopes(row: JobRow | AttemptRow) -> tuple[tuple[str, str], ...]:
-    """The windows a job's calls are counted in."""
-    return ("user", f"{row.feature}:{row.user}"), ("feature", row.feature), ("global", "")
+def windows_of(row: JobRow | AttemptRow, day: date) -> tuple[tuple[str, str, date], ...]:
+    """The windows a job's calls of a day are counted in: scope, key, day."""
+    return (
+        ("user", f"{row.feature}:{row.user}", day),
+        ("feature", row.feature, day),
+        ("global", "", day),
+        ("month", "", day.replace(day=1)),
+    )
 
 
 def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
     """Reserve in the windows of today, or in none.
 
     Raises:
-        Refused: the verdict of the first window without room.
+        Refused: the verdict of the first window without room, or of what else is in the way.
     """
-    today = view.now.date()
     with view.savepoint():
-        for scope, key in scopes(job):
-            window = view.window(scope, key, today)
+        for scope, key, day in windows_of(job, view.now.date()):
+            window = view.window(scope, key, day)
             cap = caps.of(scope)
-            if cap is None or bound <= cap:  # what can never fit looks at no window
-                view.lock(("window", scope, key, today))
+            if scope == "month" or cap is None or bound <= cap:
+                view.lock(("window", scope, key, day))  # what can never fit looks at no window
             if cap is not None and window.spent + bound > cap:
                 raise Refused(f"budget_spent {scope}")
             if cap is not None and window.spent + window.held + bound > cap:
                 raise Refused(f"budget_held {scope}")
             view.change(window, held=window.held + bound)
+            if scope == "user" and caps.in_flight is not None:
+                mine = [
+                    a for a in view.attempts() if (a.feature, a.user) == (job.feature, job.user)
+                ]
+                if sum(attempt.state == "started" for attempt in mine) >= caps.in_flight:
+                    raise Refused("user_busy")
+        if view.is_killed(job.feature):
+            raise Refused("paused")
 
 
 def settle(view: View, attempt: UUID, ending: Ending, *, charge: bool, code: str = "") -> bool:
@@ -68,8 +88,8 @@ def settle(view: View, attempt: UUID, ending: Ending, *, charge: bool, code: str
         ended_at=view.now,
     )
     spend = row.bound if ending.state == "unknown" else ending.cost
-    for scope, key in scopes(row):
-        window = view.window(scope, key, row.day)
+    for scope, key, day in windows_of(row, row.day):
+        window = view.window(scope, key, day)
         counted = spend if scope != "user" else ending.cost if charge else 0
         view.change(window, held=window.held - row.bound, spent=window.spent + counted)
     return True

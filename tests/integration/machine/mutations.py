@@ -103,14 +103,28 @@ MUTATIONS: Final = (
         " AND t.status",
     ),
     Mutation("heartbeat answers an old epoch", "lease", " AND t.epoch = mine.epoch\n", " \n"),
-    Mutation("heartbeat ignores the switch", "lease", " AND c.killed", " AND false"),
+    Mutation("heartbeat ignores the switch", "lease", "aif_paused(t.feature, t.user_id)", "false"),
     Mutation("begin ignores the epoch", "begin_attempt", OURS, "t.status = 'running'"),
     Mutation("begin ignores the status", "begin_attempt", OURS, "t.epoch = p_epoch"),
     Mutation("begin ignores a cancellation", "begin_attempt", "t.cancel_requested_at IS NULL AND "),
     Mutation(
         "begin ignores the deadline", "begin_attempt", " AND t.deadline_at > statement_timestamp()"
     ),
-    Mutation("begin ignores the switch", "begin_attempt", " AND c.killed", " AND false"),
+    Mutation("nobody looks at the switch", "paused", "c.killed OR "),
+    Mutation(
+        "calls at once are not counted",
+        "begin_attempt",
+        "RAISE EXCEPTION 'user_busy' USING ERRCODE = 'AIF03';",
+        "NULL;",
+    ),
+    Mutation(
+        "the month has no cap",
+        "begin_attempt",
+        "PERFORM aif_check_month(today, p_bound, (p_caps->>'month')::bigint);",
+    ),
+    Mutation(
+        "a month forgets what is held", "windows", "m.spent_micro + m.held_micro", "m.spent_micro"
+    ),
     Mutation(
         "begin counts refused calls",
         "begin_attempt",

@@ -109,13 +109,12 @@ class View:
         row = self._before.get(("attempt", attempt))
         return row if isinstance(row, AttemptRow) else None
 
-    def open_attempts(self, job: UUID) -> list[AttemptRow]:
+    def attempts(self) -> list[AttemptRow]:
         rows = {**self._world, **self.written}.values()
-        return [
-            row
-            for row in rows
-            if isinstance(row, AttemptRow) and row.job == job and row.state == "started"
-        ]
+        return [row for row in rows if isinstance(row, AttemptRow)]
+
+    def open_attempts(self, job: UUID) -> list[AttemptRow]:
+        return [row for row in self.attempts() if row.job == job and row.state == "started"]
 
     def window(self, scope: str, key: str, day: date) -> WindowRow:
         name = window_key(scope, key, day)
