@@ -226,11 +226,7 @@ class _Attempt:
             model=answer.model,
             usage=answer.usage,
             request_id=self._headers.get("request-id"),
-            rate_limits={
-                name: value
-                for name, value in self._headers.items()
-                if name.startswith("anthropic-ratelimit-")
-            },
+            rate_limits=failures.rate_limits(self._headers),
             latency_ms=self._elapsed_ms(),
             ttft_ms=self._ttft_ms,
         )
@@ -271,6 +267,7 @@ class _Attempt:
             "stop_reason": self._answer.stop_reason,
             "latency_ms": self._elapsed_ms(),
             "ttft_ms": self._ttft_ms,
+            "rate_limits": failures.rate_limits(self._headers),
         }
 
     def _elapsed_ms(self) -> int:

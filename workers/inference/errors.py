@@ -21,12 +21,15 @@ InferenceError
 └── Aborted                   by us: neither the provider's failure nor worth a retry of its own
     ├── Cancelled             the Cancel token was used; `reason` says why
     └── DeadlineReached       the request's own deadline passed
+
+Deferred                      no failure: nothing was sent, it is to be asked again later
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
+from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from workers.inference.types import TokenUsage
@@ -59,6 +62,25 @@ class Facts(TypedDict, total=False):
     latency_ms: int
     ttft_ms: int | None
     retryable: bool | None
+    rate_limits: Mapping[str, str]
+
+
+Reason = Literal["user_tokens", "provider_limit", "breaker"]
+
+
+class Deferred(Exception):  # noqa: N818 - an answer, not a defect
+    """A call may not be sent now. Nothing was sent and nothing is billed.
+
+    Ask again after `wait_s`, as one that was booked: until then its place is kept from others.
+    """
+
+    def __init__(self, *, reason: Reason, wait_s: float, scope: str) -> None:
+        super().__init__(f"{reason} of {scope}: come back in {wait_s:.3f} s")
+        self.reason: Reason = reason
+        self.wait_s = wait_s
+        """Seconds, above 0."""
+        self.scope = scope
+        """The model, or the key of the user's tokens."""
 
 
 class InferenceError(Exception):
@@ -91,6 +113,7 @@ class InferenceError(Exception):
         latency_ms: int = 0,
         ttft_ms: int | None = None,
         retryable: bool | None = None,
+        rate_limits: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         if retryable is not None:
@@ -111,6 +134,8 @@ class InferenceError(Exception):
         self.stop_reason = stop_reason
         self.latency_ms = latency_ms
         self.ttft_ms = ttft_ms
+        self.rate_limits: Mapping[str, str] = rate_limits or {}
+        """The `anthropic-ratelimit-*` response headers, as sent."""
 
 
 class Transient(InferenceError):  # noqa: N818 - a branch of the tree

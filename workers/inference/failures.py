@@ -117,6 +117,7 @@ def from_status(
     facts = {**facts, "status": status, "retry_after_s": retry_after_s(headers)}
     facts["billing"] = Billing.NONE if _unbilled(status) else Billing.UNSEEN
     facts["retryable"] = _provider_says_retry(kind, headers)
+    facts["rate_limits"] = rate_limits(headers)
     return kind(_detail(f"HTTP {status}", error_type, error_code), **facts)
 
 
@@ -166,6 +167,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         now = time.time() if sent is None else email.utils.mktime_tz(sent)
         wait = None if date is None else email.utils.mktime_tz(date) - now
     return None if wait is None else max(wait, 0.0)
+
+
+def rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that tell the provider's limits and what is left of them."""
+    return {
+        name: value for name, value in headers.items() if name.startswith("anthropic-ratelimit-")
+    }
 
 
 def _by_status(status: int, error_type: str | None, error_code: str | None) -> type[InferenceError]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from workers.inference import catalog, pricing
+from workers.inference.admission import OpenPermit, Permit, UserTokens
 from workers.inference.client import RawAnswer, schema_bytes
 from workers.inference.errors import Billing, InferenceError
+from workers.inference.gate import Gate
 from workers.inference.types import Cancel, DeltaSink, InferenceRequest, InferenceResult
 
 
@@ -23,30 +25,68 @@ class Client(Protocol):
 class Gateway:
     """Makes provider calls; one per process, safe for any number of threads."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, gate: Gate | None = None) -> None:
+        """Without a gate every call is let in."""
         self._client = client
+        self._gate = gate
+
+    def admit(self, request: InferenceRequest, *, user: UserTokens | None, booked: bool) -> Permit:
+        """Ask whether a call may be sent now: breaker, the user's tokens, the provider's limits.
+
+        Args:
+            request: The call, as it would be sent.
+            user: Whose tokens it takes; None for calls of nobody.
+            booked: It was deferred before and comes back at its time.
+
+        Returns:
+            What to give to `infer`, or to give back if the call is not sent after all.
+
+        Raises:
+            Deferred: Not now; it says when.
+            NotPriced: The model is not in the catalog.
+            RequestRejected: Its output schema cannot be expressed for the provider.
+        """
+        if self._gate is None:
+            return OpenPermit()
+        bound = pricing.prompt_bound_tokens(request, schema_bytes=schema_bytes(request))
+        return self._gate.admit(
+            model=request.model,
+            input_tokens=bound,
+            output_tokens=request.max_tokens,
+            user=user,
+            booked=booked,
+        )
 
     def infer(
-        self, request: InferenceRequest, *, cancel: Cancel, on_delta: DeltaSink | None = None
+        self,
+        request: InferenceRequest,
+        *,
+        cancel: Cancel,
+        on_delta: DeltaSink | None = None,
+        permit: Permit | None = None,
     ) -> InferenceResult:
         """Make one call and wait for its answer. It is never retried here.
 
         `cancel` ends it from any thread within a fifth of a second. `on_delta` gets each piece of
         text in this thread, when the request streams; what it raises ends the call and is raised.
+        `permit` is told how it ended, whatever happens.
 
         Raises:
             InferenceError: What went wrong; its class is the verdict, its `billing` the bill.
         """
-        pricing.price_list(request.model)  # refuses what has no price before anything is sent
-        # Breaker admission and provider-limit buckets belong here, before the call...
+        permit = permit or OpenPermit()
         try:
+            pricing.price_list(request.model)  # refuses what has no price before anything is sent
             answer = self._client.complete(request, cancel=cancel, on_delta=on_delta)
         except InferenceError as error:
+            permit.failed(error)
             if error.billing is Billing.KNOWN and error.usage is not None:
                 error.cost_micro = pricing.cost_micro(request.model, error.usage)
-            # ... the breaker's record of a failure here (`error.provider_failure`) ...
             raise
-        # ... and here that of a success, with the buckets' feedback from `answer.rate_limits`.
+        except BaseException as error:
+            permit.failed(error)
+            raise
+        permit.succeeded(answer.usage, answer.rate_limits, answer.latency_ms)
         return InferenceResult(
             text=answer.text,
             stop_reason=answer.stop_reason,

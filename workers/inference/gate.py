@@ -1,0 +1,329 @@
+"""May this call be sent now? The breaker, the user's tokens and the provider's limits, in one step.
+
+One round trip to Redis lets a call in and one ends it, whatever number of gates it passes. All or
+nothing: what one gate refuses has taken nothing from the others. Refused calls are told when to
+come back, each another moment, so that they do not all come at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from workers.inference import breaker, provider_limits
+from workers.inference.admission import Asked, End, Held, HeldHere, UserTokens
+from workers.inference.breaker import BreakerPolicy, BreakerView, Change, Forced
+from workers.inference.errors import Billing, Deferred, InferenceError, RateLimited
+from workers.inference.local_gates import LocalGates
+from workers.inference.provider_limits import NOTHING, Amounts, LimitsView
+from workers.inference.shared_state import Script, SharedState, StateAway
+from workers.inference.token_bucket import SECOND, Level, cost_us
+from workers.inference.types import TokenUsage
+
+logger = logging.getLogger(__name__)
+
+FARTHEST_US: Final = 600 * SECOND
+"""The longest that a call is told to wait: what was booked and never came blocks nobody for ever."""
+
+LEAST_APART_US: Final = 1_000
+"""Between two bookings, where the call's cost is unknown or next to nothing."""
+
+KEEP_MS: Final = 3_600_000
+"""How long Redis keeps what nothing has been heard of."""
+
+_ADMIT: Final = Script("bucket", "breaker", "admit")
+_SETTLE: Final = Script("bucket", "breaker", "settle")
+
+
+def _not_forced(_model: str) -> Forced:
+    return ""
+
+
+class Gate:
+    """The gates of all models; one per process, safe for any number of threads."""
+
+    def __init__(
+        self,
+        state: SharedState,
+        *,
+        policy: BreakerPolicy | None = None,
+        forced: Callable[[str], Forced] = _not_forced,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            state: What all processes share.
+            policy: Of the breakers.
+            forced: What a person has decided for a model's breaker: asked before each call.
+            clock: Seconds that never go back, for the gates of this process.
+        """
+        self._state = state
+        self._policy = policy or BreakerPolicy()
+        self._forced = forced
+        self._local = LocalGates(self._policy, farthest_us=FARTHEST_US, clock=clock)
+
+    def admit(
+        self,
+        *,
+        model: str,
+        input_tokens: int,
+        output_tokens: int,
+        user: UserTokens | None = None,
+        booked: bool = False,
+        now: int | None = None,
+    ) -> GatePermit:
+        """Let one call in, at the bounds of its tokens.
+
+        Args:
+            model: The provider's id.
+            input_tokens: The most its prompt can have.
+            output_tokens: The most it can write.
+            user: Whose tokens it takes; None for calls of nobody.
+            booked: It was deferred before and comes back at its time.
+            now: Microseconds since the epoch instead of the clock of Redis.
+
+        Raises:
+            Deferred: It may not be sent now.
+            ValueError: The user's rate is not above zero.
+        """
+        forced = self._forced(model)
+        if forced == "open":
+            # Nobody knows for how long; spread, so that they do not all look again at once.
+            wait_s = self._policy.open_s * random.uniform(1, 2)  # noqa: S311 - no secret
+            raise Deferred(reason="breaker", wait_s=wait_s, scope=model)
+        amounts = Amounts(1, input_tokens, output_tokens)
+        asked = Asked(
+            model=model,
+            amounts=amounts,
+            user=user,
+            user_cost=0 if user is None else max(cost_us(amounts.tokens, user.per_minute), 1),
+            booked=booked,
+            use_breaker=forced != "closed",
+            lease=secrets.token_hex(6),
+        )
+        held: Held | HeldHere
+        try:
+            held = self._admit(asked, now)
+        except StateAway:
+            held, change = self._local.admit(asked)
+            _tell(model, change)
+        return GatePermit(self, held)
+
+    def _admit(self, asked: Asked, now: int | None) -> Held:
+        policy = self._policy
+        answer = self._state.run(
+            _ADMIT,
+            _keys(asked),
+            [
+                *("" if now is None else now, int(asked.booked), asked.user_cost),
+                *(asked.amounts.input_tokens, asked.amounts.output_tokens),
+                *(int(asked.use_breaker), asked.lease, policy.probes, policy.lease_us),
+                *(policy.recheck_us, policy.spacing_us, FARTHEST_US, LEAST_APART_US),
+            ],
+        )
+        reason = answer[0].decode()
+        if reason:
+            raise _deferred(asked, reason, int(answer[1]))
+        if answer[3]:
+            _tell(asked.model, Change("open", "half_open"))
+        rest = [int(number) for number in answer[4:]]
+        levels = tuple(
+            None if cost < 0 else Level(cost, debt)
+            for cost, debt in zip(rest[::2], rest[1::2], strict=True)
+        )
+        return Held(asked, answer[1].decode(), levels)
+
+    def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
+        """Tell the gates how a call ended, best effort: what is lost refills by itself."""
+        told = provider_limits.read_headers(end.rate_limits)
+        self._local.learn(held.asked.model, told)
+        if isinstance(held, HeldHere):
+            _tell(held.asked.model, self._local.settle(held, end))
+            return
+        try:
+            answer = self._state.run(_SETTLE, _keys(held.asked), self._end(held, end, told, now))
+        except StateAway:
+            return
+        if answer:
+            before, after, *counts = answer
+            numbers = [int(count) for count in counts]
+            _tell(held.asked.model, Change(before.decode(), after.decode(), *numbers))
+
+    def _end(
+        self,
+        held: Held,
+        end: End,
+        told: tuple[provider_limits.Told | None, ...],
+        now: int | None,
+    ) -> list[str | int]:
+        asked, policy = held.asked, self._policy
+        tokens = asked.amounts.tokens
+        args: list[str | int] = [
+            "" if now is None else now,
+            provider_limits.given_back(asked.user_cost, tokens, end.user_tokens),
+            round(min(end.block_s * SECOND, FARTHEST_US)),
+            int(end.refused),
+            *(asked.lease, held.since, end.outcome if asked.use_breaker else "-"),
+            *(policy.size, policy.minimum, policy.failure_percent, policy.slow_percent),
+            *(policy.open_us, policy.probes),
+            provider_limits.share(tokens, end.user_tokens) if end.measured else "",
+        ]
+        reserved = _row(asked.amounts)
+        for row, used in enumerate(_row(end.used)):
+            level, news = held.levels[row], told[row]
+            back = provider_limits.given_back(level.wait, reserved[row], used) if level else 0
+            args += [news.limit, news.remaining] if news else ["", ""]
+            args += [back, level.debt if level else ""]
+            # A request is a request: there is nothing to learn of its share.
+            learns = end.measured and row > 0
+            args.append(provider_limits.share(reserved[row], used) if learns else "")
+        return args
+
+    def outcome_of_success(self, latency_ms: int) -> str:
+        """What a complete answer says to the breaker."""
+        return breaker.outcome_of_success(self._policy, latency_ms)
+
+    def outcome_of_failure(self, error: BaseException) -> str:
+        """What a failed call says to the breaker."""
+        return breaker.outcome_of_failure(self._policy, error)
+
+    def breaker(self, model: str, *, now: int | None = None) -> BreakerView:
+        """A model's breaker as it stands: that of all processes, or ours while Redis is away."""
+        forced = self._forced(model)
+        try:
+            fields = self._state.read(_breaker_key(model))
+        except StateAway:
+            return self._local.view(model, forced=forced)
+        return breaker.view(model, fields, forced=forced, now=_or_wall_clock(now))
+
+    def limits(self, model: str, *, now: int | None = None) -> LimitsView | None:
+        """What is known of the provider's limits of a model; None while Redis is away."""
+        try:
+            fields = self._state.read(_limits_key(model))
+        except StateAway:
+            return None
+        return provider_limits.view(model, fields, now=_or_wall_clock(now))
+
+
+class GatePermit:
+    """Leave to send one call. Only the first word on how it ended counts."""
+
+    def __init__(self, gate: Gate, held: Held | HeldHere) -> None:
+        self._gate = gate
+        self._held = held
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def give_back(self, *, now: int | None = None) -> None:
+        """Nothing was sent."""
+        self._end(End(used=NOTHING, user_tokens=0, measured=False, outcome=""), now)
+
+    def succeeded(
+        self,
+        usage: TokenUsage,
+        rate_limits: Mapping[str, str],
+        latency_ms: int,
+        *,
+        now: int | None = None,
+    ) -> None:
+        """A complete answer came: what it did not use is given back."""
+        used = provider_limits.used_by(usage)
+        outcome = self._gate.outcome_of_success(latency_ms)
+        self._end(
+            End(
+                used=used,
+                user_tokens=used.tokens,
+                measured=True,
+                outcome=outcome,
+                rate_limits=rate_limits,
+            ),
+            now,
+        )
+
+    def failed(self, error: BaseException, *, now: int | None = None) -> None:
+        """No usable answer came.
+
+        What the provider refused unworked is given back. What it may have worked on stays taken at
+        its bound, for a minute at most; the user gets theirs back if it was the provider's fault.
+        """
+        bound = self._held.asked.amounts
+        used, measured, user_tokens = bound, False, bound.tokens
+        if isinstance(error, InferenceError):
+            if error.usage is not None:
+                used, measured = provider_limits.used_by(error.usage), True
+                user_tokens = used.tokens
+            elif error.billing is Billing.NONE:
+                used, user_tokens = NOTHING, 0
+            elif error.provider_failure:
+                user_tokens = 0
+        refused = isinstance(error, RateLimited)
+        self._end(
+            End(
+                used=used,
+                user_tokens=user_tokens,
+                measured=measured,
+                outcome=self._gate.outcome_of_failure(error),
+                rate_limits=error.rate_limits if isinstance(error, InferenceError) else {},
+                refused=refused,
+                block_s=error.retry_after_s or 0.0 if isinstance(error, RateLimited) else 0.0,
+            ),
+            now,
+        )
+
+    def _end(self, end: End, now: int | None) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._gate.settle(self._held, end, now=now)
+
+
+def _keys(asked: Asked) -> list[str]:
+    user = "" if asked.user is None else asked.user.key
+    return [
+        f"aif:tokens:{user}",
+        f"aif:booked:{user}",
+        _limits_key(asked.model),
+        _breaker_key(asked.model),
+    ]
+
+
+def _limits_key(model: str) -> str:
+    return f"aif:limits:{model}"
+
+
+def _breaker_key(model: str) -> str:
+    return f"aif:breaker:{model}"
+
+
+def _row(amounts: Amounts) -> tuple[int, int, int]:
+    return amounts.requests, amounts.input_tokens, amounts.output_tokens
+
+
+def _deferred(asked: Asked, reason: str, wait_us: int) -> Deferred:
+    wait_s = wait_us / SECOND
+    if reason == "breaker":
+        return Deferred(reason="breaker", wait_s=wait_s, scope=asked.model)
+    if reason == "user_tokens" and asked.user is not None:
+        return Deferred(reason="user_tokens", wait_s=wait_s, scope=asked.user.key)
+    return Deferred(reason="provider_limit", wait_s=wait_s, scope=asked.model)
+
+
+def _tell(model: str, change: Change | None) -> None:
+    """Once, by the process whose call changed it."""
+    if change is None:
+        return
+    logger.warning(
+        "breaker of %s: %s -> %s (%d calls: %d failed, %d slow)",
+        *(model, change.before, change.after, change.calls, change.failed, change.slow),
+    )
+
+
+def _or_wall_clock(now: int | None) -> int:
+    return round(time.time() * SECOND) if now is None else now

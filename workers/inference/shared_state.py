@@ -1,0 +1,140 @@
+"""The state that all processes share in Redis, reached by one script per step.
+
+Redis may be gone, frozen or empty at any moment. A step then costs its caller a quarter of a second
+at most, and for a while nobody asks again: each process goes by a state of its own meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+from redis.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S: Final = 0.25
+"""How long one answer of Redis may hold a caller up."""
+
+PAUSE_S: Final = 1.0
+"""Seconds in which Redis is not asked after it did not answer. Then one caller tries for all."""
+
+_LUA: Final = Path(__file__).with_name("lua")
+
+
+class StateAway(Exception):  # noqa: N818 - a state of the world, not a defect
+    """Redis does not answer, or did not a moment ago."""
+
+
+class Script:
+    """A script of several files that follow each other, known to Redis by its digest."""
+
+    def __init__(self, *names: str) -> None:
+        self.text = "\n".join((_LUA / f"{name}.lua").read_text() for name in names)
+        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class SharedState:
+    """Runs scripts; safe for any number of threads. One for each process."""
+
+    def __init__(self, client: redis.Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            client: Answers in bytes, gives up by itself (see `connect`).
+            clock: Seconds that never go back.
+        """
+        self._client = client
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._away = False
+        self._until = 0.0
+
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
+        """The script's answer, in one round trip.
+
+        Raises:
+            StateAway: Redis does not answer. It may have run the script all the same.
+        """
+        return list(self._ask(lambda: self._run(script, keys, args)))
+
+    def read(self, key: str) -> Mapping[str, str]:
+        """All fields of a hash, none where there is none.
+
+        Raises:
+            StateAway: Redis does not answer.
+        """
+        found: Mapping[bytes, bytes] = self._ask(lambda: self._client.hgetall(key))
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+    def _run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        try:
+            return self._client.evalsha(script.digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return self._client.eval(script.text, len(keys), *keys, *args)
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        self._enter()
+        try:
+            answer = question()
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            raise StateAway(repr(error)) from None
+        if self._away:
+            self._is_back()
+        return answer
+
+    def _enter(self) -> None:
+        """Let through whoever may ask: all while it answers, one after each pause."""
+        if not self._away:
+            return
+        with self._lock:
+            now = self._clock()
+            if now < self._until:
+                raise StateAway("Redis did not answer a moment ago")
+            self._until = now + PAUSE_S
+
+    def _failed(self, error: Exception) -> None:
+        with self._lock:
+            self._until = self._clock() + PAUSE_S
+            news = not self._away
+            self._away = True
+        if news:
+            logger.warning(
+                "gates: Redis does not answer, this process goes by small limits of its own: %r",
+                error,
+            )
+
+    def _is_back(self) -> None:
+        with self._lock:
+            news = self._away
+            self._away = False
+        if news:
+            logger.warning("gates: Redis answers again, limits are shared again")
+
+
+def connect(url: str, options: Mapping[str, Any]) -> SharedState:
+    """The shared state at this address.
+
+    Args:
+        url: Of Redis.
+        options: More options of its client, for example of its sockets.
+    """
+    return SharedState(
+        redis.Redis.from_url(
+            url,
+            **options,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+    )
