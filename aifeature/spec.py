@@ -77,6 +77,16 @@ class Limits(_Frozen):
     daily_budget_usd: Decimal | None = Field(default=Decimal(50), ge=0)
     """What the feature may spend in one UTC day. None: no cap."""
 
+    requests_per_minute: Decimal | None = Field(default=Decimal(30), gt=0)
+    """How often one user may submit; above it the API answers 429. None: as often as they like."""
+
+    tokens_per_minute: int | None = Field(default=2_000_000, gt=0)
+    """Input and output tokens of one user, reserved at their upper bound (a byte of text counts as
+    a token) and given back when the call ends; above it jobs wait. None: any number."""
+
+    user_in_flight: int | None = Field(default=8, gt=0)
+    """Calls of one user at the same time; further jobs wait. None: any number."""
+
 
 class Feature(_Frozen):
     """One AI feature. The prompts stand beside it as `v1.md`, `v2.md`, ..."""
@@ -102,6 +112,10 @@ class Feature(_Frozen):
 
     stream_field: str | None = None
     """The output field whose text is streamed to the reader as it grows. None: not streamed."""
+
+    falls_back: bool = True
+    """Whether the next model of the route is asked at once while the circuit breaker of one is
+    open. Else jobs wait until it lets a probe through."""
 
     limits: Limits = Limits()
 

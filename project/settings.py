@@ -226,6 +226,7 @@ AIFEATURE: dict[str, Any] = {
     "WORKER_GRACE_S": ENV.worker_grace_seconds,
     "STREAMS_PER_USER": ENV.streams_per_user,
     "GLOBAL_DAILY_BUDGET_USD": ENV.global_daily_budget_usd,
+    "GLOBAL_MONTHLY_BUDGET_USD": ENV.global_monthly_budget_usd,
 }
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -233,6 +234,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "control.sweep",
         # Seconds. The backstop of the dispatcher thread; a missed tick is made up for by the next.
         "schedule": 5.0,
+        "options": {"queue": "control"},
+    },
+    "Compare windows with the ledger": {
+        "task": "control.reconcile",
+        "schedule": 300.0,
+        "options": {"queue": "control"},
+    },
+    "Look at budgets": {
+        "task": "control.budgets",
+        "schedule": 60.0,
         "options": {"queue": "control"},
     },
     "Delete old content": {

@@ -13,7 +13,16 @@ from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from aifeature.services import dispatch, recovery, retention, runner, wiring
+from aifeature.services import (
+    budgets,
+    checks,
+    dispatch,
+    reconciler,
+    recovery,
+    retention,
+    runner,
+    wiring,
+)
 from aifeature.services.dispatcher import Dispatcher
 
 _dispatcher = Dispatcher()
@@ -74,3 +83,15 @@ def sweep(**_: Any) -> int:
 def delete_old_content(**_: Any) -> int:
     """Delete what jobs of long ago hold, once a day however often it is sent."""
     return retention.run_daily()
+
+
+@shared_task(name="control.reconcile")
+def reconcile(**_: Any) -> str:
+    """Hold the spend windows against the ledger."""
+    return checks.run("reconcile", reconciler.check).result
+
+
+@shared_task(name="control.budgets")
+def look_at_budgets(**_: Any) -> str:
+    """Tell on-call of a budget that is used up."""
+    return checks.run("budgets", budgets.check).result

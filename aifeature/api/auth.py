@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.db import OperationalError
 from django.db.models import Q
@@ -95,3 +95,8 @@ def _note_use(row: ApiToken) -> None:
 
 
 AUTH: Final[list[HttpBearer | APIKeyCookie]] = [BearerToken(), SessionCookie()]
+
+
+def user_of(request: HttpRequest) -> User:
+    """Who was authenticated."""
+    return cast("User", cast("Any", request).auth)

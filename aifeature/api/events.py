@@ -12,8 +12,9 @@ from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Header, Router
 
 from aifeature.api import ending, slots, sse, stopping, waiting
+from aifeature.api.auth import user_of
 from aifeature.api.openapi import documented
-from aifeature.api.routes import NO_JOB, UNDER_WAY, read_job, user_of
+from aifeature.api.routes import NO_JOB, UNDER_WAY, read_job
 from aifeature.api.waiting import JobState
 from aifeature.models import Job, Status
 from aifeature.services.streams.cursor import Cursor, Position, TextEvent, read_position

@@ -25,6 +25,16 @@ REPLAYED: Final = {
         "schema": _TEXT,
     }
 }
+RATE: Final = {
+    "RateLimit-Policy": {
+        "description": "How many requests you may send (`q`) in how many seconds (`w`).",
+        "schema": _TEXT,
+    },
+    "RateLimit": {
+        "description": "How many are left (`r`), and seconds until all are again (`t`).",
+        "schema": _TEXT,
+    },
+}
 _CHALLENGE: Final = {"WWW-Authenticate": {"description": "How to authenticate.", "schema": _TEXT}}
 _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
     401: _CHALLENGE,
@@ -53,7 +63,7 @@ def documented(
 
     Args:
         more: What its problems mean, by status; those of EVERYWHERE are added.
-        headers: Headers of its successful answers, by status.
+        headers: Headers of its answers, by status, beside those every such status has.
         body: Whether it reads a submission.
         event_stream: Whether it answers with server-sent events.
     """
@@ -62,7 +72,7 @@ def documented(
         problems.update(mapping)
     responses: dict[int, Any] = {s: _problem(s, text) for s, text in sorted(problems.items())}
     for status, names in (headers or {}).items():
-        responses[status] = {"headers": dict(names)}
+        responses.setdefault(status, {}).setdefault("headers", {}).update(names)
     if event_stream:
         content = {"text/event-stream": {"schema": _TEXT}}
         responses[200] = {"description": "The events.", "content": content}

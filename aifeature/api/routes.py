@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Header, Query, Router
 
-from aifeature.api import cursors, waiting
-from aifeature.api.openapi import CSRF, LOCATION, REPLAYED, documented
+from aifeature.api import cursors, rate, waiting
+from aifeature.api.auth import user_of
+from aifeature.api.openapi import CSRF, LOCATION, RATE, REPLAYED, documented
 from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path
 from aifeature.api.schemas import FeatureList, JobOut, JobPage
 from aifeature.api.submission import read_input
@@ -65,9 +66,15 @@ def list_features(request: HttpRequest) -> FeatureList:
             413: "`input_too_large`: more bytes than the feature takes.",
             415: "`unsupported_media_type`: the body is not declared as JSON.",
             422: "`invalid_input`: the input does not fit the feature; `errors` says where.",
-            503: "`feature_paused` or `database_unavailable`: try again later.",
+            429: "`rate_limited`: too many requests; `budget_exhausted`: your budget of the day is"
+            " used up. `Retry-After` says when to come back.",
+            503: "`feature_paused`, `budget_reached`, `overloaded` or `database_unavailable`:"
+            " try again after `Retry-After`.",
         },
-        headers={202: {**LOCATION, **REPLAYED}},
+        headers={
+            202: {**LOCATION, **REPLAYED, **RATE},
+            **dict.fromkeys((409, 413, 415, 422, 429, 503), RATE),
+        },
         body=True,
     ),
 )
@@ -85,11 +92,14 @@ def submit_job(
             description="Repeat a request with the same key and body and get the same job.",
         ),
     ] = None,
-) -> JobOut:
+) -> JobOut | HttpResponse:
     """Accept a job. When this answers 202 the job is stored, and it will end, come what may."""
-    accepted = jobs.submit(
-        user=user_of(request), slug=slug, data=read_input(request), key=idempotency_key
-    )
+    user = user_of(request)
+    try:
+        accepted = jobs.submit(user=user, slug=slug, data=read_input(request), key=idempotency_key)
+    except Exception as error:  # noqa: BLE001 (whatever it was, the client is told its rate)
+        return rate.refused(request, slug, error)
+    rate.tell(response, accepted.left or rate.left_after(request, slug, None))
     response["Location"] = job_path(accepted.job)
     if accepted.replayed:
         response["Idempotency-Replayed"] = "true"
@@ -181,11 +191,6 @@ def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
     ended stays as it is.
     """
     return job_out(jobs.cancel(user=user_of(request), job_id=_job_id(job_id)))
-
-
-def user_of(request: HttpRequest) -> User:
-    """Who was authenticated."""
-    return cast("User", cast("Any", request).auth)
 
 
 def _job_id(text: str) -> UUID:

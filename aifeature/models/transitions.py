@@ -55,11 +55,28 @@ class NewAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Micro-dollars per UTC day; None is no cap."""
+    """What one call must fit in; None is no cap."""
 
     user: int | None = None
+    """Micro-dollars per UTC day, as are the next two."""
     feature: int | None = None
     everything: int | None = None
+    month: int | None = None
+    """Micro-dollars of everything per UTC month."""
+    in_flight: int | None = None
+    """Calls of the user and feature at the same time."""
+
+    def as_json(self) -> str | None:
+        """As the SQL functions take them."""
+        return as_json(
+            {
+                "user": self.user,
+                "feature": self.feature,
+                "global": self.everything,
+                "month": self.month,
+                "in_flight": self.in_flight,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +134,8 @@ def _flag(function: str, *arguments: Any) -> None:
         raise FencedError
 
 
-def _settlement(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
+def settled(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
+    """The call it is of and its figures, as the SQL functions take them."""
     if settlement is None:
         return None, None
     values = asdict(settlement)
@@ -147,14 +165,13 @@ def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
 
     Raises:
         FencedError: the job is no longer ours.
-        AttemptRefusedError: cancelled, deadline, paused, budget_spent or budget_held.
+        AttemptRefusedError: cancelled, deadline, paused, budget_spent, budget_held or user_busy.
     """
-    caps_json = {"user": caps.user, "feature": caps.feature, "global": caps.everything}
     verdict = rows(
         "aif_begin_attempt",
         *(claimed.job, claimed.epoch, attempt.id, attempt.purpose.value, attempt.provider),
         *(attempt.model, attempt.prompt_version, attempt.prompt_hash, as_json(attempt.request)),
-        *(attempt.bound_micro, as_json(caps_json)),
+        *(attempt.bound_micro, caps.as_json()),
     )[0][0]
     if verdict == "fenced":
         raise FencedError
@@ -168,7 +185,7 @@ def settle(claimed: Claimed, settlement: Settlement) -> None:
     Raises:
         FencedError: the job is no longer ours.
     """
-    _flag("aif_settle", claimed.job, claimed.epoch, *_settlement(settlement))
+    _flag("aif_settle", claimed.job, claimed.epoch, *settled(settlement))
 
 
 def finish(
@@ -188,7 +205,7 @@ def finish(
     _flag(
         "aif_finish",
         *(claimed.job, claimed.epoch, status.value, as_json(result), error_code, error_message),
-        *_settlement(settlement),
+        *settled(settlement),
     )
 
 
@@ -209,7 +226,7 @@ def release(
     _flag(
         "aif_release",
         *(claimed.job, claimed.epoch, delay_s, burn, error_code, error_message),
-        *_settlement(settlement),
+        *settled(settlement),
     )
 
 
@@ -241,7 +258,9 @@ def cancel(job: UUID, *, user_id: int, message: str) -> Status | None:
     return Status(status) if status else None
 
 
-def dispatch(*, limit: int, lost_after_s: float, again_after_s: float) -> list[UUID]:
+def dispatch(
+    *, limit: int, lost_after_s: float, again_after_s: float, at_once: Mapping[str, int]
+) -> list[UUID]:
     """Choose and mark the jobs that go to the broker next; send them in this order.
 
     Args:
@@ -249,8 +268,11 @@ def dispatch(*, limit: int, lost_after_s: float, again_after_s: float) -> list[U
         lost_after_s: Seconds after which a job that was handed over and never claimed is chosen
             again.
         again_after_s: The same for a run whose worker is gone.
+        at_once: How many jobs of one user may be out, by feature; and by "feature:user id" of users
+            with another figure.
     """
-    return [row[0] for row in rows("aif_dispatch", limit, lost_after_s, again_after_s)]
+    arguments = (limit, lost_after_s, again_after_s, as_json(at_once))
+    return [row[0] for row in rows("aif_dispatch_turns", *arguments)]
 
 
 def next_due_s() -> float | None:

@@ -1,4 +1,4 @@
-"""The caps of one UTC day that a call of a feature must fit in."""
+"""The caps of a UTC day and month that a call of a feature must fit in."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ def caps(
     user_daily_usd: Decimal | None,
     daily_usd: Decimal | None,
     global_daily_usd: Decimal | None,
+    global_monthly_usd: Decimal | None,
 ) -> Caps:
     """Caps in micro-dollars. What an operator set goes before what the feature's code says."""
     return Caps(
         user=to_micro(limits.user_daily_budget_usd if user_daily_usd is None else user_daily_usd),
         feature=to_micro(limits.daily_budget_usd if daily_usd is None else daily_usd),
         everything=to_micro(global_daily_usd),
+        month=to_micro(global_monthly_usd),
     )

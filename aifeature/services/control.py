@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from aifeature import prompts, registry
-from aifeature.models import ControlChange, FeatureControl, Stage
+from aifeature.models import ControlChange, FeatureControl, RateOverride, Stage
 from aifeature.models.transitions import Caps
 from aifeature.policies import budget
 from aifeature.policies.access import Visitor, may_use
+from aifeature.policies.rates import Override, Rates
+from aifeature.policies.release import is_released
 from aifeature.spec import Feature, Limits
 
 if TYPE_CHECKING:
@@ -38,37 +42,50 @@ class Control:
     percent: int = 0
     invited: frozenset[int] = field(default_factory=frozenset)
     killed: bool = False
+    release_percent: int = 100
     prompt_version: str = ""
     daily_budget_usd: Decimal | None = None
     user_daily_budget_usd: Decimal | None = None
+    monthly_budget_usd: Decimal | None = None
+    requests_per_minute: Decimal | None = None
+    tokens_per_minute: int | None = None
+    user_in_flight: int | None = None
     deadline_s: int | None = None
     retention_days: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """All control rows and overrides, as they were at one moment."""
+
+    by_slug: Mapping[str, Control] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+
+    def of(self, slug: str) -> Control:
+        """The controls of a feature, or of EVERYTHING."""
+        return self.by_slug.get(slug, Control())
+
+
 class ControlCache:
-    """All control rows, at most half a second old, read by one query however busy a process is."""
+    """All controls, at most half a second old, read by two queries however busy a process is."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = float("-inf")
-        self._controls: Mapping[str, Control] = {}
+        self._controls = Controls()
 
     def get(self, slug: str) -> Control:
-        """The feature's control. The switch of everything counts as its own."""
-        controls = self._fresh()
-        control = controls.get(slug, Control())
-        everything = controls.get(EVERYTHING)
-        if everything is not None and everything.killed and not control.killed:
-            return _killed(control)
-        return control
+        """The controls of a feature, or of EVERYTHING."""
+        return self.all().of(slug)
 
     def clear(self) -> None:
         """Read again at the next look."""
         with self._lock:
             self._read_at = float("-inf")
 
-    def _fresh(self) -> Mapping[str, Control]:
+    def all(self) -> Controls:
+        """All controls."""
         with self._lock:
             if self._clock() - self._read_at >= POLL_S:
                 self._controls = _read()
@@ -76,18 +93,26 @@ class ControlCache:
             return self._controls
 
 
-def _killed(control: Control) -> Control:
-    values: dict[str, Any] = {name: getattr(control, name) for name in Control.__slots__}
-    return Control(**{**values, "killed": True})
-
-
-def _read() -> dict[str, Control]:
+def _read() -> Controls:
     try:
         rows = FeatureControl.objects.prefetch_related("beta_users")
-        return {row.feature: _from_row(row) for row in rows}
+        alive = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+        return Controls(
+            {row.feature: _from_row(row) for row in rows}, tuple(_override(row) for row in alive)
+        )
     finally:
         if not connection.in_atomic_block:
             connection.close()
+
+
+def _override(row: RateOverride) -> Override:
+    return Override(
+        user_id=row.user_id,
+        group_id=row.group_id,
+        feature=row.feature,
+        rates=Rates(row.requests_per_minute, row.tokens_per_minute, row.in_flight),
+        throttles=bool(row.check_name),
+    )
 
 
 def _from_row(row: FeatureControl) -> Control:
@@ -96,9 +121,14 @@ def _from_row(row: FeatureControl) -> Control:
         percent=row.percent,
         invited=frozenset(user.pk for user in row.beta_users.all()),
         killed=row.killed,
+        release_percent=row.release_percent,
         prompt_version=row.prompt_version,
         daily_budget_usd=row.daily_budget_usd,
         user_daily_budget_usd=row.user_daily_budget_usd,
+        monthly_budget_usd=row.monthly_budget_usd,
+        requests_per_minute=row.requests_per_minute,
+        tokens_per_minute=row.tokens_per_minute,
+        user_in_flight=row.user_in_flight,
         deadline_s=row.deadline_s,
         retention_days=row.retention_days,
     )
@@ -112,6 +142,16 @@ def is_visible(feature: Feature, user: User) -> bool:
     control = cache.get(feature.slug)
     visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
     return may_use(feature.slug, stage=control.stage, percent=control.percent, visitor=visitor)
+
+
+def is_paused(slug: str, user_id: int) -> bool:
+    """Whether a kill switch, the feature's or that of everything, stops this user's jobs."""
+    controls = cache.all()
+    each = ((name, controls.of(name)) for name in (slug, EVERYTHING))
+    return any(
+        control.killed or not is_released(name, user_id, percent=control.release_percent)
+        for name, control in each
+    )
 
 
 def prompt_version(feature: Feature) -> str:
@@ -135,14 +175,30 @@ def retention_days(slug: str) -> int:
 
 
 def caps(feature: Feature) -> Caps:
-    """The caps each call of the feature must fit in today."""
-    control = cache.get(feature.slug)
+    """What each call of the feature must fit in, but for how many of a user there may be."""
+    control, everything = cache.get(feature.slug), cache.get(EVERYTHING)
     return budget.caps(
         feature.limits,
         user_daily_usd=control.user_daily_budget_usd,
         daily_usd=control.daily_budget_usd,
-        global_daily_usd=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
+        global_daily_usd=_or(everything.daily_budget_usd, "GLOBAL_DAILY_BUDGET_USD"),
+        global_monthly_usd=_or(everything.monthly_budget_usd, "GLOBAL_MONTHLY_BUDGET_USD"),
     )
+
+
+def feature_rates(feature: Feature) -> Rates:
+    """The rates of a user of the feature for whom there is no exception."""
+    control, limits = cache.get(feature.slug), feature.limits
+    return Rates(
+        control.requests_per_minute or limits.requests_per_minute,
+        control.tokens_per_minute or limits.tokens_per_minute,
+        control.user_in_flight or limits.user_in_flight,
+    )
+
+
+def _or(usd: Decimal | None, setting: str) -> Decimal | None:
+    found: Decimal | None = settings.AIFEATURE[setting] if usd is None else usd
+    return found
 
 
 def change(

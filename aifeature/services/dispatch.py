@@ -18,13 +18,15 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db.models import DateTimeField, Func
+from django.db.models import BigIntegerField, DateTimeField, Func, IntegerField, TextField, Value
 from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 
 from aifeature.models import Job, Status, transitions
+from aifeature.services import rates
+from aifeature.spec import Feature
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +89,17 @@ def _connection() -> Connection:
     )
 
 
-def mark_at_submit() -> Func | None:
+def mark_at_submit(feature: Feature, user_id: int) -> Func | None:
     """The `published_at` of a job that is being inserted: a moment if it is to be published."""
     if pause:
         return None
-    return Func(function="aif_mark_at_submit", output_field=DateTimeField())
+    return Func(
+        Value(feature.slug, output_field=TextField()),
+        Value(user_id, output_field=BigIntegerField()),
+        Value(rates.of(feature, user_id).in_flight, output_field=IntegerField()),
+        function="aif_mark_of_user",
+        output_field=DateTimeField(),
+    )
 
 
 def refill(limit: int = BATCH) -> int:
@@ -102,7 +110,10 @@ def refill(limit: int = BATCH) -> int:
     if pause:
         return 0
     chosen = transitions.dispatch(
-        limit=limit, lost_after_s=LOST_AFTER_S, again_after_s=ABANDONED_AGAIN_AFTER_S
+        limit=limit,
+        lost_after_s=LOST_AFTER_S,
+        again_after_s=ABANDONED_AGAIN_AFTER_S,
+        at_once=rates.at_once(),
     )
     return publish(chosen) if chosen else 0
 

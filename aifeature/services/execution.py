@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -14,9 +14,15 @@ from pydantic import ValidationError
 
 from aifeature import prompts, registry
 from aifeature.models import transitions
-from aifeature.models.transitions import AttemptRefusedError, Claimed, FencedError, Settlement
+from aifeature.models.transitions import (
+    AttemptRefusedError,
+    Caps,
+    Claimed,
+    FencedError,
+    Settlement,
+)
 from aifeature.prompts import Prompt
-from aifeature.services import control, lease, ledger, outcomes, output
+from aifeature.services import control, lease, ledger, outcomes, output, rates, verdicts
 from aifeature.services.messages import FAILED_AFTER_WAITING
 from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
 from aifeature.services.output import OutputInvalidError
@@ -28,19 +34,17 @@ from workers import retry
 from workers.inference import (
     Cancel,
     Cancelled,
+    Deferred,
     InferenceError,
     InferenceRequest,
     InferenceResult,
     Message,
     TextBlock,
 )
+from workers.inference.admission import UserTokens
 from workers.retry_budget import RetryBudget
 
 logger = logging.getLogger(__name__)
-
-HOLD_S = 2.0
-"""Seconds until a job is looked at again that a switch or other jobs' reservations hold up."""
-
 
 RETRY_OUTAGE_S = 1.0
 """Seconds until a job is run again that the database's outage interrupted, once it is back."""
@@ -104,20 +108,15 @@ def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
     route = feature.route(len(question.encode()))
 
     withdrawal = None
-    if claimed.last_error != "provider_waiting":
-        retries.deposit()
-    elif (withdrawal := retries.withdraw()) is None:
-        return _decided(
+    if claimed.last_error == "provider_waiting" and (withdrawal := retries.withdraw()) is None:
+        return verdicts.decided(
             retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter()), settlement=None
         )
     started = time.monotonic()
     with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
         run = _Run(claimed, feature, prompt, cancel, stream, started)
-        try:
-            outcome = run.ask(route.models, question)
-        except AttemptRefusedError as refused:
-            outcome = _after_refusal(refused)
-    if withdrawal is not None and not _provider_failed(outcome):
+        outcome = run.ask(route.models, question)
+    if withdrawal is not None and not verdicts.provider_failed(outcome):
         retries.give_back(withdrawal)
     return outcome
 
@@ -146,14 +145,26 @@ class _Run:
     def ask(self, models: tuple[str, ...], question: str) -> Outcome:
         """Ask each model, with one repair each, until an answer fits."""
         last: Settlement | None = None
+        asked = False
         for position, model in enumerate(models):
             purpose = Purpose.ESCALATION if position else Purpose.GENERATION
             turns: tuple[Message, ...] = (Message("user", (TextBlock(question),)),)
             for _ in range(2):
                 if last is not None:
                     transitions.settle(self.claimed, last)
+                    last = None
                 request = self._request(model, turns)
-                answer = self._call(request, purpose)
+                try:
+                    answer = self._call(request, purpose)
+                except Deferred as deferred:
+                    if not self._may_fall_back(deferred, models[position + 1 :]):
+                        left = self._seconds_left()
+                        return verdicts.after_deferral(deferred, seconds_left=left, paid=asked)
+                    logger.info("job %s: %s; the next model is asked", self.claimed.job, deferred)
+                    break
+                except AttemptRefusedError as refused:
+                    return verdicts.after_refusal(refused, paid=asked)
+                asked = True
                 if isinstance(answer, InferenceError):
                     last = ledger.failed(request, answer)
                     if answer.next_model:
@@ -183,11 +194,17 @@ class _Run:
     def _call(
         self, request: InferenceRequest, purpose: Purpose
     ) -> InferenceResult | InferenceError:
-        """Enter the call into the ledger, then send it.
+        """Ask the gate, enter the call into the ledger, then send it.
 
         Raises:
-            AttemptRefusedError, FencedError: the database let nothing be sent.
+            Deferred: the gate let nothing be sent.
+            AttemptRefusedError, FencedError: the database did not.
         """
+        permit = gateway().admit(
+            request,
+            user=self._tokens(),
+            booked=self.claimed.last_error in verdicts.DEFERRED.values(),
+        )
         attempt = ledger.opened(
             request,
             purpose=purpose,
@@ -195,16 +212,38 @@ class _Run:
             provider=settings.AIFEATURE["PROVIDER"],
             bound_micro=gateway().upper_bound_micro(request),
         )
-        transitions.begin_attempt(self.claimed, attempt, control.caps(self.feature))
         try:
-            return gateway().infer(request, cancel=self.cancel, on_delta=self.stream.sink())
+            transitions.begin_attempt(self.claimed, attempt, self._caps())
+        except BaseException:
+            permit.give_back()
+            raise
+        if self.claimed.last_error != "provider_waiting":
+            retries.deposit()
+        try:
+            return gateway().infer(
+                request, cancel=self.cancel, on_delta=self.stream.sink(), permit=permit
+            )
         except InferenceError as error:
             logger.warning("job %s: attempt %s: %s", self.claimed.job, attempt.id, error.code)
             return error
 
+    def _caps(self) -> Caps:
+        in_flight = rates.of(self.feature, self.claimed.user_id).in_flight
+        return replace(control.caps(self.feature), in_flight=in_flight)
+
+    def _tokens(self) -> UserTokens | None:
+        user_id = self.claimed.user_id
+        per_minute = rates.of(self.feature, user_id).tokens_per_minute
+        if per_minute is None:
+            return None
+        return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
+
+    def _may_fall_back(self, deferred: Deferred, others: tuple[str, ...]) -> bool:
+        return deferred.reason == "breaker" and self.feature.falls_back and bool(others)
+
     def _after_error(self, error: InferenceError, settlement: Settlement) -> Outcome:
         if isinstance(error, Cancelled):
-            return _after_abort(error, settlement)
+            return verdicts.after_abort(error, settlement)
         decision = retry.decide(
             error,
             failures=self.claimed.attempts,
@@ -213,56 +252,14 @@ class _Run:
             seconds_left=self._seconds_left(),
             jitter=_jitter(),
         )
-        return _decided(decision, settlement)
+        return verdicts.decided(decision, settlement)
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)
 
 
-def _decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
-    match decision:
-        case retry.RetryIn(delay_s, burn):
-            return Later(delay_s, burn=burn, code="provider_waiting", settlement=settlement)
-        case retry.GiveUp(code):
-            return Failed(code, settlement)
-
-
-def _provider_failed(outcome: Outcome) -> bool:
-    """Whether the run ended as those do that an outage of the provider ends."""
-    return getattr(outcome, "code", "") in {"provider_waiting", "provider_unavailable"}
-
-
 def _jitter() -> float:
     return random.random()  # noqa: S311 (spreads load, guards nothing)
-
-
-def _after_abort(error: Cancelled, settlement: Settlement) -> Outcome:
-    """We stopped the call ourselves: that is no failure of the provider and burns no try."""
-    match error.reason:
-        case lease.USER:
-            return CancelledByUser(settlement)
-        case lease.PAUSED:
-            return Later(HOLD_S, burn=False, code="feature_paused", settlement=settlement)
-        case lease.STOPPING:
-            return Later(0.0, burn=False, code="interrupted", settlement=settlement)
-        case _:
-            raise FencedError
-
-
-def _after_refusal(refused: AttemptRefusedError) -> Outcome:
-    match refused.verdict:
-        case "cancelled":
-            return CancelledByUser()
-        case "deadline":
-            return Failed("deadline_exceeded")
-        case "budget_spent":
-            return Failed("budget_spent")
-        case "budget_held":
-            return Later(HOLD_S, burn=False, code="budget_held")
-        case "paused":
-            return Later(HOLD_S, burn=False, code="feature_paused")
-        case verdict:
-            raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
 
 
 def _brief(outcome: Outcome) -> str:

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from aifeature import registry
 from aifeature.models import Job, Status, transitions
 from aifeature.models.storable import is_storable
-from aifeature.services import control, dispatch, messages
+from aifeature.policies.rates import Left
+from aifeature.services import admission, control, dispatch, messages
 from aifeature.services.refusals import (
     FeaturePaused,
     IdempotencyConflict,
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An accepted job. `replayed`: it had been accepted before under the same key."""
+    """An accepted job."""
 
     job: Job
     replayed: bool
+    """It had been accepted before under the same key."""
+    left: Left | None = None
+    """What is left of the user's requests; None: nothing was taken, or nothing limits them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +69,25 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         IdempotencyConflict: the key was used with another input.
         FeaturePaused: the kill switch is on.
         InputTooLarge, InvalidInput: what is wrong with the input.
+        RateLimited, BudgetExhausted, BudgetReached, Overloaded: see `admission`.
     """
     canonical = _canonical(data)
     digest = _digest(slug, canonical)
     if key and (job := _replay(user, key, digest)):
         return Submission(job, replayed=True)
     feature = visible_feature(user=user, slug=slug)
-    if control.cache.get(slug).killed:
+    if control.is_paused(slug, user.pk):
         raise FeaturePaused("This feature is paused at the moment.", retry_after_s=60)
     _check_size(feature, canonical)
     value = _validated(feature, data)
+    left = admission.admit(feature, user.pk)
     job = Job(
         user=user,
         feature=slug,
         input=value,
         idempotency_key=key,
         request_digest=digest,
-        published_at=dispatch.mark_at_submit(),
+        published_at=dispatch.mark_at_submit(feature, user.pk),
         deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
     )
     try:
@@ -92,7 +98,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         if _is_closed(user):
             raise NotFound("There is no such feature.") from None
         raise
-    return Submission(job, replayed=False)
+    return Submission(job, replayed=False, left=left)
 
 
 def get(*, user: User, job_id: UUID) -> Job:
@@ -160,7 +166,7 @@ def requeue(*, job_id: UUID) -> Job:
         feature=failed.feature,
         input=value,
         requeued_from=failed,
-        published_at=dispatch.mark_at_submit(),
+        published_at=dispatch.mark_at_submit(feature, failed.user_id),
         deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
     )
     try:
@@ -203,7 +209,7 @@ def _requeuable(job: Job) -> Feature:
     feature = registry.all_features().get(job.feature)
     if feature is None:
         raise CannotRequeueError(f"The feature {job.feature} is no longer in the code.")
-    if control.cache.get(job.feature).killed:
+    if control.is_paused(job.feature, job.user_id):
         raise CannotRequeueError("Its feature is stopped by a kill switch. Release that first.")
     if not control.is_visible(feature, job.user):
         raise CannotRequeueError("Its user may not use this feature at its present stage.")

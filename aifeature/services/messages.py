@@ -16,15 +16,24 @@ MESSAGES: Final = {
     "internal_error": "Something went wrong on our side. We try again.",
     "input_invalid": "The input no longer fits this feature. Please submit it again.",
     "output_invalid": "We could not produce a usable answer for this input.",
+    "overloaded": "We could not get to your request in time. Please try again later.",
     "poison": "We could not process this request. Our team can see it and will look into it.",
     "provider_refused": "The request could not be processed. Our team can see it.",
     "provider_unavailable": "The service is temporarily unavailable. Please try again later.",
+    "provider_limited": "Many requests are being answered right now. Yours is waiting its turn.",
+    "provider_paused": "The service is temporarily unavailable. We keep trying until {until} UTC.",
     "provider_waiting": "The service is temporarily unavailable. We keep trying until {until} UTC.",
+    "user_busy": "Your other requests are being answered. This one goes on when one of them ends.",
+    "user_tokens": "You have sent a lot within a minute. Your request goes on in a moment.",
     "interrupted": "Your request was interrupted. It goes on in a moment.",
 }
 
 FAILED_AFTER_WAITING: Final = {
+    "provider_limited": "overloaded",
+    "provider_paused": "provider_unavailable",
     "provider_waiting": "provider_unavailable",
+    "user_busy": "overloaded",
+    "user_tokens": "overloaded",
     "feature_paused": "feature_paused",
     "budget_held": "budget_spent",
 }

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 
-from aifeature.models import transitions
-from aifeature.services import dispatch
+from aifeature.models import calls, transitions
+from aifeature.services import alerts, dispatch, switch
 from aifeature.services.messages import FAILED_AFTER_WAITING, sentence
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
 
+LOST_CALL_S = 900
+"""Age at which a call of no job counts as lost: longer than any call may take."""
+
 
 def sweep() -> int:
     """End what is overdue and fill the window. Returns how many jobs were handed over."""
     try:
         _end_what_is_overdue()
+        switch.settle_stopped()
+        alerts.tell()
     finally:  # a row that cannot be ended must not hold up all others
         handed_over = dispatch.refill()
     return handed_over
@@ -26,8 +31,10 @@ def _end_what_is_overdue() -> None:
     ended = len(transitions.end_overdue(limit=BATCH, ends=_ends()))
     while transitions.end_abandoned(ends=_ends()):
         ended += 1
+    while calls.close_lost(older_s=LOST_CALL_S):
+        ended += 1
     if ended:
-        logger.info("%d jobs ended, their time was up", ended)
+        logger.info("%d jobs or calls ended, their time was up", ended)
 
 
 def _ends() -> dict[str, dict[str, str]]:

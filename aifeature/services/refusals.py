@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from aifeature.policies.rates import Left
+
 
 class Refusal(Exception):  # noqa: N818 (it is an answer, not a defect)
     """A request that is answered with no. `detail` is a sentence for the user."""
@@ -19,12 +21,15 @@ class Refusal(Exception):  # noqa: N818 (it is an answer, not a defect)
         *,
         errors: Sequence[dict[str, Any]] = (),
         retry_after_s: int | None = None,
+        left: Left | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
         """What is wrong with which field: {"field": "a.b", "message": "..."}."""
         self.retry_after_s = retry_after_s
+        self.left = left
+        """What is left of the user's requests, where that was asked."""
 
 
 class NotFound(Refusal):
@@ -41,6 +46,22 @@ class InputTooLarge(Refusal):
 
 class InvalidInput(Refusal):
     status, code, title = 422, "invalid_input", "Invalid input"
+
+
+class RateLimited(Refusal):
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class BudgetExhausted(Refusal):
+    status, code, title = 429, "budget_exhausted", "Your budget is used up"
+
+
+class BudgetReached(Refusal):
+    status, code, title = 503, "budget_reached", "Limit reached"
+
+
+class Overloaded(Refusal):
+    status, code, title = 503, "overloaded", "Overloaded"
 
 
 class FeaturePaused(Refusal):

@@ -20,10 +20,11 @@ LANGUAGE sql STABLE AS $$
       FROM mine;
 $$;
 
--- The load as a whole: jobs that wait for their turn or are out, the threads there are, and the mean
--- seconds of the latest calls; NULL while there were none.
-CREATE OR REPLACE FUNCTION aif_load()
-RETURNS TABLE (jobs bigint, slots integer, call_s double precision)
+-- The load as a whole: jobs that wait for their turn or are out, the threads there are, the mean
+-- seconds of the latest calls (NULL while there were none), and for how many seconds the jobs of this
+-- feature have booked all that the provider lets through.
+CREATE OR REPLACE FUNCTION aif_load(p_feature text)
+RETURNS TABLE (jobs bigint, slots integer, call_s double precision, booked_s double precision)
 LANGUAGE sql STABLE AS $$
     SELECT aif_out() + (SELECT count(*) FROM aifeature_job j
                          WHERE j.status = 'queued' AND j.published_at IS NULL
@@ -33,5 +34,10 @@ LANGUAGE sql STABLE AS $$
               FROM (SELECT t.latency_ms, t.started_at FROM aifeature_attempt t
                      ORDER BY t.started_at DESC LIMIT 200) AS a
              WHERE a.latency_ms IS NOT NULL
-               AND a.started_at > statement_timestamp() - interval '10 minutes')::double precision;
+               AND a.started_at > statement_timestamp() - interval '10 minutes')::double precision,
+           coalesce((SELECT extract(epoch FROM max(j.run_at) - statement_timestamp())
+                       FROM aifeature_job j
+                      WHERE j.status = 'queued' AND j.published_at IS NULL
+                        AND j.feature = p_feature AND j.error_code = 'provider_limited'),
+                    0)::double precision;
 $$;

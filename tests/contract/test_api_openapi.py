@@ -16,7 +16,7 @@ EVERYWHERE = {"401", "500", "503"}
 OPERATIONS = {
     ("get", "/api/v1/features"): {"200"},
     ("post", "/api/v1/features/{slug}/jobs"): {
-        *("202", "400", "403", "404", "409", "413", "415", "422")
+        *("202", "400", "403", "404", "409", "413", "415", "422", "429")
     },
     ("get", "/api/v1/jobs"): {"200", "422"},
     ("get", "/api/v1/jobs/{job_id}"): {"200", "404", "422"},
@@ -71,8 +71,11 @@ def test_documents_both_ways_to_authenticate_on_every_operation(document: dict[s
 
 def test_documents_headers(document: dict[str, Any]) -> None:
     submit = document["paths"]["/api/v1/features/{slug}/jobs"]["post"]
-    assert set(submit["responses"]["202"]["headers"]) == {"Location", "Idempotency-Replayed"}
-    assert set(submit["responses"]["503"]["headers"]) == {"Retry-After"}
+    rate = {"RateLimit", "RateLimit-Policy"}
+    accepted = {"Location", "Idempotency-Replayed"}
+    assert set(submit["responses"]["202"]["headers"]) == accepted | rate
+    for status in ("429", "503"):
+        assert set(submit["responses"][status]["headers"]) == {"Retry-After"} | rate
     assert set(submit["responses"]["401"]["headers"]) == {"WWW-Authenticate"}
     assert ("header", "Idempotency-Key") in {(p["in"], p["name"]) for p in submit["parameters"]}
     assert submit["requestBody"]["required"]

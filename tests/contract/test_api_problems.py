@@ -29,9 +29,13 @@ CONTRACT = {
     "unsupported_media_type": 415,
     "invalid_input": 422,
     "too_many_streams": 429,
+    "rate_limited": 429,
+    "budget_exhausted": 429,
     "internal_error": 500,
     "database_unavailable": 503,
     "feature_paused": 503,
+    "budget_reached": 503,
+    "overloaded": 503,
 }
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
 
 from aifeature.models import Stage
-from aifeature.services import control, wiring
+from aifeature.services import admission, control, wiring
 from tests.sandbox_server import SandboxServer, running_sandbox
+
+AMPLE_RATES = {
+    "requests_per_minute": Decimal(99_999),
+    "tokens_per_minute": 2_000_000_000,
+    "user_in_flight": 1_000,
+}
+"""More than any test sends that is not about rates."""
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +29,24 @@ def _fresh_control_cache() -> Iterator[None]:
     control.cache.clear()
     yield
     control.cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_gates() -> Iterator[None]:
+    """No bucket and no breaker remembers the test before."""
+    yield
+    empty_gates()
+    for each in (wiring.gate, wiring.request_limiter, wiring.shared_state):
+        each.cache_clear()
+    admission.loads.clear()
+
+
+def empty_gates() -> None:
+    """Forget what was taken, learned and counted."""
+    if wiring.shared_state.cache_info().currsize:
+        with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
+            for key in client.scan_iter("aif:*", count=1000):
+                client.delete(key)
 
 
 @pytest.fixture
@@ -33,8 +61,9 @@ def bob(db: None) -> User:
 
 @pytest.fixture
 def opened(db: None) -> None:
-    """`summarize` is open to everyone."""
-    control.change("summarize", {"stage": Stage.EVERYONE}, reason="test", check_name="test")
+    """`summarize` is open to everyone, as often as they like."""
+    values = {"stage": Stage.EVERYONE, **AMPLE_RATES}
+    control.change("summarize", values, reason="test", check_name="test")
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +73,9 @@ def _sandbox_server() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def sandbox(_sandbox_server: SandboxServer, settings: Any) -> Iterator[SandboxServer]:
+def sandbox(
+    _sandbox_server: SandboxServer, _fresh_gates: None, settings: Any
+) -> Iterator[SandboxServer]:
     """The process's gateway talks to a sandbox provider without faults."""
     _sandbox_server.reset()
     settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": "k", "BASE_URL": _sandbox_server.url}

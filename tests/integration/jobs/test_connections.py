@@ -40,7 +40,7 @@ def pool_of_two(committed: None) -> Iterator[None]:
 
 
 def test_many_calls_in_flight_need_few_connections(
-    make_job: MakeJob, sandbox: SandboxServer, pool_of_two: None
+    make_job: MakeJob, opened: None, sandbox: SandboxServer, pool_of_two: None
 ) -> None:
     sandbox.set_faults({"kind": "slow_first_byte", "seconds": 2})
     jobs = [make_job() for _ in range(CALLS)]

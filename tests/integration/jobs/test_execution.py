@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Status, transitions
 from aifeature.services import execution, lease, output
+from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob, age, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel
@@ -196,6 +197,7 @@ def test_a_passing_failure_sends_the_job_back_to_the_queue(
         assert (job.run_at - job.created_at).total_seconds() >= 7
 
     sandbox.set_faults()
+    empty_gates()  # the provider asked us to wait
     Job.objects.filter(pk=job.pk).update(run_at=job.created_at)
     assert run(job).status == Status.SUCCEEDED
 

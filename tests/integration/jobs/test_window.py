@@ -50,7 +50,7 @@ def sent() -> list[UUID]:
 
 
 def choose(limit: int = 500) -> list[UUID]:
-    return transitions.dispatch(limit=limit, lost_after_s=60, again_after_s=10)
+    return transitions.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once={})
 
 
 def many(count: int, user: User, **fields: object) -> list[Job]:

@@ -1,0 +1,42 @@
+"""Provider calls that belong to no job. The functions stand in `sql/calls.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from aifeature.models.functions import as_json, rows
+from aifeature.models.transitions import AttemptRefusedError, Caps, NewAttempt, Settlement, settled
+
+
+def begin(slug: str, attempt: NewAttempt, caps: Caps) -> None:
+    """Enter a call into the ledger and reserve its bound. Send it only if this returns.
+
+    Raises:
+        AttemptRefusedError: paused, budget_spent or budget_held.
+    """
+    verdict = rows(
+        "aif_begin_call",
+        *(slug, attempt.id, attempt.purpose.value, attempt.provider, attempt.model),
+        *(attempt.prompt_version, attempt.prompt_hash, as_json(attempt.request)),
+        *(attempt.bound_micro, caps.as_json()),
+    )[0][0]
+    if verdict != "ok":
+        raise AttemptRefusedError(verdict)
+
+
+def settle(settlement: Settlement) -> bool:
+    """Close a call. False: it was closed before, as lost."""
+    attempt, values = settled(settlement)
+    return bool(rows("aif_settle_attempt", attempt, values, False)[0][0])
+
+
+def stopped(attempts: Sequence[UUID]) -> set[UUID]:
+    """Those of these calls that a kill switch stops."""
+    return {row[0] for row in rows("aif_stopped_calls", list(attempts))}
+
+
+def close_lost(*, older_s: float) -> UUID | None:
+    """Close one call of no job that is older than any can be. None: there is none."""
+    found = rows("aif_close_lost_call", older_s)
+    return found[0][0] if found else None

@@ -1,0 +1,183 @@
+"""May this user submit another job now: their rate, the budgets, and the load.
+
+What is refused here costs the user a wait; what is accepted will be worked on in time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db import connection
+
+from aifeature.models import SpendWindow
+from aifeature.models.load import Load, ahead_of, load
+from aifeature.policies.overload import too_late_by_s
+from aifeature.policies.rates import Left
+from aifeature.services import control, rates, wiring
+from aifeature.services.refusals import BudgetExhausted, BudgetReached, Overloaded, RateLimited
+from aifeature.spec import Feature
+from workers.inference.token_bucket import Take
+
+LOAD_S: Final = 1.0
+"""How long a look at the load counts."""
+
+LONGEST_RETRY_S: Final = 600
+"""What an overloaded client is asked to wait at most: an estimate is no better than that."""
+
+
+class LoadCache:
+    """The load as each feature finds it, at most a second old."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked: dict[str, tuple[float, Load]] = {}
+
+    def get(self, slug: str) -> Load:
+        """The load."""
+        with self._lock:
+            at, found = self._looked.get(slug, (float("-inf"), None))
+            if found is None or self._clock() - at >= LOAD_S:
+                found = load(slug)
+                self._looked[slug] = (self._clock(), found)
+            return found
+
+    def clear(self) -> None:
+        """Look again at the next question."""
+        with self._lock:
+            self._looked.clear()
+
+
+loads: Final = LoadCache()
+
+
+def admit(feature: Feature, user_id: int) -> Left | None:
+    """Take one of the user's requests, if there is room for what comes of it.
+
+    Returns:
+        What is left of their requests; None: nothing limits them.
+
+    Raises:
+        RateLimited: they sent too many within a minute.
+        BudgetExhausted: their own budget of the day is used up.
+        BudgetReached: that of the feature, or of everything, is.
+        Overloaded: the job would miss its deadline.
+    """
+    left = _take(feature, user_id)
+    _check_budgets(feature, user_id, left)
+    _check_load(feature, user_id, left)
+    return left
+
+
+def left_of(feature: Feature, user_id: int) -> Left | None:
+    """What is left of the user's requests, without taking one; None: nothing limits them."""
+    found = _ask(feature, user_id, amount=0)
+    return found and found[1]
+
+
+def _take(feature: Feature, user_id: int) -> Left | None:
+    found = _ask(feature, user_id, amount=1)
+    if found is None:
+        return None
+    taken, left = found
+    if not taken.allowed:
+        raise RateLimited(
+            "You have sent too many requests within a short time."
+            f" Please try again in {_seconds(taken.retry_after_s)}.",
+            retry_after_s=taken.retry_after_s,
+            left=left,
+        )
+    return left
+
+
+def _ask(feature: Feature, user_id: int, *, amount: int) -> tuple[Take, Left] | None:
+    per_minute = rates.of(feature, user_id).requests_per_minute
+    if per_minute is None:
+        return None
+    key = f"{feature.slug}:{user_id}"
+    taken = wiring.request_limiter().take(key, per_minute, amount=amount)
+    return taken, Left.of(per_minute, remaining=taken.remaining, reset_s=taken.reset_s)
+
+
+def _check_budgets(feature: Feature, user_id: int, left: Left | None) -> None:
+    caps = control.caps(feature)
+    limits = {
+        "user": caps.user,
+        "feature": caps.feature,
+        "global": caps.everything,
+        "month": caps.month,
+    }
+    now, spent = _spent(feature, user_id)
+    full = [scope for scope, cap in limits.items() if cap is not None and spent[scope] >= cap]
+    if not full:
+        return
+    scope = full[0]
+    reset = _next_month(now) if scope == "month" else _next_day(now)
+    wait = math.ceil((reset - now).total_seconds())
+    if scope == "user":
+        raise BudgetExhausted(
+            "You have used up your budget for this feature."
+            f" It starts anew on {reset:%d %B} at {reset:%H:%M} UTC.",
+            retry_after_s=wait,
+            left=left,
+        )
+    raise BudgetReached(
+        f"This feature has reached its limit. It is back on {reset:%d %B} at {reset:%H:%M} UTC.",
+        retry_after_s=wait,
+        left=left,
+    )
+
+
+def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
+    """The database's time, and the micro-dollars that each window has spent: one query."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT statement_timestamp(), w.scope, w.spent_micro
+              FROM (SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date AS day) AS today
+              LEFT JOIN aifeature_spendwindow w
+                ON (w.scope, w.key, w.day) IN (
+                   ('user', %s, today.day), ('feature', %s, today.day), ('global', '', today.day),
+                   ('month', '', aif_month(today.day)))""",
+            [f"{feature.slug}:{user_id}", feature.slug],
+        )
+        found = cursor.fetchall()
+    spent = dict.fromkeys(SpendWindow.Scope.values, 0)
+    spent.update({scope: micro for _, scope, micro in found if scope is not None})
+    return found[0][0], spent
+
+
+def _check_load(feature: Feature, user_id: int, left: Left | None) -> None:
+    deadline = control.deadline_s(feature)
+    now = loads.get(feature.slug)
+    # Nobody has more ahead than all there are: mostly that is enough to know.
+    if too_late_by_s(now, ahead=now.jobs, deadline_s=deadline) is None:
+        return
+    late = too_late_by_s(now, ahead=ahead_of(feature.slug, user_id), deadline_s=deadline)
+    if late is not None:
+        wait = min(LONGEST_RETRY_S, math.ceil(late))
+        raise Overloaded(
+            "So many requests are waiting that yours would not be answered in time."
+            f" Please try again in {_seconds(wait)}.",
+            retry_after_s=wait,
+            left=left,
+        )
+
+
+def _seconds(count: int) -> str:
+    return "a second" if count == 1 else f"{count} seconds"
+
+
+def _next_day(now: datetime) -> datetime:
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + timedelta(days=1)
+
+
+def _next_month(now: datetime) -> datetime:
+    first = _next_day(now).replace(day=1)
+    return first if first > now else (first + timedelta(days=32)).replace(day=1)

@@ -1,0 +1,86 @@
+"""What becomes of a job whose call was not sent, or did not end in an answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aifeature.models.transitions import AttemptRefusedError, FencedError, Settlement
+from aifeature.services import lease
+from aifeature.services.messages import FAILED_AFTER_WAITING
+from aifeature.services.outcomes import CancelledByUser, Failed, Later, Outcome
+from workers import retry
+from workers.inference import Cancelled, Deferred
+
+HOLD_S: Final = 2.0
+"""Seconds until a job is looked at again that a switch or other jobs' reservations hold up."""
+
+BUSY_S: Final = 0.5
+"""Seconds until a job is looked at again whose user has as many calls under way as may be."""
+
+DEFERRED: Final = {
+    "user_tokens": "user_tokens",
+    "provider_limit": "provider_limited",
+    "breaker": "provider_paused",
+}
+"""The code of a job that the gate let not be sent, by the gate's reason."""
+
+
+def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
+    """A decision on a retry as the run's outcome."""
+    match decision:
+        case retry.RetryIn(delay_s, burn):
+            return Later(delay_s, burn=burn, code="provider_waiting", settlement=settlement)
+        case retry.GiveUp(code):
+            return Failed(code, settlement)
+
+
+def provider_failed(outcome: Outcome) -> bool:
+    """Whether the run ended as those do that an outage of the provider ends."""
+    return getattr(outcome, "code", "") in {"provider_waiting", "provider_unavailable"}
+
+
+def after_abort(error: Cancelled, settlement: Settlement) -> Outcome:
+    """We stopped the call ourselves: that is no failure of the provider and burns no try."""
+    match error.reason:
+        case lease.USER:
+            return CancelledByUser(settlement)
+        case lease.PAUSED:
+            return Later(HOLD_S, burn=False, code="feature_paused", settlement=settlement)
+        case lease.STOPPING:
+            return Later(0.0, burn=False, code="interrupted", settlement=settlement)
+        case _:
+            raise FencedError
+
+
+def after_refusal(refused: AttemptRefusedError, *, paid: bool) -> Outcome:
+    """The database let no call be sent. `paid` as in `after_deferral`."""
+    match refused.verdict:
+        case "cancelled":
+            return CancelledByUser()
+        case "deadline":
+            return Failed("deadline_exceeded")
+        case "budget_spent":
+            return Failed("budget_spent")
+        case "budget_held":
+            return Later(HOLD_S, burn=paid, code="budget_held")
+        case "user_busy":
+            return Later(BUSY_S, burn=paid, code="user_busy")
+        case "paused":
+            return Later(HOLD_S, burn=False, code="feature_paused")
+        case verdict:
+            raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
+
+
+def after_deferral(deferred: Deferred, *, seconds_left: float, paid: bool) -> Outcome:
+    """Back at the moment it fits; a job whose deadline comes before that ends now.
+
+    Args:
+        deferred: What the gate said.
+        seconds_left: Until the job's deadline.
+        paid: A call of this run was answered before, and will be made anew: the run counts as a
+            try, so that a job cannot pay for the same call without end.
+    """
+    code = DEFERRED[deferred.reason]
+    if deferred.wait_s >= seconds_left - retry.LAST_TRY_S:
+        return Failed(FAILED_AFTER_WAITING[code])
+    return Later(deferred.wait_s, burn=paid, code=code)
