@@ -1,0 +1,142 @@
+"""Budgets and load, as who submits meets them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from django.test import Client
+
+from aifeature.models import Attempt, Job, SpendWindow, Worker
+from aifeature.models.load import Load
+from aifeature.policies.overload import too_late_by_s, wait_s
+from aifeature.services import admission, control
+from tests.integration.api.api_jobs import bearer, problem, submit
+
+
+@pytest.fixture
+def client(ada: User, opened: None) -> Client:
+    return bearer(ada)
+
+
+def spent(scope: str, key: str, micro: int, **values: Any) -> None:
+    day = datetime.now(UTC).date()
+    values = {"day": day.replace(day=1) if scope == "month" else day, **values}
+    SpendWindow.objects.create(scope=scope, key=key, spent_micro=micro, **values)
+
+
+def set_control(slug: str, **values: Any) -> None:
+    control.change(slug, values, reason="test", check_name="test")
+
+
+def seconds_until_tomorrow() -> float:
+    now = datetime.now(UTC)
+    return (now.replace(hour=0, minute=0, second=0, microsecond=0) - now).total_seconds() + 86_400
+
+
+def test_who_has_used_up_their_budget_is_told_when_it_starts_anew(
+    client: Client, ada: User
+) -> None:
+    spent("user", f"summarize:{ada.pk}", 10_000_000)
+    refused = submit(client)
+    said = problem(refused, 429, "budget_exhausted")
+    assert abs(int(refused["Retry-After"]) - seconds_until_tomorrow()) < 5
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert f"on {tomorrow:%d %B} at 00:00 UTC" in said["detail"]
+    assert not Job.objects.exists()
+
+
+def test_a_cent_below_the_cap_is_below_it(client: Client, ada: User) -> None:
+    spent("user", f"summarize:{ada.pk}", 9_999_999)
+    spent("user", "summarize:999999", 10_000_000)
+    assert submit(client).status_code == 202
+
+
+def test_yesterdays_spend_does_not_count(client: Client, ada: User) -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    spent("user", f"summarize:{ada.pk}", 10_000_000, day=yesterday)
+    assert submit(client).status_code == 202
+
+
+@pytest.mark.parametrize("scope", ["feature", "global", "month"])
+def test_a_feature_without_budget_says_so_plainly(client: Client, scope: str) -> None:
+    set_control("summarize", daily_budget_usd=Decimal(1))
+    set_control("_everything", daily_budget_usd=Decimal(1), monthly_budget_usd=Decimal(1))
+    spent(scope, "summarize" if scope == "feature" else "", 1_000_000)
+    refused = submit(client)
+    said = problem(refused, 503, "budget_reached")
+    assert said["detail"].startswith("This feature has reached its limit. It is back on ")
+    wait = int(refused["Retry-After"])
+    if scope == "month":
+        assert wait % 86_400 == pytest.approx(seconds_until_tomorrow() % 86_400, abs=5)
+        assert wait >= seconds_until_tomorrow() - 5
+    else:
+        assert abs(wait - seconds_until_tomorrow()) < 5
+
+
+def test_what_admin_sets_for_everything_goes_before_the_environment(
+    client: Client, settings: Any
+) -> None:
+    settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": Decimal(1)}
+    spent("global", "", 1_000_000)
+    assert submit(client).status_code == 503
+    set_control("_everything", daily_budget_usd=Decimal(2))
+    assert submit(client).status_code == 202
+
+
+def queue(*users: User, call_s: float) -> None:
+    """Eight threads, calls of this length, and a job that waits for each of these users."""
+    Worker.objects.create(name="w", slots=8, seen_at=Now())
+    Attempt.objects.create(
+        feature="summarize",
+        epoch=0,
+        number=1,
+        purpose="eval",
+        state="settled",
+        bound_micro=1,
+        latency_ms=int(call_s * 1000),
+        day=datetime.now(UTC).date(),
+        ended_at=Now(),
+    )
+    deadline = Now() + timedelta(hours=1)
+    Job.objects.bulk_create(
+        Job(user=user, feature="summarize", input={}, deadline_at=deadline) for user in users
+    )
+    admission.loads.clear()
+
+
+def test_work_that_would_die_waiting_is_not_accepted(client: Client, ada: User, bob: User) -> None:
+    queue(*[ada] * 60, *[bob] * 100, call_s=40)
+    # 60 of mine and as many turns of bob's are ahead: 15 rounds of 40 s, of 300 s allowed.
+    refused = submit(client)
+    problem(refused, 503, "overloaded")
+    assert 345 <= int(refused["Retry-After"]) <= 350
+    assert Job.objects.count() == 160
+
+
+def test_somebody_elses_queue_keeps_nobody_out(client: Client, bob: User) -> None:
+    queue(*[bob] * 500, call_s=40)
+    assert submit(client).status_code == 202, "turns go round: one of bob's goes before it"
+    problem(submit(bearer(bob)), 503, "overloaded")
+
+
+@pytest.mark.parametrize(
+    ("load", "ahead", "seconds"),
+    [
+        (Load(jobs=16, slots=8, call_s=10, booked_s=0), 16, 20),
+        (Load(jobs=16, slots=8, call_s=None, booked_s=0), 16, 0),
+        (Load(jobs=16, slots=8, call_s=10, booked_s=90), 16, 90),
+    ],
+)
+def test_the_wait_is_in_line_or_for_what_is_booked(load: Load, ahead: int, seconds: float) -> None:
+    assert wait_s(load, ahead=ahead) == seconds
+
+
+def test_a_job_is_late_when_its_own_call_would_end_too_late() -> None:
+    load = Load(jobs=16, slots=8, call_s=10, booked_s=0)
+    assert too_late_by_s(load, ahead=16, deadline_s=30) is None
+    assert too_late_by_s(load, ahead=16, deadline_s=29) == 1

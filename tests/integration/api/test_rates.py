@@ -1,0 +1,152 @@
+"""How often a user may submit, and what every answer says of it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db.models.functions import Now
+from django.test import Client
+
+from aifeature.models import Job, RateOverride
+from aifeature.services import control, wiring
+from tests.integration.api.api_jobs import bearer, problem, submit
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def client(ada: User, opened: None) -> Client:
+    rate(3)
+    return bearer(ada)
+
+
+def rate(per_minute: str | int) -> None:
+    values = {"requests_per_minute": Decimal(per_minute)}
+    control.change("summarize", values, reason="test", check_name="test")
+
+
+def override(**values: Any) -> None:
+    RateOverride.objects.create(reason="test", **values)
+    control.cache.clear()
+
+
+def left(response: Any) -> tuple[int, int, int, int]:
+    """Limit, window, remaining, reset."""
+    policy = re.fullmatch(r'"requests";q=(\d+);w=(\d+)', response["RateLimit-Policy"])
+    state = re.fullmatch(r'"requests";r=(\d+);t=(\d+)', response["RateLimit"])
+    assert policy is not None
+    assert state is not None
+    q, w, r, t = map(int, (*policy.groups(), *state.groups()))
+    return q, w, r, t
+
+
+def accepted(client: Client, tries: int) -> int:
+    return sum(submit(client).status_code == 202 for _ in range(tries))
+
+
+def test_a_user_who_sends_too_many_is_told_when_to_come_back(client: Client) -> None:
+    assert accepted(client, 3) == 3
+    refused = submit(client)
+    said = problem(refused, 429, "rate_limited")
+    wait = int(refused["Retry-After"])
+    assert 18 <= wait <= 20
+    assert f"in {wait} seconds" in said["detail"]
+    assert Job.objects.count() == 3
+
+
+def test_the_wait_is_right_to_the_second(client: Client, ada: User) -> None:
+    limiter, now = wiring.request_limiter(), 1_800_000_000 * SECOND
+    for _ in range(3):
+        assert limiter.take(f"x:{ada.pk}", 3, now=now).allowed
+    wait = limiter.take(f"x:{ada.pk}", 3, now=now).retry_after_s
+    assert not limiter.take(f"x:{ada.pk}", 3, now=now + (wait - 1) * SECOND).allowed
+    assert limiter.take(f"x:{ada.pk}", 3, now=now + wait * SECOND).allowed
+
+
+def test_every_answer_says_what_is_left(client: Client) -> None:
+    assert left(submit(client))[:3] == (3, 60, 2)
+    assert left(client.post("/api/v1/features/summarize/jobs", "{", "application/json"))[2] == 2
+    assert left(submit(client, {"input": {"document": ""}}))[2] == 2
+    keyed = submit(client, idempotency_key="k")
+    assert left(keyed)[2] == 1
+    assert left(submit(client, idempotency_key="k"))[2] == 1, "a replay costs nothing"
+    conflict = submit(client, {"input": {"document": "Other text."}}, idempotency_key="k")
+    assert conflict.status_code == 409
+    assert left(conflict)[2] == 1
+    control.change("summarize", {"killed": True}, reason="test", check_name="test")
+    paused = submit(client)
+    assert paused.status_code == 503
+    assert left(paused)[2] == 1
+
+
+def test_a_feature_that_does_not_exist_has_no_rate(client: Client) -> None:
+    answer = client.post("/api/v1/features/none/jobs", {"input": {}}, "application/json")
+    assert answer.status_code == 404
+    assert not answer.has_header("RateLimit")
+
+
+def test_a_refused_submission_of_another_kind_takes_nothing(client: Client) -> None:
+    for _ in range(5):
+        assert submit(client, {"input": {"document": ""}}).status_code == 422
+    assert accepted(client, 4) == 3
+
+
+def test_each_user_has_a_rate_of_their_own(client: Client, bob: User) -> None:
+    assert accepted(client, 4) == 3
+    assert accepted(bearer(bob), 4) == 3
+
+
+def test_a_user_may_have_another_rate(client: Client, ada: User) -> None:
+    override(user=ada, requests_per_minute=5)
+    assert accepted(client, 6) == 5
+
+
+def test_of_a_users_groups_the_most_generous_counts(client: Client, ada: User, bob: User) -> None:
+    for name, per_minute in (("pilot", 4), ("partners", 6)):
+        group = Group.objects.create(name=name)
+        ada.groups.add(group)
+        override(group=group, requests_per_minute=per_minute)
+    assert accepted(client, 7) == 6
+    assert accepted(bearer(bob), 4) == 3, "who is in none of them keeps the feature's"
+
+
+def test_a_users_own_rate_goes_before_the_groups(client: Client, ada: User) -> None:
+    group = Group.objects.create(name="pilot")
+    ada.groups.add(group)
+    override(group=group, requests_per_minute=6)
+    override(user=ada, requests_per_minute=2)
+    assert accepted(client, 4) == 2
+
+
+def test_a_throttle_goes_before_everything(client: Client, ada: User) -> None:
+    override(user=ada, requests_per_minute=6)
+    override(user=ada, requests_per_minute=1, check_name="cost_spike")
+    assert accepted(client, 3) == 1
+
+
+def test_an_exception_ends_at_its_time_and_holds_for_its_feature(client: Client, ada: User) -> None:
+    override(user=ada, requests_per_minute=9, expires_at=Now() - timedelta(seconds=1))
+    override(user=ada, requests_per_minute=9, feature="triage")
+    assert accepted(client, 4) == 3
+
+
+def test_a_rate_below_one_a_minute_has_a_longer_window(client: Client) -> None:
+    rate("0.5")
+    first = submit(client)
+    assert left(first)[:3] == (1, 120, 0)
+    refused = submit(client)
+    assert 115 <= int(refused["Retry-After"]) <= 120
+
+
+def test_without_redis_a_process_lets_a_few_in_and_never_all(
+    client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    wiring.shared_state.cache_clear()
+    wiring.request_limiter.cache_clear()
+    assert accepted(client, 4) == 1
