@@ -6,8 +6,8 @@ LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM aifeature_controlchange c
                     WHERE c.feature = NEW.feature AND c.at >= transaction_timestamp()
-                      AND c.field = CASE WHEN OLD.killed AND NOT NEW.killed
-                                         THEN 'killed' ELSE 'release_percent' END
+                      AND c.field || ' ' || c.new = CASE WHEN OLD.killed AND NOT NEW.killed
+                          THEN 'killed False' ELSE 'release_percent ' || NEW.release_percent END
                       AND c.user_id IS NOT NULL AND btrim(c.reason) <> '') THEN
         PERFORM aif_refuse(TG_TABLE_NAME, NEW.feature, 'releasing its kill switch',
             'Only a person with permission releases it, with a reason: in admin, or with'

@@ -1,0 +1,223 @@
+"""Caps of the month, calls at once, overruns, and windows that are not the sum of the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models import F
+
+from aifeature.models import (
+    Alert,
+    Attempt,
+    AttemptState,
+    CheckRun,
+    ControlChange,
+    FeatureControl,
+    Job,
+    SpendWindow,
+    Status,
+    reconciliation,
+    transitions,
+)
+from aifeature.models.transitions import AttemptRefusedError, Caps, Settlement
+from aifeature.services import alerts, budgets, control, settlement
+from tests.integration.jobs.conftest import MakeJob, begin, claim
+from workers import tasks
+
+pytestmark = pytest.mark.django_db
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def window(scope: str, **found: Any) -> SpendWindow:
+    return SpendWindow.objects.get(scope=scope, **found)
+
+
+def succeed(make_job: MakeJob, *, bound: int, cost: int, **values: Any) -> Attempt:
+    """A job that was answered by one call of this bound and cost."""
+    running = claim(make_job(**values))
+    call = begin(running, bound=bound)
+    done = Settlement(call, AttemptState.SETTLED, cost_micro=cost)
+    transitions.finish(running, Status.SUCCEEDED, result={}, settlement=done)
+    return Attempt.objects.get(pk=call)
+
+
+@pytest.mark.parametrize(("spent", "verdict"), [(400, "budget_held"), (601, "budget_spent")])
+def test_a_month_is_kept_to_the_micro_dollar(make_job: MakeJob, spent: int, verdict: str) -> None:
+    succeed(make_job, bound=spent, cost=spent)
+    caps = Caps(month=1000)
+    begin(claim(make_job()), bound=1000 - spent, caps=caps)
+    with pytest.raises(AttemptRefusedError, match=f"{verdict} month"):
+        begin(claim(make_job()), bound=400, caps=caps)
+    month = window("month")
+    assert (month.spent_micro, month.held_micro) == (spent, 1000 - spent)
+    assert month.day == today().replace(day=1)
+
+
+def test_a_refusal_by_the_month_reserves_nothing_anywhere(make_job: MakeJob) -> None:
+    job = make_job()
+    with pytest.raises(AttemptRefusedError, match="budget_spent month"):
+        begin(claim(job), bound=400, caps=Caps(month=399))
+    assert not SpendWindow.objects.exists()
+    job.refresh_from_db()
+    assert job.attempts == 0
+
+
+def test_a_user_has_no_more_calls_at_once_than_may_be(make_job: MakeJob, bob: User) -> None:
+    caps = Caps(in_flight=2)
+    first, second, third = (claim(make_job()) for _ in range(3))
+    call = begin(first, caps=caps)
+    begin(second, caps=caps)
+    with pytest.raises(AttemptRefusedError, match="user_busy"):
+        begin(third, caps=caps)
+    begin(claim(make_job(user=bob)), caps=caps)
+    begin(claim(make_job(feature="triage")), caps=caps)
+    transitions.settle(first, Settlement(call, AttemptState.SETTLED))
+    begin(third, caps=caps)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_call_above_its_bound_counts_in_full_and_stops_its_feature(
+    make_job: MakeJob, finished: bool
+) -> None:
+    if finished:
+        call = succeed(make_job, bound=1000, cost=1001)
+        assert window("user").spent_micro == 1001
+        assert Job.objects.get().charge_micro == 1001
+    else:  # nobody saw its end, and a person found out
+        running = claim(make_job())
+        begin(running, bound=1000)
+        transitions.release(running, delay_s=0, burn=True)
+        call = Attempt.objects.get()
+        settlement.settle_unknown(
+            attempt_id=call.pk, cost_usd=Decimal("0.001001"), reason="r", user_id=None
+        )
+    for scope in ("feature", "global", "month"):
+        assert window(scope).spent_micro == 1001
+    row = FeatureControl.objects.get(feature="summarize")
+    assert row.killed
+    assert f"Call {call.pk} of summarize" in row.kill_reason
+    change = ControlChange.objects.get(feature="summarize", field="killed")
+    assert change.check_name == "overrun"
+    assert change.figures is not None
+    assert (change.figures["bound_micro"], change.figures["cost_micro"]) == (1000, 1001)
+    assert Alert.objects.get(kind="overrun").subject == "summarize"
+
+
+def test_a_call_at_its_bound_stops_nothing(make_job: MakeJob) -> None:
+    succeed(make_job, bound=1000, cost=1000)
+    assert not FeatureControl.objects.filter(killed=True).exists()
+
+
+def life_of_a_day(make_job: MakeJob, bob: User) -> None:
+    """Charged, failed, unknown and open calls of two users and features."""
+    succeed(make_job, bound=1000, cost=700)
+    succeed(make_job, bound=1000, cost=300, user=bob, feature="triage")
+    repaired = claim(make_job())
+    first = begin(repaired, bound=500)
+    transitions.settle(repaired, Settlement(first, AttemptState.SETTLED, cost_micro=400))
+    second = begin(repaired, bound=600)
+    done = Settlement(second, AttemptState.SETTLED, cost_micro=200)
+    transitions.finish(repaired, Status.SUCCEEDED, result={}, settlement=done)
+    failed = claim(make_job())
+    transitions.finish(
+        failed,
+        Status.FAILED,
+        error_code="provider_refused",
+        settlement=Settlement(begin(failed), AttemptState.FAILED),
+    )
+    lost = claim(make_job(user=bob))
+    begin(lost, bound=250)
+    transitions.release(lost, delay_s=0, burn=True)
+    begin(claim(make_job()), bound=900)
+
+
+def test_windows_that_are_right_do_not_differ(make_job: MakeJob, bob: User) -> None:
+    life_of_a_day(make_job, bob)
+    assert reconciliation.reconcile(today() - timedelta(days=1), repair=True) == []
+
+
+@pytest.mark.parametrize("scope", ["user", "feature", "global", "month"])
+@pytest.mark.parametrize("change", [{"spent_micro": 7}, {"held_micro": 7}, {"spent_micro": -7}])
+def test_a_window_that_differs_is_found_and_put_right(
+    make_job: MakeJob, bob: User, scope: str, change: dict[str, int]
+) -> None:
+    life_of_a_day(make_job, bob)
+    before = list(SpendWindow.objects.order_by("pk").values())
+    wrong = SpendWindow.objects.filter(scope=scope, spent_micro__gt=7).first()
+    assert wrong is not None
+    by = {name: F(name) + micro for name, micro in change.items()}
+    SpendWindow.objects.filter(pk=wrong.pk).update(**by)
+    since = today() - timedelta(days=1)
+    (drift,) = reconciliation.reconcile(since, repair=False)
+    assert (drift.scope, drift.key, drift.day) == (wrong.scope, wrong.key, wrong.day)
+    assert drift.spent_micro == change.get("spent_micro", 0)
+    assert drift.held_micro == change.get("held_micro", 0)
+    assert reconciliation.reconcile(since, repair=True) == [drift]
+    assert list(SpendWindow.objects.order_by("pk").values()) == before
+
+
+def amounts() -> dict[tuple[str, str], tuple[int, int]]:
+    """(spent, held) of each window that has any."""
+    found = {(w.scope, w.key): (w.spent_micro, w.held_micro) for w in SpendWindow.objects.all()}
+    return {key: both for key, both in found.items() if any(both)}
+
+
+def test_a_window_that_is_missing_is_made(make_job: MakeJob, bob: User) -> None:
+    life_of_a_day(make_job, bob)
+    before = amounts()
+    SpendWindow.objects.all().delete()
+    assert len(reconciliation.reconcile(today(), repair=True)) == len(before)
+    assert amounts() == before
+
+
+def test_a_month_is_the_sum_of_its_days(make_job: MakeJob) -> None:
+    """Days before those that are added up anew count by their windows."""
+    call = succeed(make_job, bound=1000, cost=700)
+    first = call.day.replace(day=1)
+    earlier = call.day - timedelta(days=1)
+    if earlier < first:
+        pytest.skip("the first of a month has no day before")
+    SpendWindow.objects.create(scope="global", key="", day=earlier, spent_micro=50)
+    (drift,) = reconciliation.reconcile(call.day, repair=True)
+    assert (drift.scope, drift.spent_micro) == ("month", -50)
+    assert window("month").spent_micro == 750
+
+
+def test_a_drift_is_an_alert_that_ends_with_the_next_clean_run(make_job: MakeJob) -> None:
+    succeed(make_job, bound=1000, cost=700)
+    SpendWindow.objects.filter(scope="feature").update(held_micro=5)
+    assert "1 windows differed" in tasks.reconcile()
+    assert Alert.objects.get(kind="drift").closed_at is None
+    assert not CheckRun.objects.get(name="reconcile").ok
+    tasks.reconcile()
+    assert Alert.objects.get(kind="drift").closed_at is not None
+    assert CheckRun.objects.get(name="reconcile").ok
+
+
+def test_on_call_is_told_once_when_a_budget_is_used_up_and_once_when_it_is_back(
+    make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_cap = {"daily_budget_usd": "0.0010"}
+    FeatureControl.objects.create(feature="summarize", **set_cap)
+    succeed(make_job, bound=600, cost=500)
+    for _ in range(2):
+        tasks.look_at_budgets()
+        alerts.tell()
+    (told,) = [r.getMessage() for r in caplog.records if "alert budget_reached" in r.getMessage()]
+    assert "(summarize day)" in told
+    assert "deploy/runbooks/cost-spike.md" in told
+    FeatureControl.objects.update(daily_budget_usd=5)
+    control.cache.clear()
+    for _ in range(2):
+        tasks.look_at_budgets()
+        alerts.tell()
+    over = [r for r in caplog.records if "(summarize day) is over" in r.getMessage()]
+    assert len(over) == 1
+    assert budgets.check().ok

@@ -1,0 +1,157 @@
+"""Provider calls that belong to no job pay as all others do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from aifeature import prompts, registry
+from aifeature.models import Attempt, FeatureControl, SpendWindow
+from aifeature.models import calls as rows
+from aifeature.models.transitions import AttemptRefusedError, Caps
+from aifeature.services import calls, control, ledger, recovery
+from aifeature.spec import Purpose
+from tests.sandbox_server import SandboxServer
+from workers.inference import (
+    Cancelled,
+    InferenceRequest,
+    Message,
+    NotPriced,
+    Overloaded,
+    TextBlock,
+)
+
+pytestmark = [pytest.mark.usefixtures("committed")]
+
+FEATURE = registry.get("summarize")
+PROMPT = prompts.get("summarize", "v3")
+
+
+def request(model: str = "claude-haiku-5-5", **values: Any) -> InferenceRequest:
+    parts: dict[str, Any] = {
+        "attempt_id": uuid4(),
+        "model": model,
+        "system": (TextBlock("Score the answer."),),
+        "messages": (Message("user", (TextBlock("The refund is paid within 30 days."),)),),
+        "max_tokens": 200,
+        "output_schema": FEATURE.output_schema,
+        "stream": False,
+        "deadline_s": 30.0,
+        **values,
+    }
+    return InferenceRequest(**parts)
+
+
+def pay(sent: InferenceRequest, purpose: Purpose = Purpose.JUDGE) -> None:
+    calls.call(FEATURE, sent, purpose=purpose, prompt=PROMPT)
+
+
+def amounts() -> dict[str, tuple[int, int]]:
+    return {w.scope: (w.spent_micro, w.held_micro) for w in SpendWindow.objects.all()}
+
+
+@pytest.mark.parametrize(
+    "purpose", [Purpose.CHUNK, Purpose.MODERATION, Purpose.JUDGE, Purpose.POC, Purpose.EVAL]
+)
+def test_it_is_entered_and_paid_by_its_feature_and_nobody_else(
+    sandbox: SandboxServer, purpose: Purpose
+) -> None:
+    sent = request()
+    pay(sent, purpose)
+    row = Attempt.objects.get(pk=sent.attempt_id)
+    assert (row.purpose, row.state, row.job_id, row.user_id) == (purpose, "settled", None, None)
+    assert 0 < row.cost_micro <= row.bound_micro
+    assert amounts() == dict.fromkeys(("feature", "global", "month"), (row.cost_micro, 0))
+    (call,) = sandbox.ended_calls(str(sent.attempt_id))
+    assert call["outcome"] == "completed"
+
+
+def test_a_failed_one_is_entered_as_well(sandbox: SandboxServer) -> None:
+    sandbox.set_faults({"kind": "overloaded"})
+    with pytest.raises(Overloaded):
+        pay(request())
+    row = Attempt.objects.get()
+    assert (row.state, row.error_code) == ("failed", "overloaded")
+    assert set(amounts().values()) == {(0, 0)}
+
+
+def test_a_model_without_a_price_is_refused_unsent(sandbox: SandboxServer) -> None:
+    with pytest.raises(NotPriced, match="claude-unheard-of"):
+        pay(request("claude-unheard-of"))
+    assert not Attempt.objects.exists()
+    assert sandbox.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("slug", "values", "verdict"),
+    [
+        ("summarize", {"daily_budget_usd": 0}, "budget_spent feature"),
+        ("_everything", {"daily_budget_usd": 0}, "budget_spent global"),
+        ("_everything", {"monthly_budget_usd": 0}, "budget_spent month"),
+        ("summarize", {"killed": True}, "paused"),
+        ("_everything", {"killed": True}, "paused"),
+    ],
+)
+def test_caps_and_switches_hold_for_it(
+    sandbox: SandboxServer, slug: str, values: dict[str, Any], verdict: str
+) -> None:
+    FeatureControl.objects.create(feature=slug, **values)
+    control.cache.clear()
+    with pytest.raises(AttemptRefusedError, match=verdict):
+        pay(request())
+    assert not Attempt.objects.exists()
+    assert not SpendWindow.objects.exists()
+    assert sandbox.calls() == []
+
+
+def test_a_switch_aborts_one_that_is_under_way(sandbox: SandboxServer) -> None:
+    sandbox.set_faults({"kind": "stall"})
+    sent, ended = request(), threading.Event()
+    reasons: list[str] = []
+
+    def run() -> None:
+        try:
+            pay(sent)
+        except Cancelled as error:
+            reasons.append(error.reason)
+        ended.set()
+
+    threading.Thread(target=run).start()
+    end = time.monotonic() + 10
+    while not sandbox.calls() and time.monotonic() < end:
+        time.sleep(0.01)
+    FeatureControl.objects.create(feature="summarize", killed=True)
+    assert ended.wait(5)
+    assert reasons == ["paused"]
+    row = Attempt.objects.get()
+    assert (row.state, row.error_code) == ("unknown", "cancelled")
+    assert amounts()["global"] == (row.bound_micro, 0)
+
+
+def test_one_whose_process_died_becomes_unknown() -> None:
+    def entered(purpose: Purpose) -> UUID:
+        sent = request()
+        row = ledger.opened(
+            sent, purpose=purpose, prompt=PROMPT, provider="sandbox", bound_micro=500
+        )
+        rows.begin("summarize", row, Caps())
+        return sent.attempt_id
+
+    lost, recent = entered(Purpose.EVAL), entered(Purpose.JUDGE)
+    old = Now() - timedelta(seconds=recovery.LOST_CALL_S + 1)
+    # As if begun long ago, which the guards let nobody say afterwards.
+    Attempt.objects.filter(pk=recent).update(output="")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE aifeature_attempt DISABLE TRIGGER attempt_guard")
+        Attempt.objects.filter(pk=lost).update(started_at=old)
+        cursor.execute("ALTER TABLE aifeature_attempt ENABLE TRIGGER attempt_guard")
+    recovery.sweep()
+    assert dict(Attempt.objects.values_list("pk", "state")) == {lost: "unknown", recent: "started"}
+    assert amounts()["feature"] == (500, 500)
