@@ -1,0 +1,157 @@
+"""What becomes of a job whose call the gate, or the user's other calls, keep from being sent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models import F
+from django.db.models.functions import Now
+
+from aifeature import registry
+from aifeature.models import Attempt, Job, SpendWindow, Status, transitions
+from aifeature.services import control, execution, wiring
+from aifeature.services.messages import sentence
+from tests.integration.jobs.conftest import MakeJob, begin, claim
+from tests.integration.jobs.test_execution import ARTICLE, run
+from tests.sandbox_server import SandboxServer
+from workers.inference import Billing, ProviderFault
+from workers.inference.breaker import BreakerPolicy
+from workers.retry_budget import RetryBudget
+
+pytestmark = [pytest.mark.usefixtures("committed")]
+
+HAIKU, SONNET = registry.get("summarize").route(100).models
+
+
+def waits(job: Job) -> float:
+    """Seconds until it is due."""
+    row = Job.objects.annotate(wait=F("run_at") - Now()).get(pk=job.pk)
+    seconds: float = row.wait.total_seconds()
+    return seconds
+
+
+def set_control(**values: Any) -> None:
+    control.change("summarize", values, reason="test", check_name="test")
+
+
+def open_breaker(model: str) -> None:
+    """As many failures of this model as open its breaker."""
+    gate = wiring.gate()
+    for _ in range(BreakerPolicy().minimum):
+        gate.admit(model=model, input_tokens=1, output_tokens=1).failed(_fault())
+    assert gate.breaker(model).state == "open"
+
+
+def _fault() -> Exception:
+    return ProviderFault("500", billing=Billing.NONE)
+
+
+def test_while_the_breaker_is_open_the_next_model_answers(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    open_breaker(HAIKU)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert job.status == Status.SUCCEEDED
+    (call,) = Attempt.objects.filter(job=job)
+    assert (call.model, call.purpose, call.number) == (SONNET, "escalation", 1)
+
+
+def test_without_another_model_the_job_waits_for_the_probe(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_paused", 0)
+    assert job.error_message == sentence("provider_paused").replace(
+        "{until}", f"{job.deadline_at:%H:%M}"
+    )
+    assert 0 < waits(job) <= BreakerPolicy().open_s + 1
+    assert sandbox.calls() == []
+    assert not Attempt.objects.exists()
+
+
+def test_a_probe_that_comes_too_late_ends_the_job_at_once(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    job = run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=8)))
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
+
+
+def test_a_feature_may_rather_wait_than_fall_back(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = registry.get("summarize").model_copy(update={"falls_back": False})
+    monkeypatch.setattr(registry, "get", lambda _slug: patient)
+    open_breaker(HAIKU)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code) == (Status.QUEUED, "provider_paused")
+
+
+def test_a_deferral_takes_nothing_from_the_retry_budget(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = RetryBudget(floor=1, ratio=0)
+    monkeypatch.setattr(execution, "retries", budget)
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    for _ in range(3):
+        job = run(make_job(input={"document": ARTICLE}, error_code="provider_waiting"))
+        assert job.error_code == "provider_paused"
+    assert budget.withdraw() is not None
+
+
+def test_who_sends_a_lot_waits_and_is_told(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer, bob: User
+) -> None:
+    set_control(tokens_per_minute=6_000)
+    first = run(make_job(input={"document": "x " * 2_500}))
+    second = run(make_job(input={"document": "x " * 2_500}))
+    assert first.status == Status.SUCCEEDED
+    # What the first did not need was given back; what it needed refills a hundred a second.
+    assert (second.status, second.error_code) == (Status.QUEUED, "user_tokens")
+    assert second.error_message == sentence("user_tokens")
+    assert 0 < waits(second) < 60
+    assert run(make_job(user=bob, input={"document": "x " * 2_500})).status == Status.SUCCEEDED
+
+
+def test_calls_at_once_are_as_many_as_may_be(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer
+) -> None:
+    set_control(user_in_flight=1)
+    begin(claim(make_job()))
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "user_busy", 0)
+    assert sandbox.calls() == []
+
+
+def test_a_refused_call_gives_back_what_the_gate_took(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer
+) -> None:
+    set_control(user_in_flight=1, tokens_per_minute=20_000)
+    other = claim(make_job())
+    call = begin(other)
+    for _ in range(20):
+        assert run(make_job(input={"document": ARTICLE})).error_code == "user_busy"
+    transitions.settle(other, transitions.Settlement(call, transitions.AttemptState.SETTLED))
+    assert run(make_job(input={"document": ARTICLE})).status == Status.SUCCEEDED
+
+
+def test_a_job_that_paid_before_it_was_deferred_counts_a_try(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer
+) -> None:
+    """Else its first call would be made and paid for again and again."""
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    job = make_job(input={"document": ARTICLE})
+    bound = 3_200
+    set_control(daily_budget_usd="50", tokens_per_minute=bound)
+    job = run(job)
+    assert (job.status, job.error_code) == (Status.QUEUED, "user_tokens")
+    assert job.tries == 1
+    assert [c.purpose for c in Attempt.objects.filter(job=job)] == ["generation"]
+    assert set(SpendWindow.objects.values_list("held_micro", flat=True)) == {0}
