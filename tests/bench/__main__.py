@@ -17,7 +17,7 @@ import psycopg
 import redis
 
 from project.stack.errors import StackError
-from tests.bench import api, inflight, latency, memory, ratio, scale, streams
+from tests.bench import api, inflight, latency, limits, memory, ratio, scale, streams
 from tests.bench.report import BrokenRunError, Figure, emit, progress, table
 from tests.bench.stack import Stack, running_stack
 
@@ -32,6 +32,7 @@ BENCHES: dict[str, Bench] = {
     "api": api.run,
     "streams": streams.run,
     "scale": scale.run,
+    "limits": limits.run,
 }
 
 ROUNDS = 4

@@ -28,7 +28,7 @@ from workers.inference.types import TokenUsage
 logger = logging.getLogger(__name__)
 
 FARTHEST_US: Final = 600 * SECOND
-"""Longest wait a call is told: what was booked and never came blocks nobody for ever."""
+"""The longest a call is told to wait: what was booked and never came blocks nobody for ever."""
 
 LEAST_APART_US: Final = 1_000
 """Between two bookings, where the call's cost is unknown or next to nothing."""
@@ -142,12 +142,15 @@ class Gate:
     def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
         """Tell the gates how a call ended, best effort: what is lost refills by itself."""
         told = provider_limits.read_headers(end.rate_limits)
-        self._local.learn(held.asked.model, told)
+        block_us = round(min(end.block_s * SECOND, FARTHEST_US))
+        self._local.learn(held.asked.model, told, block_us=block_us)
         if isinstance(held, HeldHere):
             _tell(held.asked.model, self._local.settle(held, end))
             return
         try:
-            answer = self._state.run(_SETTLE, _keys(held.asked), self._end(held, end, told, now))
+            answer = self._state.run(
+                _SETTLE, _keys(held.asked), self._end(held, end, told, block_us, now)
+            )
         except StateAway:
             return
         if answer:
@@ -160,6 +163,7 @@ class Gate:
         held: Held,
         end: End,
         told: tuple[provider_limits.Told | None, ...],
+        block_us: int,
         now: int | None,
     ) -> list[str | int]:
         asked, policy = held.asked, self._policy
@@ -167,7 +171,7 @@ class Gate:
         args: list[str | int] = [
             "" if now is None else now,
             provider_limits.given_back(asked.user_cost, tokens, end.user_tokens),
-            round(min(end.block_s * SECOND, FARTHEST_US)),
+            block_us,
             int(end.refused),
             *(asked.lease, held.since, end.outcome if asked.use_breaker else "-"),
             *(policy.size, policy.minimum, policy.failure_percent, policy.slow_percent),

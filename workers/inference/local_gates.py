@@ -47,6 +47,7 @@ class LocalGates:
         self._buckets = BucketModel()
         self._breakers: dict[str, BreakerModel] = {}
         self._limits: dict[str, tuple[int, ...]] = {}
+        self._blocked: dict[str, int] = {}
 
     def admit(self, asked: Asked) -> tuple[HeldHere, Change | None]:
         """Let a call in. Returns what it holds and the change it made to the breaker.
@@ -61,6 +62,9 @@ class LocalGates:
             look = self._look(asked, now, takes=False)
             if look is not None and look.wait:
                 raise _deferred("breaker", look.wait, asked.model)
+            blocked = self._blocked.get(asked.model, now) - now
+            if blocked > 0:
+                raise _deferred("provider_limit", blocked, asked.model)
             taken = self._buckets.take(costs, now=now)
             if not taken.allowed:
                 waits = [min(level.wait, self._farthest) for level in taken.levels]
@@ -89,8 +93,13 @@ class LocalGates:
                 held.asked.lease, held.look.since, end.outcome, now=now
             )
 
-    def learn(self, model: str, headers: tuple[provider_limits.Told | None, ...]) -> None:
-        """Remember the provider's limits for a time without Redis."""
+    def learn(
+        self, model: str, headers: tuple[provider_limits.Told | None, ...], *, block_us: int
+    ) -> None:
+        """Remember what the provider said of its limits, for a time without Redis."""
+        if block_us:
+            with self._lock:
+                self._blocked[model] = max(self._now() + block_us, self._blocked.get(model, 0))
         known = self._limits.get(model, (0, 0, 0))
         limits = tuple(
             told.limit if told else before for told, before in zip(headers, known, strict=True)

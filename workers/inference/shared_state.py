@@ -109,7 +109,8 @@ class SharedState:
             self._away = True
         if news:
             logger.warning(
-                "gates: Redis does not answer, this process goes by small limits of its own: %r",
+                "gates: Redis does not answer, this process goes by limits of its own: %s: %s",
+                type(error).__name__,
                 error,
             )
 

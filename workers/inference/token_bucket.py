@@ -46,6 +46,14 @@ def cost_us(amount: int, per_minute: Decimal | int) -> int:
     return min(math.ceil(amount * MINUTE / Fraction(per_minute)), LONGEST)
 
 
+def slack_us(cost: int) -> int:
+    """Microseconds that an empty bucket has lost at most by rounding each cost up.
+
+    Without it seven a minute would let in six at once. Less than a cost: one more never fits.
+    """
+    return min(MINUTE // cost, cost - 1) if 0 < cost < MINUTE else 0
+
+
 def local_rate(per_minute: Decimal | int) -> Fraction:
     """What one process allows while Redis is away: a tenth, at least one, never more than all."""
     rate = Fraction(per_minute)
@@ -104,7 +112,7 @@ class BucketModel:
             return 0
         debt = max(self._tats.get(key, 0) - now, 0)
         # What is larger than the bucket fits when it is full, and leaves it in debt.
-        return max(debt + min(cost, MINUTE) - MINUTE, 0)
+        return max(debt + min(cost, MINUTE) - MINUTE - slack_us(cost), 0)
 
     def _put(self, key: str, cost: int, now: int) -> None:
         if not cost:
@@ -212,12 +220,13 @@ class RequestLimiter:
 
 def _told(taken: Taken, rate: Fraction) -> Take:
     (level,) = taken.levels
-    room = max(MINUTE - level.debt, 0) * rate / MINUTE
+    each = math.ceil(MINUTE / rate)
+    room = max(MINUTE + slack_us(each) - level.debt, 0) // each
     return Take(
         allowed=taken.allowed,
         limit=max(math.floor(rate), 1),
         # A full bucket lets one in, however small it is.
-        remaining=max(math.floor(room), 0 if level.debt else 1),
+        remaining=max(room, 0 if level.debt else 1),
         retry_after_s=math.ceil(level.wait / SECOND),
         reset_s=math.ceil(level.debt / SECOND),
     )

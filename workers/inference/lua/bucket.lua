@@ -28,9 +28,16 @@ local function debt(tat)
   return math.max(tat - now, 0)
 end
 
+-- What rounding each cost up has taken from a bucket by the time it is empty, at most; never so much
+-- that one more fits.
+local function slack(cost)
+  if cost <= 0 or cost >= MINUTE then return 0 end
+  return math.min(math.floor(MINUTE / cost), cost - 1)
+end
+
 -- Microseconds until `cost` fits, 0 if it does. What is larger than the bucket needs a full one.
 local function wait_for(tat, cost)
-  return math.max(debt(tat) + math.min(cost, MINUTE) - MINUTE, 0)
+  return math.max(debt(tat) + math.min(cost, MINUTE) - MINUTE - slack(cost), 0)
 end
 
 -- The tat after a cost; after a negative one, which gives back, it is at best full.

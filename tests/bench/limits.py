@@ -1,0 +1,169 @@
+"""How much of the provider's limits is used, and how often they are hit, by jobs that wait.
+
+Three models at once, each with another limit that binds. The figures are those
+of a minute that begins when a limit is reached, so the full buckets of the start do not count.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import uuid4
+
+from tests.bench.load import DOCUMENT
+from tests.bench.report import Aim, BrokenRunError, Figure, progress
+from tests.bench.stack import Stack
+from workers.inference.client import AnthropicClient
+from workers.inference.errors import Deferred, RateLimited
+from workers.inference.gate import Gate
+from workers.inference.gateway import Gateway
+from workers.inference.provider_limits import Amounts, used_by
+from workers.inference.shared_state import connect
+from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
+
+AMPLE: Final = 100_000_000
+LIMITS: Final[Mapping[str, Amounts]] = {
+    "claude-haiku-5-5": Amounts(600, AMPLE, AMPLE),
+    "claude-sonnet-5-5": Amounts(AMPLE, 60_000, AMPLE),
+    "claude-opus-5-5": Amounts(AMPLE, AMPLE, 30_000),
+}
+"""Per minute, as large as one machine can use up beside the sandbox."""
+
+NAMES: Final = ("requests", "input_tokens", "output_tokens")
+THREADS: Final = 30
+"""For each model."""
+
+LATENCY_S: Final = 0.3
+MEASURED_S: Final = 60.0
+FILL_S: Final = 90.0
+"""The longest until a limit is reached."""
+
+
+@dataclass
+class Run:
+    """One model, driven to its limit."""
+
+    model: str
+    gateway: Gateway
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    reached: float | None = None
+    """When a call was deferred first."""
+
+    sent: int = 0
+    refused: int = 0
+    used: list[Amounts] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+
+    def over(self) -> bool:
+        """Whether the measured minute has ended; or will never begin."""
+        now = time.monotonic()
+        if self.reached is None:
+            return now > self.begun + FILL_S
+        return now > self.reached + MEASURED_S
+
+    def jobs(self, dice: random.Random) -> None:
+        """One thread: a job after the other, each until it is done."""
+        while not self.over():
+            request = _request(self.model, dice)
+            booked = False
+            while not self.over():
+                wait_s = self._try(request, booked=booked)
+                if wait_s is None:
+                    break
+                booked = True
+                time.sleep(min(wait_s, MEASURED_S))
+
+    def _try(self, request: InferenceRequest, *, booked: bool) -> float | None:
+        """Send one call if it may be. Returns the seconds after which to try again, or None."""
+        try:
+            permit = self.gateway.admit(request, user=None, booked=booked)
+        except Deferred as deferred:
+            with self.lock:
+                self.reached = self.reached or time.monotonic()
+            return deferred.wait_s
+        measured = self.reached is not None and not self.over()
+        with self.lock:
+            self.sent += measured
+        try:
+            result = self.gateway.infer(request, cancel=Cancel(), permit=permit)
+        except RateLimited as error:
+            with self.lock:
+                self.refused += measured
+            return error.retry_after_s or 1.0
+        if measured:
+            with self.lock:
+                self.used.append(used_by(result.usage))
+        return None
+
+
+def run(stack: Stack, _rounds: int) -> Figure:
+    """Drive each model to its limit for a minute."""
+    with stack.bed("limits") as bed:
+        sandbox = bed.sandbox(latency_s=LATENCY_S, first_byte_s=LATENCY_S / 2)
+        _enforce(sandbox.url)
+        client = AnthropicClient(api_key="sk-bench", base_url=sandbox.url)
+        state = connect(bed.redis_url, {})
+        runs = [Run(model, Gateway(client, gate=Gate(state))) for model in LIMITS]
+        try:
+            _drive(runs)
+        finally:
+            client.close()
+    return _figure(runs)
+
+
+def _drive(runs: list[Run]) -> None:
+    progress(f"limits: {THREADS} threads each for {len(runs)} models, at least {MEASURED_S:.0f} s")
+    with ThreadPoolExecutor(THREADS * len(runs)) as pool:
+        running = [
+            pool.submit(each.jobs, random.Random(number))
+            for each in runs
+            for number in range(THREADS)
+        ]
+        for one in running:
+            one.result()
+
+
+def _figure(runs: list[Run]) -> Figure:
+    values: dict[str, float | int] = {}
+    for each, name in zip(runs, NAMES, strict=True):
+        if each.reached is None:
+            raise BrokenRunError(f"the limit of {name} was never reached")
+        limit = getattr(LIMITS[each.model], name) * MEASURED_S / 60
+        values[f"use_of_{name}"] = sum(getattr(used, name) for used in each.used) / limit
+        values[f"share_429_{name}"] = each.refused / max(each.sent, 1)
+    values["share_429"] = max(value for key, value in values.items() if "429" in key)
+    values["use_of_limit"] = min(value for key, value in values.items() if "use_of" in key)
+    values["calls"] = sum(each.sent for each in runs)
+    aims = (Aim("share_429", "at most", 0.01), Aim("use_of_limit", "at least", 0.9))
+    note = f"{THREADS} threads for each limit, over {MEASURED_S:.0f} s from when it is reached"
+    return Figure("limits", values, aims, note)
+
+
+def _request(model: str, dice: random.Random) -> InferenceRequest:
+    text = DOCUMENT[: dice.randrange(len(DOCUMENT) // 3, len(DOCUMENT))]
+    return InferenceRequest(
+        attempt_id=uuid4(),
+        model=model,
+        system=(TextBlock("Summarise the document in two sentences."),),
+        messages=(Message("user", (TextBlock(f"<document>{text}</document>"),)),),
+        max_tokens=400,
+        stream=False,
+    )
+
+
+def _enforce(url: str) -> None:
+    limits = {
+        model: {name: getattr(amounts, name) for name in NAMES} for model, amounts in LIMITS.items()
+    }
+    request = urllib.request.Request(  # noqa: S310 (our own)
+        f"{url}/sandbox/faults", data=json.dumps({"rate_limits": limits}).encode(), method="PUT"
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(request, timeout=10).close()

@@ -1,0 +1,165 @@
+"""The gateway with its gate, against a sandbox provider: a permit hears of every end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+
+from aifeature.services import wiring
+from tests.sandbox_server import SandboxServer
+from workers.inference.admission import OpenPermit, UserTokens
+from workers.inference.client import AnthropicClient
+from workers.inference.errors import Cancelled, Deferred, NotPriced, Overloaded, RateLimited
+from workers.inference.gate import Gate
+from workers.inference.gateway import Gateway
+from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
+
+MODEL = "claude-haiku-5-5"
+ADA = UserTokens("summarize:1", 1_000_000)
+KEY = f"aif:tokens:{ADA.key}"
+
+
+@pytest.fixture
+def gateway(sandbox: SandboxServer, gate: Gate) -> Iterator[Gateway]:
+    door = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url), gate=gate)
+    yield door
+    door.close()
+
+
+def a_request(**changes: Any) -> InferenceRequest:
+    given: dict[str, Any] = {
+        "attempt_id": uuid4(),
+        "model": MODEL,
+        "system": (TextBlock("Summarise the document in two sentences."),),
+        "messages": (Message("user", (TextBlock("The board met on Monday. " * 40),)),),
+        "max_tokens": 300,
+    }
+    return InferenceRequest(**{**given, **changes})
+
+
+def sent(gateway: Gateway, request: InferenceRequest, **options: Any) -> Any:
+    permit = gateway.admit(request, user=ADA, booked=False)
+    return gateway.infer(request, permit=permit, **{"cancel": Cancel(), **options})
+
+
+def taken(raw_redis: redis.Redis) -> bool:
+    return raw_redis.exists(KEY) == 1
+
+
+def test_what_a_call_reserves_covers_what_it_uses_and_the_rest_comes_back(
+    gateway: Gateway, gate: Gate, sandbox: SandboxServer, raw_redis: redis.Redis
+) -> None:
+    sandbox.set_faults(
+        rate_limits={MODEL: {"requests": 1000, "input_tokens": 100_000, "output_tokens": 100_000}}
+    )
+    sent(gateway, a_request())
+    before = gate.limits(MODEL)
+    request = a_request()
+    permit = gateway.admit(request, user=ADA, booked=False)
+    reserved = gate.limits(MODEL)
+    result = gateway.infer(request, cancel=Cancel(), permit=permit)
+    after = gate.limits(MODEL)
+    assert before is not None
+    assert reserved is not None
+    assert after is not None
+    for row, used in ((1, result.usage.input_tokens), (2, result.usage.output_tokens)):
+        first, held, last = (view.limits[row].remaining for view in (before, reserved, after))
+        # Within what refills meanwhile.
+        assert first - held > used
+        assert first - last == pytest.approx(used, abs=500)
+        assert last > held
+
+
+def test_failures_of_the_provider_open_the_breaker(
+    gateway: Gateway, gate: Gate, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "overloaded"})
+    for _ in range(10):
+        with pytest.raises(Overloaded):
+            sent(gateway, a_request())
+    assert gate.breaker(MODEL).state == "open"
+    with pytest.raises(Deferred) as deferred:
+        gateway.admit(a_request(), user=None, booked=False)
+    assert deferred.value.reason == "breaker"
+    assert len(sandbox.calls()) == 10
+
+
+def test_a_rate_limit_brings_its_headers_and_keeps_us_away(
+    gateway: Gateway, gate: Gate, sandbox: SandboxServer, raw_redis: redis.Redis
+) -> None:
+    sandbox.set_faults(rate_limits={MODEL: {"requests": 1}})
+    first, second = (gateway.admit(a_request(), user=ADA, booked=False) for _ in range(2))
+    gateway.infer(a_request(), cancel=Cancel(), permit=first)
+    with pytest.raises(RateLimited) as refused:
+        gateway.infer(a_request(), cancel=Cancel(), permit=second)
+    assert refused.value.rate_limits["anthropic-ratelimit-requests-limit"] == "1"
+    seen = gate.limits(MODEL)
+    assert seen is not None
+    assert 50 < seen.blocked_s <= 60
+    assert gate.breaker(MODEL).calls == 1
+    with pytest.raises(Deferred) as deferred:
+        gateway.admit(a_request(), user=ADA, booked=False)
+    assert deferred.value.reason == "provider_limit"
+    assert 50 < deferred.value.wait_s <= 61
+
+
+def test_a_call_that_is_cancelled_unsent_gives_everything_back(
+    gateway: Gateway, raw_redis: redis.Redis
+) -> None:
+    cancel = Cancel()
+    cancel.cancel("switch")
+    with pytest.raises(Cancelled):
+        sent(gateway, a_request(), cancel=cancel)
+    assert not taken(raw_redis)
+
+
+def test_a_model_without_a_price_gives_everything_back(
+    gateway: Gateway, raw_redis: redis.Redis
+) -> None:
+    permit = gateway.admit(a_request(), user=ADA, booked=False)
+    assert taken(raw_redis)
+    with pytest.raises(NotPriced):
+        gateway.infer(a_request(model="unheard-of"), cancel=Cancel(), permit=permit)
+    assert not taken(raw_redis)
+
+
+def test_a_defect_of_ours_ends_the_probe(
+    gateway: Gateway, gate: Gate, sandbox: SandboxServer, raw_redis: redis.Redis
+) -> None:
+    sandbox.set_faults({"kind": "overloaded", "times": 10})
+    for _ in range(10):
+        with pytest.raises(Overloaded):
+            sent(gateway, a_request())
+    raw_redis.hset(f"aif:breaker:{MODEL}", "until", 0)
+
+    def sink(_: str) -> None:
+        raise LookupError("of the sink")
+
+    with pytest.raises(LookupError):
+        sent(gateway, a_request(), on_delta=sink)
+    seen = gate.breaker(MODEL)
+    assert (seen.state, seen.probes) == ("half_open", 0)
+
+
+def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:
+    door = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url))
+    permit = door.admit(a_request(), user=ADA, booked=False)
+    assert isinstance(permit, OpenPermit)
+    assert door.infer(a_request(), cancel=Cancel(), permit=permit).text
+    assert door.infer(a_request(), cancel=Cancel()).text
+    permit.give_back()
+    door.close()
+
+
+def test_the_process_is_wired_to_the_redis_of_its_settings(raw_redis: redis.Redis) -> None:
+    for wired in (wiring.shared_state, wiring.gate, wiring.request_limiter):
+        wired.cache_clear()
+    assert wiring.request_limiter().take("web", 5).remaining == 4
+    wiring.gate().admit(model=MODEL, input_tokens=1, output_tokens=1, user=ADA)
+    assert {b"aif:requests:web", KEY.encode()} == set(raw_redis.keys("*"))
+    assert django_settings.REDIS_URL

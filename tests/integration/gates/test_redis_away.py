@@ -1,0 +1,232 @@
+"""Redis gone, frozen or back: small limits of one's own meanwhile, and nobody is held up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from project.stack.throwaway import Servers, running
+from workers.inference.admission import UserTokens
+from workers.inference.errors import Billing, Deferred, Overloaded, RateLimited
+from workers.inference.gate import Gate
+from workers.inference.shared_state import PAUSE_S, TIMEOUT_S, SharedState, connect
+from workers.inference.token_bucket import RequestLimiter
+from workers.inference.types import TokenUsage
+
+MODEL = "claude-haiku-5-5"
+NOBODY = "redis://127.0.0.1:9/0"
+SLACK = float(os.environ.get("ABORT_SLACK", "1"))
+"""Factor on limits of time, for machines that are busy with something else."""
+
+
+class Clock:
+    """Seconds, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def dead(clock: Clock) -> SharedState:
+    """A port at which nobody listens, on a clock that stands still."""
+    client = redis.Redis.from_url(NOBODY, socket_connect_timeout=TIMEOUT_S, retry=None)
+    return SharedState(client, clock=clock)
+
+
+@pytest.fixture(scope="module")
+def _own() -> Iterator[Servers]:
+    with running(database=False) as servers:
+        yield servers
+
+
+@pytest.fixture
+def own_url(_own: Servers) -> str:
+    """A Redis of this module's own, for it is frozen."""
+    return _own.env["REDIS_URL"]
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    with redis.Redis.from_url(url) as client:
+        pid = int(client.info("server")["process_id"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "allowed"), [(600, 60), (100, 10), (25, 2), (10, 1), (3, 1), (1, 1)]
+)
+def test_each_process_allows_a_tenth_and_at_least_one(
+    dead: SharedState, clock: Clock, per_minute: int, allowed: int
+) -> None:
+    limiter = RequestLimiter(dead, clock=clock)
+    takes = [limiter.take("u", per_minute) for _ in range(per_minute + 5)]
+    assert sum(take.allowed for take in takes) == allowed
+    clock.now += takes[-1].retry_after_s
+    assert limiter.take("u", per_minute).allowed
+
+
+def test_its_tokens_are_limited_too(dead: SharedState, clock: Clock) -> None:
+    gate, user = Gate(dead, clock=clock), UserTokens("u", 10_000)
+
+    def ask() -> None:
+        gate.admit(model=MODEL, input_tokens=300, output_tokens=200, user=user)
+
+    ask()
+    gate.admit(model=MODEL, input_tokens=300, output_tokens=200, user=user).succeeded(
+        TokenUsage(100, 100), {}, 100
+    )
+    with pytest.raises(Deferred) as deferred:
+        ask()
+    assert deferred.value.reason == "user_tokens"
+    assert deferred.value.wait_s == pytest.approx(12.0)
+    clock.now += deferred.value.wait_s
+    ask()
+
+
+def test_what_was_seen_of_the_providers_limits_holds_in_a_tenth(
+    dead: SharedState, clock: Clock
+) -> None:
+    gate = Gate(dead, clock=clock)
+    told = {
+        "anthropic-ratelimit-requests-limit": "50",
+        "anthropic-ratelimit-requests-remaining": "50",
+    }
+    gate.admit(model=MODEL, input_tokens=1, output_tokens=1).succeeded(TokenUsage(), told, 100)
+    for _ in range(5):
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    assert deferred.value.reason == "provider_limit"
+
+
+def test_a_rate_limit_keeps_the_process_away(dead: SharedState, clock: Clock) -> None:
+    gate = Gate(dead, clock=clock)
+    error = RateLimited("429", billing=Billing.NONE, retry_after_s=5.0)
+    gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(error)
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    assert deferred.value.wait_s == pytest.approx(5.0)
+    clock.now += 5.0
+    gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+
+
+def test_its_breaker_is_its_own(dead: SharedState, clock: Clock) -> None:
+    gate = Gate(dead, clock=clock)
+    for _ in range(10):
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    assert deferred.value.reason == "breaker"
+    seen = gate.breaker(MODEL)
+    assert (seen.state, seen.shared) == ("open", False)
+    clock.now += deferred.value.wait_s
+    gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    assert gate.breaker(MODEL).state == "half_open"
+
+
+def test_a_bucket_that_refuses_takes_no_probe_of_the_process(
+    dead: SharedState, clock: Clock
+) -> None:
+    gate, user = Gate(dead, clock=clock), UserTokens("u", 10_000)
+    for _ in range(10):
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
+    clock.now += 15
+    gate.admit(model="other", input_tokens=1_000, output_tokens=0, user=user)
+    for _ in range(6):
+        with pytest.raises(Deferred) as deferred:
+            gate.admit(model=MODEL, input_tokens=1_000, output_tokens=0, user=user)
+        assert deferred.value.reason == "user_tokens"
+    assert gate.breaker(MODEL).probes == 0
+
+
+def test_nothing_is_known_of_shared_limits(dead: SharedState) -> None:
+    assert Gate(dead).limits(MODEL) is None
+
+
+def test_an_outage_and_its_end_are_logged_once_each(
+    own_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    limiter = RequestLimiter(connect(own_url, settings.REDIS_SOCKET))
+    assert limiter.take("once", 1_000).limit == 1_000
+    with caplog.at_level(logging.WARNING, "workers.inference"):
+        with frozen(own_url):
+            for _ in range(20):
+                assert limiter.take("once", 1_000).limit == 100
+        until = time.monotonic() + 10 * SLACK
+        while limiter.take("once", 1_000).limit != 1_000:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        limiter.take("once", 1_000)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert "does not answer" in messages[0]
+    assert "answers again" in messages[1]
+
+
+def test_a_frozen_redis_holds_one_caller_up_for_a_quarter_of_a_second_and_then_none(
+    own_url: str,
+) -> None:
+    gate = Gate(connect(own_url, settings.REDIS_SOCKET))
+    gate.admit(model=MODEL, input_tokens=1, output_tokens=1).give_back()
+    with frozen(own_url):
+        began = time.monotonic()
+        permit = gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+        held_up = time.monotonic() - began
+        began = time.monotonic()
+        for _ in range(20):
+            gate.admit(model=MODEL, input_tokens=1, output_tokens=1).give_back()
+        permit.give_back()
+        spared = time.monotonic() - began
+    assert TIMEOUT_S / 2 < held_up < 2 * TIMEOUT_S * SLACK
+    assert spared < TIMEOUT_S * SLACK
+
+
+def test_a_permit_whose_redis_is_gone_by_its_end_brings_no_error(own_url: str) -> None:
+    gate = Gate(connect(own_url, settings.REDIS_SOCKET))
+    permit = gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    with frozen(own_url):
+        permit.succeeded(TokenUsage(1, 1), {}, 100)
+
+
+def test_after_a_pause_one_caller_asks_for_all(dead: SharedState, clock: Clock) -> None:
+    """Otherwise each of a hundred threads would wait for an answer of its own, every second."""
+    asked = 0
+    original = dead._client.evalsha
+
+    def counted(*args: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        # What another thread would do while this one waits.
+        if asked == 2:
+            limiter.take("u", 10)
+        return original(*args)
+
+    dead._client.evalsha = counted  # type: ignore[method-assign, assignment]
+    limiter = RequestLimiter(dead, clock=clock)
+    limiter.take("u", 10)
+    limiter.take("u", 10)
+    assert asked == 1
+    clock.now += PAUSE_S
+    limiter.take("u", 10)
+    assert asked == 2

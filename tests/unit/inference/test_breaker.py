@@ -1,0 +1,92 @@
+"""What counts for a breaker; what it does with it is in tests/integration/gates."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.inference.breaker import (
+    BreakerModel,
+    BreakerPolicy,
+    Change,
+    outcome_of_failure,
+    outcome_of_success,
+)
+from workers.inference.errors import (
+    AccessDenied,
+    AnswerGarbled,
+    AnswerIncomplete,
+    AnswerTruncated,
+    BillingStopped,
+    Cancelled,
+    ConnectionFailed,
+    DeadlineReached,
+    InferenceError,
+    NotPriced,
+    Overloaded,
+    ProviderFault,
+    ProviderTimeout,
+    RateLimited,
+    Refused,
+    RequestRejected,
+)
+
+POLICY = BreakerPolicy()
+FAILED, SLOW, BOTH, WELL, NOTHING = "1", "2", "3", "0", ""
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (Overloaded("x"), FAILED),
+        (ProviderFault("x"), FAILED),
+        (ProviderTimeout("x", latency_ms=60_000), BOTH),
+        (ConnectionFailed("x"), FAILED),
+        (AnswerIncomplete("x", latency_ms=30_001), BOTH),
+        (AnswerGarbled("x", latency_ms=30_000), FAILED),
+        (RateLimited("x", latency_ms=60_000), NOTHING),
+        (RequestRejected("x"), NOTHING),
+        (AccessDenied("x"), NOTHING),
+        (BillingStopped("x"), NOTHING),
+        (NotPriced("x"), NOTHING),
+        (Refused("x"), WELL),
+        (AnswerTruncated("x", latency_ms=31_000), SLOW),
+        (Cancelled("x", reason="user", latency_ms=60_000), NOTHING),
+        (DeadlineReached("x", latency_ms=29_999), NOTHING),
+        (DeadlineReached("x", latency_ms=30_000), BOTH),
+        (RuntimeError("ours"), NOTHING),
+    ],
+)
+def test_only_what_the_provider_did_counts(error: Exception, outcome: str) -> None:
+    assert outcome_of_failure(POLICY, error) == outcome
+
+
+def test_every_error_of_the_tree_that_is_the_providers_counts() -> None:
+    found, left = [], [InferenceError]
+    while left:
+        kind = left.pop()
+        left += kind.__subclasses__()
+        if kind not in {Cancelled, DeadlineReached}:
+            found.append(kind)
+    counted = {kind for kind in found if outcome_of_failure(POLICY, kind("x")) == FAILED}
+    assert counted == {kind for kind in found if kind.provider_failure}
+
+
+@pytest.mark.parametrize(("latency_ms", "outcome"), [(0, WELL), (30_000, WELL), (30_001, SLOW)])
+def test_a_slow_answer_is_slow(latency_ms: int, outcome: str) -> None:
+    assert outcome_of_success(POLICY, latency_ms) == outcome
+
+
+def test_a_breaker_closes_opens_and_probes() -> None:
+    breaker = BreakerModel(BreakerPolicy(size=4, minimum=2, probes=2, open_s=10))
+    for number in range(2):
+        look = breaker.admit(str(number), now=0, farthest=10**9)
+        change = breaker.record(str(number), look.since, FAILED, now=0)
+    assert change == Change("closed", "open", 2, 2, 0)
+    assert breaker.admit("a", now=9_999_999, farthest=10**9).wait == 1
+    opens = breaker.admit("a", now=10_000_000, farthest=10**9)
+    assert opens.change == Change("open", "half_open")
+    breaker.admit("b", now=10_000_000, farthest=10**9)
+    assert breaker.record("a", opens.since, WELL, now=10_000_000) is None
+    assert breaker.record("b", opens.since, WELL, now=10_000_000) == Change(
+        "half_open", "closed", 2, 0, 0
+    )
