@@ -17,7 +17,18 @@ import psycopg
 import redis
 
 from project.stack.errors import StackError
-from tests.bench import api, inflight, latency, limits, memory, ratio, scale, streams
+from tests.bench import (
+    api,
+    gate,
+    inflight,
+    latency,
+    limits,
+    memory,
+    memory_buckets,
+    ratio,
+    scale,
+    streams,
+)
 from tests.bench.report import BrokenRunError, Figure, emit, progress, table
 from tests.bench.stack import Stack, running_stack
 
@@ -32,7 +43,9 @@ BENCHES: dict[str, Bench] = {
     "api": api.run,
     "streams": streams.run,
     "scale": scale.run,
+    "gate": gate.run,
     "limits": limits.run,
+    "memory_buckets": memory_buckets.run,
 }
 
 ROUNDS = 4

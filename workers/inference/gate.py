@@ -10,20 +10,19 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from workers.inference import breaker, provider_limits
 from workers.inference.admission import Asked, End, Held, HeldHere, UserTokens
 from workers.inference.breaker import BreakerPolicy, BreakerView, Change, Forced
-from workers.inference.errors import Billing, Deferred, InferenceError, RateLimited
+from workers.inference.errors import Deferred
 from workers.inference.local_gates import LocalGates
-from workers.inference.provider_limits import NOTHING, Amounts, LimitsView
+from workers.inference.permit import GatePermit
+from workers.inference.provider_limits import Amounts, LimitsView
 from workers.inference.shared_state import Script, SharedState, StateAway
 from workers.inference.token_bucket import SECOND, Level, cost_us
-from workers.inference.types import TokenUsage
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +112,7 @@ class Gate:
         except StateAway:
             held, change = self._local.admit(asked)
             _tell(model, change)
-        return GatePermit(self, held)
+        return GatePermit(self.settle, self._policy, held)
 
     def _admit(self, asked: Asked, now: int | None) -> Held:
         policy = self._policy
@@ -189,14 +188,6 @@ class Gate:
             args.append(provider_limits.share(reserved[row], used) if learns else "")
         return args
 
-    def outcome_of_success(self, latency_ms: int) -> str:
-        """What a complete answer says to the breaker."""
-        return breaker.outcome_of_success(self._policy, latency_ms)
-
-    def outcome_of_failure(self, error: BaseException) -> str:
-        """What a failed call says to the breaker."""
-        return breaker.outcome_of_failure(self._policy, error)
-
     def breaker(self, model: str, *, now: int | None = None) -> BreakerView:
         """A model's breaker as it stands: that of all processes, or ours while Redis is away."""
         forced = self._forced(model)
@@ -213,79 +204,6 @@ class Gate:
         except StateAway:
             return None
         return provider_limits.view(model, fields, now=_or_wall_clock(now))
-
-
-class GatePermit:
-    """Leave to send one call. Only the first word on how it ended counts."""
-
-    def __init__(self, gate: Gate, held: Held | HeldHere) -> None:
-        self._gate = gate
-        self._held = held
-        self._lock = threading.Lock()
-        self._ended = False
-
-    def give_back(self, *, now: int | None = None) -> None:
-        """Nothing was sent."""
-        self._end(End(used=NOTHING, user_tokens=0, measured=False, outcome=""), now)
-
-    def succeeded(
-        self,
-        usage: TokenUsage,
-        rate_limits: Mapping[str, str],
-        latency_ms: int,
-        *,
-        now: int | None = None,
-    ) -> None:
-        """A complete answer came: what it did not use is given back."""
-        used = provider_limits.used_by(usage)
-        outcome = self._gate.outcome_of_success(latency_ms)
-        self._end(
-            End(
-                used=used,
-                user_tokens=used.tokens,
-                measured=True,
-                outcome=outcome,
-                rate_limits=rate_limits,
-            ),
-            now,
-        )
-
-    def failed(self, error: BaseException, *, now: int | None = None) -> None:
-        """No usable answer came.
-
-        What the provider refused unworked is given back. What it may have worked on stays taken at
-        its bound, for a minute at most; the user gets theirs back if it was the provider's fault.
-        """
-        bound = self._held.asked.amounts
-        used, measured, user_tokens = bound, False, bound.tokens
-        if isinstance(error, InferenceError):
-            if error.usage is not None:
-                used, measured = provider_limits.used_by(error.usage), True
-                user_tokens = used.tokens
-            elif error.billing is Billing.NONE:
-                used, user_tokens = NOTHING, 0
-            elif error.provider_failure:
-                user_tokens = 0
-        refused = isinstance(error, RateLimited)
-        self._end(
-            End(
-                used=used,
-                user_tokens=user_tokens,
-                measured=measured,
-                outcome=self._gate.outcome_of_failure(error),
-                rate_limits=error.rate_limits if isinstance(error, InferenceError) else {},
-                refused=refused,
-                block_s=error.retry_after_s or 0.0 if isinstance(error, RateLimited) else 0.0,
-            ),
-            now,
-        )
-
-    def _end(self, end: End, now: int | None) -> None:
-        with self._lock:
-            if self._ended:
-                return
-            self._ended = True
-        self._gate.settle(self._held, end, now=now)
 
 
 def _keys(asked: Asked) -> list[str]:

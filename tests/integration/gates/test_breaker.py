@@ -24,7 +24,8 @@ from workers.inference.errors import (
     Overloaded,
     RateLimited,
 )
-from workers.inference.gate import FARTHEST_US, Gate, GatePermit
+from workers.inference.gate import FARTHEST_US, Gate
+from workers.inference.permit import GatePermit
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import TokenUsage

@@ -21,7 +21,8 @@ from workers.inference.errors import (
     Refused,
     RequestRejected,
 )
-from workers.inference.gate import Gate, GatePermit
+from workers.inference.gate import Gate
+from workers.inference.permit import GatePermit
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import TokenUsage

@@ -1,0 +1,95 @@
+"""Leave to send one call, and what each way to end it gives back and says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+from workers.inference import breaker, provider_limits
+from workers.inference.admission import End, Held, HeldHere
+from workers.inference.breaker import BreakerPolicy
+from workers.inference.errors import Billing, InferenceError, RateLimited
+from workers.inference.provider_limits import NOTHING
+from workers.inference.types import TokenUsage
+
+
+class Settle(Protocol):
+    """Tells the gates how a call ended."""
+
+    def __call__(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None: ...
+
+
+class GatePermit:
+    """Leave to send one call. Only the first word on how it ended counts."""
+
+    def __init__(self, settle: Settle, policy: BreakerPolicy, held: Held | HeldHere) -> None:
+        """`settle` is told once; `policy` says what counts for the breaker."""
+        self._settle = settle
+        self._policy = policy
+        self._held = held
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def give_back(self, *, now: int | None = None) -> None:
+        """Nothing was sent."""
+        self._end(End(used=NOTHING, user_tokens=0, measured=False, outcome=""), now)
+
+    def succeeded(
+        self,
+        usage: TokenUsage,
+        rate_limits: Mapping[str, str],
+        latency_ms: int,
+        *,
+        now: int | None = None,
+    ) -> None:
+        """A complete answer came: what it did not use is given back."""
+        used = provider_limits.used_by(usage)
+        outcome = breaker.outcome_of_success(self._policy, latency_ms)
+        self._end(
+            End(
+                used=used,
+                user_tokens=used.tokens,
+                measured=True,
+                outcome=outcome,
+                rate_limits=rate_limits,
+            ),
+            now,
+        )
+
+    def failed(self, error: BaseException, *, now: int | None = None) -> None:
+        """No usable answer came.
+
+        What the provider refused unworked is given back. What it may have worked on stays taken at
+        its bound, for a minute at most; the user gets theirs back if it was the provider's fault.
+        """
+        bound = self._held.asked.amounts
+        used, measured, user_tokens = bound, False, bound.tokens
+        if isinstance(error, InferenceError):
+            if error.usage is not None:
+                used, measured = provider_limits.used_by(error.usage), True
+                user_tokens = used.tokens
+            elif error.billing is Billing.NONE:
+                used, user_tokens = NOTHING, 0
+            elif error.provider_failure:
+                user_tokens = 0
+        refused = isinstance(error, RateLimited)
+        self._end(
+            End(
+                used=used,
+                user_tokens=user_tokens,
+                measured=measured,
+                outcome=breaker.outcome_of_failure(self._policy, error),
+                rate_limits=error.rate_limits if isinstance(error, InferenceError) else {},
+                refused=refused,
+                block_s=error.retry_after_s or 0.0 if isinstance(error, RateLimited) else 0.0,
+            ),
+            now,
+        )
+
+    def _end(self, end: End, now: int | None) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._settle(self._held, end, now=now)
