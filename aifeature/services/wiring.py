@@ -7,12 +7,9 @@ from functools import cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from workers.inference.breaker import Forced
+from aifeature.services.gates import gate
 from workers.inference.client import AnthropicClient
-from workers.inference.gate import Gate
 from workers.inference.gateway import Gateway
-from workers.inference.shared_state import SharedState, connect
-from workers.inference.token_bucket import RequestLimiter
 
 
 @cache
@@ -36,25 +33,3 @@ def gateway() -> Gateway:
         ),
         gate=gate(),
     )
-
-
-@cache
-def gate() -> Gate:
-    """The breakers, token buckets and provider limits, shared with all processes through Redis."""
-    return Gate(shared_state(), forced=_not_forced)
-
-
-@cache
-def request_limiter() -> RequestLimiter:
-    """How many requests a minute; for web processes, which need no provider client for it."""
-    return RequestLimiter(shared_state())
-
-
-@cache
-def shared_state() -> SharedState:
-    """The one client of this process for all of them, so that an outage is noticed once."""
-    return connect(settings.REDIS_URL, settings.REDIS_SOCKET)
-
-
-def _not_forced(_model: str) -> Forced:
-    return ""

@@ -82,7 +82,7 @@ def wait_of(
 
 def taught(gate: Gate, told: dict[str, str], *, now: int = NOW) -> None:
     """The gate has heard these headers."""
-    admit(gate, now=now).succeeded(TokenUsage(), told, 100, now=now)
+    admit(gate, now=now).succeeded(TokenUsage(100, 100), told, 100, now=now)
 
 
 def left(gate: Gate, *, now: int = NOW) -> list[int]:
@@ -250,6 +250,16 @@ def test_those_who_do_not_fit_are_told_moments_apart(gate: Gate) -> None:
     taught(gate, headers(requests=(60, 0), inward=AMPLE, outward=AMPLE))
     waits = [wait_of(gate) for _ in range(4)]
     assert waits == pytest.approx([1.0, 2.0, 3.0, 4.0], abs=0.001)
+
+
+def test_a_large_call_gets_its_turn_among_small_ones(gate: Gate) -> None:
+    """It is let in at its time, though small ones would have fitted all along."""
+    taught(gate, headers(requests=AMPLE, inward=AMPLE, outward=(6_000, 0)))
+    at = NOW + round(wait_of(gate, outward=3_000) * SECOND)
+    assert at == pytest.approx(NOW + 30 * SECOND, abs=1_000)
+    for tenth in range(1, 300, 10):
+        assert wait_of(gate, outward=10, now=NOW + tenth * SECOND // 10) > 0
+    admit(gate, outward=3_000, booked=True, now=at)
 
 
 def test_who_comes_new_queues_behind_those_who_were_booked(gate: Gate) -> None:

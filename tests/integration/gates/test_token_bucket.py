@@ -133,6 +133,17 @@ def test_a_full_bucket_lets_in_exactly_its_rate_and_says_so(state: SharedState, 
     assert not limiter.take("u", rate, now=NOW).allowed
 
 
+def test_a_bucket_that_is_full_again_leaves_no_key(
+    raw_redis: redis.Redis, state: SharedState
+) -> None:
+    """By the clock of Redis: an expiry in the past would be an error, and look like an outage."""
+    limiter = RequestLimiter(state)
+    limiter.take("u", 60_000)
+    limiter.give_back("u", 60)
+    assert raw_redis.dbsize() == 0
+    assert limiter.take("u", 50).limit == 50
+
+
 def test_a_lower_rate_holds_at_once(state: SharedState) -> None:
     limiter = RequestLimiter(state)
     for _ in range(30):

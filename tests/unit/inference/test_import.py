@@ -21,6 +21,17 @@ def test_the_vocabulary_comes_without_the_sdk() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_the_gates_come_without_the_sdk() -> None:
+    code = (
+        "import sys; from workers.inference import gate, token_bucket; "
+        "print(sorted(m for m in ('anthropic', 'httpx2', 'genai_prices') if m in sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("name", workers.inference.__all__)
 def test_every_exported_name_is_there(name: str) -> None:
     assert getattr(workers.inference, name) is not None

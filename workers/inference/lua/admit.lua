@@ -14,20 +14,22 @@ local policy = {probes = tonumber(ARGV[8]), recheck = tonumber(ARGV[10])}
 local lease_us, spacing = tonumber(ARGV[9]), tonumber(ARGV[11])
 local farthest, least = tonumber(ARGV[12]), tonumber(ARGV[13])
 
--- Microseconds until the call may take, behind those that were told a time before it. A bucket that
--- is more than half full lets all in: those that were booked did not need what was kept for them.
-local function turn(tat, pointer, cost)
-  local wait = wait_for(tat, cost)
-  if wait == 0 and (booked or pointer <= now or debt(tat) * 2 <= MINUTE) then return 0 end
-  return math.min(math.max(pointer - now, wait), farthest)
+-- The pointer of a bucket is the moment at which all that was booked has been taken and it is empty.
+-- Returns the microseconds until the call may take, behind those that were told a time before it,
+-- and the pointer after it. A bucket that is more than half full lets all in: those that were
+-- booked did not need what was kept for them.
+local function turn(tat, pointer, cost, share)
+  if wait_for(tat, cost) == 0 and (booked or pointer <= now or debt(tat) * 2 <= MINUTE) then
+    return 0
+  end
+  local empty = math.max(pointer, math.max(tat, now) - MINUTE)
+  local wait = math.max(empty + math.min(cost, MINUTE) - slack(cost) - now, least)
+  -- Reservations are bounds. Bookings lie as close as calls have been found to use of theirs.
+  local expected = math.ceil(cost * tonumber(share or 1000000) / 1000000)
+  return math.min(wait, farthest), math.min(empty + math.max(expected, least), now + farthest)
 end
 
 local limits = read_hash(KEYS[3])
-
--- Reservations are bounds. The next booking comes after what a call has been found to use of its.
-local function moved(wait, cost, share)
-  return now + wait + math.max(math.ceil(cost * tonumber(share or 1000000) / 1000000), least)
-end
 
 -- The breaker.
 local state, dead, since, breaker = 'closed', {}, '0', nil
@@ -47,33 +49,34 @@ end
 local user_tat
 if user_cost > 0 then
   user_tat = read(KEYS[1])
-  local wait = turn(user_tat, read(KEYS[2]), user_cost)
+  local wait, pointer = turn(user_tat, read(KEYS[2]), user_cost, limits.share0)
   if wait > 0 then
-    write(KEYS[2], moved(wait, user_cost, limits.share0))
+    write(KEYS[2], pointer)
     return {'user_tokens', wait}
   end
 end
 
 -- The provider's limits, in its own requests and tokens.
-local costs, worst, refused = {}, 0, {}
+local costs, worst, pointers = {}, 0, {}
 for i = 1, 3 do
   local limit = tonumber(limits['limit' .. i] or 0)
   if limit > 0 then
     costs[i] = math.ceil(amounts[i] * MINUTE / limit)
     local tat, pointer = tonumber(limits['tat' .. i] or 0), tonumber(limits['at' .. i] or 0)
-    local wait = turn(tat, pointer, costs[i])
-    if wait > 0 then refused[i] = wait end
+    local wait, after_it = turn(tat, pointer, costs[i], limits['share' .. i])
+    pointers[i] = after_it
     worst = math.max(worst, wait)
   end
 end
-local blocked = tonumber(limits.block or 0) - now
-if blocked > 0 then
-  refused[1] = math.max(tonumber(limits.at1 or 0) - now, blocked, refused[1] or 0)
-  worst = math.max(worst, refused[1])
+local blocked = tonumber(limits.block or 0)
+if blocked > now then
+  local turns = math.max(tonumber(limits.at1 or 0), blocked)
+  pointers[1] = math.min(turns + math.max(costs[1] or 0, least), now + farthest)
+  worst = math.min(math.max(worst, turns - now), farthest)
 end
 if worst > 0 then
-  for i, wait in pairs(refused) do
-    redis.call('HSET', KEYS[3], 'at' .. i, whole(moved(wait, costs[i] or 0, limits['share' .. i])))
+  for i, pointer in pairs(pointers) do
+    redis.call('HSET', KEYS[3], 'at' .. i, whole(pointer))
   end
   return {'provider_limit', worst}
 end

@@ -18,7 +18,7 @@ local news = {}
 
 local function learn_share(number, share)
   if share == '' then return end
-  local known = tonumber(limits['share' .. number] or share)
+  local known = tonumber(limits['share' .. number] or 1000000)
   news['share' .. number] = whole(known + SMOOTH * (tonumber(share) - known))
 end
 
