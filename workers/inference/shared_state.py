@@ -27,6 +27,9 @@ TIMEOUT_S: Final = 0.25
 PAUSE_S: Final = 1.0
 """Seconds in which Redis is not asked after it did not answer. Then one caller tries for all."""
 
+MOST_CONNECTIONS: Final = 1_000
+"""More than a process has threads: one too few would look like an outage. Opened as needed."""
+
 _LUA: Final = Path(__file__).with_name("lua")
 
 
@@ -133,6 +136,7 @@ def connect(url: str, options: Mapping[str, Any]) -> SharedState:
         redis.Redis.from_url(
             url,
             **options,
+            max_connections=MOST_CONNECTIONS,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),

@@ -82,6 +82,7 @@ def test_each_process_allows_a_tenth_and_at_least_one(
     limiter = RequestLimiter(dead, clock=clock)
     takes = [limiter.take("u", per_minute) for _ in range(per_minute + 5)]
     assert sum(take.allowed for take in takes) == allowed
+    assert takes[-1].retry_after_s <= 60
     clock.now += takes[-1].retry_after_s
     assert limiter.take("u", per_minute).allowed
 
@@ -177,11 +178,22 @@ def test_an_outage_and_its_end_are_logged_once_each(
         while limiter.take("once", 1_000).limit != 1_000:
             assert time.monotonic() < until
             time.sleep(0.02)
-        limiter.take("once", 1_000)
+        assert limiter.take("once", 1_000).limit == 1_000
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2
     assert "does not answer" in messages[0]
     assert "answers again" in messages[1]
+
+
+def test_an_outage_of_many_pauses_is_logged_once(
+    dead: SharedState, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    limiter = RequestLimiter(dead, clock=clock)
+    with caplog.at_level(logging.WARNING, "workers.inference"):
+        for _ in range(5):
+            limiter.take("u", 10)
+            clock.now += PAUSE_S
+    assert len(caplog.records) == 1
 
 
 def test_a_frozen_redis_holds_one_caller_up_for_a_quarter_of_a_second_and_then_none(
@@ -200,6 +212,15 @@ def test_a_frozen_redis_holds_one_caller_up_for_a_quarter_of_a_second_and_then_n
         spared = time.monotonic() - began
     assert TIMEOUT_S / 2 < held_up < 2 * TIMEOUT_S * SLACK
     assert spared < TIMEOUT_S * SLACK
+
+
+def test_two_hundred_threads_at_once_are_no_outage(state: SharedState) -> None:
+    pool = state._client.connection_pool
+    busy = [pool.get_connection() for _ in range(200)]
+    assert RequestLimiter(state).take("busy", 1_000).limit == 1_000
+    for connection in busy:
+        pool.release(connection)
+    pool.disconnect()
 
 
 def test_a_permit_whose_redis_is_gone_by_its_end_brings_no_error(own_url: str) -> None:
