@@ -227,6 +227,34 @@ def test_calls_under_way_are_no_gap(gate: Gate) -> None:
     assert left(gate, now=NOW + 4 * SECOND)[0] in {23, 24}
 
 
+def test_what_the_provider_rounds_down_is_no_gap(gate: Gate) -> None:
+    taught(gate, headers(requests=(60, 30), inward=AMPLE, outward=AMPLE))
+    for half_seconds, remaining in ((1, 29), (5, 30)):
+        at = NOW + half_seconds * SECOND // 2
+        told = headers(requests=(60, remaining), inward=AMPLE, outward=AMPLE)
+        admit(gate, now=at).succeeded(TokenUsage(), told, 100, now=at)
+    assert left(gate, now=NOW + 3 * SECOND)[0] == 31
+
+
+def test_headers_of_a_long_calls_beginning_are_no_gap(gate: Gate) -> None:
+    """What was refilled meanwhile was refilled there as well."""
+    taught(gate, headers(requests=(60, 30), inward=AMPLE, outward=AMPLE))
+    permits = [admit(gate) for _ in range(2)]
+    told = headers(requests=(60, 28), inward=AMPLE, outward=AMPLE)
+    for permit, later in zip(permits, (20, 23), strict=True):
+        permit.succeeded(TokenUsage(), told, 100, now=NOW + later * SECOND)
+    assert left(gate, now=NOW + 23 * SECOND)[0] == 51
+
+
+def test_headers_of_a_calls_end_that_know_of_our_later_calls_are_no_gap(gate: Gate) -> None:
+    taught(gate, headers(requests=(60, 60), inward=AMPLE, outward=AMPLE))
+    permits = [admit(gate) for _ in range(22)]
+    for permit, later, remaining in zip(permits[:2], (0, 2), (38, 40), strict=True):
+        told = headers(requests=(60, remaining), inward=AMPLE, outward=AMPLE)
+        permit.succeeded(TokenUsage(), told, 100, now=NOW + later * SECOND)
+    assert left(gate, now=NOW + 2 * SECOND)[0] in {39, 40}
+
+
 def test_a_rate_limit_keeps_all_away_for_as_long_as_the_provider_asks(gate: Gate) -> None:
     error = RateLimited("429", billing=Billing.NONE, retry_after_s=7.0)
     admit(gate).failed(error, now=NOW)
