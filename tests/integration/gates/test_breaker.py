@@ -223,6 +223,9 @@ def test_it_can_be_held_open(state: SharedState) -> None:
 def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate: Gate) -> None:
     decided: Forced = "closed"
     held = Gate(state, forced=lambda _: decided)
+    for _ in range(20):
+        end(admit(held), "1")
+    assert held.breaker(MODEL, now=NOW).calls == 0
     opened(gate)
     for _ in range(60):
         end(admit(held), "0")
