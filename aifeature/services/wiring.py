@@ -1,4 +1,7 @@
-"""From settings to the process's one Gateway."""
+"""From settings to the process's one Gateway, and to the gates that web processes ask as well.
+
+The provider's SDK is loaded when the gateway is built: a web process never needs it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ from functools import cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from aifeature.services.gates import gate
-from workers.inference.client import AnthropicClient
-from workers.inference.gateway import Gateway
+from workers import inference
+from workers.inference.breaker import Forced
+from workers.inference.gate import Gate
+from workers.inference.shared_state import SharedState, connect
+from workers.inference.token_bucket import RequestLimiter
 
 
 @cache
-def gateway() -> Gateway:
+def gateway() -> inference.Gateway:
     """The inference layer of this process. Built once: a client costs 0.1 s of CPU.
 
     Raises:
@@ -24,8 +29,8 @@ def gateway() -> Gateway:
         raise ImproperlyConfigured(
             "ANTHROPIC_API_KEY is not set: this process makes provider calls and needs it."
         )
-    return Gateway(
-        AnthropicClient(
+    return inference.Gateway(
+        inference.AnthropicClient(
             api_key=config["API_KEY"],
             base_url=config["BASE_URL"],
             connect_timeout_s=config["CONNECT_TIMEOUT_S"],
@@ -33,3 +38,25 @@ def gateway() -> Gateway:
         ),
         gate=gate(),
     )
+
+
+@cache
+def gate() -> Gate:
+    """The breakers, token buckets and provider limits, shared with all processes through Redis."""
+    return Gate(shared_state(), forced=_not_forced)
+
+
+@cache
+def request_limiter() -> RequestLimiter:
+    """How many requests a minute each user may submit."""
+    return RequestLimiter(shared_state())
+
+
+@cache
+def shared_state() -> SharedState:
+    """The one client of this process for all of them, so that an outage is noticed once."""
+    return connect(settings.REDIS_URL, settings.REDIS_SOCKET)
+
+
+def _not_forced(_model: str) -> Forced:
+    return ""

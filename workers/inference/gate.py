@@ -27,7 +27,7 @@ from workers.inference.token_bucket import SECOND, Level, cost_us
 logger = logging.getLogger(__name__)
 
 FARTHEST_US: Final = 600 * SECOND
-"""The longest a call is told to wait: what was booked and never came blocks nobody for ever."""
+"""Longest wait a call is told: what was booked and never came blocks nobody for ever."""
 
 LEAST_APART_US: Final = 1_000
 """Between two bookings, where the call's cost is unknown or next to nothing."""

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from aifeature.services import gates, wiring
+from aifeature.services import wiring
 from tests.sandbox_server import SandboxServer
 from workers.inference.admission import OpenPermit, UserTokens
 from workers.inference.client import AnthropicClient
@@ -158,8 +158,8 @@ def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:
 def test_the_process_is_wired_to_the_redis_of_its_settings(
     sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
-    for wired in (gates.shared_state, gates.gate, gates.request_limiter, wiring.gateway):
+    for wired in (wiring.shared_state, wiring.gate, wiring.request_limiter, wiring.gateway):
         wired.cache_clear()
-    assert gates.request_limiter().take("web", 5).remaining == 4
+    assert wiring.request_limiter().take("web", 5).remaining == 4
     wiring.gateway().admit(a_request(), user=ADA, booked=False)
     assert {b"aif:requests:web", KEY.encode()} == set(raw_redis.keys("*"))
