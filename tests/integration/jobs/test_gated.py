@@ -11,7 +11,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature import registry
-from aifeature.models import Attempt, Job, SpendWindow, Status, transitions
+from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status, transitions
+from aifeature.models.transitions import Settlement
 from aifeature.services import control, execution, wiring
 from aifeature.services.messages import sentence
 from tests.integration.jobs.conftest import MakeJob, begin, claim
@@ -138,7 +139,7 @@ def test_a_refused_call_gives_back_what_the_gate_took(
     call = begin(other)
     for _ in range(20):
         assert run(make_job(input={"document": ARTICLE})).error_code == "user_busy"
-    transitions.settle(other, transitions.Settlement(call, transitions.AttemptState.SETTLED))
+    transitions.settle(other, Settlement(call, AttemptState.SETTLED))
     assert run(make_job(input={"document": ARTICLE})).status == Status.SUCCEEDED
 
 
