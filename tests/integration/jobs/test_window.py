@@ -22,7 +22,8 @@ from redis import Redis
 
 from aifeature.models import Attempt, FeatureControl, Job, Status, Worker, transitions
 from aifeature.models.transitions import FencedError
-from aifeature.services import dispatcher, jobs
+from aifeature.policies.release import place
+from aifeature.services import control, dispatch, dispatcher, jobs
 from aifeature.services.feeder import Feeder
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 
@@ -49,8 +50,8 @@ def sent() -> list[UUID]:
     return [UUID(body[1]["job_id"]) for body in bodies]
 
 
-def choose(limit: int = 500) -> list[UUID]:
-    return transitions.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once={})
+def choose(limit: int = 500, **at_once: int) -> list[UUID]:
+    return transitions.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once=at_once)
 
 
 def many(count: int, user: User, **fields: object) -> list[Job]:
@@ -321,3 +322,43 @@ def test_an_abandoned_run_in_time_is_run_again_and_not_ended(make_job: MakeJob) 
     dispatcher.turn()
     job.refresh_from_db()
     assert (job.status, sent()) == ("running", [job.pk])
+
+
+def test_no_user_has_more_jobs_out_than_may_be(ada: User, bob: User) -> None:
+    many(20, ada)
+    many(1, bob)
+    chosen = choose(summarize=3)
+    assert Counter(owners(chosen)) == {"ada": 3, "bob": 1}
+    assert choose(summarize=3) == []
+    claim(Job.objects.get(pk=chosen[0]))  # still out, and now running
+    assert choose(summarize=3) == []
+    ended = Job.objects.filter(pk__in=chosen, user=ada, status="queued").first()
+    assert ended is not None
+    transitions.finish(claim(ended), Status.FAILED)
+    assert owners(choose(summarize=3)) == ["ada"]
+
+
+def test_a_user_may_have_another_figure(ada: User, bob: User) -> None:
+    many(20, ada)
+    many(20, bob)
+    chosen = choose(**{"summarize": 2, f"summarize:{bob.pk}": 5})
+    assert Counter(owners(chosen)) == {"ada": 2, "bob": 5}
+
+
+def test_what_is_submitted_beyond_it_waits_for_its_turn(ada: User, opened: None) -> None:
+    control.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
+    for _ in range(4):
+        jobs.submit(user=ada, slug="summarize", data={"document": "Text."})
+    assert Job.objects.filter(published_at__isnull=False).count() == 2
+    assert len(sent()) == 2
+    assert dispatch.refill() == 0
+
+
+def test_a_user_for_whom_a_switch_is_still_on_is_passed_by(ada: User, bob: User) -> None:
+    users = sorted((ada, bob), key=lambda user: place("summarize", user.pk))
+    percent = place("summarize", users[0].pk) + 1
+    FeatureControl.objects.create(feature="summarize", release_percent=percent)
+    many(2, ada)
+    many(2, bob)
+    let_in = {user.username: 2 for user in users if place("summarize", user.pk) < percent}
+    assert Counter(owners(choose())) == let_in
