@@ -38,6 +38,9 @@ def main() -> None:
         "stage": Stage.EVERYONE,
         "daily_budget_usd": FEATURE_BUDGET,
         "user_daily_budget_usd": budget,
+        "requests_per_minute": Decimal(99_999),
+        "tokens_per_minute": 2_000_000_000,
+        "user_in_flight": 1_000,
     }
     control.change("summarize", opened, reason="Opened for a test.", check_name="seed")
     sys.stdout.write(json.dumps({"users": [user.pk for user in users], "tokens": tokens}) + "\n")

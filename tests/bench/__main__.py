@@ -19,8 +19,10 @@ import redis
 from project.stack.errors import StackError
 from tests.bench import (
     api,
+    fair,
     gate,
     inflight,
+    kill,
     latency,
     limits,
     memory,
@@ -44,6 +46,8 @@ BENCHES: dict[str, Bench] = {
     "streams": streams.run,
     "scale": scale.run,
     "gate": gate.run,
+    "kill": kill.run,
+    "fair": fair.run,
     "limits": limits.run,
     "memory_buckets": memory_buckets.run,
 }

@@ -32,13 +32,18 @@ class Sandbox:
         """Forget the calls so far."""
         self._ask("/sandbox/calls", "DELETE")
 
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls since the last `clear`, also those that are under way."""
+        found: list[dict[str, Any]] = self._ask("/sandbox/calls", "GET")["calls"]
+        return found
+
     def completed(self, expected: int) -> list[dict[str, Any]]:
         """The calls since the last `clear`.
 
         Raises:
             BrokenRunError: there are not exactly `expected`, or one was not answered in full.
         """
-        calls: list[dict[str, Any]] = self._ask("/sandbox/calls", "GET")["calls"]
+        calls = self.calls()
         bad = [call["outcome"] for call in calls if call["outcome"] != "completed"]
         if bad or len(calls) != expected:
             raise BrokenRunError(

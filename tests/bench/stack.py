@@ -75,6 +75,10 @@ class Bed:
         argv = changed(self._component("worker-llm").argv, {"-c": str(threads), "-A": app})
         return self.celery(name, argv)
 
+    def control(self) -> Child:
+        """Start the control worker as the local stack does: the dispatcher is its thread."""
+        return self.celery("control", self._component("worker-control").argv)
+
     def celery(self, name: str, argv: Sequence[str]) -> Child:
         """Start a Celery worker and wait until it takes tasks."""
         log = self.launcher.logs / f"{name}.log"
