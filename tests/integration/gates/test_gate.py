@@ -321,6 +321,13 @@ def test_bookings_come_as_close_as_calls_are_found_to_use(gate: Gate) -> None:
     assert second - first == pytest.approx(2.5, abs=0.2)
 
 
+def test_one_call_that_used_nothing_brings_bookings_hardly_closer(gate: Gate) -> None:
+    told = headers(requests=AMPLE, inward=AMPLE, outward=(6_000, 0))
+    admit(gate).succeeded(TokenUsage(), told, 100, now=NOW)
+    first, second = (wait_of(gate, outward=1_000) for _ in range(2))
+    assert second - first == pytest.approx(9.0, abs=0.01)
+
+
 def test_users_who_do_not_fit_are_told_moments_apart_too(gate: Gate) -> None:
     admit(gate, inward=6_000, outward=0, user=ADA)
     waits = [wait_of(gate, user=ADA, inward=600, outward=0) for _ in range(3)]
