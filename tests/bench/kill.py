@@ -129,9 +129,7 @@ def _what_happened(bed: Bed, sandbox: Sandbox, clients: Clients, flipped: float)
     ).fetchall()[0]
     if open_calls:
         raise BrokenRunError(f"the ledger has {open_calls} open calls")
-    (burnt,) = connection.execute("SELECT count(*) FROM aifeature_job WHERE tries > 0").fetchall()[
-        0
-    ]
+    tried = connection.execute("SELECT id FROM aifeature_job WHERE tries > 0").fetchall()
     last = max(call["ended_at"] for call in calls)
     return Flip(
         last_byte_s=max(0.0, last - flipped),
