@@ -1,0 +1,183 @@
+"""Circuit breakers as operators see and force them; one per model of the provider."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from django.db import Error, connection, transaction
+
+from aifeature.models import ControlChange, Forced, ModelControl
+from workers.inference import catalog
+
+logger = logging.getLogger(__name__)
+
+POLL_S: Final = 0.5
+"""Age in seconds at which a process reads again what is forced."""
+
+PREFIX: Final = "model:"
+"""Of a model's name where the audit trail names a feature."""
+
+_WIDTH: Final = ControlChange._meta.get_field("feature").max_length  # noqa: SLF001 (public in Django)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitLeft:
+    """One limit of the provider that was learned from its answers."""
+
+    name: str
+    per_minute: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the workers know of a model now."""
+
+    state: Literal["closed", "open", "half_open"]
+    calls: int
+    """Calls the rates are taken of."""
+    failure_rate: float
+    slow_rate: float
+    """Shares of these calls, 0 to 1."""
+    open_for_s: float = 0
+    """Seconds until a call is let through to try; 0: it is not open."""
+    limits: tuple[LimitLeft, ...] = ()
+    """Empty: nothing was learned yet."""
+    blocked_s: float = 0
+    """Seconds for which the provider asked us to stay away."""
+    shared: bool = True
+    """False: Redis is away, and this is what one process knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model of the catalog, what is forced, and how it does."""
+
+    model: str
+    forced: Forced = Forced.AUTOMATIC
+    reason: str = ""
+    live: Live | None = None
+    """None: nobody can tell."""
+
+
+class ForcedCache:
+    """What is forced, at most half a second old: asked before each call, by all threads.
+
+    One thread reads at a time, and the others go by what is known meanwhile; while the database
+    cannot be read, all go by what was read last.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._forced: Mapping[str, str] | None = None
+        self._away = False
+
+    def get(self, model: str) -> str:
+        """`open`, `closed` or, where nothing is forced, an empty string. Never raises."""
+        # Only where nothing is known yet is it worth waiting for another thread's answer.
+        if self._is_old() and self._lock.acquire(blocking=self._forced is None):
+            try:
+                if self._is_old():
+                    self._refresh()
+            finally:
+                self._lock.release()
+        return (self._forced or {}).get(model, "")
+
+    def clear(self) -> None:
+        """Read again at the next look."""
+        self._read_at = float("-inf")
+
+    def _is_old(self) -> bool:
+        return self._clock() - self._read_at >= POLL_S
+
+    def _refresh(self) -> None:
+        try:
+            self._forced = _read()
+        except Error as error:
+            if not self._away:
+                logger.warning(
+                    "breakers: the database cannot be read, going by the last: %s", error
+                )
+            self._away = True
+        else:
+            self._away = False
+        self._read_at = self._clock()
+
+
+def _read() -> dict[str, str]:
+    try:
+        return dict(ModelControl.objects.exclude(forced="").values_list("model", "forced"))
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+cache = ForcedCache()
+
+
+def forced(model: str) -> str:
+    """What an operator forced this model's breaker to: `open`, `closed`, or `` for nothing."""
+    return cache.get(model)
+
+
+def force(model: str, *, forced: Forced, reason: str, user_id: int) -> None:
+    """Force a breaker open or closed, or leave it to itself again. Every process follows.
+
+    Args:
+        model: An id of the catalog.
+        forced: AUTOMATIC gives it back.
+        reason: Why; for the audit trail.
+        user_id: Who does it; callers check the permission `force_breaker`.
+
+    Raises:
+        ValueError: there is no such model, or no reason.
+    """
+    if model not in catalog.known_models():
+        known = ", ".join(catalog.known_models())
+        raise ValueError(f"there is no model {model!r}: choose one of {known}")
+    if not reason.strip():
+        raise ValueError("forcing a breaker needs a reason")
+    with transaction.atomic():
+        ModelControl.objects.get_or_create(model=model)
+        row = ModelControl.objects.select_for_update().get(model=model)
+        before, row.forced = row.forced, forced
+        row.reason = reason if forced else ""
+        row.save()
+        if before != forced:
+            ControlChange.objects.create(
+                feature=name_in_trail(model),
+                field="breaker",
+                old=before or "automatic",
+                new=forced or "automatic",
+                reason=reason,
+                user_id=user_id,
+            )
+    cache.clear()
+
+
+def name_in_trail(model: str) -> str:
+    """What the audit trail calls a model, where it would name a feature."""
+    return f"{PREFIX}{model}"[:_WIDTH]
+
+
+def views() -> list[ModelView]:
+    """Every model of the catalog, in its order: one query, and one look each at the workers'."""
+    rows = ModelControl.objects.in_bulk()
+    return [view(rows.get(model) or ModelControl(model=model)) for model in catalog.known_models()]
+
+
+def view(row: ModelControl) -> ModelView:
+    """A model as its row and the workers have it."""
+    return ModelView(row.model, Forced(row.forced), row.reason, _live(row.model))
+
+
+def _live(_model: str) -> Live | None:
+    """What the workers know of a model; None while nothing tells."""
+    return None

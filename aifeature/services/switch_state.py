@@ -1,0 +1,93 @@
+"""How a kill switch stands: who pulled it, when and why, and what a release may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aifeature.models import ControlChange, FeatureControl, KillMode
+from aifeature.models.switches import WouldStop
+
+_CENT: Final = 10_000
+"""Micro-dollars of one."""
+
+ALL: Final = 100
+"""Percent of the users for whom a switch that is off is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchState:
+    """One switch. While it is not `killed`, it may still be on for a part of the users."""
+
+    slug: str
+    killed: bool = False
+    reason: str = ""
+    mode: KillMode = KillMode.HOLD
+    percent: int = ALL
+    """Share of users for whom it is off while it is not killed."""
+
+    pulled: ControlChange | None = None
+    """Its last pull, with who made it; None for a row that was written past the services."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is released, but not for all users."""
+        return not self.killed and self.percent < ALL
+
+    def why_no_release(self, percent: int) -> str:
+        """What is wrong with releasing it for this share of users; empty if nothing is."""
+        if self.killed:
+            return ""
+        if not self.partial:
+            return "It is not stopped: there is nothing to release."
+        if percent <= self.percent:
+            return (
+                f"It is released for {self.percent} % of users already. Name a larger share, or"
+                " stop it first."
+            )
+        return ""
+
+
+def of(slug: str) -> SwitchState:
+    """How the switch of this feature, or of EVERYTHING, stands in the database now."""
+    row = FeatureControl.objects.filter(feature=slug).first()
+    return of_rows([row])[slug] if row else SwitchState(slug)
+
+
+def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
+    """How the switches of these rows stand, by slug: one query if any is on, else none."""
+    known = list(rows)
+    on = [row.feature for row in known if row.killed or row.release_percent < ALL]
+    pulls = _last_pulls(on) if on else {}
+    return {
+        row.feature: SwitchState(
+            slug=row.feature,
+            killed=row.killed,
+            reason=row.kill_reason,
+            mode=KillMode(row.kill_mode),
+            percent=row.release_percent,
+            pulled=pulls.get(row.feature),
+        )
+        for row in known
+    }
+
+
+def in_words(found: WouldStop) -> str:
+    """What a pull would stop, for a person: `37 running, 412 queued, $1.20 held`.
+
+    What is held is rounded up to a cent, so that it never reads as nothing.
+    """
+    cents = -(-found.held_micro // _CENT)
+    held = f"${cents // 100:,}.{cents % 100:02d}"
+    return f"{found.running:,} running, {found.queued:,} queued, {held} held"
+
+
+def _last_pulls(slugs: list[str]) -> dict[str, ControlChange]:
+    pulls = (
+        ControlChange.objects.filter(feature__in=slugs, field="killed", new="True")
+        .select_related("user")
+        .order_by("feature", "-at", "-id")
+        .distinct("feature")
+    )
+    return {pull.feature: pull for pull in pulls}
