@@ -1,0 +1,154 @@
+"""`manage.py kill_switch status|stop|release`: the kill switch without admin, and without Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
+
+from aifeature.models import FeatureControl, KillMode
+from aifeature.services import switch, switch_state
+from aifeature.services.switch_state import ALL, SwitchState
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+STOP: Final = "aifeature.stop_feature"
+RELEASE: Final = "aifeature.release_feature"
+
+
+class Command(BaseCommand):
+    """Shows what it will do and asks first. Needs the database and nothing else."""
+
+    help = (
+        "Show, pull or release the kill switch of a feature, or of everything (`_everything`)."
+        " See deploy/runbooks/kill-switch.md."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """What to do, to which, who says so and why."""
+        actions = parser.add_subparsers(dest="action", required=True, metavar="status|stop|release")
+        status = actions.add_parser("status", help="How each switch stands.")
+        status.add_argument("feature", nargs="?", help="Only this one.")
+        for name in ("stop", "release"):
+            action = actions.add_parser(name)
+            action.add_argument("feature", help="A feature, or _everything.")
+            action.add_argument("--reason", required=True, help="Why. Kept in the audit trail.")
+            action.add_argument(
+                "--user", required=True, metavar="NAME", help="Whose decision it is."
+            )
+            action.add_argument("--yes", action="store_true", help="Do not ask.")
+            if name == "stop":
+                jobs = action.add_mutually_exclusive_group()
+                jobs.add_argument("--hold", dest="mode", action="store_const", const=KillMode.HOLD)
+                jobs.add_argument(
+                    "--cancel", dest="mode", action="store_const", const=KillMode.CANCEL
+                )
+                action.set_defaults(mode=KillMode.HOLD)
+            else:
+                action.add_argument(
+                    *("--percent", "-p"), type=int, default=ALL, help="Of the users, 1 to 100."
+                )
+
+    def handle(self, *, action: str, feature: str | None, **options: Any) -> None:
+        """Carry it out.
+
+        Raises:
+            CommandError: there is no such switch or person, they may not, it was not confirmed, or
+                the database cannot be reached. Nothing was changed then.
+        """
+        try:
+            match action:
+                case "status":
+                    self._status(feature)
+                case "stop":
+                    self._stop(_known(feature), **options)
+                case _:
+                    self._release(_known(feature), **options)
+        except Error as error:
+            raise CommandError(
+                f"The database refused: {str(error).strip()} Nothing was changed. The switch lives"
+                " in PostgreSQL alone: while it is away nothing is accepted or sent either."
+            ) from error
+
+    def _status(self, feature: str | None) -> None:
+        names = [_known(feature)] if feature else switch.names()
+        rows = FeatureControl.objects.in_bulk(names)
+        states = switch_state.of_rows(rows.values())
+        for name in names:
+            under_way = switch_state.in_words(switch.would_stop(name))
+            state = states.get(name, SwitchState(name))
+            self.stdout.write(f"{name}: {_in_words(state)}. Under way: {under_way}.")
+
+    def _stop(self, slug: str, *, user: str, reason: str, mode: KillMode, **options: Any) -> None:
+        person = _person(user, STOP)
+        state = switch_state.of(slug)
+        if state.killed:
+            self.stdout.write(f"{slug} is stopped already: {_in_words(state)}.")
+        became = "held" if mode is KillMode.HOLD else "cancelled"
+        under_way = switch_state.in_words(switch.would_stop(slug))
+        self.stdout.write(f"This stops {slug}: {under_way}. Its jobs are {became}.")
+        self._confirm(f"Stop {slug}?", **options)
+        try:
+            switch.stop(slug, reason=reason, mode=mode, user_id=person.pk)
+        except ValueError as error:
+            raise CommandError(f"{error}.") from None
+        self.stdout.write(f"{slug} is stopped.")
+
+    def _release(self, slug: str, *, user: str, reason: str, percent: int, **options: Any) -> None:
+        person = _person(user, RELEASE)
+        state = switch_state.of(slug)
+        if problem := state.why_no_release(percent):
+            raise CommandError(f"{slug}: {problem}")
+        under_way = switch_state.in_words(switch.would_stop(slug))
+        self.stdout.write(f"{slug} is {_in_words(state)}. Under way: {under_way}.")
+        whom = "all users" if percent == ALL else f"{percent} % of users"
+        self._confirm(f"Release {slug} for {whom}?", **options)
+        try:
+            switch.release(slug, reason=reason, percent=percent, user_id=person.pk)
+        except ValueError as error:
+            raise CommandError(f"{error}.") from None
+        self.stdout.write(f"{slug} is released for {whom}.")
+
+    def _confirm(self, question: str, *, yes: bool, **_: Any) -> None:
+        if not yes and input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+            raise CommandError("Not confirmed: nothing was changed.")
+
+
+def _known(feature: str | None) -> str:
+    if feature not in switch.names():
+        choices = ", ".join(switch.names())
+        raise CommandError(f"There is no feature {feature!r}. Choose one of: {choices}")
+    return feature
+
+
+def _person(name: str, permission: str) -> User:
+    users = get_user_model()
+    user = users.objects.filter(**{users.USERNAME_FIELD: name}).first()
+    if user is None:
+        raise CommandError(
+            f"There is no user named {name!r}. --user names the person who decides, as they sign"
+            " in to admin."
+        )
+    if not user.is_active:
+        raise CommandError(f"The account of {name} is closed. Name somebody whose account is open.")
+    if not user.has_perm(permission):
+        raise CommandError(
+            f"{name} lacks the permission {permission}. Name somebody who has it, or let a"
+            " superuser give it to them (admin, Users)."
+        )
+    return user
+
+
+def _in_words(state: SwitchState) -> str:
+    if not state.killed and not state.partial:
+        return "running"
+    pull = state.pulled
+    who = "unknown" if pull is None else pull.user or pull.check_name
+    when = "" if pull is None else f", {pull.at:%Y-%m-%d %H:%M:%S} UTC"
+    if state.partial:
+        return f"released for {state.percent} % of users (last stopped by {who}{when})"
+    jobs = "held" if state.mode is KillMode.HOLD else "cancelled"
+    return f"stopped by {who}{when}, jobs {jobs}: {state.reason or 'no reason was given'}"
