@@ -32,7 +32,11 @@ def navigation(request: HttpRequest) -> list[Item]:
             _list(request, "aifeature", "job", "Jobs", "work"),
             _list(request, "aifeature", "attempt", "Attempts", "receipt_long"),
             _list(request, "aifeature", "worker", "Workers", "memory"),
+            _list(request, "aifeature", "alert", "Alerts", "error"),
             _list(request, "aifeature", "featurecontrol", "Features", "toggle_on"),
+            _list(request, "aifeature", "modelcontrol", "Models", "electrical_services"),
+            _list(request, "aifeature", "rateoverride", "Rates of users", "speed"),
+            _list(request, "aifeature", "launch", "Launches", "rocket_launch"),
             _list(request, "aifeature", "controlchange", "Changes", "history"),
             _list(request, "aifeature", "spendwindow", "Spend", "payments"),
         ),
@@ -45,6 +49,7 @@ def navigation(request: HttpRequest) -> list[Item]:
         _group(
             "Schedule",
             _list(request, "django_celery_beat", "periodictask", "Periodic tasks", "schedule"),
+            _list(request, "aifeature", "checkrun", "Checks", "fact_check"),
         ),
     ]
     if settings.FLOWER_URL:

@@ -12,10 +12,12 @@ from django.utils.http import urlencode
 
 from aifeature import registry
 from aifeature.admin.names import STAGE_COLOURS, STATUS_COLOURS, title_of
-from aifeature.admin.show import money, span, utc
+from aifeature.admin.show import money, span
+from aifeature.admin.switch_forms import described
 from aifeature.models import FeatureControl, Stage, Status
-from aifeature.services import overview
+from aifeature.services import overview, switch_state
 from aifeature.services.overview import Spend, Today
+from aifeature.services.switch_state import SwitchState
 
 ERRORS_ALARM = 0.02
 """Share of failed jobs from which on the figure is red (the error rate that pages somebody)."""
@@ -29,7 +31,7 @@ def of_features(
 ) -> list[dict[str, Any]]:
     """One card for each feature of the code, or for `only` this one; no figure without permission.
 
-    Five queries, however many features there are.
+    Six queries, however many features there are.
     """
     slugs = [slug for slug in registry.all_features() if only in {None, slug}]
     see_jobs, see_calls = may_see(request, "job"), may_see(request, "attempt")
@@ -40,10 +42,13 @@ def of_features(
     windows = overview.spend(now) if see_spend else {}
     unknown = overview.unknown_calls() if see_calls else {}
     controls = FeatureControl.objects.in_bulk(slugs) if see_control else {}
+    states = switch_state.of_rows(controls.values())
     return [
         {
             "title": title_of(slug),
-            "control": _control(slug, controls.get(slug)) if see_control else None,
+            "control": _control(slug, controls.get(slug), states.get(slug, SwitchState(slug)))
+            if see_control
+            else None,
             "jobs": _jobs(slug, jobs.get(slug, Today()), now) if see_jobs else None,
             "spend": spend_bar(windows[slug]) if see_spend else None,
             "calls": _unknown(slug, unknown.get(slug, 0)) if see_calls else None,
@@ -52,10 +57,9 @@ def of_features(
     ]
 
 
-def stopped(slug: str) -> dict[str, str] | None:
-    """Why and where a kill switch is on; None while it is off."""
-    row = FeatureControl.objects.filter(feature=slug, killed=True).first()
-    return _stop(row) if row else None
+def switch_of(slug: str) -> dict[str, Any] | None:
+    """A kill switch that is on, for all users or for some; None while it is off."""
+    return _switch(switch_state.of(slug))
 
 
 def jobs_url(**filters: Any) -> str:
@@ -69,23 +73,27 @@ def may_see(request: HttpRequest, model: str) -> bool:
     return any(request.user.has_perm(name) for name in names)
 
 
-def _stop(row: FeatureControl) -> dict[str, str]:
-    since = f"last change {utc(row.updated_at)}"
-    url = reverse("admin:aifeature_featurecontrol_change", args=(quote(row.pk),))
-    return {"reason": row.kill_reason or "No reason was given.", "since": since, "url": url}
+def _switch(state: SwitchState) -> dict[str, Any] | None:
+    found = described(state)
+    return found and {**found, "url": control_url(state.slug)}
 
 
-def _control(slug: str, row: FeatureControl | None) -> dict[str, Any]:
+def control_url(slug: str) -> str:
+    """The page of a feature, or of everything."""
+    return reverse("admin:aifeature_featurecontrol_change", args=(quote(slug),))
+
+
+def _control(slug: str, row: FeatureControl | None, state: SwitchState) -> dict[str, Any]:
     row = row or FeatureControl(feature=slug)
     stage = Stage(row.stage)
     percent = f" {row.percent}%" if stage is Stage.PERCENT else ""
     return {
-        "url": reverse("admin:aifeature_featurecontrol_change", args=(quote(slug),)),
+        "url": control_url(slug),
         "stage": f"{stage.value}{percent}",
         "stage_long": stage.label,
         "colour": STAGE_COLOURS.get(stage, ""),
-        "stopped": _stop(row) if row.killed else None,
-        "running": not row.killed and stage is not Stage.OFF,
+        "switch": _switch(state),
+        "running": not row.killed and not state.partial and stage is not Stage.OFF,
     }
 
 

@@ -17,6 +17,8 @@ from aifeature.services.control import EVERYTHING
 
 LATEST = 50
 _ACCOUNT = re.compile(r"#([0-9]+)")
+_WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
+"""Fields whose values name accounts, by their ids."""
 
 
 @admin.register(ControlChange)
@@ -36,7 +38,7 @@ class ControlChangeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="feature", ordering="feature")
     def control(self, change: ControlChange) -> str:
-        return _name(change)
+        return named(change)
 
     @admin.display(description="from")
     def before(self, change: ControlChange) -> str:
@@ -66,20 +68,21 @@ def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[
     headers = ["when", "who", "field", "from → to", "reason"]
     return {
         "headers": ["feature", *headers] if with_control else headers,
-        "rows": [[*([_name(row)] if with_control else []), *_cells(row)] for row in rows],
+        "rows": [[*([named(row)] if with_control else []), *_cells(row)] for row in rows],
     }
 
 
 def _value(change: ControlChange, text: str) -> str:
     """A value; accounts stand in the trail by their ids and are shown by their names of today."""
-    if change.field != "beta_users":
+    if change.field not in _WITH_ACCOUNTS:
         return text
     ids = {int(found) for found in _ACCOUNT.findall(text)}
     names = {user.pk: user.get_username() for user in get_user_model().objects.filter(pk__in=ids)}
     return _ACCOUNT.sub(lambda found: names.get(int(found[1]), found[0]), text)
 
 
-def _name(change: ControlChange) -> str:
+def named(change: ControlChange) -> str:
+    """What was changed: everything, a feature, or a model."""
     return "Everything" if change.feature == EVERYTHING else change.feature
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import prompts, registry
 from aifeature.models import FeatureControl
+from aifeature.services.control import EVERYTHING
 from aifeature.spec import MAX_RETENTION_DAYS, Feature
+
+_SLOWEST: Final = Decimal("0.01")
+"""Requests per minute: the smallest rate above none that the column holds."""
 
 if TYPE_CHECKING:  # only the stubs' class takes a model
     _ModelForm = forms.ModelForm[FeatureControl]
@@ -30,8 +37,10 @@ class FeatureControlForm(_ModelForm):
     class Meta:
         model = FeatureControl
         fields = (
-            *("killed", "stage", "percent", "beta_users", "prompt_version"),
-            *("daily_budget_usd", "user_daily_budget_usd", "deadline_s", "retention_days"),
+            *("stage", "percent", "beta_users", "prompt_version"),
+            *("daily_budget_usd", "user_daily_budget_usd", "monthly_budget_usd"),
+            *("requests_per_minute", "tokens_per_minute", "user_in_flight"),
+            *("deadline_s", "retention_days"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,11 +49,17 @@ class FeatureControlForm(_ModelForm):
         self._limit("percent", 0, 100)
         self._limit("daily_budget_usd", 0)
         self._limit("user_daily_budget_usd", 0)
+        self._limit("monthly_budget_usd", 0)
+        self._limit("requests_per_minute", _SLOWEST)
+        self._limit("tokens_per_minute", 1)
+        self._limit("user_in_flight", 1)
         self._limit("deadline_s", 1, 3000)
         self._limit("retention_days", 1, MAX_RETENTION_DAYS)
         feature = registry.all_features().get(self.instance.feature)
         if feature is not None:
-            self._explain(feature)
+            self._explain(_of_feature(feature))
+        elif self.instance.feature == EVERYTHING:
+            self._explain(_of_everything())
         if "prompt_version" in self.fields:
             self.fields["prompt_version"] = self._prompt_version(feature)
 
@@ -57,7 +72,7 @@ class FeatureControlForm(_ModelForm):
         """Refuse to write over what somebody, or a check, changed since the page was opened.
 
         Otherwise a save of one field would put back all others as they were, and so might
-        release a kill switch that nobody meant to release.
+        raise a cap that nobody meant to raise.
         """
         seen: str = self.cleaned_data["seen"]
         if seen != self._last_change:
@@ -70,25 +85,17 @@ class FeatureControlForm(_ModelForm):
     def _last_change(self) -> str:
         return self.instance.updated_at.isoformat()
 
-    def _limit(self, name: str, lowest: int, highest: int | None = None) -> None:
+    def _limit(self, name: str, lowest: int | Decimal, highest: int | None = None) -> None:
         if name not in self.fields:
             return
         self.fields[name].validators.append(MinValueValidator(lowest))
         if highest is not None:
             self.fields[name].validators.append(MaxValueValidator(highest))
 
-    def _explain(self, feature: Feature) -> None:
-        limits = feature.limits
-        empty = {
-            "daily_budget_usd": f"{_cap(limits.daily_budget_usd)} for all users in one UTC day",
-            "user_daily_budget_usd": f"{_cap(limits.user_daily_budget_usd)} for one user's day",
-            "deadline_s": f"{limits.deadline_s} s, the code's deadline",
-            "retention_days": f"inputs and outputs are deleted {limits.retention_days} days after"
-            " a job's end, as the code says",
-        }
-        for name, meaning in empty.items():
+    def _explain(self, meanings: Mapping[str, str]) -> None:
+        for name, meaning in meanings.items():
             if name in self.fields:
-                self.fields[name].help_text = f"Empty: {meaning}."
+                self.fields[name].help_text = meaning
 
     def _prompt_version(self, feature: Feature | None) -> forms.ChoiceField:
         current = self.instance.prompt_version
@@ -101,6 +108,45 @@ class FeatureControlForm(_ModelForm):
             widget=UnfoldAdminSelectWidget,
             help_text="The version that answers.",
         )
+
+
+def _of_feature(feature: Feature) -> dict[str, str]:
+    """What each limit of a feature limits, and what leaving it empty means."""
+    limits = feature.limits
+    rate, tokens = limits.requests_per_minute, limits.tokens_per_minute
+    return {
+        "daily_budget_usd": "What all users may spend in one UTC day."
+        f" Empty: {_cap(limits.daily_budget_usd)}.",
+        "user_daily_budget_usd": "What one user may be charged in one UTC day."
+        f" Empty: {_cap(limits.user_daily_budget_usd)}.",
+        "requests_per_minute": "Submissions of one user; 0.1 is one in ten minutes."
+        f" Empty: {_rate(rate, 'requests')}.",
+        "tokens_per_minute": f"Tokens of one user's calls. Empty: {_rate(tokens, 'tokens')}.",
+        "user_in_flight": "Jobs of one user that run at the same time; the others wait."
+        f" Empty: {_rate(limits.user_in_flight, 'jobs')}.",
+        "deadline_s": f"Empty: {limits.deadline_s} s, the code's deadline.",
+        "retention_days": f"Empty: inputs and outputs are deleted {limits.retention_days} days"
+        " after a job's end, as the code says.",
+    }
+
+
+def _of_everything() -> dict[str, str]:
+    own = settings.AIFEATURE
+    day, month = own["GLOBAL_DAILY_BUDGET_USD"], own["GLOBAL_MONTHLY_BUDGET_USD"]
+    return {
+        "daily_budget_usd": "What all features together may spend in one UTC day."
+        f" Empty: {_setting(day, 'GLOBAL_DAILY_BUDGET_USD')}.",
+        "monthly_budget_usd": "What all features together may spend in one UTC month."
+        f" Empty: {_setting(month, 'GLOBAL_MONTHLY_BUDGET_USD')}.",
+    }
+
+
+def _setting(usd: Any, name: str) -> str:
+    return f"no cap, since {name} is not set" if usd is None else f"${usd:,.2f}, from {name}"
+
+
+def _rate(value: Any, of_what: str) -> str:
+    return "no limit" if value is None else f"{value:,} {of_what}, as the code says"
 
 
 def _versions(feature: Feature) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Feature control: who may use a feature, its kill switch, budgets, deadline and prompt."""
+"""Feature control: one page for all that operators set, and all they must know, of a feature."""
 
 # ruff: noqa: ARG002 - Django calls these methods with more than they need
 
@@ -7,33 +7,35 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db import transaction
 from django.db.models import BigIntegerField, Case, Model, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin
+from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.enums import ActionVariant
 
 from aifeature import registry
-from aifeature.admin import cards, changes
-from aifeature.admin.dialogs import ReasonForm, button, done
+from aifeature.admin import cards, changes, feature_page
 from aifeature.admin.feature_form import FeatureControlForm
 from aifeature.admin.names import STAGE_COLOURS, title_of
 from aifeature.admin.show import dollars, moment_column
+from aifeature.admin.switch_buttons import SwitchButtons
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
-from aifeature.services import control
+from aifeature.services import control, switch
 from aifeature.services.control import EVERYTHING
+from aifeature.services.switch_state import ALL
 
-_FACTS = ("kill_reason", "spend_today", "changed")
+_FACTS = ("spend_today", "changed")
 _FORM_ONLY = ("reason", "seen")
 
 
 @admin.register(FeatureControl)
-class FeatureControlAdmin(ModelAdmin):
-    """One row per feature, and one for everything. Each saved change needs a reason."""
+class FeatureControlAdmin(SwitchButtons):
+    """One row per feature, and one for everything. Each saved change needs a reason.
+
+    The kill switch is no field of the form: it is flipped by its buttons alone.
+    """
 
     form = FeatureControlForm
     list_display = ("title", "stage_label", "percent", "switch", "prompt", "spend_today", "changed")
@@ -41,8 +43,6 @@ class FeatureControlAdmin(ModelAdmin):
     ordering = ("feature",)
     readonly_fields = _FACTS
     autocomplete_fields = ("beta_users",)
-    actions_row: Any = ("stop", "release")
-    actions_detail: Any = ("stop", "release")
     change_form_outer_before_template: Any = "aifeature/admin/feature_today.html"
     change_form_outer_after_template: Any = "aifeature/admin/changes.html"
     warn_unsaved_form = True
@@ -61,9 +61,16 @@ class FeatureControlAdmin(ModelAdmin):
         everything = row.feature == EVERYTHING
         return ("", "-") if everything else (row.stage, row.get_stage_display())
 
-    @display(description="kill switch", label={"stopped": "danger", "running": "success"})
-    def switch(self, row: FeatureControl) -> str:
-        return "stopped" if row.killed else "running"
+    @display(
+        description="kill switch",
+        label={"stopped": "danger", "partly": "warning", "running": "success"},
+    )
+    def switch(self, row: FeatureControl) -> tuple[str, str]:
+        if row.killed:
+            return "stopped", "stopped"
+        if row.release_percent < ALL:
+            return "partly", f"released for {row.release_percent} % of users"
+        return "running", "running"
 
     @admin.display(description="prompt")
     def prompt(self, row: FeatureControl) -> str:
@@ -90,23 +97,18 @@ class FeatureControlAdmin(ModelAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         everything = isinstance(obj, FeatureControl) and obj.feature == EVERYTHING
         why = _FORM_ONLY if self.has_change_permission(request, obj) else ()
-        switch = (None, {"fields": ("killed", "kill_reason")})
         now = ("Now", {"fields": ("spend_today", "changed")})
         reason = [("Why", {"fields": why})] if why else []
         if everything:
-            return [switch, *reason, now]
+            return [("Caps", {"fields": ("daily_budget_usd", "monthly_budget_usd")}), *reason, now]
         return [
-            switch,
             ("Who may use it", {"fields": ("stage", "percent", "beta_users")}),
+            ("Caps", {"fields": ("daily_budget_usd", "user_daily_budget_usd")}),
             (
-                "Limits",
-                {
-                    "fields": (
-                        *("prompt_version", "daily_budget_usd", "user_daily_budget_usd"),
-                        *("deadline_s", "retention_days"),
-                    )
-                },
+                "Limits of one user",
+                {"fields": ("requests_per_minute", "tokens_per_minute", "user_in_flight")},
             ),
+            ("Answers", {"fields": ("prompt_version", "deadline_s", "retention_days")}),
             *reason,
             now,
         ]
@@ -123,12 +125,13 @@ class FeatureControlAdmin(ModelAdmin):
         extra_context: Any = None,
     ) -> Any:
         slug = unquote(object_id or "")
-        if slug in _slugs():
+        if slug in switch.names():
             _make_rows()
         context = {
             "subtitle": title_of(slug),
             "changes": changes.latest(slug),
             "cards": cards.of_features(request, datetime.now(UTC), only=slug),
+            "panels": feature_page.panels(request, slug, datetime.now(UTC)),
             **(extra_context or {}),
         }
         return super().changeform_view(request, object_id, form_url, context)
@@ -166,60 +169,17 @@ class FeatureControlAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    @button(
-        "Stop",
-        permission="change",
-        title="Pull the kill switch",
-        description="Nothing is accepted or sent from now on; calls in flight are aborted.",
-        form=ReasonForm,
-        icon="block",
-        variant=ActionVariant.DANGER,
-    )
-    def stop(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._switch(request, form, object_id, killed=True)
-
-    @button(
-        "Release",
-        permission="change",
-        title="Release the kill switch",
-        description="It answers again for everybody its stage lets in.",
-        form=ReasonForm,
-        icon="play_arrow",
-    )
-    def release(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._switch(request, form, object_id, killed=False)
-
-    def _switch(
-        self, request: HttpRequest, form: ReasonForm, object_id: str, *, killed: bool
-    ) -> HttpResponse:
-        slug = unquote(object_id)
-        if slug not in _slugs() and not FeatureControl.objects.filter(feature=slug).exists():
-            raise Http404
-        _set(request, slug, {"killed": killed}, form.cleaned_data["reason"])
-        self.message_user(
-            request,
-            f"{title_of(slug)}: {'stopped' if killed else 'released'}.",
-            messages.WARNING if killed else messages.SUCCESS,
-        )
-        return done("admin:aifeature_featurecontrol_changelist")
-
 
 def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:
-    if "killed" in values:
-        values["kill_reason"] = reason if values["killed"] else ""
     control.change(slug, values, reason=reason, user_id=request.user.pk)
     # The service cleared the cache inside this request's transaction; others may have read since.
     transaction.on_commit(control.cache.clear)
 
 
-def _slugs() -> list[str]:
-    return [EVERYTHING, *registry.all_features()]
-
-
 def _make_rows() -> None:
     """A row for each feature of the code. Its defaults mean what no row means: off."""
     FeatureControl.objects.bulk_create(
-        (FeatureControl(feature=slug) for slug in _slugs()), ignore_conflicts=True
+        (FeatureControl(feature=slug) for slug in switch.names()), ignore_conflicts=True
     )
 
 

@@ -35,3 +35,8 @@ def title_of(slug: str) -> str:
         return "Everything"
     feature = registry.all_features().get(slug)
     return feature.title if feature else f"{slug} (no longer in the code)"
+
+
+def feature_choices() -> list[tuple[str, str]]:
+    """Every feature of the code, to choose from."""
+    return [(slug, feature.title) for slug, feature in registry.all_features().items()]

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from aifeature.admin import cards, changes
+from aifeature.admin import cards, changes, open_alerts
 from aifeature.admin.names import title_of
 from aifeature.admin.show import moment, span, utc
 from aifeature.models import Status
@@ -31,11 +32,16 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "as_of": f"{now:%H:%M:%S} UTC",
             "day": f"{now:%A, %d %B %Y}",
             "cards": cards.of_features(request, now),
-            "stopped": cards.stopped(EVERYTHING)
-            if cards.may_see(request, "featurecontrol")
-            else None,
         }
     )
+    if cards.may_see(request, "alert"):
+        context["alerts"] = open_alerts.rows()
+    if cards.may_see(request, "featurecontrol"):
+        context["everything"] = cards.switch_of(EVERYTHING)
+        context["switch_url"] = cards.control_url(EVERYTHING)
+    if request.user.has_perm("aifeature.stop_feature"):
+        pull = "admin:aifeature_featurecontrol_stop"
+        context["stop_url"] = reverse(pull, args=(quote(EVERYTHING),))
     if cards.may_see(request, "job"):
         context["queue"] = _queue(overview.queue(now), now)
         context["failures"] = _failures()

@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from aifeature import registry
+from aifeature.admin.names import feature_choices
 from aifeature.services.control import EVERYTHING
 
 
@@ -82,7 +83,7 @@ class FeatureFilter(_ChoiceFilter):
     parameter_name = "feature"
 
     def choose(self) -> Iterable[tuple[str, str]]:
-        return [(slug, feature.title) for slug, feature in registry.all_features().items()]
+        return feature_choices()
 
 
 class ControlFilter(FeatureFilter):

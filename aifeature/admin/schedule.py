@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django_celery_beat import admin as beat
 from django_celery_beat.models import (
@@ -16,7 +17,10 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from aifeature.models import CheckRun
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)
@@ -46,6 +50,24 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
     """Beat's own; its actions (enable, run now) only for those who may change the schedule."""
 
     form = _PeriodicTaskForm
+    list_display: Any = (*beat.PeriodicTaskAdmin.list_display, "last_result")
+
+    @display(description="last result", label={"well": "success", "found": "danger"})
+    def last_result(self, task: Any) -> tuple[str, str] | str:
+        """What the check that this line runs found last; a dash for what is no check."""
+        if task.check_ok is None:
+            return "-"
+        return "well" if task.check_ok else "found", task.check_result
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """A check's last run is kept under its task's name."""
+        run = CheckRun.objects.filter(pk=OuterRef("task"))
+        rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[no-untyped-call]
+        found = {
+            "check_ok": Subquery(run.values("ok")),
+            "check_result": Subquery(run.values("result")),
+        }
+        return cast("QuerySet[Any]", rows.annotate(**found))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)

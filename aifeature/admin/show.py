@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,3 +102,14 @@ def content_column(field: str, title: str) -> Column:
         return content(getattr(row, field))
 
     return column
+
+
+def figures(found: Mapping[str, Any] | None) -> str:
+    """What a check saw, on one line; amounts of micro-dollars as dollars."""
+    return ", ".join(_figure(name, value) for name, value in (found or {}).items()) or "-"
+
+
+def _figure(name: str, value: object) -> str:
+    if name.endswith("_micro") and isinstance(value, int):
+        return f"{name.removesuffix('_micro').replace('_', ' ')} {money(value)}"
+    return f"{name.replace('_', ' ')} {value}"

@@ -7,7 +7,7 @@
 | queue | partial index `job_due`, at most `COUNT_LIMIT` entries; its oldest by one look |
 | running | partial index `job_leased`: as many as workers hold |
 | calls of unknown outcome | partial index `attempt_unknown`, at most `COUNT_LIMIT` entries |
-| spend | one window per feature and one for everything, by their unique key |
+| spend | one window per feature, one for everything and one for its month, by unique key |
 | latest failures | partial index `job_failed`, read from its newest end |
 """
 
@@ -18,13 +18,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Min, Q, QuerySet
 
 from aifeature import registry
 from aifeature.models import Attempt, AttemptState, ControlChange, Job, SpendWindow, Status
-from aifeature.policies import budget
 from aifeature.services import control
 from aifeature.services.control import EVERYTHING
 
@@ -142,9 +140,18 @@ def spend(now: datetime) -> dict[str, Spend]:
     each = Q(scope=SpendWindow.Scope.FEATURE, key__in=list(features))
     rows = SpendWindow.objects.filter(everything | each, day=midnight(now).date())
     found = {row.key or EVERYTHING: (row.spent_micro, row.held_micro) for row in rows}
-    caps = {slug: control.caps(feature).feature for slug, feature in features.items()}
-    caps[EVERYTHING] = budget.to_micro(settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"])
+    each_cap = {slug: control.caps(feature) for slug, feature in features.items()}
+    caps = {slug: own.feature for slug, own in each_cap.items()}
+    caps[EVERYTHING] = next(own.everything for own in each_cap.values())
     return {slug: Spend(*found.get(slug, (0, 0)), cap) for slug, cap in caps.items()}
+
+
+def month(now: datetime) -> Spend:
+    """This UTC month's spend of everything: one query."""
+    first = midnight(now).date().replace(day=1)
+    row = SpendWindow.objects.filter(scope=SpendWindow.Scope.MONTH, key="", day=first).first()
+    cap = next(control.caps(feature).month for feature in registry.all_features().values())
+    return Spend(row.spent_micro, row.held_micro, cap) if row else Spend(cap=cap)
 
 
 def queue(now: datetime) -> Queue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -14,18 +15,27 @@ from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from aifeature.models import (
+    Alert,
     ApiToken,
     Attempt,
+    CheckRun,
     ControlChange,
     FeatureControl,
     Job,
+    Launch,
+    ModelControl,
+    RateOverride,
     SpendWindow,
     Worker,
 )
 from project.admin_site import environment, navigation
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
-NO_ADD = {Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker}
+NO_ADD = {
+    *(Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker),
+    *(Alert, CheckRun, ModelControl),
+}
+EDIT_NEVER = [Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl]
 
 
 def url(model: type[Model], what: str, *args: object) -> str:
@@ -47,6 +57,17 @@ def rows(
         ControlChange.objects.create(feature="_everything", field="killed", reason="r", user=boss),
         Worker.objects.create(name="llm@host", slots=4, seen_at=Now()),
         ApiToken.issue(user_id=customer.pk, name="ci")[0],
+        Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
+        CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
+        ModelControl.objects.create(model="claude-haiku-5-5"),
+        RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
+        Launch.objects.create(
+            feature="summarize",
+            starts_at=Now(),
+            ends_at=Now() + timedelta(hours=1),
+            factor=3,
+            note="n",
+        ),
         Group.objects.create(name="on-call"),
         customer,
         every,
@@ -109,7 +130,7 @@ def test_nobody_adds_or_deletes_a_record(
     assert model._default_manager.filter(pk=row.pk).exists()
 
 
-@pytest.mark.parametrize("model", [Job, Attempt, SpendWindow, ControlChange, ApiToken])
+@pytest.mark.parametrize("model", EDIT_NEVER)
 def test_nobody_edits_a_record(page: Client, rows: list[Model], model: type[Model]) -> None:
     row = next(row for row in rows if isinstance(row, model))
     assert page.post(url(model, "change", row.pk), {"feature": "x"}).status_code == 403
@@ -130,8 +151,9 @@ def test_the_sidebar_shows_what_the_visitor_may_see(
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
-        *("Jobs", "Attempts", "Workers", "Features", "Changes", "Spend"),
-        *("Users", "Groups", "API tokens", "Periodic tasks", "Flower"),
+        *("Jobs", "Attempts", "Workers", "Alerts", "Features", "Models", "Rates of users"),
+        *("Launches", "Changes", "Spend", "Users", "Groups", "API tokens"),
+        *("Periodic tasks", "Checks", "Flower"),
     ]
     visit.user = customer
     with override_settings(FLOWER_URL=""):

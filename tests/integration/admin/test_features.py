@@ -13,7 +13,9 @@ from django.test import Client
 
 from aifeature import registry
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
-from aifeature.services import control
+from aifeature.services import breakers, control, switch
+from aifeature.services.breakers import LimitLeft, Live
+from workers.inference import catalog
 
 LIST = "/admin/aifeature/featurecontrol/"
 DETAIL = f"{LIST}summarize/change/"
@@ -80,6 +82,10 @@ def test_saving_the_page_unchanged_writes_nothing(page: Client) -> None:
         ("percent", "101"),
         ("daily_budget_usd", "-1"),
         ("user_daily_budget_usd", "-0.01"),
+        ("requests_per_minute", "0"),
+        ("requests_per_minute", "0.001"),
+        ("tokens_per_minute", "0"),
+        ("user_in_flight", "0"),
         ("deadline_s", "0"),
         ("deadline_s", "3001"),
         ("retention_days", "0"),
@@ -141,42 +147,107 @@ def test_empty_fields_say_what_they_mean_and_today_is_shown(page: Client) -> Non
     assert "$7.000000 spent" in page.get(EVERYTHING).text
 
 
-def test_everything_has_only_the_switch(page: Client) -> None:
+def test_everything_has_only_its_caps(page: Client, settings: Any) -> None:
+    settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_MONTHLY_BUDGET_USD": Decimal(900)}
     assert "stage" not in shown(page, EVERYTHING)
-    save(page, EVERYTHING, killed="on", stage="everyone", reason="Incident.")
+    text = page.get(EVERYTHING).text
+    assert "Empty: no cap, since GLOBAL_DAILY_BUDGET_USD is not set." in text
+    assert "Empty: $900.00, from GLOBAL_MONTHLY_BUDGET_USD." in text
+    values = {"daily_budget_usd": "40", "monthly_budget_usd": "700", "stage": "everyone"}
+    assert save(page, EVERYTHING, **values, reason="Budget round.").status_code == 302
     row = FeatureControl.objects.get(feature="_everything")
-    assert (row.killed, row.kill_reason, row.stage) == (True, "Incident.", "off")
-    assert ("killed", "False", "True") in trail("_everything")
+    assert (row.daily_budget_usd, row.monthly_budget_usd, row.stage) == (
+        Decimal(40),
+        Decimal(700),
+        "off",
+    )
+    assert sorted(trail("_everything")) == [
+        ("daily_budget_usd", "", "40"),
+        ("monthly_budget_usd", "", "700"),
+    ]
 
 
-def test_the_stop_button_asks_why(page: Client) -> None:
-    stop = f"{LIST}summarize/stop/"
-    page.get(LIST)
-    assert "Pull the kill switch" in page.get(stop).text
-    assert page.post(stop, {"_form_submitted": "on", "reason": ""}).status_code == 200
-    assert not FeatureControl.objects.get(feature="summarize").killed
-    response = page.post(stop, {"_form_submitted": "on", "reason": "Bad answers."})
-    assert response["HX-Redirect"] == LIST
-    assert FeatureControl.objects.get(feature="summarize").kill_reason == "Bad answers."
-    page.post(f"{LIST}summarize/release/", {"_form_submitted": "on", "reason": "Mended."})
-    assert not FeatureControl.objects.get(feature="summarize").killed
+def test_the_month_is_shown_beside_the_day(page: Client) -> None:
+    today = datetime.now(UTC).date()
+    make = SpendWindow.objects.create
+    make(scope="global", key="", day=today, spent_micro=7_000_000)
+    make(scope="month", key="", day=today.replace(day=1), spent_micro=81_000_000)
+    save(page, EVERYTHING, monthly_budget_usd="90", reason="r")
+    control.cache.clear()
+    text = page.get(EVERYTHING).text
+    assert "$7.00" in text
+    assert "$81.00" in text
+    assert "90% of the cap used" in text
 
 
-def test_the_switch_of_an_unknown_feature_is_not_found(page: Client) -> None:
-    data = {"_form_submitted": "on", "reason": "r"}
-    assert page.post(f"{LIST}nothing/stop/", data).status_code == 404
-    assert not FeatureControl.objects.filter(feature="nothing").exists()
+def test_the_rates_of_a_user_can_be_set(page: Client) -> None:
+    limits = registry.get("summarize").limits
+    text = page.get(DETAIL).text
+    assert f"Empty: {limits.requests_per_minute} requests, as the code says." in text
+    assert f"Empty: {limits.tokens_per_minute:,} tokens, as the code says." in text
+    assert f"Empty: {limits.user_in_flight} jobs, as the code says." in text
+    values = {"requests_per_minute": "0.1", "tokens_per_minute": "5000", "user_in_flight": "2"}
+    assert save(page, **values, reason="Slower.").status_code == 302
+    row = FeatureControl.objects.get(feature="summarize")
+    assert (row.requests_per_minute, row.tokens_per_minute) == (Decimal("0.10"), 5000)
+    assert row.user_in_flight == 2
+
+
+def test_the_form_flips_no_switch(page: Client) -> None:
+    save(page, killed="on", kill_reason="r", release_percent="5", reason="Try.")
+    row = FeatureControl.objects.get(feature="summarize")
+    assert (row.killed, row.release_percent) == (False, 100)
+    assert trail() == []
+
+
+def test_a_page_tells_what_is_wrong_and_what_checks_did(page: Client) -> None:
+    figures = {"spent_micro": 9_000_000, "ratio": 3.5}
+    switch.trip("summarize", check="control.cost_spike", reason="3.5 times.", figures=figures)
+    text = page.get(DETAIL).text
+    for part in ("Last trips", "control.cost_spike", "spent $9.00", "ratio 3.5", "3.5 times."):
+        assert part in text
+    assert "Kill switch: summarize" in text
+    assert "deploy/runbooks/kill-switch.md" in text
+    everything = page.get(EVERYTHING).text
+    assert "Kill switch: summarize" in everything
+    assert "spent $9.00" in everything
+
+
+def test_a_page_lists_the_breakers_of_its_models_alone(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = (LimitLeft("requests", 4_000, 3_987),)
+    live = Live("half_open", calls=50, failure_rate=0.62, slow_rate=0.1, limits=left)
+    monkeypatch.setattr(breakers, "_live", lambda _model: live)
+    text = page.get(DETAIL).text
+    for part in ("half-open, trying", "62% of 50", "10%", "requests: 3,987 of 4,000/min"):
+        assert part in text
+    own = registry.get("summarize").models
+    for model in catalog.known_models():
+        assert (model in text) == (model in own)
+        assert model in page.get(EVERYTHING).text
 
 
 def test_looking_is_not_changing(staff: Callable[..., Client], page: Client) -> None:
     opened = shown(page)
     viewer = staff("view_featurecontrol")
     assert viewer.get(DETAIL).status_code == 200
-    refused = viewer.post(DETAIL, {**opened, "killed": "on", "reason": "r"})
+    refused = viewer.post(DETAIL, {**opened, "stage": "everyone", "reason": "r"})
     assert refused.status_code == 403
-    data = {"_form_submitted": "on", "reason": "r"}
-    assert viewer.post(f"{LIST}summarize/stop/", data).status_code == 403
-    assert not FeatureControl.objects.get(feature="summarize").killed
-    operator = staff("view_featurecontrol", "change_featurecontrol")
-    assert operator.post(f"{LIST}summarize/stop/", data).status_code == 200
-    assert FeatureControl.objects.get(feature="summarize").killed
+    assert FeatureControl.objects.get(feature="summarize").stage == "off"
+
+
+@pytest.mark.parametrize(
+    ("permission", "part"),
+    [
+        ("view_controlchange", "Last trips"),
+        ("view_modelcontrol", "Models: circuit breakers"),
+        ("view_alert", "Kill switch: summarize"),
+    ],
+)
+def test_a_part_is_seen_by_who_may_see_its_rows(
+    staff: Callable[..., Client], db: None, permission: str, part: str
+) -> None:
+    switch.trip("summarize", check="c", reason="r", figures={})
+    assert part not in staff("view_featurecontrol").get(DETAIL).text
+    assert part in staff("view_featurecontrol", permission).get(DETAIL).text

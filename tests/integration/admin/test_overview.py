@@ -192,7 +192,7 @@ def test_every_link_of_the_page_leads_somewhere(
 
 
 def test_a_kill_switch_cannot_be_overlooked(page: Client) -> None:
-    assert "aif-stop" not in page.get(INDEX).text
+    assert 'class="aif-stop' not in page.get(INDEX).text
     control.change(
         "summarize",
         {"stage": Stage.EVERYONE, "killed": True, "kill_reason": "<b>Leak</b>"},
@@ -242,7 +242,7 @@ def test_the_page_takes_as_many_queries_for_many_jobs_as_for_one(
         make_job()
         control.change("summarize", {"percent": _}, reason="r", check_name="t")
     many = visit()
-    assert len(many) == len(one) <= 20
+    assert len(many) == len(one) <= 22
     assert not [sql for sql in many if '"aifeature_job"."input"' in sql]
 
 

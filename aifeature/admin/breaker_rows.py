@@ -1,0 +1,63 @@
+"""A model's circuit breaker and what is left of the provider's limits, in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.contrib.admin.utils import quote
+from django.urls import reverse
+from django.utils.html import format_html
+
+from aifeature.admin.show import span
+from aifeature.models import Forced
+from aifeature.services.breakers import Live, ModelView
+
+HEADERS: Final = ["model", "breaker", "failed", "slow", "provider limits"]
+
+COLOURS: Final = {"closed": "success", "open": "danger", "trying": "warning", "forced": "warning"}
+_STATES: Final = {"closed": "closed", "open": "open", "half_open": "half-open, trying"}
+
+
+def cells(view: ModelView) -> list[str]:
+    """One row of a table."""
+    url = reverse("admin:aifeature_modelcontrol_change", args=(quote(view.model),))
+    link = format_html('<a class="aif-link aif-nowrap" href="{}">{}</a>', url, view.model)
+    live = view.live
+    return [link, state(view)[1], failed(live), slow(live), limits(live)]
+
+
+def state(view: ModelView) -> tuple[str, str]:
+    """A key of COLOURS, and what the breaker does."""
+    live = view.live
+    if view.forced == Forced.OPEN:
+        return "open", "forced open: nothing is sent"
+    if view.forced == Forced.CLOSED:
+        return "forced", "forced closed: everything is sent"
+    if live is None:
+        return "", "automatic; its state is not known here"
+    text = _STATES[live.state]
+    if live.state == "open" and live.open_for_s > 0:
+        text = f"open, tries again in {span(live.open_for_s)}"
+    if not live.shared:
+        text += " (Redis is away: this process alone)"
+    return {"half_open": "trying"}.get(live.state, live.state), text
+
+
+def failed(live: Live | None) -> str:
+    """Share of failed calls, and of how many."""
+    return f"{live.failure_rate:.0%} of {live.calls}" if live and live.calls else "-"
+
+
+def slow(live: Live | None) -> str:
+    """Share of slow calls."""
+    return f"{live.slow_rate:.0%}" if live and live.calls else "-"
+
+
+def limits(live: Live | None) -> str:
+    """What is left of each limit that was learned."""
+    if live is None:
+        return "-"
+    parts = [f"{one.name}: {one.remaining:,} of {one.per_minute:,}/min" for one in live.limits]
+    if live.blocked_s > 0:
+        parts.append(f"asked to stay away for {span(live.blocked_s)}")
+    return "; ".join(parts) or "none learned yet"

@@ -1,0 +1,45 @@
+"""What a feature's page tells beside what can be set: models, trips, alerts, the month."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+
+from aifeature import registry
+from aifeature.admin import cards, open_alerts
+from aifeature.admin.breaker_rows import HEADERS, cells
+from aifeature.admin.changes import named
+from aifeature.admin.show import figures, moment
+from aifeature.services import breakers, overview, trips
+from aifeature.services.control import EVERYTHING
+
+
+def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
+    """The parts of the page that this visitor may see."""
+    found: dict[str, Any] = {}
+    if cards.may_see(request, "alert"):
+        found["alerts"] = open_alerts.rows(None if slug == EVERYTHING else slug)
+    if slug == EVERYTHING:
+        if cards.may_see(request, "featurecontrol"):
+            found["switch"] = cards.switch_of(EVERYTHING)
+        if cards.may_see(request, "spendwindow"):
+            found["day"] = cards.spend_bar(overview.spend(now)[EVERYTHING])
+            found["month"] = cards.spend_bar(overview.month(now))
+    if cards.may_see(request, "modelcontrol"):
+        found["models"] = {"headers": HEADERS, "rows": _models(slug)}
+    if cards.may_see(request, "controlchange"):
+        found["trips"] = {"headers": ["when", "what", "check", "reason", "figures"]}
+        found["trips"]["rows"] = [
+            [moment(row.at), named(row), row.check_name, row.reason, figures(row.figures)]
+            for row in trips.latest(slug)
+        ]
+    return found
+
+
+def _models(slug: str) -> list[list[str]]:
+    feature = registry.all_features().get(slug)
+    return [
+        cells(view) for view in breakers.views() if feature is None or view.model in feature.models
+    ]

@@ -1,0 +1,86 @@
+"""What pulling and releasing a kill switch ask for, and what they show first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget
+
+from aifeature.admin.changes import made_by
+from aifeature.admin.dialogs import ReasonForm
+from aifeature.admin.names import title_of
+from aifeature.admin.show import utc
+from aifeature.models import KillMode
+from aifeature.services import switch, switch_state
+from aifeature.services.control import EVERYTHING
+from aifeature.services.switch_state import ALL, SwitchState
+
+
+class _SwitchForm(ReasonForm):
+    @property
+    def slug(self) -> str:
+        return unquote(str(self.object_id))
+
+    def get_before_template_context(
+        self, request: HttpRequest, object_id: Any = None
+    ) -> dict[str, Any]:
+        """What is under way, counted when the dialog opens, and how the switch stands."""
+        del request, object_id  # the form has both
+        return {
+            "title": "every feature" if self.slug == EVERYTHING else title_of(self.slug),
+            "under_way": switch_state.in_words(switch.would_stop(self.slug)),
+            "switch": described(switch_state.of(self.slug)),
+        }
+
+
+class StopForm(_SwitchForm):
+    """Shows what it will stop; asks what becomes of the jobs, and why."""
+
+    form_before_template = "aifeature/admin/switch_stop.html"
+    mode = forms.ChoiceField(
+        label="Jobs that wait or run",
+        choices=KillMode.choices,
+        initial=KillMode.HOLD,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    field_order = ("mode", "reason")
+
+
+class ReleaseForm(_SwitchForm):
+    """Shows who pulled it, when and why; asks for whom it goes on, and why."""
+
+    form_before_template = "aifeature/admin/switch_release.html"
+    percent = forms.IntegerField(
+        label="For how many users (%)",
+        initial=ALL,
+        min_value=1,
+        max_value=ALL,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="100: for all. With less, the same users stay in when you raise it.",
+    )
+    field_order = ("percent", "reason")
+
+    def clean_percent(self) -> int:
+        """Refuse a release of what is not stopped, and one that would stop it for somebody."""
+        percent: int = self.cleaned_data["percent"]
+        if problem := switch_state.of(self.slug).why_no_release(percent):
+            raise forms.ValidationError(problem)
+        return percent
+
+
+def described(state: SwitchState) -> dict[str, Any] | None:
+    """A switch that is on, wholly or in part, in words; None while it is off."""
+    if not state.killed and not state.partial:
+        return None
+    pull = state.pulled
+    return {
+        "killed": state.killed,
+        "percent": state.percent,
+        "who": made_by(pull) if pull else "unknown",
+        "when": utc(pull.at) if pull else "at an unknown time",
+        "reason": state.reason or (pull.reason if pull else "") or "No reason was given.",
+        "jobs": "held" if state.mode == KillMode.HOLD else "cancelled",
+    }

@@ -1,0 +1,238 @@
+"""The kill switch in admin: what it will stop is shown first, and each flip says who and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from aifeature.models import ControlChange, FeatureControl, Job, KillMode, SpendWindow, Status
+from aifeature.services import control, switch
+
+LIST = "/admin/aifeature/featurecontrol/"
+DETAIL = f"{LIST}summarize/change/"
+EVERYTHING = f"{LIST}_5Feverything/change/"
+STOP = f"{LIST}summarize/stop/"
+RELEASE = f"{LIST}summarize/release/"
+STOP_ALL = f"{LIST}_5Feverything/stop/"
+
+MakeJob = Callable[..., Job]
+
+
+def pull(page: Client, address: str = STOP, **values: str) -> Any:
+    form = {"_form_submitted": "on", "mode": "hold", "reason": "Bad answers.", **values}
+    return page.post(address, form)
+
+
+def let_go(page: Client, address: str = RELEASE, **values: str) -> Any:
+    form = {"_form_submitted": "on", "percent": "100", "reason": "Mended.", **values}
+    return page.post(address, form)
+
+
+def row(slug: str = "summarize") -> FeatureControl:
+    return FeatureControl.objects.get(feature=slug)
+
+
+@pytest.fixture
+def under_way(make_job: MakeJob) -> None:
+    """Two jobs run and three wait; a dollar and a fifth are held, of 1.5 in all."""
+    for _ in range(2):
+        make_job(status=Status.RUNNING, epoch=1, lease_until="2099-01-01T00:00Z")
+    for _ in range(3):
+        make_job()
+    make_job(feature="another")
+    make = SpendWindow.objects.create
+    make(scope="feature", key="summarize", day="2026-11-22", held_micro=1_200_000)
+    make(scope="global", key="", day="2026-11-22", held_micro=1_500_000)
+
+
+def test_the_dialog_first_shows_what_it_will_stop(page: Client, under_way: None) -> None:
+    text = page.get(STOP).text
+    assert "Summarise a document" in text
+    assert "2 running, 3 queued, $1.20 held" in text
+    everything = page.get(STOP_ALL).text
+    assert "every feature" in everything
+    assert "2 running, 4 queued, $1.50 held" in everything
+
+
+def test_it_is_counted_again_when_the_dialog_is_opened_again(
+    page: Client, make_job: MakeJob
+) -> None:
+    assert "0 running, 0 queued, $0.00 held" in page.get(STOP).text
+    make_job()
+    assert "0 running, 1 queued" in page.get(STOP).text
+
+
+def test_what_is_held_never_reads_as_nothing(page: Client, db: None) -> None:
+    SpendWindow.objects.create(scope="feature", key="summarize", day="2026-11-22", held_micro=7)
+    assert "$0.01 held" in page.get(STOP).text
+
+
+@pytest.mark.parametrize("mode", KillMode.values)
+def test_a_stop_keeps_who_why_and_what_becomes_of_the_jobs(
+    page: Client, boss: User, mode: str
+) -> None:
+    page.get(LIST)
+    assert pull(page, mode=mode)["HX-Redirect"] == LIST
+    stopped = row()
+    assert (stopped.killed, stopped.kill_reason, stopped.kill_mode) == (True, "Bad answers.", mode)
+    change = ControlChange.objects.get(field="killed")
+    assert (change.user, change.reason, change.new) == (boss, "Bad answers.", "True")
+    text = page.get(DETAIL).text
+    assert "Stopped by its kill switch" in text
+    assert "Bad answers." in text
+    assert "(boss, " in text
+    assert ("its jobs are held" if mode == "hold" else "its jobs are cancelled") in text
+    assert "stopped" in page.get(LIST).text
+
+
+@pytest.mark.parametrize(("field", "value"), [("reason", "  "), ("mode", "delete"), ("mode", "")])
+def test_a_stop_without_a_reason_or_a_choice_stops_nothing(
+    page: Client, field: str, value: str
+) -> None:
+    page.get(LIST)
+    answer = pull(page, **{field: value})
+    assert answer.status_code == 200
+    assert field in answer.context["form"].errors
+    assert not row().killed
+
+
+def test_the_release_shows_who_pulled_it_when_and_why(page: Client, boss: User) -> None:
+    pull(page)
+    pulled = ControlChange.objects.get(field="killed")
+    text = page.get(RELEASE).text
+    for part in ("boss", f"{pulled.at:%Y-%m-%d %H:%M:%S} UTC", "Bad answers.", "held"):
+        assert part in text
+    let_go(page)
+    assert not row().killed
+    assert ControlChange.objects.filter(field="killed", new="False").get().reason == "Mended."
+    assert "Stopped by its kill switch" not in page.get(DETAIL).text
+
+
+def test_a_trip_names_its_check_in_the_release(page: Client, db: None) -> None:
+    switch.trip("summarize", check="control.cost_spike", reason="3 times.", figures={"x": 1})
+    text = page.get(RELEASE).text
+    assert "control.cost_spike" in text
+    assert "3 times." in text
+
+
+def test_a_partial_release_is_shown_and_can_be_raised(page: Client, db: None) -> None:
+    pull(page)
+    let_go(page, percent="20")
+    assert (row().killed, row().release_percent) == (False, 20)
+    assert "released for 20 % of users" in page.get(LIST).text
+    for address in (DETAIL, "/admin/"):
+        assert "Released for 20 % of users" in page.get(address).text
+    assert "released for 20 % of users" in page.get(RELEASE).text
+    let_go(page, percent="60")
+    assert row().release_percent == 60
+    let_go(page)
+    assert row().release_percent == 100
+    assert "Released for" not in page.get(DETAIL).text
+
+
+@pytest.mark.parametrize("percent", ["0", "101", "-5", "", "many"])
+def test_a_release_is_for_1_to_100_percent(page: Client, db: None, percent: str) -> None:
+    pull(page)
+    answer = let_go(page, percent=percent)
+    assert answer.status_code == 200
+    assert "percent" in answer.context["form"].errors
+    assert row().killed
+
+
+def test_a_release_stops_it_for_nobody(page: Client, db: None) -> None:
+    page.get(LIST)
+    answer = let_go(page, percent="10")
+    assert "there is nothing to release" in answer.text
+    assert row().release_percent == 100
+    pull(page)
+    let_go(page, percent="50")
+    for percent in ("50", "20"):
+        assert "released for 50 % of users already" in let_go(page, percent=percent).text
+    assert row().release_percent == 50
+
+
+def test_a_release_without_a_reason_is_none(page: Client, db: None) -> None:
+    pull(page)
+    assert "reason" in let_go(page, reason=" ").context["form"].errors
+    assert row().killed
+
+
+def test_pulling_and_releasing_have_permissions_of_their_own(
+    staff: Callable[..., Client], page: Client
+) -> None:
+    page.get(LIST)
+    editor = staff("view_featurecontrol", "change_featurecontrol")
+    puller = staff("view_featurecontrol", "stop_feature")
+    releaser = staff("view_featurecontrol", "release_feature")
+    for nobody in (editor, releaser):
+        assert STOP not in nobody.get(DETAIL).text
+        assert nobody.get(STOP).status_code == 403
+        assert pull(nobody).status_code == 403
+    assert not row().killed
+    assert STOP in puller.get(DETAIL).text
+    pull(puller)
+    assert row().killed
+    for nobody in (editor, puller):
+        assert RELEASE not in nobody.get(DETAIL).text
+        assert let_go(nobody).status_code == 403
+    assert row().killed
+    assert RELEASE in releaser.get(DETAIL).text
+    let_go(releaser)
+    assert not row().killed
+
+
+def test_the_switch_of_an_unknown_feature_is_not_found(page: Client, db: None) -> None:
+    assert pull(page, f"{LIST}nothing/stop/").status_code == 404
+    assert let_go(page, f"{LIST}nothing/release/").status_code in {200, 404}
+    assert not FeatureControl.objects.filter(feature="nothing").exists()
+
+
+def test_everything_is_stopped_from_the_overview_in_one_click(
+    page: Client, staff: Callable[..., Client]
+) -> None:
+    assert STOP_ALL in page.get("/admin/").text
+    assert STOP_ALL not in staff("view_featurecontrol").get("/admin/").text
+    pull(page, STOP_ALL)
+    assert row("_everything").killed
+    for address in ("/admin/", EVERYTHING):
+        assert "Everything is stopped" in page.get(address).text
+    let_go(page, f"{LIST}_5Feverything/release/", percent="5")
+    assert "The kill switch of everything stops the others." in page.get("/admin/").text
+
+
+@pytest.mark.parametrize(
+    ("here", "next_page"),
+    [
+        (f"http://testserver{DETAIL}", DETAIL),
+        ("http://testserver/admin/", "/admin/"),
+        ("http://evil.example/phish/", LIST),
+        ("http://evil.example//evil.example/admin/", LIST),
+        ("", LIST),
+    ],
+)
+def test_one_stays_on_the_page_on_which_the_dialog_was_opened(
+    page: Client, here: str, next_page: str
+) -> None:
+    page.get(LIST)
+    form = {"_form_submitted": "on", "mode": "hold", "reason": "r"}
+    answer = page.post(STOP, form, headers={"HX-Current-URL": here})
+    assert answer["HX-Redirect"] == next_page
+
+
+def test_what_was_typed_is_escaped(page: Client, db: None) -> None:
+    evil = "<script>alert(1)</script>"
+    pull(page, reason=evil)
+    for address in (LIST, DETAIL, RELEASE, STOP, "/admin/"):
+        assert evil not in page.get(address).text
+
+
+def test_every_flip_is_seen_by_this_process_at_once(page: Client, db: None) -> None:
+    assert not control.cache.get("summarize").killed
+    pull(page)
+    assert control.cache.get("summarize").killed
+    let_go(page)
+    assert not control.cache.get("summarize").killed
