@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from aifeature.models import ApiToken, Attempt, ControlChange, Job
+from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -24,6 +24,8 @@ _RECORDS: tuple[tuple[type[Model], str, str], ...] = (
     (Attempt, "user", "has provider calls in the ledger. Deactivate the user instead."),
     (Attempt, "settled_by", "settled calls in the ledger. Deactivate the user instead."),
     (ControlChange, "user", "has changes in the audit trail. Deactivate the user instead."),
+    (RateOverride, "created_by", "made exceptions from rates. Deactivate the user instead."),
+    (Launch, "announced_by", "announced launches. Deactivate the user instead."),
 )
 
 
@@ -58,8 +60,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         if reasons := list(_kept_by(objs)):
             return [], {}, set(), reasons
         deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
-        # Tokens cannot be deleted by themselves, but they go with their user.
-        missing.discard(ApiToken._meta.verbose_name)  # noqa: SLF001 (Django's documented API)
+        # They cannot be deleted by themselves, but they go with their user.
+        for model in (ApiToken, RateOverride):
+            missing.discard(model._meta.verbose_name)  # noqa: SLF001 (Django's documented API)
         return deleted, counts, missing, protected
 
 

@@ -48,4 +48,6 @@ class RateOverride(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"rates of {self.user or self.group} for {self.feature or 'all features'}"
+        # By their id: admin's log keeps this for good, and a person may ask to be forgotten.
+        whose = f"#{self.user_id}" if self.user_id else self.group
+        return f"rates of {whose} for {self.feature or 'all features'}"

@@ -59,8 +59,7 @@ class Command(BaseCommand):
         self._forget_streams(user)
         if named_in:
             self.stdout.write(
-                "Somebody typed the name or address into records that are never edited:"
-                f" {', '.join(named_in)}."
+                f"Somebody typed the name or address into records that stay: {', '.join(named_in)}."
             )
         self.stdout.write(
             f"Erased: the account is now {records.erased_name(user)}."
@@ -78,6 +77,7 @@ class Command(BaseCommand):
             f"  {found.valid_tokens} valid API tokens: revoked\n"
             f"  {found.sessions} sessions and {found.sign_ins} records of sign-ins: deleted\n"
             f"  {found.invitations} invitations to features: withdrawn\n"
+            f"  {found.rate_overrides} rates of their own: deleted\n"
             f"The account is closed and becomes {records.erased_name(user)}. This cannot be undone."
         )
 

@@ -80,13 +80,13 @@ class Command(BaseCommand):
         for name in names:
             under_way = switch_state.in_words(switch.would_stop(name))
             state = states.get(name, SwitchState(name))
-            self.stdout.write(f"{name}: {_in_words(state)}. Under way: {under_way}.")
+            self.stdout.write(f"{name}: {under_way}; {_in_words(state)}")
 
     def _stop(self, slug: str, *, user: str, reason: str, mode: KillMode, **options: Any) -> None:
         person = _person(user, STOP)
         state = switch_state.of(slug)
         if state.killed:
-            self.stdout.write(f"{slug} is stopped already: {_in_words(state)}.")
+            self.stdout.write(f"Already {_in_words(state)}")
         became = "held" if mode is KillMode.HOLD else "cancelled"
         under_way = switch_state.in_words(switch.would_stop(slug))
         self.stdout.write(f"This stops {slug}: {under_way}. Its jobs are {became}.")
@@ -103,7 +103,7 @@ class Command(BaseCommand):
         if problem := state.why_no_release(percent):
             raise CommandError(f"{slug}: {problem}")
         under_way = switch_state.in_words(switch.would_stop(slug))
-        self.stdout.write(f"{slug} is {_in_words(state)}. Under way: {under_way}.")
+        self.stdout.write(f"{slug}: {under_way}; {_in_words(state)}")
         whom = "all users" if percent == ALL else f"{percent} % of users"
         self._confirm(f"Release {slug} for {whom}?", **options)
         try:

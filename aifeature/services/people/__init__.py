@@ -12,6 +12,8 @@ one says here what becomes of it.
 * API tokens: revoked, and their names blanked.
 * sessions, and failed sign-ins with the name or the address: deleted.
 * invitations to features: withdrawn.
+* rates of their own: deleted. Rates they gave others, and launches they announced, stay and name
+  them by id; the command tells which of their texts hold the name.
 * admin's log: entries about the account and its tokens lose the name, and messages that hold it are
   blanked; what the person did in admin stays, under the account's new name.
 * audit trail and reasons for settling a call: never edited. They name accounts by their ids; the

@@ -13,7 +13,15 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from aifeature.models import ApiToken, Attempt, ControlChange, Job, SpendWindow
+from aifeature.models import (
+    ApiToken,
+    Attempt,
+    ControlChange,
+    Job,
+    Launch,
+    RateOverride,
+    SpendWindow,
+)
 from aifeature.services.people import records
 
 if TYPE_CHECKING:
@@ -47,6 +55,9 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "sessions", ({"expires_at": row.expire_date} for row in records.sessions(user))
     yield "sign_ins", (row for rows in records.sign_ins(user) for row in _plain(rows))
     yield "invited_to", records.invitations(user).values_list("feature", flat=True)
+    yield "rate_overrides", _plain(records.rate_overrides(user))
+    yield "rate_overrides_made", _made(RateOverride.objects.filter(created_by=user))
+    yield "launches_announced", _plain(Launch.objects.filter(announced_by=user))
     yield "changes_made", _plain(ControlChange.objects.filter(user=user))
     yield "changes_that_name_you", _plain(records.changes_naming(user))
     yield "calls_settled_by_you", _settled(user)
@@ -61,6 +72,12 @@ def _settled(user: User) -> Iterator[dict[str, Any]]:
     """What an operator did to calls of others, without these calls' content."""
     for row in Attempt.objects.filter(settled_by=user).order_by("settled_at"):
         yield {"id": row.id, "at": row.settled_at, "reason": row.settled_reason}
+
+
+def _made(overrides: QuerySet[RateOverride]) -> Iterator[dict[str, Any]]:
+    """What an operator excepted, without for whom."""
+    for row in overrides.order_by("pk"):
+        yield {"id": row.pk, "at": row.created_at, "feature": row.feature, "reason": row.reason}
 
 
 def _account(user: User) -> dict[str, Any]:

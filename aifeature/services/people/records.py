@@ -15,7 +15,15 @@ from django.contrib.sessions.models import Session
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from aifeature.models import ApiToken, Attempt, ControlChange, FeatureControl, Job
+from aifeature.models import (
+    ApiToken,
+    Attempt,
+    ControlChange,
+    FeatureControl,
+    Job,
+    Launch,
+    RateOverride,
+)
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -36,6 +44,7 @@ class Found:
     sessions: int
     sign_ins: int
     invitations: int
+    rate_overrides: int
 
 
 def find(user: User) -> Found:
@@ -50,6 +59,7 @@ def find(user: User) -> Found:
         sessions=len(list(sessions(user))),
         sign_ins=sum(rows.count() for rows in sign_ins(user)),
         invitations=invitations(user).count(),
+        rate_overrides=rate_overrides(user).count(),
     )
 
 
@@ -71,6 +81,11 @@ def sign_ins(user: User) -> list[QuerySet[Any]]:
 def invitations(user: User) -> QuerySet[FeatureControl]:
     """Features this person was invited to."""
     return FeatureControl.objects.filter(beta_users=user)
+
+
+def rate_overrides(user: User) -> QuerySet[RateOverride]:
+    """Rates this person has for themselves."""
+    return RateOverride.objects.filter(user=user)
 
 
 def log_about(user: User) -> QuerySet[LogEntry]:
@@ -112,12 +127,16 @@ def is_named(user: User, text: str) -> bool:
 
 
 def mentions(user: User) -> list[str]:
-    """Records that are never edited and in which somebody typed the person's name, as labels."""
+    """Records that stay and in which somebody typed the person's name, as labels."""
     changes = changes_naming(user)
     calls = Attempt.objects.filter(_naming(user, "settled_reason"), user=user)
+    others = RateOverride.objects.filter(_naming(user, "reason")).exclude(user=user)
+    launches = Launch.objects.filter(_naming(user, "note"))
     return [
         *(f"change {pk}" for pk in changes.order_by("pk").values_list("pk", flat=True)),
         *(f"call {pk}" for pk in calls.order_by("pk").values_list("pk", flat=True)),
+        *(f"rates {pk}" for pk in others.order_by("pk").values_list("pk", flat=True)),
+        *(f"launch {pk}" for pk in launches.order_by("pk").values_list("pk", flat=True)),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ import redis
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission, User
+from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
-from aifeature.models import ApiToken, ControlChange, FeatureControl
+from aifeature.models import ApiToken, ControlChange, FeatureControl, Launch, RateOverride
 from aifeature.services.streams import entries
 from tests.integration.jobs.conftest import make_job
 from tests.integration.retention.conftest import EndedJob, call, ended
@@ -73,6 +75,16 @@ def full_life(ada: User, bob: User, ended: EndedJob, store: redis.Redis) -> User
         for name in (NAME.upper(), ADDRESS, "bob"):
             model.objects.create(username=name, ip_address="192.0.2.1", **extra)
     FeatureControl.objects.create(feature="summarize").beta_users.set([ada, bob])
+    RateOverride.objects.create(user=ada, in_flight=1, reason=f"About {SAID}.", created_by=bob)
+    RateOverride.objects.create(user=bob, in_flight=2, reason="Busy.", created_by=ada)
+    Launch.objects.create(
+        feature="summarize",
+        starts_at=Now(),
+        ends_at=Now() + timedelta(hours=1),
+        factor=2,
+        note="Spring.",
+        announced_by=ada,
+    )
     ada.groups.add(Group.objects.create(name="on-call"))
     ada.user_permissions.add(Permission.objects.all()[0])
     ControlChange.objects.create(feature="summarize", field="percent", reason="Ramp.", user=ada)

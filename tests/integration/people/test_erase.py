@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
@@ -23,6 +25,8 @@ from aifeature.models import (
     ControlChange,
     FeatureControl,
     Job,
+    Launch,
+    RateOverride,
     SpendWindow,
 )
 from aifeature.services import jobs
@@ -110,6 +114,13 @@ def test_a_reason_that_is_missing_or_names_the_person_is_refused(ada: User, reas
     assert ada.is_active
 
 
+def test_rates_go_with_the_person_and_those_they_gave_stay(full_life: User, bob: User) -> None:
+    run()
+    (kept,) = RateOverride.objects.all()
+    assert (kept.user, kept.created_by_id) == (bob, full_life.pk)
+    assert Launch.objects.get().announced_by_id == full_life.pk
+
+
 def test_run_again_it_changes_nothing(full_life: User) -> None:
     run()
     first = whole_database()
@@ -137,7 +148,7 @@ def test_it_says_what_it_will_do_and_does_nothing_unless_confirmed(
     assert not lines_with(NAME)
 
 
-def test_records_that_are_never_edited_and_hold_the_name_are_told(
+def test_records_that_stay_and_hold_the_name_are_told(
     ada: User, bob: User, ended: EndedJob
 ) -> None:
     job = ended(days_ago=1)
@@ -148,7 +159,16 @@ def test_records_that_are_never_edited_and_hold_the_name_are_told(
         feature="summarize", field="killed", reason=f"{NAME} sent too much."
     )
     ControlChange.objects.create(feature="summarize", field="killed", reason=f"x{NAME}x")
-    assert f"never edited: change {row.pk}, call {settled.pk}." in run()
+    rates = RateOverride.objects.create(user=bob, in_flight=1, reason=f"Not {NAME}.")
+    launch = Launch.objects.create(
+        feature="summarize",
+        starts_at=Now(),
+        ends_at=Now() + timedelta(hours=1),
+        factor=2,
+        note=f"Talk of {NAME}.",
+    )
+    told = f"change {row.pk}, call {settled.pk}, rates {rates.pk}, launch {launch.pk}."
+    assert f"records that stay: {told}" in run()
 
 
 def test_what_staff_typed_into_admins_log_goes_if_it_holds_the_name(

@@ -46,6 +46,10 @@ def test_it_holds_everything_that_is_stored(full_life: User) -> None:
     assert second["calls"][0]["request"]["messages"]
     assert [len(found[part]) for part in ("sessions", "sign_ins", "changes_made")] == [1, 6, 1]
     assert found["invited_to"] == ["summarize"]
+    assert [row["reason"] for row in found["rate_overrides"]] == [f"About {SAID}."]
+    assert [row["reason"] for row in found["rate_overrides_made"]] == ["Busy."]
+    assert "bob" not in json.dumps(found["rate_overrides_made"])
+    assert [row["note"] for row in found["launches_announced"]] == ["Spring."]
     assert len(found["admin_log_about_you"]) == 2
     assert len(found["charges_by_day"]) == 2
 

@@ -15,6 +15,9 @@ KNOWN = {
     "aifeature.ControlChange.user",
     "aifeature.FeatureControl_beta_users.user",
     "aifeature.Job.user",
+    "aifeature.Launch.announced_by",
+    "aifeature.RateOverride.created_by",
+    "aifeature.RateOverride.user",
     "auth.User_groups.user",
     "auth.User_user_permissions.user",
 }
