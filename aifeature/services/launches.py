@@ -45,7 +45,7 @@ def withdraw(launch: Launch, *, reason: str, user_id: int) -> None:
 def in_words(launch: Launch) -> str:
     """How much is expected, and when."""
     hours = f"{launch.starts_at:%Y-%m-%d %H:%M} to {launch.ends_at:%Y-%m-%d %H:%M} UTC"
-    return f"{launch.factor} times the usual, {hours}"
+    return f"{launch.factor.normalize():f} times the usual, {hours}"
 
 
 def _record(launch: Launch, old: str, new: str, *, reason: str, user_id: int) -> None:

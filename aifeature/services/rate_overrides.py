@@ -48,8 +48,9 @@ def lift(override: RateOverride, *, reason: str, user_id: int) -> None:
 def in_words(override: RateOverride) -> str:
     """Whose rates and which, for the audit trail: people stand in it by their ids alone."""
     whose = f"group {override.group}" if override.group_id else f"#{override.user_id}"
+    per_minute = override.requests_per_minute
     rates = (
-        (override.requests_per_minute, "requests/min"),
+        (None if per_minute is None else f"{per_minute.normalize():f}", "requests/min"),
         (override.tokens_per_minute, "tokens/min"),
         (override.in_flight, "calls at once"),
     )

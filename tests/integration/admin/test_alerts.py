@@ -1,0 +1,79 @@
+"""Open alerts are seen first, with their runbook; checks show how they went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from aifeature.admin import open_alerts
+from aifeature.models import Alert, CheckRun
+from aifeature.services import alerts
+from project.env import BASE_DIR
+
+INDEX = "/admin/"
+LIST = "/admin/aifeature/alert/"
+
+
+def test_an_open_alert_heads_the_overview_until_it_is_over(page: Client, db: None) -> None:
+    alerts.begin("drift", "global", "Off by <b>7</b> micro-dollars.", {"a_micro": 7})
+    alert = Alert.objects.get()
+    text = page.get(INDEX).text
+    for part in (
+        'class="aif-alarm"',
+        "Drift: global",
+        "Off by &lt;b&gt;7&lt;/b&gt;",
+        f"since {alert.opened_at:%Y-%m-%d %H:%M:%S} UTC",
+        "deploy/runbooks/cost-spike.md",
+        f"{LIST}{alert.pk}/change/",
+    ):
+        assert part in text
+    alerts.end("drift", "global")
+    assert "aif-alarm" not in page.get(INDEX).text
+
+
+def test_alerts_are_seen_by_who_may_see_them(staff: Callable[..., Client], db: None) -> None:
+    alerts.begin("drift", "global", "Off.")
+    assert "Drift: global" not in staff("view_job").get(INDEX).text
+    assert "Drift: global" in staff("view_alert").get(INDEX).text
+    assert "You may not see any figures" not in staff("view_alert").get(INDEX).text
+
+
+def test_open_ones_stand_first(page: Client, db: None) -> None:
+    alerts.begin("drift", "the-open-one", "Off.")
+    alerts.begin("overrun", "the-ended-one", "Over.")
+    alerts.end("overrun", "the-ended-one")
+    text = page.get(LIST).text
+    assert text.index("the-open-one") < text.index("the-ended-one")
+    assert "deploy/runbooks/cost-spike.md" in text
+
+
+def test_a_detail_page_has_the_figures(page: Client, db: None) -> None:
+    alerts.begin("overrun", "summarize", "Over.", {"cost_micro": 1_500_000, "model": "m"})
+    text = page.get(f"{LIST}{Alert.objects.get().pk}/change/").text
+    assert "cost $1.50" in text
+    assert "model m" in text
+
+
+def test_the_runbook_of_the_kill_switch_is_where_its_alerts_say() -> None:
+    assert (BASE_DIR / open_alerts.runbook("kill_switch")).is_file()
+    assert open_alerts.runbook("a kind without one") == "-"
+
+
+@pytest.mark.parametrize(("ok", "state"), [(True, "well"), (False, "found something")])
+def test_a_check_shows_its_last_run_beside_the_schedule(
+    page: Client, db: None, *, ok: bool, state: str
+) -> None:
+    CheckRun.objects.create(
+        name="control.drift", began_at=Now(), ended_at=Now(), ok=ok, result="Looked at 7 windows."
+    )
+    every = IntervalSchedule.objects.create(every=1, period="minutes")
+    PeriodicTask.objects.create(name="Compare", task="control.drift", interval=every)
+    schedule = page.get("/admin/django_celery_beat/periodictask/").text
+    assert "Looked at 7 windows." in schedule
+    listed = page.get("/admin/aifeature/checkrun/").text
+    assert "Looked at 7 windows." in listed
+    assert state in listed

@@ -1,0 +1,228 @@
+"""Rates of users, and launches: made with a reason, on record, lifted with another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from aifeature.models import ControlChange, Launch, RateOverride
+
+RATES = "/admin/aifeature/rateoverride/"
+LAUNCHES = "/admin/aifeature/launch/"
+
+
+def trail() -> list[tuple[Any, ...]]:
+    rows = ControlChange.objects.order_by("id")
+    return [(row.feature, row.field, row.old, row.new, row.reason) for row in rows]
+
+
+@pytest.fixture
+def rates(customer: User) -> dict[str, Any]:
+    return {
+        "user": customer.pk,
+        "group": "",
+        "feature": "summarize",
+        "requests_per_minute": "5",
+        "tokens_per_minute": "",
+        "in_flight": "2",
+        "reason": "A large customer.",
+        "expires_at_0": "2099-12-31",
+        "expires_at_1": "12:00:00",
+    }
+
+
+def test_rates_are_made_with_who_and_why(
+    page: Client, boss: User, customer: User, rates: dict[str, Any]
+) -> None:
+    assert page.post(f"{RATES}add/", rates).status_code == 302
+    row = RateOverride.objects.get()
+    assert (row.user, row.feature, row.in_flight) == (customer, "summarize", 2)
+    assert row.requests_per_minute == Decimal(5)
+    assert (row.created_by, row.check_name) == (boss, "")
+    assert row.created_at <= datetime.now(UTC)
+    new = f"#{customer.pk}: 5 requests/min, 2 calls at once, until 2099-12-31 12:00 UTC"
+    assert trail() == [("summarize", "rate_override", "", new, "A large customer.")]
+    assert "customer: 5 requests/min" in page.get("/admin/aifeature/controlchange/").text
+    text = page.get(RATES).text
+    for part in ("customer", "Summarise a document", "in force", "A large customer.", "boss"):
+        assert part in text
+
+
+def test_a_change_of_rates_says_from_what(
+    page: Client, customer: User, rates: dict[str, Any]
+) -> None:
+    page.post(f"{RATES}add/", {**rates, "expires_at_0": "", "expires_at_1": ""})
+    address = f"{RATES}{RateOverride.objects.get().pk}/change/"
+    change = {**rates, "expires_at_0": "", "expires_at_1": ""}
+    assert page.post(address, {**change, "in_flight": "", "reason": "Less."}).status_code == 302
+    assert trail()[1] == (
+        "summarize",
+        "rate_override",
+        f"#{customer.pk}: 5 requests/min, 2 calls at once",
+        f"#{customer.pk}: 5 requests/min",
+        "Less.",
+    )
+
+
+def test_rates_of_a_group_for_every_feature(page: Client, rates: dict[str, Any]) -> None:
+    group = Group.objects.create(name="partners")
+    page.post(f"{RATES}add/", {**rates, "user": "", "group": group.pk, "feature": ""})
+    assert RateOverride.objects.get().group == group
+    assert trail()[0][:2] == ("_everything", "rate_override")
+    assert trail()[0][3].startswith("group partners: 5 requests/min")
+    assert "Every feature" in page.get(RATES).text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reason": "  "},
+        {"user": ""},
+        {"group": "one"},
+        {"feature": "nothing"},
+        {"requests_per_minute": "", "in_flight": ""},
+        {"requests_per_minute": "0"},
+        {"requests_per_minute": "-1"},
+        {"tokens_per_minute": "0"},
+        {"in_flight": "0"},
+    ],
+)
+def test_rates_that_are_nobodys_or_none_are_refused(
+    page: Client, rates: dict[str, Any], change: dict[str, str]
+) -> None:
+    if change.get("group"):
+        change = {"group": str(Group.objects.create(name="partners").pk)}
+    answer = page.post(f"{RATES}add/", {**rates, **change})
+    assert answer.status_code == 200
+    assert answer.context["adminform"].form.errors
+    assert not RateOverride.objects.exists()
+    assert trail() == []
+
+
+def lift(page: Client, pk: int, reason: str = "Calmed down.") -> Any:
+    return page.post(f"{RATES}{pk}/lift/", {"_form_submitted": "on", "reason": reason})
+
+
+def test_a_throttle_is_lifted_with_a_reason(
+    page: Client, staff: Callable[..., Client], customer: User
+) -> None:
+    throttle = RateOverride.objects.create(
+        user=customer,
+        feature="summarize",
+        requests_per_minute=Decimal("0.1"),
+        reason="3 times the usual.",
+        check_name="control.cost_spike",
+    )
+    text = page.get(RATES).text
+    assert "throttles" in text
+    assert "control.cost_spike" in text
+    editor = staff("view_rateoverride", "change_rateoverride")
+    assert lift(editor, throttle.pk).status_code == 403
+    assert "reason" in lift(page, throttle.pk, " ").context["form"].errors
+    assert RateOverride.objects.exists()
+    assert lift(staff("view_rateoverride", "delete_rateoverride"), throttle.pk).status_code == 200
+    assert not RateOverride.objects.exists()
+    old = f"#{customer.pk}: 0.1 requests/min"
+    assert trail() == [("summarize", "rate_override", old, "the feature's rates", "Calmed down.")]
+
+
+def test_nothing_goes_without_a_trace(page: Client, customer: User) -> None:
+    rate = RateOverride.objects.create(user=customer, in_flight=1, reason="r")
+    now = datetime.now(UTC)
+    launch = Launch.objects.create(
+        feature="summarize", starts_at=now, ends_at=now + timedelta(hours=1), factor=2, note="n"
+    )
+    for address in (f"{RATES}{rate.pk}/delete/", f"{LAUNCHES}{launch.pk}/delete/"):
+        assert page.post(address, {"post": "yes"}).status_code == 403
+    assert lift(page, 999).status_code == 404
+
+
+def test_expired_rates_say_so(page: Client, customer: User) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=5)
+    RateOverride.objects.create(user=customer, in_flight=1, reason="r", expires_at=past)
+    text = page.get(RATES).text
+    assert "expired" in text
+    assert "in force" not in text
+
+
+def test_admins_log_names_the_account_by_its_id(page: Client, rates: dict[str, Any]) -> None:
+    page.post(f"{RATES}add/", rates)
+    assert "customer" not in str(RateOverride.objects.get())
+
+
+@pytest.fixture
+def launch() -> dict[str, Any]:
+    return {
+        "feature": "summarize",
+        "note": "The spring campaign.",
+        "factor": "3",
+        "hours": "36",
+        "starts_at_0": "2099-03-01",
+        "starts_at_1": "09:00:00",
+    }
+
+
+def test_a_launch_is_announced_with_factor_and_hours(
+    page: Client, boss: User, launch: dict[str, Any]
+) -> None:
+    assert page.post(f"{LAUNCHES}add/", launch).status_code == 302
+    row = Launch.objects.get()
+    assert (row.factor, row.announced_by) == (3, boss)
+    assert row.ends_at - row.starts_at == timedelta(hours=36)
+    new = "3 times the usual, 2099-03-01 09:00 to 2099-03-02 21:00 UTC"
+    assert trail() == [("summarize", "launch", "", new, "The spring campaign.")]
+    assert "to come" in page.get(LAUNCHES).text
+    address = f"{LAUNCHES}{row.pk}/change/"
+    assert page.get(address).context["adminform"].form["hours"].value() == 36
+    assert page.post(address, {**launch, "hours": "12.5"}).status_code == 302
+    row.refresh_from_db()
+    assert row.ends_at - row.starts_at == timedelta(hours=12.5)
+    assert trail()[1][2:4] == (
+        "3 times the usual, 2099-03-01 09:00 to 2099-03-02 21:00 UTC",
+        "3 times the usual, 2099-03-01 09:00 to 2099-03-01 21:30 UTC",
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("factor", "0.9"),
+        ("factor", ""),
+        ("hours", "0"),
+        ("hours", "337"),
+        ("hours", "NaN"),
+        ("hours", ""),
+        ("note", "  "),
+        ("feature", "nothing"),
+        ("starts_at_0", "soon"),
+    ],
+)
+def test_a_launch_that_raises_nothing_or_has_no_hours_is_refused(
+    page: Client, db: None, launch: dict[str, Any], field: str, value: str
+) -> None:
+    answer = page.post(f"{LAUNCHES}add/", {**launch, field: value})
+    assert answer.status_code == 200
+    assert answer.context["adminform"].form.errors
+    assert not Launch.objects.exists()
+    assert trail() == []
+
+
+def test_a_launch_of_everything_is_withdrawn_with_a_reason(
+    page: Client, staff: Callable[..., Client], launch: dict[str, Any]
+) -> None:
+    page.post(f"{LAUNCHES}add/", {**launch, "feature": "_everything"})
+    address = f"{LAUNCHES}{Launch.objects.get().pk}/withdraw/"
+    form = {"_form_submitted": "on", "reason": "Put off."}
+    assert staff("view_launch", "change_launch").post(address, form).status_code == 403
+    assert page.post(address, {**form, "reason": ""}).context["form"].errors
+    assert Launch.objects.exists()
+    page.post(address, form)
+    assert not Launch.objects.exists()
+    assert trail()[1][0] == "_everything"
+    assert trail()[1][3:] == ("", "Put off.")

@@ -1,0 +1,117 @@
+"""The models page: how each breaker does, and forcing one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from aifeature.admin import breaker_rows
+from aifeature.models import ControlChange, Forced, ModelControl
+from aifeature.services import breakers
+from aifeature.services.breakers import LimitLeft, Live, ModelView
+from workers.inference import catalog
+
+LIST = "/admin/aifeature/modelcontrol/"
+MODEL = "claude-haiku-5-5"
+DETAIL = f"{LIST}{MODEL}/change/"
+
+
+def press(page: Client, what: str, reason: str = "They fail.") -> Any:
+    return page.post(f"{LIST}{MODEL}/{what}/", {"_form_submitted": "on", "reason": reason})
+
+
+def test_every_model_of_the_catalog_has_a_row(page: Client, db: None) -> None:
+    for text in (page.get(LIST).text, page.get(LIST).text):
+        for model in catalog.known_models():
+            assert model in text
+    assert ModelControl.objects.count() == len(catalog.known_models())
+    ModelControl.objects.create(model="claude-1")
+    assert "claude-1" not in page.get(LIST).text
+
+
+@pytest.mark.parametrize(
+    ("what", "forced", "said"),
+    [
+        ("force_open", Forced.OPEN, "forced open: nothing is sent"),
+        ("force_closed", Forced.CLOSED, "forced closed: everything is sent"),
+    ],
+)
+def test_a_breaker_is_forced_with_a_reason_and_given_back(
+    page: Client, boss: User, what: str, forced: Forced, said: str
+) -> None:
+    assert press(page, what)["HX-Redirect"] == DETAIL
+    assert breakers.forced(MODEL) == forced
+    for address in (LIST, DETAIL):
+        assert said in page.get(address).text
+    press(page, "automatic", "Over.")
+    assert breakers.forced(MODEL) == ""
+    assert said not in page.get(LIST).text
+    rows = ControlChange.objects.order_by("id")
+    assert [(row.feature, row.user, row.reason) for row in rows] == [
+        (f"model:{MODEL}", boss, "They fail."),
+        (f"model:{MODEL}", boss, "Over."),
+    ]
+    text = page.get(DETAIL).text
+    assert "Latest changes" in text
+    assert "They fail." in text
+
+
+def test_forcing_without_a_reason_is_refused(page: Client, db: None) -> None:
+    answer = press(page, "force_open", "  ")
+    assert "reason" in answer.context["form"].errors
+    assert not ModelControl.objects.exclude(forced="").exists()
+
+
+def test_forcing_has_a_permission_of_its_own(staff: Callable[..., Client], page: Client) -> None:
+    page.get(LIST)
+    viewer = staff("view_modelcontrol", "change_modelcontrol")
+    assert viewer.get(DETAIL).status_code == 200
+    for what in ("force_open", "force_closed", "automatic"):
+        assert f"/{what}/" not in viewer.get(DETAIL).text
+        assert press(viewer, what).status_code == 403
+    assert breakers.forced(MODEL) == ""
+    press(staff("view_modelcontrol", "force_breaker"), "force_open")
+    assert breakers.forced(MODEL) == "open"
+
+
+def test_an_unknown_model_is_not_found(page: Client, db: None) -> None:
+    form = {"_form_submitted": "on", "reason": "r"}
+    assert page.post(f"{LIST}gpt/force_open/", form).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("view", "colour", "said"),
+    [
+        (ModelView("m"), "", "not known here"),
+        (ModelView("m", live=Live("closed", 0, 0, 0)), "closed", "closed"),
+        (ModelView("m", live=Live("open", 10, 0.5, 0)), "open", "open"),
+        (ModelView("m", live=Live("open", 10, 0.5, 0, open_for_s=12)), "open", "again in 12 s"),
+        (ModelView("m", live=Live("half_open", 10, 1, 0)), "trying", "half-open"),
+        (ModelView("m", live=Live("closed", 0, 0, 0, shared=False)), "closed", "Redis is away"),
+        (ModelView("m", Forced.OPEN, live=Live("closed", 9, 0, 0)), "open", "nothing is sent"),
+        (ModelView("m", Forced.CLOSED, live=Live("open", 9, 1, 0)), "forced", "everything"),
+    ],
+)
+def test_the_state_in_words(view: ModelView, colour: str, said: str) -> None:
+    found, text = breaker_rows.state(view)
+    assert found == colour
+    assert said in text
+
+
+def test_rates_and_limits_in_words() -> None:
+    left = (LimitLeft("requests", 4_000, 12), LimitLeft("input tokens", 2_000_000, 1_500))
+    live = Live("closed", 50, 0.04, 0.5, limits=left, blocked_s=3)
+    assert breaker_rows.failed(live) == "4% of 50"
+    assert breaker_rows.slow(live) == "50%"
+    assert breaker_rows.limits(live) == (
+        "requests: 12 of 4,000/min; input tokens: 1,500 of 2,000,000/min;"
+        " asked to stay away for 3.0 s"
+    )
+    nothing = Live("closed", 0, 0, 0)
+    assert (breaker_rows.failed(nothing), breaker_rows.slow(nothing)) == ("-", "-")
+    assert breaker_rows.limits(nothing) == "none learned yet"
+    assert breaker_rows.limits(None) == "-"

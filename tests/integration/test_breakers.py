@@ -1,0 +1,171 @@
+"""Forcing a circuit breaker: with a reason, on record, and known to every call in half a second."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from aifeature.models import ControlChange, Forced, ModelControl
+from aifeature.services import breakers
+from workers.inference import catalog
+
+pytestmark = pytest.mark.django_db
+
+MODEL = "claude-haiku-5-5"
+OTHER = "claude-opus-5-5"
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(clock: Clock) -> breakers.ForcedCache:
+    return breakers.ForcedCache(clock)
+
+
+def force(forced: Forced, ada: User, *, reason: str = "They fail.") -> None:
+    breakers.force(MODEL, forced=forced, reason=reason, user_id=ada.pk)
+
+
+def test_forcing_takes_effect_and_is_audited(ada: User) -> None:
+    breakers.cache.clear()
+    assert breakers.forced(MODEL) == ""
+    for forced in (Forced.OPEN, Forced.CLOSED, Forced.AUTOMATIC):
+        force(forced, ada, reason=f"To {forced}.")
+        assert breakers.forced(MODEL) == forced
+        assert breakers.forced(OTHER) == ""
+    rows = ControlChange.objects.order_by("id").values_list(
+        "feature", "field", "old", "new", "reason", "user"
+    )
+    name = f"model:{MODEL}"
+    assert list(rows) == [
+        (name, "breaker", "automatic", "open", "To open.", ada.pk),
+        (name, "breaker", "open", "closed", "To closed.", ada.pk),
+        (name, "breaker", "closed", "automatic", "To .", ada.pk),
+    ]
+
+
+def test_its_reason_goes_when_it_is_given_back(ada: User) -> None:
+    force(Forced.OPEN, ada)
+    assert ModelControl.objects.get().reason == "They fail."
+    force(Forced.AUTOMATIC, ada)
+    assert ModelControl.objects.get().reason == ""
+
+
+@pytest.mark.parametrize(("model", "reason"), [("gpt", "r"), (MODEL, "  ")])
+def test_a_wrong_model_or_no_reason_changes_nothing(ada: User, model: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"no model 'gpt'|needs a reason"):
+        breakers.force(model, forced=Forced.OPEN, reason=reason, user_id=ada.pk)
+    assert not ModelControl.objects.exists()
+    assert not ControlChange.objects.exists()
+
+
+def test_every_model_of_the_catalog_has_a_name_in_the_trail() -> None:
+    names = {breakers.name_in_trail(model) for model in catalog.known_models()}
+    assert len(names) == len(catalog.known_models())
+    assert all(len(name) <= 40 for name in names)
+    assert len(breakers.name_in_trail("m" * 80)) == 40
+
+
+def test_it_is_read_again_after_half_a_second(cache: breakers.ForcedCache, clock: Clock) -> None:
+    assert cache.get(MODEL) == ""
+    ModelControl.objects.create(model=MODEL, forced=Forced.OPEN)
+    clock.now += breakers.POLL_S - 0.01
+    assert cache.get(MODEL) == ""
+    clock.now += 0.02
+    assert cache.get(MODEL) == "open"
+
+
+def test_within_half_a_second_it_is_read_once(cache: breakers.ForcedCache) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        for _ in range(50):
+            cache.get(MODEL)
+            cache.get(OTHER)
+    assert len(captured) == 1
+
+
+def test_without_the_database_the_last_known_holds(
+    cache: breakers.ForcedCache,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ModelControl.objects.create(model=MODEL, forced=Forced.OPEN)
+    assert cache.get(MODEL) == "open"
+    tries = []
+
+    def away() -> Any:
+        tries.append(clock.now)
+        raise OperationalError("the server is gone")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(breakers, "_read", away)
+        for _ in range(5):
+            clock.now += 1
+            assert [cache.get(MODEL), cache.get(MODEL), cache.get(OTHER)] == ["open", "open", ""]
+    assert len(tries) == 5, "tried again every half second, not at every call"
+    assert [record for record in caplog.text.splitlines() if "cannot be read" in record][1:] == []
+    assert "the server is gone" in caplog.text
+    clock.now += 1
+    ModelControl.objects.update(forced=Forced.AUTOMATIC)
+    assert cache.get(MODEL) == ""
+
+
+def test_before_anything_is_known_nothing_is_forced(
+    cache: breakers.ForcedCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> Any:
+        raise OperationalError("the server is gone")
+
+    monkeypatch.setattr(breakers, "_read", away)
+    assert cache.get(MODEL) == ""
+
+
+def test_while_one_reads_the_others_go_by_what_is_known(
+    cache: breakers.ForcedCache, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ModelControl.objects.create(model=MODEL, forced=Forced.OPEN)
+    assert cache.get(MODEL) == "open"
+    clock.now += 1
+    seen = []
+    real = breakers._read
+
+    def slow() -> dict[str, str]:
+        assert len(seen) < 2, "a second thread reads as well"
+        # The lock is held here: in another thread this look would come at the same moment.
+        if not seen:
+            seen.append("")
+            seen.append(_in_thread(cache))
+        return real()
+
+    monkeypatch.setattr(breakers, "_read", slow)
+    assert cache.get(MODEL) == "open"
+    assert seen[1] == "open"
+
+
+def _in_thread(cache: breakers.ForcedCache) -> str:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(cache.get, MODEL).result(timeout=5)
+
+
+def test_every_model_is_viewed_with_what_is_forced(ada: User) -> None:
+    force(Forced.OPEN, ada)
+    views = {view.model: view for view in breakers.views()}
+    assert list(views) == list(catalog.known_models())
+    assert (views[MODEL].forced, views[MODEL].reason) == (Forced.OPEN, "They fail.")
+    assert views[OTHER].forced == Forced.AUTOMATIC
