@@ -10,7 +10,7 @@ from django.utils.html import format_html
 
 from aifeature.admin.show import span
 from aifeature.models import Forced
-from aifeature.services.breakers import Live, ModelView
+from aifeature.services.model_views import Live, ModelView
 
 HEADERS: Final = ["model", "breaker", "failed", "slow", "provider limits"]
 
@@ -33,8 +33,6 @@ def state(view: ModelView) -> tuple[str, str]:
         return "open", "forced open: nothing is sent"
     if view.forced == Forced.CLOSED:
         return "forced", "forced closed: everything is sent"
-    if live is None:
-        return "", "automatic; its state is not known here"
     text = _STATES[live.state]
     if live.state == "open" and live.open_for_s > 0:
         text = f"open, tries again in {span(live.open_for_s)}"
@@ -43,20 +41,18 @@ def state(view: ModelView) -> tuple[str, str]:
     return {"half_open": "trying"}.get(live.state, live.state), text
 
 
-def failed(live: Live | None) -> str:
+def failed(live: Live) -> str:
     """Share of failed calls, and of how many."""
-    return f"{live.failure_rate:.0%} of {live.calls}" if live and live.calls else "-"
+    return f"{live.failure_rate:.0%} of {live.calls}" if live.calls else "-"
 
 
-def slow(live: Live | None) -> str:
+def slow(live: Live) -> str:
     """Share of slow calls."""
-    return f"{live.slow_rate:.0%}" if live and live.calls else "-"
+    return f"{live.slow_rate:.0%}" if live.calls else "-"
 
 
-def limits(live: Live | None) -> str:
+def limits(live: Live) -> str:
     """What is left of each limit that was learned."""
-    if live is None:
-        return "-"
     parts = [f"{one.name}: {one.remaining:,} of {one.per_minute:,}/min" for one in live.limits]
     if live.blocked_s > 0:
         parts.append(f"asked to stay away for {span(live.blocked_s)}")

@@ -12,7 +12,7 @@ from aifeature.admin import cards, open_alerts
 from aifeature.admin.breaker_rows import HEADERS, cells
 from aifeature.admin.changes import named
 from aifeature.admin.show import figures, moment
-from aifeature.services import breakers, overview, trips
+from aifeature.services import model_views, overview, trips
 from aifeature.services.control import EVERYTHING
 
 
@@ -41,5 +41,7 @@ def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
 def _models(slug: str) -> list[list[str]]:
     feature = registry.all_features().get(slug)
     return [
-        cells(view) for view in breakers.views() if feature is None or view.model in feature.models
+        cells(view)
+        for view in model_views.views()
+        if feature is None or view.model in feature.models
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib.admin.utils import quote
@@ -10,6 +11,7 @@ from django.urls import reverse
 from aifeature.admin.show import utc
 from aifeature.models import Alert
 from aifeature.services import alerts
+from aifeature.services.control import EVERYTHING
 
 
 def runbook(kind: str) -> str:
@@ -18,16 +20,21 @@ def runbook(kind: str) -> str:
     return f"deploy/runbooks/{name}.md" if name else "-"
 
 
-def rows(subject: str | None = None) -> list[dict[str, Any]]:
-    """Open alerts, newest first: all, or those about this subject."""
-    found = [alert for alert in alerts.still_open() if subject in {None, alert.subject}]
+def rows(slug: str | None = None) -> list[dict[str, Any]]:
+    """Open alerts, newest first: all, or those about this feature, its users and its windows."""
+    found = [alert for alert in alerts.still_open() if slug is None or _is_about(alert, slug)]
     return [_row(alert) for alert in found]
+
+
+def _is_about(alert: Alert, slug: str) -> bool:
+    """A subject is a slug, or begins with one: `summarize day`, `summarize:7`."""
+    return re.split(r"\W", alert.subject, maxsplit=1)[0] == slug
 
 
 def _row(alert: Alert) -> dict[str, Any]:
     return {
         "kind": alert.kind.replace("_", " "),
-        "subject": "everything" if alert.subject == "_everything" else alert.subject,
+        "subject": alert.subject.replace(EVERYTHING, "everything"),
         "summary": alert.summary,
         "since": utc(alert.opened_at),
         "runbook": runbook(alert.kind),

@@ -18,8 +18,8 @@ from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import moment_column
 from aifeature.models import Forced, ModelControl
-from aifeature.services import breakers
-from aifeature.services.breakers import ModelView
+from aifeature.services import breakers, model_views
+from aifeature.services.model_views import ModelView
 from workers.inference import catalog
 
 _SHOWN = ("model", "breaker", "failed", "slow", "limits")
@@ -131,6 +131,6 @@ class ModelControlAdmin(ReadOnlyAdmin):
     def _view(self, row: Any) -> ModelView:
         """What is known of the row's model; looked up once for its five columns."""
         if not hasattr(row, "found"):
-            row.found = breakers.view(row)
+            row.found = model_views.view(row)
         found: ModelView = row.found
         return found

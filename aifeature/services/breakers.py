@@ -1,4 +1,4 @@
-"""Circuit breakers as operators see and force them; one per model of the provider."""
+"""Circuit breakers that operators force, one per model of the provider."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from django.db import Error, connection, transaction
 
@@ -23,46 +22,6 @@ PREFIX: Final = "model:"
 """Of a model's name where the audit trail names a feature."""
 
 _WIDTH: Final = ControlChange._meta.get_field("feature").max_length  # noqa: SLF001 (public in Django)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitLeft:
-    """One limit of the provider that was learned from its answers."""
-
-    name: str
-    per_minute: int
-    remaining: int
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What the workers know of a model now."""
-
-    state: Literal["closed", "open", "half_open"]
-    calls: int
-    """Calls the rates are taken of."""
-    failure_rate: float
-    slow_rate: float
-    """Shares of these calls, 0 to 1."""
-    open_for_s: float = 0
-    """Seconds until a call is let through to try; 0: it is not open."""
-    limits: tuple[LimitLeft, ...] = ()
-    """Empty: nothing was learned yet."""
-    blocked_s: float = 0
-    """Seconds for which the provider asked us to stay away."""
-    shared: bool = True
-    """False: Redis is away, and this is what one process knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelView:
-    """A model of the catalog, what is forced, and how it does."""
-
-    model: str
-    forced: Forced = Forced.AUTOMATIC
-    reason: str = ""
-    live: Live | None = None
-    """None: nobody can tell."""
 
 
 class ForcedCache:
@@ -165,19 +124,3 @@ def force(model: str, *, forced: Forced, reason: str, user_id: int) -> None:
 def name_in_trail(model: str) -> str:
     """What the audit trail calls a model, where it would name a feature."""
     return f"{PREFIX}{model}"[:_WIDTH]
-
-
-def views() -> list[ModelView]:
-    """Every model of the catalog, in its order: one query, and one look each at the workers'."""
-    rows = ModelControl.objects.in_bulk()
-    return [view(rows.get(model) or ModelControl(model=model)) for model in catalog.known_models()]
-
-
-def view(row: ModelControl) -> ModelView:
-    """A model as its row and the workers have it."""
-    return ModelView(row.model, Forced(row.forced), row.reason, _live(row.model))
-
-
-def _live(_model: str) -> Live | None:
-    """What the workers know of a model; None while nothing tells."""
-    return None

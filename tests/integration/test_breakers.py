@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import ControlChange, Forced, ModelControl
-from aifeature.services import breakers
+from aifeature.services import breakers, model_views
 from workers.inference import catalog
 
 pytestmark = pytest.mark.django_db
@@ -142,7 +142,7 @@ def test_while_one_reads_the_others_go_by_what_is_known(
     ModelControl.objects.create(model=MODEL, forced=Forced.OPEN)
     assert cache.get(MODEL) == "open"
     clock.now += 1
-    seen = []
+    seen: list[str] = []
     real = breakers._read
 
     def slow() -> dict[str, str]:
@@ -165,7 +165,8 @@ def _in_thread(cache: breakers.ForcedCache) -> str:
 
 def test_every_model_is_viewed_with_what_is_forced(ada: User) -> None:
     force(Forced.OPEN, ada)
-    views = {view.model: view for view in breakers.views()}
+    views = {view.model: view for view in model_views.views()}
     assert list(views) == list(catalog.known_models())
     assert (views[MODEL].forced, views[MODEL].reason) == (Forced.OPEN, "They fail.")
     assert views[OTHER].forced == Forced.AUTOMATIC
+    assert views[OTHER].live.shared

@@ -173,7 +173,7 @@ def test_a_launch_is_announced_with_factor_and_hours(
 ) -> None:
     assert page.post(f"{LAUNCHES}add/", launch).status_code == 302
     row = Launch.objects.get()
-    assert (row.factor, row.announced_by) == (3, boss)
+    assert (row.factor, row.announced_by) == (Decimal(3), boss)
     assert row.ends_at - row.starts_at == timedelta(hours=36)
     new = "3 times the usual, 2099-03-01 09:00 to 2099-03-02 21:00 UTC"
     assert trail() == [("summarize", "launch", "", new, "The spring campaign.")]

@@ -13,8 +13,8 @@ from django.test import Client
 
 from aifeature import registry
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
-from aifeature.services import breakers, control, switch
-from aifeature.services.breakers import LimitLeft, Live
+from aifeature.services import control, model_views, switch
+from aifeature.services.model_views import LimitLeft, Live
 from workers.inference import catalog
 
 LIST = "/admin/aifeature/featurecontrol/"
@@ -218,7 +218,7 @@ def test_a_page_lists_the_breakers_of_its_models_alone(
 ) -> None:
     left = (LimitLeft("requests", 4_000, 3_987),)
     live = Live("half_open", calls=50, failure_rate=0.62, slow_rate=0.1, limits=left)
-    monkeypatch.setattr(breakers, "_live", lambda _model: live)
+    monkeypatch.setattr(model_views, "_live", lambda _model: live)
     text = page.get(DETAIL).text
     for part in ("half-open, trying", "62% of 50", "10%", "requests: 3,987 of 4,000/min"):
         assert part in text

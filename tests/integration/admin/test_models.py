@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature.admin import breaker_rows
 from aifeature.models import ControlChange, Forced, ModelControl
-from aifeature.services import breakers
-from aifeature.services.breakers import LimitLeft, Live, ModelView
+from aifeature.services import breakers, wiring
+from aifeature.services.model_views import LimitLeft, Live, ModelView
 from workers.inference import catalog
+from workers.inference.breaker import BreakerPolicy
+from workers.inference.errors import ProviderFault
 
 LIST = "/admin/aifeature/modelcontrol/"
 MODEL = "claude-haiku-5-5"
@@ -22,6 +25,30 @@ DETAIL = f"{LIST}{MODEL}/change/"
 
 def press(page: Client, what: str, reason: str = "They fail.") -> Any:
     return page.post(f"{LIST}{MODEL}/{what}/", {"_form_submitted": "on", "reason": reason})
+
+
+@pytest.fixture
+def no_breakers(settings: Any) -> Iterator[None]:
+    """What this test teaches the breakers is forgotten at its end."""
+    yield
+    with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
+        for key in [f"aif:breaker:{MODEL}", f"aif:limits:{MODEL}"]:
+            client.delete(key)
+
+
+def test_the_pages_show_what_the_workers_found(page: Client, no_breakers: None) -> None:
+    headers = {
+        "anthropic-ratelimit-requests-limit": "4000",
+        "anthropic-ratelimit-requests-remaining": "3000",
+    }
+    for _ in range(BreakerPolicy().minimum):
+        permit = wiring.gate().admit(model=MODEL, input_tokens=1, output_tokens=1)
+        permit.failed(ProviderFault("500", rate_limits=headers))
+    for address in (DETAIL, LIST, "/admin/aifeature/featurecontrol/summarize/change/"):
+        text = page.get(address).text
+        assert "open, tries again in" in text
+        assert "100% of 10" in text
+        assert "of 4,000/min" in text
 
 
 def test_every_model_of_the_catalog_has_a_row(page: Client, db: None) -> None:
@@ -86,14 +113,13 @@ def test_an_unknown_model_is_not_found(page: Client, db: None) -> None:
 @pytest.mark.parametrize(
     ("view", "colour", "said"),
     [
-        (ModelView("m"), "", "not known here"),
-        (ModelView("m", live=Live("closed", 0, 0, 0)), "closed", "closed"),
-        (ModelView("m", live=Live("open", 10, 0.5, 0)), "open", "open"),
-        (ModelView("m", live=Live("open", 10, 0.5, 0, open_for_s=12)), "open", "again in 12 s"),
-        (ModelView("m", live=Live("half_open", 10, 1, 0)), "trying", "half-open"),
-        (ModelView("m", live=Live("closed", 0, 0, 0, shared=False)), "closed", "Redis is away"),
-        (ModelView("m", Forced.OPEN, live=Live("closed", 9, 0, 0)), "open", "nothing is sent"),
-        (ModelView("m", Forced.CLOSED, live=Live("open", 9, 1, 0)), "forced", "everything"),
+        (ModelView("m", Live("closed", 0, 0, 0)), "closed", "closed"),
+        (ModelView("m", Live("open", 10, 0.5, 0)), "open", "open"),
+        (ModelView("m", Live("open", 10, 0.5, 0, open_for_s=12)), "open", "again in 12 s"),
+        (ModelView("m", Live("half_open", 10, 1, 0)), "trying", "half-open"),
+        (ModelView("m", Live("closed", 0, 0, 0, shared=False)), "closed", "Redis is away"),
+        (ModelView("m", Live("closed", 9, 0, 0), Forced.OPEN), "open", "nothing is sent"),
+        (ModelView("m", Live("open", 9, 1, 0), Forced.CLOSED), "forced", "everything"),
     ],
 )
 def test_the_state_in_words(view: ModelView, colour: str, said: str) -> None:
@@ -114,4 +140,3 @@ def test_rates_and_limits_in_words() -> None:
     nothing = Live("closed", 0, 0, 0)
     assert (breaker_rows.failed(nothing), breaker_rows.slow(nothing)) == ("-", "-")
     assert breaker_rows.limits(nothing) == "none learned yet"
-    assert breaker_rows.limits(None) == "-"
