@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,6 +14,7 @@ from django.utils.html import format_html
 from aifeature.admin import cards, changes, open_alerts
 from aifeature.admin.names import title_of
 from aifeature.admin.show import moment, span, utc
+from aifeature.admin.switch_buttons import STOP, stop_url
 from aifeature.models import Status
 from aifeature.services import overview
 from aifeature.services.control import EVERYTHING
@@ -38,10 +38,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["alerts"] = open_alerts.rows()
     if cards.may_see(request, "featurecontrol"):
         context["everything"] = cards.switch_of(EVERYTHING)
-        context["switch_url"] = cards.control_url(EVERYTHING)
-    if request.user.has_perm("aifeature.stop_feature"):
-        pull = "admin:aifeature_featurecontrol_stop"
-        context["stop_url"] = reverse(pull, args=(quote(EVERYTHING),))
+    if request.user.has_perm(STOP):
+        context["stop_url"] = stop_url(EVERYTHING)
     if cards.may_see(request, "job"):
         context["queue"] = _queue(overview.queue(now), now)
         context["failures"] = _failures()

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.contrib import messages
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
@@ -21,20 +21,26 @@ from aifeature.models import KillMode
 from aifeature.services import switch
 from aifeature.services.switch_state import ALL
 
+STOP: Final = "aifeature.stop_feature"
+RELEASE: Final = "aifeature.release_feature"
+
 
 class SwitchButtons(ModelAdmin):
-    """Pulls and releases through `services.switch`, each with a permission of its own."""
+    """Pulls and releases through `services.switch`, each with a permission of its own.
+
+    The page of a feature has its own buttons: the theme hides its own in a menu on a phone, where
+    on-call may well be.
+    """
 
     actions_row: Any = ("stop", "release")
-    actions_detail: Any = ("stop", "release")
 
     def has_stop_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Who may pull a kill switch."""
-        return request.user.has_perm("aifeature.stop_feature")
+        return request.user.has_perm(STOP)
 
     def has_release_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Who may release a kill switch."""
-        return request.user.has_perm("aifeature.release_feature")
+        return request.user.has_perm(RELEASE)
 
     @button(
         "Stop",
@@ -73,6 +79,16 @@ class SwitchButtons(ModelAdmin):
         text = f"{title_of(slug)} is released for {whom}."
         self.message_user(request, text, messages.SUCCESS)
         return _stay(request)
+
+
+def stop_url(slug: str) -> str:
+    """Where the dialog is that pulls this switch."""
+    return reverse("admin:aifeature_featurecontrol_stop", args=(quote(slug),))
+
+
+def release_url(slug: str) -> str:
+    """Where the dialog is that releases this switch."""
+    return reverse("admin:aifeature_featurecontrol_release", args=(quote(slug),))
 
 
 def _known(object_id: str) -> str:

@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from aifeature.models import TERMINAL, Job, Stage, Status
-from aifeature.services import control, messages
+from aifeature.models import (
+    TERMINAL,
+    CheckRun,
+    Forced,
+    Job,
+    Launch,
+    RateOverride,
+    SpendWindow,
+    Stage,
+    Status,
+)
+from aifeature.services import alerts, breakers, control, messages, switch
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -89,3 +100,45 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
         **values,
     )
     return made
+
+
+def bad_day(staff: User) -> None:
+    """Something to see on every page of admin: a partial release, a forced breaker, alerts."""
+    now = timezone.now()
+    whole = {"spent_micro": 31_400_000, "held_micro": 1_200_000}
+    make = SpendWindow.objects.create
+    make(scope="feature", key="summarize", day=now.date(), **whole)
+    make(scope="global", key="", day=now.date(), **whole)
+    make(scope="month", key="", day=now.date().replace(day=1), spent_micro=402_000_000)
+    figures = {"spent_micro": 31_400_000, "usual_micro": 9_000_000, "ratio": 3.5}
+    reason = "3.5 times the usual spend until this hour."
+    switch.trip("summarize", check="control.cost_spike", reason=reason, figures=figures)
+    switch.release("summarize", reason="Half as a trial.", user_id=staff.pk, percent=20)
+    alerts.begin("cost_spike", "summarize", f"{reason} Its kill switch is pulled.", figures)
+    alerts.begin("budget_reached", "summarize day", "The day's budget has no room left.")
+    alerts.end("budget_reached", "summarize day")
+    breakers.force(
+        "claude-haiku-5-5", forced=Forced.OPEN, reason="Their status page.", user_id=staff.pk
+    )
+    RateOverride.objects.create(
+        user=staff,
+        feature="summarize",
+        requests_per_minute="0.1",
+        reason="3 times their usual spend.",
+        check_name="control.cost_spike",
+        expires_at=now + timedelta(hours=6),
+    )
+    Launch.objects.create(
+        feature="summarize",
+        starts_at=now,
+        ends_at=now + timedelta(hours=36),
+        factor=3,
+        note="The spring campaign.",
+        announced_by=staff,
+    )
+    found = {"result": "1 feature spends 3.5 times the usual.", "ok": False, "figures": figures}
+    CheckRun.objects.create(name="control.sweep", began_at=now, ended_at=now, **found)
+    every, _ = IntervalSchedule.objects.get_or_create(every=5, period="seconds")
+    PeriodicTask.objects.get_or_create(
+        task="control.sweep", defaults={"name": "Publish due jobs", "interval": every}
+    )

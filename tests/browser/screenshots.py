@@ -126,9 +126,42 @@ def _shots() -> list[Shot]:
         Shot("history-nothing", "/jobs/?q=zebra", ada),
         Shot("error-404", "/nowhere/", ada),
         Shot("error-429", "/accounts/login/", act=_lock_out),
-        Shot("admin", "/admin/", staff),
+        *_admin_shots(staff),
         Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
     ]
+
+
+def _admin_shots(staff: User) -> list[Shot]:
+    from tests.browser import scenes  # noqa: PLC0415
+
+    scenes.bad_day(staff)
+    root = "/admin/aifeature"
+    feature, everything = (
+        f"{root}/featurecontrol/{s}/change/" for s in ("summarize", "_5Feverything")
+    )
+    return [
+        Shot("admin", "/admin/", staff),
+        Shot("admin-features", f"{root}/featurecontrol/", staff),
+        Shot("admin-feature", feature, staff),
+        Shot("admin-everything", everything, staff),
+        Shot("admin-stop", feature, staff, lambda page: press(page, "stop")),
+        Shot("admin-release", feature, staff, lambda page: press(page, "release")),
+        Shot("admin-models", f"{root}/modelcontrol/", staff),
+        Shot("admin-model", f"{root}/modelcontrol/claude-haiku-5-5/change/", staff),
+        Shot("admin-rates", f"{root}/rateoverride/", staff),
+        Shot("admin-rates-add", f"{root}/rateoverride/add/", staff),
+        Shot("admin-launches", f"{root}/launch/", staff),
+        Shot("admin-launches-add", f"{root}/launch/add/", staff),
+        Shot("admin-alerts", f"{root}/alert/", staff),
+        Shot("admin-checks", f"{root}/checkrun/", staff),
+        Shot("admin-schedule", "/admin/django_celery_beat/periodictask/", staff),
+    ]
+
+
+def press(page: Page, what: str) -> None:
+    """Press a button of admin that asks before it acts, and wait for its question."""
+    page.locator(f'button[hx-get$="/{what}/"]').click()
+    page.locator("#dialog").wait_for()
 
 
 def _sign_in_wrongly(page: Page) -> None:
