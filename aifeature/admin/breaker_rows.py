@@ -22,8 +22,16 @@ def cells(view: ModelView) -> list[str]:
     """One row of a table."""
     url = reverse("admin:aifeature_modelcontrol_change", args=(quote(view.model),))
     link = format_html('<a class="aif-link aif-nowrap" href="{}">{}</a>', url, view.model)
+    colour, text = state(view)
+    tone = "aif-bad" if colour == "open" else "aif-doubt" if colour != "closed" else ""
     live = view.live
-    return [link, state(view)[1], failed(live), slow(live), limits(live)]
+    return [
+        link,
+        format_html('<span class="{}">{}</span>', tone, text),
+        failed(live),
+        slow(live),
+        limits(live),
+    ]
 
 
 def state(view: ModelView) -> tuple[str, str]:

@@ -23,6 +23,10 @@ class ReasonForm(BaseDialogForm):
         max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The page under the dialog may have a form with a reason too: a label finds its field by id.
+        super().__init__(*args, auto_id="dialog_%s", **kwargs)
+
 
 def button(
     text: str,

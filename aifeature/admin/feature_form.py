@@ -24,6 +24,12 @@ if TYPE_CHECKING:  # only the stubs' class takes a model
 else:
     _ModelForm = forms.ModelForm
 
+_LABELS: Final = {
+    "daily_budget_usd": "Budget of a day (USD)",
+    "user_daily_budget_usd": "Budget of one user's day (USD)",
+    "monthly_budget_usd": "Budget of a month (USD)",
+}
+
 
 class FeatureControlForm(_ModelForm):
     """Refuses a save without a reason, and one that is based on values that changed meanwhile."""
@@ -45,6 +51,9 @@ class FeatureControlForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, label in _LABELS.items():
+            if name in self.fields:
+                self.fields[name].label = label
         self.fields["seen"].initial = self._last_change
         self._limit("percent", 0, 100)
         self._limit("daily_budget_usd", 0)

@@ -49,6 +49,7 @@ class FeatureControlAdmin(SwitchButtons):
 
     class Media:
         css: ClassVar = {"all": ["aifeature/admin.css"]}
+        js = ("aifeature/admin.js",)
 
     changed = moment_column("updated_at", "last change")
 

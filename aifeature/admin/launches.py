@@ -60,7 +60,7 @@ class LaunchForm(_ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["feature"].choices = [*feature_choices(), (EVERYTHING, "Everything")]  # type: ignore[attr-defined]
-        self.fields["factor"].min_value = 1  # type: ignore[attr-defined]
+        self.fields["starts_at"].help_text = "In UTC."
         if self.instance.pk:
             lasts = self.instance.ends_at - self.instance.starts_at
             self.fields["hours"].initial = round(lasts / _HOUR, 1)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -48,9 +47,9 @@ class RateOverrideForm(_ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["feature"].choices = [("", "Every feature"), *feature_choices()]  # type: ignore[attr-defined]
-        for name, least in zip(_RATES, (Decimal("0.01"), 1, 1), strict=True):
-            self.fields[name].min_value = least  # type: ignore[attr-defined]
+        for name in _RATES:
             self.fields[name].help_text = "Empty: as the feature has it."
+        self.fields["expires_at"].help_text = "In UTC. Empty: never."
 
     def clean(self) -> dict[str, Any]:
         """Refuse what would be nobody's, two people's, or no exception at all."""

@@ -42,9 +42,13 @@ class StopForm(_SwitchForm):
     form_before_template = "aifeature/admin/switch_stop.html"
     mode = forms.ChoiceField(
         label="Jobs that wait or run",
-        choices=KillMode.choices,
+        choices=(
+            (KillMode.HOLD.value, "Hold: they go on after the release"),
+            (KillMode.CANCEL.value, "Cancel: they end for good"),
+        ),
         initial=KillMode.HOLD,
         widget=UnfoldAdminRadioSelectWidget,
+        help_text="Deadlines run on while jobs are held.",
     )
     field_order = ("mode", "reason")
 

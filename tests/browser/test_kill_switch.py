@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,7 +64,8 @@ def test_a_feature_is_stopped_and_released_for_some(
     assert not row().killed
     dialog.get_by_label("Reason").fill("Answers leak addresses.")
     send(page, "Stop")
-    page.get_by_text("Stopped by its kill switch").wait_for()
+    page.get_by_text("Stopped by its kill switch", exact=True).wait_for()
+    page.wait_for_load_state()
     assert page.url.endswith(FEATURE)
     assert (row().killed, row().kill_mode) == (True, "hold")
     no_barriers(page)
@@ -79,6 +79,7 @@ def test_a_feature_is_stopped_and_released_for_some(
     page.locator("#dialog").get_by_label("Reason").fill("Mended.")
     send(page, "Release")
     page.get_by_text("Released for 20 % of users.").first.wait_for()
+    page.wait_for_load_state()
     assert (row().killed, row().release_percent) == (False, 20)
     no_barriers(page)
 
@@ -89,10 +90,10 @@ def test_cancel_is_chosen_in_the_dialog(open_page: OpenPage, sam: User) -> None:
     press(page, "stop")
     dialog = page.locator("#dialog")
     assert "every feature" in dialog.inner_text()
-    dialog.get_by_label(re.compile("^Cancel: they end")).check()
+    dialog.get_by_label("Cancel: they end for good").check()
     dialog.get_by_label("Reason").fill("The key was stolen.")
     send(page, "Stop")
-    page.get_by_text("Everything is stopped").wait_for()
+    page.get_by_text("Everything is stopped", exact=True).wait_for()
     everything = FeatureControl.objects.get(feature="_everything")
     assert (everything.killed, everything.kill_mode) == (True, "cancel")
     wait_until(lambda: page.url.endswith("/admin/"), "the overview is shown again")
