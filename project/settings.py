@@ -252,6 +252,13 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(minute="20"),
         "options": {"queue": "control"},
     },
+    "Look for cost spikes": {
+        "task": "control.cost_spike",
+        # Seconds. Looks once a minute however often it is sent: a tick that comes a moment too
+        # early finds the minute before taken.
+        "schedule": 20.0,
+        "options": {"queue": "control"},
+    },
 }
 
 if ENV.sentry_dsn:

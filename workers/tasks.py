@@ -24,6 +24,7 @@ from aifeature.services import (
     wiring,
 )
 from aifeature.services.dispatcher import Dispatcher
+from aifeature.services.spikes import check as spikes
 
 _dispatcher = Dispatcher()
 
@@ -95,3 +96,9 @@ def reconcile(**_: Any) -> str:
 def look_at_budgets(**_: Any) -> str:
     """Tell on-call of a budget that is used up."""
     return checks.run("budgets", budgets.check).result
+
+
+@shared_task(name=spikes.TASK)
+def look_for_cost_spikes(**_: Any) -> bool:
+    """Throttle users and stop features that spend far above the usual, once a minute."""
+    return spikes.run_once()

@@ -1,0 +1,94 @@
+"""Today's spend beside that of the trailing days at the same time of day. Figures only.
+
+Baselines are estimates: hours are taken to be spent evenly, so that a minute's look at an hour's
+sum does not jump at each full hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+
+from aifeature.policies.spike import HOURS, PastDay, Spend
+
+DAYS: Final = 7
+"""Trailing UTC days that make a baseline."""
+
+Curve = Sequence[int]
+"""Micro-dollars of the 24 hours of a UTC day."""
+
+Weights = Sequence[float]
+"""By how much a launch raises each hour of today."""
+
+NOTHING: Final[Curve] = (0,) * HOURS
+AS_USUAL: Final[Weights] = (1.0,) * HOURS
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A launch."""
+
+    starts_at: datetime
+    ends_at: datetime
+    factor: float
+
+
+def midnight(moment: datetime) -> datetime:
+    """When the UTC day of this moment began."""
+    return datetime.combine(moment.astimezone(UTC).date(), time(), UTC)
+
+
+def weights(launches: Sequence[Announced], day: datetime) -> Weights:
+    """The factor of each hour of the day that begins then; of several launches the greatest.
+
+    An hour of which a launch covers a part is raised by that part of it.
+    """
+    return [
+        max((_factor(launch, day + timedelta(hours=hour)) for launch in launches), default=1.0)
+        for hour in range(HOURS)
+    ]
+
+
+def _factor(launch: Announced, hour: datetime) -> float:
+    end = min(launch.ends_at, hour + timedelta(hours=1))
+    covered = max(timedelta(), end - max(launch.starts_at, hour)) / timedelta(hours=1)
+    return 1 + (launch.factor - 1) * covered
+
+
+def raised(curve: Curve, by: Weights) -> Curve:
+    """What a day would have been with today's launches."""
+    if by is AS_USUAL:
+        return curve
+    return [round(spent * weight) for spent, weight in zip(curve, by, strict=True)]
+
+
+def past_day(curve: Curve, now: datetime) -> PastDay:
+    """A past day as it stood at this time of day."""
+    hour, share = _place(now)
+    before = curve[hour - 1] if hour else 0
+    return PastDay(
+        so_far=sum(curve[:hour]) + round(curve[hour] * share),
+        whole=sum(curve),
+        hour=round(curve[hour] * share) + round(before * (1 - share)),
+    )
+
+
+def spend(today: Curve, past: Sequence[Curve], now: datetime, *, cap: int | None = None) -> Spend:
+    """What the decision goes by. The past days are raised already."""
+    hour, share = _place(now)
+    before = today[hour - 1] if hour else 0
+    return Spend(
+        today=sum(today),
+        latest_hour=today[hour] + round(before * (1 - share)),
+        past=tuple(past_day(curve, now) for curve in past),
+        hours_left=HOURS - hour - share,
+        cap=cap,
+    )
+
+
+def _place(now: datetime) -> tuple[int, float]:
+    """The hour of the day and how much of it has passed."""
+    since = now - midnight(now)
+    return since.seconds // 3600, since.seconds % 3600 / 3600

@@ -1,0 +1,152 @@
+"""Reads what the cost-spike check goes by."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from django.db.models import QuerySet, Sum
+
+from aifeature import registry
+from aifeature.models import (
+    Alert,
+    ControlChange,
+    FeatureControl,
+    Launch,
+    RateOverride,
+    SpendHour,
+    SpendWindow,
+)
+from aifeature.policies.spike import HOURS
+from aifeature.services import control
+from aifeature.services.control import EVERYTHING
+from aifeature.services.spikes import baseline
+from aifeature.services.spikes.baseline import AS_USUAL, DAYS, Announced, Weights, midnight
+from aifeature.services.spikes.judge import Days, Done, Known
+
+CHECK: Final = "cost_spike"
+"""The name of the check in audit rows and throttles."""
+
+USER_SPIKE: Final = "user_spike"
+"""Alerts about users. Their subject is `feature:user id`."""
+
+Scope = SpendWindow.Scope
+
+
+def known(now: datetime, *, least_of_user: int) -> Known:
+    """What is known at this moment; of users only those who may have begun a spike.
+
+    Args:
+        now: The moment.
+        least_of_user: Micro-dollars of today below which a user is no spike.
+    """
+    features = registry.all_features()
+    since = midnight(now) - timedelta(days=DAYS)
+    all_caps = {slug: control.caps(feature) for slug, feature in features.items()}
+    caps = {slug: each.feature for slug, each in all_caps.items()}
+    everything = next((each.everything for each in all_caps.values()), None)
+    return Known(
+        days=of_features(since, now),
+        users=_of_users(since, now, least_of_user),
+        weights=launches(now),
+        caps={**caps, EVERYTHING: everything},
+        done={**_throttles(now), **_trips(now)},
+    )
+
+
+def of_features(since: datetime, until: datetime) -> dict[str, Days]:
+    """Spend by the hour of every feature and of EVERYTHING."""
+    hours = SpendHour.objects.filter(
+        scope__in=(Scope.FEATURE, Scope.GLOBAL), hour__gte=since, hour__lte=until
+    )
+    found = by_key(hours)
+    days = {slug: found.get(slug, {}) for slug in registry.all_features()}
+    return {**days, EVERYTHING: found.get("", {})}
+
+
+def by_key(hours: QuerySet[SpendHour]) -> dict[str, Days]:
+    """Spend by the hour of the days of each key."""
+    found: dict[str, dict[date, list[int]]] = {}
+    for key, hour, micro in hours.values_list("key", "hour", "spend_micro"):
+        days = found.setdefault(key, {})
+        days.setdefault(hour.date(), [0] * HOURS)[hour.hour] = micro
+    return dict(found)
+
+
+def launches(now: datetime) -> dict[str, Weights]:
+    """How announced launches raise the hours of today, of each feature and of EVERYTHING."""
+    begin = midnight(now)
+    rows = Launch.objects.filter(starts_at__lt=begin + timedelta(days=1), ends_at__gt=begin)
+    return weights_by_feature(
+        [(row.feature, Announced(row.starts_at, row.ends_at, float(row.factor))) for row in rows],
+        begin,
+    )
+
+
+def weights_by_feature(
+    announced: Iterable[tuple[str, Announced]], day: datetime
+) -> dict[str, Weights]:
+    """A launch of EVERYTHING raises each feature as well. Only what is raised is there."""
+    listed: defaultdict[str, list[Announced]] = defaultdict(list)
+    for slug, launch in announced:
+        listed[slug].append(launch)
+    shared = listed.get(EVERYTHING, [])
+    found = {slug: baseline.weights([*own, *shared], day) for slug, own in listed.items()}
+    return {slug: by for slug, by in found.items() if by != list(AS_USUAL)}
+
+
+def _of_users(since: datetime, now: datetime, least: int) -> dict[str, Days]:
+    """Whoever spent in this hour or the last, and so much today; and those told of already."""
+    today = SpendHour.objects.filter(scope=Scope.USER, hour__gte=midnight(now), hour__lte=now)
+    recent = today.filter(hour__gt=now - timedelta(hours=2)).values("key")
+    much = today.filter(key__in=recent).values("key").annotate(spent=Sum("spend_micro"))
+    keys = set(much.filter(spent__gte=least).values_list("key", flat=True))
+    told = Alert.objects.filter(kind=USER_SPIKE, closed_at=None)
+    keys |= set(told.values_list("subject", flat=True))
+    if not keys:
+        return {}
+    hours = SpendHour.objects.filter(scope=Scope.USER, key__in=keys, hour__gte=since, hour__lte=now)
+    return _without_throttled({key: {} for key in keys} | by_key(hours), since, midnight(now))
+
+
+def _without_throttled(
+    users: Mapping[str, Days], since: datetime, until: datetime
+) -> dict[str, Days]:
+    """A day on which this check throttled a user is no measure of what is usual.
+
+    A throttle that an operator deleted was a mistake: that day counts.
+    """
+    rows = RateOverride.objects.filter(
+        check_name=CHECK, expires_at__gt=since, expires_at__lte=until
+    ).values_list("feature", "user_id", "expires_at")
+    left_out = {(f"{slug}:{user}", _day_before(at)) for slug, user, at in rows if at is not None}
+    return {
+        key: {day: curve for day, curve in days.items() if (key, day) not in left_out}
+        for key, days in users.items()
+    }
+
+
+def _day_before(end: datetime) -> date:
+    return (end - timedelta(microseconds=1)).date()
+
+
+def _throttles(now: datetime) -> dict[str, Done]:
+    told = Alert.objects.filter(kind=USER_SPIKE, figures__day=now.date().isoformat())
+    return {alert.subject: _done(alert.figures) for alert in told}
+
+
+def _trips(now: datetime) -> dict[str, Done]:
+    """The latest of each switch today. One that is no longer pulled was released by a person."""
+    rows = ControlChange.objects.filter(
+        check_name=CHECK, field="killed", new="True", figures__day=now.date().isoformat()
+    ).order_by("at", "id")
+    killed = set(FeatureControl.objects.filter(killed=True).values_list("feature", flat=True))
+    return {
+        row.feature: _done(row.figures or {}, released=row.feature not in killed) for row in rows
+    }
+
+
+def _done(figures: Mapping[str, int], *, released: bool = False) -> Done:
+    return Done(excess=figures["excess_micro"], today=figures["today_micro"], released=released)

@@ -1,0 +1,143 @@
+"""Judges users, features and everything together, at one moment. Figures only, no database.
+
+From small to large: the excess of a user who is throttled is not held against the feature, nor
+that of a feature that is stopped against everything. Else one account would stop them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from aifeature.policies import spike
+from aifeature.policies.spike import Kind, Spend, Verdict
+from aifeature.services.control import EVERYTHING
+from aifeature.services.spikes import baseline
+from aifeature.services.spikes.baseline import AS_USUAL, DAYS, NOTHING, Curve, Weights
+
+Days = Mapping[date, Curve]
+"""Spend by the hour of each UTC day; a day that is missing had none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rule of each scope."""
+
+    user: spike.SpikeRule = spike.USER
+    feature: spike.SpikeRule = spike.FEATURE
+    everything: spike.SpikeRule = spike.EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What this check did today, for one user or feature. Micro-dollars as it saw them then."""
+
+    excess: int
+    today: int
+    released: bool = False
+    """Whether a person released the switch since. Of a throttle: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known at one moment. Users by `feature:user id`, else by feature or EVERYTHING."""
+
+    days: Mapping[str, Days]
+    """Of each feature, and of EVERYTHING."""
+    users: Mapping[str, Days] = field(default_factory=dict)
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    """How launches raise today, of each feature and of EVERYTHING; one that is missing: not."""
+    caps: Mapping[str, int | None] = field(default_factory=dict)
+    """Of today in micro-dollars."""
+    done: Mapping[str, Done] = field(default_factory=dict)
+
+
+def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verdict]:
+    """The verdict on each user, each feature and EVERYTHING, by their keys."""
+    done = dict(known.done)
+    found: dict[str, Verdict] = {}
+
+    def look(key: str, rule: spike.SpikeRule, spend: Spend) -> None:
+        verdict = found[key] = spike.decide(rule, spend)
+        if verdict.kind is not Kind.OK and key not in done:
+            done[key] = Done(excess=verdict.excess, today=verdict.today)
+
+    slugs = [slug for slug in known.days if slug != EVERYTHING]
+    spends = {slug: _of_feature(known, slug, now) for slug in slugs}
+    for key, days in known.users.items():
+        slug = feature_of(key)
+        spend = _spend(days, [(days, _weights(known, slug))], now)
+        around = _usual_day(spends[slug]) if slug in spends else 0
+        look(key, rules.user, replace(spend, usual_around=around))
+    for slug, spend in spends.items():
+        dealt = sum(what.excess for key, what in done.items() if _is_user_of(key, slug))
+        look(slug, rules.feature, _after(replace(spend, dealt_with=dealt), known.done.get(slug)))
+    dealt = sum(what.excess for key, what in done.items() if key != EVERYTHING)
+    everything = replace(_of_everything(known, slugs, now), dealt_with=dealt)
+    look(EVERYTHING, rules.everything, _after(everything, known.done.get(EVERYTHING)))
+    return found
+
+
+def feature_of(key: str) -> str:
+    """The feature of a user's key."""
+    return key.rpartition(":")[0]
+
+
+def _is_user_of(key: str, slug: str) -> bool:
+    return feature_of(key) == slug
+
+
+def _weights(known: Known, slug: str) -> Weights:
+    return known.weights.get(slug) or known.weights.get(EVERYTHING) or AS_USUAL
+
+
+def _of_feature(known: Known, slug: str, now: datetime) -> Spend:
+    days = known.days[slug]
+    spend = _spend(days, [(days, _weights(known, slug))], now)
+    return replace(spend, cap=known.caps.get(slug))
+
+
+def _of_everything(known: Known, slugs: Sequence[str], now: datetime) -> Spend:
+    """A feature's launch raises the whole by that feature's share of it."""
+    days, usual = known.days.get(EVERYTHING, {}), known.weights.get(EVERYTHING, AS_USUAL)
+    parts = [(days, usual)]
+    for slug in slugs:
+        more = _weights(known, slug)
+        if more is not usual:
+            extra = [own - all_ for own, all_ in zip(more, usual, strict=True)]
+            parts.append((known.days[slug], extra))
+    spend = _spend(days, parts, now)
+    return replace(spend, cap=known.caps.get(EVERYTHING))
+
+
+def _spend(days: Days, parts: Sequence[tuple[Days, Weights]], now: datetime) -> Spend:
+    """Of today, beside the sum of these raised parts on each past day."""
+    past = [
+        _sum(baseline.raised(part[day], by) for part, by in parts if day in part)
+        for day in trailing(now)
+        if day in days
+    ]
+    return baseline.spend(days.get(now.date(), NOTHING), past, now)
+
+
+def _sum(curves: Iterator[Curve]) -> Curve:
+    first = next(curves)
+    for curve in curves:
+        first = [a + b for a, b in zip(first, curve, strict=True)]
+    return first
+
+
+def trailing(now: datetime) -> list[date]:
+    """The past days that make the baseline."""
+    return [now.date() - timedelta(days=back) for back in range(1, DAYS + 1)]
+
+
+def _usual_day(spend: Spend) -> int:
+    whole = sorted(day.whole for day in spend.past if day.whole)
+    return whole[(len(whole) - 1) // 2] if whole else 0
+
+
+def _after(spend: Spend, done: Done | None) -> Spend:
+    """Raise what a person let go on. While the switch is still pulled, it stays a spike."""
+    return replace(spend, released_at=done.today) if done and done.released else spend

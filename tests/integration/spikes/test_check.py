@@ -1,0 +1,266 @@
+"""What the check does about a user, a feature and everything, on real rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models.functions import Now
+
+from aifeature.models import (
+    Alert,
+    CheckRun,
+    ControlChange,
+    FeatureControl,
+    Launch,
+    RateOverride,
+    SpendHour,
+    TickSlot,
+)
+from aifeature.services import switch
+from aifeature.services.control import EVERYTHING
+from aifeature.services.spikes import check
+from aifeature.services.spikes.baseline import midnight
+from tests.integration.spikes.conftest import DOLLAR, NOON, Usual, call
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+MORNING = NOON - 6 * HOUR
+"""Long enough ago to burn no cap."""
+
+
+def stopped() -> set[str]:
+    return set(FeatureControl.objects.filter(killed=True).values_list("feature", flat=True))
+
+
+def told(*, open_only: bool = True) -> list[tuple[str, str]]:
+    alerts = Alert.objects.exclude(kind="kill_switch").order_by("kind", "subject")
+    found = alerts.filter(closed_at=None) if open_only else alerts
+    return list(found.values_list("kind", "subject"))
+
+
+class TestFeature:
+    """One dollar an hour is usual; the limit at noon is twice twelve dollars."""
+
+    @pytest.fixture(autouse=True)
+    def _usual(self, usual: Usual) -> None:
+        usual("feature", "summarize", DOLLAR)
+        usual("global", "", 10 * DOLLAR)
+
+    def test_above_twice_the_usual_its_switch_trips_with_its_numbers(self) -> None:
+        call(24 * DOLLAR + 1)
+        found = check.look(NOON)
+        assert stopped() == {"summarize"}
+        row = ControlChange.objects.get(feature="summarize", field="killed")
+        assert row.check_name == "cost_spike"
+        assert row.figures is not None
+        assert row.figures["today_micro"] == 24 * DOLLAR + 1
+        assert row.figures["baseline_micro"] == 12 * DOLLAR
+        assert row.figures["ratio"] == 2.0
+        assert "$24.00 today by 12:00 UTC, 2.0 times the $12.00" in row.reason
+        assert told() == [("cost_spike", "summarize")]
+        assert not found.ok
+
+    def test_at_twice_the_usual_nothing_happens(self) -> None:
+        call(24 * DOLLAR, at=MORNING)
+        found = check.look(NOON)
+        assert found.ok
+        assert found.result == "Nothing unusual: $24.00 spent today, usual by now are $120.00."
+        assert stopped() == set()
+        assert told() == []
+
+    def test_an_announced_launch_raises_the_baseline(self) -> None:
+        launch = Launch.objects.create(
+            feature="summarize",
+            starts_at=midnight(NOON) + 6 * HOUR,
+            ends_at=NOON + 6 * HOUR,
+            factor=Decimal(3),
+            note="A newsletter.",
+        )
+        call(47 * DOLLAR, at=MORNING)  # usual are 6 + 3 * 6 dollars now
+        check.look(NOON)
+        assert stopped() == set()
+        launch.delete()
+        check.look(NOON)
+        assert stopped() == {"summarize"}
+
+    def test_when_the_day_has_caught_up_the_alert_ends_and_the_switch_stays(self) -> None:
+        call(25 * DOLLAR)
+        check.look(NOON)
+        assert told() == [("cost_spike", "summarize")]
+        check.look(NOON + 2 * HOUR)
+        assert told() == []
+        assert stopped() == {"summarize"}
+
+    def test_a_second_look_tells_and_stops_nothing_again(self) -> None:
+        call(25 * DOLLAR)
+        check.look(NOON)
+        check.look(NOON + MINUTE)
+        assert told(open_only=False) == [("cost_spike", "summarize")]
+        assert ControlChange.objects.filter(field="killed").count() == 1
+
+    def test_a_released_switch_trips_again_only_when_spend_has_doubled_again(
+        self, ada: User
+    ) -> None:
+        call(30 * DOLLAR)
+        check.look(NOON)
+        switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
+        call(29 * DOLLAR, at=NOON)
+        check.look(NOON + MINUTE)
+        assert stopped() == set()
+        assert told() == []
+        call(2 * DOLLAR, at=NOON)
+        check.look(NOON + MINUTE)
+        assert stopped() == {"summarize"}
+
+    def test_a_release_of_yesterday_does_not_excuse_today(self, ada: User) -> None:
+        call(30 * DOLLAR)
+        check.look(NOON)
+        switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
+        call(25 * DOLLAR, at=NOON + 23 * HOUR)
+        check.look(NOON + 24 * HOUR)
+        assert stopped() == {"summarize"}
+
+    def test_a_switch_that_a_person_pulled_is_left_and_told_of(self, ada: User) -> None:
+        switch.stop("summarize", reason="Odd.", mode="hold", user_id=ada.pk)  # type: ignore[arg-type]
+        call(25 * DOLLAR)
+        check.look(NOON)
+        assert told() == [("cost_spike", "summarize")]
+        assert not ControlChange.objects.filter(check_name="cost_spike").exists()
+
+
+def test_the_excess_of_a_stopped_feature_does_not_stop_everything(usual: Usual) -> None:
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", DOLLAR)
+    call(30 * DOLLAR)
+    check.look(NOON)
+    check.look(NOON + MINUTE)
+    assert stopped() == {"summarize"}
+
+
+def test_everything_trips_when_no_feature_of_its_own_explains_it(usual: Usual) -> None:
+    usual("global", "", DOLLAR)
+    call(25 * DOLLAR, feature="evals")
+    check.look(NOON)
+    assert stopped() == {EVERYTHING}
+    assert told() == [("cost_spike", EVERYTHING)]
+    assert "Everything spent $25.00" in Alert.objects.get(kind="cost_spike").summary
+
+
+@pytest.mark.parametrize(("days", "trips"), [(2, False), (3, True)])
+def test_two_days_are_no_history(usual: Usual, days: int, trips: bool) -> None:
+    usual("feature", "summarize", DOLLAR, days=days)
+    call(30 * DOLLAR, at=NOON - 5 * HOUR)
+    check.look(NOON)
+    assert ("summarize" in stopped()) is trips
+
+
+def test_without_history_a_rate_that_burns_the_cap_trips_it() -> None:
+    """Fifty dollars a day; at twenty an hour the rest lasts two hours."""
+    call(20 * DOLLAR, at=NOON - 10 * MINUTE)
+    check.look(NOON)
+    assert stopped() == {"summarize"}
+    row = ControlChange.objects.get(feature="summarize", field="killed")
+    assert "cap of $50.00 is gone in 1.5 hours" in row.reason
+
+
+class TestUser:
+    """Ten cents and ten calls an hour are usual for ada, and many others use the feature."""
+
+    @pytest.fixture(autouse=True)
+    def _usual(self, usual: Usual, ada: User) -> None:
+        usual("user", f"summarize:{ada.pk}", DOLLAR // 10)
+        usual("feature", "summarize", DOLLAR)
+        usual("global", "", DOLLAR)
+
+    def test_a_user_far_above_their_usual_is_throttled_for_the_day_and_told_of(
+        self, ada: User
+    ) -> None:
+        call(5 * DOLLAR, user=ada)
+        found = check.look(NOON)
+        override = RateOverride.objects.get()
+        assert (override.user, override.feature, override.check_name) == (
+            ada,
+            "summarize",
+            "cost_spike",
+        )
+        assert override.requests_per_minute == Decimal("0.17")  # ten calls an hour
+        assert override.expires_at == midnight(NOON) + timedelta(days=1)
+        assert "$5.00 today by 12:00 UTC, 4.2 times the $1.20" in override.reason
+        assert told() == [("user_spike", f"summarize:{ada.pk}")]
+        assert stopped() == set()
+        assert found.result == "1 user far above the usual."
+
+    def test_a_user_who_does_a_little_more_is_left_alone(self, ada: User) -> None:
+        call(3 * DOLLAR, user=ada)
+        check.look(NOON)
+        assert not RateOverride.objects.exists()
+
+    def test_nobody_is_throttled_or_told_of_twice_in_a_day(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        RateOverride.objects.all().delete()  # an operator: all is right
+        Alert.objects.update(closed_at=Now())
+        call(5 * DOLLAR, user=ada, at=NOON)
+        check.look(NOON + MINUTE)
+        assert not RateOverride.objects.exists()
+        assert Alert.objects.filter(kind="user_spike").count() == 1
+
+    def test_the_alert_ends_with_the_day(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        check.look(midnight(NOON) + 24 * HOUR + MINUTE)
+        assert told() == []
+
+    def test_a_day_of_a_throttle_is_no_measure_of_the_next(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        call(5 * DOLLAR, user=ada, at=NOON + 23 * HOUR)
+        check.look(NOON + 24 * HOUR)
+        assert RateOverride.objects.count() == 2
+
+    def test_a_throttled_users_excess_does_not_stop_the_feature(self, ada: User) -> None:
+        call(10 * DOLLAR, feature="summarize")
+        call(16 * DOLLAR, user=ada)
+        check.look(NOON)
+        check.look(NOON + MINUTE)
+        assert stopped() == set()
+        assert RateOverride.objects.exists()
+
+
+def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User) -> None:
+    usual("user", f"summarize:{ada.pk}", DOLLAR // 10)
+    SpendHour.objects.update(calls=2)
+    call(5 * DOLLAR, user=ada)
+    check.look(NOON)
+    assert RateOverride.objects.get().requests_per_minute == Decimal("0.10")
+
+
+def test_two_beats_in_a_minute_look_once_and_the_run_is_kept() -> None:
+    assert check.run_once()
+    first = CheckRun.objects.get(name="control.cost_spike")
+    assert not check.run_once()
+    assert first.ok
+    assert first.result.startswith("Nothing unusual: $0.00 spent today")
+    row = TickSlot.objects.get()
+    TickSlot.objects.update(slot=row.slot - MINUTE)
+    assert check.run_once(), "the next minute is free again"
+
+
+def test_a_look_costs_a_handful_of_statements(usual: Usual, ada: User) -> None:
+    usual("feature", "summarize", DOLLAR)
+    usual("user", f"summarize:{ada.pk}", DOLLAR)
+    call(DOLLAR, user=ada)
+    check.look(NOON)
+    before = len(connection.queries_log)
+    connection.force_debug_cursor = True
+    try:
+        check.look(NOON + MINUTE)
+        assert len(connection.queries_log) - before <= 16
+    finally:
+        connection.force_debug_cursor = False
