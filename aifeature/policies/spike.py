@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median_low
@@ -30,12 +29,16 @@ class SpikeRule:
 
     over_highest: float = 0
     """Times the highest of the past days at this time of day that a spike must exceed as well; 0:
-    not asked. Whoever does much once a week has done so within the trailing seven days."""
+    not asked. What comes once a week has come within the last seven days."""
+
+    over_highest_day: float = 0
+    """Times the highest of the past whole days that a spike must exceed as well; 0: not asked. One
+    person's days differ far more than those of many, and so do the hours at which they begin."""
 
     min_share: float = 0
     """Share of the feature's usual day below which a user's spend is no spike."""
 
-    burn_hours: float = 4
+    burn_hours: float = 8
     """A rate that would spend the whole cap of a day in so many hours is one that burns it..."""
 
     early_hours: float = 4
@@ -43,12 +46,12 @@ class SpikeRule:
 
 
 USER: Final = SpikeRule(
-    min_spend_micro=250_000, margin=1, over_highest=1.5, min_share=0.1, burn_hours=0
+    min_spend_micro=1_000_000, margin=0.5, over_highest_day=2, min_share=0.05, burn_hours=0
 )
-"""A user's cap needs no second guard: it is charged, reached without harm to others."""
+"""A user's cap needs no second guard: it is charged, and reached without harm to others."""
 
-FEATURE: Final = SpikeRule(min_spend_micro=1_000_000)
-EVERYTHING: Final = SpikeRule(min_spend_micro=2_000_000)
+FEATURE: Final = SpikeRule(min_spend_micro=5_000_000, over_highest=1.5)
+EVERYTHING: Final = SpikeRule(min_spend_micro=10_000_000, over_highest=1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class Verdict:
     baseline: int | None
     """None: too few days of history."""
     limit: int
-    """From how much on today is a spike; the least spend that counts while nothing is known."""
+    """Above how much today is a spike; the least spend that counts while nothing is known."""
     latest_hour: int
     cap: int | None
     cap_lasts_h: float | None
@@ -135,7 +138,7 @@ def decide(rule: SpikeRule, spend: Spend) -> Verdict:
     kind = Kind.OK
     if today < rule.factor * spend.released_at:
         pass
-    elif baseline is not None and today >= limit:
+    elif baseline is not None and today > limit:
         kind = Kind.SPIKE
     elif hour >= rule.factor * usual_hour and _burns(rule, spend, hour, lasts):
         kind = Kind.BURN
@@ -147,12 +150,12 @@ def _limit(rule: SpikeRule, spend: Spend, past: tuple[PastDay, ...], baseline: i
     if baseline is None:
         return least
     usual_day = median_low(day.whole for day in past)
-    highest = max(day.so_far for day in past)
     return max(
         least,
-        math.floor(rule.factor * baseline) + 1,
+        round(rule.factor * baseline),
         baseline + round(rule.margin * usual_day),
-        round(rule.over_highest * highest),
+        round(rule.over_highest * max(day.so_far for day in past)),
+        round(rule.over_highest_day * max(day.whole for day in past)),
     )
 
 

@@ -66,7 +66,7 @@ def raised(curve: Curve, by: Weights) -> Curve:
 
 def past_day(curve: Curve, now: datetime) -> PastDay:
     """A past day as it stood at this time of day."""
-    hour, share = _place(now)
+    hour, share = place(now)
     before = curve[hour - 1] if hour else 0
     return PastDay(
         so_far=sum(curve[:hour]) + round(curve[hour] * share),
@@ -77,7 +77,7 @@ def past_day(curve: Curve, now: datetime) -> PastDay:
 
 def spend(today: Curve, past: Sequence[Curve], now: datetime, *, cap: int | None = None) -> Spend:
     """What the decision goes by. The past days are raised already."""
-    hour, share = _place(now)
+    hour, share = place(now)
     before = today[hour - 1] if hour else 0
     return Spend(
         today=sum(today),
@@ -88,7 +88,7 @@ def spend(today: Curve, past: Sequence[Curve], now: datetime, *, cap: int | None
     )
 
 
-def _place(now: datetime) -> tuple[int, float]:
-    """The hour of the day and how much of it has passed."""
+def place(now: datetime) -> tuple[int, float]:
+    """The hour of the UTC day, and how much of it has passed."""
     since = now - midnight(now)
     return since.seconds // 3600, since.seconds % 3600 / 3600

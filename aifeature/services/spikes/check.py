@@ -27,7 +27,7 @@ def run_once() -> bool:
     """Look, if nobody has in this minute. Returns whether it was our turn."""
     if not ticks.claim(TASK, _MINUTE):
         return False
-    checks.run(TASK, lambda: look(_now()))
+    checks.run(TASK, lambda: look(database_now()))
     return True
 
 
@@ -94,7 +94,8 @@ def _found(
     return Found(ok=True, result=f"Nothing unusual: {spent}, {usual}.", figures=figures)
 
 
-def _now() -> datetime:
+def database_now() -> datetime:
+    """The hosts' clocks may differ, and the ledger goes by this one."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
         moment: datetime = cursor.fetchone()[0]

@@ -42,18 +42,21 @@ def known(now: datetime, *, least_of_user: int) -> Known:
         now: The moment.
         least_of_user: Micro-dollars of today below which a user is no spike.
     """
-    features = registry.all_features()
     since = midnight(now) - timedelta(days=DAYS)
-    all_caps = {slug: control.caps(feature) for slug, feature in features.items()}
-    caps = {slug: each.feature for slug, each in all_caps.items()}
-    everything = next((each.everything for each in all_caps.values()), None)
     return Known(
         days=of_features(since, now),
         users=_of_users(since, now, least_of_user),
         weights=launches(now),
-        caps={**caps, EVERYTHING: everything},
+        caps=caps(),
         done={**_throttles(now), **_trips(now)},
     )
+
+
+def caps() -> dict[str, int | None]:
+    """Micro-dollars of a day, of every feature and of EVERYTHING; None is no cap."""
+    each = {slug: control.caps(feature) for slug, feature in registry.all_features().items()}
+    everything = next((of.everything for of in each.values()), None)
+    return {**{slug: of.feature for slug, of in each.items()}, EVERYTHING: everything}
 
 
 def of_features(since: datetime, until: datetime) -> dict[str, Days]:

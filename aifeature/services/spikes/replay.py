@@ -1,0 +1,65 @@
+"""Lets the check judge moment after moment without doing anything: what would it have done?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import NamedTuple
+
+from aifeature.policies.spike import Kind, Verdict
+from aifeature.services.spikes.baseline import midnight
+from aifeature.services.spikes.judge import Days, Done, Known, Rules, judge
+
+
+class Event(NamedTuple):
+    """A user who would have been throttled, or a switch that would have been pulled."""
+
+    at: datetime
+    key: str
+    """`feature:user id`, a feature, or EVERYTHING."""
+    verdict: Verdict
+
+    @property
+    def is_throttle(self) -> bool:
+        """Whether a user was meant."""
+        return ":" in self.key
+
+
+@dataclass
+class Replay:
+    """Remembers what it would have done, as the audit rows do for the check.
+
+    Spend goes on as it is given, as if a person had released each switch at once; so a day has a
+    second trip only when its spend has doubled again.
+    """
+
+    rules: Rules = field(default_factory=Rules)
+    _day: datetime | None = None
+    _done: dict[str, Done] = field(default_factory=dict)
+    _throttled: set[tuple[str, date]] = field(default_factory=set)
+
+    def step(self, now: datetime, known: Known) -> list[Event]:
+        """What the check would do now that it has not done today. `known.done` is not used."""
+        if midnight(now) != self._day:
+            self._day, self._done = midnight(now), {}
+        users = {key: self._usual(key, days) for key, days in known.users.items()}
+        known = replace(known, users=users, done=self._done)
+        return [
+            Event(now, key, verdict)
+            for key, verdict in judge(known, now, self.rules).items()
+            if verdict.kind is not Kind.OK and self._do(now, key, verdict)
+        ]
+
+    def _usual(self, key: str, days: Days) -> Days:
+        if not any(throttled == key for throttled, _ in self._throttled):
+            return days
+        return {day: curve for day, curve in days.items() if (key, day) not in self._throttled}
+
+    def _do(self, now: datetime, key: str, verdict: Verdict) -> bool:
+        is_user = ":" in key
+        if is_user and key in self._done:
+            return False
+        if is_user:
+            self._throttled.add((key, now.date()))
+        self._done[key] = Done(excess=verdict.excess, today=verdict.today, released=not is_user)
+        return True
