@@ -1,0 +1,194 @@
+"""When spend is a spike: a table, and what holds for all figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aifeature.policies.spike import (
+    EVERYTHING,
+    FEATURE,
+    USER,
+    Kind,
+    PastDay,
+    Spend,
+    SpikeRule,
+    decide,
+)
+
+RULE = SpikeRule(min_spend_micro=100, margin=0.25, burn_hours=8, early_hours=4)
+USUAL = PastDay(so_far=500, whole=1000, hour=50)
+WEEK = (USUAL,) * 7
+
+
+def spend(
+    today: int,
+    *,
+    past: tuple[PastDay, ...] = WEEK,
+    hour: int = 0,
+    cap: int | None = None,
+    hours_left: float = 12,
+    dealt_with: int = 0,
+    released_at: int = 0,
+    usual_around: int = 0,
+) -> Spend:
+    return Spend(
+        today=today,
+        latest_hour=hour,
+        past=past,
+        hours_left=hours_left,
+        cap=cap,
+        dealt_with=dealt_with,
+        released_at=released_at,
+        usual_around=usual_around,
+    )
+
+
+def days(*so_far: int, whole: int = 0) -> tuple[PastDay, ...]:
+    return tuple(PastDay(each, whole or 2 * each, 0) for each in so_far)
+
+
+@pytest.mark.parametrize(
+    ("what", "seen", "kind"),
+    [
+        ("as usual", spend(500), Kind.OK),
+        ("twice the usual", spend(1000), Kind.OK),
+        ("above twice the usual", spend(1001), Kind.SPIKE),
+        ("two days of history", spend(5000, past=days(500, 500)), Kind.OK),
+        ("three days of history", spend(5000, past=days(500, 500, 500)), Kind.SPIKE),
+        ("days without spend are none", spend(5000, past=days(500, 500, 0, 0, 0, 0)), Kind.OK),
+        ("less than the minimum", spend(100, past=days(10, 10, 10)), Kind.OK),
+        ("above the minimum", spend(101, past=days(10, 10, 10)), Kind.SPIKE),
+        ("in the small hours", spend(250, past=days(0, 0, 0, whole=1000)), Kind.OK),
+        ("a quarter of a day in them", spend(251, past=days(0, 0, 0, whole=1000)), Kind.SPIKE),
+        ("one wild day moves no median", spend(1001, past=days(*[500] * 6, 90_000)), Kind.SPIKE),
+        ("dealt with elsewhere", spend(1500, dealt_with=500), Kind.OK),
+        ("more than was dealt with", spend(1501, dealt_with=500), Kind.SPIKE),
+        ("released, and not doubled", spend(2999, released_at=1500), Kind.OK),
+        ("released, and doubled again", spend(3000, released_at=1500), Kind.SPIKE),
+    ],
+)
+def test_spikes(what: str, seen: Spend, kind: Kind) -> None:
+    assert decide(RULE, seen).kind is kind, what
+
+
+@pytest.mark.parametrize(
+    ("what", "seen", "kind"),
+    [
+        # A cap of 8,000: an hour that burns it takes 1,000.
+        ("no history is needed", spend(1000, hour=1000, cap=8000, past=()), Kind.BURN),
+        ("a rate that lasts", spend(999, hour=999, cap=8000, past=()), Kind.OK),
+        ("no cap", spend(1000, hour=1000, past=()), Kind.OK),
+        # Seven hours last until five before midnight.
+        ("five hours early", spend(1000, hour=1000, cap=8000, past=(), hours_left=12), Kind.BURN),
+        ("four hours early", spend(1000, hour=1000, cap=8000, past=(), hours_left=11), Kind.BURN),
+        ("no longer early", spend(1000, hour=1000, cap=8000, past=(), hours_left=10.9), Kind.OK),
+        ("less than the minimum", spend(99, hour=99, cap=100, past=()), Kind.OK),
+        ("the usual rate of this hour", spend(500, hour=99, cap=200), Kind.OK),
+        ("twice the usual rate of it", spend(500, hour=100, cap=200), Kind.BURN),
+        ("a spike goes before", spend(1001, hour=1000, cap=8000), Kind.SPIKE),
+        ("released", spend(1000, hour=1000, cap=8000, past=(), released_at=900), Kind.OK),
+        ("dealt with", spend(1000, hour=1000, cap=8000, past=(), dealt_with=500), Kind.OK),
+    ],
+)
+def test_a_rate_that_burns_the_cap(what: str, seen: Spend, kind: Kind) -> None:
+    assert decide(RULE, seen).kind is kind, what
+
+
+@pytest.mark.parametrize(
+    ("what", "rule", "seen", "kind"),
+    [
+        ("highest", {"over_highest": 1.5}, spend(1200, past=days(500, 500, 800)), Kind.OK),
+        ("over it", {"over_highest": 1.5}, spend(1201, past=days(500, 500, 800)), Kind.SPIKE),
+        ("highest day", {"over_highest_day": 1.5}, spend(1500), Kind.OK),
+        ("over it", {"over_highest_day": 1.5}, spend(1501), Kind.SPIKE),
+        ("little of the feature", {"min_share": 0.1}, spend(2000, usual_around=20_000), Kind.OK),
+        ("much of it", {"min_share": 0.1}, spend(2001, usual_around=20_000), Kind.SPIKE),
+    ],
+)
+def test_what_else_a_rule_may_ask(
+    what: str, rule: dict[str, float], seen: Spend, kind: Kind
+) -> None:
+    assert decide(replace(RULE, **rule), seen).kind is kind, what  # type: ignore[arg-type]
+
+
+def test_a_verdict_tells_its_numbers() -> None:
+    verdict = decide(RULE, spend(2000, hour=400, cap=3000, dealt_with=100))
+    assert (verdict.today, verdict.baseline, verdict.limit) == (1900, 500, 1000)
+    assert (verdict.ratio, verdict.excess) == (3.8, 1400)
+    assert (verdict.latest_hour, verdict.cap, verdict.cap_lasts_h) == (300, 3000, 1100 / 300)
+
+
+def test_without_history_there_is_no_ratio_and_all_is_excess() -> None:
+    verdict = decide(RULE, spend(2000, past=()))
+    assert (verdict.baseline, verdict.ratio, verdict.excess) == (None, None, 2000)
+
+
+def test_small_things_are_judged_with_more_patience_than_large_ones() -> None:
+    assert USER.min_spend_micro < FEATURE.min_spend_micro < EVERYTHING.min_spend_micro
+    assert USER.over_highest_day > 0
+    assert {rule.factor for rule in (USER, FEATURE, EVERYTHING)} == {2}
+
+
+amounts = st.integers(0, 10**9)
+past_days = st.lists(
+    st.builds(
+        lambda so_far, rest, share: PastDay(so_far, so_far + rest, round(so_far * share)),
+        amounts,
+        amounts,
+        st.floats(0, 1),
+    ),
+    max_size=7,
+).map(tuple)
+spends = st.builds(
+    Spend,
+    today=amounts,
+    latest_hour=amounts,
+    past=past_days,
+    hours_left=st.floats(0, 24),
+    cap=st.none() | amounts,
+    dealt_with=amounts,
+    released_at=amounts,
+    usual_around=amounts,
+)
+rules = st.sampled_from([USER, FEATURE, EVERYTHING, RULE])
+
+
+@given(rule=rules, seen=spends, more=amounts)
+def test_more_spend_never_makes_it_harmless(rule: SpikeRule, seen: Spend, more: int) -> None:
+    before = decide(rule, seen).kind
+    grown = replace(seen, today=seen.today + more, latest_hour=seen.latest_hour + more)
+    after = decide(rule, grown).kind
+    assert before is Kind.OK or after is not Kind.OK
+    assert before is not Kind.SPIKE or after is Kind.SPIKE
+
+
+@given(rule=rules, seen=spends, factor=st.floats(1, 100))
+def test_a_higher_baseline_never_makes_a_spike(rule: SpikeRule, seen: Spend, factor: float) -> None:
+    seen = replace(seen, cap=None)
+    past = tuple(
+        PastDay(*(round(micro * factor) for micro in (day.so_far, day.whole, day.hour)))
+        for day in seen.past
+    )
+    if decide(rule, replace(seen, past=past)).kind is Kind.SPIKE:
+        assert decide(rule, seen).kind is Kind.SPIKE
+
+
+@given(rule=rules, seen=spends)
+def test_nothing_below_the_minimum_is_ever_stopped(rule: SpikeRule, seen: Spend) -> None:
+    verdict = decide(rule, seen)
+    if verdict.kind is not Kind.OK:
+        assert max(verdict.today, verdict.latest_hour) >= rule.min_spend_micro
+
+
+@given(rule=rules, seen=spends)
+def test_a_spike_is_above_twice_the_baseline_and_above_the_limit(
+    rule: SpikeRule, seen: Spend
+) -> None:
+    verdict = decide(rule, seen)
+    if verdict.kind is Kind.SPIKE:
+        assert verdict.baseline is not None
+        assert verdict.today > max(2 * verdict.baseline, verdict.limit)
