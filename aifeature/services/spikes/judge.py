@@ -73,6 +73,10 @@ def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verd
     for slug, spend in spends.items():
         dealt = sum(what.excess for key, what in done.items() if _is_user_of(key, slug))
         look(slug, rules.feature, _after(replace(spend, dealt_with=dealt), known.done.get(slug)))
+    # Also what a feature spent since it was released: how far that may go its own verdict says.
+    for slug in slugs:
+        if slug in done:
+            done[slug] = replace(done[slug], excess=found[slug].excess)
     dealt = sum(what.excess for key, what in done.items() if key != EVERYTHING)
     everything = replace(_of_everything(known, slugs, now), dealt_with=dealt)
     look(EVERYTHING, rules.everything, _after(everything, known.done.get(EVERYTHING)))

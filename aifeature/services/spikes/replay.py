@@ -29,8 +29,9 @@ class Event(NamedTuple):
 class Replay:
     """Remembers what it would have done, as the audit rows do for the check.
 
-    Spend goes on as it is given, as if a person had released each switch at once; so a day has a
-    second trip only when its spend has doubled again.
+    Spend goes on as it is given. So a switch counts as released at once, and a day has a second
+    trip only when its spend has doubled again; and what a throttled user spends all the same is
+    not held against their feature, since a throttle would have held it back.
     """
 
     rules: Rules = field(default_factory=Rules)
@@ -43,10 +44,12 @@ class Replay:
         if midnight(now) != self._day:
             self._day, self._done = midnight(now), {}
         users = {key: self._usual(key, days) for key, days in known.users.items()}
-        known = replace(known, users=users, done=self._done)
+        verdicts = judge(replace(known, users=users, done=self._done), now, self.rules)
+        for key in self._done.keys() & users.keys():
+            self._done[key] = replace(self._done[key], excess=verdicts[key].excess)
         return [
             Event(now, key, verdict)
-            for key, verdict in judge(known, now, self.rules).items()
+            for key, verdict in verdicts.items()
             if verdict.kind is not Kind.OK and self._do(now, key, verdict)
         ]
 

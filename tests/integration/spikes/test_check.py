@@ -143,6 +143,20 @@ def test_the_excess_of_a_stopped_feature_does_not_stop_everything(usual: Usual) 
     assert stopped() == {"summarize"}
 
 
+def test_what_a_released_feature_spends_on_does_not_stop_everything(
+    usual: Usual, ada: User
+) -> None:
+    """Until that has doubled: then the feature stops by itself."""
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", DOLLAR)
+    call(30 * DOLLAR)
+    check.look(NOON)
+    switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
+    call(25 * DOLLAR, at=NOON)
+    check.look(NOON + MINUTE)
+    assert stopped() == set()
+
+
 def test_everything_trips_when_no_feature_of_its_own_explains_it(usual: Usual) -> None:
     usual("global", "", DOLLAR)
     call(25 * DOLLAR, feature="evals")

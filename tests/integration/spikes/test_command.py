@@ -1,0 +1,131 @@
+"""What the command says of past days, and that it changes nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db.models import F
+
+from aifeature.models import Alert, FeatureControl, Launch, RateOverride, SpendHour
+from aifeature.services import control
+from aifeature.services.spikes import rehearsal
+from aifeature.services.spikes.baseline import midnight
+from aifeature.services.spikes.judge import Rules
+from tests.integration.spikes.conftest import DOLLAR, NOON, Usual
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+YESTERDAY = midnight(NOON) - 24 * HOUR
+
+
+@pytest.fixture(autouse=True)
+def _usual(usual: Usual) -> None:
+    usual("feature", "summarize", DOLLAR, days=14)
+    usual("global", "", DOLLAR, days=14)
+    control.change(
+        "summarize", {"daily_budget_usd": 1000}, reason="No cap to burn.", check_name="test"
+    )
+
+
+def spent(key: str, micro: int, hour: datetime, scope: str = "feature") -> None:
+    SpendHour.objects.update_or_create(
+        scope=scope, key=key, hour=hour, defaults={"spend_micro": micro, "calls": 1}
+    )
+
+
+def done(days: int = 7) -> list[tuple[str, str, str]]:
+    found = rehearsal.rehearse(NOON, days=days, rules=Rules())
+    return [(event.key, f"{event.at:%d %H}", event.verdict.kind.value) for event in found]
+
+
+def test_usual_days_would_have_stopped_nothing() -> None:
+    assert done() == []
+
+
+def test_a_spike_of_yesterday_would_have_stopped_the_feature_alone() -> None:
+    """Usual by half past nine are $9.50; by then the hour has brought ten more than that."""
+    for scope, key in (("feature", "summarize"), ("global", "")):
+        spent(key, 20 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
+    assert done() == [("summarize", "17 09", "spike")]
+    assert not FeatureControl.objects.filter(killed=True).exists()
+    assert not Alert.objects.exists()
+
+
+def test_it_trips_again_only_when_spend_has_doubled_again() -> None:
+    for scope, key in (("feature", "summarize"), ("global", "")):
+        spent(key, 20 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
+        spent(key, 30 * DOLLAR, YESTERDAY + 15 * HOUR, scope)
+    assert [key for key, _, _ in done()] == ["summarize", "summarize"]
+
+
+def test_an_announced_launch_would_have_let_it_go_on() -> None:
+    for scope, key in (("feature", "summarize"), ("global", "")):
+        spent(key, 5 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
+        spent(key, 20 * DOLLAR, YESTERDAY + 10 * HOUR, scope)
+    assert done() != []
+    Launch.objects.create(
+        feature="summarize",
+        starts_at=YESTERDAY + 9 * HOUR,
+        ends_at=YESTERDAY + 12 * HOUR,
+        factor=Decimal(20),
+        note="A newsletter.",
+    )
+    assert done() == []
+
+
+def test_a_user_would_have_been_throttled_once_a_day(ada: User, usual: Usual) -> None:
+    key = f"summarize:{ada.pk}"
+    usual("user", key, DOLLAR // 10, days=14)
+    for hour in (9, 15):
+        spent(key, 8 * DOLLAR, YESTERDAY + hour * HOUR, "user")
+    assert done() == [(key, "17 09", "spike")]
+    assert not RateOverride.objects.exists()
+
+
+def test_days_that_were_not_asked_for_are_left_out() -> None:
+    spent("summarize", 40 * DOLLAR, YESTERDAY - 24 * HOUR)
+    assert done(days=1) == []
+    assert done(days=2) != []
+
+
+def printed(*arguments: str, **options: Any) -> tuple[str, dict[str, Any]]:
+    out = StringIO()
+    call_command("cost_spike", *arguments, stdout=out, **options)
+    *lines, figures = out.getvalue().splitlines()
+    found: dict[str, Any] = json.loads(figures)
+    return "\n".join(lines), found
+
+
+def test_the_command_prints_a_sentence_for_each_and_figures_for_machines() -> None:
+    today = midnight(datetime.now(UTC))
+    SpendHour.objects.update(hour=F("hour") + (today - midnight(NOON)))
+    spent("summarize", 20 * DOLLAR, today - 15 * HOUR)
+    lines, figures = printed("--dry-run")
+    assert "stop summarize: $" in lines
+    assert "times the $" in lines
+    assert figures == {"cost_spike": "dry_run", "days": 7, "throttles": 0, "trips": 1}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--dry-run", "--days", "51"], ["--simulate", "--days", "3"], ["--simulate", "--worlds", "0"]],
+)
+def test_senseless_numbers_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(CommandError, match="--days takes"):
+        printed(*arguments)
+
+
+def test_the_simulation_prints_false_alarms_and_each_attack() -> None:
+    lines, figures = printed("--simulate", "--worlds", "1", "--days", "28")
+    assert "False alarms per month" in lines
+    assert set(figures["attacks"]) == {"stolen account", "retry loop", "viral day"}
+    assert figures["attacks"]["stolen account"]["missed"] == 0
+    assert figures["months"] == 0.9
