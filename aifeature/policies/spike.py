@@ -46,12 +46,16 @@ class SpikeRule:
 
 
 USER: Final = SpikeRule(
-    min_spend_micro=1_000_000, margin=0.5, over_highest_day=2, min_share=0.05, burn_hours=0
+    min_spend_micro=2_000_000,
+    margin=0.5,
+    over_highest_day=4,
+    min_share=0.05,
+    burn_hours=0,
 )
 """A user's cap needs no second guard: it is charged, and reached without harm to others."""
 
-FEATURE: Final = SpikeRule(min_spend_micro=5_000_000, over_highest=1.5)
-EVERYTHING: Final = SpikeRule(min_spend_micro=10_000_000, over_highest=1.5)
+FEATURE: Final = SpikeRule(min_spend_micro=6_000_000, margin=0.4, over_highest=1.5)
+EVERYTHING: Final = SpikeRule(min_spend_micro=10_000_000, margin=0.4, over_highest=1.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ USER_MICRO: Final = 60_000
 """Micro-dollars that an ordinary user spends on a day of use."""
 USER_SPREAD: Final = 1.1
 """Sigma of the lognormal over users: one in a hundred spends thirteen times as much."""
-USER_CAP_MICRO: Final = 1_000_000
-"""The cap of a user that a feature has by default."""
+USER_CAP_MICRO: Final = 3_000_000
+"""What one user may be charged in a day: three times the cap that a feature has by default."""
 DAY_SPREAD: Final = 0.5
 """Sigma of the lognormal over the days of a user: one in twelve is above twice their usual."""
 WEEK: Final = (0.62, 0.65, 0.65, 0.62, 0.55, 0.18, 0.15)

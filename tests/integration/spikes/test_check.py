@@ -184,11 +184,11 @@ def test_without_history_a_rate_that_burns_the_cap_trips_it() -> None:
 
 
 class TestUser:
-    """Ten cents and ten calls an hour are usual for ada, and many others use the feature."""
+    """Five cents and ten calls an hour are usual for ada, and many others use the feature."""
 
     @pytest.fixture(autouse=True)
     def _usual(self, usual: Usual, ada: User) -> None:
-        usual("user", f"summarize:{ada.pk}", DOLLAR // 10)
+        usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
         usual("feature", "summarize", DOLLAR)
         usual("global", "", DOLLAR)
 
@@ -205,7 +205,7 @@ class TestUser:
         )
         assert override.requests_per_minute == Decimal("0.17")  # ten calls an hour
         assert override.expires_at == midnight(NOON) + timedelta(days=1)
-        assert "$5.00 today by 12:00 UTC, 4.2 times the $1.20" in override.reason
+        assert "$5.00 today by 12:00 UTC, 8.3 times the $0.60" in override.reason
         assert told() == [("user_spike", f"summarize:{ada.pk}")]
         assert stopped() == set()
         assert found.result == "1 user far above the usual."
@@ -248,7 +248,7 @@ class TestUser:
 
 
 def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User) -> None:
-    usual("user", f"summarize:{ada.pk}", DOLLAR // 10)
+    usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
     SpendHour.objects.update(calls=2)
     call(5 * DOLLAR, user=ada)
     check.look(NOON)

@@ -83,7 +83,7 @@ def test_an_announced_launch_would_have_let_it_go_on() -> None:
 
 def test_a_user_would_have_been_throttled_once_a_day(ada: User, usual: Usual) -> None:
     key = f"summarize:{ada.pk}"
-    usual("user", key, DOLLAR // 10, days=14)
+    usual("user", key, DOLLAR // 20, days=14)
     for hour in (9, 15):
         spent(key, 8 * DOLLAR, YESTERDAY + hour * HOUR, "user")
     assert done() == [(key, "17 09", "spike")]

@@ -22,6 +22,7 @@ from aifeature.policies.spike import (
 RULE = SpikeRule(min_spend_micro=100, margin=0.25, burn_hours=8, early_hours=4)
 USUAL = PastDay(so_far=500, whole=1000, hour=50)
 WEEK = (USUAL,) * 7
+BUSY = (replace(USUAL, hour=100),) * 7
 
 
 def spend(
@@ -87,8 +88,8 @@ def test_spikes(what: str, seen: Spend, kind: Kind) -> None:
         ("four hours early", spend(1000, hour=1000, cap=8000, past=(), hours_left=11), Kind.BURN),
         ("no longer early", spend(1000, hour=1000, cap=8000, past=(), hours_left=10.9), Kind.OK),
         ("less than the minimum", spend(99, hour=99, cap=100, past=()), Kind.OK),
-        ("the usual rate of this hour", spend(500, hour=99, cap=200), Kind.OK),
-        ("twice the usual rate of it", spend(500, hour=100, cap=200), Kind.BURN),
+        ("not twice the usual hour", spend(500, past=BUSY, hour=199, cap=800), Kind.OK),
+        ("twice the usual hour", spend(500, past=BUSY, hour=200, cap=800), Kind.BURN),
         ("a spike goes before", spend(1001, hour=1000, cap=8000), Kind.SPIKE),
         ("released", spend(1000, hour=1000, cap=8000, past=(), released_at=900), Kind.OK),
         ("dealt with", spend(1000, hour=1000, cap=8000, past=(), dealt_with=500), Kind.OK),
