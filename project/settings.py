@@ -241,6 +241,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 300.0,
         "options": {"queue": "control"},
     },
+    "Look at the provider": {
+        "task": "control.provider",
+        "schedule": 15.0,
+        "options": {"queue": "control"},
+    },
     "Look at budgets": {
         "task": "control.budgets",
         "schedule": 60.0,

@@ -17,6 +17,7 @@ from aifeature.services import (
     budgets,
     checks,
     dispatch,
+    provider_watch,
     reconciler,
     recovery,
     retention,
@@ -90,6 +91,12 @@ def delete_old_content(**_: Any) -> int:
 def reconcile(**_: Any) -> str:
     """Hold the spend windows against the ledger."""
     return checks.run("reconcile", reconciler.check).result
+
+
+@shared_task(name="control.provider")
+def look_at_provider(**_: Any) -> str:
+    """Tell on-call of a circuit breaker that is open."""
+    return checks.run("provider", provider_watch.check).result
 
 
 @shared_task(name="control.budgets")

@@ -24,7 +24,7 @@ class ReasonForm(BaseDialogForm):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # The page under the dialog may have a form with a reason too: a label finds its field by id.
+        # The page under the dialog may have a reason too: a label finds its field by id.
         super().__init__(*args, auto_id="dialog_%s", **kwargs)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, cast
 
 from django.db import Error, connection, transaction
 
 from aifeature.models import ControlChange, Forced, ModelControl
 from workers.inference import catalog
+from workers.inference.breaker import Forced as Kept
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,10 @@ class ForcedCache:
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = float("-inf")
-        self._forced: Mapping[str, str] | None = None
+        self._forced: Mapping[str, Kept] | None = None
         self._away = False
 
-    def get(self, model: str) -> str:
+    def get(self, model: str) -> Kept:
         """`open`, `closed` or, where nothing is forced, an empty string. Never raises."""
         # Only where nothing is known yet is it worth waiting for another thread's answer.
         if self._is_old() and self._lock.acquire(blocking=self._forced is None):
@@ -70,9 +71,10 @@ class ForcedCache:
         self._read_at = self._clock()
 
 
-def _read() -> dict[str, str]:
+def _read() -> dict[str, Kept]:
     try:
-        return dict(ModelControl.objects.exclude(forced="").values_list("model", "forced"))
+        rows = ModelControl.objects.exclude(forced="").values_list("model", "forced")
+        return dict(cast("Iterable[tuple[str, Kept]]", rows))
     finally:
         if not connection.in_atomic_block:
             connection.close()
@@ -81,8 +83,8 @@ def _read() -> dict[str, str]:
 cache = ForcedCache()
 
 
-def forced(model: str) -> str:
-    """What an operator forced this model's breaker to: `open`, `closed`, or `` for nothing."""
+def forced(model: str) -> Kept:
+    """What an operator forced this model's breaker to; empty where nothing is forced."""
     return cache.get(model)
 
 

@@ -10,8 +10,8 @@ from functools import cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from aifeature.services import breakers
 from workers import inference
-from workers.inference.breaker import Forced
 from workers.inference.gate import Gate
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import RequestLimiter
@@ -43,7 +43,7 @@ def gateway() -> inference.Gateway:
 @cache
 def gate() -> Gate:
     """The breakers, token buckets and provider limits, shared with all processes through Redis."""
-    return Gate(shared_state(), forced=_not_forced)
+    return Gate(shared_state(), forced=breakers.forced)
 
 
 @cache
@@ -56,7 +56,3 @@ def request_limiter() -> RequestLimiter:
 def shared_state() -> SharedState:
     """The one client of this process for all of them, so that an outage is noticed once."""
     return connect(settings.REDIS_URL, settings.REDIS_SOCKET)
-
-
-def _not_forced(_model: str) -> Forced:
-    return ""

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from aifeature.models import ControlChange, Forced, ModelControl
 from aifeature.services import breakers, model_views
 from workers.inference import catalog
+from workers.inference.breaker import Forced as Kept
 
 pytestmark = pytest.mark.django_db
 
@@ -145,7 +146,7 @@ def test_while_one_reads_the_others_go_by_what_is_known(
     seen: list[str] = []
     real = breakers._read
 
-    def slow() -> dict[str, str]:
+    def slow() -> dict[str, Kept]:
         assert len(seen) < 2, "a second thread reads as well"
         # The lock is held here: in another thread this look would come at the same moment.
         if not seen:

@@ -156,7 +156,7 @@ def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:
 
 
 def test_the_process_is_wired_to_the_redis_of_its_settings(
-    sandbox: SandboxServer, raw_redis: redis.Redis
+    db: None, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
     for wired in (wiring.shared_state, wiring.gate, wiring.request_limiter, wiring.gateway):
         wired.cache_clear()

@@ -1,0 +1,46 @@
+"""On-call is told of a breaker that is open, once, and once when it is closed."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from aifeature.models import Alert, CheckRun, Forced
+from aifeature.services import breakers, wiring
+from tests.integration.jobs.test_gated import HAIKU, open_breaker
+from workers import tasks
+from workers.inference import Deferred
+from workers.inference.breaker import BreakerPolicy
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh_forced() -> None:
+    breakers.cache.clear()
+
+
+def test_an_open_breaker_is_told_until_it_is_closed(ada: User) -> None:
+    assert tasks.look_at_provider() == "Calls to every model go through."
+    open_breaker(HAIKU)
+    for _ in range(2):
+        assert tasks.look_at_provider() == f"Nothing is sent to {HAIKU}."
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.subject, alert.closed_at) == ("breaker_open", HAIKU, None)
+    assert f"of its last {BreakerPolicy().minimum} calls 100% failed" in alert.summary
+    assert not CheckRun.objects.get(name="provider").ok
+    breakers.force(HAIKU, forced=Forced.CLOSED, reason="Known to be well.", user_id=ada.pk)
+    assert tasks.look_at_provider() == "Calls to every model go through."
+    assert Alert.objects.get().closed_at is not None
+
+
+def test_one_that_is_forced_open_is_told_with_its_reason(ada: User) -> None:
+    breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
+    tasks.look_at_provider()
+    assert Alert.objects.get().summary == f"A person keeps calls from {HAIKU}: Odd answers."
+
+
+def test_what_is_forced_holds_for_the_next_call(ada: User) -> None:
+    breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
+    with pytest.raises(Deferred, match="breaker"):
+        wiring.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)
