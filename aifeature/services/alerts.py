@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 50
 
 RUNBOOKS: Final = {
-    "budget_reached": "cost-spike",
+    "budget_reached": "budgets",
     "cost_spike": "cost-spike",
     "user_spike": "cost-spike",
-    "overrun": "cost-spike",
-    "drift": "cost-spike",
+    "overrun": "budgets",
+    "drift": "budgets",
     "breaker_open": "provider-down",
     "kill_switch": "kill-switch",
 }

@@ -72,7 +72,8 @@ def release(slug: str, *, reason: str, user_id: int, percent: int = 100) -> None
     with transaction.atomic():
         values = {"killed": False, "kill_reason": "", "release_percent": percent}
         control.change(slug, values, reason=reason, user_id=user_id)
-        alerts.end("kill_switch", slug)
+        for kind in ("kill_switch", "overrun"):  # whoever releases it has looked at why
+            alerts.end(kind, slug)
     control.cache.clear()
 
 

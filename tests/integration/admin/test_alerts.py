@@ -27,7 +27,7 @@ def test_an_open_alert_heads_the_overview_until_it_is_over(page: Client, db: Non
         "Drift: global",
         "Off by &lt;b&gt;7&lt;/b&gt;",
         f"since {alert.opened_at:%Y-%m-%d %H:%M:%S} UTC",
-        "deploy/runbooks/cost-spike.md",
+        "deploy/runbooks/budgets.md",
         f"{LIST}{alert.pk}/change/",
     ):
         assert part in text
@@ -48,7 +48,7 @@ def test_open_ones_stand_first(page: Client, db: None) -> None:
     alerts.end("overrun", "the-ended-one")
     text = page.get(LIST).text
     assert text.index("the-open-one") < text.index("the-ended-one")
-    assert "deploy/runbooks/cost-spike.md" in text
+    assert "deploy/runbooks/budgets.md" in text
 
 
 def test_a_detail_page_has_the_figures(page: Client, db: None) -> None:

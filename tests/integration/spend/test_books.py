@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,11 +25,13 @@ from aifeature.models import (
     transitions,
 )
 from aifeature.models.transitions import AttemptRefusedError, Caps, Settlement
-from aifeature.services import alerts, budgets, control, settlement
+from aifeature.services import alerts, budgets, control, settlement, switch
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from workers import tasks
 
 pytestmark = pytest.mark.django_db
+
+RUNBOOKS = Path(__file__).resolve().parents[3] / "deploy" / "runbooks"
 
 
 def today() -> date:
@@ -108,6 +111,9 @@ def test_a_call_above_its_bound_counts_in_full_and_stops_its_feature(
     assert change.figures is not None
     assert (change.figures["bound_micro"], change.figures["cost_micro"]) == (1000, 1001)
     assert Alert.objects.get(kind="overrun").subject == "summarize"
+    person = User.objects.create_user("on-call")
+    switch.release("summarize", reason="The prices were old.", user_id=person.pk)
+    assert Alert.objects.get(kind="overrun").closed_at is not None
 
 
 def test_a_call_at_its_bound_stops_nothing(make_job: MakeJob) -> None:
@@ -212,7 +218,7 @@ def test_on_call_is_told_once_when_a_budget_is_used_up_and_once_when_it_is_back(
         alerts.tell()
     (told,) = [r.getMessage() for r in caplog.records if "alert budget_reached" in r.getMessage()]
     assert "(summarize day)" in told
-    assert "deploy/runbooks/cost-spike.md" in told
+    assert "deploy/runbooks/budgets.md" in told
     FeatureControl.objects.update(daily_budget_usd=5)
     control.cache.clear()
     for _ in range(2):
@@ -221,3 +227,8 @@ def test_on_call_is_told_once_when_a_budget_is_used_up_and_once_when_it_is_back(
     over = [r for r in caplog.records if "(summarize day) is over" in r.getMessage()]
     assert len(over) == 1
     assert budgets.check().ok
+
+
+def test_each_kind_of_alert_has_its_runbook() -> None:
+    for page in set(alerts.RUNBOOKS.values()):
+        assert (RUNBOOKS / f"{page}.md").is_file()
