@@ -67,6 +67,9 @@ class PastDay:
     whole: int
     hour: int
     """In the sixty minutes before this time of day."""
+    tripped: bool = False
+    """Whether this check stopped it that day: not what a day should be held against at its
+    highest. For the median it counts, so that real growth becomes the usual within days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +157,13 @@ def _limit(rule: SpikeRule, spend: Spend, past: tuple[PastDay, ...], baseline: i
     if baseline is None:
         return least
     usual_day = median_low(day.whole for day in past)
+    calm = [day for day in past if not day.tripped]
     return max(
         least,
         round(rule.factor * baseline),
         baseline + round(rule.margin * usual_day),
-        round(rule.over_highest * max(day.so_far for day in past)),
-        round(rule.over_highest_day * max(day.whole for day in past)),
+        round(rule.over_highest * max((day.so_far for day in calm), default=0)),
+        round(rule.over_highest_day * max((day.whole for day in calm), default=0)),
     )
 
 

@@ -49,6 +49,7 @@ def known(now: datetime, *, least_of_user: int) -> Known:
         weights=launches(now),
         caps=caps(),
         done={**_throttles(now), **_trips(now)},
+        tripped=_tripped(since),
     )
 
 
@@ -142,13 +143,25 @@ def _throttles(now: datetime) -> dict[str, Done]:
 
 def _trips(now: datetime) -> dict[str, Done]:
     """The latest of each switch today. One that is no longer pulled was released by a person."""
-    rows = ControlChange.objects.filter(
-        check_name=CHECK, field="killed", new="True", figures__day=now.date().isoformat()
-    ).order_by("at", "id")
     killed = set(FeatureControl.objects.filter(killed=True).values_list("feature", flat=True))
+    rows = _all_trips().filter(figures__day=now.date().isoformat()).order_by("at", "id")
     return {
         row.feature: _done(row.figures or {}, released=row.feature not in killed) for row in rows
     }
+
+
+def _tripped(since: datetime) -> dict[str, set[date]]:
+    """The days on which each switch was pulled by this check."""
+    found: defaultdict[str, set[date]] = defaultdict(set)
+    for slug, figures in _all_trips().filter(at__gte=since).values_list("feature", "figures"):
+        found[slug].add(date.fromisoformat(figures["day"]))
+    return found
+
+
+def _all_trips() -> QuerySet[ControlChange]:
+    return ControlChange.objects.filter(
+        check_name=CHECK, field="killed", new="True", figures__has_key="day"
+    )
 
 
 def _done(figures: Mapping[str, int], *, released: bool = False) -> Done:

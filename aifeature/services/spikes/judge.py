@@ -6,7 +6,7 @@ that of a feature that is stopped against everything. Else one account would sto
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -51,6 +51,8 @@ class Known:
     caps: Mapping[str, int | None] = field(default_factory=dict)
     """Of today in micro-dollars."""
     done: Mapping[str, Done] = field(default_factory=dict)
+    tripped: Mapping[str, Collection[date]] = field(default_factory=dict)
+    """The past days on which this check pulled a switch."""
 
 
 def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verdict]:
@@ -98,7 +100,7 @@ def _weights(known: Known, slug: str) -> Weights:
 
 def _of_feature(known: Known, slug: str, now: datetime) -> Spend:
     days = known.days[slug]
-    spend = _spend(days, [(days, _weights(known, slug))], now)
+    spend = _spend(days, [(days, _weights(known, slug))], now, known.tripped.get(slug, ()))
     return replace(spend, cap=known.caps.get(slug))
 
 
@@ -111,18 +113,26 @@ def _of_everything(known: Known, slugs: Sequence[str], now: datetime) -> Spend:
         if more is not usual:
             extra = [own - all_ for own, all_ in zip(more, usual, strict=True)]
             parts.append((known.days[slug], extra))
-    spend = _spend(days, parts, now)
+    spend = _spend(days, parts, now, known.tripped.get(EVERYTHING, ()))
     return replace(spend, cap=known.caps.get(EVERYTHING))
 
 
-def _spend(days: Days, parts: Sequence[tuple[Days, Weights]], now: datetime) -> Spend:
+def _spend(
+    days: Days,
+    parts: Sequence[tuple[Days, Weights]],
+    now: datetime,
+    tripped: Collection[date] = (),
+) -> Spend:
     """Of today, beside the sum of these raised parts on each past day."""
+    dates = [day for day in trailing(now) if day in days]
     past = [
-        _sum(baseline.raised(part[day], by) for part, by in parts if day in part)
-        for day in trailing(now)
-        if day in days
+        _sum(baseline.raised(part[day], by) for part, by in parts if day in part) for day in dates
     ]
-    return baseline.spend(days.get(now.date(), NOTHING), past, now)
+    spend = baseline.spend(days.get(now.date(), NOTHING), past, now)
+    if not tripped:
+        return spend
+    seen = zip(spend.past, dates, strict=True)
+    return replace(spend, past=tuple(replace(of, tripped=day in tripped) for of, day in seen))
 
 
 def _sum(curves: Iterator[Curve]) -> Curve:

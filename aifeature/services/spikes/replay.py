@@ -37,14 +37,16 @@ class Replay:
     rules: Rules = field(default_factory=Rules)
     _day: datetime | None = None
     _done: dict[str, Done] = field(default_factory=dict)
-    _throttled: set[tuple[str, date]] = field(default_factory=set)
+    _acted: dict[str, set[date]] = field(default_factory=dict)
 
     def step(self, now: datetime, known: Known) -> list[Event]:
         """What the check would do now that it has not done today. `known.done` is not used."""
         if midnight(now) != self._day:
             self._day, self._done = midnight(now), {}
-        users = {key: self._usual(key, days) for key, days in known.users.items()}
-        verdicts = judge(replace(known, users=users, done=self._done), now, self.rules)
+        users = {key: self._usual(key, days, now.date()) for key, days in known.users.items()}
+        verdicts = judge(
+            replace(known, users=users, done=self._done, tripped=self._acted), now, self.rules
+        )
         for key in self._done.keys() & users.keys():
             self._done[key] = replace(self._done[key], excess=verdicts[key].excess)
         return [
@@ -53,16 +55,15 @@ class Replay:
             if verdict.kind is not Kind.OK and self._do(now, key, verdict)
         ]
 
-    def _usual(self, key: str, days: Days) -> Days:
-        if not any(throttled == key for throttled, _ in self._throttled):
-            return days
-        return {day: curve for day, curve in days.items() if (key, day) not in self._throttled}
+    def _usual(self, key: str, days: Days, today: date) -> Days:
+        """Without the past days on which the user was throttled, as `history` reads it."""
+        acted = self._acted.get(key, set()) - {today}
+        return {day: days[day] for day in days if day not in acted} if acted else days
 
     def _do(self, now: datetime, key: str, verdict: Verdict) -> bool:
         is_user = ":" in key
         if is_user and key in self._done:
             return False
-        if is_user:
-            self._throttled.add((key, now.date()))
+        self._acted.setdefault(key, set()).add(now.date())
         self._done[key] = Done(excess=verdict.excess, today=verdict.today, released=not is_user)
         return True

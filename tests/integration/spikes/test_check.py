@@ -101,7 +101,7 @@ class TestFeature:
         call(25 * DOLLAR)
         check.look(NOON)
         check.look(NOON + MINUTE)
-        assert told(open_only=False) == [("cost_spike", "summarize")]
+        assert told() == told(open_only=False) == [("cost_spike", "summarize")]
         assert ControlChange.objects.filter(field="killed").count() == 1
 
     def test_a_released_switch_trips_again_only_when_spend_has_doubled_again(
@@ -123,6 +123,15 @@ class TestFeature:
         check.look(NOON)
         switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
         call(25 * DOLLAR, at=NOON + 23 * HOUR)
+        check.look(NOON + 24 * HOUR)
+        assert stopped() == {"summarize"}
+
+    def test_a_day_on_which_it_tripped_hides_no_spike_of_the_next(self, ada: User) -> None:
+        call(30 * DOLLAR, at=MORNING)
+        check.look(NOON)
+        switch.release("summarize", reason="A bug is mended.", user_id=ada.pk)
+        call(25 * DOLLAR, at=MORNING + 24 * HOUR)
+        SpendHour.objects.filter(scope="global").delete()
         check.look(NOON + 24 * HOUR)
         assert stopped() == {"summarize"}
 
@@ -224,6 +233,12 @@ class TestUser:
         check.look(NOON + MINUTE)
         assert not RateOverride.objects.exists()
         assert Alert.objects.filter(kind="user_spike").count() == 1
+
+    def test_the_alert_of_a_user_who_has_gone_silent_stays_while_it_is_so(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        check.look(NOON + 4 * HOUR)
+        assert told() == [("user_spike", f"summarize:{ada.pk}")]
 
     def test_the_alert_ends_with_the_day(self, ada: User) -> None:
         call(5 * DOLLAR, user=ada)

@@ -90,6 +90,24 @@ def test_a_user_would_have_been_throttled_once_a_day(ada: User, usual: Usual) ->
     assert not RateOverride.objects.exists()
 
 
+def test_each_day_begins_anew(ada: User, usual: Usual) -> None:
+    key = f"summarize:{ada.pk}"
+    usual("user", key, DOLLAR // 20, days=14)
+    for day in (YESTERDAY - 24 * HOUR, YESTERDAY):
+        spent(key, 8 * DOLLAR, day + 9 * HOUR, "user")
+    assert done() == [(key, "16 09", "spike"), (key, "17 09", "spike")]
+
+
+def test_what_a_throttled_user_spends_would_not_have_stopped_the_feature(
+    ada: User, usual: Usual
+) -> None:
+    key = f"summarize:{ada.pk}"
+    usual("user", key, DOLLAR // 20, days=14)
+    for scope, of in (("user", key), ("feature", "summarize"), ("global", "")):
+        spent(of, 30 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
+    assert done() == [(key, "17 09", "spike")]
+
+
 def test_days_that_were_not_asked_for_are_left_out() -> None:
     spent("summarize", 40 * DOLLAR, YESTERDAY - 24 * HOUR)
     assert done(days=1) == []

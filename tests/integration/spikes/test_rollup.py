@@ -70,6 +70,17 @@ def test_summing_again_changes_nothing_and_a_settlement_is_followed() -> None:
     assert sums()["feature", "summarize", 1] == (3, 1)
 
 
+def test_a_call_of_the_hour_before_is_followed_to_its_end() -> None:
+    call(3, state=AttemptState.STARTED, bound=100, at=NOON - MINUTE)
+    call(1, at=NOON)
+    roll_up(NOON + MINUTE)
+    Attempt.objects.filter(state="started").update(
+        state=AttemptState.SETTLED, cost_micro=3, ended_at=NOON
+    )
+    roll_up(NOON + 50 * MINUTE)
+    assert sums()["feature", "summarize", 1] == (3, 1)
+
+
 def test_hours_that_were_missed_are_made_up_for() -> None:
     call(1, at=NOON)
     roll_up(NOON + MINUTE)

@@ -22,6 +22,7 @@ from aifeature.policies.spike import (
 RULE = SpikeRule(min_spend_micro=100, margin=0.25, burn_hours=8, early_hours=4)
 USUAL = PastDay(so_far=500, whole=1000, hour=50)
 WEEK = (USUAL,) * 7
+STOPPED = PastDay(so_far=90_000, whole=90_000, hour=0, tripped=True)
 BUSY = (replace(USUAL, hour=100),) * 7
 
 
@@ -104,6 +105,7 @@ def test_a_rate_that_burns_the_cap(what: str, seen: Spend, kind: Kind) -> None:
     [
         ("highest", {"over_highest": 1.5}, spend(1200, past=days(500, 500, 800)), Kind.OK),
         ("over it", {"over_highest": 1.5}, spend(1201, past=days(500, 500, 800)), Kind.SPIKE),
+        ("a stopped day", {"over_highest": 1.5}, spend(1001, past=(*WEEK, STOPPED)), Kind.SPIKE),
         ("highest day", {"over_highest_day": 1.5}, spend(1500), Kind.OK),
         ("over it", {"over_highest_day": 1.5}, spend(1501), Kind.SPIKE),
         ("little of the feature", {"min_share": 0.1}, spend(2000, usual_around=20_000), Kind.OK),
