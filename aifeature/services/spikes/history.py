@@ -153,8 +153,8 @@ def _trips(now: datetime) -> dict[str, Done]:
 def _tripped(since: datetime) -> dict[str, set[date]]:
     """The days on which each switch was pulled by this check."""
     found: defaultdict[str, set[date]] = defaultdict(set)
-    for slug, figures in _all_trips().filter(at__gte=since).values_list("feature", "figures"):
-        found[slug].add(date.fromisoformat(figures["day"]))
+    for row in _all_trips().filter(at__gte=since):
+        found[row.feature].add(date.fromisoformat((row.figures or {})["day"]))
     return found
 
 

@@ -173,7 +173,7 @@ def test_more_spend_never_makes_it_harmless(rule: SpikeRule, seen: Spend, more: 
 def test_a_higher_baseline_never_makes_a_spike(rule: SpikeRule, seen: Spend, factor: float) -> None:
     seen = replace(seen, cap=None)
     past = tuple(
-        PastDay(*(round(micro * factor) for micro in (day.so_far, day.whole, day.hour)))
+        PastDay(round(day.so_far * factor), round(day.whole * factor), round(day.hour * factor))
         for day in seen.past
     )
     if decide(rule, replace(seen, past=past)).kind is Kind.SPIKE:
