@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from aifeature.policies import spike
 from aifeature.policies.spike import Kind, Spend, Verdict
 from aifeature.services.control import EVERYTHING
 from aifeature.services.spikes import baseline
 from aifeature.services.spikes.baseline import AS_USUAL, DAYS, NOTHING, Curve, Weights
+
+FEW: Final = 3
+"""Throttled users of a feature who count as single accounts. More are the feature's own spike."""
 
 Days = Mapping[date, Curve]
 """Spend by the hour of each UTC day; a day that is missing had none."""
@@ -72,14 +76,12 @@ def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verd
         spend = _spend(days, [(days, _weights(known, slug))], now)
         around = _usual_day(spends[slug]) if slug in spends else 0
         look(key, rules.user, replace(spend, usual_around=around))
+    dealt = 0
     for slug, spend in spends.items():
-        dealt = sum(what.excess for key, what in done.items() if _is_user_of(key, slug))
-        look(slug, rules.feature, _after(replace(spend, dealt_with=dealt), known.done.get(slug)))
-    # Also what a feature spent since it was released: how far that may go its own verdict says.
-    for slug in slugs:
-        if slug in done:
-            done[slug] = replace(done[slug], excess=found[slug].excess)
-    dealt = sum(what.excess for key, what in done.items() if key != EVERYTHING)
+        of_users = _dealt_with_users(done, slug)
+        look(slug, rules.feature, _after(replace(spend, dealt_with=of_users), known.done.get(slug)))
+        # Also what it spent since it was released: how far that may go its own verdict says.
+        dealt += of_users + (found[slug].excess if slug in done else 0)
     everything = replace(_of_everything(known, slugs, now), dealt_with=dealt)
     look(EVERYTHING, rules.everything, _after(everything, known.done.get(EVERYTHING)))
     return found
@@ -90,8 +92,9 @@ def feature_of(key: str) -> str:
     return key.rpartition(":")[0]
 
 
-def _is_user_of(key: str, slug: str) -> bool:
-    return feature_of(key) == slug
+def _dealt_with_users(done: Mapping[str, Done], slug: str) -> int:
+    excesses = [what.excess for key, what in done.items() if feature_of(key) == slug]
+    return sum(excesses) if len(excesses) <= FEW else 0
 
 
 def _weights(known: Known, slug: str) -> Weights:

@@ -33,7 +33,7 @@ def rehearse(now: datetime, *, days: int, rules: Rules) -> list[Event]:
     launches = [
         (row.feature, Announced(row.starts_at, row.ends_at, float(row.factor))) for row in rows
     ]
-    replay, found = Replay(rules), []
+    replay, found = Replay(rules, throttles_hold=True), []
     for number in range(days + 1):
         day = first + timedelta(days=number)
         users = _users(day, rules.user.min_spend_micro)

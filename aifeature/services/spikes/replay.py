@@ -30,11 +30,12 @@ class Replay:
     """Remembers what it would have done, as the audit rows do for the check.
 
     Spend goes on as it is given. So a switch counts as released at once, and a day has a second
-    trip only when its spend has doubled again; and what a throttled user spends all the same is
-    not held against their feature, since a throttle would have held it back.
+    trip only when its spend has doubled again.
     """
 
     rules: Rules = field(default_factory=Rules)
+    throttles_hold: bool = False
+    """Whether what a throttled user spends all the same is not held against their feature."""
     _day: datetime | None = None
     _done: dict[str, Done] = field(default_factory=dict)
     _acted: dict[str, set[date]] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Replay:
         verdicts = judge(
             replace(known, users=users, done=self._done, tripped=self._acted), now, self.rules
         )
-        for key in self._done.keys() & users.keys():
+        for key in self._done.keys() & users.keys() if self.throttles_hold else ():
             self._done[key] = replace(self._done[key], excess=verdicts[key].excess)
         return [
             Event(now, key, verdict)

@@ -262,6 +262,16 @@ class TestUser:
         assert RateOverride.objects.exists()
 
 
+def test_when_many_users_spend_too_much_it_is_the_feature(usual: Usual) -> None:
+    users = [User.objects.create_user(f"user{number}") for number in range(4)]
+    usual("feature", "summarize", DOLLAR)
+    for user in users:
+        usual("user", f"summarize:{user.pk}", DOLLAR // 20)
+        call(7 * DOLLAR, user=user)
+        check.look(NOON)
+        assert stopped() == ({"summarize"} if user is users[3] else set())
+
+
 def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User) -> None:
     usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
     SpendHour.objects.update(calls=2)
