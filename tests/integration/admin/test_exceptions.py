@@ -80,27 +80,27 @@ def test_rates_of_a_group_for_every_feature(page: Client, rates: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        {"reason": "  "},
-        {"user": ""},
-        {"group": "one"},
-        {"feature": "nothing"},
-        {"requests_per_minute": "", "in_flight": ""},
-        {"requests_per_minute": "0"},
-        {"requests_per_minute": "-1"},
-        {"tokens_per_minute": "0"},
-        {"in_flight": "0"},
+        ({"reason": "  "}, "This field is required."),
+        ({"user": ""}, "Choose a user or a group, one of the two."),
+        ({"group": "one"}, "Choose a user or a group, one of the two."),
+        ({"feature": "nothing"}, "Select a valid choice."),
+        ({"requests_per_minute": "", "in_flight": ""}, "Enter at least one rate"),
+        ({"requests_per_minute": "0"}, "Enter more than zero."),
+        ({"requests_per_minute": "-1"}, "Enter more than zero."),
+        ({"tokens_per_minute": "0"}, "Enter more than zero."),
+        ({"in_flight": "0"}, "Enter more than zero."),
     ],
 )
 def test_rates_that_are_nobodys_or_none_are_refused(
-    page: Client, rates: dict[str, Any], change: dict[str, str]
+    page: Client, rates: dict[str, Any], change: dict[str, str], said: str
 ) -> None:
     if change.get("group"):
         change = {"group": str(Group.objects.create(name="partners").pk)}
     answer = page.post(f"{RATES}add/", {**rates, **change})
     assert answer.status_code == 200
-    assert answer.context["adminform"].form.errors
+    assert said in str(answer.context["adminform"].form.errors)
     assert not RateOverride.objects.exists()
     assert trail() == []
 
@@ -208,7 +208,9 @@ def test_a_launch_that_raises_nothing_or_has_no_hours_is_refused(
 ) -> None:
     answer = page.post(f"{LAUNCHES}add/", {**launch, field: value})
     assert answer.status_code == 200
-    assert answer.context["adminform"].form.errors
+    errors = str(answer.context["adminform"].form.errors)
+    assert errors
+    assert ("a launch raises what is expected" in errors) == (value == "0.9")
     assert not Launch.objects.exists()
     assert trail() == []
 
