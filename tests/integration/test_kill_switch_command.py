@@ -86,6 +86,15 @@ def test_anything_but_yes_changes_nothing(
     assert row().killed
 
 
+def test_where_nobody_can_be_asked_it_says_what_to_do(
+    eve: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(CommandError, match="Give --yes"):
+        run("stop", "summarize", *WHY, "--user", "eve")
+    assert not switch.is_stopped("summarize")
+
+
 def test_with_yes_nobody_is_asked(eve: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.input", pytest.fail)
     run("stop", "_everything", *WHY, "--user", "eve", "--cancel", "--yes")

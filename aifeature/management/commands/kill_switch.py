@@ -113,7 +113,15 @@ class Command(BaseCommand):
         self.stdout.write(f"{slug} is released for {whom}.")
 
     def _confirm(self, question: str, *, yes: bool, **_: Any) -> None:
-        if not yes and input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        if yes:
+            return
+        try:
+            answer = input(f"{question} [y/N] ")
+        except EOFError:
+            raise CommandError(
+                "Nobody can be asked here: nothing was changed. Give --yes to go without."
+            ) from None
+        if answer.strip().lower() not in {"y", "yes"}:
             raise CommandError("Not confirmed: nothing was changed.")
 
 
