@@ -90,19 +90,19 @@ def delete_old_content(**_: Any) -> int:
 @shared_task(name="control.reconcile")
 def reconcile(**_: Any) -> str:
     """Hold the spend windows against the ledger."""
-    return checks.run("reconcile", reconciler.check).result
+    return checks.run("control.reconcile", reconciler.check).result
 
 
 @shared_task(name="control.provider")
 def look_at_provider(**_: Any) -> str:
     """Tell on-call of a circuit breaker that is open."""
-    return checks.run("provider", provider_watch.check).result
+    return checks.run("control.provider", provider_watch.check).result
 
 
 @shared_task(name="control.budgets")
 def look_at_budgets(**_: Any) -> str:
     """Tell on-call of a budget that is used up."""
-    return checks.run("budgets", budgets.check).result
+    return checks.run("control.budgets", budgets.check).result
 
 
 @shared_task(name=spikes.TASK)

@@ -106,10 +106,13 @@ def bad_day(staff: User) -> None:
     """Something to see on every page of admin: a partial release, a forced breaker, alerts."""
     now = timezone.now()
     whole = {"spent_micro": 31_400_000, "held_micro": 1_200_000}
-    make = SpendWindow.objects.create
-    make(scope="feature", key="summarize", day=now.date(), **whole)
-    make(scope="global", key="", day=now.date(), **whole)
-    make(scope="month", key="", day=now.date().replace(day=1), spent_micro=402_000_000)
+    windows = {
+        ("feature", "summarize", now.date()): whole,
+        ("global", "", now.date()): whole,
+        ("month", "", now.date().replace(day=1)): {"spent_micro": 402_000_000},
+    }
+    for (scope, key, day), values in windows.items():
+        SpendWindow.objects.update_or_create(scope=scope, key=key, day=day, defaults=values)
     figures = {"spent_micro": 31_400_000, "usual_micro": 9_000_000, "ratio": 3.5}
     reason = "3.5 times the usual spend until this hour."
     switch.trip("summarize", check="control.cost_spike", reason=reason, figures=figures)

@@ -40,6 +40,9 @@ class Shot:
     act: Callable[[Page], object] = lambda _: None
     """What the person does before the picture."""
 
+    prepare: Callable[[], None] = lambda: None
+    """Makes what this picture and all later ones show."""
+
 
 def main() -> int:
     """Take the pictures.
@@ -72,10 +75,12 @@ def _take(folder: Path, only: set[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     shots = _shots()
     with live.running_browser(path) as browser, live.running_site() as site:
-        for look, options in LOOKS.items():
-            for shot in shots:
-                if not only or shot.name in only:
-                    _shoot(browser, site.url, shot, options, folder / f"{shot.name}-{look}.png")
+        for shot in shots:
+            shot.prepare()  # what later pictures show is not yet so in earlier ones
+            if only and shot.name not in only:
+                continue
+            for look, options in LOOKS.items():
+                _shoot(browser, site.url, shot, options, folder / f"{shot.name}-{look}.png")
     return 0
 
 
@@ -134,13 +139,12 @@ def _shots() -> list[Shot]:
 def _admin_shots(staff: User) -> list[Shot]:
     from tests.browser import scenes  # noqa: PLC0415
 
-    scenes.bad_day(staff)
     root = "/admin/aifeature"
     feature, everything = (
         f"{root}/featurecontrol/{s}/change/" for s in ("summarize", "_5Feverything")
     )
     return [
-        Shot("admin", "/admin/", staff),
+        Shot("admin", "/admin/", staff, prepare=lambda: scenes.bad_day(staff)),
         Shot("admin-features", f"{root}/featurecontrol/", staff),
         Shot("admin-feature", feature, staff),
         Shot("admin-everything", everything, staff),

@@ -28,7 +28,7 @@ def test_an_open_breaker_is_told_until_it_is_closed(ada: User) -> None:
     alert = Alert.objects.get()
     assert (alert.kind, alert.subject, alert.closed_at) == ("breaker_open", HAIKU, None)
     assert f"of its last {BreakerPolicy().minimum} calls 100% failed" in alert.summary
-    assert not CheckRun.objects.get(name="provider").ok
+    assert not CheckRun.objects.get(name="control.provider").ok
     breakers.force(HAIKU, forced=Forced.CLOSED, reason="Known to be well.", user_id=ada.pk)
     assert tasks.look_at_provider() == "Calls to every model go through."
     assert Alert.objects.get().closed_at is not None

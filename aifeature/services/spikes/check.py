@@ -27,7 +27,7 @@ def run_once() -> bool:
     """Look, if nobody has in this minute. Returns whether it was our turn."""
     if not ticks.claim(TASK, _MINUTE):
         return False
-    checks.run(CHECK, lambda: look(database_now()))
+    checks.run(f"control.{CHECK}", lambda: look(database_now()))
     return True
 
 

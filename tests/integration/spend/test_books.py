@@ -201,10 +201,10 @@ def test_a_drift_is_an_alert_that_ends_with_the_next_clean_run(make_job: MakeJob
     SpendWindow.objects.filter(scope="feature").update(held_micro=5)
     assert "1 windows differed" in tasks.reconcile()
     assert Alert.objects.get(kind="drift").closed_at is None
-    assert not CheckRun.objects.get(name="reconcile").ok
+    assert not CheckRun.objects.get(name="control.reconcile").ok
     tasks.reconcile()
     assert Alert.objects.get(kind="drift").closed_at is not None
-    assert CheckRun.objects.get(name="reconcile").ok
+    assert CheckRun.objects.get(name="control.reconcile").ok
 
 
 def test_on_call_is_told_once_when_a_budget_is_used_up_and_once_when_it_is_back(

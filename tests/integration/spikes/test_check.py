@@ -282,7 +282,7 @@ def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User)
 
 def test_two_beats_in_a_minute_look_once_and_the_run_is_kept() -> None:
     assert check.run_once()
-    first = CheckRun.objects.get(name="cost_spike")
+    first = CheckRun.objects.get(name="control.cost_spike")
     assert not check.run_once()
     assert first.ok
     assert first.result.startswith("Nothing unusual: $0.00 spent today")
