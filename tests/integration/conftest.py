@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import redis
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connection, connections
 
 from aifeature.models import Stage
 from aifeature.services import admission, control, wiring
@@ -89,4 +90,19 @@ def sandbox(
 def committed(transactional_db: None) -> Iterator[None]:
     """Real commits and real connections; the pool's connections are closed at the end."""
     yield
+    _wait_until_quiet()
     connections.close_all()
+
+
+def _wait_until_quiet() -> None:
+    """A thread that looks at the database just now would lock up with the emptying of tables."""
+    end = time.monotonic() + 5
+    with connection.cursor() as cursor:
+        while time.monotonic() < end:
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+                " AND state = 'active' AND pid <> pg_backend_pid() LIMIT 1"
+            )
+            if cursor.fetchone() is None:
+                return
+            time.sleep(0.01)
