@@ -24,12 +24,12 @@ def test_the_vocabulary_comes_without_the_sdk() -> None:
 def test_the_gates_are_wired_without_the_sdk() -> None:
     code = (
         "import sys, django; django.setup(); from aifeature.services import wiring; "
-        "print(sorted(m for m in ('anthropic', 'httpx2', 'genai_prices') if m in sys.modules))"
+        "print('anthropic' in sys.modules)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert ran.stdout.strip() == "[]"
+    assert ran.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("name", workers.inference.__all__)
