@@ -28,11 +28,13 @@ from tests.chaos.stack import running_system
 
 LONG: Final = Run(
     jobs=3_000,
-    faults=40,
+    faults=44,
     span_s=500.0,
     settle_s=150.0,
     users=40,
     user_budget_usd="0.07",
+    hasty_per_minute=8,
+    provider_per_minute=420,
     short=False,
 )
 SHORT: Final = Run(
@@ -42,6 +44,8 @@ SHORT: Final = Run(
     settle_s=100.0,
     users=20,
     user_budget_usd="0.01",
+    hasty_per_minute=6,
+    provider_per_minute=125,
     short=True,
 )
 SPARE_S: Final = 180
@@ -64,7 +68,11 @@ def main() -> int:
     for fault in faults:
         progress(str(fault))
     progress("starting the system")
-    with running_system(users=run.users, user_budget_usd=run.user_budget_usd) as stack:
+    with running_system(
+        users=run.users,
+        user_budget_usd=run.user_budget_usd,
+        provider_per_minute=run.provider_per_minute,
+    ) as stack:
         logs = stack.servers.launcher.logs
         try:
             evidence = carry_out(stack, run, faults, seed=options.seed)
@@ -93,7 +101,7 @@ def _keep(logs: Path, keep: Path) -> None:
 
 def _write_down(evidence: Evidence, folder: Path) -> None:
     """Everything the checks have read, to be looked at by hand."""
-    for name in ("jobs", "attempts", "windows", "changes", "calls", "diary", "faults"):
+    for name in ("jobs", "attempts", "windows", "changes", "calls", "diary", "faults", "drifts"):
         lines = (json.dumps(asdict(row)) for row in getattr(evidence, name))
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
 
@@ -136,6 +144,8 @@ class _Parser(argparse.ArgumentParser):
             settle_s=size.settle_s,
             users=size.users,
             user_budget_usd=size.user_budget_usd,
+            hasty_per_minute=size.hasty_per_minute,
+            provider_per_minute=size.provider_per_minute,
             short=size.short,
         )
         options.keep = given.keep or CHECKOUT / ".local" / f"chaos-{options.seed}"

@@ -17,6 +17,12 @@ from tests.chaos.diary import Deed, Diary, Entry, now
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
 TRY_AGAIN: Final = frozenset({429, 503})
+GIVE_UP: Final = "budget_exhausted"
+"""The code of an answer after which a user goes home."""
+
+WAITS: Final = (1.0, 1.2)
+"""How long a user really waits, of what was asked for."""
+
 PATIENCE_S: Final = 10.0
 """Nobody here waits longer between two tries, whatever Retry-After says."""
 
@@ -43,8 +49,14 @@ class Answer:
 
     @property
     def wait_s(self) -> float:
-        """What Retry-After asks for, within a user's patience."""
-        return min(PATIENCE_S, float(self.headers.get("retry-after", "1")))
+        """What Retry-After asks for, within a user's patience, which a rate does not try."""
+        asked = float(self.headers.get("retry-after", "1"))
+        return asked if self.problem == "rate_limited" else min(PATIENCE_S, asked)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is of no use to ask again today."""
+        return self.http not in TRY_AGAIN or self.problem == GIVE_UP
 
 
 class Client:
@@ -113,9 +125,9 @@ class Client:
                 await asyncio.sleep(self._dice.uniform(0.1, min(2.0, 0.2 * 2**tries)))
                 continue
             self._note_answer(user, deed, key, begun, answer)
-            if answer.http not in TRY_AGAIN:
+            if answer.is_final:
                 return answer
-            await asyncio.sleep(answer.wait_s * self._dice.uniform(0.8, 1.2))
+            await asyncio.sleep(answer.wait_s * self._dice.uniform(*WAITS))
         raise AssertionError("a million tries")
 
     @asynccontextmanager
@@ -155,6 +167,7 @@ class Client:
             status=status,
             problem=answer.problem,
             retry_after=answer.headers.get("retry-after"),
+            left=answer.headers.get("ratelimit"),
             body=shown if status in TERMINAL else None,
         )
 

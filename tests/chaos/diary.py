@@ -46,6 +46,9 @@ class Entry:
     """`code` of a problem document; `no problem document` when an error came without one."""
 
     retry_after: str | None = None
+    left: str | None = None
+    """Of the answer's RateLimit header."""
+
     body: dict[str, Any] | None = None
     """The job as shown, once it is terminal."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from tests.chaos.diary import Entry
+from tests.chaos.flips import Flip
 from tests.chaos.injector import Done
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
@@ -77,6 +80,10 @@ class Window:
     held_micro: int
     peak_micro: int
     cap_micro: int | None
+    """As it was in the end."""
+
+    over_micro: int
+    """By how much spent and held together were above the cap of the moment, at most; below: < 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,44 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """A cap was set. By scope: feature, global or month."""
+
+    scope: str
+    at: float
+    micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A window that is not the sum of the ledger, as the reconciler finds it."""
+
+    scope: str
+    key: str
+    day: str
+    spent_micro: int
+    held_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What on-call was told."""
+
+    kind: str
+    subject: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A circuit breaker opened, as a worker's log says."""
+
+    at: float
+    model: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A call as the provider has it on record."""
 
@@ -131,11 +176,26 @@ class Evidence:
     diary: Sequence[Entry]
     faults: Sequence[Done]
     deaths: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    caps: Sequence[Cap] = ()
+    drifts: Sequence[Drift] = ()
+    alerts: Sequence[Alert] = ()
+    waits: Mapping[str, int] = field(default_factory=dict)
+    """How often jobs were put back, by the code of what they wait for."""
+
+    breakers: Sequence[Opened] = ()
+    hasty: Mapping[int, int] = field(default_factory=dict)
+    """Requests a minute of each user who is held to few."""
+
     planned: int = 0
     """How many faults there were to be."""
 
     wanted: int = 0
     """How many jobs the users meant to submit."""
+
+    @property
+    def flips(self) -> list[tuple[Done, Flip]]:
+        """The flips of the kill switch."""
+        return [(fault, fault.flip) for fault in self.faults if fault.flip is not None]
 
     @cached_property
     def job_by_id(self) -> Mapping[str, Job]:
@@ -187,15 +247,24 @@ SELECT id::text, job_id::text AS job, user_id, feature, epoch, number, purpose, 
 """
 _WINDOWS: Final = """
 SELECT w.scope, w.key, w.day::text, w.spent_micro, w.held_micro,
-       coalesce(p.micro, 0) AS peak_micro,
-       CASE w.scope
-            WHEN 'user' THEN (c.user_daily_budget_usd * 1000000)::bigint
-            WHEN 'feature' THEN (c.daily_budget_usd * 1000000)::bigint
-            ELSE %s END AS cap_micro
+       coalesce(p.micro, 0) AS peak_micro, chaos_cap(w.scope, w.key) AS cap_micro,
+       coalesce(p.over, 0) AS over_micro
   FROM aifeature_spendwindow w
   LEFT JOIN chaos_peak p USING (scope, key, day)
-  LEFT JOIN aifeature_featurecontrol c ON c.feature = split_part(w.key, ':', 1)
 """
+_CAPS: Final = """
+SELECT CASE WHEN field = 'monthly_budget_usd' THEN 'month'
+            WHEN feature = '_everything' THEN 'global' ELSE 'feature' END AS scope,
+       extract(epoch FROM at)::float8 AS at, (new::numeric * 1000000)::bigint AS micro
+  FROM aifeature_controlchange
+ WHERE field IN ('daily_budget_usd', 'monthly_budget_usd') ORDER BY at
+"""
+_DRIFTS: Final = """
+SELECT scope, key, day::text, spent_drift AS spent_micro, held_drift AS held_micro
+  FROM aif_reconcile(coalesce((SELECT min(day) FROM aifeature_attempt), current_date), false)
+"""
+_WAITS: Final = "SELECT waits_for, count(*) FROM chaos_change WHERE waits_for <> '' GROUP BY 1"
+_ALERTS: Final = "SELECT kind, subject, summary FROM aifeature_alert ORDER BY opened_at"
 _CHANGES: Final = """
 SELECT seq, extract(epoch FROM at)::float8 AS at, tx, thing, id::text, job::text, old_epoch,
        epoch, old_state, state, old_worker, worker, changed
@@ -203,18 +272,22 @@ SELECT seq, extract(epoch FROM at)::float8 AS at, tx, thing, id::text, job::text
 """
 
 
-def from_database(connection: psycopg.Connection, *, global_cap_micro: int) -> dict[str, Any]:
+def from_database(connection: psycopg.Connection) -> dict[str, Any]:
     """The rows, by the names that Evidence has for them."""
 
-    def rows(kind: type[Any], query: str, *arguments: Any) -> list[Any]:
+    def rows(kind: type[Any], query: str) -> list[Any]:
         with connection.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(query.encode(), arguments or None).fetchall()
+            return cursor.execute(query.encode()).fetchall()
 
     return {
         "jobs": rows(Job, _JOBS),
         "attempts": rows(Attempt, _ATTEMPTS),
-        "windows": rows(Window, _WINDOWS, global_cap_micro),
+        "windows": rows(Window, _WINDOWS),
         "changes": rows(Change, _CHANGES),
+        "caps": rows(Cap, _CAPS),
+        "drifts": rows(Drift, _DRIFTS),
+        "alerts": rows(Alert, _ALERTS),
+        "waits": dict(connection.execute(_WAITS).fetchall()),
     }
 
 
@@ -225,3 +298,15 @@ def from_provider(record: Path) -> list[Call]:
         found = json.loads(line)
         calls[found["request_id"]] = Call(**{name: found[name] for name in Call.__slots__})
     return list(calls.values())
+
+
+_OPENED: Final = re.compile(r"(\S+Z) WARNING \S+ (breaker of (\S+): \S+ -> open .*)")
+
+
+def from_logs(logs: Path) -> list[Opened]:
+    """Where the workers' logs say that a breaker opened."""
+    return [
+        Opened(datetime.fromisoformat(at).timestamp(), model, text)
+        for log in sorted(logs.glob("llm-*.log"))
+        for at, text, model in _OPENED.findall(log.read_text(errors="replace"))
+    ]

@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from project.stack.signals import wait_until
-from tests.chaos.plan import LLM_WORKERS, STORMS, Fault, Kind
+from tests.chaos.caps import EVERYTHING
+from tests.chaos.errand import FEATURE
+from tests.chaos.flips import PARTLY_PERCENT, Flip
+from tests.chaos.plan import LLM_WORKERS, PARTLY_S, STORMS, SWITCHES, Fault, Kind
 from tests.chaos.proxy import Mode
 from tests.chaos.stack import NotReadyError, Stack
 
@@ -25,6 +28,9 @@ ENDS_S: Final = 30.0
 RELOADS_S: Final = 60.0
 WORK_S: Final = 20.0
 """How long a fault waits for its worker to have jobs."""
+
+SOME_WORK_S: Final = 5.0
+"""How long a flip waits for any job to run."""
 
 _RULES: Final[dict[Kind, Callable[[random.Random], list[dict[str, Any]]]]] = {
     Kind.RATE_LIMITED: lambda dice: [
@@ -65,6 +71,7 @@ class Done:
     killed: dict[str, float] = field(default_factory=dict)
     """Processes that had not ended in time after SIGTERM, and when that time was up."""
 
+    flip: Flip | None = None
     error: str = ""
 
 
@@ -117,6 +124,8 @@ class Injector:
         if fault.kind in STORMS:
             with self._storm(_RULES[fault.kind](dice)):
                 time.sleep(fault.lasts_s)
+        elif fault.kind in SWITCHES:
+            self._flip(fault, done, slug=dice.choice([FEATURE, EVERYTHING]))
         elif fault.kind is Kind.TWO_BEATS:
             self._two_beats(fault.lasts_s)
         elif fault.kind is Kind.ROLLING_RESTART:
@@ -214,6 +223,20 @@ class Injector:
                 process.signal(signal.SIGKILL)
                 wait_until(lambda: process.child is not life, timeout_s=ENDS_S)
             self._stack.wait_ready(name)
+
+    def _flip(self, fault: Fault, done: Done, *, slug: str) -> None:
+        staff, cancels = self._stack.staff, fault.kind is Kind.SWITCH_CANCEL
+        wait_until(self._anybody_works, timeout_s=SOME_WORK_S)
+        asked_at, stopped_at = staff.stop(slug, cancels=cancels)
+        done.flip = Flip(slug, cancels, asked_at, stopped_at)
+        time.sleep(fault.lasts_s)
+        if not cancels:
+            done.flip.partly_from, _ = staff.release(slug, percent=PARTLY_PERCENT)
+            time.sleep(PARTLY_S)
+        done.flip.released_from, done.flip.released_at = staff.release(slug, percent=100)
+
+    def _anybody_works(self) -> bool:
+        return any(self._stack.is_working(name) for name in LLM_WORKERS)
 
     def _network(self, place: str, mode: Mode, lasts_s: float) -> None:
         proxy = self._stack.proxies[place]

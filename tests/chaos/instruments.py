@@ -23,10 +23,13 @@ CREATE TABLE chaos_change (
     state text NOT NULL,
     old_worker text,
     worker text,
-    changed text[] NOT NULL
+    changed text[] NOT NULL,
+    waits_for text -- the code of what a job waits for, when it is put back
 );
 CREATE TABLE chaos_peak (
-    scope text, key text, day date, micro bigint NOT NULL, PRIMARY KEY (scope, key, day)
+    scope text, key text, day date, micro bigint NOT NULL,
+    over bigint, -- the most by which it was above the cap of the moment; caps only rise
+    PRIMARY KEY (scope, key, day)
 );
 
 CREATE FUNCTION chaos_names(a jsonb, b jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
@@ -41,9 +44,12 @@ BEGIN
         VALUES ('job', NEW.id, NEW.id, NEW.epoch, NEW.status, NEW.worker, '{}');
     ELSE
         INSERT INTO chaos_change
-            (thing, id, job, old_epoch, epoch, old_state, state, old_worker, worker, changed)
+            (thing, id, job, old_epoch, epoch, old_state, state, old_worker, worker, changed,
+             waits_for)
         VALUES ('job', NEW.id, NEW.id, OLD.epoch, NEW.epoch, OLD.status, NEW.status, OLD.worker,
-                NEW.worker, chaos_names(to_jsonb(OLD), to_jsonb(NEW)));
+                NEW.worker, chaos_names(to_jsonb(OLD), to_jsonb(NEW)),
+                CASE WHEN OLD.status = 'running' AND NEW.status = 'queued'
+                     THEN NEW.error_code END);
     END IF;
     RETURN NULL;
 END
@@ -64,11 +70,23 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION chaos_cap(p_scope text, p_key text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT (CASE p_scope WHEN 'user' THEN c.user_daily_budget_usd
+                         WHEN 'month' THEN c.monthly_budget_usd
+                         ELSE c.daily_budget_usd END * 1000000)::bigint
+      FROM aifeature_featurecontrol c
+     WHERE c.feature = CASE WHEN p_scope IN ('global', 'month') THEN '_everything'
+                            ELSE split_part(p_key, ':', 1) END
+$$;
+
 CREATE FUNCTION chaos_window() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    total bigint := NEW.spent_micro + NEW.held_micro;
 BEGIN
     INSERT INTO chaos_peak AS p
-    VALUES (NEW.scope, NEW.key, NEW.day, NEW.spent_micro + NEW.held_micro)
-    ON CONFLICT (scope, key, day) DO UPDATE SET micro = greatest(p.micro, EXCLUDED.micro);
+    VALUES (NEW.scope, NEW.key, NEW.day, total, total - chaos_cap(NEW.scope, NEW.key))
+    ON CONFLICT (scope, key, day) DO UPDATE
+       SET micro = greatest(p.micro, EXCLUDED.micro), over = greatest(p.over, EXCLUDED.over);
     RETURN NULL;
 END
 $$;

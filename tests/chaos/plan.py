@@ -45,6 +45,8 @@ class Kind(StrEnum):
     CONNECTION_CUT = "connection_cut"
     STREAM_TRUNCATED = "stream_truncated"
     GARBLED_CHUNK = "garbled_chunk"
+    SWITCH_HOLD = "switch_hold"
+    SWITCH_CANCEL = "switch_cancel"
 
 
 STORMS: Final = frozenset(
@@ -54,6 +56,22 @@ STORMS: Final = frozenset(
     }
 )
 """What the sandbox provider does by its fault plan, under the same names."""
+
+
+SWITCHES: Final = frozenset({Kind.SWITCH_HOLD, Kind.SWITCH_CANCEL})
+"""No fault but a deed of ours: all stops at once, and goes on when a person lets it."""
+
+REDIS_AWAY: Final = frozenset({Kind.VALKEY_KILL, Kind.REDIS_DROP, Kind.REDIS_FREEZE})
+POSTGRES_AWAY: Final = frozenset({Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE})
+PROVIDER_AWAY: Final = frozenset({Kind.PROVIDER_DROP, Kind.PROVIDER_FREEZE})
+
+PARTLY_S: Final = 3.0
+"""How long a switch that held is released for some users only, before it is for all."""
+
+
+_Span = tuple[float, float]
+_Made = tuple[float, Kind, str, float, tuple[str, ...]]
+"""Begin, kind, target, duration and needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,9 @@ MANNERS: Final[dict[Kind, Manner]] = {
     Kind.PROVIDER_DROP: Manner(_OUTAGE, 6.0, ("provider",), 2.0),
     Kind.PROVIDER_FREEZE: Manner(_OUTAGE, 6.0, ("provider",), 2.0),
     **dict.fromkeys(sorted(STORMS), _STORM),
+    Kind.SWITCH_HOLD: Manner((4.0, 10.0), 3.5, ("switch",), PARTLY_S + 1.0),
+    # Without a control worker nobody cancels what waits.
+    Kind.SWITCH_CANCEL: Manner((4.0, 10.0), 3.5, ("switch", "control"), 1.0),
 }
 
 
@@ -142,15 +163,22 @@ def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault
     dice.shuffle(kinds)
     # What needs most finds room first; `sorted` keeps the order of the dice otherwise.
     order = sorted(range(len(kinds)), key=lambda n: -len(MANNERS[kinds[n]].needs))
+    if not short:  # one flip while Redis is away: it comes last, when that is known
+        last = next(n for n in order if kinds[n] is Kind.SWITCH_HOLD)
+        order = [*(n for n in order if n != last), last]
     busy: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    made = []
+    made: list[_Made] = []
     for n in order:
         kind, manner = kinds[n], MANNERS[kinds[n]]
         lasts = manner.short_s if short else round(dice.uniform(*manner.lasts_s), 1)
         worker = dice.choice(LLM_WORKERS)
         needs = tuple(worker if need == "llm" else need for need in manner.needs)
-        target = "everything" if len(needs) > 1 else (*needs, "provider")[0]
+        target = (*needs, "provider")[0]
+        if len(needs) > 1 and kind not in SWITCHES:
+            target = "everything"
         wished = span_s * (n + dice.random()) / len(kinds)
+        if not short and n == order[-1]:
+            wished, lasts = _within(_outages(made), busy["switch"], MANNERS[kind], wished)
         taken = lasts + manner.recovers_s
         at = _room(wished, taken, [span for need in needs for span in busy[need]], span_s)
         for need in needs:
@@ -160,6 +188,23 @@ def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault
         Fault(number, kind, target, at, lasts, needs)
         for number, (at, kind, target, lasts, needs) in enumerate(sorted(made), 1)
     ]
+
+
+def _outages(made: Sequence[_Made]) -> list[_Span]:
+    return [(at, at + lasts) for at, kind, _, lasts, _ in made if kind in REDIS_AWAY]
+
+
+def _within(
+    outages: Sequence[_Span], busy: Sequence[_Span], manner: Manner, wished: float
+) -> tuple[float, float]:
+    """When it may begin, and how long it may last, to lie in one of the outages."""
+    lasts = manner.lasts_s[0]
+    for begin, end in sorted(outages, key=lambda span: span[0] - span[1]):
+        at = begin + 1.0
+        taken = lasts + manner.recovers_s
+        if at + lasts < end and all(at >= b or at + taken <= a for a, b in busy):
+            return at, lasts
+    return wished, lasts
 
 
 def _room(wished: float, taken: float, busy: Sequence[tuple[float, float]], span_s: float) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.chaos import story
-from tests.chaos.checks import ledger
+from tests.chaos.checks import ledger, switch
 from tests.chaos.checks.http import closed_under
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise, Violation
@@ -41,6 +41,10 @@ def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dic
         "ledger_diff_micro": sum(map(abs, ledger.differences(evidence).values())),
         "overshoot_micro": ledger.overshoot_micro(evidence),
         "provider_calls": len(evidence.calls),
+        "leaked_micro": ledger.leaked_micro(evidence),
+        "flips": len(evidence.flips),
+        "aborted_by_flips": switch.aborted_by_flips(evidence),
+        "share_429": _share_429(evidence),
         "faults": dict(sorted(Counter(str(fault.kind) for fault in evidence.faults).items())),
         "violations": len(found),
     }
@@ -54,6 +58,7 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
     deeds = Counter(entry.deed for entry in evidence.diary)
     errors = Counter(entry.error.partition(":")[0] for entry in evidence.diary if entry.error)
     answers = Counter(entry.http for entry in evidence.diary if entry.http)
+    refusals = Counter(entry.problem for entry in evidence.diary if entry.problem)
     whole = max((rescue.whole_seconds for rescue in rescues(evidence)), default=0.0)
     rows: list[tuple[str, str]] = [
         *((name, str(value)) for name, value in made.items() if name != "faults"),
@@ -63,6 +68,9 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
         ("calls ended as", _counts(states)),
         ("requests", _counts(deeds)),
         ("answers", _counts(answers)),
+        ("refused as", _counts(refusals)),
+        ("waited as", _counts(Counter(evidence.waits))),
+        ("breakers opened", str(len(evidence.breakers))),
         ("without an answer", _counts(errors)),
         ("closed under a request", str(sum(map(closed_under, evidence.diary)))),
         ("users' process late", f"{_late_s(evidence):.1f} s"),
@@ -84,6 +92,12 @@ def accusation(evidence: Evidence, found: Sequence[Violation]) -> str:
         if told[violation.promise] <= STORIES and (violation.job or violation.attempt):
             lines.append(story.of(evidence, violation))
     return "\n".join(lines)
+
+
+def _share_429(evidence: Evidence) -> float:
+    """Of all calls those that were over the provider's limits; storms of 429s are not counted."""
+    over = sum(call.status == 429 and call.fault is None for call in evidence.calls)
+    return round(over / len(evidence.calls), 4) if evidence.calls else 0.0
 
 
 def _late_s(evidence: Evidence) -> float:

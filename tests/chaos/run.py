@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -14,18 +14,24 @@ import psycopg
 from project.stack.children import PYTHON, Child
 from project.stack.ports import HOST
 from tests.chaos import diary, evidence
+from tests.chaos.caps import Treasurer
 from tests.chaos.evidence import Evidence
 from tests.chaos.injector import Injector
 from tests.chaos.plan import Fault
 from tests.chaos.report import progress
-from tests.chaos.stack import ENVIRONMENT, Stack
-from tests.chaos.users import Orders
+from tests.chaos.stack import Stack
+from tests.chaos.users import HASTY, Orders
 from tests.system import environment
+
+SEEN_S: Final = 1.0
+"""Every process has read the rates by then: twice as long as one goes by what it has read."""
 
 TELL_S: Final = 5.0
 """Between two lines of progress."""
 
-MICRO_PER_USD: Final = 1_000_000
+AMPLE: Final = {"requests_per_minute": "1000", "in_flight": 8}
+HASTY_TOKENS: Final = 40_000
+"""A minute, each of the hasty: about eight calls at their upper bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,12 @@ class Run:
     users: int
     user_budget_usd: str
     """A day: less than what the heaviest wants; whole cents."""
+
+    hasty_per_minute: int
+    """Requests that each of the hasty users may submit: fewer than they mean to."""
+
+    provider_per_minute: int
+    """Requests that the provider lets through: fewer than we would make at times."""
 
     short: bool
 
@@ -62,6 +74,10 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         diary=str(book),
     )
     injector = Injector(stack, faults, seed=seed)
+    treasurer = Treasurer(stack)
+    treasurer.start()
+    hasty = dict.fromkeys(stack.seed.users[HASTY], run.hasty_per_minute)
+    _set_rates(stack, hasty)
     ordered = logs / "orders.json"
     ordered.write_text(json.dumps(asdict(orders)))
     argv = [PYTHON, "-m", "tests.chaos.users", str(ordered)]
@@ -71,17 +87,28 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         _watch(stack, injector, users)
     finally:
         users.stop()
+        treasurer.stop()
     with stack.database() as connection:
-        cap = int(ENVIRONMENT["GLOBAL_DAILY_BUDGET_USD"]) * MICRO_PER_USD
         return Evidence(
-            **evidence.from_database(connection, global_cap_micro=cap),
+            **evidence.from_database(connection),
             calls=evidence.from_provider(stack.record),
             diary=diary.read(book),
             faults=sorted(injector.done, key=lambda done: done.begun),
             deaths=[asdict(death) for death in stack.supervisor.deaths],
+            breakers=evidence.from_logs(logs),
+            hasty=hasty,
             planned=len(faults),
             wanted=run.jobs,
         )
+
+
+def _set_rates(stack: Stack, hasty: Mapping[int, int]) -> None:
+    ample = [user for user in stack.seed.users if user not in hasty]
+    stack.staff.rates(ample, AMPLE)
+    for user, per_minute in hasty.items():
+        tight = {"requests_per_minute": str(per_minute), "tokens_per_minute": HASTY_TOKENS}
+        stack.staff.rates([user], {**tight, "in_flight": 2})
+    time.sleep(SEEN_S)
 
 
 def _watch(stack: Stack, injector: Injector, users: Child) -> None:

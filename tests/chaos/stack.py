@@ -30,6 +30,7 @@ from tests.chaos import instruments
 from tests.chaos.plan import LLM_WORKERS
 from tests.chaos.processes import Process, Supervisor
 from tests.chaos.proxy import Proxy
+from tests.chaos.staff import Staff, at_work
 from tests.system import Seed, changed, component, environment, set_up
 
 START_S: Final = 60.0
@@ -39,7 +40,6 @@ TOKENS_PER_SECOND: Final = 60
 ENVIRONMENT: Final = {
     "WORKER_GRACE_SECONDS": "5",
     "PROVIDER_IDLE_TIMEOUT": "5",  # or a stalled call would outlast the storm it belongs to
-    "GLOBAL_DAILY_BUDGET_USD": "100000",
     "DATABASE_POOL_SIZE": "12",
 }
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -64,6 +64,7 @@ class Stack:
     proxies: Mapping[str, Proxy]
     """By what is behind them: postgres, redis, provider."""
 
+    staff: Staff
     second_beat: Process
     """Not supervised: it runs only when a fault starts it."""
 
@@ -141,8 +142,15 @@ class Stack:
 
 
 @contextmanager
-def running_system(*, users: int, user_budget_usd: str) -> Iterator[Stack]:
+def running_system(
+    *, users: int, user_budget_usd: str, provider_per_minute: int
+) -> Iterator[Stack]:
     """Start everything; when the context ends, so does it.
+
+    Args:
+        users: How many.
+        user_budget_usd: What each may be charged a day.
+        provider_per_minute: Requests that the provider lets through of each model.
 
     Raises:
         NotReadyError: something does not come up.
@@ -154,6 +162,7 @@ def running_system(*, users: int, user_budget_usd: str) -> Iterator[Stack]:
         seed = set_up(env, users=users, user_budget_usd=user_budget_usd)
         with psycopg.connect(servers.env["DATABASE_URL"], autocommit=True) as connection:
             instruments.install(connection)
+        staff = exits.enter_context(at_work(env, servers.launcher.logs / "staff.log"))
 
         web_port = exits.enter_context(take_port(9300))
         sandbox_port = exits.enter_context(take_port(9200))
@@ -172,14 +181,17 @@ def running_system(*, users: int, user_budget_usd: str) -> Iterator[Stack]:
             "PYTHONUNBUFFERED": "1",
             RUN_VARIABLE: secrets.token_hex(8),
         }
-        processes = _processes(servers, env, web_port, sandbox_port, record)
+        processes = _processes(
+            servers, env, web_port, sandbox_port, record, per_minute=provider_per_minute
+        )
         second_beat = processes.pop()
         supervisor = Supervisor(processes)
         exits.callback(_stop_servers, servers)
         exits.callback(supervisor.stop)
         supervisor.start()
         stack = Stack(
-            *(servers, seed, supervisor, web_port, sandbox_port, record, proxies, second_beat)
+            *(servers, seed, supervisor, web_port, sandbox_port, record, proxies),
+            *(staff, second_beat),
         )
         for process in processes:
             stack.wait_ready(process.name)
@@ -187,7 +199,13 @@ def running_system(*, users: int, user_budget_usd: str) -> Iterator[Stack]:
 
 
 def _processes(
-    servers: Servers, env: Mapping[str, str], web_port: int, sandbox_port: int, record: Path
+    servers: Servers,
+    env: Mapping[str, str],
+    web_port: int,
+    sandbox_port: int,
+    record: Path,
+    *,
+    per_minute: int,
 ) -> list[Process]:
     """The supervised ones, and last the second beat."""
     logs = servers.launcher.logs
@@ -203,6 +221,7 @@ def _processes(
     sandbox = [PYTHON, "-m", "workers.inference.sandbox", "--host", HOST]
     sandbox += ["--port", str(sandbox_port), "--record", str(record)]
     sandbox += ["--first-byte", str(FIRST_BYTE_S), "--tokens-per-second", str(TOKENS_PER_SECOND)]
+    sandbox += ["--requests-per-minute", str(per_minute)]
     web = component("web", logs=logs, web=web_port)
     llm = component("worker-llm", logs=logs).argv
     return [

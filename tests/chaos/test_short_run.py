@@ -41,8 +41,11 @@ def test_every_promise_is_kept_whatever_breaks(tmp_path: Path) -> None:
     story = f"again: make chaos SHORT=1 SEED={seed}; logs: {keep}\n{found}\n{progress[-4000:]}"
     assert process.returncode == 0, story
     figures = json.loads(found.splitlines()[-1])["chaos"]
-    for figure in ("lost", "doubled", "stale_writes", "ledger_diff_micro", "overshoot_micro"):
+    for figure in ("lost", "doubled", "stale_writes"):
         assert figures[figure] == 0, story
+    for figure in ("ledger_diff_micro", "overshoot_micro", "leaked_micro"):
+        assert figures[figure] == 0, story
+    assert figures["flips"] >= 2, story
     assert set(figures["faults"]) == set(Kind)
     assert figures["unknown"] > 0, story
     assert figures["longest_rescue_s"] < 30, story

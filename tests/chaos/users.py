@@ -23,6 +23,9 @@ from tests.chaos.errand import Errand, Runner
 HEAVY_SHARE: Final = 0.2
 """Of all jobs is the first user's: more than the budget of a long run holds."""
 
+HASTY: Final = slice(1, 4)
+"""These users send all they want within half of the time, and may send few in a minute."""
+
 LOOK_S: Final = 0.25
 LATE_S: Final = 1.0
 
@@ -71,16 +74,18 @@ def errands(orders: Orders) -> list[tuple[User, Errand]]:
     """Who wants what and when, by time: a function of the orders."""
     dice = random.Random(orders.seed)
     users = [User(*user) for user in orders.users]
+    hasty = users[HASTY]
     times = sorted(dice.uniform(0.0, orders.span_s) for _ in range(orders.jobs))
     made = []
     for n, at_s in enumerate(times):
         heavy = dice.random() < HEAVY_SHARE
         # Near the end of a budget only one of its jobs can be held at a time: let them come early.
         user = users[0] if heavy else dice.choice(users[1:])
+        pace = 0.6 if heavy else 0.5 if user in hasty else 1.0
         errand = Errand(
             key=f"{orders.seed}-{n}",
             document=_document(dice),
-            at_s=at_s * (0.6 if heavy else 1.0),
+            at_s=at_s * pace,
             streams=dice.random() < 0.34,
             long_polls=dice.random() < 0.6,
             cancel_after_s=dice.expovariate(0.5) if dice.random() < 0.06 else None,

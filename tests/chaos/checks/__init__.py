@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from tests.chaos.checks import epochs, http, jobs, ledger, provider, rescue, run, streams
+from tests.chaos.checks import (
+    epochs,
+    http,
+    jobs,
+    ledger,
+    limits,
+    provider,
+    rescue,
+    run,
+    streams,
+    switch,
+)
 from tests.chaos.checks.violation import Violation
 from tests.chaos.evidence import Evidence
 
@@ -16,6 +27,8 @@ CHECKS: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
     *epochs.CHECKS,
     *streams.CHECKS,
     *http.CHECKS,
+    *limits.CHECKS,
+    *switch.CHECKS,
     *rescue.CHECKS,
     *run.CHECKS,
 )

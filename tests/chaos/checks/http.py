@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tests.chaos.checks.limits import REASONS
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.diary import Entry
 from tests.chaos.evidence import Evidence
@@ -49,7 +50,11 @@ def errors_are_explained(evidence: Evidence) -> Iterator[Violation]:
                 text = f"{entry.deed}: {entry.error}, {_when(entry)}"
                 text += " on a kept connection" if entry.reused else ""
                 yield Violation(Promise.HTTP, text, entry.job)
-        elif entry.http == 503 and not _explained(evidence, entry, AWAY_BY | STOPPED_BY):
+        elif (
+            entry.http == 503
+            and entry.problem not in REASONS  # those have a check of their own
+            and not _explained(evidence, entry, AWAY_BY | STOPPED_BY)
+        ):
             yield Violation(Promise.HTTP, f"{entry.deed}: 503, {_when(entry)}", entry.job)
 
 

@@ -64,6 +64,7 @@ def expected_windows(evidence: Evidence) -> Counter[Key]:
         spend = attempt.bound_micro if unseen else attempt.cost_micro
         sums["feature", attempt.feature, attempt.day] += spend
         sums["global", "", attempt.day] += spend
+        sums["month", "", f"{attempt.day[:7]}-01"] += spend
     for job in evidence.jobs:
         accepted = accepted_attempt(job, evidence.attempts_of.get(job.id, []))
         if accepted is not None:
@@ -81,35 +82,63 @@ def differences(evidence: Evidence) -> dict[Key, int]:
 
 
 def windows_equal_the_ledger(evidence: Evidence) -> Iterator[Violation]:
-    """What is spent is the sum of the ledger, and nothing is held."""
+    """What is spent is the sum of the ledger."""
     for key, micro in differences(evidence).items():
         yield Violation(Promise.LEDGER, f"window {key} differs by {micro} micro-dollars")
+
+
+def leaked_micro(evidence: Evidence) -> int:
+    """What is still held when nothing is under way any more."""
+    return sum(abs(window.held_micro) for window in evidence.windows)
+
+
+def nothing_leaked(evidence: Evidence) -> Iterator[Violation]:
+    """Each reservation was given back."""
     for window in evidence.windows:
         if window.held_micro:
             text = f"window {window.scope} {window.key} still holds {window.held_micro}"
-            yield Violation(Promise.LEDGER, text)
+            yield Violation(Promise.LEAK, text)
+
+
+def the_reconciler_finds_nothing(evidence: Evidence) -> Iterator[Violation]:
+    """Neither now nor, as its alert would tell, while the run was on."""
+    for drift in evidence.drifts:
+        yield Violation(Promise.LEAK, f"the reconciler finds {drift}")
+    for alert in evidence.alerts:
+        if alert.kind == "drift":
+            yield Violation(Promise.LEAK, f"the reconciler found: {alert.summary}")
 
 
 def overshoot_micro(evidence: Evidence) -> int:
     """By how much caps were exceeded at any time, in all."""
-    return sum(
-        max(0, window.peak_micro - window.cap_micro)
-        for window in evidence.windows
-        if window.cap_micro is not None
-    )
+    return sum(max(0, window.over_micro) for window in evidence.windows)
 
 
 def caps_were_kept(evidence: Evidence) -> Iterator[Violation]:
-    """What was spent and held together never went over a cap."""
+    """What was spent and held together never went over the cap of that moment."""
     for window in evidence.windows:
-        if window.cap_micro is not None and window.peak_micro > window.cap_micro:
-            text = f"{window.scope} {window.key}: {window.peak_micro} of {window.cap_micro}"
+        if window.cap_micro is None:
+            text = f"{window.scope} {window.key} had no cap, so this run proves nothing of it"
+            yield Violation(Promise.RUN, text)
+        elif window.over_micro > 0:
+            text = f"{window.scope} {window.key}: {window.over_micro} above its cap"
             yield Violation(Promise.OVERSHOOT, text)
+
+
+def no_call_cost_more_than_its_bound(evidence: Evidence) -> Iterator[Violation]:
+    """What is reserved for a call is the most it can cost."""
+    for attempt in evidence.attempts:
+        if attempt.cost_micro > attempt.bound_micro:
+            text = f"cost {attempt.cost_micro}, reserved {attempt.bound_micro}"
+            yield Violation(Promise.OVERSHOOT, text, attempt.job, attempt.id)
 
 
 CHECKS: Final = (
     one_result_one_charge,
     every_call_is_closed,
     windows_equal_the_ledger,
+    nothing_leaked,
+    the_reconciler_finds_nothing,
     caps_were_kept,
+    no_call_cost_more_than_its_bound,
 )

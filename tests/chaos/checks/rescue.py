@@ -9,7 +9,7 @@ from typing import Final
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Change, Evidence
 from tests.chaos.injector import Done
-from tests.chaos.plan import LLM_WORKERS, Kind
+from tests.chaos.plan import LLM_WORKERS, SWITCHES, Kind
 
 PROMISED_S: Final = 30.0
 AFTERMATH_S: Final = 35.0
@@ -85,11 +85,12 @@ def _rescue(evidence: Evidence, job: str, change: Change, alive_at: float) -> Re
 
 
 def _outages(evidence: Evidence) -> list[tuple[float, float]]:
-    """When nobody could claim: the database or the broker was away, or every worker."""
+    """When nobody could claim: the database or the broker was away, or every worker, or all was
+    stopped by a switch."""
     spans = [
         (fault.begun, fault.ended or float("inf"))
         for fault in evidence.faults
-        if fault.kind in OUTAGES
+        if fault.kind in OUTAGES | SWITCHES
     ]
     away = {
         name: [

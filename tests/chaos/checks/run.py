@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.chaos.checks.rescue import OUTAGES
 from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.client import GIVE_UP
 from tests.chaos.evidence import Evidence
 from tests.chaos.injector import ENDS_S
 
@@ -15,9 +16,10 @@ START_S: Final = 40.0
 
 
 def everything_was_done(evidence: Evidence) -> Iterator[Violation]:
-    """Every job was accepted and every fault carried out."""
+    """Every job was accepted, or its user's budget used up, and every fault carried out."""
     accepted = {(e.user, e.key) for e in evidence.diary if e.deed == "submit" and e.http == 202}
-    if len(accepted) != evidence.wanted:
+    given_up = {(e.user, e.key) for e in evidence.diary if e.problem == GIVE_UP} - accepted
+    if len(accepted) + len(given_up) != evidence.wanted:
         text = f"{len(accepted)} of {evidence.wanted} jobs were accepted"
         yield Violation(Promise.RUN, text)
     if len(evidence.faults) != evidence.planned:

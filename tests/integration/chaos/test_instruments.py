@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,11 +11,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 
-from aifeature.models import Job, Status, transitions
+from aifeature.models import FeatureControl, Job, SpendWindow, Status, transitions
 from aifeature.models.ledger import AttemptState
 from aifeature.models.transitions import Settlement
+from aifeature.services import alerts, control
 from tests.chaos import instruments
-from tests.chaos.evidence import from_database
+from tests.chaos.evidence import from_database, from_logs
 from tests.integration.jobs.conftest import begin, claim
 
 if TYPE_CHECKING:
@@ -29,7 +31,19 @@ def watched(db: None) -> psycopg.Connection:
     return raw
 
 
-def test_a_jobs_whole_life_is_on_record(watched: psycopg.Connection, ada: User) -> None:
+@pytest.fixture
+def capped(db: None) -> None:
+    FeatureControl.objects.create(
+        feature="summarize", daily_budget_usd="0.01", user_daily_budget_usd="1"
+    )
+    FeatureControl.objects.create(
+        feature="_everything", daily_budget_usd="0.02", monthly_budget_usd="0.03"
+    )
+
+
+def test_a_jobs_whole_life_is_on_record(
+    watched: psycopg.Connection, capped: None, ada: User
+) -> None:
     job = Job.objects.create(
         user=ada,
         feature="summarize",
@@ -44,7 +58,7 @@ def test_a_jobs_whole_life_is_on_record(watched: psycopg.Connection, ada: User) 
     good = begin(second, bound=800)
     settled = Settlement(good, AttemptState.SETTLED, cost_micro=130, input_tokens=5)
     transitions.finish(second, Status.SUCCEEDED, result={"summary": "A."}, settlement=settled)
-    found = from_database(watched, global_cap_micro=10)
+    found = from_database(watched)
 
     told = [
         (change.thing, change.id, change.old_state, change.state, change.old_epoch, change.epoch)
@@ -76,7 +90,53 @@ def test_a_jobs_whole_life_is_on_record(watched: psycopg.Connection, ada: User) 
         (str(good), "settled"),
     ]
     windows: dict[str, Any] = {window.scope: window for window in found["windows"]}
-    assert (windows["global"].spent_micro, windows["global"].cap_micro) == (1_030, 10)
+    assert (windows["global"].spent_micro, windows["global"].cap_micro) == (1_030, 20_000)
     # The lost call is spent at its bound while the next is held.
     assert windows["global"].peak_micro == 1_700
     assert windows["user"].spent_micro == 130
+    assert {scope: window.over_micro for scope, window in windows.items()} == {
+        "user": 900 - 1_000_000,
+        "feature": 1_700 - 10_000,
+        "global": 1_700 - 20_000,
+        "month": 1_700 - 30_000,
+    }
+    assert found["drifts"] == []
+
+
+def test_what_is_above_a_cap_stays_on_record_when_the_cap_has_risen(
+    watched: psycopg.Connection, capped: None, ada: User
+) -> None:
+    deadline = Now() + timedelta(seconds=300)
+    job = Job.objects.create(user=ada, feature="summarize", input={}, deadline_at=deadline)
+    begin(claim(job), bound=10_500)
+    FeatureControl.objects.filter(feature="summarize").update(daily_budget_usd=5)
+    begin(claim(Job.objects.create(user=ada, feature="summarize", input={}, deadline_at=deadline)))
+    (window,) = (
+        window for window in from_database(watched)["windows"] if window.scope == "feature"
+    )
+    assert (window.over_micro, window.cap_micro) == (500, 5_000_000)
+
+
+def test_drifts_caps_and_alerts_are_found(watched: psycopg.Connection, ada: User) -> None:
+    job = Job.objects.create(
+        user=ada, feature="summarize", input={}, deadline_at=Now() + timedelta(seconds=300)
+    )
+    begin(claim(job), bound=900)
+    SpendWindow.objects.filter(scope="user").update(held_micro=1_000)
+    control.change("_everything", {"monthly_budget_usd": 3}, reason="r", user_id=ada.pk)
+    alerts.begin("drift", "windows", "One differed.")
+    found = from_database(watched)
+    assert [(d.scope, d.held_micro) for d in found["drifts"]] == [("user", 100)]
+    assert [(cap.scope, cap.micro) for cap in found["caps"]] == [("month", 3_000_000)]
+    assert [alert.summary for alert in found["alerts"]] == ["One differed."]
+
+
+def test_the_opening_of_a_breaker_is_read_from_the_log(tmp_path: Path) -> None:
+    (tmp_path / "llm-1.1.log").write_text(
+        "2026-11-22T07:06:47.319Z WARNING workers.inference.gate breaker of claude-haiku-5-5:"
+        " closed -> open (10 calls: 10 failed, 0 slow)\n"
+        "2026-11-22T07:07:02.319Z WARNING workers.inference.gate breaker of claude-haiku-5-5:"
+        " open -> half_open (0 calls: 0 failed, 0 slow)\n"
+    )
+    (opened,) = from_logs(tmp_path)
+    assert (opened.model, opened.at) == ("claude-haiku-5-5", 1795331207.319)

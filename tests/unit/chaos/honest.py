@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.chaos.diary import Entry
-from tests.chaos.evidence import Attempt, Call, Change, Evidence, Job, Window
+from tests.chaos.evidence import Attempt, Call, Cap, Change, Evidence, Job, Window
 from tests.chaos.injector import Done
 
 ANNA, BOB = 1, 2
@@ -15,6 +15,7 @@ DONE = "00000000-0000-0000-0000-00000000000a"
 GONE = "00000000-0000-0000-0000-00000000000b"
 """Cancelled by its user while it waited."""
 LOST_CALL, GOOD_CALL = "call-1", "call-2"
+LEFT = '"requests";r=29;t=2'
 RESULT = {"summary": "Two sentences. In all.", "key_facts": []}
 DAY = "2026-11-22"
 
@@ -24,9 +25,10 @@ def evidence() -> Evidence:
         jobs=[job(), cancelled_job()],
         attempts=[unknown_attempt(), settled_attempt()],
         windows=[
-            Window("user", f"summarize:{ANNA}", DAY, 130, 0, 1_000, 50_000),
-            Window("feature", "summarize", DAY, 1_030, 0, 1_900, None),
-            Window("global", "", DAY, 1_030, 0, 1_900, 10**9),
+            Window("user", f"summarize:{ANNA}", DAY, 130, 0, 1_000, 50_000, -49_000),
+            Window("feature", "summarize", DAY, 1_030, 0, 1_900, 2_000, -100),
+            Window("global", "", DAY, 1_030, 0, 1_900, 10**9, -(10**6)),
+            Window("month", "", "2026-11-01", 1_030, 0, 1_900, 10**9, -(10**6)),
         ],
         changes=changes(),
         calls=[
@@ -34,6 +36,8 @@ def evidence() -> Evidence:
             Call("req-2", GOOD_CALL, 22.1, 24.0, 200, "completed", None, usage()),
         ],
         diary=diary(),
+        caps=[Cap("feature", 0.0, 1_000_000)],
+        hasty={BOB: 2},
         faults=[
             Done(1, "llm_kill", "llm-1", 5.0, 9.0, {"llm-1": 5.0}),
             Done(2, "postgres_crash", "postgres", 40.0, 42.0),
@@ -146,8 +150,8 @@ def diary() -> list[Entry]:
     gone = shown_job(cancelled_job(), "0.000000")
     return [
         Entry(ANNA, "submit", "k1", 0.9, 1.1, error="ConnectError: refused"),
-        Entry(ANNA, "submit", "k1", 1.1, 1.2, DONE, 202, status="queued"),
-        Entry(BOB, "submit", "k2", 1.4, 1.6, GONE, 202, status="queued"),
+        Entry(ANNA, "submit", "k1", 1.1, 1.2, DONE, 202, status="queued", left=LEFT),
+        Entry(BOB, "submit", "k2", 1.4, 1.6, GONE, 202, status="queued", left=LEFT),
         Entry(
             *(ANNA, "streamed", "k1", 1.3, 5.0, DONE, 200),
             error="ReadError: gone",

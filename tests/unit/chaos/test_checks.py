@@ -13,7 +13,7 @@ from tests.chaos.checks.ledger import differences, overshoot_micro
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise
 from tests.chaos.diary import Entry
-from tests.chaos.evidence import Call, Change, Evidence
+from tests.chaos.evidence import Alert, Call, Change, Drift, Evidence
 from tests.chaos.injector import Done
 from tests.chaos.report import accusation, figures, table
 from tests.unit.chaos.honest import (
@@ -161,14 +161,39 @@ def a_users_window_was_forgotten(evidence: Evidence) -> None:
     drop(evidence, "windows", 0)
 
 
-@tampered(Promise.LEDGER, "still holds 900")
+@tampered(Promise.LEAK, "still holds 900")
 def a_reservation_was_never_given_back(evidence: Evidence) -> None:
     change(evidence, "windows", 1, held_micro=900)
 
 
-@tampered(Promise.OVERSHOOT, "50001 of 50000")
+@tampered(Promise.LEDGER, "('month', '', '2026-11-01') differs by -1030")
+def the_month_was_forgotten(evidence: Evidence) -> None:
+    drop(evidence, "windows", 3)
+
+
+@tampered(Promise.LEAK, "the reconciler finds Drift(scope='user'")
+def a_drift_was_left(evidence: Evidence) -> None:
+    evidence.drifts = [Drift("user", "summarize:1", DAY, 0, 5)]
+
+
+@tampered(Promise.LEAK, "the reconciler found: 2 windows")
+def a_drift_was_repaired_in_silence(evidence: Evidence) -> None:
+    evidence.alerts = [Alert("drift", "windows", "2 windows differed.")]
+
+
+@tampered(Promise.RUN, "feature summarize had no cap")
+def a_window_had_no_cap(evidence: Evidence) -> None:
+    change(evidence, "windows", 1, cap_micro=None)
+
+
+@tampered(Promise.OVERSHOOT, "cost 901, reserved 900")
+def a_call_cost_more_than_its_bound(evidence: Evidence) -> None:
+    change(evidence, "attempts", 1, cost_micro=901)
+
+
+@tampered(Promise.OVERSHOOT, "1 above its cap")
 def a_cap_was_exceeded(evidence: Evidence) -> None:
-    change(evidence, "windows", 0, peak_micro=50_001)
+    change(evidence, "windows", 0, over_micro=1)
 
 
 @tampered(Promise.PROVIDER, "is not in the ledger")

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.chaos.plan import LEASE_S, MANNERS, Fault, Kind, schedule
+from tests.chaos.plan import LEASE_S, MANNERS, REDIS_AWAY, SWITCHES, Fault, Kind, schedule
 
 SEEDS = range(20)
 
@@ -52,6 +52,27 @@ def test_some_faults_of_different_targets_overlap() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_long_run_fits_its_span(seed: int) -> None:
     assert all(fault.at_s + fault.lasts_s <= 480.0 for fault in made(seed))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_switch_is_flipped_twice_at_least_and_never_while_it_is(seed: int) -> None:
+    for faults in (made(seed), made(seed, span_s=60.0, short=True)):
+        flips = [fault for fault in faults if fault.kind in SWITCHES]
+        assert len(flips) >= 2
+        assert all("switch" in fault.needs for fault in flips)
+
+
+def test_in_a_long_run_a_switch_is_flipped_while_redis_is_away() -> None:
+    within = [any(_in_an_outage(flip, made(seed)) for flip in made(seed)) for seed in SEEDS]
+    assert sum(within) >= len(SEEDS) - 2  # a seed may have no outage that is long enough
+
+
+def _in_an_outage(flip: Fault, faults: list[Fault]) -> bool:
+    return flip.kind in SWITCHES and any(
+        fault.at_s < flip.at_s and flip.at_s + flip.lasts_s < fault.at_s + fault.lasts_s
+        for fault in faults
+        if fault.kind in REDIS_AWAY
+    )
 
 
 def test_stopped_workers_sleep_through_their_leases() -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from workers.inference.sandbox.app import create_app
+from workers.inference.sandbox.limits import GENEROUS, RateLimits
 from workers.inference.sandbox.server import build_server, listen
 from workers.inference.sandbox.settings import SandboxSettings
 
@@ -19,6 +20,13 @@ def main(argv: list[str] | None = None) -> None:
         first_byte_s=options.first_byte,
         tokens_per_second=options.tokens_per_second,
         latency_s=options.latency,
+        rate_limits={
+            "*": RateLimits(
+                requests=options.requests_per_minute,
+                input_tokens=options.input_tokens_per_minute,
+                output_tokens=options.output_tokens_per_minute,
+            )
+        },
         seed=options.seed,
         record_file=options.record,
     )
@@ -37,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first-byte", type=float, default=0.3, metavar="SECONDS")
     parser.add_argument("--tokens-per-second", type=float, default=80.0, help="0 is unlimited")
     parser.add_argument("--latency", type=float, metavar="SECONDS", help="of every whole answer")
+    for name in ("requests", "input-tokens", "output-tokens"):
+        parser.add_argument(
+            f"--{name}-per-minute", type=int, default=GENEROUS, metavar="N", help="of each model"
+        )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", type=Path, metavar="FILE", help="append calls as JSON lines")
     return parser

@@ -1,0 +1,114 @@
+"""Limits: who is refused by a rate, a cap or the switch was really over it, and was told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.diary import Entry
+from tests.chaos.evidence import Evidence
+from tests.chaos.plan import REDIS_AWAY
+
+MINUTE_S: Final = 60.0
+LATE_S: Final = 1.5
+"""How old what a process goes by may be: controls, caps, and the way of an answer."""
+
+REDIS_BACK_S: Final = 3.0
+"""So long after an outage of Redis processes may still go by their own buckets."""
+
+
+def refusals_are_explained(evidence: Evidence) -> Iterator[Violation]:
+    """Nobody is refused without a reason that the evidence knows of."""
+    for entry in evidence.diary:
+        reason = REASONS.get(entry.problem)
+        if reason is None and entry.http != 429:
+            continue
+        if reason is None or not reason(evidence, entry):
+            text = f"{entry.deed}: {entry.http} {entry.problem} of user {entry.user}"
+            yield Violation(Promise.HTTP, f"{text} at {entry.begun:.3f}", entry.job)
+
+
+def answers_tell_what_is_left(evidence: Evidence) -> Iterator[Violation]:
+    """Who was refused by a rate reads that nothing is left; who was accepted, what is."""
+    for entry in evidence.diary:
+        if entry.deed != "submit" or entry.http not in {202, 429}:
+            continue
+        left = entry.left or ""
+        if not left or (entry.problem == "rate_limited" and ";r=0;" not in left):
+            text = f"submit: {entry.http} {entry.problem}, RateLimit: {left or 'none'}"
+            yield Violation(Promise.HTTP, f"{text}, at {entry.begun:.3f}", entry.job)
+
+
+def _too_fast(evidence: Evidence, entry: Entry) -> bool:
+    """Whether the user's bucket can be empty: a minute's worth was taken within the last minute."""
+    if entry.user not in evidence.hasty:
+        return False
+    if any(
+        fault.kind in REDIS_AWAY
+        and fault.begun <= entry.at
+        and entry.begun <= (fault.ended or entry.at) + REDIS_BACK_S
+        for fault in evidence.faults
+    ):
+        return True
+    taken = sum(
+        other.deed in {"submit", "conflict"}
+        and other.http != 429
+        and other.user == entry.user
+        and entry.begun - MINUTE_S - LATE_S <= other.at
+        and other.begun <= entry.at
+        for other in evidence.diary
+    )
+    return taken >= evidence.hasty[entry.user]
+
+
+def _own_budget_is_used_up(evidence: Evidence, entry: Entry) -> bool:
+    """Charges only grow: a budget that was used up then still is."""
+    return any(
+        window.scope == "user"
+        and window.key.endswith(f":{entry.user}")
+        and window.spent_micro >= (window.cap_micro or 0)
+        for window in evidence.windows
+    )
+
+
+def _a_cap_is_reached(evidence: Evidence, entry: Entry) -> bool:
+    """What the ledger had spent by then, against the caps as a process may have read them."""
+    spent = sum(
+        attempt.bound_micro if attempt.state == "unknown" else attempt.cost_micro
+        for attempt in evidence.attempts
+        if attempt.ended_at is not None and attempt.ended_at <= entry.at
+    )
+    known: dict[str, int] = {}
+    for cap in evidence.caps:
+        if cap.at <= entry.begun - LATE_S:
+            known[cap.scope] = cap.micro
+    return any(spent >= micro for micro in known.values())
+
+
+def _is_stopped(evidence: Evidence, entry: Entry) -> bool:
+    return any(
+        flip.asked_at <= entry.at and entry.begun <= (flip.released_at or float("inf")) + LATE_S
+        for _, flip in evidence.flips
+    )
+
+
+def _reads_a_stream(_evidence: Evidence, entry: Entry) -> bool:
+    """A user with many jobs reads more streams at once than one may."""
+    return entry.deed == "streamed"
+
+
+def _never(_evidence: Evidence, _entry: Entry) -> bool:
+    return False
+
+
+REASONS: Final[Mapping[str, Callable[[Evidence, Entry], bool]]] = {
+    "rate_limited": _too_fast,
+    "budget_exhausted": _own_budget_is_used_up,
+    "budget_reached": _a_cap_is_reached,
+    "feature_paused": _is_stopped,
+    "too_many_streams": _reads_a_stream,
+    "overloaded": _never,  # deadlines are far longer than any queue of a run
+}
+
+CHECKS: Final = (refusals_are_explained, answers_tell_what_is_left)

@@ -1,0 +1,79 @@
+"""`python -m tests.chaos.staff_process`: does what people do in admin, by the same services.
+
+Takes one JSON object a line, answers each with one: when it was begun and when it was true, by the
+database's clock. While the database is away it tries on. Ends with its input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import django
+
+AGAIN_S: Final = 0.1
+REASON: Final = "A trial."
+
+
+def main() -> None:
+    """Answer line by line."""
+    django.setup()
+    # Only now: these read the settings and the app registry.
+    from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.db import Error, connection  # noqa: PLC0415
+
+    from aifeature.models import KillMode, RateOverride  # noqa: PLC0415
+    from aifeature.services import control, switch  # noqa: PLC0415
+    from tests.seed import ADMIN  # noqa: PLC0415
+
+    person = User.objects.get(username=ADMIN).pk
+
+    def stop(slug: str, mode: str) -> None:
+        switch.stop(slug, reason=REASON, mode=KillMode(mode), user_id=person)
+
+    def release(slug: str, percent: int) -> None:
+        switch.release(slug, reason=REASON, user_id=person, percent=percent)
+
+    def budget(slug: str, values: Mapping[str, str]) -> None:
+        usd = {name: Decimal(value) for name, value in values.items()}
+        control.change(slug, usd, reason=REASON, user_id=person)
+
+    def rates(users: list[int], values: Mapping[str, Any]) -> None:
+        RateOverride.objects.bulk_create(
+            RateOverride(user_id=user, reason=REASON, created_by_id=person, **values)
+            for user in users
+        )
+
+    def clock() -> float:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+            return float(cursor.fetchone()[0])
+
+    deeds: dict[str, Callable[..., None]] = {
+        deed.__name__: deed for deed in (stop, release, budget, rates)
+    }
+
+    def done(deed: str, **facts: Any) -> tuple[float, float]:
+        begun = None
+        while True:
+            try:
+                begun = clock() if begun is None else begun
+                deeds[deed](**facts)
+                return begun, clock()
+            except Error as error:
+                sys.stderr.write(f"staff: {deed}: {error}\n")
+                time.sleep(AGAIN_S)
+            finally:
+                connection.close()
+
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(done(**json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
