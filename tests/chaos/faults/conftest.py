@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.integration.conftest import (
     _fresh_control_cache,
+    _fresh_gates,
     _sandbox_server,
     ada,
     bob,
@@ -15,6 +16,7 @@ from tests.integration.jobs.conftest import make_job
 
 __all__ = [
     "_fresh_control_cache",
+    "_fresh_gates",
     "_sandbox_server",
     "ada",
     "bob",

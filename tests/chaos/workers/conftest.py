@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.chaos.crew import crew
 from tests.integration.conftest import (
     _fresh_control_cache,
+    _fresh_gates,
     _sandbox_server,
     ada,
     committed,
@@ -14,6 +15,7 @@ from tests.integration.conftest import (
 
 __all__ = [
     "_fresh_control_cache",
+    "_fresh_gates",
     "_sandbox_server",
     "ada",
     "committed",
