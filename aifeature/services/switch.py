@@ -57,6 +57,8 @@ def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> b
 def release(slug: str, *, reason: str, user_id: int, percent: int = 100) -> None:
     """Let a feature, or EVERYTHING, go on; for all users or for a share of them.
 
+    What was to be cancelled is so before, also if no control worker has run meanwhile.
+
     Args:
         slug: One of `names()`.
         reason: Why; for the audit trail.
@@ -69,6 +71,8 @@ def release(slug: str, *, reason: str, user_id: int, percent: int = 100) -> None
     _check(slug)
     if not 1 <= percent <= 100:  # noqa: PLR2004 (percent)
         raise ValueError("a release is for 1 to 100 percent of the users")
+    while _cancel_stopped():
+        pass
     with transaction.atomic():
         values = {"killed": False, "kill_reason": "", "release_percent": percent}
         control.change(slug, values, reason=reason, user_id=user_id)
@@ -82,13 +86,17 @@ def settle_stopped() -> int:
 
     Returns how many jobs were touched.
     """
-    cancelled = switches.cancel_stopped(limit=BATCH, message=sentence("cancelled_by_switch"))
-    return len(cancelled) + switches.tell_paused(limit=BATCH, message=sentence("feature_paused"))
+    cancelled = _cancel_stopped()
+    return cancelled + switches.tell_paused(limit=BATCH, message=sentence("feature_paused"))
 
 
 def is_stopped(slug: str) -> bool:
     """Whether its own switch is pulled, by the database."""
     return FeatureControl.objects.filter(feature=slug, killed=True).exists()
+
+
+def _cancel_stopped() -> int:
+    return len(switches.cancel_stopped(limit=BATCH, message=sentence("cancelled_by_switch")))
 
 
 def _check(slug: str) -> None:

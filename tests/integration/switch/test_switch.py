@@ -146,6 +146,26 @@ def test_cancelled_jobs_end_and_say_why(make_job: MakeJob, ada: User, slug: str)
     assert Job.objects.get(pk=running.job).error_message == sentence("cancelled_by_switch")
 
 
+def test_a_release_cancels_what_nobody_has_cancelled_yet(
+    make_job: MakeJob, ada: User, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No control worker has run between the flip and the release."""
+    monkeypatch.setattr(switch, "BATCH", 2)
+    waiting, running = [make_job() for _ in range(3)], claim(make_job())
+    switch.stop(slug, reason="r", mode=KillMode.CANCEL, user_id=ada.pk)
+    switch.release(slug, reason="Mended.", user_id=ada.pk)
+    for job in waiting:
+        job.refresh_from_db()
+    assert {job.status for job in waiting} == {Status.CANCELLED}
+    (beat,) = transitions.heartbeat([(running.job, running.epoch)], lease_s=15)
+    assert beat.cancel_requested
+    held = make_job()
+    switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
+    switch.release(slug, reason="Mended.", user_id=ada.pk)
+    held.refresh_from_db()
+    assert held.status == Status.QUEUED
+
+
 def test_only_a_person_with_a_reason_releases_it(ada: User, slug: str) -> None:
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     released = FeatureControl.objects.filter(feature=slug)
