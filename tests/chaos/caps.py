@@ -20,9 +20,9 @@ EVERYTHING: Final = "_everything"
 CENT: Final = 10_000
 """Micro-dollars."""
 
-RAISE_S: Final = 0.5
+RAISE_S: Final = 0.2
 
-ROOM: Final = {"feature": 3, "global": 4, "month": 5}
+ROOM: Final = {"feature": 4, "global": 5, "month": 6}
 """Cents that each cap leaves above what is spent. A call of the first model reserves a tenth of
 one, one of the second, asked while a breaker is open, almost two; there are 32 threads."""
 

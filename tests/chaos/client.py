@@ -26,6 +26,9 @@ WAITS: Final = (1.0, 1.2)
 PATIENCE_S: Final = 10.0
 """Nobody here waits longer between two tries, whatever Retry-After says."""
 
+RATE_PATIENCE_S: Final = 20.0
+"""The same for a rate: a bucket has one more by then, but for one of a process without Redis."""
+
 ANSWER_S: Final = 30.0
 """How long an answer may take that does not wait for anything."""
 
@@ -49,9 +52,9 @@ class Answer:
 
     @property
     def wait_s(self) -> float:
-        """What Retry-After asks for, within a user's patience, which a rate does not try."""
+        """What Retry-After asks for, within a user's patience."""
         asked = float(self.headers.get("retry-after", "1"))
-        return asked if self.problem == "rate_limited" else min(PATIENCE_S, asked)
+        return min(asked, RATE_PATIENCE_S if self.problem == "rate_limited" else PATIENCE_S)
 
     @property
     def is_final(self) -> bool:

@@ -69,6 +69,9 @@ PARTLY_S: Final = 3.0
 """How long a switch that held is released for some users only, before it is for all."""
 
 
+EARLY: Final = (0.1, 0.25)
+"""When in a short run the jobs that wait are cancelled, as a share of its span."""
+
 _Span = tuple[float, float]
 _Made = tuple[float, Kind, str, float, tuple[str, ...]]
 """Begin, kind, target, duration and needs."""
@@ -121,8 +124,7 @@ MANNERS: Final[dict[Kind, Manner]] = {
     Kind.PROVIDER_FREEZE: Manner(_OUTAGE, 6.0, ("provider",), 2.0),
     **dict.fromkeys(sorted(STORMS), _STORM),
     Kind.SWITCH_HOLD: Manner((4.0, 10.0), 3.5, ("switch",), PARTLY_S + 1.0),
-    # Without a control worker nobody cancels what waits.
-    Kind.SWITCH_CANCEL: Manner((4.0, 10.0), 3.5, ("switch", "control"), 1.0),
+    Kind.SWITCH_CANCEL: Manner((4.0, 10.0), 3.5, ("switch",), 1.0),
 }
 
 
@@ -173,10 +175,10 @@ def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault
         lasts = manner.short_s if short else round(dice.uniform(*manner.lasts_s), 1)
         worker = dice.choice(LLM_WORKERS)
         needs = tuple(worker if need == "llm" else need for need in manner.needs)
-        target = (*needs, "provider")[0]
-        if len(needs) > 1 and kind not in SWITCHES:
-            target = "everything"
+        target = "everything" if len(needs) > 1 else (*needs, "provider")[0]
         wished = span_s * (n + dice.random()) / len(kinds)
+        if short and kind is Kind.SWITCH_CANCEL:  # later it would end half of all jobs
+            wished = span_s * dice.uniform(*EARLY)
         if not short and n == order[-1]:
             wished, lasts = _within(_outages(made), busy["switch"], MANNERS[kind], wished)
         taken = lasts + manner.recovers_s

@@ -43,10 +43,13 @@ class Staff:
         return self._do("rates", users=list(users), values=dict(values))
 
     def _do(self, deed: str, **facts: Any) -> tuple[float, float]:
-        with self._lock:
-            self._orders.write(json.dumps({"deed": deed, **facts}) + "\n")
-            self._orders.flush()
-            answer = self._answers.readline()
+        try:
+            with self._lock:
+                self._orders.write(json.dumps({"deed": deed, **facts}) + "\n")
+                self._orders.flush()
+                answer = self._answers.readline()
+        except ValueError:  # closed: the run was broken off
+            answer = ""
         if not answer:
             raise RuntimeError(f"the staff's process has ended before it could {deed} {facts}")
         begun, done = json.loads(answer)
