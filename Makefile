@@ -26,7 +26,8 @@ stack: $(READY) ## run the whole system and stay up
 SHORT_CHAOS := tests/chaos/test_short_run.py
 
 test: $(READY) ## run the tests; ARGS="-k word" picks some
-	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2))") \
+	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2) + 1)") \
+		--dist worksteal \
 		$(if $(ARGS),$(ARGS),--ignore $(SHORT_CHAOS))
 	@$(if $(ARGS),,$(BIN)/python -m pytest $(SHORT_CHAOS))  # by itself: it wants the whole machine
 

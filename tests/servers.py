@@ -44,6 +44,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     return (yield)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """After pytest-django has set Django up."""
+    from django.conf import settings  # noqa: PLC0415 (reads the environment made above)
+
+    settings.PASSWORD_HASHERS = ["tests.passwords.OneRound"]
+
+
 def pytest_unconfigure() -> None:
     """The run is over, by itself or by Ctrl-C."""
     _running.close()

@@ -36,6 +36,10 @@ def gunicorn(token: str, tmp_path: Path) -> Iterator[WebServer]:
         yield server
 
 
+BREATH_S = 0.01
+"""Between two requests: the processes that start meanwhile need the processor as well."""
+
+
 class Visitor(threading.Thread):
     """Asks all the time, on one connection or each time on a new one."""
 
@@ -52,7 +56,7 @@ class Visitor(threading.Thread):
 
     def run(self) -> None:
         client = self.client()
-        while not self.done.is_set():
+        while not self.done.wait(BREATH_S):
             started = time.monotonic()
             try:
                 self.answers.append(client.get(self.url).status_code)
