@@ -146,6 +146,7 @@ class _Run:
         """Ask each model, with one repair each, until an answer fits."""
         last: Settlement | None = None
         asked = False
+        passed_over: Deferred | None = None
         for position, model in enumerate(models):
             purpose = Purpose.ESCALATION if position else Purpose.GENERATION
             turns: tuple[Message, ...] = (Message("user", (TextBlock(question),)),)
@@ -161,9 +162,10 @@ class _Run:
                         left = self._seconds_left()
                         return verdicts.after_deferral(deferred, seconds_left=left, paid=asked)
                     logger.info("job %s: %s; the next model is asked", self.claimed.job, deferred)
+                    passed_over = deferred
                     break
                 except AttemptRefusedError as refused:
-                    return verdicts.after_refusal(refused, paid=asked)
+                    return self._after_refusal(refused, passed_over, paid=asked)
                 asked = True
                 if isinstance(answer, InferenceError):
                     last = ledger.failed(request, answer)
@@ -253,6 +255,15 @@ class _Run:
             jitter=_jitter(),
         )
         return verdicts.decided(decision, settlement)
+
+    def _after_refusal(
+        self, refused: AttemptRefusedError, passed_over: Deferred | None, *, paid: bool
+    ) -> Outcome:
+        if passed_over is not None and refused.verdict == "budget_spent":
+            # What is left is too little for this model, perhaps not for the one passed over.
+            left = self._seconds_left()
+            return verdicts.after_deferral(passed_over, seconds_left=left, paid=paid)
+        return verdicts.after_refusal(refused, paid=paid)
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)

@@ -15,6 +15,7 @@ from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status, tr
 from aifeature.models.transitions import Settlement
 from aifeature.services import control, execution, wiring
 from aifeature.services.messages import sentence
+from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.jobs.test_execution import ARTICLE, run
 from tests.sandbox_server import SandboxServer
@@ -82,6 +83,20 @@ def test_a_probe_that_comes_too_late_ends_the_job_at_once(
         open_breaker(model)
     job = run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=8)))
     assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
+
+
+def test_a_budget_too_small_for_the_next_model_waits_for_the_first(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer
+) -> None:
+    set_control(user_daily_budget_usd="0.01")
+    open_breaker(HAIKU)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_paused", 0)
+    assert 0 < waits(job) <= BreakerPolicy().open_s + 1
+    assert sandbox.calls() == []
+    empty_gates()  # the breaker is closed again
+    Job.objects.update(run_at=Now())
+    assert run(job).status == Status.SUCCEEDED
 
 
 def test_a_feature_may_rather_wait_than_fall_back(
