@@ -15,7 +15,9 @@ class Load:
     slots: int
     """Threads of the live workers."""
     call_s: float | None
-    """Mean of the latest calls; None while there were none lately."""
+    """Mean of the latest calls of all features; None while there were none lately."""
+    own_call_s: float | None
+    """The same of this feature."""
     booked_s: float
     """For how long jobs of the feature have booked what the provider lets through."""
 
@@ -25,7 +27,15 @@ def load(slug: str) -> Load:
     return Load(*rows("aif_load", slug)[0])
 
 
-def ahead_of(slug: str, user_id: int) -> int:
-    """How many jobs go before the next one of this user and feature."""
-    ahead: int = rows("aif_ahead_of", slug, user_id)[0][0]
-    return ahead
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What goes before the next job of a user and feature."""
+
+    jobs: int
+    own: int
+    """Of them those of this user and feature."""
+
+
+def ahead_of(slug: str, user_id: int) -> Ahead:
+    """What goes before the next job of this user and feature."""
+    return Ahead(*rows("aif_ahead_of", slug, user_id)[0])

@@ -47,26 +47,33 @@ class Override:
     """Empty: of all features."""
     rates: Rates
     throttles: bool
-    """Made by a check: goes before all others, since it is there to slow down."""
+    """Made by a check, to slow somebody down."""
 
 
 def effective(
     rates: Rates, overrides: Iterable[Override], *, slug: str, user_id: int, groups: frozenset[int]
 ) -> Rates:
-    """A user's rates. A throttle goes first, then the user's own, then their groups'.
+    """A user's rates: their own go first, then their groups', then the feature's.
 
     Of several of one kind the one for this very feature goes before one for all; among groups the
-    most generous counts.
+    most generous counts. A throttle only ever slows down.
     """
     mine = [each for each in overrides if each.feature in {"", slug}]
     own = [each for each in mine if each.user_id == user_id]
     ranked = [
-        *(each.rates for each in own if each.throttles),
         *(each.rates for each in _this_feature_first(own) if not each.throttles),
         _most([each.rates for each in mine if each.group_id in groups]),
         rates,
     ]
-    return Rates(*(_first(ranked, name) for name in Rates.__slots__))
+    usual = [Rates(*(_first(ranked, name) for name in Rates.__slots__))]
+    return _least(usual + [each.rates for each in own if each.throttles])
+
+
+def _least(rates: list[Rates]) -> Rates:
+    def least(name: str) -> Any:
+        return min((v for each in rates if (v := getattr(each, name)) is not None), default=None)
+
+    return Rates(*(least(name) for name in Rates.__slots__))
 
 
 def _this_feature_first(overrides: list[Override]) -> list[Override]:

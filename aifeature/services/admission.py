@@ -15,11 +15,17 @@ from typing import Final
 from django.db import connection
 
 from aifeature.models import SpendWindow
-from aifeature.models.load import Load, ahead_of, load
+from aifeature.models.load import Ahead, Load, ahead_of, load
 from aifeature.policies.overload import too_late_by_s
 from aifeature.policies.rates import Left
 from aifeature.services import control, rates, wiring
-from aifeature.services.refusals import BudgetExhausted, BudgetReached, Overloaded, RateLimited
+from aifeature.services.refusals import (
+    BudgetExhausted,
+    BudgetReached,
+    Overloaded,
+    RateLimited,
+    Refusal,
+)
 from aifeature.spec import Feature
 from workers.inference.token_bucket import Take
 
@@ -69,8 +75,12 @@ def admit(feature: Feature, user_id: int) -> Left | None:
         Overloaded: the job would miss its deadline.
     """
     left = _take(feature, user_id)
-    _check_budgets(feature, user_id, left)
-    _check_load(feature, user_id, left)
+    try:
+        _check_budgets(feature, user_id)
+        _check_load(feature, user_id)
+    except Refusal:
+        _give_back(feature, user_id)  # it is not the user who sends too much
+        raise
     return left
 
 
@@ -95,6 +105,12 @@ def _take(feature: Feature, user_id: int) -> Left | None:
     return left
 
 
+def _give_back(feature: Feature, user_id: int) -> None:
+    per_minute = rates.of(feature, user_id).requests_per_minute
+    if per_minute is not None:
+        wiring.request_limiter().give_back(f"{feature.slug}:{user_id}", per_minute)
+
+
 def _ask(feature: Feature, user_id: int, *, amount: int) -> tuple[Take, Left] | None:
     per_minute = rates.of(feature, user_id).requests_per_minute
     if per_minute is None:
@@ -104,7 +120,7 @@ def _ask(feature: Feature, user_id: int, *, amount: int) -> tuple[Take, Left] | 
     return taken, Left.of(per_minute, remaining=taken.remaining, reset_s=taken.reset_s)
 
 
-def _check_budgets(feature: Feature, user_id: int, left: Left | None) -> None:
+def _check_budgets(feature: Feature, user_id: int) -> None:
     caps = control.caps(feature)
     limits = {
         "user": caps.user,
@@ -124,12 +140,10 @@ def _check_budgets(feature: Feature, user_id: int, left: Left | None) -> None:
             "You have used up your budget for this feature."
             f" It starts anew on {reset:%d %B} at {reset:%H:%M} UTC.",
             retry_after_s=wait,
-            left=left,
         )
     raise BudgetReached(
         f"This feature has reached its limit. It is back on {reset:%d %B} at {reset:%H:%M} UTC.",
         retry_after_s=wait,
-        left=left,
     )
 
 
@@ -152,20 +166,21 @@ def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
     return found[0][0], spent
 
 
-def _check_load(feature: Feature, user_id: int, left: Left | None) -> None:
-    deadline = control.deadline_s(feature)
+def _check_load(feature: Feature, user_id: int) -> None:
+    deadline, at_once = control.deadline_s(feature), rates.of(feature, user_id).in_flight
     now = loads.get(feature.slug)
     # Nobody has more ahead than all there are: mostly that is enough to know.
-    if too_late_by_s(now, ahead=now.jobs, deadline_s=deadline) is None:
+    most = Ahead(now.jobs, own=now.jobs)
+    if too_late_by_s(now, most, at_once=at_once, deadline_s=deadline) is None:
         return
-    late = too_late_by_s(now, ahead=ahead_of(feature.slug, user_id), deadline_s=deadline)
+    ahead = ahead_of(feature.slug, user_id)
+    late = too_late_by_s(now, ahead, at_once=at_once, deadline_s=deadline)
     if late is not None:
         wait = min(LONGEST_RETRY_S, math.ceil(late))
         raise Overloaded(
             "So many requests are waiting that yours would not be answered in time."
             f" Please try again in {_seconds(wait)}.",
             retry_after_s=wait,
-            left=left,
         )
 
 

@@ -60,8 +60,9 @@ def tell() -> int:
         begun = _locked(Alert.objects.filter(told_at=None))
         for alert in begun:
             logger.error(
-                "alert %s (%s): %s See deploy/runbooks/%s.md.",
-                *(alert.kind, alert.subject, alert.summary, RUNBOOKS[alert.kind]),
+                "alert %s (%s): %s See deploy/runbooks/%s",
+                # A newer release may know kinds that this one does not.
+                *(alert.kind, alert.subject, alert.summary, _page(alert.kind)),
             )
         Alert.objects.filter(pk__in=[alert.pk for alert in begun]).update(told_at=Now())
         over = _locked(Alert.objects.filter(closed_at__isnull=False, end_told_at=None))
@@ -69,6 +70,11 @@ def tell() -> int:
             logger.warning("alert %s (%s) is over: %s", alert.kind, alert.subject, alert.summary)
         Alert.objects.filter(pk__in=[alert.pk for alert in over]).update(end_told_at=Now())
     return len(begun) + len(over)
+
+
+def _page(kind: str) -> str:
+    name = RUNBOOKS.get(kind)
+    return f"{name}.md." if name else "."
 
 
 def still_open() -> list[Alert]:

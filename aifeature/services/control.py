@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Q
@@ -32,6 +33,9 @@ EVERYTHING = "_everything"
 
 POLL_S = 0.5
 """Age in seconds at which a process reads the controls again."""
+
+MEMBERS_S = 30.0
+"""The same for who is in a group that has rates of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +63,30 @@ class Controls:
     """All control rows and overrides, as they were at one moment."""
 
     by_slug: Mapping[str, Control] = field(default_factory=dict)
-    overrides: tuple[Override, ...] = ()
+    overrides: Mapping[int | None, tuple[Override, ...]] = field(default_factory=dict)
+    """By user id; those of groups at None."""
+    groups: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """By user id, of groups that have rates of their own."""
 
     def of(self, slug: str) -> Control:
         """The controls of a feature, or of EVERYTHING."""
         return self.by_slug.get(slug, Control())
 
+    def overrides_of(self, user_id: int) -> tuple[Override, ...]:
+        """The exceptions that may be about a user: their own, and those of groups."""
+        return self.overrides.get(user_id, ()) + self.overrides.get(None, ())
+
 
 class ControlCache:
-    """All controls, at most half a second old, read by two queries however busy a process is."""
+    """All controls, at most half a second old, read by two queries however busy a process is.
+
+    Who is in which group is read along, less often, and only while a group has rates of its own.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._read_at = float("-inf")
+        self._read_at = self._members_at = float("-inf")
         self._controls = Controls()
 
     def get(self, slug: str) -> Control:
@@ -82,27 +96,52 @@ class ControlCache:
     def clear(self) -> None:
         """Read again at the next look."""
         with self._lock:
-            self._read_at = float("-inf")
+            self._read_at = self._members_at = float("-inf")
 
     def all(self) -> Controls:
         """All controls."""
         with self._lock:
             if self._clock() - self._read_at >= POLL_S:
-                self._controls = _read()
+                self._controls = self._fresh()
                 self._read_at = self._clock()
             return self._controls
+
+    def _fresh(self) -> Controls:
+        controls = _read()
+        if None not in controls.overrides:
+            return controls
+        if self._clock() - self._members_at < MEMBERS_S:
+            return replace(controls, groups=self._controls.groups)
+        self._members_at = self._clock()
+        return replace(controls, groups=_members(controls.overrides[None]))
 
 
 def _read() -> Controls:
     try:
         rows = FeatureControl.objects.prefetch_related("beta_users")
         alive = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
-        return Controls(
-            {row.feature: _from_row(row) for row in rows}, tuple(_override(row) for row in alive)
-        )
+        by_user: dict[int | None, tuple[Override, ...]] = {}
+        for row in alive:
+            by_user[row.user_id] = (*by_user.get(row.user_id, ()), _override(row))
+        return Controls({row.feature: _from_row(row) for row in rows}, by_user)
     finally:
         if not connection.in_atomic_block:
             connection.close()
+
+
+def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
+    """Who is in these groups."""
+    wanted = {each.group_id for each in overrides if each.group_id is not None}
+    through = get_user_model().groups.through
+    pairs = through.objects.filter(group_id__in=wanted).values_list("user_id", "group_id")
+    found: dict[int, set[int]] = {}
+    try:
+        for user_id, group_id in pairs.iterator():
+            found.setdefault(user_id, set()).add(group_id)
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+    return {user_id: frozenset(groups) for user_id, groups in found.items()}
 
 
 def _override(row: RateOverride) -> Override:

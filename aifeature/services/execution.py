@@ -77,21 +77,30 @@ def run_feature(job_id: UUID, *, worker: str) -> None:
         logger.info("job %s: %s", job_id, _brief(outcome))
 
 
+@dataclass(slots=True)
+class _Progress:
+    """How far a run has come, for what ends it in an exception."""
+
+    paid: bool = False
+    """A call was answered: made anew, it is paid for anew."""
+
+
 def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
     """Neither an outage nor a defect of ours leaves a job to its lease or runs it for ever."""
+    progress = _Progress()
     try:
-        return _execute(claimed, cancel)
+        return _execute(claimed, cancel, progress)
     except FencedError:
         raise
     except (OperationalError, InterfaceError) as error:
-        logger.warning("job %s: the database went away before its call: %s", claimed.job, error)
-        return Later(RETRY_OUTAGE_S, burn=False, code="interrupted")
+        logger.warning("job %s: the database went away during its run: %s", claimed.job, error)
+        return Later(RETRY_OUTAGE_S, burn=progress.paid, code="interrupted")
     except Exception:
         logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
         return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
 
 
-def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
+def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
     try:
         feature = registry.get(claimed.feature)
     except registry.UnknownFeatureError:
@@ -114,7 +123,7 @@ def _execute(claimed: Claimed, cancel: Cancel) -> Outcome:
         )
     started = time.monotonic()
     with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
-        run = _Run(claimed, feature, prompt, cancel, stream, started)
+        run = _Run(claimed, feature, prompt, cancel, stream, started, progress)
         outcome = run.ask(route.models, question)
     if withdrawal is not None and not verdicts.provider_failed(outcome):
         retries.give_back(withdrawal)
@@ -141,11 +150,11 @@ class _Run:
     cancel: Cancel
     stream: JobStream
     started: float
+    progress: _Progress
 
     def ask(self, models: tuple[str, ...], question: str) -> Outcome:
         """Ask each model, with one repair each, until an answer fits."""
         last: Settlement | None = None
-        asked = False
         passed_over: Deferred | None = None
         for position, model in enumerate(models):
             purpose = Purpose.ESCALATION if position else Purpose.GENERATION
@@ -160,13 +169,15 @@ class _Run:
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         left = self._seconds_left()
-                        return verdicts.after_deferral(deferred, seconds_left=left, paid=asked)
+                        return verdicts.after_deferral(
+                            deferred, seconds_left=left, paid=self.progress.paid
+                        )
                     logger.info("job %s: %s; the next model is asked", self.claimed.job, deferred)
                     passed_over = deferred
                     break
                 except AttemptRefusedError as refused:
-                    return self._after_refusal(refused, passed_over, paid=asked)
-                asked = True
+                    return self._after_refusal(refused, passed_over)
+                self.progress.paid = True
                 if isinstance(answer, InferenceError):
                     last = ledger.failed(request, answer)
                     if answer.next_model:
@@ -256,14 +267,16 @@ class _Run:
         )
         return verdicts.decided(decision, settlement)
 
-    def _after_refusal(
-        self, refused: AttemptRefusedError, passed_over: Deferred | None, *, paid: bool
-    ) -> Outcome:
+    def _after_refusal(self, refused: AttemptRefusedError, passed_over: Deferred | None) -> Outcome:
         if passed_over is not None and refused.verdict == "budget_spent":
             # What is left is too little for this model, perhaps not for the one passed over.
-            left = self._seconds_left()
-            return verdicts.after_deferral(passed_over, seconds_left=left, paid=paid)
-        return verdicts.after_refusal(refused, paid=paid)
+            return self._after_deferral(passed_over)
+        return verdicts.after_refusal(refused, paid=self.progress.paid)
+
+    def _after_deferral(self, deferred: Deferred) -> Outcome:
+        return verdicts.after_deferral(
+            deferred, seconds_left=self._seconds_left(), paid=self.progress.paid
+        )
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)

@@ -47,10 +47,11 @@ def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> None:
 def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> bool:
     """A check stops a feature, or EVERYTHING; jobs are held. False: it was stopped already."""
     _check(slug)
-    tripped = bool(rows("aif_trip", slug, check, reason, as_json(dict(figures)))[0][0])
-    if tripped:
-        alerts.begin("kill_switch", slug, reason, figures)
-        control.cache.clear()
+    with transaction.atomic():  # who dies in between has stopped nothing, or told of it
+        tripped = bool(rows("aif_trip", slug, check, reason, as_json(dict(figures)))[0][0])
+        if tripped:
+            alerts.begin("kill_switch", slug, reason, figures)
+    control.cache.clear()
     return tripped
 
 

@@ -1,43 +1,66 @@
--- How long a job that is submitted now would wait for a thread.
+-- How long a job that is submitted now would wait for a thread. Jobs that a kill switch holds wait for
+-- something else and are in nobody's way.
 
--- How many jobs go before another one of this user and feature: of each user of a feature at most as
--- many as this user would have, since turns go round. Those out and not done count as well.
-CREATE OR REPLACE FUNCTION aif_ahead_of(p_feature text, p_user bigint)
-RETURNS bigint
+-- Jobs whose turn may come, by feature and user.
+CREATE OR REPLACE FUNCTION aif_waiting()
+RETURNS TABLE (feature text, user_id bigint, jobs bigint)
 LANGUAGE sql STABLE AS $$
-    WITH waiting AS (
+    WITH w AS (
         SELECT j.feature, j.user_id, count(*) AS jobs FROM aifeature_job j
          WHERE j.status = 'queued' AND j.published_at IS NULL
            AND j.run_at <= statement_timestamp()
          GROUP BY 1, 2
+    )
+    SELECT w.feature, w.user_id, w.jobs FROM w
+     WHERE NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
+                        WHERE c.killed OR c.release_percent < 100)
+        OR NOT aif_paused(w.feature, w.user_id);
+$$;
+
+-- How many jobs go before another one of this user and feature, and how many of them are the user's.
+-- Of each user of a feature go at most as many as this user would have, since turns go round; those
+-- that are out and not done go too.
+CREATE OR REPLACE FUNCTION aif_ahead_of(p_feature text, p_user bigint)
+RETURNS TABLE (ahead bigint, own bigint)
+LANGUAGE sql STABLE AS $$
+    WITH waiting AS (
+        SELECT * FROM aif_waiting()
     ), mine AS (
         SELECT coalesce((SELECT w.jobs FROM waiting w
                           WHERE w.feature = p_feature AND w.user_id = p_user), 0) AS jobs
     )
     SELECT aif_out() + coalesce((SELECT sum(least(w.jobs, mine.jobs + 1)) FROM waiting w
                                   WHERE (w.feature, w.user_id) <> (p_feature, p_user)), 0)::bigint
-           + mine.jobs
+           + mine.jobs,
+           mine.jobs + aif_out_of(p_feature, p_user)
       FROM mine;
 $$;
 
--- The load as a whole: jobs that wait for their turn or are out, the threads there are, the mean
--- seconds of the latest calls (NULL while there were none), and for how many seconds the jobs of this
--- feature have booked all that the provider lets through.
+-- The load as a feature's next job finds it: jobs whose turn may come or that are out, the threads
+-- there are, the mean seconds of the latest calls of all and of this feature (NULL while there were
+-- none lately), and for how many seconds its jobs have booked what the provider lets through; a few
+-- that come back late book nothing.
 CREATE OR REPLACE FUNCTION aif_load(p_feature text)
-RETURNS TABLE (jobs bigint, slots integer, call_s double precision, booked_s double precision)
+RETURNS TABLE (
+    jobs bigint, slots integer, call_s double precision, own_call_s double precision,
+    booked_s double precision)
 LANGUAGE sql STABLE AS $$
-    SELECT aif_out() + (SELECT count(*) FROM aifeature_job j
-                         WHERE j.status = 'queued' AND j.published_at IS NULL
-                           AND j.run_at <= statement_timestamp()),
+    WITH calls AS (
+        SELECT a.feature, a.latency_ms / 1000.0 AS seconds FROM aifeature_attempt a
+         WHERE a.started_at > statement_timestamp() - interval '10 minutes'
+           AND a.latency_ms IS NOT NULL
+         ORDER BY a.started_at DESC LIMIT 200
+    ), booked AS (
+        SELECT extract(epoch FROM j.run_at - statement_timestamp()) AS seconds
+          FROM aifeature_job j
+         WHERE j.status = 'queued' AND j.published_at IS NULL
+           AND j.feature = p_feature AND j.error_code = 'provider_limited'
+    )
+    SELECT aif_out() + coalesce((SELECT sum(w.jobs) FROM aif_waiting() w), 0)::bigint,
            aif_slots(),
-           (SELECT avg(a.latency_ms) / 1000.0
-              FROM (SELECT t.latency_ms, t.started_at FROM aifeature_attempt t
-                     ORDER BY t.started_at DESC LIMIT 200) AS a
-             WHERE a.latency_ms IS NOT NULL
-               AND a.started_at > statement_timestamp() - interval '10 minutes')::double precision,
-           coalesce((SELECT extract(epoch FROM max(j.run_at) - statement_timestamp())
-                       FROM aifeature_job j
-                      WHERE j.status = 'queued' AND j.published_at IS NULL
-                        AND j.feature = p_feature AND j.error_code = 'provider_limited'),
-                    0)::double precision;
+           (SELECT avg(c.seconds) FROM calls c)::double precision,
+           (SELECT avg(c.seconds) FROM calls c WHERE c.feature = p_feature)::double precision,
+           coalesce((SELECT CASE WHEN count(*) >= 20 THEN
+                                percentile_cont(0.9) WITHIN GROUP (ORDER BY b.seconds) END
+                       FROM booked b), 0)::double precision;
 $$;

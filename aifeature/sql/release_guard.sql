@@ -24,3 +24,22 @@ CREATE CONSTRAINT TRIGGER release_guard
     FOR EACH ROW
     WHEN (OLD.killed AND NOT NEW.killed OR NEW.release_percent > OLD.release_percent)
     EXECUTE FUNCTION aif_guard_release();
+
+-- A switch that is pulled, or off for some users only, cannot be taken away with its row.
+CREATE OR REPLACE FUNCTION aif_guard_control()
+RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.killed OR OLD.release_percent < 100)
+       AND (TG_OP = 'DELETE' OR NEW.feature <> OLD.feature) THEN
+        PERFORM aif_refuse(TG_TABLE_NAME, OLD.feature,
+            CASE TG_OP WHEN 'DELETE' THEN 'deleting it' ELSE 'renaming it' END,
+            'Its kill switch is pulled, or released for some users only; release it first.');
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER control_guard
+    BEFORE DELETE OR UPDATE OF feature ON aifeature_featurecontrol
+    FOR EACH ROW EXECUTE FUNCTION aif_guard_control();

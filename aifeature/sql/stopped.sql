@@ -45,24 +45,32 @@ CREATE OR REPLACE FUNCTION aif_tell_paused(p_limit integer, p_message text)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
+    -- Whole features are known at once; only where a switch is off for some is each user looked at.
+    stopped text[] := (SELECT array_agg(c.feature) FROM aifeature_featurecontrol c WHERE c.killed);
+    partly boolean := EXISTS (SELECT 1 FROM aifeature_featurecontrol c
+                             WHERE NOT c.killed AND c.release_percent < 100);
     told integer := 0;
-    more integer;
+    more integer := 0;
 BEGIN
-    IF EXISTS (SELECT 1 FROM aifeature_featurecontrol c WHERE c.killed OR c.release_percent < 100)
-    THEN
+    IF stopped IS NOT NULL OR partly THEN
         UPDATE aifeature_job t SET error_code = 'feature_paused', error_message = p_message
          WHERE t.id IN (SELECT j.id FROM aifeature_job j
                          WHERE j.status = 'queued' AND j.error_code <> 'feature_paused'
-                           AND aif_paused(j.feature, j.user_id)
+                           AND CASE WHEN j.feature = ANY (stopped) OR '_everything' = ANY (stopped)
+                                    THEN true
+                                    ELSE partly AND aif_paused(j.feature, j.user_id) END
                          LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
         GET DIAGNOSTICS told = ROW_COUNT;
     END IF;
-    UPDATE aifeature_job t SET error_code = '', error_message = ''
-     WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                     WHERE j.status = 'queued' AND j.error_code = 'feature_paused'
-                       AND NOT aif_paused(j.feature, j.user_id)
-                     LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS more = ROW_COUNT;
+    IF stopped IS NULL OR NOT '_everything' = ANY (stopped) THEN
+        UPDATE aifeature_job t SET error_code = '', error_message = ''
+         WHERE t.id IN (SELECT j.id FROM aifeature_job j
+                         WHERE j.status = 'queued' AND j.error_code = 'feature_paused'
+                           AND CASE WHEN j.feature = ANY (stopped) THEN false
+                                    ELSE NOT partly OR NOT aif_paused(j.feature, j.user_id) END
+                         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+        GET DIAGNOSTICS more = ROW_COUNT;
+    END IF;
     RETURN told + more;
 END
 $$;

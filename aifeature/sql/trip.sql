@@ -46,7 +46,8 @@ DECLARE
     figures jsonb := jsonb_build_object(
         'attempt', p_attempt, 'model', p_model, 'bound_micro', p_bound, 'cost_micro', p_cost);
 BEGIN
-    PERFORM aif_alert('overrun', p_feature, what, figures);
+    -- The control first, as whoever releases it does.
     PERFORM aif_trip(p_feature, 'overrun', what, figures);
+    PERFORM aif_alert('overrun', p_feature, what, figures);
 END
 $$;

@@ -47,6 +47,9 @@ REVIEWED: dict[str, str] = {
         "Months, which old code does not look at."
     ),
     "0012_spend_and_load: SQL: DROP TRIGGER IF EXISTS release_guard": "It made none before.",
+    "0012_spend_and_load: SQL: CREATE OR REPLACE TRIGGER control_guard": (
+        "Old code deletes and renames no control."
+    ),
     "0012_spend_and_load: SQL: CREATE CONSTRAINT TRIGGER release_guard": (
         "Old code releases in admin alone, with the audit row that it asks for."
     ),

@@ -41,8 +41,9 @@ class BreakerPolicy:
     slow_percent: int = 80
     """From this share of the window on, it opens."""
 
-    slow_s: float = 30.0
-    """A call that takes longer than so many seconds is slow."""
+    slow_s: float = 60.0
+    """A call that takes longer than so many seconds is slow: half of what a call may take unless
+    its feature says otherwise."""
 
     open_s: float = 15.0
     """Seconds until the first probe."""

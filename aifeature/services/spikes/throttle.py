@@ -46,6 +46,7 @@ def throttle(key: str, verdict: Verdict, now: datetime) -> RateOverride:
             user_id=int(user),
             feature=slug,
             requests_per_minute=rate,
+            in_flight=1,  # what they have queued already is not sent all at once
             reason=f"{seen}.",
             expires_at=midnight(now) + timedelta(days=1),
             check_name=CHECK,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from aifeature.models import Attempt, Job, SpendWindow, Worker
-from aifeature.models.load import Load
+from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Worker
+from aifeature.models.load import Ahead, Load
 from aifeature.policies.overload import too_late_by_s, wait_s
 from aifeature.services import admission, control
 from tests.integration.api.api_jobs import bearer, problem, submit
@@ -88,11 +92,11 @@ def test_what_admin_sets_for_everything_goes_before_the_environment(
     assert submit(client).status_code == 202
 
 
-def queue(*users: User, call_s: float) -> None:
+def queue(*users: User, call_s: float, feature: str = "summarize") -> None:
     """Eight threads, calls of this length, and a job that waits for each of these users."""
     Worker.objects.create(name="w", slots=8, seen_at=Now())
     Attempt.objects.create(
-        feature="summarize",
+        feature=feature,
         epoch=0,
         number=1,
         purpose="eval",
@@ -124,19 +128,100 @@ def test_somebody_elses_queue_keeps_nobody_out(client: Client, bob: User) -> Non
     problem(submit(bearer(bob)), 503, "overloaded")
 
 
+def test_a_budget_that_is_used_up_takes_none_of_the_users_requests(client: Client) -> None:
+    set_control("summarize", daily_budget_usd=Decimal(1), requests_per_minute=Decimal(2))
+    spent("feature", "summarize", 1_000_000)
+    for _ in range(4):
+        assert submit(client).status_code == 503
+    assert "r=2;" in submit(client)["RateLimit"]
+
+
+def test_jobs_that_a_switch_holds_are_in_nobodys_way(client: Client) -> None:
+    many = User.objects.bulk_create(User(username=f"user{n}") for n in range(200))
+    queue(call_s=40)
+    Job.objects.bulk_create(Job(**{**_of(user), "feature": "triage"}) for user in many)
+    admission.loads.clear()
+    problem(submit(client), 503, "overloaded")
+    FeatureControl.objects.create(feature="triage", killed=True)
+    admission.loads.clear()
+    assert submit(client).status_code == 202
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE aifeature_featurecontrol DISABLE TRIGGER release_guard")
+        FeatureControl.objects.filter(feature="triage").update(killed=False, release_percent=0)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE aifeature_featurecontrol ENABLE TRIGGER release_guard")
+    admission.loads.clear()
+    assert submit(client).status_code == 202
+
+
+def test_calls_under_way_do_not_hide_how_long_calls_take(client: Client, ada: User) -> None:
+    queue(*[ada] * 200, call_s=40)
+    open_call = Attempt(
+        feature="summarize",
+        epoch=0,
+        number=1,
+        purpose="eval",
+        bound_micro=1,
+        day=datetime.now(UTC).date(),
+    )
+    for _ in range(210):
+        open_call.pk = uuid4()
+        open_call.save(force_insert=True)
+    admission.loads.clear()
+    problem(submit(client), 503, "overloaded")
+
+
+def test_ones_own_calls_at_once_make_ones_own_queue_slow(client: Client, ada: User) -> None:
+    """200 threads would take it in a moment, and this user may use two of them."""
+    queue(*[ada] * 40, call_s=20)
+    Worker.objects.update(slots=200)
+    set_control("summarize", user_in_flight=2)
+    admission.loads.clear()
+    problem(submit(client), 503, "overloaded")
+
+
+def test_long_calls_of_another_feature_keep_nobody_out_of_an_empty_queue(client: Client) -> None:
+    queue(call_s=310, feature="triage")
+    assert submit(client).status_code == 202
+
+
+def test_a_single_late_booking_closes_nothing(client: Client, bob: User) -> None:
+    queue(call_s=5)
+    late = {"error_code": "provider_limited", "run_at": Now() + timedelta(seconds=299)}
+    Job.objects.bulk_create(Job(**_of(bob), **late) for _ in range(19))
+    admission.loads.clear()
+    assert submit(client).status_code == 202
+    Job.objects.create(**_of(bob), **late)
+    admission.loads.clear()
+    problem(submit(client), 503, "overloaded")
+
+
+def _of(user: User) -> dict[str, Any]:
+    deadline = Now() + timedelta(hours=1)
+    return {"user": user, "feature": "summarize", "input": {}, "deadline_at": deadline}
+
+
+LOAD = Load(jobs=16, slots=8, call_s=10, own_call_s=20, booked_s=0)
+
+
 @pytest.mark.parametrize(
-    ("load", "ahead", "seconds"),
+    ("load", "ahead", "at_once", "seconds"),
     [
-        (Load(jobs=16, slots=8, call_s=10, booked_s=0), 16, 20),
-        (Load(jobs=16, slots=8, call_s=None, booked_s=0), 16, 0),
-        (Load(jobs=16, slots=8, call_s=10, booked_s=90), 16, 90),
+        (LOAD, Ahead(16, own=0), None, 20),
+        (LOAD, Ahead(16, own=6), 2, 60),
+        (LOAD, Ahead(0, own=0), 2, 0),
+        (replace(LOAD, call_s=None, own_call_s=None), Ahead(16, own=6), 2, 0),
+        (replace(LOAD, booked_s=90), Ahead(16, own=0), None, 90),
     ],
 )
-def test_the_wait_is_in_line_or_for_what_is_booked(load: Load, ahead: int, seconds: float) -> None:
-    assert wait_s(load, ahead=ahead) == seconds
+def test_the_wait_is_in_line_behind_ones_own_or_for_what_is_booked(
+    load: Load, ahead: Ahead, at_once: int | None, seconds: float
+) -> None:
+    assert wait_s(load, ahead, at_once=at_once) == seconds
 
 
 def test_a_job_is_late_when_its_own_call_would_end_too_late() -> None:
-    load = Load(jobs=16, slots=8, call_s=10, booked_s=0)
-    assert too_late_by_s(load, ahead=16, deadline_s=30) is None
-    assert too_late_by_s(load, ahead=16, deadline_s=29) == 1
+    late = partial(too_late_by_s, LOAD, at_once=None)
+    assert late(Ahead(16, own=0), deadline_s=40) is None
+    assert late(Ahead(16, own=0), deadline_s=39) == 1
+    assert late(Ahead(0, own=0), deadline_s=5) is None, "it waits for nothing"

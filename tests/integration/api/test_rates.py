@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import Job, RateOverride
-from aifeature.services import control, wiring
+from aifeature.services import control, rates, wiring
 from tests.integration.api.api_jobs import bearer, problem, submit
 
 SECOND = 1_000_000
@@ -127,6 +129,37 @@ def test_a_throttle_goes_before_everything(client: Client, ada: User) -> None:
     override(user=ada, requests_per_minute=6)
     override(user=ada, requests_per_minute=1, check_name="cost_spike")
     assert accepted(client, 3) == 1
+
+
+def test_a_throttle_makes_nobody_faster(client: Client, ada: User) -> None:
+    override(user=ada, requests_per_minute=2)
+    override(user=ada, requests_per_minute=60, check_name="cost_spike")
+    assert accepted(client, 4) == 2
+
+
+def test_a_group_with_rates_costs_a_submission_no_query(client: Client, ada: User) -> None:
+    def queries() -> int:
+        submit(client)  # the controls are read and remembered
+        with CaptureQueriesContext(connection) as captured:
+            assert submit(client).status_code == 202
+        return len(captured)
+
+    rate(100)
+    without = queries()
+    group = Group.objects.create(name="pilot")
+    ada.groups.add(group)
+    override(group=group, requests_per_minute=200)
+    assert queries() == without
+    assert left(submit(client))[0] == 200
+
+
+def test_who_may_have_more_at_once_is_handed_more(client: Client, ada: User) -> None:
+    control.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
+    assert rates.at_once() == {"summarize": 2}
+    override(user=ada, in_flight=5)
+    assert rates.at_once() == {"summarize": 2, f"summarize:{ada.pk}": 5}
+    override(group=Group.objects.create(name="pilot"), in_flight=9)
+    assert rates.at_once()["summarize"] == 9
 
 
 def test_an_exception_ends_at_its_time_and_holds_for_its_feature(client: Client, ada: User) -> None:

@@ -37,8 +37,8 @@ SMALL = BreakerPolicy(size=6, minimum=4, probes=3)
 ENDS = {
     "0": lambda permit, now: permit.succeeded(TokenUsage(), {}, 100, now=now),
     "1": lambda permit, now: permit.failed(Overloaded("no"), now=now),
-    "2": lambda permit, now: permit.succeeded(TokenUsage(), {}, 30_001, now=now),
-    "3": lambda permit, now: permit.failed(Overloaded("no", latency_ms=30_001), now=now),
+    "2": lambda permit, now: permit.succeeded(TokenUsage(), {}, 60_001, now=now),
+    "3": lambda permit, now: permit.failed(Overloaded("no", latency_ms=60_001), now=now),
     "": lambda permit, now: permit.give_back(now=now),
 }
 OPENED_AT = NOW + POLICY.open_us

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -171,3 +172,20 @@ def test_a_job_that_paid_before_it_was_deferred_counts_a_try(
     assert job.tries == 1
     assert [c.purpose for c in Attempt.objects.filter(job=job)] == ["generation"]
     assert set(SpendWindow.objects.values_list("held_micro", flat=True)) == {0}
+
+
+def test_an_outage_after_a_paid_call_counts_a_try(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the same call would be paid for as long as the database errs."""
+
+    def away(*_: Any) -> None:
+        raise OperationalError
+
+    sandbox.set_faults({"kind": "malformed_output"})
+    monkeypatch.setattr(transitions, "settle", away)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "interrupted", 1)
+    monkeypatch.setattr(transitions, "begin_attempt", away)
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.error_code, job.tries) == ("interrupted", 0), "nothing was sent"

@@ -232,3 +232,14 @@ def test_on_call_is_told_once_when_a_budget_is_used_up_and_once_when_it_is_back(
 def test_each_kind_of_alert_has_its_runbook() -> None:
     for page in set(alerts.RUNBOOKS.values()):
         assert (RUNBOOKS / f"{page}.md").is_file()
+
+
+def test_an_alert_of_a_kind_nobody_knows_is_told_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A newer release may know more kinds than this process."""
+    for kind in ("unheard_of", "drift"):
+        alerts.begin(kind, "x", "Something.")
+    assert alerts.tell() == 2
+    assert [kind in caplog.text for kind in ("unheard_of", "drift")] == [True, True]
+    assert alerts.tell() == 0

@@ -26,7 +26,7 @@ from aifeature.models import (
 )
 from aifeature.models.transitions import AttemptRefusedError, Claimed
 from aifeature.policies import release
-from aifeature.services import control, recovery, switch
+from aifeature.services import alerts, control, recovery, switch
 from aifeature.services.messages import sentence
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 
@@ -180,6 +180,40 @@ def test_only_a_person_with_a_reason_releases_it(ada: User, slug: str) -> None:
         switch.release(slug, reason=" ", user_id=ada.pk)
     commit(lambda: switch.release(slug, reason="Mended.", user_id=ada.pk))
     assert not switch.is_stopped(slug)
+
+
+def test_a_pulled_switch_does_not_go_with_its_row(ada: User, slug: str) -> None:
+    switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
+    row = FeatureControl.objects.filter(feature=slug)
+    for take_away in (row.delete, lambda: row.update(feature="gone")):
+        with pytest.raises(IntegrityError, match="is refused"):
+            commit(take_away)
+    commit(lambda: switch.release(slug, reason="Mended.", user_id=ada.pk))
+    row.delete()
+
+
+def test_a_trip_that_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(alerts, "begin", dies)
+    with pytest.raises(KeyboardInterrupt), transaction.atomic():
+        switch.trip("summarize", check="cost_spike", reason="r", figures={})
+    assert not switch.is_stopped("summarize")
+    monkeypatch.undo()
+    assert switch.trip("summarize", check="cost_spike", reason="r", figures={})
+    assert Alert.objects.filter(kind="kill_switch").exists()
+
+
+def test_held_jobs_wake_no_dispatcher(make_job: MakeJob, ada: User, slug: str) -> None:
+    make_job()
+    due = transitions.next_due_s()
+    assert due is not None
+    assert due < 1
+    switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
+    until = transitions.next_due_s()
+    assert until is not None
+    assert until > 60, "only its deadline"
 
 
 def test_nobody_lets_more_users_in_without_a_reason(ada: User) -> None:
