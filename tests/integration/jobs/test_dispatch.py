@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from redis import Redis
 
 from aifeature.models import FeatureControl, Job, transitions
-from aifeature.services import dispatch, jobs, recovery
+from aifeature.services import dispatch, jobs, recovery, switch
 from tests.integration.jobs.conftest import MakeJob, age, claim
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -128,12 +128,12 @@ def test_submitting_at_once_to_a_frozen_broker_accepts_every_job(
 
 @pytest.mark.parametrize("slug", ["summarize", "_everything"])
 def test_held_jobs_are_left_alone_until_the_switch_is_released(
-    make_job: MakeJob, queue: Redis, slug: str
+    make_job: MakeJob, ada: User, queue: Redis, slug: str
 ) -> None:
     FeatureControl.objects.create(feature=slug, killed=True)
     make_job()
     assert recovery.sweep() == 0
-    FeatureControl.objects.all().delete()
+    switch.release(slug, reason="Mended.", user_id=ada.pk)
     assert recovery.sweep() == 1
 
 

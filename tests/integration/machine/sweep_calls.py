@@ -166,7 +166,7 @@ class NextDue:
         for row in view.jobs():
             if row.status == "queued":
                 moments.append(row.deadline_at)
-                if row.published_at is None:
+                if row.published_at is None and not view.is_killed(row.feature):
                     moments.append(row.run_at)
             elif row.lease_until is not None:
                 moments.append(row.lease_until)
