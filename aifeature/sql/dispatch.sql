@@ -190,14 +190,14 @@ RETURNS double precision
 LANGUAGE sql STABLE AS $$
     SELECT extract(epoch FROM least(
         -- Jobs of a stopped feature are due when it is released, and that is soon enough seen.
-        (SELECT min(w.run_at) FROM (
-            SELECT (SELECT min(j.run_at) FROM aifeature_job j
-                     WHERE j.status = 'queued' AND j.published_at IS NULL AND j.feature = f.feature)
-              FROM (SELECT DISTINCT j.feature FROM aifeature_job j
-                     WHERE j.status = 'queued' AND j.published_at IS NULL) AS f
-             WHERE NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
-                                WHERE c.feature IN (f.feature, '_everything') AND c.killed)
-          ) AS w (run_at)),
+        CASE WHEN NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c WHERE c.killed)
+             THEN (SELECT min(j.run_at) FROM aifeature_job j
+                    WHERE j.status = 'queued' AND j.published_at IS NULL)
+             ELSE (SELECT min(j.run_at) FROM aifeature_job j
+                    WHERE j.status = 'queued' AND j.published_at IS NULL
+                      AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
+                                       WHERE c.feature IN (j.feature, '_everything') AND c.killed))
+        END,
         (SELECT min(j.lease_until) FROM aifeature_job j WHERE j.status = 'running'),
         (SELECT min(j.deadline_at) FROM aifeature_job j WHERE j.status = 'queued')
     ) - statement_timestamp())::double precision;
