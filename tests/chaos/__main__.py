@@ -45,7 +45,7 @@ SHORT: Final = Run(
     users=20,
     user_budget_usd="0.02",
     hasty_per_minute=6,
-    provider_per_minute=100,
+    provider_per_minute=115,
     short=True,
 )
 SPARE_S: Final = 180
