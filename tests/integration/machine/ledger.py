@@ -70,7 +70,7 @@ def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
                 ]
                 if sum(attempt.state == "started" for attempt in mine) >= caps.in_flight:
                     raise Refused("user_busy")
-        if view.is_killed(job.feature):
+        if view.is_killed_now(job.feature):
             raise Refused("paused")
 
 

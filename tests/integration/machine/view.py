@@ -123,8 +123,11 @@ class View:
 
     def is_killed(self, feature: str) -> bool:
         """By the snapshot of the statement, which a wait for a lock does not renew."""
-        rows = (self._before.get(("control", name)) for name in (feature, EVERYTHING))
-        return any(isinstance(row, ControlRow) and row.killed for row in rows)
+        return _any_killed(self._before, feature)
+
+    def is_killed_now(self, feature: str) -> bool:
+        """By a statement of its own, after the locks."""
+        return _any_killed(self._world, feature)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -135,3 +138,8 @@ class View:
         except Refused:
             self.written, self.held = written, held
             raise
+
+
+def _any_killed(world: World, feature: str) -> bool:
+    rows = (world.get(("control", name)) for name in (feature, EVERYTHING))
+    return any(isinstance(row, ControlRow) and row.killed for row in rows)
