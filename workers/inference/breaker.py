@@ -51,10 +51,11 @@ class BreakerPolicy:
     probes: int = 5
     """Calls that are let through to find out; all of them decide."""
 
-    lease_s: float = 120.0
-    """Seconds after which a probe nobody heard of counts as dead. Longer than any call."""
+    lease_s: float = 20.0
+    """Seconds after which a probe nobody heard of makes room for another: its process may be dead,
+    or its end was told to a Redis that did not answer. What it still tells counts."""
 
-    recheck_s: float = 1.0
+    recheck_s: float = 3.0
     """Seconds until a call is to come back that found all probes taken."""
 
     per_s: int = 100
@@ -164,7 +165,6 @@ class BreakerModel:
         if self.state == "open":
             change = Change("open", "half_open")
             self._become("half_open", now)
-        self.leases = {name: until for name, until in self.leases.items() if until > now}
         self.leases[lease] = now + self.policy.lease_us
         return Look(0, self.since, probe=True, change=change)
 

@@ -163,6 +163,18 @@ def test_a_probe_whose_process_died_is_free_after_its_lease(gate: Gate) -> None:
     admit(gate, now=OPENED_AT + POLICY.lease_us)
 
 
+def test_what_a_probe_tells_after_its_lease_counts(gate: Gate) -> None:
+    """Else a model whose calls are longer than a lease would never be let in again."""
+    opened(gate)
+    slow = [admit(gate, now=OPENED_AT) for _ in range(5)]
+    later = OPENED_AT + POLICY.lease_us
+    for _ in range(3):
+        admit(gate, now=later)
+    for permit in slow:
+        end(permit, "0", now=later + 1)
+    assert gate.breaker(MODEL, now=later + 2).state == "closed"
+
+
 @pytest.mark.parametrize(
     "error",
     [

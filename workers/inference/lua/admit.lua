@@ -32,11 +32,11 @@ end
 local limits = read_hash(KEYS[3])
 
 -- The breaker.
-local state, dead, since, breaker = 'closed', {}, '0', nil
+local state, since, breaker = 'closed', '0', nil
 if ARGV[6] == '1' then
   local wait
   breaker = read_hash(KEYS[4])
-  wait, state, dead = breaker_look(breaker, policy)
+  wait, state = breaker_look(breaker, policy)
   since = breaker.since or '0'
   if wait > 0 then
     wait = math.min(wait, farthest)
@@ -99,7 +99,6 @@ if state == 'half_open' then
     breaker_become(KEYS[4], breaker, 'half_open')
     answer[4] = 1
   end
-  for _, field in ipairs(dead) do redis.call('HDEL', KEYS[4], field) end
   redis.call('HSET', KEYS[4], 'p:' .. ARGV[7], whole(now + lease_us))
 end
 return answer

@@ -6,7 +6,7 @@
 --   results  the outcomes of the probes
 --   until    when the next probe may be sent
 --   next     when the next call that is told to wait is to come back
---   p:<id>   until when a probe is under way, unless it ends before
+--   p:<id>   until when a probe takes up room, unless it ends before
 
 local function rates(ring)
   local _, failed = string.gsub(ring, '[13]', '')
@@ -20,24 +20,22 @@ local function bad(ring, policy)
     or slow * 100 >= policy.slow_percent * calls
 end
 
--- Looks whether a call may be sent. Returns the microseconds to wait (0: send it), the state it
--- would be in then, and the probes that died.
+-- Looks whether a call may be sent. Returns the microseconds to wait (0: send it), and the state it
+-- would be in then. A probe whose lease has ended makes room for another; what it still tells counts.
 local function breaker_look(breaker, policy)
   local state = breaker.state or 'closed'
   local open_until = tonumber(breaker['until'] or 0)
-  if state == 'closed' then return 0, state, {} end
+  if state == 'closed' then return 0, state end
   if state == 'open' then
-    if now >= open_until then return 0, 'half_open', {} end
-    return math.max(tonumber(breaker.next or 0), open_until) - now, state, {}
+    if now >= open_until then return 0, 'half_open' end
+    return math.max(tonumber(breaker.next or 0), open_until) - now, state
   end
-  local busy, dead = #(breaker.results or ''), {}
+  local busy = #(breaker.results or '')
   for field, lease in pairs(breaker) do
-    if string.sub(field, 1, 2) == 'p:' then
-      if tonumber(lease) > now then busy = busy + 1 else dead[#dead + 1] = field end
-    end
+    if string.sub(field, 1, 2) == 'p:' and tonumber(lease) > now then busy = busy + 1 end
   end
-  if busy < policy.probes then return 0, state, dead end
-  return math.max(tonumber(breaker.next or 0) - now, policy.recheck), state, dead
+  if busy < policy.probes then return 0, state end
+  return math.max(tonumber(breaker.next or 0) - now, policy.recheck), state
 end
 
 local function breaker_become(key, breaker, state)
