@@ -138,7 +138,7 @@ def test_after_the_open_time_five_probes_are_let_through(gate: Gate) -> None:
         admit(gate, now=OPENED_AT)
     with pytest.raises(Deferred) as refused:
         admit(gate, now=OPENED_AT)
-    assert refused.value.wait_s == pytest.approx(1.0)
+    assert refused.value.wait_s == pytest.approx(POLICY.recheck_s)
     assert gate.breaker(MODEL, now=OPENED_AT).probes == 5
 
 
