@@ -25,7 +25,7 @@ from kombu.pools import producers
 from redis.exceptions import RedisError
 
 from aifeature.models import Job, Status, transitions
-from aifeature.services import rates
+from aifeature.services import rates, wiring
 from aifeature.spec import Feature
 
 logger = logging.getLogger(__name__)
@@ -90,8 +90,12 @@ def _connection() -> Connection:
 
 
 def mark_at_submit(feature: Feature, user_id: int) -> Func | None:
-    """The `published_at` of a job that is being inserted: a moment if it is to be published."""
-    if pause:
+    """The `published_at` of a job that is being inserted: a moment if it is to be published.
+
+    The broker is the Redis of the gates: what has just kept the submission waiting is not asked
+    once more.
+    """
+    if pause or wiring.shared_state().rests:
         return None
     return Func(
         Value(feature.slug, output_field=TextField()),

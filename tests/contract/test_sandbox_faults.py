@@ -41,6 +41,12 @@ def server(running: SandboxServer) -> SandboxServer:
 
 @pytest.fixture
 def sdk(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
+    with client(server.url, timeout=httpx2.Timeout(30)) as sdk:
+        yield sdk
+
+
+@pytest.fixture
+def impatient(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
     with client(server.url, timeout=httpx2.Timeout(5, read=0.4)) as sdk:
         yield sdk
 
@@ -88,29 +94,29 @@ def test_status_faults_raise_their_exception(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_slow_first_byte_outlasts_the_read_timeout(
-    server: SandboxServer, sdk: anthropic.Anthropic, *, stream: bool
+    server: SandboxServer, impatient: anthropic.Anthropic, *, stream: bool
 ) -> None:
     server.set_faults({"kind": "slow_first_byte", "seconds": 60})
     with pytest.raises(anthropic.APITimeoutError):
-        run(sdk, stream=stream)
+        run(impatient, stream=stream)
     assert server.ended_calls()[0]["outcome"] == "client_gone"
 
 
 def test_a_stall_strikes_after_the_first_text(
-    server: SandboxServer, sdk: anthropic.Anthropic
+    server: SandboxServer, impatient: anthropic.Anthropic
 ) -> None:
     server.set_faults({"kind": "stall", "seconds": 60})
     seen: list[str] = []
     with pytest.raises(httpx2.ReadTimeout):
-        seen.extend(e.type for e in sdk.messages.create(**ask(), stream=True))
-    stream = sdk.messages.create(**ask(), stream=True)
+        seen.extend(e.type for e in impatient.messages.create(**ask(), stream=True))
+    stream = impatient.messages.create(**ask(), stream=True)
     assert [next(stream).type for _ in range(3)][-1] == "content_block_delta"
     stream.close()
     first, second = server.ended_calls()
     assert (first["outcome"], second["outcome"]) == ("client_gone", "client_gone")
     assert first["usage"]["output_tokens"] < 10
     with pytest.raises(anthropic.APITimeoutError):
-        run(sdk, stream=False)
+        run(impatient, stream=False)
 
 
 def test_a_short_stall_goes_on_afterwards(server: SandboxServer, sdk: anthropic.Anthropic) -> None:

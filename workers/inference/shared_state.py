@@ -61,6 +61,12 @@ class SharedState:
         self._away = False
         self._until = 0.0
 
+    @property
+    def rests(self) -> bool:
+        """Whether Redis did not answer a moment ago: asking it again would only cost time."""
+        with self._lock:
+            return self._away and self._clock() < self._until
+
     def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
         """The script's answer, in one round trip.
 
