@@ -7,11 +7,17 @@ RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     a aifeature_attempt%ROWTYPE;
+    cancelled timestamptz;
 BEGIN
-    PERFORM 1 FROM aifeature_job t
+    SELECT t.cancel_requested_at INTO cancelled FROM aifeature_job t
       WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running' FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
+    END IF;
+    IF p_status = 'needs_approval' AND cancelled IS NOT NULL THEN
+        -- That is no end yet, so the cancellation came first.
+        RETURN aif_finish(
+            p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
     END IF;
     IF p_attempt IS NOT NULL
        AND NOT (EXISTS (SELECT 1 FROM aifeature_attempt t

@@ -9,12 +9,15 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- Whether a kill switch, the feature's or that of everything, stops this user's jobs.
+-- In PL/pgSQL, which keeps its plan.
 CREATE OR REPLACE FUNCTION aif_paused(p_feature text, p_user bigint)
 RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (
         SELECT 1 FROM aifeature_featurecontrol c
          WHERE c.feature IN (p_feature, '_everything')
            AND (c.killed OR c.release_percent < 100
                 AND aif_release_place(c.feature, p_user) >= c.release_percent));
+END
 $$;

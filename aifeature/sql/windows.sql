@@ -57,16 +57,21 @@ END
 $$;
 
 -- Give a reservation back and count what it became.
+-- In PL/pgSQL, which keeps its plans: SQL functions are planned anew in each transaction.
 CREATE OR REPLACE FUNCTION aif_move_hold(
     p_scope text, p_key text, p_day date, p_held bigint, p_spent bigint)
 RETURNS void
-LANGUAGE sql AS $$
-    UPDATE aifeature_spendwindow
-       SET held_micro = held_micro - p_held, spent_micro = spent_micro + p_spent
-     WHERE scope = p_scope AND key = p_key AND day = p_day;
-    -- A month that is wrong must not cost a job its result; the reconciler puts it right.
-    UPDATE aifeature_spendwindow
-       SET held_micro = greatest(0, held_micro - p_held),
-           spent_micro = greatest(0, spent_micro + p_spent)
-     WHERE p_scope = 'global' AND scope = 'month' AND key = '' AND day = aif_month(p_day);
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE aifeature_spendwindow w
+       SET held_micro = w.held_micro - p_held, spent_micro = w.spent_micro + p_spent
+     WHERE w.scope = p_scope AND w.key = p_key AND w.day = p_day;
+    IF p_scope = 'global' THEN
+        -- A month that is wrong must not cost a job its result; the reconciler puts it right.
+        UPDATE aifeature_spendwindow w
+           SET held_micro = greatest(0, w.held_micro - p_held),
+               spent_micro = greatest(0, w.spent_micro + p_spent)
+         WHERE w.scope = 'month' AND w.key = '' AND w.day = aif_month(p_day);
+    END IF;
+END
 $$;

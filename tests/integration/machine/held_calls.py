@@ -191,6 +191,8 @@ class Finish:
         row = self.held.locked(view)
         if row is None:
             return False
+        if self.status == "needs_approval" and row.cancel_requested_at is not None:
+            return Finish(self.held, "cancelled", self.attempt, self.ending).run(view)
         row = view.change(
             row,
             status=self.status,

@@ -55,7 +55,7 @@ def _job(job: JobRow, attempts: list[AttemptRow]) -> None:
         assert job.status in {"succeeded", "needs_approval", "cancelled"}, job
     if job.cancel_requested_at is not None and job.status in {"running", "cancelled"}:
         assert job.text.startswith("C"), f"lost the sentence of who cancelled it: {job}"
-    if job.status == "queued":
+    if job.status in {"queued", "needs_approval"}:
         assert job.cancel_requested_at is None, f"to be cancelled, and put back: {job}"
 
 

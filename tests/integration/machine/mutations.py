@@ -85,6 +85,12 @@ MUTATIONS: Final = (
     Mutation(
         "release ignores a cancellation", "finish", "\n       AND t.cancel_requested_at IS NULL"
     ),
+    Mutation(
+        "an answer to be approved outruns a cancellation",
+        "finish",
+        "cancelled IS NOT NULL",
+        "false",
+    ),
     Mutation("release keeps the epoch", "finish", "epoch = t.epoch + 1", "epoch = t.epoch"),
     Mutation(
         "release leaves calls open",
@@ -165,9 +171,9 @@ MUTATIONS: Final = (
         "coalesce(already, 0) + p_micro > p_cap",
         "true",
     ),
-    Mutation("a reservation is not given back", "windows", "held_micro = held_micro - p_held, "),
-    Mutation("what was held is not spent", "windows", ", spent_micro = spent_micro + p_spent"),
-    Mutation("the window of every day moves", "windows", " AND day = p_day;", ";"),
+    Mutation("a reservation is not given back", "windows", "held_micro = w.held_micro - p_held, "),
+    Mutation("what was held is not spent", "windows", ", spent_micro = w.spent_micro + p_spent"),
+    Mutation("the window of every day moves", "windows", " AND w.day = p_day;", ";"),
     Mutation(
         "the window of today moves",
         "settle_attempt",
