@@ -25,8 +25,15 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
 bind = [part.strip() for part in os.environ.get("WEB_BIND", "127.0.0.1:8000").split(",")]
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "deploy.web_worker.WebWorker"
+# Seconds a worker has to end. It lingers for all but the last three of them: requests on open
+# connections are answered, with "Connection: close", and idle ones stay open. So whoever keeps
+# connections, a proxy or a client with a pool, must give up an idle one sooner than that, and two
+# seconds more for requests on their way: after less than 25 s by default. For example nginx in
+# front: `keepalive_timeout 20s` in its `upstream` (60 s otherwise); Envoy: `idle_timeout` of the
+# cluster (an hour otherwise). Clients with httpx do it after 5 s. What supervises this process
+# must let it end for longer than this too: a pod's terminationGracePeriodSeconds is 30.
 graceful_timeout = int(os.environ.get("WEB_GRACEFUL_TIMEOUT", "30"))
-# Longer than the idle time-out of the proxy in front, so that the proxy is the one to hang up.
+# While the worker serves. Longer than the same idle time-out, so that the other side hangs up.
 keepalive = 75
 # Of a worker whose event loop stands still; one that is ending has its graceful time-out first.
 timeout = max(60, graceful_timeout + 15)

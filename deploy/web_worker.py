@@ -24,16 +24,12 @@ from uvicorn_worker import UvicornWorker
 SUCCESSOR_S: Final = 25.0
 """How long a worker goes on serving while those that replace it start."""
 
-DRAIN_S: Final = 1.5
-"""How long requests on open connections are still taken when new ones go to others. Longer than
-the second after which a stream's client comes back, on the same connection perhaps."""
-
 CLOSE_S: Final = 3.0
-"""What is left of the graceful time-out for closing, when a successor serves and the drain may
-last: clients that keep connections hang up themselves, most of them after five seconds."""
+"""What a request that comes in the last moment of the lingering has for its answer."""
 
-HANG_UP_S: Final = 1.0
-"""How long requests are still read that came in the last moment."""
+LINGER_S: Final = 1.5
+"""The least that connections without a request are kept open for. Longer than the second after
+which a stream's client comes back, on the same connection perhaps."""
 
 _ACCEPTED_S: Final = 0.05
 _LOOK_S: Final = 0.05
@@ -61,10 +57,6 @@ class Generations:
         replaced, ready = self._read()
         return age <= replaced and ready <= replaced
 
-    def replaces(self, age: int) -> bool:
-        """Whether a worker of this age is being replaced, or was."""
-        return age <= self._read()[0]
-
     def _read(self) -> tuple[int, int]:
         replaced, ready = self._AGES.unpack_from(self._shared, 0)
         return replaced, ready
@@ -74,14 +66,27 @@ generations: Final = Generations()
 
 
 class PatientServer(Server):
-    """Stops in three steps: a successor serves, no new connections, no more requests.
+    """Ends in three steps: a successor serves, no new connections, no more requests.
 
-    Uvicorn by itself closes idle connections the moment it is asked to stop. A request may be on
-    its way on one of them just then, and its sender would see the connection break.
+    HTTP/1.1 knows no word for "send nothing more on this connection" but the `Connection: close`
+    of an answer. Who sends a request on an idle connection while it is being closed sees it break.
+    So each answer says so from the first moment, and connections without a request linger: their
+    clients use them, and are told, or give them up themselves. Whoever keeps idle connections for
+    less than `linger_s` never sees one break. nginx has `keepalive_min_timeout` for the same
+    end and Envoy a drain time; uvicorn by itself closes idle connections at once.
     """
 
     age = 0
     _told_to_exit: float | None = None
+
+    @property
+    def linger_s(self) -> float:
+        """For how long a connection without a request stays open at the end, in seconds."""
+        return max(LINGER_S, self._graceful_s - CLOSE_S)
+
+    @property
+    def _graceful_s(self) -> float:
+        return self.config.timeout_graceful_shutdown or 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve, and let the predecessors go."""
@@ -98,7 +103,7 @@ class PatientServer(Server):
         return waited > SUCCESSOR_S or not generations.waits(self.age)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Leave new connections to others, answer what is under way, then end."""
+        """Leave new connections to others, answer what comes by the open ones, then end."""
         from aifeature.api import stopping  # noqa: PLC0415 (only a worker may load it)
 
         loop = asyncio.get_running_loop()
@@ -106,28 +111,40 @@ class PatientServer(Server):
             # Not closed yet: asyncio drops what it has accepted and not set up when that happens.
             loop.remove_reader(listener.fileno())
         await asyncio.sleep(_ACCEPTED_S)
-        # From here on each answer tells its client to connect anew.
-        self.server_state.default_headers.append(_CLOSE)
+        self._say_close()
         stopping.begin(loop)
-        until = loop.time() + self._drain_s()
-        while self.server_state.connections and loop.time() < until:  # noqa: ASYNC110 (no event)
-            await asyncio.sleep(_LOOK_S)
-        until = loop.time() + HANG_UP_S
-        while (idle := self._idle()) and loop.time() < until:
-            for connection in idle:
-                _hang_up_unless_asked(connection)
-            await asyncio.sleep(_LOOK_S)
+        await self._linger(loop)
         await super().shutdown(sockets)
 
-    def _idle(self) -> list[Any]:
-        """Connections without a request under way."""
-        connections: set[Any] = set(self.server_state.connections)
-        return [each for each in connections if each.cycle is None or each.cycle.response_complete]
+    def _say_close(self) -> None:
+        """From here on each answer tells its client to connect anew."""
+        self.server_state.default_headers.append(_CLOSE)
+        for connection in self._connections():
+            if connection.cycle is not None:
+                # It took the headers of its first moment, and may be answered after all others.
+                connection.cycle.default_headers = self.server_state.default_headers
 
-    def _drain_s(self) -> float:
-        if not generations.replaces(self.age):
-            return DRAIN_S
-        return max(DRAIN_S, (self.config.timeout_graceful_shutdown or 0) - CLOSE_S)
+    async def _linger(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until all connections are closed, by their answers, by their clients, or by us."""
+        until = loop.time() + max(self._graceful_s, self.linger_s)
+        idle_since: dict[Any, float] = {}
+        while (connections := self._connections()) and loop.time() < until and not self.force_exit:
+            now = loop.time()
+            idle_since = {each: idle_since.get(each, now) for each in connections if _is_idle(each)}
+            for connection, since in idle_since.items():
+                if now - since >= self.linger_s:
+                    _hang_up_unless_asked(connection)
+            if self.config.callback_notify is not None:  # nobody else says that we live
+                await self.config.callback_notify()
+            await asyncio.sleep(_LOOK_S)
+
+    def _connections(self) -> list[Any]:
+        return list(self.server_state.connections)
+
+
+def _is_idle(connection: Any) -> bool:
+    """Whether no request is under way on it."""
+    return connection.cycle is None or bool(connection.cycle.response_complete)
 
 
 def _hang_up_unless_asked(connection: Any) -> None:
@@ -149,7 +166,7 @@ class WebWorker(UvicornWorker):
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # it has no annotation there
         "loop": "auto",
-        "http": "h11",  # `_idle` knows what this one has under way
+        "http": "h11",  # `_is_idle` knows what this one has under way
         "ws": "none",
         "lifespan": "off",  # the server itself says when it stops
         "access_log": False,

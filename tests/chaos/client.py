@@ -29,6 +29,10 @@ PATIENCE_S: Final = 10.0
 RATE_PATIENCE_S: Final = 20.0
 """The same for a rate: a bucket has one more by then, but for one of a process without Redis."""
 
+KEPT_S: Final = 3.0
+"""How long an idle connection is used again: two seconds less than a web process lingers when it
+ends (deploy/gunicorn.conf.py), as for every client that keeps connections."""
+
 ANSWER_S: Final = 30.0
 """How long an answer may take that does not wait for anything."""
 
@@ -85,7 +89,9 @@ class Client:
                 verify=self._tls,
                 trust_env=False,
                 timeout=ANSWER_S,
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=5),
+                limits=httpx2.Limits(
+                    max_connections=None, max_keepalive_connections=5, keepalive_expiry=KEPT_S
+                ),
             )
         return self._pools[user.id]
 

@@ -36,6 +36,9 @@ def gunicorn(token: str, tmp_path: Path) -> Iterator[WebServer]:
         yield server
 
 
+UNASKED_S = 2.7
+"""Longer than a worker may keep a connection open and still be in a hurry."""
+
 BREATH_S = 0.01
 """Between two requests: the processes that start meanwhile need the processor as well."""
 
@@ -212,3 +215,26 @@ def test_a_request_that_comes_while_the_process_stops_is_answered(
                 answer += part
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in answer.lower()
+
+
+def test_a_kept_connection_is_answered_long_after_its_process_was_asked_to_stop(
+    token: str, tmp_path: Path
+) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    log = tmp_path / "web.log"
+    with running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT="8") as server:
+        (worker,) = server.workers()
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), 20) as kept:
+            kept.sendall(request)
+            before = kept.recv(65536).lower()
+            os.kill(worker, signal.SIGTERM)
+            threading.Event().wait(UNASKED_S)
+            kept.sendall(request)
+            after = b""
+            while part := kept.recv(65536):
+                after += part.lower()
+    assert before.startswith(b"http/1.1 200")
+    assert b"connection: close" not in before
+    assert after.startswith(b"http/1.1 200")
+    assert b"connection: close" in after

@@ -41,9 +41,3 @@ def test_a_request_that_has_just_come_is_left_to_be_answered(
     hang_up(server)
     server.sendall(b"HTTP/1.1 200 OK\r\n")
     assert client.recv(8) == b"HTTP/1.1"
-
-
-def test_a_worker_that_is_replaced_waits_for_its_clients_to_hang_up() -> None:
-    generations = web_worker.Generations()
-    generations.replaced(3)
-    assert [generations.replaces(age) for age in (2, 3, 4)] == [True, True, False]

@@ -1,0 +1,137 @@
+"""The web worker's server in a thread, around an application that answers when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from uvicorn.config import Config
+
+from deploy.web_worker import PatientServer
+
+BOUND_S = 10.0
+CLOSE = b"connection: close"
+
+
+@dataclass
+class EndingServer:
+    """A running server. `/wait` is answered, and the last of `/stream` is sent, by `let_go`."""
+
+    graceful_s: int
+    notified: int = 0
+    _go: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """It serves from `running` on."""
+        self.server = PatientServer(
+            Config(
+                self._answer,
+                http="h11",
+                interface="asgi3",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=self.graceful_s,
+                timeout_notify=3600,
+                callback_notify=self._notify,
+            )
+        )
+        self.server.age = 1  # the first of its generation
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve in the block, or for less time if it is told to end."""
+        with ExitStack() as self._sockets:
+            listener = self._sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+            self._address = listener.getsockname()
+            self.thread = threading.Thread(
+                target=lambda: asyncio.run(self.server.serve(sockets=[listener]))
+            )
+            self.thread.start()
+            try:
+                wait_until(lambda: self.server.started)
+                yield
+            finally:
+                self._go.set()
+                self.server.should_exit = self.server.force_exit = True
+                self.thread.join(BOUND_S)
+
+    def connection(self) -> Connection:
+        """A connection that is set up, with nothing sent."""
+        known = len(self.server.server_state.connections)
+        made = socket.create_connection(self._address, BOUND_S)
+        self._sockets.enter_context(made)
+        wait_until(lambda: len(self.server.server_state.connections) > known)
+        return Connection(made)
+
+    def end(self) -> None:
+        """Have it begin to end, and wait until it has."""
+        self._asked_at = time.monotonic()
+        self.server.should_exit = True
+        close = (b"connection", b"close")
+        wait_until(lambda: close in self.server.server_state.default_headers)
+
+    def tick(self) -> None:
+        """Wait until it has done what it does each second."""
+        headers = self.server.server_state.default_headers
+        wait_until(lambda: self.server.server_state.default_headers is not headers)
+
+    def let_go(self) -> None:
+        """Answer what waits."""
+        self._go.set()
+
+    def ended_after(self) -> float:
+        """Wait for its end. Returns the seconds since it was asked to."""
+        self.thread.join(BOUND_S)
+        assert not self.thread.is_alive(), "the server does not end"
+        return time.monotonic() - self._asked_at
+
+    async def _notify(self) -> None:
+        self.notified += 1
+
+    async def _answer(self, scope: Any, _: Any, send: Any) -> None:
+        if scope["path"] == "/wait":
+            await asyncio.to_thread(self._go.wait)
+        headers = [(b"content-length", b"2")] if scope["path"] != "/stream" else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["path"] == "/stream":
+            await send({"type": "http.response.body", "body": b"so", "more_body": True})
+            await asyncio.to_thread(self._go.wait)
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+@dataclass
+class Connection:
+    """A client's end."""
+
+    socket: socket.socket
+
+    def send(self, path: str) -> None:
+        """Send a request."""
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+    def read(self, end: bytes = b"ok") -> bytes:
+        """What comes until `end`, or until the connection ends, in small letters."""
+        found = b""
+        while not found.endswith(end) and (piece := self.socket.recv(4096)):
+            found += piece
+        return found.lower()
+
+    def is_ended(self) -> bool:
+        """Whether it ended well, with nothing more to read. Waits for it."""
+        return self.socket.recv(1) == b""
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what another thread does."""
+    until = time.monotonic() + BOUND_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)

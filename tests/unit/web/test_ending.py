@@ -1,0 +1,112 @@
+"""How a web process ends: answers say so, idle connections linger, nothing else is waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import web_worker
+from tests.chaos import client
+from tests.system import component
+from tests.unit.web.ending_server import CLOSE, EndingServer
+
+LINGER_S = 1.0
+GRACEFUL_S = 4
+A_MOMENT_S = 0.3
+"""Far longer than a server needs to hang up, if it does."""
+
+SOON_S = 8.0
+"""Far shorter than a patient server lingers."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndingServer]:
+    """Lingers for a second and has four to end."""
+    monkeypatch.setattr(web_worker, "LINGER_S", LINGER_S)
+    server = EndingServer(graceful_s=GRACEFUL_S)
+    with server.running():
+        yield server
+
+
+@pytest.fixture
+def patient() -> Iterator[EndingServer]:
+    """Lingers for as long as production does."""
+    server = EndingServer(graceful_s=30)
+    with server.running():
+        yield server
+
+
+def test_a_request_that_began_before_the_end_is_told_to_connect_anew(
+    server: EndingServer,
+) -> None:
+    connection = server.connection()
+    connection.send("/wait")
+    server.tick()  # the headers of now are others than those the request began with
+    server.end()
+    server.let_go()
+    assert CLOSE in connection.read()
+    assert connection.is_ended()
+
+
+def test_a_connection_that_never_speaks_is_hung_up_after_the_lingering(
+    server: EndingServer,
+) -> None:
+    connection = server.connection()
+    server.end()
+    assert LINGER_S <= server.ended_after() < GRACEFUL_S
+    assert connection.is_ended()
+
+
+def test_without_connections_there_is_no_lingering(patient: EndingServer) -> None:
+    patient.end()
+    assert patient.ended_after() < SOON_S
+
+
+def test_the_lingering_is_over_when_all_clients_have_hung_up(patient: EndingServer) -> None:
+    connection = patient.connection()
+    patient.end()
+    connection.socket.close()
+    assert patient.ended_after() < SOON_S
+
+
+def test_a_connection_lingers_from_its_last_answer_on(server: EndingServer) -> None:
+    connection = server.connection()
+    connection.send("/stream")
+    assert CLOSE not in connection.read(b"so\r\n")
+    server.end()
+    threading.Event().wait(LINGER_S + A_MOMENT_S)
+    server.let_go()
+    connection.read(b"0\r\n\r\n")
+    threading.Event().wait(A_MOMENT_S)
+    connection.send("/")
+    assert CLOSE in connection.read()
+
+
+def test_nobody_hangs_up_on_a_request_under_way(server: EndingServer) -> None:
+    connection = server.connection()
+    connection.send("/wait")
+    server.end()
+    threading.Event().wait(LINGER_S + A_MOMENT_S)
+    server.let_go()
+    assert connection.read().startswith(b"http/1.1 200")
+
+
+def test_the_main_process_hears_from_a_worker_that_lingers(server: EndingServer) -> None:
+    connection = server.connection()
+    heard = server.notified
+    server.end()
+    assert connection.is_ended()
+    assert server.notified > heard
+
+
+def test_the_lingering_is_all_but_three_seconds_of_the_time_to_end() -> None:
+    assert EndingServer(graceful_s=30).server.linger_s == 27
+    assert EndingServer(graceful_s=2).server.linger_s == web_worker.LINGER_S
+
+
+def test_clients_give_up_idle_connections_well_before_a_process_does() -> None:
+    graceful_s = int(component("web", logs=Path(), web=0).env["WEB_GRACEFUL_TIMEOUT"])
+    assert EndingServer(graceful_s=graceful_s).server.linger_s - 2 >= client.KEPT_S
