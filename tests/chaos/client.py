@@ -29,9 +29,11 @@ PATIENCE_S: Final = 10.0
 RATE_PATIENCE_S: Final = 20.0
 """The same for a rate: a bucket has one more by then, but for one of a process without Redis."""
 
-KEPT_S: Final = 3.0
-"""How long an idle connection is used again: two seconds less than a web process lingers when it
-ends (deploy/gunicorn.conf.py), as for every client that keeps connections."""
+LIMITS: Final = httpx2.Limits(
+    max_connections=None, max_keepalive_connections=5, keepalive_expiry=3.0
+)
+"""Of a user's connections. An idle one is given up two seconds sooner than a web process that ends
+does it, as every client must that keeps connections (deploy/gunicorn.conf.py)."""
 
 ANSWER_S: Final = 30.0
 """How long an answer may take that does not wait for anything."""
@@ -89,9 +91,7 @@ class Client:
                 verify=self._tls,
                 trust_env=False,
                 timeout=ANSWER_S,
-                limits=httpx2.Limits(
-                    max_connections=None, max_keepalive_connections=5, keepalive_expiry=KEPT_S
-                ),
+                limits=LIMITS,
             )
         return self._pools[user.id]
 

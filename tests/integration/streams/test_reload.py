@@ -8,7 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx2
@@ -220,21 +221,21 @@ def test_a_request_that_comes_while_the_process_stops_is_answered(
 def test_a_kept_connection_is_answered_long_after_its_process_was_asked_to_stop(
     token: str, tmp_path: Path
 ) -> None:
-    request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     log = tmp_path / "web.log"
     with running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT="8") as server:
         (worker,) = server.workers()
-        host, _, port = server.url.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), 20) as kept:
-            kept.sendall(request)
-            before = kept.recv(65536).lower()
+        with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=20)) as kept:
+            kept.connect()
+            kept.auto_open = 0  # or it would connect anew without a word
+            assert asked(kept) == (200, None)
             os.kill(worker, signal.SIGTERM)
             threading.Event().wait(UNASKED_S)
-            kept.sendall(request)
-            after = b""
-            while part := kept.recv(65536):
-                after += part.lower()
-    assert before.startswith(b"http/1.1 200")
-    assert b"connection: close" not in before
-    assert after.startswith(b"http/1.1 200")
-    assert b"connection: close" in after
+            assert asked(kept) == (200, "close")
+
+
+def asked(connection: HTTPConnection) -> tuple[int, str | None]:
+    """Status and Connection header of an answer."""
+    connection.request("GET", "/healthz")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.getheader("connection")

@@ -96,14 +96,18 @@ class EndingServer:
     async def _notify(self) -> None:
         self.notified += 1
 
+    async def _gone(self) -> None:
+        while not self._go.is_set():  # noqa: ASYNC110 (set by another thread)
+            await asyncio.sleep(0.01)
+
     async def _answer(self, scope: Any, _: Any, send: Any) -> None:
         if scope["path"] == "/wait":
-            await asyncio.to_thread(self._go.wait)
+            await self._gone()
         headers = [(b"content-length", b"2")] if scope["path"] != "/stream" else []
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["path"] == "/stream":
             await send({"type": "http.response.body", "body": b"so", "more_body": True})
-            await asyncio.to_thread(self._go.wait)
+            await self._gone()
         await send({"type": "http.response.body", "body": b"ok"})
 
 
