@@ -102,7 +102,9 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
     return {
         "ENGINE": "project.database",
         **known,
-        "OPTIONS": {**parts, "pool": pool},
+        # Of what `aifeature.models.functions` calls: prepared at the second call on a connection. A
+        # pooler in between must know prepared statements, as PgBouncer does since 1.21.
+        "OPTIONS": {**parts, "pool": pool, "prepare_threshold": 1},
     }
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
-from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Status, transitions
+from aifeature.models.transitions import Claimed
 from aifeature.services import execution, lease, output
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob, age, claim
@@ -73,18 +74,33 @@ def test_a_document_becomes_a_summary(make_job: MakeJob, sandbox: SandboxServer)
 
 
 def test_a_single_call_job_makes_three_round_trips(
-    make_job: MakeJob, sandbox: SandboxServer
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(make_job(input={"document": ARTICLE}))  # the controls are read and cached for half a second
     job = make_job(input={"document": ARTICLE})
-    with CaptureQueriesContext(connection) as queries:
-        execution.run_feature(job.id, worker="test")
-    statements = [q["sql"] for q in queries if "aifeature_featurecontrol" not in q["sql"]]
+    sent: list[str] = []
+    execute = psycopg.Cursor.execute
+
+    def noted(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        sent.append(str(query))
+        return execute(cursor, query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", noted)
+    execution.run_feature(job.id, worker="test")
+    statements = [sql for sql in sent if "aifeature_featurecontrol" not in sql]
     assert [s.split("(")[0].split()[-1] for s in statements] == [
         "aif_claim",
         "aif_begin_attempt",
         "aif_finish",
     ]
+
+
+def test_what_is_called_again_is_prepared(claimed: Claimed) -> None:
+    for _ in range(2):
+        transitions.heartbeat([(claimed.job, claimed.epoch)], lease_s=15)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        assert any("aif_heartbeat" in statement for (statement,) in cursor.fetchall())
 
 
 @pytest.mark.parametrize(
