@@ -18,6 +18,7 @@ import redis
 
 from project.stack.errors import StackError
 from tests.bench import (
+    abort,
     api,
     fair,
     gate,
@@ -47,6 +48,7 @@ BENCHES: dict[str, Bench] = {
     "scale": scale.run,
     "gate": gate.run,
     "kill": kill.run,
+    "abort": abort.run,
     "fair": fair.run,
     "limits": limits.run,
     "memory_buckets": memory_buckets.run,

@@ -41,6 +41,12 @@ def poll(
     return _send(bed, port, "GET", paths, clients, seconds, every_s, "", expect=(200,))
 
 
+def cancel(bed: Bed, port: int, jobs: Sequence[str], *, seconds: float) -> list[Answered]:
+    """Users that cancel one of these jobs each, spread over so many seconds; job n is user n's."""
+    paths = [f"/api/v1/jobs/{job}/cancel" for job in jobs]
+    return _send(bed, port, "POST", paths, len(jobs), seconds, seconds, "", expect=(200,))
+
+
 def _send(
     bed: Bed,
     port: int,
