@@ -1,16 +1,16 @@
-"""The client against a real socket: what it sends, what it reads, and how fast it lets go."""
+"""The client against a real socket: what it sends, what it reads, and what makes it let go."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import ssl
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -45,16 +45,17 @@ from workers.inference import (
     RequestRejected,
     TextBlock,
     TokenUsage,
+    sockets,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FIFTH = 0.2
-"""Seconds within which an abort must be felt by the caller."""
+PATIENCE_S = 20.0
+"""How long a test waits for what should come at once. How soon it comes, `make bench` says."""
 
-SLACK = float(os.environ.get("ABORT_SLACK", "1"))
-"""Factor on it, for machines that are busy with something else."""
+ENDLESS_S = 600.0
+"""A time limit of the client's own that cannot be what ended a call within a test's patience."""
 
 
 def a_request(**changes: Any) -> InferenceRequest:
@@ -267,50 +268,49 @@ def test_connections_are_used_again(secure: tuple[Any, Any]) -> None:
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("reused", [True, False], ids=["reused", "new"])
 @pytest.mark.parametrize("hang", [hang_before_first_byte, hang_in_the_middle])
-def test_a_blocked_call_ends_within_a_fifth_of_a_second(
+def test_an_abort_ends_a_blocked_call(
     secure: tuple[Any, Any], hang: wire.Script, *, reused: bool, stream: bool
 ) -> None:
     theirs, ours = secure
     scripts = [a_good_answer, hang] if reused else [hang]
     with (
         serving(*scripts, a_good_answer, tls=theirs) as server,
-        gateway(server, ssl_context=ours) as door,
+        gateway(server, ssl_context=ours, idle_timeout_s=ENDLESS_S) as door,
     ):
 
         def calls() -> InferenceResult:
             if reused:
                 infer(door, stream=stream)
-            return infer(door, cancel, stream=stream)
+            return infer(door, cancel, stream=stream, deadline_s=ENDLESS_S)
 
         cancel = Cancel()
         call = in_thread(calls)
-        assert server.waiting.acquire(timeout=10)
-        started = time.monotonic()
+        assert server.waiting.acquire(timeout=PATIENCE_S)
         cancel.cancel("switch")
-        error = call.exception(timeout=10)
-        took = time.monotonic() - started
+        error = call.exception(timeout=PATIENCE_S)
         assert isinstance(error, Cancelled)
         assert error.reason == "switch"
         assert error.billing is Billing.UNSEEN
         assert error.text in (("", "Hel") if stream else ("",))
-        assert took < FIFTH * SLACK
         assert {exchange.connection for exchange in server.requests} == {0}
         assert infer(door, stream=stream).text == "Hello"
 
 
-def test_a_hundred_blocked_calls_end_within_a_fifth_of_a_second() -> None:
-    with serving(hang_before_first_byte) as server, gateway(server) as door:
+def test_of_many_blocked_calls_each_abort_ends_its_own_and_no_other() -> None:
+    with (
+        serving(hang_before_first_byte) as server,
+        gateway(server, idle_timeout_s=ENDLESS_S) as door,
+    ):
         cancels = [Cancel() for _ in range(100)]
-        calls = [in_thread(lambda c=c: (infer(door, c), None)) for c in cancels]  # type: ignore[misc]
+        calls = [in_thread(partial(infer, door, c, deadline_s=ENDLESS_S)) for c in cancels]
         for _ in cancels:
             assert server.waiting.acquire(timeout=30)
-        started = time.monotonic()
-        for cancel in cancels:
-            cancel.cancel("switch")
-        errors = [call.exception(timeout=10) for call in calls]
-        took = time.monotonic() - started
-    assert all(isinstance(error, Cancelled) for error in errors)
-    assert took < FIFTH * SLACK
+        for half in (slice(0, 50), slice(50, 100)):
+            assert not any(call.done() for call in calls[half])
+            for cancel in cancels[half]:
+                cancel.cancel("switch")
+            errors = [call.exception(timeout=PATIENCE_S) for call in calls[half]]
+            assert all(isinstance(error, Cancelled) for error in errors)
 
 
 def test_a_token_cancelled_before_sends_nothing() -> None:
@@ -373,10 +373,9 @@ def test_a_finished_stream_that_stays_open_does_not_hold_the_answer_back() -> No
         exchange.chunk(wire.sse(*wire.events("Hel", "lo")))
         exchange.hang()
 
-    with serving(script) as server, gateway(server) as door:
-        started = time.monotonic()
-        assert infer(door).text == "Hello"
-    assert time.monotonic() - started < 5
+    with serving(script) as server, gateway(server, idle_timeout_s=ENDLESS_S) as door:
+        call = in_thread(lambda: infer(door, deadline_s=ENDLESS_S))
+        assert call.result(timeout=PATIENCE_S).text == "Hello"
 
 
 def full_listener() -> tuple[socket.socket, list[socket.socket]]:
@@ -391,52 +390,50 @@ def full_listener() -> tuple[socket.socket, list[socket.socket]]:
     return listener, fillers
 
 
-class Noticed(Cancel):
-    """Tells when a call has begun under it."""
+@pytest.fixture
+def connecting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a call has looked for an abort for the last time before it waits to be connected."""
+    waits, poll = threading.Event(), sockets._poll
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.registered = threading.Event()
+    def note(*args: Any) -> bool:
+        waits.set()
+        return poll(*args)
 
-    def on_cancel(self, abort: Callable[[], None] | None) -> None:
-        super().on_cancel(abort)
-        self.registered.set()
+    monkeypatch.setattr(sockets, "_poll", note)
+    return waits
 
 
-def test_an_abort_while_connecting() -> None:
+def test_an_abort_while_connecting(connecting: threading.Event) -> None:
     listener, fillers = full_listener()
-    with gateway(f"http://127.0.0.1:{listener.getsockname()[1]}", connect_timeout_s=20) as door:
-        cancel = Noticed()
-        call = in_thread(lambda: infer(door, cancel))
-        assert cancel.registered.wait(10)
-        started = time.monotonic()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with gateway(url, connect_timeout_s=ENDLESS_S) as door:
+        cancel = Cancel()
+        call = in_thread(lambda: infer(door, cancel, deadline_s=ENDLESS_S))
+        assert connecting.wait(PATIENCE_S)
         cancel.cancel("switch")
-        error = call.exception(timeout=10)
-        took = time.monotonic() - started
+        error = call.exception(timeout=PATIENCE_S)
     for sock in (listener, *fillers):
         sock.close()
     assert isinstance(error, Cancelled)
     assert error.billing is Billing.NONE
-    assert took < FIFTH * SLACK
 
 
 def test_an_abort_in_the_tls_handshake(authority: trustme.CA) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        gateway(f"https://localhost:{listener.getsockname()[1]}") as door,
+        gateway(
+            f"https://localhost:{listener.getsockname()[1]}", connect_timeout_s=ENDLESS_S
+        ) as door,
     ):
         cancel = Cancel()
-        call = in_thread(lambda: infer(door, cancel))
+        call = in_thread(lambda: infer(door, cancel, deadline_s=ENDLESS_S))
         conn, _ = listener.accept()
         assert conn.recv(1)  # the client's hello: it now waits for ours
-        started = time.monotonic()
         cancel.cancel("switch")
-        error = call.exception(timeout=10)
-        took = time.monotonic() - started
+        error = call.exception(timeout=PATIENCE_S)
         conn.close()
     assert isinstance(error, Cancelled)
     assert error.billing is Billing.NONE
-    assert took < FIFTH * SLACK
 
 
 # Time limits.
@@ -446,18 +443,18 @@ def test_the_deadline_ends_a_call_that_still_trickles() -> None:
     def script(exchange: Exchange) -> None:
         exchange.start_stream()
         exchange.chunk(wire.sse(*wire.events("Hel", "lo")[:7]))
-        for _ in range(2000):
+        while True:  # until the other side hangs up
             exchange.chunk(b": still here\n\n")
             time.sleep(0.02)
 
-    with serving(script) as server, gateway(server, idle_timeout_s=10) as door:
+    with serving(script) as server, gateway(server, idle_timeout_s=ENDLESS_S) as door:
         started = time.monotonic()
-        error = failure(door, deadline_s=0.3)
+        error = in_thread(lambda: infer(door, deadline_s=2.0)).exception(timeout=PATIENCE_S)
         took = time.monotonic() - started
     assert isinstance(error, DeadlineReached)
     assert error.billing is Billing.UNSEEN
     assert error.text == "Hel"
-    assert 0.3 <= took < 0.3 + FIFTH * SLACK
+    assert took >= 2.0
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -757,8 +754,8 @@ def test_closing_the_client_ends_calls_in_flight() -> None:
     with serving(hang_before_first_byte) as server:
         with gateway(server) as door:
             call = in_thread(lambda: infer(door))
-            assert server.waiting.acquire(timeout=10)
-        error = call.exception(timeout=10)
+            assert server.waiting.acquire(timeout=PATIENCE_S)
+        error = call.exception(timeout=PATIENCE_S)
     assert isinstance(error, ConnectionFailed)
     assert error.billing is Billing.UNSEEN
 
