@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -23,12 +23,26 @@ from aifeature.services.streams import writer
 from aifeature.services.streams.writer import JobStream
 from tests.integration.streams.readers import Stream
 from tests.integration.streams.web_server import WebServer, running
+from tests.releases import next_release
 
 GUNICORN = ["gunicorn", "-c", "deploy/gunicorn.conf.py", "project.asgi:application"]
 WORDS = 120
-STALL_S = 3.0
-"""Far above what an answer takes while other processes start, below what their start takes when
-nobody serves meanwhile and two of them follow each other."""
+PATIENCE_S = 20.0
+"""How long a test waits for what should come at once; less than a process serves on until the one
+that replaces it does."""
+
+TOLD_S = 1.5
+"""By then a process has heard that it is to stop; it need not, for a test to pass."""
+
+HOLD = """
+
+def post_fork(server, worker):
+    import pathlib, time
+    while pathlib.Path({hold!r}).exists():
+        pathlib.Path({held!r}).touch()
+        time.sleep(0.05)
+"""
+"""Added to gunicorn's settings: while there is such a file, no process gets to serve."""
 
 
 @pytest.fixture
@@ -52,7 +66,6 @@ class Visitor(threading.Thread):
         self.url, self.headers, self.keep = url, headers, keep
         self.answers: list[int] = []
         self.errors: list[str] = []
-        self.longest = 0.0
         self.done = threading.Event()
 
     def client(self) -> httpx2.Client:
@@ -61,12 +74,10 @@ class Visitor(threading.Thread):
     def run(self) -> None:
         client = self.client()
         while not self.done.wait(BREATH_S):
-            started = time.monotonic()
             try:
                 self.answers.append(client.get(self.url).status_code)
             except httpx2.TransportError as error:
                 self.errors.append(repr(error))
-            self.longest = max(self.longest, time.monotonic() - started)
             if not self.keep:
                 client.close()
                 client = self.client()
@@ -84,10 +95,9 @@ def test_a_reload_refuses_no_connection_and_loses_no_request(
     ]
     for visitor in visitors:
         visitor.start()
-    for _ in range(2):
-        before = gunicorn.workers()
-        gunicorn.reload()
-        assert not before & gunicorn.workers()
+    before = gunicorn.workers()
+    gunicorn.reload()
+    assert not before & gunicorn.workers()
     for visitor in visitors:
         visitor.done.set()
     for visitor in visitors:
@@ -95,7 +105,33 @@ def test_a_reload_refuses_no_connection_and_loses_no_request(
         assert visitor.errors == []
         assert set(visitor.answers) == {200}
         assert len(visitor.answers) > 10
-        assert visitor.longest < STALL_S
+
+
+def test_until_those_that_replace_them_serve_the_present_processes_do(
+    token: str, tmp_path: Path
+) -> None:
+    release, hold, held = next_release(tmp_path / "release"), tmp_path / "hold", tmp_path / "held"
+    settings = (release.folder / "deploy/gunicorn.conf.py").read_text()
+    release.write("deploy/gunicorn.conf.py", settings + HOLD.format(hold=str(hold), held=str(held)))
+    with running(GUNICORN, tmp_path / "web.log", cwd=release.folder, WEB_CONCURRENCY="2") as server:
+        before = server.workers()
+        hold.touch()
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(held.exists)
+        threading.Event().wait(TOLD_S)
+        for _ in range(3):
+            answer = httpx2.get(f"{server.url}/healthz", trust_env=False, timeout=PATIENCE_S)
+            assert answer.status_code == 200
+        hold.unlink()
+        wait_until(lambda: not before & server.workers())
+        assert httpx2.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -171,51 +207,42 @@ def test_a_stream_ends_politely_and_resumes_where_it_was(
 
 
 @pytest.mark.parametrize("argv", [GUNICORN, None], ids=["gunicorn", "uvicorn"])
-def test_stops_soon_though_streams_are_open(
+def test_ends_open_streams_with_a_word_and_stops(
     argv: list[str] | None, claimed: Claimed, token: str, ada: User, tmp_path: Path
 ) -> None:
     job = Job.objects.get(pk=claimed.job)
     connection.close()
     log = tmp_path / "web.log"
     command = argv or ["uvicorn", "project.asgi:application", "--port", "PORT"]
-    with running(command, log, WEB_CONCURRENCY="1") as server:
-        stream = Stream()
-        ended: list[float] = []
-
-        def read() -> None:
-            follow(server, token, job, stream)
-            ended.append(time.monotonic())
-
-        thread = threading.Thread(target=read)
-        thread.start()
-        until = time.monotonic() + 20
-        while not stream.named("status"):
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        told = time.monotonic()
+    stream = Stream()
+    with ThreadPoolExecutor(1) as threads, running(command, log, WEB_CONCURRENCY="1") as server:
+        reading = threads.submit(follow, server, token, job, stream)
+        wait_until(lambda: bool(stream.named("status")))
         server.process.send_signal(signal.SIGTERM)
-        thread.join(20)
-        assert ended, "the stream broke off"
-        assert ended[0] - told < 1
+        reading.result(PATIENCE_S)  # raises if the stream broke off
         assert "restarts" in stream.comments[-1]
-        server.process.wait(5)
+        server.process.wait(PATIENCE_S)
 
 
 def test_a_request_that_comes_while_the_process_stops_is_answered(
     token: str, tmp_path: Path
 ) -> None:
-    with running(GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="1") as server:
+    with (
+        running(GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="1") as server,
+        ExitStack() as exits,
+    ):
         (worker,) = server.workers()
-        host, _, port = server.url.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), 20) as fresh:
-            os.kill(worker, signal.SIGTERM)
-            threading.Event().wait(0.5)  # it has stopped to take connections; ours is open
-            fresh.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            answer = b""
-            while part := fresh.recv(4096):
-                answer += part
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert b"connection: close" in answer.lower()
+        address = server.url.removeprefix("http://")
+        visitors = [HTTPConnection(address, timeout=PATIENCE_S) for _ in range(100)]
+        for visitor in visitors:
+            exits.callback(visitor.close)
+            visitor.connect()
+        assert asked(visitors.pop()) == (200, None), "it has taken all connections"
+        os.kill(worker, signal.SIGTERM)
+        while (answer := asked(visitors.pop())) == (200, None):
+            threading.Event().wait(0.05)  # until it has stopped to take connections
+        assert answer == (200, "close")
+        assert asked(visitors.pop()) == (200, "close"), "idle until now"
 
 
 def test_a_kept_connection_is_answered_long_after_its_process_was_asked_to_stop(
