@@ -47,7 +47,7 @@ def sdk(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
 
 @pytest.fixture
 def impatient(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
-    with client(server.url, timeout=httpx2.Timeout(5, read=0.4)) as sdk:
+    with client(server.url, timeout=httpx2.Timeout(30, read=0.4)) as sdk:
         yield sdk
 
 
@@ -103,13 +103,14 @@ def test_a_slow_first_byte_outlasts_the_read_timeout(
 
 
 def test_a_stall_strikes_after_the_first_text(
-    server: SandboxServer, impatient: anthropic.Anthropic
+    server: SandboxServer, sdk: anthropic.Anthropic, impatient: anthropic.Anthropic
 ) -> None:
     server.set_faults({"kind": "stall", "seconds": 60})
-    seen: list[str] = []
+    # Long enough for the first text to come on a busy machine.
+    patient = impatient.with_options(timeout=httpx2.Timeout(30, read=3))
     with pytest.raises(httpx2.ReadTimeout):
-        seen.extend(e.type for e in impatient.messages.create(**ask(), stream=True))
-    stream = impatient.messages.create(**ask(), stream=True)
+        list(patient.messages.create(**ask(), stream=True))
+    stream = sdk.messages.create(**ask(), stream=True)
     assert [next(stream).type for _ in range(3)][-1] == "content_block_delta"
     stream.close()
     first, second = server.ended_calls()
@@ -312,23 +313,24 @@ def test_rate_limit_headers_are_always_sent(sdk: anthropic.Anthropic) -> None:
 
 
 def test_a_client_that_hangs_up_ends_the_generation() -> None:
-    slow = SandboxSettings(tokens_per_second=5)
+    slow = SandboxSettings(tokens_per_second=0.1)  # a few minutes for the whole answer
     with running_sandbox(slow) as server, client(server.url) as sdk:
         stream = sdk.messages.create(**ask(), stream=True)
         next(stream)
         stream.close()
-        (call,) = server.ended_calls(limit_s=2)
+        (call,) = server.ended_calls()
     assert call["outcome"] == "client_gone"
     assert call["usage"]["output_tokens"] < 12
 
 
-def test_a_fixed_latency_is_kept_streaming_or_not() -> None:
-    with running_sandbox(SandboxSettings(latency_s=0.3)) as server, client(server.url) as sdk:
+def test_a_fixed_latency_goes_before_every_pace_streaming_or_not() -> None:
+    settings = SandboxSettings(latency_s=0.3, first_byte_s=600, tokens_per_second=0.1)
+    with running_sandbox(settings) as server, client(server.url, timeout=30) as sdk:
         sdk.messages.count_tokens(model=HAIKU, messages=[{"role": "user", "content": "hi"}])
         for stream in (False, True):
             started = time.monotonic()
             run(sdk, stream=stream)
-            assert 0.3 <= time.monotonic() - started < 2
+            assert time.monotonic() - started >= 0.3
 
 
 def test_the_process_says_where_it_is_and_stops_with_streams_open() -> None:
@@ -343,7 +345,7 @@ def test_the_process_says_where_it_is_and_stops_with_streams_open() -> None:
             process.send_signal(signal.SIGTERM)
             with pytest.raises(httpx2.RemoteProtocolError):
                 list(stream)
-        _, errors = process.communicate(timeout=5)
+        _, errors = process.communicate(timeout=20)
         assert process.returncode in (0, -signal.SIGTERM)
         assert errors == ""
     finally:

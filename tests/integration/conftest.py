@@ -96,7 +96,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 
 def _wait_until_quiet() -> None:
     """A thread that looks at the database just now would lock up with the emptying of tables."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     with connection.cursor() as cursor:
         while time.monotonic() < end:
             cursor.execute(

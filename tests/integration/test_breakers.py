@@ -161,7 +161,7 @@ def test_while_one_reads_the_others_go_by_what_is_known(
 
 def _in_thread(cache: breakers.ForcedCache) -> str:
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(cache.get, MODEL).result(timeout=5)
+        return pool.submit(cache.get, MODEL).result(timeout=20)
 
 
 def test_every_model_is_viewed_with_what_is_forced(ada: User) -> None:

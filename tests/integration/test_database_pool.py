@@ -89,13 +89,13 @@ def test_a_connection_is_used_again(pool: Pool, server: Server) -> None:
 def test_what_is_held_for_a_moment_is_waited_for_and_not_multiplied(
     server: Server, clock: Clock
 ) -> None:
-    pool = Pool(server, max_size=2, timeout=5, clock=lambda: 1_000.0)  # a moment that does not end
+    pool = Pool(server, max_size=2, timeout=20, clock=lambda: 1_000.0)  # a moment without end
     held = pool.getconn()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(pool.getconn)
         assert not wait([waiting], timeout=0.1).done
         pool.putconn(held)
-        assert waiting.result(5) is held
+        assert waiting.result(20) is held
     pool.putconn(held)
     assert server.connects == 1
     pool.close()
@@ -113,6 +113,7 @@ def test_whoever_finds_all_in_use_waits_and_is_told_what_to_do(pool: Pool) -> No
     first, second = pool.getconn(), pool.getconn()
     with pytest.raises(PoolBusyError, match=r"all 2 .* DATABASE_POOL_SIZE"):
         pool.getconn()
+    pool._timeout_s = 20
     threading.Timer(0.05, pool.putconn, [first]).start()
     assert pool.getconn() is first
     pool.putconn(first)

@@ -1,4 +1,4 @@
-"""Cancelling over HTTP: in every state, within a second, and against a worker that finishes."""
+"""Cancelling over HTTP: in every state, under a call, and against a worker that finishes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from tests.integration.api.api_jobs import bearer, job, nobody, problem
 from tests.sandbox_server import SandboxServer
 
 LONG_S = 3600.0
-PROMISED_S = 1.0
 RACES = 60
 WORKERS = 4
 
@@ -79,31 +78,23 @@ def test_only_the_owner_cancels(ada: User, bob: User) -> None:
     [{"kind": "slow_first_byte", "seconds": LONG_S}, {"kind": "stall", "seconds": LONG_S}],
     ids=["before the first byte", "in the middle of the stream"],
 )
-def test_a_running_call_is_aborted_within_a_second(
-    ada: User, sandbox: SandboxServer, fault: dict[str, Any], capsys: pytest.CaptureFixture[str]
+def test_a_running_call_is_aborted_and_its_job_cancelled(
+    ada: User, sandbox: SandboxServer, fault: dict[str, Any]
 ) -> None:
+    """How soon is measured by `make bench ONLY=abort`."""
     sandbox.set_faults(fault)
-    client = bearer(ada)
-    took = []
-    for turn in range(4):
-        sandbox.sandbox.record.clear()
-        row = due(ada)
-        running = threading.Thread(target=run, args=[row.pk])
-        running.start()
-        wait_for_call(sandbox)
-        threading.Event().wait(0.13 * turn)  # not always at the same moment between two beats
-        asked = time.monotonic()
-        assert cancel(client, row.pk).json()["status"] == "running"
-        running.join(20)
-        took.append(time.monotonic() - asked)
-        row.refresh_from_db()
-        (call,) = sandbox.ended_calls()
-        assert call["outcome"] == "client_gone"
-        assert (row.status, row.error_code, row.charge_micro) == ("cancelled", "cancelled", 0)
-    with capsys.disabled():
-        shown = ", ".join(f"{seconds:.2f}" for seconds in took)
-        print(f"\ncancel: aborted and stored after {shown} s")  # noqa: T201
-    assert max(took) < PROMISED_S
+    row = due(ada)
+    running = threading.Thread(target=run, args=[row.pk], daemon=True)
+    running.start()
+    wait_for_call(sandbox)
+    assert cancel(bearer(ada), row.pk).json()["status"] == "running"
+    running.join(20)  # a third of the silence that ends a call by itself
+    assert not running.is_alive()
+    row.refresh_from_db()
+    (call,) = sandbox.ended_calls()
+    assert call["outcome"] == "client_gone"
+    assert (row.status, row.error_code, row.charge_micro) == ("cancelled", "cancelled", 0)
+    assert Attempt.objects.get(job=row).error_code == "cancelled"
 
 
 @pytest.mark.usefixtures("committed")

@@ -116,15 +116,19 @@ def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:
     ended = threading.Event()
     stuck = Runner(LeaseKeeper(15), end=ended.set)
     stuck.drain(grace_s=0, end_s=0.2)
-    assert ended.wait(5)
+    assert ended.wait(20)
 
 
 def test_a_process_that_ends_in_time_is_left_alone(runner: Runner) -> None:
     ended = threading.Event()
+    before = set(threading.enumerate())
     quick = Runner(LeaseKeeper(15), end=ended.set)
-    quick.drain(grace_s=0, end_s=0.5)
+    quick.drain(grace_s=0, end_s=10)
+    (watch,) = set(threading.enumerate()) - before
     quick.close()
-    assert not ended.wait(1)
+    watch.join(20)
+    assert not watch.is_alive()
+    assert not ended.is_set()
 
 
 def test_a_stopping_worker_claims_nothing_and_hands_its_messages_back(

@@ -128,7 +128,7 @@ def test_a_switch_aborts_one_that_is_under_way(sandbox: SandboxServer) -> None:
     while not sandbox.calls() and time.monotonic() < end:
         time.sleep(0.01)
     FeatureControl.objects.create(feature="summarize", killed=True)
-    assert ended.wait(5)
+    assert ended.wait(20)
     assert reasons == ["paused"]
     row = Attempt.objects.get()
     assert (row.state, row.error_code) == ("unknown", "cancelled")

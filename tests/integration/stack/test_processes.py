@@ -32,7 +32,7 @@ def _entry(process: subprocess.Popen[bytes]) -> ProcessRecord:
 def test_a_recorded_process_is_ended(local: LocalDir, sleeper: subprocess.Popen[bytes]) -> None:
     record(local.pids, _entry(sleeper))
     assert reap(local.pids) == ["sleeper"]
-    assert sleeper.wait(5) == -15
+    assert sleeper.wait(20) == -15
     assert recorded(local.pids) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -38,7 +39,7 @@ class Store:
 
     def execute(self) -> list[Any]:
         self.trips += 1
-        assert self.slow.wait(20)
+        assert self.slow.wait(60)
         if self.error is not None:
             raise self.error
         return [self._do(kind, what) for kind, what in self._queued]
@@ -74,6 +75,13 @@ def sink(stream: JobStream) -> DeltaSink:
     found = stream.sink()
     assert found is not None
     return found
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 JOB = UUID(int=7)
@@ -166,17 +174,23 @@ def test_a_slow_redis_holds_no_job_up_and_a_job_that_stalls_holds_no_text_back()
     writer = StreamWriter(cast("redis.Redis", store))
     with writer.open(JOB, 1, "t") as stream:
         take = sink(stream)
-        started = time.monotonic()
-        take('{"t": "')
-        for _ in range(1_000):
-            take("x")
-        assert time.monotonic() - started < 2
+
+        def job() -> None:
+            take('{"t": "x')
+            wait_until(lambda: store.trips == 1)  # Redis has been asked, and does not answer
+            for _ in range(999):
+                take("x")
+
+        running = threading.Thread(target=job, daemon=True)
+        running.start()
+        running.join(20)
+        held_up = running.is_alive()
         store.slow.set()
+        assert not held_up
         # No further piece comes, and yet the text gets there.
-        until = time.monotonic() + 20
-        while sum(len(e["text"]) for found in store.streams.values() for e in found) < 1_000:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_until(
+            lambda: sum(len(e["text"]) for all_ in store.streams.values() for e in all_) == 1_000
+        )
 
 
 def test_a_feature_that_streams_nothing_costs_nothing() -> None:

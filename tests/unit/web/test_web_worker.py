@@ -15,7 +15,7 @@ from deploy import web_worker
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The server's end and the client's end of one TCP connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname(), timeout=5)
+        client = socket.create_connection(listener.getsockname(), timeout=20)
         server, _ = listener.accept()
     with server, client:
         yield server, client
