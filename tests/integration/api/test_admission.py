@@ -136,6 +136,16 @@ def test_a_budget_that_is_used_up_takes_none_of_the_users_requests(client: Clien
     assert "r=2;" in submit(client)["RateLimit"]
 
 
+def test_a_process_that_has_not_heard_of_the_switch_accepts_nothing_either(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert submit(client).status_code == 202
+    set_control("_everything", killed=True, kill_reason="An incident.")
+    monkeypatch.setattr(control, "is_paused", lambda *_: False)  # as it stood half a second ago
+    problem(submit(client), 503, "feature_paused")
+    assert Job.objects.count() == 1
+
+
 def test_jobs_that_a_switch_holds_are_in_nobodys_way(client: Client) -> None:
     many = User.objects.bulk_create(User(username=f"user{n}") for n in range(200))
     queue(call_s=40)

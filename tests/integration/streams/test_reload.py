@@ -249,7 +249,7 @@ def test_a_kept_connection_is_answered_long_after_its_process_was_asked_to_stop(
     token: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "web.log"
-    with running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT="8") as server:
+    with running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT="30") as server:
         (worker,) = server.workers()
         with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=20)) as kept:
             kept.connect()
