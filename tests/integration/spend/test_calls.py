@@ -18,6 +18,7 @@ from aifeature.models import calls as rows
 from aifeature.models.transitions import AttemptRefusedError, Caps
 from aifeature.services import calls, control, ledger, recovery
 from aifeature.spec import Purpose
+from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import (
     Cancelled,
@@ -135,23 +136,51 @@ def test_a_switch_aborts_one_that_is_under_way(sandbox: SandboxServer) -> None:
     assert amounts()["global"] == (row.bound_micro, 0)
 
 
-def test_one_whose_process_died_becomes_unknown() -> None:
-    def entered(purpose: Purpose) -> UUID:
-        sent = request()
-        row = ledger.opened(
-            sent, purpose=purpose, prompt=PROMPT, provider="sandbox", bound_micro=500
-        )
-        rows.begin("summarize", row, Caps())
-        return sent.attempt_id
+def entered(purpose: Purpose = Purpose.JUDGE) -> UUID:
+    """A call that is under way."""
+    sent = request()
+    row = ledger.opened(sent, purpose=purpose, prompt=PROMPT, provider="sandbox", bound_micro=500)
+    rows.begin("summarize", row, Caps())
+    return sent.attempt_id
 
-    lost, recent = entered(Purpose.EVAL), entered(Purpose.JUDGE)
+
+def age_call(attempt: UUID) -> None:
+    """As if begun long ago, which the guards let nobody say afterwards."""
     old = Now() - timedelta(seconds=recovery.LOST_CALL_S + 1)
-    # As if begun long ago, which the guards let nobody say afterwards.
-    Attempt.objects.filter(pk=recent).update(output="")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE aifeature_attempt DISABLE TRIGGER attempt_guard")
-        Attempt.objects.filter(pk=lost).update(started_at=old)
+        Attempt.objects.filter(pk=attempt).update(started_at=old)
         cursor.execute("ALTER TABLE aifeature_attempt ENABLE TRIGGER attempt_guard")
+
+
+@pytest.mark.parametrize(
+    ("switch", "is_stopped"),
+    [
+        ({"feature": "summarize", "killed": True}, True),
+        ({"feature": "_everything", "killed": True}, True),
+        ({"feature": "triage", "killed": True}, False),
+        ({"feature": "summarize", "killed": False}, False),
+    ],
+)
+def test_a_switch_stops_the_calls_of_its_feature_and_that_of_everything_all(
+    switch: dict[str, Any], is_stopped: bool
+) -> None:
+    mine, of_another_process = entered(), entered()
+    FeatureControl.objects.create(**switch)
+    assert rows.stopped([mine]) == ({mine} if is_stopped else set())
+    assert of_another_process not in rows.stopped([mine])
+
+
+def test_one_whose_process_died_becomes_unknown() -> None:
+    lost, recent = entered(Purpose.EVAL), entered()
+    age_call(lost)
     recovery.sweep()
     assert dict(Attempt.objects.values_list("pk", "state")) == {lost: "unknown", recent: "started"}
     assert amounts()["feature"] == (500, 500)
+
+
+def test_an_old_call_of_a_job_is_its_workers_to_close(make_job: MakeJob) -> None:
+    call = begin(claim(make_job()))
+    age_call(call)
+    recovery.sweep()
+    assert Attempt.objects.get(pk=call).state == "started"

@@ -197,7 +197,7 @@ def test_a_trip_that_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr(alerts, "begin", dies)
-    with pytest.raises(KeyboardInterrupt), transaction.atomic():
+    with pytest.raises(KeyboardInterrupt):
         switch.trip("summarize", check="cost_spike", reason="r", figures={})
     assert not switch.is_stopped("summarize")
     monkeypatch.undo()

@@ -1,0 +1,71 @@
+"""On-call is told of a cap when a usual call no longer fits, and not before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from aifeature.models import Alert, FeatureControl, SpendWindow
+from aifeature.services import budgets
+from aifeature.services.control import EVERYTHING
+from tests.integration.jobs.conftest import MakeJob, begin, claim
+
+pytestmark = pytest.mark.django_db
+
+USD = 1_000_000
+
+
+def spent(scope: str, micro: int, *, days_ago: int = 0) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=days_ago)
+    SpendWindow.objects.create(
+        scope=scope,
+        key="summarize" if scope == "feature" else "",
+        day=day.replace(day=1) if scope == "month" else day,
+        spent_micro=micro,
+    )
+
+
+def reached() -> list[str]:
+    """What the check tells of."""
+    found = budgets.check()
+    told = sorted(Alert.objects.filter(closed_at=None).values_list("subject", flat=True))
+    assert found.ok == (not told)
+    return told
+
+
+CAPS: list[tuple[str, dict[str, Any], str]] = [
+    ("feature", {"feature": "summarize", "daily_budget_usd": 1}, "summarize day"),
+    ("global", {"feature": EVERYTHING, "daily_budget_usd": 1}, f"{EVERYTHING} day"),
+    ("month", {"feature": EVERYTHING, "monthly_budget_usd": 1}, f"{EVERYTHING} month"),
+]
+
+
+@pytest.mark.parametrize(("scope", "cap", "subject"), CAPS)
+def test_each_cap_is_looked_at(scope: str, cap: dict[str, Any], subject: str) -> None:
+    FeatureControl.objects.create(**cap)
+    spent(scope, USD + 1)
+    assert reached() == [subject]
+
+
+@pytest.mark.parametrize(("scope", "cap", "subject"), CAPS)
+def test_a_cap_is_reached_when_a_usual_call_no_longer_fits(
+    make_job: MakeJob, scope: str, cap: dict[str, Any], subject: str
+) -> None:
+    begin(claim(make_job()), bound=1000)
+    SpendWindow.objects.all().delete()
+    FeatureControl.objects.create(**cap)
+    spent(scope, USD - 1000)
+    assert reached() == []
+    SpendWindow.objects.filter(scope=scope).update(spent_micro=USD - 999)
+    assert reached() == [subject]
+
+
+@pytest.mark.parametrize(("scope", "cap", "subject"), CAPS)
+def test_what_was_spent_before_does_not_count(
+    scope: str, cap: dict[str, Any], subject: str
+) -> None:
+    FeatureControl.objects.create(**cap)
+    spent(scope, USD + 1, days_ago=31)
+    assert reached() == []

@@ -1,0 +1,86 @@
+"""Which day and month a call belongs to, for whoever adds up the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from aifeature.models import Attempt, AttemptState, SpendWindow, reconciliation, transitions
+from aifeature.services import reconciler, settlement
+from tests.integration.jobs.conftest import MakeCall, MakeJob, begin, claim
+
+pytestmark = pytest.mark.django_db
+
+MONTH = Path(settings.BASE_DIR) / "aifeature" / "sql" / "month.sql"
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def amounts() -> dict[tuple[str, date], tuple[int, int]]:
+    """(spent, held) of each window that has any, by scope and day."""
+    found = {(w.scope, w.day): (w.spent_micro, w.held_micro) for w in SpendWindow.objects.all()}
+    return {key: both for key, both in found.items() if any(both)}
+
+
+def test_a_call_belongs_to_the_day_it_began_on_to_the_second(make_call: MakeCall) -> None:
+    midnight = datetime.combine(today(), time(), UTC)
+    for seconds, cost in ((-1, 300), (1, 500)):
+        began = midnight + timedelta(seconds=seconds)
+        make_call(AttemptState.SETTLED, started_at=began, day=began.date(), cost_micro=cost)
+    reconciliation.reconcile(today(), repair=True)
+    assert amounts() == {
+        ("feature", today()): (500, 0),
+        ("global", today()): (500, 0),
+        ("month", today().replace(day=1)): (500, 0),
+    }
+
+
+def test_a_window_of_yesterday_is_put_right_as_well(make_call: MakeCall) -> None:
+    """Its calls may end today."""
+    yesterday = datetime.combine(today() - timedelta(days=1), time(12), UTC)
+    make_call(AttemptState.SETTLED, started_at=yesterday, day=yesterday.date(), cost_micro=300)
+    assert not reconciler.check().ok
+    assert amounts()["feature", yesterday.date()] == (300, 0)
+    assert amounts()["global", yesterday.date()] == (300, 0)
+    assert reconciler.check().ok
+
+
+def test_a_month_that_is_wrong_keeps_nobody_from_settling(make_job: MakeJob) -> None:
+    running = claim(make_job())
+    begin(running, bound=1000)
+    transitions.release(running, delay_s=0, burn=True)
+    SpendWindow.objects.filter(scope="month").update(spent_micro=5)
+    call = Attempt.objects.get()
+    settlement.settle_unknown(
+        attempt_id=call.pk, cost_usd=Decimal("0.0001"), reason="r", user_id=None
+    )
+    assert amounts()["global", call.day] == (100, 0)
+    (drift,) = reconciliation.reconcile(call.day, repair=True)
+    assert drift.scope == "month"
+    assert amounts()["month", call.day.replace(day=1)] == (100, 0)
+
+
+def test_months_begin_with_what_their_days_hold() -> None:
+    """As the migration that made them does; a month that is there already is left alone."""
+    for day, spent, held in ((1, 100, 5), (31, 20, 0)):
+        for scope, key in (("global", ""), ("feature", "summarize")):
+            SpendWindow.objects.create(
+                scope=scope, key=key, day=date(2026, 1, day), spent_micro=spent, held_micro=held
+            )
+    SpendWindow.objects.create(scope="global", key="", day=date(2026, 2, 1), spent_micro=7)
+    SpendWindow.objects.create(scope="month", key="", day=date(2026, 2, 1), spent_micro=8)
+    with connection.cursor() as cursor:
+        cursor.execute(MONTH.read_text(encoding="utf-8"))
+    assert {
+        w.day: (w.spent_micro, w.held_micro) for w in SpendWindow.objects.filter(scope="month")
+    } == {
+        date(2026, 1, 1): (120, 5),
+        date(2026, 2, 1): (8, 0),
+    }

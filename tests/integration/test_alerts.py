@@ -1,0 +1,63 @@
+"""What begins is told once, and its end once, whoever finds it and whoever tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from aifeature.models import Alert, CheckRun
+from aifeature.services import alerts, checks
+from aifeature.services.checks import Found
+
+pytestmark = pytest.mark.django_db
+
+
+def begin(summary: str = "Something.") -> Alert:
+    alerts.begin("drift", "windows", summary, {"said": summary})
+    return Alert.objects.get(closed_at=None)
+
+
+def test_one_that_is_open_is_only_seen_again() -> None:
+    first, again = begin("It began."), begin("It goes on.")
+    assert (again.pk, again.opened_at) == (first.pk, first.opened_at)
+    assert (again.summary, again.figures) == ("It began.", {"said": "It began."})
+    assert again.seen_at > first.seen_at
+
+
+def test_what_has_ended_keeps_when_and_begins_anew() -> None:
+    first = begin()
+    assert alerts.end("drift", "windows")
+    ended = Alert.objects.get(pk=first.pk).closed_at
+    assert begin().pk != first.pk
+    assert alerts.end("drift", "windows")
+    assert Alert.objects.get(pk=first.pk).closed_at == ended
+    assert not alerts.end("drift", "windows")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_another_process_is_telling_is_neither_told_nor_waited_for() -> None:
+    alert = begin()
+    other: psycopg.Connection[Any]
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT 1 FROM aifeature_alert WHERE id = %s FOR UPDATE", (alert.pk,))
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '3s'")
+            try:
+                assert alerts.tell() == 0
+            finally:
+                cursor.execute("RESET lock_timeout")
+    assert alerts.tell() == 1
+
+
+def test_a_check_that_breaks_off_says_so() -> None:
+    def look() -> Found:
+        raise ZeroDivisionError
+
+    assert checks.run("control.budgets", lambda: Found(ok=True, result="All is well.")).ok
+    with pytest.raises(ZeroDivisionError):
+        checks.run("control.budgets", look)
+    run = CheckRun.objects.get(name="control.budgets")
+    assert (run.ok, run.result) == (False, "It broke off: ZeroDivisionError.")
