@@ -128,6 +128,12 @@ def test_a_users_own_rate_goes_before_the_groups(client: Client, ada: User) -> N
     assert accepted(client, 4) == 2
 
 
+def test_a_rate_for_the_feature_goes_before_one_for_all_features(client: Client, ada: User) -> None:
+    override(user=ada, requests_per_minute=6)
+    override(user=ada, requests_per_minute=2, feature="summarize")
+    assert accepted(client, 4) == 2
+
+
 def test_a_throttle_goes_before_everything(client: Client, ada: User) -> None:
     override(user=ada, requests_per_minute=6)
     override(user=ada, requests_per_minute=1, check_name="cost_spike")

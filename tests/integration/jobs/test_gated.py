@@ -174,6 +174,37 @@ def test_a_job_that_paid_before_it_was_deferred_counts_a_try(
     assert set(SpendWindow.objects.values_list("held_micro", flat=True)) == {0}
 
 
+def test_a_budget_that_others_hold_after_a_paid_call_counts_a_try(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer, bob: User
+) -> None:
+    """There is room for the first call to the micro-dollar, and none for its repair."""
+    run(make_job(input={"document": ARTICLE}))
+    call, window = Attempt.objects.get(), SpendWindow.objects.get(scope="feature")
+    others = 1_000_000 - window.spent_micro - call.bound_micro
+    begin(claim(make_job(user=bob)), bound=others)
+    set_control(daily_budget_usd="1")
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "budget_held", 1)
+
+
+def test_a_user_who_is_busy_after_a_paid_call_counts_a_try(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job of theirs begins a call between the first one and its repair."""
+    set_control(user_in_flight=1)
+    other, settle = claim(make_job()), transitions.settle
+
+    def settle_and_begin_another(*arguments: Any) -> None:
+        settle(*arguments)
+        begin(other)
+
+    monkeypatch.setattr(transitions, "settle", settle_and_begin_another)
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    job = run(make_job(input={"document": ARTICLE}))
+    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "user_busy", 1)
+
+
 def test_an_outage_after_a_paid_call_counts_a_try(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from aifeature import prompts, registry
@@ -112,7 +113,19 @@ def test_caps_and_switches_hold_for_it(
     assert sandbox.calls() == []
 
 
-def test_a_switch_aborts_one_that_is_under_way(sandbox: SandboxServer) -> None:
+@pytest.mark.parametrize("outages", [0, 1])
+def test_a_switch_aborts_one_that_is_under_way(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, outages: int
+) -> None:
+    """Also if the database was away at a look before."""
+    errors, look = [OperationalError("away")] * outages, rows.stopped
+
+    def stopped(attempts: Sequence[UUID]) -> set[UUID]:
+        if errors:
+            raise errors.pop()
+        return look(attempts)
+
+    monkeypatch.setattr(rows, "stopped", stopped)
     sandbox.set_faults({"kind": "stall"})
     sent, ended = request(), threading.Event()
     reasons: list[str] = []

@@ -35,7 +35,7 @@ def test_after_its_release_no_job_is_cancelled_any_more(
 def test_jobs_of_other_features_are_told_nothing(make_job: MakeJob, ada: User) -> None:
     held, other = make_job(), make_job(feature="triage")
     stop(ada, mode=KillMode.HOLD)
-    recovery.sweep()
+    assert switch.settle_stopped() == 1
     for job in (held, other):
         job.refresh_from_db()
     assert (held.error_code, other.error_code) == ("feature_paused", "")
