@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -129,6 +129,9 @@ _WIDTHS = {
 }
 
 
+_FIGURES = [field.name for field in fields(Settlement) if field.name != "attempt"]
+
+
 def _flag(function: str, *arguments: Any) -> None:
     if not rows(function, *arguments)[0][0]:
         raise FencedError
@@ -138,9 +141,8 @@ def settled(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
     """The call it is of and its figures, as the SQL functions take them."""
     if settlement is None:
         return None, None
-    values = asdict(settlement)
-    attempt = values.pop("attempt")
-    return attempt, as_json({name: _fitting(name, value) for name, value in values.items()})
+    values = {name: _fitting(name, getattr(settlement, name)) for name in _FIGURES}
+    return settlement.attempt, as_json(values)
 
 
 def _fitting(name: str, value: Any) -> Any:

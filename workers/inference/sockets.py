@@ -109,10 +109,17 @@ class CallStream(httpcore2.NetworkStream):
         self._current = current
         self._call = current.call
         self._timeout: float | None = sock.gettimeout()
+        self._answered = False
+        """Whether the last thing that happened was that it read: what is written next is a new
+        request."""
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not buffer:
             return
+        if self._answered:
+            self._answered = False
+            if _is_readable(self._socket):
+                raise httpcore2.ConnectionNotAvailable  # the pool takes another one
         # A request begins with a write: from here on the connection is this thread's call's.
         call = self._call = self._current.call
         try:
@@ -138,6 +145,7 @@ class CallStream(httpcore2.NetworkStream):
             raise httpcore2.ReadTimeout(error) from error
         except OSError as error:
             raise httpcore2.ReadError(error) from error
+        self._answered = True
         if data:
             call.received = True
         return data
@@ -178,7 +186,10 @@ class CallStream(httpcore2.NetworkStream):
         if info == "ssl_object":
             return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
         if info == "is_readable":
-            return _is_readable(self._socket)
+            # The pool asks this of every idle connection, twice in each call and under its lock. A
+            # look lets go of the interpreter's lock, so with a hundred threads at work one call
+            # would wait for its turn a hundred times. `write` looks, at the one that is used.
+            return self._socket.fileno() < 0
         if info == "socket":
             return self._socket
         return None
@@ -261,9 +272,7 @@ def _shut_down(sock: socket.socket) -> None:
 
 def _is_readable(sock: socket.socket) -> bool:
     """Whether an idle connection has something to read, which is its end: nobody asked anything."""
-    if sock.fileno() < 0:
-        return True
-    return _poll(sock, select.POLLIN, 0)
+    return sock.fileno() < 0 or _poll(sock, select.POLLIN, 0)
 
 
 def _poll(sock: socket.socket, event: int, timeout: float | None) -> bool:

@@ -116,12 +116,41 @@ def test_an_idle_limit_is_no_deadline(
     assert not current.call.deadline_reached
 
 
-def test_an_idle_connection_that_has_ended_is_seen(
+def test_nothing_is_written_to_an_idle_connection_that_has_ended(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    ours, theirs = pair
+    stream = CallStream(ours, current)
+    for _ in range(2):
+        stream.write(b"question")
+        theirs.sendall(b"answer")
+        assert stream.read(10) == b"answer"
+    theirs.shutdown(socket.SHUT_WR)
+    current.call = Call()
+    with pytest.raises(httpcore2.ConnectionNotAvailable):
+        stream.write(b"question")
+    assert not current.call.sent
+    assert current.call._socket is None
+    assert theirs.recv(100) == b"question" * 2
+
+
+def test_an_answer_that_comes_early_does_not_stop_the_rest_of_a_request(
     pair: tuple[socket.socket, socket.socket], current: CurrentCall
 ) -> None:
     stream = CallStream(pair[0], current)
-    assert stream.get_extra_info("is_readable") is False
+    stream.write(b"head")
+    pair[1].sendall(b"too large")
+    stream.write(b"body")
+    assert stream.read(10) == b"too large"
+
+
+def test_a_look_from_outside_at_an_idle_connection_sees_only_that_it_is_closed(
+    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+) -> None:
+    stream = CallStream(pair[0], current)
     pair[1].shutdown(socket.SHUT_RDWR)
+    assert stream.get_extra_info("is_readable") is False
+    stream.close()
     assert stream.get_extra_info("is_readable") is True
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import select
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -70,13 +72,38 @@ def test_a_connection_the_server_closed_is_not_used_again(transport: AbortableTr
         exchange.close()
 
     with serving(script) as server:
-        for what in ("one", "two"):
-            # The end may need a moment to arrive; an idle connection that shows it is dropped.
-            assert ask(transport, server, what) == what
-            give_up = time.monotonic() + 10
-            while not all(idle.has_expired() for idle in transport._pool.connections):
-                assert time.monotonic() < give_up
-        assert server.connections == 2
+        for what in ("one", "two", "three"):
+            with transport.call(10) as call:
+                assert ask(transport, server, what) == what
+            assert (call.sent, call.received) == (True, True)
+            wait_for_the_end(transport)
+        assert server.connections == 3
+
+
+def test_all_connections_the_server_closed_are_passed_over(transport: AbortableTransport) -> None:
+    arrived = threading.Barrier(5)
+
+    def script(exchange: Exchange) -> None:
+        if exchange.body["say"] == "first":
+            arrived.wait(10)  # so that each has a connection of its own
+        exchange.reply(exchange.body)
+        exchange.close()
+
+    with serving(script) as server, ThreadPoolExecutor(5) as threads:
+        list(threads.map(lambda _: ask(transport, server, "first"), range(5)))
+        wait_for_the_end(transport)
+        assert ask(transport, server, "second") == "second"
+        assert server.connections == 6
+        assert len(transport._pool.connections) == 1
+
+
+def wait_for_the_end(transport: AbortableTransport) -> None:
+    """The server's end of a connection may need a moment to arrive."""
+    for idle in transport._pool.connections:
+        stream = idle._connection._network_stream  # type: ignore[attr-defined]
+        poll = select.poll()
+        poll.register(stream.get_extra_info("socket"), select.POLLIN)
+        assert poll.poll(10_000)
 
 
 def test_more_calls_than_idle_connections_do_not_wait_for_a_slot(server: WireServer) -> None:
