@@ -50,6 +50,9 @@ def build_server(app: Starlette, **options: Any) -> SandboxServer:
         access_log=False,
         log_level="error",
         timeout_graceful_shutdown=1,
+        # As load balancers have it. Sooner than its clients give an idle connection up, it would
+        # now and then close one that a request is on its way to.
+        timeout_keep_alive=60,
         **options,
     )
     return SandboxServer(app, config)
