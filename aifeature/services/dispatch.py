@@ -24,7 +24,7 @@ from kombu.exceptions import KombuError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 
-from aifeature.models import Job, Status, transitions
+from aifeature.models import Job, Status, turns
 from aifeature.services import rates, wiring
 from aifeature.spec import Feature
 
@@ -113,7 +113,7 @@ def refill(limit: int = BATCH) -> int:
     """
     if pause:
         return 0
-    chosen = transitions.dispatch(
+    chosen = turns.dispatch(
         limit=limit,
         lost_after_s=LOST_AFTER_S,
         again_after_s=ABANDONED_AGAIN_AFTER_S,

@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from aifeature.models import transitions
+from aifeature.models import turns
 from aifeature.services import dispatch, recovery
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def turn() -> float:
     """Do all there is to do. Returns the seconds until there may be more."""
     notice_lost_messages()
     recovery.sweep()
-    due = transitions.next_due_s()
+    due = turns.next_due_s()
     return MOST_SLEEP_S if due is None else min(MOST_SLEEP_S, max(LEAST_SLEEP_S, due))
 
 

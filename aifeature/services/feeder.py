@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import Error as DatabaseError
 
-from aifeature.models import transitions
+from aifeature.models import turns
 from aifeature.services import dispatch
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Feeder:
             django.db.Error: the database is away; what is to be handed back is kept.
         """
         if time.monotonic() - self._present_at >= PRESENCE_S:
-            transitions.presence(self._worker, slots=self._slots)
+            turns.presence(self._worker, slots=self._slots)
             self._present_at = time.monotonic()
         with self._lock:
             jobs = list(self._handed_back)

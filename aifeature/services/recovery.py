@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from aifeature.models import calls, transitions
+from aifeature.models import calls, turns
 from aifeature.services import alerts, dispatch, switch
 from aifeature.services.messages import FAILED_AFTER_WAITING, sentence
 
@@ -28,8 +28,8 @@ def sweep() -> int:
 
 
 def _end_what_is_overdue() -> None:
-    ended = len(transitions.end_overdue(limit=BATCH, ends=_ends()))
-    while transitions.end_abandoned(ends=_ends()):
+    ended = len(turns.end_overdue(limit=BATCH, ends=_ends()))
+    while turns.end_abandoned(ends=_ends()):
         ended += 1
     while calls.close_lost(older_s=LOST_CALL_S):
         ended += 1

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from aifeature import registry
 from aifeature.models import ControlChange, FeatureControl, Stage
 from aifeature.models.transitions import Caps
-from aifeature.services import control
+from aifeature.services import control, control_cache
 
 pytestmark = pytest.mark.django_db
 
@@ -70,10 +70,10 @@ def test_a_wrong_value_changes_nothing(values: dict[str, object]) -> None:
 
 def test_the_cache_reads_again_after_half_a_second() -> None:
     now = 100.0
-    cache = control.ControlCache(clock=lambda: now)
+    cache = control_cache.ControlCache(clock=lambda: now)
     assert not cache.get("summarize").killed
     FeatureControl.objects.create(feature="summarize", killed=True)
-    now += control.POLL_S - 0.01
+    now += control_cache.POLL_S - 0.01
     assert not cache.get("summarize").killed
     now += 0.02
     assert cache.get("summarize").killed

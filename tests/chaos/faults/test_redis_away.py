@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from aifeature.models import Job, Status, transitions
+from aifeature.models import Job, Status, turns
 from project.stack.components import GUNICORN_CONFIG
 from project.stack.signals import wait_until
 from tests.chaos import packets
@@ -70,7 +70,7 @@ def site(ada: User, tmp_path: Path) -> Iterator[Site]:
     session = staff.cookies["sessionid"].value
     token = token_of(ada)
     # A worker with room, so that every submission is to be handed over at once.
-    transitions.presence("test@host", slots=1_000)
+    turns.presence("test@host", slots=1_000)
     connection.close()
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
         url = f"redis://{HOST}:{proxy.port}{parts.path}"

@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from redis import Redis
 
-from aifeature.models import Attempt, FeatureControl, Job, Status, Worker, transitions
+from aifeature.models import Attempt, FeatureControl, Job, Status, Worker, transitions, turns
 from aifeature.models.transitions import FencedError
 from aifeature.policies.release import place
 from aifeature.services import control, dispatch, dispatcher, jobs
@@ -51,7 +51,7 @@ def sent() -> list[UUID]:
 
 
 def choose(limit: int = 500, **at_once: int) -> list[UUID]:
-    return transitions.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once=at_once)
+    return turns.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once=at_once)
 
 
 def many(count: int, user: User, **fields: object) -> list[Job]:
@@ -74,9 +74,9 @@ def owners(chosen: list[UUID]) -> list[str]:
 
 
 def test_twice_the_slots_of_the_live_workers_are_out(ada: User) -> None:
-    transitions.presence("llm@a", slots=30)
-    transitions.presence("llm@b", slots=10)
-    transitions.presence("llm@gone", slots=1000)
+    turns.presence("llm@a", slots=30)
+    turns.presence("llm@b", slots=10)
+    turns.presence("llm@gone", slots=1000)
     Worker.objects.filter(name="llm@gone").update(seen_at=Now() - timedelta(seconds=21))
     many(200, ada)
     first = choose()
@@ -155,7 +155,7 @@ def test_thousands_who_wait_for_their_time_cost_a_dispatcher_little(ada: User) -
 
 def test_what_was_marked_and_never_sent_is_chosen_again_while_a_thread_is_free(ada: User) -> None:
     """Whoever chose it was killed before sending; the window must not stay shut for it."""
-    transitions.presence("llm@a", slots=20)
+    turns.presence("llm@a", slots=20)
     many(60, ada)
     unsent = choose()
     assert len(unsent) == 40
@@ -165,7 +165,7 @@ def test_what_was_marked_and_never_sent_is_chosen_again_while_a_thread_is_free(a
 
 
 def test_while_all_threads_are_busy_a_message_may_wait_longer(ada: User) -> None:
-    transitions.presence("llm@a", slots=20)
+    turns.presence("llm@a", slots=20)
     many(60, ada)
     for job in choose()[:20]:
         claim(Job.objects.get(pk=job))
@@ -182,7 +182,7 @@ def test_a_stopped_feature_does_not_hold_up_another(ada: User, bob: User) -> Non
 
 
 def test_dispatchers_at_once_choose_different_jobs_and_keep_to_the_window(ada: User) -> None:
-    transitions.presence("llm@a", slots=20)
+    turns.presence("llm@a", slots=20)
     many(100, ada)
     together = Barrier(8)
 

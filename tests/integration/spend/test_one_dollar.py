@@ -11,7 +11,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from aifeature.models import Attempt, AttemptState, SpendWindow, Status, reconciliation, transitions
+from aifeature.models import (
+    Attempt,
+    AttemptState,
+    SpendWindow,
+    Status,
+    reconciliation,
+    transitions,
+    turns,
+)
 from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Settlement
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 
@@ -59,7 +67,7 @@ def test_a_dollar_is_a_dollar(make_job: MakeJob, ada: User, caps: Caps) -> None:
     for job in lost:
         assert job is not None
         age(job, lease_until=timedelta(seconds=1), deadline_at=timedelta(seconds=1))
-        transitions.end_abandoned(ends={"": {"code": "deadline_exceeded", "message": "Late."}})
+        turns.end_abandoned(ends={"": {"code": "deadline_exceeded", "message": "Late."}})
     assert set(SpendWindow.objects.values_list("held_micro", flat=True)) == {0}, "a leak"
     assert reconciliation.reconcile(datetime.now(UTC).date(), repair=False) == []
 

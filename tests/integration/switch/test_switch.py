@@ -23,6 +23,7 @@ from aifeature.models import (
     Status,
     switches,
     transitions,
+    turns,
 )
 from aifeature.models.transitions import AttemptRefusedError, Claimed
 from aifeature.policies import release
@@ -76,7 +77,7 @@ def test_a_stop_says_who_and_why(ada: User, slug: str) -> None:
 def test_a_stopped_feature_sends_nothing(make_job: MakeJob, ada: User, slug: str) -> None:
     waiting, running = make_job(), claim(make_job())
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
-    assert transitions.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}) == []
+    assert turns.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}) == []
     with pytest.raises(AttemptRefusedError, match="paused"):
         begin(running)
     (beat,) = transitions.heartbeat([(running.job, running.epoch)], lease_s=15)
@@ -207,11 +208,11 @@ def test_a_trip_that_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatc
 
 def test_held_jobs_wake_no_dispatcher(make_job: MakeJob, ada: User, slug: str) -> None:
     make_job()
-    due = transitions.next_due_s()
+    due = turns.next_due_s()
     assert due is not None
     assert due < 1
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
-    until = transitions.next_due_s()
+    until = turns.next_due_s()
     assert until is not None
     assert until > 60, "only its deadline"
 
