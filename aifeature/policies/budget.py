@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from aifeature.models.transitions import Caps
@@ -30,3 +31,11 @@ def caps(
         everything=to_micro(global_daily_usd),
         month=to_micro(global_monthly_usd),
     )
+
+
+def starts_anew(scope: str, now: datetime) -> datetime:
+    """When the window of this scope (user, feature, global or month) is empty again, in UTC."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if scope != "month":
+        return midnight + timedelta(days=1)
+    return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)

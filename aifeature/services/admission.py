@@ -9,13 +9,14 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from django.db import connection
 
 from aifeature.models import SpendWindow
 from aifeature.models.load import Ahead, Load, ahead_of, load
+from aifeature.policies import budget
 from aifeature.policies.overload import too_late_by_s
 from aifeature.policies.rates import Left
 from aifeature.services import control, rates, wiring
@@ -137,7 +138,7 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     if not full:
         return
     scope = full[0]
-    reset = _next_month(now) if scope == "month" else _next_day(now)
+    reset = budget.starts_anew(scope, now)
     wait = math.ceil((reset - now).total_seconds())
     if scope == "user":
         raise BudgetExhausted(
@@ -191,13 +192,3 @@ def _check_load(feature: Feature, user_id: int) -> None:
 
 def _seconds(count: int) -> str:
     return "a second" if count == 1 else f"{count} seconds"
-
-
-def _next_day(now: datetime) -> datetime:
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + timedelta(days=1)
-
-
-def _next_month(now: datetime) -> datetime:
-    first = _next_day(now).replace(day=1)
-    return first if first > now else (first + timedelta(days=32)).replace(day=1)
