@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from celery.schedules import schedstate
+from django.db import InterfaceError, OperationalError
 from django_celery_beat import schedulers
+
+logger = logging.getLogger(__name__)
+
+AGAIN_S: Final = 2.0
+"""Until the schedule is read again when the database was away. Celery would end beat instead, and
+whatever starts it anew would wait longer from time to time."""
 
 
 class Entry(schedulers.ModelEntry):
@@ -41,8 +50,20 @@ class Scheduler(schedulers.DatabaseScheduler):
         """Load the schedule. From here on Celery's own handlers of signals are replaced by ours."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self.stop)
-        with self._to_its_end():
-            super().setup_schedule()  # type: ignore[no-untyped-call]
+        while not self._loaded():
+            time.sleep(AGAIN_S)
+
+    def _loaded(self) -> bool:
+        self._initial_read = True  # of the library: it counts one that failed
+        try:
+            with self._to_its_end():
+                super().setup_schedule()  # type: ignore[no-untyped-call]
+        except (OperationalError, InterfaceError) as error:
+            logger.warning(
+                "the schedule cannot be read, beat tries again every %g s: %s", AGAIN_S, error
+            )
+            return False
+        return True
 
     def tick(self, *args: Any, **more: Any) -> float:
         """Send what is due. Returns the seconds until there may be more."""

@@ -1,17 +1,19 @@
-"""Beat is asked to stop while it reads or writes its schedule."""
+"""Beat is asked to stop while it reads or writes its schedule, or cannot read it."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from project import beat
 from project.beat import Scheduler
 from project.celery import app
 
@@ -70,6 +72,40 @@ def test_a_signal_while_the_schedule_is_loaded_stops_beat_when_it_is(
     with pytest.raises(SystemExit):
         Scheduler(app=app)  # type: ignore[no-untyped-call]
     assert len(loaded) == 1
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_beat_that_starts_while_the_database_is_away_waits_for_it(
+    handlers: None, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def away_twice(scheduler: Scheduler) -> None:
+        tried.append(True)
+        if len(tried) <= 2:
+            scheduler._initial_read = False  # the library has tried to read
+            raise error("connection refused")
+        setup_schedule(scheduler)
+
+    tried: list[bool] = []
+    slept: list[float] = []
+    setup_schedule = DatabaseScheduler.setup_schedule
+    monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away_twice)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    scheduler = Scheduler(app=app)  # type: ignore[no-untyped-call]
+    assert len(tried) == 3
+    assert slept == [beat.AGAIN_S] * 2
+    assert app.conf.beat_schedule.keys() <= scheduler.schedule.keys()
+
+
+def test_beat_that_waits_for_the_database_stops_at_once(
+    handlers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Scheduler) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away)
+    monkeypatch.setattr(time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        Scheduler(app=app)  # type: ignore[no-untyped-call]
 
 
 def test_the_last_sync_is_not_cut_short_by_an_impatient_supervisor(
