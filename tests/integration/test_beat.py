@@ -83,7 +83,7 @@ def test_beat_that_starts_while_the_database_is_away_waits_for_it(
         if len(tried) <= 2:
             scheduler._initial_read = False  # the library has tried to read
             raise error("connection refused")
-        setup_schedule(scheduler)
+        setup_schedule(scheduler)  # type: ignore[no-untyped-call]
 
     tried: list[bool] = []
     slept: list[float] = []
