@@ -28,21 +28,26 @@ def rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def _lent() -> Iterator[psycopg.Connection[Any]]:
-    """The connection of the transaction we are in, else one of the pool.
+    """The connection this thread has, else one straight from the pool.
 
-    Straight from the pool: what Django does to make a connection its thread's costs as much again
-    as the call itself.
+    Straight, since what Django does to make a connection its thread's costs as much again as the
+    call. But never a second one: were each thread to wait for another while it holds one, all
+    would wait.
     """
-    if connection.in_atomic_block:
-        connection.ensure_connection()
-        yield connection.connection
+    connection.close_if_health_check_failed()
+    if connection.connection is None:
+        pool = connection.pool  # type: ignore[attr-defined]  # not in the stubs
+        lent = pool.getconn()
+        try:
+            yield lent
+        finally:
+            pool.putconn(lent)
         return
-    pool = connection.pool  # type: ignore[attr-defined]  # not in the stubs
-    lent = pool.getconn()
     try:
-        yield lent
+        yield connection.connection
     finally:
-        pool.putconn(lent)
+        if not connection.in_atomic_block:
+            connection.close()  # back to the pool
 
 
 def as_json(value: object) -> str | None:

@@ -1,7 +1,8 @@
-"""No database connection is held while a provider works: twenty calls share a pool of two."""
+"""No thread holds a database connection while a provider works, and none ever two."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,3 +64,20 @@ def test_many_calls_in_flight_need_few_connections(
             outcome.result()
     assert at_once == CALLS
     assert set(Job.objects.values_list("status", flat=True)) == {"cancelled"}
+
+
+def test_who_has_a_connection_needs_no_second_one(make_job: MakeJob, pool_of_two: None) -> None:
+    job = make_job()
+    connection.close()
+    all_hold_one = threading.Barrier(2)
+
+    def read_and_cancel(message: str) -> str | None:
+        assert Job.objects.filter(pk=job.pk).exists()
+        assert connection.connection is not None
+        all_hold_one.wait(PATIENCE_S)
+        status = transitions.cancel(job.pk, user_id=job.user_id, message=message)
+        assert connection.connection is None, "a connection was kept"
+        return status
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(read_and_cancel, ("Once.", "Twice."))) == ["cancelled"] * 2
