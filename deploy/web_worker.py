@@ -8,12 +8,14 @@ what it has loaded, HUP does not load anew.
 from __future__ import annotations
 
 import asyncio
+import math
 import mmap
 import select
 import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -57,6 +59,11 @@ class Generations:
         replaced, ready = self._read()
         return age <= replaced and ready <= replaced
 
+    def replaces(self, age: int) -> bool:
+        """Whether a worker of this age has been replaced by one that serves."""
+        replaced, ready = self._read()
+        return age <= replaced < ready
+
     def _read(self) -> tuple[int, int]:
         replaced, ready = self._AGES.unpack_from(self._shared, 0)
         return replaced, ready
@@ -66,7 +73,7 @@ generations: Final = Generations()
 
 
 class PatientServer(Server):
-    """Ends in three steps: a successor serves, no new connections, no more requests.
+    """Ends in three steps: others serve, its connections end, it ends.
 
     HTTP/1.1 knows no word for "send nothing more on this connection" but the `Connection: close`
     of an answer. Who sends a request on an idle connection while it is being closed sees it break.
@@ -78,6 +85,7 @@ class PatientServer(Server):
 
     age = 0
     _told_to_exit: float | None = None
+    _listeners: Sequence[socket.socket] = ()
 
     @property
     def linger_s(self) -> float:
@@ -103,18 +111,32 @@ class PatientServer(Server):
         return waited > SUCCESSOR_S or not generations.waits(self.age)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Leave new connections to others, answer what comes by the open ones, then end."""
+        """Answer what comes by the open connections, and if need be by new ones, then end."""
         from aifeature.api import stopping  # noqa: PLC0415 (only a worker may load it)
 
         loop = asyncio.get_running_loop()
-        for listener in sockets or ():
-            # Not closed yet: asyncio drops what it has accepted and not set up when that happens.
-            loop.remove_reader(listener.fileno())
-        await asyncio.sleep(_ACCEPTED_S)
+        self._listeners = list(sockets or ())
+        if generations.replaces(self.age):
+            self._leave_new_connections(loop)
         self._say_close()
         stopping.begin(loop)
-        await self._linger(loop)
+        until = loop.time() + max(self._graceful_s, self.linger_s)
+        await asyncio.sleep(_ACCEPTED_S)
+        await self._linger(loop, until)
+        self._leave_new_connections(loop)
+        await asyncio.sleep(_ACCEPTED_S)
+        # Uvicorn waits once more for what is under way: for what is left of the same time.
+        self.config.timeout_graceful_shutdown = max(1, math.ceil(until - loop.time()))
         await super().shutdown(sockets)
+
+    def _leave_new_connections(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take no more of them. Those who replace this process do, or nobody any longer.
+
+        The listeners are not closed yet: asyncio would drop what it has accepted and not set up.
+        """
+        for listener in self._listeners:
+            loop.remove_reader(listener.fileno())
+        self._listeners = []
 
     def _say_close(self) -> None:
         """From here on each answer tells its client to connect anew."""
@@ -124,12 +146,18 @@ class PatientServer(Server):
                 # It took the headers of its first moment, and may be answered after all others.
                 connection.cycle.default_headers = self.server_state.default_headers
 
-    async def _linger(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until all connections are closed, by their answers, by their clients, or by us."""
-        until = loop.time() + max(self._graceful_s, self.linger_s)
+    async def _linger(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        """Wait until all connections are closed, by their answers, by their clients, or by us.
+
+        A process that nobody replaces goes on taking new ones meanwhile: the kernel would let
+        them wait for an answer that never comes, and no load balancer would look elsewhere.
+        """
+        accepts_until = loop.time() + self.linger_s
         idle_since: dict[Any, float] = {}
         while (connections := self._connections()) and loop.time() < until and not self.force_exit:
             now = loop.time()
+            if now >= accepts_until:
+                self._leave_new_connections(loop)
             idle_since = {each: idle_since.get(each, now) for each in connections if _is_idle(each)}
             for connection, since in idle_since.items():
                 if now - since >= self.linger_s:

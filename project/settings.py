@@ -103,7 +103,7 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
         "ENGINE": "project.database",
         **known,
         # Of what `aifeature.models.functions` calls: prepared at the second call on a connection. A
-        # pooler in between must know prepared statements, as PgBouncer does since 1.21.
+        # pooler in between must know prepared statements: PgBouncer 1.22, with libpq 17 here.
         "OPTIONS": {**parts, "pool": pool, "prepare_threshold": 1},
     }
 

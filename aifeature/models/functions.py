@@ -9,10 +9,12 @@ from typing import Any
 
 import psycopg
 from django.db import connection
+from django.utils.asyncio import async_unsafe
 
 from aifeature.models.storable import storable
 
 
+@async_unsafe
 def rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
     """What a function returns. Outside of a transaction it holds a connection only meanwhile.
 

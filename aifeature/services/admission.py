@@ -157,7 +157,7 @@ def _spent(feature: Feature, user_id: int) -> tuple[datetime, bool, dict[str, in
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT statement_timestamp(), aif_paused(%s, %s), w.scope, w.spent_micro
+            SELECT statement_timestamp(), (SELECT aif_paused(%s, %s)), w.scope, w.spent_micro
               FROM (SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date AS day) AS today
               LEFT JOIN aifeature_spendwindow w
                 ON (w.scope, w.key, w.day) IN (

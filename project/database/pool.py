@@ -109,7 +109,9 @@ class Pool:
         }:
             with suppress(psycopg.Error):  # its status tells then
                 connection.rollback()
-        if self._closed or connection.info.transaction_status is not TransactionStatus.IDLE:
+        usable = connection.info.transaction_status is TransactionStatus.IDLE
+        # Without autocommit the next statement would be rolled back when it comes here again.
+        if self._closed or not usable or not connection.autocommit:
             self._discard(connection)
             return
         with self._changed:

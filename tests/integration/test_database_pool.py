@@ -86,6 +86,17 @@ def test_a_connection_is_used_again(pool: Pool, server: Server) -> None:
     assert (server.connects, pool.size) == (1, 1)
 
 
+def test_a_connection_that_would_not_commit_does_not_come_back(pool: Pool, server: Server) -> None:
+    found = pool.getconn()
+    found.autocommit = False
+    pool.putconn(found)
+    assert found.closed
+    fresh = pool.getconn()
+    assert fresh.autocommit
+    pool.putconn(fresh)
+    assert server.connects == 2
+
+
 def test_what_is_held_for_a_moment_is_waited_for_and_not_multiplied(
     server: Server, clock: Clock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
@@ -81,3 +83,12 @@ def test_who_has_a_connection_needs_no_second_one(make_job: MakeJob, pool_of_two
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(read_and_cancel, ("Once.", "Twice."))) == ["cancelled"] * 2
+
+
+def test_a_function_is_not_called_where_it_would_block_all_others(make_job: MakeJob) -> None:
+    async def cancel() -> None:
+        transitions.cancel(job.pk, user_id=job.user_id, message="Enough.")
+
+    job = make_job()
+    with pytest.raises(SynchronousOnlyOperation):
+        asyncio.run(cancel())

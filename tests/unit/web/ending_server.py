@@ -63,12 +63,12 @@ class EndingServer:
                 self.server.should_exit = self.server.force_exit = True
                 self.thread.join(BOUND_S)
 
-    def connection(self) -> Connection:
-        """A connection that is set up, with nothing sent."""
+    def connection(self, *, bound_s: float = BOUND_S) -> Connection:
+        """A connection that is set up, with nothing sent. Fails if it is not within the bound."""
         known = len(self.server.server_state.connections)
         made = socket.create_connection(self._address, BOUND_S)
         self._sockets.enter_context(made)
-        wait_until(lambda: len(self.server.server_state.connections) > known)
+        wait_until(lambda: len(self.server.server_state.connections) > known, bound_s=bound_s)
         return Connection(made)
 
     def end(self) -> None:
@@ -133,9 +133,9 @@ class Connection:
         return self.socket.recv(1) == b""
 
 
-def wait_until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object], *, bound_s: float = BOUND_S) -> None:
     """Wait for what another thread does."""
-    until = time.monotonic() + BOUND_S
+    until = time.monotonic() + bound_s
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.005)

@@ -95,6 +95,46 @@ def test_nobody_hangs_up_on_a_request_under_way(server: EndingServer) -> None:
     assert connection.read().startswith(b"http/1.1 200")
 
 
+def test_a_process_that_nobody_replaces_takes_new_connections_until_it_ends(
+    patient: EndingServer,
+) -> None:
+    patient.connection()  # idle: it is what the process lingers for
+    patient.end()
+    threading.Event().wait(A_MOMENT_S)
+    for _ in range(2):
+        late = patient.connection()
+        late.send("/")
+        assert CLOSE in late.read()
+        assert late.is_ended()
+
+
+def test_one_that_was_replaced_leaves_new_connections_to_its_successor(
+    patient: EndingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generations = web_worker.Generations()
+    monkeypatch.setattr(web_worker, "generations", generations)
+    generations.replaced(patient.server.age)
+    generations.ready(patient.server.age + 1)
+    kept = patient.connection()
+    patient.end()
+    threading.Event().wait(A_MOMENT_S)
+    with pytest.raises(AssertionError):  # it is not taken
+        patient.connection(bound_s=1.0)
+    kept.send("/")
+    assert CLOSE in kept.read()
+
+
+def test_it_takes_no_new_connections_in_the_last_moments(server: EndingServer) -> None:
+    busy = server.connection()
+    busy.send("/wait")
+    server.end()
+    threading.Event().wait(LINGER_S + A_MOMENT_S)
+    with pytest.raises(AssertionError):
+        server.connection(bound_s=0.5)
+    server.let_go()
+    assert CLOSE in busy.read()
+
+
 def test_a_request_that_never_ends_does_not_keep_a_process_for_ever() -> None:
     server = EndingServer(graceful_s=1)
     with server.running():
