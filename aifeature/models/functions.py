@@ -52,6 +52,22 @@ def _lent() -> Iterator[psycopg.Connection[Any]]:
             connection.close()  # back to the pool
 
 
+@contextmanager
+def connected() -> Iterator[None]:
+    """This thread's connection from the beginning, and given back at the end.
+
+    For whoever reads under a lock, around it: one who waits for a connection while he holds a lock
+    waits for those who hold connections and wait for the lock.
+    """
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    try:
+        yield
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()  # back to the pool
+
+
 def as_json(value: object) -> str | None:
     """A value for a jsonb argument; None is NULL."""
     return None if value is None else json.dumps(storable(value))

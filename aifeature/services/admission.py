@@ -15,6 +15,7 @@ from typing import Final
 from django.db import connection
 
 from aifeature.models import SpendWindow
+from aifeature.models.functions import connected
 from aifeature.models.load import Ahead, Load, ahead_of, load
 from aifeature.policies import budget
 from aifeature.policies.overload import too_late_by_s
@@ -38,6 +39,9 @@ LONGEST_RETRY_S: Final = 600
 """What an overloaded client is asked to wait at most: an estimate is no better than that."""
 
 
+_NEVER: Final = (float("-inf"), None)
+
+
 class LoadCache:
     """The load as each feature finds it, at most a second old."""
 
@@ -48,8 +52,11 @@ class LoadCache:
 
     def get(self, slug: str) -> Load:
         """The load."""
-        with self._lock:
-            at, found = self._looked.get(slug, (float("-inf"), None))
+        at, found = self._looked.get(slug, _NEVER)
+        if found is not None and self._clock() - at < LOAD_S:
+            return found
+        with connected(), self._lock:
+            at, found = self._looked.get(slug, _NEVER)
             if found is None or self._clock() - at >= LOAD_S:
                 found = load(slug)
                 self._looked[slug] = (self._clock(), found)

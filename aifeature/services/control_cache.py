@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from django.contrib.auth import get_user_model
-from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from aifeature.models import FeatureControl, RateOverride, Stage
+from aifeature.models.functions import connected
 from aifeature.policies.rates import Override, Rates
 
 EVERYTHING = "_everything"
@@ -88,11 +88,15 @@ class ControlCache:
 
     def all(self) -> Controls:
         """All controls."""
-        with self._lock:
-            if self._clock() - self._read_at >= POLL_S:
-                self._controls = self._fresh()
-                self._read_at = self._clock()
-            return self._controls
+        if self._is_old():
+            with connected(), self._lock:
+                if self._is_old():
+                    self._controls = self._fresh()
+                    self._read_at = self._clock()
+        return self._controls
+
+    def _is_old(self) -> bool:
+        return self._clock() - self._read_at >= POLL_S
 
     def _fresh(self) -> Controls:
         controls = _read()
@@ -105,16 +109,12 @@ class ControlCache:
 
 
 def _read() -> Controls:
-    try:
-        rows = FeatureControl.objects.prefetch_related("beta_users")
-        alive = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
-        by_user: dict[int | None, tuple[Override, ...]] = {}
-        for row in alive:
-            by_user[row.user_id] = (*by_user.get(row.user_id, ()), _override(row))
-        return Controls({row.feature: _from_row(row) for row in rows}, by_user)
-    finally:
-        if not connection.in_atomic_block:
-            connection.close()
+    rows = FeatureControl.objects.prefetch_related("beta_users")
+    alive = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+    by_user: dict[int | None, tuple[Override, ...]] = {}
+    for row in alive:
+        by_user[row.user_id] = (*by_user.get(row.user_id, ()), _override(row))
+    return Controls({row.feature: _from_row(row) for row in rows}, by_user)
 
 
 def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
@@ -123,12 +123,8 @@ def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
     through = get_user_model().groups.through
     pairs = through.objects.filter(group_id__in=wanted).values_list("user_id", "group_id")
     found: dict[int, set[int]] = {}
-    try:
-        for user_id, group_id in pairs.iterator():
-            found.setdefault(user_id, set()).add(group_id)
-    finally:
-        if not connection.in_atomic_block:
-            connection.close()
+    for user_id, group_id in pairs.iterator():
+        found.setdefault(user_id, set()).add(group_id)
     return {user_id: frozenset(groups) for user_id, groups in found.items()}
 
 

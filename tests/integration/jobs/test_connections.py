@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from aifeature.models import Job, transitions
-from aifeature.services import execution
+from aifeature.services import admission, control, execution
 from tests.integration.jobs.conftest import MakeJob
 from tests.sandbox_server import SandboxServer
 
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 CALLS = 20
 PATIENCE_S = 20
+A_MOMENT_S = 0.5
 
 
 @pytest.fixture
@@ -92,3 +93,35 @@ def test_a_function_is_not_called_where_it_would_block_all_others(make_job: Make
     job = make_job()
     with pytest.raises(SynchronousOnlyOperation):
         asyncio.run(cancel())
+
+
+@pytest.mark.parametrize(
+    "look",
+    [control.cache.all, lambda: admission.loads.get("summarize")],
+    ids=["controls", "load"],
+)
+def test_who_reads_for_all_never_waits_for_those_who_wait_for_it(
+    pool_of_two: None, look: Callable[[], object]
+) -> None:
+    """A cache is stale: one looks without a connection, and those with all the connections too."""
+    connection.close()
+    control.cache.clear()
+    admission.loads.clear()
+    all_are_taken = threading.Barrier(3)
+
+    def look_with_one() -> None:
+        connection.ensure_connection()
+        all_are_taken.wait(PATIENCE_S)
+        threading.Event().wait(A_MOMENT_S)  # the other one looks first
+        look()
+        connection.close()
+
+    def look_without() -> None:
+        all_are_taken.wait(PATIENCE_S)
+        look()
+        assert connection.connection is None, "a connection was kept"
+
+    with ThreadPoolExecutor(3) as threads:
+        looks = [threads.submit(each) for each in (look_with_one, look_with_one, look_without)]
+        for each in looks:
+            each.result()
