@@ -43,8 +43,23 @@ class _Idle(NamedTuple):
     since: float
 
 
+class _Waiter:
+    """One who waits for a connection, and what was found for it."""
+
+    __slots__ = ("found", "served")
+
+    def __init__(self) -> None:
+        self.served = threading.Event()
+        self.found: _Idle | None = None
+        """Once served: a connection; None: there is room for one more, and it is counted."""
+
+
 class Pool:
-    """Up to `max_size` connections; safe for any number of threads."""
+    """Up to `max_size` connections; safe for any number of threads.
+
+    First come, first served: a connection goes straight to who has waited longest. Were it for
+    whoever is quickest, those who come would now and then starve those who wait.
+    """
 
     def __init__(
         self,
@@ -67,8 +82,9 @@ class Pool:
         self._max_size = max_size
         self._timeout_s = timeout
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._idle: deque[_Idle] = deque()
+        self._waiters: deque[_Waiter] = deque()
         self._size = 0
         self._away_until = float("-inf")
         self._expire_at: dict[int, float] = {}
@@ -114,13 +130,16 @@ class Pool:
         if self._closed or not usable or not connection.autocommit:
             self._discard(connection)
             return
-        with self._changed:
-            self._idle.append(_Idle(connection, self._clock()))
-            self._changed.notify()
+        idle = _Idle(connection, self._clock())
+        with self._lock:
+            if self._waiters:
+                self._serve(idle)
+            else:
+                self._idle.append(idle)
 
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it comes back."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             idle = [each.connection for each in self._idle]
             self._idle.clear()
@@ -137,32 +156,64 @@ class Pool:
         Raises:
             PoolBusyError: neither in time.
         """
-        grow_at = self._clock() + GROW_S
-        with self._changed:
-            while True:
-                now = self._clock()
-                if self._idle:
-                    # The one used last, so that what is not needed ages, and goes.
-                    aged = now - self._idle[0].since >= MAX_IDLE_S
-                    return self._idle.popleft() if aged else self._idle.pop()
-                if self._size < self._max_size and (self._size == 0 or now >= grow_at):
-                    self._size += 1
-                    return None
-                if now >= give_up:
-                    raise PoolBusyError(
-                        f"all {self._max_size} database connections of this process were in use "
-                        f"for {self._timeout_s:g} s: see DATABASE_POOL_SIZE"
-                    )
-                until = grow_at if self._size < self._max_size else give_up
-                self._changed.wait(min(until, give_up) - now)
+        now = self._clock()
+        with self._lock:
+            if self._idle:  # then nobody waits
+                # The one used last, so that what is not needed ages, and goes.
+                aged = now - self._idle[0].since >= MAX_IDLE_S
+                return self._idle.popleft() if aged else self._idle.pop()
+            if self._size == 0:
+                self._size = 1
+                return None
+            waiter = _Waiter()
+            self._waiters.append(waiter)
+        if waiter.served.wait(min(GROW_S, give_up - now)) or self._grows(waiter):
+            return waiter.found
+        if not waiter.served.wait(give_up - self._clock()) and self._gives_up(waiter):
+            raise PoolBusyError(
+                f"all {self._max_size} database connections of this process were in use "
+                f"for {self._timeout_s:g} s: see DATABASE_POOL_SIZE"
+            )
+        return waiter.found
+
+    def _serve(self, found: _Idle | None) -> None:
+        """Give this to who has waited longest. Called under the lock, while somebody waits."""
+        waiter = self._waiters.popleft()
+        waiter.found = found
+        waiter.served.set()
+
+    def _grows(self, waiter: _Waiter) -> bool:
+        """Whether it was served after all, or makes one more connection itself."""
+        with self._lock:
+            if waiter.served.is_set():
+                return True
+            if self._size >= self._max_size:
+                return False
+            self._size += 1
+            self._waiters.remove(waiter)
+            return True
+
+    def _gives_up(self, waiter: _Waiter) -> bool:
+        """Whether it waits no longer; False: it was served after all."""
+        with self._lock:
+            if waiter.served.is_set():
+                return False
+            self._waiters.remove(waiter)
+            return True
+
+    def _one_less(self) -> None:
+        """A connection is gone: who has waited longest may make another."""
+        with self._lock:
+            if self._waiters and not self._closed:
+                self._serve(None)
+            else:
+                self._size -= 1
 
     def _new(self) -> Connection:
         try:
             connection = self._connect_unless_away()
         except BaseException:
-            with self._changed:
-                self._size -= 1
-                self._changed.notify()
+            self._one_less()
             raise
         jitter = random.uniform(0.9, 1.0)  # noqa: S311 (spreads load, guards nothing)
         self._expire_at[id(connection)] = self._clock() + MAX_LIFETIME_S * jitter
@@ -187,10 +238,8 @@ class Pool:
     def _discard(self, connection: Connection) -> None:
         connection._pool = None  # noqa: SLF001
         connection.close()
-        with self._changed:
-            self._expire_at.pop(id(connection), None)
-            self._size -= 1
-            self._changed.notify()
+        self._expire_at.pop(id(connection), None)
+        self._one_less()
 
 
 def _has_ended(connection: Connection) -> bool:

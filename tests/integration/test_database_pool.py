@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection
 
+from project.database import pool as pool_module
 from project.database.pool import (
     MAX_IDLE_S,
     MAX_LIFETIME_S,
@@ -98,9 +99,10 @@ def test_a_connection_that_would_not_commit_does_not_come_back(pool: Pool, serve
 
 
 def test_what_is_held_for_a_moment_is_waited_for_and_not_multiplied(
-    server: Server, clock: Clock
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = Pool(server, max_size=2, timeout=20, clock=lambda: 1_000.0)  # a moment without end
+    monkeypatch.setattr(pool_module, "GROW_S", 20.0)  # a long moment
+    pool = Pool(server, max_size=2, timeout=20)
     held = pool.getconn()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(pool.getconn)
@@ -110,6 +112,53 @@ def test_what_is_held_for_a_moment_is_waited_for_and_not_multiplied(
     pool.putconn(held)
     assert server.connects == 1
     pool.close()
+
+
+def test_who_came_first_is_served_first(server: Server) -> None:
+    pool = Pool(server, max_size=1, timeout=20)
+    held = pool.getconn()
+    order: list[int] = []
+
+    def use(number: int) -> None:
+        found = pool.getconn()
+        order.append(number)
+        pool.putconn(found)
+
+    with ThreadPoolExecutor(5) as threads:
+        for number in range(5):
+            threads.submit(use, number)
+            until_waiting(pool, number + 1)
+        pool.putconn(held)
+        use(5)  # comes now, and is quicker than any that has to be woken
+    assert order == [0, 1, 2, 3, 4, 5]
+    assert server.connects == 1
+    pool.close()
+
+
+def test_who_waits_makes_the_connection_that_another_lost(server: Server) -> None:
+    pool = Pool(server, max_size=1, timeout=20)
+    held = pool.getconn()
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(pool.getconn)]
+        until_waiting(pool, 1)
+        waiting.append(threads.submit(pool.getconn))
+        until_waiting(pool, 2)
+        held.close()
+        pool.putconn(held)
+        first = waiting[0].result(20)
+        assert works(first)
+        pool.putconn(first)
+        assert waiting[1].result(20) is first
+    pool.putconn(first)
+    assert (server.connects, pool.size) == (2, 1)
+    pool.close()
+
+
+def until_waiting(pool: Pool, count: int) -> None:
+    give_up = time.monotonic() + 20
+    while len(pool._waiters) < count:
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
 
 
 def test_what_is_held_for_longer_is_not_waited_for(pool: Pool, server: Server) -> None:
