@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 
 from aifeature.models import Stage
-from aifeature.services import admission, control, wiring
+from aifeature.services import admission, breakers, control, wiring
 from tests.sandbox_server import SandboxServer, running_sandbox
 
 AMPLE_RATES = {
@@ -34,8 +34,10 @@ def _fresh_control_cache() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fresh_gates() -> Iterator[None]:
-    """No bucket and no breaker remembers the test before."""
+    """No bucket and no breaker remembers the test before, nor what was forced in it."""
+    breakers.cache.clear()
     yield
+    breakers.cache.clear()
     empty_gates()
     for each in (wiring.gate, wiring.request_limiter, wiring.shared_state):
         each.cache_clear()
