@@ -62,6 +62,8 @@ class Scheduler(schedulers.DatabaseScheduler):
             logger.warning(
                 "the schedule cannot be read, beat tries again every %g s: %s", AGAIN_S, error
             )
+            if self._asked_to_stop:  # meanwhile: an error passes by who would have seen to it
+                raise SystemExit from None
             return False
         return True
 

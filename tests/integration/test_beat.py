@@ -108,6 +108,22 @@ def test_beat_that_waits_for_the_database_stops_at_once(
         Scheduler(app=app)  # type: ignore[no-untyped-call]
 
 
+def test_beat_that_is_asked_to_stop_while_the_database_fails_does_not_try_again(
+    handlers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Scheduler) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise OperationalError("connection refused")
+
+    def tries_again(_: float) -> None:
+        raise AssertionError("the signal was lost")
+
+    monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away)
+    monkeypatch.setattr(time, "sleep", tries_again)
+    with pytest.raises(SystemExit):
+        Scheduler(app=app)  # type: ignore[no-untyped-call]
+
+
 def test_the_last_sync_is_not_cut_short_by_an_impatient_supervisor(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
