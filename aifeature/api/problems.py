@@ -12,9 +12,11 @@ from django.conf import settings
 from django.core.exceptions import BadRequest as DjangoBadRequest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
+from django.db import InternalError as DatabaseInternalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from ninja.errors import AuthenticationError, ValidationError
+from psycopg.errors import IdleInTransactionSessionTimeout
 
 from aifeature.api.refusals import (
     BadRequest,
@@ -76,7 +78,7 @@ def _of_validation(error: ValidationError) -> Refusal:
     )
 
 
-_TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], Refusal]]] = {
+_TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], Refusal | None]]] = {
     Refusal: lambda refusal: refusal,
     ValidationError: _of_validation,
     AuthenticationError: lambda _: Unauthenticated(
@@ -92,6 +94,12 @@ _TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], Refusal]]] = {
     # A pool that ran dry (PoolBusyError) arrives as an OperationalError too.
     OperationalError: lambda _: _database_unavailable(),
     InterfaceError: lambda _: _database_unavailable(),
+    # The database ended the transaction of a process that had been stopped for long.
+    DatabaseInternalError: lambda error: (
+        _database_unavailable()
+        if isinstance(error.__cause__, IdleInTransactionSessionTimeout)
+        else None
+    ),
 }
 
 
