@@ -47,9 +47,8 @@ def test_what_runs_is_stopped_by_its_worker_first(
         running = worker.submit(work, job)
         while not sandbox.calls():
             assert not running.done()
-        out = run()
+        run()
         running.result(10)
-    assert "Waiting for 1 running jobs to end." in out
     job.refresh_from_db()
     assert (job.status, job.input) == (Status.CANCELLED, None)
     assert Attempt.objects.get().request is None
@@ -86,6 +85,23 @@ def test_the_wait_is_bounded_by_its_clock(ada: User, make_job: MakeJob) -> None:
     with pytest.raises(closing.StillRunningError):
         closing.end_jobs(ada, wait_s=60, tell=print, clock=lambda: now[0], sleep=sleep)
     assert sum(slept) == 60
+
+
+def test_how_many_still_run_is_told_once_and_their_end_is_waited_for(
+    ada: User, make_job: MakeJob
+) -> None:
+    job = make_job()
+    lease, told, slept = claim(job), list[str](), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            transitions.finish(lease, Status.CANCELLED)
+
+    closing.end_jobs(ada, wait_s=60, tell=told.append, sleep=sleep)
+    assert (told, len(slept)) == (["Waiting for 1 running jobs to end."], 3)
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
 
 
 def test_a_zombie_cannot_write_content_back(ada: User, make_job: MakeJob) -> None:
