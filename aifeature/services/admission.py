@@ -24,7 +24,6 @@ from aifeature.services import control, rates, wiring
 from aifeature.services.refusals import (
     BudgetExhausted,
     BudgetReached,
-    FeaturePaused,
     Overloaded,
     RateLimited,
     Refusal,
@@ -79,7 +78,6 @@ def admit(feature: Feature, user_id: int) -> Left | None:
 
     Raises:
         RateLimited: they sent too many within a minute.
-        FeaturePaused: a kill switch was pulled a moment ago.
         BudgetExhausted: their own budget of the day is used up.
         BudgetReached: that of the feature, or of everything, is.
         Overloaded: the job would miss its deadline.
@@ -89,7 +87,7 @@ def admit(feature: Feature, user_id: int) -> Left | None:
         _check_windows(feature, user_id)
         _check_load(feature, user_id)
     except Refusal:
-        _give_back(feature, user_id)  # it is not the user who sends too much
+        give_back(feature, user_id)  # it is not the user who sends too much
         raise
     return left
 
@@ -115,7 +113,8 @@ def _take(feature: Feature, user_id: int) -> Left | None:
     return left
 
 
-def _give_back(feature: Feature, user_id: int) -> None:
+def give_back(feature: Feature, user_id: int) -> None:
+    """Count a request not, of which nothing came by no fault of the user."""
     per_minute = rates.of(feature, user_id).requests_per_minute
     if per_minute is not None:
         wiring.request_limiter().give_back(f"{feature.slug}:{user_id}", per_minute)
@@ -138,9 +137,7 @@ def _check_windows(feature: Feature, user_id: int) -> None:
         "global": caps.everything,
         "month": caps.month,
     }
-    now, paused, spent = _spent(feature, user_id)
-    if paused:  # asked of the database itself: other processes learn of a switch a little later
-        raise FeaturePaused("This feature is paused at the moment.", retry_after_s=60)
+    now, spent = _spent(feature, user_id)
     full = [scope for scope, cap in limits.items() if cap is not None and spent[scope] >= cap]
     if not full:
         return
@@ -159,24 +156,23 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     )
 
 
-def _spent(feature: Feature, user_id: int) -> tuple[datetime, bool, dict[str, int]]:
-    """The database's time, whether a switch is on, what each window has spent: one query."""
+def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
+    """The database's time, and what each window has spent: one query."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT statement_timestamp(), (SELECT aif_paused(%s, %s)), w.scope, w.spent_micro
+            SELECT statement_timestamp(), w.scope, w.spent_micro
               FROM (SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date AS day) AS today
               LEFT JOIN aifeature_spendwindow w
                 ON (w.scope, w.key, w.day) IN (
                    ('user', %s, today.day), ('feature', %s, today.day), ('global', '', today.day),
                    ('month', '', aif_month(today.day)))""",
-            [feature.slug, user_id, f"{feature.slug}:{user_id}", feature.slug],
+            [f"{feature.slug}:{user_id}", feature.slug],
         )
         found = cursor.fetchall()
     spent = dict.fromkeys(SpendWindow.Scope.values, 0)
     spent.update({scope: micro for *_, scope, micro in found if scope is not None})
-    now, paused, *_ = found[0]
-    return now, paused, spent
+    return found[0][0], spent
 
 
 def _check_load(feature: Feature, user_id: int) -> None:

@@ -18,7 +18,6 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db.models import BigIntegerField, DateTimeField, Func, IntegerField, TextField, Value
 from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.pools import producers
@@ -26,7 +25,6 @@ from redis.exceptions import RedisError
 
 from aifeature.models import Job, Status, turns
 from aifeature.services import rates, wiring
-from aifeature.spec import Feature
 
 logger = logging.getLogger(__name__)
 
@@ -89,21 +87,12 @@ def _connection() -> Connection:
     )
 
 
-def mark_at_submit(feature: Feature, user_id: int) -> Func | None:
-    """The `published_at` of a job that is being inserted: a moment if it is to be published.
+def can_publish() -> bool:
+    """Whether the broker can be handed a job now.
 
-    The broker is the Redis of the gates: what has just kept the submission waiting is not asked
-    once more.
+    It is the Redis of the gates: what has just kept a submission waiting is not asked once more.
     """
-    if pause or wiring.shared_state().rests:
-        return None
-    return Func(
-        Value(feature.slug, output_field=TextField()),
-        Value(user_id, output_field=BigIntegerField()),
-        Value(rates.of(feature, user_id).in_flight, output_field=IntegerField()),
-        function="aif_mark_of_user",
-        output_field=DateTimeField(),
-    )
+    return not (pause or wiring.shared_state().rests)
 
 
 def refill(limit: int = BATCH) -> int:

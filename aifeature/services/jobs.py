@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from pydantic import ValidationError
 
 from aifeature import registry
-from aifeature.models import Job, Status, transitions
+from aifeature.models import Job, Status, submission, transitions
 from aifeature.models.storable import is_storable
+from aifeature.models.submission import Outcome
 from aifeature.policies.rates import Left
-from aifeature.services import admission, control, dispatch, messages
+from aifeature.services import admission, control, dispatch, messages, rates
 from aifeature.services.refusals import (
     FeaturePaused,
     IdempotencyConflict,
@@ -30,6 +30,9 @@ from aifeature.spec import Feature
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+PAUSED: Final = "This feature is paused at the moment."
+STOPPED: Final = "Its feature is stopped by a kill switch. Release that first."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +80,25 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         return Submission(job, replayed=True)
     feature = visible_feature(user=user, slug=slug)
     if control.is_paused(slug, user.pk):
-        raise FeaturePaused("This feature is paused at the moment.", retry_after_s=60)
+        raise FeaturePaused(PAUSED, retry_after_s=60)
     _check_size(feature, canonical)
     value = _validated(feature, data)
     left = admission.admit(feature, user.pk)
-    job = Job(
-        user=user,
-        feature=slug,
-        input=value,
-        idempotency_key=key,
-        request_digest=digest,
-        published_at=dispatch.mark_at_submit(feature, user.pk),
-        deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
-    )
+    job = Job(user=user, feature=slug, input=value, idempotency_key=key, request_digest=digest)
     try:
-        _insert(job)
-    except IntegrityError:  # the same key was being submitted at this very moment
-        if key and (earlier := _replay(user, key, digest)):
-            return Submission(earlier, replayed=True)
+        outcome = _store(job, feature)
+    except IntegrityError:
         if _is_closed(user):
             raise NotFound("There is no such feature.") from None
         raise
-    return Submission(job, replayed=False, left=left)
+    if outcome == Outcome.STORED:
+        return Submission(job, replayed=False, left=left)
+    admission.give_back(feature, user.pk)
+    if outcome == Outcome.PAUSED:  # other processes learn of a switch a little later
+        raise FeaturePaused(PAUSED, retry_after_s=60)
+    # The same key was being submitted at this very moment.
+    earlier = _own(user).get(idempotency_key=key)
+    return Submission(_checked(earlier, digest), replayed=True)
 
 
 def get(*, user: User, job_id: UUID) -> Job:
@@ -161,22 +161,18 @@ def requeue(*, job_id: UUID) -> Job:
         value = _validated(feature, failed.input)
     except InvalidInput:
         raise CannotRequeueError("Its input no longer fits the feature.") from None
-    job = Job(
-        user=failed.user,
-        feature=failed.feature,
-        input=value,
-        requeued_from=failed,
-        published_at=dispatch.mark_at_submit(feature, failed.user_id),
-        deadline_at=Now() + timedelta(seconds=control.deadline_s(feature)),
-    )
+    job = Job(user=failed.user, feature=failed.feature, input=value, requeued_from=failed)
     try:
-        _insert(job)
+        outcome = _store(job, feature)
     except IntegrityError:
-        if earlier := Job.objects.filter(requeued_from=failed).first():
-            raise CannotRequeueError(f"It was requeued before, as job {earlier.pk}.") from None
         if _is_closed(failed.user):
             raise CannotRequeueError("The account of its user is closed.") from None
         raise
+    if outcome == Outcome.EXISTS:
+        earlier = Job.objects.get(requeued_from=failed)
+        raise CannotRequeueError(f"It was requeued before, as job {earlier.pk}.")
+    if outcome == Outcome.PAUSED:
+        raise CannotRequeueError(STOPPED)
     return job
 
 
@@ -210,19 +206,23 @@ def _requeuable(job: Job) -> Feature:
     if feature is None:
         raise CannotRequeueError(f"The feature {job.feature} is no longer in the code.")
     if control.is_paused(job.feature, job.user_id):
-        raise CannotRequeueError("Its feature is stopped by a kill switch. Release that first.")
+        raise CannotRequeueError(STOPPED)
     if not control.is_visible(feature, job.user):
         raise CannotRequeueError("Its user may not use this feature at its present stage.")
     return feature
 
 
-def _insert(job: Job) -> None:
+def _store(job: Job, feature: Feature) -> Outcome:
     """Store a new job and, once that is committed, send it if there is room for it now."""
-    with transaction.atomic():
-        job.save(force_insert=True)
-        job.refresh_from_db()
+    outcome = submission.store(
+        job,
+        deadline_s=control.deadline_s(feature),
+        publish=dispatch.can_publish(),
+        at_once=rates.of(feature, job.user_id).in_flight,
+    )
     if job.published_at is not None:
         transaction.on_commit(lambda: dispatch.publish([job.id]))
+    return outcome
 
 
 def _is_closed(user: User) -> bool:
@@ -247,7 +247,11 @@ def _digest(slug: str, canonical: bytes) -> str:
 
 def _replay(user: User, key: str, digest: str) -> Job | None:
     job = _own(user).filter(idempotency_key=key).first()
-    if job is not None and job.request_digest != digest:
+    return job and _checked(job, digest)
+
+
+def _checked(job: Job, digest: str) -> Job:
+    if job.request_digest != digest:
         raise IdempotencyConflict("This Idempotency-Key was used for another request.")
     return job
 

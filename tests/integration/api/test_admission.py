@@ -19,7 +19,9 @@ from django.test import Client
 from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Worker
 from aifeature.models.load import Ahead, Load
 from aifeature.policies.overload import too_late_by_s, wait_s
+from aifeature.policies.rates import Left
 from aifeature.services import admission, control
+from aifeature.spec import Feature
 from tests.integration.api.api_jobs import bearer, problem, submit
 
 
@@ -184,6 +186,25 @@ def test_a_process_that_has_not_heard_of_the_switch_accepts_nothing_either(
     monkeypatch.setattr(control, "is_paused", lambda *_: False)  # as it stood half a second ago
     problem(submit(client), 503, "feature_paused")
     assert Job.objects.count() == 1
+
+
+def test_a_switch_that_is_pulled_after_all_checks_still_refuses_and_takes_no_request(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a busy process takes from its checks to the moment when the job is stored."""
+    set_control("summarize", requests_per_minute=Decimal(2))
+    admit = admission.admit
+
+    def then_pulled(feature: Feature, user_id: int) -> Left | None:
+        left = admit(feature, user_id)
+        FeatureControl.objects.update(killed=True)
+        return left
+
+    monkeypatch.setattr(admission, "admit", then_pulled)
+    refused = submit(client)
+    problem(refused, 503, "feature_paused")
+    assert "r=2;" in refused["RateLimit"]
+    assert not Job.objects.exists()
 
 
 def test_jobs_that_a_switch_holds_are_in_nobodys_way(client: Client) -> None:

@@ -120,6 +120,16 @@ def test_what_may_not_run_is_not_requeued(
     assert Job.objects.count() == 1
 
 
+def test_a_switch_this_process_has_not_heard_of_stops_a_requeue_too(
+    failed: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill("summarize")(failed)
+    monkeypatch.setattr(control, "is_paused", lambda *_: False)  # as it stood half a second ago
+    with pytest.raises(CannotRequeueError, match="stopped by a kill switch"):
+        jobs.requeue(job_id=failed.pk)
+    assert Job.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [

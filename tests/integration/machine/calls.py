@@ -14,9 +14,6 @@ from tests.integration.machine.view import View
 
 LEASE: Final = timedelta(seconds=90)
 DEADLINE: Final = timedelta(seconds=600)
-DUPLICATE: Final = "duplicate key"
-"""The answer to a submission whose idempotency key is taken."""
-
 SLOTS: Final = 8
 """Jobs that count as running at once while no worker is known."""
 
@@ -46,21 +43,19 @@ class Submit:
 
     def statement(self, now: datetime) -> Statement:
         return (
-            """INSERT INTO aifeature_job (id, user_id, feature, status, input, idempotency_key,
-                   run_at, deadline_at, published_at)
-               VALUES (%s, %s, %s, 'queued', '{}', %s, %s, %s,
-                   CASE WHEN %s THEN aif_mark_at_submit() END)
-               RETURNING id::text""",
-            (self.job, self.user, self.feature, self.key, now, now + DEADLINE, self.marked),
+            "SELECT outcome FROM aif_submit(%s, %s, %s, '{}', %s, '', NULL, %s, %s, NULL)",
+            (*(self.job, self.user, self.feature, self.key), DEADLINE.total_seconds(), self.marked),
         )
 
     def run(self, view: View) -> object:
+        if view.is_killed(self.feature):
+            return "paused"
         view.lock(("job", self.job))
         if self.key is not None:
             entry = KeyRow(self.user, self.key, self.job)
             if taken := view.key(entry):
                 view.maybe.add(("job", taken.job))  # its key is not sure while it is changed
-                return DUPLICATE
+                return "exists"
             view.write(entry)
         view.write(
             JobRow(
@@ -88,7 +83,7 @@ class Submit:
                 charge=0,
             )
         )
-        return str(self.job)
+        return "stored"
 
     @staticmethod
     def _is_room(view: View) -> bool:

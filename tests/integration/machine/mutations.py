@@ -116,6 +116,7 @@ MUTATIONS: Final = (
     Mutation(
         "begin ignores the deadline", "begin_attempt", " AND t.deadline_at > statement_timestamp()"
     ),
+    Mutation("submit ignores the switch", "submit", "aif_paused(p_feature, p_user)", "false"),
     Mutation("nobody looks at the switch", "paused", "c.killed OR "),
     Mutation(
         "calls at once are not counted",

@@ -1,0 +1,30 @@
+-- Accept a job, unless a kill switch stops its user. One statement: between the look at the switch
+-- and the commit nobody waits for the client, however busy that is. Outcomes: stored; paused; exists
+-- (the user's idempotency key, or another requeue of the same job, was first).
+-- `p_publish`: whether it may be handed to the broker at once, if there is room; `p_at_once` is how
+-- many of the user's jobs may be out, NULL is any number.
+CREATE OR REPLACE FUNCTION aif_submit(
+    p_id uuid, p_user bigint, p_feature text, p_input jsonb, p_key text, p_digest text,
+    p_requeued_from uuid, p_deadline_s double precision, p_publish boolean, p_at_once integer)
+RETURNS TABLE (outcome text, stored_at timestamptz, ends_at timestamptz, marked_at timestamptz)
+LANGUAGE plpgsql AS $$
+DECLARE
+    now_ timestamptz := statement_timestamp();
+BEGIN
+    IF aif_paused(p_feature, p_user) THEN
+        outcome := 'paused';
+    ELSE
+        INSERT INTO aifeature_job AS j (
+               id, user_id, feature, status, input, idempotency_key, request_digest,
+               requeued_from_id, created_at, run_at, deadline_at, published_at)
+        VALUES (p_id, p_user, p_feature, 'queued', p_input, p_key, p_digest,
+                p_requeued_from, now_, now_, now_ + make_interval(secs => p_deadline_s),
+                CASE WHEN p_publish THEN aif_mark_of_user(p_feature, p_user, p_at_once) END)
+            ON CONFLICT DO NOTHING
+        RETURNING 'stored', j.created_at, j.deadline_at, j.published_at
+             INTO outcome, stored_at, ends_at, marked_at;
+        outcome := coalesce(outcome, 'exists');
+    END IF;
+    RETURN NEXT;
+END
+$$;
