@@ -76,7 +76,7 @@ def inserting() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND query LIKE 'INSERT INTO \"aifeature_job\"%%'"
+            " AND query LIKE 'SELECT * FROM aif_submit(%%'"
         )
         waiting: int = cursor.fetchone()[0]
     connection.close()

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             name="priority",
             field=models.SmallIntegerField(default=0, db_default=0),
         ),
-        *sql.load("claim_by_priority", "dispatch"),
+        *sql.load("claim_by_priority", "submit_with_priority", "dispatch"),
     ]
 """
 
@@ -42,7 +42,7 @@ NEW = "new release on "
 
 
 def with_priorities(folder: Path) -> Release:
-    """Jobs get a priority: a new column, a new function beside the old, another's body changed."""
+    """Jobs get a priority: a column, functions beside those of before, another's body changed."""
     release = next_release(folder)
     migrations = sorted(path.stem for path in (folder / "aifeature/migrations").glob("0*.py"))
     release.write("aifeature/migrations/9000_priority.py", MIGRATION.format(before=migrations[-1]))
@@ -50,28 +50,40 @@ def with_priorities(folder: Path) -> Release:
         "aifeature/models/job.py", "    worker = models.", f"{PRIORITY}    worker = models."
     )
 
-    claim = (folder / "aifeature/sql/claim.sql").read_text()
-    for old, new in (
+    _variant(
+        release,
+        ("claim", "claim_by_priority"),
         ("aif_claim(", "aif_claim_by_priority("),
         ("error_code text\n)", "error_code text, priority smallint\n)"),
         ("j.error_code::text;", "j.error_code::text, j.priority;"),
         ("worker = p_worker", f"worker = '{NEW}' || p_worker"),
-    ):
-        assert claim.count(old) == 1, f"claim.sql has changed, name another passage: {old!r}"
-        claim = claim.replace(old, new)
-    release.write("aifeature/sql/claim_by_priority.sql", claim)
+    )
     transitions = "aifeature/models/transitions.py"
     release.edit(transitions, '"aif_claim"', '"aif_claim_by_priority"')
     release.edit(transitions, "    last_error: str\n", "    last_error: str\n    priority: int\n")
+    _variant(
+        release,
+        ("submit", "submit_with_priority"),
+        ("aif_submit(", "aif_submit_with_priority("),
+        ("published_at)\n        VALUES (", "published_at, priority)\n        VALUES ("),
+        ("p_at_once) END)\n", "p_at_once) END, 1)\n"),
+    )
+    release.edit("aifeature/models/submission.py", '"aif_submit"', '"aif_submit_with_priority"')
 
     dispatch = "aifeature/sql/dispatch.sql"
     release.edit(
         dispatch, "ORDER BY j.run_at LIMIT 1", "ORDER BY j.priority DESC, j.run_at LIMIT 1"
     )
-    release.edit(
-        "aifeature/services/jobs.py", "        user=user,\n", "        user=user, priority=1,\n"
-    )
     return release
+
+
+def _variant(release: Release, names: tuple[str, str], *edits: tuple[str, str]) -> None:
+    """A file of SQL functions under another name, with passages exchanged."""
+    text = (release.folder / f"aifeature/sql/{names[0]}.sql").read_text()
+    for old, new in edits:
+        assert text.count(old) == 1, f"{names[0]}.sql has changed, name another passage: {old!r}"
+        text = text.replace(old, new)
+    release.write(f"aifeature/sql/{names[1]}.sql", text)
 
 
 def manage(crew: Crew, folder: Path, *arguments: str) -> str:
