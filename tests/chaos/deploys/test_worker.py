@@ -9,6 +9,7 @@ import pytest
 
 from aifeature.models import Attempt, Worker
 from tests.chaos.crew import (
+    LIMIT_S,
     LONG_S,
     Crew,
     broker,
@@ -20,13 +21,15 @@ from tests.chaos.crew import (
     wait_ended,
     wait_until,
 )
+from tests.held import FIRST_S, held
 from tests.sandbox_server import SandboxServer
 
-GRACE_S = 1.5
-ANSWER_S = 0.7
+GRACE_S = 5.0
 THREADS = 4
-EXIT_S = 15.0
+EXIT_S = 60.0
 """From the last job's end to the process's: Python takes its modules down."""
+
+pytestmark = pytest.mark.timeout(LIMIT_S)
 
 
 def test_a_worker_that_is_stopped_ends_or_puts_back_its_jobs_and_another_runs_the_rest(
@@ -35,18 +38,19 @@ def test_a_worker_that_is_stopped_ends_or_puts_back_its_jobs_and_another_runs_th
     crew.env["WORKER_GRACE_SECONDS"] = str(GRACE_S)
     sandbox.set_faults(
         {"kind": "slow_first_byte", "seconds": LONG_S, "times": 2},
-        {"kind": "slow_first_byte", "seconds": ANSWER_S},
+        {"kind": "slow_first_byte", "seconds": FIRST_S},
     )
-    old = crew.llm("old", threads=THREADS)
-    jobs = crew.queue(10)
-    wait_until(lambda: len(sandbox.calls()) == THREADS, "calls in flight")
-
-    tell(old, signal.SIGTERM)
-    with ThreadPoolExecutor(1) as pool:
+    with held() as calls, ThreadPoolExecutor(1) as pool:
+        old = crew.llm("old", threads=THREADS)
+        jobs = crew.queue(10)
+        wait_until(lambda: len(sandbox.calls()) == THREADS, "calls in flight")
+        tell(old, signal.SIGTERM)
+        wait_until(lambda: "stopping: " in text_of(old.log), "the grace period to begin")
+        calls.let_go(FIRST_S)  # answered within it, however late the signal arrived
         successor = pool.submit(crew.llm, "new", threads=THREADS)
         took = ended(old, within_s=GRACE_S + EXIT_S)
         successor.result()
-    wait_ended(jobs)
+        wait_ended(jobs)
     with capsys.disabled():
         print(f"\nworker: ended {took:.1f} s after SIGTERM, grace {GRACE_S} s")  # noqa: T201
 

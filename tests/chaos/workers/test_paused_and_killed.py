@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +15,7 @@ from aifeature.models import Attempt, Job, SpendWindow
 from aifeature.services.streams.entries import key
 from project.stack.children import Child
 from tests.chaos.crew import (
+    LIMIT_S,
     LONG_S,
     Crew,
     broker,
@@ -25,16 +26,27 @@ from tests.chaos.crew import (
     wait_ended,
     wait_until,
 )
+from tests.held import FIRST_S, SECOND_S, Held, held
 from tests.sandbox_server import SandboxServer
 
-LEASE_S = 3
+LEASE_S = 6
 JOBS = 4
-PROMISED_S = LEASE_S + 2.0
+SOON_S = LEASE_S + 15.0
+"""Until the jobs run again: what got lost on its way would be handed over anew after a minute."""
+
+pytestmark = pytest.mark.timeout(LIMIT_S)
+
+
+@pytest.fixture
+def calls() -> Iterator[Held]:
+    with held() as found:
+        yield found
 
 
 def start(crew: Crew) -> tuple[Child, Child]:
     """Two llm workers, and a control worker that notices what is abandoned."""
     crew.env["LEASE_SECONDS"] = str(LEASE_S)
+    crew.env["PROVIDER_IDLE_TIMEOUT"] = str(LIMIT_S)
     with ThreadPoolExecutor(3) as pool:
         control = pool.submit(crew.control, "control")
         one, other = pool.submit(crew.llm, "one"), pool.submit(crew.llm, "other")
@@ -42,12 +54,17 @@ def start(crew: Crew) -> tuple[Child, Child]:
         return one.result(), other.result()
 
 
-def in_flight(crew: Crew, sandbox: SandboxServer, jobs: Sequence[Job], victim: Child) -> list[Job]:
-    """Those of the jobs that the victim runs, once all have their call."""
+def in_flight(
+    sandbox: SandboxServer, jobs: Sequence[Job], workers: tuple[Child, Child]
+) -> tuple[Child, Child, list[Job]]:
+    """The victim, the other worker, and the jobs that the victim runs, once all have their call.
+
+    Either worker may have been quick enough to take them all: the victim is one that has some.
+    """
     wait_until(lambda: len(sandbox.calls()) == len(jobs), "calls in flight")
-    mine = [row for row in rows(jobs) if ran_on(row, victim)]
-    assert mine, "none of the jobs went to this worker"
-    return mine
+    found = rows(jobs)
+    victim, other = workers if ran_on(found[0], workers[0]) else workers[::-1]
+    return victim, other, [row for row in found if ran_on(row, victim)]
 
 
 def record_of(jobs: Sequence[Job]) -> dict[str, Any]:
@@ -68,17 +85,17 @@ def record_of(jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def test_a_worker_that_was_paused_past_its_lease_changes_nothing_afterwards(
-    crew: Crew, sandbox: SandboxServer
+    crew: Crew, sandbox: SandboxServer, calls: Held
 ) -> None:
     sandbox.set_faults(
-        # These answers are complete while their reader is stopped: it finds them when it goes on.
-        {"kind": "stall", "after_events": 6, "seconds": 2.0, "times": JOBS},
-        {"kind": "slow_first_byte", "seconds": 5.0},
+        {"kind": "stall", "after_events": 6, "seconds": FIRST_S, "times": JOBS},
+        {"kind": "slow_first_byte", "seconds": SECOND_S},
     )
-    victim, other = start(crew)
+    workers = start(crew)
     jobs = crew.queue(JOBS)
-    mine = in_flight(crew, sandbox, jobs, victim)
+    victim, other, mine = in_flight(sandbox, jobs, workers)
     tell(victim, signal.SIGSTOP)
+    calls.let_go(FIRST_S)  # the reader of these answers finds them whole when it goes on
     wait_until(lambda: len(sandbox.calls()) == JOBS + len(mine), "the jobs to run elsewhere")
     assert {(row.status, row.epoch, row.tries) for row in rows(mine)} == {("running", 2, 1)}
     wait_ended([job for job in jobs if job not in mine])  # their spend is in the same windows
@@ -89,8 +106,8 @@ def test_a_worker_that_was_paused_past_its_lease_changes_nothing_afterwards(
         lambda: text_of(victim.log).count("was taken over; stopped") == len(mine),
         "the late answers to be refused",
     )
-    assert {row.status for row in rows(mine)} == {"running"}, "too late to tell"
     assert record_of(mine) == before
+    calls.let_go(SECOND_S)
     wait_ended(jobs)
     wait_until(lambda: all(record_of(mine)["text"]), "the text that readers are shown")
     for row, entries in zip(rows(mine), record_of(mine)["text"], strict=True):
@@ -114,9 +131,9 @@ def test_the_jobs_of_a_killed_worker_run_again_soon_after_their_lease(
     crew: Crew, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox.set_faults({"kind": "stall", "after_events": 6, "seconds": LONG_S, "times": JOBS})
-    victim, other = start(crew)
+    workers = start(crew)
     jobs = crew.queue(JOBS)
-    mine = in_flight(crew, sandbox, jobs, victim)
+    victim, other, mine = in_flight(sandbox, jobs, workers)
     tell(victim, signal.SIGKILL)
     killed = time.monotonic()
     took: dict[Any, float] = {}
@@ -132,7 +149,7 @@ def test_the_jobs_of_a_killed_worker_run_again_soon_after_their_lease(
     with capsys.disabled():
         longest = max(took.values())
         print(f"\nkilled: {len(mine)} jobs ran again after {longest:.1f} s, lease {LEASE_S} s")  # noqa: T201
-    assert max(took.values()) < PROMISED_S
+    assert max(took.values()) < SOON_S
     for row in rows(mine):
         assert ran_on(row, other)
         lost, accepted = Attempt.objects.filter(job=row).order_by("number")

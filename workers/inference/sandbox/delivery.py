@@ -65,7 +65,7 @@ async def _whole(
     kind = rule.kind if rule is not None else None
     if rule is not None and kind is FaultKind.STALL:
         await wire.start(200, {"content-type": "application/json", **headers})
-        await asyncio.sleep(rule.seconds)
+        await until(asyncio.get_running_loop().time() + rule.seconds)
         await wire.write(data, more=False)
         return
     if kind is FaultKind.GARBLED_CHUNK:
@@ -116,7 +116,7 @@ def _strike_at(rule: FaultRule | None, events: list[Event]) -> int | None:
 async def _strike(wire: Wire, call: Call, rule: FaultRule) -> bool:
     """Do the fault; whether the stream is over."""
     if rule.kind is FaultKind.STALL:
-        await asyncio.sleep(rule.seconds)
+        await until(asyncio.get_running_loop().time() + rule.seconds)
         return False
     if rule.kind is FaultKind.GARBLED_CHUNK:
         await wire.write(
