@@ -17,8 +17,11 @@ from project.stack.throwaway import Servers, running
 from tests.sandbox_server import SandboxServer
 from tests.system import Seed, component, environment, set_up
 
-BOUND_S = 60.0
+BOUND_S = 120.0
 """Far above what anything here needs."""
+
+LIMIT_S = 400
+"""Of a whole test with such bounds, its servers included."""
 
 
 def _no_tick() -> None:

@@ -17,8 +17,10 @@ import pytest
 from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST, take_port
 from project.stack.signals import wait_until
-from tests.chaos.faults.system import BOUND_S, system
+from tests.chaos.faults.system import BOUND_S, LIMIT_S, system
 from tests.system import component, environment
+
+pytestmark = pytest.mark.timeout(LIMIT_S)
 
 SIZE = "160m"
 LEFT = 600_000
@@ -84,7 +86,9 @@ def test_a_full_disk_refuses_in_plain_words_and_damages_nothing(small_disk: Path
     accepted: dict[str, int] = {}
     with system() as found, found.web() as url:
         headers = {"Authorization": f"Bearer {found.seed.tokens[0]}"}
-        with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+        with httpx2.Client(
+            base_url=url, headers=headers, trust_env=False, timeout=BOUND_S
+        ) as client:
 
             def submit(number: int) -> httpx2.Response:
                 body = {"input": {"document": document(number)}}
@@ -93,6 +97,10 @@ def test_a_full_disk_refuses_in_plain_words_and_damages_nothing(small_disk: Path
                     accepted[str(response.json()["id"])] = number
                 return response
 
+            with psycopg.connect(found.servers.env["DATABASE_URL"]) as connection:
+                # Its log has a new file of 16 MB: none must begin while the disk is full, for
+                # then PostgreSQL would have to end.
+                connection.execute("SELECT pg_switch_wal()")
             assert submit(0).status_code == 202
             first = next(iter(accepted))
             with full(small_disk):
@@ -141,7 +149,9 @@ def test_a_log_that_takes_no_line_stops_no_process() -> None:
             url = f"http://{HOST}:{port}"
             for _ in range(3):
                 asked = {"Authorization": "Bearer aif_x"}
-                answer = httpx2.get(f"{url}/api/v1/jobs", headers=asked, trust_env=False)
+                answer = httpx2.get(
+                    f"{url}/api/v1/jobs", headers=asked, trust_env=False, timeout=BOUND_S
+                )
                 assert answer.status_code == 503  # which is logged
             assert web.ready()
             assert process.poll() is None

@@ -30,6 +30,7 @@ from project import settings as project_settings
 from project.stack.local_dir import CHECKOUT
 from project.stack.signals import wait_until
 from tests.chaos import packets
+from tests.chaos.faults.system import BOUND_S, LIMIT_S
 from tests.chaos.proxy import HOST, Mode, Proxy, Target
 from tests.integration.jobs.conftest import MakeJob
 from tests.sandbox_server import SandboxServer
@@ -44,7 +45,10 @@ from workers.inference import (
     tcp,
 )
 
-pytestmark = pytest.mark.skipif(not packets.AVAILABLE, reason="only Linux has TCP_USER_TIMEOUT")
+pytestmark = [
+    pytest.mark.skipif(not packets.AVAILABLE, reason="only Linux has TCP_USER_TIMEOUT"),
+    pytest.mark.timeout(LIMIT_S),
+]
 
 NOTICE_S: Final = 2
 """As short as the kernel's clocks allow; what runs is the same code with another number."""
@@ -184,7 +188,7 @@ def worker(log: Path, **env: str) -> Iterator[psutil.Process]:
             found.argv, env=every, cwd=CHECKOUT, stdout=output, stderr=output
         )
     try:
-        assert wait_until(found.ready, timeout_s=MINUTE_S), log.read_text()
+        assert wait_until(found.ready, timeout_s=BOUND_S), log.read_text()
         yield psutil.Process(process.pid)
     finally:
         process.terminate()
@@ -230,7 +234,7 @@ def test_a_worker_gives_its_broker_up_and_goes_on_afterwards(
             assert given_up, log.read_text()
             proxy.set(Mode.PASS)
             second = make_job(input=TEXT)
-            assert wait_until(lambda: succeeds(second), timeout_s=SOON_S), log.read_text()
+            assert wait_until(lambda: succeeds(second), timeout_s=2 * SOON_S), log.read_text()
 
 
 def test_production_values_are_below_a_minute(

@@ -13,12 +13,17 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.chaos.faults.system import BOUND_S, System, system
+from tests.chaos.faults.system import BOUND_S, LIMIT_S, System, system
 from tests.sandbox_server import SandboxServer, running_sandbox
 
-FAST_S = 3.0
+FAST_S = 9.0
 """An answer takes milliseconds. A machine that is busy takes longer, and who waits for a pool
 that has given up takes ten seconds."""
+
+LEASE_S = 60
+"""Of a run that outlasts an outage: longer than a slow machine needs to start PostgreSQL again."""
+
+pytestmark = pytest.mark.timeout(LIMIT_S)
 
 INPUT = {"input": {"document": "Refunds are paid within 30 days."}}
 CLIENTS = 30
@@ -122,7 +127,7 @@ def test_pages_say_so_at_once(site: Site, away: None) -> None:
         assert response.status_code == 503, path
         assert "We are away for a moment" in response.text
         assert int(response.headers["retry-after"]) > 0
-    assert time.monotonic() - began < 2 * FAST_S
+    assert time.monotonic() - began < FAST_S
 
 
 def test_probes_tell_the_process_from_the_database(site: Site, away: None) -> None:
@@ -138,7 +143,7 @@ def test_after_a_crash_no_request_meets_an_old_connection(site: Site) -> None:
         site.system.start_postgres()
         answers = many(site, CLIENTS)
         assert {status for status, _ in answers} == {202}
-        assert max(seconds for _, seconds in answers) < 2 * FAST_S
+        assert max(seconds for _, seconds in answers) < FAST_S
 
 
 def test_after_an_outage_the_first_request_is_answered(site: Site, job: str) -> None:
@@ -168,7 +173,7 @@ def test_a_run_and_its_readers_outlast_the_outage(site: Site) -> None:
             time.sleep(0.1)
 
     site.sandbox.set_faults({"kind": "slow_first_byte", "seconds": 1.0})
-    with site.system.worker() as worker:
+    with site.system.worker(LEASE_SECONDS=str(LEASE_S)) as worker:
         job = str(site.submit().json()["id"])
         threads = [threading.Thread(target=read), threading.Thread(target=poll)]
         for thread in threads:
