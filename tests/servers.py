@@ -13,6 +13,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from project.stack.throwaway import servers, stand_in_settings
@@ -50,6 +51,16 @@ def pytest_configure() -> None:
     from django.conf import settings  # noqa: PLC0415 (reads the environment made above)
 
     settings.PASSWORD_HASHERS = ["tests.passwords.OneRound"]
+    _judge_no_speed()
+
+
+def _judge_no_speed() -> None:
+    """An example that takes long on a busy machine is no failure."""
+    patient = hypothesis.settings(
+        deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.register_profile("patient", patient)
+    hypothesis.settings.load_profile("patient")
 
 
 def pytest_unconfigure() -> None:

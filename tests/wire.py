@@ -194,14 +194,28 @@ def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Wir
 
 
 def _read_request(lines: Any, sock: socket.socket, number: int, server: WireServer) -> Exchange:
-    if not lines.readline():
-        raise EOFError
+    """The next request.
+
+    Raises:
+        EOFError: none comes, or its client hung up before it had sent all of it.
+    """
     headers: dict[str, str] = {}
-    while line := lines.readline().strip():
+    _whole_line(lines)
+    while line := _whole_line(lines).strip():
         name, _, value = line.decode().partition(":")
         headers[name.lower()] = value.strip()
-    data = lines.read(int(headers.get("content-length", 0)))
+    size = int(headers.get("content-length", 0))
+    data = lines.read(size)
+    if len(data) < size:
+        raise EOFError
     return Exchange(number, headers, json.loads(data), sock, server)
+
+
+def _whole_line(lines: Any) -> bytes:
+    line: bytes = lines.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return line
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:

@@ -20,12 +20,14 @@ from tests.chaos.errand import FEATURE
 from tests.chaos.flips import PARTLY_PERCENT, Flip
 from tests.chaos.plan import LLM_WORKERS, PARTLY_S, STORMS, SWITCHES, Fault, Kind
 from tests.chaos.proxy import Mode
-from tests.chaos.stack import NotReadyError, Stack
+from tests.chaos.stack import START_S, NotReadyError, Stack
 
 ENDS_S: Final = 30.0
 """How long a process that is asked to end may take: the default of common orchestrators."""
 
-RELOADS_S: Final = 60.0
+RELOADS_S: Final = 150.0
+"""How long a reload may take: a check, new processes that start, and the old ones' time to end."""
+
 WORK_S: Final = 20.0
 """How long a fault waits for its worker to have jobs."""
 
@@ -67,6 +69,9 @@ class Done:
 
     hit: dict[str, float] = field(default_factory=dict)
     """Workers whose jobs it interrupts, and when."""
+
+    back: dict[str, float] = field(default_factory=dict)
+    """Processes that one after the other were started anew, and when they did their work."""
 
     killed: dict[str, float] = field(default_factory=dict)
     """Processes that had not ended in time after SIGTERM, and when that time was up."""
@@ -179,7 +184,7 @@ class Injector:
         beat = self._stack.second_beat
         beat.start()
         try:
-            if not wait_until(beat.is_ready, timeout_s=ENDS_S):
+            if not wait_until(beat.is_ready, timeout_s=START_S):
                 raise NotReadyError(f"the second beat: {beat.child.log}")
             time.sleep(lasts_s)
         finally:
@@ -223,6 +228,7 @@ class Injector:
                 process.signal(signal.SIGKILL)
                 wait_until(lambda: process.child is not life, timeout_s=ENDS_S)
             self._stack.wait_ready(name)
+            done.back[name] = time.time()
 
     def _flip(self, fault: Fault, done: Done, *, slug: str) -> None:
         staff, cancels = self._stack.staff, fault.kind is Kind.SWITCH_CANCEL

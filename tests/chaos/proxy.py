@@ -23,7 +23,7 @@ from tests.chaos import packets
 
 Target = tuple[str, int] | Path
 HOST: Final = "127.0.0.1"
-CALL_S: Final = 10.0
+CALL_S: Final = 30.0
 """How long a change of mode may take; far above what it needs."""
 
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -79,7 +79,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._call(self._end)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(CALL_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_S)
         self._loop.close()
@@ -124,9 +124,16 @@ class Proxy:
         for link in tuple(self._links):
             link.reset()
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
+        """Leave nothing open or under way: a transport of a closed loop warns when it is freed."""
         self._server.close()
-        self._reset()
+        while (tasks := asyncio.all_tasks() - {asyncio.current_task()}) or self._links:
+            self._reset()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what was aborted last is closed in the loop's next turn
 
 
 class _Link:

@@ -13,9 +13,10 @@ import psycopg
 
 from project.stack.children import PYTHON, Child
 from project.stack.ports import HOST
+from project.stack.signals import wait_until
 from tests.chaos import diary, evidence
 from tests.chaos.caps import Treasurer
-from tests.chaos.evidence import Evidence
+from tests.chaos.evidence import Call, Evidence
 from tests.chaos.injector import Injector
 from tests.chaos.plan import Fault
 from tests.chaos.report import progress
@@ -25,6 +26,9 @@ from tests.system import environment
 
 SEEN_S: Final = 1.0
 """Every process has read the rates by then: twice as long as one goes by what it has read."""
+
+RECORDED_S: Final = 10.0
+"""Until the provider has written down how its last calls ended."""
 
 TELL_S: Final = 5.0
 """Between two lines of progress."""
@@ -91,7 +95,7 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
     with stack.database() as connection:
         return Evidence(
             **evidence.from_database(connection),
-            calls=evidence.from_provider(stack.record),
+            calls=_calls(stack),
             diary=diary.read(book),
             faults=sorted(injector.done, key=lambda done: done.begun),
             deaths=[asdict(death) for death in stack.supervisor.deaths],
@@ -121,6 +125,16 @@ def _watch(stack: Stack, injector: Injector, users: Child) -> None:
         told = time.monotonic()
         present = ", ".join(f"{done.kind} ({done.target})" for done in injector.present())
         progress(f"{told - begin:4.0f} s  {_counts(stack)}  | {present or 'calm'}")
+
+
+def _calls(stack: Stack) -> list[Call]:
+    """What the provider has on record; its clients may be done before it is."""
+
+    def found() -> list[Call]:
+        return evidence.from_provider(stack.record)
+
+    wait_until(lambda: all(call.ended_at is not None for call in found()), timeout_s=RECORDED_S)
+    return found()
 
 
 def _counts(stack: Stack) -> str:

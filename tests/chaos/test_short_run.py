@@ -16,11 +16,13 @@ from project.stack.local_dir import CHECKOUT
 from tests.chaos.plan import Kind
 from tests.system import INHERITED
 
-LIMIT_S = 420
-"""Three times what it takes on an idle machine."""
+LIMIT_S = 600
+"""Four times what it takes on an idle machine; it gives itself up before."""
+
+END_S = 120
 
 
-@pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.timeout(LIMIT_S + END_S + 60)
 def test_every_promise_is_kept_whatever_breaks(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1_000_000)  # never the one that --randomly-seed repeats
     keep = tmp_path / "chaos"
@@ -37,7 +39,7 @@ def test_every_promise_is_kept_whatever_breaks(tmp_path: Path) -> None:
         found, progress = process.communicate(timeout=LIMIT_S)
     finally:
         process.send_signal(signal.SIGTERM)  # ends what it has started; nothing if it has ended
-        process.wait(30)
+        process.wait(END_S)
     story = f"again: make chaos SHORT=1 SEED={seed}; logs: {keep}\n{found}\n{progress[-4000:]}"
     assert process.returncode == 0, story
     figures = json.loads(found.splitlines()[-1])["chaos"]

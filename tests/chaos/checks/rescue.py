@@ -92,17 +92,19 @@ def _outages(evidence: Evidence) -> list[tuple[float, float]]:
         for fault in evidence.faults
         if fault.kind in OUTAGES | SWITCHES
     ]
-    away = {
-        name: [
-            (fault.begun, fault.ended or float("inf"))
-            for fault in evidence.faults
-            if fault.kind in {Kind.LLM_KILL, Kind.LLM_STOP} and fault.target == name
-        ]
-        for name in LLM_WORKERS
-    }
-    first, second = (away[name] for name in LLM_WORKERS)
+    first, second = (_absences(evidence, name) for name in LLM_WORKERS)
     both = [(max(a, c), min(b, d)) for a, b in first for c, d in second if max(a, c) < min(b, d)]
     return spans + both
+
+
+def _absences(evidence: Evidence, worker: str) -> list[tuple[float, float]]:
+    """When this worker took no jobs: killed, stopped, or asked to end, until it did again."""
+    return [
+        (fault.hit[worker], fault.back.get(worker, fault.ended or float("inf")))
+        for fault in evidence.faults
+        if fault.kind in {Kind.LLM_KILL, Kind.LLM_STOP, Kind.ROLLING_RESTART}
+        and worker in fault.hit
+    ]
 
 
 def rescues_are_fast_and_explained(evidence: Evidence) -> Iterator[Violation]:

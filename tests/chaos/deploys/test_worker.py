@@ -40,13 +40,13 @@ def test_a_worker_that_is_stopped_ends_or_puts_back_its_jobs_and_another_runs_th
         {"kind": "slow_first_byte", "seconds": LONG_S, "times": 2},
         {"kind": "slow_first_byte", "seconds": FIRST_S},
     )
-    with held() as calls, ThreadPoolExecutor(1) as pool:
+    with held() as answers, ThreadPoolExecutor(1) as pool:
         old = crew.llm("old", threads=THREADS)
         jobs = crew.queue(10)
         wait_until(lambda: len(sandbox.calls()) == THREADS, "calls in flight")
         tell(old, signal.SIGTERM)
         wait_until(lambda: "stopping: " in text_of(old.log), "the grace period to begin")
-        calls.let_go(FIRST_S)  # answered within it, however late the signal arrived
+        answers.let_go(FIRST_S)  # answered within it, however late the signal arrived
         successor = pool.submit(crew.llm, "new", threads=THREADS)
         took = ended(old, within_s=GRACE_S + EXIT_S)
         successor.result()

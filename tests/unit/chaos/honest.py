@@ -49,7 +49,7 @@ def evidence() -> Evidence:
     )
 
 
-def death(at: float, *, expected: bool = False, lived_s: float = 60.0) -> dict[str, Any]:
+def death(at: float, *, expected: bool = False, lived_s: float = 120.0) -> dict[str, Any]:
     return {
         "at": at,
         "name": "llm-1",

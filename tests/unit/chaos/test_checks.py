@@ -419,6 +419,18 @@ def test_an_outage_after_the_fault_puts_the_rescue_off() -> None:
     assert round(rescue.whole_seconds, 1) == 16.9
 
 
+def test_no_worker_rescues_while_one_is_killed_and_the_other_restarts() -> None:
+    evidence = explained()
+    change(evidence, "faults", 1, ended=20.0)
+    restart = Done(4, "rolling_restart", "everything", 3.0, 30.0, {"llm-2": 4.0}, {"llm-2": 19.0})
+    add(evidence, "faults", restart)
+    (rescue,) = rescues(evidence)
+    assert round(rescue.seconds, 1) == 2.9
+    change(evidence, "faults", -1, hit={"control": 4.0}, back={"control": 19.0})
+    (rescue,) = rescues(evidence)
+    assert round(rescue.seconds, 1) == 16.9
+
+
 def test_the_figures_count_what_is_wrong() -> None:
     evidence = explained()
     a_job_is_lost(evidence)

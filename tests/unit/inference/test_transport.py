@@ -16,6 +16,9 @@ from workers.inference.transport import AbortableTransport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+BOUND_S = 30
+"""Far above what anything here takes."""
+
 
 @pytest.fixture
 def server() -> Iterator[WireServer]:
@@ -31,7 +34,7 @@ def transport() -> Iterator[AbortableTransport]:
 
 
 def ask(transport: AbortableTransport, server: WireServer, what: str) -> str:
-    client = httpx2.Client(transport=transport, trust_env=False)
+    client = httpx2.Client(transport=transport, trust_env=False, timeout=BOUND_S)
     return str(client.post(server.url, json={"say": what}).json()["say"])
 
 
@@ -39,10 +42,10 @@ def test_an_abort_behind_the_body_leaves_the_connection_alone(
     transport: AbortableTransport, server: WireServer
 ) -> None:
     """The pool may have given it to another thread already."""
-    with transport.call(10) as call:
+    with transport.call(BOUND_S) as call:
         assert ask(transport, server, "one") == "one"
         call.abort()
-    with transport.call(10):
+    with transport.call(BOUND_S):
         assert ask(transport, server, "two") == "two"
     assert server.connections == 1
 
@@ -50,7 +53,7 @@ def test_an_abort_behind_the_body_leaves_the_connection_alone(
 def test_an_abort_behind_the_call_leaves_the_connection_alone(
     transport: AbortableTransport, server: WireServer
 ) -> None:
-    with transport.call(10) as call:
+    with transport.call(BOUND_S) as call:
         ask(transport, server, "one")
     call.abort()
     assert ask(transport, server, "two") == "two"
@@ -60,7 +63,7 @@ def test_an_abort_behind_the_call_leaves_the_connection_alone(
 def test_a_call_notes_what_went_out_and_what_came_in(
     transport: AbortableTransport, server: WireServer
 ) -> None:
-    with transport.call(10) as call:
+    with transport.call(BOUND_S) as call:
         assert (call.sent, call.received) == (False, False)
         ask(transport, server, "one")
         assert (call.sent, call.received) == (True, True)
@@ -73,7 +76,7 @@ def test_a_connection_the_server_closed_is_not_used_again(transport: AbortableTr
 
     with serving(script) as server:
         for what in ("one", "two", "three"):
-            with transport.call(10) as call:
+            with transport.call(BOUND_S) as call:
                 assert ask(transport, server, what) == what
             assert (call.sent, call.received) == (True, True)
             wait_for_the_end(transport)
@@ -85,7 +88,7 @@ def test_all_connections_the_server_closed_are_passed_over(transport: AbortableT
 
     def script(exchange: Exchange) -> None:
         if exchange.body["say"] == "first":
-            arrived.wait(10)  # so that each has a connection of its own
+            arrived.wait(BOUND_S)  # so that each has a connection of its own
         exchange.reply(exchange.body)
         exchange.close()
 
@@ -103,12 +106,12 @@ def wait_for_the_end(transport: AbortableTransport) -> None:
         stream = idle._connection._network_stream  # type: ignore[attr-defined]
         poll = select.poll()
         poll.register(stream.get_extra_info("socket"), select.POLLIN)
-        assert poll.poll(10_000)
+        assert poll.poll(BOUND_S * 1_000)
 
 
 def test_more_calls_than_idle_connections_do_not_wait_for_a_slot(server: WireServer) -> None:
     transport = AbortableTransport(idle_connections=1)
-    client = httpx2.Client(transport=transport, trust_env=False)
+    client = httpx2.Client(transport=transport, trust_env=False, timeout=BOUND_S)
     with (
         client.stream("POST", server.url, json={"say": "1"}) as first,
         client.stream("POST", server.url, json={"say": "2"}) as second,

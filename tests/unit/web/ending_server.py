@@ -15,7 +15,7 @@ from uvicorn.config import Config
 
 from deploy.web_worker import PatientServer
 
-BOUND_S = 10.0
+BOUND_S = 30.0
 CLOSE = b"connection: close"
 
 

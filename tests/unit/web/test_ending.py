@@ -12,21 +12,22 @@ import pytest
 from deploy import web_worker
 from tests.chaos import client
 from tests.system import component
-from tests.unit.web.ending_server import CLOSE, EndingServer
+from tests.unit.web.ending_server import CLOSE, EndingServer, wait_until
 
-LINGER_S = 1.0
-GRACEFUL_S = 4
+LINGER_S = 2.5
+GRACEFUL_S = 25
 A_MOMENT_S = 0.3
 """Far longer than a server needs to hang up, if it does."""
 
-SOON_S = 8.0
+SOON_S = 20.0
 """Far shorter than a patient server lingers."""
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndingServer]:
-    """Lingers for a second and has four to end."""
+    """Lingers for a moment and has far longer to end."""
     monkeypatch.setattr(web_worker, "LINGER_S", LINGER_S)
+    monkeypatch.setattr(web_worker, "CLOSE_S", float(GRACEFUL_S))
     server = EndingServer(graceful_s=GRACEFUL_S)
     with server.running():
         yield server
@@ -117,7 +118,6 @@ def test_one_that_was_replaced_leaves_new_connections_to_its_successor(
     generations.ready(patient.server.age + 1)
     kept = patient.connection()
     patient.end()
-    threading.Event().wait(A_MOMENT_S)
     with pytest.raises(AssertionError):  # it is not taken
         patient.connection(bound_s=1.0)
     kept.send("/")
@@ -128,9 +128,9 @@ def test_it_takes_no_new_connections_in_the_last_moments(server: EndingServer) -
     busy = server.connection()
     busy.send("/wait")
     server.end()
-    threading.Event().wait(LINGER_S + A_MOMENT_S)
+    wait_until(lambda: server.server._listeners == [], bound_s=SOON_S)  # before its very end
     with pytest.raises(AssertionError):
-        server.connection(bound_s=0.5)
+        server.connection(bound_s=1.0)
     server.let_go()
     assert CLOSE in busy.read()
 
