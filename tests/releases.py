@@ -35,7 +35,9 @@ def next_release(folder: Path) -> Release:
     for part in PARTS:
         source = CHECKOUT / part
         if source.is_dir():
-            shutil.copytree(source, folder / part)  # compiled files too, or each start compiles
+            # Compiled files too, or each start compiles; but for those that a process which
+            # compiles just now is about to rename: they may be gone before they are copied.
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy(source, folder / part)
     return Release(folder)

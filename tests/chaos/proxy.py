@@ -126,13 +126,12 @@ class Proxy:
 
     async def _end(self) -> None:
         """Leave nothing open or under way: a transport of a closed loop warns when it is freed."""
-        self._server.close()
+        self._loop.remove_reader(self._listener.fileno())  # closed, it would drop what it accepted
         while (tasks := asyncio.all_tasks() - {asyncio.current_task()}) or self._links:
-            self._reset()
-            for task in tasks:
-                task.cancel()
+            self._reset()  # ends those that connect; those that accept have to hand it over
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.sleep(0)
+        self._server.close()
         await asyncio.sleep(0)  # what was aborted last is closed in the loop's next turn
 
 

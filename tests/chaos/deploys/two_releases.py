@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -112,11 +112,7 @@ def copied_database() -> Iterator[None]:
     with psycopg.connect(maintenance, autocommit=True) as server:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         server.execute(drop)
-        server.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
+        _copy(server, template, name)
         wrapper.settings_dict["NAME"] = name
         try:
             yield
@@ -124,6 +120,18 @@ def copied_database() -> Iterator[None]:
             _let_go(wrapper)
             wrapper.settings_dict["NAME"] = template
             server.execute(drop)
+
+
+def _copy(server: psycopg.Connection[Any], template: str, name: str) -> None:
+    """PostgreSQL waits five seconds for others to leave: a process that was killed, a vacuum."""
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+        sql.Identifier(name), sql.Identifier(template)
+    )
+    for _ in range(10):
+        with suppress(psycopg.errors.ObjectInUse):
+            server.execute(copy)
+            return
+    server.execute(copy)
 
 
 def _let_go(wrapper: Any) -> None:

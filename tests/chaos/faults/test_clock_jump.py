@@ -109,6 +109,11 @@ def extension_of(job: Job) -> Callable[[], bool]:
     return is_extended
 
 
+def is_called(sandbox: SandboxServer) -> bool:
+    dispatch.refill()
+    return bool(sandbox.calls())
+
+
 def ended(job: Job) -> bool:
     dispatch.refill()
     job.refresh_from_db()
@@ -128,8 +133,7 @@ def test_a_worker_whose_clock_jumps_runs_its_jobs_as_ever(
             job = make_job(input=TEXT)
             jobs.append(job)
             with held() as calls:
-                dispatch.refill()
-                assert wait_until(lambda: bool(sandbox.calls()), timeout_s=BOUND_S), log.read_text()
+                assert wait_until(lambda: is_called(sandbox), timeout_s=BOUND_S), log.read_text()
                 clock.jump(shift)
                 for _ in range(EXTENDED):
                     assert wait_until(extension_of(job), timeout_s=BOUND_S), log.read_text()
