@@ -37,6 +37,7 @@ class Feeder:
         self._worker = worker
         self._slots = slots
         self._present_at = float("-inf")
+        self._told: int | None = None
         self._lock = threading.Lock()
         self._handed_back: set[UUID] = set()
         self._stopped = False
@@ -61,7 +62,6 @@ class Feeder:
     def offer_none(self) -> None:
         """This process takes no more jobs."""
         self._slots = 0
-        self._present_at = float("-inf")
         self._wake.set()
 
     def stop(self) -> None:
@@ -76,9 +76,10 @@ class Feeder:
         Raises:
             django.db.Error: the database is away; what is to be handed back is kept.
         """
-        if time.monotonic() - self._present_at >= PRESENCE_S:
-            turns.presence(self._worker, slots=self._slots)
-            self._present_at = time.monotonic()
+        slots = self._slots  # may change while the database is told
+        if slots != self._told or time.monotonic() - self._present_at >= PRESENCE_S:
+            turns.presence(self._worker, slots=slots)
+            self._told, self._present_at = slots, time.monotonic()
         with self._lock:
             jobs = list(self._handed_back)
         if jobs:
