@@ -14,8 +14,9 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 
 from aifeature.models import Stage
-from aifeature.services import admission, breakers, control, wiring
+from aifeature.services import admission, breakers, control, dispatch, dispatcher, execution, wiring
 from tests.sandbox_server import SandboxServer, running_sandbox
+from workers.retry_budget import RetryBudget
 
 AMPLE_RATES = {
     "requests_per_minute": Decimal(99_999),
@@ -23,6 +24,42 @@ AMPLE_RATES = {
     "user_in_flight": 1_000,
 }
 """More than any test sends that is not about rates."""
+
+PATIENT = (
+    "workers.inference.shared_state.TIMEOUT_S",
+    "aifeature.services.dispatch.PUBLISH_TIMEOUT_S",
+    "aifeature.services.dispatcher.TIMEOUT_S",
+    "aifeature.services.streams.writer.TIMEOUT_S",
+    "aifeature.services.streams.hub.TIMEOUT_S",
+)
+"""How long each client of Redis waits for an answer."""
+
+PATIENCE_S = 30.0
+"""On a busy machine a healthy Redis may be slower than users would wait for."""
+
+
+@pytest.fixture(autouse=True)
+def _patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Redis that is slow for a moment is no outage, and none is remembered from before."""
+    for name in PATIENT:
+        monkeypatch.setattr(name, PATIENCE_S)
+    _forget_redis()
+    yield
+    _forget_redis()
+
+
+def _forget_redis() -> None:
+    for each in (wiring.gate, wiring.request_limiter, wiring.shared_state):
+        each.cache_clear()
+    dispatch._connection.cache_clear()
+    dispatch.pause.end()
+    dispatcher._client.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test's retries are missing in the budget of another."""
+    monkeypatch.setattr(execution, "retries", RetryBudget())
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +70,13 @@ def _fresh_control_cache() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_gates() -> Iterator[None]:
+def _fresh_gates(_patient_with_redis: None) -> Iterator[None]:
     """No bucket and no breaker remembers the test before, nor what was forced in it."""
     breakers.cache.clear()
+    admission.loads.clear()
     yield
     breakers.cache.clear()
     empty_gates()
-    for each in (wiring.gate, wiring.request_limiter, wiring.shared_state):
-        each.cache_clear()
     admission.loads.clear()
 
 

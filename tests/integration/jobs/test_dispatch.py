@@ -27,6 +27,9 @@ from tests.integration.jobs.conftest import MakeJob, age, claim
 
 pytestmark = pytest.mark.usefixtures("committed")
 
+PUBLISH_TIMEOUT_S = dispatch.PUBLISH_TIMEOUT_S
+"""As it is outside of tests, which are more patient with a Redis that is well."""
+
 PATIENCE_S = 20.0
 """How long a test waits for what should come at once. How soon it comes, `make bench` says."""
 
@@ -39,7 +42,9 @@ def broker_at(url: str, settings: Any) -> Iterator[None]:
     settings.CELERY_BROKER_URL = url
     dispatch._connection.cache_clear()
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dispatch, "PUBLISH_TIMEOUT_S", PUBLISH_TIMEOUT_S)
+            yield
     finally:
         settings.CELERY_BROKER_URL = before
         dispatch._connection.cache_clear()
