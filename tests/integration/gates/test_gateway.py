@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -11,16 +11,39 @@ import redis
 
 from aifeature.services import wiring
 from tests.sandbox_server import SandboxServer
-from workers.inference.admission import OpenPermit, UserTokens
+from workers.inference.admission import End, Held, HeldHere, OpenPermit, UserTokens
 from workers.inference.client import AnthropicClient
 from workers.inference.errors import Cancelled, Deferred, NotPriced, Overloaded, RateLimited
 from workers.inference.gate import Gate
 from workers.inference.gateway import Gateway
+from workers.inference.permit import GatePermit
+from workers.inference.shared_state import SharedState
+from workers.inference.token_bucket import SECOND
 from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
 
 MODEL = "claude-haiku-5-5"
-ADA = UserTokens("summarize:1", 1_000_000)
+ADA = UserTokens("summarize:1", 20_000)
+"""What is taken from so small a bucket is still missing some seconds later."""
+
 KEY = f"aif:tokens:{ADA.key}"
+
+
+class StandingStill(Gate):
+    """A gate at a moment that lasts, so that nothing refills between two looks."""
+
+    NOW: Final = 1_800_000_000 * SECOND
+
+    def admit(self, **asked: Any) -> GatePermit:
+        return super().admit(**{**asked, "now": self.NOW})
+
+    def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
+        super().settle(held, end, now=self.NOW if now is None else now)
+
+    def left(self) -> list[int]:
+        """What remains of requests, input tokens and output tokens."""
+        seen = self.limits(MODEL, now=self.NOW)
+        assert seen is not None
+        return [limit.remaining for limit in seen.limits]
 
 
 @pytest.fixture
@@ -51,26 +74,25 @@ def taken(raw_redis: redis.Redis) -> bool:
 
 
 def test_what_a_call_reserves_covers_what_it_uses_and_the_rest_comes_back(
-    gateway: Gateway, gate: Gate, sandbox: SandboxServer, raw_redis: redis.Redis
+    state: SharedState, sandbox: SandboxServer
 ) -> None:
+    gate = StandingStill(state)
+    gateway = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url), gate=gate)
     sandbox.set_faults(
         rate_limits={MODEL: {"requests": 1000, "input_tokens": 100_000, "output_tokens": 100_000}}
     )
     sent(gateway, a_request())
-    before = gate.limits(MODEL)
+    before = gate.left()
     request = a_request()
     permit = gateway.admit(request, user=ADA, booked=False)
-    reserved = gate.limits(MODEL)
+    reserved = gate.left()
     result = gateway.infer(request, cancel=Cancel(), permit=permit)
-    after = gate.limits(MODEL)
-    assert before is not None
-    assert reserved is not None
-    assert after is not None
+    after = gate.left()
+    gateway.close()
     for row, used in ((1, result.usage.input_tokens), (2, result.usage.output_tokens)):
-        first, held, last = (view.limits[row].remaining for view in (before, reserved, after))
-        # Within what refills meanwhile.
+        first, held, last = before[row], reserved[row], after[row]
         assert first - held > used
-        assert first - last == pytest.approx(used, abs=500)
+        assert first - last == pytest.approx(used, abs=1)
         assert last > held
 
 
