@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import Attempt, AttemptState, Job, transitions
@@ -104,6 +105,14 @@ def begin(claimed: Claimed, *, bound: int = 1000, caps: Caps = NO_CAPS) -> uuid.
 def age(job: Job, **past: timedelta) -> None:
     """Put timestamps of a job into the past, instead of sleeping."""
     Job.objects.filter(pk=job.pk).update(**{name: Now() - span for name, span in past.items()})
+
+
+def database_time() -> datetime:
+    """Its clock. Between two looks at it lies what was set to it, however slow the machine is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+        return moment
 
 
 AgeJob = Callable[..., None]

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 LONG_S = 3600.0
 
+PATIENCE_S = 30.0
+"""How long a test waits for what should come at once."""
+
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
@@ -50,7 +53,7 @@ def run(runner: Runner, job: Job) -> None:
         connection.close()
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = 10) -> None:
+def wait_for(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     until = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < until, "it did not come to pass"
@@ -74,7 +77,7 @@ def test_after_the_grace_period_a_call_is_aborted_and_its_job_put_back(
     future = in_flight(runner, job, threads, sandbox)
     began = time.monotonic()
     runner.drain(grace_s=0.3, end_s=LONG_S)
-    future.result(timeout=10)
+    future.result(timeout=PATIENCE_S)
     assert time.monotonic() - began >= 0.3
     job.refresh_from_db()
     assert (job.status, job.epoch, job.tries, job.error_code) == ("queued", 2, 0, "interrupted")
@@ -93,7 +96,7 @@ def test_within_the_grace_period_a_job_ends_as_usual(
     future = threads.submit(run, runner, job)
     wait_for(lambda: bool(sandbox.calls()))
     runner.drain(grace_s=LONG_S, end_s=LONG_S)
-    future.result(timeout=10)
+    future.result(timeout=PATIENCE_S)
     job.refresh_from_db()
     assert (job.status, job.attempts) == ("succeeded", 1)
 
@@ -123,8 +126,9 @@ def test_a_process_that_ends_in_time_is_left_alone(runner: Runner) -> None:
     ended = threading.Event()
     before = set(threading.enumerate())
     quick = Runner(LeaseKeeper(15), end=ended.set)
-    quick.drain(grace_s=0, end_s=10)
-    (watch,) = set(threading.enumerate()) - before
+    quick.drain(grace_s=0, end_s=LONG_S)
+    begun = set(threading.enumerate()) - before
+    (watch,) = (thread for thread in begun if thread.name == "grace-period")
     quick.close()
     watch.join(20)
     assert not watch.is_alive()

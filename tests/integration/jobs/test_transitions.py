@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature.models import (
@@ -32,7 +31,7 @@ from aifeature.models.transitions import (
     Settlement,
 )
 from aifeature.spec import Purpose
-from tests.integration.jobs.conftest import MakeJob, age, begin, claim
+from tests.integration.jobs.conftest import MakeJob, age, begin, claim, database_time
 
 pytestmark = pytest.mark.django_db
 
@@ -49,8 +48,10 @@ def windows() -> dict[str, tuple[int, int]]:
 def test_a_due_job_is_claimed_once(make_job: MakeJob) -> None:
     job = make_job()
     taken = claim(job)
+    claimed_by = database_time()
     assert (taken.epoch, taken.tries, taken.input) == (1, 0, {"document": "Text."})
-    assert 295 < taken.seconds_left <= 300
+    left = (job.deadline_at - claimed_by).total_seconds()
+    assert left <= taken.seconds_left <= 300
     assert transitions.claim(job.id, worker="w2", lease_s=15) is None
     job.refresh_from_db()
     assert (job.status, job.worker) == (Status.RUNNING, "w1")
@@ -193,7 +194,7 @@ def test_settling_moves_the_windows_of_the_day_that_reserved(claimed: Claimed) -
 
 
 def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> None:
-    attempt = begin(claimed)
+    attempt, before = begin(claimed), database_time()
     transitions.release(
         claimed,
         delay_s=30,
@@ -202,9 +203,9 @@ def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> Non
         error_message="We keep trying.",
         settlement=Settlement(attempt, AttemptState.FAILED, error_code="overloaded"),
     )
-    job = Job.objects.annotate(wait=F("run_at") - Now()).get(pk=claimed.job)
+    after, job = database_time(), Job.objects.get(pk=claimed.job)
     assert (job.status, job.tries, job.epoch) == ("queued", 1, 2)
-    assert timedelta(seconds=29) < job.wait <= timedelta(seconds=30)
+    assert before <= job.run_at - timedelta(seconds=30) <= after
     assert job.lease_until is None
     assert job.published_at is None
     assert windows() == {"user": (0, 0), "feature": (0, 0), "global": (0, 0), "month": (0, 0)}
@@ -301,15 +302,16 @@ def test_a_heartbeat_extends_only_what_is_ours_and_tells_what_to_stop(
     Job.objects.filter(pk=lost.job).update(epoch=7)
     transitions.cancel(stopped.job, user_id=ada.pk, message="m")
 
-    held = [(c.job, c.epoch) for c in (mine, lost, stopped)]
+    before, held = database_time(), [(c.job, c.epoch) for c in (mine, lost, stopped)]
     beats = {beat.job: beat for beat in transitions.heartbeat(held, lease_s=15)}
     assert {beat.epoch for beat in beats.values()} == {1}
 
     assert set(beats) == {mine.job, stopped.job}
     assert not beats[mine.job].cancel_requested
     assert beats[stopped.job].cancel_requested
-    left = Job.objects.annotate(left=F("lease_until") - Now()).get(pk=mine.job).left
-    assert left > timedelta(seconds=14)
+    lease_until = Job.objects.get(pk=mine.job).lease_until
+    assert lease_until is not None
+    assert lease_until >= before + timedelta(seconds=15)
 
 
 def test_a_fresh_lease_is_not_written_again(make_job: MakeJob) -> None:

@@ -111,7 +111,7 @@ def test_many_jobs_go_in_batches_with_progress_in_the_log(
         ended(days_ago=31 + number)
     caplog.set_level(logging.INFO, logger="aifeature.services.retention")
     assert retention.blank_expired(batch=3) == 7
-    told = [record.getMessage() for record in caplog.records]
+    told = [r.getMessage() for r in caplog.records if r.name == "aifeature.services.retention"]
     assert [text.split(": ")[2] for text in told] == [
         f"{done} jobs older than 30 days blanked" for done in (3, 6, 7)
     ]
