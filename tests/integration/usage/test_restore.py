@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
-from aifeature.models import Attempt, Job
+from aifeature.models import Attempt, Job, transitions
 from aifeature.services import execution, wiring
 from project.stack.postgres_account import POSTGRES_BIN_PATH
 from tests.integration.jobs.conftest import MakeJob
@@ -26,6 +26,8 @@ from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.inference.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.usefixtures("committed")
+
+PATIENCE_S = 60.0
 
 ROOT = Path(__file__).parents[3]
 
@@ -99,26 +101,31 @@ def work(job: Job) -> None:
         connection.close()
 
 
-def in_flight(provider: SandboxServer, number: int) -> None:
-    """Until so many calls have reached the provider."""
-    until = time.monotonic() + 20
-    while len(provider.calls()) < number:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def test_what_the_backup_does_not_know_is_listed_and_can_be_settled(
-    make_job: MakeJob, provider: SandboxServer, databases: Databases, tmp_path: Path
+    make_job: MakeJob,
+    provider: SandboxServer,
+    databases: Databases,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, during, after = make_job(), make_job(), make_job()
     work(before)
-    provider.set_faults({"kind": "slow_first_byte", "seconds": 2, "times": 1})
-    with ThreadPoolExecutor(1) as worker:
+    answered, backed_up, finish = threading.Event(), threading.Event(), transitions.finish
+
+    def finish_after_the_backup(*arguments: Any, **more: Any) -> None:
+        answered.set()
+        assert backed_up.wait(PATIENCE_S)
+        finish(*arguments, **more)
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as worker:
+        patch.setattr(transitions, "finish", finish_after_the_backup)
         running = worker.submit(work, during)
-        in_flight(provider, 2)
-        databases.back_up()
-        assert not running.done()
-        running.result(30)
+        try:
+            assert answered.wait(PATIENCE_S)
+            databases.back_up()
+        finally:
+            backed_up.set()
+        running.result(PATIENCE_S)
     work(after)
     provider.ended_calls()
     calls = {row.job_id: row for row in Attempt.objects.all()}
