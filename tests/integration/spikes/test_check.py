@@ -283,10 +283,13 @@ def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User)
 def test_two_beats_in_a_minute_look_once_and_the_run_is_kept() -> None:
     assert check.run_once()
     first = CheckRun.objects.get(name="control.cost_spike")
+    row = TickSlot.objects.get()
+    # The minute may turn just now: then it is the next one that somebody has looked in.
+    TickSlot.objects.create(task=row.task, slot=row.slot + MINUTE)
     assert not check.run_once()
     assert first.ok
     assert first.result.startswith("Nothing unusual: $0.00 spent today")
-    row = TickSlot.objects.get()
+    TickSlot.objects.filter(slot__gt=row.slot).delete()
     TickSlot.objects.update(slot=row.slot - MINUTE)
     assert check.run_once(), "the next minute is free again"
 

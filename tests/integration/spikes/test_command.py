@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db.models import F
 
 from aifeature.models import Alert, FeatureControl, Launch, RateOverride, SpendHour
 from aifeature.services import control
@@ -124,7 +123,18 @@ def printed(*arguments: str, **options: Any) -> tuple[str, dict[str, Any]]:
 
 def test_the_command_prints_a_sentence_for_each_and_figures_for_machines() -> None:
     today = midnight(datetime.now(UTC))
-    SpendHour.objects.update(hour=F("hour") + (today - midnight(NOON)))
+    hours = list(SpendHour.objects.all())
+    SpendHour.objects.all().delete()  # moved one by one, an hour may meet one not moved yet
+    SpendHour.objects.bulk_create(
+        SpendHour(
+            scope=row.scope,
+            key=row.key,
+            hour=row.hour + (today - midnight(NOON)),
+            spend_micro=row.spend_micro,
+            calls=row.calls,
+        )
+        for row in hours
+    )
     spent("summarize", 20 * DOLLAR, today - 15 * HOUR)
     lines, figures = printed("--dry-run")
     assert "stop summarize: $" in lines
