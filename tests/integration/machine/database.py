@@ -44,6 +44,11 @@ def told_database() -> Iterator[str]:
     with psycopg.connect(admin, autocommit=True) as server:
         name = sql.Identifier(copy)
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        # What a thread of an earlier test has left open would keep the copy from being made.
+        server.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+            [source],
+        )
         server.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(source))
         )

@@ -20,7 +20,10 @@ from tests.integration.machine.lanes import Lanes
 from tests.integration.machine.mutations import MUTATIONS, Mutation, original
 from tests.integration.machine.test_machine import EXAMPLES, STEPS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
+
+PLENTY = 40 * EXAMPLES
+"""Mostly one of the first is enough; what the dice find late is found all the same."""
 
 USUAL = {
     "claim leaves calls open",
@@ -57,7 +60,7 @@ def test_the_machine_finds_that_a_guard_is_gone(without_guard: None) -> None:
         run_state_machine_as_test(
             JobLife,
             settings=settings(
-                max_examples=2 * EXAMPLES,
+                max_examples=PLENTY,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
