@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workers.inference.sandbox.settings import Clock, SandboxSettings
     from workers.inference.sandbox.state import Sandbox
 
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0
 
 
 @dataclass
@@ -45,7 +45,7 @@ class SandboxServer:
         return self.sandbox.record.calls(attempt_id=attempt_id)
 
     def ended_calls(
-        self, attempt_id: str | None = None, *, limit_s: float = 20.0
+        self, attempt_id: str | None = None, *, limit_s: float = 60.0
     ) -> list[dict[str, Any]]:
         """The calls, once all of them have ended: a client may be done before the server is."""
         until = time.monotonic() + limit_s

@@ -27,7 +27,7 @@ def whole_database() -> str:
         for (table,) in cursor.fetchall():
             cursor.execute(f'SELECT t::text FROM "{table}" t')  # noqa: S608 (from the catalog)
             found += [f"{table}: {row}" for (row,) in cursor.fetchall()]
-    return "\n".join(found)
+    return "\n".join(sorted(found))
 
 
 def lines_with(word: str) -> list[str]:

@@ -245,7 +245,7 @@ def test_what_others_spend_meanwhile_is_no_change(
 ) -> None:
     def spend_elsewhere(_: str) -> None:
         with ThreadPoolExecutor(1) as other:
-            other.submit(spend).result(10)
+            other.submit(spend).result(60)
 
     def spend() -> None:
         try:

@@ -29,6 +29,9 @@ from tests.integration.people.erasing import CASE, run, whole_database
 from tests.integration.test_ticks import wait_until_blocked
 from tests.sandbox_server import SandboxServer
 
+PATIENCE_S = 60.0
+"""How long a test waits for what should come at once."""
+
 
 def test_what_waits_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> None:
     waiting, in_review = make_job(), make_job(status="needs_approval", result={"summary": SAID})
@@ -48,7 +51,7 @@ def test_what_runs_is_stopped_by_its_worker_first(
         while not sandbox.calls():
             assert not running.done()
         run()
-        running.result(10)
+        running.result(PATIENCE_S)
     job.refresh_from_db()
     assert (job.status, job.input) == (Status.CANCELLED, None)
     assert Attempt.objects.get().request is None
@@ -154,9 +157,9 @@ def test_a_request_that_was_let_in_before_is_refused_once_the_account_is_closed(
         closer.commit() if commits else closer.rollback()
         if commits:
             with pytest.raises(NotFound):
-                late.result(10)
+                late.result(PATIENCE_S)
         else:
-            assert late.result(10).status == Status.QUEUED
+            assert late.result(PATIENCE_S).status == Status.QUEUED
     assert Job.objects.exists() is not commits
 
 
@@ -173,15 +176,15 @@ def test_a_job_that_was_being_inserted_is_waited_for_and_erased(
                 [ada.pk],
             )
             inserted.set()
-            assert go.wait(20)
+            assert go.wait(PATIENCE_S)
 
     with ThreadPoolExecutor(2) as threads:
         late = threads.submit(insert)
-        assert inserted.wait(20)
+        assert inserted.wait(PATIENCE_S)
         erasing = threads.submit(run)
         wait_until_blocked()
         go.set()
-        late.result(20)
-        erasing.result(20)
+        late.result(PATIENCE_S)
+        erasing.result(PATIENCE_S)
     job = Job.objects.get()
     assert (job.status, job.input) == (Status.CANCELLED, None)

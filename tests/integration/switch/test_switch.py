@@ -102,7 +102,7 @@ def test_a_switch_that_is_pulled_while_a_call_waits_for_its_row_is_not_missed(
         wait_for_lock()
         FeatureControl.objects.update(killed=True)
         other.execute("COMMIT")
-        caller.join(10)
+        caller.join(60)
     assert verdicts == ["paused"]
     assert not SpendWindow.objects.filter(held_micro__gt=0).exists()
 
@@ -300,7 +300,7 @@ def verdict_of(running: Claimed) -> str:
 
 def wait_for_lock() -> None:
     """Until a statement of this database waits for a row."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     with connection.cursor() as cursor:
         while time.monotonic() < end:
             cursor.execute(
