@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+from tests.integration.streams.web_server import port as free_port
+
 HOST = "127.0.0.1"
 
 
 class Gate:
     """Forwards connections to Redis; shut, it breaks them and refuses new ones."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, port: int) -> None:
         self._behind = urlsplit(url)
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
@@ -26,7 +28,6 @@ class Gate:
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, HOST, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
         assert self._server is not None
@@ -61,9 +62,10 @@ class Gate:
 
 @asynccontextmanager
 async def gate(url: str) -> AsyncIterator[Gate]:
-    found = Gate(url)
-    await found.open()
-    try:
-        yield found
-    finally:
-        await found.shut()
+    with free_port() as port:  # also while it is shut
+        found = Gate(url, port)
+        await found.open()
+        try:
+            yield found
+        finally:
+            await found.shut()

@@ -22,7 +22,7 @@ BROKEN = {
 """What main process, workers and requests need; each stands for all that only the one loads."""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_release_that_does_not_boot_is_refused_and_the_old_one_serves_on(tmp_path: Path) -> None:
     release = next_release(tmp_path / "release")
     log = tmp_path / "web.log"

@@ -58,6 +58,10 @@ BREATH_S = 0.01
 """Between two requests: the processes that start meanwhile need the processor as well."""
 
 
+ASKED = 10
+"""Answers that each visitor waits for: slow ones may need longer than a reload."""
+
+
 class Visitor(threading.Thread):
     """Asks all the time, on one connection or each time on a new one."""
 
@@ -84,6 +88,7 @@ class Visitor(threading.Thread):
         client.close()
 
 
+@pytest.mark.timeout(300)
 def test_a_reload_refuses_no_connection_and_loses_no_request(
     gunicorn: WebServer, token: str
 ) -> None:
@@ -98,15 +103,16 @@ def test_a_reload_refuses_no_connection_and_loses_no_request(
     before = gunicorn.workers()
     gunicorn.reload()
     assert not before & gunicorn.workers()
+    wait_until(lambda: all(len(visitor.answers) > ASKED for visitor in visitors))
     for visitor in visitors:
         visitor.done.set()
     for visitor in visitors:
         visitor.join(40)
         assert visitor.errors == []
         assert set(visitor.answers) == {200}
-        assert len(visitor.answers) > 10
 
 
+@pytest.mark.timeout(300)
 def test_until_those_that_replace_them_serve_the_present_processes_do(
     token: str, tmp_path: Path
 ) -> None:
@@ -124,7 +130,8 @@ def test_until_those_that_replace_them_serve_the_present_processes_do(
             assert answer.status_code == 200
         hold.unlink()
         wait_until(lambda: not before & server.workers())
-        assert httpx2.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+        answer = httpx2.get(f"{server.url}/healthz", trust_env=False, timeout=PATIENCE_S)
+        assert answer.status_code == 200
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -171,6 +178,7 @@ def follow(server: WebServer, token: str, job: Job, stream: Stream) -> None:
             stream.take(chunk)
 
 
+@pytest.mark.timeout(300)
 def test_a_stream_ends_politely_and_resumes_where_it_was(
     gunicorn: WebServer, claimed: Claimed, token: str
 ) -> None:
@@ -183,23 +191,22 @@ def test_a_stream_ends_politely_and_resumes_where_it_was(
     stream = Stream()
 
     def reload() -> None:
-        gunicorn.reload()
-        answered.wait(30)
-        transitions.finish(claimed, Status.SUCCEEDED, result={"summary": text, "key_facts": []})
-        connection.close()
+        try:
+            wait_until(lambda: bool(stream.text))
+            gunicorn.reload()
+            assert answered.wait(30)
+        finally:
+            transitions.finish(claimed, Status.SUCCEEDED, result={"summary": text, "key_facts": []})
+            connection.close()
 
     output = writer.process().open(claimed.job, claimed.epoch, "summary")
-    with output as out, typing(out, words, answered):
-        while not stream.text:
-            reloading = threading.Timer(1.0, reload)
-            reloading.start()
-            follow(gunicorn, token, job, stream)
-            connections += 1
-        while stream.events[-1].name != "result":
+    with output as out, typing(out, words, answered), ThreadPoolExecutor(1) as threads:
+        reloading = threads.submit(reload)
+        while not stream.named("result"):
             assert connections < 20
             follow(gunicorn, token, job, stream)
             connections += 1
-        reloading.join()
+        reloading.result(PATIENCE_S)
     assert stream.text == text
     assert stream.named("reset") == []
     assert "restarts" in "".join(stream.comments)
@@ -237,10 +244,13 @@ def test_a_request_that_comes_while_the_process_stops_is_answered(
         for visitor in visitors:
             exits.callback(visitor.close)
             visitor.connect()
-        assert asked(visitors.pop()) == (200, None), "it has taken all connections"
+        last = visitors.pop()
+        assert asked(last) == (200, None), "it has taken all connections"
         os.kill(worker, signal.SIGTERM)
-        while (answer := asked(visitors.pop())) == (200, None):
-            threading.Event().wait(0.05)  # until it has stopped to take connections
+        until = time.monotonic() + PATIENCE_S
+        while (answer := asked(last)) == (200, None):  # it still takes connections
+            assert time.monotonic() < until
+            threading.Event().wait(0.05)
         assert answer == (200, "close")
         assert asked(visitors.pop()) == (200, "close"), "idle until now"
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from django.db import connection
 
 from project.stack.local_dir import CHECKOUT
 
-BOUND_S = 60.0
+BOUND_S = 120.0
+"""A worker that is replaced may go on for its graceful time-out, half a minute."""
+
 HOST = "127.0.0.1"
 
 
@@ -47,9 +49,26 @@ class WebServer:
 @contextmanager
 def running(argv: list[str], log: Path, *, cwd: Path = CHECKOUT, **env: str) -> Iterator[WebServer]:
     """Run it against the test's own database and Redis; PORT in `argv` becomes the port."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = str(probe.getsockname()[1])
+    with ExitStack() as exits:
+        yield exits.enter_context(_running(argv, log, cwd, env, exits.enter_context(port())))
+
+
+@contextmanager
+def port() -> Iterator[int]:
+    """A free port that nobody else is given meanwhile: bound here, where nobody listens.
+
+    A server that asks for SO_REUSEADDR, as all do, may bind it as well.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((HOST, 0))
+        yield held.getsockname()[1]
+
+
+@contextmanager
+def _running(
+    argv: list[str], log: Path, cwd: Path, env: dict[str, str], port: int
+) -> Iterator[WebServer]:
     environment = {
         **os.environ,
         "DATABASE_URL": database_url(),
@@ -57,7 +76,7 @@ def running(argv: list[str], log: Path, *, cwd: Path = CHECKOUT, **env: str) -> 
         "WEB_BIND": f"{HOST}:{port}",
         **env,
     }
-    command = [sys.executable, "-m", *(port if part == "PORT" else part for part in argv)]
+    command = [sys.executable, "-m", *(str(port) if part == "PORT" else part for part in argv)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=output)
     server = WebServer(process, f"http://{HOST}:{port}", log)
