@@ -24,7 +24,7 @@ from tests.integration.machine.ledger import Caps, Ending
 from tests.integration.machine.sweep_calls import EndAbandoned, EndOverdue
 from tests.integration.machine.transactions import EVENING
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 ROUNDS = 120
 JOBS = tuple(UUID(int=number) for number in (1, 2, 3))
