@@ -100,9 +100,9 @@ def test_a_single_call_job_makes_three_round_trips(
 
 
 def test_what_is_called_again_is_prepared(claimed: Claimed) -> None:
-    for _ in range(2):
-        transitions.heartbeat([(claimed.job, claimed.epoch)], lease_s=15)
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:  # one connection for all of it
+        for _ in range(2):
+            transitions.heartbeat([(claimed.job, claimed.epoch)], lease_s=15)
         cursor.execute("SELECT statement FROM pg_prepared_statements")
         assert any("aif_heartbeat" in statement for (statement,) in cursor.fetchall())
 
