@@ -11,8 +11,9 @@ from django.contrib.auth.models import User
 from aifeature.models import Attempt, AttemptState, SpendHour
 from aifeature.services.spikes.baseline import midnight
 
-NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)
-"""The moment of every look, unless it says otherwise. A Wednesday."""
+NOON = datetime(2020, 11, 18, 12, tzinfo=UTC)
+"""The moment of every look, unless it says otherwise. A Wednesday, long before any machine's now:
+what the database dates itself comes after it."""
 
 DOLLAR = 1_000_000
 

@@ -59,7 +59,7 @@ def test_what_it_would_stop_is_told_before(make_job: MakeJob, slug: str) -> None
         make_job()
     for micro in (700_000, 500_000):
         begin(claim(make_job()), bound=micro)
-    make_job(status="failed", finished_at="2026-01-01T00:00:00Z")
+    make_job(status="failed", finished_at="2020-01-01T00:00:00Z")
     found = switch.would_stop(slug)
     assert (found.running, found.queued, found.held_micro) == (2, 3, 1_200_000)
     assert switch.would_stop("triage") == switches.WouldStop(0, 0, 0)
@@ -124,7 +124,7 @@ def test_held_jobs_are_told_and_go_on_after_the_release(
 
 
 def test_deadlines_run_on_while_jobs_are_held(make_job: MakeJob, ada: User) -> None:
-    job = make_job(deadline_at="2026-01-01T00:00:00Z")
+    job = make_job(deadline_at="2020-01-01T00:00:00Z")
     switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     recovery.sweep()
     job.refresh_from_db()
