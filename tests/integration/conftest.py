@@ -26,6 +26,8 @@ AMPLE_RATES = {
 }
 """More than any test sends that is not about rates."""
 
+DAY_TURNS_S = 20.0
+
 PATIENT = (
     "workers.inference.shared_state.TIMEOUT_S",
     "aifeature.services.dispatch.PUBLISH_TIMEOUT_S",
@@ -37,6 +39,18 @@ PATIENT = (
 
 PATIENCE_S = 30.0
 """On a busy machine a healthy Redis may be slower than users would wait for."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before a transaction begins, which may not stand still for long
+def pytest_runtest_setup() -> None:
+    """No test begins when the UTC day is about to turn, and with it the week or the month.
+
+    What it wrote for today would be yesterday's when the product looks. That a day turns is
+    tested with moments that are named.
+    """
+    left_s = -time.time() % 86_400
+    if left_s < DAY_TURNS_S:
+        time.sleep(left_s + 0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +82,14 @@ def _fresh_control_cache() -> Iterator[None]:
     control.cache.clear()
     yield
     control.cache.clear()
+
+
+@pytest.fixture
+def caches_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read is not read again by itself, however slow the test: for counting queries."""
+    for cache in (control.cache, breakers.cache, admission.loads):
+        cache.clear()
+        monkeypatch.setattr(cache, "_clock", lambda: 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -131,18 +153,21 @@ def sandbox(
 def committed(transactional_db: None) -> Iterator[None]:
     """Real commits and real connections; the pool's connections are closed at the end."""
     yield
-    _wait_until_quiet()
+    wait_until_quiet()
     connections.close_all()
 
 
-def _wait_until_quiet() -> None:
-    """A thread that looks at the database just now would lock up with the emptying of tables."""
+def wait_until_quiet() -> None:
+    """A thread that looks at the database just now would lock up with the emptying of tables.
+
+    One between two statements of a transaction would as well, by the locks it has.
+    """
     end = time.monotonic() + 20
     with connection.cursor() as cursor:
         while time.monotonic() < end:
             cursor.execute(
                 "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-                " AND state = 'active' AND pid <> pg_backend_pid()"
+                " AND state <> 'idle' AND pid <> pg_backend_pid()"
                 " AND backend_type = 'client backend' LIMIT 1"
             )
             if cursor.fetchone() is None:
