@@ -226,7 +226,10 @@ def test_the_empty_state_reads_well(page: Client) -> None:
 
 
 def test_the_page_takes_as_many_queries_for_many_jobs_as_for_one(
-    page: Client, make_job: MakeJob, make_attempt: Callable[..., Attempt]
+    page: Client,
+    make_job: MakeJob,
+    make_attempt: Callable[..., Attempt],
+    caches_stand_still: None,
 ) -> None:
     def visit() -> list[str]:
         control.cache.clear()

@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from aifeature.models import Job, RateOverride
 from aifeature.services import control, dispatch, rates, wiring
 from tests.integration.api.api_jobs import bearer, problem, submit
+from workers.inference import shared_state
 
 SECOND = 1_000_000
 
@@ -145,7 +146,9 @@ def test_a_throttle_makes_nobody_faster(client: Client, ada: User) -> None:
     assert accepted(client, 4) == 2
 
 
-def test_a_group_with_rates_costs_a_submission_no_query(client: Client, ada: User) -> None:
+def test_a_group_with_rates_costs_a_submission_no_query(
+    client: Client, ada: User, caches_stand_still: None
+) -> None:
     def queries() -> int:
         submit(client)  # the controls are read and remembered
         with CaptureQueriesContext(connection) as captured:
@@ -195,8 +198,9 @@ def test_without_redis_a_process_lets_a_few_in_and_never_all(
 
 
 def test_a_redis_that_kept_a_submission_waiting_is_not_asked_once_more(
-    client: Client, settings: Any
+    client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shared_state, "PAUSE_S", 600.0)  # longer than any submission takes
     assert dispatch.can_publish()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     wiring.shared_state.cache_clear()

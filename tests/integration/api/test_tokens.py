@@ -91,4 +91,5 @@ def test_the_list_shows_everything_but_the_token(ada: User, bob: User) -> None:
     hers = run("list_tokens", "ada")[0]
     assert "of ada" in hers
     assert text[:8] in hers
-    assert "bob" not in hers
+    assert "of bob" not in hers
+    assert len(hers.splitlines()) == 2
