@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,15 +13,18 @@ import pytest
 from django.db import connections
 
 from aifeature.models import Job, Status
-from aifeature.services import control
+from aifeature.services import breakers, control, jobs
 from tests.browser import live, scenes
 from tests.browser.live import Site
+from tests.integration.conftest import wait_until_quiet
+from workers.inference.sandbox import delivery
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from playwright.sync_api import Browser, Page
 
-WAIT_MS = 10_000
+WAIT_MS = 40_000
+"""For what a page is to show. Shorter than a provider may stay silent, and than a test may take."""
 
 
 class OpenPage(Protocol):
@@ -61,7 +66,24 @@ def site(running: Site, transactional_db: None) -> Iterator[Site]:
     yield running
     _end_all_jobs()
     control.cache.clear()
+    breakers.cache.clear()
     connections.close_all()
+
+
+@pytest.fixture
+def go_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Answers stop after some words until this is set: no page is too slow to see them come."""
+    is_set = threading.Event()
+
+    async def wait(*_: Any) -> bool:
+        while not is_set.is_set():  # noqa: ASYNC110 (it is set in another thread)
+            await asyncio.sleep(0.02)
+        return False
+
+    monkeypatch.setattr(delivery, "_strike", wait)
+    site.provider.set_faults({"kind": "stall", "after_events": 30})
+    yield is_set
+    is_set.set()
 
 
 @pytest.fixture
@@ -104,10 +126,13 @@ def _note_console(kind: str, text: str, found: list[str]) -> None:
 
 
 def _end_all_jobs() -> None:
-    """Ask what still runs to stop, and wait until it has: the tables are emptied next."""
-    due = Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING], worker__gt="")
-    due.update(cancel_requested_at="2026-01-01T00:00:00Z")
-    live.wait_until(lambda: not due.filter(status=Status.RUNNING).exists(), "all jobs have ended")
+    """Cancel what waits or runs, and wait until nobody works: the tables are emptied next."""
+    under_way = Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING])
+    for job in under_way.select_related("user"):
+        jobs.cancel(user=job.user, job_id=job.pk)
+    of_workers = under_way.filter(worker__gt="")
+    live.wait_until(lambda: not of_workers.exists(), "all jobs have ended")
+    wait_until_quiet()
 
 
 Axe = Callable[["Page"], None]

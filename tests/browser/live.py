@@ -26,7 +26,7 @@ from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.inference.sandbox.server import listen
 from workers.inference.sandbox.settings import SandboxSettings
 
-START_LIMIT_S = 10.0
+START_LIMIT_S = 60.0
 HUMAN_PACE = SandboxSettings(first_byte_s=0.3, tokens_per_second=60)
 """Slow enough that words can be seen to come, quick enough for a test."""
 
@@ -99,7 +99,12 @@ def _forget_gateway() -> None:
 @contextmanager
 def _worker() -> Iterator[None]:
     with start_worker(
-        current_app, pool="threads", concurrency=4, perform_ping_check=False, queues=["llm"]
+        current_app,
+        pool="threads",
+        concurrency=4,
+        perform_ping_check=False,
+        queues=["llm"],
+        shutdown_timeout=START_LIMIT_S,
     ):
         yield
 

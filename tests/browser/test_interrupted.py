@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,9 +11,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature.api.events import NO_LIVE_TEXT
-from aifeature.services.streams import hub
+from aifeature.services import wiring
+from aifeature.services.streams import hub, writer
 from tests.browser import scenes
-from tests.browser.live import Site
 from tests.browser.test_job import see_done, send
 from tests.chaos.proxy import HOST, Mode, Proxy
 
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def redis_door(settings: Any) -> Iterator[Proxy]:
-    """Between the site's readers of streams and Redis."""
+    """Between the site's readers of streams and Redis.
+
+    Who writes them, and who counts calls, is made before: the process keeps both for later tests.
+    """
+    writer.process()
+    wiring.shared_state()
     usual = settings.REDIS_URL
     parts = urlsplit(usual)
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
@@ -35,9 +41,8 @@ def redis_door(settings: Any) -> Iterator[Proxy]:
 
 
 def test_a_page_tells_that_no_words_come_and_when_they_come_again(
-    site: Site, open_page: OpenPage, ada: User, redis_door: Proxy
+    open_page: OpenPage, ada: User, redis_door: Proxy, go_on: threading.Event
 ) -> None:
-    site.provider.set_faults({"kind": "stall", "after_events": 12, "seconds": 6})
     page = open_page(ada)
     send(page, scenes.THREAD)
     page.locator(".words").wait_for()
@@ -49,4 +54,5 @@ def test_a_page_tells_that_no_words_come_and_when_they_come_again(
     assert sentence.inner_text() == NO_LIVE_TEXT
     redis_door.set(Mode.PASS)
     page.locator("[data-sentence]", has_text="The answer is being written.").wait_for()
+    go_on.set()
     see_done(page)

@@ -97,9 +97,10 @@ def test_the_history_works_without_javascript(open_page: OpenPage, ada: User) ->
     page = open_page(ada, java_script_enabled=False)
     page.goto("/jobs/")
     page.get_by_role("link", name="Older").click()
-    assert page.get_by_text("No 20.").is_visible()
+    page.get_by_text("No 20.").wait_for()
     page.get_by_label("Search").fill("no 7.")
     page.get_by_role("button", name="Search").click()
+    page.get_by_text("No 7.").wait_for()
     assert page.locator(".row").count() == 1
 
 
@@ -124,8 +125,9 @@ def test_five_failures_close_the_sign_in(open_page: OpenPage, no_barriers: Axe) 
     for _ in range(5):
         page.get_by_label("Username").fill("mallory")
         page.get_by_label("Password").fill("wrong")
-        page.get_by_role("button", name="Sign in").click()
-    assert page.get_by_role("heading", name="Too many attempts to sign in").is_visible()
+        with page.expect_navigation():  # else the next name may be typed into the page before
+            page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Too many attempts to sign in").wait_for()
     no_barriers(page)
 
 

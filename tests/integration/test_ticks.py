@@ -111,7 +111,8 @@ def rival(committed: None) -> Iterator[psycopg.Connection[Any]]:
         now = other.execute("SELECT now()").fetchone()
         assert now is not None
         other.execute(
-            "INSERT INTO aifeature_tickslot (task, slot) VALUES ('a', %s)", [NOW.slot(now[0].astimezone(UTC))]
+            "INSERT INTO aifeature_tickslot (task, slot) VALUES ('a', %s)",
+            [NOW.slot(now[0].astimezone(UTC))],
         )
         yield other
 
