@@ -501,10 +501,10 @@ def test_a_connection_that_never_comes_about_is_unbilled() -> None:
 
 
 def test_a_refused_connection_is_unbilled() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with gateway(f"http://127.0.0.1:{port}") as door:
-        error = failure(door)
+    with socket.socket() as taken:  # by one who does not listen, and so by nobody else
+        taken.bind(("127.0.0.1", 0))
+        with gateway(f"http://127.0.0.1:{taken.getsockname()[1]}") as door:
+            error = failure(door)
     assert isinstance(error, ConnectionFailed)
     assert error.billing is Billing.NONE
     assert error.retryable

@@ -6,6 +6,7 @@ Everything but the components is the real thing. What the stand-ins do is told b
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ from project.stack.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
     from project.stack.supervisor import Tick
+
+PORT = 7_000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Of Valkey: one that is free again stays free, for no other test process takes it."""
 
 TALKER = """
 import signal, subprocess, sys, time
@@ -46,7 +50,7 @@ class StandinPlan:
     def prepare(self, session: Session) -> Prepared:
         servers = []
         if self.valkey:
-            port = session.exits.enter_context(take_port(6390))
+            port = session.exits.enter_context(take_port(PORT))
             valkey = EmbeddedValkey(session.local.valkey, session.launcher, port=port)
             servers.append(session.server(valkey.start()))
             valkey.ready(session.stop.check)

@@ -16,4 +16,4 @@ def test_what_was_started_beside_the_servers_and_left_behind_ends_with_them() ->
             [PYTHON, "-c", "import time; time.sleep(3600)"],
             env={**os.environ, RUN_VARIABLE: servers.launcher.run},
         )
-    assert guest.process.wait(15) != 0
+    assert guest.process.wait(60) != 0
