@@ -118,6 +118,7 @@ def test_a_stall_strikes_after_the_first_text(
     assert first["usage"]["output_tokens"] < 10
     with pytest.raises(anthropic.APITimeoutError):
         run(impatient, stream=False)
+    assert len(server.ended_calls()) == 3, "none is left for the record of another test"
 
 
 def test_a_short_stall_goes_on_afterwards(server: SandboxServer, sdk: anthropic.Anthropic) -> None:

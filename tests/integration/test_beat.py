@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +32,11 @@ def handlers() -> Iterator[None]:
 @pytest.fixture
 def scheduler(handlers: None) -> Scheduler:
     return Scheduler(app=app)  # type: ignore[no-untyped-call]
+
+
+def of_beat(monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], None]) -> None:
+    """How beat sleeps, and nobody else: other threads of this process sleep as well."""
+    monkeypatch.setattr(beat, "time", SimpleNamespace(sleep=sleep))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -89,7 +94,7 @@ def test_beat_that_starts_while_the_database_is_away_waits_for_it(
     slept: list[float] = []
     setup_schedule = DatabaseScheduler.setup_schedule
     monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away_twice)
-    monkeypatch.setattr(time, "sleep", slept.append)
+    of_beat(monkeypatch, slept.append)
     scheduler = Scheduler(app=app)  # type: ignore[no-untyped-call]
     assert len(tried) == 3
     assert slept == [beat.AGAIN_S] * 2
@@ -103,7 +108,7 @@ def test_beat_that_waits_for_the_database_stops_at_once(
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away)
-    monkeypatch.setattr(time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    of_beat(monkeypatch, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit):
         Scheduler(app=app)  # type: ignore[no-untyped-call]
 
@@ -119,7 +124,7 @@ def test_beat_that_is_asked_to_stop_while_the_database_fails_does_not_try_again(
         raise AssertionError("the signal was lost")
 
     monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away)
-    monkeypatch.setattr(time, "sleep", tries_again)
+    of_beat(monkeypatch, tries_again)
     with pytest.raises(SystemExit):
         Scheduler(app=app)  # type: ignore[no-untyped-call]
 
