@@ -72,11 +72,10 @@ class Messages:
         return call
 
     def _ended(self, wire: Wire, call: Call) -> None:
-        call.ended_at = self._sandbox.clock()
         call.status = wire.status
         if call.outcome == "running":
             call.outcome = "failed"
-        self._sandbox.record.ended(call)
+        self._sandbox.record.ended(call, at=self._sandbox.clock())
 
     async def _answer(
         self,

@@ -54,15 +54,19 @@ class Record:
             self._calls.popitem(last=False)
         self._append("arrived", asdict(call))
 
-    def ended(self, call: Call) -> None:
-        """Note how a call ended."""
-        self._append("ended", asdict(call))
+    def ended(self, call: Call, *, at: float) -> None:
+        """Note how a call ended, and when: in the file first, and in memory last.
+
+        Other threads look meanwhile, and find all of it once they find it ended.
+        """
+        self._append("ended", {**asdict(call), "ended_at": at})
+        call.ended_at = at
 
     def calls(self, *, attempt_id: str | None = None, since: float = 0.0) -> list[dict[str, Any]]:
         """Calls in order of arrival, of one attempt or all, started at `since` or later."""
         return [
             asdict(call)
-            for call in self._calls.values()
+            for call in tuple(self._calls.values())  # more may arrive in another thread
             if call.started_at >= since and attempt_id in (None, call.attempt_id)
         ]
 
