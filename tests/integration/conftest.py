@@ -53,21 +53,6 @@ def pytest_runtest_setup() -> None:
         time.sleep(left_s + 0.1)
 
 
-DAY_TURNS_S = 20.0
-
-
-@pytest.hookimpl(tryfirst=True)  # before a transaction begins, which may not stand still for long
-def pytest_runtest_setup() -> None:
-    """No test begins when the UTC day is about to turn, and with it the week or the month.
-
-    What it wrote for today would be yesterday's when the product looks. That a day turns is
-    tested with moments that are named.
-    """
-    left_s = -time.time() % 86_400
-    if left_s < DAY_TURNS_S:
-        time.sleep(left_s + 0.1)
-
-
 @pytest.fixture(autouse=True)
 def _patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Redis that is slow for a moment is no outage, and none is remembered from before."""
