@@ -6,6 +6,8 @@ from tests.chaos.crew import crew
 from tests.integration.conftest import (
     _fresh_control_cache,
     _fresh_gates,
+    _fresh_retries,
+    _patient_with_redis,
     _sandbox_server,
     ada,
     committed,
@@ -16,6 +18,8 @@ from tests.integration.conftest import (
 __all__ = [
     "_fresh_control_cache",
     "_fresh_gates",
+    "_fresh_retries",
+    "_patient_with_redis",
     "_sandbox_server",
     "ada",
     "committed",

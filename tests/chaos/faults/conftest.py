@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.integration.conftest import (
     _fresh_control_cache,
     _fresh_gates,
+    _fresh_retries,
+    _patient_with_redis,
     _sandbox_server,
     ada,
     bob,
@@ -17,6 +19,8 @@ from tests.integration.jobs.conftest import make_job
 __all__ = [
     "_fresh_control_cache",
     "_fresh_gates",
+    "_fresh_retries",
+    "_patient_with_redis",
     "_sandbox_server",
     "ada",
     "bob",
