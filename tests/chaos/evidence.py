@@ -55,6 +55,7 @@ class Attempt:
     epoch: int
     number: int
     purpose: str
+    model: str
     state: str
     input_tokens: int
     output_tokens: int
@@ -239,9 +240,9 @@ SELECT id::text, user_id, idempotency_key AS key, status, result, error_code, er
   FROM aifeature_job ORDER BY created_at
 """
 _ATTEMPTS: Final = """
-SELECT id::text, job_id::text AS job, user_id, feature, epoch, number, purpose, state, input_tokens,
-       output_tokens, cache_read_tokens, cache_write_tokens, cost_micro, bound_micro, day::text,
-       error_code, error_detail, extract(epoch FROM started_at)::float8 AS started_at,
+SELECT id::text, job_id::text AS job, user_id, feature, epoch, number, purpose, model, state,
+       input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micro, bound_micro,
+       day::text, error_code, error_detail, extract(epoch FROM started_at)::float8 AS started_at,
        extract(epoch FROM ended_at)::float8 AS ended_at
   FROM aifeature_attempt ORDER BY started_at
 """

@@ -18,6 +18,7 @@ from tests.chaos.plan import (
     STORMS,
     Kind,
 )
+from workers.inference.breaker import BreakerPolicy
 
 PROMISED_S: Final = 1.0
 WITHOUT_REDIS_S: Final = 2.0
@@ -111,11 +112,16 @@ def a_flip_burns_no_try(evidence: Evidence) -> Iterator[Violation]:
 
 def a_flip_opens_no_breaker(evidence: Evidence) -> Iterator[Violation]:
     """A breaker opens because of the provider's failures, never because of our aborts."""
+    failures = PROVIDER_AWAY | (STORMS - {Kind.RATE_LIMITED})
     for opened in evidence.breakers:
-        failing = _during(
-            *(evidence, PROVIDER_AWAY | (STORMS - {Kind.RATE_LIMITED})),
-            *(opened.at, opened.at, GIVEN_UP_S),
+        # Failures may be older than the call that makes enough of them to judge by.
+        ends = sorted(
+            attempt.ended_at
+            for attempt in evidence.attempts
+            if attempt.model == opened.model and attempt.ended_at and attempt.ended_at < opened.at
         )
+        since = min([opened.at, *ends[-BreakerPolicy().minimum :]])
+        failing = _during(evidence, failures, since, opened.at, GIVEN_UP_S)
         if not failing:
             text = f"{opened.line} at {opened.at:.3f}, and nothing was wrong with the provider"
             yield Violation(Promise.SWITCH, text)

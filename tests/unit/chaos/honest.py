@@ -112,6 +112,7 @@ def unknown_attempt() -> Attempt:
         epoch=1,
         number=1,
         purpose="generation",
+        model="m",
         state="unknown",
         input_tokens=0,
         output_tokens=0,

@@ -173,6 +173,17 @@ def test_a_flip_that_opens_a_breaker_is_found() -> None:
     assert said(evidence, Promise.SWITCH) == ""
 
 
+def test_a_breaker_may_open_when_enough_calls_are_known_and_no_later() -> None:
+    evidence = flipped()
+    evidence.breakers = [Opened(100.5, "m", "breaker of m: closed -> open")]
+    add(evidence, "faults", Done(11, "overloaded", "provider", 20.0, 22.0))
+    assert said(evidence, Promise.SWITCH) == "", "its last ten calls reach back to the storm"
+    call = evidence.attempts[0]
+    for n in range(10):
+        add(evidence, "attempts", replace(call, id=f"late {n}", ended_at=100.0 - n))
+    assert "breaker of m" in said(evidence, Promise.SWITCH)
+
+
 @pytest.mark.parametrize("kind", ["kill_switch", "overrun"])
 def test_a_switch_that_nobody_pulled_is_found(kind: str) -> None:
     evidence = explained()
