@@ -114,7 +114,7 @@ def _take(feature: Feature, user_id: int) -> Left | None:
 
 
 def give_back(feature: Feature, user_id: int) -> None:
-    """Count a request not, of which nothing came by no fault of the user."""
+    """Uncount a request that came to nothing by no fault of the user."""
     per_minute = rates.of(feature, user_id).requests_per_minute
     if per_minute is not None:
         wiring.request_limiter().give_back(f"{feature.slug}:{user_id}", per_minute)
