@@ -14,6 +14,8 @@ class Outcome(StrEnum):
     """What became of it."""
 
     STORED = "stored"
+    CLOSED = "closed"
+    """The user's account is closed."""
     PAUSED = "paused"
     """A kill switch stops this user's jobs."""
     EXISTS = "exists"
@@ -28,9 +30,6 @@ def store(job: Job, *, deadline_s: float, publish: bool, at_once: int | None) ->
         deadline_s: Seconds from now until it fails.
         publish: Mark it as handed to the broker, if there is room.
         at_once: How many of the user's jobs may be out; None: any number.
-
-    Raises:
-        django.db.IntegrityError: its user's account is closed.
     """
     outcome, created_at, deadline_at, published_at = rows(
         "aif_submit",

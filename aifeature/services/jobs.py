@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 from pydantic import ValidationError
@@ -76,8 +76,8 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     """
     canonical = _canonical(data)
     digest = _digest(slug, canonical)
-    if key and (job := _replay(user, key, digest)):
-        return Submission(job, replayed=True)
+    if key and (earlier := _replay(user, key, digest)):
+        return Submission(earlier, replayed=True)
     feature = visible_feature(user=user, slug=slug)
     if control.is_paused(slug, user.pk):
         raise FeaturePaused(PAUSED, retry_after_s=60)
@@ -85,20 +85,15 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     value = _validated(feature, data)
     left = admission.admit(feature, user.pk)
     job = Job(user=user, feature=slug, input=value, idempotency_key=key, request_digest=digest)
-    try:
-        outcome = _store(job, feature)
-    except IntegrityError:
-        if _is_closed(user):
-            raise NotFound("There is no such feature.") from None
-        raise
+    outcome = _store(job, feature)
     if outcome == Outcome.STORED:
         return Submission(job, replayed=False, left=left)
     admission.give_back(feature, user.pk)
     if outcome == Outcome.PAUSED:  # other processes learn of a switch a little later
         raise FeaturePaused(PAUSED, retry_after_s=60)
-    # The same key was being submitted at this very moment.
-    earlier = _own(user).get(idempotency_key=key)
-    return Submission(_checked(earlier, digest), replayed=True)
+    if key and outcome == Outcome.EXISTS and (earlier := _replay(user, key, digest)):
+        return Submission(earlier, replayed=True)  # it was being submitted at this very moment
+    raise NotFound("There is no such feature.")  # the account was closed meanwhile
 
 
 def get(*, user: User, job_id: UUID) -> Job:
@@ -162,12 +157,9 @@ def requeue(*, job_id: UUID) -> Job:
     except InvalidInput:
         raise CannotRequeueError("Its input no longer fits the feature.") from None
     job = Job(user=failed.user, feature=failed.feature, input=value, requeued_from=failed)
-    try:
-        outcome = _store(job, feature)
-    except IntegrityError:
-        if _is_closed(failed.user):
-            raise CannotRequeueError("The account of its user is closed.") from None
-        raise
+    outcome = _store(job, feature)
+    if outcome == Outcome.CLOSED:
+        raise CannotRequeueError("The account of its user is closed.")
     if outcome == Outcome.EXISTS:
         earlier = Job.objects.get(requeued_from=failed)
         raise CannotRequeueError(f"It was requeued before, as job {earlier.pk}.")
@@ -220,14 +212,13 @@ def _store(job: Job, feature: Feature) -> Outcome:
         publish=dispatch.can_publish(),
         at_once=rates.of(feature, job.user_id).in_flight,
     )
-    if job.published_at is not None:
+    if job.published_at is None:
+        return outcome
+    if connection.in_atomic_block:
         transaction.on_commit(lambda: dispatch.publish([job.id]))
+    else:  # it is committed; to register that would take a connection, which may fail
+        dispatch.publish([job.id])
     return outcome
-
-
-def _is_closed(user: User) -> bool:
-    """Whether the account is closed by now: the database then refuses a job, whoever inserts it."""
-    return not type(user).objects.filter(pk=user.pk, is_active=True).exists()
 
 
 def _own(user: User) -> QuerySet[Job]:
@@ -247,11 +238,7 @@ def _digest(slug: str, canonical: bytes) -> str:
 
 def _replay(user: User, key: str, digest: str) -> Job | None:
     job = _own(user).filter(idempotency_key=key).first()
-    return job and _checked(job, digest)
-
-
-def _checked(job: Job, digest: str) -> Job:
-    if job.request_digest != digest:
+    if job is not None and job.request_digest != digest:
         raise IdempotencyConflict("This Idempotency-Key was used for another request.")
     return job
 

@@ -1,6 +1,7 @@
 -- Accept a job, unless a kill switch stops its user. One statement: between the look at the switch
--- and the commit nobody waits for the client, however busy that is. Outcomes: stored; paused; exists
--- (the user's idempotency key, or another requeue of the same job, was first).
+-- and the commit nobody waits for the client, however busy that is. Outcomes: stored; closed (the
+-- user's account; the lock waits for whoever is closing it, as the table's trigger does); paused;
+-- exists (the user's idempotency key, or another requeue of the same job, was first).
 -- `p_publish`: whether it may be handed to the broker at once, if there is room; `p_at_once` is how
 -- many of the user's jobs may be out, NULL is any number.
 CREATE OR REPLACE FUNCTION aif_submit(
@@ -11,7 +12,10 @@ LANGUAGE plpgsql AS $$
 DECLARE
     now_ timestamptz := statement_timestamp();
 BEGIN
-    IF aif_paused(p_feature, p_user) THEN
+    PERFORM 1 FROM auth_user u WHERE u.id = p_user AND u.is_active FOR KEY SHARE;
+    IF NOT FOUND THEN
+        outcome := 'closed';
+    ELSIF aif_paused(p_feature, p_user) THEN
         outcome := 'paused';
     ELSE
         INSERT INTO aifeature_job AS j (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -94,6 +95,16 @@ def test_many_are_requeued_at_once_and_the_rest_is_counted_by_why(
         another.pk,
     }
     assert LogEntry.objects.count() == 4
+
+
+def test_the_job_of_a_closed_account_keeps_no_other_from_being_requeued(
+    page: Client, failed: Job, make_job: MakeJob, bob: User
+) -> None:
+    others = make_job(status=Status.FAILED, user=bob)
+    User.objects.filter(pk=failed.user_id).update(is_active=False)
+    text = select(page, failed, others)
+    assert "1 requeued as new jobs." in text
+    assert "1 not: The account of its user is closed." in text
 
 
 def test_requeueing_what_is_not_there_is_not_found(page: Client) -> None:

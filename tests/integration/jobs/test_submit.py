@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 
-from aifeature.models import Job, Stage
+from aifeature.models import Job, Stage, submission
 from aifeature.services import control, dispatch, jobs
 from aifeature.services.refusals import (
     FeaturePaused,
@@ -54,6 +54,27 @@ def test_a_job_is_stored_then_published(ada: User, published: list[uuid.UUID]) -
         {"document": "Refunds take 30 days."},
     )
     assert (stored.deadline_at - stored.created_at).total_seconds() == pytest.approx(300, abs=1)
+    assert published == [job.pk]
+
+
+def test_once_it_is_stored_the_database_may_go(
+    ada: User, published: list[uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An accepted job is never told as refused, for want of a connection after its commit."""
+    store = submission.store
+
+    def then_gone(*arguments: Any, **options: Any) -> submission.Outcome:
+        outcome = store(*arguments, **options)
+        monkeypatch.setattr(connection, "connect", gone)
+        return outcome
+
+    def gone() -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(submission, "store", then_gone)
+    job = submit(ada).job
+    monkeypatch.undo()
+    assert Job.objects.get().pk == job.pk
     assert published == [job.pk]
 
 
