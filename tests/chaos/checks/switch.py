@@ -24,10 +24,6 @@ PROMISED_S: Final = 1.0
 WITHOUT_REDIS_S: Final = 2.0
 """Within so many seconds of a flip no call is under way."""
 
-NOTICED_S: Final = 2.0
-"""So long after a worker has hung up the provider may notice it: between them are a proxy and a
-sandbox of ours, which wait for the processor as all do."""
-
 ACCEPTED_S: Final = 1.0
 """So long after a flip a request that came before it may still be accepted."""
 
@@ -57,10 +53,11 @@ def nothing_is_sent_while_stopped(evidence: Evidence) -> Iterator[Violation]:
             attempt = attempts.get(call.attempt_id or "")
             if attempt is None:  # another check tells of it
                 continue
-            flown = _over_at(attempt, call) > quiet_from
-            text = "a call is still under way"
-            if call.started_at > quiet_from:
-                flown = flown and call.started_at < flip.stops_until(attempt.user_id)
+            if call.started_at <= quiet_from:
+                flown = call.ended_at is None or call.ended_at > quiet_from
+                text = "a call is still under way"
+            else:
+                flown = call.started_at < flip.stops_until(attempt.user_id)
                 text = f"a call begins {call.started_at - flip.stopped_at:.2f} s after it"
             if flown and not _unreachable(evidence, flip, attempt, quiet_from):
                 ended = (call.ended_at or FOR_EVER) - flip.stopped_at
@@ -144,13 +141,6 @@ def aborted_by_flips(evidence: Evidence) -> int:
         )
         for attempt in evidence.attempts
     )
-
-
-def _over_at(attempt: Attempt, call: Call) -> float:
-    """When nobody was at the other end of it for sure."""
-    noticed = FOR_EVER if call.ended_at is None else call.ended_at
-    closed = FOR_EVER if attempt.ended_at is None else attempt.ended_at
-    return min(noticed, max(closed, noticed - NOTICED_S))
 
 
 def _unreachable(evidence: Evidence, flip: Flip, attempt: Attempt, quiet_from: float) -> bool:

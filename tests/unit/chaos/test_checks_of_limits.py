@@ -33,12 +33,9 @@ def flipped(*, cancels: bool = False, slug: str = "summarize") -> Evidence:
     return evidence
 
 
-def sent(
-    evidence: Evidence, begun: float, ended: float | None, *, closed: float | None = None
-) -> None:
-    """The good call was made at another time; its worker wrote its end down when it ended."""
+def sent(evidence: Evidence, begun: float, ended: float | None) -> None:
+    """The good call was made at another time."""
     change(evidence, "calls", 1, started_at=begun, ended_at=ended)
-    change(evidence, "attempts", 1, ended_at=ended if closed is None else closed)
 
 
 def created(evidence: Evidence, at: float) -> None:
@@ -77,19 +74,6 @@ def test_a_call_that_goes_on_longer_than_promised_is_found() -> None:
         assert said(evidence, Promise.SWITCH) == ""
         sent(evidence, begun, 101.1)
         assert "still under way, ends 1.10 s after it" in said(evidence, Promise.SWITCH)
-
-
-def test_a_call_is_over_when_its_worker_says_so_if_the_provider_notices_soon() -> None:
-    for begun, ended in ((90.0, 101.8), (100.5, 102.9), (101.2, 101.3)):
-        evidence = flipped()
-        sent(evidence, begun, ended, closed=100.9)
-        assert said(evidence, Promise.SWITCH) == ""
-        sent(evidence, begun, ended, closed=101.05)
-        assert said(evidence, Promise.SWITCH)
-    sent(evidence, 90.0, 103.1, closed=100.9)
-    assert "still under way, ends 3.10 s after it" in said(evidence, Promise.SWITCH)
-    sent(evidence, 90.0, None, closed=100.9)
-    assert "ends inf s after it" in said(evidence, Promise.SWITCH)
 
 
 def test_without_redis_it_may_take_two_seconds() -> None:
