@@ -3,8 +3,8 @@
 from aifeature.models.alert import Alert, CheckRun
 from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
-from aifeature.models.job import TERMINAL, Job, Status
-from aifeature.models.ledger import Attempt, AttemptState, SpendWindow
+from aifeature.models.job import TERMINAL, CancelledBy, Job, Status
+from aifeature.models.ledger import UNSURE, Attempt, AttemptState, SpendWindow
 from aifeature.models.limits import RateOverride
 from aifeature.models.provider import Forced, ModelControl
 from aifeature.models.spike import Launch, SpendHour
@@ -13,10 +13,12 @@ from aifeature.models.token import ApiToken
 
 __all__ = [
     "TERMINAL",
+    "UNSURE",
     "Alert",
     "ApiToken",
     "Attempt",
     "AttemptState",
+    "CancelledBy",
     "CheckRun",
     "ControlChange",
     "DispatchTurn",

@@ -6,9 +6,10 @@ from django.db import models
 
 
 class Worker(models.Model):
-    """An `llm` worker process and the threads it offers, as of its last sign of life."""
+    """A worker process, the queue it serves and the threads it offers, as it last reported."""
 
     name = models.CharField(max_length=200, primary_key=True)
+    queue = models.CharField(max_length=16, default="llm", db_default="llm")
     slots = models.PositiveIntegerField(
         "threads", help_text="Jobs it runs at once; 0 while it is stopping."
     )

@@ -22,6 +22,16 @@ class Status(models.TextChoices):
     REJECTED = "rejected"
 
 
+class CancelledBy(models.TextChoices):
+    """What ended a job before its answer. Only the user's own cancellation is ever charged."""
+
+    USER = "user"
+    STAFF = "staff"
+    SWITCH = "switch"
+    DEADLINE = "deadline"
+    ERASURE = "erasure"
+
+
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.REJECTED})
 
 
@@ -38,6 +48,12 @@ class Job(models.Model):
 
     input = models.JSONField(null=True, help_text="Blanked when its retention ends.")
     result = models.JSONField(null=True)
+    partial_text = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What the user had been shown of the answer when they cancelled it.",
+    )
     error_code = models.CharField(max_length=64, blank=True, default="", db_default="")
     error_message = models.TextField(
         blank=True, default="", db_default="", help_text="The sentence shown to the user."
@@ -74,6 +90,9 @@ class Job(models.Model):
         null=True, help_text="When input, result and the content of its calls were deleted."
     )
     cancel_requested_at = models.DateTimeField(null=True)
+    cancelled_by = models.CharField(
+        max_length=8, choices=CancelledBy, blank=True, default="", db_default=""
+    )
 
     # Of the accepted attempt; all zero while there is none.
     model = models.CharField(max_length=80, blank=True, default="", db_default="")

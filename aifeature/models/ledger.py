@@ -14,12 +14,25 @@ from aifeature.spec import Purpose
 
 
 class AttemptState(models.TextChoices):
-    """`started` → settled | failed | unknown; `unknown` → settled. The database refuses others."""
+    """What is known of a call's bill. `docs/decisions/billing.md` says which end leads to which.
+
+    `started` → settled | failed | estimated | unknown; estimated | unknown → settled. The database
+    refuses all other changes.
+    """
 
     STARTED = "started"
     SETTLED = "settled"
+    """Its usage was reported: `cost_micro` is what the provider bills."""
     FAILED = "failed"
+    """The provider bills nothing."""
+    ESTIMATED = "estimated"
+    """The answer began and was cut off: `cost_micro` is the most it can cost."""
     UNKNOWN = "unknown"
+    """Sent, and no answer began: it is counted at `bound_micro`."""
+
+
+UNSURE = frozenset({AttemptState.ESTIMATED, AttemptState.UNKNOWN})
+"""States whose spend is a ceiling; a later fact may settle them."""
 
 
 class Attempt(models.Model):
@@ -35,7 +48,13 @@ class Attempt(models.Model):
     number = models.SmallIntegerField(help_text="1, 2, ... within the job.")
     purpose = models.CharField(max_length=16, choices=[(p.value, p.value.title()) for p in Purpose])
     state = models.CharField(
-        max_length=8, choices=AttemptState, default=AttemptState.STARTED, db_default="started"
+        max_length=16, choices=AttemptState, default=AttemptState.STARTED, db_default="started"
+    )
+    own_spend = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Counts towards its user's spend cap: settled, or ended by the user's own"
+        " cancellation.",
     )
 
     provider = models.CharField(max_length=16, help_text="`anthropic`, or `sandbox`.")
@@ -50,7 +69,9 @@ class Attempt(models.Model):
     cache_read_tokens = models.IntegerField(default=0, db_default=0)
     cache_write_tokens = models.IntegerField(default=0, db_default=0)
     cost_micro = models.BigIntegerField(
-        default=0, db_default=0, help_text="Micro-dollars the provider bills, as far as known."
+        default=0,
+        db_default=0,
+        help_text="Micro-dollars the provider bills; of an estimated call the most it can.",
     )
     bound_micro = models.BigIntegerField(help_text="Micro-dollars reserved: the most it can cost.")
 
@@ -109,10 +130,11 @@ class Attempt(models.Model):
 
 
 class SpendWindow(models.Model):
-    """Spend of one UTC day for everything, one feature, or one user of a feature; or of a month.
+    """Spend of one UTC day for everything, a feature, a user of a feature, a user; or of a month.
 
-    `user` windows count charges, the others count spend. Changed only by `transitions`, and put
-    right by `services.reconciler`.
+    In `user` and `account` windows `spent_micro` counts charges, and `own_spend_micro` the spend
+    that counts towards the user's spend cap; in the others `spent_micro` counts spend. Changed only
+    by `transitions`, and repaired by `services.reconciler`.
     """
 
     class Scope(models.TextChoices):
@@ -121,13 +143,15 @@ class SpendWindow(models.Model):
         GLOBAL = "global"
         FEATURE = "feature"
         USER = "user"
+        ACCOUNT = "account"
         MONTH = "month"
 
     scope = models.CharField(max_length=8, choices=Scope)
-    key = models.CharField(max_length=80, help_text="'', the feature, or feature:user id.")
+    key = models.CharField(max_length=80, help_text="'', the feature, feature:user id, or user id.")
     day = models.DateField(help_text="Of a month its first.")
     spent_micro = models.BigIntegerField(default=0, db_default=0)
     held_micro = models.BigIntegerField(default=0, db_default=0)
+    own_spend_micro = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = (
