@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Doubt
 
 from aifeature import prompts, registry
+from aifeature.policies import budget
 from aifeature.prompts import PromptError
-from aifeature.spec import Feature
-from workers.inference import NotPriced, catalog, pricing
+from aifeature.spec import Feature, Route
+from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
+
+LARGEST_SHARE = 5
+"""One user's spend cap should be at most this part of what the feature may spend in a day."""
 
 
 @register("aifeature")
@@ -20,7 +27,8 @@ def check_features(**_: Any) -> list[CheckMessage]:
         features = registry.all_features().values()
     except (TypeError, ValueError) as error:
         return [Error(f"A feature cannot be loaded: {error}", id="aifeature.E001")]
-    return [problem for feature in features for problem in problems_of(feature)]
+    found = [problem for feature in features for problem in problems_of(feature)]
+    return found or [problem for feature in features for problem in budgets_of(feature)]
 
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
@@ -41,3 +49,52 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
                 hint=f"Name a model of workers/inference/catalog.py in {folder}/feature.py.",
                 id="aifeature.E003",
             )
+
+
+def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
+    """What is wrong with the spend cap of one user of a feature whose models are priced."""
+    usd = budget.user_spend_usd(feature.limits, budget_usd=None, spend_usd=None)
+    cap, daily = budget.to_micro(usd), budget.to_micro(feature.limits.daily_budget_usd)
+    if cap is None:
+        return
+    bound = largest_bound_micro(feature)
+    where = f"aifeature/features/{feature.slug}/feature.py"
+    if cap < bound:
+        yield Error(
+            f"A user of {feature.slug} may spend ${cap / budget.MICRO:.2f} a day, and the largest"
+            f" input reserves ${bound / budget.MICRO:.2f}: it could never be sent.",
+            hint="Raise user_daily_spend_usd or user_daily_budget_usd, or lower max_input_bytes, in"
+            f" {where}.",
+            id="aifeature.E004",
+        )
+    if daily is not None and cap * LARGEST_SHARE > daily:
+        yield Doubt(
+            f"One user of {feature.slug} may spend ${cap / budget.MICRO:.2f} of the"
+            f" ${daily / budget.MICRO:.2f} that the feature may spend in a day: a few users can"
+            " stop it for all.",
+            hint=f"Raise daily_budget_usd to {LARGEST_SHARE} times that, or lower"
+            f" user_daily_spend_usd, in {where}.",
+            id="aifeature.W001",
+        )
+
+
+def largest_bound_micro(feature: Feature) -> int:
+    """Return the micro-dollars that the largest input reserves at its dearest model."""
+    return max(
+        _bound_micro(feature, route, model) for route in feature.routes for model in route.models
+    )
+
+
+def _bound_micro(feature: Feature, route: Route, model: str) -> int:
+    prompt = prompts.get(feature.slug, feature.prompt_version)
+    limit = feature.limits.max_input_bytes
+    size = limit if route.up_to_bytes is None else min(limit, route.up_to_bytes)
+    request = InferenceRequest(
+        attempt_id=UUID(int=0),
+        model=model,
+        system=(TextBlock(prompt.system),),
+        messages=(Message("user", (TextBlock("x" * size),)),),
+        max_tokens=prompt.parameters.max_tokens,
+    )
+    schema = len(json.dumps(feature.output_schema).encode())
+    return pricing.upper_bound_micro(request, schema_bytes=schema)

@@ -74,6 +74,10 @@ class Limits(_Frozen):
     user_daily_budget_usd: Decimal | None = Field(default=Decimal(1), ge=0)
     """What one user may be charged for this feature in one UTC day. None: no cap."""
 
+    user_daily_spend_usd: Decimal | None = Field(default=None, ge=0)
+    """What one user's calls of this feature may cost us in one UTC day, charged or not: repairs and
+    what they cancelled count too. None: twice `user_daily_budget_usd`."""
+
     daily_budget_usd: Decimal | None = Field(default=Decimal(50), ge=0)
     """What the feature may spend in one UTC day. None: no cap."""
 

@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from aifeature import prompts, registry
 from aifeature.models import FeatureControl
 from aifeature.services.control import EVERYTHING
-from aifeature.spec import MAX_RETENTION_DAYS, Feature
+from aifeature.spec import MAX_RETENTION_DAYS, Feature, Limits
 
 _SLOWEST: Final = Decimal("0.01")
 """Requests per minute: the smallest rate above none that the column holds."""
@@ -27,6 +27,7 @@ else:
 _LABELS: Final = {
     "daily_budget_usd": "Budget of a day (USD)",
     "user_daily_budget_usd": "Budget of one user's day (USD)",
+    "user_daily_spend_usd": "Spend of one user's day (USD)",
     "monthly_budget_usd": "Budget of a month (USD)",
 }
 
@@ -44,7 +45,8 @@ class FeatureControlForm(_ModelForm):
         model = FeatureControl
         fields = (
             *("stage", "percent", "beta_users", "prompt_version"),
-            *("daily_budget_usd", "user_daily_budget_usd", "monthly_budget_usd"),
+            *("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd"),
+            "monthly_budget_usd",
             *("requests_per_minute", "tokens_per_minute", "user_in_flight"),
             *("deadline_s", "retention_days"),
         )
@@ -58,6 +60,7 @@ class FeatureControlForm(_ModelForm):
         self._limit("percent", 0, 100)
         self._limit("daily_budget_usd", 0)
         self._limit("user_daily_budget_usd", 0)
+        self._limit("user_daily_spend_usd", 0)
         self._limit("monthly_budget_usd", 0)
         self._limit("requests_per_minute", _SLOWEST)
         self._limit("tokens_per_minute", 1)
@@ -128,6 +131,8 @@ def _of_feature(feature: Feature) -> dict[str, str]:
         f" Empty: {_cap(limits.daily_budget_usd)}.",
         "user_daily_budget_usd": "What one user may be charged in one UTC day."
         f" Empty: {_cap(limits.user_daily_budget_usd)}.",
+        "user_daily_spend_usd": "What one user may cost us in one UTC day, charged or not; what"
+        f" they cancelled counts too. Empty: {_spend_cap(limits)}.",
         "requests_per_minute": "Submissions of one user; 0.1 is one in ten minutes."
         f" Empty: {_rate(rate, 'requests')}.",
         "tokens_per_minute": f"Tokens of one user's calls. Empty: {_rate(tokens, 'tokens')}.",
@@ -143,11 +148,19 @@ def _of_everything() -> dict[str, str]:
     own = settings.AIFEATURE
     day, month = own["GLOBAL_DAILY_BUDGET_USD"], own["GLOBAL_MONTHLY_BUDGET_USD"]
     return {
+        "user_daily_spend_usd": "What one user may cost us in all features together in one UTC day."
+        " Empty: as much as in the feature that allows most.",
         "daily_budget_usd": "What all features together may spend in one UTC day."
         f" Empty: {_setting(day, 'GLOBAL_DAILY_BUDGET_USD')}.",
         "monthly_budget_usd": "What all features together may spend in one UTC month."
         f" Empty: {_setting(month, 'GLOBAL_MONTHLY_BUDGET_USD')}.",
     }
+
+
+def _spend_cap(limits: Limits) -> str:
+    if limits.user_daily_spend_usd is not None:
+        return _cap(limits.user_daily_spend_usd)
+    return "twice what they may be charged"
 
 
 def _setting(usd: Any, name: str) -> str:

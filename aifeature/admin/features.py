@@ -101,10 +101,14 @@ class FeatureControlAdmin(SwitchButtons):
         now = ("Now", {"fields": ("spend_today", "changed")})
         reason = [("Why", {"fields": why})] if why else []
         if everything:
-            return [("Caps", {"fields": ("daily_budget_usd", "monthly_budget_usd")}), *reason, now]
+            caps = ("daily_budget_usd", "user_daily_spend_usd", "monthly_budget_usd")
+            return [("Caps", {"fields": caps}), *reason, now]
         return [
             ("Who may use it", {"fields": ("stage", "percent", "beta_users")}),
-            ("Caps", {"fields": ("daily_budget_usd", "user_daily_budget_usd")}),
+            (
+                "Caps",
+                {"fields": ("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd")},
+            ),
             (
                 "Limits of one user",
                 {"fields": ("requests_per_minute", "tokens_per_minute", "user_in_flight")},

@@ -21,7 +21,7 @@ from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.names import STATUS_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
 from aifeature.admin.show import dollar_column, moment_column
-from aifeature.models import TERMINAL, Job, Status, transitions
+from aifeature.models import TERMINAL, CancelledBy, Job, Status, transitions
 from aifeature.services import jobs
 from aifeature.services.jobs import CannotRequeueError
 from aifeature.services.messages import sentence
@@ -122,7 +122,9 @@ class JobAdmin(ReadOnlyAdmin):
         told = sentence("cancelled_by_staff")
         done = asked = 0
         for job in list(queryset.exclude(status__in=TERMINAL)[: self.list_per_page]):
-            status = transitions.cancel(job.pk, user_id=job.user_id, message=told)
+            status = transitions.cancel(
+                job.pk, user_id=job.user_id, message=told, by=CancelledBy.STAFF
+            )
             if status not in {Status.CANCELLED, Status.RUNNING}:
                 continue  # it ended meanwhile
             self.log_change(request, job, "Cancelled in admin.")

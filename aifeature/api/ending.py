@@ -36,7 +36,8 @@ class Ended:
     status: Status
     epoch: int
     stored: str | None
-    """Text of the streamed field as it is stored; None when there is none to show."""
+    """Text of the streamed field as it is stored, or the part that was shown of a cancelled answer;
+    None when there is none to show."""
 
     event: bytes
     """The last event of its stream."""
@@ -76,6 +77,8 @@ def _read(user: User, job_id: UUID) -> Ended:
 
 
 def _stored(job: Job, status: Status) -> str | None:
+    if status is Status.CANCELLED and job.partial_text:
+        return job.partial_text
     field = stream_field(job.feature)
     if field is None or status is not Status.SUCCEEDED or not isinstance(job.result, dict):
         return None

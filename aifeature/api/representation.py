@@ -32,6 +32,7 @@ def job_out(job: Job) -> JobOut:
         finished_at=job.finished_at,
         # An answer that waits for approval, or was turned down, is not the user's to read.
         result=job.result if status is Status.SUCCEEDED else None,
+        partial_text=job.partial_text or None,
         error=_error(job, status),
         model=job.model or None,
         prompt_version=job.prompt_version or None,

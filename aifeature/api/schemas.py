@@ -92,12 +92,18 @@ class JobOut(Schema):
     result: dict[str, Any] | None = Field(
         description="Set exactly when the job succeeded and its content has not been deleted."
     )
+    partial_text: str | None = Field(
+        description="What you had been shown of the answer when you cancelled it, if anything."
+    )
     error: JobError | None
-    model: str | None = Field(description="The model whose answer was accepted.")
+    model: str | None = Field(
+        description="The model whose answer was accepted, or cancelled after text was shown."
+    )
     prompt_version: str | None
     usage: Usage
     cost_usd: str = Field(
-        pattern=r"^\d+\.\d{6}$", description="US dollars charged for the accepted answer."
+        pattern=r"^\d+\.\d{6}$",
+        description="US dollars charged for the accepted answer, or for the partial text.",
     )
     attempts: int = Field(description="Calls made to the provider so far.")
     links: dict[str, str] = Field(

@@ -65,6 +65,14 @@ class FeatureControl(models.Model):
     user_daily_budget_usd = models.DecimalField(
         null=True, blank=True, max_digits=10, decimal_places=2, help_text="Empty: the code's cap."
     )
+    user_daily_spend_usd = models.DecimalField(
+        null=True,
+        blank=True,
+        max_digits=10,
+        decimal_places=2,
+        help_text="What one user may cost us in one UTC day, charged or not. Empty: twice what they"
+        " may be charged.",
+    )
     monthly_budget_usd = models.DecimalField(
         null=True,
         blank=True,
@@ -111,6 +119,10 @@ class FeatureControl(models.Model):
                 condition=(Q(daily_budget_usd__isnull=True) | Q(daily_budget_usd__gte=0))
                 & (Q(user_daily_budget_usd__isnull=True) | Q(user_daily_budget_usd__gte=0)),
                 name="control_budgets_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(user_daily_spend_usd__isnull=True) | Q(user_daily_spend_usd__gte=0),
+                name="control_user_spend_not_negative",
             ),
             models.CheckConstraint(
                 condition=Q(deadline_s__isnull=True) | Q(deadline_s__range=(1, 3000)),

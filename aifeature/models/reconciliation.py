@@ -17,8 +17,10 @@ class Drift:
     day: date
     spent_micro: int
     held_micro: int
+    own_spend_micro: int
+    """What counts towards the spend cap of the window's user; 0 in other windows."""
 
 
 def reconcile(since: date, *, repair: bool) -> list[Drift]:
     """The windows of this day and later that differ, and their months; `repair` puts them right."""
-    return [Drift(*row) for row in rows("aif_reconcile", since, repair)]
+    return [Drift(*row) for row in rows("aif_reconcile_windows", since, repair)]

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from aifeature.models.functions import as_json, rows
-from aifeature.models.job import Status
+from aifeature.models.job import CancelledBy, Status
 from aifeature.models.ledger import Attempt, AttemptState
 from aifeature.spec import Purpose
 
@@ -58,7 +58,11 @@ class Caps:
     """What one call must fit in; None is no cap."""
 
     user: int | None = None
-    """Micro-dollars per UTC day, as are the next two."""
+    """What the user may be charged for the feature: micro-dollars per UTC day, as the next four."""
+    user_spend: int | None = None
+    """What the user may spend in the feature, charged or not."""
+    account: int | None = None
+    """What the user may spend in all features together."""
     feature: int | None = None
     everything: int | None = None
     month: int | None = None
@@ -71,6 +75,8 @@ class Caps:
         return as_json(
             {
                 "user": self.user,
+                "user_spend": self.user_spend,
+                "account": self.account,
                 "feature": self.feature,
                 "global": self.everything,
                 "month": self.month,
@@ -97,6 +103,12 @@ class Settlement:
     request_id: str = ""
     error_code: str = ""
     error_detail: str = ""
+    ended_by: str = ""
+    """`user` when the user's own cancellation ended the call: then it counts as their own spend."""
+    delivered_text: str = ""
+    """What that user had been shown of the answer; kept with the job, and charged."""
+    delivered_micro: int = 0
+    """Micro-dollars the shown text is worth; the charge is never more than the call's spend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +160,7 @@ def settled(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
 def _fitting(name: str, value: Any) -> Any:
     """What the provider sent, cut to what its column holds."""
     if isinstance(value, int):
-        return min(value, _LARGEST[name == "cost_micro"])
+        return min(value, _LARGEST[name.endswith("_micro")])
     limit = _WIDTHS.get(name)
     return value[:limit] if limit and value else value
 
@@ -250,11 +262,13 @@ def heartbeat(jobs: Sequence[tuple[UUID, int]], *, lease_s: float) -> list[Beat]
     return [Beat(*row) for row in found]
 
 
-def cancel(job: UUID, *, user_id: int, message: str) -> Status | None:
-    """Cancel a user's job; `message` is what the user reads.
+def cancel(
+    job: UUID, *, user_id: int, message: str, by: CancelledBy = CancelledBy.USER
+) -> Status | None:
+    """Cancel a user's job for `by`; `message` is what the user reads.
 
     Returns its status now: `running` means its worker was asked to stop. None when the user has
     no such job.
     """
-    status = rows("aif_cancel", job, user_id, message)[0][0]
+    status = rows("aif_cancel_by", job, user_id, message, by.value)[0][0]
     return Status(status) if status else None

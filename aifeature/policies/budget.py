@@ -16,10 +16,33 @@ def to_micro(usd: Decimal | None) -> int | None:
     return None if usd is None else int(usd * MICRO)
 
 
+SPEND_PER_CHARGE = 2
+"""What a user may cost us in a day, in terms of what they may be charged."""
+
+
+def user_spend_usd(
+    limits: Limits, *, budget_usd: Decimal | None, spend_usd: Decimal | None
+) -> Decimal | None:
+    """What one user's calls of a feature may cost in a day, in dollars; None is no cap.
+
+    What an operator set for the feature (`budget_usd`, `spend_usd`; None where they set nothing)
+    goes before its code. Twice what the user may be charged, where nobody set a spend cap.
+    """
+    if spend_usd is not None:
+        return spend_usd
+    if budget_usd is None:
+        if limits.user_daily_spend_usd is not None:
+            return limits.user_daily_spend_usd
+        budget_usd = limits.user_daily_budget_usd
+    return None if budget_usd is None else SPEND_PER_CHARGE * budget_usd
+
+
 def caps(
     limits: Limits,
     *,
     user_daily_usd: Decimal | None,
+    user_spend_usd: Decimal | None,
+    account_spend_usd: Decimal | None,
     daily_usd: Decimal | None,
     global_daily_usd: Decimal | None,
     global_monthly_usd: Decimal | None,
@@ -27,6 +50,8 @@ def caps(
     """Caps in micro-dollars. What an operator set goes before what the feature's code says."""
     return Caps(
         user=to_micro(limits.user_daily_budget_usd if user_daily_usd is None else user_daily_usd),
+        user_spend=to_micro(user_spend_usd),
+        account=to_micro(account_spend_usd),
         feature=to_micro(limits.daily_budget_usd if daily_usd is None else daily_usd),
         everything=to_micro(global_daily_usd),
         month=to_micro(global_monthly_usd),

@@ -20,7 +20,8 @@ from aifeature.models.load import Ahead, Load, ahead_of, load
 from aifeature.policies import budget
 from aifeature.policies.overload import too_late_by_s
 from aifeature.policies.rates import Left
-from aifeature.services import control, rates, wiring
+from aifeature.services import control, rates, verdicts, wiring
+from aifeature.services.messages import sentence
 from aifeature.services.refusals import (
     BudgetExhausted,
     BudgetReached,
@@ -133,6 +134,8 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     caps = control.caps(feature)
     limits = {
         "user": caps.user,
+        "user_spend": caps.user_spend,
+        "account": caps.account,
         "feature": caps.feature,
         "global": caps.everything,
         "month": caps.month,
@@ -144,6 +147,8 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     scope = full[0]
     reset = budget.starts_anew(scope, now)
     wait = math.ceil((reset - now).total_seconds())
+    if scope in verdicts.SPENT:
+        raise BudgetExhausted(sentence(verdicts.SPENT[scope]), retry_after_s=wait)
     if scope == "user":
         raise BudgetExhausted(
             "You have used up your budget for this feature."
@@ -157,21 +162,29 @@ def _check_windows(feature: Feature, user_id: int) -> None:
 
 
 def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
-    """The database's time, and what each window has spent: one query."""
+    """The database's time, and what counts against each cap, in micro-dollars: one query."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT statement_timestamp(), w.scope, w.spent_micro
+            SELECT statement_timestamp(), w.scope, w.spent_micro, w.own_spend_micro
               FROM (SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date AS day) AS today
               LEFT JOIN aifeature_spendwindow w
                 ON (w.scope, w.key, w.day) IN (
-                   ('user', %s, today.day), ('feature', %s, today.day), ('global', '', today.day),
+                   ('user', %s, today.day), ('account', %s, today.day),
+                   ('feature', %s, today.day), ('global', '', today.day),
                    ('month', '', aif_month(today.day)))""",
-            [f"{feature.slug}:{user_id}", feature.slug],
+            [f"{feature.slug}:{user_id}", str(user_id), feature.slug],
         )
         found = cursor.fetchall()
-    spent = dict.fromkeys(SpendWindow.Scope.values, 0)
-    spent.update({scope: micro for *_, scope, micro in found if scope is not None})
+    spent = dict.fromkeys((*SpendWindow.Scope.values, "user_spend"), 0)
+    for _, scope, micro, own in found:
+        match scope:
+            case "user":
+                spent["user"], spent["user_spend"] = micro, own
+            case "account":  # its cap is on spend alone
+                spent["account"] = own
+            case str():
+                spent[scope] = micro
     return found[0][0], spent
 
 

@@ -82,9 +82,32 @@ def caps(feature: Feature) -> Caps:
     return budget.caps(
         feature.limits,
         user_daily_usd=control.user_daily_budget_usd,
+        user_spend_usd=_user_spend(feature, control),
+        account_spend_usd=account_spend_usd(),
         daily_usd=control.daily_budget_usd,
         global_daily_usd=_or(everything.daily_budget_usd, "GLOBAL_DAILY_BUDGET_USD"),
         global_monthly_usd=_or(everything.monthly_budget_usd, "GLOBAL_MONTHLY_BUDGET_USD"),
+    )
+
+
+def account_spend_usd() -> Decimal | None:
+    """What one user's calls of all features may cost in one UTC day; None is no cap.
+
+    The largest spend cap of any feature, unless an operator set one for EVERYTHING.
+    """
+    found = cache.get(EVERYTHING).user_daily_spend_usd
+    if found is not None:
+        return found
+    each = [_user_spend(f, cache.get(f.slug)) for f in registry.all_features().values()]
+    known = [usd for usd in each if usd is not None]
+    return max(known) if known and len(known) == len(each) else None
+
+
+def _user_spend(feature: Feature, control: Control) -> Decimal | None:
+    return budget.user_spend_usd(
+        feature.limits,
+        budget_usd=control.user_daily_budget_usd,
+        spend_usd=control.user_daily_spend_usd,
     )
 
 

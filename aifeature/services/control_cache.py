@@ -38,6 +38,7 @@ class Control:
     prompt_version: str = ""
     daily_budget_usd: Decimal | None = None
     user_daily_budget_usd: Decimal | None = None
+    user_daily_spend_usd: Decimal | None = None
     monthly_budget_usd: Decimal | None = None
     requests_per_minute: Decimal | None = None
     tokens_per_minute: int | None = None
@@ -148,6 +149,7 @@ def _from_row(row: FeatureControl) -> Control:
         prompt_version=row.prompt_version,
         daily_budget_usd=row.daily_budget_usd,
         user_daily_budget_usd=row.user_daily_budget_usd,
+        user_daily_spend_usd=row.user_daily_spend_usd,
         monthly_budget_usd=row.monthly_budget_usd,
         requests_per_minute=row.requests_per_minute,
         tokens_per_minute=row.tokens_per_minute,

@@ -182,7 +182,7 @@ class _Run:
                     last = ledger.failed(request, answer)
                     if answer.next_model:
                         break
-                    return self._after_error(answer, last)
+                    return self._after_error(answer, last, model)
                 last = ledger.answered(request, answer)
                 try:
                     return Accepted(output.validate(self.feature, answer.text), last)
@@ -254,8 +254,11 @@ class _Run:
     def _may_fall_back(self, deferred: Deferred, others: tuple[str, ...]) -> bool:
         return deferred.reason == "breaker" and self.feature.falls_back and bool(others)
 
-    def _after_error(self, error: InferenceError, settlement: Settlement) -> Outcome:
+    def _after_error(self, error: InferenceError, settlement: Settlement, model: str) -> Outcome:
         if isinstance(error, Cancelled):
+            if error.reason == lease.USER:
+                shown = self.stream.delivered()
+                settlement = ledger.cancelled_by_user(settlement, model=model, shown=shown)
             return verdicts.after_abort(error, settlement)
         decision = retry.decide(
             error,

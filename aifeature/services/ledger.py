@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aifeature.models import AttemptState
 from aifeature.models.transitions import NewAttempt, Settlement
 from aifeature.prompts import Prompt
+from aifeature.services.wiring import gateway
 from aifeature.spec import Purpose
 from workers.inference import (
     Billing,
@@ -70,6 +72,16 @@ def failed(request: InferenceRequest, error: InferenceError) -> Settlement:
         error_detail=error.detail,
         **_tokens(error.usage or TokenUsage()),
     )
+
+
+def cancelled_by_user(settlement: Settlement, *, model: str, shown: str) -> Settlement:
+    """The same end, caused by the user's own cancellation after they were `shown` this text.
+
+    It counts as their own spend, and they are charged for the text.
+    """
+    usage = TokenUsage(**{name: getattr(settlement, name) for name in TokenUsage.__slots__})
+    worth = gateway().delivered_micro(model, usage, shown) if shown else 0
+    return replace(settlement, ended_by="user", delivered_text=shown, delivered_micro=worth)
 
 
 def _tokens(usage: TokenUsage) -> dict[str, Any]:

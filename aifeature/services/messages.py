@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 MESSAGES: Final = {
+    "account_limit": "You have reached today's limit for all features together. Cancelled and"
+    " repeated requests count too. It starts again at 00:00 UTC.",
     "budget_spent": "The budget for this feature is used up for today. Please try again tomorrow.",
     "budget_held": "Many requests are being answered right now. Yours is waiting its turn.",
     "cancelled": "You cancelled this request.",
@@ -24,6 +26,8 @@ MESSAGES: Final = {
     "provider_paused": "The service is temporarily unavailable. We keep trying until {until} UTC.",
     "provider_waiting": "The service is temporarily unavailable. We keep trying until {until} UTC.",
     "user_busy": "Your other requests are being answered. This one goes on when one of them ends.",
+    "user_limit": "You have reached today's limit for this feature. Cancelled and repeated requests"
+    " count too. It starts again at 00:00 UTC.",
     "user_tokens": "You have sent a lot within a minute. Your request goes on in a moment.",
     "interrupted": "Your request was interrupted. It goes on in a moment.",
 }

@@ -32,14 +32,20 @@ def check() -> Found:
     drifts = reconciliation.reconcile(since, repair=True)
     for drift in drifts:
         logger.error(
-            "window %s %s %s was %+d spent and %+d held micro-dollars off the ledger; repaired",
-            *(drift.scope, drift.key, drift.day, drift.spent_micro, drift.held_micro),
+            "window %s %s %s was %+d spent, %+d held and %+d own micro-dollars off the ledger;"
+            " repaired",
+            *(drift.scope, drift.key, drift.day),
+            *(drift.spent_micro, drift.held_micro, drift.own_spend_micro),
         )
     if not drifts:
         alerts.end("drift", "windows")
         return Found(ok=True, result="Every window is the sum of the ledger.")
     figures = {
-        f"{drift.scope} {drift.key} {drift.day}": [drift.spent_micro, drift.held_micro]
+        f"{drift.scope} {drift.key} {drift.day}": [
+            drift.spent_micro,
+            drift.held_micro,
+            drift.own_spend_micro,
+        ]
         for drift in drifts[:SHOWN]
     }
     result = f"{len(drifts)} windows differed from the ledger and were put right."

@@ -25,6 +25,10 @@ DEFERRED: Final = {
 """The code of a job that the gate let not be sent, by the gate's reason."""
 
 
+SPENT: Final = {"user_spend": "user_limit", "account": "account_limit"}
+"""The code of a job that a user's own spend keeps from being sent, by the window's scope."""
+
+
 def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
     """A decision on a retry as the run's outcome."""
     match decision:
@@ -60,7 +64,7 @@ def after_refusal(refused: AttemptRefusedError, *, paid: bool) -> Outcome:
         case "deadline":
             return Failed("deadline_exceeded")
         case "budget_spent":
-            return Failed("budget_spent")
+            return Failed(SPENT.get(refused.scope, "budget_spent"))
         case "budget_held":
             return Later(HOLD_S, burn=paid, code="budget_held")
         case "user_busy":

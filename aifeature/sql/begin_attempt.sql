@@ -4,10 +4,12 @@
 --   cancelled    its user asked for that
 --   deadline     its time is up
 --   paused       the kill switch of the feature, or of everything, is on
---   budget_spent <scope>   the cap of that window is used up, for the day or the month
+--   budget_spent <scope>   that cap is used up, for the day or the month: `user` (charges of the user
+--                          in this feature), `user_spend` (their own spend there), `account` (their own
+--                          spend in all features), `feature`, `global` or `month`
 --   budget_held <scope>    only what others have reserved is in the way
 --   user_busy    as many calls of this user and feature are under way as may be at once
--- `p_caps`: micro-dollars of `user`, `feature`, `global` and `month`, and the calls `in_flight`.
+-- `p_caps`: micro-dollars of each scope, and the calls `in_flight`.
 CREATE OR REPLACE FUNCTION aif_begin_attempt(
     p_job uuid, p_epoch integer, p_attempt uuid, p_purpose text, p_provider text, p_model text,
     p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
@@ -33,8 +35,8 @@ BEGIN
     END IF;
 
     BEGIN
-        PERFORM aif_hold('user', j.feature || ':' || j.user_id, today, p_bound,
-                         (p_caps->>'user')::bigint);
+        PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,
+                                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);
         -- Under the lock of the user's window, so that two calls cannot both be the last.
         IF (SELECT count(*) FROM aifeature_attempt a
              WHERE a.state = 'started' AND a.feature = j.feature AND a.user_id = j.user_id)

@@ -45,7 +45,8 @@ BEGIN
          LIMIT p_limit
            FOR UPDATE SKIP LOCKED) expired;
     UPDATE aifeature_job
-       SET input = NULL, result = NULL, content_blanked_at = statement_timestamp()
+       SET input = NULL, result = NULL, partial_text = '',
+           content_blanked_at = statement_timestamp()
      WHERE id = ANY (chosen);
     PERFORM aif_blank_calls(chosen);
     RETURN coalesce(cardinality(chosen), 0);
@@ -68,7 +69,8 @@ BEGIN
          LIMIT p_limit
            FOR UPDATE) found;
     UPDATE aifeature_job
-       SET input = NULL, result = NULL, error_message = '', idempotency_key = NULL,
+       SET input = NULL, result = NULL, partial_text = '', error_message = '',
+           idempotency_key = NULL,
            request_digest = '',
            content_blanked_at = coalesce(content_blanked_at, statement_timestamp())
      WHERE id = ANY (chosen);

@@ -1,7 +1,7 @@
 -- Cancel a job of this user: at once while it waits, by asking its worker while it runs.
--- The first message stays: it tells who asked first.
+-- The first caller stays on record: `p_by` (user, staff, erasure) and the sentence for the user.
 -- Returns the status it has now, or NULL when the user has no such job.
-CREATE OR REPLACE FUNCTION aif_cancel(p_job uuid, p_user bigint, p_message text)
+CREATE OR REPLACE FUNCTION aif_cancel_by(p_job uuid, p_user bigint, p_message text, p_by text)
 RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -9,6 +9,8 @@ DECLARE
 BEGIN
     UPDATE aifeature_job t
        SET cancel_requested_at = coalesce(t.cancel_requested_at, statement_timestamp()),
+           cancelled_by = CASE WHEN t.cancel_requested_at IS NULL THEN p_by
+                               ELSE t.cancelled_by END,
            status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
            error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
            error_message = CASE WHEN t.cancel_requested_at IS NULL THEN p_message
@@ -22,4 +24,11 @@ BEGIN
     END IF;
     RETURN (SELECT t.status FROM aifeature_job t WHERE t.id = p_job AND t.user_id = p_user);
 END
+$$;
+
+-- As processes of an earlier release call it, which do not say who cancels.
+CREATE OR REPLACE FUNCTION aif_cancel(p_job uuid, p_user bigint, p_message text)
+RETURNS text
+LANGUAGE sql AS $$
+    SELECT aif_cancel_by(p_job, p_user, p_message, '');
 $$;

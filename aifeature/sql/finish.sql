@@ -1,5 +1,8 @@
 -- End a job: settle its last call, charge the user once, store the result. False when the job is
 -- no longer this worker's; then nothing at all has changed.
+-- A job that its user cancelled is charged for the text they were shown: `p_settlement` holds that text
+-- and its worth as `delivered_text` and `delivered_micro`, and the job keeps the text. No other end of
+-- a job without a result is charged.
 CREATE OR REPLACE FUNCTION aif_finish(
     p_job uuid, p_epoch integer, p_status text, p_result jsonb, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
@@ -8,8 +11,12 @@ LANGUAGE plpgsql AS $$
 DECLARE
     a aifeature_attempt%ROWTYPE;
     cancelled timestamptz;
+    author text;
+    accepted boolean := p_status IN ('succeeded', 'needs_approval');
+    shown text := '';
+    charge bigint;
 BEGIN
-    SELECT t.cancel_requested_at INTO cancelled FROM aifeature_job t
+    SELECT t.cancel_requested_at, t.cancelled_by INTO cancelled, author FROM aifeature_job t
       WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running' FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
@@ -19,17 +26,24 @@ BEGIN
         RETURN aif_finish(
             p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
     END IF;
-    IF p_attempt IS NOT NULL
-       AND NOT (EXISTS (SELECT 1 FROM aifeature_attempt t
-                         WHERE t.id = p_attempt AND t.job_id = p_job)
-                AND aif_settle_attempt(
-                    p_attempt, p_settlement, p_status IN ('succeeded', 'needs_approval'))) THEN
-        -- Else the job would be charged for what its user's window does not count.
-        RAISE EXCEPTION 'call % is no open call of job %: it cannot end the job', p_attempt, p_job
-            USING ERRCODE = 'integrity_constraint_violation';
+    IF p_status = 'cancelled' AND author = 'user' THEN
+        shown := coalesce(p_settlement->>'delivered_text', '');
+    END IF;
+    IF p_attempt IS NOT NULL THEN
+        IF EXISTS (SELECT 1 FROM aifeature_attempt t
+                    WHERE t.id = p_attempt AND t.job_id = p_job) THEN
+            charge := aif_close_attempt(
+                p_attempt, p_settlement, accepted,
+                CASE WHEN shown <> '' THEN (p_settlement->>'delivered_micro')::bigint ELSE 0 END);
+        END IF;
+        IF charge IS NULL THEN
+            -- Else the job would be charged for what its user's window does not count.
+            RAISE EXCEPTION 'call % is no open call of job %: it cannot end the job',
+                p_attempt, p_job USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
     END IF;
     PERFORM aif_close_unseen(p_job, 'run_failed');
-    IF p_status IN ('succeeded', 'needs_approval') THEN
+    IF accepted OR shown <> '' THEN
         SELECT * INTO a FROM aifeature_attempt t WHERE t.id = p_attempt;
     END IF;
     -- One statement writes all of it: from then on the row is ended and no longer changes.
@@ -40,6 +54,10 @@ BEGIN
            -- Who asked for a cancellation left the sentence for the user there.
            error_message = CASE WHEN p_status = 'cancelled' THEN t.error_message
                                 ELSE coalesce(p_error_message, '') END,
+           partial_text = shown,
+           cancelled_by = CASE WHEN p_status = 'failed' AND p_error_code = 'deadline_exceeded'
+                                    AND t.cancelled_by = ''
+                               THEN 'deadline' ELSE t.cancelled_by END,
            lease_until = NULL,
            finished_at = CASE WHEN p_status <> 'needs_approval' THEN statement_timestamp() END,
            model = coalesce(a.model, t.model),
@@ -48,7 +66,7 @@ BEGIN
            output_tokens = coalesce(a.output_tokens, t.output_tokens),
            cache_read_tokens = coalesce(a.cache_read_tokens, t.cache_read_tokens),
            cache_write_tokens = coalesce(a.cache_write_tokens, t.cache_write_tokens),
-           charge_micro = coalesce(a.cost_micro, t.charge_micro)
+           charge_micro = coalesce(charge, t.charge_micro)
      WHERE t.id = p_job;
     RETURN true;
 END

@@ -37,8 +37,8 @@ CREATE OR REPLACE FUNCTION aif_guard_job()
 RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
-    emptied CONSTANT text[] := ARRAY['input', 'result', 'error_message', 'idempotency_key',
-                                     'request_digest', 'content_blanked_at'];
+    emptied CONSTANT text[] := ARRAY['input', 'result', 'partial_text', 'error_message',
+                                     'idempotency_key', 'request_digest', 'content_blanked_at'];
     old_row jsonb;
     new_row jsonb;
 BEGIN
@@ -51,6 +51,7 @@ BEGIN
         IF old_row - emptied IS DISTINCT FROM new_row - emptied
            OR NEW.input IS DISTINCT FROM OLD.input AND NEW.input IS NOT NULL
            OR NEW.result IS DISTINCT FROM OLD.result AND NEW.result IS NOT NULL
+           OR NEW.partial_text <> OLD.partial_text AND NEW.partial_text <> ''
            OR NEW.error_message <> OLD.error_message AND NEW.error_message <> ''
            OR NEW.idempotency_key IS DISTINCT FROM OLD.idempotency_key
               AND NEW.idempotency_key IS NOT NULL
@@ -84,9 +85,19 @@ BEGIN
             'The epoch never falls, and it rises when a job is claimed or put back.');
     ELSIF NEW.charge_micro <> OLD.charge_micro
           AND (OLD.charge_micro <> 0 OR OLD.status <> 'running'
-               OR NEW.status NOT IN ('succeeded', 'needs_approval')) THEN
+               OR NOT (NEW.status IN ('succeeded', 'needs_approval')
+                       OR NEW.status = 'cancelled' AND NEW.cancelled_by = 'user'
+                          AND NEW.partial_text <> '')) THEN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
-            'A job is charged once: when its run ends as succeeded or needs_approval.');
+            'A job is charged once: when its run ends as succeeded or needs_approval, or when its'
+            || ' user cancelled it after text was shown, which the job then keeps.');
+    ELSIF NEW.partial_text <> '' AND NEW.status <> 'cancelled' THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'Only a cancelled job keeps a partial text.');
+    ELSIF NEW.cancelled_by <> OLD.cancelled_by
+          AND (OLD.cancelled_by <> '' OR OLD.cancel_requested_at IS NOT NULL) THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'Who cancelled a job first stays on record.');
     END IF;
     RETURN NEW;
 END
@@ -112,16 +123,16 @@ BEGIN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
             'What a call was when it was begun never changes.');
     ELSIF OLD.state = 'started' THEN
-        IF NEW.state NOT IN ('started', 'settled', 'failed', 'unknown') THEN
+        IF NEW.state NOT IN ('started', 'settled', 'failed', 'estimated', 'unknown') THEN
             PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
-                'An open call may become settled, failed or unknown.');
+                'An open call may become settled, failed, estimated or unknown.');
         END IF;
     ELSE
-        IF OLD.state = 'unknown' AND NEW.state = 'settled' THEN
+        IF OLD.state IN ('estimated', 'unknown') AND NEW.state = 'settled' THEN
             IF btrim(NEW.settled_reason) = '' OR NEW.settled_at IS NULL THEN
                 PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text, 'settling it without a reason',
-                    'Say in settled_reason and settled_at why and when a call whose end nobody'
-                    || ' saw was settled, and in settled_by who did it.');
+                    'Say in settled_reason and settled_at why and when an estimated or unknown'
+                    || ' call was settled, and in settled_by who did it.');
             END IF;
             may_change := may_change || ARRAY['state', 'cost_micro', 'input_tokens',
                 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'settled_by_id',
@@ -133,7 +144,7 @@ BEGIN
            OR NEW.error_detail <> OLD.error_detail AND NEW.error_detail <> '' THEN
             PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
                 'A call that has ended stays as it is; only its content may be emptied, and only'
-                || ' an unknown one be settled, once.');
+                || ' an estimated or unknown one be settled, once.');
         END IF;
     END IF;
     RETURN NEW;

@@ -1,15 +1,23 @@
--- Close one open call and move its reservation from held to spent, in the windows of the day it
--- was made. `unknown` stays counted at its upper bound. The user's window counts charges only.
--- Not fenced: callers check the epoch first. Returns false when the call was closed already.
-CREATE OR REPLACE FUNCTION aif_settle_attempt(p_attempt uuid, p jsonb, p_charge boolean)
-RETURNS boolean
+-- Close one open call and move its reservation from held to spent, in the windows of the day it was
+-- made. Spend of an `estimated` call is its ceiling, of an `unknown` one its bound. Its user's own spend
+-- counts what was settled, and what the user's own cancellation ended (`ended_by` in `p`).
+-- The user is charged its cost when its answer was accepted, else `p_delivered_micro`, the worth of the
+-- text they were shown, and never more than is counted as spend.
+-- Returns the charge; NULL when the call was closed already. Not fenced: callers check the epoch first.
+CREATE OR REPLACE FUNCTION aif_close_attempt(
+    p_attempt uuid, p jsonb, p_accepted boolean, p_delivered_micro bigint)
+RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     a aifeature_attempt%ROWTYPE;
     spend bigint;
+    charge bigint;
 BEGIN
     UPDATE aifeature_attempt t
        SET state = p->>'state',
+           own_spend = t.user_id IS NOT NULL AND (
+               p->>'state' = 'settled'
+               OR p->>'state' IN ('estimated', 'unknown') AND coalesce(p->>'ended_by', '') = 'user'),
            output = coalesce(p->>'output', ''),
            input_tokens = coalesce((p->>'input_tokens')::int, 0),
            output_tokens = coalesce((p->>'output_tokens')::int, 0),
@@ -26,18 +34,30 @@ BEGIN
      WHERE t.id = p_attempt AND t.state = 'started'
     RETURNING t.* INTO a;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN NULL;
     END IF;
     spend := CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END;
-    -- A call of no user, an eval say, finds no such window.
-    PERFORM aif_move_hold('user', a.feature || ':' || a.user_id, a.day, a.bound_micro,
-                          CASE WHEN p_charge THEN a.cost_micro ELSE 0 END);
+    charge := CASE WHEN p_accepted THEN a.cost_micro
+                   ELSE least(coalesce(p_delivered_micro, 0), spend) END;
+    IF a.user_id IS NOT NULL THEN
+        PERFORM aif_move_hold_of_user(a.feature, a.user_id, a.day, a.bound_micro, charge,
+                                      CASE WHEN a.own_spend THEN spend ELSE 0 END);
+    END IF;
     PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);
     PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);
     IF a.cost_micro > a.bound_micro THEN
         PERFORM aif_overrun(a.id, a.feature, a.model, a.bound_micro, a.cost_micro);
     END IF;
-    RETURN true;
+    RETURN charge;
+END
+$$;
+
+-- The same for a call that is charged in full or not at all. False when it was closed already.
+CREATE OR REPLACE FUNCTION aif_settle_attempt(p_attempt uuid, p jsonb, p_charge boolean)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN aif_close_attempt(p_attempt, p, p_charge, 0) IS NOT NULL;
 END
 $$;
 

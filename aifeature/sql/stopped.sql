@@ -31,6 +31,7 @@ LANGUAGE sql AS $$
     )
     UPDATE aifeature_job t
        SET cancel_requested_at = statement_timestamp(),
+           cancelled_by = 'switch',
            status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
            error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
            error_message = p_message,

@@ -88,7 +88,9 @@ def title(job: Job) -> str:
 
 
 def answer(job: Job) -> list[Node]:
-    """The result laid out; empty while there is none that the user may read."""
+    """The result laid out, or what was shown of one that its user cancelled; else empty."""
+    if Status(job.status) is Status.CANCELLED and job.partial_text:
+        return [Node("text", job.partial_text, stream_label(feature_of(job)) or "Answer")]
     if Status(job.status) is not Status.SUCCEEDED or job.result is None:
         return []
     feature = feature_of(job)

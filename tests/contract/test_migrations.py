@@ -53,6 +53,18 @@ REVIEWED: dict[str, str] = {
     "0012_spend_and_load: SQL: CREATE CONSTRAINT TRIGGER release_guard": (
         "Old code releases in admin alone, with the audit row that it asks for."
     ),
+    "0017_own_spend: AddConstraint featurecontrol.control_user_spend_not_negative": (
+        "On a column that it makes itself and old code leaves NULL."
+    ),
+    "0017_own_spend: SQL: LOCK TABLE aifeature_spendwindow": (
+        "For as long as it takes to add up users; old code waits at its first window."
+    ),
+    "0017_own_spend: SQL: INSERT INTO aifeature_spendwindow": (
+        "Windows of accounts, which old code does not read."
+    ),
+    "0017_own_spend: SQL: CREATE OR REPLACE TRIGGER": (
+        "They refuse what no release has ever done, and allow one change more than before."
+    ),
 }
 """What was done all the same, by the beginning of what is said of it, and why that is right."""
 

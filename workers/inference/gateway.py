@@ -9,7 +9,13 @@ from workers.inference.admission import OpenPermit, Permit, UserTokens
 from workers.inference.client import RawAnswer, schema_bytes
 from workers.inference.errors import Billing, InferenceError
 from workers.inference.gate import Gate
-from workers.inference.types import Cancel, DeltaSink, InferenceRequest, InferenceResult
+from workers.inference.types import (
+    Cancel,
+    DeltaSink,
+    InferenceRequest,
+    InferenceResult,
+    TokenUsage,
+)
 
 
 class Client(Protocol):
@@ -107,6 +113,14 @@ class Gateway:
             RequestRejected: Its output schema cannot be expressed for the provider.
         """
         return pricing.upper_bound_micro(request, schema_bytes=schema_bytes(request))
+
+    def delivered_micro(self, model: str, usage: TokenUsage, text: str) -> int:
+        """What the part of an answer that a user has read is worth, in micro-dollars.
+
+        Raises:
+            NotPriced: The model is not in the catalog, or has no price.
+        """
+        return pricing.delivered_micro(model, usage, text)
 
     def known_models(self) -> tuple[str, ...]:
         """Ids of all models that may be called."""

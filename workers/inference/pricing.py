@@ -9,7 +9,7 @@ two equal. A micro-dollar per token is a dollar per million tokens, so a rate is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 MESSAGE_OVERHEAD_TOKENS = 16
 """Allowance for the marks around a message or block that no byte of the text stands for."""
+
+
+BYTES_PER_TOKEN = 4
+"""Usual UTF-8 bytes of text for one token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,19 @@ def cost_micro(model: str, usage: TokenUsage) -> int:
         + usage.cache_write_tokens * rates.cache_write
         + usage.cache_read_tokens * rates.cache_read
     )
+
+
+def delivered_micro(model: str, usage: TokenUsage, text: str) -> int:
+    """What a part of an answer that a user has read is worth, in micro-dollars, rounded up.
+
+    Counted are the reported prompt and one output token for every four bytes of the text, the usual
+    length of a token. `usage` is what the provider had reported by then, without its output.
+
+    Raises:
+        NotPriced: The model is not in the catalog, or has no price.
+    """
+    tokens = math.ceil(len(text.encode(errors="surrogatepass")) / BYTES_PER_TOKEN)
+    return cost_micro(model, replace(usage, output_tokens=tokens))
 
 
 def upper_bound_micro(request: InferenceRequest, *, schema_bytes: int = 0) -> int:

@@ -59,5 +59,7 @@ FEATURE = Feature(
         call_deadline_s=120,
         # The largest input reserves five dollars at the dearest model of its route.
         user_daily_budget_usd=Decimal(10),
+        # A user may cost twice what they are charged, and five such users do not stop the feature.
+        daily_budget_usd=Decimal(100),
     ),
 )

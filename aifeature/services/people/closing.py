@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models.functions import Now
 
-from aifeature.models import ApiToken, Job, transitions
+from aifeature.models import ApiToken, CancelledBy, Job, transitions
 from aifeature.services import messages, recovery
 from aifeature.services.people import records
 
@@ -69,7 +69,7 @@ def end_jobs(
     told = messages.sentence("cancelled_by_staff")
     open_jobs = Job.objects.filter(user=user, finished_at=None)
     for job in open_jobs.values_list("pk", flat=True):
-        transitions.cancel(job, user_id=user.pk, message=told)
+        transitions.cancel(job, user_id=user.pk, message=told, by=CancelledBy.ERASURE)
     give_up, seen = clock() + wait_s, 0
     while True:
         recovery.sweep()

@@ -66,6 +66,8 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "admin_log_about_your_jobs", _plain(records.log_about_work(user))
     own = SpendWindow.objects.filter(scope="user", key__endswith=f":{user.pk}")
     yield "charges_by_day", _plain(own)
+    account = SpendWindow.objects.filter(scope="account", key=str(user.pk))
+    yield "charges_of_all_features_by_day", _plain(account)
 
 
 def _settled(user: User) -> Iterator[dict[str, Any]]:

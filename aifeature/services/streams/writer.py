@@ -56,47 +56,67 @@ class JobStream:
         self._lock = threading.Lock()
         self._attempt = 0
         self._text = ""
-        self._sent = 0  # characters that Redis has
+        self._sent = 0  # characters that were handed to Redis
+        self._acknowledged = 0  # characters that Redis confirmed
+        self._begun = False  # whether the text is of the latest call
 
     def sink(self) -> DeltaSink | None:
         """What takes the pieces of the next call's answer; None when nothing is shown of it."""
+        with self._lock:
+            self._begun = False
         if self._field is None:
             return None
         decoder = FieldText(self._field)
-        begun = False
 
         def take(piece: str) -> None:
-            nonlocal begun
             text = storable(decoder.feed(piece))
             if text:
-                self._append(text, anew=not begun)
-                begun = True
+                self._append(text)
 
         return take
+
+    def delivered(self) -> str:
+        """Return the text of the latest call that Redis has confirmed, and send no more of it.
+
+        It is what the user can have read: of an answer that nobody could see, nothing.
+        """
+        with self._lock:
+            if not self._begun:
+                return ""
+            self._text = self._text[: max(self._sent, self._acknowledged)]
+            return self._text[: self._acknowledged]
 
     def close(self) -> None:
         """The run is over; what is not written yet is written once more, and then forgotten."""
         self.closed = True
 
     def batch(self) -> Entry | None:
-        """What Redis does not have yet; from then on it counts as sent."""
+        """What was not handed to Redis yet; from then on it counts as sent."""
         with self._lock:
             offset, self._sent = self._sent, len(self._text)
             if offset == self._sent:
                 return None
             return Entry(self._attempt, offset, self._text[offset:])
 
+    def acknowledge(self, entry: Entry) -> None:
+        """Redis has confirmed this batch."""
+        with self._lock:
+            if entry.attempt == self._attempt:
+                end = entry.offset + len(entry.text)
+                self._acknowledged = max(self._acknowledged, end)
+
     def lost(self) -> None:
         """The stream is not there, or nobody knows: the next batch holds everything."""
         with self._lock:
             self._sent = 0
 
-    def _append(self, text: str, *, anew: bool) -> None:
+    def _append(self, text: str) -> None:
         with self._lock:
-            if anew:
+            if not self._begun:
+                self._begun = True
                 self._attempt += 1
                 self._text = ""
-                self._sent = 0
+                self._sent = self._acknowledged = 0
             self._text += text
         self._changed(self)
 
@@ -170,6 +190,8 @@ class StreamWriter:
             if next(answers) is None:
                 stream.lost()
                 self._changed(stream)
+            else:
+                stream.acknowledge(entry)
             if entry.offset == 0:
                 next(answers)
 

@@ -54,6 +54,8 @@ def other(row: models.Model, name: str) -> Any:
             value = User.objects.create_user("eve").pk
         case models.ForeignKey() | models.UUIDField():
             value = uuid4()
+        case models.BooleanField():
+            value = not now
         case models.DateTimeField():
             value = Now() - timedelta(days=9)
         case models.DateField():

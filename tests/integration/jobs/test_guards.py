@@ -36,7 +36,9 @@ LIVES = {
     },
     Status.NEEDS_APPROVAL: {Status.SUCCEEDED, Status.REJECTED, Status.CANCELLED, Status.FAILED},
 }
-JOB_CONTENT = {"input", "result", "error_message", "idempotency_key", "request_digest"}
+JOB_CONTENT = {
+    *("input", "result", "partial_text", "error_message", "idempotency_key", "request_digest")
+}
 WRITTEN_ONCE = {"content_blanked_at"}
 JOB_FIELDS = [f.name for f in Job._meta.concrete_fields if f.name not in WRITTEN_ONCE]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.jobs.conftest import make_call, make_job
+from tests.integration.jobs.conftest import claimed, make_call, make_job
 
-__all__ = ["make_call", "make_job"]
+__all__ = ["claimed", "make_call", "make_job"]

@@ -141,6 +141,18 @@ def life_of_a_day(make_job: MakeJob, bob: User) -> None:
     lost = claim(make_job(user=bob))
     begin(lost, bound=250)
     transitions.release(lost, delay_s=0, burn=True)
+    cancelled = claim(make_job(user=bob))
+    call = begin(cancelled, bound=90)
+    transitions.cancel(cancelled.job, user_id=bob.pk, message="You did.")
+    read = Settlement(
+        call,
+        AttemptState.ESTIMATED,
+        cost_micro=80,
+        ended_by="user",
+        delivered_text="The sum",
+        delivered_micro=30,
+    )
+    transitions.finish(cancelled, Status.CANCELLED, error_code="cancelled", settlement=read)
     begin(claim(make_job()), bound=900)
 
 
@@ -149,8 +161,11 @@ def test_windows_that_are_right_do_not_differ(make_job: MakeJob, bob: User) -> N
     assert reconciliation.reconcile(today() - timedelta(days=1), repair=True) == []
 
 
-@pytest.mark.parametrize("scope", ["user", "feature", "global", "month"])
-@pytest.mark.parametrize("change", [{"spent_micro": 7}, {"held_micro": 7}, {"spent_micro": -7}])
+@pytest.mark.parametrize("scope", ["user", "account", "feature", "global", "month"])
+@pytest.mark.parametrize(
+    "change",
+    [{"spent_micro": 7}, {"held_micro": 7}, {"spent_micro": -7}, {"own_spend_micro": 7}],
+)
 def test_a_window_that_differs_is_found_and_put_right(
     make_job: MakeJob, bob: User, scope: str, change: dict[str, int]
 ) -> None:
@@ -165,13 +180,17 @@ def test_a_window_that_differs_is_found_and_put_right(
     assert (drift.scope, drift.key, drift.day) == (wrong.scope, wrong.key, wrong.day)
     assert drift.spent_micro == change.get("spent_micro", 0)
     assert drift.held_micro == change.get("held_micro", 0)
+    assert drift.own_spend_micro == change.get("own_spend_micro", 0)
     assert reconciliation.reconcile(since, repair=True) == [drift]
     assert list(SpendWindow.objects.order_by("pk").values()) == before
 
 
-def amounts() -> dict[tuple[str, str], tuple[int, int]]:
-    """(spent, held) of each window that has any."""
-    found = {(w.scope, w.key): (w.spent_micro, w.held_micro) for w in SpendWindow.objects.all()}
+def amounts() -> dict[tuple[str, str], tuple[int, int, int]]:
+    """(spent, held, own spend) of each window that has any."""
+    found = {
+        (w.scope, w.key): (w.spent_micro, w.held_micro, w.own_spend_micro)
+        for w in SpendWindow.objects.all()
+    }
     return {key: both for key, both in found.items() if any(both)}
 
 

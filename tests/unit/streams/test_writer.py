@@ -197,3 +197,56 @@ def test_a_slow_redis_holds_no_job_up_and_a_job_that_stalls_holds_no_text_back()
 def test_a_feature_that_streams_nothing_costs_nothing() -> None:
     with Idle(Store()).open(JOB, 1, None) as stream:
         assert stream.sink() is None
+
+
+def test_only_confirmed_text_of_the_latest_call_counts_as_delivered() -> None:
+    store = Store()
+    writer = Idle(store)
+    with writer.open(JOB, 1, "t") as stream:
+        take = sink(stream)
+        take('{"t": "ab')
+        writer.flush()
+        store.error = redis.TimeoutError("slow")
+        take("cd")
+        writer.flush()
+        assert stream.delivered() == "ab", "the rest was written, and nobody confirmed it"
+        sink(stream)
+        assert stream.delivered() == "", "the next call has shown nothing yet"
+
+
+def test_text_lost_by_redis_was_delivered_all_the_same() -> None:
+    store = Store()
+    writer = Idle(store)
+    with writer.open(JOB, 1, "t") as stream:
+        take = sink(stream)
+        take('{"t": "ab')
+        writer.flush()
+        store.streams.clear()
+        take("cd")
+        writer.flush()  # the stream is gone: nothing of this batch was stored
+        assert stream.delivered() == "ab"
+
+
+def test_a_late_confirmation_of_an_earlier_answer_counts_for_nothing() -> None:
+    store = Store()
+    writer = Idle(store)
+    with writer.open(JOB, 1, "t") as stream:
+        sink(stream)('{"t": "a long first answer')
+        first = stream.batch()
+        assert first is not None
+        sink(stream)('{"t": "b')
+        stream.acknowledge(first)
+        assert stream.delivered() == ""
+
+
+def test_text_is_no_longer_sent_once_the_delivered_part_is_known() -> None:
+    store = Store()
+    writer = Idle(store)
+    with writer.open(JOB, 1, "t") as stream:
+        take = sink(stream)
+        take('{"t": "ab')
+        writer.flush()
+        take("cd")
+        assert stream.delivered() == "ab"
+    writer.flush()
+    assert entries(store) == [(1, 0, "ab")]

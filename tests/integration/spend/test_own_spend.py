@@ -1,0 +1,308 @@
+"""What a user's calls cost us, charged or not, has caps of its own; shown text is charged."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection
+
+from aifeature import sql
+from aifeature.checks import budgets_of
+from aifeature.features.summarize.feature import FEATURE
+from aifeature.models import (
+    Attempt,
+    AttemptState,
+    CancelledBy,
+    FeatureControl,
+    Job,
+    SpendWindow,
+    Status,
+    transitions,
+)
+from aifeature.models.functions import rows
+from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Settlement
+from aifeature.services import control, jobs
+from aifeature.services.refusals import BudgetExhausted
+from tests.integration.jobs.conftest import MakeJob, begin, claim
+from tests.integration.jobs.guarded_rows import refused
+
+pytestmark = pytest.mark.django_db
+
+CEILING = 600
+BOUND = 1000
+SHOWN = "The first sentence."
+WORTH = 250
+
+
+def own_spend() -> dict[str, int]:
+    return {
+        w.scope: w.own_spend_micro
+        for w in SpendWindow.objects.filter(scope__in=["user", "account"])
+    }
+
+
+def cut(run: Claimed, state: AttemptState = AttemptState.ESTIMATED, **changed: Any) -> Settlement:
+    """A call of the run that was cut off."""
+    cost = CEILING if state == AttemptState.ESTIMATED else 0
+    return Settlement(begin(run, bound=BOUND), state, cost_micro=cost, **changed)
+
+
+def cancelled(
+    make_job: MakeJob, by: CancelledBy | str = CancelledBy.USER, **changed: Any
+) -> tuple[Job, Attempt]:
+    """A job that was cancelled while its call had shown a sentence."""
+    run = claim(make_job())
+    values = {"ended_by": "user", "delivered_text": SHOWN, "delivered_micro": WORTH}
+    end = cut(run, **(values | changed))
+    if by:
+        rows("aif_cancel_by", run.job, run.user_id, "Somebody did.", str(by))
+    else:  # as a process of the release before does it
+        rows("aif_cancel", run.job, run.user_id, "Somebody did.")
+    transitions.finish(run, Status.CANCELLED, error_code="cancelled", settlement=end)
+    return Job.objects.get(pk=run.job), Attempt.objects.get(pk=end.attempt)
+
+
+@pytest.mark.parametrize(
+    ("state", "ended_by", "counted"),
+    [
+        (AttemptState.ESTIMATED, "user", CEILING),
+        (AttemptState.UNKNOWN, "user", BOUND),
+        (AttemptState.ESTIMATED, "", 0),
+        (AttemptState.UNKNOWN, "", 0),
+        (AttemptState.FAILED, "user", 0),
+    ],
+)
+def test_a_cut_call_counts_for_its_user_only_if_they_cut_it(
+    claimed: Claimed, state: AttemptState, ended_by: str, counted: int
+) -> None:
+    end = cut(claimed, state, ended_by=ended_by)
+    transitions.release(claimed, delay_s=0, burn=False, settlement=end)
+    assert own_spend() == {"user": counted, "account": counted}
+    assert Attempt.objects.get().own_spend == bool(counted)
+
+
+def test_a_lost_worker_costs_the_user_nothing(claimed: Claimed) -> None:
+    begin(claimed, bound=BOUND)
+    transitions.release(claimed, delay_s=0, burn=True)
+    assert own_spend() == {"user": 0, "account": 0}
+
+
+def test_an_answer_that_was_not_accepted_counts_for_its_user(claimed: Claimed) -> None:
+    """A repair, or a refusal of a later model: billed, and never charged."""
+    end = Settlement(begin(claimed), AttemptState.SETTLED, cost_micro=700)
+    transitions.settle(claimed, end)
+    assert own_spend() == {"user": 700, "account": 700}
+    assert SpendWindow.objects.get(scope="user").spent_micro == 0
+
+
+@pytest.mark.parametrize(
+    ("caps", "verdict"),
+    [
+        (Caps(user_spend=CEILING + BOUND - 1), "budget_spent user_spend"),
+        (Caps(account=CEILING + BOUND - 1), "budget_spent account"),
+        (Caps(user_spend=BOUND - 1), "budget_spent user_spend"),
+        (Caps(account=BOUND - 1), "budget_spent account"),
+    ],
+)
+def test_cancelled_calls_use_up_the_spend_cap(make_job: MakeJob, caps: Caps, verdict: str) -> None:
+    cancelled(make_job)
+    before = list(SpendWindow.objects.order_by("pk").values())
+    with pytest.raises(AttemptRefusedError) as refusal:
+        begin(claim(make_job()), bound=BOUND, caps=caps)
+    assert f"{refusal.value.verdict} {refusal.value.scope}" == verdict
+    assert list(SpendWindow.objects.order_by("pk").values()) == before, "reserved in none"
+
+
+@pytest.mark.parametrize("caps", [Caps(user_spend=1500), Caps(account=1500)])
+def test_what_is_only_held_is_waited_for(make_job: MakeJob, caps: Caps) -> None:
+    begin(claim(make_job()), bound=BOUND)
+    with pytest.raises(AttemptRefusedError, match="budget_held"):
+        begin(claim(make_job()), bound=BOUND, caps=caps)
+
+
+def test_an_account_sums_the_features_of_one_user(make_job: MakeJob, bob: User) -> None:
+    for feature in ("summarize", "triage"):
+        run = claim(make_job(feature=feature))
+        transitions.release(run, delay_s=0, burn=False, settlement=cut(run, ended_by="user"))
+    caps = Caps(user_spend=BOUND + CEILING, account=2 * CEILING + BOUND - 1)
+    with pytest.raises(AttemptRefusedError, match="budget_spent account"):
+        begin(claim(make_job(feature="answer")), bound=BOUND, caps=caps)
+    begin(claim(make_job(user=bob)), bound=BOUND, caps=caps)
+
+
+def test_shown_text_is_charged_and_kept(make_job: MakeJob) -> None:
+    job, call = cancelled(make_job)
+    assert (job.status, job.cancelled_by, job.partial_text) == ("cancelled", "user", SHOWN)
+    assert (job.charge_micro, job.model, job.result) == (WORTH, call.model, None)
+    for scope in ("user", "account"):
+        window = SpendWindow.objects.get(scope=scope)
+        assert (window.spent_micro, window.own_spend_micro) == (WORTH, CEILING)
+
+
+def test_the_charge_is_never_more_than_the_ledger_counts(make_job: MakeJob) -> None:
+    job, _ = cancelled(make_job, delivered_micro=CEILING + 1)
+    assert job.charge_micro == CEILING
+
+
+@pytest.mark.parametrize("by", ["staff", "switch", "erasure", ""])
+def test_a_cancellation_by_somebody_else_charges_nothing(make_job: MakeJob, by: str) -> None:
+    job, _ = cancelled(make_job, by)
+    assert (job.charge_micro, job.partial_text, job.cancelled_by) == (0, "", by)
+    assert SpendWindow.objects.get(scope="user").spent_micro == 0
+
+
+def test_nothing_shown_nothing_charged(make_job: MakeJob) -> None:
+    job, _ = cancelled(make_job, delivered_text="")
+    assert (job.charge_micro, job.partial_text) == (0, "")
+
+
+@pytest.mark.parametrize("end", ["failed", "released"])
+def test_no_failure_and_no_retry_charges_shown_text(make_job: MakeJob, end: str) -> None:
+    run = claim(make_job())
+    settlement = cut(run, delivered_text=SHOWN, delivered_micro=WORTH)
+    if end == "failed":
+        transitions.finish(run, Status.FAILED, error_code="poison", settlement=settlement)
+    else:
+        transitions.release(run, delay_s=0, burn=True, settlement=settlement)
+    job = Job.objects.get(pk=run.job)
+    assert (job.charge_micro, job.partial_text) == (0, "")
+    assert SpendWindow.objects.get(scope="user").spent_micro == 0
+
+
+def test_who_cancelled_first_stays_on_record(make_job: MakeJob, ada: User) -> None:
+    run = claim(make_job())
+    FeatureControl.objects.create(feature="summarize", killed=True, kill_mode="cancel")
+    rows("aif_cancel_stopped", 10, "The feature was stopped.")
+    transitions.cancel(run.job, user_id=ada.pk, message="You did.")
+    job = Job.objects.get()
+    assert (job.cancelled_by, job.error_message) == ("switch", "The feature was stopped.")
+    refused(job, "Who cancelled a job first stays on record.", cancelled_by="user")
+
+
+def test_a_charge_without_kept_text_is_refused_by_the_database(make_job: MakeJob) -> None:
+    run = claim(make_job())
+    rows("aif_cancel_by", run.job, run.user_id, "You did.", "user")
+    job = Job.objects.get()
+    ended = {"status": Status.CANCELLED, "lease_until": None, "finished_at": job.created_at}
+    refused(job, "A job is charged once", charge_micro=5, **ended)
+    with pytest.raises(IntegrityError, match="Only a cancelled job keeps a partial text"):
+        Job.objects.filter(pk=job.pk).update(partial_text=SHOWN)
+
+
+def test_settling_by_hand_corrects_the_own_spend_and_not_the_charge(make_job: MakeJob) -> None:
+    job, call = cancelled(make_job)
+    assert transitions.settle_unknown(
+        call.pk, user_id=None, reason="Usage page.", figures={"cost_micro": 50}
+    )
+    assert own_spend() == {"user": 50, "account": 50}
+    job.refresh_from_db()
+    assert job.charge_micro == WORTH
+
+
+def test_settling_a_call_of_an_outage_by_hand_is_not_the_users_spend(claimed: Claimed) -> None:
+    end = cut(claimed, AttemptState.UNKNOWN)
+    transitions.release(claimed, delay_s=0, burn=False, settlement=end)
+    transitions.settle_unknown(
+        end.attempt, user_id=None, reason="Usage page.", figures={"cost_micro": 50}
+    )
+    assert own_spend() == {"user": 0, "account": 0}
+    assert SpendWindow.objects.get(scope="feature").spent_micro == 50
+
+
+def test_accounts_begin_with_what_their_features_hold(make_job: MakeJob, bob: User) -> None:
+    """The one-time statement of the migration, on rows of the release before."""
+    cancelled(make_job)
+    begin(claim(make_job(feature="triage")), bound=70)
+    begin(claim(make_job(user=bob)), bound=80)
+    values = ("key", "day", "spent_micro", "held_micro", "own_spend_micro")
+    accounts = SpendWindow.objects.filter(scope="account").order_by("key")
+    before = list(accounts.values(*values))
+    assert len(before) == 2
+    accounts.delete()
+    (load,) = sql.load("accounts")
+    with connection.cursor() as cursor:
+        cursor.execute(load.sql)
+    assert list(accounts.values(*values)) == before
+
+
+@pytest.mark.usefixtures("committed", "opened")
+def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob) -> None:
+    """Calls of both features lock their own window and then the account's."""
+    runs = [claim(make_job(feature=f)) for _ in range(12) for f in ("summarize", "triage")]
+    caps = Caps(user_spend=5_000, account=7_000)
+
+    def call(run: Claimed) -> str:
+        try:
+            transitions.release(
+                run,
+                delay_s=0,
+                burn=False,
+                settlement=Settlement(
+                    begin(run, bound=BOUND, caps=caps),
+                    AttemptState.ESTIMATED,
+                    cost_micro=BOUND,
+                    ended_by="user",
+                ),
+            )
+        except AttemptRefusedError as refusal:
+            return refusal.verdict
+        finally:
+            connection.close()
+        return "sent"
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(call, runs))
+    assert found.count("sent") <= 7
+    assert set(found) <= {"sent", "budget_spent", "budget_held"}
+    assert SpendWindow.objects.get(scope="account").own_spend_micro == 1_000 * found.count("sent")
+    assert all(w.own_spend_micro <= 5_000 for w in SpendWindow.objects.filter(scope="user"))
+
+
+@pytest.mark.usefixtures("opened")
+@pytest.mark.parametrize("scope", ["user", "account"])
+def test_a_user_at_their_limit_reads_that_cancelled_requests_count(ada: User, scope: str) -> None:
+    feature = control.caps(FEATURE)
+    cap = feature.user_spend if scope == "user" else feature.account
+    key = f"summarize:{ada.pk}" if scope == "user" else str(ada.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date")
+        day = cursor.fetchone()[0]
+    SpendWindow.objects.create(scope=scope, key=key, day=day, own_spend_micro=cap)
+    with pytest.raises(BudgetExhausted, match="Cancelled and repeated requests count too") as told:
+        jobs.submit(user=ada, slug="summarize", data={"document": "Text."})
+    assert "It starts again at 00:00 UTC." in told.value.detail
+    assert told.value.retry_after_s is not None
+
+
+def test_spend_caps_follow_what_users_may_be_charged(db: None) -> None:
+    caps = control.caps(FEATURE)
+    assert (caps.user, caps.user_spend, caps.account) == (10_000_000, 20_000_000, 20_000_000)
+    change = {"user_daily_budget_usd": Decimal(3)}
+    control.change("summarize", change, reason="test", check_name="test")
+    assert (control.caps(FEATURE).user_spend, control.caps(FEATURE).account) == (6_000_000,) * 2
+    change = {"user_daily_spend_usd": Decimal(4)}
+    control.change("summarize", change, reason="test", check_name="test")
+    assert control.caps(FEATURE).user_spend == 4_000_000
+    control.change(control.EVERYTHING, change | {"user_daily_spend_usd": Decimal(2)}, reason="t")
+    assert control.caps(FEATURE).account == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "ids"),
+    [
+        ({}, []),
+        ({"daily_budget_usd": Decimal("99.99")}, ["aifeature.W001"]),
+        ({"user_daily_spend_usd": Decimal(5)}, ["aifeature.E004"]),
+        ({"user_daily_budget_usd": None}, []),
+        ({"user_daily_budget_usd": Decimal(1)}, ["aifeature.E004"]),
+    ],
+)
+def test_a_spend_cap_that_cannot_be_right_is_found_at_boot(
+    limits: dict[str, Any], ids: list[str]
+) -> None:
+    changed = FEATURE.model_copy(update={"limits": FEATURE.limits.model_copy(update=limits)})
+    assert [problem.id for problem in budgets_of(changed)] == ids
