@@ -43,7 +43,7 @@ class JobAdmin(ReadOnlyAdmin):
     ordering = ("-created_at", "-id")
     search_fields = ("id", "user__username")
     search_help_text = "A job's id, or how a user's name begins."
-    wide_fields = ("input", "result")
+    wide_fields = ("input", "result", "partial_text")
     actions = ("cancel_selected", "requeue_selected")
     actions_detail: Any = ("requeue",)
     change_form_outer_before_template: Any = "aifeature/admin/job.html"

@@ -14,11 +14,19 @@ from django.utils.safestring import SafeString
 
 from aifeature.admin.names import STATE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.show import as_sent, content, dollars, money, span, utc
-from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status
+from aifeature.models import TERMINAL, Attempt, AttemptState, CancelledBy, Job, Status
 from aifeature.services import retention
 
 SHOWN = 20_000
 """Characters of each text of a call shown with its job; the call's own page has all of it."""
+
+
+CANCELLED_BY: dict[str, str] = {
+    CancelledBy.USER: "by the user",
+    CancelledBy.STAFF: "by staff, in admin",
+    CancelledBy.SWITCH: "by the kill switch",
+    CancelledBy.ERASURE: "because the account is erased",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,8 @@ def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
         "message": job.error_message,
         "facts": list(_facts(job, calls)),
         "moments": [_shown(moment, job) for moment in timeline(job, calls or ())],
-        "result": content(job.result or retention.told(job)),
+        "result": content(job.result or job.partial_text or retention.told(job)),
+        "result_title": "Shown before the user cancelled" if job.partial_text else "Result",
         "input": content(job.input or retention.told(job)),
         "calls": None if calls is None else [_call(call) for call in calls],
     }
@@ -62,7 +71,8 @@ def _beginning(job: Job) -> Iterator[Moment]:
     if job.started_at:
         yield Moment(job.started_at, "First claimed by a worker", colour="info")
     if job.cancel_requested_at:
-        yield Moment(job.cancel_requested_at, "Cancellation asked for", colour="warning")
+        by = CANCELLED_BY.get(job.cancelled_by, "")
+        yield Moment(job.cancel_requested_at, "Cancellation asked for", by, colour="warning")
 
 
 def _end(job: Job) -> Iterator[Moment]:

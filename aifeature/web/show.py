@@ -38,6 +38,10 @@ _STATES: Final = {
         "Not released", "A person looked at the answer and kept it back.", "off"
     ),
 }
+_CANCELLED_AFTER_TEXT: Final = (
+    "You cancelled this request. The part of the answer that you had been shown is below. It counts"
+    " towards your budget of today."
+)
 _STOPPING: Final = State("Stopping", "You cancelled this request. It ends in a moment.", "wait")
 UNDER_WAY: Final = frozenset({Status.QUEUED, Status.RUNNING})
 
@@ -50,6 +54,8 @@ def state(job: Job) -> State:
     known = _STATES[status]
     if status is Status.SUCCEEDED and (gone := retention.told(job)):
         return State(known.label, gone, known.tone)
+    if status is Status.CANCELLED and job.partial_text:
+        return State(known.label, _CANCELLED_AFTER_TEXT, known.tone)
     tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
     if tells and job.error_message:
         return State(known.label, job.error_message, known.tone)

@@ -56,7 +56,7 @@ def cancelled(
 ) -> tuple[Job, Attempt]:
     """A job that was cancelled while its call had shown a sentence."""
     run = claim(make_job())
-    values = {"ended_by": "user", "delivered_text": SHOWN, "delivered_micro": WORTH}
+    values: dict[str, Any] = {"ended_by": "user", "delivered_text": SHOWN, "delivered_micro": WORTH}
     end = cut(run, **(values | changed))
     if by:
         rows("aif_cancel_by", run.job, run.user_id, "Somebody did.", str(by))
@@ -225,7 +225,7 @@ def test_accounts_begin_with_what_their_features_hold(make_job: MakeJob, bob: Us
     accounts.delete()
     (load,) = sql.load("accounts")
     with connection.cursor() as cursor:
-        cursor.execute(load.sql)
+        cursor.execute(str(load.sql))
     assert list(accounts.values(*values)) == before
 
 
@@ -267,6 +267,7 @@ def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob)
 def test_a_user_at_their_limit_reads_that_cancelled_requests_count(ada: User, scope: str) -> None:
     feature = control.caps(FEATURE)
     cap = feature.user_spend if scope == "user" else feature.account
+    assert cap is not None
     key = f"summarize:{ada.pk}" if scope == "user" else str(ada.pk)
     with connection.cursor() as cursor:
         cursor.execute("SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date")
