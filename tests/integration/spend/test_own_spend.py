@@ -21,6 +21,7 @@ from aifeature.models import (
     Job,
     SpendWindow,
     Status,
+    reconciliation,
     transitions,
 )
 from aifeature.models.functions import rows
@@ -191,6 +192,22 @@ def test_a_charge_without_kept_text_is_refused_by_the_database(make_job: MakeJob
     refused(job, "A job is charged once", charge_micro=5, **ended)
     with pytest.raises(IntegrityError, match="Only a cancelled job keeps a partial text"):
         Job.objects.filter(pk=job.pk).update(partial_text=SHOWN)
+
+
+def test_the_reconciler_takes_a_charge_without_kept_text_back(make_job: MakeJob) -> None:
+    """However it came about: the triggers let no such row be written."""
+    job, _ = cancelled(make_job)
+    assert reconciliation.reconcile(job.created_at.date(), repair=False) == []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE"
+        )  # a table with waiting checks stays as it is
+        cursor.execute("ALTER TABLE aifeature_job DISABLE TRIGGER job_guard")
+        cursor.execute("UPDATE aifeature_job SET partial_text = ''")
+        cursor.execute("ALTER TABLE aifeature_job ENABLE TRIGGER job_guard")
+    drifts = reconciliation.reconcile(job.created_at.date(), repair=True)
+    assert {drift.scope: drift.spent_micro for drift in drifts} == {"user": WORTH, "account": WORTH}
+    assert SpendWindow.objects.get(scope="user").spent_micro == 0
 
 
 def test_settling_by_hand_corrects_the_own_spend_and_not_the_charge(make_job: MakeJob) -> None:
