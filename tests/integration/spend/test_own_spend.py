@@ -201,7 +201,7 @@ def test_the_reconciler_takes_a_charge_without_kept_text_back(make_job: MakeJob)
     with connection.cursor() as cursor:
         cursor.execute(
             "SET CONSTRAINTS ALL IMMEDIATE"
-        )  # a table with waiting checks stays as it is
+        )  # else ALTER TABLE refuses
         cursor.execute("ALTER TABLE aifeature_job DISABLE TRIGGER job_guard")
         cursor.execute("UPDATE aifeature_job SET partial_text = ''")
         cursor.execute("ALTER TABLE aifeature_job ENABLE TRIGGER job_guard")
