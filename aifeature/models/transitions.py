@@ -129,6 +129,10 @@ _WIDTHS = {
 }
 
 
+_FROM_PROVIDER = frozenset({"stop_reason", "request_id"})
+"""Texts whose length is the provider's choice. A cut word of our own would be another word."""
+
+
 _FIGURES = [field.name for field in fields(Settlement) if field.name != "attempt"]
 
 
@@ -146,11 +150,15 @@ def settled(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
 
 
 def _fitting(name: str, value: Any) -> Any:
-    """What the provider sent, cut to what its column holds."""
+    """What the provider sent, cut to what its column holds; what is ours is never cut."""
     if isinstance(value, int):
         return min(value, _LARGEST[name == "cost_micro"])
     limit = _WIDTHS.get(name)
-    return value[:limit] if limit and value else value
+    if not limit or not value or len(value) <= limit:
+        return value
+    if name not in _FROM_PROVIDER:
+        raise ValueError(f"{name} '{value}' is longer than its column's {limit} characters")
+    return value[:limit]
 
 
 def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
