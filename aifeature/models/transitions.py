@@ -243,10 +243,10 @@ def release(
 def settle_unknown(
     attempt: UUID, *, user_id: int | None, reason: str, figures: Mapping[str, int]
 ) -> bool:
-    """Settle a call whose end nobody saw.
+    """Settle an unknown or estimated call.
 
     `figures` are its `cost_micro` and those counts of tokens that are known.
-    Returns False when it is not, or no longer, unknown; then nothing has changed.
+    Returns False when it is, or has become, neither; then nothing has changed.
     """
     found = rows("aif_settle_unknown", attempt, user_id, reason, as_json(figures))
     return bool(found[0][0])

@@ -112,16 +112,16 @@ BEGIN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
             'What a call was when it was begun never changes.');
     ELSIF OLD.state = 'started' THEN
-        IF NEW.state NOT IN ('started', 'settled', 'failed', 'unknown') THEN
+        IF NEW.state NOT IN ('started', 'settled', 'failed', 'estimated', 'unknown') THEN
             PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
-                'An open call may become settled, failed or unknown.');
+                'An open call may become settled, failed, estimated or unknown.');
         END IF;
     ELSE
-        IF OLD.state = 'unknown' AND NEW.state = 'settled' THEN
+        IF OLD.state IN ('estimated', 'unknown') AND NEW.state = 'settled' THEN
             IF btrim(NEW.settled_reason) = '' OR NEW.settled_at IS NULL THEN
                 PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text, 'settling it without a reason',
-                    'Say in settled_reason and settled_at why and when a call whose end nobody'
-                    || ' saw was settled, and in settled_by who did it.');
+                    'Say in settled_reason and settled_at why and when an estimated or unknown'
+                    || ' call was settled, and in settled_by who did it.');
             END IF;
             may_change := may_change || ARRAY['state', 'cost_micro', 'input_tokens',
                 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'settled_by_id',
@@ -133,7 +133,7 @@ BEGIN
            OR NEW.error_detail <> OLD.error_detail AND NEW.error_detail <> '' THEN
             PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
                 'A call that has ended stays as it is; only its content may be emptied, and only'
-                || ' an unknown one be settled, once.');
+                || ' an estimated or unknown one be settled, once.');
         END IF;
     END IF;
     RETURN NEW;

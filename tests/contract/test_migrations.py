@@ -53,6 +53,9 @@ REVIEWED: dict[str, str] = {
     "0012_spend_and_load: SQL: CREATE CONSTRAINT TRIGGER release_guard": (
         "Old code releases in admin alone, with the audit row that it asks for."
     ),
+    "0018_settle_unsure: SQL: CREATE OR REPLACE TRIGGER": (
+        "The triggers stand as they are; only the function behind one of them allows more."
+    ),
 }
 """What was done all the same, by the beginning of what is said of it, and why that is right."""
 

@@ -240,7 +240,7 @@ def test_a_cut_answer_is_billed_in_full(
     with contextlib.suppress(anthropic.APIError, httpx2.TransportError):
         run(impatient if fault.startswith("client_gone") else sdk, stream=True)
     whole, cut = server.ended_calls()
-    assert cut["outcome"] == fault.split()[0]
+    assert cut["outcome"] == fault.split(maxsplit=1)[0]
     assert cut["usage"] == cut["billed"] == whole["billed"]
     assert whole["billed"]["output_tokens"] > 10
 

@@ -47,12 +47,11 @@ async def deliver(
     if call.stream:
         await _streamed(wire, call, reply, rule, pace, headers)
     else:
-        await _whole(wire, call, reply, rule, pace, headers)
+        await _whole(wire, reply, rule, pace, headers)
 
 
 async def _whole(
     wire: Wire,
-    call: Call,
     reply: Reply,
     rule: FaultRule | None,
     pace: Pace,
