@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 STATES = {
     AttemptState.STARTED: {AttemptState.SETTLED, AttemptState.FAILED, *UNSURE},
-    **dict.fromkeys(UNSURE, {AttemptState.SETTLED}),
+    **{state: {AttemptState.SETTLED} for state in UNSURE},
 }
 CALL_CONTENT = {"request", "output", "error_detail"}
 CALL_FIELDS = [field.name for field in Attempt._meta.concrete_fields]

@@ -1,4 +1,4 @@
-"""A call whose bill is not sure is settled once, by somebody, for a reason; the user pays nothing."""
+"""A call whose bill is not sure is settled once, for a reason; the user pays nothing."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ NEXT: Final = {
 }
 NEXT_OF_ATTEMPT: Final = {
     "started": {"settled", "failed", *UNSURE},
-    **dict.fromkeys(UNSURE, {"settled"}),
+    **{state: {"settled"} for state in UNSURE},
 }
 
 
