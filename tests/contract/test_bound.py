@@ -77,7 +77,7 @@ TOKENIZED: dict[str, tuple[str, int, tuple[int, int, int]]] = {
 }
 """A text, how often it is repeated, and its tokens with three tokenizers: the one in anthropic 0.34
 (BPE over the bytes of NFKC), Tekken of mistral-common (BPE over bytes) and the SentencePiece model
-of Mistral 7B (with byte fallback). The last five are the worst that all assigned characters hold."""
+of Mistral 7B (with byte fallback). The last five are the worst of all assigned characters."""
 
 
 def text_of(name: str) -> str:
