@@ -149,9 +149,14 @@ def _percent(part: int, cap: int | None) -> str:
 
 
 def _unknown(slug: str, count: int) -> dict[str, Any]:
-    filters = urlencode({"feature": slug, "state__exact": "unknown"})
-    url = f"{reverse('admin:aifeature_attempt_changelist')}?{filters}"
+    url = to_settle_url(feature=slug)
     return {"unknown": at_least(count), "alarm": count > 0, "url": url}
+
+
+def to_settle_url(**filters: str) -> str:
+    """The list of calls that a person has to settle, filtered."""
+    query = urlencode({**filters, "bill": "person"})
+    return f"{reverse('admin:aifeature_attempt_changelist')}?{query}"
 
 
 def at_least(count: int) -> str:

@@ -18,7 +18,8 @@ from unfold.decorators import display
 from aifeature.admin.dialogs import button, done
 from aifeature.admin.names import STATE_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ModelFilter, ReadOnlyAdmin, as_uuid
-from aifeature.admin.settle import SettleForm
+from aifeature.admin.settle import BillFilter, SettleForm
+from aifeature.admin.settle_many import SettleMany
 from aifeature.admin.show import (
     as_sent,
     content,
@@ -27,7 +28,7 @@ from aifeature.admin.show import (
     dollars,
     moment_column,
 )
-from aifeature.models import Attempt, AttemptState, SpendWindow
+from aifeature.models import UNSURE, Attempt, AttemptState, SpendWindow
 from aifeature.services import settlement
 
 _SETTLED = "Settled by hand"
@@ -35,14 +36,14 @@ _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 
 
 @admin.register(Attempt)
-class AttemptAdmin(ReadOnlyAdmin):
-    """Every provider call that may be billed. An unknown one can be settled, once, and no more."""
+class AttemptAdmin(SettleMany, ReadOnlyAdmin):
+    """Every provider call that may be billed. One whose bill is not sure can be settled, once."""
 
     list_display = (
         *("started", "call", "state_label", "feature", "model_name", "cost", "latency_ms"),
         *("stop_reason", "error_code", "job_link"),
     )
-    list_filter = ("state", ModelFilter, "purpose", FeatureFilter, "started_at")
+    list_filter = (BillFilter, "state", ModelFilter, "purpose", FeatureFilter, "started_at")
     ordering = ("-started_at", "-id")
     search_fields = ("id",)
     search_help_text = "A call's id, or its job's."
@@ -58,7 +59,7 @@ class AttemptAdmin(ReadOnlyAdmin):
             },
         ),
         ("Model", {"fields": ("provider", "model", "prompt_version", "prompt_hash")}),
-        ("Tokens and cost", {"fields": (*_TOKENS, "cost", "bound", "spend")}),
+        ("Tokens and cost", {"fields": (*_TOKENS, "cost", "bound", "spend", "own_spend")}),
         (
             "Outcome",
             {
@@ -73,7 +74,6 @@ class AttemptAdmin(ReadOnlyAdmin):
     )
     actions_detail: Any = ("settle",)
 
-    cost = dollar_column("cost_micro", "cost")
     bound = dollar_column("bound_micro", "upper bound")
     spend = dollar_column("spend_micro", "counted as spent")
     started = moment_column("started_at", "started")
@@ -85,6 +85,11 @@ class AttemptAdmin(ReadOnlyAdmin):
     @display(description="state", label=STATE_COLOURS)
     def state_label(self, attempt: Attempt) -> tuple[str, str]:
         return attempt.state, attempt.get_state_display()
+
+    @admin.display(description="cost", ordering="cost_micro")
+    def cost(self, attempt: Attempt) -> str:
+        cost = dollars(attempt.cost_micro)
+        return f"at most {cost}" if attempt.state == AttemptState.ESTIMATED else cost
 
     @admin.display(description="call", ordering="number")
     def call(self, attempt: Attempt) -> str:
@@ -126,19 +131,16 @@ class AttemptAdmin(ReadOnlyAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """No button where there is nothing to settle."""
         attempt = self.get_object(request, unquote(str(object_id)))
-        if attempt is None or attempt.state != AttemptState.UNKNOWN:
+        if attempt is None or attempt.state not in UNSURE:
             return []
         return super().get_actions_detail(request, object_id)
-
-    def has_settle_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
-        return request.user.has_perm("aifeature.settle_attempt")
 
     @button(
         "Settle",
         permission="settle",
         title="Settle this call",
-        description="Nobody saw how it ended, so the most it could cost is counted as spent. Enter"
-        " what the provider really billed. It cannot be changed afterwards.",
+        description="Its bill is not sure, so the most it can cost is counted as spent. Enter what"
+        " the provider really billed. It cannot be changed afterwards.",
         form=SettleForm,
         icon="fact_check",
     )

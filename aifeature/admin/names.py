@@ -25,6 +25,7 @@ STATE_COLOURS: dict[str, str] = {
     AttemptState.STARTED: "info",
     AttemptState.SETTLED: "success",
     AttemptState.FAILED: "danger",
+    AttemptState.ESTIMATED: "primary",
     AttemptState.UNKNOWN: "warning",
 }
 

@@ -72,8 +72,7 @@ def _queue(queue: Queue, now: datetime) -> dict[str, Any]:
 def _unknown(calls: Mapping[str, int]) -> dict[str, str] | None:
     """Calls to settle, also those of features that are no longer in the code; None if none."""
     total = sum(calls.values())
-    url = f"{reverse('admin:aifeature_attempt_changelist')}?state__exact=unknown"
-    return {"count": cards.at_least(total), "url": url} if total else None
+    return {"count": cards.at_least(total), "url": cards.to_settle_url()} if total else None
 
 
 def _ago(at: datetime | None, now: datetime) -> str:

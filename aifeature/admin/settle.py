@@ -1,16 +1,19 @@
-"""What settling a call of unknown outcome asks for."""
+"""What settling a call whose bill is not sure asks for, and the filter that finds such calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget
 
 from aifeature.admin.dialogs import ReasonForm
 from aifeature.admin.read_only import as_uuid
 from aifeature.admin.show import dollars
-from aifeature.models import Attempt
+from aifeature.models import UNSURE, Attempt, AttemptState
 from aifeature.services.settlement import Tokens
 
 _LARGEST = 2**31 - 1
@@ -46,15 +49,37 @@ class SettleForm(ReasonForm):
         super().__init__(*args, **kwargs)
         self.fields["reason"].help_text = "How it was found out. Kept with the call."
         call = as_uuid(str(self.object_id))
-        bounds = Attempt.objects.filter(pk__in=[call] if call else [])
-        bound = bounds.values_list("bound_micro", flat=True).first()
-        if bound is not None:
+        rows = Attempt.objects.filter(pk__in=[call] if call else [])
+        attempt = rows.only("state", "cost_micro", "bound_micro").first()
+        if attempt is not None:
             self.fields["cost_usd"].help_text = (
-                f"What the provider billed; 0 if it never saw the call. Counted until now:"
-                f" {dollars(bound)}, the most it could cost."
+                f"What the provider billed; 0 if it billed nothing. Counted until now:"
+                f" {dollars(attempt.spend_micro)}, the most it could cost."
             )
 
     @property
     def tokens(self) -> Tokens:
         """The counts that were entered."""
         return Tokens(**{name: self.cleaned_data[name] for name in Tokens.__slots__})
+
+
+class BillFilter(admin.SimpleListFilter):
+    """Calls by whether their bill is sure, and whether a person has to find it out."""
+
+    title = "bill"
+    parameter_name = "bill"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        del request, model_admin
+        return [("unsure", "Estimated or unknown"), ("person", "To be settled by a person")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
+        """The calls of the choice."""
+        del request
+        match self.value():
+            case "unsure":
+                return queryset.filter(state__in=UNSURE)
+            case "person":
+                return queryset.filter(state=AttemptState.UNKNOWN, own_spend=False)
+        return queryset

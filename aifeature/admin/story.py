@@ -107,16 +107,23 @@ def _outcome(call: Attempt) -> Iterator[str]:
     if call.latency_ms is not None:
         first = "" if call.ttft_ms is None else f" (first text after {_seconds(call.ttft_ms)})"
         yield f"{_seconds(call.latency_ms)}{first}"
-    if call.state != AttemptState.STARTED:
-        yield _tokens(call)
-    if call.state in {AttemptState.STARTED, AttemptState.UNKNOWN}:
-        yield f"counted at its upper bound, {money(call.bound_micro)}"
-    else:
-        yield money(call.cost_micro)
+    yield from _bill(call)
     if call.stop_reason:
         yield f"stopped: {call.stop_reason}"
     if call.settled_at:
         yield f"settled by hand on {utc(call.settled_at)}"
+
+
+def _bill(call: Attempt) -> Iterator[str]:
+    match call.state:
+        case AttemptState.STARTED | AttemptState.UNKNOWN:
+            yield f"counted at its upper bound, {money(call.bound_micro)}"
+        case AttemptState.ESTIMATED:
+            yield f"{_tokens(call)} reported until it was cut off"
+            yield f"counted at its ceiling, {money(call.cost_micro)}"
+        case _:
+            yield _tokens(call)
+            yield money(call.cost_micro)
 
 
 def _tokens(row: Attempt | Job) -> str:

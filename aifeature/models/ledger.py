@@ -108,6 +108,16 @@ class Attempt(models.Model):
             models.Index(
                 fields=["started_at"], condition=Q(state="unknown"), name="attempt_unknown"
             ),
+            models.Index(
+                fields=["started_at"],
+                condition=Q(state__in=["estimated", "unknown"]),
+                name="attempt_unsure",
+            ),
+            models.Index(
+                fields=["feature"],
+                condition=Q(state="unknown", own_spend=False),
+                name="attempt_to_settle",
+            ),
             models.Index(F("started_at").desc(), name="attempt_newest"),
             models.Index(
                 fields=["feature", "user"], condition=Q(state="started"), name="attempt_open"

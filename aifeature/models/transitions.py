@@ -141,6 +141,10 @@ _WIDTHS = {
 }
 
 
+_FROM_PROVIDER = frozenset({"stop_reason", "request_id"})
+"""Texts whose length is the provider's choice. A cut word of our own would be another word."""
+
+
 _FIGURES = [field.name for field in fields(Settlement) if field.name != "attempt"]
 
 
@@ -158,11 +162,15 @@ def settled(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
 
 
 def _fitting(name: str, value: Any) -> Any:
-    """What the provider sent, cut to what its column holds."""
+    """What the provider sent, cut to what its column holds; what is ours is never cut."""
     if isinstance(value, int):
         return min(value, _LARGEST[name.endswith("_micro")])
     limit = _WIDTHS.get(name)
-    return value[:limit] if limit and value else value
+    if not limit or not value or len(value) <= limit:
+        return value
+    if name not in _FROM_PROVIDER:
+        raise ValueError(f"{name} '{value}' is longer than its column's {limit} characters")
+    return value[:limit]
 
 
 def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
@@ -247,10 +255,10 @@ def release(
 def settle_unknown(
     attempt: UUID, *, user_id: int | None, reason: str, figures: Mapping[str, int]
 ) -> bool:
-    """Settle a call whose end nobody saw.
+    """Settle an unknown or estimated call.
 
     `figures` are its `cost_micro` and those counts of tokens that are known.
-    Returns False when it is not, or no longer, unknown; then nothing has changed.
+    Returns False when it is, or has become, neither; then nothing has changed.
     """
     found = rows("aif_settle_unknown", attempt, user_id, reason, as_json(figures))
     return bool(found[0][0])

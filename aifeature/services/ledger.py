@@ -22,6 +22,7 @@ from workers.inference import (
 _STATES = {
     Billing.NONE: AttemptState.FAILED,
     Billing.KNOWN: AttemptState.SETTLED,
+    Billing.CEILING: AttemptState.ESTIMATED,
     Billing.UNSEEN: AttemptState.UNKNOWN,
 }
 

@@ -6,7 +6,7 @@
 | seconds of a job | the newest `SAMPLE` of them |
 | queue | partial index `job_due`, at most `COUNT_LIMIT` entries; its oldest by one look |
 | running | partial index `job_leased`: as many as workers hold |
-| calls of unknown outcome | partial index `attempt_unknown`, at most `COUNT_LIMIT` entries |
+| calls that a person has to settle | partial index `attempt_to_settle`, at most `COUNT_LIMIT` |
 | spend | one window per feature, one for everything and one for its month, by unique key |
 | latest failures | partial index `job_failed`, read from its newest end |
 """
@@ -174,8 +174,12 @@ def queue(now: datetime) -> Queue:
 
 
 def unknown_calls() -> dict[str, int]:
-    """Provider calls whose outcome nobody saw, by feature, of any day: one query."""
-    rows = Attempt.objects.filter(state=AttemptState.UNKNOWN).values_list("feature", flat=True)
+    """Unknown provider calls that a person has to settle, by feature, of any day: one query.
+
+    Those that their own user ended count towards that user's spend and need nobody.
+    """
+    unknown = Attempt.objects.filter(state=AttemptState.UNKNOWN, own_spend=False)
+    rows = unknown.values_list("feature", flat=True)
     counts: dict[str, int] = {}
     for slug in rows[:COUNT_LIMIT]:
         counts[slug] = counts.get(slug, 0) + 1

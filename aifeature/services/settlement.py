@@ -1,4 +1,4 @@
-"""Settles provider calls whose end nobody saw, once a person has found out what they cost."""
+"""Settles provider calls whose bill is not sure, once a person has found out what they cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotUnknownError(Exception):
-    """The call is not, or no longer, unknown. Its text is a sentence for the operator."""
+    """The bill of the call is, or has become, sure. Its text is a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,21 @@ def settle_unknown(
     user_id: int | None,
     tokens: Tokens = NOT_LOOKED_UP,
 ) -> Attempt:
-    """Replace the upper bound of a call by what it really cost, in its row and its day's windows.
+    """Replace what is counted for a call by what it really cost, in its row and its day's windows.
 
-    The user is not charged, whatever it cost: nobody saw an answer. A cost above the bound is
-    stored in full and logged as an error, for then a bound was wrong.
+    Counted until then are the bound of an unknown call and the ceiling of an estimated one. The
+    user is not charged, whatever it cost. A cost above the bound is stored in full and logged as an
+    error, for then a bound was wrong.
 
     Args:
         attempt_id: The call.
-        cost_usd: US dollars, to the micro-dollar; 0 if it never reached the provider.
+        cost_usd: US dollars, to the micro-dollar; 0 if nothing was billed.
         reason: How that was found out; never empty.
         user_id: Who found it out; None for a command.
         tokens: What was billed, if that is known.
 
     Raises:
-        NotUnknownError: it was settled before, or its end was seen; nothing has changed.
+        NotUnknownError: it was settled before, or its bill was known; nothing has changed.
         Attempt.DoesNotExist: there is no such call.
     """
     micro = cost_usd * budget.MICRO
@@ -74,7 +75,7 @@ def settle_unknown(
 
 def _why_not(attempt: Attempt) -> str:
     if attempt.settled_at is None:
-        return f"This call is {attempt.state}: only an unknown one is settled by hand."
+        return f"This call is {attempt.state}: only an estimated or unknown one is settled by hand."
     who = attempt.settled_by.get_username() if attempt.settled_by else "A command"
     return (
         f"{who} settled this call before, at {attempt.settled_at:%Y-%m-%d %H:%M:%S} UTC:"

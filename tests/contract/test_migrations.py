@@ -65,6 +65,9 @@ REVIEWED: dict[str, str] = {
     "0017_own_spend: SQL: CREATE OR REPLACE TRIGGER": (
         "They refuse what no release has ever done, and allow one change more than before."
     ),
+    "0018_settle_unsure: SQL: CREATE OR REPLACE TRIGGER": (
+        "The triggers stand as they are; only the function behind one of them allows more."
+    ),
 }
 """What was done all the same, by the beginning of what is said of it, and why that is right."""
 

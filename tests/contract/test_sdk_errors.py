@@ -71,7 +71,8 @@ def expected(status: int, code: str | None) -> type[InferenceError]:
 
 def mapped(status: int, code: str | None) -> InferenceError:
     """Through a real SDK error, as the client would see it."""
-    body = {"error": {"type": "x", "message": "m", "details": {"error_code": code}}}
+    error_body = {"type": "x", "message": "m", "details": {"error_code": code}}
+    body = {"type": "error", "error": error_body}
     request = httpx2.Request("POST", "http://localhost")
     error = _error_classes.make_status_error(
         "m", body=body, response=httpx2.Response(status, request=request)
@@ -81,6 +82,7 @@ def mapped(status: int, code: str | None) -> InferenceError:
         headers=error.response.headers,
         error_type=error.type,
         error_code=error.error_code,
+        from_provider=failures.is_provider_error(error.body),
         facts={},
     )
 
@@ -96,12 +98,11 @@ def test_codes_that_could_mean_more_than_their_status_were_all_looked_at() -> No
     assert telling <= set(JUDGED)
 
 
-def test_what_is_retried_and_what_is_billed() -> None:
+def test_what_is_retried_and_that_no_error_of_the_provider_is_billed() -> None:
     for status, code in _error_classes.ERROR_CLASSES:
         error = mapped(status, code)
         assert error.retryable is isinstance(error, errors.Transient)
-        unseen = status in (499, 500, 502, 504)
-        assert error.billing is (Billing.UNSEEN if unseen else Billing.NONE), status
+        assert error.billing is Billing.NONE, status
 
 
 def test_every_error_type_of_a_stream_is_mapped() -> None:

@@ -48,14 +48,21 @@ class Answer:
 
     def __init__(self) -> None:
         self.begun = False
-        """Whether the provider began to answer, and so to bill."""
+        """Whether `message_start` came."""
+        self.reported: TokenUsage | None = None
+        """The usage as far as it was reported; None while none was."""
         self.complete = False
         """Whether its last event was seen."""
         self.model = ""
         self.stop_reason: str | None = None
-        self.usage = TokenUsage()
         self._pieces: list[str] = []
         self._final_usage = False
+        self._wrote = False
+        """Whether any output came, thinking included."""
+
+    @property
+    def usage(self) -> TokenUsage:
+        return self.reported or TokenUsage()
 
     @property
     def text(self) -> str:
@@ -67,10 +74,9 @@ class Answer:
         if message["type"] != "message":
             raise ValueError("the response is not a message")
         self._start(message)
-        for block in message["content"]:
-            if block["type"] == "text":
-                self._pieces.append(_text(block["text"]))
         self._finish(message)
+        for block in message["content"]:
+            self._begin_block(block)
         self.complete = True
 
     def read_event(self, kind: str, data: str) -> str:
@@ -79,10 +85,12 @@ class Answer:
             return ""
         if kind == "content_block_delta":
             delta = _object(json.loads(data))["delta"]
-            return self._add(_text(delta["text"])) if delta["type"] == "text_delta" else ""
+            if delta["type"] == "text_delta":
+                return self._add(_text(delta["text"]))
+            self._wrote = True
+            return ""
         if kind == "content_block_start":
-            block = _object(json.loads(data))["content_block"]
-            return self._add(_text(block["text"])) if block["type"] == "text" else ""
+            return self._begin_block(_object(json.loads(data))["content_block"])
         if kind == "message_start":
             self._start(_object(json.loads(data))["message"])
         elif kind == "message_delta":
@@ -97,6 +105,8 @@ class Answer:
         """The error a complete answer amounts to, or None when it is as it should be."""
         facts = {**facts, "billing": Billing.KNOWN, "usage": self.usage}
         facts["text"], facts["stop_reason"] = self.text, self.stop_reason
+        if self.stop_reason == "refusal" and not self._wrote:
+            facts["cost_micro"] = 0  # a refusal without any output is not billed
         if self.stop_reason in UNUSABLE:
             return UNUSABLE[self.stop_reason](f"stop reason {self.stop_reason}", **facts)
         if self.stop_reason not in COMPLETE:
@@ -105,21 +115,28 @@ class Answer:
             return AnswerGarbled("the answer holds no text", **facts)
         return None
 
+    def _begin_block(self, block: Mapping[str, Any]) -> str:
+        if block["type"] == "text":
+            return self._add(_text(block["text"]))
+        self._wrote = True
+        return ""
+
     def _add(self, piece: str) -> str:
         if piece:
+            self._wrote = True
             self._pieces.append(piece)
         return piece
 
     def _start(self, message: Mapping[str, Any]) -> None:
         self.begun = True
         self.model = _text(message["model"])
-        self.usage = _read_usage(message["usage"], self.usage)
+        self.reported = _read_usage(message["usage"], self.usage)
 
     def _finish(self, message: Mapping[str, Any]) -> None:
         reason = message["stop_reason"]
         self.stop_reason = None if reason is None else _text(reason)
         # Cumulative: a count replaces the one of `message_start`, and is never added to it.
-        self.usage = _read_usage(message["usage"], self.usage)
+        self.reported = _read_usage(message["usage"], self.usage)
         self._final_usage = True
 
 

@@ -29,6 +29,7 @@ from workers.inference.errors import (
     InferenceError,
     RequestRejected,
 )
+from workers.inference.tokens import most_tokens
 from workers.inference.transport import PEER_TIMEOUT_S, AbortableTransport
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ class _Attempt:
                 headers=error.response.headers,
                 error_type=error.type if isinstance(error.type, str) else None,
                 error_code=error.error_code,
+                from_provider=failures.is_provider_error(error.body),
                 facts=facts,
             )
         cause: BaseException = error
@@ -259,10 +261,20 @@ class _Attempt:
         found = failures.from_exception(cause, received=self._call.received, facts=facts)
         return found or _sdk_failure(error, facts)
 
+    def _billing(self) -> Billing:
+        """What is known of the bill if the call ends here, without a complete answer."""
+        if not self._call.sent:
+            return Billing.NONE
+        if self._answer.reported is None:
+            return Billing.UNSEEN
+        # An unstreamed answer comes with its final usage; a stream begins with what was read.
+        return Billing.CEILING if self._request.stream else Billing.KNOWN
+
     def _facts(self) -> Facts:
         return {
             "request_id": self._headers.get("request-id"),
-            "billing": Billing.UNSEEN if self._call.sent else Billing.NONE,
+            "billing": self._billing(),
+            "usage": self._answer.reported,
             "text": self._answer.text,
             "stop_reason": self._answer.stop_reason,
             "latency_ms": self._elapsed_ms(),
@@ -300,10 +312,10 @@ def _wire_schema(schema: str) -> dict[str, Any]:
 
 
 def schema_bytes(request: InferenceRequest) -> int:
-    """UTF-8 bytes of the request's output schema as it is sent; 0 without one."""
+    """The most tokens of the request's output schema as it is sent; 0 without one."""
     if request.output_schema is None:
         return 0
-    return len(json.dumps(wire_schema(request.output_schema), ensure_ascii=False).encode())
+    return most_tokens(json.dumps(wire_schema(request.output_schema), ensure_ascii=False))
 
 
 def _arguments(request: InferenceRequest) -> dict[str, Any]:

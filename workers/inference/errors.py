@@ -36,16 +36,20 @@ if TYPE_CHECKING:
 
 
 class Billing(Enum):
-    """What is known about the bill of a failed call."""
+    """What is known about the bill of a failed call: `docs/decisions/billing.md` has the table."""
 
     NONE = "none"
-    """The provider said no before it worked: nothing is billed."""
+    """The provider never got the request, or failed it: nothing is billed."""
 
     KNOWN = "known"
-    """The answer's usage was seen: `usage` and `cost_micro` say what it cost."""
+    """The whole usage was seen: `usage` and `cost_micro` say what it cost."""
+
+    CEILING = "ceiling"
+    """The answer began and was cut off: `usage` is what was reported by then, `cost_micro` the most
+    that is billed."""
 
     UNSEEN = "unseen"
-    """Nobody saw how it ended: it may be billed, up to its bound."""
+    """The request was sent and no answer began: it may be billed, up to its bound."""
 
 
 class Facts(TypedDict, total=False):
@@ -128,7 +132,7 @@ class InferenceError(Exception):
         self.billing = billing
         self.usage = usage
         self.cost_micro = cost_micro
-        """Micro-dollars; set exactly when `billing` is KNOWN."""
+        """Micro-dollars; set exactly when `billing` is KNOWN or CEILING."""
         self.text = text
         """What had been received of the answer."""
         self.stop_reason = stop_reason

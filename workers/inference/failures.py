@@ -1,7 +1,8 @@
 """Which error of our tree a failed call is: the tables, by what the provider or the network said.
 
-Billing, decided with care: a 4xx, 501, 503 or 529 says no before any work; any other 5xx, and a 499
-(we seemed to hang up), may have come after it, so it stays UNSEEN and is counted at its bound.
+The provider does not charge failed requests, so an error status costs nothing. The exceptions are
+504 and 524 without the provider's own error: there a proxy gave up waiting for a call that may
+still succeed. `docs/decisions/billing.md` has the whole table and its sources.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ BY_STATUS: dict[int, type[InferenceError]] = {
     429: RateLimited,
     499: ConnectionFailed,
     504: ProviderTimeout,
+    524: ProviderTimeout,
     529: Overloaded,
 }
 """Other 5xx are the provider's fault, everything else is the request's."""
@@ -101,7 +103,8 @@ BY_EXCEPTION: dict[type[Exception], type[InferenceError]] = {
 }
 """The most specific class wins."""
 
-SAID_NO_BEFORE_WORK = frozenset({501, 503, 529})
+A_PROXY_GAVE_UP = frozenset({504, 524})
+"""Statuses with which a proxy reports that it forwarded the request and waited in vain."""
 
 
 def from_status(
@@ -110,19 +113,38 @@ def from_status(
     headers: Mapping[str, str],
     error_type: str | None,
     error_code: str | None,
+    from_provider: bool,
     facts: Facts,
 ) -> InferenceError:
-    """The error of a response with an error status."""
+    """Return the error of a response with an error status.
+
+    `from_provider`: its body is the provider's error, as `is_provider_error` finds.
+    """
     kind = _by_status(status, error_type, error_code)
     facts = {**facts, "status": status, "retry_after_s": retry_after_s(headers)}
-    facts["billing"] = Billing.NONE if _unbilled(status) else Billing.UNSEEN
+    may_succeed = status in A_PROXY_GAVE_UP and not from_provider
+    facts["billing"] = Billing.UNSEEN if may_succeed else Billing.NONE
     facts["retryable"] = _provider_says_retry(kind, headers)
     facts["rate_limits"] = rate_limits(headers)
     return kind(_detail(f"HTTP {status}", error_type, error_code), **facts)
 
 
+def is_provider_error(body: object) -> bool:
+    """Whether a decoded response body is an error in the provider's own form.
+
+    A gateway's error lacks the outer `type`, a proxy's page is no JSON.
+    """
+    if not isinstance(body, dict) or body.get("type") != "error":
+        return False
+    error = body.get("error")
+    return isinstance(error, dict) and isinstance(error.get("type"), str)
+
+
 def from_event(data: str, *, begun: bool, facts: Facts) -> InferenceError:
-    """The error of an `error` event inside a stream; `begun`: after the answer had begun."""
+    """Return the error of an `error` event inside a stream.
+
+    `begun`: it came after `message_start`. Before that, the request failed and is not billed.
+    """
     try:
         body = json.loads(data)["error"]
         error_type = str(body.get("type"))
@@ -130,7 +152,7 @@ def from_event(data: str, *, begun: bool, facts: Facts) -> InferenceError:
     except (ValueError, TypeError, LookupError, AttributeError):
         return AnswerGarbled("an error event that cannot be read", **facts)
     kind = BY_ERROR_CODE.get(error_code) or BY_TYPE.get(error_type) or ProviderFault
-    if not begun and kind not in (ProviderFault, ProviderTimeout):
+    if not begun:
         facts = {**facts, "billing": Billing.NONE}
     return kind(f"error event in the stream: {error_type}", **facts)
 
@@ -184,10 +206,6 @@ def _by_status(status: int, error_type: str | None, error_code: str | None) -> t
     if status in BY_STATUS:
         return BY_STATUS[status]
     return ProviderFault if status >= 500 else RequestRejected  # noqa: PLR2004 - HTTP
-
-
-def _unbilled(status: int) -> bool:
-    return status in SAID_NO_BEFORE_WORK or (status < 500 and status != 499)  # noqa: PLR2004 - HTTP
 
 
 def _provider_says_retry(kind: type[InferenceError], headers: Mapping[str, str]) -> bool | None:

@@ -85,9 +85,8 @@ class Gateway:
             pricing.price_list(request.model)  # refuses what has no price before anything is sent
             answer = self._client.complete(request, cancel=cancel, on_delta=on_delta)
         except InferenceError as error:
+            _price(request, error)
             permit.failed(error)
-            if error.billing is Billing.KNOWN and error.usage is not None:
-                error.cost_micro = pricing.cost_micro(request.model, error.usage)
             raise
         except BaseException as error:
             permit.failed(error)
@@ -129,3 +128,15 @@ class Gateway:
     def close(self) -> None:
         """Close the client's connections."""
         self._client.close()
+
+
+def _price(request: InferenceRequest, error: InferenceError) -> None:
+    """Set what a failed call costs, or the most it costs, from the usage that was reported."""
+    if error.usage is None or error.cost_micro is not None:
+        return
+    if error.billing is Billing.KNOWN:
+        error.cost_micro = pricing.cost_micro(request.model, error.usage)
+    elif error.billing is Billing.CEILING:
+        error.cost_micro = pricing.ceiling_micro(request, error.usage)
+        if error.cost_micro is None:
+            error.billing = Billing.UNSEEN

@@ -66,7 +66,7 @@ class GatePermit:
         bound = self._held.asked.amounts
         used, measured, user_tokens = bound, False, bound.tokens
         if isinstance(error, InferenceError):
-            if error.usage is not None:
+            if error.billing is Billing.KNOWN and error.usage is not None:
                 used, measured = provider_limits.used_by(error.usage), True
                 user_tokens = used.tokens
             elif error.billing is Billing.NONE:

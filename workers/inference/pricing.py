@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice, TieredPrices
 
-from workers.inference import catalog
+from workers.inference import catalog, tokens
 from workers.inference.errors import Billing, NotPriced
 
 if TYPE_CHECKING:
@@ -87,15 +87,33 @@ def upper_bound_micro(request: InferenceRequest, *, schema_bytes: int = 0) -> in
     return math.ceil(prompt * dearest_in + request.max_tokens * dearest_out)
 
 
+def ceiling_micro(request: InferenceRequest, reported: TokenUsage) -> int | None:
+    """Return the most that a call costs whose answer began with this usage and was cut off.
+
+    In micro-dollars, rounded up: the reported prompt at its rates and tier, and `max_tokens` at the
+    output rate. None when the reported prompt is too short to be this request's, as from a gateway
+    that fills in the counts at the end: such a report bounds nothing.
+
+    Raises:
+        NotPriced: The model is not in the catalog, or has no price.
+    """
+    blocks = (*request.system, *(block for turn in request.messages for block in turn.content))
+    least = sum(tokens.least_tokens(block.text) for block in blocks)
+    if reported.prompt_tokens < max(1, least):
+        return None
+    output = max(request.max_tokens, reported.output_tokens)
+    return cost_micro(request.model, replace(reported, output_tokens=output))
+
+
 def prompt_bound_tokens(request: InferenceRequest, *, schema_bytes: int = 0) -> int:
-    """The most tokens the prompt can have: a token of text stands for at least one byte of it."""
+    """The most tokens the prompt can have (`tokens.most_tokens`), with what the provider adds."""
     model = catalog.get(request.model)
-    tokens = model.overhead_tokens + _blocks_bound(request.system)
-    tokens += sum(_message_bound(message) for message in request.messages)
+    bound = model.overhead_tokens + _blocks_bound(request.system)
+    bound += sum(_message_bound(message) for message in request.messages)
     if request.output_schema is not None:
-        tokens += model.schema_overhead_tokens + schema_bytes
+        bound += model.schema_overhead_tokens + schema_bytes
     # Longer prompts are rejected unbilled, so the window bounds the bill too.
-    return min(tokens, model.context_tokens)
+    return min(bound, model.context_tokens)
 
 
 @lru_cache(maxsize=64)
@@ -155,6 +173,4 @@ def _message_bound(message: Message) -> int:
 
 
 def _blocks_bound(blocks: tuple[TextBlock, ...]) -> int:
-    return sum(
-        len(block.text.encode(errors="surrogatepass")) + MESSAGE_OVERHEAD_TOKENS for block in blocks
-    )
+    return sum(tokens.most_tokens(block.text) + MESSAGE_OVERHEAD_TOKENS for block in blocks)

@@ -27,6 +27,11 @@ NEXT = {
     " sum, and keep this list with the incident.",
     Kind.TWICE: "One row, several bills: report it, it should not be possible.",
     Kind.SETTLES: "Settle each in admin, under Attempts, at the amount in the column provider.",
+    Kind.WITHIN: "They need nothing; what they cost less than their ceilings may be settled.",
+    Kind.BILLED: "The provider bills calls that count as failed: keep this list with the incident,"
+    " lower today's budgets by the sum, and report it with the error codes of these calls.",
+    Kind.ABOVE: "A bound or a ceiling was too low: settle each at the amount in the column"
+    " provider, and report it to the owner of workers/inference/pricing.py.",
     Kind.OPEN: "Their jobs are taken up again, and then they are unknown: compare again.",
     Kind.TOKENS: "Look at the call in admin and at its request id in the provider's console.",
     Kind.UNSEEN: "The ledger counts what was not billed. An unknown one can be settled at 0.",
@@ -81,37 +86,40 @@ class Command(BaseCommand):
                 self._calls(found, provider)
 
     def _calls(self, exported: list[Call], provider: str) -> None:
-        found = calls.compare(exported, provider=provider)
+        compared = calls.compare(exported, provider=provider)
+        found = [difference for difference in compared if not difference.explained]
+        explained = [difference for difference in compared if difference.explained]
         first, last = min(call.at for call in exported), max(call.at for call in exported)
         self.stdout.write(f"{len(exported)} calls from {_time(first)} to {_time(last)} UTC")
-        if not found:
-            self.stdout.write("The ledger and the provider agree on every one.")
-            return
-        self._table(
-            ("what", "started (UTC)", "attempt", "request", "model", "ledger $", "provider $"),
-            [_call_cells(difference) for difference in found],
-        )
-        for kind, count in Counter(difference.kind for difference in found).items():
-            net = sum((d.provider_micro or 0) - d.ledger_micro for d in found if d.kind == kind)
+        if found:
+            self._table(
+                ("what", "started (UTC)", "attempt", "request", "model", "ledger $", "provider $"),
+                [_call_cells(difference) for difference in found],
+            )
+        for kind, count in Counter(difference.kind for difference in [*found, *explained]).items():
+            net = sum((d.provider_micro or 0) - d.ledger_micro for d in compared if d.kind == kind)
             self.stdout.write(f"{count} {kind}, {_signed(net)}. {NEXT[kind]}")
+        if not found:
+            others = " other" if explained else ""
+            self.stdout.write(f"The ledger and the provider agree on every{others} one.")
+            return
         raise CommandError(f"{len(found)} calls differ.", returncode=DIFFERS)
 
     def _days(self, exported: Days, provider: str) -> None:
-        found = days.compare(exported, provider=provider)
+        compared = days.compare(exported, provider=provider)
+        found = [difference for difference in compared if not difference.explained]
         self.stdout.write(f"UTC days {exported.first} to {exported.last}")
-        if not found:
-            self.stdout.write("The ledger and the provider agree on each day and model.")
-            return
-        self._table(
-            ("day (UTC)", "model", "tokens", "ledger", "provider", "difference"),
-            [cells for difference in found for cells in _day_cells(difference)],
-        )
-        for difference in found:
-            price = "no price" if difference.micro is None else _signed(difference.micro)
-            self.stdout.write(
-                f"{difference.day} {difference.model}: {price} at the rates of short prompts;"
-                f" {difference.unknown} calls are unknown or open here."
+        if compared:
+            self._table(
+                ("day (UTC)", "model", "tokens", "settled", "provider", "difference"),
+                [cells for difference in compared for cells in _day_cells(difference)],
             )
+        for difference in compared:
+            self.stdout.write(_day_line(difference))
+        if not found:
+            others = "other " if compared else ""
+            self.stdout.write(f"The ledger and the provider agree on each {others}day and model.")
+            return
         self.stdout.write(
             "Export the day's single calls, if you have them, to see which. A call at midnight may"
             " count for either day."
@@ -146,12 +154,25 @@ def _day_cells(found: DayDifference) -> list[tuple[str, ...]]:
     ]
 
 
+def _day_line(found: DayDifference) -> str:
+    """The range that the ledger leaves, and whether the provider's sum lies in it."""
+    ledger, provider = found.ledger, found.provider_micro
+    billed = "no price" if provider is None else f"${_dollars(provider)}"
+    verdict = "explained" if found.explained else "NOT explained"
+    return (
+        f"{found.day} {found.model}: settled ${_dollars(ledger.settled_micro)}"
+        f" <= provider {billed} <= ${_dollars(ledger.most_micro)}"
+        f" with {ledger.estimated} estimated and {ledger.unknown} unknown or open calls:"
+        f" {verdict}, at the rates of short prompts."
+    )
+
+
 def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _dollars(micro: int) -> str:
-    return f"{micro // MICRO}.{micro % MICRO:06d}"
+    return f"{'-' if micro < 0 else ''}{abs(micro) // MICRO}.{abs(micro) % MICRO:06d}"
 
 
 def _signed(micro: int) -> str:

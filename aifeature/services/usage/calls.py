@@ -26,6 +26,9 @@ class Kind(StrEnum):
     TWICE = "sent more than once"
     SETTLES = "unknown here, known there"
     OPEN = "open here, ended there"
+    BILLED = "failed here, billed there"
+    ABOVE = "billed above what is counted"
+    WITHIN = "estimated here, billed within its ceiling"
     TOKENS = "tokens differ"
     UNSEEN = "never arrived there"
 
@@ -40,10 +43,15 @@ class Difference:
     request_id: str
     model: str
     ledger_micro: int
-    """What the ledger counts as spent: an unknown call at its upper bound."""
+    """What the ledger counts: an unknown call at its bound, an estimated one at its ceiling."""
 
     provider_micro: int | None
     """What the provider bills by our prices; it settles an unknown call. None: without a price."""
+
+    @property
+    def explained(self) -> bool:
+        """Whether the ledger's state allows for it: an estimated call may cost less."""
+        return self.kind is Kind.WITHIN
 
 
 def compare(calls: Sequence[Call], *, provider: str) -> list[Difference]:
@@ -88,14 +96,28 @@ def _of_both(row: Attempt, group: list[Call]) -> Iterator[Difference]:
     billed = [call for call in group if call.usage is not None]
     if not all(call.ended for call in group):
         return  # it is in flight there: export again when it has ended
-    if len(billed) > 1:
-        yield _difference(Kind.TWICE, row, _cost(billed))
-    elif row.state == AttemptState.UNKNOWN:
-        yield _difference(Kind.SETTLES, row, _cost(billed))
-    elif row.state == AttemptState.STARTED:
-        yield _difference(Kind.OPEN, row, _cost(billed))
-    elif _tokens_of(row) != _tokens(billed) or any(call.model != row.model for call in billed):
-        yield _difference(Kind.TOKENS, row, _cost(billed))
+    bill = _cost(billed)
+    if kind := Kind.TWICE if len(billed) > 1 else _kind(row, billed, bill):
+        yield _difference(kind, row, bill)
+
+
+def _kind(row: Attempt, billed: list[Call], bill: int | None) -> Kind | None:
+    """How a call that was sent once differs from its bill; None: it does not."""
+    above = bill is None or bill > row.spend_micro
+    match row.state:
+        case AttemptState.STARTED:
+            return Kind.OPEN
+        case AttemptState.UNKNOWN:
+            return Kind.ABOVE if above else Kind.SETTLES
+        case AttemptState.ESTIMATED:
+            return Kind.ABOVE if above else Kind.WITHIN
+        case AttemptState.FAILED:
+            return Kind.BILLED if billed else None
+    by_hand = row.settled_at is not None
+    if bill == row.cost_micro and (by_hand or bill == 0):
+        return None  # its tokens need not be known, or they were not billed
+    same = _tokens_of(row) == _tokens(billed) and all(call.model == row.model for call in billed)
+    return None if same else Kind.TOKENS
 
 
 def _counts(call: Call) -> bool:

@@ -79,6 +79,12 @@ class _Line(BaseModel):
     started_at: float = Field(ge=0, lt=2**33)
     ended_at: float | None = None
     usage: _Usage | None = None
+    billed: _Usage | None = None
+    """Null: `usage` was reported and is not billed, as of a refusal without output."""
+
+    def bill(self) -> TokenUsage | None:
+        unbilled = "billed" in self.model_fields_set and self.billed is None
+        return None if unbilled or self.usage is None else self.usage.billed()
 
 
 class _CacheCreation(BaseModel):
@@ -169,7 +175,7 @@ def _call(line: _Line, model: str) -> Call:
         model=_known(model),
         at=datetime.fromtimestamp(line.started_at, UTC),
         ended=line.ended_at is not None,
-        usage=line.usage.billed() if line.usage else None,
+        usage=line.bill(),
     )
 
 

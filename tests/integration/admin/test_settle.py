@@ -152,3 +152,42 @@ def test_who_settled_a_call_stays_on_record(page: Client, boss: User, unknown: A
     assert (
         "boss settled calls in the ledger" in page.get(f"/admin/auth/user/{boss.pk}/delete/").text
     )
+
+
+def test_an_estimated_call_shows_its_ceiling_and_is_settled_from_it(
+    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt
+) -> None:
+    values = {"cost_micro": 2_000, "input_tokens": 5, "output_tokens": 1}
+    call = make_attempt(make_job(), state=AttemptState.ESTIMATED, **values)
+    assert "at most $0.002000" in page.get(page_of(call)).text
+    assert "at most $0.002000" in page.get(LIST).text
+    story = page.get(reverse("admin:aifeature_job_change", args=(call.job_id,))).text
+    assert "5 in, 1 out tokens reported until it was cut off" in story
+    assert "counted at its ceiling, $0.0020" in story
+    assert "Counted until now: $0.002000" in page.get(button_of(call)).text
+    page.post(button_of(call), FORM)
+    assert (now(call).state, now(call).cost_micro) == ("settled", 12_300)
+
+
+def test_an_unknown_call_shows_no_tokens_that_nobody_reported(
+    page: Client, unknown: Attempt
+) -> None:
+    story = page.get(reverse("admin:aifeature_job_change", args=(unknown.job_id,))).text
+    assert "counted at its upper bound" in story
+    assert "0 in, 0 out" not in story
+
+
+def test_the_front_page_counts_only_calls_that_need_a_person(
+    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt
+) -> None:
+    make_attempt(make_job(), state=AttemptState.UNKNOWN, own_spend=True)
+    make_attempt(make_job(), state=AttemptState.ESTIMATED)
+    front = page.get("/admin/")
+    assert front.context["unknown"] is None
+    assert {card["calls"]["unknown"] for card in front.context["cards"]} == {"0"}
+    needed = make_attempt(make_job(), state=AttemptState.UNKNOWN)
+    front = page.get("/admin/")
+    assert front.context["unknown"]["count"] == "1"
+    found = page.get(front.context["unknown"]["url"]).text
+    assert str(needed.pk) in found
+    assert found.count("/change/?") == 1

@@ -60,6 +60,8 @@ def other(row: models.Model, name: str) -> Any:
             value = Now() - timedelta(days=9)
         case models.DateField():
             value = now + timedelta(days=1)
+        case models.BooleanField():
+            value = not now
         case models.JSONField():
             value = {"other": "content"}
         case models.IntegerField():

@@ -1,4 +1,4 @@
-"""A call whose end nobody saw is settled once, by somebody, for a reason; the user pays nothing."""
+"""A call whose bill is not sure is settled once, for a reason; the user pays nothing."""
 
 from __future__ import annotations
 
@@ -61,6 +61,38 @@ def test_spend_goes_from_the_bound_to_the_cost_and_the_user_pays_nothing(
     }
     job = Job.objects.get()
     assert (job.status, job.charge_micro) == ("queued", 0)
+
+
+@pytest.fixture
+def estimated(claimed: Claimed) -> UUID:
+    """A call whose answer began and was cut off; it costs 300 at most."""
+    attempt = begin(claimed, bound=BOUND)
+    cut = Settlement(
+        attempt, AttemptState.ESTIMATED, input_tokens=5, output_tokens=1, cost_micro=300
+    )
+    transitions.release(claimed, delay_s=0, burn=True, settlement=cut)
+    return attempt
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("usd", "micro"), [("0", 0), ("0.0001", 100), ("0.0007", 700)])
+def test_spend_goes_from_the_ceiling_to_the_cost(estimated: UUID, usd: str, micro: int) -> None:
+    before = windows()
+    assert (before["feature"], before["global"], before["month"]) == ((300, 0),) * 3
+    attempt = settle(estimated, usd)
+    assert (attempt.state, attempt.cost_micro, attempt.spend_micro) == ("settled", micro, micro)
+    assert (attempt.input_tokens, attempt.output_tokens) == (5, 1)
+    after = windows()
+    assert after["user"] == before["user"]
+    assert (after["feature"], after["global"], after["month"]) == ((micro, 0),) * 3
+
+
+@pytest.mark.django_db
+def test_an_estimated_call_is_settled_once(estimated: UUID) -> None:
+    settle(estimated, "0.0001")
+    with pytest.raises(NotUnknownError, match="settled this call before"):
+        settle(estimated, "0.0002")
+    assert windows()["global"] == (100, 0)
 
 
 @pytest.mark.django_db
@@ -137,9 +169,10 @@ def test_a_settled_call_is_not_settled_again(unknown: UUID, ada: User) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", ["started", "settled", "failed"])
-def test_only_an_unknown_call_is_settled(make_call: MakeCall, state: str) -> None:
+def test_only_an_estimated_or_unknown_call_is_settled(make_call: MakeCall, state: str) -> None:
     call = make_call(AttemptState(state))
-    with pytest.raises(NotUnknownError, match=f"This call is {state}: only an unknown one"):
+    wanted = f"This call is {state}: only an estimated or unknown one"
+    with pytest.raises(NotUnknownError, match=wanted):
         settle(call.pk, "0.0007")
     assert Attempt.objects.get().state == state
 

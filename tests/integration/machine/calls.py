@@ -195,7 +195,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class SettleUnknown:
-    """A person says what a call cost whose end nobody saw."""
+    """A person says what an unknown or estimated call cost."""
 
     attempt: UUID
     cost: int
@@ -206,18 +206,18 @@ class SettleUnknown:
 
     def run(self, view: View) -> object:
         before = view.attempt_before(self.attempt)
-        if before is None or before.state != "unknown":
+        if before is None or before.state not in ledger.UNSURE:
             return False
         view.lock(("attempt", self.attempt))
         row = view.attempt(self.attempt)
-        if row is None or row.state != "unknown":
+        if row is None or row.state not in ledger.UNSURE:
             return False
         view.change(row, state="settled", cost=self.cost, tokens=self.cost)
         # The user was not charged, and is not now.
         _, *shared = ledger.windows_of(row, row.day)
         for scope, key, day in shared:
             window = view.window(scope, key, day)
-            view.change(window, spent=window.spent + self.cost - row.bound)
+            view.change(window, spent=window.spent + self.cost - ledger.counted(row))
         return True
 
 

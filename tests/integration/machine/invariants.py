@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from tests.integration.machine.ledger import Caps, windows_of
+from tests.integration.machine.ledger import UNSURE, Caps, windows_of
 from tests.integration.machine.rows import (
     TERMINAL,
     AttemptRow,
@@ -22,7 +22,10 @@ NEXT: Final = {
     "running": {"queued", "needs_approval", "succeeded", "failed", "cancelled"},
     "needs_approval": {"succeeded", "rejected", "cancelled", "failed"},
 }
-NEXT_OF_ATTEMPT: Final = {"started": {"settled", "failed", "unknown"}, "unknown": {"settled"}}
+NEXT_OF_ATTEMPT: Final = {
+    "started": {"settled", "failed", *UNSURE},
+    **{state: {"settled"} for state in UNSURE},
+}
 
 
 def check(rows: World, *, earlier: World, caps: Caps) -> None:

@@ -29,7 +29,7 @@ from tests.integration.machine.held_calls import (
     Release,
     Settle,
 )
-from tests.integration.machine.ledger import Caps, Ending
+from tests.integration.machine.ledger import UNSURE, Caps, Ending
 from tests.integration.machine.rows import AttemptRow, JobRow
 from tests.integration.machine.sweep_calls import (
     LOST_AFTER,
@@ -126,8 +126,8 @@ class JobLife(Transactions):
             ]:
                 return dice.one_of(calls)
             case 14 if rows := self._attempts():
-                unknown = [row for row in rows if row.state == "unknown"]
-                attempt = dice.one_of(unknown or rows)
+                unsure = [row for row in rows if row.state in UNSURE]
+                attempt = dice.one_of(unsure or rows)
                 return SettleUnknown(attempt.id, dice.below(attempt.bound + 1))
             case _:
                 call = dice.one_of(CONTROLS)
@@ -141,7 +141,7 @@ class JobLife(Transactions):
             rows = [row for row in rows if row.epoch == held.epoch]
             rows = [row for row in rows if what == "settle" or row.state == "started"]
         row = dice.one_of(rows) if rows and dice.below(4) else None
-        state = "settled" if what in ACCEPTED else dice.one_of(("settled", "failed", "unknown"))
+        state = "settled" if what in ACCEPTED else dice.one_of(("settled", "failed", *UNSURE))
         ending = Ending(state, dice.below(row.bound + 1) if row else 0)
         attempt = row.id if row else None
         if what == "settle" and row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 from uuid import UUID
 
 from tests.integration.machine.rows import AttemptRow, JobRow
@@ -72,6 +73,15 @@ def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
                     raise Refused("user_busy")
         if view.is_killed_now(job.feature):
             raise Refused("paused")
+
+
+UNSURE: Final = ("unknown", "estimated")
+"""States of a call that may still be settled."""
+
+
+def counted(row: AttemptRow) -> int:
+    """What a closed call counts as spent."""
+    return row.bound if row.state == "unknown" else row.cost
 
 
 def settle(view: View, attempt: UUID, ending: Ending, *, charge: bool, code: str = "") -> bool:

@@ -67,11 +67,17 @@ MUTATIONS: Final = (
         "IF true THEN",
     ),
     Mutation("finish locks nothing", "finish", " FOR NO KEY UPDATE"),
-    Mutation("settle unknown twice", "settle_unknown", " AND t.state = 'unknown'"),
+    Mutation("settle unknown twice", "settle_unknown", " AND t.state IN ('unknown', 'estimated')"),
     Mutation(
         "settle unknown moves no window",
         "settle_unknown",
-        "PERFORM aif_move_hold('global', '', a.day, 0, a.cost_micro - a.bound_micro);",
+        "PERFORM aif_move_hold('global', '', a.day, 0, more);",
+    ),
+    Mutation(
+        "an estimated call is settled from its bound",
+        "settle_unknown",
+        "CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END",
+        "a.bound_micro",
     ),
     Mutation(
         "finish charges the bound", "finish", "coalesce(a.cost_micro", "coalesce(a.bound_micro"

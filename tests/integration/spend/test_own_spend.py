@@ -199,9 +199,7 @@ def test_the_reconciler_takes_a_charge_without_kept_text_back(make_job: MakeJob)
     job, _ = cancelled(make_job)
     assert reconciliation.reconcile(job.created_at.date(), repair=False) == []
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SET CONSTRAINTS ALL IMMEDIATE"
-        )  # else ALTER TABLE refuses
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else ALTER TABLE refuses
         cursor.execute("ALTER TABLE aifeature_job DISABLE TRIGGER job_guard")
         cursor.execute("UPDATE aifeature_job SET partial_text = ''")
         cursor.execute("ALTER TABLE aifeature_job ENABLE TRIGGER job_guard")

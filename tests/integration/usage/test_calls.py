@@ -6,6 +6,8 @@ import copy
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -13,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import Attempt, Job
 from aifeature.services import execution
+from aifeature.services.settlement import settle_unknown
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.retention.conftest import call, ended
 from tests.integration.usage.conftest import Record, only_call
@@ -63,27 +66,94 @@ def test_a_call_that_was_refused_and_costs_nothing_is_no_difference(run_jobs: Ru
     assert record.compare().code == 0
 
 
-def test_an_unknown_call_is_listed_with_the_cost_that_settles_it(
-    make_job: MakeJob, sandbox: SandboxServer, run_jobs: RunJobs
-) -> None:
-    """The answer's end was lost on the way; the provider billed what it had written."""
-    sandbox.set_faults({"kind": "connection_cut", "times": 1, "after_events": 6})
-    record = run_jobs(1)
-    row = Attempt.objects.get()
-    assert (row.state, row.cost_micro) == ("unknown", 0)
-    usage = record.calls[0]["usage"]
-    tokens = TokenUsage(usage["input_tokens"], usage["output_tokens"], 0, 0)
+def bill_of(call: dict[str, Any], model: str) -> int:
+    """What the provider bills for a call on its record, in micro-dollars."""
+    usage = call["billed"]
     tokens = TokenUsage(
-        tokens.input_tokens,
-        tokens.output_tokens,
+        usage["input_tokens"],
+        usage["output_tokens"],
         usage["cache_read_input_tokens"],
         usage["cache_creation_input_tokens"],
     )
+    return pricing.cost_micro(model, tokens)
+
+
+def test_an_estimated_call_is_explained_by_a_bill_up_to_its_ceiling(
+    sandbox: SandboxServer, run_jobs: RunJobs
+) -> None:
+    sandbox.set_faults({"kind": "connection_cut", "times": 1, "after_events": 6})
+    record = run_jobs(1)
+    row = Attempt.objects.get()
+    assert row.state == "estimated"
+    bill = bill_of(record.calls[0], row.model)
+    assert 0 < bill < row.cost_micro
+    compared = record.compare()
+    assert compared.code == 0
+    less = row.cost_micro - bill
+    assert f"1 estimated here, billed within its ceiling, -$0.{less:06d}." in compared.text
+    assert "agree on every other one" in compared.text
+    record.calls[0]["usage"]["output_tokens"] = 2_000
+    compared = record.compare()
+    assert compared.code == 1
+    assert "1 billed above what is counted, +$" in compared.text
+
+
+def test_a_refusal_that_was_not_billed_is_no_difference(
+    sandbox: SandboxServer, run_jobs: RunJobs
+) -> None:
+    sandbox.set_faults({"kind": "refusal"})
+    record = run_jobs(1)
+    refused = Attempt.objects.all()
+    assert {(row.state, row.cost_micro) for row in refused} == {("settled", 0)}
+    assert all(row.input_tokens or row.cache_read_tokens for row in refused)
+    assert record.compare().code == 0
+    for each in record.calls:
+        del each["billed"]  # a provider's export reports the tokens, billed or not
+    assert record.compare().code == 0
+
+
+def test_a_failed_call_that_was_billed_is_a_finding(
+    sandbox: SandboxServer, run_jobs: RunJobs
+) -> None:
+    sandbox.set_faults({"kind": "api_error", "times": 1})
+    record = run_jobs(1)
+    assert only_call().state == "failed"
+    assert record.compare().code == 0
+    usage = {"input_tokens": 1_000, "output_tokens": 100}
+    record.calls[0] |= {"usage": usage, "billed": usage}
+    compared = record.compare()
+    assert compared.code == 1
+    assert "1 failed here, billed there, +$" in compared.text
+
+
+def test_a_call_settled_by_hand_is_compared_by_its_cost(
+    sandbox: SandboxServer, run_jobs: RunJobs
+) -> None:
+    sandbox.set_faults({"kind": "connection_cut", "times": 1, "after_events": 6})
+    record = run_jobs(1)
+    row = Attempt.objects.get()
+    micro = bill_of(record.calls[0], row.model)
+    settle_unknown(
+        attempt_id=row.pk, cost_usd=Decimal(micro) / 1_000_000, reason="Report.", user_id=None
+    )
+    compared = record.compare()
+    assert compared.code == 0
+    assert "agree on every one" in compared.text
+
+
+def test_an_unknown_call_is_listed_with_the_cost_that_settles_it(
+    sandbox: SandboxServer, run_jobs: RunJobs
+) -> None:
+    """The whole answer was lost on the way, and billed."""
+    sandbox.set_faults({"kind": "stream_truncated", "times": 1, "after_events": 0})
+    record = run_jobs(1)
+    row = Attempt.objects.get()
+    assert (row.state, row.cost_micro) == ("unknown", 0)
     compared = record.compare()
     assert compared.code == 1
     (line,) = [line for line in compared.text.splitlines() if str(row.pk) in line]
     assert line.startswith("unknown here, known there")
-    assert line.endswith(f"0.{pricing.cost_micro(row.model, tokens):06d}")
+    assert line.endswith(f"0.{bill_of(record.calls[0], row.model):06d}")
     assert "Settle each in admin" in compared.text
 
 

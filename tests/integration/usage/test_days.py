@@ -54,7 +54,7 @@ def job(ada: User, ended: EndedJob) -> Job:
 
 def add(job: Job, hours: float, **fields: Any) -> None:
     at = TODAY + timedelta(hours=hours)
-    call(job, started_at=at, ended_at=at, day=at.date(), **fields)
+    call(job, **{"started_at": at, "ended_at": at, "day": at.date(), **fields})
 
 
 def compared(file: Path) -> Compared:
@@ -81,7 +81,8 @@ def test_a_day_and_a_model_that_differ_are_listed_with_what_it_is_worth(
     assert found.code == 1
     (line,) = [line for line in found.text.splitlines() if line.startswith("2026-11-04  ")]
     assert line.split() == ["2026-11-04", HAIKU, "input", "11", "1,000,011", "+1,000,000"]
-    assert f"2026-11-04 {HAIKU}: +$0.100000 at the rates of short prompts" in found.text
+    assert f"2026-11-04 {HAIKU}: settled $0.000042 <= provider $0.100042 <= $0.000042" in found.text
+    assert "NOT explained, at the rates of short prompts" in found.text
     assert "1 days and models differ." in found.text
 
 
@@ -90,15 +91,46 @@ def test_a_model_that_only_one_of_them_has_is_a_difference(job: Job, tmp_path: P
     assert compared(report(tmp_path, {})).code == 1
     found = compared(report(tmp_path, {HAIKU: (11, 7), "claude-next": (1, 1)}))
     assert found.code == 1
-    assert "claude-next: no price" in found.text
+    assert "claude-next: settled $0.000000 <= provider no price <=" in found.text
 
 
-def test_unknown_calls_are_counted_beside_what_they_may_explain(job: Job, tmp_path: Path) -> None:
-    unseen = {"input_tokens": 0, "output_tokens": 0, "cost_micro": 0}
-    add(job, 1, state="unknown", **unseen)
-    add(job, 2)
+UNSEEN: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("unsure", "explained"),
+    [
+        ({"state": "unknown", "cost_micro": 0, "bound_micro": 5, **UNSEEN}, True),
+        ({"state": "unknown", "cost_micro": 0, "bound_micro": 4, **UNSEEN}, False),
+        ({"state": "estimated", "cost_micro": 5, "bound_micro": 900}, True),
+        ({"state": "estimated", "cost_micro": 4, "bound_micro": 900}, False),
+        ({"state": "started", "ended_at": None, "cost_micro": 0, "bound_micro": 5}, True),
+        ({"state": "failed", "cost_micro": 0, "bound_micro": 900}, False),
+    ],
+    ids=str,
+)
+def test_the_provider_may_bill_as_much_more_as_the_unsure_calls_count(
+    job: Job, tmp_path: Path, unsure: dict[str, Any], *, explained: bool
+) -> None:
+    """The report has 11 and 7 tokens more than the settled call: 4.6 micro-dollars."""
+    add(job, 1)
+    add(job, 2, **unsure)
     found = compared(report(tmp_path, {HAIKU: (22, 14)}))
-    assert "1 calls are unknown or open here." in found.text
+    assert (found.code == 0) is explained
+    assert ("NOT explained" in found.text) is not explained
+
+
+def test_unsure_calls_explain_no_bill_below_what_is_settled(job: Job, tmp_path: Path) -> None:
+    add(job, 1)
+    add(job, 2, state="estimated", cost_micro=900)
+    assert compared(report(tmp_path, {HAIKU: (10, 7)})).code == 1
+
+
+def test_unsure_calls_that_were_not_billed_are_no_difference(job: Job, tmp_path: Path) -> None:
+    add(job, 1)
+    add(job, 2, state="estimated", cost_micro=900)
+    add(job, 3, cost_micro=0, stop_reason="refusal")
+    assert compared(report(tmp_path, {HAIKU: (11, 7)})).code == 0
 
 
 def test_another_providers_calls_do_not_count(job: Job, tmp_path: Path) -> None:

@@ -43,23 +43,20 @@ async def deliver(
     pace: Pace,
     headers: Mapping[str, str],
 ) -> None:
-    """Send the reply; `call.usage` follows what was sent."""
+    """Send the reply, with the fault that strikes it."""
     if call.stream:
         await _streamed(wire, call, reply, rule, pace, headers)
     else:
-        await _whole(wire, call, reply, rule, pace, headers)
+        await _whole(wire, reply, rule, pace, headers)
 
 
 async def _whole(
     wire: Wire,
-    call: Call,
     reply: Reply,
     rule: FaultRule | None,
     pace: Pace,
     headers: Mapping[str, str],
 ) -> None:
-    # The provider has done the work, and bills it, even if nobody is there to read it.
-    call.usage = reply.usage()
     await until(pace.due(reply.output_tokens, reply.output_tokens))
     data = json.dumps(reply.message(), ensure_ascii=False).encode()
     kind = rule.kind if rule is not None else None
@@ -94,10 +91,12 @@ async def _streamed(
             await wire.write(b"".join(ready))
             ready.clear()
         await until(due)
-        if rule is not None and index == strike_at and await _strike(wire, call, rule):
-            return
+        if rule is not None and index == strike_at:
+            if index == 0 and rule.kind is FaultKind.ERROR_IN_STREAM:
+                call.usage = call.billed = None  # before the answer began, the call has failed
+            if await _strike(wire, call, rule):
+                return
         ready.append(event.encode())
-        call.usage = reply.usage(max(event.written, 1))
     await wire.write(b"".join(ready), more=False)
 
 

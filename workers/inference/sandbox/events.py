@@ -43,6 +43,10 @@ class Reply:
             "service_tier": "standard",
         }
 
+    def billed(self) -> dict[str, Any] | None:
+        """The usage that is billed: all of it, or nothing for a refusal without output."""
+        return self.usage() if self.has_content or self.stop_reason != "refusal" else None
+
     def ending(self) -> dict[str, Any]:
         """The fields that say why it stopped."""
         refused = self.stop_reason == "refusal"

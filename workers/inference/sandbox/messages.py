@@ -99,6 +99,8 @@ class Messages:
                 await wire.cut()
                 return
             reply = await self._reply(body, size, rule)
+            # On its way to succeed: it is billed in full, whether its reader stays or not.
+            call.usage, call.billed = reply.usage(), reply.billed()
             headers |= self._sandbox.limit_headers(body["model"])
         except Rejection as rejection:
             call.outcome = call.fault or "rejected"

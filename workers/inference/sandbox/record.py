@@ -34,7 +34,10 @@ class Call:
 
     fault: str | None = None
     usage: dict[str, Any] | None = None
-    """As sent so far: what the provider would bill."""
+    """Usage of the whole answer, also when its stream was cut; None when the call was failed."""
+
+    billed: dict[str, Any] | None = None
+    """The usage that is billed; None: nothing is. Only a refusal without output sets them apart."""
 
 
 class Record:
