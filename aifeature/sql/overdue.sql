@@ -4,7 +4,9 @@
 -- Queued jobs past their deadline.
 CREATE OR REPLACE FUNCTION aif_end_overdue(p_limit integer, p_ends jsonb)
 RETURNS SETOF uuid
-LANGUAGE sql AS $$
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
     WITH due AS (
         SELECT j.id,
                coalesce(
@@ -23,18 +25,23 @@ LANGUAGE sql AS $$
     RETURNING t.id;
 $$;
 
--- One run whose worker is gone and that is not worth another: its deadline has passed, or it was
--- to be cancelled. One at a time, since it moves spend windows, which several jobs at once would
--- lock in another order than everybody else.
-CREATE OR REPLACE FUNCTION aif_end_abandoned(p_ends jsonb)
+-- One run that is not worth another: its worker is gone and its deadline has passed or it was to be
+-- cancelled; or its deadline passed longer ago than `p_stale_s`, which no worker's sign of life
+-- outlasts: that run hangs. One at a time, since it moves spend windows, which several jobs at once
+-- would lock in another order than everybody else.
+CREATE OR REPLACE FUNCTION aif_end_lost_run(p_ends jsonb, p_stale_s double precision)
 RETURNS SETOF uuid
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
 DECLARE
     gone uuid;
 BEGIN
     SELECT j.id INTO gone FROM aifeature_job j
      WHERE j.status = 'running' AND j.lease_until < statement_timestamp()
-       AND (j.deadline_at <= statement_timestamp() OR j.cancel_requested_at IS NOT NULL)
+       AND (   j.deadline_at <= statement_timestamp() - make_interval(secs => p_stale_s)
+            OR (j.deadline_at <= statement_timestamp() OR j.cancel_requested_at IS NOT NULL)
+               AND NOT aif_lives(j.worker, p_stale_s))
      ORDER BY j.lease_until LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN;
@@ -54,4 +61,13 @@ BEGIN
     PERFORM aif_close_unseen(gone, 'lease_lost');
     RETURN NEXT gone;
 END
+$$;
+
+-- As processes of an earlier release call it.
+CREATE OR REPLACE FUNCTION aif_end_abandoned(p_ends jsonb)
+RETURNS SETOF uuid
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
+    SELECT aif_end_lost_run(p_ends, 15);
 $$;

@@ -4,7 +4,9 @@
 -- they are put right by that difference, which holds whatever was written meanwhile.
 CREATE OR REPLACE FUNCTION aif_reconcile(p_from date, p_repair boolean)
 RETURNS TABLE (scope text, key text, day date, spent_drift bigint, held_drift bigint)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 BEGIN
     FOR scope, key, day, spent_drift, held_drift IN
         WITH calls AS (
