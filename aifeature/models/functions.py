@@ -14,7 +14,6 @@ from psycopg.errors import LockNotAvailable
 
 from aifeature.models.storable import storable
 
-
 Rows = Callable[..., list[tuple[Any, ...]]]
 """`rows`, or the same on a connection that is not the pool's (`aifeature.models.apart`)."""
 
@@ -30,9 +29,7 @@ def rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
         return rows_of(lent, function, *arguments)
 
 
-def rows_of(
-    lent: psycopg.Connection[Any], function: str, *arguments: Any
-) -> list[tuple[Any, ...]]:
+def rows_of(lent: psycopg.Connection[Any], function: str, *arguments: Any) -> list[tuple[Any, ...]]:
     """What a function returns on this connection. Raises psycopg's errors."""
     marks = ", ".join(["%s"] * len(arguments))
     query = f"SELECT * FROM {function}({marks})"  # noqa: S608 (our names)

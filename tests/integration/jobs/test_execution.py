@@ -15,7 +15,16 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Status, transitions
+from aifeature.models import (
+    Attempt,
+    FeatureControl,
+    Job,
+    SpendWindow,
+    Status,
+    keeping,
+    transitions,
+)
+from aifeature.models.functions import rows
 from aifeature.models.transitions import Claimed
 from aifeature.services import breakers, control, execution, lease, output
 from tests.integration.conftest import empty_gates
@@ -41,8 +50,8 @@ def run(job: Job) -> Job:
 
 
 def purposes(job: Job) -> list[tuple[str, str, str]]:
-    rows = Attempt.objects.filter(job=job).order_by("number")
-    return [(row.purpose, row.model, row.state) for row in rows]
+    calls = Attempt.objects.filter(job=job).order_by("number")
+    return [(row.purpose, row.model, row.state) for row in calls]
 
 
 def held() -> set[int]:
@@ -102,9 +111,9 @@ def test_a_single_call_job_makes_three_round_trips(
 def test_what_is_called_again_is_prepared(claimed: Claimed) -> None:
     with transaction.atomic(), connection.cursor() as cursor:  # one connection for all of it
         for _ in range(2):
-            transitions.heartbeat([(claimed.job, claimed.epoch)], lease_s=15)
+            keeping.running(rows, [(claimed.job, claimed.epoch)])
         cursor.execute("SELECT statement FROM pg_prepared_statements")
-        assert any("aif_heartbeat" in statement for (statement,) in cursor.fetchall())
+        assert any("aif_still_running" in statement for (statement,) in cursor.fetchall())
 
 
 @pytest.mark.parametrize(
