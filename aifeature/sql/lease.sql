@@ -68,9 +68,6 @@ SET lock_timeout = '100ms'
 AS $$
 DECLARE
     cancelled timestamptz;
-    paid CONSTANT boolean := EXISTS (
-        SELECT 1 FROM aifeature_attempt a
-         WHERE a.job_id = p_job AND a.epoch = p_epoch AND a.state <> 'failed');
 BEGIN
     SELECT t.cancel_requested_at INTO cancelled FROM aifeature_job t
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
@@ -80,7 +77,10 @@ BEGIN
     END IF;
     IF cancelled IS NULL THEN
         UPDATE aifeature_job t
-           SET status = 'queued', epoch = t.epoch + 1, tries = t.tries + paid::int,
+           SET status = 'queued', epoch = t.epoch + 1,
+               tries = t.tries + EXISTS (
+                   SELECT 1 FROM aifeature_attempt a
+                    WHERE a.job_id = p_job AND a.epoch = p_epoch AND a.state <> 'failed')::int,
                run_at = statement_timestamp() + make_interval(secs => p_delay_s),
                published_at = NULL, lease_until = NULL,
                error_code = 'interrupted', error_message = p_message

@@ -16,7 +16,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from aifeature.models import Job, Status
+from aifeature.models import Job, Status, keeping
+from aifeature.models.functions import rows
 from aifeature.services import dispatch
 from project.stack.components import GUNICORN_CONFIG
 from project.stack.signals import wait_until
