@@ -94,9 +94,29 @@ def _described(held: HeldRun, now: float) -> str:
 
 
 def _where(thread: int) -> str:
-    """The innermost frame of a thread: module, function and line, and nothing of its content."""
+    """The innermost frame of a thread, and the one outside of Python's library that led there.
+
+    Module, function and line, and nothing of what they work on.
+    """
     frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 (documented)
     if frame is None:
         return "a thread that is gone"
-    module = frame.f_globals.get("__name__", "?")
-    return f"{module}.{frame.f_code.co_qualname}, line {frame.f_lineno}"
+    where = _named(frame)
+    if not _is_of_python(frame):
+        return where
+    caller = frame.f_back
+    while caller is not None and _is_of_python(caller):
+        caller = caller.f_back
+    return where if caller is None else f"{where}, called by {_named(caller)}"
+
+
+def _named(frame: FrameType) -> str:
+    return f"{_module(frame)}.{frame.f_code.co_qualname}, line {frame.f_lineno}"
+
+
+def _is_of_python(frame: FrameType) -> bool:
+    return _module(frame).partition(".")[0] in sys.stdlib_module_names
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "?"))
