@@ -1,4 +1,4 @@
-from django.db import migrations
+from django.db import migrations, models
 
 from aifeature import sql
 
@@ -10,7 +10,15 @@ class Migration(migrations.Migration):
     """
 
     dependencies = [("aifeature", "0016_bill_shapes")]
-    operations = sql.load(
-        *("dispatch", "lease", "claim", "overdue", "begin_attempt", "finish", "cancel", "submit"),
-        *("calls", "load", "stopped", "trip", "reconcile", "settle_unknown", "blanking"),
-    )
+    operations = [
+        migrations.AlterField(
+            model_name="worker",
+            name="seen_at",
+            field=models.DateTimeField("last seen", help_text="Every second while it lives."),
+        ),
+        *sql.load(
+            *("dispatch", "lease", "claim", "overdue", "begin_attempt", "finish", "cancel"),
+            *("submit", "calls", "load", "stopped", "trip", "reconcile", "settle_unknown"),
+            "blanking",
+        ),
+    ]

@@ -31,7 +31,7 @@ from aifeature.models import keeping
 from aifeature.models.apart import Apart
 from aifeature.models.transitions import Claimed
 from aifeature.services import stuck
-from aifeature.services.holdings import HeldRun, Holdings
+from aifeature.services.holdings import HeldCall, HeldRun, Holdings
 from aifeature.services.messages import sentence
 from workers.inference import Cancel
 
@@ -165,7 +165,7 @@ class LeaseKeeper:
         self._attempt("on-call was not told of threads that hang", lambda: self._watch_over(runs))
 
     def _stop_what_is_paused(self) -> None:
-        held = [*self._holdings.runs(), *self._holdings.calls()]
+        held: list[HeldRun | HeldCall] = [*self._holdings.runs(), *self._holdings.calls()]
         if held:
             paused = keeping.paused(self._session.rows, {each.owner for each in held})
             for each in held:

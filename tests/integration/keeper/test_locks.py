@@ -38,7 +38,7 @@ def _pool_taken(_: Job) -> Iterator[None]:
     connection.close()
     pool = connection.pool  # type: ignore[attr-defined]  # not in the stubs
     with ExitStack() as exits:
-        for _ in range(pool._max_size):
+        for _each in range(pool._max_size):
             exits.callback(pool.putconn, pool.getconn())
         yield
 

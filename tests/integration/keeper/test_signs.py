@@ -8,6 +8,7 @@ from aifeature.models import Worker
 from aifeature.services import lease
 from aifeature.services.lease import LeaseKeeper
 from tests.integration.keeper.conftest import WORKER, Clock, wait_for
+from workers.inference import Cancel
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -41,6 +42,6 @@ def test_a_process_that_is_asked_to_stop_lives_and_offers_none(
 
 
 def test_a_process_that_does_nothing_keeps_no_connection(beating: LeaseKeeper) -> None:
-    with beating.hold_call("summarize", lease.Cancel()):
+    with beating.hold_call("summarize", Cancel()):
         wait_for(lambda: beating._session.is_open)
     wait_for(lambda: not beating._session.is_open)

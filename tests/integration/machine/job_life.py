@@ -121,7 +121,8 @@ class JobLife(Transactions):
                 return self._outcome(held, dice)
             case 13:
                 runs = tuple(dict.fromkeys(self._run(dice) for _ in range(1 + dice.below(3))))
-                return dice.one_of((Extend(runs), Flags(runs), Extend(runs), Switches()))
+                looks: tuple[Call, ...] = (Extend(runs), Flags(runs), Extend(runs), Switches())
+                return dice.one_of(looks)
             case 15:
                 return Live(dice.one_of(("w1", "w2")))
             case 16 if held := self._free_run(dice):
