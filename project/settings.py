@@ -96,8 +96,10 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
     parts.setdefault("connect_timeout", 3)
     for name, value in _WATCHFUL.items():
         parts.setdefault(_LIBPQ_NAMES[name], value)
-    # A process that was stopped between two statements must not hold its locks for ever.
-    parts.setdefault("options", "-c idle_in_transaction_session_timeout=10000")
+    # A process that was stopped between two statements must not hold its locks for ever. Of two
+    # values of one setting the last one counts, so a URL may name another.
+    limit = "-c idle_in_transaction_session_timeout=10000"
+    parts["options"] = f"{limit} {parts.get('options', '')}".strip()
     pool = {"max_size": pool_size, "timeout": 10}
     return {
         "ENGINE": "project.database",

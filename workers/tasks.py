@@ -6,6 +6,7 @@ Each takes and ignores unknown keywords, so that a newer sender does no harm dur
 from __future__ import annotations
 
 import os
+import secrets
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from aifeature.services import (
     budgets,
     checks,
     dispatch,
+    lease,
     provider_watch,
     reconciler,
     recovery,
@@ -29,6 +31,10 @@ from aifeature.services.spikes import check as spikes
 
 _dispatcher = Dispatcher()
 
+_PROCESS = secrets.token_hex(4)
+"""Tells this process from others of the same name: after a restart in a container host and number
+are the same, and a sign of life would stand for one that is gone."""
+
 
 def _queues(worker: Any) -> set[str]:
     return set(worker.app.amqp.queues.consume_from)
@@ -36,7 +42,7 @@ def _queues(worker: Any) -> set[str]:
 
 def _name(hostname: str | None) -> str:
     """Of this process: during a restart two have the same name in Celery."""
-    return f"{hostname}/{os.getpid()}"
+    return f"{hostname}/{_PROCESS}/{os.getpid()}"
 
 
 @worker_init.connect
@@ -52,8 +58,12 @@ def _prepare(sender: Any, **_: Any) -> None:
 @worker_ready.connect
 def _begin(sender: Any, **_: Any) -> None:
     worker = sender.controller
-    if "llm" in _queues(worker):
-        runner.process.start(worker=_name(worker.hostname), slots=worker.concurrency)
+    name, queues = _name(worker.hostname), _queues(worker)
+    if "llm" in queues:
+        runner.process.start(worker=name, slots=worker.concurrency)
+    for queue in queues - {"llm"}:
+        shown = name if queues == {queue} else f"{name}:{queue}"
+        lease.keeper.appear(shown, queue=queue, slots=worker.concurrency)
 
 
 @worker_shutting_down.connect

@@ -1,4 +1,4 @@
-"""The workers that run jobs, as of their last sign of life."""
+"""The workers, as of their last sign of life."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ COLOURS: Final = {"live": "success", "stopping": "warning", "gone": "danger"}
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """Which workers take jobs, how many threads they offer, and how many jobs each runs."""
+    """Which workers live, what they serve with how many threads, and how many jobs each runs."""
 
-    list_display = ("name", "state", "slots", "running", "seen")
+    list_display = ("name", "queue", "state", "slots", "running", "seen")
     ordering = ("name",)
-    fieldsets = ((None, {"fields": ("name", "state", "slots", "running", "seen")}),)
+    fieldsets = ((None, {"fields": ("name", "queue", "state", "slots", "running", "seen")}),)
 
     seen = moment_column("seen_at", "last seen")
 

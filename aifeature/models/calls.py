@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from aifeature.models.functions import as_json, rows
@@ -28,12 +27,7 @@ def begin(slug: str, attempt: NewAttempt, caps: Caps) -> None:
 def settle(settlement: Settlement) -> bool:
     """Close a call. False: it was closed before, as lost."""
     attempt, values = settled(settlement)
-    return bool(rows("aif_settle_attempt", attempt, values, False)[0][0])
-
-
-def stopped(attempts: Sequence[UUID]) -> set[UUID]:
-    """Those of these calls that a kill switch stops."""
-    return {row[0] for row in rows("aif_stopped_calls", list(attempts))}
+    return bool(rows("aif_settle_call", attempt, values)[0][0])
 
 
 def close_lost(*, older_s: float) -> UUID | None:

@@ -13,7 +13,7 @@ class Worker(models.Model):
     slots = models.PositiveIntegerField(
         "threads", help_text="Jobs it runs at once; 0 while it is stopping."
     )
-    seen_at = models.DateTimeField("last seen", help_text="Every five seconds while it lives.")
+    seen_at = models.DateTimeField("last seen", help_text="Every second while it lives.")
 
     def __str__(self) -> str:
         return self.name

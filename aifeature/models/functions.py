@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from django.db import connection
 from django.utils.asyncio import async_unsafe
+from psycopg.errors import LockNotAvailable
 
 from aifeature.models.storable import storable
+
+Rows = Callable[..., list[tuple[Any, ...]]]
+"""`rows`, or the same on a connection that is not the pool's (`aifeature.models.apart`)."""
 
 
 @async_unsafe
@@ -21,11 +25,25 @@ def rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
     The cursor is psycopg's own. Django's puts the arguments into the text, so each call is parsed
     and planned anew; here the server takes them, and prepares what is called again and again.
     """
+    with connection.wrap_database_errors, _lent() as lent:
+        return rows_of(lent, function, *arguments)
+
+
+def rows_of(lent: psycopg.Connection[Any], function: str, *arguments: Any) -> list[tuple[Any, ...]]:
+    """What a function returns on this connection. Raises psycopg's errors."""
     marks = ", ".join(["%s"] * len(arguments))
     query = f"SELECT * FROM {function}({marks})"  # noqa: S608 (our names)
-    with connection.wrap_database_errors, _lent() as lent, psycopg.Cursor(lent) as cursor:
+    with psycopg.Cursor(lent) as cursor:
         cursor.execute(query, arguments)
         return cursor.fetchall()
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    """Whether the database answers, and only a lock that somebody holds was in the way.
+
+    Nothing was changed then, and trying again is safe.
+    """
+    return isinstance(error.__cause__, LockNotAvailable)
 
 
 @contextmanager

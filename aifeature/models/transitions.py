@@ -8,7 +8,7 @@ back to its pool: nothing is held while a provider is at work. The functions sta
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
@@ -111,16 +111,6 @@ class Settlement:
     """Micro-dollars the shown text is worth; the charge is never more than the call's spend."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What the database says of a running job at a heartbeat."""
-
-    job: UUID
-    epoch: int
-    cancel_requested: bool
-    paused: bool
-
-
 class AttemptRefusedError(Exception):
     """The database let no call be sent. `verdict` is one of aif_begin_attempt's words."""
 
@@ -174,7 +164,13 @@ def _fitting(name: str, value: Any) -> Any:
 
 
 def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
-    """Take a job that is due or whose lease ran out. None: it is not ours to run."""
+    """Take a job that is due, or whose lease ran out and whose worker is gone.
+
+    None: it is not ours to run.
+
+    Raises:
+        django.db.OperationalError: its row is locked, or the database is away.
+    """
     found = rows("aif_claim", job, worker, lease_s)
     if not found:
         return None
@@ -262,12 +258,6 @@ def settle_unknown(
     """
     found = rows("aif_settle_unknown", attempt, user_id, reason, as_json(figures))
     return bool(found[0][0])
-
-
-def heartbeat(jobs: Sequence[tuple[UUID, int]], *, lease_s: float) -> list[Beat]:
-    """Extend the leases of these (job, epoch) pairs. What does not come back is not ours."""
-    found = rows("aif_heartbeat", [job for job, _ in jobs], [epoch for _, epoch in jobs], lease_s)
-    return [Beat(*row) for row in found]
 
 
 def cancel(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from django.conf import settings
+
 from aifeature.models.functions import as_json, rows
+
+
+def _stale_s() -> float:
+    """Seconds without a sign of life after which a worker counts as gone: those of a lease."""
+    lease_s: float = settings.AIFEATURE["LEASE_S"]
+    return lease_s
 
 
 def dispatch(
@@ -21,13 +29,27 @@ def dispatch(
         at_once: How many jobs of one user may be out, by feature; and by "feature:user id" of users
             with another figure.
     """
-    arguments = (limit, lost_after_s, again_after_s, as_json(at_once))
-    return [row[0] for row in rows("aif_dispatch_turns", *arguments)]
+    arguments = (limit, lost_after_s, again_after_s, _stale_s(), as_json(at_once))
+    return [row[0] for row in rows("aif_choose_jobs", *arguments)]
+
+
+def take_back(jobs: Sequence[UUID]) -> set[UUID]:
+    """Take back the marks of these jobs, if they wait, so that they are chosen again.
+
+    Returns those whose row is locked: they keep their mark.
+    """
+    return {row[0] for row in rows("aif_take_back", list(jobs))}
+
+
+def take_all_back() -> int:
+    """The same of all that wait. Returns how many were taken back."""
+    taken: int = rows("aif_take_all_back")[0][0]
+    return taken
 
 
 def next_due_s() -> float | None:
     """Seconds until a job is due, a lease runs out or a deadline passes; None: nothing is open."""
-    seconds: float | None = rows("aif_next_due")[0][0]
+    seconds: float | None = rows("aif_next_moment", _stale_s())[0][0]
     return seconds
 
 
@@ -42,12 +64,8 @@ def end_overdue(*, limit: int, ends: Mapping[str, Mapping[str, str]]) -> list[UU
 def end_abandoned(*, ends: Mapping[str, Mapping[str, str]]) -> UUID | None:
     """End one run whose worker is gone and whose deadline has passed or that was to be cancelled.
 
+    Or one whose deadline passed more than a lease ago, although its worker lives: it hangs.
     Returns its id, None when there is no such run.
     """
-    found = rows("aif_end_abandoned", as_json(ends))
+    found = rows("aif_end_lost_run", as_json(ends), _stale_s())
     return found[0][0] if found else None
-
-
-def presence(worker: str, *, slots: int) -> None:
-    """A worker's sign of life: it runs `slots` jobs at once; 0 when it takes no more."""
-    rows("aif_presence", worker, slots)

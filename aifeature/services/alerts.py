@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from aifeature.models import Alert
-from aifeature.models.functions import as_json, rows
+from aifeature.models.functions import Rows, as_json, rows
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,19 @@ RUNBOOKS: Final = {
     "drift": "budgets",
     "breaker_open": "provider-down",
     "kill_switch": "kill-switch",
+    "stuck_worker": "stuck-worker",
 }
 """The page of deploy/runbooks/ for each kind of alert."""
 
 
-def begin(kind: str, subject: str, summary: str, figures: Mapping[str, Any] | None = None) -> None:
+def begin(
+    kind: str,
+    subject: str,
+    summary: str,
+    figures: Mapping[str, Any] | None = None,
+    *,
+    through: Rows = rows,
+) -> None:
     """Something is found to be so; if that is known already, it is only seen again.
 
     Args:
@@ -41,8 +49,9 @@ def begin(kind: str, subject: str, summary: str, figures: Mapping[str, Any] | No
         subject: What it is about: a feature, a model, a window.
         summary: One sentence: the object, the cause, the next step.
         figures: What was seen, as JSON.
+        through: Another connection than one of the pool.
     """
-    rows("aif_alert", kind, subject, summary, as_json(dict(figures or {})))
+    through("aif_alert", kind, subject, summary, as_json(dict(figures or {})))
 
 
 def end(kind: str, subject: str) -> bool:

@@ -23,7 +23,7 @@ from kombu.exceptions import KombuError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 
-from aifeature.models import Job, Status, turns
+from aifeature.models import turns
 from aifeature.services import rates, wiring
 
 logger = logging.getLogger(__name__)
@@ -143,21 +143,23 @@ def publish(jobs: Sequence[UUID]) -> int:
     return sent
 
 
-def take_back(jobs: Sequence[UUID]) -> int:
+def take_back(jobs: Sequence[UUID]) -> set[UUID]:
     """These were handed over and will not run from that message: choose them again.
 
-    Returns how many of them still wait.
+    Returns those that somebody has locked: they are to be taken back later.
 
     Raises:
         django.db.Error: the database is away.
     """
-    return Job.objects.filter(id__in=jobs, status=Status.QUEUED).update(published_at=None)
+    return turns.take_back(jobs)
 
 
 def take_all_back() -> int:
-    """No message is left in the broker: choose everything again. Returns how many jobs wait."""
-    handed_over = Job.objects.filter(status=Status.QUEUED, published_at__isnull=False)
-    return handed_over.update(published_at=None)
+    """No message is left in the broker: choose everything again. Returns how many jobs wait.
+
+    Those that somebody has locked count as lost after a while.
+    """
+    return turns.take_all_back()
 
 
 def _take_back_if_possible(jobs: Sequence[UUID]) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from aifeature import prompts, registry
 from aifeature.models import transitions
+from aifeature.models.functions import is_lock_timeout
 from aifeature.models.transitions import (
     AttemptRefusedError,
     Caps,
@@ -62,19 +63,27 @@ def run_feature(job_id: UUID, *, worker: str) -> None:
     A job that is not due, has ended or is another's is left alone; so delivering an id twice, or
     for a job that is gone, does no harm.
     """
-    claimed = transitions.claim(job_id, worker=worker, lease_s=settings.AIFEATURE["LEASE_S"])
-    if claimed is None:
-        logger.info("job %s: nothing to do", job_id)
-        return
+    with lease.keeper.claiming(job_id):
+        lease_s = settings.AIFEATURE["LEASE_S"]
+        claimed = transitions.claim(job_id, worker=worker, lease_s=lease_s)
+        if claimed is None:
+            logger.info("job %s: nothing to do", job_id)
+            return
+        _run(claimed, lease_s=lease_s)
+
+
+def _run(claimed: Claimed, *, lease_s: float) -> None:
     cancel = Cancel()
+    ends = time.monotonic() + claimed.seconds_left
     try:
         with lease.keeper.hold(claimed, cancel):
             outcome = _execute_or_later(claimed, cancel)
-            outcomes.record(claimed, outcome, for_s=settings.AIFEATURE["LEASE_S"])
+            left_s = ends - time.monotonic()
+            outcomes.record(claimed, outcome, for_s=lease_s, locked_for_s=left_s)
     except FencedError:
-        logger.warning("job %s: epoch %d was taken over; stopped", job_id, claimed.epoch)
+        logger.warning("job %s: epoch %d was taken over; stopped", claimed.job, claimed.epoch)
     else:
-        logger.info("job %s: %s", job_id, _brief(outcome))
+        logger.info("job %s: %s", claimed.job, _brief(outcome))
 
 
 @dataclass(slots=True)
@@ -94,7 +103,8 @@ def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
         raise
     except (OperationalError, InterfaceError) as error:
         logger.warning("job %s: the database went away during its run: %s", claimed.job, error)
-        return Later(RETRY_OUTAGE_S, burn=progress.paid, code="interrupted")
+        burn = progress.paid and not is_lock_timeout(error)
+        return Later(RETRY_OUTAGE_S, burn=burn, code="interrupted")
     except Exception:
         logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
         return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
@@ -161,7 +171,7 @@ class _Run:
             turns: tuple[Message, ...] = (Message("user", (TextBlock(question),)),)
             for _ in range(2):
                 if last is not None:
-                    transitions.settle(self.claimed, last)
+                    self._settle(last)
                     last = None
                 request = self._request(model, turns)
                 try:
@@ -191,6 +201,14 @@ class _Run:
                     turns = (turns[0], *output.repair_turns(answer.text, error))
                     purpose = Purpose.REPAIR
         return Failed("output_invalid", last)
+
+    def _settle(self, settlement: Settlement) -> None:
+        outcomes.until_stored(
+            lambda: transitions.settle(self.claimed, settlement),
+            f"job {self.claimed.job}: a call",
+            for_s=settings.AIFEATURE["LEASE_S"],
+            locked_for_s=self._seconds_left(),
+        )
 
     def _request(self, model: str, turns: tuple[Message, ...]) -> InferenceRequest:
         return InferenceRequest(

@@ -1,26 +1,24 @@
 """What a worker process does for the dispatch of jobs, beside running them.
 
-One thread: it shows that the process lives and how many jobs it runs at once, refills the window
-soon after a job has ended here, and hands back messages that will not become a run.
+One thread: it refills the window soon after a job has ended here, and hands back messages that will
+not become a run.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import Final
 from uuid import UUID
 
 from django.db import Error as DatabaseError
 
-from aifeature.models import turns
 from aifeature.services import dispatch
 
 logger = logging.getLogger(__name__)
 
-PRESENCE_S: Final = 5.0
-"""Seconds between two signs of life; aif_slots counts a worker for twenty."""
+MOST_SLEEP_S: Final = 5.0
+"""Seconds between two turns while nothing ends here."""
 
 COALESCE_S: Final = 0.05
 """Least seconds between two turns: jobs that end together are followed up by one statement."""
@@ -32,12 +30,7 @@ RETRY_S: Final = 1.0
 class Feeder:
     """The feeder of one process; safe for any number of threads."""
 
-    def __init__(self, worker: str, slots: int) -> None:
-        """Prepare; `worker` is its name, `slots` how many jobs it runs at once."""
-        self._worker = worker
-        self._slots = slots
-        self._present_at = float("-inf")
-        self._told: int | None = None
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._handed_back: set[UUID] = set()
         self._stopped = False
@@ -45,7 +38,7 @@ class Feeder:
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread of its own, with a sign of life."""
+        """Begin, in a thread of its own."""
         self._wake.set()
         self._thread.start()
 
@@ -59,16 +52,11 @@ class Feeder:
             self._handed_back.add(job)
         self._wake.set()
 
-    def offer_none(self) -> None:
-        """This process takes no more jobs."""
-        self._slots = 0
-        self._wake.set()
-
     def stop(self) -> None:
         """End after a last turn."""
         self._stopped = True
         self._wake.set()
-        self._thread.join(PRESENCE_S)
+        self._thread.join(MOST_SLEEP_S)
 
     def turn(self) -> None:
         """Once through all of it.
@@ -76,22 +64,18 @@ class Feeder:
         Raises:
             django.db.Error: the database is away; what is to be handed back is kept.
         """
-        slots = self._slots  # may change while the database is told
-        if slots != self._told or time.monotonic() - self._present_at >= PRESENCE_S:
-            turns.presence(self._worker, slots=slots)
-            self._told, self._present_at = slots, time.monotonic()
         with self._lock:
-            jobs = list(self._handed_back)
+            jobs = set(self._handed_back)
         if jobs:
-            dispatch.take_back(jobs)
+            locked = dispatch.take_back(list(jobs))
             with self._lock:
-                self._handed_back.difference_update(jobs)
+                self._handed_back -= jobs - locked
         dispatch.refill()
 
     def _run(self) -> None:
         idle = threading.Event()
         while not self._stopped:
-            self._wake.wait(RETRY_S if self._handed_back else PRESENCE_S)
+            self._wake.wait(RETRY_S if self._handed_back else MOST_SLEEP_S)
             self._wake.clear()
             self._turn_or_log()
             idle.wait(COALESCE_S)

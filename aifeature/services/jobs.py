@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
@@ -73,6 +74,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         FeaturePaused: the kill switch is on.
         InputTooLarge, InvalidInput: what is wrong with the input.
         RateLimited, BudgetExhausted, BudgetReached, Overloaded: see `admission`.
+        django.db.Error: the database is away, or a lock is in the way; no request was taken.
     """
     canonical = _canonical(data)
     digest = _digest(slug, canonical)
@@ -85,7 +87,11 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     value = _validated(feature, data)
     left = admission.admit(feature, user.pk)
     job = Job(user=user, feature=slug, input=value, idempotency_key=key, request_digest=digest)
-    outcome = _store(job, feature)
+    try:
+        outcome = _store(job, feature)
+    except DatabaseError:  # away, or something is locked: the client is asked to try again
+        admission.give_back(feature, user.pk)
+        raise
     if outcome == Outcome.STORED:
         return Submission(job, replayed=False, left=left)
     admission.give_back(feature, user.pk)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db import InterfaceError, OperationalError
 
 from aifeature.models import Status, transitions
+from aifeature.models.functions import is_lock_timeout
 from aifeature.models.transitions import Claimed, Settlement
 from aifeature.services.messages import sentence
 
@@ -61,26 +62,66 @@ def record(
     outcome: Outcome,
     *,
     for_s: float,
+    locked_for_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Write the end of a run: one round trip, one transaction.
 
-    The answer is paid for, so an outage of the database is waited out for `for_s` seconds, as long
-    as the lease may last without it. Writing it twice does no harm: the second finds the job ended.
+    The answer is paid for, so what keeps it from being stored is waited out (`until_stored`), an
+    outage as long as the lease may last without the database, a lock until the job's deadline.
+    Writing it twice does no harm: the second finds the job ended.
 
     Raises:
         FencedError: the job is no longer ours; nothing was written.
-        django.db.Error: the database stayed away.
+        django.db.Error: the database stayed away, or the lock stayed.
     """
-    give_up = clock() + for_s
+    until_stored(
+        lambda: _write(claimed, outcome),
+        f"job {claimed.job}: its end",
+        for_s=for_s,
+        locked_for_s=locked_for_s,
+        clock=clock,
+        sleep=sleep,
+    )
+
+
+def until_stored(
+    write: Callable[[], object],
+    what: str,
+    *,
+    for_s: float,
+    locked_for_s: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Call `write`, which does no harm when it is called twice, until it succeeds.
+
+    Args:
+        write: One transition.
+        what: Is being stored; for the log.
+        for_s: Seconds for which the database may be away.
+        locked_for_s: Seconds, if that is more, for which a lock may be in the way while the
+            database answers: meanwhile nobody takes over a run of a process that lives.
+        clock: Seconds that never go back.
+        sleep: Waits.
+
+    Raises:
+        django.db.Error: the database stayed away, or the lock stayed; and what else `write` raises.
+    """
+    began = answered = clock()
     while True:
         try:
-            _write(claimed, outcome)
+            write()
         except (OperationalError, InterfaceError) as error:
-            if clock() >= give_up:
+            now = clock()
+            if is_lock_timeout(error):
+                answered = now
+                if now - began >= max(for_s, locked_for_s):
+                    raise
+            elif now - answered >= for_s:
                 raise
-            logger.warning("job %s: its end is not stored yet: %s", claimed.job, error)
+            logger.warning("%s is not stored yet: %s", what, error)
             sleep(RETRY_S)
         else:
             return

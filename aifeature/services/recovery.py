@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+
+from django.db import Error as DatabaseError
 
 from aifeature.models import calls, turns
-from aifeature.services import alerts, dispatch, switch
+from aifeature.models.functions import is_lock_timeout
+from aifeature.services import alerts, dispatch, stuck, switch
 from aifeature.services.messages import FAILED_AFTER_WAITING, sentence
 
 logger = logging.getLogger(__name__)
@@ -18,23 +22,45 @@ LOST_CALL_S = 900
 
 def sweep() -> int:
     """End what is overdue and fill the window. Returns how many jobs were handed over."""
+    steps = (
+        *(_end_overdue, _end_abandoned, _close_lost_calls),
+        *(switch.settle_stopped, stuck.settle_alerts, alerts.tell),
+    )
     try:
-        _end_what_is_overdue()
-        switch.settle_stopped()
-        alerts.tell()
+        for step in steps:
+            _unless_locked(step)
     finally:  # a row that cannot be ended must not hold up all others
         handed_over = dispatch.refill()
     return handed_over
 
 
-def _end_what_is_overdue() -> None:
-    ended = len(turns.end_overdue(limit=BATCH, ends=_ends()))
+def _unless_locked(step: Callable[[], object]) -> None:
+    """Leave a step that a lock is in the way of to the next turn: the others do not wait for it."""
+    try:
+        step()
+    except DatabaseError as error:
+        if not is_lock_timeout(error):
+            raise
+        logger.warning("sweep: %s is left to the next turn: %s", step.__name__, error)
+
+
+def _end_overdue() -> None:
+    _say_ended(len(turns.end_overdue(limit=BATCH, ends=_ends())))
+
+
+def _end_abandoned() -> None:
     while turns.end_abandoned(ends=_ends()):
-        ended += 1
+        _say_ended(1)
+
+
+def _close_lost_calls() -> None:
     while calls.close_lost(older_s=LOST_CALL_S):
-        ended += 1
-    if ended:
-        logger.info("%d jobs or calls ended, their time was up", ended)
+        _say_ended(1)
+
+
+def _say_ended(count: int) -> None:
+    if count:
+        logger.info("%d jobs or calls ended, their time was up", count)
 
 
 def _ends() -> dict[str, dict[str, str]]:

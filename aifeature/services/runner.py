@@ -3,12 +3,14 @@
 Celery's threads pool waits for running tasks without end, so the grace period is ours: no more
 claims, then time for what runs, then the calls are aborted and their jobs put back. A process that
 cannot even do that, since the database is away, ends all the same: the lease brings its jobs back.
+A process whose threads hang asks itself to stop in the same way.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from uuid import UUID
 
 from django.db import Error as DatabaseError
 
+from aifeature.models.functions import is_lock_timeout
 from aifeature.services import execution, lease
 from aifeature.services.feeder import Feeder
 
@@ -35,34 +38,51 @@ def _exit() -> None:
     os._exit(EXIT_CODE)
 
 
+def _ask_to_stop() -> None:
+    """As whoever supervises the process does it: Celery then takes no more messages."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class Runner:
     """Runs jobs; safe for any number of threads."""
 
     def __init__(
-        self, keeper: lease.LeaseKeeper = lease.keeper, *, end: Callable[[], None] = _exit
+        self,
+        keeper: lease.LeaseKeeper = lease.keeper,
+        *,
+        end: Callable[[], None] = _exit,
+        ask_to_stop: Callable[[], None] = _ask_to_stop,
     ) -> None:
-        """Prepare; `end` ends the process."""
+        """Prepare; `end` ends the process, `ask_to_stop` has it drained."""
         self._keeper = keeper
         self._end = end
+        self._ask_to_stop = ask_to_stop
         self._feeder: Feeder | None = None
         self._stopping = threading.Event()
         self._closed = threading.Event()
 
     def start(self, *, worker: str, slots: int) -> None:
         """Say that this process takes jobs, `slots` at once."""
-        self._feeder = Feeder(worker, slots)
+        self._keeper.appear(worker, queue="llm", slots=slots, when_stuck=self._ask_to_stop)
+        self._feeder = Feeder()
         self._feeder.start()
 
     def run(self, job: UUID, *, worker: str) -> None:
-        """Run a job if it is ours to run. A message that cannot become a run is handed back."""
+        """Run a job if it is ours to run. A message that cannot become a run is handed back.
+
+        Raises:
+            django.db.Error: the database is away.
+        """
         if self._stopping.is_set():
             self._hand_back(job)
             return
         try:
             execution.run_feature(job, worker=worker)
-        except DatabaseError:
+        except DatabaseError as error:
             self._hand_back(job)
-            raise
+            if not is_lock_timeout(error):
+                raise
+            logger.info("job %s: handed back: %s", job, error)
         finally:
             if self._feeder is not None:
                 self._feeder.job_ended()
@@ -75,8 +95,7 @@ class Runner:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        if self._feeder is not None:
-            self._feeder.offer_none()
+        self._keeper.offer_none()
         threading.Thread(
             target=self._stop_after, args=(grace_s, end_s), name="grace-period", daemon=True
         ).start()
@@ -85,6 +104,7 @@ class Runner:
         """The last job has ended: write down what is not written yet."""
         if self._feeder is not None:
             self._feeder.stop()
+        self._keeper.leave()
         self._closed.set()
 
     def _stop_after(self, grace_s: float, end_s: float) -> None:

@@ -14,7 +14,9 @@ CREATE OR REPLACE FUNCTION aif_begin_attempt(
     p_job uuid, p_epoch integer, p_attempt uuid, p_purpose text, p_provider text, p_model text,
     p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
 RETURNS text
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     j aifeature_job%ROWTYPE;
     today date := (statement_timestamp() AT TIME ZONE 'UTC')::date;

@@ -4,7 +4,9 @@
 -- Features that have ended jobs with content. One index probe for each, however many jobs.
 CREATE OR REPLACE FUNCTION aif_features_with_content()
 RETURNS SETOF text
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET lock_timeout = '2s'
+AS $$
     WITH RECURSIVE found (feature) AS (
         (SELECT j.feature FROM aifeature_job j
           WHERE j.content_blanked_at IS NULL AND j.finished_at IS NOT NULL
@@ -33,7 +35,9 @@ $$;
 -- with their calls. Returns how many. What another transaction holds is left to the next call.
 CREATE OR REPLACE FUNCTION aif_blank_expired(p_feature text, p_days integer, p_limit integer)
 RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     chosen uuid[];
 BEGIN
@@ -57,7 +61,9 @@ $$;
 -- person chose themselves (the idempotency key). Returns how many.
 CREATE OR REPLACE FUNCTION aif_erase_jobs(p_user bigint, p_limit integer)
 RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     chosen uuid[];
 BEGIN

@@ -6,7 +6,9 @@ CREATE OR REPLACE FUNCTION aif_begin_call(
     p_feature text, p_attempt uuid, p_purpose text, p_provider text, p_model text,
     p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
 RETURNS text
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     today date := (statement_timestamp() AT TIME ZONE 'UTC')::date;
 BEGIN
@@ -33,10 +35,23 @@ BEGIN
 END
 $$;
 
+-- Close one. False: it was closed before, as lost.
+CREATE OR REPLACE FUNCTION aif_settle_call(p_attempt uuid, p_settlement jsonb)
+RETURNS boolean
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
+BEGIN
+    RETURN aif_settle_attempt(p_attempt, p_settlement, false);
+END
+$$;
+
 -- Of these calls that are under way, those that a kill switch stops.
 CREATE OR REPLACE FUNCTION aif_stopped_calls(p_attempts uuid[])
 RETURNS SETOF uuid
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET lock_timeout = '100ms'
+AS $$
     SELECT a.id FROM aifeature_attempt a
      WHERE a.id = ANY (p_attempts) AND EXISTS (
         SELECT 1 FROM aifeature_featurecontrol c
@@ -47,7 +62,9 @@ $$;
 -- since it moves windows.
 CREATE OR REPLACE FUNCTION aif_close_lost_call(p_older_s double precision)
 RETURNS SETOF uuid
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
 DECLARE
     lost uuid;
 BEGIN

@@ -3,7 +3,9 @@
 -- Returns the status it has now, or NULL when the user has no such job.
 CREATE OR REPLACE FUNCTION aif_cancel_by(p_job uuid, p_user bigint, p_message text, p_by text)
 RETURNS text
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     status_now text;
 BEGIN

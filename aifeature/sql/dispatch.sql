@@ -1,14 +1,26 @@
 -- Which waiting jobs go to the broker next. The broker is first in, first out, so fairness lives
 -- before it: only a window of jobs is out at once (handed over and not claimed, or running).
 
--- Threads of the workers that showed a sign of life lately, and at least eight: with no worker
--- known, a few jobs are sent all the same.
+-- Whether this worker has shown a sign of life within so many seconds. In PL/pgSQL, which keeps its
+-- plan.
+CREATE OR REPLACE FUNCTION aif_lives(p_worker text, p_stale_s double precision)
+RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM aifeature_worker w
+                    WHERE w.name = p_worker
+                      AND w.seen_at > statement_timestamp() - make_interval(secs => p_stale_s));
+END
+$$;
+
+-- Threads of the workers that run jobs and showed a sign of life lately, and at least eight: with no
+-- worker known, a few jobs are sent all the same.
 CREATE OR REPLACE FUNCTION aif_slots()
 RETURNS integer
 LANGUAGE sql STABLE AS $$
     SELECT greatest(8, coalesce(sum(w.slots), 0))::integer
       FROM aifeature_worker w
-     WHERE w.seen_at > statement_timestamp() - interval '20 seconds';
+     WHERE w.queue = 'llm' AND w.seen_at > statement_timestamp() - interval '20 seconds';
 $$;
 
 CREATE OR REPLACE FUNCTION aif_out()
@@ -47,16 +59,17 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Choose and mark up to `p_limit` jobs and return their ids, in the order to send them: first the
--- runs whose worker is gone, then waiting jobs, one of each user of a feature in turn, until twice
--- the workers' threads are out. Marks older than `p_lost_after_s` are taken back before: those
+-- runs whose lease is over and whose worker has shown no sign of life for `p_stale_s`, then waiting
+-- jobs, one of each user of a feature in turn, until twice the workers' threads are out. Marks older than `p_lost_after_s` are taken back before: those
 -- messages are gone (a wiped Redis). The lock on the turn makes callers take turns as well.
 -- `p_at_once` says of each feature how many jobs of one user may be out, by "feature", and of users
 -- with another figure by "feature:user"; what it does not name is not limited.
-CREATE OR REPLACE FUNCTION aif_dispatch_turns(
+CREATE OR REPLACE FUNCTION aif_choose_jobs(
     p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
-    p_at_once jsonb)
+    p_stale_s double precision, p_at_once jsonb)
 RETURNS SETOF uuid
 LANGUAGE plpgsql
+SET lock_timeout = '2s'
 -- A queue that filled a moment ago has statistics of an empty one, by which reading and sorting all
 -- of it looks cheap.
 SET enable_sort = off
@@ -78,6 +91,7 @@ BEGIN
         UPDATE aifeature_job t SET published_at = now_
          WHERE t.id IN (SELECT j.id FROM aifeature_job j
                          WHERE j.status = 'running' AND j.lease_until < now_
+                           AND NOT aif_lives(j.worker, p_stale_s)
                            -- A mark from before the lease ran out belongs to the run that is gone.
                            AND (j.published_at IS NULL OR j.published_at < j.lease_until
                                 OR j.published_at < now_ - make_interval(secs => p_again_after_s))
@@ -93,7 +107,8 @@ BEGIN
                            CASE WHEN (SELECT count(*) FROM aifeature_job r
                                        WHERE r.status = 'running')
                                      < (SELECT sum(w.slots) FROM aifeature_worker w
-                                         WHERE w.seen_at > now_ - interval '20 seconds')
+                                         WHERE w.queue = 'llm'
+                                           AND w.seen_at > now_ - interval '20 seconds')
                                 THEN least(p_again_after_s, p_lost_after_s)
                                 ELSE p_lost_after_s END)
                      FOR UPDATE SKIP LOCKED);
@@ -175,19 +190,72 @@ BEGIN
 END
 $$;
 
--- As processes of an earlier release call it.
+-- As processes of earlier releases call it.
+CREATE OR REPLACE FUNCTION aif_dispatch_turns(
+    p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
+    p_at_once jsonb)
+RETURNS SETOF uuid
+LANGUAGE sql
+SET lock_timeout = '2s'
+AS $$
+    SELECT aif_choose_jobs(p_limit, p_lost_after_s, p_again_after_s, 15, p_at_once);
+$$;
+
 CREATE OR REPLACE FUNCTION aif_dispatch(
     p_limit integer, p_lost_after_s double precision, p_again_after_s double precision)
 RETURNS SETOF uuid
-LANGUAGE sql AS $$
-    SELECT aif_dispatch_turns(p_limit, p_lost_after_s, p_again_after_s, '{}');
+LANGUAGE sql
+SET lock_timeout = '2s'
+AS $$
+    SELECT aif_choose_jobs(p_limit, p_lost_after_s, p_again_after_s, 15, '{}');
 $$;
 
--- Seconds until there is something to do: a job is due, a lease runs out, a deadline passes.
+-- Take back the marks of these jobs, if they wait, so that they are chosen again. Returned are those
+-- whose row is locked: they keep their mark.
+CREATE OR REPLACE FUNCTION aif_take_back(p_jobs uuid[])
+RETURNS SETOF uuid
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
+BEGIN
+    UPDATE aifeature_job t SET published_at = NULL
+     WHERE t.id IN (SELECT j.id FROM aifeature_job j
+                     WHERE j.id = ANY (p_jobs)
+                       AND j.status = 'queued' AND j.published_at IS NOT NULL
+                       FOR NO KEY UPDATE SKIP LOCKED);
+    RETURN QUERY
+        SELECT j.id FROM aifeature_job j
+         WHERE j.id = ANY (p_jobs) AND j.status = 'queued' AND j.published_at IS NOT NULL;
+END
+$$;
+
+-- The same of all that wait. Returns how many were taken back; those whose row is locked count as
+-- lost after a while.
+CREATE OR REPLACE FUNCTION aif_take_all_back()
+RETURNS integer
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
+DECLARE
+    taken integer;
+BEGIN
+    UPDATE aifeature_job t SET published_at = NULL
+     WHERE t.id IN (SELECT j.id FROM aifeature_job j
+                     WHERE j.status = 'queued' AND j.published_at IS NOT NULL
+                       FOR NO KEY UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    RETURN taken;
+END
+$$;
+
+-- Seconds until there is something to do: a job is due, a lease runs out, a deadline passes. A lease
+-- that has run out while its worker lives is due when the run counts as one that hangs.
 -- Negative when it is overdue; NULL when nothing is open.
-CREATE OR REPLACE FUNCTION aif_next_due()
+CREATE OR REPLACE FUNCTION aif_next_moment(p_stale_s double precision)
 RETURNS double precision
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET lock_timeout = '500ms'
+AS $$
     SELECT extract(epoch FROM least(
         -- Jobs of a stopped feature are due when it is released, and that is soon enough seen.
         CASE WHEN NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c WHERE c.killed)
@@ -198,18 +266,46 @@ LANGUAGE sql STABLE AS $$
                       AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
                                        WHERE c.feature IN (j.feature, '_everything') AND c.killed))
         END,
-        (SELECT min(j.lease_until) FROM aifeature_job j WHERE j.status = 'running'),
+        (SELECT min(CASE WHEN j.lease_until < statement_timestamp()
+                              AND aif_lives(j.worker, p_stale_s)
+                         THEN greatest(j.lease_until,
+                                       j.deadline_at + make_interval(secs => p_stale_s))
+                         ELSE j.lease_until END)
+           FROM aifeature_job j WHERE j.status = 'running'),
         (SELECT min(j.deadline_at) FROM aifeature_job j WHERE j.status = 'queued')
     ) - statement_timestamp())::double precision;
 $$;
 
--- A worker's sign of life, with the threads it offers; 0 when it takes no more jobs. Those that
--- have been gone for an hour are forgotten.
+-- As processes of an earlier release call it.
+CREATE OR REPLACE FUNCTION aif_next_due()
+RETURNS double precision
+LANGUAGE sql STABLE
+SET lock_timeout = '500ms'
+AS $$
+    SELECT aif_next_moment(15);
+$$;
+
+-- A worker's sign of life: the queue it serves and the threads it offers, 0 when it takes no more
+-- work. Those that have been gone for an hour are forgotten.
+CREATE OR REPLACE FUNCTION aif_worker_alive(p_worker text, p_queue text, p_slots integer)
+RETURNS void
+LANGUAGE sql
+SET lock_timeout = '100ms'
+AS $$
+    INSERT INTO aifeature_worker (name, queue, slots, seen_at)
+    VALUES (p_worker, p_queue, p_slots, statement_timestamp())
+        ON CONFLICT (name) DO UPDATE
+       SET queue = p_queue, slots = p_slots, seen_at = statement_timestamp();
+    DELETE FROM aifeature_worker w WHERE w.name IN (
+        SELECT g.name FROM aifeature_worker g
+         WHERE g.seen_at < statement_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED);
+$$;
+
+-- The same of a worker that runs jobs, as processes of an earlier release call it.
 CREATE OR REPLACE FUNCTION aif_presence(p_worker text, p_slots integer)
 RETURNS void
-LANGUAGE sql AS $$
-    INSERT INTO aifeature_worker (name, slots, seen_at)
-    VALUES (p_worker, p_slots, statement_timestamp())
-        ON CONFLICT (name) DO UPDATE SET slots = p_slots, seen_at = statement_timestamp();
-    DELETE FROM aifeature_worker w WHERE w.seen_at < statement_timestamp() - interval '1 hour';
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
+    SELECT aif_worker_alive(p_worker, 'llm', p_slots);
 $$;

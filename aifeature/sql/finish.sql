@@ -7,7 +7,9 @@ CREATE OR REPLACE FUNCTION aif_finish(
     p_job uuid, p_epoch integer, p_status text, p_result jsonb, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
 RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     a aifeature_attempt%ROWTYPE;
     cancelled timestamptz;
@@ -79,7 +81,9 @@ CREATE OR REPLACE FUNCTION aif_release(
     p_job uuid, p_epoch integer, p_delay_s double precision, p_burn boolean, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
 RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 BEGIN
     UPDATE aifeature_job t
        SET status = 'queued',
@@ -111,7 +115,9 @@ $$;
 CREATE OR REPLACE FUNCTION aif_settle(
     p_job uuid, p_epoch integer, p_attempt uuid, p_settlement jsonb)
 RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 BEGIN
     PERFORM 1 FROM aifeature_job t
       WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running' FOR UPDATE;

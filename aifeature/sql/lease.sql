@@ -1,22 +1,113 @@
--- For everything one process runs, in one statement: is it still ours, should it stop? A lease is
--- written only when a third of it has passed, so that beats are cheap however often they come.
--- A job that does not come back is no longer this process's.
-CREATE OR REPLACE FUNCTION aif_heartbeat(
-    p_jobs uuid[], p_epochs integer[], p_lease_s double precision)
-RETURNS TABLE (job uuid, epoch integer, cancel_requested boolean, paused boolean)
-LANGUAGE sql AS $$
-    WITH mine AS (
-        SELECT * FROM unnest(p_jobs, p_epochs) AS u (id, epoch)
-    ), extended AS (
-        UPDATE aifeature_job t
-           SET lease_until = statement_timestamp() + make_interval(secs => p_lease_s)
-          FROM mine
-         WHERE t.id = mine.id AND t.epoch = mine.epoch AND t.status = 'running'
-           AND t.lease_until < statement_timestamp() + make_interval(secs => p_lease_s * 2 / 3)
-    )
-    SELECT t.id, t.epoch, t.cancel_requested_at IS NOT NULL,
-           aif_paused(t.feature, t.user_id)
-      FROM aifeature_job t JOIN mine ON t.id = mine.id AND t.epoch = mine.epoch
+-- What the keeper thread of a process asks, on a connection of its own. Each is one short statement
+-- that waits for no lock longer than a tenth of a second, so that none can keep the others from
+-- being asked.
+
+-- Of these features and users, those that a kill switch stops. A user that is NULL stands for calls
+-- of nobody: only a pulled switch stops those. No statement here touches jobs.
+CREATE OR REPLACE FUNCTION aif_paused_of(p_features text[], p_users bigint[])
+RETURNS TABLE (feature text, user_id bigint)
+LANGUAGE sql STABLE
+SET lock_timeout = '100ms'
+AS $$
+    SELECT u.feature, u.user_id FROM unnest(p_features, p_users) AS u (feature, user_id)
+     WHERE aif_paused(u.feature, u.user_id);
+$$;
+
+-- Of these runs, those that still have their job, and whether it was cancelled. A plain read: it
+-- waits for no row.
+CREATE OR REPLACE FUNCTION aif_still_running(p_jobs uuid[], p_epochs integer[])
+RETURNS TABLE (job uuid, epoch integer, cancel_requested boolean)
+LANGUAGE sql STABLE
+SET lock_timeout = '100ms'
+AS $$
+    SELECT t.id, t.epoch, t.cancel_requested_at IS NOT NULL
+      FROM unnest(p_jobs, p_epochs) AS mine (id, epoch)
+      JOIN aifeature_job t ON t.id = mine.id AND t.epoch = mine.epoch
      WHERE t.status = 'running';
 $$;
 
+-- Extend the leases of these runs that have used up a third of theirs, but none past a lease after
+-- the job's deadline: a run that hangs ends. Rows that are locked are left to the next call.
+CREATE OR REPLACE FUNCTION aif_extend_leases(
+    p_jobs uuid[], p_epochs integer[], p_lease_s double precision)
+RETURNS void
+LANGUAGE plpgsql
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    now_ CONSTANT timestamptz := statement_timestamp();
+    lease CONSTANT interval := make_interval(secs => p_lease_s);
+BEGIN
+    UPDATE aifeature_job t SET lease_until = least(now_ + lease, t.deadline_at + lease)
+     WHERE t.id IN (
+        SELECT j.id FROM unnest(p_jobs, p_epochs) AS mine (id, epoch)
+          JOIN aifeature_job j ON j.id = mine.id AND j.epoch = mine.epoch
+         WHERE j.status = 'running'
+           AND j.lease_until < least(now_ + lease * 2 / 3, j.deadline_at + lease)
+           FOR NO KEY UPDATE OF j SKIP LOCKED);
+END
+$$;
+
+-- Everything that runs under the name of this worker.
+CREATE OR REPLACE FUNCTION aif_runs_of(p_worker text)
+RETURNS TABLE (job uuid, epoch integer)
+LANGUAGE sql STABLE
+SET lock_timeout = '100ms'
+AS $$
+    SELECT j.id, j.epoch FROM aifeature_job j WHERE j.status = 'running' AND j.worker = p_worker;
+$$;
+
+-- Put back a run that no thread of its living worker has any more. It counts as a try only if one of
+-- its calls may be billed: made anew, that is paid for anew. An open call becomes `unknown`. A job
+-- that was to be cancelled ends. False when the run is over or its row is locked.
+CREATE OR REPLACE FUNCTION aif_give_back(
+    p_job uuid, p_epoch integer, p_delay_s double precision, p_message text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    cancelled timestamptz;
+BEGIN
+    SELECT t.cancel_requested_at INTO cancelled FROM aifeature_job t
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
+       FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF cancelled IS NULL THEN
+        UPDATE aifeature_job t
+           SET status = 'queued', epoch = t.epoch + 1,
+               tries = t.tries + EXISTS (
+                   SELECT 1 FROM aifeature_attempt a
+                    WHERE a.job_id = p_job AND a.epoch = p_epoch AND a.state <> 'failed')::int,
+               run_at = statement_timestamp() + make_interval(secs => p_delay_s),
+               published_at = NULL, lease_until = NULL,
+               error_code = 'interrupted', error_message = p_message
+         WHERE t.id = p_job;
+    ELSE
+        -- Who asked for the cancellation left the sentence for the user there.
+        UPDATE aifeature_job t
+           SET status = 'cancelled', epoch = t.epoch + 1, error_code = 'cancelled',
+               lease_until = NULL, finished_at = statement_timestamp()
+         WHERE t.id = p_job;
+    END IF;
+    PERFORM aif_close_unseen(p_job, 'lease_lost');
+    RETURN true;
+END
+$$;
+
+-- All of it in one, as processes of an earlier release call it.
+CREATE OR REPLACE FUNCTION aif_heartbeat(
+    p_jobs uuid[], p_epochs integer[], p_lease_s double precision)
+RETURNS TABLE (job uuid, epoch integer, cancel_requested boolean, paused boolean)
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
+BEGIN
+    PERFORM aif_extend_leases(p_jobs, p_epochs, p_lease_s);
+    RETURN QUERY
+        SELECT s.job, s.epoch, s.cancel_requested, aif_paused(t.feature, t.user_id)
+          FROM aif_still_running(p_jobs, p_epochs) s JOIN aifeature_job t ON t.id = s.job;
+END
+$$;

@@ -22,7 +22,9 @@ $$;
 -- that are out and not done go too.
 CREATE OR REPLACE FUNCTION aif_ahead_of(p_feature text, p_user bigint)
 RETURNS TABLE (ahead bigint, own bigint)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET lock_timeout = '2s'
+AS $$
     WITH waiting AS (
         SELECT * FROM aif_waiting()
     ), mine AS (
@@ -44,7 +46,9 @@ CREATE OR REPLACE FUNCTION aif_load(p_feature text)
 RETURNS TABLE (
     jobs bigint, slots integer, call_s double precision, own_call_s double precision,
     booked_s double precision)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET lock_timeout = '2s'
+AS $$
     WITH calls AS (
         SELECT a.feature, a.latency_ms / 1000.0 AS seconds FROM aifeature_attempt a
          WHERE a.started_at > statement_timestamp() - interval '10 minutes'

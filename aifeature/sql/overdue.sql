@@ -4,7 +4,9 @@
 -- Queued jobs past their deadline.
 CREATE OR REPLACE FUNCTION aif_end_overdue(p_limit integer, p_ends jsonb)
 RETURNS SETOF uuid
-LANGUAGE sql AS $$
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
     WITH due AS (
         SELECT j.id,
                coalesce(
@@ -16,31 +18,39 @@ LANGUAGE sql AS $$
          ORDER BY j.deadline_at LIMIT p_limit FOR UPDATE SKIP LOCKED
     )
     UPDATE aifeature_job t
-       SET status = 'failed', error_code = due.how ->> 'code', error_message = due.how ->> 'message',
+       SET status = 'failed', cancelled_by = 'deadline',
+           error_code = due.how ->> 'code', error_message = due.how ->> 'message',
            finished_at = statement_timestamp()
       FROM due
      WHERE t.id = due.id
     RETURNING t.id;
 $$;
 
--- One run whose worker is gone and that is not worth another: its deadline has passed, or it was
--- to be cancelled. One at a time, since it moves spend windows, which several jobs at once would
--- lock in another order than everybody else.
-CREATE OR REPLACE FUNCTION aif_end_abandoned(p_ends jsonb)
+-- One run that is not worth another: its worker is gone and its deadline has passed or it was to be
+-- cancelled; or its deadline passed longer ago than `p_stale_s`, which no worker's sign of life
+-- outlasts: that run hangs. One at a time, since it moves spend windows, which several jobs at once
+-- would lock in another order than everybody else.
+CREATE OR REPLACE FUNCTION aif_end_lost_run(p_ends jsonb, p_stale_s double precision)
 RETURNS SETOF uuid
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
 DECLARE
     gone uuid;
 BEGIN
     SELECT j.id INTO gone FROM aifeature_job j
      WHERE j.status = 'running' AND j.lease_until < statement_timestamp()
-       AND (j.deadline_at <= statement_timestamp() OR j.cancel_requested_at IS NOT NULL)
+       AND (   j.deadline_at <= statement_timestamp() - make_interval(secs => p_stale_s)
+            OR (j.deadline_at <= statement_timestamp() OR j.cancel_requested_at IS NOT NULL)
+               AND NOT aif_lives(j.worker, p_stale_s))
      ORDER BY j.lease_until LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     UPDATE aifeature_job t
        SET status = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE 'failed' END,
+           cancelled_by = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.cancelled_by
+                               ELSE 'deadline' END,
            epoch = t.epoch + 1,
            error_code = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                              ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'code' END,
@@ -54,4 +64,13 @@ BEGIN
     PERFORM aif_close_unseen(gone, 'lease_lost');
     RETURN NEXT gone;
 END
+$$;
+
+-- As processes of an earlier release call it.
+CREATE OR REPLACE FUNCTION aif_end_abandoned(p_ends jsonb)
+RETURNS SETOF uuid
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
+    SELECT aif_end_lost_run(p_ends, 15);
 $$;

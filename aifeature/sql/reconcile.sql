@@ -5,7 +5,9 @@
 CREATE OR REPLACE FUNCTION aif_reconcile_windows(p_from date, p_repair boolean)
 RETURNS TABLE (
     scope text, key text, day date, spent_drift bigint, held_drift bigint, own_drift bigint)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 BEGIN
     FOR scope, key, day, spent_drift, held_drift, own_drift IN
         WITH calls AS (

@@ -6,7 +6,9 @@
 CREATE OR REPLACE FUNCTION aif_settle_unknown(
     p_attempt uuid, p_user bigint, p_reason text, p jsonb)
 RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     a aifeature_attempt%ROWTYPE;
     cost CONSTANT bigint := (p->>'cost_micro')::bigint;

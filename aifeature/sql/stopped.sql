@@ -4,7 +4,9 @@
 -- What a switch would stop now, for the question that is asked before it is pulled.
 CREATE OR REPLACE FUNCTION aif_would_stop(p_feature text)
 RETURNS TABLE (running bigint, queued bigint, held_micro bigint)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET lock_timeout = '2s'
+AS $$
     SELECT (SELECT count(*) FROM aifeature_job j WHERE j.status = 'running'
                AND (p_feature = '_everything' OR j.feature = p_feature)),
            (SELECT count(*) FROM aifeature_job j WHERE j.status = 'queued'
@@ -19,7 +21,9 @@ $$;
 -- End what waits, and ask what runs to end, of features that were stopped with `cancel`.
 CREATE OR REPLACE FUNCTION aif_cancel_stopped(p_limit integer, p_message text)
 RETURNS SETOF uuid
-LANGUAGE sql AS $$
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
     WITH stopped AS (
         SELECT c.feature FROM aifeature_featurecontrol c
          WHERE c.killed AND c.kill_mode = 'cancel'
@@ -44,7 +48,9 @@ $$;
 -- Tell those who wait that their feature is paused, and when it goes on that it does.
 CREATE OR REPLACE FUNCTION aif_tell_paused(p_limit integer, p_message text)
 RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '500ms'
+AS $$
 DECLARE
     -- Whole features are known at once; only where a switch is off for some is each user looked at.
     stopped text[] := (SELECT array_agg(c.feature) FROM aifeature_featurecontrol c WHERE c.killed);

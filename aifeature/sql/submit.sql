@@ -8,7 +8,9 @@ CREATE OR REPLACE FUNCTION aif_submit(
     p_id uuid, p_user bigint, p_feature text, p_input jsonb, p_key text, p_digest text,
     p_requeued_from uuid, p_deadline_s double precision, p_publish boolean, p_at_once integer)
 RETURNS TABLE (outcome text, stored_at timestamptz, ends_at timestamptz, marked_at timestamptz)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     now_ timestamptz := statement_timestamp();
 BEGIN

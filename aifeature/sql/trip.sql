@@ -3,7 +3,9 @@
 CREATE OR REPLACE FUNCTION aif_trip(
     p_feature text, p_check text, p_reason text, p_figures jsonb)
 RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
 BEGIN
     INSERT INTO aifeature_featurecontrol (
         feature, stage, percent, prompt_version, updated_at, killed, kill_reason)
@@ -26,7 +28,9 @@ $$;
 CREATE OR REPLACE FUNCTION aif_alert(
     p_kind text, p_subject text, p_summary text, p_figures jsonb)
 RETURNS void
-LANGUAGE sql AS $$
+LANGUAGE sql
+SET lock_timeout = '2s'
+AS $$
     INSERT INTO aifeature_alert (kind, subject, summary, figures)
     VALUES (p_kind, p_subject, p_summary, p_figures)
         ON CONFLICT (kind, subject) WHERE closed_at IS NULL

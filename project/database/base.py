@@ -34,16 +34,29 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if connection is not None and connection.closed and not self.in_atomic_block:
             self.close()
 
+    def connect_apart(self, **session: str) -> Connection:
+        """Return a new connection outside of the pool, in autocommit mode, for its caller to close.
+
+        Args:
+            session: Settings of the session, such as `lock_timeout="100ms"`.
+
+        Raises:
+            psycopg.OperationalError: the database does not take connections.
+        """
+        parameters = self.get_connection_params()
+        given = [f"-c {name}={value}" for name, value in session.items()]
+        options = " ".join([parameters.get("options", ""), *given])
+        return self._connect({**parameters, "options": options})
+
     def _make_pool(self, options: dict[str, Any]) -> Pool:
-        parameters = {**self.get_connection_params(), "autocommit": True}
+        parameters = self.get_connection_params()
+        return Pool(lambda: self._connect(parameters), **options)
 
-        def connect() -> Connection:
-            connection: Connection = psycopg.connect(**parameters)
-            try:
-                self._configure_connection(connection)  # type: ignore[attr-defined]  # as above
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-
-        return Pool(connect, **options)
+    def _connect(self, parameters: dict[str, Any]) -> Connection:
+        connection: Connection = psycopg.connect(**parameters, autocommit=True)
+        try:
+            self._configure_connection(connection)  # type: ignore[attr-defined]  # as above
+        except BaseException:
+            connection.close()
+            raise
+        return connection

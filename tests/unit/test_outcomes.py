@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError
 
@@ -14,6 +15,13 @@ from aifeature.services import outcomes
 from aifeature.services.outcomes import Failed
 
 CLAIMED = Claimed(uuid.uuid4(), 1, "summarize", 1, {}, 0, 0, 60.0, False, "")
+
+
+def locked() -> OperationalError:
+    """As Django raises it when a lock was in the way."""
+    error = OperationalError("canceling statement due to lock timeout")
+    error.__cause__ = psycopg.errors.LockNotAvailable()
+    return error
 
 
 class Database:
@@ -34,9 +42,14 @@ class Database:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def record(self) -> None:
+    def record(self, *, locked_for_s: float = 0.0) -> None:
         outcomes.record(
-            CLAIMED, Failed("poison"), for_s=15, clock=lambda: self.now, sleep=self.sleep
+            CLAIMED,
+            Failed("poison"),
+            for_s=15,
+            locked_for_s=locked_for_s,
+            clock=lambda: self.now,
+            sleep=self.sleep,
         )
 
 
@@ -59,6 +72,21 @@ def test_a_long_outage_is_left_to_the_lease(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(OperationalError):
         database.record()
     assert database.now == pytest.approx(15, abs=1)
+
+
+def test_a_lock_is_waited_out_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database answers, so the lease goes on and nobody takes over what is paid for."""
+    database = Database(monkeypatch, locked())
+    with pytest.raises(OperationalError):
+        database.record(locked_for_s=200)
+    assert database.now == pytest.approx(200, abs=1)
+
+
+def test_an_outage_after_a_lock_has_all_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = OperationalError("away")
+    database = Database(monkeypatch, *[locked()] * 100, *[away] * 50, None)
+    database.record(locked_for_s=200)
+    assert database.tries == 151
 
 
 def test_a_job_that_is_no_longer_ours_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

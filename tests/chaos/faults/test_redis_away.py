@@ -16,7 +16,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from aifeature.models import Job, Status, turns
+from aifeature.models import Job, Status, keeping
+from aifeature.models.functions import rows
 from aifeature.services import dispatch
 from project.stack.components import GUNICORN_CONFIG
 from project.stack.signals import wait_until
@@ -81,7 +82,7 @@ def site(ada: User, tmp_path: Path) -> Iterator[Site]:
     session = staff.cookies["sessionid"].value
     token = token_of(ada)
     # A worker with room, so that every submission is to be handed over at once.
-    turns.presence("test@host", slots=1_000)
+    keeping.alive(rows, "test@host", queue="llm", slots=1_000)
     connection.close()
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
         url = f"redis://{HOST}:{proxy.port}{parts.path}"

@@ -9,15 +9,20 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
-from aifeature.models import Job, Worker, turns
+from aifeature.models import Job, Worker, keeping
+from aifeature.models.functions import rows as ask
+
+
+def alive(worker: str, *, slots: int) -> None:
+    keeping.alive(ask, worker, queue="llm", slots=slots)
 
 
 def test_the_list_tells_who_lives_and_what_each_runs(
     page: Client, make_job: Callable[..., Job]
 ) -> None:
-    turns.presence("llm@busy", slots=4)
-    turns.presence("llm@leaving", slots=0)
-    turns.presence("llm@dead", slots=4)
+    alive("llm@busy", slots=4)
+    alive("llm@leaving", slots=0)
+    alive("llm@dead", slots=4)
     Worker.objects.filter(name="llm@dead").update(seen_at=Now() - timedelta(seconds=21))
     for _ in range(3):
         make_job(status="running", worker="llm@busy", lease_until=Now())
@@ -31,7 +36,7 @@ def test_the_list_tells_who_lives_and_what_each_runs(
 
 
 def test_a_worker_that_has_been_gone_for_an_hour_is_forgotten(page: Client) -> None:
-    turns.presence("llm@old", slots=4)
+    alive("llm@old", slots=4)
     Worker.objects.update(seen_at=Now() - timedelta(hours=2))
-    turns.presence("llm@new", slots=4)
+    alive("llm@new", slots=4)
     assert list(Worker.objects.values_list("name", flat=True)) == ["llm@new"]

@@ -22,8 +22,10 @@ from aifeature.models import (
     Job,
     SpendWindow,
     Status,
+    keeping,
     transitions,
 )
+from aifeature.models.functions import rows
 from aifeature.models.transitions import Claimed
 from aifeature.services import breakers, control, execution, lease, output
 from tests.integration.conftest import empty_gates
@@ -49,8 +51,8 @@ def run(job: Job) -> Job:
 
 
 def purposes(job: Job) -> list[tuple[str, str, str]]:
-    rows = Attempt.objects.filter(job=job).order_by("number")
-    return [(row.purpose, row.model, row.state) for row in rows]
+    calls = Attempt.objects.filter(job=job).order_by("number")
+    return [(row.purpose, row.model, row.state) for row in calls]
 
 
 def held() -> set[int]:
@@ -110,9 +112,9 @@ def test_a_single_call_job_makes_three_round_trips(
 def test_what_is_called_again_is_prepared(claimed: Claimed) -> None:
     with transaction.atomic(), connection.cursor() as cursor:  # one connection for all of it
         for _ in range(2):
-            transitions.heartbeat([(claimed.job, claimed.epoch)], lease_s=15)
+            keeping.running(rows, [(claimed.job, claimed.epoch)])
         cursor.execute("SELECT statement FROM pg_prepared_statements")
-        assert any("aif_heartbeat" in statement for (statement,) in cursor.fetchall())
+        assert any("aif_still_running" in statement for (statement,) in cursor.fetchall())
 
 
 @pytest.mark.parametrize(
@@ -424,6 +426,7 @@ def test_a_zombie_in_the_same_process_is_stopped(
         second = claim(job)
         with keeper.hold(second, new):
             keeper.beat()
+    keeper._session.close()
     assert (old.reason, new.reason) == (lease.FENCED, None)
 
 
@@ -457,6 +460,33 @@ def test_the_database_going_away_at_the_end_loses_no_answer(
     job = run(make_job(input={"document": ARTICLE}))
     assert job.status == Status.SUCCEEDED
     assert len(sandbox.calls()) == 1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_lock_that_keeps_a_call_from_being_begun_burns_no_try(
+    make_job: MakeJob, sandbox: SandboxServer, number: int
+) -> None:
+    """Neither the first call nor a repair, although an answer was paid for then."""
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    job = make_job(input={"document": ARTICLE})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION locked_out() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE 'lock timeout' USING ERRCODE = 'lock_not_available'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER locked_out BEFORE INSERT ON aifeature_attempt "
+            f"FOR EACH ROW WHEN (NEW.number = {number}) EXECUTE FUNCTION locked_out()"
+        )
+    try:
+        run(job)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION locked_out CASCADE")
+    assert (job.status, job.tries, job.error_code) == (Status.QUEUED, 0, "interrupted")
+    assert len(sandbox.calls()) == number - 1
+    age(job, run_at=timedelta(seconds=1))
+    assert run(job).status == Status.SUCCEEDED
 
 
 def test_the_database_going_away_before_a_call_burns_no_try(

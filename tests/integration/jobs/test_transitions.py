@@ -301,39 +301,6 @@ def test_a_cap_may_be_lowered_below_what_is_spent(claimed: Claimed) -> None:
     assert windows()["feature"] == (900, 0)
 
 
-def test_a_heartbeat_extends_only_what_is_ours_and_tells_what_to_stop(
-    make_job: MakeJob, ada: User
-) -> None:
-    mine, lost, stopped = claim(make_job()), claim(make_job()), claim(make_job())
-    Job.objects.filter(pk=mine.job).update(lease_until=Now() + timedelta(seconds=1))
-    Job.objects.filter(pk=lost.job).update(epoch=7)
-    transitions.cancel(stopped.job, user_id=ada.pk, message="m")
-
-    before, held = database_time(), [(c.job, c.epoch) for c in (mine, lost, stopped)]
-    beats = {beat.job: beat for beat in transitions.heartbeat(held, lease_s=15)}
-    assert {beat.epoch for beat in beats.values()} == {1}
-
-    assert set(beats) == {mine.job, stopped.job}
-    assert not beats[mine.job].cancel_requested
-    assert beats[stopped.job].cancel_requested
-    lease_until = Job.objects.get(pk=mine.job).lease_until
-    assert lease_until is not None
-    assert lease_until >= before + timedelta(seconds=15)
-
-
-def test_a_fresh_lease_is_not_written_again(make_job: MakeJob) -> None:
-    mine = claim(make_job(), lease_s=15)
-    before = Job.objects.get(pk=mine.job).lease_until
-    assert transitions.heartbeat([(mine.job, mine.epoch)], lease_s=15)
-    assert Job.objects.get(pk=mine.job).lease_until == before
-
-
-def test_a_heartbeat_tells_of_the_kill_switch(claimed: Claimed) -> None:
-    FeatureControl.objects.create(feature="summarize", killed=True)
-    (beat,) = transitions.heartbeat([(claimed.job, claimed.epoch)], lease_s=15)
-    assert beat.paused
-
-
 def test_cancel_ends_a_waiting_job_at_once(make_job: MakeJob, ada: User) -> None:
     job = make_job()
     assert transitions.cancel(job.id, user_id=ada.pk, message="You did.") == Status.CANCELLED

@@ -20,7 +20,17 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from redis import Redis
 
-from aifeature.models import Attempt, FeatureControl, Job, Status, Worker, transitions, turns
+from aifeature.models import (
+    Attempt,
+    FeatureControl,
+    Job,
+    Status,
+    Worker,
+    keeping,
+    transitions,
+    turns,
+)
+from aifeature.models.functions import rows
 from aifeature.models.transitions import FencedError
 from aifeature.policies.release import place
 from aifeature.services import control, dispatch, dispatcher, jobs
@@ -54,6 +64,10 @@ def choose(limit: int = 500, **at_once: int) -> list[UUID]:
     return turns.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once=at_once)
 
 
+def alive(worker: str, *, slots: int, queue: str = "llm") -> None:
+    keeping.alive(rows, worker, queue=queue, slots=slots)
+
+
 def many(count: int, user: User, **fields: object) -> list[Job]:
     """Queued jobs of a user, made in one statement; each a little younger than the one before."""
     return Job.objects.bulk_create(
@@ -74,9 +88,9 @@ def owners(chosen: list[UUID]) -> list[str]:
 
 
 def test_twice_the_slots_of_the_live_workers_are_out(ada: User) -> None:
-    turns.presence("llm@a", slots=30)
-    turns.presence("llm@b", slots=10)
-    turns.presence("llm@gone", slots=1000)
+    alive("llm@a", slots=30)
+    alive("llm@b", slots=10)
+    alive("llm@gone", slots=1000)
     Worker.objects.filter(name="llm@gone").update(seen_at=Now() - timedelta(seconds=21))
     many(200, ada)
     first = choose()
@@ -94,30 +108,11 @@ def test_without_a_known_worker_a_few_are_out(ada: User) -> None:
     assert len(choose()) == 2 * FLOOR
 
 
-def test_a_worker_that_stops_makes_the_window_smaller(ada: User) -> None:
-    feeder = Feeder("llm@a", 50)
-    feeder.turn()
-    assert Worker.objects.get().slots == 50
-    feeder.offer_none()
-    feeder.turn()
+def test_threads_of_other_queues_take_no_jobs(ada: User) -> None:
+    alive("evals@a", queue="evals", slots=30)
+    alive("control@a", queue="control", slots=30)
     many(100, ada)
     assert len(choose()) == 2 * FLOOR
-
-
-def test_a_worker_that_stops_while_it_says_that_it_lives_offers_none(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    feeder, tell = Feeder("llm@a", 50), turns.presence
-
-    def tell_and_be_stopped(worker: str, *, slots: int) -> None:
-        tell(worker, slots=slots)
-        feeder.offer_none()
-
-    monkeypatch.setattr(turns, "presence", tell_and_be_stopped)
-    feeder.turn()
-    monkeypatch.undo()
-    feeder.turn()
-    assert Worker.objects.get().slots == 0
 
 
 def test_users_take_turns_however_many_jobs_one_has(ada: User, bob: User) -> None:
@@ -142,8 +137,8 @@ def test_the_turn_goes_on_where_it_stopped(ada: User, bob: User) -> None:
 
 
 def test_the_oldest_job_of_a_user_is_the_first(ada: User) -> None:
-    rows = many(5, ada)
-    assert choose(limit=2) == [rows[0].pk, rows[1].pk]
+    made = many(5, ada)
+    assert choose(limit=2) == [made[0].pk, made[1].pk]
 
 
 def test_users_whose_jobs_wait_for_their_time_are_passed_by(ada: User, bob: User) -> None:
@@ -180,7 +175,7 @@ def jobs_read() -> int:
 
 def test_what_was_marked_and_never_sent_is_chosen_again_while_a_thread_is_free(ada: User) -> None:
     """Whoever chose it was killed before sending; the window must not stay shut for it."""
-    turns.presence("llm@a", slots=20)
+    alive("llm@a", slots=20)
     many(60, ada)
     unsent = choose()
     assert len(unsent) == 40
@@ -190,7 +185,7 @@ def test_what_was_marked_and_never_sent_is_chosen_again_while_a_thread_is_free(a
 
 
 def test_while_all_threads_are_busy_a_message_may_wait_longer(ada: User) -> None:
-    turns.presence("llm@a", slots=20)
+    alive("llm@a", slots=20)
     many(60, ada)
     for job in choose()[:20]:
         claim(Job.objects.get(pk=job))
@@ -207,7 +202,7 @@ def test_a_stopped_feature_does_not_hold_up_another(ada: User, bob: User) -> Non
 
 
 def test_dispatchers_at_once_choose_different_jobs_and_keep_to_the_window(ada: User) -> None:
-    turns.presence("llm@a", slots=20)
+    alive("llm@a", slots=20)
     many(100, ada)
     together = Barrier(8)
 
@@ -277,7 +272,7 @@ def test_the_dispatcher_sleeps_until_the_next_job_is_due(
 def test_a_message_that_cannot_become_a_run_is_chosen_again(make_job: MakeJob) -> None:
     waiting, running = make_job(published_at=Now()), make_job(published_at=Now())
     claim(running)
-    feeder = Feeder("llm@a", 1)
+    feeder = Feeder()
     feeder.hand_back(waiting.pk)
     feeder.hand_back(running.pk)
     feeder.turn()

@@ -9,13 +9,16 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from tests.integration.machine import ledger
-from tests.integration.machine.rows import ControlRow, JobRow, KeyRow
+from tests.integration.machine.rows import ControlRow, JobRow, KeyRow, WorkerRow
 from tests.integration.machine.view import View
 
 LEASE: Final = timedelta(seconds=90)
 DEADLINE: Final = timedelta(seconds=600)
 SLOTS: Final = 8
 """Jobs that count as running at once while no worker is known."""
+
+LOCKED: Final = "locked"
+"""What a claim answers, by an error, when another transaction has the row of a job that waits."""
 
 Statement = tuple[str, tuple[Any, ...]]
 
@@ -105,12 +108,11 @@ class Claim:
         )
 
     def run(self, view: View) -> object:
-        if not self._is_ours(view.job_before(self.job), view):
-            return None
-        view.lock(("job", self.job))
-        row = view.job(self.job)
+        row = view.job_before(self.job)
         if row is None or not self._is_ours(row, view):
             return None
+        if ("job", self.job) in view.locked_before:
+            return LOCKED if row.status == "queued" else None
         row = view.change(
             row,
             status="running",
@@ -133,11 +135,29 @@ class Claim:
         )
 
     @staticmethod
-    def _is_ours(row: JobRow | None, view: View) -> bool:
-        if row is None:
-            return False
+    def _is_ours(row: JobRow, view: View) -> bool:
         due = row.status == "queued" and row.run_at <= view.now
-        return due or (row.lease_until is not None and row.lease_until < view.now)
+        return due or (is_over(row, view) and not view.lives(row.worker, LEASE))
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A worker's sign of life. It offers no threads, so that the window stays as it is."""
+
+    worker: str
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            """INSERT INTO aifeature_worker (name, slots, seen_at)
+               VALUES (%s, 0, statement_timestamp())
+                   ON CONFLICT (name) DO UPDATE SET seen_at = statement_timestamp()
+               RETURNING name""",
+            (self.worker,),
+        )
+
+    def run(self, view: View) -> object:
+        view.write(WorkerRow(self.worker, view.now))
+        return self.worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +239,11 @@ class SettleUnknown:
             window = view.window(scope, key, day)
             view.change(window, spent=window.spent + self.cost - ledger.counted(row))
         return True
+
+
+def is_over(row: JobRow, view: View) -> bool:
+    """Whether the lease of a run has ended."""
+    return row.lease_until is not None and row.lease_until < view.now
 
 
 def is_out(row: JobRow) -> bool:

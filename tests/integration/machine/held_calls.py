@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from tests.integration.machine import ledger
-from tests.integration.machine.calls import LEASE, Statement
+from tests.integration.machine.calls import Statement
 from tests.integration.machine.ledger import Caps, Ending
 from tests.integration.machine.rows import AttemptRow, JobRow
 from tests.integration.machine.view import Refused, View
@@ -107,44 +107,6 @@ class Begin:
         if row.deadline_at <= view.now:
             return "deadline"
         return "paused" if view.is_killed(row.feature) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """One process's leases: several jobs in one statement."""
-
-    pairs: tuple[Held, ...]
-
-    def statement(self, now: datetime) -> Statement:
-        return (
-            "SELECT job, epoch, cancel_requested, paused FROM aif_heartbeat(%s, %s, %s)",
-            (
-                [held.job for held in self.pairs],
-                [held.epoch for held in self.pairs],
-                LEASE.total_seconds(),
-            ),
-        )
-
-    def run(self, view: View) -> object:
-        answer = set()
-        for held in self.pairs:
-            before = view.job_before(held.job)
-            if before is None or not held.is_mine(before):
-                continue
-            # It answers by the snapshot, also for a row it had to wait for.
-            cancelled = before.cancel_requested_at is not None
-            answer.add((held.job, held.epoch, cancelled, view.is_killed(before.feature)))
-            if not self._is_worn(before, view):
-                continue
-            view.lock(("job", held.job))
-            row = view.job(held.job)
-            if row is not None and held.is_mine(row) and self._is_worn(row, view):
-                view.change(row, lease_until=view.now + LEASE)
-        return answer
-
-    @staticmethod
-    def _is_worn(row: JobRow, view: View) -> bool:
-        return row.lease_until is not None and row.lease_until < view.now + LEASE * 2 / 3
 
 
 @dataclass(frozen=True, slots=True)

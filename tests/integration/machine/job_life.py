@@ -14,6 +14,7 @@ from tests.integration.machine.calls import (
     Call,
     Cancel,
     Claim,
+    Live,
     SettleUnknown,
     Submit,
     Switch,
@@ -24,13 +25,13 @@ from tests.integration.machine.held_calls import (
     ACCEPTED,
     Begin,
     Finish,
-    Heartbeat,
     Held,
     Release,
     Settle,
 )
+from tests.integration.machine.keeper_calls import Extend, Flags, GiveBack, Switches
 from tests.integration.machine.ledger import UNSURE, Caps, Ending
-from tests.integration.machine.rows import AttemptRow, JobRow
+from tests.integration.machine.rows import AttemptRow, JobRow, WorkerRow
 from tests.integration.machine.sweep_calls import (
     LOST_AFTER,
     Dispatch,
@@ -91,7 +92,7 @@ class JobLife(Transactions):
         most of them to get anywhere.
         """
         how = dice.one_of(ENDS)
-        match dice.below(18):
+        match dice.below(20):
             case 0 | 1 if lanes := self.open():
                 self.end(dice.one_of(lanes), dice.one_of(("COMMIT", "COMMIT", "ROLLBACK")))
             case 2 | 3:
@@ -101,7 +102,7 @@ class JobLife(Transactions):
                 if call := self._choose(kind, dice):
                     self.send(call, how)
 
-    def _choose(self, kind: int, dice: Dice) -> Call | None:  # noqa: PLR0911 (a table)
+    def _choose(self, kind: int, dice: Dice) -> Call | None:  # noqa: C901, PLR0911 (a table)
         match kind:
             case 4 if len(self.jobs) < MOST_JOBS:
                 user, feature = dice.one_of(USERS), dice.one_of(FEATURES)
@@ -119,8 +120,13 @@ class JobLife(Transactions):
             case 10 | 11 | 12 if held := self._free_run(dice):
                 return self._outcome(held, dice)
             case 13:
-                runs = [self._run(dice) for _ in range(1 + dice.below(3))]
-                return Heartbeat(tuple(dict.fromkeys(runs)))
+                runs = tuple(dict.fromkeys(self._run(dice) for _ in range(1 + dice.below(3))))
+                looks: tuple[Call, ...] = (Extend(runs), Flags(runs), Extend(runs), Switches())
+                return dice.one_of(looks)
+            case 15:
+                return Live(dice.one_of(("w1", "w2")))
+            case 16 if held := self._free_run(dice):
+                return GiveBack(held)
             case 14 if calls := [
                 lane.call for lane in self.lanes.all if isinstance(lane.call, REPEATED)
             ]:
@@ -159,11 +165,8 @@ class JobLife(Transactions):
             self.end(self.open()[0], "COMMIT")
 
     def _may_sweep(self, call: Call) -> bool:
-        """What a heartbeat over several jobs has locked while it waits is not known."""
-        waiting = self.under_way()
-        if isinstance(call, Dispatch):
-            return not waiting
-        return not any(isinstance(lane.call, Heartbeat) for lane in waiting)
+        """A dispatcher chooses by what others have locked, which is not known while they wait."""
+        return not isinstance(call, Dispatch) or not self.under_way()
 
     def _submission(self, user: int, feature: str, key: str | None, *, marked: bool) -> Call:
         self.jobs.append(UUID(int=len(self.jobs) + 1))
@@ -202,6 +205,9 @@ class JobLife(Transactions):
                 moments |= {row.run_at, row.deadline_at}
                 if row.lease_until is not None:
                     moments |= {row.lease_until, row.lease_until - LEASE * 2 / 3}
+                    moments.add(row.deadline_at + LEASE)
                 if row.published_at is not None:
                     moments.add(row.published_at + LOST_AFTER)
+            if isinstance(row, WorkerRow):
+                moments.add(row.seen_at + LEASE)
         return sorted(moment for moment in moments if moment > self.now)

@@ -22,6 +22,7 @@ from tests.integration.machine.rows import (
     Row,
     TurnRow,
     WindowRow,
+    WorkerRow,
     World,
     key_of,
 )
@@ -123,7 +124,7 @@ class Lanes:
         """Empty the tables for the next example."""
         self.observer.execute(
             "TRUNCATE aifeature_attempt, aifeature_job, aifeature_spendwindow,"
-            " aifeature_dispatchturn;"
+            " aifeature_dispatchturn, aifeature_worker;"
             " UPDATE aifeature_featurecontrol SET killed = false WHERE killed"
         )
 
@@ -198,10 +199,12 @@ WINDOWS: Final = b"""
       FROM public.aifeature_spendwindow"""
 CONTROLS: Final = b"SELECT feature, killed FROM public.aifeature_featurecontrol"
 TURNS: Final = b'SELECT feature, user_id AS "user" FROM public.aifeature_dispatchturn'
+WORKERS: Final = b"SELECT name, seen_at FROM public.aifeature_worker"
 QUERIES: Final[dict[type[Any], bytes]] = {
     JobRow: JOBS,
     AttemptRow: ATTEMPTS,
     WindowRow: WINDOWS,
     ControlRow: CONTROLS,
     TurnRow: TURNS,
+    WorkerRow: WORKERS,
 }

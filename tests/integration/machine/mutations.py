@@ -39,8 +39,11 @@ def original(file: str) -> str:
 OURS: Final = "t.epoch = p_epoch AND t.status = 'running'"
 
 MUTATIONS: Final = (
-    Mutation("claim ignores the lease", "claim", " AND j.lease_until < statement_timestamp()"),
-    Mutation("claim ignores run_at", "claim", " AND j.run_at <= statement_timestamp()"),
+    Mutation("claim ignores the lease", "claim", " AND d.lease_until < statement_timestamp()"),
+    Mutation("claim ignores the worker", "claim", "AND NOT aif_lives(d.worker, p_lease_s)"),
+    Mutation("claim waits for locks", "claim", " SKIP LOCKED"),
+    Mutation("claim loses a locked job", "claim", "ELSIF EXISTS (", "ELSIF NOT EXISTS ("),
+    Mutation("claim ignores run_at", "claim", " AND d.run_at <= statement_timestamp()"),
     Mutation("claim keeps the epoch", "claim", "j.epoch + 1", "j.epoch"),
     Mutation("claim counts no lost run", "claim", " + (j.status = 'running')::int"),
     Mutation(
@@ -108,14 +111,29 @@ MUTATIONS: Final = (
     Mutation("settle ignores the epoch", "finish", OURS, "t.status = 'running'", last=True),
     Mutation("settle locks nothing", "finish", " FOR UPDATE", "", last=True),
     Mutation("settle ignores the fence", "finish", "FOUND AND "),
+    Mutation("an old epoch is extended", "lease", " AND j.epoch = mine.epoch\n", "\n"),
     Mutation(
-        "heartbeat extends an old epoch",
+        "a lease outlasts the deadline",
         "lease",
-        " AND t.epoch = mine.epoch AND t.status",
-        " AND t.status",
+        "least(now_ + lease, t.deadline_at + lease)",
+        "now_ + lease",
     ),
-    Mutation("heartbeat answers an old epoch", "lease", " AND t.epoch = mine.epoch\n", " \n"),
-    Mutation("heartbeat ignores the switch", "lease", "aif_paused(t.feature, t.user_id)", "false"),
+    Mutation("extending waits for locks", "lease", " SKIP LOCKED"),
+    Mutation("flags of an old epoch", "lease", " AND t.epoch = mine.epoch\n", "\n"),
+    Mutation("the keeper ignores the switch", "lease", "aif_paused(u.feature, u.user_id)", "false"),
+    Mutation("giving back ignores the epoch", "lease", OURS, "t.status = 'running'"),
+    Mutation("giving back waits for locks", "lease", " SKIP LOCKED", last=True),
+    Mutation(
+        "giving back counts no paid run",
+        "lease",
+        "a.state <> 'failed')::int",
+        "false)::int",
+    ),
+    Mutation("giving back counts every run", "lease", " AND a.state <> 'failed'"),
+    Mutation("giving back ignores a cancellation", "lease", "IF cancelled IS NULL", "IF true"),
+    Mutation(
+        "giving back leaves calls open", "lease", "PERFORM aif_close_unseen(p_job, 'lease_lost');"
+    ),
     Mutation("begin ignores the epoch", "begin_attempt", OURS, "t.status = 'running'"),
     Mutation("begin ignores the status", "begin_attempt", OURS, "t.epoch = p_epoch"),
     Mutation("begin ignores a cancellation", "begin_attempt", "t.cancel_requested_at IS NULL AND "),
@@ -221,6 +239,9 @@ MUTATIONS: Final = (
     ),
     Mutation("dispatch takes live runs", "dispatch", " AND j.lease_until < now_"),
     Mutation(
+        "dispatch takes runs of live workers", "dispatch", "AND NOT aif_lives(j.worker, p_stale_s)"
+    ),
+    Mutation(
         "dispatch sends again at once",
         "dispatch",
         "\n                                OR j.published_at < now_ - make_interval(secs => p_again_after_s)",
@@ -256,10 +277,21 @@ MUTATIONS: Final = (
         "abandoned ignores the lease", "overdue", " AND j.lease_until < statement_timestamp()"
     ),
     Mutation(
+        "abandoned ends runs of live workers",
+        "overdue",
+        "AND NOT aif_lives(j.worker, p_stale_s)",
+    ),
+    Mutation(
+        "a run that hangs never ends",
+        "overdue",
+        "j.deadline_at <= statement_timestamp() - make_interval(secs => p_stale_s)",
+        "false",
+    ),
+    Mutation(
         "abandoned ignores the deadline",
         "overdue",
-        "j.deadline_at <= statement_timestamp() OR ",
-        "true OR ",
+        "j.deadline_at <= statement_timestamp() OR j.cancel",
+        "true OR j.cancel",
     ),
     Mutation("abandoned keeps the epoch", "overdue", "epoch = t.epoch + 1,"),
     Mutation(

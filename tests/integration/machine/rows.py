@@ -94,7 +94,15 @@ class TurnRow:
     user: int
 
 
-Row = JobRow | AttemptRow | WindowRow | ControlRow | KeyRow | TurnRow
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker's last sign of life."""
+
+    name: str
+    seen_at: datetime
+
+
+Row = JobRow | AttemptRow | WindowRow | ControlRow | KeyRow | TurnRow | WorkerRow
 Key = tuple[object, ...]
 """Names a row, and the lock on it."""
 
@@ -104,7 +112,7 @@ World = Mapping[Key, Row]
 """Everything that is committed."""
 
 
-def key_of(row: Row) -> Key:
+def key_of(row: Row) -> Key:  # noqa: PLR0911 (a table)
     """The name of a row."""
     match row:
         case JobRow():
@@ -119,6 +127,8 @@ def key_of(row: Row) -> Key:
             return ("key", row.user, row.key)
         case TurnRow():
             return TURN
+        case WorkerRow():
+            return ("worker", row.name)
 
 
 def window_key(scope: str, key: str, day: date) -> Key:

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from tests.integration.machine import ledger
-from tests.integration.machine.calls import SLOTS, Statement, is_out
+from tests.integration.machine.calls import LEASE, SLOTS, Statement, is_out, is_over
 from tests.integration.machine.rows import TURN, JobRow, TurnRow
 from tests.integration.machine.view import View
 
@@ -30,8 +30,11 @@ class Dispatch:
 
     def statement(self, now: datetime) -> Statement:
         return (
-            "SELECT * FROM aif_dispatch(%s, %s, %s)",
-            (self.limit, LOST_AFTER.total_seconds(), AGAIN_AFTER.total_seconds()),
+            "SELECT * FROM aif_choose_jobs(%s, %s, %s, %s, '{}')",
+            (
+                self.limit,
+                *(span.total_seconds() for span in (LOST_AFTER, AGAIN_AFTER, LEASE)),
+            ),
         )
 
     def run(self, view: View) -> object:
@@ -121,17 +124,21 @@ class EndOverdue:
 
 @dataclass(frozen=True, slots=True)
 class EndAbandoned:
-    """End one run that nobody works on and that is not worth another."""
+    """End one run that nobody works on and that is not worth another, or one that hangs."""
 
     def statement(self, now: datetime) -> Statement:
-        return "SELECT * FROM aif_end_abandoned(%s)", (json.dumps(ENDS),)
+        parameters = (json.dumps(ENDS), LEASE.total_seconds())
+        return "SELECT * FROM aif_end_lost_run(%s, %s)", parameters
 
     def run(self, view: View) -> object:
         rows = [
             row
             for row in _free(view.jobs_before(), view)
-            if is_abandoned(row, view)
-            and (row.deadline_at <= view.now or row.cancel_requested_at is not None)
+            if (is_over(row, view) and row.deadline_at <= view.now - LEASE)
+            or (
+                is_abandoned(row, view)
+                and (row.deadline_at <= view.now or row.cancel_requested_at is not None)
+            )
         ]
         if not rows:
             return set()
@@ -159,7 +166,7 @@ class NextDue:
     """Seconds until there is something to do."""
 
     def statement(self, now: datetime) -> Statement:
-        return "SELECT aif_next_due()", ()
+        return "SELECT aif_next_moment(%s)", (LEASE.total_seconds(),)
 
     def run(self, view: View) -> object:
         moments = []
@@ -169,13 +176,15 @@ class NextDue:
                 if row.published_at is None and not view.is_killed(row.feature):
                     moments.append(row.run_at)
             elif row.lease_until is not None:
-                moments.append(row.lease_until)
+                hangs_at = row.deadline_at + LEASE
+                lives = is_over(row, view) and view.lives(row.worker, LEASE)
+                moments.append(max(row.lease_until, hangs_at) if lives else row.lease_until)
         return (min(moments) - view.now).total_seconds() if moments else None
 
 
 def is_abandoned(row: JobRow, view: View) -> bool:
-    """Whether its worker has not been heard of for a lease."""
-    return row.lease_until is not None and row.lease_until < view.now
+    """Whether its lease is over and its worker has given no sign of life for as long."""
+    return is_over(row, view) and not view.lives(row.worker, LEASE)
 
 
 def is_older(moment: datetime | None, span: timedelta, view: View) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from tests.integration.machine.rows import (
     Row,
     TurnRow,
     WindowRow,
+    WorkerRow,
     World,
     key_of,
     window_key,
@@ -128,6 +129,11 @@ class View:
     def is_killed_now(self, feature: str) -> bool:
         """By a statement of its own, after the locks."""
         return _any_killed(self._world, feature)
+
+    def lives(self, worker: str, stale: timedelta) -> bool:
+        """Whether a worker gave a sign of life lately, by the snapshot of the statement."""
+        row = self._before.get(("worker", worker))
+        return isinstance(row, WorkerRow) and row.seen_at > self.now - stale
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,8 +14,17 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from aifeature import prompts, registry
-from aifeature.models import UNSURE, Attempt, FeatureControl, SpendWindow
+from aifeature.models import (
+    UNSURE,
+    Attempt,
+    FeatureControl,
+    SpendWindow,
+    functions,
+    keeping,
+)
 from aifeature.models import calls as rows
+from aifeature.models.functions import Rows
+from aifeature.models.keeping import Owner
 from aifeature.models.transitions import AttemptRefusedError, Caps
 from aifeature.services import calls, control, ledger, recovery
 from aifeature.spec import Purpose
@@ -118,14 +127,14 @@ def test_a_switch_aborts_one_that_is_under_way(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, outages: int
 ) -> None:
     """Also if the database was away at a look before."""
-    errors, look = [OperationalError("away")] * outages, rows.stopped
+    errors, look = [OperationalError("away")] * outages, keeping.paused
 
-    def stopped(attempts: Sequence[UUID]) -> set[UUID]:
+    def paused(ask: Rows, owners: Collection[Owner]) -> set[Owner]:
         if errors:
             raise errors.pop()
-        return look(attempts)
+        return look(ask, owners)
 
-    monkeypatch.setattr(rows, "stopped", stopped)
+    monkeypatch.setattr(keeping, "paused", paused)
     sandbox.set_faults({"kind": "stall"})
     sent, ended = request(), threading.Event()
     reasons: list[str] = []
@@ -179,10 +188,15 @@ def age_call(attempt: UUID) -> None:
 def test_a_switch_stops_the_calls_of_its_feature_and_that_of_everything_all(
     switch: dict[str, Any], is_stopped: bool
 ) -> None:
-    mine, of_another_process = entered(), entered()
     FeatureControl.objects.create(**switch)
-    assert rows.stopped([mine]) == ({mine} if is_stopped else set())
-    assert of_another_process not in rows.stopped([mine])
+    mine = ("summarize", None)
+    assert keeping.paused(functions.rows, [mine]) == ({mine} if is_stopped else set())
+
+
+def test_a_switch_that_is_off_for_some_users_lets_calls_of_nobody_go_on() -> None:
+    FeatureControl.objects.create(feature="summarize", release_percent=0)
+    mine, of_a_user = ("summarize", None), ("summarize", 1)
+    assert keeping.paused(functions.rows, [mine, of_a_user]) == {of_a_user}
 
 
 def test_one_whose_process_died_becomes_unknown() -> None:

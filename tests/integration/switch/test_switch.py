@@ -21,10 +21,12 @@ from aifeature.models import (
     KillMode,
     SpendWindow,
     Status,
+    keeping,
     switches,
     transitions,
     turns,
 )
+from aifeature.models.functions import rows
 from aifeature.models.transitions import AttemptRefusedError, Claimed
 from aifeature.policies import release
 from aifeature.services import alerts, control, recovery, switch
@@ -80,8 +82,7 @@ def test_a_stopped_feature_sends_nothing(make_job: MakeJob, ada: User, slug: str
     assert turns.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}) == []
     with pytest.raises(AttemptRefusedError, match="paused"):
         begin(running)
-    (beat,) = transitions.heartbeat([(running.job, running.epoch)], lease_s=15)
-    assert beat.paused
+    assert keeping.paused(rows, [("summarize", running.user_id)])
     waiting.refresh_from_db()
     assert waiting.published_at is None
 
@@ -141,8 +142,8 @@ def test_cancelled_jobs_end_and_say_why(make_job: MakeJob, ada: User, slug: str)
     assert (waiting.status, waiting.error_code) == (Status.CANCELLED, "cancelled")
     assert waiting.error_message == sentence("cancelled_by_switch")
     assert other.status == (Status.CANCELLED if slug == EVERYTHING else Status.QUEUED)
-    (beat,) = transitions.heartbeat([(running.job, running.epoch)], lease_s=15)
-    assert beat.cancel_requested
+    run = (running.job, running.epoch)
+    assert keeping.running(rows, [run]) == {run: True}
     transitions.finish(running, Status.CANCELLED, error_code="cancelled")
     assert Job.objects.get(pk=running.job).error_message == sentence("cancelled_by_switch")
 
@@ -158,8 +159,8 @@ def test_a_release_cancels_what_nobody_has_cancelled_yet(
     for job in waiting:
         job.refresh_from_db()
     assert {job.status for job in waiting} == {Status.CANCELLED}
-    (beat,) = transitions.heartbeat([(running.job, running.epoch)], lease_s=15)
-    assert beat.cancel_requested
+    run = (running.job, running.epoch)
+    assert keeping.running(rows, [run]) == {run: True}
     held = make_job()
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     switch.release(slug, reason="Mended.", user_id=ada.pk)

@@ -1,0 +1,54 @@
+"""A validator that never comes back, in a real worker process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from aifeature.models import Alert, Attempt, Job
+from aifeature.services.messages import sentence
+from aifeature.services.runner import EXIT_CODE
+from tests.chaos.crew import BOUND_S, LIMIT_S, Crew, rows, text_of, wait_ended, wait_until
+from tests.releases import next_release
+from tests.sandbox_server import SandboxServer
+
+LEASE_S = 3
+DEADLINE_S = 10
+
+pytestmark = pytest.mark.timeout(LIMIT_S)
+
+
+def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
+    crew: Crew, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    crew.env["LEASE_SECONDS"] = str(LEASE_S)
+    crew.env["WORKER_GRACE_SECONDS"] = "1"
+    defect = next_release(tmp_path)
+    defect.edit(
+        "aifeature/services/output.py",
+        "    try:\n        answer =",
+        "    __import__('threading').Event().wait()\n    try:\n        answer =",
+    )
+    crew.control("control")
+    hangs = replace(crew, release=defect.folder).llm("hangs", threads=4)
+    (job,) = crew.queue(1)
+    wait_until(lambda: len(sandbox.ended_calls()) == 1, "the answer to be validated")
+    Job.objects.filter(pk=job.pk).update(deadline_at=Now() + timedelta(seconds=DEADLINE_S))
+    connection.close()
+    assert hangs.process.wait(BOUND_S) == EXIT_CODE, text_of(hangs.log)
+
+    (row,) = rows([job])
+    assert (row.status, row.error_code) == ("failed", "deadline_exceeded")
+    assert (row.error_message, row.charge_micro) == (sentence("deadline_exceeded"), 0)
+    assert Attempt.objects.get().state == "unknown"
+    alert = Alert.objects.get(kind="stuck_worker")
+    assert f"job {job.pk} of summarize" in alert.summary
+    assert "called by aifeature.services.output.validate, line " in alert.summary
+    connection.close()
+    crew.llm("mended")
+    wait_ended(crew.queue(2))
