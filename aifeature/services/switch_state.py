@@ -12,6 +12,9 @@ from aifeature.models.switches import WouldStop
 _CENT: Final = 10_000
 """Micro-dollars of one."""
 
+_OWN: Final = ("feature", "killed", "kill_reason", "kill_mode", "release_percent")
+"""The columns of a control that are the switch's own."""
+
 ALL: Final = 100
 """Percent of the users for whom a switch that is off is off."""
 
@@ -51,8 +54,15 @@ class SwitchState:
 
 def of(slug: str) -> SwitchState:
     """How the switch of this feature, or of EVERYTHING, stands in the database now."""
-    row = FeatureControl.objects.filter(feature=slug).first()
-    return of_rows([row])[slug] if row else SwitchState(slug)
+    return of_all([slug]).get(slug, SwitchState(slug))
+
+
+def of_all(slugs: Iterable[str]) -> Mapping[str, SwitchState]:
+    """How the switches of these features stand, of those that have a control row.
+
+    It reads the switch's own columns alone, so that a database of another release will do.
+    """
+    return of_rows(FeatureControl.objects.filter(feature__in=list(slugs)).only(*_OWN))
 
 
 def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
@@ -65,7 +75,8 @@ def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
             slug=row.feature,
             killed=row.killed,
             reason=row.kill_reason,
-            mode=KillMode(row.kill_mode),
+            # A newer release may have written another mode.
+            mode=KillMode(row.kill_mode) if row.kill_mode in KillMode else KillMode.HOLD,
             percent=row.release_percent,
             pulled=pulls.get(row.feature),
         )

@@ -3,7 +3,8 @@
 CREATE OR REPLACE FUNCTION aif_trip(
     p_feature text, p_check text, p_reason text, p_figures jsonb)
 RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET lock_timeout = '1s' AS $$
 BEGIN
     INSERT INTO aifeature_featurecontrol (
         feature, stage, percent, prompt_version, updated_at, killed, kill_reason)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 import psycopg
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 
-from project.database.pool import Connection, Pool
+from project.database.pool import Connection, Pool, urgent
+
+URGENT: Final = {"connect_timeout": 2, "tcp_user_timeout": 2000}
+"""Limits of a connection for urgent work: seconds, and milliseconds. Below 2 s libpq connects to
+no server."""
+
+URGENT_OPTIONS: Final = "-c lock_timeout=1000 -c statement_timeout=1500"
+"""Milliseconds after which the server ends a wait, and a statement."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -34,11 +42,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if connection is not None and connection.closed and not self.in_atomic_block:
             self.close()
 
+    def urgent(self) -> AbstractContextManager[None]:
+        """A context in which a thread connects beside the pool, and for two seconds at most.
+
+        For a thread that holds a connection already, nothing changes.
+        """
+        return urgent()
+
     def _make_pool(self, options: dict[str, Any]) -> Pool:
         parameters = {**self.get_connection_params(), "autocommit": True}
+        limited = f"{parameters.get('options', '')} {URGENT_OPTIONS}"
 
-        def connect() -> Connection:
-            connection: Connection = psycopg.connect(**parameters)
+        def connect(**limits: Any) -> Connection:
+            connection: Connection = psycopg.connect(**{**parameters, **limits})
             try:
                 self._configure_connection(connection)  # type: ignore[attr-defined]  # as above
             except BaseException:
@@ -46,4 +62,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 raise
             return connection
 
-        return Pool(connect, **options)
+        def connect_urgently() -> Connection:
+            return connect(**URGENT, options=limited)
+
+        return Pool(connect, connect_urgently=connect_urgently, **options)
