@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aifeature.models import ControlChange, FeatureControl, KillMode
+from django.db import Error, transaction
+
+from aifeature.models import ControlChange, FeatureControl, KillMode, switches
 from aifeature.models.switches import WouldStop
 
 _CENT: Final = 10_000
@@ -82,6 +84,15 @@ def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
         )
         for row in known
     }
+
+
+def under_way(slug: str) -> str:
+    """What a pull would stop now, for a person; also if it cannot be counted."""
+    try:
+        with transaction.atomic():  # its failure breaks no transaction around it
+            return in_words(switches.would_stop(slug))
+    except Error:
+        return "jobs that cannot be counted now, since the database refuses"
 
 
 def in_words(found: WouldStop) -> str:
