@@ -43,6 +43,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.content_policy.ContentPolicyMiddleware",
     "project.static_files.StaticFilesMiddleware",
+    "project.switch_requests.SwitchRequests",  # before sessions: it lends a connection
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
