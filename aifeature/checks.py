@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.db import Error as DatabaseError
 
 from aifeature import prompts, registry
 from aifeature.prompts import PromptError
+from aifeature.services import control_watch
 from aifeature.spec import Feature
 from workers.inference import NotPriced, catalog, pricing
 
@@ -18,9 +20,29 @@ def check_features(**_: Any) -> list[CheckMessage]:
     """Every feature has its prompts, and every model it may call is known and priced."""
     try:
         features = registry.all_features().values()
-    except (TypeError, ValueError) as error:
-        return [Error(f"A feature cannot be loaded: {error}", id="aifeature.E001")]
+    except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+        return [
+            Error(
+                f"A feature cannot be loaded: {type(error).__name__}: {error}",
+                hint="Mend it in aifeature/features/. Meanwhile `manage.py kill_switch` works.",
+                id="aifeature.E001",
+            )
+        ]
     return [problem for feature in features for problem in problems_of(feature)]
+
+
+@register(Tags.database)
+def check_controls(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """This release can follow what operators set. Asked where a database may be asked."""
+    if not databases:
+        return []
+    try:
+        return [
+            Warning(problem.summary, hint=problem.next_step, id="aifeature.W001")
+            for problem in control_watch.problems()
+        ]
+    except DatabaseError:  # away, or not migrated yet: another check's business
+        return []
 
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:

@@ -254,6 +254,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"queue": "control"},
     },
+    "Look at controls": {
+        "task": "control.controls",
+        "schedule": 60.0,
+        "options": {"queue": "control"},
+    },
     "Delete old content": {
         "task": "control.retention",
         # The first of a day does it; the others make up for one that was missed.

@@ -29,6 +29,8 @@ RUNBOOKS: Final = {
     "drift": "budgets",
     "breaker_open": "provider-down",
     "kill_switch": "kill-switch",
+    "prompt_missing": "controls",
+    "control_unknown": "controls",
 }
 """The page of deploy/runbooks/ for each kind of alert."""
 

@@ -77,8 +77,7 @@ def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
             slug=row.feature,
             killed=row.killed,
             reason=row.kill_reason,
-            # A newer release may have written another mode.
-            mode=KillMode(row.kill_mode) if row.kill_mode in KillMode else KillMode.HOLD,
+            mode=row.known_kill_mode,
             percent=row.release_percent,
             pulled=pulls.get(row.feature),
         )
