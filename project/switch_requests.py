@@ -32,7 +32,6 @@ _LABELS: Final = {
     "stop": ("Can pull the kill switch", "aifeature.stop_feature"),
     "release": ("Can release the kill switch", "aifeature.release_feature"),
 }
-_UNCHANGED: Final = "The kill switch was not changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Flip:
     @property
     def command(self) -> str:
         """The same on a command line."""
-        return f"`manage.py kill_switch {self.action} {self.slug} --user NAME --reason WHY`"
+        return f"manage.py kill_switch {self.action} {self.slug} --user NAME --reason WHY"
 
 
 class SwitchRequests:
@@ -58,7 +57,8 @@ class SwitchRequests:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         """Be asynchronous when the neighbours are."""
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
@@ -66,7 +66,7 @@ class SwitchRequests:
         if flip_of(request) is None:
             passed: HttpResponse | Awaitable[HttpResponse] = self.get_response(request)
             return passed
-        if iscoroutinefunction(self):
+        if self._is_async:
             return self._answer(request)
         with connection.urgent():  # type: ignore[attr-defined]  # not in the stubs
             return _seen(request, self.get_response(request))
@@ -142,13 +142,13 @@ def _refused(
     request: HttpRequest, flip: Flip, sentences: tuple[str, ...], *, status: int
 ) -> HttpResponse:
     if not switch_page.by_htmx(request):
-        response = errors.page(status, _UNCHANGED, *sentences, again=True)
+        response = errors.page(status, switch_refusal.UNCHANGED, *sentences, again=True)
     else:
         form = None
         if request.method == "POST" and status != 403:  # noqa: PLR2004 (HTTP)
             kind = StopForm if flip.action == "stop" else ReleaseForm
             form = kind(request, flip.slug, initial=switch_page.typed(request))
-        values = {"title": _UNCHANGED, "sentences": sentences, "form": form}
+        values = {"title": switch_refusal.UNCHANGED, "sentences": sentences, "form": form}
         response = render(request, "aifeature/admin/switch_refused.html", values)
     response.is_explained = True  # type: ignore[attr-defined]  # for `_seen`
     return response

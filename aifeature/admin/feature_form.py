@@ -98,7 +98,7 @@ class FeatureControlForm(_ModelForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         """A value that is not changed is not judged: this release may not know it."""
-        exclusions: set[str] = super()._get_validation_exclusions()
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # no stub
         return exclusions | {name for name in self.fields if name not in self.changed_data}
 
     @property

@@ -14,9 +14,11 @@ from aifeature.models.functions import urgently
 
 RUNBOOK: Final = "deploy/runbooks/kill-switch.md"
 
+UNCHANGED: Final = "The kill switch was not changed"
+
 SECOND_MEANS: Final = (
     "To stop without the database, stop the llm workers, or revoke the provider's key: see"
-    f' "When the switch cannot be pulled" in {RUNBOOK}.'
+    f" {RUNBOOK}."
 )
 
 LOCKED: Final = "55P03"
@@ -30,7 +32,7 @@ _AWAY: Final = frozenset({"57P01", "57P02", "57P03"})
 
 _HOLDERS: Final = """
 SELECT a.pid, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::int,
-       coalesce(nullif(a.application_name, ''), 'without a name')
+       a.application_name
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE l.relation = 'aifeature_featurecontrol'::regclass AND l.granted
    AND l.mode <> 'AccessShareLock' AND l.pid <> pg_backend_pid()
@@ -53,7 +55,7 @@ class Refusal:
     @property
     def sentences(self) -> tuple[str, ...]:
         """All of it, for an error page or a command."""
-        return (f"{self.cause} Nothing was changed.", self.next_step, self.otherwise)
+        return (self.cause, self.next_step, self.otherwise)
 
 
 def explain(error: Error, slug: str) -> Refusal:
@@ -72,7 +74,7 @@ def explain(error: Error, slug: str) -> Refusal:
     if code in _OTHER_SCHEMA:
         return Refusal(
             f"The database is not of this release: {_first_line(error)}.",
-            "Run `manage.py migrate`, or flip it with the release that is running.",
+            "Run manage.py migrate, or flip it with the release that is running.",
         )
     if not code or code in _AWAY or code.startswith("08"):
         return Refusal(
@@ -117,17 +119,17 @@ _KNOWN: Final = {
 
 def _locked(slug: str) -> Refusal:
     """The wait for a lock took longer than its limit of a second."""
-    others = "Try again."
+    others = "Try again"
     if slug != "_everything":
-        others += " Everything has a row of its own: `manage.py kill_switch stop _everything`."
+        others += ", or stop everything, whose row is another one"
     holder = _holder()
     if holder is None:
-        return Refusal(f"Another session holds a lock that a flip of {slug} needs.", others)
+        return Refusal(f"Another session holds a lock that a flip of {slug} needs.", f"{others}.")
     pid, state, age, application = holder
+    name = f" ({application})" if application else ""
     return Refusal(
-        f"Another session holds the control of {slug}: pid {pid}, {state} for {age} s, application"
-        f" {application}.",
-        f"{others} To end that session: `SELECT pg_terminate_backend({pid})`.",
+        f"Another session holds the control of {slug}: pid {pid}{name}, {state} for {age} s.",
+        f"{others}. To end that session: SELECT pg_terminate_backend({pid}).",
     )
 
 

@@ -77,7 +77,8 @@ class Command(BaseCommand):
                         self._release(_known(feature), **options)
         except Error as error:
             refusal = switch_refusal.explain(error, feature or EVERYTHING)
-            raise CommandError("\n".join(refusal.sentences)) from error
+            said = (f"{switch_refusal.UNCHANGED}.", *refusal.sentences)
+            raise CommandError("\n".join(said)) from error
 
     def _status(self, feature: str | None) -> None:
         names = [_known(feature)] if feature else switch.names()
@@ -161,7 +162,7 @@ def _who_may(permission: str) -> str:
     )
     names = [user.get_username() for user in users.order_by("pk")[:MOST_NAMES]]
     if not names:
-        return "No account has it: `manage.py createsuperuser` makes one that may."
+        return "No account has it: manage.py createsuperuser makes one that may."
     return f"These have it: {', '.join(names)}."
 
 

@@ -108,9 +108,10 @@ def test_a_locked_control_names_its_holder_and_two_ways_out(sam: User, action: s
         assert code == switch_refusal.LOCKED
         pid = other.info.backend_pid
         assert f"holds the control of summarize: pid {pid}, idle in transaction" in said
+        assert "or stop everything, whose row is another one" in said
         assert f"SELECT pg_terminate_backend({pid})" in said
         assert SECOND_MEANS in said
-        assert "Nothing was changed." in said
+        assert "The kill switch was not changed." in said
         run("stop", EVERYTHING)
         assert stopped(EVERYTHING), "its row is another one, which nobody has locked"
     run(action, "summarize")
