@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import Error, connection
+from django.db import Error, OperationalError, connection
 
 from aifeature.models import Alert, ControlChange, FeatureControl, KillMode
 from aifeature.models.functions import urgently
@@ -116,6 +116,30 @@ def test_a_locked_control_names_its_holder_and_two_ways_out(sam: User, action: s
         assert stopped(EVERYTHING), "its row is another one, which nobody has locked"
     run(action, "summarize")
     assert stopped() == (action == "stop")
+
+
+@pytest.mark.parametrize("flip", ["stop", "release", "trip"])
+@pytest.mark.parametrize("table", ["aifeature_featurecontrol", "auth_user"])
+def test_a_flip_on_a_connection_without_limits_waits_no_longer(
+    sam: User, flip: str, table: LiteralString
+) -> None:
+    """The functions have a limit of their own; a commit finds nothing left to wait for."""
+    if flip == "release":
+        switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=sam.pk)
+    flips: dict[str, Callable[[], object]] = {
+        "stop": lambda: switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=sam.pk),
+        "release": lambda: switch.release("summarize", reason="r", user_id=sam.pk),
+        "trip": lambda: switch.trip("summarize", check="c", reason="r", figures={}),
+    }
+    connection.ensure_connection()
+    with other_session(f"SELECT 1 FROM {table} FOR UPDATE"):  # noqa: S608 (our names)
+        if flip == "trip" and table == "auth_user":
+            flips[flip]()
+            return
+        with pytest.raises(OperationalError) as caught:
+            flips[flip]()
+    cause: Any = caught.value.__cause__
+    assert cause.sqlstate == switch_refusal.LOCKED
 
 
 def test_a_migration_of_the_controls_is_not_waited_for(sam: User) -> None:
