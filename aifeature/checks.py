@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Doubt
+from django.db import Error as DatabaseError
 
 from aifeature import prompts, registry
 from aifeature.policies import budget
 from aifeature.prompts import PromptError
+from aifeature.services import control_watch
 from aifeature.spec import Feature, Route
 from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
 
@@ -25,10 +27,30 @@ def check_features(**_: Any) -> list[CheckMessage]:
     """Every feature has its prompts, and every model it may call is known and priced."""
     try:
         features = registry.all_features().values()
-    except (TypeError, ValueError) as error:
-        return [Error(f"A feature cannot be loaded: {error}", id="aifeature.E001")]
+    except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+        return [
+            Error(
+                f"A feature cannot be loaded: {type(error).__name__}: {error}",
+                hint="Mend it in aifeature/features/. Meanwhile `manage.py kill_switch` works.",
+                id="aifeature.E001",
+            )
+        ]
     found = [problem for feature in features for problem in problems_of(feature)]
     return found or [problem for feature in features for problem in budgets_of(feature)]
+
+
+@register(Tags.database)
+def check_controls(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """This release can follow what operators set. Asked where a database may be asked."""
+    if not databases:
+        return []
+    try:
+        return [
+            Doubt(problem.summary, hint=problem.next_step, id="aifeature.W001")
+            for problem in control_watch.problems()
+        ]
+    except DatabaseError:  # away, or not migrated yet: another check's business
+        return []
 
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
@@ -74,7 +96,7 @@ def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
             " stop it for all.",
             hint=f"Raise daily_budget_usd to {LARGEST_SHARE} times that, or lower"
             f" user_daily_spend_usd, in {where}.",
-            id="aifeature.W001",
+            id="aifeature.W002",
         )
 
 

@@ -145,5 +145,19 @@ def get(slug: str, version: str) -> Prompt:
     return _parse(feature, version, source)
 
 
+def why_not(slug: str, version: str) -> str:
+    """Why this release cannot run a version of a feature of the code; empty if it can.
+
+    No version at all ('') stands for the code's, which a system check looks at.
+    """
+    if not version:
+        return ""
+    try:
+        get(slug, version)
+    except PromptError as error:
+        return str(error)
+    return ""
+
+
 def _folder(feature: Feature) -> Any:
     return resources.files(f"aifeature.features.{feature.slug}")

@@ -35,6 +35,22 @@ def all_features() -> Mapping[str, Feature]:
     return MappingProxyType(found)
 
 
+def slugs() -> list[str]:
+    """The names of the features' folders, in alphabetical order. No feature is imported."""
+    return sorted(package.name for package in pkgutil.iter_modules(features.__path__))
+
+
+def find(slug: str) -> Feature | None:
+    """The feature of this slug; None if the code has none, or if it does not load.
+
+    For what must work with broken code. Everything else calls `get`.
+    """
+    try:
+        return all_features().get(slug)
+    except Exception:  # noqa: BLE001 (the code of a feature may raise anything)
+        return None
+
+
 def get(slug: str) -> Feature:
     """The feature of this slug.
 

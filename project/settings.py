@@ -43,6 +43,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.content_policy.ContentPolicyMiddleware",
     "project.static_files.StaticFilesMiddleware",
+    "project.switch_requests.SwitchRequests",  # before sessions: it lends a connection
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -252,6 +253,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "Look at budgets": {
         "task": "control.budgets",
+        "schedule": 60.0,
+        "options": {"queue": "control"},
+    },
+    "Look at controls": {
+        "task": "control.controls",
         "schedule": 60.0,
         "options": {"queue": "control"},
     },

@@ -17,6 +17,7 @@ from django.conf import settings
 from aifeature.services import (
     budgets,
     checks,
+    control_watch,
     dispatch,
     lease,
     provider_watch,
@@ -113,6 +114,12 @@ def look_at_provider(**_: Any) -> str:
 def look_at_budgets(**_: Any) -> str:
     """Tell on-call of a budget that is used up."""
     return checks.run("control.budgets", budgets.check).result
+
+
+@shared_task(name=control_watch.TASK)
+def look_at_controls(**_: Any) -> str:
+    """Tell on-call of controls that this release cannot follow."""
+    return checks.run(control_watch.TASK, control_watch.check).result
 
 
 @shared_task(name=spikes.TASK)

@@ -85,7 +85,7 @@ def control_url(slug: str) -> str:
 
 def _control(slug: str, row: FeatureControl | None, state: SwitchState) -> dict[str, Any]:
     row = row or FeatureControl(feature=slug)
-    stage = Stage(row.stage)
+    stage = row.known_stage
     percent = f" {row.percent}%" if stage is Stage.PERCENT else ""
     return {
         "url": control_url(slug),

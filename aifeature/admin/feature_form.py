@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django import forms
 from django.conf import settings
@@ -12,7 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import prompts, registry
-from aifeature.models import FeatureControl
+from aifeature.models import FeatureControl, Stage
 from aifeature.services.control import EVERYTHING
 from aifeature.spec import MAX_RETENTION_DAYS, Feature, Limits
 
@@ -67,13 +67,19 @@ class FeatureControlForm(_ModelForm):
         self._limit("user_in_flight", 1)
         self._limit("deadline_s", 1, 3000)
         self._limit("retention_days", 1, MAX_RETENTION_DAYS)
-        feature = registry.all_features().get(self.instance.feature)
+        feature = registry.find(self.instance.feature)
         if feature is not None:
             self._explain(_of_feature(feature))
         elif self.instance.feature == EVERYTHING:
             self._explain(_of_everything())
         if "prompt_version" in self.fields:
             self.fields["prompt_version"] = self._prompt_version(feature)
+        if "stage" in self.fields and self.instance.stage not in Stage:
+            stages = cast("forms.ChoiceField", self.fields["stage"])
+            stages.choices = [
+                *Stage.choices,
+                (self.instance.stage, _elsewhere(self.instance.stage)),
+            ]
 
     @property
     def controls_changed(self) -> list[str]:
@@ -92,6 +98,11 @@ class FeatureControlForm(_ModelForm):
                 "This control was changed while you had the page open. Reload it and try again."
             )
         return seen
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """A value that is not changed is not judged: this release may not know it."""
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # no stub
+        return exclusions | {name for name in self.fields if name not in self.changed_data}
 
     @property
     def _last_change(self) -> str:
@@ -113,13 +124,17 @@ class FeatureControlForm(_ModelForm):
         current = self.instance.prompt_version
         choices = [("", "the code's")] if feature is None else _versions(feature)
         if current and current not in dict(choices):
-            choices.append((current, f"{current} (its file is missing)"))
+            choices.append((current, _elsewhere(current)))
         return forms.ChoiceField(
             choices=choices,
             required=False,
             widget=UnfoldAdminSelectWidget,
             help_text="The version that answers.",
         )
+
+
+def _elsewhere(value: str) -> str:
+    return f"{value} (not in this release)"
 
 
 def _of_feature(feature: Feature) -> dict[str, str]:

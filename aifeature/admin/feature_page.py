@@ -20,7 +20,7 @@ from aifeature.services.control import EVERYTHING
 def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
     """The parts of the page that this visitor may see."""
     found: dict[str, Any] = {}
-    if slug in switch.names():
+    if switch.exists(slug):
         if request.user.has_perm(STOP):
             found["stop_url"] = stop_url(slug)
         state = switch_state.of(slug)

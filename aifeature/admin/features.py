@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import BigIntegerField, Case, Model, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -25,6 +26,8 @@ from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services import control, switch
 from aifeature.services.control import EVERYTHING
 from aifeature.services.switch_state import ALL
+
+logger = logging.getLogger(__name__)
 
 _FACTS = ("spend_today", "changed")
 _FORM_ONLY = ("reason", "seen")
@@ -75,8 +78,11 @@ class FeatureControlAdmin(SwitchButtons):
 
     @admin.display(description="prompt")
     def prompt(self, row: FeatureControl) -> str:
-        feature = registry.all_features().get(row.feature)
-        return row.prompt_version or (feature.prompt_version if feature else "-")
+        feature = registry.find(row.feature)
+        if feature is None:
+            return row.prompt_version or "-"
+        runs, active = control.prompt_version(feature), row.prompt_version
+        return runs if active in {"", runs} else f"{runs}, since {active} cannot be used"
 
     @admin.display(description="spend today")
     def spend_today(self, row: Any) -> str:
@@ -130,7 +136,7 @@ class FeatureControlAdmin(SwitchButtons):
         extra_context: Any = None,
     ) -> Any:
         slug = unquote(object_id or "")
-        if slug in switch.names():
+        if switch.exists(slug):
             _make_rows()
         context = {
             "subtitle": title_of(slug),
@@ -182,10 +188,20 @@ def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -
 
 
 def _make_rows() -> None:
-    """A row for each feature of the code. Its defaults mean what no row means: off."""
-    FeatureControl.objects.bulk_create(
-        (FeatureControl(feature=slug) for slug in switch.names()), ignore_conflicts=True
-    )
+    """A row for each feature of the code. Its defaults mean what no row means: off.
+
+    A database that takes no writes shows those there are.
+    """
+    known = set(FeatureControl.objects.values_list("feature", flat=True))
+    if not (missing := set(switch.names()) - known):
+        return
+    try:
+        with transaction.atomic():
+            FeatureControl.objects.bulk_create(
+                (FeatureControl(feature=slug) for slug in missing), ignore_conflicts=True
+            )
+    except Error:
+        logger.warning("no control rows can be made for %s", ", ".join(sorted(missing)))
 
 
 def _today(column: str) -> Case:

@@ -34,8 +34,10 @@ def title_of(slug: str) -> str:
     """What a feature is called, or what became of it; also for the control of everything."""
     if slug == EVERYTHING:
         return "Everything"
-    feature = registry.all_features().get(slug)
-    return feature.title if feature else f"{slug} (no longer in the code)"
+    if feature := registry.find(slug):
+        return feature.title
+    broken = slug in registry.slugs()
+    return f"{slug} ({'its code does not load' if broken else 'no longer in the code'})"
 
 
 def feature_choices() -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from unfold.enums import ActionVariant
 from aifeature.admin.dialogs import button
 from aifeature.admin.names import title_of
 from aifeature.admin.switch_forms import ReleaseForm, StopForm
+from aifeature.admin.switch_page import FLIPPED, also_alone
 from aifeature.models import KillMode
 from aifeature.services import switch
 from aifeature.services.switch_state import ALL
@@ -42,6 +43,7 @@ class SwitchButtons(ModelAdmin):
         """Who may release a kill switch."""
         return request.user.has_perm(RELEASE)
 
+    @also_alone
     @button(
         "Stop",
         permission="stop",
@@ -60,8 +62,9 @@ class SwitchButtons(ModelAdmin):
         became = "held" if mode is KillMode.HOLD else "cancelled"
         text = f"{title_of(slug)} is stopped; its jobs are {became}."
         self.message_user(request, text, messages.WARNING)
-        return _stay(request)
+        return _stay(request, slug)
 
+    @also_alone
     @button(
         "Release",
         permission="release",
@@ -78,7 +81,7 @@ class SwitchButtons(ModelAdmin):
         whom = "all users" if percent == ALL else f"{percent} % of users"
         text = f"{title_of(slug)} is released for {whom}."
         self.message_user(request, text, messages.SUCCESS)
-        return _stay(request)
+        return _stay(request, slug)
 
 
 def stop_url(slug: str) -> str:
@@ -93,14 +96,17 @@ def release_url(slug: str) -> str:
 
 def _known(object_id: str) -> str:
     slug: str = unquote(object_id)
-    if slug not in switch.names():
+    if not switch.exists(slug):
         raise Http404
     return slug
 
 
-def _stay(request: HttpRequest) -> HttpResponse:
+def _stay(request: HttpRequest, slug: str) -> HttpResponse:
     """Load again the page of admin on which the dialog was opened, which htmx names."""
     here = urlsplit(request.headers.get("HX-Current-URL", "")).path
     known = here.startswith(reverse("admin:index"))
-    listed = reverse("admin:aifeature_featurecontrol_changelist")
-    return HttpResponse(headers={"HX-Redirect": here if known else listed})
+    where = here if known else reverse("admin:aifeature_featurecontrol_changelist")
+    if where in {stop_url(slug), release_url(slug)}:  # the dialog is a page of its own
+        where = reverse("admin:aifeature_featurecontrol_change", args=(quote(slug),))
+    request.META[FLIPPED] = where
+    return HttpResponse(headers={"HX-Redirect": where})

@@ -6,20 +6,26 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.utils import unquote
+from django.db import Error, transaction
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget
 
+from aifeature.admin import switch_page
 from aifeature.admin.changes import made_by
 from aifeature.admin.dialogs import ReasonForm
 from aifeature.admin.names import title_of
 from aifeature.admin.show import utc
 from aifeature.models import KillMode
-from aifeature.services import switch, switch_state
+from aifeature.services import switch_state
 from aifeature.services.control import EVERYTHING
 from aifeature.services.switch_state import ALL, SwitchState
 
 
 class _SwitchForm(ReasonForm):
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", switch_page.typed(request))
+        super().__init__(request, *args, **kwargs)
+
     @property
     def slug(self) -> str:
         return unquote(str(self.object_id))
@@ -31,9 +37,17 @@ class _SwitchForm(ReasonForm):
         del request, object_id  # the form has both
         return {
             "title": "every feature" if self.slug == EVERYTHING else title_of(self.slug),
-            "under_way": switch_state.in_words(switch.would_stop(self.slug)),
-            "switch": described(switch_state.of(self.slug)),
+            "under_way": switch_state.under_way(self.slug),
+            **self._state(),
         }
+
+    def _state(self) -> dict[str, Any]:
+        """How it stands. A dialog that cannot show this must open all the same."""
+        try:
+            with transaction.atomic():
+                return {"switch": described(switch_state.of(self.slug))}
+        except Error:
+            return {"is_unreadable": True}
 
 
 class StopForm(_SwitchForm):

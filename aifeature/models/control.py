@@ -148,6 +148,16 @@ class FeatureControl(models.Model):
     def __str__(self) -> str:
         return self.feature
 
+    @property
+    def known_stage(self) -> Stage:
+        """The stage; OFF for one that only another release knows."""
+        return Stage(self.stage) if self.stage in Stage else Stage.OFF
+
+    @property
+    def known_kill_mode(self) -> KillMode:
+        """What becomes of stopped jobs; HOLD for a mode that only another release knows."""
+        return KillMode(self.kill_mode) if self.kill_mode in KillMode else KillMode.HOLD
+
 
 class ControlChange(models.Model):
     """One change of one field: who or which check, from, to, why. Never edited."""

@@ -86,6 +86,22 @@ def connected() -> Iterator[None]:
             connection.close()  # back to the pool
 
 
+@contextmanager
+def urgently() -> Iterator[None]:
+    """Statements that wait for no pool, and for a second at most for a lock.
+
+    A connection that this thread holds already is used as it is. Others are made beside the pool,
+    with time limits (`project.database.base`), and closed at the end.
+    """
+    held = connection.connection is not None
+    with connection.urgent():  # type: ignore[attr-defined]  # not in the stubs
+        try:
+            yield
+        finally:
+            if not held and not connection.in_atomic_block:
+                connection.close()
+
+
 def as_json(value: object) -> str | None:
     """A value for a jsonb argument; None is NULL."""
     return None if value is None else json.dumps(storable(value))

@@ -1,4 +1,7 @@
-"""What a kill switch does to jobs that wait and run. The functions stand in `sql/stopped.sql`."""
+"""Flips of a kill switch, and what one does to jobs that wait and run.
+
+The functions stand in `sql/switch.sql` and `sql/stopped.sql`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from aifeature.models.functions import rows
+from aifeature.models.storable import storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,19 @@ class WouldStop:
     queued: int
     held_micro: int
     """Micro-dollars reserved for calls under way."""
+
+
+def stop(slug: str, *, mode: str, reason: str, user_id: int) -> bool:
+    """Pull the switch of a feature, or of `_everything`, with its audit rows, in one statement.
+
+    Returns whether it was not pulled before.
+    """
+    return bool(rows("aif_switch_stop", slug, mode, storable(reason), user_id)[0][0])
+
+
+def release(slug: str, *, percent: int, reason: str, user_id: int) -> bool:
+    """Release it for a share of the users, in the same way. Returns whether that changed it."""
+    return bool(rows("aif_switch_release", slug, percent, storable(reason), user_id)[0][0])
 
 
 def would_stop(slug: str) -> WouldStop:

@@ -30,6 +30,8 @@ RUNBOOKS: Final = {
     "breaker_open": "provider-down",
     "kill_switch": "kill-switch",
     "stuck_worker": "stuck-worker",
+    "prompt_missing": "controls",
+    "control_unknown": "controls",
 }
 """The page of deploy/runbooks/ for each kind of alert."""
 

@@ -1,4 +1,7 @@
-"""What the controls say of each feature, and the one way to change them."""
+"""What the controls say of each feature, and the one way to edit them.
+
+A kill switch is flipped by `services.switch`, which shares no validation with this.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +60,14 @@ def is_paused(slug: str, user_id: int) -> bool:
 
 
 def prompt_version(feature: Feature) -> str:
-    """The version that answers now."""
-    return cache.get(feature.slug).prompt_version or feature.prompt_version
+    """The version that answers now: the active one, or the code's if this release lacks that.
+
+    `control_watch` opens an alert on it.
+    """
+    active = cache.get(feature.slug).prompt_version
+    if not active or prompts.why_not(feature.slug, active):
+        return feature.prompt_version
+    return active
 
 
 def deadline_s(feature: Feature) -> int:
@@ -153,9 +162,13 @@ def change(
         before = {name: getattr(row, name) for name in values}
         for name, value in values.items():
             setattr(row, name, value)
-        row.full_clean()
-        _check_version(row)
-        row.save()
+        # What is not changed may be unknown to this release, and must not be in the way.
+        fields = row._meta.concrete_fields  # noqa: SLF001 (Django documents it)
+        others = {field.name for field in fields} - values.keys()
+        row.full_clean(exclude=others, validate_unique=False)
+        if "prompt_version" in values and row.prompt_version != before["prompt_version"]:
+            _check_version(row)
+        row.save(update_fields=[*values, "updated_at"])
         ControlChange.objects.bulk_create(
             ControlChange(
                 feature=slug,
@@ -175,7 +188,8 @@ def change(
 
 
 def _check_version(row: FeatureControl) -> None:
-    if row.prompt_version and row.prompt_version not in prompts.versions(row.feature):
+    known = prompts.versions(row.feature) if registry.find(row.feature) else ()
+    if row.prompt_version and row.prompt_version not in known:
         raise ValidationError({"prompt_version": f"{row.feature} has no {row.prompt_version}."})
 
 

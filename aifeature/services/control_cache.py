@@ -141,7 +141,7 @@ def _override(row: RateOverride) -> Override:
 
 def _from_row(row: FeatureControl) -> Control:
     return Control(
-        stage=Stage(row.stage),
+        stage=row.known_stage,
         percent=row.percent,
         invited=frozenset(user.pk for user in row.beta_users.all()),
         killed=row.killed,

@@ -2,31 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import Error, transaction
 
 from aifeature import registry
 from aifeature.models import FeatureControl, KillMode, switches
-from aifeature.models.functions import as_json, rows
+from aifeature.models.functions import as_json, rows, urgently
 from aifeature.models.switches import WouldStop, would_stop
 from aifeature.services import alerts, control
 from aifeature.services.control import EVERYTHING
 from aifeature.services.messages import sentence
 
+logger = logging.getLogger(__name__)
+
 BATCH: Final = 500
 
-__all__ = ["WouldStop", "names", "release", "settle_stopped", "stop", "trip", "would_stop"]
+STOPPED: Final = ("kill_switch", "overrun")
+"""Kinds of alerts that are about a pulled switch, and end with its release."""
+
+__all__ = [
+    "WouldStop",
+    "exists",
+    "names",
+    "release",
+    "settle_stopped",
+    "stop",
+    "trip",
+    "would_stop",
+]
 
 
 def names() -> list[str]:
-    """Everything that has a switch."""
-    return [EVERYTHING, *registry.all_features()]
+    """Everything that has a switch.
+
+    That is EVERYTHING, each feature of the code, also one that does not load, and each feature
+    that has a control row, also when the code lacks it.
+    """
+    known = FeatureControl.objects.values_list("feature", flat=True)
+    return [EVERYTHING, *sorted({*registry.slugs(), *known} - {EVERYTHING})]
+
+
+def exists(slug: str) -> bool:
+    """Whether there is a switch of this name. The database is asked only if the code lacks it."""
+    if slug == EVERYTHING or slug in registry.slugs():
+        return True
+    return FeatureControl.objects.filter(feature=slug).exists()
 
 
 def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> None:
     """Stop a feature, or EVERYTHING: no submission, no call, and those in flight are aborted.
+
+    It depends on no other column of the control, and on nothing in the code of the feature.
 
     Args:
         slug: One of `names()`.
@@ -36,21 +65,23 @@ def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> None:
 
     Raises:
         ValueError: there is no such switch, or no reason.
+        django.db.Error: the database refused within two seconds; `switch_refusal` names the cause.
     """
-    _check(slug)
-    with transaction.atomic():
-        values = {"killed": True, "kill_reason": reason, "kill_mode": mode}
-        control.change(slug, values, reason=reason, user_id=user_id)
+    _check_reason(reason)
+    with urgently():
+        _check(slug)
+        switches.stop(slug, mode=mode.value, reason=reason, user_id=user_id)
     control.cache.clear()
 
 
 def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> bool:
     """A check stops a feature, or EVERYTHING; jobs are held. False: it was stopped already."""
-    _check(slug)
-    with transaction.atomic():  # who dies in between has stopped nothing, or told of it
-        tripped = bool(rows("aif_trip", slug, check, reason, as_json(dict(figures)))[0][0])
-        if tripped:
-            alerts.begin("kill_switch", slug, reason, figures)
+    with urgently():
+        _check(slug)
+        with transaction.atomic():  # who dies in between has stopped nothing, or told of it
+            tripped = bool(rows("aif_trip", slug, check, reason, as_json(dict(figures)))[0][0])
+            if tripped:
+                alerts.begin("kill_switch", slug, reason, figures)
     control.cache.clear()
     return tripped
 
@@ -68,17 +99,18 @@ def release(slug: str, *, reason: str, user_id: int, percent: int = 100) -> None
 
     Raises:
         ValueError: there is no such switch, no reason, or no such share.
+        django.db.Error: the database refused within two seconds; `switch_refusal` names the cause.
     """
-    _check(slug)
+    _check_reason(reason)
     if not 1 <= percent <= 100:  # noqa: PLR2004 (percent)
         raise ValueError("a release is for 1 to 100 percent of the users")
-    while _cancel_stopped():
-        pass
-    with transaction.atomic():
-        values = {"killed": False, "kill_reason": "", "release_percent": percent}
-        control.change(slug, values, reason=reason, user_id=user_id)
-        for kind in ("kill_switch", "overrun"):  # whoever releases it has looked at why
-            alerts.end(kind, slug)
+    with urgently():
+        _check(slug)
+        if _cancels(slug):
+            while _cancel_stopped():
+                pass
+        switches.release(slug, percent=percent, reason=reason, user_id=user_id)
+        _end_alerts(slug)
     control.cache.clear()
 
 
@@ -96,10 +128,30 @@ def is_stopped(slug: str) -> bool:
     return FeatureControl.objects.filter(feature=slug, killed=True).exists()
 
 
+def _cancels(slug: str) -> bool:
+    cancelling = FeatureControl.objects.filter(killed=True, kill_mode=KillMode.CANCEL)
+    return cancelling.filter(feature=slug).exists()
+
+
 def _cancel_stopped() -> int:
     return len(switches.cancel_stopped(limit=BATCH, message=sentence("cancelled_by_switch")))
 
 
+def _end_alerts(slug: str) -> None:
+    """The person who releases it has seen why. An alert that cannot be ended undoes no release."""
+    try:
+        with transaction.atomic():
+            for kind in STOPPED:
+                alerts.end(kind, slug)
+    except Error:
+        logger.warning("alerts of %s stay open until the next check of controls", slug)
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise ValueError("a change of a control needs a reason")
+
+
 def _check(slug: str) -> None:
-    if slug not in names():
+    if not exists(slug):
         raise ValueError(f"there is no feature {slug!r}: choose one of {', '.join(names())}")

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aifeature.models import ControlChange, FeatureControl, KillMode
+from django.db import Error, transaction
+
+from aifeature.models import ControlChange, FeatureControl, KillMode, switches
 from aifeature.models.switches import WouldStop
 
 _CENT: Final = 10_000
 """Micro-dollars of one."""
+
+_OWN: Final = ("feature", "killed", "kill_reason", "kill_mode", "release_percent")
+"""The columns of a control that are the switch's own."""
 
 ALL: Final = 100
 """Percent of the users for whom a switch that is off is off."""
@@ -51,8 +56,15 @@ class SwitchState:
 
 def of(slug: str) -> SwitchState:
     """How the switch of this feature, or of EVERYTHING, stands in the database now."""
-    row = FeatureControl.objects.filter(feature=slug).first()
-    return of_rows([row])[slug] if row else SwitchState(slug)
+    return of_all([slug]).get(slug, SwitchState(slug))
+
+
+def of_all(slugs: Iterable[str]) -> Mapping[str, SwitchState]:
+    """How the switches of these features stand, of those that have a control row.
+
+    It reads the switch's own columns alone, so that a database of another release will do.
+    """
+    return of_rows(FeatureControl.objects.filter(feature__in=list(slugs)).only(*_OWN))
 
 
 def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
@@ -65,12 +77,21 @@ def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
             slug=row.feature,
             killed=row.killed,
             reason=row.kill_reason,
-            mode=KillMode(row.kill_mode),
+            mode=row.known_kill_mode,
             percent=row.release_percent,
             pulled=pulls.get(row.feature),
         )
         for row in known
     }
+
+
+def under_way(slug: str) -> str:
+    """What a pull would stop now, for a person; also if it cannot be counted."""
+    try:
+        with transaction.atomic():  # its failure breaks no transaction around it
+            return in_words(switches.would_stop(slug))
+    except Error:
+        return "jobs that cannot be counted now, since the database refuses"
 
 
 def in_words(found: WouldStop) -> str:

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION aif_trip(
     p_feature text, p_check text, p_reason text, p_figures jsonb)
 RETURNS boolean
 LANGUAGE plpgsql
-SET lock_timeout = '2s'
+SET lock_timeout = '1s'
 AS $$
 BEGIN
     INSERT INTO aifeature_featurecontrol (

@@ -10,6 +10,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from aifeature.web import context
 
@@ -76,14 +77,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
     )
 
 
-def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:  # noqa: ARG001
+def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
     """429 for who failed to sign in too often. Axes passes other arguments under ASGI: not used."""
     wait = settings.AXES_COOLOFF_TIME
+    on_call = "If you are on call: manage.py kill_switch needs no sign-in."
     return page(
         429,
         "Too many attempts to sign in",
         f"For your safety we closed this sign-in for {wait.seconds // 60} minutes.",
         "If you forgot your password, your administrator can set a new one.",
+        *([on_call] if request.path == reverse("admin:login") else ()),
         retry_after_s=wait.seconds,
     )
 

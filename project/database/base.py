@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 import psycopg
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 
-from project.database.pool import Connection, Pool
+from project.database.pool import Connection, Pool, urgent
+
+URGENT: Final = {"connect_timeout": 2, "tcp_user_timeout": 2000}
+"""Limits of a connection for urgent work: seconds, and milliseconds. Below 2 s libpq connects to
+no server."""
+
+URGENT_OPTIONS: Final = "-c lock_timeout=1000 -c statement_timeout=1500"
+"""Milliseconds after which the server ends a wait, and a statement."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -34,6 +42,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if connection is not None and connection.closed and not self.in_atomic_block:
             self.close()
 
+    def urgent(self) -> AbstractContextManager[None]:
+        """A context in which a thread connects beside the pool, and for two seconds at most.
+
+        For a thread that holds a connection already, nothing changes.
+        """
+        return urgent()
+
     def connect_apart(self, **session: str) -> Connection:
         """Return a new connection outside of the pool, in autocommit mode, for its caller to close.
 
@@ -43,17 +58,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Raises:
             psycopg.OperationalError: the database does not take connections.
         """
-        parameters = self.get_connection_params()
-        given = [f"-c {name}={value}" for name, value in session.items()]
-        options = " ".join([parameters.get("options", ""), *given])
-        return self._connect({**parameters, "options": options})
+        given = " ".join(f"-c {name}={value}" for name, value in session.items())
+        return self._connect(given)
 
     def _make_pool(self, options: dict[str, Any]) -> Pool:
-        parameters = self.get_connection_params()
-        return Pool(lambda: self._connect(parameters), **options)
+        return Pool(
+            self._connect,
+            connect_urgently=lambda: self._connect(URGENT_OPTIONS, **URGENT),
+            **options,
+        )
 
-    def _connect(self, parameters: dict[str, Any]) -> Connection:
-        connection: Connection = psycopg.connect(**parameters, autocommit=True)
+    def _connect(self, session: str = "", **limits: int) -> Connection:
+        parameters = self.get_connection_params()
+        options = f"{parameters.get('options', '')} {session}".strip()
+        connection: Connection = psycopg.connect(
+            **{**parameters, **limits, "options": options}, autocommit=True
+        )
         try:
             self._configure_connection(connection)  # type: ignore[attr-defined]  # as above
         except BaseException:

@@ -12,8 +12,9 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -32,6 +33,27 @@ MAX_IDLE_S: Final = 600.0
 SPOKEN_FOR_S: Final = 1.0
 """A failure to connect speaks for those who ask in as many seconds as it took, and at most these:
 a database that refuses costs nothing to ask again, one that does not answer costs seconds."""
+
+SPARE: Final = 2
+"""Connections for urgent work at once, beyond the size of the pool."""
+
+SPARE_WAIT_S: Final = 1.0
+"""Seconds that urgent work waits while these are in use."""
+
+_is_urgent: ContextVar[bool] = ContextVar("_is_urgent", default=False)
+
+
+@contextmanager
+def urgent() -> Iterator[None]:
+    """What connects within this context takes a spare connection, and waits for no pool.
+
+    It holds in the tasks and threads that run on behalf of the context as well.
+    """
+    token = _is_urgent.set(True)
+    try:
+        yield
+    finally:
+        _is_urgent.reset(token)
 
 
 class PoolBusyError(psycopg.OperationalError):
@@ -68,17 +90,24 @@ class Pool:
         max_size: int,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        connect_urgently: Callable[[], Connection] | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
             connect: Makes a connection in autocommit mode, or raises psycopg.OperationalError.
+            connect_urgently: The same for urgent work, with shorter time limits.
             max_size: Most connections at once.
             timeout: Seconds to wait while all are in use. A database that is away is told of
                 sooner: as soon as connecting fails.
             clock: Seconds that never go back.
         """
         self._connect = connect
+        self._connect_urgently = connect_urgently or connect
+        self._spare = threading.BoundedSemaphore(SPARE)
+        self._urgent: set[int] = set()
+        """By `id`: the spare connections in use."""
+
         self._max_size = max_size
         self._timeout_s = timeout
         self._clock = clock
@@ -107,6 +136,8 @@ class Pool:
             PoolBusyError: none became free in time.
             psycopg.OperationalError: the database does not take connections.
         """
+        if _is_urgent.get():
+            return self._lent(self._spare_one())
         give_up = self._clock() + self._timeout_s
         while True:
             idle = self._wait(give_up)
@@ -119,6 +150,11 @@ class Pool:
     def putconn(self, connection: Connection) -> None:
         """Take a connection back. What is left of a transaction is rolled back."""
         connection._pool = None  # noqa: SLF001 (no circle of references while it is idle)
+        if id(connection) in self._urgent:
+            self._urgent.discard(id(connection))
+            self._spare.release()
+            connection.close()
+            return
         if connection.info.transaction_status in {
             TransactionStatus.INTRANS,
             TransactionStatus.INERROR,
@@ -145,6 +181,25 @@ class Pool:
             self._idle.clear()
         for connection in idle:
             self._discard(connection)
+
+    def _spare_one(self) -> Connection:
+        """A new connection beside the pool's own.
+
+        Raises:
+            PoolBusyError: as many are in use for urgent work already.
+        """
+        if not self._spare.acquire(timeout=SPARE_WAIT_S):
+            raise PoolBusyError(
+                f"{SPARE} urgent requests of this process have used the database"
+                f" for {SPARE_WAIT_S:g} s"
+            )
+        try:
+            connection = self._connect_urgently()
+        except BaseException:
+            self._spare.release()
+            raise
+        self._urgent.add(id(connection))
+        return connection
 
     def _lent(self, connection: Connection) -> Connection:
         connection._pool = self  # type: ignore[assignment]  # noqa: SLF001 (Django's way back)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from aifeature.models import FeatureControl, Status
 from tests.browser import scenes
@@ -97,6 +99,52 @@ def test_cancel_is_chosen_in_the_dialog(open_page: OpenPage, sam: User) -> None:
     everything = FeatureControl.objects.get(feature="_everything")
     assert (everything.killed, everything.kill_mode) == (True, "cancel")
     wait_until(lambda: page.url.endswith("/admin/"), "the overview is shown again")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_refused_stop_says_why_and_keeps_what_was_typed(
+    open_page: OpenPage, sam: User, no_barriers: Axe, look: str
+) -> None:
+    FeatureControl.objects.filter(feature="summarize").update(prompt_version="v9")
+    page = open_page(sam, **LOOKS[look])
+    page.goto(FEATURE)
+    press(page, "stop")
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Reason").fill("Answers leak addresses.")
+    dialog.get_by_label("Cancel: they end for good").check()
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE")
+        send(page, "Stop")
+        dialog.get_by_text("The kill switch was not changed").first.wait_for()
+        assert f"pid {other.info.backend_pid}" in dialog.inner_text()
+        no_barriers(page)
+    assert not row().killed
+    send(page, "Stop")
+    page.get_by_text("Stopped by its kill switch", exact=True).wait_for()
+    stopped = row()
+    assert (stopped.kill_mode, stopped.kill_reason) == ("cancel", "Answers leak addresses.")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_stop_after_an_expired_session_leads_back_to_the_same_form(
+    open_page: OpenPage, sam: User, no_barriers: Axe, look: str
+) -> None:
+    page = open_page(sam, **LOOKS[look])
+    page.goto(FEATURE)
+    press(page, "stop")
+    page.locator("#dialog").get_by_label("Reason").fill("Answers leak addresses.")
+    page.context.clear_cookies()
+    send(page, "Stop")
+    page.get_by_label("Username").fill("sam")
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_text("Nothing was sent yet.").wait_for()
+    assert page.locator("#dialog").get_by_label("Reason").input_value() == "Answers leak addresses."
+    no_barriers(page)
+    send(page, "Stop")
+    page.get_by_text("Stopped by its kill switch", exact=True).wait_for()
+    wait_until(lambda: page.url.endswith(FEATURE), "the feature's page is shown")
+    assert row().kill_reason == "Answers leak addresses."
 
 
 @pytest.mark.parametrize("look", LOOKS)

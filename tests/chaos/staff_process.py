@@ -62,6 +62,7 @@ def main() -> None:
         while True:
             try:
                 begun = clock() if begun is None else begun
+                connection.close()  # a request or a command begins without one
                 deeds[deed](**facts)
                 return begun, clock()
             except Error as error:

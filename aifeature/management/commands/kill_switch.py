@@ -8,8 +8,10 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
-from aifeature.models import FeatureControl, KillMode
-from aifeature.services import switch, switch_state
+from aifeature.models import KillMode
+from aifeature.models.functions import urgently
+from aifeature.services import switch, switch_refusal, switch_state
+from aifeature.services.control import EVERYTHING
 from aifeature.services.switch_state import ALL, SwitchState
 
 if TYPE_CHECKING:
@@ -17,11 +19,16 @@ if TYPE_CHECKING:
 
 STOP: Final = "aifeature.stop_feature"
 RELEASE: Final = "aifeature.release_feature"
+MOST_NAMES: Final = 5
 
 
 class Command(BaseCommand):
-    """Shows what it will do and asks first. Needs the database and nothing else."""
+    """Shows what it will do and asks first. Needs the database and nothing else.
 
+    It works while the code of a feature does not load: no system check runs before it.
+    """
+
+    requires_system_checks = ()
     help = (
         "Show, pull or release the kill switch of a feature, or of everything (`_everything`)."
         " See deploy/runbooks/kill-switch.md."
@@ -60,27 +67,25 @@ class Command(BaseCommand):
                 the database cannot be reached. Nothing was changed then.
         """
         try:
-            match action:
-                case "status":
-                    self._status(feature)
-                case "stop":
-                    self._stop(_known(feature), **options)
-                case _:
-                    self._release(_known(feature), **options)
+            with urgently():
+                match action:
+                    case "status":
+                        self._status(feature)
+                    case "stop":
+                        self._stop(_known(feature), **options)
+                    case _:
+                        self._release(_known(feature), **options)
         except Error as error:
-            raise CommandError(
-                f"The database refused: {str(error).strip()} Nothing was changed. The switch lives"
-                " in PostgreSQL alone: while it is away nothing is accepted or sent either."
-            ) from error
+            refusal = switch_refusal.explain(error, feature or EVERYTHING)
+            said = (f"{switch_refusal.UNCHANGED}.", *refusal.sentences)
+            raise CommandError("\n".join(said)) from error
 
     def _status(self, feature: str | None) -> None:
         names = [_known(feature)] if feature else switch.names()
-        rows = FeatureControl.objects.in_bulk(names)
-        states = switch_state.of_rows(rows.values())
+        states = switch_state.of_all(names)
         for name in names:
-            under_way = switch_state.in_words(switch.would_stop(name))
             state = states.get(name, SwitchState(name))
-            self.stdout.write(f"{name}: {under_way}; {_in_words(state)}")
+            self.stdout.write(f"{name}: {switch_state.under_way(name)}; {_in_words(state)}")
 
     def _stop(self, slug: str, *, user: str, reason: str, mode: KillMode, **options: Any) -> None:
         person = _person(user, STOP)
@@ -88,7 +93,7 @@ class Command(BaseCommand):
         if state.killed:
             self.stdout.write(f"Already {_in_words(state)}")
         became = "held" if mode is KillMode.HOLD else "cancelled"
-        under_way = switch_state.in_words(switch.would_stop(slug))
+        under_way = switch_state.under_way(slug)
         self.stdout.write(f"This stops {slug}: {under_way}. Its jobs are {became}.")
         self._confirm(f"Stop {slug}?", **options)
         try:
@@ -102,7 +107,7 @@ class Command(BaseCommand):
         state = switch_state.of(slug)
         if problem := state.why_no_release(percent):
             raise CommandError(f"{slug}: {problem}")
-        under_way = switch_state.in_words(switch.would_stop(slug))
+        under_way = switch_state.under_way(slug)
         self.stdout.write(f"{slug}: {under_way}; {_in_words(state)}")
         whom = "all users" if percent == ALL else f"{percent} % of users"
         self._confirm(f"Release {slug} for {whom}?", **options)
@@ -126,7 +131,7 @@ class Command(BaseCommand):
 
 
 def _known(feature: str | None) -> str:
-    if feature not in switch.names():
+    if feature is None or not switch.exists(feature):
         choices = ", ".join(switch.names())
         raise CommandError(f"There is no feature {feature!r}. Choose one of: {choices}")
     return feature
@@ -144,10 +149,21 @@ def _person(name: str, permission: str) -> User:
         raise CommandError(f"The account of {name} is closed. Name somebody whose account is open.")
     if not user.has_perm(permission):
         raise CommandError(
-            f"{name} lacks the permission {permission}. Name somebody who has it, or let a"
-            " superuser give it to them (admin, Users)."
+            f"{name} lacks the permission {permission}. {_who_may(permission)} A superuser can give"
+            f" it to {name} (admin, Users)."
         )
     return user
+
+
+def _who_may(permission: str) -> str:
+    """Accounts to name instead: at night a colleague's is quicker found here than in admin."""
+    users = get_user_model().objects.with_perm(
+        permission, backend="django.contrib.auth.backends.ModelBackend"
+    )
+    names = [user.get_username() for user in users.order_by("pk")[:MOST_NAMES]]
+    if not names:
+        return "No account has it: manage.py createsuperuser makes one that may."
+    return f"These have it: {', '.join(names)}."
 
 
 def _in_words(state: SwitchState) -> str:

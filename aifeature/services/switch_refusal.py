@@ -1,0 +1,150 @@
+"""Why the database refused a flip of a kill switch, and what to do instead.
+
+Causes are told apart by SQLSTATE; see appendix A of PostgreSQL's manual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import Error, connection
+
+from aifeature.models.functions import urgently
+
+RUNBOOK: Final = "deploy/runbooks/kill-switch.md"
+
+UNCHANGED: Final = "The kill switch was not changed"
+
+SECOND_MEANS: Final = (
+    "To stop without the database, stop the llm workers, or revoke the provider's key: see"
+    f" {RUNBOOK}."
+)
+
+LOCKED: Final = "55P03"
+_TOO_SLOW: Final = "57014"
+_READ_ONLY: Final = "25006"
+_DISK_FULL: Final = "53100"
+_TOO_MANY: Final = "53300"
+_FORBIDDEN: Final = "42501"
+_OTHER_SCHEMA: Final = frozenset({"42883", "42703", "42P01"})
+_AWAY: Final = frozenset({"57P01", "57P02", "57P03"})
+
+_HOLDERS: Final = """
+SELECT a.pid, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::int,
+       a.application_name
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.relation = 'aifeature_featurecontrol'::regclass AND l.granted
+   AND l.mode <> 'AccessShareLock' AND l.pid <> pg_backend_pid()
+ ORDER BY a.xact_start LIMIT 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A flip that the database refused. Nothing was changed."""
+
+    cause: str
+    """A sentence: the object and what is wrong with it."""
+
+    next_step: str
+    """What to do about the cause."""
+
+    otherwise: str = SECOND_MEANS
+    """How to stop without the switch."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it, for an error page or a command."""
+        return (self.cause, self.next_step, self.otherwise)
+
+
+def explain(error: Error, slug: str) -> Refusal:
+    """Return the cause of a refused flip of this switch in words.
+
+    Args:
+        error: What the flip raised.
+        slug: The switch; for the commands that are named.
+    """
+    code = getattr(error.__cause__, "sqlstate", None) or ""
+    if code == LOCKED:
+        return _locked(slug)
+    known = _KNOWN.get(code)
+    if known is not None:
+        return known
+    if code in _OTHER_SCHEMA:
+        return Refusal(
+            f"The database is not of this release: {_first_line(error)}.",
+            "Run manage.py migrate, or flip it with the release that is running.",
+        )
+    if not code or code in _AWAY or code.startswith("08"):
+        return Refusal(
+            f"There is no connection to the database: {_first_line(error)}.",
+            "Try again. If it is away for all, nothing is accepted and no call is begun. Calls in"
+            " flight go on until their deadline.",
+        )
+    return Refusal(
+        f"The database refused, with SQLSTATE {code}: {_first_line(error)}.",
+        "Mend what it names, then try again.",
+    )
+
+
+_NOTHING_BEGINS: Final = (
+    "As long as that is so, nothing is accepted and no call is begun. Calls in flight go on until"
+    " their deadline."
+)
+
+_KNOWN: Final = {
+    _READ_ONLY: Refusal(
+        "The database takes no writes: it is a standby, or its default is read-only.",
+        f"{_NOTHING_BEGINS} Connect to the primary: see DATABASE_URL.",
+    ),
+    _DISK_FULL: Refusal(
+        "The disk of the database is full.",
+        "Free space on it, then try again. Calls may still be begun meanwhile.",
+    ),
+    _TOO_MANY: Refusal(
+        "The database has no connection left: max_connections is reached.",
+        "End what holds them, then try again. Processes that hold a connection go on meanwhile.",
+    ),
+    _TOO_SLOW: Refusal(
+        "The database did not answer within its time limit of 1.5 s.",
+        "Try again. If it stays so, a disk or a backup slows it down.",
+    ),
+    _FORBIDDEN: Refusal(
+        "The role of the database in DATABASE_URL may not change the switch.",
+        "Flip it with the role that the running system has.",
+    ),
+}
+
+
+def _locked(slug: str) -> Refusal:
+    """The wait for a lock took longer than its limit of a second."""
+    others = "Try again"
+    if slug != "_everything":
+        others += ", or stop everything, whose row is another one"
+    holder = _holder()
+    if holder is None:
+        return Refusal(f"Another session holds a lock that a flip of {slug} needs.", f"{others}.")
+    pid, state, age, application = holder
+    name = f" ({application})" if application else ""
+    return Refusal(
+        f"Another session holds the control of {slug}: pid {pid}{name}, {state} for {age} s.",
+        f"{others}. To end that session: SELECT pg_terminate_backend({pid}).",
+    )
+
+
+def _holder() -> tuple[int, str, int, str] | None:
+    """The session that has held a lock on the controls for longest; None if it cannot be found."""
+    if connection.in_atomic_block:
+        return None  # the transaction is broken: nothing can be read in it
+    try:
+        with urgently(), connection.cursor() as cursor:
+            cursor.execute(_HOLDERS)
+            found: tuple[int, str, int, str] | None = cursor.fetchone()
+            return found
+    except Error:
+        return None
+
+
+def _first_line(error: Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

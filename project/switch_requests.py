@@ -1,0 +1,154 @@
+"""Requests that flip a kill switch wait for no pool, and none of them ends without an answer.
+
+A dialog shows an answer only if its status is 200: each failure is put into words here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import Error, connection
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from aifeature.admin import switch_page
+from aifeature.admin.switch_forms import ReleaseForm, StopForm
+from aifeature.services import switch_refusal
+from aifeature.web import errors
+
+logger = logging.getLogger(__name__)
+
+_LABELS: Final = {
+    "stop": ("Can pull the kill switch", "aifeature.stop_feature"),
+    "release": ("Can release the kill switch", "aifeature.release_feature"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """What a request is about."""
+
+    slug: str
+    action: str
+    """`stop` or `release`."""
+
+    @property
+    def command(self) -> str:
+        """The same on a command line."""
+        return f"manage.py kill_switch {self.action} {self.slug} --user NAME --reason WHY"
+
+
+class SwitchRequests:
+    """A middleware, outside of sessions. All other requests pass through it untouched."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        """Be asynchronous when the neighbours are."""
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        """Answer, over a spare connection if it is about a switch."""
+        if flip_of(request) is None:
+            passed: HttpResponse | Awaitable[HttpResponse] = self.get_response(request)
+            return passed
+        if self._is_async:
+            return self._answer(request)
+        with connection.urgent():  # type: ignore[attr-defined]  # not in the stubs
+            return _seen(request, self.get_response(request))
+
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        with connection.urgent():  # type: ignore[attr-defined]  # not in the stubs
+            return _seen(request, await self.get_response(request))
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """What to do instead, where a view failed."""
+        flip = flip_of(request)
+        if flip is None or isinstance(error, Http404):
+            return None
+        if isinstance(error, Error):
+            logger.warning("a flip of %s was refused: %s", flip.slug, error)
+            said = switch_refusal.explain(error, flip.slug).sentences
+            return _refused(request, flip, said, status=503)
+        if isinstance(error, PermissionDenied):
+            return _refused(request, flip, _may_not(flip), status=403)
+        if switch_page.by_htmx(request):
+            logger.error("a flip of %s failed", flip.slug, exc_info=error)
+            said = ("This button has a defect. Our team has been told.", f"Use {flip.command}.")
+            return _refused(request, flip, said, status=500)
+        return None
+
+
+def flip_of(request: HttpRequest) -> Flip | None:
+    """Which switch a request is to flip, or to flip after its sign-in; None if none."""
+    path = request.path
+    if path.endswith("/login/"):
+        path = urlsplit(request.GET.get("next", "")).path
+    if not path.endswith(("/stop/", "/release/")):
+        return None
+    listed = re.escape(reverse("admin:aifeature_featurecontrol_changelist"))
+    found = re.fullmatch(rf"{listed}([^/]+)/(stop|release)/", path)
+    return Flip(unquote(found[1]), found[2]) if found else None
+
+
+def _seen(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The answer as a dialog can show it."""
+    if switch_page.FLIPPED in request.META and response.status_code >= 500:  # noqa: PLR2004 (HTTP)
+        # The flip is committed; what failed is the session, which keeps a message.
+        return _go(request, request.META[switch_page.FLIPPED])
+    if request.path.endswith("/login/"):
+        return response
+    login = reverse("admin:login")
+    if urlsplit(response.headers.get("Location", "")).path == login:
+        query = urlencode({"next": switch_page.address(request)})
+        return _go(request, f"{login}?{query}")
+    forged = response.status_code == 403 and request.method == "POST"  # noqa: PLR2004 (HTTP)
+    if forged and not hasattr(response, "is_explained"):
+        return _go(request, switch_page.address(request, **{switch_page.OUT_OF_DATE: "1"}))
+    return response
+
+
+def _go(request: HttpRequest, where: str) -> HttpResponse:
+    """A script follows no plain redirect to another page."""
+    if switch_page.by_htmx(request):
+        return HttpResponse(headers={"HX-Redirect": where})
+    return HttpResponseRedirect(where)
+
+
+def _may_not(flip: Flip) -> tuple[str, ...]:
+    label, permission = _LABELS[flip.action]
+    return (
+        f'You lack the permission "{label}" ({permission}).',
+        "A superuser can give it to you: admin, Users.",
+        f"Until then somebody who has it can press the button, or be named in {flip.command}.",
+    )
+
+
+def _refused(
+    request: HttpRequest, flip: Flip, sentences: tuple[str, ...], *, status: int
+) -> HttpResponse:
+    if not switch_page.by_htmx(request):
+        response = errors.page(status, switch_refusal.UNCHANGED, *sentences, again=True)
+    else:
+        form = None
+        if request.method == "POST" and status != 403:  # noqa: PLR2004 (HTTP)
+            kind = StopForm if flip.action == "stop" else ReleaseForm
+            form = kind(request, flip.slug, initial=switch_page.typed(request))
+        values = {"title": switch_refusal.UNCHANGED, "sentences": sentences, "form": form}
+        response = render(request, "aifeature/admin/switch_refused.html", values)
+    response.is_explained = True  # type: ignore[attr-defined]  # for `_seen`
+    return response
