@@ -29,6 +29,9 @@ RUNBOOKS: Final = {
     "drift": "budgets",
     "breaker_open": "provider-down",
     "kill_switch": "kill-switch",
+    "check_late": "watchers",
+    "no_worker": "watchers",
+    "schedule_broken": "watchers",
 }
 """The page of deploy/runbooks/ for each kind of alert."""
 
