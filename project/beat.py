@@ -108,8 +108,10 @@ class Scheduler(schedulers.DatabaseScheduler):
         return True
 
     def enabled_models_qs(self) -> Any:
-        """Every enabled row. The library leaves out those of other hours, by a query that fails as
-        a whole on one that cannot be read, and this schedule is short.
+        """Every enabled row.
+
+        The library leaves out those of other hours, by a query that fails as a whole when one row
+        cannot be read. This schedule is short.
         """
         return self.Model.objects.enabled()
 

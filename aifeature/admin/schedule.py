@@ -1,6 +1,6 @@
-"""The schedule that beat reads: each change with a reason, and what weakens a check with the
-permission of the kill switch.
+"""The schedule that beat reads: each change has a reason.
 
+What weakens a protected check needs the permission to release a kill switch.
 There are no bulk actions: they would change many rows for no reason that is given.
 """
 
@@ -187,8 +187,9 @@ class _TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):  # type: ignore[
 
 
 class _ScheduleAdmin(ModelAdmin):
-    """Added and never changed or deleted: several tasks may follow one, and none of them would say
-    why it changed. A task is given another one instead, with a reason.
+    """Added, and never changed or deleted: several tasks may follow one.
+
+    A task is given another one instead, with a reason.
     """
 
     inlines = [_TasksOfSchedule]  # noqa: RUF012 (Django's own type)

@@ -62,9 +62,9 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         for name in broken.ignored(row):
             self.add_error("kwargs", f"{row.task} does nothing with {name!r}. Remove it.")
         before = PeriodicTask.objects.filter(pk=row.pk).first()
-        if before is not None and not self.may_weaken and not self.errors:
-            if phrases := protected.weakened(before, row):
-                self.add_error(None, why_not(before.task, phrases))
+        phrases = protected.weakened(before, row) if before and not self.errors else []
+        if phrases and not self.may_weaken:
+            self.add_error(None, why_not(before.task, phrases))
 
 
 class TaskForm(ReasonForm):

@@ -1,8 +1,8 @@
 """Watches the watchers: the schedule and its checks, and whether each queue has a worker.
 
-Public: `Watcher`, which a thread of each worker process runs; `schedule`, the one way to change the
-schedule; `broken`, what is wrong with a row of it; `protected`, what weakens a check; `queues`, which
-have no worker.
+Public: `Watcher`, which a thread of each worker process runs; `schedule`, the one way to change
+the schedule; `broken`, what is wrong with a row of it; `protected`, what weakens a check; `queues`,
+which of them have no worker.
 """
 
 from aifeature.services.watch import broken, protected, queues, schedule

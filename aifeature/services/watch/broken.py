@@ -39,8 +39,9 @@ def problems(row: Any) -> list[tuple[str, str]]:
 
 
 def ignored(row: Any) -> list[str]:
-    """Named arguments that the task takes and does nothing with: during a deploy it must take them,
-    so they are no problem, and in a form they are a mistake.
+    """Return the named arguments that the task accepts and does nothing with.
+
+    A task must accept them during a deploy, so they are no problem; in a form they are a mistake.
     """
     try:
         names = json.loads(row.kwargs or "{}").keys()

@@ -27,6 +27,8 @@ BEAT: Final = "beat"
 _FREE: Final = frozenset({"id", "last_run_at", "total_run_count", "date_changed"})
 """Columns that beat and the library write."""
 
+_SCHEDULES: Final = frozenset({"interval", "crontab", "solar", "clocked"})
+
 
 class NotSentError(Exception):
     """The broker did not take the message. Its text says what to do."""
@@ -95,7 +97,7 @@ def record_release(name: str, defined: Mapping[str, Any]) -> None:
     """
     row = PeriodicTask.objects.select_for_update().filter(name=name).first()
     if row is not None:
-        after = PeriodicTask(**{**_columns(row), **defined})
+        after = PeriodicTask(**{**_columns(row), **_ids(defined)})
         changed = differences(row, after)
         _record(row, changed, reason="This release defines it so.", check_name=BEAT)
 
@@ -122,8 +124,18 @@ def _words(row: Any, field: Any) -> str:
 
 def _columns(row: Any) -> dict[str, Any]:
     return {
-        field.name: getattr(row, field.name)
+        field.attname: getattr(row, field.attname)
         for field in row._meta.concrete_fields  # noqa: SLF001 (public in Django)
+    }
+
+
+def _ids(defined: Mapping[str, Any]) -> dict[str, Any]:
+    """The schedule by its id, so that it is read as it is stored."""
+    return {
+        f"{name}_id" if name in _SCHEDULES else name: (
+            value.pk if name in _SCHEDULES and value is not None else value
+        )
+        for name, value in defined.items()
     }
 
 

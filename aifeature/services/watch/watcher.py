@@ -1,7 +1,8 @@
 """One look at everything that is watched, and who takes it.
 
-The dispatcher's thread of the control worker looks every five seconds. The threads of the llm workers
-stand in when nobody has looked for a while: when control is gone, and also when its thread hangs.
+The dispatcher's thread of the control worker looks every five seconds. The feeders of the llm
+workers stand in when nobody has looked for a while: when control is gone, and also when its thread
+hangs.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Watcher:
         self._asked_at = float("-inf")
 
     def look(self) -> bool:
-        """Look if nobody has for long enough. Returns whether it did. Raises nothing: the thread
-        that calls it has other work.
+        """Look if nobody has for long enough. Returns whether it did.
+
+        It raises nothing, since the thread that calls it has other work.
         """
         if self._clock() - self._asked_at < EVERY_S:
             return False
