@@ -81,7 +81,7 @@ class Entry(schedulers.ModelEntry):
 class Scheduler(schedulers.DatabaseScheduler):
     """The schedule in the database, as admin edits it."""
 
-    Entry = Entry
+    Entry: type[schedulers.ModelEntry] = Entry
     _looked_at: datetime | None = None
     _busy = 0
     _asked_to_stop = False
@@ -110,14 +110,14 @@ class Scheduler(schedulers.DatabaseScheduler):
     def enabled_models_qs(self) -> Any:
         """Every enabled row.
 
-        The library leaves out those of other hours, by a query that fails as a whole when one row
-        cannot be read. This schedule is short.
+        The library leaves out those of other hours and reads all schedules at once, by queries that
+        fail as a whole when one row cannot be read. This schedule is short.
         """
-        return self.Model.objects.enabled()
+        return self.Model.objects.filter(enabled=True)
 
-    def all_as_schedule(self) -> dict[str, Entry]:
+    def all_as_schedule(self) -> dict[str, schedulers.ModelEntry]:
         """Each row that can be sent, by name. On-call is told of the others."""
-        found: dict[str, Entry] = {}
+        found: dict[str, schedulers.ModelEntry] = {}
         problems: dict[str, str] = {}
         for model in self.enabled_models():  # type: ignore[no-untyped-call]
             try:

@@ -48,7 +48,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
     """Changed with a reason; disabled, sent at once and deleted by buttons that want one too."""
 
     form = PeriodicTaskForm
-    fieldsets: Any = (*beat.PeriodicTaskAdmin.fieldsets, ("Why", {"fields": ("reason",)}))
+    fieldsets = (*beat.PeriodicTaskAdmin.fieldsets, ("Why", {"fields": ("reason",)}))
     list_display: Any = (*beat.PeriodicTaskAdmin.list_display, "last_result")
     actions_row: Any = ("enable", "disable", "run_now", "remove")
     actions_detail: Any = ("enable", "disable", "run_now", "remove")
@@ -96,7 +96,8 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         extra_context: Any = None,
     ) -> Any:
         context = {"changes": changes.latest(schedule.TRAIL), **(extra_context or {})}
-        return super().changeform_view(request, object_id, form_url, context)
+        page: Any = super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-untyped-call]
+        return page
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Save through the service, which writes the audit rows."""

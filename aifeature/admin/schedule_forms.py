@@ -61,7 +61,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
             self.add_error(field if field in self.fields else None, sentence)
         for name in broken.ignored(row):
             self.add_error("kwargs", f"{row.task} does nothing with {name!r}. Remove it.")
-        before = PeriodicTask.objects.filter(pk=row.pk).first()
+        before: Any = PeriodicTask.objects.filter(pk=row.pk).first()
         phrases = protected.weakened(before, row) if before and not self.errors else []
         if phrases and not self.may_weaken:
             self.add_error(None, why_not(before.task, phrases))
@@ -77,11 +77,10 @@ class TaskForm(ReasonForm):
 
     def clean(self) -> dict[str, Any]:
         """Refuse what is gone, cannot be sent, or may not be weakened by this visitor."""
-        self._row = PeriodicTask.objects.filter(pk=unquote(str(self.object_id))).first()
-        if self._row is None:
-            raise forms.ValidationError("Somebody deleted this task meanwhile.")
-        if problem := self.problem():
-            raise forms.ValidationError(problem)
+        self._row: Any = PeriodicTask.objects.filter(pk=unquote(str(self.object_id))).first()
+        gone = "Somebody deleted this task meanwhile."
+        if problem := self.problem() if self._row else gone:
+            self.add_error("reason", problem)  # the dialog shows no errors but those of fields
         found: dict[str, Any] = super().clean() or {}
         return found
 

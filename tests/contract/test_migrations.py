@@ -53,6 +53,10 @@ REVIEWED: dict[str, str] = {
     "0012_spend_and_load: SQL: CREATE CONSTRAINT TRIGGER release_guard": (
         "Old code releases in admin alone, with the audit row that it asks for."
     ),
+    "0022_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
+        "Old beats write columns that it leaves free; what old admin changes of a protected check"
+        " is to be refused."
+    ),
 }
 """What was done all the same, by the beginning of what is said of it, and why that is right."""
 

@@ -57,13 +57,14 @@ def gap_s(when: Any) -> float | None:
     """
     if isinstance(when, int | float):
         return float(when)
+    known: Any = when  # the stubs lack these attributes
     if isinstance(when, crontab):
-        return _crontab_gap_s(
-            frozenset(when.minute), frozenset(when.hour), frozenset(when.day_of_week),
-            every_day=len(when.day_of_month) == 31 and len(when.month_of_year) == 12,  # noqa: PLR2004
-        )  # fmt: skip
+        every_day = len(known.day_of_month) == 31 and len(known.month_of_year) == 12  # noqa: PLR2004
+        sets = (frozenset(each) for each in (known.minute, known.hour, known.day_of_week))
+        return _crontab_gap_s(*sets, every_day=every_day)
     if type(when) is schedule:
-        return when.run_every.total_seconds()  # type: ignore[no-any-return]  # the stubs have no type
+        seconds: float = known.run_every.total_seconds()
+        return seconds
     return None
 
 

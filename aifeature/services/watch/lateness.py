@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.db import Error as DatabaseError
 from django_celery_beat.models import PeriodicTask
 
 from aifeature.models import watch
@@ -39,14 +40,15 @@ def _gap(task: str, code: float, rows: dict[str, list[Any]]) -> float:
 def _row_gap(row: Any) -> float | None:
     try:
         return gaps.gap_s(row.schedule)
-    except Exception:  # noqa: BLE001 (a row that cannot be read is beat's to report)
+    except DatabaseError:
+        raise
+    except Exception:  # noqa: BLE001 (beat reports a row that cannot be read)
         return None
 
 
 def _enabled_rows(tasks: list[str]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
-    rows = PeriodicTask.objects.filter(task__in=tasks, enabled=True)
-    for row in rows.select_related("interval", "crontab", "solar", "clocked"):
+    for row in PeriodicTask.objects.filter(task__in=tasks, enabled=True):
         found.setdefault(row.task, []).append(row)
     return found
 
