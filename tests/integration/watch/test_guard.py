@@ -74,11 +74,12 @@ def test_an_audit_row_lets_its_own_change_through_and_no_other(
     row.enabled = False
     schedule_of_beat.save(row, reason="Too noisy tonight.", user_id=ada.pk)
     assert not of(row.task).get().enabled
-    for act in (
+    others: list[Callable[[], object]] = [
         lambda: of(other.task).update(enabled=False),
         lambda: of(row.task).update(queue="llm"),
         lambda: of(row.task).delete(),
-    ):
+    ]
+    for act in others:
         with pytest.raises(IntegrityError, match="is refused"), transaction.atomic():
             act()
 
