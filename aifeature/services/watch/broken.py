@@ -35,7 +35,12 @@ def problems(row: Any) -> list[tuple[str, str]]:
     Returns:
         Empty when a worker can run it.
     """
-    return [*_of_task(row), *_of_queue(row), *_of_headers(row), *_of_schedule(row)]
+    return [*of_message(row), *_of_schedule(row)]
+
+
+def of_message(row: Any) -> list[tuple[str, str]]:
+    """The same of what is sent alone: task, arguments, queue and headers."""
+    return [*_of_task(row), *_of_queue(row), *_of_headers(row)]
 
 
 def ignored(row: Any) -> list[str]:

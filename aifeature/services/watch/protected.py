@@ -79,7 +79,7 @@ def weakened(before: Any, after: Any | None) -> list[str]:
 
 def slowest_s(task: str) -> float:
     """The longest interval, in seconds, that needs no permission of its own."""
-    return SLOWEST * sent_every()[task]
+    return SLOWEST * sent_every().get(task, 0.0)
 
 
 def _is_slower(before: Any, after: Any) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from django.db import Error as DatabaseError
@@ -17,6 +18,7 @@ from django.db import Error as DatabaseError
 from aifeature.models import Alert, watch
 from aifeature.services import alerts
 from aifeature.services.watch import gaps, lateness, queues
+from aifeature.services.watch.found import Finding
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,10 @@ EVERY_S: Final = 5.0
 STAND_IN_S: Final = 15.0
 """Seconds without a look from which on an llm worker takes one."""
 
-KINDS: Final = (lateness.CHECK_LATE, queues.NO_WORKER)
+FINDERS: Final[Mapping[str, Callable[[], list[Finding]]]] = MappingProxyType(
+    {lateness.CHECK_LATE: lateness.late, queues.NO_WORKER: queues.away}
+)
+"""What is looked for, by the kind of its alerts."""
 
 
 class Watcher:
@@ -71,11 +76,23 @@ def look(*, after_s: float) -> bool:
     if not watch.take_turn(after_s=after_s):
         return False
     watch.note(list(gaps.sent_every()), list(queues.QUEUES))
-    found = {(each.kind, each.subject): each for each in [*lateness.late(), *queues.away()]}
-    for each in found.values():
-        alerts.begin(each.kind, each.subject, each.summary, each.figures)
-    for alert in Alert.objects.filter(kind__in=KINDS, closed_at=None):
-        if (alert.kind, alert.subject) not in found:
-            alerts.end(alert.kind, alert.subject)
+    for kind, find in FINDERS.items():
+        try:
+            _settle(kind, find())
+        except DatabaseError:
+            raise
+        except Exception:  # a defect in one must not hide what the other finds
+            logger.exception("watcher: looking for %s failed, trying again", kind)
     alerts.tell()
     return True
+
+
+def _settle(kind: str, found: Iterable[Finding]) -> None:
+    """Open an alert for each finding, and close those of this kind that are over."""
+    subjects = set()
+    for each in found:
+        alerts.begin(kind, each.subject, each.summary, each.figures)
+        subjects.add(each.subject)
+    for alert in Alert.objects.filter(kind=kind, closed_at=None):
+        if alert.subject not in subjects:
+            alerts.end(kind, alert.subject)

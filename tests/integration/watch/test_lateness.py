@@ -225,6 +225,20 @@ def test_an_llm_worker_looks_and_tells_once_control_is_gone(
     assert Alert.objects.filter(told_at__isnull=False).exists() is stands_in
 
 
+def test_a_defect_in_one_kind_hides_neither_the_other_nor_what_is_to_be_told(
+    watched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> list[Any]:
+        raise ZeroDivisionError
+
+    finders = {"no_worker": fails, **{k: v for k, v in watcher.FINDERS.items() if k != "no_worker"}}
+    monkeypatch.setattr(watcher, "FINDERS", finders)
+    ran("control.budgets", 241)
+    look()
+    assert late() == {"control.budgets"}
+    assert Alert.objects.get().told_at is not None
+
+
 def test_of_two_watchers_one_looks() -> None:
     assert watcher.look(after_s=EVERY_S)
     assert not watcher.look(after_s=EVERY_S)
