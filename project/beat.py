@@ -1,4 +1,7 @@
-"""Beat's scheduler, which a wrong clock does not silence and a signal does not lock up."""
+"""Beat's scheduler, which a wrong clock does not silence and a signal does not lock up.
+
+A row that cannot be sent is skipped and reported, and the others go on.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,13 @@ from types import FrameType
 from typing import Any, Final
 
 from celery.schedules import schedstate
-from django.db import InterfaceError, OperationalError
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError, transaction
 from django_celery_beat import schedulers
+
+from aifeature.models import Alert
+from aifeature.services import alerts
+from aifeature.services.watch import broken, schedule
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +30,40 @@ AGAIN_S: Final = 2.0
 whatever starts it anew would wait longer from time to time."""
 
 
+SCHEDULE_BROKEN: Final = "schedule_broken"
+"""The kind of alert about a row that cannot be sent."""
+
+
+_SUBJECT: Final = 120
+"""Characters of an alert's subject; a row's name may be longer."""
+
+
+class BrokenRowError(ValueError):
+    """A row of the schedule that no worker could run. Its text says what is wrong."""
+
+
 class Entry(schedulers.ModelEntry):
     """One line of the schedule."""
+
+    def __init__(self, model: Any, app: Any = None) -> None:
+        """Read a row.
+
+        Raises:
+            BrokenRowError: it cannot be sent. The library would disable some of these without a
+                word, and end beat for others.
+        """
+        if found := broken.problems(model):
+            raise BrokenRowError(" ".join(sentence for _, sentence in found))
+        super().__init__(model, app)  # type: ignore[no-untyped-call]  # it has no types
+
+    @classmethod
+    def from_entry(cls, name: str, app: Any = None, **entry: Any) -> Entry:
+        """Store what the code defines; what it changes goes into the audit trail."""
+        with transaction.atomic():
+            defined = cls._unpack_fields(**entry)  # type: ignore[no-untyped-call]
+            schedule.record_release(name, defined)
+            made: Entry = super().from_entry(name, app, **entry)  # type: ignore[no-untyped-call]
+        return made
 
     def is_due(self) -> schedstate:
         """Whether to send it now, and when to look again.
@@ -41,7 +81,7 @@ class Entry(schedulers.ModelEntry):
 class Scheduler(schedulers.DatabaseScheduler):
     """The schedule in the database, as admin edits it."""
 
-    Entry = Entry
+    Entry: type[schedulers.ModelEntry] = Entry
     _looked_at: datetime | None = None
     _busy = 0
     _asked_to_stop = False
@@ -66,6 +106,28 @@ class Scheduler(schedulers.DatabaseScheduler):
                 raise SystemExit from None
             return False
         return True
+
+    def enabled_models_qs(self) -> Any:
+        """Every enabled row.
+
+        The library leaves out those of other hours and reads all schedules at once, by queries that
+        fail as a whole when one row cannot be read. This schedule is short.
+        """
+        return self.Model.objects.filter(enabled=True)
+
+    def all_as_schedule(self) -> dict[str, schedulers.ModelEntry]:
+        """Each row that can be sent, by name. On-call is told of the others."""
+        found: dict[str, schedulers.ModelEntry] = {}
+        problems: dict[str, str] = {}
+        for model in self.enabled_models():  # type: ignore[no-untyped-call]
+            try:
+                found[model.name] = self.Entry(model, app=self.app)
+            except DatabaseError:
+                raise
+            except Exception as error:  # noqa: BLE001 (one row must not end beat)
+                problems[model.name] = str(error) or repr(error)
+        _report(problems)
+        return found
 
     def tick(self, *args: Any, **more: Any) -> float:
         """Send what is due. Returns the seconds until there may be more."""
@@ -108,3 +170,19 @@ class Scheduler(schedulers.DatabaseScheduler):
         if self._asked_to_stop and not self._busy:
             self._asked_to_stop = False
             raise SystemExit
+
+
+def _report(problems: dict[str, str]) -> None:
+    """Open an alert for each broken row, and close those of rows that are well or gone."""
+    for name, problem in problems.items():
+        logger.warning("beat: the row %r of the schedule is skipped: %s", name, problem)
+        alerts.begin(
+            SCHEDULE_BROKEN,
+            name[:_SUBJECT],
+            f"The row {name!r} of the schedule is not sent: {problem} Mend it in admin, under"
+            " Periodic tasks.",
+        )
+    known = {name[:_SUBJECT] for name in problems}
+    for alert in Alert.objects.filter(kind=SCHEDULE_BROKEN, closed_at=None):
+        if alert.subject not in known:
+            alerts.end(SCHEDULE_BROKEN, alert.subject)

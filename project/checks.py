@@ -1,15 +1,18 @@
-"""Every task name that is sent, now or by the schedule, must be one that workers know."""
+"""What is sent, now or by the schedule, must be something that workers take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django_celery_beat.models import PeriodicTask
 
 from aifeature.services import dispatch
+from aifeature.services.watch import broken, protected
 from project.celery import app
 
 
@@ -20,6 +23,36 @@ def check_task_names(**_: Any) -> list[CheckMessage]:
         import_module(module)
     scheduled = {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     return unknown_tasks(dispatch.TASK_NAMES | scheduled, known=app.tasks)
+
+
+@register("celery")
+def check_schedule(**_: Any) -> list[CheckMessage]:
+    """Entries of the code's schedule that no worker could run, and protected checks it lacks."""
+    return list(schedule_problems(settings.CELERY_BEAT_SCHEDULE))
+
+
+def schedule_problems(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[CheckMessage]:
+    """One error for each thing that is wrong with a schedule, by name as settings hold it."""
+    for name, entry in entries.items():
+        row = PeriodicTask(
+            name=name,
+            task=entry["task"],
+            args=json.dumps(entry.get("args", [])),
+            kwargs=json.dumps(entry.get("kwargs", {})),
+            queue=entry.get("options", {}).get("queue"),
+        )
+        for _, sentence in broken.of_message(row):
+            yield Error(
+                f"{name!r} of CELERY_BEAT_SCHEDULE cannot be sent: {sentence}",
+                hint="Correct the entry in project/settings.py.",
+                id="project.E002",
+            )
+    for task in sorted(protected.PROTECTED - {str(entry["task"]) for entry in entries.values()}):
+        yield Error(
+            f"CELERY_BEAT_SCHEDULE does not send the protected check {task!r}.",
+            hint="Add an entry for it in project/settings.py.",
+            id="project.E003",
+        )
 
 
 def unknown_tasks(names: Iterable[str], *, known: Iterable[str]) -> list[CheckMessage]:

@@ -89,7 +89,7 @@ def run_job(self: Task[Any, Any], /, *, job_id: str, **_: Any) -> None:
 @shared_task(name="control.sweep")
 def sweep(**_: Any) -> int:
     """End what is overdue and hand over what is due, in case no dispatcher runs."""
-    return recovery.sweep()
+    return recovery.run_tick()
 
 
 @shared_task(name="control.retention")

@@ -14,11 +14,18 @@ from aifeature.admin.read_only import ControlFilter, ReadOnlyAdmin
 from aifeature.admin.show import moment, moment_column
 from aifeature.models import ControlChange
 from aifeature.services.control import EVERYTHING
+from aifeature.services.watch import schedule
 
 LATEST = 50
+NAMES = {EVERYTHING: "Everything", schedule.TRAIL: "Schedule"}
 _ACCOUNT = re.compile(r"#([0-9]+)")
 _WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
 """Fields whose values name accounts, by their ids."""
+
+
+class _TrailFilter(ControlFilter):
+    def choose(self) -> Iterable[tuple[str, str]]:
+        return [*super().choose(), (schedule.TRAIL, "Schedule")]
 
 
 @admin.register(ControlChange)
@@ -27,7 +34,7 @@ class ControlChangeAdmin(ReadOnlyAdmin):
 
     list_display = ("changed", "control", "field", "before", "after", "who", "reason")
     list_display_links = ("changed",)
-    list_filter = (ControlFilter, "field", "at")
+    list_filter = (_TrailFilter, "field", "at")
     list_select_related = ("user",)
     search_fields = ("reason", "user__username", "check_name")
     fieldsets = (
@@ -82,8 +89,8 @@ def _value(change: ControlChange, text: str) -> str:
 
 
 def named(change: ControlChange) -> str:
-    """What was changed: everything, a feature, or a model."""
-    return "Everything" if change.feature == EVERYTHING else change.feature
+    """What was changed: everything, the schedule, a feature, or a model."""
+    return NAMES.get(change.feature, change.feature)
 
 
 def _cells(change: ControlChange) -> list[str]:

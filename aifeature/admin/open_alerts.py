@@ -12,6 +12,7 @@ from aifeature.admin.show import utc
 from aifeature.models import Alert
 from aifeature.services import alerts
 from aifeature.services.control import EVERYTHING
+from aifeature.services.watch import queues
 
 
 def runbook(kind: str) -> str:
@@ -23,7 +24,25 @@ def runbook(kind: str) -> str:
 def rows(slug: str | None = None) -> list[dict[str, Any]]:
     """Open alerts, newest first: all, or those about this feature, its users and its windows."""
     found = [alert for alert in alerts.still_open() if slug is None or _is_about(alert, slug)]
-    return [_row(alert) for alert in found]
+    unseen = _unseen(found) if slug is None else []
+    return [*unseen, *(_row(alert) for alert in found)]
+
+
+def _unseen(found: list[Alert]) -> list[dict[str, Any]]:
+    """Queues without a worker that have no alert: with every worker gone, nobody opens one."""
+    known = {(alert.kind, alert.subject) for alert in found}
+    return [
+        {
+            "kind": each.kind.replace("_", " "),
+            "subject": each.subject,
+            "summary": each.summary,
+            "since": "now",
+            "runbook": runbook(each.kind),
+            "url": reverse("admin:aifeature_worker_changelist"),
+        }
+        for each in queues.away()
+        if (each.kind, each.subject) not in known
+    ]
 
 
 def _is_about(alert: Alert, slug: str) -> bool:

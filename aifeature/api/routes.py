@@ -68,8 +68,8 @@ def list_features(request: HttpRequest) -> FeatureList:
             422: "`invalid_input`: the input does not fit the feature; `errors` says where.",
             429: "`rate_limited`: too many requests; `budget_exhausted`: your budget of the day is"
             " used up. `Retry-After` says when to come back.",
-            503: "`feature_paused`, `budget_reached`, `overloaded` or `database_unavailable`:"
-            " try again after `Retry-After`.",
+            503: "`feature_paused`, `budget_reached`, `no_worker`, `overloaded` or"
+            " `database_unavailable`: try again after `Retry-After`.",
         },
         headers={
             202: {**LOCATION, **REPLAYED, **RATE},

@@ -10,6 +10,7 @@ from aifeature.models.provider import Forced, ModelControl
 from aifeature.models.spike import Launch, SpendHour
 from aifeature.models.tick import TickSlot
 from aifeature.models.token import ApiToken
+from aifeature.models.watch import Watch
 
 __all__ = [
     "TERMINAL",
@@ -34,5 +35,6 @@ __all__ = [
     "Stage",
     "Status",
     "TickSlot",
+    "Watch",
     "Worker",
 ]

@@ -49,6 +49,9 @@ class CheckRun(models.Model):
     name = models.CharField(max_length=80, primary_key=True)
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField()
+    completed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it last ran to its end, whatever it found."
+    )
     ok = models.BooleanField(help_text="Whether it ran to its end and found nothing.")
     result = models.TextField(help_text="A sentence.")
     figures = models.JSONField(default=dict, db_default={})

@@ -1,4 +1,4 @@
-"""How long a job would wait for a thread. The functions stand in `sql/load.sql`."""
+"""How long a job would wait for a thread. The functions stand in `sql/load.sql` and `watch.sql`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ class Load:
     """The same of this feature."""
     booked_s: float
     """For how long jobs of the feature have booked what the provider lets through."""
+    away_s: float | None = None
+    """For how long no worker has been there; None: none has ever reported to this database."""
 
 
 def load(slug: str) -> Load:
     """The load as a feature's next job finds it."""
-    return Load(*rows("aif_load", slug)[0])
+    return Load(*rows("aif_load_and_away", slug)[0])
 
 
 @dataclass(frozen=True, slots=True)

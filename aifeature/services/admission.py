@@ -25,10 +25,12 @@ from aifeature.services.messages import sentence
 from aifeature.services.refusals import (
     BudgetExhausted,
     BudgetReached,
+    NoWorker,
     Overloaded,
     RateLimited,
     Refusal,
 )
+from aifeature.services.watch import queues
 from aifeature.spec import Feature
 from workers.inference.token_bucket import Take
 
@@ -38,6 +40,8 @@ LOAD_S: Final = 1.0
 LONGEST_RETRY_S: Final = 600
 """What an overloaded client is asked to wait at most: an estimate is no better than that."""
 
+NO_WORKER_RETRY_S: Final = 60
+"""What a client is asked to wait while no worker is there: about as long as starting one takes."""
 
 _NEVER: Final = (float("-inf"), None)
 
@@ -81,6 +85,7 @@ def admit(feature: Feature, user_id: int) -> Left | None:
         RateLimited: they sent too many within a minute.
         BudgetExhausted: their own budget of the day is used up.
         BudgetReached: that of the feature, or of everything, is.
+        NoWorker: no worker has been there for a minute.
         Overloaded: the job would miss its deadline.
     """
     left = _take(feature, user_id)
@@ -191,6 +196,11 @@ def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
 def _check_load(feature: Feature, user_id: int) -> None:
     deadline, at_once = control.deadline_s(feature), rates.of(feature, user_id).in_flight
     now = loads.get(feature.slug)
+    if now.away_s is not None and now.away_s > queues.AWAY_S:
+        raise NoWorker(
+            "The service is temporarily unavailable. Please try again in a few minutes.",
+            retry_after_s=NO_WORKER_RETRY_S,
+        )
     # Nobody has more ahead than all there are: mostly that is enough to know.
     most = Ahead(now.jobs, own=now.jobs)
     if too_late_by_s(now, most, at_once=at_once, deadline_s=deadline) is None:

@@ -32,6 +32,9 @@ RUNBOOKS: Final = {
     "stuck_worker": "stuck-worker",
     "prompt_missing": "controls",
     "control_unknown": "controls",
+    "check_late": "watchers",
+    "no_worker": "watchers",
+    "schedule_broken": "watchers",
 }
 """The page of deploy/runbooks/ for each kind of alert."""
 

@@ -1,17 +1,23 @@
-"""Runs a scheduled check and keeps how its last run went, for admin to show."""
+"""Runs a scheduled check and keeps how its last run went, for admin and for the watchers."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from django.db import connection
 
 from aifeature.models import CheckRun
 
 logger = logging.getLogger(__name__)
+
+BROKE_OFF: Final = "It broke off"
+"""How the result of a run that did not come to its end begins."""
+
+_LAST = ("began_at", "ended_at", "ok", "result", "figures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +33,43 @@ class Found:
 def run(name: str, check: Callable[[], Found]) -> Found:
     """Run a check and write down how it went; what it raises is written down and raised.
 
-    Times are the database's.
+    A run that breaks off leaves `completed_at` as it was: such a check becomes late. Times are the
+    database's.
     """
     began = _now()
     try:
         found = check()
     except Exception as error:
-        _write(name, began, Found(ok=False, result=f"It broke off: {type(error).__name__}."))
+        result = f"{BROKE_OFF}: {type(error).__name__}."
+        _write(name, began, Found(ok=False, result=result), completed=False)
         raise
-    _write(name, began, found)
+    _write(name, began, found, completed=True)
     if not found.ok:
         logger.warning("check %s: %s", name, found.result)
     return found
 
 
-def _write(name: str, began: Any, found: Found) -> None:
-    CheckRun.objects.update_or_create(
+def _write(name: str, began: datetime, found: Found, *, completed: bool) -> None:
+    ended = _now()
+    run = CheckRun(
         name=name,
-        defaults={
-            "began_at": began,
-            "ended_at": _now(),
-            "ok": found.ok,
-            "result": found.result,
-            "figures": dict(found.figures),
-        },
+        began_at=began,
+        ended_at=ended,
+        completed_at=ended if completed else None,
+        ok=found.ok,
+        result=found.result,
+        figures=dict(found.figures),
+    )
+    CheckRun.objects.bulk_create(
+        [run],
+        update_conflicts=True,
+        unique_fields=["name"],
+        update_fields=[*_LAST, "completed_at"] if completed else _LAST,
     )
 
 
-def _now() -> Any:
+def _now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
-        return cursor.fetchone()[0]
+        moment: datetime = cursor.fetchone()[0]
+        return moment

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -141,6 +141,20 @@ def publish(jobs: Sequence[UUID]) -> int:
     else:
         pause.end()
     return sent
+
+
+def send(task: str, *, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str) -> None:
+    """Send one task, within the time that a publish may take.
+
+    Raises:
+        kombu.exceptions.KombuError, redis.exceptions.RedisError, OSError: the broker did not take
+            it.
+    """
+    with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
+        current_app.send_task(
+            task, args=args, kwargs=dict(kwargs), queue=queue, producer=producer, retry=False,
+            ignore_result=True,
+        )  # fmt: skip
 
 
 def take_back(jobs: Sequence[UUID]) -> set[UUID]:

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from aifeature.models import turns
-from aifeature.services import dispatch, recovery
+from aifeature.services import dispatch, recovery, watch
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._watcher = watch.Watcher(after_s=watch.EVERY_S)
 
     def start(self) -> None:
         """Begin to dispatch in a thread of its own."""
@@ -53,6 +54,7 @@ class Dispatcher:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            self._watcher.look()
             self._stopped.wait(self._turn_or_log())
 
     def _turn_or_log(self) -> float:

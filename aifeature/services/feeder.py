@@ -1,7 +1,7 @@
 """What a worker process does for the dispatch of jobs, beside running them.
 
-One thread: it refills the window soon after a job has ended here, and hands back messages that will
-not become a run.
+One thread: it refills the window soon after a job has ended here, hands back messages that will not
+become a run, and stands in for the control worker as a watcher.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import Error as DatabaseError
 
-from aifeature.services import dispatch
+from aifeature.services import dispatch, watch
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Feeder:
         self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+        self._watcher = watch.Watcher(after_s=watch.STAND_IN_S)
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -78,6 +79,7 @@ class Feeder:
             self._wake.wait(RETRY_S if self._handed_back else MOST_SLEEP_S)
             self._wake.clear()
             self._turn_or_log()
+            self._watcher.look()
             idle.wait(COALESCE_S)
         self._turn_or_log()
 

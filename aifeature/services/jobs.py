@@ -73,7 +73,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         IdempotencyConflict: the key was used with another input.
         FeaturePaused: the kill switch is on.
         InputTooLarge, InvalidInput: what is wrong with the input.
-        RateLimited, BudgetExhausted, BudgetReached, Overloaded: see `admission`.
+        RateLimited, BudgetExhausted, BudgetReached, NoWorker, Overloaded: see `admission`.
         django.db.Error: the database is away, or a lock is in the way; no request was taken.
     """
     canonical = _canonical(data)

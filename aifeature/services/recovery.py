@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from django.db import Error as DatabaseError
 
 from aifeature.models import calls, turns
 from aifeature.models.functions import is_lock_timeout
-from aifeature.services import alerts, dispatch, stuck, switch
+from aifeature.services import alerts, checks, dispatch, stuck, switch
+from aifeature.services.checks import Found
 from aifeature.services.messages import FAILED_AFTER_WAITING, sentence
 
 logger = logging.getLogger(__name__)
+
+TASK: Final = "control.sweep"
 
 BATCH = 500
 
@@ -31,6 +35,19 @@ def sweep() -> int:
             _unless_locked(step)
     finally:  # a row that cannot be ended must not hold up all others
         handed_over = dispatch.refill()
+    return handed_over
+
+
+def run_tick() -> int:
+    """Sweep for beat, and write down that its tick came through. Returns what `sweep` does."""
+    handed_over = 0
+
+    def work() -> Found:
+        nonlocal handed_over
+        handed_over = sweep()
+        return Found(ok=True, result=f"{handed_over} jobs were handed over.")
+
+    checks.run(TASK, work)
     return handed_over
 
 

@@ -64,5 +64,9 @@ class Overloaded(Refusal):
     status, code, title = 503, "overloaded", "Overloaded"
 
 
+class NoWorker(Refusal):
+    status, code, title = 503, "no_worker", "Temporarily unavailable"
+
+
 class FeaturePaused(Refusal):
     status, code, title = 503, "feature_paused", "Feature paused"

@@ -9,7 +9,8 @@ from typing import Final
 from django.db import connection
 
 from aifeature.models import Job
-from aifeature.services import control, ticks
+from aifeature.services import checks, control, ticks
+from aifeature.services.checks import Found
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +24,16 @@ def run_daily() -> int:
     """Blank what is due, if nobody has begun with it today (UTC). Returns how many jobs."""
     if not ticks.claim(TASK, ticks.DAILY):
         return 0
-    forgotten = ticks.prune()
-    blanked = blank_expired()
-    logger.info("retention: %d jobs blanked, %d old ticks forgotten", blanked, forgotten)
+    blanked = 0
+
+    def blank() -> Found:
+        nonlocal blanked
+        forgotten = ticks.prune()
+        blanked = blank_expired()
+        logger.info("retention: %d jobs blanked, %d old ticks forgotten", blanked, forgotten)
+        return Found(ok=True, result=f"The content of {blanked} jobs was deleted.")
+
+    checks.run(TASK, blank)
     return blanked
 
 

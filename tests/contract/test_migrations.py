@@ -68,6 +68,10 @@ REVIEWED: dict[str, str] = {
     "0018_settle_unsure: SQL: CREATE OR REPLACE TRIGGER": (
         "The triggers stand as they are; only the function behind one of them allows more."
     ),
+    "0022_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
+        "Old beats write columns that it leaves free; what old admin changes of a protected check"
+        " is to be refused."
+    ),
 }
 """What was done all the same, by the beginning of what is said of it, and why that is right."""
 

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 
 from aifeature import checks, prompts, registry
@@ -68,6 +69,26 @@ def test_every_task_that_is_sent_is_registered() -> None:
 def test_a_task_name_nobody_knows_is_reported() -> None:
     (problem,) = project_checks.unknown_tasks(["llm.run_job", "llm.gone"], known=["llm.run_job"])
     assert "'llm.gone'" in problem.msg
+
+
+def test_a_schedule_that_no_worker_could_run_is_reported_with_its_fix() -> None:
+    entries = dict(settings.CELERY_BEAT_SCHEDULE)
+    (name, entry), *_ = entries.items()
+    broken = {**entry, "options": {"queue": "controll"}, "kwargs": {"a": 1}, "args": [1]}
+    problems = list(project_checks.schedule_problems({**entries, name: broken}))
+    assert [problem.id for problem in problems] == ["project.E002", "project.E002"]
+    assert "too many positional arguments" in problems[0].msg
+    assert "No worker serves the queue 'controll'" in problems[1].msg
+
+
+def test_a_schedule_without_a_protected_check_is_reported() -> None:
+    entries = {
+        name: entry
+        for name, entry in settings.CELERY_BEAT_SCHEDULE.items()
+        if entry["task"] != "control.cost_spike"
+    }
+    (problem,) = project_checks.schedule_problems(entries)
+    assert (problem.id, "'control.cost_spike'" in problem.msg) == ("project.E003", True)
 
 
 def test_tasks_take_ids_as_keywords_and_ignore_what_they_do_not_know() -> None:

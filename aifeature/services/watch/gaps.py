@@ -1,0 +1,85 @@
+"""How far apart the runs of a scheduled task are meant to be, and when one is late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, Final
+
+from celery.schedules import crontab, schedule
+from django.conf import settings
+
+DAY_S: Final = 86_400
+_WEEK_MIN: Final = 7 * 24 * 60
+_MONTH_S: Final = 31 * DAY_S
+
+LATE_INTERVALS: Final = 3
+LATE_DAILY_S: Final = 3600
+LEAST_LATE_S: Final = 60
+"""A check that is sent every few seconds is not late before this: a worker that is restarted during
+a deploy would page on-call each time."""
+
+ONCE_PER_S: Final[Mapping[str, int]] = MappingProxyType(
+    {"control.cost_spike": 60, "control.retention": DAY_S}
+)
+"""Tasks that run once per slot of this many seconds, however often they are sent."""
+
+
+def sent_every() -> dict[str, float]:
+    """Seconds between two sends of each task that the code schedules."""
+    gaps: dict[str, float] = {}
+    for entry in settings.CELERY_BEAT_SCHEDULE.values():
+        gap = gap_s(entry["schedule"])
+        if gap is not None:
+            gaps[entry["task"]] = min(gap, gaps.get(entry["task"], gap))
+    return gaps
+
+
+def run_every(task: str, gap: float) -> float:
+    """Seconds between two runs of a task that is sent every `gap` seconds."""
+    return max(gap, ONCE_PER_S.get(task, 0))
+
+
+def allowed_s(gap: float) -> float:
+    """The age of the last run, in seconds, from which on a check counts as late."""
+    if gap >= DAY_S:
+        return gap + LATE_DAILY_S
+    return gap + max(LATE_INTERVALS * gap, LEAST_LATE_S)
+
+
+def gap_s(when: Any) -> float | None:
+    """The longest time between two runs of a Celery schedule, in seconds; None: it is not known.
+
+    Args:
+        when: Seconds, or an object of `celery.schedules`.
+    """
+    if isinstance(when, int | float):
+        return float(when)
+    known: Any = when  # the stubs lack these attributes
+    if isinstance(when, crontab):
+        every_day = len(known.day_of_month) == 31 and len(known.month_of_year) == 12  # noqa: PLR2004
+        sets = (frozenset(each) for each in (known.minute, known.hour, known.day_of_week))
+        return _crontab_gap_s(*sets, every_day=every_day)
+    if type(when) is schedule:
+        seconds: float = known.run_every.total_seconds()
+        return seconds
+    return None
+
+
+@cache
+def _crontab_gap_s(
+    minutes: frozenset[int], hours: frozenset[int], days: frozenset[int], *, every_day: bool
+) -> float:
+    """The longest gap of a week; of one that names days of a month, a month."""
+    if not every_day:
+        return _MONTH_S
+    runs = [
+        minute
+        for minute in range(_WEEK_MIN)
+        if minute % 60 in minutes and minute // 60 % 24 in hours and minute // 1440 in days
+    ]
+    if not runs:
+        return _MONTH_S
+    return 60.0 * max(b - a for a, b in pairwise([*runs, runs[0] + _WEEK_MIN]))

@@ -1,0 +1,111 @@
+"""The checks that hold spend and jobs together, and which changes of their schedule weaken them.
+
+A change that weakens one needs the permission to release a kill switch: a check that does not run
+pulls no switch, so taking it away lets as much through as releasing one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from celery import current_app
+
+from aifeature.services.watch.gaps import gap_s, sent_every
+
+PROTECTED: Final = frozenset(
+    {
+        "control.budgets",
+        "control.cost_spike",
+        "control.provider",
+        "control.reconcile",
+        "control.retention",
+        "control.sweep",
+    }
+)
+"""As in `aif_is_protected`."""
+
+PERMISSION: Final = "aifeature.release_feature"
+
+SLOWEST: Final = 2
+"""Times the interval of the code: a protected check may be slowed down to this by anybody who may
+change the schedule. It is then not late yet."""
+
+_TARGET: Final = (
+    ("task", "another task"),
+    ("queue", "another queue"),
+    ("exchange", "an exchange"),
+    ("routing_key", "a routing key"),
+    ("args", "other arguments"),
+    ("kwargs", "other arguments"),
+    ("headers", "other headers"),
+)
+
+_EMPTY: Final[Mapping[str, Any]] = MappingProxyType({"args": [], "kwargs": {}, "headers": {}})
+"""Fields that hold JSON, with what an empty one means."""
+
+
+def weakened(before: Any, after: Any | None) -> list[str]:
+    """What a change of a periodic task takes away from a protected check, each as a phrase.
+
+    Args:
+        before: The PeriodicTask as it is stored.
+        after: As it would become; None: it is deleted.
+    """
+    if before.task not in PROTECTED:
+        return []
+    if after is None:
+        return ["delete it"]
+    found = []
+    if before.enabled and not after.enabled:
+        found.append("disable it")
+    if after.one_off and not before.one_off:
+        found.append("run it only once")
+    if any(_set_anew(before, after, name) for name in ("expires", "expire_seconds")):
+        found.append("let it expire")
+    if _set_anew(before, after, "start_time"):
+        found.append("delay its start")
+    found += [
+        f"give it {what}"
+        for name, what in _TARGET
+        if _meaning(name, before) != _meaning(name, after)
+    ]
+    if _is_slower(before, after):
+        found.append(f"run it less often than every {slowest_s(before.task):g} seconds")
+    return list(dict.fromkeys(found))
+
+
+def slowest_s(task: str) -> float:
+    """The longest interval, in seconds, that needs no permission of its own."""
+    return SLOWEST * sent_every().get(task, 0.0)
+
+
+def _is_slower(before: Any, after: Any) -> bool:
+    old, new = (_gap(row) for row in (before, after))
+    if new is None:  # a schedule that cannot be compared, such as one of sunrise
+        return old is not None
+    return new > slowest_s(before.task) and (old is None or new > old)
+
+
+def _gap(row: Any) -> float | None:
+    return gap_s(row.schedule) if row.scheduler is not None else None
+
+
+def _set_anew(before: Any, after: Any, name: str) -> bool:
+    value = getattr(after, name)
+    return value is not None and value != getattr(before, name)
+
+
+def _meaning(name: str, row: Any) -> Any:
+    """A value such that two spellings of the same are equal."""
+    value = getattr(row, name)
+    if name == "queue":
+        return value or current_app.conf.task_default_queue
+    if name in _EMPTY:
+        try:
+            return json.loads(value) if value else _EMPTY[name]
+        except ValueError:
+            return value
+    return value or None

@@ -1,0 +1,98 @@
+"""One look at everything that is watched, and who takes it.
+
+The dispatcher's thread of the control worker looks every five seconds. The feeders of the llm
+workers stand in when nobody has looked for a while: when control is gone, and also when its thread
+hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from django.db import Error as DatabaseError
+
+from aifeature.models import Alert, watch
+from aifeature.services import alerts
+from aifeature.services.watch import gaps, lateness, queues
+from aifeature.services.watch.found import Finding
+
+logger = logging.getLogger(__name__)
+
+EVERY_S: Final = 5.0
+"""Seconds between two looks of the control worker."""
+
+STAND_IN_S: Final = 15.0
+"""Seconds without a look from which on an llm worker takes one."""
+
+FINDERS: Final[Mapping[str, Callable[[], list[Finding]]]] = MappingProxyType(
+    {lateness.CHECK_LATE: lateness.late, queues.NO_WORKER: queues.away}
+)
+"""What is looked for, by the kind of its alerts."""
+
+
+class Watcher:
+    """Looks when it is due; safe for one thread of any number of processes."""
+
+    def __init__(self, *, after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare.
+
+        Args:
+            after_s: Seconds that the last look of any process must be past: EVERY_S or STAND_IN_S.
+            clock: Of this process; it only spares the database a question.
+        """
+        self._after_s = after_s
+        self._clock = clock
+        self._asked_at = float("-inf")
+
+    def look(self) -> bool:
+        """Look if nobody has for long enough. Returns whether it did.
+
+        It raises nothing, since the thread that calls it has other work.
+        """
+        if self._clock() - self._asked_at < EVERY_S:
+            return False
+        self._asked_at = self._clock()
+        try:
+            return look(after_s=self._after_s)
+        except DatabaseError as error:
+            logger.warning("watcher: the database does not answer, trying again: %s", error)
+        except Exception:  # a defect here must not stop what the thread does beside
+            logger.exception("watcher: a look failed, trying again")
+        return False
+
+
+def look(*, after_s: float) -> bool:
+    """Open and close the alerts about late checks and missing workers, and tell what is new.
+
+    Returns False, and does nothing, if the last look of any process is less than `after_s` old.
+
+    Raises:
+        django.db.Error: the database is away.
+    """
+    if not watch.take_turn(after_s=after_s):
+        return False
+    watch.note(list(gaps.sent_every()), list(queues.QUEUES))
+    for kind, find in FINDERS.items():
+        try:
+            _settle(kind, find())
+        except DatabaseError:
+            raise
+        except Exception:  # a defect in one must not hide what the other finds
+            logger.exception("watcher: looking for %s failed, trying again", kind)
+    alerts.tell()
+    return True
+
+
+def _settle(kind: str, found: Iterable[Finding]) -> None:
+    """Open an alert for each finding, and close those of this kind that are over."""
+    subjects = set()
+    for each in found:
+        alerts.begin(kind, each.subject, each.summary, each.figures)
+        subjects.add(each.subject)
+    for alert in Alert.objects.filter(kind=kind, closed_at=None):
+        if alert.subject not in subjects:
+            alerts.end(kind, alert.subject)

@@ -1,0 +1,309 @@
+"""The schedule in admin: each change with a reason, protected checks with their permission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+
+from aifeature.models import ControlChange
+from aifeature.services import dispatch
+from aifeature.services.watch import protected
+from project.beat import Entry
+from project.celery import app
+
+LIST = "/admin/django_celery_beat/periodictask/"
+NAME = "Look at budgets"
+SCHEDULER = ("change_periodictask", "view_periodictask", "delete_periodictask", "add_periodictask")
+
+Staff = Callable[..., Client]
+
+
+@pytest.fixture
+def row(db: None) -> Any:
+    """Beat's row of a protected check."""
+    for name, entry in app.conf.beat_schedule.items():
+        Entry.from_entry(name, app=app, **entry)
+    return PeriodicTask.objects.get(name=NAME)
+
+
+@pytest.fixture
+def own(row: Any) -> Any:
+    """A task that is not protected."""
+    return PeriodicTask.objects.create(
+        name="Own", task="llm.run_job", kwargs='{"job_id": "0"}', interval=row.interval
+    )
+
+
+def form_of(row: Any, **values: Any) -> dict[str, Any]:
+    """The form as a browser sends it, with other values."""
+    sent = {
+        "name": row.name, "regtask": "", "task": row.task, "enabled": "on" if row.enabled else "",
+        "interval": row.interval_id or "", "crontab": row.crontab_id or "", "args": row.args,
+        "kwargs": row.kwargs, "queue": row.queue or "", "headers": row.headers,
+        "description": row.description, "reason": "Because.", **values,
+    }  # fmt: skip
+    return {name: value for name, value in sent.items() if value != ""}
+
+
+def page_of(row: Any) -> str:
+    return reverse("admin:django_celery_beat_periodictask_change", args=(row.pk,))
+
+
+def button_of(row: Any, name: str) -> str:
+    return f"{LIST}{row.pk}/{name}/"
+
+
+def pressed(client: Client, row: Any, name: str, **values: str) -> Any:
+    form = {"_form_submitted": "on", "reason": "Because.", **values}
+    return client.post(button_of(row, name), form)
+
+
+def now(row: Any) -> Any:
+    return PeriodicTask.objects.filter(pk=row.pk).first()
+
+
+def trail() -> list[tuple[str, str, str]]:
+    rows = ControlChange.objects.filter(feature="_schedule").order_by("id")
+    return list(rows.values_list("field", "old", "new"))
+
+
+def test_each_change_has_its_row_in_the_trail(page: Client, own: Any) -> None:
+    slow = IntervalSchedule.objects.create(every=5, period="minutes")
+    sent = form_of(own, interval=slow.pk, queue="llm", enabled="", reason="It was too often.")
+    assert page.post(page_of(own), sent).status_code == 302
+    assert trail() == [
+        ("interval", "Own: every 60 seconds", "Own: every 5 minutes"),
+        ("queue", "Own: (empty)", "Own: llm"),
+        ("enabled", "Own: True", "Own: False"),
+    ]
+    change = ControlChange.objects.first()
+    assert change is not None
+    assert (change.reason, change.user and change.user.username) == ("It was too often.", "boss")
+    assert "Own: every 5 minutes" in page.get("/admin/aifeature/controlchange/").text
+    assert "It was too often." in page.get(page_of(own)).text
+
+
+def test_a_save_that_changes_nothing_leaves_no_record(page: Client, row: Any) -> None:
+    assert page.post(page_of(row), form_of(row)).status_code == 302
+    assert trail() == []
+
+
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_nothing_is_saved_without_a_reason(page: Client, own: Any, reason: str) -> None:
+    answer = page.post(page_of(own), form_of(own, queue="llm", reason=reason))
+    assert answer.status_code == 200
+    assert "reason" in answer.context["adminform"].form.errors
+    for name in ("disable", "run_now", "remove"):
+        assert pressed(page, own, name, reason=reason).status_code == 200
+    assert now(own).enabled
+    assert trail() == []
+
+
+def test_a_new_task_is_in_the_trail(page: Client, row: Any) -> None:
+    new = PeriodicTask(name="New", task="control.sweep", interval=row.interval)
+    assert page.post(f"{LIST}add/", form_of(new)).status_code == 302
+    assert trail() == [("added", "New: (empty)", "New: control.sweep")]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "words"),
+    [
+        ({"task": "control.swep"}, "task", "Choose one of control.budgets"),
+        ({"args": "[1]"}, "kwargs", "too many positional arguments"),
+        ({"kwargs": "[]"}, "kwargs", "Enter an object"),
+        ({"kwargs": "{"}, "kwargs", "JSON"),
+        ({"kwargs": '{"job_id": "0", "x": 1}'}, "kwargs", "does nothing with 'x'"),
+        ({"queue": "controll"}, "queue", "Choose one of llm, evals, control"),
+        ({"routing_key": "x"}, "routing_key", "Leave this empty"),
+        ({"headers": "[]"}, "headers", "Enter an object"),
+    ],
+    ids=str,
+)
+def test_what_no_worker_could_run_is_refused_with_its_fix(
+    page: Client, own: Any, values: dict[str, str], field: str, words: str
+) -> None:
+    before = PeriodicTask.objects.values().get(pk=own.pk)
+    answer = page.post(page_of(own), form_of(own, **values))
+    assert answer.status_code == 200
+    (problem,) = answer.context["adminform"].form.errors[field]
+    assert words in problem
+    assert PeriodicTask.objects.values().get(pk=own.pk) == before
+
+
+def weakening(row: Any) -> dict[str, dict[str, Any]]:
+    day = IntervalSchedule.objects.create(every=1, period="days")
+    return {
+        "disable it": {"enabled": ""},
+        "run it only once": {"one_off": "on"},
+        "let it expire": {"expire_seconds": 1},
+        "delay its start": {"start_time_0": "2100-01-01", "start_time_1": "00:00:00"},
+        "give it another task": {"task": "llm.run_job", "kwargs": '{"job_id": "0"}'},
+        "give it another queue": {"queue": "llm"},
+        "run it less often than every 120 seconds": {"interval": day.pk},
+    }
+
+
+def test_a_protected_check_is_weakened_by_nobody_who_may_not_release_a_switch(
+    staff: Staff, row: Any
+) -> None:
+    client = staff(*SCHEDULER, "view_intervalschedule", "stop_feature")
+    for phrase, values in weakening(row).items():
+        answer = client.post(page_of(row), form_of(row, **values))
+        assert answer.status_code == 200, phrase
+        (problem,) = answer.context["adminform"].form.non_field_errors()
+        assert f"control.budgets is a protected check. To {phrase}" in problem
+        assert "Can release the kill switch" in problem
+    for name in ("disable", "remove"):
+        answer = pressed(client, row, name)
+        assert answer.status_code == 200
+        assert "is a protected check" in answer.text
+    assert now(row).enabled
+    assert trail() == []
+
+
+def test_whoever_may_release_a_switch_may_weaken_a_check_and_it_is_in_the_trail(
+    staff: Staff, row: Any
+) -> None:
+    client = staff(*SCHEDULER, "release_feature")
+    for values in weakening(row).values():
+        answer = client.post(page_of(row), form_of(now(row), **values))
+        assert answer.status_code == 302, answer.context["adminform"].form.errors
+    assert len(trail()) >= 7
+    assert pressed(client, row, "remove")["HX-Redirect"] == LIST
+    assert now(row) is None
+    assert trail()[-1][0] == "deleted"
+
+
+def test_a_check_may_be_slowed_down_a_little_and_be_sped_up(staff: Staff, row: Any) -> None:
+    client = staff(*SCHEDULER)
+    for every in (120, 10):
+        other = IntervalSchedule.objects.create(every=every, period="seconds")
+        answer = client.post(page_of(row), form_of(row, interval=other.pk))
+        assert answer.status_code == 302
+        assert now(row).interval == other
+
+
+@pytest.mark.parametrize("task", sorted(protected.PROTECTED))
+def test_each_protected_check_is_protected(staff: Staff, row: Any, task: str) -> None:
+    row = PeriodicTask.objects.get(task=task)
+    assert pressed(staff(*SCHEDULER), row, "disable").status_code == 200
+    assert now(row).enabled
+
+
+def test_the_buttons_disable_enable_and_delete_with_a_record(page: Client, own: Any) -> None:
+    for name in ("disable", "enable"):
+        assert "Because" not in page.get(button_of(own, name)).text
+        assert pressed(page, own, name)["HX-Redirect"] == LIST
+    assert now(own).enabled
+    pressed(page, own, "remove")
+    assert now(own) is None
+    assert trail() == [
+        ("enabled", "Own: True", "Own: False"),
+        ("enabled", "Own: False", "Own: True"),
+        ("deleted", "Own: llm.run_job", "Own: (empty)"),
+    ]
+
+
+def test_a_task_that_is_run_now_is_sent_once_and_in_the_trail(
+    page: Client, own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(dispatch, "send", lambda task, **how: sent.append((task, how)))
+    pressed(page, own, "run_now")
+    assert sent == [("llm.run_job", {"args": [], "kwargs": {"job_id": "0"}, "queue": "control"})]
+    assert trail() == [("run now", "Own: (empty)", "Own: sent to control")]
+
+
+def test_a_task_that_the_broker_does_not_take_is_said_to_be_not_sent(
+    page: Client, own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(dispatch, "send", refuses)
+    pressed(page, own, "run_now")
+    assert "was not sent, since the broker does not answer" in page.get(LIST).text
+
+
+def test_a_row_that_no_worker_could_run_is_neither_sent_nor_enabled(page: Client, own: Any) -> None:
+    PeriodicTask.objects.filter(pk=own.pk).update(queue="x", enabled=False)
+    for name in ("run_now", "enable"):
+        assert "No worker serves the queue" in pressed(page, own, name).text
+    assert not now(own).enabled
+    assert trail() == []
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["disable_tasks", "enable_tasks", "toggle_tasks", "run_tasks", "delete_selected"],
+)
+def test_no_action_changes_many_tasks_at_once(
+    page: Client, row: Any, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sent(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was sent")
+
+    monkeypatch.setattr(app.tasks["control.budgets"], "apply_async", sent)
+    before = list(PeriodicTask.objects.order_by("pk").values())
+    chosen = {"action": action, "_selected_action": [str(row.pk)], "post": "yes"}
+    page.post(LIST, {**chosen, "select_across": "1"})
+    assert list(PeriodicTask.objects.order_by("pk").values()) == before
+    assert page.get(LIST).context["action_form"] is None
+
+
+def test_djangos_own_deletion_asks_for_no_reason_and_is_closed(page: Client, row: Any) -> None:
+    own_page = reverse("admin:django_celery_beat_periodictask_delete", args=(row.pk,))
+    assert page.post(own_page, {"post": "yes"}).status_code == 403
+    assert now(row) is not None
+
+
+@pytest.mark.parametrize(
+    "model", [IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule]
+)
+def test_a_schedule_that_tasks_follow_is_neither_changed_nor_deleted(
+    page: Client, row: Any, model: Any
+) -> None:
+    values: dict[Any, dict[str, Any]] = {
+        IntervalSchedule: {"every": 60, "period": "seconds"},
+        CrontabSchedule: {},
+        ClockedSchedule: {"clocked_time": "2026-01-01T00:00:00Z"},
+        SolarSchedule: {"event": "sunset", "latitude": 0, "longitude": 0},
+    }
+    other = model.objects.filter(**values[model]).first() or model.objects.create(**values[model])
+    where = f"/admin/django_celery_beat/{model._meta.model_name}/"
+    before = model.objects.values().get(pk=other.pk)
+    change = page.post(f"{where}{other.pk}/change/", {"every": 9999, "period": "days", "hour": "3"})
+    assert change.status_code == 403
+    assert page.post(f"{where}{other.pk}/delete/", {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [str(other.pk)], "post": "yes"}
+    page.post(where, chosen)
+    assert model.objects.values().get(pk=other.pk) == before
+    assert not admin.site._registry[model].list_editable
+
+
+def test_who_may_only_look_at_the_schedule_changes_nothing(staff: Staff, row: Any) -> None:
+    client = staff("view_periodictask", "release_feature")
+    assert client.post(page_of(row), form_of(row, enabled="")).status_code == 403
+    for name in ("enable", "disable", "run_now", "remove"):
+        assert pressed(client, row, name).status_code == 403
+        assert button_of(row, name) not in client.get(page_of(row)).text
+    assert now(row).enabled
+
+
+def test_a_stranger_presses_no_button(client: Client, row: Any, customer: User) -> None:
+    client.force_login(customer)
+    assert pressed(client, row, "disable").status_code == 302
+    assert now(row).enabled

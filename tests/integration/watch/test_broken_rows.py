@@ -1,0 +1,139 @@
+"""A row that no worker could run is skipped and told; the others are sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from aifeature.models import Alert
+from aifeature.services import alerts
+from aifeature.services.watch import broken
+from project.beat import SCHEDULE_BROKEN, Scheduler
+from project.celery import app
+
+pytestmark = pytest.mark.django_db
+
+
+class QuietScheduler(Scheduler):
+    """Beat's scheduler, which leaves this process's signals and connection alone."""
+
+    def setup_schedule(self) -> None:
+        self.sent: list[str] = []
+
+    def sync(self) -> None:
+        pass
+
+    def schedule_changed(self) -> bool:
+        return False
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        self.sent.append(entry.name)
+
+
+JOB = '{"job_id": "0"}'
+
+
+@pytest.fixture
+def every() -> Any:
+    return IntervalSchedule.objects.create(every=1, period="seconds")
+
+
+def add(every: Any, name: str = "Bad", **values: Any) -> Any:
+    """Store a row as a shell may, past every check."""
+    defaults = {"name": name, "task": "llm.run_job", "kwargs": JOB, "interval": every}
+    return PeriodicTask.objects.bulk_create([PeriodicTask(**{**defaults, **values})])[0]
+
+
+BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a task nobody knows": ({"task": "control.swep"}, "task", "No worker knows the task"),
+    "a task of Celery's own": ({"task": "celery.backend_cleanup"}, "task", "No worker knows"),
+    "arguments that are no JSON": ({"kwargs": "{a}"}, "kwargs", "This is not JSON"),
+    "arguments of another shape": ({"args": "5"}, "args", "This is not a list"),
+    "arguments that do not fit": ({"args": "[1]"}, "kwargs", "too many positional arguments"),
+    "an argument that is missing": ({"kwargs": "{}"}, "kwargs", "missing a required"),
+    "a queue nobody serves": ({"queue": "controll"}, "queue", "No worker serves the queue"),
+    "an exchange": ({"exchange": "x"}, "exchange", "Leave this empty"),
+    "headers that are no object": ({"headers": "[]"}, "headers", "This is not an object"),
+    "no schedule": ({"interval": None}, "", "It has no schedule"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_no_worker_could_run_is_named_with_its_fix(every: Any, what: str) -> None:
+    values, field, words = BROKEN[what]
+    ((found, sentence),) = broken.problems(add(every, **values))
+    assert found == field
+    assert words in sentence
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_row_is_skipped_told_and_costs_no_other_its_turn(every: Any, what: str) -> None:
+    add(every, **BROKEN[what][0])
+    add(every, name="Good")
+    scheduler = QuietScheduler(app=app)  # type: ignore[no-untyped-call]
+    assert set(scheduler.schedule) == {"Good"}
+    alert = Alert.objects.get(kind=SCHEDULE_BROKEN)
+    assert alert.subject == "Bad"
+    assert BROKEN[what][2] in alert.summary
+    assert PeriodicTask.objects.get(name="Bad").enabled, "beat does not disable it without a word"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE django_celery_beat_crontabschedule SET minute = '99'",
+        "UPDATE django_celery_beat_crontabschedule SET timezone = 'Mars/Olympus'",
+        "UPDATE django_celery_beat_intervalschedule SET every = 0",
+        "UPDATE django_celery_beat_intervalschedule SET period = 'microseconds'",
+        "UPDATE django_celery_beat_intervalschedule SET period = 'years'",
+    ],
+)
+def test_a_schedule_that_cannot_be_read_breaks_its_rows_alone(every: Any, statement: str) -> None:
+    add(every, name="by interval")
+    add(None, name="by crontab", crontab=CrontabSchedule.objects.create())
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    good, bad = "by interval", "by crontab"
+    if "interval" in statement:
+        good, bad = bad, good
+    scheduler = QuietScheduler(app=app)  # type: ignore[no-untyped-call]
+    assert set(scheduler.schedule) == {good}
+    assert Alert.objects.get(kind=SCHEDULE_BROKEN).subject == bad
+
+
+def test_the_alert_ends_when_the_row_is_mended_or_gone(every: Any) -> None:
+    rows = [add(every, name=name, queue="x") for name in ("a", "b")]
+    scheduler = QuietScheduler(app=app)  # type: ignore[no-untyped-call]
+    scheduler.all_as_schedule()
+    assert {alert.subject for alert in alerts.still_open()} == {"a", "b"}
+    rows[0].queue = "control"
+    rows[0].save()
+    rows[1].enabled = False
+    rows[1].save()
+    scheduler.all_as_schedule()
+    assert alerts.still_open() == []
+
+
+def test_beat_goes_on_ticking_with_a_broken_row(every: Any) -> None:
+    add(every, headers="[]")
+    good = add(every, name="Good")
+    PeriodicTask.objects.filter(pk=good.pk).update(last_run_at="2026-01-01T00:00:00Z")
+    scheduler = QuietScheduler(app=app)  # type: ignore[no-untyped-call]
+    for _ in range(3):
+        scheduler.tick()
+    assert "Good" in scheduler.sent
+
+
+def test_the_codes_own_schedule_is_well(schedule: dict[str, Any]) -> None:
+    assert [problem for row in schedule.values() for problem in broken.problems(row)] == []
+
+
+def test_an_argument_that_a_task_does_nothing_with_is_a_mistake_and_no_fault(every: Any) -> None:
+    """During a deploy a task takes what an older or newer schedule sends."""
+    row = add(every, task="control.sweep", kwargs=json.dumps({"dry_run": True}))
+    assert broken.problems(row) == []
+    assert broken.ignored(row) == ["dry_run"]

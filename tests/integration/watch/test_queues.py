@@ -1,0 +1,170 @@
+"""A queue without a worker is an alert, and jobs for it are not accepted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from django.test import Client
+
+from aifeature.admin import open_alerts
+from aifeature.models import Alert, Job, Watch, Worker
+from aifeature.services import admission
+from aifeature.services.watch import watcher
+from aifeature.services.watch.queues import QUEUES
+from project.celery import app
+from tests.integration.api.api_jobs import bearer, problem, submit
+from tests.integration.watch.conftest import age_watch, worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def client(ada: User, opened: None) -> Client:
+    return bearer(ada)
+
+
+@pytest.fixture
+def watched(db: None) -> None:
+    """Watched for an hour, with a worker at each queue."""
+    for queue in QUEUES:
+        worker(queue)
+    watcher.look(after_s=0)
+    age_watch(3600)
+
+
+def without_worker() -> set[str]:
+    watcher.look(after_s=0)
+    admission.loads.clear()
+    open_ones = Alert.objects.filter(kind="no_worker", closed_at=None)
+    return set(open_ones.values_list("subject", flat=True))
+
+
+def gone(queue: str, ago_s: float) -> None:
+    """Its worker was last seen so long ago, by itself and by the watchers."""
+    worker(queue, ago_s=ago_s)
+    seen = Worker.objects.get(queue=queue).seen_at
+    Watch.objects.filter(name=f"queue {queue}").update(alive_at=seen)
+
+
+def test_every_queue_is_watched() -> None:
+    assert set(QUEUES) == {queue.name for queue in app.conf.task_queues}
+
+
+@pytest.mark.parametrize("queue", sorted(QUEUES))
+def test_a_queue_is_without_a_worker_after_a_minute(watched: None, queue: str) -> None:
+    assert without_worker() == set()
+    gone(queue, 50)
+    assert without_worker() == set()
+    gone(queue, 61)
+    assert without_worker() == {queue}
+    alert = Alert.objects.get(kind="no_worker")
+    assert f"No worker has served the queue {queue} for 61 seconds." in alert.summary
+    assert alert.told_at is not None
+    worker(queue)
+    assert without_worker() == set()
+
+
+def test_a_job_for_a_queue_without_a_worker_is_refused_for_now(
+    client: Client, watched: None
+) -> None:
+    gone("llm", 61)
+    refused = submit(client)
+    said = problem(refused, 503, "no_worker")
+    assert "temporarily unavailable" in said["detail"]
+    assert refused["Retry-After"] == "60"
+    assert not Job.objects.exists()
+    worker("llm")
+    admission.loads.clear()
+    assert submit(client).status_code == 202
+
+
+@pytest.mark.parametrize("queue", ["evals", "control"])
+def test_a_job_needs_no_worker_of_another_queue(client: Client, watched: None, queue: str) -> None:
+    gone(queue, 3600)
+    assert submit(client).status_code == 202
+
+
+def test_a_request_that_was_accepted_is_answered_and_its_job_waits_on(
+    client: Client, watched: None
+) -> None:
+    first = submit(client, idempotency_key="k")
+    gone("llm", 61)
+    admission.loads.clear()
+    again = submit(client, idempotency_key="k")
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert again["Idempotency-Replayed"] == "true"
+    assert client.get(first["Location"]).json()["status"] == "queued"
+
+
+def test_a_refused_request_is_not_counted(client: Client, watched: None, settings: Any) -> None:
+    gone("llm", 61)
+    assert submit(client)["RateLimit"] == submit(client)["RateLimit"]
+
+
+def test_a_worker_that_is_stopping_is_no_worker_for_jobs(client: Client, watched: None) -> None:
+    """Its row goes on to be written; when it last took jobs is what the watchers remember."""
+    assert without_worker() == set()
+    gone("llm", 61)
+    worker("llm", slots=0)
+    assert without_worker() == {"llm"}
+    problem(submit(client), 503, "no_worker")
+
+
+def test_a_worker_that_begins_to_stop_is_missed_a_minute_later(
+    client: Client, watched: None
+) -> None:
+    without_worker()
+    worker("llm", slots=0)
+    assert without_worker() == set()
+    assert submit(client).status_code == 202
+
+
+def test_a_worker_that_has_been_forgotten_is_missed_all_the_same(
+    client: Client, watched: None
+) -> None:
+    gone("llm", 4000)
+    Worker.objects.filter(queue="llm").delete()
+    assert without_worker() == {"llm"}
+    problem(submit(client), 503, "no_worker")
+
+
+def test_a_new_installation_has_a_minute_to_start_its_workers(client: Client) -> None:
+    assert without_worker() == set()
+    age_watch(55)
+    assert without_worker() == set()
+    assert submit(client).status_code == 202
+    age_watch(10)
+    assert without_worker() == set(QUEUES)
+    problem(submit(client), 503, "no_worker")
+
+
+def test_where_no_worker_process_has_ever_reported_jobs_are_accepted(client: Client) -> None:
+    """Nothing says that one should be there: the web processes of a first deploy come first."""
+    assert not Watch.objects.exists()
+    assert submit(client).status_code == 202
+
+
+def test_after_an_outage_workers_have_a_minute_to_come_back(client: Client, watched: None) -> None:
+    for queue in QUEUES:
+        gone(queue, 600)
+    Watch.objects.filter(name="turn").update(seen_at=Now() - timedelta(seconds=600))
+    assert without_worker() == set()
+    assert submit(client).status_code == 202
+
+
+def test_the_overview_shows_what_is_missing_also_while_nobody_is_left_to_look(
+    watched: None,
+) -> None:
+    gone("llm", 61)
+    assert shown() == ["llm"]
+    assert not Alert.objects.exists()
+    without_worker()
+    assert shown() == ["llm"]
+
+
+def shown() -> list[str]:
+    return [row["subject"] for row in open_alerts.rows() if row["kind"] == "no worker"]
