@@ -72,6 +72,13 @@ def room_cents(faults: Sequence[Done], *, attack_cents: int) -> int:
     return OF_A_FAULT * sum(done.kind in LEAVES_CALLS_OPEN for done in faults) + attack_cents
 
 
+def settled_micro(connection: psycopg.Connection) -> int:
+    """Micro-dollars that are known to be on the bill."""
+    row = connection.execute(_SETTLED).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 class Treasurer:
     """Raises caps until it is stopped."""
 
@@ -97,11 +104,10 @@ class Treasurer:
         while not self._over.wait(RAISE_S):
             try:
                 with self._stack.database() as connection:
-                    row = connection.execute(_SETTLED).fetchone()
+                    settled = settled_micro(connection)
             except psycopg.OperationalError:
                 continue
-            assert row is not None
-            self._raise(row[0])
+            self._raise(settled)
 
     def _raise(self, settled: int) -> None:
         room = self._room()
