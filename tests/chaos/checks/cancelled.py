@@ -10,8 +10,9 @@ from tests.chaos.evidence import Attempt, Evidence, Job
 from tests.chaos.plan import POSTGRES_AWAY, REDIS_AWAY
 
 USER: Final = "user"
+ABORTED: Final = "cancelled"
 LOST: Final = "lease_lost"
-"""Error code of a call whose worker was lost."""
+"""Error codes of a call that we ended ourselves, and of one whose worker was lost."""
 
 UNSURE: Final = frozenset({"estimated", "unknown"})
 
@@ -128,7 +129,7 @@ def _ended_by_its_user(evidence: Evidence, job: Job) -> Attempt | None:
     ends = {c.tx for c in changes if c.thing == "job" and c.state == "cancelled"}
     closed = {c.id for c in changes if c.thing == "attempt" and c.old_state and c.tx in ends}
     call = last_call(evidence, job)
-    if call is None or call.id not in closed or call.error_code == LOST:
+    if call is None or call.id not in closed or call.error_code != ABORTED:
         return None
     return call
 

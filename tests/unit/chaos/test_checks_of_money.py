@@ -208,6 +208,13 @@ def test_text_of_a_call_that_a_retry_replaced_may_be_free() -> None:
     assert said(evidence, Promise.CHARGE) == ""
 
 
+def test_a_call_that_failed_as_its_user_cancelled_is_no_own_spend() -> None:
+    evidence = attacked()
+    of_cut_call(own_spend=False, error_code="answer_incomplete")(evidence)
+    of_taken_job(partial_text="", charge_micro=0)(evidence)
+    assert said(evidence, Promise.CHARGE) == ""
+
+
 def test_the_last_words_may_be_on_their_way_when_a_call_is_cut() -> None:
     evidence = attacked()
     of_taken_job(partial_text=TEXT[:-40])(evidence)
