@@ -97,7 +97,8 @@ class Window:
 
     own_spend_micro: int = 0
     own_over_micro: int | None = None
-    """By how much a user's own spend was above its cap, at most; None where there is none."""
+    """By how much a user's own spend and held together were above its cap, at most; None where
+    there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +189,11 @@ class Call:
     outcome: str
     fault: str | None
     usage: dict[str, Any] | None
-    """As far as it was sent."""
+    """Of the answer."""
 
     model: str | None = None
     billed: dict[str, Any] | None = None
-    """The usage on the bill, where that is more than what was sent."""
+    """The usage on the bill; None: nothing is billed."""
 
 
 @dataclass
@@ -345,7 +346,8 @@ def from_provider(record: Path) -> list[Call]:
     calls: dict[str, Call] = {}
     for line in record.read_text().splitlines():
         found = json.loads(line)
-        calls[found["request_id"]] = Call(**{name: found.get(name) for name in Call.__slots__})
+        found.setdefault("billed", found["usage"])
+        calls[found["request_id"]] = Call(**{name: found[name] for name in Call.__slots__})
     return list(calls.values())
 
 

@@ -93,7 +93,7 @@ DECLARE
 BEGIN
     INSERT INTO chaos_peak AS p
     VALUES (NEW.scope, NEW.key, NEW.day, total, total - chaos_cap(NEW.scope, NEW.key),
-            NEW.own_spend_micro - chaos_own_cap(NEW.scope, NEW.key))
+            NEW.own_spend_micro + NEW.held_micro - chaos_own_cap(NEW.scope, NEW.key))
     ON CONFLICT (scope, key, day) DO UPDATE
        SET micro = greatest(p.micro, EXCLUDED.micro), over = greatest(p.over, EXCLUDED.over),
            own_over = greatest(p.own_over, EXCLUDED.own_over);

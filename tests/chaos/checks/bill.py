@@ -13,7 +13,7 @@ from workers.inference.types import TokenUsage
 
 def billed_micro(call: Call) -> int:
     """What the provider bills for a call, by its own record and the price list."""
-    usage = call.billed or call.usage
+    usage = call.billed
     if not usage or call.model is None:
         return 0
     return cost_micro(

@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Attempt, Evidence, Job
-from tests.chaos.plan import POSTGRES_AWAY, REDIS_AWAY
+from tests.chaos.plan import POSTGRES_AWAY, REDIS_AWAY, SWITCHES, Kind
 
 USER: Final = "user"
 ABORTED: Final = "cancelled"
@@ -19,8 +19,13 @@ UNSURE: Final = frozenset({"estimated", "unknown"})
 UNDER_WAY: Final = 80
 """Characters of two writes: readers may have what Redis has not acknowledged to the worker yet."""
 
-AWAY_S: Final = 3.0
-"""So long after an outage a worker may not know what Redis has of a text."""
+OTHER_CAUSES: Final = (
+    REDIS_AWAY | POSTGRES_AWAY | SWITCHES | {Kind.VALKEY_FLUSH, Kind.ROLLING_RESTART}
+)
+"""Faults in which a worker cannot know what Redis has of a text, or ends the call itself."""
+
+AFTER_S: Final = 3.0
+"""So long after such a fault its consequences may still be seen."""
 
 
 def last_call(evidence: Evidence, job: Job) -> Attempt | None:
@@ -58,14 +63,14 @@ def shown_text_is_stored(evidence: Evidence) -> Iterator[Violation]:
     """What a reader had on the screen when the user's cancellation ended the call is not free.
 
     Text of an earlier run or of an earlier call of the run is: its retry replaced it. So is what a
-    worker could not know of, since Redis or the database was away.
+    worker could not know of, and what a switch or a deploy ended in that moment.
     """
     for job in evidence.jobs:
         call = _ended_by_its_user(evidence, job)
         if call is None or call.state == "failed":
             continue
         calls = evidence.attempts_of[job.id]
-        if sum(other.epoch == job.epoch for other in calls) != 1 or _was_away(evidence, call):
+        if sum(other.epoch == job.epoch for other in calls) != 1:
             continue
         for text in _on_the_screen(evidence, job):
             if not job.partial_text.startswith(text[: max(0, len(text) - UNDER_WAY)]):
@@ -131,7 +136,7 @@ def _ended_by_its_user(evidence: Evidence, job: Job) -> Attempt | None:
     call = last_call(evidence, job)
     if call is None or call.id not in closed or call.error_code != ABORTED:
         return None
-    return call
+    return None if _has_another_cause(evidence, call) else call
 
 
 def _on_the_screen(evidence: Evidence, job: Job) -> Iterator[str]:
@@ -142,12 +147,12 @@ def _on_the_screen(evidence: Evidence, job: Job) -> Iterator[str]:
             yield entry.text
 
 
-def _was_away(evidence: Evidence, call: Attempt) -> bool:
+def _has_another_cause(evidence: Evidence, call: Attempt) -> bool:
     ended_at = call.ended_at if call.ended_at is not None else float("inf")
     return any(
-        fault.kind in REDIS_AWAY | POSTGRES_AWAY | {"valkey_flush"}
+        fault.kind in OTHER_CAUSES
         and fault.begun <= ended_at
-        and call.started_at <= (fault.ended or ended_at) + AWAY_S
+        and call.started_at <= (fault.ended or ended_at) + AFTER_S
         for fault in evidence.faults
     )
 

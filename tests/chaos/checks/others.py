@@ -8,6 +8,9 @@ from typing import Final
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
 
+NO_BUDGET: Final = frozenset({"budget_spent", "user_limit", "account_limit"})
+"""Error codes of a job that fits into no cap."""
+
 
 def no_check_changes_a_control(evidence: Evidence) -> Iterator[Violation]:
     """Nothing in a run is a reason for a check of ours to stop or close a feature."""
@@ -34,9 +37,10 @@ def no_cap_refuses_anybody(evidence: Evidence) -> Iterator[Violation]:
             text = f"{entry.deed}: user {entry.user} was refused, {_spend(evidence, entry.at)}"
             yield Violation(Promise.OTHERS, text, entry.job)
     for job in evidence.jobs:
-        if job.error_code == "budget_spent" and job.user_id != evidence.attacker:
-            text = f"user {job.user_id} has no budget, {_spend(evidence, job.finished_at)}"
-            yield Violation(Promise.OTHERS, text, job.id)
+        if job.error_code in NO_BUDGET and job.user_id != evidence.attacker:
+            text = f"user {job.user_id} has no budget ({job.error_code})"
+            spend = _spend(evidence, job.finished_at)
+            yield Violation(Promise.OTHERS, f"{text}, {spend}", job.id)
 
 
 def _spend(evidence: Evidence, at: float | None) -> str:

@@ -41,13 +41,13 @@ def the_ledger_tells_what_happened(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.PROVIDER, wrong, attempt.job, attempt.id)
         elif attempt.state == "failed":
             for call in calls:
-                if usage := call.billed or call.usage:
-                    text = f"counts as unbilled, the provider bills {usage}"
+                if call.billed:
+                    text = f"counts as unbilled, the provider bills {call.billed}"
                     yield Violation(Promise.PROVIDER, text, attempt.job, attempt.id)
 
 
 def _differences(attempt: Attempt, call: Call) -> str:
-    usage = call.billed or call.usage or {}
+    usage = call.usage or {}
     wrong = [
         f"{ours} {getattr(attempt, ours)}, the provider says {usage.get(theirs, 0)}"
         for ours, theirs in _TOKENS.items()

@@ -187,10 +187,15 @@ def test_the_bill_of_a_call_is_read_from_the_record(tmp_path: Path) -> None:
         "model": "claude-haiku-5-5", "path": "/v1/messages",
     }  # fmt: skip
     record = tmp_path / "provider.jsonl"
-    lines = [call, {**call, "request_id": "req-2", "billed": {"output_tokens": 9}}]
+    lines = [
+        call,
+        {**call, "request_id": "req-2", "billed": {"output_tokens": 9}},
+        {**call, "request_id": "req-3", "billed": None},
+    ]
     record.write_text("\n".join(json.dumps(line) for line in lines))
-    first, second = from_provider(record)
-    assert (first.billed, second.billed) == (None, {"output_tokens": 9})
+    first, second, refusal = from_provider(record)
+    assert (first.billed, second.billed) == ({"output_tokens": 3}, {"output_tokens": 9})
+    assert refusal.billed is None
     assert (first.model, first.usage) == ("claude-haiku-5-5", {"output_tokens": 3})
 
 

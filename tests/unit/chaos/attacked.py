@@ -29,10 +29,9 @@ def attacked() -> Evidence:
     found.wanted += 1
     found.jobs = [*found.jobs, taken_job()]
     found.attempts = [*found.attempts, cut_attempt()]
-    # The provider bills the cut stream in full, and not only what it had sent.
-    billed = {**usage(output=190), "input_tokens": 50_000}
-    sent = {**billed, "output_tokens": 30}
-    call = Call("req-3", CUT_CALL, 31.0, 36.0, 200, "client_gone", None, sent, SONNET, billed)
+    # The provider bills the cut stream in full.
+    bill = {**usage(output=190), "input_tokens": 50_000}
+    call = Call("req-3", CUT_CALL, 31.0, 36.0, 200, "client_gone", None, bill, SONNET, bill)
     found.calls = [*found.calls, call]
     found.changes = [*found.changes, *changes(len(found.changes))]
     found.diary = [*found.diary, *diary()]

@@ -42,8 +42,8 @@ def evidence() -> Evidence:
         ],
         changes=changes(),
         calls=[
-            Call("req-1", LOST_CALL, 2.1, 5.0, 200, "client_gone", None, usage(output=20), MODEL),
-            Call("req-2", GOOD_CALL, 22.1, 24.0, 200, "completed", None, usage(), MODEL),
+            Call("req-1", LOST_CALL, 2.1, 5.0, 200, "client_gone", None, usage(), MODEL, usage()),
+            Call("req-2", GOOD_CALL, 22.1, 24.0, 200, "completed", None, usage(), MODEL, usage()),
         ],
         diary=diary(),
         caps=[Cap("feature", 0.0, 1_000_000)],

@@ -107,6 +107,11 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
         f"{len(TEXT)} characters were on the screen",
         of_taken_job(partial_text=TEXT.upper()),
     ),
+    "the screen kept other text than is stored": (
+        Promise.STREAM,
+        "on the screen, stored of it 'All of it.'",
+        of_taken_job(partial_text="All of it."),
+    ),
     "a settled call is nobody's own spend": (
         Promise.CHARGE,
         "settled (no error) does not count as own spend",
@@ -172,8 +177,8 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
     ),
     "another user's job found no budget": (
         Promise.OTHERS,
-        f"user {BOB} has no budget",
-        lambda evidence: change(evidence, "jobs", 1, status="failed", error_code="budget_spent"),
+        f"user {BOB} has no budget (account_limit)",
+        lambda evidence: change(evidence, "jobs", 1, status="failed", error_code="account_limit"),
     ),
     "a provider that was down opened no breaker": (
         Promise.RUN,
@@ -195,10 +200,13 @@ def test_tampered_evidence_is_found(name: str) -> None:
     assert text in said(evidence, promise)
 
 
-def test_text_that_a_worker_could_not_know_of_may_be_free() -> None:
+@pytest.mark.parametrize("kind", ["redis_freeze", "postgres_drop", "switch_hold"])
+def test_text_that_a_worker_could_not_know_of_may_be_free(kind: str) -> None:
     evidence = attacked()
     of_taken_job(partial_text="", charge_micro=0)(evidence)
-    add(evidence, "faults", Done(9, "redis_freeze", "redis", 33.0, 35.0))
+    of_cut_call(own_spend=False)(evidence)
+    assert "were on the screen" in said(evidence, Promise.CHARGE)
+    add(evidence, "faults", Done(9, kind, "target", 33.0, 35.0))
     assert said(evidence, Promise.CHARGE) == ""
 
 
@@ -218,7 +226,7 @@ def test_a_call_that_failed_as_its_user_cancelled_is_no_own_spend() -> None:
 def test_the_last_words_may_be_on_their_way_when_a_call_is_cut() -> None:
     evidence = attacked()
     of_taken_job(partial_text=TEXT[:-40])(evidence)
-    assert violations(evidence) == []
+    assert said(evidence, Promise.CHARGE) == ""
 
 
 def test_the_malicious_user_may_be_throttled_and_refused() -> None:
