@@ -32,7 +32,8 @@ LONG: Final = Run(
     span_s=500.0,
     settle_s=150.0,
     users=40,
-    user_budget_usd="0.07",
+    user_budget_usd="3.00",
+    attack_rounds=5,
     hasty_per_minute=8,
     provider_per_minute=420,
     short=False,
@@ -43,7 +44,8 @@ SHORT: Final = Run(
     span_s=65.0,
     settle_s=150.0,
     users=20,
-    user_budget_usd="0.02",
+    user_budget_usd="1.20",
+    attack_rounds=2,
     hasty_per_minute=6,
     provider_per_minute=115,
     short=True,
@@ -101,7 +103,17 @@ def _keep(logs: Path, keep: Path) -> None:
 
 def _write_down(evidence: Evidence, folder: Path) -> None:
     """Everything the checks have read, to be looked at by hand."""
-    for name in ("jobs", "attempts", "windows", "changes", "calls", "diary", "faults", "drifts"):
+    for name in (
+        "jobs",
+        "attempts",
+        "windows",
+        "changes",
+        "calls",
+        "diary",
+        "faults",
+        "drifts",
+        "trips",
+    ):
         lines = (json.dumps(asdict(row)) for row in getattr(evidence, name))
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
 
@@ -144,6 +156,7 @@ class _Parser(argparse.ArgumentParser):
             settle_s=size.settle_s,
             users=size.users,
             user_budget_usd=size.user_budget_usd,
+            attack_rounds=size.attack_rounds,
             hasty_per_minute=size.hasty_per_minute,
             provider_per_minute=size.provider_per_minute,
             short=size.short,

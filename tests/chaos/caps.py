@@ -1,4 +1,8 @@
-"""Somebody who keeps every cap just above what is spent, so that reservations are in the way.
+"""Keeps the shared caps just above what is settled, so that reservations are in the way.
+
+Caps rise with settled spend alone. Spend that is only a ceiling, `estimated` and `unknown`, must
+fit into the room that is left: that room grows with each fault that leaves calls without an end,
+and with the attack, never with the spend itself.
 
 Caps only rise, so what is spent and held may never be above the cap of that moment, whenever a
 process has read it.
@@ -12,8 +16,12 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from tests.chaos.errand import FEATURE
+from tests.chaos.plan import POSTGRES_AWAY, PROVIDER_AWAY, STORMS, SWITCHES, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.chaos.injector import Done
     from tests.chaos.stack import Stack
 
 EVERYTHING: Final = "_everything"
@@ -23,8 +31,24 @@ CENT: Final = 10_000
 RAISE_S: Final = 0.2
 
 ROOM: Final = {"feature": 4, "global": 5, "month": 6}
-"""Cents that each cap leaves above what is spent. A call of the first model reserves a tenth of
+"""Cents that each cap leaves above what is settled. A call of the first model reserves a tenth of
 one, one of the second, asked while a breaker is open, almost two; there are 32 threads."""
+
+OF_A_FAULT: Final = 30
+"""Cents that calls without an end may count after one fault: 32 of the first model and, until its
+breaker is open as well, ten of the second and one of the attack."""
+
+LEAVES_CALLS_OPEN: Final = (
+    STORMS
+    | PROVIDER_AWAY
+    | POSTGRES_AWAY
+    | SWITCHES
+    | {Kind.LLM_KILL, Kind.LLM_STOP, Kind.ROLLING_RESTART}
+)
+"""Faults after which nobody knows what some calls cost."""
+
+OWN_SPEND_FACTOR: Final = 2
+"""A user's default spend cap, as a multiple of what the user may be charged."""
 
 WHERE: Final = {
     "feature": (FEATURE, "daily_budget_usd"),
@@ -33,23 +57,42 @@ WHERE: Final = {
 }
 """The control row and field of each."""
 
-_SPENT: Final = """
-SELECT scope, max(spent_micro) FROM aifeature_spendwindow WHERE scope <> 'user' GROUP BY scope
+_SETTLED: Final = """
+SELECT coalesce(sum(cost_micro), 0)::bigint FROM aifeature_attempt WHERE state = 'settled'
 """
+
+
+def room_cents(faults: Sequence[Done], *, attack_cents: int) -> int:
+    """Cents for spend that is only a ceiling.
+
+    Args:
+        faults: Those that have begun.
+        attack_cents: What the malicious user may spend; 0 before the attack.
+    """
+    return OF_A_FAULT * sum(done.kind in LEAVES_CALLS_OPEN for done in faults) + attack_cents
+
+
+def settled_micro(connection: psycopg.Connection) -> int:
+    """Micro-dollars that are known to be on the bill."""
+    row = connection.execute(_SETTLED).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 class Treasurer:
     """Raises caps until it is stopped."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, room: Callable[[], int]) -> None:
+        """Prepare; `room` returns the cents of `room_cents` at this moment."""
         self._stack = stack
+        self._room = room
         self._cents: dict[str, int] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="treasurer", daemon=True)
 
     def start(self) -> None:
         """Set the first caps, then go on in a thread."""
-        self._raise({})
+        self._raise(0)
         self._thread.start()
 
     def stop(self) -> None:
@@ -61,16 +104,17 @@ class Treasurer:
         while not self._over.wait(RAISE_S):
             try:
                 with self._stack.database() as connection:
-                    rows = connection.execute(_SPENT).fetchall()
+                    settled = settled_micro(connection)
             except psycopg.OperationalError:
                 continue
-            self._raise(dict(rows))
+            self._raise(settled)
 
-    def _raise(self, spent: dict[str, int]) -> None:
+    def _raise(self, settled: int) -> None:
+        room = self._room()
         for slug in (FEATURE, EVERYTHING):
             raised = {}
-            for scope, room in ROOM.items():
-                cents = spent.get(scope, 0) // CENT + room
+            for scope, least in ROOM.items():
+                cents = settled // CENT + least + room
                 if WHERE[scope][0] == slug and cents > self._cents.get(scope, 0):
                     self._cents[scope] = cents
                     raised[WHERE[scope][1]] = f"{cents // 100}.{cents % 100:02d}"

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx2
 
@@ -19,6 +19,16 @@ POLL_S: Final = (1.0, 10.0)
 
 RETRY_S: Final = 1.0
 """After the end of a stream that has not told the job's end, as `retry:` asks."""
+
+QUIET_S: Final = 0.4
+"""A text that ends with a full stop and gets no more words for so long is taken for whole. Pieces
+come ten times a second, and what follows the text in the answer takes a second and more."""
+
+LOOK_S: Final = 0.05
+
+CancelAt = Literal["", "later", "at_once", "last_word", "end"]
+"""When a job is cancelled: never, after `cancel_after_s` (`at_once`: 0), when the last word of its
+text is on the screen, or when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Errand:
     long_polls: bool
     """Whether the server is asked to wait; else the user does, longer and longer."""
 
+    cancel_at: CancelAt = ""
     cancel_after_s: float | None = None
     replays: bool = False
     """Whether the same request is sent twice at once, and again at the end."""
@@ -61,10 +72,14 @@ class Runner:
         if job is None:
             return
         self.open.add(errand.key)
-        if errand.cancel_after_s is None:
-            await self._follow(user, errand, job)
+        screen = Screen()
+        followed = self._follow(user, errand, job, screen)
+        if errand.cancel_at in {"", "end"}:
+            await followed
         else:
-            await asyncio.gather(self._follow(user, errand, job), self._cancel(user, errand, job))
+            await asyncio.gather(followed, self._cancel(user, errand, job, screen))
+        if errand.cancel_at == "end":
+            await self._cancel(user, errand, job, screen)
         self.open.discard(errand.key)
         if errand.replays:
             await self._submit(user, errand)
@@ -80,13 +95,18 @@ class Runner:
         answer = await self._client.ask(user, "submit", errand.key, "POST", path, data=data)
         return str(answer.body["id"]) if answer.http == 202 else None
 
-    async def _cancel(self, user: User, errand: Errand, job: str) -> None:
+    async def _cancel(self, user: User, errand: Errand, job: str, screen: Screen) -> None:
+        if errand.cancel_at == "last_word":
+            # The screen is filled by another task of ours, and sets no event.
+            while not screen.closed and not screen.is_whole():  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)
         await asyncio.sleep(errand.cancel_after_s or 0.0)
         await self._client.ask(user, "cancel", errand.key, "POST", f"jobs/{job}/cancel")
 
-    async def _follow(self, user: User, errand: Errand, job: str) -> None:
+    async def _follow(self, user: User, errand: Errand, job: str, screen: Screen) -> None:
         if errand.streams:
-            await self._stream(user, errand, job)
+            await self._stream(user, errand, job, screen)
+        screen.closed = True
         path, wait_s = f"jobs/{job}", 0.0
         if errand.long_polls:
             path, wait_s = f"{path}?wait=15", 15.0
@@ -99,8 +119,7 @@ class Runner:
                 await asyncio.sleep(pause_s * self._dice.uniform(0.7, 1.3))
                 pause_s = min(POLL_S[1], pause_s * 1.5)
 
-    async def _stream(self, user: User, errand: Errand, job: str) -> None:
-        screen = Screen()
+    async def _stream(self, user: User, errand: Errand, job: str, screen: Screen) -> None:
         while not screen.last_event:
             begun, facts, dialled = now(), dict[str, Any](job=job), Dialled()
             wait_s = RETRY_S
@@ -133,7 +152,11 @@ class Screen:
         self.text = ""
         self.last_id: str | None = None
         self.last_event = ""
+        self.closed = False
+        """Whether nothing more comes."""
+
         self._ids: list[str] = []
+        self._grew_at = now()
 
     def take(self, block: bytes) -> None:
         """Take one event as it came."""
@@ -146,8 +169,13 @@ class Screen:
         if name in {"delta", "reset"}:
             piece = json.loads(event["data"])["text"]
             self.text = self.text + piece if name == "delta" else piece
+            self._grew_at = now()
         elif name in {"result", "error"}:
             self.last_event = name
+
+    def is_whole(self) -> bool:
+        """Whether the text seems to be all there is."""
+        return self.text.endswith((".", "!", "?")) and now() - self._grew_at >= QUIET_S
 
     def told(self) -> dict[str, Any]:
         """For the diary; ids that were told are forgotten."""

@@ -42,6 +42,8 @@ class Job:
     worker: str
     created_at: float
     finished_at: float | None
+    cancelled_by: str = ""
+    partial_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class Attempt:
     error_detail: str
     started_at: float
     ended_at: float | None
+    own_spend: bool = False
+
+    @property
+    def spend_micro(self) -> int:
+        """What the ledger counts for it, by its state."""
+        unseen = self.state in {"started", "unknown"}
+        return self.bound_micro if unseen else self.cost_micro
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,11 @@ class Window:
 
     over_micro: int
     """By how much spent and held together were above the cap of the moment, at most; below: < 0."""
+
+    own_spend_micro: int = 0
+    own_over_micro: int | None = None
+    """By how much a user's own spend and held together were above its cap, at most; None where
+    there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +157,18 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Trip:
+    """A check, and no person, changed a control."""
+
+    slug: str
+    field: str
+    new: str
+    check: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A circuit breaker opened, as a worker's log says."""
 
@@ -163,6 +189,11 @@ class Call:
     outcome: str
     fault: str | None
     usage: dict[str, Any] | None
+    """Of the answer."""
+
+    model: str | None = None
+    billed: dict[str, Any] | None = None
+    """The usage on the bill; None: nothing is billed."""
 
 
 @dataclass
@@ -186,6 +217,13 @@ class Evidence:
     breakers: Sequence[Opened] = ()
     hasty: Mapping[int, int] = field(default_factory=dict)
     """Requests a minute of each user who is held to few."""
+
+    trips: Sequence[Trip] = ()
+    throttled: Sequence[int] = ()
+    """Ids of the users whom a check has throttled."""
+
+    attacker: int = 0
+    """Id of the malicious user; 0: there was none."""
 
     planned: int = 0
     """How many faults there were to be."""
@@ -236,20 +274,21 @@ _JOBS: Final = """
 SELECT id::text, user_id, idempotency_key AS key, status, result, error_code, error_message, epoch,
        tries, attempts, charge_micro, input_tokens, output_tokens, worker,
        extract(epoch FROM created_at)::float8 AS created_at,
-       extract(epoch FROM finished_at)::float8 AS finished_at
+       extract(epoch FROM finished_at)::float8 AS finished_at, cancelled_by, partial_text
   FROM aifeature_job ORDER BY created_at
 """
 _ATTEMPTS: Final = """
 SELECT id::text, job_id::text AS job, user_id, feature, epoch, number, purpose, model, state,
        input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micro, bound_micro,
        day::text, error_code, error_detail, extract(epoch FROM started_at)::float8 AS started_at,
-       extract(epoch FROM ended_at)::float8 AS ended_at
+       extract(epoch FROM ended_at)::float8 AS ended_at, own_spend
   FROM aifeature_attempt ORDER BY started_at
 """
 _WINDOWS: Final = """
 SELECT w.scope, w.key, w.day::text, w.spent_micro, w.held_micro,
        coalesce(p.micro, 0) AS peak_micro, chaos_cap(w.scope, w.key) AS cap_micro,
-       coalesce(p.over, 0) AS over_micro
+       coalesce(p.over, 0) AS over_micro, w.own_spend_micro,
+       p.own_over AS own_over_micro
   FROM aifeature_spendwindow w
   LEFT JOIN chaos_peak p USING (scope, key, day)
 """
@@ -266,6 +305,14 @@ SELECT scope, key, day::text, spent_drift AS spent_micro, held_drift AS held_mic
 """
 _WAITS: Final = "SELECT waits_for, count(*) FROM chaos_change WHERE waits_for <> '' GROUP BY 1"
 _ALERTS: Final = "SELECT kind, subject, summary FROM aifeature_alert ORDER BY opened_at"
+_TRIPS: Final = """
+SELECT feature AS slug, field, new, check_name AS check, reason,
+       extract(epoch FROM at)::float8 AS at
+  FROM aifeature_controlchange WHERE check_name NOT IN ('', 'seed') ORDER BY at
+"""
+_THROTTLED: Final = """
+SELECT DISTINCT user_id FROM aifeature_rateoverride WHERE check_name <> '' AND user_id IS NOT NULL
+"""
 _CHANGES: Final = """
 SELECT seq, extract(epoch FROM at)::float8 AS at, tx, thing, id::text, job::text, old_epoch,
        epoch, old_state, state, old_worker, worker, changed
@@ -288,6 +335,8 @@ def from_database(connection: psycopg.Connection) -> dict[str, Any]:
         "caps": rows(Cap, _CAPS),
         "drifts": rows(Drift, _DRIFTS),
         "alerts": rows(Alert, _ALERTS),
+        "trips": rows(Trip, _TRIPS),
+        "throttled": [user for (user,) in connection.execute(_THROTTLED).fetchall()],
         "waits": dict(connection.execute(_WAITS).fetchall()),
     }
 
@@ -297,6 +346,7 @@ def from_provider(record: Path) -> list[Call]:
     calls: dict[str, Call] = {}
     for line in record.read_text().splitlines():
         found = json.loads(line)
+        found.setdefault("billed", found["usage"])
         calls[found["request_id"]] = Call(**{name: found[name] for name in Call.__slots__})
     return list(calls.values())
 

@@ -18,7 +18,15 @@ from project.stack.signals import wait_until
 from tests.chaos.caps import EVERYTHING
 from tests.chaos.errand import FEATURE
 from tests.chaos.flips import PARTLY_PERCENT, Flip
-from tests.chaos.plan import LLM_WORKERS, PARTLY_S, STORMS, SWITCHES, Fault, Kind
+from tests.chaos.plan import (
+    LLM_WORKERS,
+    PARTLY_S,
+    STORMS,
+    SWITCHES,
+    Fault,
+    Kind,
+    freezes_apart_s,
+)
 from tests.chaos.proxy import Mode
 from tests.chaos.stack import START_S, NotReadyError, Stack
 
@@ -53,6 +61,13 @@ _RULES: Final[dict[Kind, Callable[[random.Random], list[dict[str, Any]]]]] = {
     Kind.GARBLED_CHUNK: lambda dice: [
         {"kind": "garbled_chunk", "probability": 0.5, "after_events": dice.randrange(2, 12)}
     ],
+    Kind.API_ERROR: lambda _: [{"kind": "api_error", "probability": 0.9}],
+    Kind.GATEWAY_TIMEOUT: lambda _: [
+        {"kind": "gateway_timeout", "probability": 0.4},
+        {"kind": "proxy_timeout", "probability": 0.5, "status": 504},
+        {"kind": "proxy_timeout", "probability": 0.7, "status": 524},
+    ],
+    Kind.SILENCE: lambda _: [{"kind": "slow_first_byte", "probability": 0.9}],
 }
 
 
@@ -88,6 +103,7 @@ class Injector:
         self._faults = faults
         self._seed = seed
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._frozen = (float("-inf"), 0.0)
         self._threads: list[threading.Thread] = []
         self.done: list[Done] = []
 
@@ -151,6 +167,8 @@ class Injector:
     def _process(self, name: str, way: str, lasts_s: float, done: Done) -> None:
         process = self._stack.process(name)
         self._stack.wait_ready(name)
+        if way == "stop" and name == "web":
+            self._wait_for_a_sign_of_life(lasts_s)
         if name in LLM_WORKERS:  # hitting an idle one would prove little
             wait_until(lambda: self._stack.is_working(name), timeout_s=WORK_S)
             done.begun = done.hit[name] = time.time()
@@ -168,6 +186,8 @@ class Injector:
     def _child(self, way: str, lasts_s: float, dice: random.Random) -> None:
         web = self._stack.process("web")
         self._stack.wait_ready("web")
+        if way == "stop":
+            self._wait_for_a_sign_of_life(lasts_s)
         child = dice.choice(web.children())
         if way == "stop":
             os.kill(child, signal.SIGSTOP)
@@ -179,6 +199,17 @@ class Injector:
         full = lambda: child not in web.children() and len(web.children()) == count  # noqa: E731
         if not wait_until(full, timeout_s=ENDS_S):
             raise NotReadyError("gunicorn has not replaced its child")
+
+    def _wait_for_a_sign_of_life(self, lasts_s: float) -> None:
+        """Begin a freeze of the web server late rather than too soon after the one before.
+
+        The plan keeps them apart, but faults may come later than planned. The lock of `web` is
+        held.
+        """
+        begun, lasted_s = self._frozen
+        free_at = begun + freezes_apart_s(lasted_s, lasts_s)
+        time.sleep(max(0.0, free_at - time.monotonic()))
+        self._frozen = (time.monotonic(), lasts_s)
 
     def _two_beats(self, lasts_s: float) -> None:
         beat = self._stack.second_beat

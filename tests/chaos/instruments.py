@@ -29,6 +29,7 @@ CREATE TABLE chaos_change (
 CREATE TABLE chaos_peak (
     scope text, key text, day date, micro bigint NOT NULL,
     over bigint, -- the most by which it was above the cap of the moment; caps only rise
+    own_over bigint, -- the same of the user's own spend, whose cap is twice that of the charge
     PRIMARY KEY (scope, key, day)
 );
 
@@ -72,6 +73,7 @@ $$;
 
 CREATE FUNCTION chaos_cap(p_scope text, p_key text) RETURNS bigint LANGUAGE sql AS $$
     SELECT (CASE p_scope WHEN 'user' THEN c.user_daily_budget_usd
+                         WHEN 'account' THEN NULL -- charges have caps by feature only
                          WHEN 'month' THEN c.monthly_budget_usd
                          ELSE c.daily_budget_usd END * 1000000)::bigint
       FROM aifeature_featurecontrol c
@@ -79,14 +81,22 @@ CREATE FUNCTION chaos_cap(p_scope text, p_key text) RETURNS bigint LANGUAGE sql 
                             ELSE split_part(p_key, ':', 1) END
 $$;
 
+CREATE FUNCTION chaos_own_cap(p_scope text, p_key text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT (2 * max(c.user_daily_budget_usd) * 1000000)::bigint
+      FROM aifeature_featurecontrol c
+     WHERE p_scope = 'user' AND c.feature = split_part(p_key, ':', 1) OR p_scope = 'account'
+$$;
+
 CREATE FUNCTION chaos_window() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     total bigint := NEW.spent_micro + NEW.held_micro;
 BEGIN
     INSERT INTO chaos_peak AS p
-    VALUES (NEW.scope, NEW.key, NEW.day, total, total - chaos_cap(NEW.scope, NEW.key))
+    VALUES (NEW.scope, NEW.key, NEW.day, total, total - chaos_cap(NEW.scope, NEW.key),
+            NEW.own_spend_micro + NEW.held_micro - chaos_own_cap(NEW.scope, NEW.key))
     ON CONFLICT (scope, key, day) DO UPDATE
-       SET micro = greatest(p.micro, EXCLUDED.micro), over = greatest(p.over, EXCLUDED.over);
+       SET micro = greatest(p.micro, EXCLUDED.micro), over = greatest(p.over, EXCLUDED.over),
+           own_over = greatest(p.own_over, EXCLUDED.own_over);
     RETURN NULL;
 END
 $$;

@@ -12,6 +12,9 @@ from typing import Final
 LEASE_S: Final = 15
 """The default of LEASE_SECONDS, under which the promised rescue of 30 s is to hold."""
 
+PROVIDER_IDLE_S: Final = 5
+"""PROVIDER_IDLE_TIMEOUT of the workers: a call that stalls must not outlast its storm."""
+
 LLM_WORKERS: Final = ("llm-1", "llm-2")
 
 
@@ -45,17 +48,22 @@ class Kind(StrEnum):
     CONNECTION_CUT = "connection_cut"
     STREAM_TRUNCATED = "stream_truncated"
     GARBLED_CHUNK = "garbled_chunk"
+    API_ERROR = "api_error"
+    GATEWAY_TIMEOUT = "gateway_timeout"
+    SILENCE = "silence"
     SWITCH_HOLD = "switch_hold"
     SWITCH_CANCEL = "switch_cancel"
 
 
-STORMS: Final = frozenset(
-    {
-        *(Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.STALL),
-        *(Kind.CONNECTION_CUT, Kind.STREAM_TRUNCATED, Kind.GARBLED_CHUNK),
-    }
-)
-"""What the sandbox provider does by its fault plan, under the same names."""
+DOWN: Final = frozenset({Kind.API_ERROR, Kind.GATEWAY_TIMEOUT, Kind.SILENCE})
+"""The provider answers almost nobody: with an error of its own, with a time-out of its own or of a
+proxy in between, or without a byte. They last until the breakers of several models have opened."""
+
+STORMS: Final = DOWN | {
+    *(Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.STALL),
+    *(Kind.CONNECTION_CUT, Kind.STREAM_TRUNCATED, Kind.GARBLED_CHUNK),
+}
+"""What the sandbox provider does by its fault plan."""
 
 
 SWITCHES: Final = frozenset({Kind.SWITCH_HOLD, Kind.SWITCH_CANCEL})
@@ -64,6 +72,15 @@ SWITCHES: Final = frozenset({Kind.SWITCH_HOLD, Kind.SWITCH_CANCEL})
 REDIS_AWAY: Final = frozenset({Kind.VALKEY_KILL, Kind.REDIS_DROP, Kind.REDIS_FREEZE})
 POSTGRES_AWAY: Final = frozenset({Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE})
 PROVIDER_AWAY: Final = frozenset({Kind.PROVIDER_DROP, Kind.PROVIDER_FREEZE})
+
+WEB_FREEZES: Final = frozenset({Kind.WEB_STOP, Kind.WEB_CHILD_STOP})
+
+NOTIFIES_S: Final = 30.0
+"""A web child shows gunicorn a sign of life after so many seconds, half of gunicorn's time-out
+(deploy/gunicorn.conf.py). One without a sign for the whole time-out is killed."""
+
+_LATE_S: Final = 3.0
+"""By how much a sign of life may be late on a busy machine."""
 
 PARTLY_S: Final = 3.0
 """How long a switch that held is released for some users only, before it is for all."""
@@ -99,6 +116,11 @@ _OUTAGE = (8.0, 45.0)
 """Up to past the time in which keepalive and user time-outs notice."""
 
 _STORM = Manner((8.0, 25.0), 6.0, ())
+_DOWN = Manner((15.0, 40.0), 10.0, ())
+"""Until half of the last fifty calls of one model have failed, and ten of the next."""
+
+_SILENT = Manner((25.0, 45.0), 18.0, ())
+"""The same for calls that fail only after `PROVIDER_IDLE_S`."""
 
 MANNERS: Final[dict[Kind, Manner]] = {
     Kind.LLM_KILL: Manner((0.0, 0.0), 0.0, ("llm",), 8.0),
@@ -122,7 +144,9 @@ MANNERS: Final[dict[Kind, Manner]] = {
     Kind.POSTGRES_FREEZE: Manner(_OUTAGE, 6.0, ("postgres",), 4.0),
     Kind.PROVIDER_DROP: Manner(_OUTAGE, 6.0, ("provider",), 2.0),
     Kind.PROVIDER_FREEZE: Manner(_OUTAGE, 6.0, ("provider",), 2.0),
-    **dict.fromkeys(sorted(STORMS), _STORM),
+    **dict.fromkeys(sorted(STORMS - DOWN), _STORM),
+    **dict.fromkeys(sorted(DOWN), _DOWN),
+    Kind.SILENCE: _SILENT,
     Kind.SWITCH_HOLD: Manner((4.0, 10.0), 3.5, ("switch",), PARTLY_S + 1.0),
     Kind.SWITCH_CANCEL: Manner((4.0, 10.0), 3.5, ("switch",), 1.0),
 }
@@ -182,7 +206,10 @@ def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault
         if not short and n == order[-1]:
             wished, lasts = _within(_outages(made), busy["switch"], MANNERS[kind], wished)
         taken = lasts + manner.recovers_s
-        at = _room(wished, taken, [span for need in needs for span in busy[need]], span_s)
+        spans = [span for need in needs for span in busy[need]]
+        if kind in WEB_FREEZES:
+            spans += _near_freezes(made, lasts, taken)
+        at = _room(wished, taken, spans, span_s)
         for need in needs:
             busy[need].append((at, at + taken))
         made.append((round(at, 1), kind, target, lasts, needs))
@@ -190,6 +217,24 @@ def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault
         Fault(number, kind, target, at, lasts, needs)
         for number, (at, kind, target, lasts, needs) in enumerate(sorted(made), 1)
     ]
+
+
+def freezes_apart_s(one_lasts_s: float, other_lasts_s: float) -> float:
+    """Seconds from the begin of one freeze of a web child to the begin of the next, at least.
+
+    Then the child shows a sign of life in between. Two short ones it survives without.
+    """
+    survives_s = NOTIFIES_S - _LATE_S
+    return 0.0 if one_lasts_s + other_lasts_s <= survives_s else NOTIFIES_S + _LATE_S
+
+
+def _near_freezes(made: Sequence[_Made], lasts: float, taken: float) -> list[_Span]:
+    """When a freeze that lasts so long, and takes so long in all, is too near to another."""
+    spans = []
+    for at, kind, _, other_lasts, _ in made:
+        if kind in WEB_FREEZES and (apart := freezes_apart_s(other_lasts, lasts)):
+            spans.append((at - max(0.0, apart - taken), at + apart))
+    return spans
 
 
 def _outages(made: Sequence[_Made]) -> list[_Span]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.chaos import story
-from tests.chaos.checks import ledger, switch
+from tests.chaos.caps import ROOM
+from tests.chaos.checks import bill, ledger, switch
 from tests.chaos.checks.http import closed_under
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise, Violation
@@ -36,11 +37,14 @@ def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dic
         "doubled": broken[Promise.DOUBLED],
         "stale_writes": broken[Promise.STALE],
         "unknown": sum(attempt.state == "unknown" for attempt in evidence.attempts),
+        "estimated": sum(attempt.state == "estimated" for attempt in evidence.attempts),
         "rescued": len(taken_over),
         "longest_rescue_s": round(max((r.seconds for r in taken_over), default=0.0), 1),
         "ledger_diff_micro": sum(map(abs, ledger.differences(evidence).values())),
         "overshoot_micro": ledger.overshoot_micro(evidence),
         "provider_calls": len(evidence.calls),
+        "underbilled": bill.underbilled_micro(evidence),
+        "tripped_by_check": len(evidence.trips),
         "leaked_micro": ledger.leaked_micro(evidence),
         "flips": len(evidence.flips),
         "aborted_by_flips": switch.aborted_by_flips(evidence),
@@ -70,7 +74,10 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
         ("answers", _counts(answers)),
         ("refused as", _counts(refusals)),
         ("waited as", _counts(Counter(evidence.waits))),
-        ("breakers opened", str(len(evidence.breakers))),
+        ("breakers opened", _counts(Counter(opened.model for opened in evidence.breakers))),
+        ("spend by state, in $", _spend(evidence, None)),
+        ("of the malicious user", _spend(evidence, evidence.attacker)),
+        ("room left below caps, in $", _room_left(evidence)),
         ("without an answer", _counts(errors)),
         ("closed under a request", str(sum(map(closed_under, evidence.diary)))),
         ("users' process late", f"{_late_s(evidence):.1f} s"),
@@ -98,6 +105,24 @@ def _share_429(evidence: Evidence) -> float:
     """Of all calls those that were over the provider's limits; storms of 429s are not counted."""
     over = sum(call.status == 429 and call.fault is None for call in evidence.calls)
     return round(over / len(evidence.calls), 4) if evidence.calls else 0.0
+
+
+def _spend(evidence: Evidence, user: int | None) -> str:
+    """Dollars by the state of the calls; of one user, or of all."""
+    spend: Counter[str] = Counter()
+    for attempt in evidence.attempts:
+        if user in {None, attempt.user_id}:
+            spend[attempt.state] += attempt.spend_micro
+    return _dollars(spend)
+
+
+def _room_left(evidence: Evidence) -> str:
+    """By how much each shared cap was missed at the nearest."""
+    return _dollars({w.scope: -w.over_micro for w in evidence.windows if w.scope in ROOM})
+
+
+def _dollars(micro: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {found / 1e6:.3f}" for name, found in sorted(micro.items())) or "-"
 
 
 def _late_s(evidence: Evidence) -> float:

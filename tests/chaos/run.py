@@ -14,8 +14,8 @@ import psycopg
 from project.stack.children import PYTHON, Child
 from project.stack.ports import HOST
 from project.stack.signals import wait_until
-from tests.chaos import diary, evidence
-from tests.chaos.caps import Treasurer
+from tests.chaos import attack, diary, evidence
+from tests.chaos.caps import CENT, OWN_SPEND_FACTOR, Treasurer, room_cents
 from tests.chaos.evidence import Call, Evidence
 from tests.chaos.injector import Injector
 from tests.chaos.plan import Fault
@@ -32,6 +32,9 @@ RECORDED_S: Final = 10.0
 
 TELL_S: Final = 5.0
 """Between two lines of progress."""
+
+ROOM_BEFORE_S: Final = 3.0
+"""So long before the attack begins the caps are raised for it: every process has read them then."""
 
 AMPLE: Final = {"requests_per_minute": "1000", "in_flight": 8}
 HASTY_TOKENS: Final = 40_000
@@ -52,7 +55,10 @@ class Run:
 
     users: int
     user_budget_usd: str
-    """A day: less than what the heaviest wants; whole cents."""
+    """A day: less than what the malicious user wants; whole cents."""
+
+    attack_rounds: int
+    """How often the malicious user goes through all ways of an attack."""
 
     hasty_per_minute: int
     """Requests that each of the hasty users may submit: fewer than they mean to."""
@@ -75,10 +81,18 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         span_s=last_s,
         limit_s=last_s + run.settle_s,
         seed=seed,
+        attack_rounds=run.attack_rounds,
         diary=str(book),
     )
     injector = Injector(stack, faults, seed=seed)
-    treasurer = Treasurer(stack)
+    attacked_from = time.monotonic() + attack.FROM * last_s - ROOM_BEFORE_S
+
+    def room() -> int:
+        attacked = time.monotonic() >= attacked_from
+        own_cents = OWN_SPEND_FACTOR * round(float(run.user_budget_usd) * 1_000_000) // CENT
+        return room_cents(tuple(injector.done), attack_cents=own_cents if attacked else 0)
+
+    treasurer = Treasurer(stack, room)
     treasurer.start()
     hasty = dict.fromkeys(stack.seed.users[HASTY], run.hasty_per_minute)
     _set_rates(stack, hasty)
@@ -101,14 +115,16 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
             deaths=[asdict(death) for death in stack.supervisor.deaths],
             breakers=evidence.from_logs(logs),
             hasty=hasty,
+            attacker=stack.seed.users[-1],
             planned=len(faults),
-            wanted=run.jobs,
+            wanted=run.jobs + run.attack_rounds * attack.ROUND,
         )
 
 
 def _set_rates(stack: Stack, hasty: Mapping[int, int]) -> None:
-    ample = [user for user in stack.seed.users if user not in hasty]
-    stack.staff.rates(ample, AMPLE)
+    *crowd, malicious = stack.seed.users
+    stack.staff.rates([user for user in crowd if user not in hasty], AMPLE)
+    stack.staff.rates([malicious], {**AMPLE, "in_flight": attack.IN_FLIGHT})
     for user, per_minute in hasty.items():
         tight = {"requests_per_minute": str(per_minute), "tokens_per_minute": HASTY_TOKENS}
         stack.staff.rates([user], {**tight, "in_flight": 2})

@@ -27,7 +27,7 @@ from project.stack.readiness import Check, answers, logged
 from project.stack.signals import wait_until
 from project.stack.throwaway import Servers, running
 from tests.chaos import instruments
-from tests.chaos.plan import LLM_WORKERS
+from tests.chaos.plan import LLM_WORKERS, PROVIDER_IDLE_S
 from tests.chaos.processes import Process, Supervisor
 from tests.chaos.proxy import Proxy
 from tests.chaos.staff import Staff, at_work
@@ -41,7 +41,7 @@ TOKENS_PER_SECOND: Final = 60
 
 ENVIRONMENT: Final = {
     "WORKER_GRACE_SECONDS": "5",
-    "PROVIDER_IDLE_TIMEOUT": "5",  # or a stalled call would outlast the storm it belongs to
+    "PROVIDER_IDLE_TIMEOUT": str(PROVIDER_IDLE_S),
     "DATABASE_POOL_SIZE": "12",
 }
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

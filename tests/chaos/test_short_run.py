@@ -45,9 +45,10 @@ def test_every_promise_is_kept_whatever_breaks(tmp_path: Path) -> None:
     figures = json.loads(found.splitlines()[-1])["chaos"]
     for figure in ("lost", "doubled", "stale_writes"):
         assert figures[figure] == 0, story
-    for figure in ("ledger_diff_micro", "overshoot_micro", "leaked_micro"):
+    for figure in ("ledger_diff_micro", "overshoot_micro", "leaked_micro", "underbilled"):
         assert figures[figure] == 0, story
     assert figures["flips"] >= 2, story
+    assert figures["tripped_by_check"] == 0, story
     assert set(figures["faults"]) == set(Kind)
     assert figures["unknown"] > 0, story
     assert figures["longest_rescue_s"] < 30, story

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.attack import attack
 from tests.chaos.client import Client, User
 from tests.chaos.diary import Diary, now
 from tests.chaos.errand import Errand, Runner
 
 HEAVY_SHARE: Final = 0.2
-"""Of all jobs is the first user's: more than the budget of a long run holds."""
+"""Of all jobs is the first user's."""
 
 HASTY: Final = slice(1, 4)
 """These users send all they want within half of the time, and may send few in a minute."""
@@ -56,7 +57,7 @@ class Orders:
     """Of the API, ending in a slash."""
 
     users: Sequence[tuple[int, str]]
-    """Id and token of each."""
+    """Id and token of each; the last one is malicious."""
 
     jobs: int
     span_s: float
@@ -66,6 +67,7 @@ class Orders:
     """When to give up, in seconds from the start."""
 
     seed: int
+    attack_rounds: int
     diary: str
     """Path of the file."""
 
@@ -73,13 +75,13 @@ class Orders:
 def errands(orders: Orders) -> list[tuple[User, Errand]]:
     """Who wants what and when, by time: a function of the orders."""
     dice = random.Random(orders.seed)
-    users = [User(*user) for user in orders.users]
+    *users, malicious = [User(*user) for user in orders.users]
     hasty = users[HASTY]
     times = sorted(dice.uniform(0.0, orders.span_s) for _ in range(orders.jobs))
     made = []
     for n, at_s in enumerate(times):
         heavy = dice.random() < HEAVY_SHARE
-        # Near the end of a budget only one of its jobs can be held at a time: let them come early.
+        cancels = dice.random() < 0.06
         user = users[0] if heavy else dice.choice(users[1:])
         pace = 0.6 if heavy else 0.5 if user in hasty else 1.0
         errand = Errand(
@@ -88,12 +90,14 @@ def errands(orders: Orders) -> list[tuple[User, Errand]]:
             at_s=at_s * pace,
             streams=dice.random() < 0.34,
             long_polls=dice.random() < 0.6,
-            cancel_after_s=dice.expovariate(0.5) if dice.random() < 0.06 else None,
+            cancel_at="later" if cancels else "",
+            cancel_after_s=dice.expovariate(0.5) if cancels else None,
             replays=dice.random() < 0.05,
             conflicts=dice.random() < 0.01,
         )
         made.append((user, errand))
-    return made
+    attacks = attack(seed=orders.seed, rounds=orders.attack_rounds, span_s=orders.span_s)
+    return made + [(malicious, errand) for errand in attacks]
 
 
 def _document(dice: random.Random) -> str:

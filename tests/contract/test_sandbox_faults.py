@@ -95,6 +95,23 @@ def test_status_faults_raise_their_exception(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [504, 524])
+def test_a_proxy_times_out_with_a_page_of_its_own_and_the_work_is_billed(
+    server: SandboxServer, sdk: anthropic.Anthropic, status: int, *, stream: bool
+) -> None:
+    server.set_faults({"kind": "proxy_timeout", "times": 1, "status": status})
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        run(sdk, stream=stream)
+    assert caught.value.status_code == status
+    assert caught.value.response.headers["content-type"].startswith("text/html")
+    assert (caught.value.type, caught.value.request_id) == (None, None), "no word of the provider"
+    run(sdk, stream=stream)
+    faulted, completed = server.ended_calls()
+    assert (faulted["outcome"], faulted["status"]) == ("proxy_timeout", status)
+    assert faulted["usage"]["output_tokens"] == completed["usage"]["output_tokens"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_slow_first_byte_outlasts_the_read_timeout(
     server: SandboxServer, impatient: anthropic.Anthropic, *, stream: bool
 ) -> None:
@@ -268,8 +285,9 @@ def test_a_refusal_without_output_reports_its_usage_and_is_not_billed(
 
 def test_every_kind_of_fault_is_driven_here() -> None:
     elsewhere = {
-        "slow_first_byte", "stall", "connection_cut", "stream_truncated", "garbled_chunk",
-        "error_in_stream", "malformed_output", "refusal", "max_tokens", "empty_content",
+        "proxy_timeout", "slow_first_byte", "stall", "connection_cut", "stream_truncated",
+        "garbled_chunk", "error_in_stream", "malformed_output", "refusal", "max_tokens",
+        "empty_content",
     }  # fmt: skip
     assert set(FaultKind) == set(STATUS_FAULTS) | elsewhere
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tests.chaos.checks import (
+    bill,
+    cancelled,
     epochs,
     http,
     jobs,
     ledger,
     limits,
+    others,
     provider,
     rescue,
     run,
@@ -24,10 +27,13 @@ CHECKS: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
     *jobs.CHECKS,
     *ledger.CHECKS,
     *provider.CHECKS,
+    *bill.CHECKS,
+    *cancelled.CHECKS,
     *epochs.CHECKS,
     *streams.CHECKS,
     *http.CHECKS,
     *limits.CHECKS,
+    *others.CHECKS,
     *switch.CHECKS,
     *rescue.CHECKS,
     *run.CHECKS,

@@ -61,7 +61,7 @@ def calls_are_settled_by_their_own_run(evidence: Evidence) -> Iterator[Violation
                 before, tx = epoch, change.tx
             if change.thing == "job":
                 epoch = change.epoch
-            elif change.state in {"settled", "failed"} and change.epoch != before:
+            elif change.state in {"settled", "failed", "estimated"} and change.epoch != before:
                 text = f"{change.state} by epoch {change.epoch}, the job was in {before}"
                 yield Violation(Promise.STALE, f"{text} ({_when(change)})", job, change.id)
 

@@ -23,7 +23,10 @@ def accepted_attempt(job: Job, attempts: list[Attempt]) -> Attempt | None:
 
 
 def one_result_one_charge(evidence: Evidence) -> Iterator[Violation]:
-    """A job that succeeded was charged what its accepted call cost; any other nothing."""
+    """A job that succeeded was charged what its accepted call cost, and once.
+
+    What one that its user cancelled is charged for, `cancelled` checks.
+    """
     for job in evidence.jobs:
         accepted = accepted_attempt(job, evidence.attempts_of.get(job.id, []))
         if job.status == "succeeded" and accepted is None:
@@ -38,7 +41,7 @@ def one_result_one_charge(evidence: Evidence) -> Iterator[Violation]:
                 accepted.output_tokens,
             ):
                 yield Violation(Promise.LEDGER, "its tokens are another call's", job.id)
-        elif job.charge_micro:
+        elif job.charge_micro and job.cancelled_by != "user":
             text = f"{job.status}, yet charged {job.charge_micro}"
             yield Violation(Promise.DOUBLED, text, job.id)
 
@@ -60,17 +63,24 @@ def expected_windows(evidence: Evidence) -> Counter[Key]:
     """What each window should have spent, from the ledger."""
     sums: Counter[Key] = Counter()
     for attempt in evidence.attempts:
-        unseen = attempt.state in {"started", "unknown"}
-        spend = attempt.bound_micro if unseen else attempt.cost_micro
+        spend = attempt.spend_micro
         sums["feature", attempt.feature, attempt.day] += spend
         sums["global", "", attempt.day] += spend
         sums["month", "", f"{attempt.day[:7]}-01"] += spend
     for job in evidence.jobs:
-        accepted = accepted_attempt(job, evidence.attempts_of.get(job.id, []))
-        if accepted is not None:
-            key = f"{accepted.feature}:{accepted.user_id}"
-            sums["user", key, accepted.day] += job.charge_micro
+        if (charged := _charged_attempt(evidence, job)) is not None:
+            key = f"{charged.feature}:{charged.user_id}"
+            sums["user", key, charged.day] += job.charge_micro
+            sums["account", str(charged.user_id), charged.day] += job.charge_micro
     return sums
+
+
+def _charged_attempt(evidence: Evidence, job: Job) -> Attempt | None:
+    """The call in whose windows the job's charge stands; None where there is none."""
+    calls = evidence.attempts_of.get(job.id, [])
+    if job.status == "succeeded":
+        return accepted_attempt(job, calls)
+    return max(calls, key=lambda call: call.number, default=None) if job.charge_micro else None
 
 
 def differences(evidence: Evidence) -> dict[Key, int]:
@@ -117,6 +127,8 @@ def overshoot_micro(evidence: Evidence) -> int:
 def caps_were_kept(evidence: Evidence) -> Iterator[Violation]:
     """What was spent and held together never went over the cap of that moment."""
     for window in evidence.windows:
+        if window.scope == "account":  # only its own spend has a cap
+            continue
         if window.cap_micro is None:
             text = f"{window.scope} {window.key} had no cap, so this run proves nothing of it"
             yield Violation(Promise.RUN, text)

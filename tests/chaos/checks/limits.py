@@ -42,6 +42,8 @@ def answers_tell_what_is_left(evidence: Evidence) -> Iterator[Violation]:
 
 def _too_fast(evidence: Evidence, entry: Entry) -> bool:
     """Whether the user's bucket can be empty: a minute's worth was taken within the last minute."""
+    if entry.user in evidence.throttled:
+        return True
     if entry.user not in evidence.hasty:
         return False
     if any(
@@ -63,19 +65,19 @@ def _too_fast(evidence: Evidence, entry: Entry) -> bool:
 
 
 def _own_budget_is_used_up(evidence: Evidence, entry: Entry) -> bool:
-    """Charges only grow: a budget that was used up then still is."""
+    """Charges and own spend only grow: a budget that was used up then still is."""
     return any(
-        window.scope == "user"
-        and window.key.endswith(f":{entry.user}")
-        and window.spent_micro >= (window.cap_micro or 0)
+        window.spent_micro >= (window.cap_micro or 0)
+        or (window.own_over_micro is not None and window.own_over_micro >= 0)
         for window in evidence.windows
+        if window.scope == "user" and window.key.endswith(f":{entry.user}")
     )
 
 
 def _a_cap_is_reached(evidence: Evidence, entry: Entry) -> bool:
     """What the ledger had spent by then, against the caps as a process may have read them."""
     spent = sum(
-        attempt.bound_micro if attempt.state == "unknown" else attempt.cost_micro
+        attempt.spend_micro
         for attempt in evidence.attempts
         if attempt.ended_at is not None and attempt.ended_at <= entry.at
     )

@@ -41,8 +41,8 @@ def the_ledger_tells_what_happened(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.PROVIDER, wrong, attempt.job, attempt.id)
         elif attempt.state == "failed":
             for call in calls:
-                if call.usage:
-                    text = f"counts as unbilled, the provider bills {call.usage}"
+                if call.billed:
+                    text = f"counts as unbilled, the provider bills {call.billed}"
                     yield Violation(Promise.PROVIDER, text, attempt.job, attempt.id)
 
 

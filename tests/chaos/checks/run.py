@@ -10,9 +10,15 @@ from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.client import GIVE_UP
 from tests.chaos.evidence import Evidence
 from tests.chaos.injector import ENDS_S
+from tests.chaos.plan import DOWN
 
 START_S: Final = 90.0
 """A process that has lived no longer may still be starting, on a busy machine."""
+
+
+SEVERAL: Final = 2
+LONG_S: Final = 60.0
+"""A provider that was down for so long in all must have opened the breakers of several models."""
 
 
 def everything_was_done(evidence: Evidence) -> Iterator[Violation]:
@@ -58,4 +64,22 @@ def processes_ended_when_asked(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.RUN, text)
 
 
-CHECKS: Final = (everything_was_done, no_process_died_by_itself, processes_ended_when_asked)
+def a_provider_that_was_down_was_felt(evidence: Evidence) -> Iterator[Violation]:
+    """Its breakers opened, in a long run those of several models; else it was down too shortly."""
+    down = [fault for fault in evidence.faults if fault.kind in DOWN]
+    if not down:
+        return
+    lasted_s = sum((fault.ended or fault.begun) - fault.begun for fault in down)
+    wanted = SEVERAL if lasted_s >= LONG_S else 1
+    models = {opened.model for opened in evidence.breakers}
+    if len(models) < wanted:
+        text = f"down for {lasted_s:.0f} s, and breakers of {len(models)} models opened"
+        yield Violation(Promise.RUN, text)
+
+
+CHECKS: Final = (
+    everything_was_done,
+    no_process_died_by_itself,
+    processes_ended_when_asked,
+    a_provider_that_was_down_was_felt,
+)

@@ -12,7 +12,10 @@ FIELD: Final = "summary"
 
 
 def every_stream_ended_in_the_stored_text(evidence: Evidence) -> Iterator[Violation]:
-    """Who was told `result` has the stored text; who was told `error`, a job without result."""
+    """Who was told `result` has the stored text; who was told `error`, a job without result.
+
+    Of a cancelled answer the screen keeps the part that is stored.
+    """
     for entry in evidence.diary:
         if entry.deed != "streamed" or not entry.last_event:
             continue
@@ -25,6 +28,9 @@ def every_stream_ended_in_the_stored_text(evidence: Evidence) -> Iterator[Violat
             yield Violation(Promise.STREAM, text, job.id)
         elif job.status == "succeeded" and entry.text != (job.result or {}).get(FIELD):
             text = f"{entry.text!r} on the screen, stored {(job.result or {}).get(FIELD)!r}"
+            yield Violation(Promise.STREAM, text, job.id)
+        elif job.partial_text and entry.text != job.partial_text:
+            text = f"{entry.text!r} on the screen, stored of it {job.partial_text!r}"
             yield Violation(Promise.STREAM, text, job.id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,13 +12,23 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 
-from aifeature.models import FeatureControl, Job, SpendWindow, Status, transitions
+from aifeature.models import (
+    FeatureControl,
+    Job,
+    RateOverride,
+    SpendWindow,
+    Status,
+    transitions,
+)
 from aifeature.models.ledger import AttemptState
 from aifeature.models.transitions import Settlement
 from aifeature.services import alerts, control
 from tests.chaos import instruments
-from tests.chaos.evidence import from_database, from_logs
-from tests.integration.jobs.conftest import begin, claim
+from tests.chaos.caps import settled_micro
+from tests.chaos.evidence import from_database, from_logs, from_provider
+from tests.integration.jobs.conftest import MakeCall, begin, claim, make_call, make_job
+
+__all__ = ["make_call", "make_job"]
 
 if TYPE_CHECKING:
     import psycopg
@@ -129,6 +140,63 @@ def test_drifts_caps_and_alerts_are_found(watched: psycopg.Connection, ada: User
     assert [(d.scope, d.held_micro) for d in found["drifts"]] == [("user", 100)]
     assert [(cap.scope, cap.micro) for cap in found["caps"]] == [("month", 3_000_000)]
     assert [alert.summary for alert in found["alerts"]] == ["One differed."]
+
+
+def test_own_spend_above_twice_the_charge_cap_stays_on_record(
+    watched: psycopg.Connection, capped: None, ada: User
+) -> None:
+    day = Now()
+    places = [("user", f"summarize:{ada.pk}"), ("account", str(ada.pk)), ("global", "")]
+    for scope, key in places:
+        SpendWindow.objects.create(scope=scope, key=key, day=day, own_spend_micro=2_000_007)
+    SpendWindow.objects.update(own_spend_micro=5)
+    windows = {window.scope: window for window in from_database(watched)["windows"]}
+    own = {scope: (w.own_spend_micro, w.own_over_micro) for scope, w in windows.items()}
+    assert own == {"user": (5, 7), "account": (5, 7), "global": (5, None)}
+
+
+def test_caps_do_not_rise_with_spend_that_is_only_a_ceiling(
+    watched: psycopg.Connection, make_call: MakeCall
+) -> None:
+    make_call(AttemptState.SETTLED, cost_micro=130)
+    make_call(AttemptState.ESTIMATED, cost_micro=900)
+    for state in (AttemptState.UNKNOWN, AttemptState.STARTED, AttemptState.FAILED):
+        make_call(state)
+    assert settled_micro(watched) == 130
+
+
+def test_what_checks_changed_is_found_and_what_people_changed_is_not(
+    watched: psycopg.Connection, ada: User, bob: User
+) -> None:
+    control.change("summarize", {"percent": 5}, reason="r", user_id=ada.pk)
+    control.change("summarize", {"percent": 6}, reason="r", check_name="seed")
+    control.change("summarize", {"killed": True}, reason="Dear.", check_name="cost_spike")
+    RateOverride.objects.create(user=ada, reason="r", requests_per_minute=1, created_by=bob)
+    RateOverride.objects.create(user=bob, reason="r", requests_per_minute=1, check_name="c")
+    found = from_database(watched)
+    assert [(t.slug, t.field, t.new, t.check) for t in found["trips"]] == [
+        ("summarize", "killed", "True", "cost_spike")
+    ]
+    assert found["throttled"] == [bob.pk]
+
+
+def test_the_bill_of_a_call_is_read_from_the_record(tmp_path: Path) -> None:
+    call = {
+        "request_id": "req-1", "attempt_id": "a", "started_at": 1.0, "ended_at": 2.0,
+        "status": 200, "outcome": "client_gone", "fault": None, "usage": {"output_tokens": 3},
+        "model": "claude-haiku-5-5", "path": "/v1/messages",
+    }  # fmt: skip
+    record = tmp_path / "provider.jsonl"
+    lines = [
+        call,
+        {**call, "request_id": "req-2", "billed": {"output_tokens": 9}},
+        {**call, "request_id": "req-3", "billed": None},
+    ]
+    record.write_text("\n".join(json.dumps(line) for line in lines))
+    first, second, refusal = from_provider(record)
+    assert (first.billed, second.billed) == ({"output_tokens": 3}, {"output_tokens": 9})
+    assert refusal.billed is None
+    assert (first.model, first.usage) == ("claude-haiku-5-5", {"output_tokens": 3})
 
 
 def test_the_opening_of_a_breaker_is_read_from_the_log(tmp_path: Path) -> None:

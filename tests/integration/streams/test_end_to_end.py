@@ -8,11 +8,15 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from aifeature.models import Job
+from aifeature.models import Job, Status
 from aifeature.services import execution
+from tests.held import held
 from tests.integration.jobs.conftest import MakeJob
 from tests.integration.streams.readers import reader
 from tests.sandbox_server import SandboxServer
+
+MIDWAY = 10
+"""Events of the answer that come before it stands still: by then a part of the summary was sent."""
 
 ARTICLE = (
     "The course platform moved its billing to a new provider on 3 March 2026. "
@@ -37,21 +41,28 @@ def test_words_arrive_before_the_job_is_done(
     make_job: MakeJob, sandbox: SandboxServer, token: str
 ) -> None:
     job = make_job(input={"document": ARTICLE})
+    sandbox.set_faults({"kind": "stall", "after_events": MIDWAY})
     connection.close()
 
     async def scene() -> None:
         async with reader(token, job.id) as early:
-            await early.until(lambda: bool(early.named("status")))
             work = asyncio.create_task(sync_to_async(run, thread_sensitive=False)(job))
+            with held():  # released on failure too, or the run would outlast the test
+                await early.until(lambda: bool(early.text))
+                begun, seen = await sync_to_async(read_job)(job), early.text
+            assert (begun.status, begun.result) == (Status.RUNNING, None)
             await early.end()
             await work
         async with reader(token, job.id) as late:
             await late.end()
         stored = (await sync_to_async(read_job)(job)).result["summary"]
+        assert stored.startswith(seen)
+        assert len(seen) < len(stored)
         for stream in (early, late):
             assert stream.text == stored
             assert stream.events[-1].name == "result"
             assert stream.events[-1].data["result"]["summary"] == stored
+        assert early.named("reset") == [], "what was shown went on, and nothing of it was replaced"
         assert early.headers["content-type"] == "text/event-stream"
 
     asyncio.run(scene())

@@ -10,6 +10,7 @@ from tests.chaos.evidence import Attempt, Call, Cap, Change, Evidence, Job, Wind
 from tests.chaos.injector import Done
 
 ANNA, BOB = 1, 2
+MODEL = "claude-haiku-5-5"
 DONE = "00000000-0000-0000-0000-00000000000a"
 """Succeeded at its second run; the first was killed."""
 GONE = "00000000-0000-0000-0000-00000000000b"
@@ -25,15 +26,24 @@ def evidence() -> Evidence:
         jobs=[job(), cancelled_job()],
         attempts=[unknown_attempt(), settled_attempt()],
         windows=[
-            Window("user", f"summarize:{ANNA}", DAY, 130, 0, 1_000, 50_000, -49_000),
+            Window(
+                *("user", f"summarize:{ANNA}", DAY, 130, 0, 1_000, 50_000, -49_000),
+                own_spend_micro=130,
+                own_over_micro=-99_870,
+            ),
             Window("feature", "summarize", DAY, 1_030, 0, 1_900, 2_000, -100),
             Window("global", "", DAY, 1_030, 0, 1_900, 10**9, -(10**6)),
             Window("month", "", "2026-11-01", 1_030, 0, 1_900, 10**9, -(10**6)),
+            Window(
+                *("account", str(ANNA), DAY, 130, 0, 130, None, 0),
+                own_spend_micro=130,
+                own_over_micro=-99_870,
+            ),
         ],
         changes=changes(),
         calls=[
-            Call("req-1", LOST_CALL, 2.1, 5.0, 200, "client_gone", None, usage(output=20)),
-            Call("req-2", GOOD_CALL, 22.1, 24.0, 200, "completed", None, usage()),
+            Call("req-1", LOST_CALL, 2.1, 5.0, 200, "client_gone", None, usage(), MODEL, usage()),
+            Call("req-2", GOOD_CALL, 22.1, 24.0, 200, "completed", None, usage(), MODEL, usage()),
         ],
         diary=diary(),
         caps=[Cap("feature", 0.0, 1_000_000)],
@@ -67,7 +77,7 @@ def job() -> Job:
         tries=1,
         attempts=2,
         charge_micro=130,
-        input_tokens=653,
+        input_tokens=635,
         output_tokens=133,
         worker="llm-2@host",
         created_at=1.0,
@@ -97,12 +107,13 @@ def settled_attempt() -> Attempt:
         epoch=2,
         number=2,
         state="settled",
-        input_tokens=653,
+        input_tokens=635,
         output_tokens=133,
         cost_micro=130,
         error_code="",
         started_at=22.0,
         ended_at=24.1,
+        own_spend=True,
     )
 
 
@@ -112,7 +123,7 @@ def unknown_attempt() -> Attempt:
         epoch=1,
         number=1,
         purpose="generation",
-        model="m",
+        model=MODEL,
         state="unknown",
         input_tokens=0,
         output_tokens=0,
@@ -188,7 +199,7 @@ def shown_job(row: Job, cost_usd: str) -> dict[str, Any]:
 
 def usage(*, output: int = 133) -> dict[str, Any]:
     return {
-        "input_tokens": 653,
+        "input_tokens": 635,
         "output_tokens": output,
         "cache_read_input_tokens": 0,
         "cache_creation_input_tokens": 0,

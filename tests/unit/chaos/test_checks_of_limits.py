@@ -16,7 +16,7 @@ from tests.chaos.diary import Entry
 from tests.chaos.evidence import Alert, Cap, Evidence, Opened
 from tests.chaos.flips import PARTLY_PERCENT, Flip
 from tests.chaos.injector import Done
-from tests.unit.chaos.honest import ANNA, BOB, DONE, GONE, LEFT, explained
+from tests.unit.chaos.honest import ANNA, BOB, DONE, GONE, LEFT, MODEL, explained
 from tests.unit.chaos.test_checks import add, change
 
 Tamper = Callable[[Evidence], None]
@@ -149,7 +149,7 @@ def test_a_flip_that_burns_a_try_is_found() -> None:
 
 def test_a_flip_that_opens_a_breaker_is_found() -> None:
     evidence = flipped()
-    evidence.breakers = [Opened(100.5, "m", "breaker of m: closed -> open")]
+    evidence.breakers = [Opened(100.5, MODEL, "breaker of m: closed -> open")]
     assert "breaker of m" in said(evidence, Promise.SWITCH)
     add(evidence, "faults", Done(10, "rate_limited", "provider", 90.0, 99.0))
     assert "breaker of m" in said(evidence, Promise.SWITCH)
@@ -159,7 +159,7 @@ def test_a_flip_that_opens_a_breaker_is_found() -> None:
 
 def test_a_breaker_may_open_when_enough_calls_are_known_and_no_later() -> None:
     evidence = flipped()
-    evidence.breakers = [Opened(100.5, "m", "breaker of m: closed -> open")]
+    evidence.breakers = [Opened(100.5, MODEL, "breaker of m: closed -> open")]
     add(evidence, "faults", Done(11, "overloaded", "provider", 20.0, 22.0))
     assert said(evidence, Promise.SWITCH) == "", "its last ten calls reach back to the storm"
     call = evidence.attempts[0]

@@ -1,13 +1,31 @@
 from __future__ import annotations
 
+import runpy
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 
-from tests.chaos.plan import LEASE_S, MANNERS, REDIS_AWAY, SWITCHES, Fault, Kind, schedule
+from project.stack.local_dir import CHECKOUT
+from tests.chaos.__main__ import LONG, SHORT
+from tests.chaos.plan import (
+    DOWN,
+    LEASE_S,
+    MANNERS,
+    NOTIFIES_S,
+    PROVIDER_IDLE_S,
+    REDIS_AWAY,
+    SWITCHES,
+    WEB_FREEZES,
+    Fault,
+    Kind,
+    schedule,
+)
+from tests.chaos.run import Run
+from workers.inference.breaker import BreakerPolicy
 
 SEEDS = range(20)
+MANY_SEEDS = range(3_000)
 
 
 def made(seed: int, *, count: int = 40, span_s: float = 480.0, short: bool = False) -> list[Fault]:
@@ -80,3 +98,44 @@ def test_stopped_workers_sleep_through_their_leases() -> None:
         stops = [fault for fault in faults if fault.kind is Kind.LLM_STOP]
         assert stops
         assert all(fault.lasts_s > LEASE_S for fault in stops)
+
+
+def planned(run: Run, seed: int) -> list[Fault]:
+    return schedule(seed=seed, count=run.faults, span_s=run.span_s, short=run.short)
+
+
+@pytest.mark.parametrize("run", [SHORT, LONG], ids=["short", "long"])
+def test_gunicorn_never_kills_a_web_child_for_its_freezes(run: Run) -> None:
+    """The longest time without a sign of life: one that was just due, and the freezes after it."""
+    kills_after_s = runpy.run_path(str(CHECKOUT / "deploy/gunicorn.conf.py"))["timeout"]
+    assert kills_after_s == 2 * NOTIFIES_S, "gunicorn halves it for the worker"
+    for seed in MANY_SEEDS:
+        freezes = [fault for fault in planned(run, seed) if fault.kind in WEB_FREEZES]
+        assert len(freezes) >= 2
+        for first, second in pairwise(freezes):
+            silent_s = second.lasts_s
+            if second.at_s < first.at_s + max(first.lasts_s, NOTIFIES_S):
+                silent_s += first.lasts_s
+            assert NOTIFIES_S + silent_s < kills_after_s, (seed, first, second)
+
+
+def test_a_long_run_still_freezes_web_processes_close_to_each_other() -> None:
+    gaps = [
+        second.at_s - first.at_s - first.lasts_s
+        for seed in SEEDS
+        for first, second in pairwise(
+            fault for fault in planned(LONG, seed) if fault.kind in WEB_FREEZES
+        )
+    ]
+    assert min(gaps) < NOTIFIES_S / 2
+
+
+def test_a_provider_is_down_until_the_breakers_of_two_models_open() -> None:
+    policy = BreakerPolicy()
+    for run in (SHORT, LONG):
+        calls_per_s = run.jobs / run.span_s
+        calls = policy.size * policy.failure_percent / 100 + policy.minimum
+        for fault in (fault for seed in SEEDS for fault in planned(run, seed)):
+            if fault.kind in DOWN:
+                known_after_s = 2 * PROVIDER_IDLE_S if fault.kind is Kind.SILENCE else 0
+                assert fault.lasts_s > calls / calls_per_s + known_after_s, fault

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_AFTER_EVENTS = 4
 """Events before a fault in mid-stream: the start, the block's start, a ping, one delta."""
 
+PROXY_PAGE = b"<!doctype html><title>%d</title><h1>The origin took too long to answer</h1>"
+
 _MIDSTREAM = {
     FaultKind.STALL,
     FaultKind.CONNECTION_CUT,
@@ -44,10 +46,20 @@ async def deliver(
     headers: Mapping[str, str],
 ) -> None:
     """Send the reply, with the fault that strikes it."""
-    if call.stream:
+    if rule is not None and rule.kind is FaultKind.PROXY_TIMEOUT:
+        await _page(wire, call, rule)
+    elif call.stream:
         await _streamed(wire, call, reply, rule, pace, headers)
     else:
         await _whole(wire, reply, rule, pace, headers)
+
+
+async def _page(wire: Wire, call: Call, rule: FaultRule) -> None:
+    """Answer as a proxy does that gave up on the provider: with a page of its own."""
+    # The provider behind the proxy goes on with the work, and bills it.
+    call.outcome = rule.kind
+    await wire.start(rule.status, {"content-type": "text/html; charset=utf-8"})
+    await wire.write(PROXY_PAGE % rule.status, more=False)
 
 
 async def _whole(

@@ -19,6 +19,7 @@ class FaultKind(StrEnum):
     OVERLOADED = "overloaded"
     API_ERROR = "api_error"
     GATEWAY_TIMEOUT = "gateway_timeout"
+    PROXY_TIMEOUT = "proxy_timeout"
     BILLING = "billing"
     PERMISSION = "permission"
     ENFORCED_SPEND_LIMIT = "enforced_spend_limit"
@@ -77,6 +78,9 @@ class FaultRule(BaseModel):
 
     retry_after: float | None = Field(default=1.0, ge=0)
     """Seconds in `retry-after` of a `rate_limited`; None sends no such header."""
+
+    status: Literal[504, 524] = 504
+    """HTTP status of the page that a `proxy_timeout` sends."""
 
     shape: Literal["invalid_json", "wrong_shape"] = "invalid_json"
     """How a `malformed_output` is malformed."""

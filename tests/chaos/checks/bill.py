@@ -1,0 +1,58 @@
+"""The provider's bill of each attempt, against what the ledger counts for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.evidence import Attempt, Call, Evidence
+from workers.inference.pricing import cost_micro
+from workers.inference.types import TokenUsage
+
+
+def billed_micro(call: Call) -> int:
+    """What the provider bills for a call, by its own record and the price list."""
+    usage = call.billed
+    if not usage or call.model is None:
+        return 0
+    return cost_micro(
+        call.model,
+        TokenUsage(
+            input_tokens=usage.get("input_tokens", 0),
+            output_tokens=usage.get("output_tokens", 0),
+            cache_read_tokens=usage.get("cache_read_input_tokens", 0),
+            cache_write_tokens=usage.get("cache_creation_input_tokens", 0),
+        ),
+    )
+
+
+def underbilled(evidence: Evidence) -> Iterator[tuple[Attempt, int, int]]:
+    """Each attempt that the ledger counts for less than the bill: it, the bill, the count."""
+    for attempt in evidence.attempts:
+        bill = sum(map(billed_micro, evidence.calls_of.get(attempt.id, [])))
+        if bill > attempt.spend_micro:
+            yield attempt, bill, attempt.spend_micro
+
+
+def underbilled_micro(evidence: Evidence) -> int:
+    """Micro-dollars on the bills of attempts beyond what the ledger counts for them, in all."""
+    return sum(bill - count for _, bill, count in underbilled(evidence))
+
+
+def no_bill_is_above_the_ledger(evidence: Evidence) -> Iterator[Violation]:
+    """The ledger counts for each attempt at least what the provider bills; for a failed one: 0."""
+    for attempt, bill, count in underbilled(evidence):
+        text = f"{attempt.state}, counts {count}, the provider bills {bill}"
+        yield Violation(Promise.BILL, text, attempt.job, attempt.id)
+
+
+def a_failed_call_counts_nothing(evidence: Evidence) -> Iterator[Violation]:
+    """What the provider does not bill is no spend."""
+    for attempt in evidence.attempts:
+        if attempt.state == "failed" and attempt.cost_micro:
+            text = f"failed, yet counts {attempt.cost_micro}"
+            yield Violation(Promise.BILL, text, attempt.job, attempt.id)
+
+
+CHECKS: Final = (no_bill_is_above_the_ledger, a_failed_call_counts_nothing)
