@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 (Django's)
 
 from aifeature import prompts, registry
+from aifeature.policies import budget
 from aifeature.prompts import PromptError
 from aifeature.spec import Feature
 from workers.inference import NotPriced, catalog, pricing
@@ -21,6 +23,29 @@ def check_features(**_: Any) -> list[CheckMessage]:
     except (TypeError, ValueError) as error:
         return [Error(f"A feature cannot be loaded: {error}", id="aifeature.E001")]
     return [problem for feature in features for problem in problems_of(feature)]
+
+
+@register("aifeature")
+def check_global_cap(**_: Any) -> list[CheckMessage]:
+    """All features together have a cap of a day."""
+    try:
+        features = registry.all_features()
+    except (TypeError, ValueError):
+        return []  # `check_features` reports it
+    found = budget.global_daily(
+        {slug: feature.limits.daily_budget_usd for slug, feature in features.items()},
+        admin=None,
+        setting=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
+    )
+    if found.usd is not None:
+        return []
+    return [
+        Warning(
+            f"All features together have no daily cap: {found}.",
+            hint="Set daily_budget_usd in the feature's limits, or GLOBAL_DAILY_BUDGET_USD.",
+            id="aifeature.W010",
+        )
+    ]
 
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:

@@ -17,6 +17,7 @@ from aifeature.services import (
     budgets,
     checks,
     dispatch,
+    global_cap,
     provider_watch,
     reconciler,
     recovery,
@@ -47,6 +48,7 @@ def _prepare(sender: Any, **_: Any) -> None:
         wiring.gateway()  # before the first job: it costs 0.1 s of CPU
     if "control" in queues:
         _dispatcher.start()
+    global_cap.announce()
 
 
 @worker_ready.connect

@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import prompts, registry
 from aifeature.models import FeatureControl
+from aifeature.services import control
 from aifeature.services.control import EVERYTHING
 from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
@@ -141,10 +142,11 @@ def _of_feature(feature: Feature) -> dict[str, str]:
 
 def _of_everything() -> dict[str, str]:
     own = settings.AIFEATURE
-    day, month = own["GLOBAL_DAILY_BUDGET_USD"], own["GLOBAL_MONTHLY_BUDGET_USD"]
+    month = own["GLOBAL_MONTHLY_BUDGET_USD"]
     return {
         "daily_budget_usd": "What all features together may spend in one UTC day."
-        f" Empty: {_setting(day, 'GLOBAL_DAILY_BUDGET_USD')}.",
+        f" Now: {control.global_daily()}. Empty: GLOBAL_DAILY_BUDGET_USD, or else the sum of the"
+        " features' daily caps.",
         "monthly_budget_usd": "What all features together may spend in one UTC month."
         f" Empty: {_setting(month, 'GLOBAL_MONTHLY_BUDGET_USD')}.",
     }

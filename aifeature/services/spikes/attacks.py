@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from aifeature.services.spikes.judge import feature_of
-from aifeature.services.spikes.made_up import BIN, BINS, FEATURES, Sitting, World, is_launched
+from aifeature.services.spikes.made_up import BIN, BINS, FEATURES, Sitting, World, launched_days
 
 STOLEN_MICRO: Final = 50_000
 """Micro-dollars a minute: ten calls of half a cent."""
@@ -79,7 +79,7 @@ def _viral(
 
 def _feature(random: Random, world: World, day: int) -> str:
     """A feature of which no launch is announced: of one that is, much is expected."""
-    return random.choice([slug for slug in FEATURES if not is_launched(world, slug, day)])
+    return random.choice([slug for slug in FEATURES if day not in launched_days(world, slug)])
 
 
 def _from(each: Sitting, begin: int, times: int) -> Sitting:

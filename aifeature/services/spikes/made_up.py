@@ -7,6 +7,7 @@ of each week; now and then somebody has a day of several times their usual.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -85,19 +86,24 @@ class World:
 def world(random: Random, days: int) -> World:
     """So many days of spend."""
     made = World([[] for _ in range(days)], _launches(random, days))
+    launched = {slug: launched_days(made, slug) for slug in FEATURES}
     for number in range(round(USERS * (1 + GROWTH * days))):
         slug = random.choices(list(FEATURES), list(FEATURES.values()))[0]
         key = f"{slug}:{number}"
-        made.users[key] = _days_of(random, key, made, _joined(number))
+        made.users[key] = _days_of(random, key, days, launched[slug])
         for day, sittings in made.users[key].items():
             made.days[day] += sittings
     return made
 
 
-def is_launched(made: World, slug: str, day: int) -> bool:
-    """Whether a launch of this feature was announced for this day."""
-    noon = FIRST + timedelta(days=day, hours=12)
-    return any(of == slug and it.starts_at <= noon < it.ends_at for of, it in made.launches)
+def launched_days(made: World, slug: str) -> set[int]:
+    """The days for which a launch of this feature was announced."""
+    return {
+        day
+        for day in range(len(made.days))
+        for of, it in made.launches
+        if of == slug and it.starts_at <= FIRST + timedelta(days=day) < it.ends_at
+    }
 
 
 def _joined(number: int) -> int:
@@ -113,21 +119,21 @@ def _launches(random: Random, days: int) -> list[tuple[str, Announced]]:
     return found
 
 
-def _days_of(random: Random, key: str, made: World, joined: int) -> dict[int, list[Sitting]]:
+def _days_of(
+    random: Random, key: str, days: int, launched: Collection[int]
+) -> dict[int, list[Sitting]]:
     usual = random.lognormvariate(math.log(USER_MICRO), USER_SPREAD)
     hour = random.gauss(*(DAYTIME if random.random() < 0.75 else EVENING))  # noqa: PLR2004
     much_on = random.randrange(5) if random.random() < WEEKLY else None
-    slug = key.partition(":")[0]
-    days = {}
-    back = joined
-    for day in range(joined, len(made.days)):
+    found = {}
+    joined = back = _joined(int(key.partition(":")[2]))
+    for day in range(joined, days):
         if day < back:
             continue
         if random.random() < AWAY:
             back = day + random.randint(3, 14)
         # What a launch really brings is not what was announced: more users, and more of each.
-        launched = is_launched(made, slug, day)
-        busy = math.sqrt(random.uniform(2, LAUNCH_FACTOR)) if launched else 1
+        busy = math.sqrt(random.uniform(2, LAUNCH_FACTOR)) if day in launched else 1
         if random.random() >= min(0.95, WEEK[day % 7] * busy):
             continue
         micro = usual * busy * random.lognormvariate(0, DAY_SPREAD)
@@ -135,8 +141,8 @@ def _days_of(random: Random, key: str, made: World, joined: int) -> dict[int, li
             micro *= random.uniform(2, 6)
         if much_on == day % 7:
             micro *= 3
-        days[day] = _sittings(random, key, min(USER_CAP_MICRO, micro), hour)
-    return days
+        found[day] = _sittings(random, key, min(USER_CAP_MICRO, micro), hour)
+    return found
 
 
 def _sittings(random: Random, key: str, micro: float, hour: float) -> list[Sitting]:
