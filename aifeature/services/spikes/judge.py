@@ -96,7 +96,7 @@ def judge_all(
     now: datetime,
     rules: Rules = Rules(),
 ) -> tuple[Known, dict[str, Verdict]]:
-    """Judge; if a switch would be pulled, judge again with those who spent most.
+    """Judge; if anything new would be done, judge again with those who spent most.
 
     Args:
         known: What is known.
@@ -108,7 +108,10 @@ def judge_all(
         What is known then, and the verdicts on it.
     """
     found = judge(known, now, rules)
-    if all(found[slug].kind is Kind.OK for slug in known.days):
+    if all(
+        verdict.kind is Kind.OK or (key in known.users and key in known.done)
+        for key, verdict in found.items()
+    ):
         return known, found
     most = spenders()
     known = replace(

@@ -356,7 +356,7 @@ class TestPhantomSpend:
     def test_it_counts_against_a_users_own_usual(self, usual: Usual, ada: User) -> None:
         usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
         for _ in range(4):
-            call(DOLLAR, user=ada, state=AttemptState.UNKNOWN, own=True, at=MORNING)
+            call(DOLLAR, user=ada, state=AttemptState.UNKNOWN, own=True)
         check.look(NOON)
         assert RateOverride.objects.get().user == ada
 

@@ -70,7 +70,9 @@ def test_what_may_never_be_billed_stands_apart_unless_its_user_ended_it(
 def test_a_call_is_phantom_until_it_is_settled() -> None:
     call(100, state=AttemptState.UNKNOWN, at=NOON)
     roll_up(NOON + MINUTE)
-    Attempt.objects.update(state=AttemptState.SETTLED, cost_micro=100)
+    Attempt.objects.update(
+        state=AttemptState.SETTLED, cost_micro=100, settled_reason="Seen.", settled_at=NOON
+    )
     assert roll_up(NOON + MINUTE) == 2
     assert not SpendHour.objects.exclude(phantom_micro=0).exists()
 
