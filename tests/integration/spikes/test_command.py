@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +166,13 @@ def test_the_simulation_prints_false_alarms_and_each_attack(
     assert set(figures["attacks"]) == set(ATTACKS)
     assert figures["attacks"]["stolen account"]["missed"] == 0
     assert figures["days"] == 28
+
+
+def test_the_query_of_the_runbook_runs(ada: User, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("deploy/runbooks/cost-spike.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"shell -v0 -c '\n(.+?)'", text, re.DOTALL)
+    spent(f"summarize:{ada.pk}", DOLLAR, datetime.now(UTC) - HOUR, "user")
+    exec(textwrap.dedent(query))  # noqa: S102 (of this repository)
+    assert (
+        f"'key': 'summarize:{ada.pk}', 'spend': {DOLLAR}, 'phantom': 0" in capsys.readouterr().out
+    )
