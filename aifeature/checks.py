@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Doubt
 from django.db import Error as DatabaseError
@@ -51,6 +52,29 @@ def check_controls(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
         ]
     except DatabaseError:  # away, or not migrated yet: another check's business
         return []
+
+
+@register("aifeature")
+def check_global_cap(**_: Any) -> list[CheckMessage]:
+    """All features together have a cap of a day."""
+    try:
+        features = registry.all_features()
+    except Exception:  # noqa: BLE001 (the code of a feature may raise anything)
+        return []  # `check_features` reports it
+    found = budget.global_daily(
+        {slug: feature.limits.daily_budget_usd for slug, feature in features.items()},
+        admin=None,
+        setting=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
+    )
+    if found.usd is not None:
+        return []
+    return [
+        Doubt(
+            f"All features together have no daily cap: {found}.",
+            hint="Set daily_budget_usd in the feature's limits, or GLOBAL_DAILY_BUDGET_USD.",
+            id="aifeature.W010",
+        )
+    ]
 
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:

@@ -96,11 +96,11 @@ class Env(BaseSettings):
     """Where Flower is reached, linked from admin. Empty: no link."""
 
     global_daily_budget_usd: Annotated[Decimal, Field(ge=0)] | None = None
-    """Cap of one UTC day's spend over all features, in US dollars. Unset: no cap. What is set in
-    admin, at "Everything", goes before it."""
+    """Cap of one UTC day's spend over all features, in US dollars. Unset: the sum of the features'
+    daily caps. What is set in admin, at "Everything", goes before it."""
 
     global_monthly_budget_usd: Annotated[Decimal, Field(ge=0)] | None = None
-    """The same for one UTC month."""
+    """The same for one UTC month. Unset: no cap."""
 
     lease_seconds: int = Field(default=15, ge=3, le=600)
     """How long a job stays with a worker that shows no sign of life."""

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Final
 
 from aifeature.api import stopping
+from aifeature.services import global_cap
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -35,6 +36,7 @@ class Lifespan:
             await self._app(scope, receive, send)
             return
         await receive()
+        global_cap.announce_soon()
         with noticing(asyncio.get_running_loop()):
             await send({"type": "lifespan.startup.complete"})
             await receive()

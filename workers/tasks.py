@@ -19,6 +19,7 @@ from aifeature.services import (
     checks,
     control_watch,
     dispatch,
+    global_cap,
     lease,
     provider_watch,
     reconciler,
@@ -54,6 +55,7 @@ def _prepare(sender: Any, **_: Any) -> None:
         wiring.gateway()  # before the first job: it costs 0.1 s of CPU
     if "control" in queues:
         _dispatcher.start()
+    global_cap.announce()
 
 
 @worker_ready.connect

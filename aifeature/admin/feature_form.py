@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import prompts, registry
 from aifeature.models import FeatureControl, Stage
+from aifeature.services import control
 from aifeature.services.control import EVERYTHING
 from aifeature.spec import MAX_RETENTION_DAYS, Feature, Limits
 
@@ -161,12 +162,13 @@ def _of_feature(feature: Feature) -> dict[str, str]:
 
 def _of_everything() -> dict[str, str]:
     own = settings.AIFEATURE
-    day, month = own["GLOBAL_DAILY_BUDGET_USD"], own["GLOBAL_MONTHLY_BUDGET_USD"]
+    month = own["GLOBAL_MONTHLY_BUDGET_USD"]
     return {
         "user_daily_spend_usd": "What one user may cost us in all features together in one UTC day."
         " Empty: as much as in the feature that allows most.",
         "daily_budget_usd": "What all features together may spend in one UTC day."
-        f" Empty: {_setting(day, 'GLOBAL_DAILY_BUDGET_USD')}.",
+        f" Now: {control.global_daily()}. Empty: GLOBAL_DAILY_BUDGET_USD, or else the sum of the"
+        " features' daily caps.",
         "monthly_budget_usd": "What all features together may spend in one UTC month."
         f" Empty: {_setting(month, 'GLOBAL_MONTHLY_BUDGET_USD')}.",
     }

@@ -13,13 +13,20 @@ from aifeature.models.ledger import SpendWindow
 class SpendHour(models.Model):
     """Spend and calls of one UTC hour, by the start of the calls. Sums of the ledger, made anew.
 
-    Scope and key as in `SpendWindow`; a user's counts spend here, not charges.
+    Scope and key as in `SpendWindow`; a user's counts spend here, not charges. The cost-spike check
+    goes by `spend_micro` without `phantom_micro`.
     """
 
     scope = models.CharField(max_length=8, choices=SpendWindow.Scope)
     key = models.CharField(max_length=80)
     hour = models.DateTimeField()
     spend_micro = models.BigIntegerField()
+    phantom_micro = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Of it at a ceiling: calls under way, and those whose cost is not known, unless"
+        " their user ended them.",
+    )
     calls = models.PositiveIntegerField()
 
     class Meta:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -56,6 +58,45 @@ def caps(
         everything=to_micro(global_daily_usd),
         month=to_micro(global_monthly_usd),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalDaily:
+    """The cap of a UTC day over all features."""
+
+    usd: Decimal | None
+    """In US dollars; None is no cap."""
+    source: str
+    """Where it comes from, as the end of a sentence."""
+
+    def __str__(self) -> str:
+        return f"{'no cap' if self.usd is None else f'${self.usd:,.2f}'}, {self.source}"
+
+
+def global_daily(
+    features: Mapping[str, Decimal | None], *, admin: Decimal | None, setting: Decimal | None
+) -> GlobalDaily:
+    """Return the cap over all features: what is set, else the sum of the features' own caps.
+
+    Args:
+        features: The daily cap of each feature in US dollars; None is no cap.
+        admin: What an operator set at "Everything".
+        setting: GLOBAL_DAILY_BUDGET_USD.
+
+    Example:
+        >>> caps = {"answer": Decimal(20), "triage": Decimal(5)}
+        >>> str(global_daily(caps, admin=None, setting=None))
+        "$25.00, the sum of the features' daily caps"
+    """
+    if admin is not None:
+        return GlobalDaily(admin, "set in admin")
+    if setting is not None:
+        return GlobalDaily(setting, "from GLOBAL_DAILY_BUDGET_USD")
+    uncapped = [slug for slug, usd in features.items() if usd is None]
+    if uncapped:
+        return GlobalDaily(None, f"since {', '.join(uncapped)} has none and none is set for all")
+    total = sum((usd for usd in features.values() if usd is not None), Decimal(0))
+    return GlobalDaily(total, "the sum of the features' daily caps")
 
 
 def starts_anew(scope: str, now: datetime) -> datetime:

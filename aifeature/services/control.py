@@ -18,6 +18,7 @@ from aifeature.models import ControlChange, FeatureControl, Stage
 from aifeature.models.transitions import Caps
 from aifeature.policies import budget
 from aifeature.policies.access import Visitor, may_use
+from aifeature.policies.budget import GlobalDaily
 from aifeature.policies.rates import Rates
 from aifeature.policies.release import is_released
 from aifeature.services.control_cache import EVERYTHING, Control, cache
@@ -34,6 +35,7 @@ __all__ = [
     "change",
     "deadline_s",
     "feature_rates",
+    "global_daily",
     "is_paused",
     "is_visible",
     "open_for_local_stack",
@@ -94,7 +96,7 @@ def caps(feature: Feature) -> Caps:
         user_spend_usd=_user_spend(feature, control),
         account_spend_usd=account_spend_usd(),
         daily_usd=control.daily_budget_usd,
-        global_daily_usd=_or(everything.daily_budget_usd, "GLOBAL_DAILY_BUDGET_USD"),
+        global_daily_usd=global_daily().usd,
         global_monthly_usd=_or(everything.monthly_budget_usd, "GLOBAL_MONTHLY_BUDGET_USD"),
     )
 
@@ -120,6 +122,19 @@ def _user_spend(feature: Feature, control: Control) -> Decimal | None:
     )
 
 
+def global_daily() -> GlobalDaily:
+    """The cap of a UTC day over all features, and where it comes from."""
+    controls = cache.all()
+    return budget.global_daily(
+        {
+            slug: _first(controls.of(slug).daily_budget_usd, feature.limits.daily_budget_usd)
+            for slug, feature in registry.all_features().items()
+        },
+        admin=controls.of(EVERYTHING).daily_budget_usd,
+        setting=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
+    )
+
+
 def feature_rates(feature: Feature) -> Rates:
     """The rates of a user of the feature for whom there is no exception."""
     control, limits = cache.get(feature.slug), feature.limits
@@ -128,6 +143,10 @@ def feature_rates(feature: Feature) -> Rates:
         control.tokens_per_minute or limits.tokens_per_minute,
         control.user_in_flight or limits.user_in_flight,
     )
+
+
+def _first(usd: Decimal | None, otherwise: Decimal | None) -> Decimal | None:
+    return otherwise if usd is None else usd
 
 
 def _or(usd: Decimal | None, setting: str) -> Decimal | None:

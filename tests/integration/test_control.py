@@ -20,7 +20,13 @@ def test_a_feature_nobody_opened_is_off_with_the_limits_of_its_code() -> None:
     assert control.cache.get("summarize") == control.Control()
     assert control.deadline_s(SUMMARIZE) == SUMMARIZE.limits.deadline_s
     assert control.prompt_version(SUMMARIZE) == "v3"
-    assert control.caps(SUMMARIZE) == Caps(user=10_000_000, feature=50_000_000, everything=None)
+    assert control.caps(SUMMARIZE) == Caps(
+        user=10_000_000,
+        user_spend=20_000_000,
+        account=20_000_000,
+        feature=100_000_000,
+        everything=100_000_000,
+    )
 
 
 def test_what_an_operator_sets_goes_before_the_code() -> None:
@@ -35,7 +41,9 @@ def test_what_an_operator_sets_goes_before_the_code() -> None:
         reason="test",
         check_name="test",
     )
-    assert control.caps(SUMMARIZE) == Caps(user=0, feature=10_000, everything=None)
+    assert control.caps(SUMMARIZE) == Caps(
+        user=0, user_spend=0, account=0, feature=10_000, everything=10_000
+    )
     assert control.deadline_s(SUMMARIZE) == 60
     assert control.prompt_version(SUMMARIZE) == "v1"
 

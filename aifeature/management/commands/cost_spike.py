@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from statistics import median
+from dataclasses import asdict
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,10 +13,11 @@ from aifeature.services.spikes import check, rehearsal, telling
 from aifeature.services.spikes.attacks import ATTACKS
 from aifeature.services.spikes.judge import Rules
 from aifeature.services.spikes.replay import Event
-from aifeature.services.spikes.simulation import Outcome, Timed, simulate
+from aifeature.services.spikes.simulation import EACH, Outcome, Simulated
 
-WORLDS: Final = 10
-"""Worlds of sixty days that are judged together: twenty months."""
+WORLDS: Final = 8
+DAYS: Final = 125
+"""Of each of them that are judged: a thousand days in all, as in the tests."""
 
 SHOWN: Final = 20
 
@@ -36,7 +36,9 @@ class Command(BaseCommand):
         which.add_argument("--dry-run", action="store_true")
         which.add_argument("--simulate", action="store_true")
         parser.add_argument(
-            "--days", type=int, help="Past days (default 7), or length of each world (60)."
+            "--days",
+            type=int,
+            help=f"Past days (default 7), or days of each made-up world ({DAYS}).",
         )
         parser.add_argument("--seed", type=int, default=1, help="Of the first world.")
         parser.add_argument("--worlds", type=int, default=WORLDS)
@@ -55,15 +57,14 @@ class Command(BaseCommand):
         Raises:
             CommandError: the number of days or worlds makes no sense.
         """
-        days = days or (7 if dry_run else 60)
+        days = days or (7 if dry_run else DAYS)
         least, most = (1, 50) if dry_run else (28, 365)
         if not least <= days <= most or worlds < 1:
             raise CommandError(f"--days takes {least} to {most}, --worlds at least 1.")
         if dry_run:
             self._dry_run(days)
         else:
-            found = [simulate(seed + n, days=days, rules=Rules()) for n in range(worlds)]
-            self._simulated(found, seed)
+            self._simulate(seed, worlds, days)
 
     def _dry_run(self, days: int) -> None:
         found = rehearsal.rehearse(check.database_now(), days=days, rules=Rules())
@@ -77,34 +78,50 @@ class Command(BaseCommand):
         self.stdout.write(f"{throttles} users throttled, {len(found) - throttles} switches pulled.")
         self._figures("dry_run", days=days, throttles=throttles, trips=len(found) - throttles)
 
-    def _simulated(self, found: Sequence[Outcome], seed: int) -> None:
-        alarms = [event for outcome in found for event in outcome.alarms]
-        months = sum(outcome.days for outcome in found) / 30
-        throttles = sum(event.is_throttle for event in alarms)
-        each = Counter("users" if event.is_throttle else event.key for event in alarms)
-        self.stdout.write(f"{len(found)} worlds, {months:.0f} months in all, from seed {seed}")
-        self.stdout.write(f"False alarms per month: {len(alarms) / months:.2f}")
-        for who, count in each.most_common():
-            self.stdout.write(f"  {who:<16}{count / months:8.2f}")
-        for event in alarms[:SHOWN]:
+    def _simulate(self, seed: int, worlds: int, days: int) -> None:
+        found = None
+        for number in range(worlds):
+            outcome = Simulated(seed + number, days=days).run(Rules(), each=EACH)
+            found = outcome if found is None else found + outcome
+            self.stdout.write(
+                f"world {number + 1} of {worlds}: {len(outcome.trips)} false trips,"
+                f" {outcome.throttled_share:.2%} of users throttled"
+            )
+            self.stdout.flush()
+        if found is not None:
+            self._simulated(found, seed, worlds)
+
+    def _simulated(self, found: Outcome, seed: int, worlds: int) -> None:
+        self.stdout.write(f"{worlds} worlds, {found.days} days in all, from seed {seed}")
+        self.stdout.write(
+            f"Throttled wrongly: {found.throttled} of {found.active} users of a month,"
+            f" {found.throttled_share:.2%}"
+        )
+        self.stdout.write(
+            f"Stopped wrongly: {len(found.trips)} times, {found.trips_a_year:.2f} a year"
+        )
+        for who, count in Counter(event.key for event in found.trips).most_common():
+            self.stdout.write(f"  {telling.name(who):<16}{count}")
+        for event in found.trips[:SHOWN]:
             self.stdout.write(f"  {event.at:%a %H:%M} {_what(event)}")
         self.stdout.write(
             f"{'attack':<18}{'median min':>12}{'9 of 10':>10}{'missed':>8}{'spent':>10}"
         )
-        timed = {
-            name: [t for o in found for t in o.attacks if t.attack == name] for name in ATTACKS
-        }
-        results = {name: _times(runs) for name, runs in timed.items()}
-        for name, result in results.items():
-            cells = [*list(result.values())[:-1], telling.dollars(result["spent_micro"])]
-            self.stdout.write(name.ljust(18) + "".join(str(cell).rjust(12) for cell in cells))
+        results = {name: found.of(name) for name in ATTACKS}
+        for name, times in results.items():
+            self.stdout.write(
+                f"{name:<18}{times.median_min or '-':>12}{times.p90_min or '-':>10}"
+                f"{times.missed:>8}{telling.dollars(times.lost_micro):>10}"
+            )
         self._figures(
             "simulation",
-            months=round(months, 1),
-            false_alarms_per_month=round(len(alarms) / months, 2),
-            throttles_per_month=round(throttles / months, 2),
-            trips_per_month=round((len(alarms) - throttles) / months, 2),
-            attacks=results,
+            days=found.days,
+            active=found.active,
+            throttled=found.throttled,
+            throttled_share=round(found.throttled_share, 4),
+            trips=len(found.trips),
+            trips_a_year=round(found.trips_a_year, 2),
+            attacks={name: asdict(times) for name, times in results.items()},
         )
 
     def _figures(self, name: str, **figures: Any) -> None:
@@ -114,16 +131,3 @@ class Command(BaseCommand):
 def _what(event: Event) -> str:
     deed = "throttle" if event.is_throttle else "stop"
     return f"{deed} {telling.name(event.key)}: {telling.why(event.verdict, event.at)}"
-
-
-def _times(runs: Sequence[Timed]) -> dict[str, Any]:
-    """Minutes from the beginning of an attack; None where it was missed."""
-    missed = sum(run.minutes is None for run in runs)
-    minutes = sorted(run.minutes for run in runs if run.minutes is not None)
-    rank = -(-len(runs) * 9 // 10) - 1
-    return {
-        "median_min": median(minutes) if minutes else None,
-        "p90_min": minutes[rank] if rank < len(minutes) else None,
-        "missed": missed,
-        "spent_micro": round(median(run.lost_micro for run in runs)),
-    }

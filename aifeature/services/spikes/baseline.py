@@ -67,24 +67,42 @@ def raised(curve: Curve, by: Weights) -> Curve:
 def past_day(curve: Curve, now: datetime) -> PastDay:
     """A past day as it stood at this time of day."""
     hour, share = place(now)
-    before = curve[hour - 1] if hour else 0
     return PastDay(
         so_far=sum(curve[:hour]) + round(curve[hour] * share),
         whole=sum(curve),
-        hour=round(curve[hour] * share) + round(before * (1 - share)),
+        hour=_latest(curve, hour, share, 1),
+        half_hour=_latest(curve, hour, share, 0.5),
     )
 
 
-def spend(today: Curve, past: Sequence[Curve], now: datetime, *, cap: int | None = None) -> Spend:
-    """What the decision goes by. The past days are raised already."""
+def _latest(curve: Curve, hour: int, share: float, hours: float) -> int:
+    """In so many hours (at most one) before this time of day."""
+    before = curve[hour - 1] if hour else 0
+    return round(curve[hour] * min(share, hours) + before * max(0, hours - share))
+
+
+def spend(
+    today: Curve, past: Sequence[Curve], now: datetime, *, half_hour: int | None = None
+) -> Spend:
+    """What the decision goes by. The past days are raised already.
+
+    Args:
+        today: Spend by the hour until now.
+        past: That of the past days.
+        now: The moment.
+        half_hour: Micro-dollars of the latest half hour; None: taken from the hours.
+    """
     hour, share = place(now)
     before = today[hour - 1] if hour else 0
+    if half_hour is None:
+        rate = today[hour] / share if share else 0
+        half_hour = round(rate * min(share, 0.5) + before * max(0, 0.5 - share))
     return Spend(
         today=sum(today),
         latest_hour=today[hour] + round(before * (1 - share)),
         past=tuple(past_day(curve, now) for curve in past),
         hours_left=HOURS - hour - share,
-        cap=cap,
+        latest_half_hour=half_hour,
     )
 
 

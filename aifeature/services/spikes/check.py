@@ -12,9 +12,9 @@ from aifeature.policies.spike import Kind, Verdict
 from aifeature.services import alerts, checks, switch, ticks
 from aifeature.services.checks import Found
 from aifeature.services.control import EVERYTHING
-from aifeature.services.spikes import history, rollup, telling, throttle
+from aifeature.services.spikes import history, rollup, shares, telling, throttle
 from aifeature.services.spikes.history import CHECK, USER_SPIKE
-from aifeature.services.spikes.judge import Rules, judge
+from aifeature.services.spikes.judge import Known, Rules, feature_of, judge_all
 
 TASK: Final = "control.cost_spike"
 COST_SPIKE: Final = "cost_spike"
@@ -38,24 +38,32 @@ def look(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
     """
     rollup.roll_up(now)
     rollup.prune(now)
-    known = history.known(now, least_of_user=rules.user.min_spend_micro)
-    verdicts = judge(known, now, rules)
+    known, verdicts = judge_all(
+        history.known(now, least_of_user=rules.user.min_spend_micro),
+        lambda: history.spenders(now),
+        now,
+        rules,
+    )
     spikes = {key: verdict for key, verdict in verdicts.items() if verdict.kind is not Kind.OK}
     users = [key for key in known.users if key in spikes]
     for key in users:
         if key not in known.done:
-            throttle.throttle(key, spikes[key], now)
+            most = shares.top(known, feature_of(key), spikes[key].kind, now)
+            throttle.throttle(key, spikes[key], most, now)
     switches = [key for key in known.days if key in spikes]
     for slug in switches:
-        _stop(slug, spikes[slug], now)
-    _end(USER_SPIKE, users)
+        _stop(slug, spikes[slug], known, now)
+    # A throttle lasts until midnight, and its alert as long.
+    _end(USER_SPIKE, [*users, *known.done])
     _end(COST_SPIKE, switches)
     return _found(verdicts[EVERYTHING], users, switches, spikes, now)
 
 
-def _stop(slug: str, verdict: Verdict, now: datetime) -> None:
-    figures = telling.figures(verdict, now)
+def _stop(slug: str, verdict: Verdict, known: Known, now: datetime) -> None:
+    most = shares.top(known, slug, verdict.kind, now)
+    figures = telling.figures(verdict, now) | {"top_spenders": shares.figures(most)}
     seen = telling.sentence(f"{telling.name(slug)} spent {telling.why(verdict, now)}")
+    seen = f"{seen} {shares.sentence(most)}"
     switch.trip(slug, check=CHECK, reason=seen, figures=figures)
     alerts.begin(
         COST_SPIKE,

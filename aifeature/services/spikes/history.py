@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
+from heapq import nlargest
 from typing import Final
 
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 
 from aifeature import registry
 from aifeature.models import (
@@ -22,15 +23,21 @@ from aifeature.models import (
 from aifeature.policies.spike import HOURS
 from aifeature.services import control
 from aifeature.services.control import EVERYTHING
-from aifeature.services.spikes import baseline
+from aifeature.services.spikes import baseline, recent
 from aifeature.services.spikes.baseline import AS_USUAL, DAYS, Announced, Weights, midnight
-from aifeature.services.spikes.judge import Days, Done, Known
+from aifeature.services.spikes.judge import Days, Done, Known, Spenders, feature_of
 
 CHECK: Final = "cost_spike"
 """The name of the check in audit rows and throttles."""
 
 USER_SPIKE: Final = "user_spike"
 """Alerts about users. Their subject is `feature:user id`."""
+
+SPENDERS: Final = 10
+"""How many are read of those who spent most, of each feature and stretch of time."""
+
+REAL: Final = F("spend_micro") - F("phantom_micro")
+"""What the rules go by."""
 
 Scope = SpendWindow.Scope
 
@@ -49,8 +56,36 @@ def known(now: datetime, *, least_of_user: int) -> Known:
         weights=launches(now),
         caps=caps(),
         done={**_throttles(now), **_trips(now)},
+        half_hours=_half_hours(now),
         tripped=_tripped(since),
     )
+
+
+def spenders(now: datetime) -> Spenders:
+    """The users who spent most of each feature: today, in the latest hours, in the half hour."""
+    since = midnight(now) - timedelta(days=DAYS)
+    today = SpendHour.objects.filter(scope=Scope.USER, hour__gte=midnight(now), hour__lte=now)
+    latest = SpendHour.objects.filter(
+        scope=Scope.USER, hour__gt=now - timedelta(hours=2), hour__lte=now
+    )
+    keys = most(today, SPENDERS) | most(latest, SPENDERS)
+    half_hours = recent.of_users(now, most=SPENDERS, also=list(keys))
+    keys |= set(half_hours)
+    return Spenders(_days_of_users(keys, since, now), {**dict.fromkeys(keys, 0), **half_hours})
+
+
+def most(hours: QuerySet[SpendHour], count: int) -> set[str]:
+    """Keys of the users who spent most in these hours, so many of each feature."""
+    spent = hours.values("key").annotate(spent=Sum(REAL)).filter(spent__gt=0)
+    by_feature: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for key, micro in spent.values_list("key", "spent").iterator():
+        by_feature[feature_of(key)].append((micro, key))
+    return {key for of in by_feature.values() for _, key in nlargest(count, of)}
+
+
+def _half_hours(now: datetime) -> dict[str, int]:
+    found = recent.of_features(now)
+    return {slug: found.get(slug, 0) for slug in (*registry.all_features(), EVERYTHING)}
 
 
 def caps() -> dict[str, int | None]:
@@ -71,9 +106,9 @@ def of_features(since: datetime, until: datetime) -> dict[str, Days]:
 
 
 def by_key(hours: QuerySet[SpendHour]) -> dict[str, Days]:
-    """Spend by the hour of the days of each key."""
+    """Spend by the hour of the days of each key, without phantom spend."""
     found: dict[str, dict[date, list[int]]] = {}
-    for key, hour, micro in hours.values_list("key", "hour", "spend_micro"):
+    for key, hour, micro in hours.annotate(real=REAL).values_list("key", "hour", "real"):
         days = found.setdefault(key, {})
         days.setdefault(hour.date(), [0] * HOURS)[hour.hour] = micro
     return dict(found)
@@ -104,11 +139,15 @@ def weights_by_feature(
 def _of_users(since: datetime, now: datetime, least: int) -> dict[str, Days]:
     """Whoever spent in this hour or the last, and so much today; and those told of already."""
     today = SpendHour.objects.filter(scope=Scope.USER, hour__gte=midnight(now), hour__lte=now)
-    recent = today.filter(hour__gt=now - timedelta(hours=2)).values("key")
-    much = today.filter(key__in=recent).values("key").annotate(spent=Sum("spend_micro"))
+    lately = today.filter(hour__gt=now - timedelta(hours=2)).values("key")
+    much = today.filter(key__in=lately).values("key").annotate(spent=Sum(REAL))
     keys = set(much.filter(spent__gte=least).values_list("key", flat=True))
     told = Alert.objects.filter(kind=USER_SPIKE, closed_at=None)
     keys |= set(told.values_list("subject", flat=True))
+    return _days_of_users(keys, since, now)
+
+
+def _days_of_users(keys: Collection[str], since: datetime, now: datetime) -> dict[str, Days]:
     if not keys:
         return {}
     hours = SpendHour.objects.filter(scope=Scope.USER, key__in=keys, hour__gte=since, hour__lte=now)
@@ -165,4 +204,4 @@ def _all_trips() -> QuerySet[ControlChange]:
 
 
 def _done(figures: Mapping[str, int], *, released: bool = False) -> Done:
-    return Done(excess=figures["excess_micro"], today=figures["today_micro"], released=released)
+    return Done(today=figures["today_micro"], released=released)

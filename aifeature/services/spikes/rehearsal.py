@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db.models import Sum
-
 from aifeature.models import Launch, SpendHour, SpendWindow
 from aifeature.services.spikes import history
 from aifeature.services.spikes.baseline import DAYS, NOTHING, Announced, midnight, place
-from aifeature.services.spikes.judge import Days, Known, Rules
+from aifeature.services.spikes.judge import Days, Known, Rules, Spenders
 from aifeature.services.spikes.replay import Event, Replay
+
+USERS: Final = 100
+"""So many users of each feature are looked at on each day."""
 
 STEP: Final = timedelta(minutes=5)
 """Between two looks. An hour's sum does not tell its minutes: it is taken to be spent evenly, so
@@ -23,7 +24,7 @@ def rehearse(now: datetime, *, days: int, rules: Rules) -> list[Event]:
     """What would have been done in so many past days and today, with today's caps.
 
     Launches count for the whole of their hours, though they may have been announced later. Users
-    are looked at on the days on which they spent enough to matter.
+    are looked at on the days on which they are among those who spent most.
     """
     first = midnight(now) - timedelta(days=days)
     since = first - timedelta(days=DAYS)
@@ -33,10 +34,10 @@ def rehearse(now: datetime, *, days: int, rules: Rules) -> list[Event]:
     launches = [
         (row.feature, Announced(row.starts_at, row.ends_at, float(row.factor))) for row in rows
     ]
-    replay, found = Replay(rules, throttles_hold=True), []
+    replay, found = Replay(rules), []
     for number in range(days + 1):
         day = first + timedelta(days=number)
-        users = _users(day, rules.user.min_spend_micro)
+        users = _users(day)
         weights = history.weights_by_feature(launches, day)
         for moment in _moments(day, now):
             known = Known(
@@ -45,7 +46,8 @@ def rehearse(now: datetime, *, days: int, rules: Rules) -> list[Event]:
                 weights=weights,
                 caps=caps,
             )
-            found += replay.step(moment, known)
+            # Who spent most that day is known already.
+            found += replay.step(moment, known, lambda: Spenders({}, {}))
     return found
 
 
@@ -56,12 +58,10 @@ def _moments(day: datetime, now: datetime) -> Iterator[datetime]:
         moment += STEP
 
 
-def _users(day: datetime, least: int) -> dict[str, Days]:
-    """Whoever spent so much that day, with their days before it."""
+def _users(day: datetime) -> dict[str, Days]:
+    """Those who spent most of each feature that day, with their days before it."""
     hours = SpendHour.objects.filter(scope=SpendWindow.Scope.USER)
-    that_day = hours.filter(hour__gte=day, hour__lt=day + timedelta(days=1))
-    spent = that_day.values("key").annotate(spent=Sum("spend_micro"))
-    keys = list(spent.filter(spent__gte=least).values_list("key", flat=True))
+    keys = history.most(hours.filter(hour__gte=day, hour__lt=day + timedelta(days=1)), USERS)
     since = day - timedelta(days=DAYS)
     return history.by_key(
         hours.filter(key__in=keys, hour__gte=since, hour__lt=day + timedelta(days=1))

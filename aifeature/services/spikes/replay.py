@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
 from aifeature.policies.spike import Kind, Verdict
 from aifeature.services.spikes.baseline import midnight
-from aifeature.services.spikes.judge import Days, Done, Known, Rules, judge
+from aifeature.services.spikes.judge import Days, Done, Known, Rules, Spenders, judge_all
 
 
 class Event(NamedTuple):
@@ -34,37 +35,53 @@ class Replay:
     """
 
     rules: Rules = field(default_factory=Rules)
-    throttles_hold: bool = False
-    """Whether what a throttled user spends all the same is not held against their feature."""
     _day: datetime | None = None
     _done: dict[str, Done] = field(default_factory=dict)
     _acted: dict[str, set[date]] = field(default_factory=dict)
 
-    def step(self, now: datetime, known: Known) -> list[Event]:
-        """What the check would do now that it has not done today. `known.done` is not used."""
+    def step(self, now: datetime, known: Known, spenders: Callable[[], Spenders]) -> list[Event]:
+        """What the check would do now that it has not done today.
+
+        Args:
+            now: The moment.
+            known: What is known; `done` and `tripped` are not used.
+            spenders: The users who spent most, read if a switch would be pulled.
+        """
         if midnight(now) != self._day:
             self._day, self._done = midnight(now), {}
-        users = {key: self._usual(key, days, now.date()) for key, days in known.users.items()}
-        verdicts = judge(
-            replace(known, users=users, done=self._done, tripped=self._acted), now, self.rules
+        today = now.date()
+        _, verdicts = judge_all(
+            replace(
+                known,
+                users=self._usual(known.users, today),
+                done=self._done,
+                tripped=self._acted,
+            ),
+            lambda: self._spenders(spenders(), today),
+            now,
+            self.rules,
         )
-        for key in self._done.keys() & users.keys() if self.throttles_hold else ():
-            self._done[key] = replace(self._done[key], excess=verdicts[key].excess)
         return [
             Event(now, key, verdict)
             for key, verdict in verdicts.items()
             if verdict.kind is not Kind.OK and self._do(now, key, verdict)
         ]
 
-    def _usual(self, key: str, days: Days, today: date) -> Days:
-        """Without the past days on which the user was throttled, as `history` reads it."""
-        acted = self._acted.get(key, set()) - {today}
-        return {day: days[day] for day in days if day not in acted} if acted else days
+    def _spenders(self, most: Spenders, today: date) -> Spenders:
+        return most._replace(days=self._usual(most.days, today))
+
+    def _usual(self, users: Mapping[str, Days], today: date) -> dict[str, Days]:
+        """Without the past days on which a user was throttled, as `history` reads it."""
+        found = dict(users)
+        for key in found.keys() & self._acted.keys():
+            acted = self._acted[key] - {today}
+            found[key] = {day: curve for day, curve in found[key].items() if day not in acted}
+        return found
 
     def _do(self, now: datetime, key: str, verdict: Verdict) -> bool:
         is_user = ":" in key
         if is_user and key in self._done:
             return False
         self._acted.setdefault(key, set()).add(now.date())
-        self._done[key] = Done(excess=verdict.excess, today=verdict.today, released=not is_user)
+        self._done[key] = Done(today=verdict.today, released=not is_user)
         return True

@@ -8,6 +8,7 @@ from typing import Final
 from django.db import connection
 
 from aifeature.models import SpendHour
+from aifeature.services.spikes.costs import PHANTOM, SPEND
 
 KEPT: Final = timedelta(days=60)
 """How long an hour's sum is kept."""
@@ -15,30 +16,32 @@ KEPT: Final = timedelta(days=60)
 MADE_UP: Final = timedelta(days=15)
 """How far back missed hours are summed: what a dry run of a week and its baselines need."""
 
-# A call counts in the hour in which it began, at its upper bound while nobody knows its cost.
-# In one order, so that two at once do not wait for each other.
-_SUM_UP: Final = """
+# A call counts in the hour in which it began. In one order, so that two at once do not wait for
+# each other.
+_SUM_UP: Final = f"""
 WITH calls AS MATERIALIZED (
     SELECT date_trunc('hour', a.started_at, 'UTC') AS hour, a.feature, a.user_id,
-           sum(CASE WHEN a.state IN ('started', 'unknown') THEN a.bound_micro
-                    ELSE a.cost_micro END) AS spend,
-           count(*) AS calls
+           sum({SPEND}) AS spend, sum({PHANTOM}) AS phantom, count(*) AS calls
       FROM aifeature_attempt a
      WHERE a.started_at >= %(since)s AND a.started_at < %(until)s
      GROUP BY 1, 2, 3
 )
-INSERT INTO aifeature_spendhour AS s (scope, key, hour, spend_micro, calls)
-SELECT 'user', c.feature || ':' || c.user_id, c.hour, c.spend, c.calls
+INSERT INTO aifeature_spendhour AS s (scope, key, hour, spend_micro, phantom_micro, calls)
+SELECT 'user', c.feature || ':' || c.user_id, c.hour, c.spend, c.phantom, c.calls
   FROM calls c WHERE c.user_id IS NOT NULL
 UNION ALL
-SELECT 'feature', c.feature, c.hour, sum(c.spend), sum(c.calls) FROM calls c GROUP BY 2, 3
+SELECT 'feature', c.feature, c.hour, sum(c.spend), sum(c.phantom), sum(c.calls)
+  FROM calls c GROUP BY 2, 3
 UNION ALL
-SELECT 'global', '', c.hour, sum(c.spend), sum(c.calls) FROM calls c GROUP BY 3
+SELECT 'global', '', c.hour, sum(c.spend), sum(c.phantom), sum(c.calls)
+  FROM calls c GROUP BY 3
  ORDER BY 3, 1, 2
     ON CONFLICT (hour, scope, key) DO UPDATE
-   SET spend_micro = excluded.spend_micro, calls = excluded.calls
- WHERE (s.spend_micro, s.calls) IS DISTINCT FROM (excluded.spend_micro, excluded.calls)
-"""
+   SET spend_micro = excluded.spend_micro, phantom_micro = excluded.phantom_micro,
+       calls = excluded.calls
+ WHERE (s.spend_micro, s.phantom_micro, s.calls)
+       IS DISTINCT FROM (excluded.spend_micro, excluded.phantom_micro, excluded.calls)
+"""  # noqa: S608 (constants)
 
 
 def roll_up(now: datetime) -> int:

@@ -34,10 +34,19 @@ def why(verdict: Verdict, now: datetime) -> str:
             f"{by}, {dollars(verdict.latest_hour)} of it in the latest hour: at this rate the day's"
             f" cap of {dollars(verdict.cap)} is gone in {verdict.cap_lasts_h or 0:.1f} hours"
         )
+    if verdict.kind is Kind.SURGE:
+        return (
+            f"{by}, {dollars(verdict.latest_half_hour)} of it in the latest half hour, where"
+            f" {dollars(verdict.usual_half_hour or 0)} are much for that half hour"
+        )
+    if verdict.share is not None:
+        part = f"{100 * verdict.share.of_excess:.0f} %"
+        return f"{by}, {part} of what {name(verdict.share.slug)} spends above its usual"
     if verdict.ratio is None:
         return f"{by}, where usually nothing is spent by then"
     usual = dollars(verdict.baseline or 0)
-    return f"{by}, {verdict.ratio:.1f} times the {usual} that are usual by then"
+    when = "on a whole day" if verdict.whole_days else "by then"
+    return f"{by}, {verdict.ratio:.1f} times the {usual} that are usual {when}"
 
 
 def figures(verdict: Verdict, now: datetime) -> dict[str, Any]:
@@ -53,6 +62,8 @@ def figures(verdict: Verdict, now: datetime) -> dict[str, Any]:
         "limit_micro": verdict.limit,
         "excess_micro": verdict.excess,
         "latest_hour_micro": verdict.latest_hour,
+        "latest_half_hour_micro": verdict.latest_half_hour,
+        "usual_half_hour_micro": verdict.usual_half_hour,
         "cap_micro": verdict.cap,
         "cap_lasts_h": None if lasts is None else round(lasts, 2),
     }

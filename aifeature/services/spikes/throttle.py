@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal
 from typing import Final
@@ -12,15 +13,16 @@ from django.db.models import Max
 from aifeature.models import RateOverride, SpendHour, SpendWindow
 from aifeature.policies.spike import Verdict
 from aifeature.services import alerts
-from aifeature.services.spikes import telling
+from aifeature.services.spikes import shares, telling
 from aifeature.services.spikes.baseline import DAYS, midnight
 from aifeature.services.spikes.history import CHECK, USER_SPIKE
+from aifeature.services.spikes.shares import TopSpender
 
 LEAST: Final = Decimal("0.1")
 """Requests a minute that everybody keeps."""
 
 
-def throttle(key: str, verdict: Verdict, now: datetime) -> RateOverride:
+def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: datetime) -> RateOverride:
     """Throttle a user of a feature, and tell.
 
     The alert is what remembers that this was done today: with it in one transaction, a throttle
@@ -29,6 +31,7 @@ def throttle(key: str, verdict: Verdict, now: datetime) -> RateOverride:
     Args:
         key: `feature:user id`.
         verdict: What was seen.
+        most: The users of this feature who spent most.
         now: When.
     """
     slug, _, user = key.rpartition(":")
@@ -38,9 +41,14 @@ def throttle(key: str, verdict: Verdict, now: datetime) -> RateOverride:
         alerts.begin(
             USER_SPIKE,
             key,
-            f"{seen}. They are held to {rate.normalize():f} requests a minute until midnight UTC:"
-            " look at their jobs; delete the rate override if all is right.",
-            telling.figures(verdict, now) | {"requests_per_minute": str(rate)},
+            f"{seen}. {shares.sentence(most)} User {user} is held to {rate.normalize():f} requests"
+            " a minute until midnight UTC: look at their jobs; delete the rate override if all is"
+            " right.",
+            {
+                **telling.figures(verdict, now),
+                "requests_per_minute": str(rate),
+                "top_spenders": shares.figures(most),
+            },
         )
         return RateOverride.objects.create(
             user_id=int(user),

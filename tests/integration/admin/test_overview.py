@@ -128,7 +128,7 @@ def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: 
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
     spend = overview.spend(NOON)
     assert spend["summarize"] == overview.Spend(3_000_000, 1_000_000, 8_000_000)
-    assert spend[control.EVERYTHING] == overview.Spend(5_000_000, 0, None)
+    assert spend[control.EVERYTHING] == overview.Spend(5_000_000, 0, 8_000_000)
 
 
 @pytest.mark.parametrize(

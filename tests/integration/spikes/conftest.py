@@ -50,6 +50,7 @@ def call(
     feature: str = "summarize",
     state: AttemptState = AttemptState.SETTLED,
     bound: int | None = None,
+    own: bool = False,
 ) -> Attempt:
     """A call that began then. Of an open or unknown one the bound is what counts."""
     return Attempt.objects.create(
@@ -66,6 +67,7 @@ def call(
         prompt_hash="0" * 64,
         cost_micro=cost,
         bound_micro=cost if bound is None else bound,
+        own_spend=own,
         day=at.date(),
         started_at=at,
         ended_at=None if state == AttemptState.STARTED else at,

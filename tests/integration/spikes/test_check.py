@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from aifeature.models import (
     Alert,
+    AttemptState,
     CheckRun,
     ControlChange,
     FeatureControl,
@@ -214,7 +215,7 @@ class TestUser:
         )
         assert override.requests_per_minute == Decimal("0.17")  # ten calls an hour
         assert override.expires_at == midnight(NOON) + timedelta(days=1)
-        assert "$5.00 today by 12:00 UTC, 8.3 times the $0.60" in override.reason
+        assert "$5.00 today by 12:00 UTC, 4.2 times the $1.20" in override.reason
         assert told() == [("user_spike", f"summarize:{ada.pk}")]
         assert stopped() == set()
         assert found.result == "1 user far above the usual."
@@ -270,6 +271,114 @@ def test_when_many_users_spend_too_much_it_is_the_feature(usual: Usual) -> None:
         call(7 * DOLLAR, user=user)
         check.look(NOON)
         assert stopped() == ({"summarize"} if user is users[3] else set())
+
+
+def test_a_new_account_that_spends_the_feature_is_throttled_and_the_feature_goes_on(
+    usual: Usual, ada: User, bob: User
+) -> None:
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", DOLLAR)
+    call(2 * DOLLAR, user=bob)
+    call(25 * DOLLAR, user=ada)
+    check.look(NOON)
+    assert stopped() == set()
+    assert told() == [("user_spike", f"summarize:{ada.pk}")]
+    alert = Alert.objects.get()
+    assert f"Top spenders: user {ada.pk} (93 %), user {bob.pk} (7 %)." in alert.summary
+    assert "of what summarize spends above its usual" in alert.summary
+    assert alert.figures["top_spenders"][0] == {
+        "user": ada.pk,
+        "spent_micro": 25 * DOLLAR,
+        "share": 0.926,
+    }
+    check.look(NOON + 3 * HOUR)
+    assert told() == [("user_spike", f"summarize:{ada.pk}")], "as long as the throttle"
+
+
+def test_a_trip_names_the_top_spenders_by_their_ids(usual: Usual) -> None:
+    usual("feature", "summarize", DOLLAR)
+    users = [User.objects.create_user(f"user{number}") for number in range(12)]
+    for number, user in enumerate(users):
+        call(2 * DOLLAR + number, user=user, at=MORNING)
+    call(6 * DOLLAR, at=MORNING)
+    check.look(NOON)
+    assert stopped() == {"summarize"}
+    alert = Alert.objects.get(kind="cost_spike", subject="summarize")
+    last, before, third = (user.pk for user in reversed(users[-3:]))
+    names = f"user {last} (7 %), user {before} (7 %), user {third} (7 %)"
+    assert f"Top spenders: {names}." in alert.summary
+    assert "user11" not in alert.summary
+    assert len(alert.figures["top_spenders"]) == 10
+    row = ControlChange.objects.get(feature="summarize", field="killed")
+    assert row.figures is not None
+    assert row.figures["top_spenders"] == alert.figures["top_spenders"]
+
+
+def test_two_features_of_one_account_count_together_against_everything(
+    usual: Usual, ada: User, bob: User
+) -> None:
+    usual("global", "", DOLLAR)
+    call(13 * DOLLAR, user=ada, feature="evals", at=MORNING)
+    call(13 * DOLLAR, user=ada, feature="poc", at=MORNING)
+    check.look(NOON)
+    assert stopped() == set()
+    assert told() == [("user_spike", f"evals:{ada.pk}"), ("user_spike", f"poc:{ada.pk}")]
+
+
+class TestPhantomSpend:
+    """Calls that may never be billed stand in the ledger at their ceilings."""
+
+    @pytest.fixture(autouse=True)
+    def _usual(self, usual: Usual) -> None:
+        usual("feature", "summarize", DOLLAR)
+        usual("global", "", DOLLAR)
+
+    @pytest.mark.parametrize("state", ["unknown", "estimated", "started"])
+    def test_an_outage_throttles_nobody_and_stops_nothing(self, ada: User, state: str) -> None:
+        for _ in range(50):
+            call(DOLLAR, user=ada, state=AttemptState(state), at=NOON - 10 * MINUTE)
+            call(DOLLAR, state=AttemptState(state), at=NOON - 10 * MINUTE)
+        found = check.look(NOON)
+        assert found.ok
+        assert (stopped(), told()) == (set(), [])
+
+    @pytest.mark.parametrize("state", ["unknown", "estimated"])
+    def test_who_causes_it_by_cancelling_is_throttled_and_nobody_else(
+        self, ada: User, state: str
+    ) -> None:
+        """Eleven large documents within the hour, each cancelled while it ran."""
+        for _ in range(11):
+            call(992_000, user=ada, state=AttemptState(state), own=True, at=NOON - 10 * MINUTE)
+        check.look(NOON)
+        assert stopped() == set()
+        assert told() == [("user_spike", f"summarize:{ada.pk}")]
+
+    def test_it_counts_against_a_users_own_usual(self, usual: Usual, ada: User) -> None:
+        usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+        for _ in range(4):
+            call(DOLLAR, user=ada, state=AttemptState.UNKNOWN, own=True)
+        check.look(NOON)
+        assert RateOverride.objects.get().user == ada
+
+    def test_a_crowd_that_cancels_stops_the_feature(self) -> None:
+        for number in range(16):
+            user = User.objects.create_user(f"user{number}")
+            call(2 * DOLLAR, user=user, state=AttemptState.UNKNOWN, own=True, at=MORNING)
+        check.look(NOON)
+        assert stopped() == {"summarize"}
+
+
+def test_a_crowd_within_half_an_hour_stops_the_feature(usual: Usual) -> None:
+    """The day is still below its usual."""
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", 10 * DOLLAR)
+    for number in range(8):
+        user = User.objects.create_user(f"user{number}")
+        call(DOLLAR // 4, user=user, at=NOON - 10 * MINUTE)
+    check.look(NOON)
+    assert stopped() == {"summarize"}
+    row = ControlChange.objects.get(feature="summarize", field="killed")
+    assert "$2.00 of it in the latest half hour" in row.reason
 
 
 def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User) -> None:

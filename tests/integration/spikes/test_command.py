@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from django.core.management import CommandError, call_command
 from aifeature.models import Alert, FeatureControl, Launch, RateOverride, SpendHour
 from aifeature.services import control
 from aifeature.services.spikes import rehearsal
+from aifeature.services.spikes.attacks import ATTACKS
 from aifeature.services.spikes.baseline import midnight
 from aifeature.services.spikes.judge import Rules
 from tests.integration.spikes.conftest import DOLLAR, NOON, Usual
@@ -50,18 +54,19 @@ def test_usual_days_would_have_stopped_nothing() -> None:
 
 
 def test_a_spike_of_yesterday_would_have_stopped_the_feature_alone() -> None:
-    """Usual by half past nine are $9.50; by then the hour has brought ten more than that."""
+    """At once by its rate, and again when its spend of the day has doubled."""
     for scope, key in (("feature", "summarize"), ("global", "")):
         spent(key, 20 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
-    assert done() == [("summarize", "17 09", "spike")]
+    assert done() == [("summarize", "17 09", "surge"), ("summarize", "17 09", "spike")]
     assert not FeatureControl.objects.filter(killed=True).exists()
     assert not Alert.objects.exists()
 
 
 def test_it_trips_again_only_when_spend_has_doubled_again() -> None:
     for scope, key in (("feature", "summarize"), ("global", "")):
-        spent(key, 20 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
-        spent(key, 30 * DOLLAR, YESTERDAY + 15 * HOUR, scope)
+        spent(key, 8 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
+    assert [key for key, _, _ in done()] == ["summarize"]
+    spent("summarize", 15 * DOLLAR, YESTERDAY + 15 * HOUR)
     assert [key for key, _, _ in done()] == ["summarize", "summarize"]
 
 
@@ -139,7 +144,7 @@ def test_the_command_prints_a_sentence_for_each_and_figures_for_machines() -> No
     lines, figures = printed("--dry-run")
     assert "stop summarize: $" in lines
     assert "times the $" in lines
-    assert figures == {"cost_spike": "dry_run", "days": 7, "throttles": 0, "trips": 1}
+    assert figures == {"cost_spike": "dry_run", "days": 7, "throttles": 0, "trips": 2}
 
 
 @pytest.mark.parametrize(
@@ -151,9 +156,23 @@ def test_senseless_numbers_are_refused(arguments: list[str]) -> None:
         printed(*arguments)
 
 
-def test_the_simulation_prints_false_alarms_and_each_attack() -> None:
+def test_the_simulation_prints_false_alarms_and_each_attack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aifeature.management.commands.cost_spike.EACH", 1)
     lines, figures = printed("--simulate", "--worlds", "1", "--days", "28")
-    assert "False alarms per month" in lines
-    assert set(figures["attacks"]) == {"stolen account", "retry loop", "viral day"}
+    assert "world 1 of 1" in lines
+    assert "Stopped wrongly" in lines
+    assert set(figures["attacks"]) == set(ATTACKS)
     assert figures["attacks"]["stolen account"]["missed"] == 0
-    assert figures["months"] == 0.9
+    assert figures["days"] == 28
+
+
+def test_the_query_of_the_runbook_runs(ada: User, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("deploy/runbooks/cost-spike.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"shell -v0 -c '\n(.+?)'", text, re.DOTALL)
+    spent(f"summarize:{ada.pk}", DOLLAR, datetime.now(UTC) - HOUR, "user")
+    exec(textwrap.dedent(query))  # noqa: S102 (of this repository)
+    assert (
+        f"'key': 'summarize:{ada.pk}', 'spend': {DOLLAR}, 'phantom': 0" in capsys.readouterr().out
+    )

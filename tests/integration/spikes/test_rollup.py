@@ -44,21 +44,37 @@ def test_calls_are_summed_for_user_feature_and_everything(ada: User, bob: User) 
 
 
 @pytest.mark.parametrize(
-    ("state", "counted"),
+    ("state", "own", "counted", "phantom"),
     [
-        (AttemptState.STARTED, 100),
-        (AttemptState.UNKNOWN, 100),
-        (AttemptState.SETTLED, 3),
-        (AttemptState.FAILED, 3),
+        (AttemptState.STARTED, False, 100, 100),
+        (AttemptState.UNKNOWN, False, 100, 100),
+        (AttemptState.UNKNOWN, True, 100, 0),
+        (AttemptState.ESTIMATED, False, 3, 3),
+        (AttemptState.ESTIMATED, True, 3, 0),
+        (AttemptState.SETTLED, False, 3, 0),
+        (AttemptState.SETTLED, True, 3, 0),
+        (AttemptState.FAILED, False, 3, 0),
     ],
 )
-def test_a_call_counts_at_its_bound_while_nobody_knows_its_cost(
-    state: AttemptState, counted: int
+def test_what_may_never_be_billed_stands_apart_unless_its_user_ended_it(
+    state: AttemptState, own: bool, counted: int, phantom: int, ada: User
 ) -> None:
-    attempt = call(3, state=state, bound=100, at=NOON)
+    attempt = call(3, state=state, bound=100, at=NOON, own=own, user=ada)
     roll_up(NOON + MINUTE)
-    assert sums()["global", "", 0] == (counted, 1)
+    assert {(row.spend_micro, row.phantom_micro) for row in SpendHour.objects.all()} == {
+        (counted, phantom)
+    }
     assert attempt.spend_micro == counted
+
+
+def test_a_call_is_phantom_until_it_is_settled() -> None:
+    call(100, state=AttemptState.UNKNOWN, at=NOON)
+    roll_up(NOON + MINUTE)
+    Attempt.objects.update(
+        state=AttemptState.SETTLED, cost_micro=100, settled_reason="Seen.", settled_at=NOON
+    )
+    assert roll_up(NOON + MINUTE) == 2
+    assert not SpendHour.objects.exclude(phantom_micro=0).exists()
 
 
 def test_summing_again_changes_nothing_and_a_settlement_is_followed() -> None:

@@ -21,28 +21,33 @@ def at(hour: int, minute: int = 0) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("now", "curve", "so_far", "hour"),
+    ("now", "curve", "so_far", "hour", "half_hour"),
     [
-        (at(0), EVEN, 0, 0),
-        (at(0, 30), EVEN, 30, 30),
-        (at(12), EVEN, 720, 60),
-        (at(12, 15), EVEN, 735, 60),
-        (at(23, 59), EVEN, 1439, 60),
-        (at(3, 30), RISING, 0 + 1 + 2 + 2, 2 + 1),
+        (at(0), EVEN, 0, 0, 0),
+        (at(0, 30), EVEN, 30, 30, 30),
+        (at(12), EVEN, 720, 60, 30),
+        (at(12, 15), EVEN, 735, 60, 30),
+        (at(23, 59), EVEN, 1439, 60, 30),
+        (at(3, 30), [8 * each for each in RISING], 8 * (0 + 1 + 2) + 12, 8 * 2 // 2 + 12, 12),
+        (at(3, 15), [8 * each for each in RISING], 8 * (0 + 1 + 2) + 6, 12 + 6, 4 + 6),
     ],
 )
 def test_a_past_day_is_cut_at_the_same_time_with_the_current_hour_in_part(
-    now: datetime, curve: list[int], so_far: int, hour: int
+    now: datetime, curve: list[int], so_far: int, hour: int, half_hour: int
 ) -> None:
-    assert baseline.past_day(curve, now) == PastDay(so_far, sum(curve), hour)
+    assert baseline.past_day(curve, now) == PastDay(so_far, sum(curve), hour, half_hour)
 
 
 def test_today_counts_all_that_is_spent_and_the_latest_hour_slides() -> None:
     today = [0] * 12 + [100, 40] + [0] * 10
-    spend = baseline.spend(today, [EVEN], at(13, 15), cap=5)
-    assert (spend.today, spend.latest_hour, spend.cap) == (140, 40 + 75, 5)
+    spend = baseline.spend(today, [EVEN], at(13, 15))
+    assert (spend.today, spend.latest_hour, spend.latest_half_hour) == (140, 40 + 75, 40 + 25)
     assert spend.hours_left == 10.75
-    assert spend.past == (PastDay(60 * 13 + 15, 1440, 60),)
+    assert spend.past == (PastDay(60 * 13 + 15, 1440, 60, 30),)
+
+
+def test_the_exact_latest_half_hour_goes_before_the_estimate() -> None:
+    assert baseline.spend(EVEN, [], at(13, 15), half_hour=7).latest_half_hour == 7
 
 
 def test_days_are_those_of_utc_wherever_the_clock_is() -> None:

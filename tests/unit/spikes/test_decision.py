@@ -12,6 +12,7 @@ from aifeature.policies.spike import (
     EVERYTHING,
     FEATURE,
     USER,
+    Excess,
     Kind,
     PastDay,
     Spend,
@@ -22,6 +23,7 @@ from aifeature.policies.spike import (
 RULE = SpikeRule(min_spend_micro=100, margin=0.25, burn_hours=8, early_hours=4)
 USUAL = PastDay(so_far=500, whole=1000, hour=50)
 WEEK = (USUAL,) * 7
+DOLLAR = 1_000_000
 STOPPED = PastDay(so_far=90_000, whole=90_000, hour=0, tripped=True)
 BUSY = (replace(USUAL, hour=100),) * 7
 
@@ -35,7 +37,7 @@ def spend(
     hours_left: float = 12,
     dealt_with: int = 0,
     released_at: int = 0,
-    usual_around: int = 0,
+    half_hour: int = 0,
 ) -> Spend:
     return Spend(
         today=today,
@@ -43,9 +45,9 @@ def spend(
         past=past,
         hours_left=hours_left,
         cap=cap,
-        dealt_with=dealt_with,
+        latest_half_hour=half_hour,
+        dealt_with=Excess(dealt_with, dealt_with, dealt_with),
         released_at=released_at,
-        usual_around=usual_around,
     )
 
 
@@ -106,16 +108,44 @@ def test_a_rate_that_burns_the_cap(what: str, seen: Spend, kind: Kind) -> None:
         ("highest", {"over_highest": 1.5}, spend(1200, past=days(500, 500, 800)), Kind.OK),
         ("over it", {"over_highest": 1.5}, spend(1201, past=days(500, 500, 800)), Kind.SPIKE),
         ("a stopped day", {"over_highest": 1.5}, spend(1001, past=(*WEEK, STOPPED)), Kind.SPIKE),
-        ("highest day", {"over_highest_day": 1.5}, spend(1500), Kind.OK),
-        ("over it", {"over_highest_day": 1.5}, spend(1501), Kind.SPIKE),
-        ("little of the feature", {"min_share": 0.1}, spend(2000, usual_around=20_000), Kind.OK),
-        ("much of it", {"min_share": 0.1}, spend(2001, usual_around=20_000), Kind.SPIKE),
+        ("twice a whole day", {"whole_days": True}, spend(2000), Kind.OK),
+        ("above that", {"whole_days": True}, spend(2001), Kind.SPIKE),
     ],
 )
 def test_what_else_a_rule_may_ask(
     what: str, rule: dict[str, float], seen: Spend, kind: Kind
 ) -> None:
     assert decide(replace(RULE, **rule), seen).kind is kind, what  # type: ignore[arg-type]
+
+
+SURGE = SpikeRule(min_spend_micro=10_000, surge_min_micro=100, surge_margin=0.03)
+HALVES = tuple(PastDay(500, 1000, 0, half_hour=each) for each in (10, 20, 30, 40, 50, 100, 900))
+
+
+@pytest.mark.parametrize(
+    ("what", "seen", "kind"),
+    [
+        ("twice the second highest", spend(500, past=HALVES, half_hour=200), Kind.OK),
+        ("above it", spend(500, past=HALVES, half_hour=201), Kind.SURGE),
+        ("less than the minimum", spend(500, past=days(1, 1, 1), half_hour=99), Kind.OK),
+        ("the minimum", spend(500, past=days(1, 1, 1), half_hour=100), Kind.SURGE),
+        ("in quiet hours", spend(500, past=days(0, 0, 0, whole=9000), half_hour=270), Kind.OK),
+        ("much in them", spend(500, past=days(0, 0, 0, whole=9000), half_hour=271), Kind.SURGE),
+        ("two days of history", spend(500, past=HALVES[:2], half_hour=9_000), Kind.OK),
+        ("dealt with", spend(9000, past=HALVES, half_hour=300, dealt_with=100), Kind.OK),
+        ("released", spend(500, past=HALVES, half_hour=300, released_at=300), Kind.OK),
+    ],
+)
+def test_surges(what: str, seen: Spend, kind: Kind) -> None:
+    assert decide(SURGE, seen).kind is kind, what
+
+
+@pytest.mark.parametrize("times", [2.01, 7.96])
+def test_a_user_above_twice_their_usual_day_is_a_spike(times: float) -> None:
+    """However high their highest day was, and however little of the feature's spend it is."""
+    past = tuple(PastDay(0, whole, 0) for whole in (2 * DOLLAR,) * 4 + (20 * DOLLAR,))
+    assert decide(USER, spend(round(times * 2 * DOLLAR), past=past)).kind is Kind.SPIKE
+    assert decide(USER, spend(4 * DOLLAR, past=past)).kind is Kind.OK
 
 
 def test_a_verdict_tells_its_numbers() -> None:
@@ -132,14 +162,16 @@ def test_without_history_there_is_no_ratio_and_all_is_excess() -> None:
 
 def test_small_things_are_judged_with_more_patience_than_large_ones() -> None:
     assert USER.min_spend_micro < FEATURE.min_spend_micro < EVERYTHING.min_spend_micro
-    assert USER.over_highest_day > 0
+    assert (USER.margin, USER.over_highest, USER.surge_min_micro) == (0, 0, None)
     assert {rule.factor for rule in (USER, FEATURE, EVERYTHING)} == {2}
 
 
 amounts = st.integers(0, 10**9)
 past_days = st.lists(
     st.builds(
-        lambda so_far, rest, share: PastDay(so_far, so_far + rest, round(so_far * share)),
+        lambda so_far, rest, share: PastDay(
+            so_far, so_far + rest, round(so_far * share), round(so_far * share / 2)
+        ),
         amounts,
         amounts,
         st.floats(0, 1),
@@ -153,9 +185,9 @@ spends = st.builds(
     past=past_days,
     hours_left=st.floats(0, 24),
     cap=st.none() | amounts,
-    dealt_with=amounts,
+    latest_half_hour=amounts,
+    dealt_with=st.builds(Excess, amounts, amounts, amounts),
     released_at=amounts,
-    usual_around=amounts,
 )
 rules = st.sampled_from([USER, FEATURE, EVERYTHING, RULE])
 
@@ -163,7 +195,12 @@ rules = st.sampled_from([USER, FEATURE, EVERYTHING, RULE])
 @given(rule=rules, seen=spends, more=amounts)
 def test_more_spend_never_makes_it_harmless(rule: SpikeRule, seen: Spend, more: int) -> None:
     before = decide(rule, seen).kind
-    grown = replace(seen, today=seen.today + more, latest_hour=seen.latest_hour + more)
+    grown = replace(
+        seen,
+        today=seen.today + more,
+        latest_hour=seen.latest_hour + more,
+        latest_half_hour=seen.latest_half_hour + more,
+    )
     after = decide(rule, grown).kind
     assert before is Kind.OK or after is not Kind.OK
     assert before is not Kind.SPIKE or after is Kind.SPIKE
@@ -173,7 +210,9 @@ def test_more_spend_never_makes_it_harmless(rule: SpikeRule, seen: Spend, more: 
 def test_a_higher_baseline_never_makes_a_spike(rule: SpikeRule, seen: Spend, factor: float) -> None:
     seen = replace(seen, cap=None)
     past = tuple(
-        PastDay(round(day.so_far * factor), round(day.whole * factor), round(day.hour * factor))
+        PastDay(
+            *(round(each * factor) for each in (day.so_far, day.whole, day.hour, day.half_hour))
+        )
         for day in seen.past
     )
     if decide(rule, replace(seen, past=past)).kind is Kind.SPIKE:
@@ -184,7 +223,8 @@ def test_a_higher_baseline_never_makes_a_spike(rule: SpikeRule, seen: Spend, fac
 def test_nothing_below_the_minimum_is_ever_stopped(rule: SpikeRule, seen: Spend) -> None:
     verdict = decide(rule, seen)
     if verdict.kind is not Kind.OK:
-        assert max(verdict.today, verdict.latest_hour) >= rule.min_spend_micro
+        least = min(rule.min_spend_micro, rule.surge_min_micro or rule.min_spend_micro)
+        assert max(verdict.today, verdict.latest_hour, verdict.latest_half_hour) >= least
 
 
 @given(rule=rules, seen=spends)

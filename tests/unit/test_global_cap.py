@@ -1,0 +1,73 @@
+"""The cap of a day over all features exists by default, and where it comes from is said."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from aifeature import checks, registry
+from aifeature.policies.budget import GlobalDaily, global_daily
+from aifeature.services import control, global_cap
+
+CAPS = {"answer": Decimal(20), "triage": Decimal(5)}
+
+
+@pytest.mark.parametrize(
+    ("features", "admin", "setting", "said"),
+    [
+        (CAPS, None, None, "$25.00, the sum of the features' daily caps"),
+        (CAPS, None, Decimal(9), "$9.00, from GLOBAL_DAILY_BUDGET_USD"),
+        (CAPS, Decimal(7), Decimal(9), "$7.00, set in admin"),
+        ({**CAPS, "free": None}, None, None, "no cap, since free has none and none is set for all"),
+        ({"free": None}, None, Decimal(0), "$0.00, from GLOBAL_DAILY_BUDGET_USD"),
+    ],
+)
+def test_what_is_set_goes_before_the_sum(
+    features: dict[str, Decimal | None], admin: Decimal | None, setting: Decimal | None, said: str
+) -> None:
+    assert str(global_daily(features, admin=admin, setting=setting)) == said
+
+
+@dataclass
+class _Limits:
+    daily_budget_usd: Decimal | None
+
+
+@dataclass
+class _Feature:
+    limits: _Limits
+
+
+@pytest.mark.parametrize(("cap", "warned"), [(Decimal(5), False), (None, True)])
+def test_a_feature_without_a_cap_is_a_warning_at_boot(
+    cap: Decimal | None, warned: bool, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
+    monkeypatch.setattr(registry, "all_features", lambda: {"free": _Feature(_Limits(cap))})
+    found = checks.check_global_cap()
+    assert [each.id for each in found] == (["aifeature.W010"] if warned else [])
+
+
+def test_boot_logs_the_cap_and_its_source(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="aifeature")
+    monkeypatch.setattr(control, "global_daily", lambda: GlobalDaily(Decimal(50), "set in admin"))
+    global_cap.announce()
+    assert "Global daily cap: $50.00, set in admin." in caplog.text
+
+
+def test_boot_goes_on_without_a_database(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> GlobalDaily:
+        raise OperationalError("no route")
+
+    monkeypatch.setattr(control, "global_daily", away)
+    global_cap.announce()
+    assert "Global daily cap not read: no route." in caplog.text
