@@ -22,7 +22,7 @@ from aifeature.models.transitions import (
     Settlement,
 )
 from aifeature.prompts import Prompt
-from aifeature.services import control, lease, ledger, outcomes, output, rates, verdicts
+from aifeature.services import calls, control, lease, ledger, outcomes, output, rates, verdicts
 from aifeature.services.messages import FAILED_AFTER_WAITING
 from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
 from aifeature.services.output import OutputInvalidError
@@ -165,7 +165,9 @@ class _Run:
                     last = None
                 request = self._request(model, turns)
                 try:
-                    answer = self._call(request, purpose)
+                    answer = self._call(request, purpose, fallback=passed_over is not None)
+                except Cancelled as stopped:  # during a probe: nothing of this job was sent
+                    return verdicts.after_abort(stopped, None)
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         left = self._seconds_left()
@@ -205,18 +207,22 @@ class _Run:
         )
 
     def _call(
-        self, request: InferenceRequest, purpose: Purpose
+        self, request: InferenceRequest, purpose: Purpose, *, fallback: bool
     ) -> InferenceResult | InferenceError:
         """Ask the gate, enter the call into the ledger, then send it.
 
         Raises:
+            Cancelled: during a probe; nothing was sent.
             Deferred: the gate let nothing be sent.
             AttemptRefusedError, FencedError: the database did not.
         """
-        permit = gateway().admit(
+        permit = calls.admit(
+            self.feature,
             request,
             user=self._tokens(),
             booked=self.claimed.last_error in verdicts.DEFERRED.values(),
+            cancel=self.cancel,
+            fallback=fallback,
         )
         attempt = ledger.opened(
             request,
@@ -252,7 +258,7 @@ class _Run:
         return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
 
     def _may_fall_back(self, deferred: Deferred, others: tuple[str, ...]) -> bool:
-        return deferred.reason == "breaker" and self.feature.falls_back and bool(others)
+        return deferred.next_model and self.feature.falls_back and bool(others)
 
     def _after_error(self, error: InferenceError, settlement: Settlement) -> Outcome:
         if isinstance(error, Cancelled):

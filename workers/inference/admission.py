@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 from workers.inference.provider_limits import Amounts
-from workers.inference.types import TokenUsage
+from workers.inference.types import DeltaSink, TokenUsage
 
 if TYPE_CHECKING:
     from workers.inference.breaker import Look
@@ -45,7 +45,10 @@ class Asked:
     """False while a person holds the breaker closed."""
 
     lease: str
-    """Names its probe, if it becomes one."""
+    """Names its probe or its trial, if it becomes one."""
+
+    fallback: bool = False
+    """The breaker of the model before it in the route is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,9 @@ class Held:
     levels: tuple[Level | None, ...]
     """Of each limit the cost (as `wait`) and the debt after it; None: the limit is unknown."""
 
+    trial: bool = False
+    """It tries a model that failed a moment ago: the gates are told when its answer begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldHere:
@@ -67,6 +73,11 @@ class HeldHere:
     asked: Asked
     look: Look | None
     costs: tuple[tuple[str, int], ...]
+
+    @property
+    def trial(self) -> bool:
+        """As in `Held`."""
+        return self.look is not None and self.look.way == "trial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,9 @@ class End:
 class Permit(Protocol):
     """Leave to send one call. It must be told how the call ended; only the first word counts."""
 
+    def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
+        """What takes the pieces of the answer's text, and passes them on to `on_delta`."""
+
     def give_back(self) -> None:
         """Nothing was sent."""
 
@@ -106,6 +120,10 @@ class Permit(Protocol):
 
 class OpenPermit:
     """Where there is no gate: holds nothing."""
+
+    def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
+        """See `Permit`."""
+        return on_delta
 
     def give_back(self) -> None:
         """See `Permit`."""
