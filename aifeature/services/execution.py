@@ -124,7 +124,10 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
     started = time.monotonic()
     with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
         run = _Run(claimed, feature, prompt, cancel, stream, started, progress)
-        outcome = run.ask(route.models, question)
+        try:
+            outcome = run.ask(route.models, question)
+        except Cancelled as stopped:  # during a probe: nothing of this job is under way
+            outcome = verdicts.after_abort(stopped, None)
     if withdrawal is not None and not verdicts.provider_failed(outcome):
         retries.give_back(withdrawal)
     return outcome
@@ -153,7 +156,11 @@ class _Run:
     progress: _Progress
 
     def ask(self, models: tuple[str, ...], question: str) -> Outcome:
-        """Ask each model, with one repair each, until an answer fits."""
+        """Ask each model, with one repair each, until an answer fits.
+
+        Raises:
+            Cancelled: during a probe.
+        """
         last: Settlement | None = None
         passed_over: Deferred | None = None
         for position, model in enumerate(models):
@@ -166,8 +173,6 @@ class _Run:
                 request = self._request(model, turns)
                 try:
                     answer = self._call(request, purpose, fallback=passed_over is not None)
-                except Cancelled as stopped:  # during a probe: nothing of this job was sent
-                    return verdicts.after_abort(stopped, None)
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         left = self._seconds_left()

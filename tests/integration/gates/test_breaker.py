@@ -42,12 +42,11 @@ ENDS = {
     "3": lambda permit, now: permit.failed(Overloaded("no", latency_ms=60_001), now=now),
     "": lambda permit, now: permit.give_back(now=now),
 }
+NEVER_SLOW = str.maketrans("23", "01")
 OPENED_AT = NOW + POLICY.open_us
 
 
-def admit(
-    gate: Gate, *, model: str = MODEL, fallback: bool = False, now: int = NOW
-) -> GatePermit:
+def admit(gate: Gate, *, model: str = MODEL, fallback: bool = False, now: int = NOW) -> GatePermit:
     return gate.admit(model=model, input_tokens=1, output_tokens=1, fallback=fallback, now=now)
 
 
@@ -69,6 +68,14 @@ def refused(
         admit(gate, model=model, fallback=fallback, now=now)
     assert (deferred.value.reason, deferred.value.scope) == ("breaker", model)
     return deferred.value
+
+
+def asked(gate: Gate, **question: Any) -> tuple[Any, Deferred | None]:
+    """The permit that comes back, for a call or for a probe, and how the call was deferred."""
+    try:
+        return admit(gate, **question), None
+    except Deferred as deferred:
+        return deferred.probe, deferred
 
 
 def probe(
@@ -125,11 +132,8 @@ def test_redis_and_the_model_agree(
         if what in {"admit", "fall back"}:
             fallback, lease = what == "fall back", str(number)
             look = model.admit(lease, now=now, farthest=FARTHEST_US, fallback=fallback)
-            permit: Any = None
-            try:
-                permit = admit(gate, model=model.model, fallback=fallback, now=now)
-            except Deferred as deferred:
-                permit = deferred.probe
+            permit, deferred = asked(gate, model=model.model, fallback=fallback, now=now)
+            if deferred is not None:
                 assert round(deferred.wait_s * SECOND) == look.wait
                 assert deferred.outage == trips.outage
             assert (permit is None) == (look.way == "wait")
@@ -146,9 +150,9 @@ def test_redis_and_the_model_agree(
         elif what == "end" and under_way:
             permit, model, lease, since = under_way.pop(which % len(under_way))
             end(permit, outcome, now=now)
-            if isinstance(permit, ProbePermit):
-                outcome = outcome.replace("2", "0").replace("3", "1")  # it has its own deadline
-            model.record(lease, since, outcome, now=now)
+            # A probe has a deadline of its own: it is never slow.
+            told = outcome.translate(NEVER_SLOW) if isinstance(permit, ProbePermit) else outcome
+            model.record(lease, since, told, now=now)
         for model in models:
             seen = gate.breaker(model.model, now=now)
             assert seen.state == model.state

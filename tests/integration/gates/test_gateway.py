@@ -166,8 +166,8 @@ def test_a_defect_of_ours_ends_the_trial(
     raw_redis.hset(f"aif:breaker:{MODEL}", "until", 0)
     with pytest.raises(Deferred) as deferred:
         sent(gateway, a_request())
+    probe = a_request(system=(), max_tokens=1)
     with pytest.raises(AnswerTruncated):
-        probe = a_request(system=(), max_tokens=1)
         gateway.infer(probe, cancel=Cancel(), permit=deferred.value.probe)
 
     def sink(_: str) -> None:
