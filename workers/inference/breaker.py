@@ -3,11 +3,16 @@
 A count-based window of the last calls; from a minimum on, a rate of failures or of slow calls at or
 above its threshold opens it. Differences, each for a reason:
 
+- As many failures in a row as the minimum open it too: a storm that fails every call is not to be
+  outvoted by the hour of health before it.
+
 - After the open time one probe at a time is sent: a tiny call of our own, never a job's. A whole
   job that is not answered counts at its upper bound, which may be ten thousand times as much.
 - After a probe was answered, trial calls go through: two, and two more for each one whose answer
   has begun or has come. The rates of the first few decide. So a provider that answers tiny calls
   and fails large ones gets a handful of them, and users of one that is well wait for nothing.
+- The same steps, probe and trial calls, come before calls that fall back from a model whose breaker
+  is open: if the next, dearer one is down as well, a tiny call finds it out and not ten whole jobs.
 - Probes and trial calls are leased, so that one whose process died does not keep its place.
 - A result counts only in the state its call was let in by, so that the stragglers of an outage say
   nothing of what came after it.
@@ -56,7 +61,7 @@ class BreakerPolicy:
     """Calls of the sliding window."""
 
     minimum: int = 10
-    """Calls before a rate counts."""
+    """Calls before a rate counts; and failures in a row that open it, whatever came before."""
 
     failure_percent: int = 50
     slow_percent: int = 80
@@ -69,7 +74,7 @@ class BreakerPolicy:
     open_s: float = 5.0
     """Seconds until a probe may be sent, after a trip and after a probe that failed."""
 
-    longest_open_s: float = 60.0
+    longest_open_s: float = 30.0
     """The open time doubles with each trip that follows a closing soon, up to this."""
 
     healthy_s: float = 60.0
@@ -217,6 +222,9 @@ class BreakerModel:
     proved: int = 0
     """When a probe was answered last."""
 
+    trusted: int = 0
+    """When trial calls went well last."""
+
     probes: dict[str, int] = field(default_factory=dict)
     trials: dict[str, int] = field(default_factory=dict)
     answering: set[str] = field(default_factory=set)
@@ -227,17 +235,21 @@ class BreakerModel:
 
         Args:
             now: The moment.
-            fallback: The call comes from another model, whose breaker is open. A model that has
-                answered no probe since the other one failed is probed first.
+            fallback: The call comes from another model, whose breaker is open. Since that one
+                opened, this one has to answer a probe and trial calls first.
         """
         if self.state == "open":
             return "probe" if now >= self.open_until else "wait"
-        if self.trying:
-            room = self.policy.first_trials + 2 * (_answered(self.results) + len(self.answering))
-            return "trial" if _live(self.trials, now) + len(self.results) < room else "wait"
-        if self.state == "closed" and not (fallback and self._unproved()):
+        tried, proved = False, self.trying
+        if self.state == "closed":
+            doubted = self.trips.first_of_others(self.model) if fallback else 0
+            tried, proved = self.trusted >= doubted, self.proved >= doubted
+        if tried:
             return "call"
-        return "wait" if _live(self.probes, now) else "probe"
+        if not proved:
+            return "wait" if _live(self.probes, now) else "probe"
+        room = self.policy.first_trials + 2 * (_answered(self.results) + len(self.answering))
+        return "trial" if _live(self.trials, now) + len(self.results) < room else "wait"
 
     def admit(self, lease: str, *, now: int, farthest: int, fallback: bool = False) -> Look:
         """Let a call or its probe through, or say when to come back, at most `farthest` from now.
@@ -274,6 +286,9 @@ class BreakerModel:
             enough = self.policy.first_trials + 2 * _answered(self.results)
             if not outcome or len(self.results) < min(self.policy.trials, enough):
                 return None
+            if self.state == "closed" and not self._bad(self.results):
+                self.trusted, self.results = now, ""
+                return None
             return self._decided(self.results, now)
         if self.state != "closed" or not outcome or since != self.since:
             return None
@@ -282,13 +297,12 @@ class BreakerModel:
             return None
         return self._decided(self.ring, now)
 
-    def _unproved(self) -> bool:
-        return self.trips.first_of_others(self.model) > self.proved
-
     def _bad(self, ring: str) -> bool:
         calls, failed, slow = rates(ring)
+        minimum = self.policy.minimum
         return (
             failed * 100 >= self.policy.failure_percent * calls
+            or rates(ring[-minimum:])[1] == minimum
             or slow * 100 >= self.policy.slow_percent * calls
         )
 
@@ -296,7 +310,7 @@ class BreakerModel:
         if not outcome:
             return None
         if _answered(outcome):
-            self.proved = now
+            self.proved, self.results = now, ""
             self.trying = self.state == "half_open"
             return None
         return self._open(self.ring if self.state == "half_open" else outcome, outcome, now)
@@ -312,6 +326,7 @@ class BreakerModel:
             open_us = min(self.policy.open_us * 2 ** min(self.flaps, MOST_FLAPS), longest)
             return self._open(ring, ring, now, open_us)
         self._become("closed", now)
+        self.trusted = now
         self.ring, self.open_until, self.next = "", 0, 0
         self.trips.closed(self.model)
         return Change(before, "closed", *rates(ring))

@@ -289,10 +289,12 @@ def _deferred(asked: Asked, reason: str, wait_us: int, *, outage: bool) -> Defer
 
 
 def _tell(model: str, change: Change | None) -> None:
-    """Once, by the process whose call changed it."""
+    """Once, by the process whose call changed it. Each probe of a long outage is no news."""
     if change is None:
         return
-    logger.warning(
+    news = "closed" in {change.before, change.after}
+    logger.log(
+        logging.WARNING if news else logging.INFO,
         "breaker of %s: %s -> %s (%d calls: %d failed, %d slow)",
         *(model, change.before, change.after, change.calls, change.failed, change.slow),
     )

@@ -172,8 +172,10 @@ def test_redis_and_the_model_agree(
         ("0" * 6 + "1" * 5, "closed"),
         ("0" * 3 + "2" * 7, "closed"),
         ("0" * 2 + "2" * 8, "open"),
-        ("0" * 50 + "1" * 24, "closed"),
-        ("0" * 50 + "1" * 25, "open"),
+        ("0" * 50 + "110" * 12, "closed"),
+        ("0" * 50 + "110" * 12 + "1", "open"),
+        ("0" * 50 + "1" * 9, "closed"),
+        ("0" * 50 + "1" * 10, "open"),
     ],
 )
 def test_it_opens_at_its_rates_and_not_before(gate: Gate, outcomes: str, becomes: str) -> None:
@@ -291,7 +293,7 @@ def test_a_provider_that_answers_probes_and_fails_calls_is_left_alone_longer_eac
         now += 60 * SECOND
         waits.append(open_for(gate, now=now))
         now += round(waits[-1] * SECOND)
-    assert waits == [10, 20, 40, 60, 60, 60]
+    assert waits == [10, 20, 30, 30, 30, 30]
 
 
 def test_one_that_opens_soon_after_it_closed_stays_open_longer_until_it_was_well_for_a_minute(
@@ -403,8 +405,30 @@ def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: Ga
     opened(gate)
     admit(gate, model=SONNET)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
-    admit(gate, model=SONNET, fallback=True)
+    for _ in range(2):
+        end(admit(gate, model=SONNET, fallback=True), "0")
+    for _ in range(4):
+        admit(gate, model=SONNET, fallback=True)
+    assert refused(gate, model=SONNET, fallback=True, now=NOW).probe is None
+    admit(gate, model=SONNET)
     assert refused(gate, now=NOW).next_model
+
+
+def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    for _ in range(POLICY.trials):
+        end(admit(gate, model=SONNET, fallback=True), "0")
+    for _ in range(50):
+        admit(gate, model=SONNET, fallback=True)
+
+
+def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    for _ in range(POLICY.first_trials):
+        end(admit(gate, model=SONNET, fallback=True), "1")
+    assert gate.outage() == (MODEL, SONNET)
 
 
 def test_a_next_model_that_does_not_answer_its_probe_makes_it_an_outage(gate: Gate) -> None:
@@ -422,7 +446,7 @@ def test_a_call_is_counted_once_whatever_is_said_of_it_later(gate: Gate) -> None
 
 
 def test_a_change_is_told_once(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         opened(gate)
         closed_again(gate)
     of_the_gate = [r for r in caplog.records if r.name == "workers.inference.gate"]

@@ -36,11 +36,12 @@ local limits = read_hash(KEYS[3])
 -- The breaker.
 local way, since, breaker = 'call', '0', nil
 if ARGV[6] == '1' then
-  local wait, doubtful
+  local wait
+  local doubted = 0
   breaker = read_hash(KEYS[4])
   since = breaker.since or '0'
-  if ARGV[14] == '1' then doubtful = unproved(breaker, read_hash(KEYS[5]), ARGV[15]) end
-  way, wait = breaker_look(breaker, policy, doubtful)
+  if ARGV[14] == '1' then doubted = first_of_others(read_hash(KEYS[5]), ARGV[15]) end
+  way, wait = breaker_look(breaker, policy, doubted)
   if way == 'wait' then
     wait = math.min(wait, farthest)
     redis.call('HSET', KEYS[4], 'next', whole(now + wait + spacing))

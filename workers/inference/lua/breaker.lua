@@ -9,6 +9,7 @@
 --   next     when the next call that is told to wait is to come back
 --   flaps    trips in a row that followed a closing soon
 --   proved   when a probe was answered last
+--   trusted  when trial calls went well last
 --   p:<id>   until when a probe takes up room, unless it ends before
 --   t:<id>   the same of a trial call
 --   a:<id>   a trial call whose answer has begun
@@ -25,7 +26,9 @@ end
 
 local function bad(ring, policy)
   local calls, failed, slow = rates(ring)
+  local _, in_a_row = rates(string.sub(ring, -policy.minimum))
   return failed * 100 >= policy.failure_percent * calls
+    or in_a_row == policy.minimum
     or slow * 100 >= policy.slow_percent * calls
 end
 
@@ -42,20 +45,21 @@ local function live(breaker, prefix)
   return count
 end
 
--- Whether this model has answered no probe since another one opened.
-local function unproved(breaker, trips, model)
+-- When the latest of the other models opened; 0: all others are closed.
+local function first_of_others(trips, model)
   local latest = 0
   for field, at in pairs(trips) do
     if string.sub(field, 1, 2) == 'f:' and string.sub(field, 3) ~= model then
       latest = math.max(latest, tonumber(at))
     end
   end
-  return latest > tonumber(breaker.proved or 0)
+  return latest
 end
 
 -- Looks how a call may go: as `call`, as `trial`, not before a `probe` that its caller sends, or
--- not now. Returns that, and the microseconds to wait.
-local function breaker_look(breaker, policy, doubtful)
+-- not now. Returns that, and the microseconds to wait. What falls back from a model whose breaker
+-- opened at `doubted` goes as usual only if trial calls went well since.
+local function breaker_look(breaker, policy, doubted)
   local state = breaker.state or 'closed'
   local booked = tonumber(breaker.next or 0) - now
   if state == 'open' then
@@ -63,7 +67,13 @@ local function breaker_look(breaker, policy, doubtful)
     if open_for <= 0 then return 'probe', policy.recheck end
     return 'wait', math.max(booked, open_for)
   end
-  if breaker.trying then
+  local tried, proved = false, breaker.trying
+  if state == 'closed' then
+    tried = tonumber(breaker.trusted or 0) >= doubted
+    proved = tonumber(breaker.proved or 0) >= doubted
+  end
+  if tried then return 'call', 0 end
+  if proved then
     local results = breaker.results or ''
     local begun = 0
     for field in pairs(breaker) do
@@ -71,8 +81,6 @@ local function breaker_look(breaker, policy, doubtful)
     end
     local room = policy.first_trials + 2 * (answered(results) + begun)
     if live(breaker, 't:') + #results < room then return 'trial', 0 end
-  elseif state == 'closed' and not doubtful then
-    return 'call', 0
   elseif live(breaker, 'p:') == 0 then
     return 'probe', policy.recheck
   end
@@ -108,6 +116,7 @@ local function breaker_probed(key, trips_key, breaker, policy, outcome)
   redis.call('PEXPIRE', key, policy.keep_ms)
   if answered(outcome) == 1 then
     redis.call('HSET', key, 'proved', whole(now))
+    redis.call('HDEL', key, 'results')
     if state == 'half_open' then redis.call('HSET', key, 'trying', '1') end
     return {}
   end
@@ -120,6 +129,7 @@ local function breaker_decided(key, trips_key, breaker, policy, ring)
   local state = breaker.state or 'closed'
   if not bad(ring, policy) then
     breaker_become(key, breaker, 'closed')
+    redis.call('HSET', key, 'trusted', whole(now))
     redis.call('HDEL', trips_key, 'f:' .. policy.model, 'l:' .. policy.model, 'outage')
     return {state, 'closed', rates(ring)}
   end
@@ -141,8 +151,9 @@ local function breaker_record(key, trips_key, breaker, policy, lease, since, out
     breaker['p:' .. lease] = nil
     return breaker_probed(key, trips_key, breaker, policy, outcome)
   end
-  local ring, full
+  local ring, full, trial
   if breaker['t:' .. lease] then
+    trial = true
     redis.call('HDEL', key, 't:' .. lease, 'a:' .. lease)
     if outcome == '' then return {} end
     ring = (breaker.results or '') .. outcome
@@ -158,5 +169,10 @@ local function breaker_record(key, trips_key, breaker, policy, lease, since, out
   end
   redis.call('PEXPIRE', key, policy.keep_ms)
   if not full then return {} end
+  if trial and (breaker.state or 'closed') == 'closed' and not bad(ring, policy) then
+    redis.call('HSET', key, 'trusted', whole(now))
+    redis.call('HDEL', key, 'results')
+    return {}
+  end
   return breaker_decided(key, trips_key, breaker, policy, ring)
 end
