@@ -282,14 +282,7 @@ class BreakerModel:
             return self._probed(outcome, now)
         if self.trials.pop(lease, None) is not None:
             self.answering.discard(lease)
-            self.results += outcome
-            enough = self.policy.first_trials + 2 * _answered(self.results)
-            if not outcome or len(self.results) < min(self.policy.trials, enough):
-                return None
-            if self.state == "closed" and not self._bad(self.results):
-                self.trusted, self.results = now, ""
-                return None
-            return self._decided(self.results, now)
+            return self._tried(outcome, now)
         if self.state != "closed" or not outcome or since != self.since:
             return None
         self.ring = (self.ring + outcome)[-self.policy.size :]
@@ -314,6 +307,16 @@ class BreakerModel:
             self.trying = self.state == "half_open"
             return None
         return self._open(self.ring if self.state == "half_open" else outcome, outcome, now)
+
+    def _tried(self, outcome: str, now: int) -> Change | None:
+        self.results += outcome
+        enough = self.policy.first_trials + 2 * _answered(self.results)
+        if not outcome or len(self.results) < min(self.policy.trials, enough):
+            return None
+        if self.state == "closed" and not self._bad(self.results):
+            self.trusted, self.results = now, ""
+            return None
+        return self._decided(self.results, now)
 
     def _decided(self, ring: str, now: int) -> Change:
         before = self.state
