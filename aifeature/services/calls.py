@@ -32,7 +32,8 @@ from workers.inference import (
     Message,
     TextBlock,
 )
-from workers.inference.admission import Permit, UserTokens
+from workers.inference.admission import UserTokens
+from workers.inference.types import Permit
 
 logger = logging.getLogger(__name__)
 

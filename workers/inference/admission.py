@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from workers.inference.provider_limits import Amounts
 from workers.inference.types import DeltaSink, TokenUsage
@@ -100,22 +100,6 @@ class End:
 
     block_s: float = 0.0
     """Seconds the provider asked us to stay away."""
-
-
-class Permit(Protocol):
-    """Leave to send one call. It must be told how the call ended; only the first word counts."""
-
-    def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
-        """What takes the pieces of the answer's text, and passes them on to `on_delta`."""
-
-    def give_back(self) -> None:
-        """Nothing was sent."""
-
-    def succeeded(self, usage: TokenUsage, rate_limits: Mapping[str, str], latency_ms: int) -> None:
-        """A complete answer came."""
-
-    def failed(self, error: BaseException) -> None:
-        """It was sent, or tried to be, and no usable answer came."""
 
 
 class OpenPermit:

@@ -32,8 +32,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict, Unpack
 
 if TYPE_CHECKING:
-    from workers.inference.admission import Permit
-    from workers.inference.types import TokenUsage
+    from workers.inference.types import Permit, TokenUsage
 
 
 class Billing(Enum):

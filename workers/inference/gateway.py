@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from workers.inference import catalog, pricing
-from workers.inference.admission import OpenPermit, Permit, UserTokens
+from workers.inference.admission import OpenPermit, UserTokens
 from workers.inference.client import RawAnswer, schema_bytes
 from workers.inference.errors import Billing, InferenceError
 from workers.inference.gate import Gate
-from workers.inference.types import Cancel, DeltaSink, InferenceRequest, InferenceResult
+from workers.inference.types import Cancel, DeltaSink, InferenceRequest, InferenceResult, Permit
 
 
 class Client(Protocol):

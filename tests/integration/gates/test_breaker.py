@@ -199,7 +199,8 @@ def test_after_the_open_time_one_probe_at_a_time_is_sent_and_no_call(gate: Gate)
     first = refused(gate)
     assert first.probe is not None
     second = refused(gate)
-    assert (second.probe, second.wait_s) == (None, pytest.approx(POLICY.recheck_s))
+    assert second.probe is None
+    assert second.wait_s == pytest.approx(POLICY.recheck_s)
     seen = gate.breaker(MODEL, now=OPENED_AT)
     assert (seen.state, seen.probes, seen.trials) == ("half_open", 1, 0)
 
@@ -383,7 +384,7 @@ def test_two_models_that_fail_within_a_minute_are_an_outage_until_one_is_closed(
     for model in (MODEL, SONNET):
         deferred = refused(another_process, model=model, now=later)
         assert (deferred.outage, deferred.next_model) == (True, False)
-        if deferred.probe is not None:
+        if isinstance(deferred.probe, ProbePermit):
             end(deferred.probe, "", now=later)
     assert another_process.outage() == (MODEL, SONNET)
     closed_again(gate, now=later)
