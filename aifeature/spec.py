@@ -29,6 +29,8 @@ class Purpose(StrEnum):
     JUDGE = "judge"
     POC = "poc"
     EVAL = "eval"
+    PROBE = "probe"
+    """A tiny call of our own that finds out whether a model answers again."""
 
 
 @cache

@@ -10,8 +10,9 @@ from workers.inference.errors import Billing, DeadlineReached, InferenceError
 BASE_DELAY_S: Final = 1.0
 MAX_DELAY_S: Final = 60.0
 
-DEFER_S: Final = 30.0
-"""Longest wait, in seconds, of a job that the retry budget keeps from being sent."""
+DEFER_S: Final = 10.0
+"""Longest wait, in seconds, of a job that the retry budget keeps from being sent. What is sent is
+bounded by that budget; this is how late such a job may learn that the provider is back."""
 
 LAST_TRY_S: Final = 1.0
 """A try with less than this many seconds to the deadline is not worth its cost."""

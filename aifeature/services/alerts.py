@@ -28,6 +28,7 @@ RUNBOOKS: Final = {
     "overrun": "budgets",
     "drift": "budgets",
     "breaker_open": "provider-down",
+    "provider_outage": "provider-down",
     "kill_switch": "kill-switch",
     "stuck_worker": "stuck-worker",
     "prompt_missing": "controls",

@@ -1,4 +1,4 @@
-"""Makes provider calls that belong to no job: an eval, a judge, a proof of concept.
+"""Makes provider calls that belong to no job: an eval, a judge, a proof of concept, a probe.
 
 They pay into the one ledger with their purpose, fit in the caps of their feature and of everything,
 and are stopped by the same switches, so that no way to the provider leads past them.
@@ -6,15 +6,40 @@ and are stopped by the same switches, so that no way to the provider leads past 
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+from typing import Final
+from uuid import uuid4
+
 from django.conf import settings
 
 from aifeature.models import calls
-from aifeature.models.transitions import Settlement
+from aifeature.models.transitions import AttemptRefusedError, NewAttempt, Settlement
 from aifeature.prompts import Prompt
 from aifeature.services import control, lease, ledger, outcomes
 from aifeature.services.wiring import gateway
 from aifeature.spec import Feature, Purpose
-from workers.inference import Cancel, InferenceError, InferenceRequest, InferenceResult
+from workers.inference import (
+    AnswerUnusable,
+    Cancel,
+    Cancelled,
+    Deferred,
+    InferenceError,
+    InferenceRequest,
+    InferenceResult,
+    Message,
+    TextBlock,
+)
+from workers.inference.admission import UserTokens
+from workers.inference.types import Permit
+
+logger = logging.getLogger(__name__)
+
+PROBE_S: Final = 10.0
+"""Seconds a probe may take; a thread of a job is held no longer by it."""
+
+PROBE: Final = (Message("user", (TextBlock("Reply with OK."),)),)
+"""The whole prompt of a probe."""
 
 
 def call(
@@ -30,7 +55,7 @@ def call(
     Args:
         feature: Whose budget pays and whose switch stops it.
         request: What is sent; its `attempt_id` names it in the ledger.
-        purpose: Why; CHUNK, MODERATION, JUDGE, POC or EVAL.
+        purpose: Why; any but those of a job's calls and PROBE.
         prompt: What it was made from.
         cancel: Ends it from another thread.
 
@@ -48,7 +73,97 @@ def call(
         provider=settings.AIFEATURE["PROVIDER"],
         bound_micro=gateway().upper_bound_micro(request),
     )
-    permit = gateway().admit(request, user=None, booked=False)
+    permit = admit(feature, request, user=None, booked=False, cancel=cancel)
+    return _send(feature, request, attempt, cancel, permit)
+
+
+def admit(
+    feature: Feature,
+    request: InferenceRequest,
+    *,
+    user: UserTokens | None,
+    booked: bool,
+    cancel: Cancel,
+    fallback: bool = False,
+) -> Permit:
+    """Ask the gate for leave to send a call, after a probe if its breaker wants one first.
+
+    A probe is a tiny call of no job. It is paid by the feature and takes up to PROBE_S seconds.
+
+    Args:
+        feature: Whose budget pays for the probe, and whose switch stops it.
+        request: The call, as it would be sent.
+        user: Whose tokens it takes; None for calls of nobody.
+        booked: It was deferred before and comes back at its time.
+        cancel: Ends the probe from another thread.
+        fallback: The breaker of the model before it in the route is open.
+
+    Raises:
+        Deferred: nothing may be sent now; it says when.
+        Cancelled: `cancel` was used during the probe. Of the call itself nothing was sent.
+    """
+
+    def ask() -> Permit:
+        return gateway().admit(request, user=user, booked=booked, fallback=fallback)
+
+    try:
+        return ask()
+    except Deferred as deferred:
+        if deferred.probe is None:
+            raise
+        _probe(feature, request.model, deferred.probe, cancel)
+    try:
+        return ask()
+    except Deferred as deferred:
+        if deferred.probe is not None:
+            deferred.probe.give_back()  # one is enough: the thread is needed
+        raise
+
+
+def _probe(feature: Feature, model: str, permit: Permit, cancel: Cancel) -> None:
+    """Send a probe. What comes of it is in the ledger, and known to the breaker.
+
+    Raises:
+        Cancelled: `cancel` was used meanwhile.
+    """
+    request = InferenceRequest(
+        attempt_id=uuid4(),
+        model=model,
+        system=(),
+        messages=PROBE,
+        max_tokens=1,
+        stream=True,  # as the calls it stands for
+        deadline_s=PROBE_S,
+    )
+    attempt = NewAttempt(
+        id=request.attempt_id,
+        purpose=Purpose.PROBE,
+        provider=settings.AIFEATURE["PROVIDER"],
+        model=model,
+        prompt_version="",
+        prompt_hash="",
+        request=ledger.as_sent(request),
+        bound_micro=gateway().upper_bound_micro(request),
+    )
+    try:
+        _send(feature, request, attempt, cancel, permit)
+    except Cancelled:
+        if cancel.reason is not None:
+            raise
+    except (InferenceError, AttemptRefusedError) as error:
+        logger.info("probe of %s: %s", model, getattr(error, "code", error))
+    else:
+        logger.info("probe of %s: answered", model)
+
+
+def _send(
+    feature: Feature,
+    request: InferenceRequest,
+    attempt: NewAttempt,
+    cancel: Cancel,
+    permit: Permit,
+) -> InferenceResult:
+    """Enter a call of no job into the ledger, send it and settle it."""
     try:
         calls.begin(feature.slug, attempt, control.caps(feature))
     except BaseException:
@@ -58,7 +173,11 @@ def call(
         with lease.keeper.hold_call(feature.slug, cancel):
             result = gateway().infer(request, cancel=cancel, permit=permit)
     except InferenceError as error:
-        _settle(ledger.failed(request, error))
+        settlement = ledger.failed(request, error)
+        if attempt.purpose is Purpose.PROBE and isinstance(error, AnswerUnusable):
+            # One token is all it may write: an answer that was cut there is as it should be.
+            settlement = replace(settlement, error_code="", error_detail="")
+        _settle(settlement)
         raise
     _settle(ledger.answered(request, result))
     return result

@@ -23,7 +23,7 @@ from aifeature.models.transitions import (
     Settlement,
 )
 from aifeature.prompts import Prompt
-from aifeature.services import control, lease, ledger, outcomes, output, rates, verdicts
+from aifeature.services import calls, control, lease, ledger, outcomes, output, rates, verdicts
 from aifeature.services.messages import FAILED_AFTER_WAITING
 from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
 from aifeature.services.output import OutputInvalidError
@@ -134,7 +134,10 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
     started = time.monotonic()
     with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
         run = _Run(claimed, feature, prompt, cancel, stream, started, progress)
-        outcome = run.ask(route.models, question)
+        try:
+            outcome = run.ask(route.models, question)
+        except Cancelled as stopped:  # during a probe: nothing of this job is under way
+            outcome = verdicts.after_abort(stopped, None)
     if withdrawal is not None and not verdicts.provider_failed(outcome):
         retries.give_back(withdrawal)
     return outcome
@@ -163,7 +166,11 @@ class _Run:
     progress: _Progress
 
     def ask(self, models: tuple[str, ...], question: str) -> Outcome:
-        """Ask each model, with one repair each, until an answer fits."""
+        """Ask each model, with one repair each, until an answer fits.
+
+        Raises:
+            Cancelled: during a probe.
+        """
         last: Settlement | None = None
         passed_over: Deferred | None = None
         for position, model in enumerate(models):
@@ -175,7 +182,7 @@ class _Run:
                     last = None
                 request = self._request(model, turns)
                 try:
-                    answer = self._call(request, purpose)
+                    answer = self._call(request, purpose, fallback=passed_over is not None)
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         left = self._seconds_left()
@@ -223,18 +230,22 @@ class _Run:
         )
 
     def _call(
-        self, request: InferenceRequest, purpose: Purpose
+        self, request: InferenceRequest, purpose: Purpose, *, fallback: bool
     ) -> InferenceResult | InferenceError:
         """Ask the gate, enter the call into the ledger, then send it.
 
         Raises:
+            Cancelled: during a probe; nothing was sent.
             Deferred: the gate let nothing be sent.
             AttemptRefusedError, FencedError: the database did not.
         """
-        permit = gateway().admit(
+        permit = calls.admit(
+            self.feature,
             request,
             user=self._tokens(),
             booked=self.claimed.last_error in verdicts.DEFERRED.values(),
+            cancel=self.cancel,
+            fallback=fallback,
         )
         attempt = ledger.opened(
             request,
@@ -270,7 +281,7 @@ class _Run:
         return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
 
     def _may_fall_back(self, deferred: Deferred, others: tuple[str, ...]) -> bool:
-        return deferred.reason == "breaker" and self.feature.falls_back and bool(others)
+        return deferred.next_model and self.feature.falls_back and bool(others)
 
     def _after_error(self, error: InferenceError, settlement: Settlement, model: str) -> Outcome:
         if isinstance(error, Cancelled):

@@ -38,7 +38,7 @@ def opened(
         model=request.model,
         prompt_version=prompt.version,
         prompt_hash=prompt.hash,
-        request=_as_sent(request),
+        request=as_sent(request),
         bound_micro=bound_micro,
     )
 
@@ -89,7 +89,9 @@ def _tokens(usage: TokenUsage) -> dict[str, Any]:
     return {name: getattr(usage, name) for name in TokenUsage.__slots__}
 
 
-def _as_sent(request: InferenceRequest) -> dict[str, Any]:
+def as_sent(request: InferenceRequest) -> dict[str, Any]:
+    """System and messages of a call, as its row keeps them."""
+
     def text(blocks: tuple[TextBlock, ...]) -> str:
         return "\n\n".join(block.text for block in blocks)
 

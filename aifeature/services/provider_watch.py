@@ -1,22 +1,45 @@
-"""Tells on-call when a circuit breaker opens or is forced open, and when it is closed again."""
+"""Tells on-call when models of the provider fail, one by one or all, and when they answer again."""
 
 from __future__ import annotations
 
+from django.conf import settings
+
 from aifeature.models import Forced
-from aifeature.services import alerts, model_views
+from aifeature.services import alerts, model_views, wiring
 from aifeature.services.checks import Found
 from aifeature.services.model_views import ModelView
 
 
 def check() -> Found:
-    """Look at the breaker of each model."""
+    """Look at the breaker of each model, and at what they know together."""
     views = model_views.views()
     away = [view.model for view in views if _is_away(view)]
+    outage = _look_at_all()
     for view in views:
         _look(view)
     if not away:
         return Found(ok=True, result="Calls to every model go through.")
-    return Found(ok=False, result=f"Nothing is sent to {', '.join(away)}.")
+    result = f"Nothing is sent to {', '.join(away)}."
+    if outage:
+        result = f"{result} The provider is down: jobs wait, and none falls back."
+    return Found(ok=False, result=result)
+
+
+def _look_at_all() -> bool:
+    """Whether the provider is down."""
+    provider = settings.AIFEATURE["PROVIDER"]
+    failing = wiring.gate().outage()
+    if not failing:
+        alerts.end("provider_outage", provider)
+        return False
+    summary = (
+        f"The provider {provider} is down: {' and '.join(failing)} failed within a minute of each"
+        " other. Jobs wait, and none falls back to another model. Small probes try again every few"
+        " seconds; jobs go on by themselves once a model answers. Look at the provider's status"
+        " page, and decide whether submissions are to be refused meanwhile."
+    )
+    alerts.begin("provider_outage", provider, summary, {"models": list(failing)})
+    return True
 
 
 def _look(view: ModelView) -> None:
@@ -28,9 +51,10 @@ def _look(view: ModelView) -> None:
         summary = f"A person keeps calls from {view.model}: {view.reason}"
     else:
         summary = (
-            f"The circuit breaker of {view.model} is open: of its last {live.calls} calls"
+            f"The circuit breaker of {view.model} is open: of the {live.calls} calls that opened it"
             f" {live.failure_rate:.0%} failed and {live.slow_rate:.0%} were slow. Jobs go to the"
-            " next model of their route, or wait; a few calls try it every quarter of a minute."
+            " next model of their route if that one answers, or wait. Small probes try this model"
+            " again every few seconds."
         )
     figures = {
         "calls": live.calls,

@@ -43,8 +43,11 @@ def provider_failed(outcome: Outcome) -> bool:
     return getattr(outcome, "code", "") in {"provider_waiting", "provider_unavailable"}
 
 
-def after_abort(error: Cancelled, settlement: Settlement) -> Outcome:
-    """We stopped the call ourselves: that is no failure of the provider and burns no try."""
+def after_abort(error: Cancelled, settlement: Settlement | None) -> Outcome:
+    """We stopped the call ourselves: that is no failure of the provider and burns no try.
+
+    Without a settlement it was a probe, and nothing of the job was sent.
+    """
     match error.reason:
         case lease.USER:
             return CancelledByUser(settlement)

@@ -40,7 +40,8 @@ $$;
 
 -- The load as a feature's next job finds it: jobs whose turn may come or that are out, the threads
 -- there are, the mean seconds of the latest calls of all and of this feature (NULL while there were
--- none lately), and for how many seconds its jobs have booked what the provider lets through; a few
+-- none lately; those that were answered, since time-outs say nothing of how long work takes, and
+-- without probes, which are no work), and for how many seconds its jobs have booked what the provider lets through; a few
 -- that come back late book nothing.
 CREATE OR REPLACE FUNCTION aif_load(p_feature text)
 RETURNS TABLE (
@@ -52,7 +53,7 @@ AS $$
     WITH calls AS (
         SELECT a.feature, a.latency_ms / 1000.0 AS seconds FROM aifeature_attempt a
          WHERE a.started_at > statement_timestamp() - interval '10 minutes'
-           AND a.latency_ms IS NOT NULL
+           AND a.latency_ms IS NOT NULL AND a.state = 'settled' AND a.purpose <> 'probe'
          ORDER BY a.started_at DESC LIMIT 200
     ), booked AS (
         SELECT extract(epoch FROM j.run_at - statement_timestamp()) AS seconds

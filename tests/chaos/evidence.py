@@ -246,7 +246,8 @@ class Evidence:
 
     @cached_property
     def changes_of(self) -> Mapping[str, list[Change]]:
-        return _grouped(self.changes, "job")
+        """By job id; without the calls of no job, which are probes."""
+        return _grouped([change for change in self.changes if change.job], "job")
 
     @cached_property
     def calls_of(self) -> Mapping[str, list[Call]]:

@@ -7,7 +7,8 @@ from django.contrib.auth.models import User
 
 from aifeature.models import Alert, CheckRun, Forced
 from aifeature.services import breakers, wiring
-from tests.integration.jobs.test_gated import HAIKU, open_breaker
+from tests.integration.conftest import empty_gates
+from tests.integration.jobs.test_gated import HAIKU, SONNET, open_breaker
 from workers import tasks
 from workers.inference import Deferred
 from workers.inference.breaker import BreakerPolicy
@@ -27,11 +28,27 @@ def test_an_open_breaker_is_told_until_it_is_closed(ada: User) -> None:
         assert tasks.look_at_provider() == f"Nothing is sent to {HAIKU}."
     alert = Alert.objects.get()
     assert (alert.kind, alert.subject, alert.closed_at) == ("breaker_open", HAIKU, None)
-    assert f"of its last {BreakerPolicy().minimum} calls 100% failed" in alert.summary
+    assert f"of the {BreakerPolicy().minimum} calls that opened it 100% failed" in alert.summary
     assert not CheckRun.objects.get(name="control.provider").ok
     breakers.force(HAIKU, forced=Forced.CLOSED, reason="Known to be well.", user_id=ada.pk)
     assert tasks.look_at_provider() == "Calls to every model go through."
     assert Alert.objects.get().closed_at is not None
+
+
+def test_an_outage_of_the_provider_is_one_alert_that_names_it() -> None:
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    for _ in range(2):
+        assert tasks.look_at_provider() == (
+            f"Nothing is sent to {HAIKU}, {SONNET}."
+            " The provider is down: jobs wait, and none falls back."
+        )
+    alert = Alert.objects.get(kind="provider_outage")
+    assert (alert.subject, alert.figures) == ("sandbox", {"models": [HAIKU, SONNET]})
+    assert alert.summary.startswith(f"The provider sandbox is down: {HAIKU} and {SONNET} failed")
+    empty_gates()  # the breakers are closed again
+    tasks.look_at_provider()
+    assert not Alert.objects.filter(closed_at=None).exists()
 
 
 def test_one_that_is_forced_open_is_told_with_its_reason(ada: User) -> None:

@@ -105,10 +105,10 @@ def test_a_retry_is_bounded_by_backoff_and_deadline(
 @pytest.mark.parametrize(
     ("left", "jitter", "expected"),
     [
-        (300, 0.0, RetryIn(15.0, burn=False)),
-        (300, 0.5, RetryIn(22.5, burn=False)),
+        (300, 0.0, RetryIn(5.0, burn=False)),
+        (300, 0.5, RetryIn(7.5, burn=False)),
         # One more chance just before the deadline, then the end.
-        (10, 0.5, RetryIn(9.0, burn=False)),
+        (6, 0.5, RetryIn(5.0, burn=False)),
         (1, 0.5, GiveUp("provider_unavailable")),
         (-5, 0.5, GiveUp("provider_unavailable")),
     ],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from workers.inference.provider_limits import Amounts
-from workers.inference.types import TokenUsage
+from workers.inference.types import DeltaSink, TokenUsage
 
 if TYPE_CHECKING:
     from workers.inference.breaker import Look
@@ -45,7 +45,10 @@ class Asked:
     """False while a person holds the breaker closed."""
 
     lease: str
-    """Names its probe, if it becomes one."""
+    """Names its probe or its trial, if it becomes one."""
+
+    fallback: bool = False
+    """The breaker of the model before it in the route is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,9 @@ class Held:
     levels: tuple[Level | None, ...]
     """Of each limit the cost (as `wait`) and the debt after it; None: the limit is unknown."""
 
+    trial: bool = False
+    """It tries a model that failed a moment ago: the gates are told when its answer begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldHere:
@@ -67,6 +73,11 @@ class HeldHere:
     asked: Asked
     look: Look | None
     costs: tuple[tuple[str, int], ...]
+
+    @property
+    def trial(self) -> bool:
+        """As in `Held`."""
+        return self.look is not None and self.look.way == "trial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +102,12 @@ class End:
     """Seconds the provider asked us to stay away."""
 
 
-class Permit(Protocol):
-    """Leave to send one call. It must be told how the call ended; only the first word counts."""
-
-    def give_back(self) -> None:
-        """Nothing was sent."""
-
-    def succeeded(self, usage: TokenUsage, rate_limits: Mapping[str, str], latency_ms: int) -> None:
-        """A complete answer came."""
-
-    def failed(self, error: BaseException) -> None:
-        """It was sent, or tried to be, and no usable answer came."""
-
-
 class OpenPermit:
     """Where there is no gate: holds nothing."""
+
+    def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
+        """See `Permit`."""
+        return on_delta
 
     def give_back(self) -> None:
         """See `Permit`."""

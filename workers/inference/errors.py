@@ -32,7 +32,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict, Unpack
 
 if TYPE_CHECKING:
-    from workers.inference.types import TokenUsage
+    from workers.inference.types import Permit, TokenUsage
 
 
 class Billing(Enum):
@@ -78,13 +78,31 @@ class Deferred(Exception):  # noqa: N818 - an answer, not a defect
     Ask again after `wait_s`, as one that was booked: until then its place is kept from others.
     """
 
-    def __init__(self, *, reason: Reason, wait_s: float, scope: str) -> None:
+    def __init__(
+        self,
+        *,
+        reason: Reason,
+        wait_s: float,
+        scope: str,
+        outage: bool = False,
+        probe: Permit | None = None,
+    ) -> None:
         super().__init__(f"{reason} of {scope}: come back in {wait_s:.3f} s")
         self.reason: Reason = reason
         self.wait_s = wait_s
         """Seconds, above 0."""
         self.scope = scope
         """The model, or the key of the user's tokens."""
+        self.outage = outage
+        """More than one model of the provider fails: the next one is not to be asked instead."""
+        self.probe = probe
+        """Leave to send a probe to the model now, and then to ask again; None: another one is
+        under way, or it is not time yet. A caller that sends none gives it back."""
+
+    @property
+    def next_model(self) -> bool:
+        """Whether the next model of the route may be asked at once."""
+        return self.reason == "breaker" and not self.outage
 
 
 class InferenceError(Exception):

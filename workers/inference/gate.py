@@ -12,15 +12,17 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
-from workers.inference import breaker, provider_limits
+from workers.inference import breaker, provider_limits, trips
 from workers.inference.admission import Asked, End, Held, HeldHere, UserTokens
 from workers.inference.breaker import BreakerPolicy, BreakerView, Change, Forced
 from workers.inference.errors import Deferred
 from workers.inference.local_gates import LocalGates
-from workers.inference.permit import GatePermit
-from workers.inference.provider_limits import Amounts, LimitsView
+from workers.inference.permit import GatePermit, ProbePermit
+from workers.inference.provider_limits import NOTHING, Amounts, LimitsView
 from workers.inference.shared_state import Script, SharedState, StateAway
 from workers.inference.token_bucket import SECOND, Level, cost_us
 
@@ -37,6 +39,10 @@ KEEP_MS: Final = 3_600_000
 
 _ADMIT: Final = Script("bucket", "breaker", "admit")
 _SETTLE: Final = Script("bucket", "breaker", "settle")
+_BEGUN: Final = Script("begun")
+
+_TRIPS: Final = "aif:trips"
+"""The hash of what all breakers know together."""
 
 
 def _not_forced(_model: str) -> Forced:
@@ -44,7 +50,7 @@ def _not_forced(_model: str) -> Forced:
 
 
 class Gate:
-    """The gates of all models; one per process, safe for any number of threads."""
+    """The gates of all models of one provider; one per process, safe for any number of threads."""
 
     def __init__(
         self,
@@ -75,6 +81,7 @@ class Gate:
         output_tokens: int,
         user: UserTokens | None = None,
         booked: bool = False,
+        fallback: bool = False,
         now: int | None = None,
     ) -> GatePermit:
         """Let one call in, at the bounds of its tokens.
@@ -85,10 +92,11 @@ class Gate:
             output_tokens: The most it can write.
             user: Whose tokens it takes; None for calls of nobody.
             booked: It was deferred before and comes back at its time.
+            fallback: The breaker of the model before it in the route is open.
             now: Microseconds since the epoch instead of the clock of Redis.
 
         Raises:
-            Deferred: It may not be sent now.
+            Deferred: It may not be sent now, or not before the probe that comes with it.
             ValueError: The user's rate is not above zero.
         """
         forced = self._forced(model)
@@ -105,6 +113,7 @@ class Gate:
             booked=booked,
             use_breaker=forced != "closed",
             lease=secrets.token_hex(6),
+            fallback=fallback,
         )
         held: Held | HeldHere
         try:
@@ -112,7 +121,10 @@ class Gate:
         except StateAway:
             held, change = self._local.admit(asked)
             _tell(model, change)
-        return GatePermit(self.settle, self._policy, held)
+            if held.look is not None and held.look.way == "probe":
+                wait_us = held.look.wait
+                raise self._probe(held, wait_us, outage=self._local.outage) from None
+        return GatePermit(self, self._policy, held)
 
     def _admit(self, asked: Asked, now: int | None) -> Held:
         policy = self._policy
@@ -122,21 +134,42 @@ class Gate:
             [
                 *("" if now is None else now, int(asked.booked), asked.user_cost),
                 *(asked.amounts.input_tokens, asked.amounts.output_tokens),
-                *(int(asked.use_breaker), asked.lease, policy.probes, policy.lease_us),
+                *(int(asked.use_breaker), asked.lease, policy.first_trials, policy.lease_us),
                 *(policy.recheck_us, policy.spacing_us, FARTHEST_US, LEAST_APART_US),
+                *(int(asked.fallback), asked.model, KEEP_MS),
             ],
         )
         reason = answer[0].decode()
+        if reason == "probe":
+            if answer[3]:
+                _tell(asked.model, Change("open", "half_open"))
+            probe = Held(_nothing_of(asked), "", (None, None, None))
+            raise self._probe(probe, int(answer[1]), outage=bool(answer[2]))
         if reason:
-            raise _deferred(asked, reason, int(answer[1]))
-        if answer[3]:
-            _tell(asked.model, Change("open", "half_open"))
-        rest = [int(number) for number in answer[4:]]
+            raise _deferred(asked, reason, int(answer[1]), outage=bool(answer[2:3] == [1]))
+        rest = [int(number) for number in answer[3:]]
         levels = tuple(
             None if cost < 0 else Level(cost, debt)
             for cost, debt in zip(rest[::2], rest[1::2], strict=True)
         )
-        return Held(asked, answer[1].decode(), levels)
+        return Held(asked, answer[1].decode(), levels, trial=bool(answer[2]))
+
+    def _probe(self, held: Held | HeldHere, wait_us: int, *, outage: bool) -> Deferred:
+        return Deferred(
+            reason="breaker",
+            wait_s=wait_us / SECOND,
+            scope=held.asked.model,
+            outage=outage,
+            probe=ProbePermit(self, self._policy, held),
+        )
+
+    def begun(self, held: Held | HeldHere) -> None:
+        """Tell the breaker that the answer of a trial call has begun, best effort."""
+        if isinstance(held, HeldHere):
+            self._local.begun(held)
+            return
+        with suppress(StateAway):
+            self._state.run(_BEGUN, _keys(held.asked), ["", held.asked.lease])
 
     def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
         """Tell the gates how a call ended, best effort: what is lost refills by itself."""
@@ -174,7 +207,7 @@ class Gate:
             int(end.refused),
             *(asked.lease, held.since, end.outcome if asked.use_breaker else "-"),
             *(policy.size, policy.minimum, policy.failure_percent, policy.slow_percent),
-            *(policy.open_us, policy.probes),
+            *(policy.open_us, policy.trials),
             provider_limits.share(tokens, end.user_tokens) if end.measured else "",
         ]
         reserved = _row(asked.amounts)
@@ -186,6 +219,8 @@ class Gate:
             # A request is a request: there is nothing to learn of its share.
             learns = end.measured and row > 0
             args.append(provider_limits.share(reserved[row], used) if learns else "")
+        args += [policy.first_trials, policy.longest_open_us, breaker.MOST_FLAPS]
+        args += [policy.healthy_us, policy.together_us, asked.model]
         return args
 
     def breaker(self, model: str, *, now: int | None = None) -> BreakerView:
@@ -196,6 +231,16 @@ class Gate:
         except StateAway:
             return self._local.view(model, forced=forced)
         return breaker.view(model, fields, forced=forced, now=_or_wall_clock(now))
+
+    def outage(self) -> tuple[str, ...]:
+        """The models that fail while the provider is down; none while it is not.
+
+        That of all processes, or what this one knows while Redis is away.
+        """
+        try:
+            return trips.failing(self._state.read(_TRIPS))
+        except StateAway:
+            return self._local.failing()
 
     def limits(self, model: str, *, now: int | None = None) -> LimitsView | None:
         """What is known of the provider's limits of a model; None while Redis is away."""
@@ -213,7 +258,13 @@ def _keys(asked: Asked) -> list[str]:
         f"aif:booked:{user}",
         _limits_key(asked.model),
         _breaker_key(asked.model),
+        _TRIPS,
     ]
+
+
+def _nothing_of(asked: Asked) -> Asked:
+    """The same for its probe, which takes nothing of any limit."""
+    return replace(asked, amounts=NOTHING, user=None, user_cost=0)
 
 
 def _limits_key(model: str) -> str:
@@ -228,20 +279,22 @@ def _row(amounts: Amounts) -> tuple[int, int, int]:
     return amounts.requests, amounts.input_tokens, amounts.output_tokens
 
 
-def _deferred(asked: Asked, reason: str, wait_us: int) -> Deferred:
+def _deferred(asked: Asked, reason: str, wait_us: int, *, outage: bool) -> Deferred:
     wait_s = wait_us / SECOND
     if reason == "breaker":
-        return Deferred(reason="breaker", wait_s=wait_s, scope=asked.model)
+        return Deferred(reason="breaker", wait_s=wait_s, scope=asked.model, outage=outage)
     if reason == "user_tokens" and asked.user is not None:
         return Deferred(reason="user_tokens", wait_s=wait_s, scope=asked.user.key)
     return Deferred(reason="provider_limit", wait_s=wait_s, scope=asked.model)
 
 
 def _tell(model: str, change: Change | None) -> None:
-    """Once, by the process whose call changed it."""
+    """Once, by the process whose call changed it. Each probe of a long outage is no news."""
     if change is None:
         return
-    logger.warning(
+    news = "closed" in {change.before, change.after}
+    logger.log(
+        logging.WARNING if news else logging.INFO,
         "breaker of %s: %s -> %s (%d calls: %d failed, %d slow)",
         *(model, change.before, change.after, change.calls, change.failed, change.slow),
     )

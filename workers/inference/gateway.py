@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from workers.inference import catalog, pricing
-from workers.inference.admission import OpenPermit, Permit, UserTokens
+from workers.inference.admission import OpenPermit, UserTokens
 from workers.inference.client import RawAnswer, schema_bytes
 from workers.inference.errors import Billing, InferenceError
 from workers.inference.gate import Gate
@@ -14,6 +14,7 @@ from workers.inference.types import (
     DeltaSink,
     InferenceRequest,
     InferenceResult,
+    Permit,
     TokenUsage,
 )
 
@@ -36,13 +37,21 @@ class Gateway:
         self._client = client
         self._gate = gate
 
-    def admit(self, request: InferenceRequest, *, user: UserTokens | None, booked: bool) -> Permit:
+    def admit(
+        self,
+        request: InferenceRequest,
+        *,
+        user: UserTokens | None,
+        booked: bool,
+        fallback: bool = False,
+    ) -> Permit:
         """Ask whether a call may be sent now: breaker, the user's tokens, the provider's limits.
 
         Args:
             request: The call, as it would be sent.
             user: Whose tokens it takes; None for calls of nobody.
             booked: It was deferred before and comes back at its time.
+            fallback: The breaker of the model before it in the route is open.
 
         Returns:
             What to give to `infer`, or to give back if the call is not sent after all.
@@ -61,6 +70,7 @@ class Gateway:
             output_tokens=request.max_tokens,
             user=user,
             booked=booked,
+            fallback=fallback,
         )
 
     def infer(
@@ -83,7 +93,8 @@ class Gateway:
         permit = permit or OpenPermit()
         try:
             pricing.price_list(request.model)  # refuses what has no price before anything is sent
-            answer = self._client.complete(request, cancel=cancel, on_delta=on_delta)
+            sink = permit.sink(on_delta)
+            answer = self._client.complete(request, cancel=cancel, on_delta=sink)
         except InferenceError as error:
             _price(request, error)
             permit.failed(error)

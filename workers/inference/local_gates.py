@@ -10,14 +10,17 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from workers.inference import breaker, provider_limits
+from workers.inference import breaker, provider_limits, trips
 from workers.inference.admission import Asked, End, HeldHere
 from workers.inference.breaker import BreakerModel, BreakerPolicy, BreakerView, Change, Forced
 from workers.inference.errors import Deferred, Reason
+from workers.inference.provider_limits import NOTHING
 from workers.inference.token_bucket import LONGEST, MINUTE, SECOND, BucketModel, local_rate
+from workers.inference.trips import Trips
 
 if TYPE_CHECKING:
     from workers.inference.provider_limits import Amounts
@@ -46,11 +49,14 @@ class LocalGates:
         self._lock = threading.Lock()
         self._buckets = BucketModel()
         self._breakers: dict[str, BreakerModel] = {}
+        self._trips = Trips()
         self._limits: dict[str, tuple[int, ...]] = {}
         self._blocked: dict[str, int] = {}
 
     def admit(self, asked: Asked) -> tuple[HeldHere, Change | None]:
         """Let a call in. Returns what it holds and the change it made to the breaker.
+
+        If the `way` it holds is `probe`, only a probe may be sent.
 
         Raises:
             Deferred: It may not be sent now.
@@ -58,21 +64,42 @@ class LocalGates:
         with self._lock:
             now = self._now()
             costs = self._costs(asked)
-            # The breaker last: its probe cannot be given back by one that is not let in.
-            look = self._look(asked, now, takes=False)
-            if look is not None and look.wait:
-                raise _deferred("breaker", look.wait, asked.model)
+            own = self._breaker(asked.model) if asked.use_breaker else None
+            way = own.way(now=now, fallback=asked.fallback) if own else "call"
+            if own is not None and way == "wait":
+                raise self._paused(asked, self._look(own, asked, now).wait)
             blocked = self._blocked.get(asked.model, now) - now
             if blocked > 0:
                 raise _deferred("provider_limit", blocked, asked.model)
+            if own is not None and way == "probe":
+                probed = replace(asked, amounts=NOTHING, user=None, user_cost=0)
+                look = self._look(own, asked, now)
+                return HeldHere(probed, look, ()), look.change
             taken = self._buckets.take(costs, now=now)
             if not taken.allowed:
                 waits = [min(level.wait, self._farthest) for level in taken.levels]
                 if asked.user is not None and waits[0]:
                     raise _deferred("user_tokens", waits[0], asked.user.key)
                 raise _deferred("provider_limit", max(waits), asked.model)
-            look = self._look(asked, now, takes=True)
-            return HeldHere(asked, look, tuple(costs)), look.change if look else None
+            # The breaker last: a trial cannot be given back by one that is not let in.
+            taking = self._look(own, asked, now) if own else None
+            return HeldHere(asked, taking, tuple(costs)), taking.change if taking else None
+
+    def begun(self, held: HeldHere) -> None:
+        """The answer of a trial call that was let in here has begun."""
+        with self._lock:
+            self._breaker(held.asked.model).begun(held.asked.lease)
+
+    @property
+    def outage(self) -> bool:
+        """Whether more than one model fails."""
+        with self._lock:
+            return self._trips.outage
+
+    def failing(self) -> tuple[str, ...]:
+        """The models of an outage; none while there is no outage."""
+        with self._lock:
+            return trips.failing(trips.fields_of(self._trips))
 
     def settle(self, held: HeldHere, end: End) -> Change | None:
         """A call that was let in here ended. Returns the change it made to the breaker."""
@@ -127,16 +154,16 @@ class LocalGates:
                 costs.append((f"{asked.model}:{name}", _cost(amount, local_rate(limit))))
         return costs
 
-    def _look(self, asked: Asked, now: int, *, takes: bool) -> breaker.Look | None:
-        if not asked.use_breaker:
-            return None
-        own = self._breaker(asked.model)
-        if takes or not own.would_admit(now=now):
-            return own.admit(asked.lease, now=now, farthest=self._farthest)
-        return None
+    def _look(self, own: BreakerModel, asked: Asked, now: int) -> breaker.Look:
+        return own.admit(asked.lease, now=now, farthest=self._farthest, fallback=asked.fallback)
+
+    def _paused(self, asked: Asked, wait_us: int) -> Deferred:
+        wait_s, outage = wait_us / SECOND, self._trips.outage
+        return Deferred(reason="breaker", wait_s=wait_s, scope=asked.model, outage=outage)
 
     def _breaker(self, model: str) -> BreakerModel:
-        return self._breakers.setdefault(model, BreakerModel(self._policy))
+        made = BreakerModel(self._policy, model, self._trips)
+        return self._breakers.setdefault(model, made)
 
     def _now(self) -> int:
         return int(self._clock() * SECOND)

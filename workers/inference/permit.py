@@ -11,25 +11,45 @@ from workers.inference.admission import End, Held, HeldHere
 from workers.inference.breaker import BreakerPolicy
 from workers.inference.errors import Billing, InferenceError, RateLimited
 from workers.inference.provider_limits import NOTHING
-from workers.inference.types import TokenUsage
+from workers.inference.types import DeltaSink, TokenUsage
 
 
-class Settle(Protocol):
-    """Tells the gates how a call ended."""
+class Gates(Protocol):
+    """What a permit tells of its call."""
 
-    def __call__(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None: ...
+    def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
+        """How it ended."""
+
+    def begun(self, held: Held | HeldHere) -> None:
+        """Its answer has begun."""
 
 
 class GatePermit:
     """Leave to send one call. Only the first word on how it ended counts."""
 
-    def __init__(self, settle: Settle, policy: BreakerPolicy, held: Held | HeldHere) -> None:
-        """`settle` is told once; `policy` says what counts for the breaker."""
-        self._settle = settle
+    def __init__(self, gates: Gates, policy: BreakerPolicy, held: Held | HeldHere) -> None:
+        """`gates` are told once; `policy` says what counts for the breaker."""
+        self._gates = gates
         self._policy = policy
         self._held = held
         self._lock = threading.Lock()
         self._ended = False
+
+    def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
+        """`on_delta` itself; of a trial call one that also reports its first piece to the gates."""
+        if not self._held.trial:
+            return on_delta
+        told = False
+
+        def tell(piece: str) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self._gates.begun(self._held)
+            if on_delta is not None:
+                on_delta(piece)
+
+        return tell
 
     def give_back(self, *, now: int | None = None) -> None:
         """Nothing was sent."""
@@ -92,4 +112,40 @@ class GatePermit:
             if self._ended:
                 return
             self._ended = True
-        self._settle(self._held, end, now=now)
+        self._gates.settle(self._held, end, now=now)
+
+
+class ProbePermit(GatePermit):
+    """Leave to send one probe, a tiny call that takes nothing of any limit."""
+
+    def succeeded(
+        self,
+        usage: TokenUsage,  # noqa: ARG002 - as of any permit
+        rate_limits: Mapping[str, str],
+        latency_ms: int,  # noqa: ARG002 - it has a deadline of its own
+        *,
+        now: int | None = None,
+    ) -> None:
+        """A complete answer came."""
+        self._end(_end_of_probe("0", rate_limits), now)
+
+    def failed(self, error: BaseException, *, now: int | None = None) -> None:
+        """No answer came, or none of use. After a rate limit the next probe waits a moment."""
+        rate_limits = error.rate_limits if isinstance(error, InferenceError) else {}
+        block_s = 0.0
+        if isinstance(error, RateLimited):
+            block_s = max(error.retry_after_s or 0.0, self._policy.recheck_s)
+        outcome = breaker.outcome_of_probe(error)
+        self._end(_end_of_probe(outcome, rate_limits, block_s=block_s), now)
+
+
+def _end_of_probe(outcome: str, rate_limits: Mapping[str, str], *, block_s: float = 0.0) -> End:
+    return End(
+        used=NOTHING,
+        user_tokens=0,
+        measured=False,
+        outcome=outcome,
+        rate_limits=rate_limits,
+        refused=block_s > 0,
+        block_s=block_s,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -93,6 +93,22 @@ class InferenceResult:
 
     rate_limits: Mapping[str, str] = field(default_factory=dict)
     """The `anthropic-ratelimit-*` response headers, as sent."""
+
+
+class Permit(Protocol):
+    """Leave to send one call. It must be told how the call ended; only the first word counts."""
+
+    def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
+        """What takes the pieces of the answer's text, and passes them on to `on_delta`."""
+
+    def give_back(self) -> None:
+        """Nothing was sent."""
+
+    def succeeded(self, usage: TokenUsage, rate_limits: Mapping[str, str], latency_ms: int) -> None:
+        """A complete answer came."""
+
+    def failed(self, error: BaseException) -> None:
+        """It was sent, or tried to be, and no usable answer came."""
 
 
 class Cancel:

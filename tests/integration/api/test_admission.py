@@ -103,7 +103,12 @@ def test_what_admin_sets_for_everything_goes_before_the_environment(
 
 
 def queue(
-    *users: User, call_s: float, feature: str = "summarize", ago: timedelta = timedelta(0)
+    *users: User,
+    call_s: float,
+    feature: str = "summarize",
+    ago: timedelta = timedelta(0),
+    state: str = "settled",
+    purpose: str = "eval",
 ) -> None:
     """Eight threads, calls of this length, and a job that waits for each of these users."""
     Worker.objects.create(name="w", slots=8, seen_at=Now())
@@ -111,8 +116,8 @@ def queue(
         feature=feature,
         epoch=0,
         number=1,
-        purpose="eval",
-        state="settled",
+        purpose=purpose,
+        state=state,
         bound_micro=1,
         latency_ms=int(call_s * 1000),
         started_at=Now() - ago,
@@ -144,6 +149,18 @@ def test_nobody_is_asked_to_wait_for_longer_than_an_estimate_is_good_for(
 
 def test_how_long_calls_took_in_the_past_says_nothing_of_now(client: Client, ada: User) -> None:
     queue(*[ada] * 60, call_s=40, ago=timedelta(minutes=11))
+    assert submit(client).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("state", "purpose"),
+    [("unknown", "generation"), ("failed", "generation"), ("settled", "probe")],
+)
+def test_what_failed_in_an_outage_and_its_probes_say_nothing_of_how_long_work_takes(
+    client: Client, ada: User, state: str, purpose: str
+) -> None:
+    """Else time-outs of an outage would refuse submissions for ten minutes after its end."""
+    queue(*[ada] * 60, call_s=60, state=state, purpose=purpose)
     assert submit(client).status_code == 202
 
 

@@ -22,7 +22,7 @@ from workers.inference.errors import (
     RequestRejected,
 )
 from workers.inference.gate import Gate
-from workers.inference.permit import GatePermit
+from workers.inference.permit import GatePermit, ProbePermit
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import TokenUsage
@@ -340,11 +340,15 @@ def test_nobody_is_told_to_wait_for_longer_than_ten_minutes(gate: Gate) -> None:
     assert max(wait_of(gate) for _ in range(20)) == 600
 
 
-def test_a_probe_is_not_taken_by_a_call_that_another_gate_refuses(state: SharedState) -> None:
-    gate = Gate(state, policy=BreakerPolicy(probes=1))
+def test_a_trial_is_not_taken_by_a_call_that_another_gate_refuses(state: SharedState) -> None:
+    gate = Gate(state, policy=BreakerPolicy(first_trials=1))
     for _ in range(10):
         admit(gate).failed(Overloaded("no"), now=NOW)
     at = NOW + 15 * SECOND
+    with pytest.raises(Deferred) as deferred:
+        admit(gate, user=ADA, inward=6_000, outward=0, now=at)
+    assert isinstance(deferred.value.probe, ProbePermit)
+    deferred.value.probe.succeeded(TokenUsage(), {}, 100, now=at)
     admit(gate, user=ADA, inward=6_000, outward=0, now=at).give_back(now=at)
     gate.admit(model="claude-opus-5-5", input_tokens=6_000, output_tokens=0, user=ADA, now=at)
     with pytest.raises(Deferred) as deferred:

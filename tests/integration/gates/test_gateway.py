@@ -13,7 +13,14 @@ from aifeature.services import wiring
 from tests.sandbox_server import SandboxServer
 from workers.inference.admission import End, Held, HeldHere, OpenPermit, UserTokens
 from workers.inference.client import AnthropicClient
-from workers.inference.errors import Cancelled, Deferred, NotPriced, Overloaded, RateLimited
+from workers.inference.errors import (
+    AnswerTruncated,
+    Cancelled,
+    Deferred,
+    NotPriced,
+    Overloaded,
+    RateLimited,
+)
 from workers.inference.gate import Gate
 from workers.inference.gateway import Gateway
 from workers.inference.permit import GatePermit
@@ -149,7 +156,7 @@ def test_a_model_without_a_price_gives_everything_back(
     assert not taken(raw_redis)
 
 
-def test_a_defect_of_ours_ends_the_probe(
+def test_a_defect_of_ours_ends_the_trial(
     gateway: Gateway, gate: Gate, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
     sandbox.set_faults({"kind": "overloaded", "times": 10})
@@ -157,6 +164,11 @@ def test_a_defect_of_ours_ends_the_probe(
         with pytest.raises(Overloaded):
             sent(gateway, a_request())
     raw_redis.hset(f"aif:breaker:{MODEL}", "until", 0)
+    with pytest.raises(Deferred) as deferred:
+        sent(gateway, a_request())
+    probe = a_request(system=(), max_tokens=1)
+    with pytest.raises(AnswerTruncated):
+        gateway.infer(probe, cancel=Cancel(), permit=deferred.value.probe)
 
     def sink(_: str) -> None:
         raise LookupError("of the sink")
@@ -164,7 +176,7 @@ def test_a_defect_of_ours_ends_the_probe(
     with pytest.raises(LookupError):
         sent(gateway, a_request(), on_delta=sink)
     seen = gate.breaker(MODEL)
-    assert (seen.state, seen.probes) == ("half_open", 0)
+    assert (seen.state, seen.probes, seen.trials) == ("half_open", 0, 0)
 
 
 def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:

@@ -155,23 +155,47 @@ def test_its_breaker_is_its_own(dead: SharedState, clock: Clock) -> None:
     seen = gate.breaker(MODEL)
     assert (seen.state, seen.shared) == ("open", False)
     clock.now += deferred.value.wait_s
-    gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
     assert gate.breaker(MODEL).state == "half_open"
+    assert deferred.value.probe is not None
+    deferred.value.probe.succeeded(TokenUsage(), {}, 100)
+    trial = gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    assert trial.sink(None) is not None
+    seen = gate.breaker(MODEL)
+    assert (seen.state, seen.trials) == ("half_open", 1)
 
 
-def test_a_bucket_that_refuses_takes_no_probe_of_the_process(
+def test_it_knows_by_itself_that_the_provider_is_down(dead: SharedState, clock: Clock) -> None:
+    gate, next_one = Gate(dead, clock=clock), "claude-sonnet-5-5"
+    for _ in range(10):
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=next_one, input_tokens=1, output_tokens=1, fallback=True)
+    assert deferred.value.probe is not None
+    deferred.value.probe.failed(Overloaded("no"))
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    assert (deferred.value.outage, gate.outage()) == (True, (MODEL, next_one))
+
+
+def test_a_bucket_that_refuses_takes_no_trial_of_the_process(
     dead: SharedState, clock: Clock
 ) -> None:
     gate, user = Gate(dead, clock=clock), UserTokens("u", 10_000)
     for _ in range(10):
         gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
     clock.now += 15
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    assert deferred.value.probe is not None
+    deferred.value.probe.succeeded(TokenUsage(), {}, 100)
     gate.admit(model="other", input_tokens=1_000, output_tokens=0, user=user)
     for _ in range(6):
         with pytest.raises(Deferred) as deferred:
             gate.admit(model=MODEL, input_tokens=1_000, output_tokens=0, user=user)
         assert deferred.value.reason == "user_tokens"
-    assert gate.breaker(MODEL).probes == 0
+    assert gate.breaker(MODEL).trials == 0
 
 
 def test_nothing_is_known_of_shared_limits(dead: SharedState) -> None:

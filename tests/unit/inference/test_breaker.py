@@ -9,6 +9,7 @@ from workers.inference.breaker import (
     BreakerPolicy,
     Change,
     outcome_of_failure,
+    outcome_of_probe,
     outcome_of_success,
 )
 from workers.inference.errors import (
@@ -60,6 +61,26 @@ def test_only_what_the_provider_did_counts(error: Exception, outcome: str) -> No
     assert outcome_of_failure(POLICY, error) == outcome
 
 
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (AnswerTruncated("one token is all it may write"), WELL),
+        (DeadlineReached("x", latency_ms=10_000), FAILED),
+        (ProviderTimeout("x"), FAILED),
+        (Overloaded("x", status=529), FAILED),
+        (ConnectionFailed("x"), FAILED),
+        (RequestRejected("it is an answer", status=400), WELL),
+        (AccessDenied("x", status=401), WELL),
+        (NotPriced("never sent"), NOTHING),
+        (RateLimited("x", status=429), NOTHING),
+        (Cancelled("x", reason="user"), NOTHING),
+        (RuntimeError("ours"), NOTHING),
+    ],
+)
+def test_a_probe_asks_only_whether_the_provider_answers(error: Exception, outcome: str) -> None:
+    assert outcome_of_probe(error) == outcome
+
+
 def test_every_error_of_the_tree_that_is_the_providers_counts() -> None:
     found, left = [], [InferenceError]
     while left:
@@ -77,16 +98,18 @@ def test_a_slow_answer_is_slow(latency_ms: int, outcome: str) -> None:
 
 
 def test_a_breaker_closes_opens_and_probes() -> None:
-    breaker = BreakerModel(BreakerPolicy(size=4, minimum=2, probes=2, open_s=10))
+    breaker = BreakerModel(BreakerPolicy(size=4, minimum=2, trials=2, open_s=10))
     for number in range(2):
         look = breaker.admit(str(number), now=0, farthest=10**9)
         change = breaker.record(str(number), look.since, FAILED, now=0)
     assert change == Change("closed", "open", 2, 2, 0)
     assert breaker.admit("a", now=9_999_999, farthest=10**9).wait == 1
     opens = breaker.admit("a", now=10_000_000, farthest=10**9)
-    assert opens.change == Change("open", "half_open")
-    breaker.admit("b", now=10_000_000, farthest=10**9)
+    assert (opens.way, opens.change) == ("probe", Change("open", "half_open"))
     assert breaker.record("a", opens.since, WELL, now=10_000_000) is None
-    assert breaker.record("b", opens.since, WELL, now=10_000_000) == Change(
+    for lease in ("b", "c"):
+        assert breaker.admit(lease, now=10_000_000, farthest=10**9).way == "trial"
+    assert breaker.record("b", opens.since, WELL, now=10_000_000) is None
+    assert breaker.record("c", opens.since, WELL, now=10_000_000) == Change(
         "half_open", "closed", 2, 0, 0
     )

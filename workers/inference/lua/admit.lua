@@ -1,16 +1,18 @@
 -- Asks all gates for one call, all or nothing: the breaker, the user's tokens, the provider's
 -- limits, in this order; the first that says no decides and books the call's return.
--- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker.
+-- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker, the trips of all.
 -- ARGV: now, booked, the user's cost in microseconds (0: no such bucket), input and output tokens,
--- whether the breaker is asked, the probe's id, the breaker's probes, lease, recheck, spacing, the
--- farthest booking, the least time between two bookings.
--- Returns {'', since, probe?, half opened?, then for each limit cost and debt (-1: unknown)},
--- or {reason, wait}.
+-- whether the breaker is asked, the lease's id, the breaker's first trials, lease, recheck, spacing,
+-- the farthest booking, the least time between two bookings, whether the call comes from a model
+-- whose breaker is open, the model, milliseconds an idle breaker is kept.
+-- Returns {'', since, trial?, then for each limit cost and debt (-1: unknown)}; or {reason, wait,
+-- outage?, half opened?}, where the reason `probe` means that the caller sends one now and then asks
+-- again.
 
 local booked = ARGV[2] == '1'
 local user_cost = tonumber(ARGV[3])
 local amounts = {1, tonumber(ARGV[4]), tonumber(ARGV[5])}
-local policy = {probes = tonumber(ARGV[8]), recheck = tonumber(ARGV[10])}
+local policy = {first_trials = tonumber(ARGV[8]), recheck = tonumber(ARGV[10])}
 local lease_us, spacing = tonumber(ARGV[9]), tonumber(ARGV[11])
 local farthest, least = tonumber(ARGV[12]), tonumber(ARGV[13])
 
@@ -32,22 +34,32 @@ end
 local limits = read_hash(KEYS[3])
 
 -- The breaker.
-local state, since, breaker = 'closed', '0', nil
+local way, since, breaker = 'call', '0', nil
 if ARGV[6] == '1' then
   local wait
+  local doubted = 0
   breaker = read_hash(KEYS[4])
-  wait, state = breaker_look(breaker, policy)
   since = breaker.since or '0'
-  if wait > 0 then
+  if ARGV[14] == '1' then doubted = first_of_others(read_hash(KEYS[5]), ARGV[15]) end
+  way, wait = breaker_look(breaker, policy, doubted)
+  if way == 'wait' then
     wait = math.min(wait, farthest)
     redis.call('HSET', KEYS[4], 'next', whole(now + wait + spacing))
-    return {'breaker', wait}
+    redis.call('PEXPIRE', KEYS[4], ARGV[16])
+    return {'breaker', wait, redis.call('HEXISTS', KEYS[5], 'outage'), 0}
+  end
+  if way == 'probe' and tonumber(limits.block or 0) <= now then
+    local opened = breaker.state == 'open' and 1 or 0
+    if opened == 1 then breaker_become(KEYS[4], breaker, 'half_open') end
+    redis.call('HSET', KEYS[4], 'p:' .. ARGV[7], whole(now + lease_us))
+    redis.call('PEXPIRE', KEYS[4], ARGV[16])
+    return {'probe', wait, redis.call('HEXISTS', KEYS[5], 'outage'), opened}
   end
 end
 
 -- The user's tokens.
 local user_tat
-if user_cost > 0 then
+if user_cost > 0 and way ~= 'probe' then
   user_tat = read(KEYS[1])
   local wait, pointer = turn(user_tat, read(KEYS[2]), user_cost, limits.share0)
   if wait > 0 then
@@ -83,22 +95,18 @@ end
 
 -- Nothing said no.
 if user_tat then write(KEYS[1], after(user_tat, user_cost)) end
-local answer = {'', since, 0, 0}
+local answer = {'', since, 0}
 for i = 1, 3 do
   if costs[i] then
     local tat = after(tonumber(limits['tat' .. i] or 0), costs[i])
     redis.call('HSET', KEYS[3], 'tat' .. i, whole(tat))
-    answer[3 + 2 * i], answer[4 + 2 * i] = costs[i], debt(tat)
+    answer[2 + 2 * i], answer[3 + 2 * i] = costs[i], debt(tat)
   else
-    answer[3 + 2 * i], answer[4 + 2 * i] = -1, -1
+    answer[2 + 2 * i], answer[3 + 2 * i] = -1, -1
   end
 end
-if state == 'half_open' then
-  answer[3] = 1
-  if breaker.state == 'open' then
-    breaker_become(KEYS[4], breaker, 'half_open')
-    answer[4] = 1
-  end
-  redis.call('HSET', KEYS[4], 'p:' .. ARGV[7], whole(now + lease_us))
+if way == 'trial' then
+  answer[2], answer[3] = '', 1
+  redis.call('HSET', KEYS[4], 't:' .. ARGV[7], whole(now + lease_us))
 end
 return answer

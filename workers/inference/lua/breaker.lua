@@ -3,10 +3,20 @@
 --   state    closed (or none), open, half_open
 --   since    when it became that: results of calls that began before it say nothing
 --   ring     the outcomes of the sliding window, newest last
---   results  the outcomes of the probes
+--   trying   half open, and a probe was answered: trial calls go through
+--   results  the outcomes of the trial calls
 --   until    when the next probe may be sent
 --   next     when the next call that is told to wait is to come back
+--   flaps    trips in a row that followed a closing soon
+--   proved   when a probe was answered last
+--   trusted  when trial calls went well last
 --   p:<id>   until when a probe takes up room, unless it ends before
+--   t:<id>   the same of a trial call
+--   a:<id>   a trial call whose answer has begun
+-- What all models of the provider know together is another hash; trips.py holds the same.
+--   f:<model>  when it opened, if it has not closed since
+--   l:<model>  when it was last seen to fail
+--   outage     two models failed within a minute of each other
 
 local function rates(ring)
   local _, failed = string.gsub(ring, '[13]', '')
@@ -16,49 +26,141 @@ end
 
 local function bad(ring, policy)
   local calls, failed, slow = rates(ring)
+  local _, in_a_row = rates(string.sub(ring, -policy.minimum))
   return failed * 100 >= policy.failure_percent * calls
+    or in_a_row == policy.minimum
     or slow * 100 >= policy.slow_percent * calls
 end
 
--- Looks whether a call may be sent. Returns the microseconds to wait (0: send it), and the state it
--- would be in then. A probe whose lease has ended makes room for another; what it still tells counts.
-local function breaker_look(breaker, policy)
-  local state = breaker.state or 'closed'
-  local open_until = tonumber(breaker['until'] or 0)
-  if state == 'closed' then return 0, state end
-  if state == 'open' then
-    if now >= open_until then return 0, 'half_open' end
-    return math.max(tonumber(breaker.next or 0), open_until) - now, state
-  end
-  local busy = #(breaker.results or '')
+local function answered(results)
+  local _, count = string.gsub(results, '[02]', '')
+  return count
+end
+
+local function live(breaker, prefix)
+  local count = 0
   for field, lease in pairs(breaker) do
-    if string.sub(field, 1, 2) == 'p:' and tonumber(lease) > now then busy = busy + 1 end
+    if string.sub(field, 1, 2) == prefix and tonumber(lease) > now then count = count + 1 end
   end
-  if busy < policy.probes then return 0, state end
-  return math.max(tonumber(breaker.next or 0) - now, policy.recheck), state
+  return count
+end
+
+-- When the latest of the other models opened; 0: all others are closed.
+local function first_of_others(trips, model)
+  local latest = 0
+  for field, at in pairs(trips) do
+    if string.sub(field, 1, 2) == 'f:' and string.sub(field, 3) ~= model then
+      latest = math.max(latest, tonumber(at))
+    end
+  end
+  return latest
+end
+
+-- Looks how a call may go: as `call`, as `trial`, not before a `probe` that its caller sends, or
+-- not now. Returns that, and the microseconds to wait. What falls back from a model whose breaker
+-- opened at `doubted` goes as usual only if trial calls went well since.
+local function breaker_look(breaker, policy, doubted)
+  local state = breaker.state or 'closed'
+  local booked = tonumber(breaker.next or 0) - now
+  if state == 'open' then
+    local open_for = tonumber(breaker['until'] or 0) - now
+    if open_for <= 0 then return 'probe', policy.recheck end
+    return 'wait', math.max(booked, open_for)
+  end
+  local tried, proved = false, breaker.trying
+  if state == 'closed' then
+    tried = tonumber(breaker.trusted or 0) >= doubted
+    proved = tonumber(breaker.proved or 0) >= doubted
+  end
+  if tried then return 'call', 0 end
+  if proved then
+    local results = breaker.results or ''
+    local begun = 0
+    for field in pairs(breaker) do
+      if string.sub(field, 1, 2) == 'a:' then begun = begun + 1 end
+    end
+    local room = policy.first_trials + 2 * (answered(results) + begun)
+    if live(breaker, 't:') + #results < room then return 'trial', 0 end
+  elseif live(breaker, 'p:') == 0 then
+    return 'probe', policy.recheck
+  end
+  return 'wait', math.max(booked, policy.recheck)
 end
 
 local function breaker_become(key, breaker, state)
   for field in pairs(breaker) do
-    if string.sub(field, 1, 2) == 'p:' then redis.call('HDEL', key, field) end
+    if string.find(field, '^[pta]:') then redis.call('HDEL', key, field) end
   end
-  redis.call('HDEL', key, 'results')
+  redis.call('HDEL', key, 'results', 'trying')
   redis.call('HSET', key, 'state', state, 'since', whole(now))
   if state == 'closed' then redis.call('HDEL', key, 'ring', 'until', 'next') end
 end
 
+local function breaker_open(key, trips_key, breaker, policy, ring, open)
+  breaker_become(key, breaker, 'open')
+  redis.call('HSET', key, 'ring', ring, 'until', whole(now + open))
+  redis.call('HSETNX', trips_key, 'f:' .. policy.model, whole(now))
+  redis.call('HSET', trips_key, 'l:' .. policy.model, whole(now))
+  for field, at in pairs(read_hash(trips_key)) do
+    if string.sub(field, 1, 2) == 'l:' and string.sub(field, 3) ~= policy.model
+      and now - tonumber(at) <= policy.together then
+      redis.call('HSET', trips_key, 'outage', '1')
+    end
+  end
+  redis.call('PEXPIRE', trips_key, policy.keep_ms)
+end
+
+local function breaker_probed(key, trips_key, breaker, policy, outcome)
+  local state = breaker.state or 'closed'
+  if outcome == '' then return {} end
+  redis.call('PEXPIRE', key, policy.keep_ms)
+  if answered(outcome) == 1 then
+    redis.call('HSET', key, 'proved', whole(now))
+    redis.call('HDEL', key, 'results')
+    if state == 'half_open' then redis.call('HSET', key, 'trying', '1') end
+    return {}
+  end
+  local ring = state == 'half_open' and breaker.ring or outcome
+  breaker_open(key, trips_key, breaker, policy, ring, policy.open)
+  return {state, 'open', rates(outcome)}
+end
+
+local function breaker_decided(key, trips_key, breaker, policy, ring)
+  local state = breaker.state or 'closed'
+  if not bad(ring, policy) then
+    breaker_become(key, breaker, 'closed')
+    redis.call('HSET', key, 'trusted', whole(now))
+    redis.call('HDEL', trips_key, 'f:' .. policy.model, 'l:' .. policy.model, 'outage')
+    return {state, 'closed', rates(ring)}
+  end
+  local since, flaps = tonumber(breaker.since or 0), 0
+  if state == 'half_open' or (since > 0 and now - since < policy.healthy) then
+    flaps = tonumber(breaker.flaps or 0) + 1
+  end
+  redis.call('HSET', key, 'flaps', whole(flaps))
+  local open = math.min(policy.open * 2 ^ math.min(flaps, policy.most_flaps), policy.longest)
+  breaker_open(key, trips_key, breaker, policy, ring, open)
+  return {state, 'open', rates(ring)}
+end
+
 -- Records how a call ended; '' is no verdict. Returns the old state, the new one, and the rates
 -- that decided, where it changed.
-local function breaker_record(key, breaker, policy, lease, since, outcome)
-  local state = breaker.state or 'closed'
-  local ring, full
-  if state == 'half_open' and breaker['p:' .. lease] then
+local function breaker_record(key, trips_key, breaker, policy, lease, since, outcome)
+  if breaker['p:' .. lease] then
     redis.call('HDEL', key, 'p:' .. lease)
+    breaker['p:' .. lease] = nil
+    return breaker_probed(key, trips_key, breaker, policy, outcome)
+  end
+  local ring, full, trial
+  if breaker['t:' .. lease] then
+    trial = true
+    redis.call('HDEL', key, 't:' .. lease, 'a:' .. lease)
     if outcome == '' then return {} end
     ring = (breaker.results or '') .. outcome
-    full = #ring >= policy.probes
+    full = #ring >= math.min(policy.trials, policy.first_trials + 2 * answered(ring))
     redis.call('HSET', key, 'results', ring)
-  elseif state == 'closed' and outcome ~= '' and (breaker.since or '0') == since then
+  elseif (breaker.state or 'closed') == 'closed' and outcome ~= ''
+    and (breaker.since or '0') == since then
     ring = string.sub((breaker.ring or '') .. outcome, -policy.size)
     full = #ring >= policy.minimum and bad(ring, policy)
     redis.call('HSET', key, 'ring', ring)
@@ -67,10 +169,10 @@ local function breaker_record(key, breaker, policy, lease, since, outcome)
   end
   redis.call('PEXPIRE', key, policy.keep_ms)
   if not full then return {} end
-  local to = bad(ring, policy) and 'open' or 'closed'
-  breaker_become(key, breaker, to)
-  if to == 'open' then
-    redis.call('HSET', key, 'ring', ring, 'until', whole(now + policy.open))
+  if trial and (breaker.state or 'closed') == 'closed' and not bad(ring, policy) then
+    redis.call('HSET', key, 'trusted', whole(now))
+    redis.call('HDEL', key, 'results')
+    return {}
   end
-  return {state, to, rates(ring)}
+  return breaker_decided(key, trips_key, breaker, policy, ring)
 end

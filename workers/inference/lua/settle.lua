@@ -1,11 +1,11 @@
 -- Tells all gates how a call ended, in one step.
 -- KEYS: as in admit.lua. ARGV: now, what the user's bucket gets back in microseconds, the
--- microseconds the model is blocked, whether the provider refused for a limit; the probe's id, the
+-- microseconds the model is blocked, whether the provider refused for a limit; the lease's id, the
 -- `since` of the admission, the outcome ('' is no verdict, '-' no breaker), the breaker's size,
--- minimum, failure and slow percent, open time, probes, milliseconds an idle breaker is kept;
--- the share of its bound the user's tokens came to in millionths; then for each of the three limits
--- its limit, what the provider says remains, what the bucket gets back, its debt right after the
--- take, and the share. '' is unknown.
+-- minimum, failure and slow percent, open time, trials; the share of its bound the user's tokens
+-- came to in millionths; then for each of the three limits its limit, what the provider says remains, what the bucket gets back, its debt right after the
+-- take, and the share ('' is unknown); then the breaker's first trials, longest open time, most
+-- flaps, time of health, time within which failures belong together, and the model.
 -- Returns what breaker_record does.
 
 local WINDOW = 2000000
@@ -85,7 +85,9 @@ if heard then redis.call('PEXPIRE', KEYS[3], KEEP_MS) end
 if ARGV[7] == '-' then return {} end
 local policy = {
   size = tonumber(ARGV[8]), minimum = tonumber(ARGV[9]), failure_percent = tonumber(ARGV[10]),
-  slow_percent = tonumber(ARGV[11]), open = tonumber(ARGV[12]), probes = tonumber(ARGV[13]),
-  keep_ms = KEEP_MS,
+  slow_percent = tonumber(ARGV[11]), open = tonumber(ARGV[12]), trials = tonumber(ARGV[13]),
+  first_trials = tonumber(ARGV[30]), longest = tonumber(ARGV[31]), most_flaps = tonumber(ARGV[32]),
+  healthy = tonumber(ARGV[33]), together = tonumber(ARGV[34]), model = ARGV[35], keep_ms = KEEP_MS,
 }
-return breaker_record(KEYS[4], read_hash(KEYS[4]), policy, ARGV[5], ARGV[6], ARGV[7])
+return breaker_record(
+  KEYS[4], KEYS[5], read_hash(KEYS[4]), policy, ARGV[5], ARGV[6], ARGV[7])
