@@ -174,7 +174,7 @@ def test_a_protected_check_is_weakened_by_nobody_who_may_not_release_a_switch(
     assert trail() == []
 
 
-def test_whoever_may_release_a_switch_may_weaken_a_check_and_it_is_in_the_trail(
+def test_a_person_who_may_release_a_switch_may_weaken_a_check_with_a_record(
     staff: Staff, row: Any
 ) -> None:
     client = staff(*SCHEDULER, "release_feature")

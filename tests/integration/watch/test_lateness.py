@@ -1,4 +1,4 @@
-"""A check that is late is an alert: by the database's clock, whoever is left to look."""
+"""A check that is late is an alert: by the database's clock, with any watcher."""
 
 from __future__ import annotations
 
