@@ -116,7 +116,7 @@ class Scheduler(schedulers.DatabaseScheduler):
         return self.Model.objects.filter(enabled=True)
 
     def all_as_schedule(self) -> dict[str, schedulers.ModelEntry]:
-        """Each row that can be sent, by name. On-call is told of the others."""
+        """Each row that can be sent, by name. The others become alerts."""
         found: dict[str, schedulers.ModelEntry] = {}
         problems: dict[str, str] = {}
         for model in self.enabled_models():  # type: ignore[no-untyped-call]

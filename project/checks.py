@@ -1,4 +1,4 @@
-"""What is sent, now or by the schedule, must be something that workers take."""
+"""Workers must take every task that is sent, now or by the schedule."""
 
 from __future__ import annotations
 

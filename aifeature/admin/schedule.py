@@ -48,7 +48,6 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
     """Changed with a reason; disabled, sent at once and deleted by buttons that want one too."""
 
     form = PeriodicTaskForm
-    fieldsets = (*beat.PeriodicTaskAdmin.fieldsets, ("Why", {"fields": ("reason",)}))
     list_display: Any = (*beat.PeriodicTaskAdmin.list_display, "last_result")
     actions_row: Any = ("enable", "disable", "run_now", "remove")
     actions_detail: Any = ("enable", "disable", "run_now", "remove")
@@ -74,6 +73,13 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """None: the library's own, and Django's deletion, ask for no reason."""
         return {}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """The library's, and the reason for those who may change something."""
+        adds = obj is None and self.has_add_permission(request)
+        why = adds or self.has_change_permission(request, obj)
+        found: Any = super().get_fieldsets(request, obj)
+        return [*found, *([("Why", {"fields": ("reason",)})] if why else [])]
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """The form, which knows whether this visitor may weaken a protected check."""

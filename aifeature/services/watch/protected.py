@@ -63,9 +63,9 @@ def weakened(before: Any, after: Any | None) -> list[str]:
         found.append("disable it")
     if after.one_off and not before.one_off:
         found.append("run it only once")
-    if any(_set_anew(before, after, name) for name in ("expires", "expire_seconds")):
+    if any(_is_newly_set(before, after, name) for name in ("expires", "expire_seconds")):
         found.append("let it expire")
-    if _set_anew(before, after, "start_time"):
+    if _is_newly_set(before, after, "start_time"):
         found.append("delay its start")
     found += [
         f"give it {what}"
@@ -93,7 +93,7 @@ def _gap(row: Any) -> float | None:
     return gap_s(row.schedule) if row.scheduler is not None else None
 
 
-def _set_anew(before: Any, after: Any, name: str) -> bool:
+def _is_newly_set(before: Any, after: Any, name: str) -> bool:
     value = getattr(after, name)
     return value is not None and value != getattr(before, name)
 

@@ -1,4 +1,4 @@
-"""A check that is late is an alert: by the database's clock, whoever is left to look."""
+"""A check that is late is an alert: by the database's clock, with any watcher."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_an_llm_worker_looks_and_tells_once_control_is_gone(
 ) -> None:
     ran("control.budgets", 241)
     age_gap(silence_s)
-    feeder = Feeder("llm@host", slots=4)
+    feeder = Feeder()
 
     def last_turn() -> None:
         feeder._stopped = True
