@@ -209,7 +209,7 @@ def facts(found: Preview) -> list[tuple[str, str]]:
 def table(found: Preview) -> dict[str, Any]:
     """The calls by day, feature, state and error code, as headers and rows."""
     return {
-        "headers": ["day (UTC)", "feature", "state", "error code", "calls", "counted now"],
+        "headers": ["Day (UTC)", "Feature", "State", "Error code", "Calls", "Counted now"],
         "rows": [
             [
                 str(group.day),
