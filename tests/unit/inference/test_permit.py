@@ -31,8 +31,8 @@ def test_only_a_usage_that_is_final_releases_the_rest_of_the_bound(
 ) -> None:
     ends: list[End] = []
 
-    def settle(_held: Any, end: End, *, now: int | None = None) -> None:
-        del now
+    def settle(held: Any, end: End, *, now: int | None = None) -> None:
+        del held, now
         ends.append(end)
 
     held: Any = SimpleNamespace(asked=SimpleNamespace(amounts=BOUND))
