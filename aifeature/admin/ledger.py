@@ -36,7 +36,7 @@ _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 
 
 @admin.register(Attempt)
-class AttemptAdmin(SettleMany, ReadOnlyAdmin):
+class AttemptAdmin(SettleMany):
     """Every provider call that may be billed. One whose bill is not sure can be settled, once."""
 
     list_display = (

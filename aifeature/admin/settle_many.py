@@ -17,11 +17,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature.admin.names import title_of
+from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import dollars
 from aifeature.models import UNSURE, Attempt, AttemptState
 from aifeature.services import bulk_settlement
@@ -78,7 +78,7 @@ class SettlementList(ChangeList):
         return f"{LIMIT:,}+" if count > LIMIT else f"{count:,}"
 
 
-class SettleMany(ModelAdmin):
+class SettleMany(ReadOnlyAdmin):
     """Adds the action to the ledger. Needs `has_settle_permission`."""
 
     actions: Any = ("settle_many",)
@@ -88,7 +88,7 @@ class SettleMany(ModelAdmin):
         """Whether this visitor may settle calls."""
         return request.user.has_perm("aifeature.settle_attempt")
 
-    def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **_: Any) -> Any:
         """The list with its count."""
         del request
         return SettlementList
@@ -209,7 +209,7 @@ def facts(found: Preview) -> list[tuple[str, str]]:
 def table(found: Preview) -> dict[str, Any]:
     """The calls by day, feature, state and error code, as headers and rows."""
     return {
-        "headers": ["day (UTC)", "feature", "state", "error code", "calls", "counted now"],
+        "headers": ["Day (UTC)", "Feature", "State", "Error code", "Calls", "Counted now"],
         "rows": [
             [
                 str(group.day),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
@@ -12,6 +13,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from aifeature.models import (
     TERMINAL,
+    Attempt,
+    AttemptState,
     CheckRun,
     Forced,
     Job,
@@ -100,6 +103,40 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
         **values,
     )
     return made
+
+
+def unsure_calls(user: User, features: int = 3) -> None:
+    """Calls whose bill is not sure, of several days, states and causes."""
+    ended = job(user, Status.FAILED, age=timedelta(hours=1))
+    causes = (
+        (AttemptState.UNKNOWN, "provider_timeout", 0),
+        (AttemptState.UNKNOWN, "lease_lost", 0),
+        (AttemptState.ESTIMATED, "answer_incomplete", 2_140),
+    )
+    number = 0
+    for days, (state, code, cost) in product(range(features), causes):
+        at = timezone.now() - timedelta(days=days)
+        for _ in range(7 * (days + 1)):
+            number += 1
+            Attempt.objects.create(
+                job=ended,
+                user=user,
+                feature=ended.feature,
+                epoch=1,
+                number=number,
+                purpose="generation",
+                provider="anthropic",
+                model="claude-sonnet-5-5",
+                prompt_version="v3",
+                prompt_hash="0" * 64,
+                state=state,
+                error_code=code,
+                cost_micro=cost,
+                bound_micro=98_500,
+                day=at.date(),
+                started_at=at,
+                ended_at=at,
+            )
 
 
 def bad_day(staff: User) -> None:

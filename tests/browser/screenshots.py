@@ -146,6 +146,15 @@ def _admin_shots(staff: User) -> list[Shot]:
     return [
         Shot("admin", "/admin/", staff, prepare=lambda: scenes.bad_day(staff)),
         Shot("admin-features", f"{root}/featurecontrol/", staff),
+        Shot(
+            "admin-attempts",
+            f"{root}/attempt/?bill=unsure",
+            staff,
+            _tick_all,
+            prepare=lambda: scenes.unsure_calls(staff),
+        ),
+        Shot("admin-settle-many", f"{root}/attempt/?bill=unsure", staff, _preview),
+        Shot("admin-to-settle", "/admin/", staff),
         Shot("admin-feature", feature, staff),
         Shot("admin-everything", everything, staff),
         Shot("admin-stop", feature, staff, lambda page: press(page, "stop")),
@@ -166,6 +175,19 @@ def press(page: Page, what: str) -> None:
     """Press a button of admin that asks before it acts, and wait for its question."""
     page.locator(f'button[hx-get$="/{what}/"]').click()
     page.locator("#dialog").wait_for()
+
+
+def _tick_all(page: Page) -> None:
+    page.locator("#action-toggle").check()
+    page.get_by_role("link", name="Select all").wait_for()
+
+
+def _preview(page: Page) -> None:
+    _tick_all(page)
+    page.get_by_role("link", name="Select all").click()
+    page.locator('select[name="action"]').select_option("settle_many")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Settle these calls").wait_for()
 
 
 def _sign_in_wrongly(page: Page) -> None:

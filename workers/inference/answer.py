@@ -85,10 +85,7 @@ class Answer:
             return ""
         if kind == "content_block_delta":
             delta = _object(json.loads(data))["delta"]
-            if delta["type"] == "text_delta":
-                return self._add(_text(delta["text"]))
-            self._wrote = True
-            return ""
+            return self._add(_text(delta["text"])) if delta["type"] == "text_delta" else ""
         if kind == "content_block_start":
             return self._begin_block(_object(json.loads(data))["content_block"])
         if kind == "message_start":

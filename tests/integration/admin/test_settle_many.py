@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.http import HttpResponse
 from django.test import Client
 
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow
@@ -47,15 +46,14 @@ def calls(make_job: Callable[..., Job], make_attempt: MakeAttempt) -> MakeCalls:
     return make
 
 
-def choose(page: Client, *chosen: Attempt, query: str = "", across: bool = False) -> HttpResponse:
+def choose(page: Client, *chosen: Attempt, query: str = "", across: bool = False) -> Any:
     """Run the action on these rows of the list, or on all that match its filter."""
     form = {
         "action": "settle_many",
         "select_across": "1" if across else "0",
         "_selected_action": [str(call.pk) for call in chosen],
     }
-    answer: Any = page.post(f"{LIST}{query}", form)
-    return answer
+    return page.post(f"{LIST}{query}", form)
 
 
 def hidden(answer: Any) -> dict[str, str]:
@@ -85,7 +83,7 @@ def test_the_preview_says_which_calls_and_how_much(page: Client, calls: MakeCall
     unknown = calls(2)
     estimated = calls(1, AttemptState.ESTIMATED, error_code="answer_incomplete")
     settled = calls(1, AttemptState.SETTLED)
-    answer: Any = choose(page, *unknown, *estimated, *settled)
+    answer = choose(page, *unknown, *estimated, *settled)
     assert dict(answer.context["facts"]) == {
         "Calls": "3",
         "Unknown, at their bound": "2",
@@ -162,7 +160,7 @@ def test_a_thousand_calls_are_one_choice(page: Client, calls: MakeCalls) -> None
         row.pk, row.number = uuid4(), number
     Attempt.objects.bulk_create(copies)
     SpendWindow.objects.update(spent_micro=1_001 * BOUND)
-    answer: Any = choose(page, first, query="?bill=unsure", across=True)
+    answer = choose(page, first, query="?bill=unsure", across=True)
     assert dict(answer.context["facts"])["Calls"] == "1,001"
     answer = settle(page, answer)
     assert (answer.context["done"], answer.context["total"]) == (bulk_settlement.BATCH, 1_001)
@@ -174,7 +172,7 @@ def test_more_than_the_limit_are_cut_and_the_page_says_so(
 ) -> None:
     monkeypatch.setattr(bulk_settlement, "LIMIT", 2)
     rows = calls(3)
-    answer: Any = choose(page, *rows)
+    answer = choose(page, *rows)
     assert "Only the oldest" in answer.text
     settle(page, answer)
     assert states(rows) == [("settled", 0), ("settled", 0), ("unknown", 0)]
@@ -203,7 +201,7 @@ def test_a_form_that_says_too_little_settles_nothing(
     page: Client, calls: MakeCalls, field: str, value: str
 ) -> None:
     rows = calls(1)
-    answer: Any = settle(page, choose(page, *rows), **{field: value})
+    answer = settle(page, choose(page, *rows), **{field: value})
     assert field in answer.context["form"].errors
     assert states(rows) == [("unknown", 0)]
 
