@@ -277,6 +277,35 @@ def test_who_waited_long_for_nothing_speaks_for_those_who_come_next(
     pool.putconn(pool.getconn())
 
 
+def test_urgent_work_connects_beside_a_pool_that_is_in_use(
+    pool: Pool, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "SPARE_WAIT_S", 0.01)
+    used = [pool.getconn() for _ in range(2)]
+    with pool_module.urgent():
+        spare = [pool.getconn() for _ in range(pool_module.SPARE)]
+        with pytest.raises(PoolBusyError, match="2 urgent requests"):
+            pool.getconn()
+        pool.putconn(spare[0])
+        assert spare[0].closed, "it was made for this alone"
+        spare[0] = pool.getconn()
+    assert pool.size == 2, "spare connections are none of the pool's"
+    for each in (*spare, *used):
+        pool.putconn(each)
+    pool.putconn(pool.getconn())
+    assert server.connects == 2 + pool_module.SPARE + 1
+
+
+def test_a_failure_to_connect_urgently_keeps_no_place(pool: Pool, server: Server) -> None:
+    server.away_s = 0.0
+    with pool_module.urgent():
+        for _ in range(2 * pool_module.SPARE):
+            with pytest.raises(psycopg.OperationalError, match="refused"):
+                pool.getconn()
+        server.away_s = None
+        pool.putconn(pool.getconn())
+
+
 def test_a_closed_pool_takes_nothing_back(server: Server, clock: Clock) -> None:
     pool = Pool(server, max_size=2, timeout=0.2, clock=clock)
     used, idle = pool.getconn(), pool.getconn()

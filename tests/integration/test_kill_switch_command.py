@@ -147,6 +147,16 @@ def test_the_person_must_exist_be_active_and_have_the_permission(eve: User, acti
     assert ControlChange.objects.count() == before
 
 
+def test_a_missing_permission_is_answered_with_those_who_have_it(eve: User) -> None:
+    User.objects.create_user("bob", is_staff=True)
+    User.objects.create_superuser("old", is_active=False)
+    with pytest.raises(CommandError, match=r"These have it: eve\. A superuser can give it to bob"):
+        run("stop", "summarize", *WHY, "--user", "bob", "--yes")
+    eve.user_permissions.clear()
+    with pytest.raises(CommandError, match=r"No account has it: manage\.py createsuperuser makes"):
+        run("stop", "summarize", *WHY, "--user", "bob", "--yes")
+
+
 @pytest.mark.parametrize("action", ["stop", "release"])
 def test_a_reason_is_needed(eve: User, action: str) -> None:
     with pytest.raises(CommandError, match="--reason"):
