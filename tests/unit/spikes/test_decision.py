@@ -211,7 +211,10 @@ def test_a_higher_baseline_never_makes_a_spike(rule: SpikeRule, seen: Spend, fac
     seen = replace(seen, cap=None)
     past = tuple(
         PastDay(
-            *(round(each * factor) for each in (day.so_far, day.whole, day.hour, day.half_hour))
+            so_far=round(day.so_far * factor),
+            whole=round(day.whole * factor),
+            hour=round(day.hour * factor),
+            half_hour=round(day.half_hour * factor),
         )
         for day in seen.past
     )
