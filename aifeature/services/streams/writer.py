@@ -58,12 +58,14 @@ class JobStream:
         self._text = ""
         self._sent = 0  # characters that were handed to Redis
         self._acknowledged = 0  # characters that Redis confirmed
-        self._begun = False  # whether the text is of the latest call
+        self._call = 0  # the latest call
+        self._call_of_text = 0  # the call that the text is of
 
     def sink(self) -> DeltaSink | None:
         """What takes the pieces of the next call's answer; None when nothing is shown of it."""
         with self._lock:
-            self._begun = False
+            self._call += 1
+            call = self._call
         if self._field is None:
             return None
         decoder = FieldText(self._field)
@@ -71,7 +73,7 @@ class JobStream:
         def take(piece: str) -> None:
             text = storable(decoder.feed(piece))
             if text:
-                self._append(text)
+                self._append(text, call)
 
         return take
 
@@ -81,7 +83,7 @@ class JobStream:
         It is what the user can have read: of an answer that nobody could see, nothing.
         """
         with self._lock:
-            if not self._begun:
+            if self._call_of_text != self._call:
                 return ""
             self._text = self._text[: max(self._sent, self._acknowledged)]
             return self._text[: self._acknowledged]
@@ -110,10 +112,10 @@ class JobStream:
         with self._lock:
             self._sent = 0
 
-    def _append(self, text: str) -> None:
+    def _append(self, text: str, call: int) -> None:
         with self._lock:
-            if not self._begun:
-                self._begun = True
+            if call != self._call_of_text:
+                self._call_of_text = call
                 self._attempt += 1
                 self._text = ""
                 self._sent = self._acknowledged = 0
