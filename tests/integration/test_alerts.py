@@ -37,6 +37,13 @@ def test_what_has_ended_keeps_when_and_begins_anew() -> None:
     assert not alerts.end("drift", "windows")
 
 
+def test_a_begin_and_an_end_are_each_told_once() -> None:
+    begin()
+    assert [alerts.tell(), alerts.tell()] == [1, 0]
+    alerts.end("drift", "windows")
+    assert [alerts.tell(), alerts.tell()] == [1, 0]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_another_process_is_telling_is_neither_told_nor_waited_for() -> None:
     alert = begin()

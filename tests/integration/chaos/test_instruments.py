@@ -107,6 +107,7 @@ def test_a_jobs_whole_life_is_on_record(
     assert windows["user"].spent_micro == 130
     assert {scope: window.over_micro for scope, window in windows.items()} == {
         "user": 900 - 1_000_000,
+        "account": 0,  # its charges have no cap
         "feature": 1_700 - 10_000,
         "global": 1_700 - 20_000,
         "month": 1_700 - 30_000,
