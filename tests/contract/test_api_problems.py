@@ -36,6 +36,7 @@ CONTRACT = {
     "feature_paused": 503,
     "budget_reached": 503,
     "overloaded": 503,
+    "no_worker": 503,
 }
 
 

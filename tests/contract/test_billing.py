@@ -52,7 +52,8 @@ class Row:
     cost_micro: int | None = None
     usage: TokenUsage | None = None
     stream: bool = True
-    cancelled: bool = False
+    cancelled: str = ""
+    """When we abort the call: once the provider `waits`, or at the first `text`."""
     client: dict[str, Any] = field(default_factory=dict)
     """Options of the client."""
 
@@ -108,7 +109,7 @@ def whole(**changes: Any) -> wire.Script:
 
 
 QUIET: dict[str, Any] = {"client": {"idle_timeout_s": 0.3}}
-ABORTED: dict[str, Any] = {"cancelled": True, "client": {"idle_timeout_s": 600.0}}
+PATIENT: dict[str, Any] = {"client": {"idle_timeout_s": 600.0}}
 FAILED = Billing.NONE
 SETTLED: dict[str, Any] = {"billing": Billing.KNOWN, "cost_micro": COST, "usage": USAGE}
 UNBILLED: dict[str, Any] = {"billing": Billing.KNOWN, "cost_micro": 0, "usage": USAGE}
@@ -153,7 +154,7 @@ ROWS: dict[str, Row] = {
     "max_tokens": Row(events(*wire.events("Hal", stop_reason="max_tokens")), **SETTLED),
     "no text": Row(events(*wire.events(stop_reason="end_turn")), **SETTLED),
     # after message_start: abort, reset, end, idle time-out, error event
-    "abort in the answer": Row(begin_and(Exchange.hang), **ESTIMATED, **ABORTED),
+    "abort in the answer": Row(begin_and(Exchange.hang), **ESTIMATED, cancelled="text", **PATIENT),
     "reset in the answer": Row(begin_and(reset), **ESTIMATED),
     "end of the connection in the answer": Row(begin_and(Exchange.close), **ESTIMATED),
     "end of the stream in the answer": Row(events(*BEGUN), **ESTIMATED),
@@ -161,7 +162,7 @@ ROWS: dict[str, Row] = {
     "error event in the answer": Row(events(*BEGUN, ERROR), **ESTIMATED),
     "nonsense in the answer": Row(events(*BEGUN, ("content_block_delta", "{no")), **ESTIMATED),
     # sent, no message_start: abort, time-out without a byte, reset
-    "abort before the answer": Row(Exchange.hang, Billing.UNSEEN, **ABORTED),
+    "abort before the answer": Row(Exchange.hang, Billing.UNSEEN, cancelled="waits", **PATIENT),
     "silence before the answer": Row(Exchange.hang, Billing.UNSEEN, **QUIET),
     "reset before the answer": Row(reset, Billing.UNSEEN),
     "end of a stream without an event": Row(events(), Billing.UNSEEN),
@@ -193,9 +194,14 @@ def a_request(**changes: Any) -> InferenceRequest:
     return InferenceRequest(**{**given, **changes})
 
 
-def failure(door: Gateway, cancel: Cancel | None = None, **changes: Any) -> InferenceError:
+def failure(
+    door: Gateway,
+    cancel: Cancel | None = None,
+    on_delta: Callable[[str], None] | None = None,
+    **changes: Any,
+) -> InferenceError:
     with pytest.raises(InferenceError) as caught:
-        door.infer(a_request(**changes), cancel=cancel or Cancel())
+        door.infer(a_request(**changes), cancel=cancel or Cancel(), on_delta=on_delta)
     return caught.value
 
 
@@ -207,10 +213,15 @@ def cancel_when_it_waits(server: WireServer, cancel: Cancel) -> None:
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
 def test_each_end_of_a_call_is_billed_by_the_table(row: Row) -> None:
     cancel = Cancel()
+
+    def seen(_: str) -> None:
+        if row.cancelled == "text":
+            cancel.cancel("user")
+
     with serving(row.script) as server, gateway(server.url, **row.client) as door:
-        if row.cancelled:
+        if row.cancelled == "waits":
             threading.Thread(target=cancel_when_it_waits, args=(server, cancel)).start()
-        error = failure(door, cancel, stream=row.stream)
+        error = failure(door, cancel, on_delta=seen, stream=row.stream)
     assert (error.billing, error.cost_micro) == (row.billing, row.cost_micro)
     assert error.usage == row.usage
 

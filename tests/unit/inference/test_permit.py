@@ -35,7 +35,8 @@ def test_only_a_usage_that_is_final_releases_the_rest_of_the_bound(
         del held, now
         ends.append(end)
 
+    gates: Any = SimpleNamespace(settle=settle)
     held: Any = SimpleNamespace(asked=SimpleNamespace(amounts=BOUND))
     error = AnswerIncomplete("cut", billing=billing, usage=REPORTED)
-    GatePermit(settle, BreakerPolicy(), held).failed(error)
+    GatePermit(gates, BreakerPolicy(), held).failed(error)
     assert ends[0].used == used
