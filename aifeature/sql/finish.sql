@@ -28,7 +28,7 @@ BEGIN
         RETURN aif_finish(
             p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
     END IF;
-    IF p_status = 'cancelled' AND author = 'user' THEN
+    IF p_status = 'cancelled' AND author = 'user' AND p_attempt IS NOT NULL THEN
         shown := coalesce(p_settlement->>'delivered_text', '');
     END IF;
     IF p_attempt IS NOT NULL THEN
@@ -58,7 +58,7 @@ BEGIN
                                 ELSE coalesce(p_error_message, '') END,
            partial_text = shown,
            cancelled_by = CASE WHEN p_status = 'failed' AND p_error_code = 'deadline_exceeded'
-                                    AND t.cancelled_by = ''
+                                    AND t.cancel_requested_at IS NULL
                                THEN 'deadline' ELSE t.cancelled_by END,
            lease_until = NULL,
            finished_at = CASE WHEN p_status <> 'needs_approval' THEN statement_timestamp() END,

@@ -17,7 +17,10 @@ BEGIN
        SET state = p->>'state',
            own_spend = t.user_id IS NOT NULL AND (
                p->>'state' = 'settled'
-               OR p->>'state' IN ('estimated', 'unknown') AND coalesce(p->>'ended_by', '') = 'user'),
+               OR p->>'state' IN ('estimated', 'unknown') AND coalesce(p->>'ended_by', '') = 'user'
+                  -- A worker sees that its job is to be cancelled, and not who cancels it.
+                  AND EXISTS (SELECT 1 FROM aifeature_job j
+                               WHERE j.id = t.job_id AND j.cancelled_by = 'user')),
            output = coalesce(p->>'output', ''),
            input_tokens = coalesce((p->>'input_tokens')::int, 0),
            output_tokens = coalesce((p->>'output_tokens')::int, 0),

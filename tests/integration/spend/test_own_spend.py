@@ -81,6 +81,8 @@ def test_a_cut_call_counts_for_its_user_only_if_they_cut_it(
     claimed: Claimed, state: AttemptState, ended_by: str, counted: int
 ) -> None:
     end = cut(claimed, state, ended_by=ended_by)
+    if ended_by:
+        transitions.cancel(claimed.job, user_id=claimed.user_id, message="You did.")
     transitions.release(claimed, delay_s=0, burn=False, settlement=end)
     assert own_spend() == {"user": counted, "account": counted}
     assert Attempt.objects.get().own_spend == bool(counted)
@@ -128,7 +130,9 @@ def test_what_is_only_held_is_waited_for(make_job: MakeJob, caps: Caps) -> None:
 def test_an_account_sums_the_features_of_one_user(make_job: MakeJob, bob: User) -> None:
     for feature in ("summarize", "triage"):
         run = claim(make_job(feature=feature))
-        transitions.release(run, delay_s=0, burn=False, settlement=cut(run, ended_by="user"))
+        end = cut(run, ended_by="user")
+        transitions.cancel(run.job, user_id=run.user_id, message="You did.")
+        transitions.release(run, delay_s=0, burn=False, settlement=end)
     caps = Caps(user_spend=BOUND + CEILING, account=2 * CEILING + BOUND - 1)
     with pytest.raises(AttemptRefusedError, match="budget_spent account"):
         begin(claim(make_job(feature="answer")), bound=BOUND, caps=caps)
@@ -151,9 +155,25 @@ def test_the_charge_is_never_more_than_the_ledger_counts(make_job: MakeJob) -> N
 
 @pytest.mark.parametrize("by", ["staff", "switch", "erasure", ""])
 def test_a_cancellation_by_somebody_else_charges_nothing(make_job: MakeJob, by: str) -> None:
-    job, _ = cancelled(make_job, by)
+    job, call = cancelled(make_job, by)
     assert (job.charge_micro, job.partial_text, job.cancelled_by) == (0, "", by)
     assert SpendWindow.objects.get(scope="user").spent_micro == 0
+    assert not call.own_spend, "nor does it use up the user's spend cap"
+
+
+def test_a_deadline_is_no_author_of_what_was_to_be_cancelled(make_job: MakeJob) -> None:
+    """A process of the release before left no author; its cancellation came first all the same."""
+    run = claim(make_job())
+    rows("aif_cancel", run.job, run.user_id, "Somebody did.")
+    transitions.finish(run, Status.FAILED, error_code="deadline_exceeded", error_message="Late.")
+    assert Job.objects.get().cancelled_by == ""
+
+
+def test_a_deadline_that_ends_a_run_says_so(claimed: Claimed) -> None:
+    transitions.finish(
+        claimed, Status.FAILED, error_code="deadline_exceeded", error_message="Late."
+    )
+    assert Job.objects.get().cancelled_by == "deadline"
 
 
 def test_nothing_shown_nothing_charged(make_job: MakeJob) -> None:
@@ -258,9 +278,8 @@ def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob)
                 burn=False,
                 settlement=Settlement(
                     begin(run, bound=BOUND, caps=caps),
-                    AttemptState.ESTIMATED,
+                    AttemptState.SETTLED,
                     cost_micro=BOUND,
-                    ended_by="user",
                 ),
             )
         except AttemptRefusedError as refusal:

@@ -263,7 +263,7 @@ def test_a_watcher_asks_the_database_no_more_often_than_it_has_to() -> None:
         (crontab(minute="0", hour="3"), 86_400),
         (crontab(minute="0", hour="3", day_of_week="1"), 7 * 86_400),
         (crontab(minute="0", hour="3", day_of_month="1"), 31 * 86_400),
-        (object(), None),
+        ("no schedule", None),
     ],
     ids=str,
 )
