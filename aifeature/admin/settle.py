@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFiel
 from aifeature.admin.dialogs import ReasonForm
 from aifeature.admin.read_only import as_uuid
 from aifeature.admin.show import dollars
-from aifeature.models import UNSURE, Attempt, AttemptState
+from aifeature.models import NEEDS_A_PERSON, UNSURE, Attempt
 from aifeature.services.settlement import Tokens
 
 _LARGEST = 2**31 - 1
@@ -81,5 +81,5 @@ class BillFilter(admin.SimpleListFilter):
             case "unsure":
                 return queryset.filter(state__in=UNSURE)
             case "person":
-                return queryset.filter(state=AttemptState.UNKNOWN, own_spend=False)
+                return queryset.filter(NEEDS_A_PERSON)
         return queryset

@@ -4,7 +4,7 @@ from aifeature.models.alert import Alert, CheckRun
 from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.job import TERMINAL, CancelledBy, Job, Status
-from aifeature.models.ledger import UNSURE, Attempt, AttemptState, SpendWindow
+from aifeature.models.ledger import NEEDS_A_PERSON, UNSURE, Attempt, AttemptState, SpendWindow
 from aifeature.models.limits import RateOverride
 from aifeature.models.provider import Forced, ModelControl
 from aifeature.models.spike import Launch, SpendHour
@@ -13,6 +13,7 @@ from aifeature.models.token import ApiToken
 from aifeature.models.watch import Watch
 
 __all__ = [
+    "NEEDS_A_PERSON",
     "TERMINAL",
     "UNSURE",
     "Alert",

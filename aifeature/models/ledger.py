@@ -35,6 +35,11 @@ UNSURE = frozenset({AttemptState.ESTIMATED, AttemptState.UNKNOWN})
 """States whose spend is a ceiling; a later fact may settle them."""
 
 
+NEEDS_A_PERSON = Q(state=AttemptState.UNKNOWN, own_spend=False) & ~Q(purpose=Purpose.PROBE)
+"""Calls whose cost a person should find out. One that its user ended counts for that user, and a
+probe is bounded by a cent: both can stay as they are."""
+
+
 class Attempt(models.Model):
     """One provider call. Committed before it is sent; costs are stored and never recomputed."""
 

@@ -22,7 +22,7 @@ from django.db import connection
 from django.db.models import Count, Min, Q, QuerySet
 
 from aifeature import registry
-from aifeature.models import Attempt, AttemptState, ControlChange, Job, SpendWindow, Status
+from aifeature.models import NEEDS_A_PERSON, Attempt, ControlChange, Job, SpendWindow, Status
 from aifeature.services import control
 from aifeature.services.control import EVERYTHING
 
@@ -176,9 +176,9 @@ def queue(now: datetime) -> Queue:
 def unknown_calls() -> dict[str, int]:
     """Unknown provider calls that a person has to settle, by feature, of any day: one query.
 
-    Those that their own user ended count towards that user's spend and need nobody.
+    Those that their own user ended, and probes, need nobody.
     """
-    unknown = Attempt.objects.filter(state=AttemptState.UNKNOWN, own_spend=False)
+    unknown = Attempt.objects.filter(NEEDS_A_PERSON)
     rows = unknown.values_list("feature", flat=True)
     counts: dict[str, int] = {}
     for slug in rows[:COUNT_LIMIT]:

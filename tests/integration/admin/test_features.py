@@ -151,7 +151,7 @@ def test_everything_has_only_its_caps(page: Client, settings: Any) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_MONTHLY_BUDGET_USD": Decimal(900)}
     assert "stage" not in shown(page, EVERYTHING)
     text = page.get(EVERYTHING).text
-    assert "Now: $50.00, the sum of the features" in text
+    assert "Now: $100.00, the sum of the features" in text
     assert "Empty: $900.00, from GLOBAL_MONTHLY_BUDGET_USD." in text
     values = {"daily_budget_usd": "40", "monthly_budget_usd": "700", "stage": "everyone"}
     assert save(page, EVERYTHING, **values, reason="Budget round.").status_code == 302

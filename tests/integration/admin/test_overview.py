@@ -117,6 +117,18 @@ def test_counting_stops_at_its_limit(
     assert cards.at_least(2) == "2+"
 
 
+def test_only_calls_that_need_a_person_are_counted(
+    aged: MakeJob, make_attempt: Callable[..., Attempt]
+) -> None:
+    job = aged(60)
+    make_attempt(job, number=1, state=AttemptState.UNKNOWN, purpose="probe")
+    make_attempt(job, number=2, state=AttemptState.UNKNOWN, own_spend=True)
+    make_attempt(job, number=3, state=AttemptState.ESTIMATED)
+    assert overview.unknown_calls() == {}
+    make_attempt(job, number=4, state=AttemptState.UNKNOWN)
+    assert overview.unknown_calls() == {"summarize": 1}
+
+
 def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: None) -> None:
     day = NOON.date()
     make = SpendWindow.objects.create

@@ -325,7 +325,8 @@ def test_a_stranger_cancels_nothing(claimed: Claimed, bob: User) -> None:
     assert Job.objects.get(pk=claimed.job).cancel_requested_at is None
 
 
-COLUMNS = {field.name for field in Attempt._meta.fields}
+# But for a word of our own: one that does not fit is a defect, and is never cut.
+COLUMNS = {field.name for field in Attempt._meta.fields} - {"error_code"}
 TEXTS = [f.name for f in fields(Settlement) if f.type == "str" and f.name in COLUMNS]
 COUNTS = [f.name for f in fields(Settlement) if "int" in str(f.type) and f.name in COLUMNS]
 

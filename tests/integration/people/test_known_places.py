@@ -24,13 +24,19 @@ KNOWN = {
 """Columns that point to an account; `aifeature.services.people` says what becomes of each."""
 
 FREE_TEXT = {
-    Job: {"input", "result", "error_message", "idempotency_key", "request_digest"},
+    Job: {
+        *("input", "result", "partial_text", "error_message", "idempotency_key"),
+        "request_digest",
+    },
     Attempt: {"request", "output", "error_detail"},
 }
 """Columns an erasure blanks."""
 
 NO_CONTENT = {
-    Job: {"id", "feature", "status", "error_code", "worker", "model", "prompt_version"},
+    Job: {
+        *("id", "feature", "status", "error_code", "cancelled_by", "worker", "model"),
+        "prompt_version",
+    },
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
         *("prompt_hash", "stop_reason", "request_id", "error_code"),

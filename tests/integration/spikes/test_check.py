@@ -16,6 +16,7 @@ from aifeature.models import (
     CheckRun,
     ControlChange,
     FeatureControl,
+    KillMode,
     Launch,
     RateOverride,
     SpendHour,
@@ -137,7 +138,7 @@ class TestFeature:
         assert stopped() == {"summarize"}
 
     def test_a_switch_that_a_person_pulled_is_left_and_told_of(self, ada: User) -> None:
-        switch.stop("summarize", reason="Odd.", mode="hold", user_id=ada.pk)  # type: ignore[arg-type]
+        switch.stop("summarize", reason="Odd.", mode=KillMode.HOLD, user_id=ada.pk)
         call(25 * DOLLAR)
         check.look(NOON)
         assert told() == [("cost_spike", "summarize")]
@@ -190,7 +191,7 @@ def test_without_history_a_rate_that_burns_the_cap_trips_it() -> None:
     check.look(NOON)
     assert stopped() == {"summarize"}
     row = ControlChange.objects.get(feature="summarize", field="killed")
-    assert "cap of $50.00 is gone in 1.5 hours" in row.reason
+    assert "cap of $100.00 is gone in 4.0 hours" in row.reason
 
 
 class TestUser:
@@ -268,7 +269,7 @@ def test_when_many_users_spend_too_much_it_is_the_feature(usual: Usual) -> None:
     usual("feature", "summarize", DOLLAR)
     for user in users:
         usual("user", f"summarize:{user.pk}", DOLLAR // 20)
-        call(7 * DOLLAR, user=user)
+        call(13 * DOLLAR, user=user)
         check.look(NOON)
         assert stopped() == ({"summarize"} if user is users[3] else set())
 

@@ -28,6 +28,7 @@ ALLOWED_S = {
     "control.sweep": 65,
     "control.provider": 75,
     "control.budgets": 240,
+    "control.controls": 240,
     "control.cost_spike": 240,
     "control.reconcile": 1200,
     "control.retention": 90_000,
