@@ -147,7 +147,7 @@ class Play:
         self._free = THREADS
         self._waiting: set[int] = set()
         self.found = Found()
-        for model in FEATURE.models:
+        for model in sorted(FEATURE.models):  # in one order: the play is the same each time
             for _ in range(50):
                 gate.admit(model=model, input_tokens=1, output_tokens=1, now=self._us()).succeeded(
                     TokenUsage(), {}, 1_000, now=self._us()
@@ -186,7 +186,7 @@ class Play:
     def _run(self, job: _Job) -> None:
         left = FEATURE.limits.deadline_s - (self._now - job.born)
         if left <= retry.LAST_TRY_S:
-            self._fails()
+            self._fails(job)
         else:
             self._ask(job, 0, probed=False)
 
@@ -292,10 +292,9 @@ class Play:
         else:
             self._at(wait_s, _of(job, lambda: self._ready.append(job)))
 
-    def _fails(self, job: _Job | None = None) -> None:
+    def _fails(self, job: _Job) -> None:
         """At its deadline, or for its tries; another user's comes."""
-        if job is not None:
-            self._waiting.discard(id(job))
+        self._waiting.discard(id(job))
         self.found.failed_jobs += 1
         self._free += 1
         self._comes()

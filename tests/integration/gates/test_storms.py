@@ -8,15 +8,26 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tests.integration.gates.storm import LARGE, STORMS, USUAL, Clock, Found, Play, cost, route
+from tests.integration.gates.storm import (
+    LARGE,
+    STORMS,
+    USUAL,
+    Clock,
+    Found,
+    Play,
+    Storm,
+    cost,
+    route,
+)
 from workers.inference.gate import Gate
 from workers.inference.shared_state import SharedState
 
 CAP_MICRO = 100_000_000
 """The daily cap of `summarize`, and that of everything."""
 
-FIRST_S, LAST_S = 20.0, 60.0
-"""Seconds after the provider's return: the first answer begins, the last of those who waited."""
+SERVED_S = 20.0
+"""Seconds after the provider's return in which all jobs that waited are being answered. A call that
+hangs then goes on hanging until its time-out, and comes after that."""
 
 MIXES = {"usual": USUAL, "all 390 kB": LARGE}
 
@@ -36,13 +47,15 @@ def alone() -> tuple[Gate, Clock]:
     return Gate(SharedState(client, clock=lambda: 0.0), clock=clock), clock
 
 
-def hold(found: Found) -> None:
+def hold(found: Found, storm: Storm) -> None:
     """What must be so after every storm."""
     assert found.spend <= CAP_MICRO - LARGEST_MICRO
     assert found.of_probes <= PROBES_MICRO
     assert found.first_served is not None
-    assert found.first_served <= FIRST_S
-    assert found.last_served <= LAST_S
+    assert found.first_served <= SERVED_S
+    # While probes are answered, whole calls try again and again; the last ones hang.
+    hanging_s = storm.seconds if storm.answers_probes else 0
+    assert found.last_served <= SERVED_S + hanging_s
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -53,10 +66,11 @@ def test_a_storm_fills_no_cap_and_users_are_served_soon_after_it(
     gate, clock = alone
     found = Play(gate, STORMS[storm], MIXES[mix], clock=clock).run()
     print(f"\n{storm}, {mix}: {found}")  # noqa: T201 - the figures of the promise
-    hold(found)
+    hold(found, STORMS[storm])
     if not STORMS[storm].answers_probes:
         assert found.out_of_tries == 0, "the breaker keeps jobs from being tried to death"
 
 
 def test_the_gate_in_redis_weathers_it_as_well(gate: Gate) -> None:
-    hold(Play(gate, STORMS["reset after sending"], LARGE, clock=Clock()).run())
+    storm = STORMS["reset after sending"]
+    hold(Play(gate, storm, LARGE, clock=Clock()).run(), storm)
