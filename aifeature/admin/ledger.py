@@ -169,15 +169,16 @@ class AttemptAdmin(SettleMany):
 
 @admin.register(SpendWindow)
 class SpendWindowAdmin(ReadOnlyAdmin):
-    """What was spent and is held, by UTC day."""
+    """What was spent and is held, by UTC day. Of users, what is spent is what they are charged."""
 
-    list_display = ("day", "scope", "key", "spent", "held")
+    list_display = ("day", "scope", "key", "spent", "held", "own_spend")
     list_filter = ("scope", "day")
     # A window is made on its day, so its id is in the order of days, and indexed.
     ordering = ("-id",)
     search_fields = ("key__startswith",)
-    search_help_text = "How a key begins: a feature, or feature:user id."
-    fieldsets = ((None, {"fields": ("day", "scope", "key", "spent", "held")}),)
+    search_help_text = "How a key begins: a feature, feature:user id, or user id."
+    fieldsets = ((None, {"fields": ("day", "scope", "key", "spent", "held", "own_spend")}),)
 
     spent = dollar_column("spent_micro", "spent")
     held = dollar_column("held_micro", "held")
+    own_spend = dollar_column("own_spend_micro", "user's own spend")
