@@ -142,14 +142,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The user, or a stranger, asks for a job to stop."""
+    """The user, a stranger, staff or an erasure asks for a job to stop."""
 
     job: UUID
     user: int
     text: str
+    by: str = "user"
+    """Empty: a process of the release before, which does not say it."""
 
     def statement(self, now: datetime) -> Statement:
-        return "SELECT aif_cancel(%s, %s, %s)", (self.job, self.user, self.text)
+        asked = (self.job, self.user, self.text)
+        if not self.by:
+            return "SELECT aif_cancel(%s, %s, %s)", asked
+        return "SELECT aif_cancel_by(%s, %s, %s, %s)", (*asked, self.by)
 
     def run(self, view: View) -> object:
         row = view.job(self.job)
@@ -163,6 +168,7 @@ class Cancel:
                     code=row.code if runs else "cancelled",
                     text=row.text if row.cancel_requested_at else self.text,
                     cancel_requested_at=row.cancel_requested_at or view.now,
+                    cancelled_by=row.cancelled_by if row.cancel_requested_at else self.by,
                     finished_at=None if runs else view.now,
                 )
         return row.status if row is not None and row.user == self.user else None
@@ -181,21 +187,23 @@ class Switch:
 
     feature: str
     killed: bool
+    mode: str = "hold"
 
     def statement(self, now: datetime) -> Statement:
         return (
-            "UPDATE aifeature_featurecontrol SET killed = %s WHERE feature = %s RETURNING killed",
-            (self.killed, self.feature),
+            """UPDATE aifeature_featurecontrol SET killed = %s, kill_mode = %s
+                WHERE feature = %s RETURNING killed""",
+            (self.killed, self.mode, self.feature),
         )
 
     def run(self, view: View) -> object:
-        view.write(ControlRow(self.feature, self.killed))
+        view.write(ControlRow(self.feature, self.killed, self.mode))
         return self.killed
 
 
 @dataclass(frozen=True, slots=True)
 class SettleUnknown:
-    """A person says what a call cost whose end nobody saw."""
+    """A person says what a call cost whose bill is not sure."""
 
     attempt: UUID
     cost: int
@@ -206,18 +214,20 @@ class SettleUnknown:
 
     def run(self, view: View) -> object:
         before = view.attempt_before(self.attempt)
-        if before is None or before.state != "unknown":
+        if before is None or before.state not in ledger.UNSURE:
             return False
         view.lock(("attempt", self.attempt))
         row = view.attempt(self.attempt)
-        if row is None or row.state != "unknown":
+        if row is None or row.state not in ledger.UNSURE:
             return False
         view.change(row, state="settled", cost=self.cost, tokens=self.cost)
-        # The user was not charged, and is not now.
-        _, *shared = ledger.windows_of(row, row.day)
-        for scope, key, day in shared:
+        more = self.cost - ledger.counted(row)
+        for scope, key, day in ledger.windows_of(row, row.day):
             window = view.window(scope, key, day)
-            view.change(window, spent=window.spent + self.cost - row.bound)
+            if scope not in ledger.OF_A_USER:
+                view.change(window, spent=window.spent + more)
+            elif row.own:  # the charge stays as it is
+                view.change(window, own=window.own + more)
         return True
 
 

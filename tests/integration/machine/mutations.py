@@ -57,24 +57,27 @@ MUTATIONS: Final = (
     Mutation(
         "finish takes every cost from the user",
         "finish",
-        "p_status IN ('succeeded', 'needs_approval')))",
-        "true))",
+        "p_attempt, p_settlement, accepted,",
+        "p_attempt, p_settlement, true,",
     ),
     Mutation(
         "finish charges every end",
         "finish",
-        "IF p_status IN ('succeeded', 'needs_approval') THEN",
+        "IF accepted OR shown <> '' THEN",
         "IF true THEN",
     ),
     Mutation("finish locks nothing", "finish", " FOR NO KEY UPDATE"),
-    Mutation("settle unknown twice", "settle_unknown", " AND t.state = 'unknown'"),
+    Mutation("settle unknown twice", "settle_unknown", " AND t.state IN ('unknown', 'estimated')"),
     Mutation(
         "settle unknown moves no window",
         "settle_unknown",
-        "PERFORM aif_move_hold('global', '', a.day, 0, a.cost_micro - a.bound_micro);",
+        "PERFORM aif_move_hold('global', '', a.day, 0, more);",
     ),
     Mutation(
-        "finish charges the bound", "finish", "coalesce(a.cost_micro", "coalesce(a.bound_micro"
+        "finish charges the bound",
+        "settle_attempt",
+        "WHEN p_accepted THEN a.cost_micro",
+        "WHEN p_accepted THEN a.bound_micro",
     ),
     Mutation(
         "release ignores the epoch",
@@ -140,7 +143,7 @@ MUTATIONS: Final = (
     Mutation(
         "begin reserves for no user",
         "begin_attempt",
-        "PERFORM aif_hold('user', j.feature || ':' || j.user_id, today, p_bound,\n                         (p_caps->>'user')::bigint);",
+        "PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,\n                                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);",
     ),
     Mutation(
         "a cap is not looked at",
@@ -185,8 +188,8 @@ MUTATIONS: Final = (
     Mutation(
         "users pay for every call",
         "settle_attempt",
-        "CASE WHEN p_charge THEN a.cost_micro ELSE 0 END",
-        "a.cost_micro",
+        "CASE WHEN p_accepted THEN",
+        "CASE WHEN true THEN",
     ),
     Mutation(
         "an unknown call costs nothing",

@@ -155,6 +155,35 @@ class EndAbandoned:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelStopped:
+    """Cancel the jobs of features whose switch was pulled with `cancel`."""
+
+    def statement(self, now: datetime) -> Statement:
+        return "SELECT * FROM aif_cancel_stopped(%s, %s)", (99, "C switch")
+
+    def run(self, view: View) -> object:
+        rows = [
+            row
+            for row in _free(view.jobs_before(), view)
+            if row.status in {"queued", "running"}
+            and row.cancel_requested_at is None
+            and view.is_cancelled(row.feature)
+        ]
+        for row in rows:
+            runs = row.status == "running"
+            view.change(
+                row,
+                status="running" if runs else "cancelled",
+                code=row.code if runs else "cancelled",
+                text="C switch",
+                cancel_requested_at=view.now,
+                cancelled_by="switch",
+                finished_at=None if runs else view.now,
+            )
+        return {row.id for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
 class NextDue:
     """Seconds until there is something to do."""
 
