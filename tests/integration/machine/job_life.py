@@ -53,6 +53,12 @@ OUTCOMES = (
 STATES = ("settled", "failed", "estimated", "unknown")
 AUTHORS = ("user", "user", "user", "staff", "erasure", "")
 """Who cancels; the release before did not say it."""
+OF_A_CANCELLED_RUN = ("cancelled", "cancelled", "release", "needs_approval")
+CUT = (
+    Ending("failed", 0),
+    Ending("estimated", 2, by_user=True),
+    Ending("unknown", 0, by_user=True),
+)
 CONTROLS: Final[tuple[Call, ...]] = (
     *(Switch(name, killed) for killed in (False, True) for name in (*FEATURES, EVERYTHING)),
     *(Switch(FEATURES[0], True, "cancel"), CancelStopped(), CancelStopped()),
@@ -83,9 +89,15 @@ class JobLife(Transactions):
             account=CAPS,
         ),
         features=st.lists(st.sampled_from(FEATURES), min_size=2, max_size=3),
+        author=st.sampled_from((None, *AUTHORS)),
+        cut=st.sampled_from(CUT),
     )
-    def jobs_that_run(self, caps: Caps, features: list[str]) -> None:
-        """All have begun a call; the first was taken over since, and the last put off."""
+    def jobs_that_run(
+        self, caps: Caps, features: list[str], author: str | None, cut: Ending
+    ) -> None:
+        """All have begun a call; the first was taken over since, and perhaps cancelled, and the
+        last put off.
+        """
         self.caps = caps
         for feature in features:
             self.send(self._submission(USERS[0], feature, None, marked=True))
@@ -95,7 +107,10 @@ class JobLife(Transactions):
         self.send(Claim(self.jobs[0], "w2"))
         self.send(self._call(self.claims[-1], 3))
         last = self.claims[len(features) - 1]
-        self.send(Release(last, timedelta(seconds=30), False, None, Ending("failed", 0)))
+        call = UUID(int=2**64 + len(features))
+        self.send(Release(last, timedelta(seconds=30), False, call, cut))
+        if author is not None:
+            self.send(Cancel(self.jobs[0], USERS[0], "C0", author))
 
     @rule(dice=st.builds(Dice, st.tuples(*[st.integers(0, 2**16 - 1)] * 12)))
     def step(self, dice: Dice) -> None:
@@ -156,8 +171,8 @@ class JobLife(Transactions):
         job = self.world.get(("job", held.job))
         rows = [row for row in self._attempts() if row.job == held.job]
         if isinstance(job, JobRow) and held.is_mine(job):
-            if job.cancel_requested_at is not None and dice.below(2):
-                what = "cancelled"
+            if job.cancel_requested_at is not None and dice.below(4):
+                what = dice.one_of(OF_A_CANCELLED_RUN)
             rows = [row for row in rows if row.epoch == held.epoch]
             if what != "settle":  # a run ends with its last call
                 rows = [r for r in rows if r.state == "started" and r.number == job.attempts]
