@@ -93,18 +93,6 @@ SPEND_MUTATIONS: Final = (
         "coalesce(w.own_spend_micro, 0) + p_micro > p_account_cap",
         "true",
     ),
-    Mutation(
-        "a settlement locks the account first",
-        "windows",
-        "BEGIN\n    UPDATE aifeature_spendwindow w\n       SET held_micro = w.held_micro - p_held,\n           spent_micro",
-        "BEGIN\n    PERFORM 1 FROM aifeature_spendwindow w\n      WHERE w.scope = 'account' AND w.key = p_user::text AND w.day = p_day FOR UPDATE;\n    UPDATE aifeature_spendwindow w\n       SET held_micro = w.held_micro - p_held,\n           spent_micro",
-    ),
-    Mutation(
-        "a settlement locks everything before the feature",
-        "settle_attempt",
-        "PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);\n    PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);",
-        "PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);\n    PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);",
-    ),
     # What a call counts.
     Mutation(
         "an estimated call counts at its bound",
