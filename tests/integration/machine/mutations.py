@@ -60,13 +60,13 @@ MUTATIONS: Final = (
     Mutation(
         "finish takes every cost from the user",
         "finish",
-        "p_status IN ('succeeded', 'needs_approval')))",
-        "true))",
+        "p_attempt, p_settlement, accepted,",
+        "p_attempt, p_settlement, true,",
     ),
     Mutation(
         "finish charges every end",
         "finish",
-        "IF p_status IN ('succeeded', 'needs_approval') THEN",
+        "IF accepted OR shown <> '' THEN",
         "IF true THEN",
     ),
     Mutation("finish locks nothing", "finish", " FOR NO KEY UPDATE"),
@@ -77,13 +77,10 @@ MUTATIONS: Final = (
         "PERFORM aif_move_hold('global', '', a.day, 0, more);",
     ),
     Mutation(
-        "an estimated call is settled from its bound",
-        "settle_unknown",
-        "CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END",
-        "a.bound_micro",
-    ),
-    Mutation(
-        "finish charges the bound", "finish", "coalesce(a.cost_micro", "coalesce(a.bound_micro"
+        "finish charges the bound",
+        "settle_attempt",
+        "WHEN p_accepted THEN a.cost_micro",
+        "WHEN p_accepted THEN a.bound_micro",
     ),
     Mutation(
         "release ignores the epoch",
@@ -164,7 +161,7 @@ MUTATIONS: Final = (
     Mutation(
         "begin reserves for no user",
         "begin_attempt",
-        "PERFORM aif_hold('user', j.feature || ':' || j.user_id, today, p_bound,\n                         (p_caps->>'user')::bigint);",
+        "PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,\n                                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);",
     ),
     Mutation(
         "a cap is not looked at",
@@ -209,8 +206,8 @@ MUTATIONS: Final = (
     Mutation(
         "users pay for every call",
         "settle_attempt",
-        "CASE WHEN p_charge THEN a.cost_micro ELSE 0 END",
-        "a.cost_micro",
+        "CASE WHEN p_accepted THEN",
+        "CASE WHEN true THEN",
     ),
     Mutation(
         "an unknown call costs nothing",
