@@ -111,6 +111,12 @@ SPEND_MUTATIONS: Final = (
         "\n               OR p->>'state' IN ('estimated', 'unknown') AND coalesce(p->>'ended_by', '') = 'user'",
     ),
     Mutation(
+        "a call that nobody saw end is the user's spend",
+        "settle_attempt",
+        "'error_code', p_error_code)",
+        "'error_code', p_error_code, 'ended_by', 'user')",
+    ),
+    Mutation(
         "an answer is not the user's spend",
         "settle_attempt",
         "p->>'state' = 'settled'\n               OR ",
@@ -167,6 +173,21 @@ SPEND_MUTATIONS: Final = (
         "a deadline takes the place of who cancelled",
         "finish",
         "\n                                    AND t.cancelled_by = ''",
+    ),
+    Mutation(
+        "the deadline of a job that waits is no author", "overdue", ", cancelled_by = 'deadline'"
+    ),
+    Mutation(
+        "the deadline of a lost run is no author",
+        "overdue",
+        "ELSE 'deadline' END",
+        "ELSE t.cancelled_by END",
+    ),
+    Mutation(
+        "a deadline takes the place of who cancelled a lost run",
+        "overdue",
+        "THEN t.cancelled_by\n                               ELSE 'deadline' END",
+        "THEN 'deadline'\n                               ELSE 'deadline' END",
     ),
     Mutation("the last to cancel is the author", "cancel", _AUTHOR, "p_by"),
     Mutation("a user always is the author", "cancel", "THEN p_by\n", "THEN 'user'\n"),

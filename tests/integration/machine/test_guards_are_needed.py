@@ -16,6 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.integration.machine.database import load
 from tests.integration.machine.job_life import JobLife
+from tests.integration.machine.keeper_mutations import KEEPER_MUTATIONS
 from tests.integration.machine.lanes import Lanes
 from tests.integration.machine.mutations import MUTATIONS, Mutation, original
 from tests.integration.machine.spend_mutations import SPEND_MUTATIONS
@@ -35,7 +36,7 @@ USUAL = {
     "own spend is not counted",
     "shown text is charged above the spend",
 }
-ALL = (*MUTATIONS, *SPEND_MUTATIONS)
+ALL = (*MUTATIONS, *KEEPER_MUTATIONS, *SPEND_MUTATIONS)
 CHOSEN = [
     mutation
     for mutation in ALL

@@ -21,6 +21,7 @@ import pytest
 from tests.integration.machine.calls import LEASE, Cancel, Claim, SettleUnknown, Statement, Submit
 from tests.integration.machine.database import FEATURES, USERS, load
 from tests.integration.machine.held_calls import Begin, Finish, Held, Release, Settle
+from tests.integration.machine.keeper_calls import GiveBack
 from tests.integration.machine.lanes import PATIENCE_S, Lanes
 from tests.integration.machine.ledger import Caps, Ending
 from tests.integration.machine.mutations import Mutation, original
@@ -53,7 +54,10 @@ CALLS: Final[dict[str, tuple[Any, tuple[str, ...]]]] = {
     "settle": (Settle(RUN, CALL, CUT), ORDER),
     "finish": (Finish(RUN, "cancelled", CALL, CUT), ORDER),
     "release": (Release(RUN, LEASE, False, CALL, CUT), ORDER),
-    "end abandoned": (EndAbandoned(), ORDER[1:]),  # passes by a job that is locked
+    # These pass by a job that is locked.
+    "take over": (Claim(JOB, "w2"), ORDER[1:]),
+    "give back": (GiveBack(RUN), ORDER[1:]),
+    "end abandoned": (EndAbandoned(), ORDER[1:]),
     "settle unknown": (SettleUnknown(CALL, 1), ORDER[1:]),
     "reconcile": (Reconcile(), ORDER[1:]),
 }
@@ -128,7 +132,7 @@ def _prepare(session: Session, name: str) -> None:
             _make(session, Settle(RUN, CALL, CUT))
         case "reconcile":
             session.execute("UPDATE aifeature_spendwindow SET held_micro = held_micro + 1")
-        case "end abandoned":
+        case "take over" | "end abandoned":
             _now(session, LATE)
 
 
