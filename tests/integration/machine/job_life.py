@@ -46,6 +46,8 @@ from tests.integration.machine.view import EVERYTHING
 
 ENDS = ("COMMIT", "HOLD", "COMMIT", "HOLD", "COMMIT", "ROLLBACK")
 CAPS = st.one_of(st.none(), st.integers(6, 24))
+LOW_CAPS = st.one_of(st.none(), st.integers(6, 12))
+"""Below the largest bound, so that also the first call of a day is refused."""
 BOUNDS = (1, 2, 3, 5, 8, 13)
 OUTCOMES = (
     *("settle", "release", "succeeded", "settle", "release"),
@@ -86,18 +88,19 @@ class JobLife(Transactions):
             Caps,
             *[CAPS] * 4,
             st.one_of(st.none(), st.integers(1, 2)),
-            user_spend=CAPS,
-            account=CAPS,
+            user_spend=LOW_CAPS,
+            account=LOW_CAPS,
         ),
         features=st.lists(st.sampled_from(FEATURES), min_size=2, max_size=3),
         author=st.sampled_from((None, *AUTHORS)),
         cut=st.sampled_from(CUT),
+        lost=st.booleans(),
     )
     def jobs_that_run(
-        self, caps: Caps, features: list[str], author: str | None, cut: Ending
+        self, caps: Caps, features: list[str], author: str | None, cut: Ending, *, lost: bool
     ) -> None:
         """All have begun a call; the first was taken over since, and perhaps cancelled, and the
-        last put off.
+        last put off by its worker or, if that lost it, by the keeper.
         """
         self.caps = caps
         for feature in features:
@@ -109,7 +112,11 @@ class JobLife(Transactions):
         self.send(self._call(self.claims[-1], 3))
         last = self.claims[len(features) - 1]
         call = UUID(int=2**64 + len(features))
-        self.send(Release(last, timedelta(seconds=30), False, call, cut))
+        if lost:
+            self.send(Settle(last, call, cut))
+            self.send(GiveBack(last))
+        else:
+            self.send(Release(last, timedelta(seconds=30), False, call, cut))
         if author is not None:
             self.send(Cancel(self.jobs[0], USERS[0], "C0", author))
 
