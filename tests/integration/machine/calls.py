@@ -162,14 +162,19 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The user, or a stranger, asks for a job to stop."""
+    """The user, a stranger, staff or an erasure asks for a job to stop."""
 
     job: UUID
     user: int
     text: str
+    by: str = "user"
+    """Empty: a process of the release before, which does not say it."""
 
     def statement(self, now: datetime) -> Statement:
-        return "SELECT aif_cancel(%s, %s, %s)", (self.job, self.user, self.text)
+        asked = (self.job, self.user, self.text)
+        if not self.by:
+            return "SELECT aif_cancel(%s, %s, %s)", asked
+        return "SELECT aif_cancel_by(%s, %s, %s, %s)", (*asked, self.by)
 
     def run(self, view: View) -> object:
         row = view.job(self.job)
@@ -183,6 +188,7 @@ class Cancel:
                     code=row.code if runs else "cancelled",
                     text=row.text if row.cancel_requested_at else self.text,
                     cancel_requested_at=row.cancel_requested_at or view.now,
+                    cancelled_by=row.cancelled_by if row.cancel_requested_at else self.by,
                     finished_at=None if runs else view.now,
                 )
         return row.status if row is not None and row.user == self.user else None
@@ -201,21 +207,23 @@ class Switch:
 
     feature: str
     killed: bool
+    mode: str = "hold"
 
     def statement(self, now: datetime) -> Statement:
         return (
-            "UPDATE aifeature_featurecontrol SET killed = %s WHERE feature = %s RETURNING killed",
-            (self.killed, self.feature),
+            """UPDATE aifeature_featurecontrol SET killed = %s, kill_mode = %s
+                WHERE feature = %s RETURNING killed""",
+            (self.killed, self.mode, self.feature),
         )
 
     def run(self, view: View) -> object:
-        view.write(ControlRow(self.feature, self.killed))
+        view.write(ControlRow(self.feature, self.killed, self.mode))
         return self.killed
 
 
 @dataclass(frozen=True, slots=True)
 class SettleUnknown:
-    """A person says what an unknown or estimated call cost."""
+    """A person says what a call cost whose bill is not sure."""
 
     attempt: UUID
     cost: int
@@ -233,11 +241,13 @@ class SettleUnknown:
         if row is None or row.state not in ledger.UNSURE:
             return False
         view.change(row, state="settled", cost=self.cost, tokens=self.cost)
-        # The user was not charged, and is not now.
-        _, *shared = ledger.windows_of(row, row.day)
-        for scope, key, day in shared:
+        more = self.cost - ledger.counted(row)
+        for scope, key, day in ledger.windows_of(row, row.day):
             window = view.window(scope, key, day)
-            view.change(window, spent=window.spent + self.cost - ledger.counted(row))
+            if scope not in ledger.OF_A_USER:
+                view.change(window, spent=window.spent + more)
+            elif row.own:  # the charge stays as it is
+                view.change(window, own=window.own + more)
         return True
 
 

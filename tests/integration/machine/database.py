@@ -18,6 +18,8 @@ from django.db import connection
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from tests.integration.machine.books_calls import FUNCTION
+
 FUNCTIONS = Path(settings.BASE_DIR) / "aifeature" / "sql"
 USERS = (1, 2)
 FEATURES = ("draft", "proof")
@@ -84,6 +86,7 @@ def _prepare(url: str, name: str) -> None:
         session.execute("CREATE SCHEMA told")
         for clock in _CLOCKS:
             session.execute(_CLOCK.format(clock).encode())
+        session.execute(FUNCTION.encode())
         session.execute(
             sql.SQL("ALTER DATABASE {} SET search_path = told, public, pg_catalog").format(
                 sql.Identifier(name)

@@ -49,6 +49,8 @@ class Begin:
     def statement(self, now: datetime) -> Statement:
         caps = {
             "user": self.caps.user,
+            "user_spend": self.caps.user_spend,
+            "account": self.caps.account,
             "feature": self.caps.feature,
             "global": self.caps.everything,
             "month": self.caps.month,
@@ -120,13 +122,16 @@ class Settle:
     def statement(self, now: datetime) -> Statement:
         return (
             "SELECT aif_settle(%s, %s, %s, %s)",
-            (self.held.job, self.held.epoch, self.attempt, settlement(self.ending)),
+            (
+                *(self.held.job, self.held.epoch, self.attempt),
+                settlement(self.attempt, self.ending),
+            ),
         )
 
     def run(self, view: View) -> object:
         if self.held.locked(view) is None:
             return False
-        return ledger.settle(view, self.attempt, self.ending, charge=False)
+        return ledger.close(view, self.attempt, self.ending) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +142,22 @@ class Finish:
     status: str
     attempt: UUID | None
     ending: Ending
+    late: bool = False
+    """It failed since its deadline has passed."""
+
+    @property
+    def code(self) -> str:
+        if self.status in ACCEPTED:
+            return ""
+        return "deadline_exceeded" if self.late else self.status
 
     def statement(self, now: datetime) -> Statement:
         result = json.dumps({"text": "R"}) if self.status in ACCEPTED else None
-        code = "" if self.status in ACCEPTED else self.status
         return (
             "SELECT aif_finish(%s, %s, %s, %s, %s, %s, %s, %s)",
             (
-                *(self.held.job, self.held.epoch, self.status, result, code, "F"),
-                *(self.attempt, settlement(self.ending)),
+                *(self.held.job, self.held.epoch, self.status, result, self.code, "F"),
+                *(self.attempt, settlement(self.attempt, self.ending)),
             ),
         )
 
@@ -155,22 +167,28 @@ class Finish:
             return False
         if self.status == "needs_approval" and row.cancel_requested_at is not None:
             return Finish(self.held, "cancelled", self.attempt, self.ending).run(view)
+        shown = ""
+        if self.status == "cancelled" and row.cancelled_by == "user" and self.attempt is not None:
+            shown = self.ending.shown  # nobody else's cancellation charges
+        is_first = not row.cancelled_by and row.cancel_requested_at is None
         row = view.change(
             row,
             status=self.status,
             result="R" if self.status in ACCEPTED else None,
-            code="" if self.status in ACCEPTED else self.status,
+            code=self.code,
             text=row.text if self.status == "cancelled" else "F",
+            cancelled_by="deadline" if self.late and is_first else row.cancelled_by,
+            partial=shown,
             lease_until=None,
             finished_at=None if self.status == "needs_approval" else view.now,
         )
-        accepted = self.attempt is not None and self.status in ACCEPTED
+        accepted = self.status in ACCEPTED
         if self.attempt is not None:
-            ledger.settle(view, self.attempt, self.ending, charge=accepted)
+            worth = self.ending.worth if shown else 0
+            charge = ledger.close(view, self.attempt, self.ending, accepted=accepted, worth=worth)
+            if accepted or shown:
+                row = view.change(row, model=MODEL, tokens=self.ending.cost, charge=charge)
         ledger.close_unseen(view, row.id, "run_failed")
-        if accepted:
-            cost = self.ending.cost
-            view.change(row, model=MODEL, tokens=cost, charge=cost)
         return True
 
 
@@ -189,7 +207,7 @@ class Release:
             "SELECT aif_release(%s, %s, %s, %s, 'waiting', 'W {until}', %s, %s)",
             (
                 *(self.held.job, self.held.epoch, self.delay.total_seconds(), self.burn),
-                *(self.attempt, settlement(self.ending)),
+                *(self.attempt, settlement(self.attempt, self.ending)),
             ),
         )
 
@@ -211,13 +229,22 @@ class Release:
             lease_until=None,
         )
         if self.attempt is not None:
-            ledger.settle(view, self.attempt, self.ending, charge=False)
+            ledger.close(view, self.attempt, self.ending)
         ledger.close_unseen(view, row.id, "run_failed")
         return True
 
 
-def settlement(ending: Ending) -> str:
-    """The settlement as a worker sends it."""
+def settlement(attempt: UUID | None, ending: Ending) -> str | None:
+    """The settlement as a worker sends it: of no call, none."""
+    if attempt is None:
+        return None
     return json.dumps(
-        {"state": ending.state, "cost_micro": ending.cost, "input_tokens": ending.cost}
+        {
+            "state": ending.state,
+            "cost_micro": ending.cost,
+            "input_tokens": ending.cost,
+            "ended_by": "user" if ending.by_user else "",
+            "delivered_text": ending.shown,
+            "delivered_micro": ending.worth,
+        }
     )

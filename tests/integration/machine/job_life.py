@@ -9,6 +9,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
+from tests.integration.machine.books_calls import Reconcile
 from tests.integration.machine.calls import (
     LEASE,
     Call,
@@ -30,10 +31,11 @@ from tests.integration.machine.held_calls import (
     Settle,
 )
 from tests.integration.machine.keeper_calls import Extend, Flags, GiveBack, Switches
-from tests.integration.machine.ledger import UNSURE, Caps, Ending
-from tests.integration.machine.rows import AttemptRow, JobRow, WorkerRow
+from tests.integration.machine.ledger import UNSURE, Caps, Ending, counted
+from tests.integration.machine.rows import AttemptRow, JobRow, WindowRow, WorkerRow
 from tests.integration.machine.sweep_calls import (
     LOST_AFTER,
+    CancelStopped,
     Dispatch,
     EndAbandoned,
     EndOverdue,
@@ -44,13 +46,25 @@ from tests.integration.machine.view import EVERYTHING
 
 ENDS = ("COMMIT", "HOLD", "COMMIT", "HOLD", "COMMIT", "ROLLBACK")
 CAPS = st.one_of(st.none(), st.integers(6, 24))
+LOW_CAPS = st.one_of(st.none(), st.integers(6, 12))
+"""Below the largest bound, so that also the first call of a day is refused."""
 BOUNDS = (1, 2, 3, 5, 8, 13)
 OUTCOMES = (
     *("settle", "release", "succeeded", "settle", "release"),
-    *("needs_approval", "failed", "cancelled", "succeeded"),
+    *("needs_approval", "failed", "late", "cancelled", "succeeded"),
+)
+STATES = ("settled", "failed", "estimated", "unknown")
+AUTHORS = ("user", "user", "user", "staff", "erasure", "")
+"""Who cancels; the release before did not say it."""
+OF_A_CANCELLED_RUN = ("cancelled", "cancelled", "release", "needs_approval")
+CUT = (
+    Ending("failed", 0),
+    Ending("estimated", 2, by_user=True),
+    Ending("unknown", 0, by_user=True),
 )
 CONTROLS: Final[tuple[Call, ...]] = (
     *(Switch(name, killed) for killed in (False, True) for name in (*FEATURES, EVERYTHING)),
+    *(Switch(FEATURES[0], True, "cancel"), CancelStopped(), CancelStopped()),
     *(Dispatch(1), Dispatch(2), Dispatch(4), Dispatch(2)),
     *(EndAbandoned(), EndOverdue(1), EndAbandoned(), EndOverdue(9), NextDue()),
 )
@@ -70,11 +84,24 @@ class JobLife(Transactions):
         self.begun = 0
 
     @initialize(
-        caps=st.builds(Caps, CAPS, CAPS, CAPS, CAPS, st.one_of(st.none(), st.integers(1, 2))),
+        caps=st.builds(
+            Caps,
+            *[CAPS] * 4,
+            st.one_of(st.none(), st.integers(1, 2)),
+            user_spend=LOW_CAPS,
+            account=LOW_CAPS,
+        ),
         features=st.lists(st.sampled_from(FEATURES), min_size=2, max_size=3),
+        author=st.sampled_from((None, *AUTHORS)),
+        cut=st.sampled_from(CUT),
+        lost=st.booleans(),
     )
-    def jobs_that_run(self, caps: Caps, features: list[str]) -> None:
-        """All have begun a call; the first was taken over since, and the last put off."""
+    def jobs_that_run(
+        self, caps: Caps, features: list[str], author: str | None, cut: Ending, *, lost: bool
+    ) -> None:
+        """All have begun a call; the first was taken over since, and perhaps cancelled, and the
+        last put off by its worker or, if that lost it, by the keeper.
+        """
         self.caps = caps
         for feature in features:
             self.send(self._submission(USERS[0], feature, None, marked=True))
@@ -84,15 +111,22 @@ class JobLife(Transactions):
         self.send(Claim(self.jobs[0], "w2"))
         self.send(self._call(self.claims[-1], 3))
         last = self.claims[len(features) - 1]
-        self.send(Release(last, timedelta(seconds=30), False, None, Ending("failed", 0)))
+        call = UUID(int=2**64 + len(features))
+        if lost:
+            self.send(Settle(last, call, cut))
+            self.send(GiveBack(last))
+        else:
+            self.send(Release(last, timedelta(seconds=30), False, call, cut))
+        if author is not None:
+            self.send(Cancel(self.jobs[0], USERS[0], "C0", author))
 
-    @rule(dice=st.builds(Dice, st.tuples(*[st.integers(0, 2**16 - 1)] * 8)))
+    @rule(dice=st.builds(Dice, st.tuples(*[st.integers(0, 2**16 - 1)] * 12)))
     def step(self, dice: Dice) -> None:
         """One rule for all: Hypothesis leaves rules out of an example at random, and a job needs
         most of them to get anywhere.
         """
         how = dice.one_of(ENDS)
-        match dice.below(20):
+        match dice.below(21):
             case 0 | 1 if lanes := self.open():
                 self.end(dice.one_of(lanes), dice.one_of(("COMMIT", "COMMIT", "ROLLBACK")))
             case 2 | 3:
@@ -112,7 +146,8 @@ class JobLife(Transactions):
                 job = dice.one_of(self.jobs)
                 row = self.world.get(("job", job))
                 owner = row.user if isinstance(row, JobRow) else USERS[0]
-                return Cancel(job, dice.one_of((owner, owner, *USERS)), f"C{self.now:%S%f}")
+                user, by = dice.one_of((owner, owner, *USERS)), dice.one_of(AUTHORS)
+                return Cancel(job, user, f"C{self.now:%S%f}", by)
             case 6 | 7:
                 return Claim(dice.one_of(self.jobs), dice.one_of(("w1", "w2")))
             case 8 | 9 if held := self._free_run(dice):
@@ -134,7 +169,11 @@ class JobLife(Transactions):
             case 14 if rows := self._attempts():
                 unsure = [row for row in rows if row.state in UNSURE]
                 attempt = dice.one_of(unsure or rows)
-                return SettleUnknown(attempt.id, dice.below(attempt.bound + 1))
+                return SettleUnknown(attempt.id, dice.below(counted(attempt) + 1))
+            case 17 if windows := self._windows():
+                window = dice.one_of(windows)
+                more = [dice.below(3) for _ in range(3)]
+                return Reconcile(window.scope, window.key, window.day, *more)
             case _:
                 call = dice.one_of(CONTROLS)
                 return call if isinstance(call, Switch) or self._may_sweep(call) else None
@@ -142,20 +181,35 @@ class JobLife(Transactions):
     def _outcome(self, held: Held, dice: Dice) -> Call:
         """What a worker writes after a call; or a zombie, which names any call of the job."""
         what = dice.one_of(OUTCOMES)
+        job = self.world.get(("job", held.job))
         rows = [row for row in self._attempts() if row.job == held.job]
-        if self._is_mine(held):
+        if isinstance(job, JobRow) and held.is_mine(job):
+            if job.cancel_requested_at is not None and dice.below(4):
+                what = dice.one_of(OF_A_CANCELLED_RUN)
+            if what == "late" and job.cancel_requested_at is not None and not job.cancelled_by:
+                what = "failed"  # aif_finish raises: it names an author, which the guard refuses
             rows = [row for row in rows if row.epoch == held.epoch]
-            rows = [row for row in rows if what == "settle" or row.state == "started"]
+            if what != "settle":  # a run ends with its last call
+                rows = [r for r in rows if r.state == "started" and r.number == job.attempts]
         row = dice.one_of(rows) if rows and dice.below(4) else None
-        state = "settled" if what in ACCEPTED else dice.one_of(("settled", "failed", *UNSURE))
-        ending = Ending(state, dice.below(row.bound + 1) if row else 0)
+        ending = self._ending(row, "settled" if what in ACCEPTED else dice.one_of(STATES), dice)
         attempt = row.id if row else None
         if what == "settle" and row:
             return Settle(held, row.id, ending)
         if what in {"settle", "release"}:
             burn, delay = bool(dice.below(2)), timedelta(seconds=30 * dice.below(2))
             return Release(held, delay, burn, attempt, ending)
+        if what == "late":
+            return Finish(held, "failed", attempt, ending, late=True)
         return Finish(held, what, attempt, ending)
+
+    @staticmethod
+    def _ending(row: AttemptRow | None, state: str, dice: Dice) -> Ending:
+        """Shown text may be worth more than its call; what failed costs nothing."""
+        most = row.bound if row else 0
+        cost = 0 if state == "failed" else dice.below(most + 1)
+        shown = dice.one_of(("T", "T", ""))
+        return Ending(state, cost, bool(dice.below(3)), shown, dice.below(most + 3))
 
     def _make_room(self) -> None:
         """Commit until a call can be sent: there are few connections. Dispatchers choose by what
@@ -195,6 +249,9 @@ class JobLife(Transactions):
 
     def _attempts(self) -> list[AttemptRow]:
         return [row for row in self.world.values() if isinstance(row, AttemptRow)]
+
+    def _windows(self) -> list[WindowRow]:
+        return [row for row in self.world.values() if isinstance(row, WindowRow)]
 
     def _moments(self) -> list[datetime]:
         """Times to come at which something starts or stops to be true."""

@@ -125,7 +125,7 @@ class Lanes:
         self.observer.execute(
             "TRUNCATE aifeature_attempt, aifeature_job, aifeature_spendwindow,"
             " aifeature_dispatchturn, aifeature_worker;"
-            " UPDATE aifeature_featurecontrol SET killed = false WHERE killed"
+            " UPDATE aifeature_featurecontrol SET killed = false, kill_mode = 'hold'"
         )
 
     def answered(self) -> list[tuple[Lane, Answer | psycopg.Error]]:
@@ -187,17 +187,18 @@ JOBS: Final = b"""
     SELECT id, user_id AS "user", feature, idempotency_key AS key, status, epoch, tries, attempts,
            worker, run_at, deadline_at, published_at, started_at, lease_until, finished_at,
            cancel_requested_at, result->>'text' AS result, error_code AS code,
-           error_message AS text, model, input_tokens AS tokens, charge_micro AS charge
+           error_message AS text, model, input_tokens AS tokens, charge_micro AS charge,
+           cancelled_by, partial_text AS partial
       FROM public.aifeature_job"""
 ATTEMPTS: Final = b"""
     SELECT id, job_id AS job, user_id AS "user", feature, epoch, number, state, model,
            input_tokens AS tokens, cost_micro AS cost, bound_micro AS bound, error_code AS code,
-           day, ended_at
+           day, ended_at, own_spend AS own
       FROM public.aifeature_attempt"""
 WINDOWS: Final = b"""
-    SELECT scope, key, day, spent_micro AS spent, held_micro AS held
+    SELECT scope, key, day, spent_micro AS spent, held_micro AS held, own_spend_micro AS own
       FROM public.aifeature_spendwindow"""
-CONTROLS: Final = b"SELECT feature, killed FROM public.aifeature_featurecontrol"
+CONTROLS: Final = b"SELECT feature, killed, kill_mode AS mode FROM public.aifeature_featurecontrol"
 TURNS: Final = b'SELECT feature, user_id AS "user" FROM public.aifeature_dispatchturn'
 WORKERS: Final = b"SELECT name, seen_at FROM public.aifeature_worker"
 QUERIES: Final[dict[type[Any], bytes]] = {

@@ -7,8 +7,14 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from tests.integration.machine.rows import AttemptRow, JobRow
+from tests.integration.machine.rows import AttemptRow, JobRow, WindowRow
 from tests.integration.machine.view import Refused, View
+
+UNSURE: Final = frozenset({"estimated", "unknown"})
+"""States of a call whose bill is not sure, which a person may settle."""
+
+OF_A_USER: Final = frozenset({"user", "account"})
+"""Windows that count charges and, apart from them, the user's own spend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +26,47 @@ class Caps:
     everything: int | None
     month: int | None = None
     in_flight: int | None = None
+    user_spend: int | None = None
+    account: int | None = None
 
-    def of(self, scope: str) -> int | None:
-        return {
-            "user": self.user,
-            "feature": self.feature,
-            "global": self.everything,
-            "month": self.month,
-        }[scope]
+    def on(self, window: WindowRow) -> list[tuple[str, int, int]]:
+        """Each cap that holds in a window: its name, the cap, and what counts against it."""
+        found = {
+            "user": (
+                ("user", self.user, window.spent),
+                ("user_spend", self.user_spend, window.own),
+            ),
+            "account": (("account", self.account, window.own),),
+            "feature": (("feature", self.feature, window.spent),),
+            "global": (("global", self.everything, window.spent),),
+            "month": (("month", self.month, window.spent),),
+        }[window.scope]
+        return [(name, cap, spent) for name, cap, spent in found if cap is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a provider call ended."""
+    """How a provider call ended, and what its worker reports of the user who cancelled it."""
 
     state: str
     cost: int
+    by_user: bool = False
+    shown: str = ""
+    """Text that was delivered before the end."""
+    worth: int = 0
+    """What that text is worth, in micro-dollars."""
+
+
+def counted(row: AttemptRow) -> int:
+    """The spend of a call that has ended, in micro-dollars."""
+    return row.bound if row.state == "unknown" else row.cost
 
 
 def windows_of(row: JobRow | AttemptRow, day: date) -> tuple[tuple[str, str, date], ...]:
     """The windows a job's calls of a day are counted in: scope, key, day."""
     return (
         ("user", f"{row.feature}:{row.user}", day),
+        ("account", str(row.user), day),
         ("feature", row.feature, day),
         ("global", "", day),
         ("month", "", day.replace(day=1)),
@@ -57,15 +82,16 @@ def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
     with view.savepoint():
         for scope, key, day in windows_of(job, view.now.date()):
             window = view.window(scope, key, day)
-            cap = caps.of(scope)
-            if scope == "month" or cap is None or bound <= cap:
+            limits = caps.on(window)
+            if scope == "month" or all(bound <= cap for _, cap, _ in limits):
                 view.lock(("window", scope, key, day))  # what can never fit looks at no window
-            if cap is not None and window.spent + bound > cap:
-                raise Refused(f"budget_spent {scope}")
-            if cap is not None and window.spent + window.held + bound > cap:
+            for name, cap, spent in limits:
+                if spent + bound > cap:
+                    raise Refused(f"budget_spent {name}")
+            if any(spent + window.held + bound > cap for _, cap, spent in limits):
                 raise Refused(f"budget_held {scope}")
             view.change(window, held=window.held + bound)
-            if scope == "user" and caps.in_flight is not None:
+            if scope == "account" and caps.in_flight is not None:
                 mine = [
                     a for a in view.attempts() if (a.feature, a.user) == (job.feature, job.user)
                 ]
@@ -75,37 +101,47 @@ def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
             raise Refused("paused")
 
 
-UNSURE: Final = ("unknown", "estimated")
-"""States of a call that may still be settled."""
+def close(
+    view: View,
+    attempt: UUID,
+    ending: Ending,
+    *,
+    accepted: bool = False,
+    worth: int = 0,
+    code: str = "",
+) -> int | None:
+    """Close a call that is open: its reservation becomes spend, and charge if it is accepted or
+    its user was shown text of this `worth`.
 
-
-def counted(row: AttemptRow) -> int:
-    """What a closed call counts as spent."""
-    return row.bound if row.state == "unknown" else row.cost
-
-
-def settle(view: View, attempt: UUID, ending: Ending, *, charge: bool, code: str = "") -> bool:
-    """Close a call that is open: its reservation becomes spend, and charge if it is accepted."""
+    Returns the charge in micro-dollars; None when the call was closed already.
+    """
     row = view.attempt(attempt)
     if row is None or row.state != "started":
-        return False
-    view.change(
+        return None
+    row = view.change(
         row,
         state=ending.state,
         cost=ending.cost,
         tokens=ending.cost,
         code=code,
+        own=ending.state == "settled" or (ending.state in UNSURE and ending.by_user),
         ended_at=view.now,
     )
-    spend = row.bound if ending.state == "unknown" else ending.cost
+    spend = counted(row)
+    charge = ending.cost if accepted else min(worth, spend)
     for scope, key, day in windows_of(row, row.day):
         window = view.window(scope, key, day)
-        counted = spend if scope != "user" else ending.cost if charge else 0
-        view.change(window, held=window.held - row.bound, spent=window.spent + counted)
-    return True
+        spent, own = (charge, row.own * spend) if scope in OF_A_USER else (spend, 0)
+        view.change(
+            window,
+            held=window.held - row.bound,
+            spent=window.spent + spent,
+            own=window.own + own,
+        )
+    return charge
 
 
 def close_unseen(view: View, job: UUID, code: str) -> None:
     """Nobody waits for these calls any more: spend at the bound, charged to nobody."""
     for row in view.open_attempts(job):
-        settle(view, row.id, Ending("unknown", 0), charge=False, code=code)
+        close(view, row.id, Ending("unknown", 0), code=code)

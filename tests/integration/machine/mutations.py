@@ -60,13 +60,13 @@ MUTATIONS: Final = (
     Mutation(
         "finish takes every cost from the user",
         "finish",
-        "p_status IN ('succeeded', 'needs_approval')))",
-        "true))",
+        "p_attempt, p_settlement, accepted,",
+        "p_attempt, p_settlement, true,",
     ),
     Mutation(
         "finish charges every end",
         "finish",
-        "IF p_status IN ('succeeded', 'needs_approval') THEN",
+        "IF accepted OR shown <> '' THEN",
         "IF true THEN",
     ),
     Mutation("finish locks nothing", "finish", " FOR NO KEY UPDATE"),
@@ -77,13 +77,10 @@ MUTATIONS: Final = (
         "PERFORM aif_move_hold('global', '', a.day, 0, more);",
     ),
     Mutation(
-        "an estimated call is settled from its bound",
-        "settle_unknown",
-        "CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END",
-        "a.bound_micro",
-    ),
-    Mutation(
-        "finish charges the bound", "finish", "coalesce(a.cost_micro", "coalesce(a.bound_micro"
+        "finish charges the bound",
+        "settle_attempt",
+        "WHEN p_accepted THEN a.cost_micro",
+        "WHEN p_accepted THEN a.bound_micro",
     ),
     Mutation(
         "release ignores the epoch",
@@ -111,29 +108,6 @@ MUTATIONS: Final = (
     Mutation("settle ignores the epoch", "finish", OURS, "t.status = 'running'", last=True),
     Mutation("settle locks nothing", "finish", " FOR UPDATE", "", last=True),
     Mutation("settle ignores the fence", "finish", "FOUND AND "),
-    Mutation("an old epoch is extended", "lease", " AND j.epoch = mine.epoch\n", "\n"),
-    Mutation(
-        "a lease outlasts the deadline",
-        "lease",
-        "least(now_ + lease, t.deadline_at + lease)",
-        "now_ + lease",
-    ),
-    Mutation("extending waits for locks", "lease", " SKIP LOCKED"),
-    Mutation("flags of an old epoch", "lease", " AND t.epoch = mine.epoch\n", "\n"),
-    Mutation("the keeper ignores the switch", "lease", "aif_paused(u.feature, u.user_id)", "false"),
-    Mutation("giving back ignores the epoch", "lease", OURS, "t.status = 'running'"),
-    Mutation("giving back waits for locks", "lease", " SKIP LOCKED", last=True),
-    Mutation(
-        "giving back counts no paid run",
-        "lease",
-        "a.state <> 'failed')::int",
-        "false)::int",
-    ),
-    Mutation("giving back counts every run", "lease", " AND a.state <> 'failed'"),
-    Mutation("giving back ignores a cancellation", "lease", "IF cancelled IS NULL", "IF true"),
-    Mutation(
-        "giving back leaves calls open", "lease", "PERFORM aif_close_unseen(p_job, 'lease_lost');"
-    ),
     Mutation("begin ignores the epoch", "begin_attempt", OURS, "t.status = 'running'"),
     Mutation("begin ignores the status", "begin_attempt", OURS, "t.epoch = p_epoch"),
     Mutation("begin ignores a cancellation", "begin_attempt", "t.cancel_requested_at IS NULL AND "),
@@ -164,7 +138,7 @@ MUTATIONS: Final = (
     Mutation(
         "begin reserves for no user",
         "begin_attempt",
-        "PERFORM aif_hold('user', j.feature || ':' || j.user_id, today, p_bound,\n                         (p_caps->>'user')::bigint);",
+        "PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,\n                                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);",
     ),
     Mutation(
         "a cap is not looked at",
@@ -209,8 +183,8 @@ MUTATIONS: Final = (
     Mutation(
         "users pay for every call",
         "settle_attempt",
-        "CASE WHEN p_charge THEN a.cost_micro ELSE 0 END",
-        "a.cost_micro",
+        "CASE WHEN p_accepted THEN",
+        "CASE WHEN true THEN",
     ),
     Mutation(
         "an unknown call costs nothing",

@@ -36,6 +36,9 @@ class JobRow:
     model: str
     tokens: int
     charge: int
+    cancelled_by: str = ""
+    partial: str = ""
+    """Text that the user had been shown when they cancelled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +59,21 @@ class AttemptRow:
     code: str
     day: date
     ended_at: datetime | None
+    own: bool = False
+    """Whether it counts towards its user's spend cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """Spend of one day, in micro-dollars."""
+    """Spend of one day, in micro-dollars; of a user or an account `spent` is the charge."""
 
     scope: str
     key: str
     day: date
     spent: int
     held: int
+    own: int = 0
+    """Spend that counts towards the spend cap of a user or an account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class ControlRow:
 
     feature: str
     killed: bool
+    mode: str = "hold"
+    """What it does with jobs: `hold` or `cancel`."""
 
 
 @dataclass(frozen=True, slots=True)

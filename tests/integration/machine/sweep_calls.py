@@ -117,6 +117,7 @@ class EndOverdue:
                 status="failed",
                 code=end["code"],
                 text=end["message"],
+                cancelled_by="deadline",
                 finished_at=view.now,
             )
         return {row.id for row in chosen}
@@ -144,21 +145,51 @@ class EndAbandoned:
             return set()
         row = in_order(rows, view)[0]
         if row.cancel_requested_at is not None:
-            status, code, text = "cancelled", "cancelled", row.text
+            status, code, text, by = "cancelled", "cancelled", row.text, row.cancelled_by
         else:
             end = ENDS.get(row.code, ENDS[""])
-            status, code, text = "failed", end["code"], end["message"]
+            status, code, text, by = "failed", end["code"], end["message"], "deadline"
         view.change(
             row,
             status=status,
             epoch=row.epoch + 1,
             code=code,
             text=text,
+            cancelled_by=by,
             lease_until=None,
             finished_at=view.now,
         )
         ledger.close_unseen(view, row.id, "lease_lost")
         return {row.id}
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStopped:
+    """Cancel the jobs of features whose switch was pulled with `cancel`."""
+
+    def statement(self, now: datetime) -> Statement:
+        return "SELECT * FROM aif_cancel_stopped(%s, %s)", (99, "C switch")
+
+    def run(self, view: View) -> object:
+        rows = [
+            row
+            for row in _free(view.jobs_before(), view)
+            if row.status in {"queued", "running"}
+            and row.cancel_requested_at is None
+            and view.is_cancelled(row.feature)
+        ]
+        for row in rows:
+            runs = row.status == "running"
+            view.change(
+                row,
+                status="running" if runs else "cancelled",
+                code=row.code if runs else "cancelled",
+                text="C switch",
+                cancel_requested_at=view.now,
+                cancelled_by="switch",
+                finished_at=None if runs else view.now,
+            )
+        return {row.id for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,19 @@ from hypothesis import note
 from hypothesis.stateful import RuleBasedStateMachine
 
 from tests.integration.machine import invariants
+from tests.integration.machine.books_calls import Reconcile
 from tests.integration.machine.calls import LOCKED, Call, Claim
 from tests.integration.machine.held_calls import Held
 from tests.integration.machine.keeper_calls import Flags, Switches
 from tests.integration.machine.lanes import Answer, Lane, Lanes
 from tests.integration.machine.ledger import Caps
 from tests.integration.machine.rows import Key, Row
-from tests.integration.machine.sweep_calls import Dispatch, EndAbandoned, EndOverdue
+from tests.integration.machine.sweep_calls import (
+    CancelStopped,
+    Dispatch,
+    EndAbandoned,
+    EndOverdue,
+)
 from tests.integration.machine.view import View
 
 EVENING: Final = datetime(2026, 3, 1, 23, 55, tzinfo=UTC)
@@ -145,17 +151,19 @@ class Transactions(RuleBasedStateMachine):
         return view
 
 
-def _plain(call: Call, answer: Answer) -> object:
+def _plain(call: Call, answer: Answer) -> object:  # noqa: PLR0911 (a table)
     """A result set in the model's terms."""
     match call:
         case Flags() | Switches():
             return set(answer)
         case Claim() if answer == [(LOCKED,)]:
             return LOCKED
-        case EndOverdue() | EndAbandoned():
+        case EndOverdue() | EndAbandoned() | CancelStopped():
             return {row[0] for row in answer}
         case Dispatch():
             return [row[0] for row in answer]
+        case Reconcile():
+            return answer
         case Claim():
             return answer[0] if answer else None
         case _:

@@ -124,11 +124,15 @@ class View:
 
     def is_killed(self, feature: str) -> bool:
         """By the snapshot of the statement, which a wait for a lock does not renew."""
-        return _any_killed(self._before, feature)
+        return bool(_killed(self._before, feature))
+
+    def is_cancelled(self, feature: str) -> bool:
+        """Whether a switch ends its jobs, by the snapshot of the statement."""
+        return any(row.mode == "cancel" for row in _killed(self._before, feature))
 
     def is_killed_now(self, feature: str) -> bool:
         """By a statement of its own, after the locks."""
-        return _any_killed(self._world, feature)
+        return bool(_killed(self._world, feature))
 
     def lives(self, worker: str, stale: timedelta) -> bool:
         """Whether a worker gave a sign of life lately, by the snapshot of the statement."""
@@ -146,6 +150,6 @@ class View:
             raise
 
 
-def _any_killed(world: World, feature: str) -> bool:
+def _killed(world: World, feature: str) -> list[ControlRow]:
     rows = (world.get(("control", name)) for name in (feature, EVERYTHING))
-    return any(isinstance(row, ControlRow) and row.killed for row in rows)
+    return [row for row in rows if isinstance(row, ControlRow) and row.killed]
