@@ -98,22 +98,24 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
 
 
 def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
-    """What is wrong with the spend cap of one user of a feature whose models are priced."""
+    """What is wrong with the caps of one user of a feature whose models are priced."""
     usd = budget.user_spend_usd(feature.limits, budget_usd=None, spend_usd=None)
     cap, daily = budget.to_micro(usd), budget.to_micro(feature.limits.daily_budget_usd)
-    if cap is None:
+    charge = budget.to_micro(feature.limits.user_daily_budget_usd)
+    caps = [each for each in (cap, charge) if each is not None]
+    if not caps:
         return
     bound = largest_bound_micro(feature)
     where = f"aifeature/features/{feature.slug}/feature.py"
-    if cap < bound:
+    if min(caps) < bound:  # each of them must have room for the reservation
         yield Error(
-            f"A user of {feature.slug} may spend ${cap / budget.MICRO:.2f} a day, and the largest"
+            f"A user of {feature.slug} has ${min(caps) / budget.MICRO:.2f} a day, and the largest"
             f" input reserves ${bound / budget.MICRO:.2f}: it could never be sent.",
             hint="Raise user_daily_spend_usd or user_daily_budget_usd, or lower max_input_bytes, in"
             f" {where}.",
             id="aifeature.E004",
         )
-    if daily is not None and cap * LARGEST_SHARE > daily:
+    if cap is not None and daily is not None and cap * LARGEST_SHARE > daily:
         yield Doubt(
             f"One user of {feature.slug} may spend ${cap / budget.MICRO:.2f} of the"
             f" ${daily / budget.MICRO:.2f} that the feature may spend in a day: a few users can"

@@ -120,7 +120,7 @@ def look_at_budgets(**_: Any) -> str:
 
 @shared_task(name=control_watch.TASK)
 def look_at_controls(**_: Any) -> str:
-    """Tell on-call of controls that this release cannot follow."""
+    """Alert on-call about controls that this release cannot follow."""
     return checks.run(control_watch.TASK, control_watch.check).result
 
 

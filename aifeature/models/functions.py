@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from django.db import connection
 from django.utils.asyncio import async_unsafe
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from aifeature.models.storable import storable
 
@@ -43,7 +43,7 @@ def is_lock_timeout(error: Exception) -> bool:
 
     Nothing was changed then, and trying again is safe.
     """
-    return isinstance(error.__cause__, LockNotAvailable)
+    return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
 
 
 @contextmanager

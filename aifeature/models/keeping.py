@@ -1,6 +1,6 @@
-"""What the keeper of a process asks of the database. The functions stand in `sql/lease.sql`.
+"""The statements of a process's keeper. The functions stand in `sql/lease.sql`.
 
-Each takes what asks: `functions.rows`, or the keeper's own connection.
+The first argument runs the statement: `functions.rows`, or the keeper's own connection.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Run = tuple[UUID, int]
 
 
 def paused(ask: Rows, owners: Collection[Owner]) -> set[Owner]:
-    """Those of these that a kill switch stops. Reads the switches alone."""
+    """Return the owners that a kill switch stops. Reads the switches alone."""
     features, users = [feature for feature, _ in owners], [user for _, user in owners]
     return {(feature, user) for feature, user in ask("aif_paused_of", features, users)}
 
 
 def running(ask: Rows, runs: Collection[Run]) -> Mapping[Run, bool]:
-    """Those of these runs that still have their job, and whether that was cancelled."""
+    """Return the runs that still have their job, and whether that was cancelled."""
     found = ask("aif_still_running", [job for job, _ in runs], [epoch for _, epoch in runs])
     return {(job, epoch): cancelled for job, epoch, cancelled in found}
 

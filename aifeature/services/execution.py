@@ -53,6 +53,13 @@ RETRY_OUTAGE_S = 1.0
 RETRY_DEFECT_S = 5.0
 """Seconds until a job is run again whose run ended in an exception nobody foresaw."""
 
+LEAST_CALL_S = 30.0
+"""Seconds that a usual call takes at most. With less left until its job's deadline none is begun:
+what a deadline cuts is spent and charged to nobody, and a user could bring it about by waiting."""
+
+LEAST_SHARE = 0.1
+"""The same as a share of the deadline, for features whose deadline is short."""
+
 retries = RetryBudget()
 """Of this process."""
 
@@ -237,8 +244,11 @@ class _Run:
         Raises:
             Cancelled: during a probe; nothing was sent.
             Deferred: the gate let nothing be sent.
-            AttemptRefusedError, FencedError: the database did not.
+            AttemptRefusedError: the database did not, or too little time is left.
+            FencedError: the job is no longer ours.
         """
+        if self._seconds_left() < self._least_s():
+            raise AttemptRefusedError("deadline")
         permit = calls.admit(
             self.feature,
             request,
@@ -303,12 +313,18 @@ class _Run:
         if passed_over is not None and refused.verdict == "budget_spent":
             # What is left is too little for this model, perhaps not for the one passed over.
             return self._after_deferral(passed_over)
-        return verdicts.after_refusal(refused, paid=self.progress.paid)
+        return verdicts.after_refusal(
+            refused, paid=self.progress.paid, waited_for=self.claimed.last_error
+        )
 
     def _after_deferral(self, deferred: Deferred) -> Outcome:
         return verdicts.after_deferral(
             deferred, seconds_left=self._seconds_left(), paid=self.progress.paid
         )
+
+    def _least_s(self) -> float:
+        """Seconds without which no call is begun: it would be cut, and paid for by nobody."""
+        return min(LEAST_CALL_S, control.deadline_s(self.feature) * LEAST_SHARE)
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)

@@ -8,7 +8,7 @@ than a tenth of a second, and none of them keeps the next from being made:
 2. The flags of the jobs are read: is each still ours, was it cancelled?
 3. A worker process writes its sign of life. While it does, nobody takes over what it runs.
 4. Leases that have used up a third of their time are extended; locked rows wait for a later beat.
-5. What stands under this worker's name and no thread of it has any more is given back.
+5. Runs under this worker's name that none of its threads holds are given back.
 6. Threads that hang are noticed (`aifeature.services.stuck`).
 """
 

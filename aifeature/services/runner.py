@@ -39,7 +39,7 @@ def _exit() -> None:
 
 
 def _ask_to_stop() -> None:
-    """As whoever supervises the process does it: Celery then takes no more messages."""
+    """Send SIGTERM to this process, as its supervisor does: Celery takes no more messages."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 

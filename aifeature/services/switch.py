@@ -78,7 +78,7 @@ def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> b
     """A check stops a feature, or EVERYTHING; jobs are held. False: it was stopped already."""
     with urgently():
         _check(slug)
-        with transaction.atomic():  # who dies in between has stopped nothing, or told of it
+        with transaction.atomic():  # both or neither, if the process dies in between
             tripped = bool(rows("aif_trip", slug, check, reason, as_json(dict(figures)))[0][0])
             if tripped:
                 alerts.begin("kill_switch", slug, reason, figures)

@@ -59,13 +59,19 @@ def after_abort(error: Cancelled, settlement: Settlement | None) -> Outcome:
             raise FencedError
 
 
-def after_refusal(refused: AttemptRefusedError, *, paid: bool) -> Outcome:
-    """The database let no call be sent. `paid` as in `after_deferral`."""
+def after_refusal(refused: AttemptRefusedError, *, paid: bool, waited_for: str) -> Outcome:
+    """No call was sent, since the ledger or the job's time had no room for one.
+
+    Args:
+        refused: The verdict.
+        paid: As in `after_deferral`.
+        waited_for: Code of what sent the job back to the queue last; empty on its first run.
+    """
     match refused.verdict:
         case "cancelled":
             return CancelledByUser()
         case "deadline":
-            return Failed("deadline_exceeded")
+            return Failed(FAILED_AFTER_WAITING.get(waited_for, "deadline_exceeded"))
         case "budget_spent":
             return Failed(SPENT.get(refused.scope, "budget_spent"))
         case "budget_held":

@@ -46,7 +46,8 @@ BEGIN
 END
 $$;
 
--- Of these calls that are under way, those that a kill switch stops.
+-- Of these calls that are under way, those that a kill switch stops. Processes of an earlier release
+-- call it.
 CREATE OR REPLACE FUNCTION aif_stopped_calls(p_attempts uuid[])
 RETURNS SETOF uuid
 LANGUAGE sql STABLE

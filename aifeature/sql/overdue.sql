@@ -37,32 +37,42 @@ SET lock_timeout = '500ms'
 AS $$
 DECLARE
     gone uuid;
+    passed_by uuid[] := '{}';
 BEGIN
-    SELECT j.id INTO gone FROM aifeature_job j
-     WHERE j.status = 'running' AND j.lease_until < statement_timestamp()
-       AND (   j.deadline_at <= statement_timestamp() - make_interval(secs => p_stale_s)
-            OR (j.deadline_at <= statement_timestamp() OR j.cancel_requested_at IS NOT NULL)
-               AND NOT aif_lives(j.worker, p_stale_s))
-     ORDER BY j.lease_until LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    UPDATE aifeature_job t
-       SET status = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE 'failed' END,
-           cancelled_by = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.cancelled_by
-                               ELSE 'deadline' END,
-           epoch = t.epoch + 1,
-           error_code = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
-                             ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'code' END,
-           -- Who asked for a cancellation left the sentence for the user there.
-           error_message = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.error_message
-                                ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'message'
-                           END,
-           lease_until = NULL,
-           finished_at = statement_timestamp()
-     WHERE t.id = gone;
-    PERFORM aif_close_unseen(gone, 'lease_lost');
-    RETURN NEXT gone;
+    FOR step IN 1 .. 5 LOOP
+        SELECT j.id INTO gone FROM aifeature_job j
+         WHERE j.status = 'running' AND j.lease_until < statement_timestamp()
+           AND (   j.deadline_at <= statement_timestamp() - make_interval(secs => p_stale_s)
+                OR (j.deadline_at <= statement_timestamp() OR j.cancel_requested_at IS NOT NULL)
+                   AND NOT aif_lives(j.worker, p_stale_s))
+           AND j.id <> ALL (passed_by)
+         ORDER BY j.lease_until LIMIT 1 FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        BEGIN
+            UPDATE aifeature_job t
+               SET status = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE 'failed' END,
+                   cancelled_by = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.cancelled_by
+                                       ELSE 'deadline' END,
+                   epoch = t.epoch + 1,
+                   error_code = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                                     ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'code' END,
+                   -- Who asked for a cancellation left the sentence for the user there.
+                   error_message = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.error_message
+                                        ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'message'
+                                   END,
+                   lease_until = NULL,
+                   finished_at = statement_timestamp()
+             WHERE t.id = gone;
+            PERFORM aif_close_unseen(gone, 'lease_lost');
+            RETURN NEXT gone;
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            -- Somebody holds a window of its user: another one is ended first.
+            passed_by := passed_by || gone;
+        END;
+    END LOOP;
 END
 $$;
 

@@ -18,12 +18,13 @@ BEGIN
                    CASE WHEN NOT a.own_spend THEN 0 WHEN a.state = 'unknown' THEN a.bound_micro
                         ELSE a.cost_micro END AS own,
                    -- The call that a job is charged for is the last it made: the one that was
-                   -- accepted, or that its user cancelled. A cancelled job that keeps no text
-                   -- owes nothing.
+                   -- accepted, or that its user cancelled. A cancelled job that keeps neither
+                   -- text nor an answer owes nothing.
                    coalesce((SELECT j.charge_micro FROM aifeature_job j
                               WHERE j.id = a.job_id AND a.state NOT IN ('started', 'failed')
                                 AND j.epoch = a.epoch AND j.attempts = a.number
                                 AND (j.status <> 'cancelled' OR j.partial_text <> ''
+                                     OR j.result IS NOT NULL
                                      OR j.content_blanked_at IS NOT NULL)), 0) AS charge
               FROM aifeature_attempt a
              -- By the index of beginnings; the day is the same clock's.

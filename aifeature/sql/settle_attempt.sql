@@ -73,7 +73,7 @@ DECLARE
 BEGIN
     FOR orphan IN
         SELECT a.id FROM aifeature_attempt a WHERE a.job_id = p_job AND a.state = 'started'
-         ORDER BY a.number  -- everybody's order, for the windows are locked on the way
+         ORDER BY a.day, a.number  -- the windows of an earlier day are locked first
     LOOP
         PERFORM aif_settle_attempt(
             orphan, jsonb_build_object('state', 'unknown', 'error_code', p_error_code), false);

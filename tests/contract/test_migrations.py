@@ -53,22 +53,19 @@ REVIEWED: dict[str, str] = {
     "0012_spend_and_load: SQL: CREATE CONSTRAINT TRIGGER release_guard": (
         "Old code releases in admin alone, with the audit row that it asks for."
     ),
-    "0017_own_spend: AddConstraint featurecontrol.control_user_spend_not_negative": (
+    "0021_user_spend_cap: AddConstraint featurecontrol.control_user_spend_not_negative": (
         "On a column that it makes itself and old code leaves NULL."
     ),
-    "0017_own_spend: SQL: LOCK TABLE aifeature_spendwindow": (
+    "0020_own_spend: SQL: LOCK TABLE aifeature_spendwindow": (
         "For as long as it takes to add up users; old code waits at its first window."
     ),
-    "0017_own_spend: SQL: INSERT INTO aifeature_spendwindow": (
+    "0020_own_spend: SQL: INSERT INTO aifeature_spendwindow": (
         "Windows of accounts, which old code does not read."
     ),
-    "0017_own_spend: SQL: CREATE OR REPLACE TRIGGER": (
+    "0018_guards_of_bills: SQL: CREATE OR REPLACE TRIGGER": (
         "They refuse what no release has ever done, and allow one change more than before."
     ),
-    "0018_settle_unsure: SQL: CREATE OR REPLACE TRIGGER": (
-        "The triggers stand as they are; only the function behind one of them allows more."
-    ),
-    "0022_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
+    "0024_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
         "Old beats write columns that it leaves free; what old admin changes of a protected check"
         " is to be refused."
     ),

@@ -25,7 +25,7 @@ class Gates(Protocol):
 
 
 class GatePermit:
-    """Leave to send one call. Only the first word on how it ended counts."""
+    """Leave to send one call. Only the first report of its end counts."""
 
     def __init__(self, gates: Gates, policy: BreakerPolicy, held: Held | HeldHere) -> None:
         """`gates` are told once; `policy` says what counts for the breaker."""

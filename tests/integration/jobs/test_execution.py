@@ -512,3 +512,16 @@ def test_the_database_going_away_before_a_call_burns_no_try(
     assert sandbox.calls() == []
     age(job, run_at=timedelta(seconds=1))
     assert run(job).status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(("left_s", "sent"), [(25, 0), (200, 1)])
+def test_no_call_is_begun_that_its_deadline_would_cut(
+    make_job: MakeJob, sandbox: SandboxServer, left_s: int, sent: int
+) -> None:
+    """It would be spent and charged to nobody, and a user could bring it about by waiting."""
+    job = make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=left_s))
+    run(job)
+    assert len(sandbox.calls()) == sent
+    assert Attempt.objects.filter(job=job).count() == sent
+    if not sent:
+        assert (job.status, job.error_code) == (Status.FAILED, "deadline_exceeded")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.db.models.functions import Now
 
@@ -193,6 +194,21 @@ def test_a_lock_that_keeps_one_run_from_being_ended_keeps_nothing_else(make_job:
     lost.refresh_from_db()
     assert (lost.status, lost.error_code) == ("failed", "deadline_exceeded")
     assert Job.objects.get(pk=due.pk).published_at is not None
+
+
+def test_a_locked_window_of_one_user_keeps_nobody_elses_run_from_ending(
+    make_job: MakeJob, bob: User
+) -> None:
+    lost, other = make_job(), make_job(user=bob)
+    for seconds, job in ((2, lost), (1, other)):
+        begin(claim(job))
+        age(job, lease_until=timedelta(seconds=seconds), deadline_at=timedelta(seconds=seconds))
+    mine = f"summarize:{lost.user_id}"
+    with locked(f"SELECT 1 FROM aifeature_spendwindow WHERE key = '{mine}' FOR UPDATE"):  # noqa: S608
+        recovery.sweep()
+    for job in (lost, other):
+        job.refresh_from_db()
+    assert (lost.status, other.status) == ("running", "failed")
 
 
 def _backend(keeper: LeaseKeeper) -> int:

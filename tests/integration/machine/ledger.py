@@ -118,13 +118,15 @@ def close(
     row = view.attempt(attempt)
     if row is None or row.state != "started":
         return None
+    job = view.job(row.job)
+    by_user = ending.by_user and job is not None and job.cancelled_by == "user"
     row = view.change(
         row,
         state=ending.state,
         cost=ending.cost,
         tokens=ending.cost,
         code=code,
-        own=ending.state == "settled" or (ending.state in UNSURE and ending.by_user),
+        own=ending.state == "settled" or (ending.state in UNSURE and by_user),
         ended_at=view.now,
     )
     spend = counted(row)

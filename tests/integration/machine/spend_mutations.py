@@ -106,9 +106,21 @@ SPEND_MUTATIONS: Final = (
         " AND coalesce(p->>'ended_by', '') = 'user'",
     ),
     Mutation(
+        "what staff or a switch cut is the user's spend",
+        "settle_attempt",
+        "AND j.cancelled_by = 'user')),",
+        ")),",
+    ),
+    Mutation(
         "what a user cut is not their spend",
         "settle_attempt",
-        "\n               OR p->>'state' IN ('estimated', 'unknown') AND coalesce(p->>'ended_by', '') = 'user'",
+        "p->>'state' IN ('estimated', 'unknown') AND coalesce",
+        "false AND coalesce",
+    ),
+    Mutation(
+        "reconcile takes back the charge of an answer",
+        "reconcile",
+        "\n                                     OR j.result IS NOT NULL",
     ),
     Mutation(
         "a call that nobody saw end is the user's spend",
@@ -172,7 +184,7 @@ SPEND_MUTATIONS: Final = (
     Mutation(
         "a deadline takes the place of who cancelled",
         "finish",
-        "\n                                    AND t.cancelled_by = ''",
+        "\n                                    AND t.cancel_requested_at IS NULL",
     ),
     Mutation(
         "the deadline of a job that waits is no author", "overdue", ", cancelled_by = 'deadline'"
@@ -186,8 +198,8 @@ SPEND_MUTATIONS: Final = (
     Mutation(
         "a deadline takes the place of who cancelled a lost run",
         "overdue",
-        "THEN t.cancelled_by\n                               ELSE 'deadline' END",
-        "THEN 'deadline'\n                               ELSE 'deadline' END",
+        "IS NOT NULL THEN t.cancelled_by\n",
+        "IS NOT NULL THEN 'deadline'\n",
     ),
     Mutation("the last to cancel is the author", "cancel", _AUTHOR, "p_by"),
     Mutation("a user always is the author", "cancel", "THEN p_by\n", "THEN 'user'\n"),

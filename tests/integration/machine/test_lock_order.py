@@ -128,7 +128,8 @@ def _prepare(session: Session, name: str) -> None:
     match name:
         case "finish":
             _make(session, Cancel(JOB, USERS[0], "C"))
-        case "settle unknown":
+        case "settle unknown":  # of a call that counts as its user's own spend
+            _make(session, Cancel(JOB, USERS[0], "C"))
             _make(session, Settle(RUN, CALL, CUT))
         case "reconcile":
             session.execute("UPDATE aifeature_spendwindow SET held_micro = held_micro + 1")

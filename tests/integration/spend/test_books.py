@@ -265,3 +265,13 @@ def test_an_alert_of_a_kind_nobody_knows_is_told_all_the_same(
     assert alerts.tell() == 2
     assert [kind in caplog.text for kind in ("unheard_of", "drift")] == [True, True]
     assert alerts.tell() == 0
+
+
+def test_an_answer_that_was_cancelled_while_it_waited_stays_charged(make_job: MakeJob) -> None:
+    """It had been accepted; the reconciler does not give its charge back."""
+    running = claim(make_job())
+    done = Settlement(begin(running), AttemptState.SETTLED, cost_micro=600)
+    transitions.finish(running, Status.NEEDS_APPROVAL, result={"summary": "S"}, settlement=done)
+    transitions.cancel(running.job, user_id=running.user_id, message="You did.")
+    assert Job.objects.get().charge_micro == 600
+    assert reconciliation.reconcile(today(), repair=True) == []

@@ -333,6 +333,10 @@ def test_spend_caps_follow_what_users_may_be_charged(db: None) -> None:
         ({"daily_budget_usd": Decimal("99.99")}, ["aifeature.W002"]),
         ({"user_daily_spend_usd": Decimal(5)}, ["aifeature.E004"]),
         ({"user_daily_budget_usd": None}, []),
+        (
+            {"user_daily_budget_usd": Decimal(3), "user_daily_spend_usd": Decimal(20)},
+            ["aifeature.E004"],
+        ),
         ({"user_daily_budget_usd": Decimal(1)}, ["aifeature.E004"]),
     ],
 )

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     the next look sums these hours up again.
     """
 
-    dependencies = [("aifeature", "0022_watch")]
+    dependencies = [("aifeature", "0024_watch")]
 
     operations = [
         migrations.AddField(

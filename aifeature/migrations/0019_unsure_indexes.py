@@ -1,20 +1,17 @@
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
-from aifeature import sql
-
 
 class Migration(migrations.Migration):
-    """An estimated call is settled like an unknown one. The indexes are built while jobs run.
+    """Calls whose bill is not sure, and those that need a person. Built while jobs run.
 
     Not in a transaction, for the indexes. If it is broken off, drop the indexes `attempt_unsure` and
     `attempt_to_settle` as far as they exist and migrate again.
     """
 
     atomic = False
-    dependencies = [("aifeature", "0017_own_spend")]
+    dependencies = [("aifeature", "0018_guards_of_bills")]
     operations = [
-        *sql.load("guards", "settle_unknown"),
         AddIndexConcurrently(
             model_name="attempt",
             index=models.Index(

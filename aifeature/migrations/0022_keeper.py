@@ -9,16 +9,20 @@ class Migration(migrations.Migration):
     Functions that processes of the release before call keep their names and arguments.
     """
 
-    dependencies = [("aifeature", "0018_settle_unsure")]
+    dependencies = [("aifeature", "0021_user_spend_cap")]
     operations = [
+        migrations.AddField(
+            model_name="worker",
+            name="queue",
+            field=models.CharField(db_default="llm", default="llm", max_length=16),
+        ),
         migrations.AlterField(
             model_name="worker",
             name="seen_at",
             field=models.DateTimeField("last seen", help_text="Every second while it lives."),
         ),
         *sql.load(
-            *("dispatch", "lease", "claim", "overdue", "begin_attempt", "finish", "cancel"),
-            *("submit", "calls", "load", "stopped", "trip", "reconcile", "settle_unknown"),
-            "blanking",
+            *("dispatch", "lease", "claim", "overdue", "finish", "cancel", "submit", "calls"),
+            *("load", "stopped", "trip", "reconcile", "settle_unknown", "blanking"),
         ),
     ]

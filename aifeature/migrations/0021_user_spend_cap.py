@@ -1,17 +1,11 @@
 from django.db import migrations, models
 from django.db.models import Q
 
-from aifeature import sql
-
 
 class Migration(migrations.Migration):
-    """What a user's cancelled calls may cost is counted and capped; shown text is charged.
+    """Operators may cap what one user's calls cost, charged or not."""
 
-    Processes of the release before call the same functions. What they cancel has no author, so it
-    is never charged.
-    """
-
-    dependencies = [("aifeature", "0016_bill_shapes")]
+    dependencies = [("aifeature", "0020_own_spend")]
     operations = [
         migrations.AddField(
             model_name="featurecontrol",
@@ -31,9 +25,5 @@ class Migration(migrations.Migration):
                 condition=Q(user_daily_spend_usd__isnull=True) | Q(user_daily_spend_usd__gte=0),
                 name="control_user_spend_not_negative",
             ),
-        ),
-        *sql.load(
-            *("windows", "accounts", "settle_attempt", "begin_attempt", "finish", "cancel"),
-            *("stopped", "guards", "blanking", "reconcile", "settle_unknown"),
         ),
     ]

@@ -9,5 +9,5 @@ class Migration(migrations.Migration):
     Processes of the release before flip it as they did.
     """
 
-    dependencies = [("aifeature", "0020_keeper")]
-    operations = sql.load("switch", "trip")
+    dependencies = [("aifeature", "0022_keeper")]
+    operations = sql.load("switch")

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     """Who watches the checks and the workers, and a guard of the schedule of protected checks."""
 
     dependencies = [
-        ("aifeature", "0021_switch"),
+        ("aifeature", "0023_switch"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
 
