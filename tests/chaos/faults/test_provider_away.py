@@ -153,7 +153,7 @@ def test_a_wait_longer_than_the_deadline_ends_the_job_at_once(
 def test_what_may_be_billed_is_tried_only_so_often(
     make_job: MakeJob, sandbox: SandboxServer
 ) -> None:
-    sandbox.set_faults({"kind": "api_error"})
+    sandbox.set_faults({"kind": "connection_cut"})
     job = run(make_job(input=TEXT))
     for _ in range(6):
         if job.status == Status.QUEUED:

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from aifeature.models import Alert, Attempt, Job
+from aifeature.models import Alert, Attempt, FeatureControl, Job
 from aifeature.services import dispatch
 from aifeature.services.messages import sentence
 from aifeature.services.runner import EXIT_CODE
@@ -37,6 +37,9 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     )
     crew.control("control")
     hangs = replace(crew, release=defect.folder).llm("hangs", threads=4)
+    FeatureControl.objects.update_or_create(  # else so little time would be too little for a call
+        feature="summarize", defaults={"deadline_s": DEADLINE_S}
+    )
     deadline = Now() + timedelta(seconds=DEADLINE_S)
     job = Job.objects.create(**{**job_of(crew.user), "deadline_at": deadline})
     dispatch.refill()
