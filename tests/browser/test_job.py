@@ -109,6 +109,7 @@ def test_cancelling_ends_it(open_page: OpenPage, ada: User, go_on: threading.Eve
     assert page.locator("[data-sentence]").inner_text().startswith("You cancelled this request.")
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
+    assert job.partial_text in page.locator("[data-answer]").inner_text()
     page.get_by_role("link", name="Try again").click()
     assert page.get_by_label("Document").input_value() == job.input["document"]  # type: ignore[index]
 

@@ -35,11 +35,11 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
         "    try:\n        answer =",
         "    __import__('threading').Event().wait()\n    try:\n        answer =",
     )
-    crew.control("control")
-    hangs = replace(crew, release=defect.folder).llm("hangs", threads=4)
     FeatureControl.objects.update_or_create(  # else so little time would be too little for a call
         feature="summarize", defaults={"deadline_s": DEADLINE_S}
     )
+    crew.control("control")
+    hangs = replace(crew, release=defect.folder).llm("hangs", threads=4)
     deadline = Now() + timedelta(seconds=DEADLINE_S)
     job = Job.objects.create(**{**job_of(crew.user), "deadline_at": deadline})
     dispatch.refill()
