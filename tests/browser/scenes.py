@@ -52,6 +52,9 @@ RESULT = {
         "Ana in Lisbon decides, and calls the depot every morning",
     ],
 }
+READ = "The parcel with 40 headsets for Lisbon was left at a depot in Porto and comes on 11 March."
+"""What somebody had read of the summary when they cancelled it."""
+
 CODES = {
     Status.FAILED: "provider_unavailable",
     Status.CANCELLED: "cancelled",

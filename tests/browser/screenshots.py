@@ -113,6 +113,7 @@ def _shots() -> list[Shot]:
             age=timedelta(days=1, hours=number),
             document=f"Request {number}: the weekly report of the help desk is late again.",
         )
+    read = scenes.job(ada, Status.CANCELLED, cancelled_by="user", partial_text=scenes.READ)
     states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
     failed, form = f"/jobs/{jobs[Status.FAILED].id}/", "/f/summarize/"
     return [
@@ -124,6 +125,7 @@ def _shots() -> list[Shot]:
         Shot("form-wrong", form, ada, lambda page: page.get_by_text("Send", exact=True).click()),
         Shot("streaming", form, ada, _stream),
         *states,
+        Shot("job-cancelled-after-text", f"/jobs/{read.id}/", ada),
         Shot("job-asked", failed, ada, lambda page: page.get_by_text("What you sent").click()),
         Shot("history", "/jobs/", ada),
         Shot("history-page", "/jobs/", ada, _older),
