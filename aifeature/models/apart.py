@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Apart:
-    """One connection, opened at the first call and anew after an outage. For one thread."""
+    """One connection, opened at the first call and again after an outage. For one thread."""
 
     def __init__(self, *, lock_timeout: str, statement_timeout: str) -> None:
         """Prepare; nothing is connected yet. Times are PostgreSQL's, such as `"100ms"`."""

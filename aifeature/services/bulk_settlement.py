@@ -115,7 +115,7 @@ def settle_batch(
 
     Args:
         calls: What is left of the preview's calls.
-        bill: What was found out about them.
+        bill: What the provider billed for them.
         reason: How that was found out; never empty.
         user_id: Who found it out; None for a command.
         note: Writes the audit entry of a settled call, in its transaction.

@@ -106,9 +106,9 @@ class Holdings:
             return list(self._calls)
 
     def strays(self, found: list[Run]) -> list[Run]:
-        """Of what was found in the database under this process's name, what nobody here has.
+        """Return the runs under this process's name in the database that no thread here holds.
 
-        It must have been read before: a claim is registered before it is sent, so what it took
+        `found` must have been read before: a claim is registered before it is sent, so what it took
         since then is known here.
         """
         with self._lock:

@@ -162,7 +162,9 @@ class LeaseKeeper:
             return  # whatever keeps a plain read of jobs waiting keeps all else waiting too
         self._attempt("leases were not extended", lambda: self._extend(runs))
         self._attempt("runs were not given back", self._give_back)
-        self._attempt("on-call was not told of threads that hang", lambda: self._watch_over(runs))
+        self._attempt(
+            "no alert was written about threads that hang", lambda: self._watch_over(runs)
+        )
 
     def _stop_what_is_paused(self) -> None:
         held: list[HeldRun | HeldCall] = [*self._holdings.runs(), *self._holdings.calls()]
@@ -220,7 +222,7 @@ class LeaseKeeper:
 
     def _attempt(self, failure: str, step: Callable[[], None]) -> bool:
         """Make one step; an outage is logged when it begins and when it is over."""
-        if self._is_away:  # each step would wait for a connection anew
+        if self._is_away:  # each step would wait for a connection again
             return False
         try:
             step()

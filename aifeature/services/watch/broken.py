@@ -39,7 +39,7 @@ def problems(row: Any) -> list[tuple[str, str]]:
 
 
 def of_message(row: Any) -> list[tuple[str, str]]:
-    """The same of what is sent alone: task, arguments, queue and headers."""
+    """Return what is wrong with the parts that are sent: task, arguments, queue and headers."""
     return [*_of_task(row), *_of_queue(row), *_of_headers(row)]
 
 
