@@ -1,6 +1,10 @@
 """Requests that flip a kill switch wait for no pool, and none of them ends without an answer.
 
 A dialog shows an answer only if its status is 200: each failure is put into words here.
+
+Such requests may connect beside the pool, over few connections. These are for browsers in which a
+member of the staff has signed in: a signed cookie shows it, without a look into the database.
+Otherwise anybody could use them up with requests that nobody has signed in for.
 """
 
 from __future__ import annotations
@@ -8,17 +12,21 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import Error, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 
 from aifeature.admin import switch_page
@@ -27,6 +35,13 @@ from aifeature.services import switch_refusal
 from aifeature.web import errors
 
 logger = logging.getLogger(__name__)
+
+STAFF_COOKIE: Final = "staff_browser"
+"""It opens nothing: whoever has it must sign in, and needs the permission."""
+
+_REMEMBERED: Final = timedelta(days=30)
+
+_SIGN_IN: Final = "/login/"
 
 _LABELS: Final = {
     "stop": ("Can pull the kill switch", "aifeature.stop_feature"),
@@ -62,18 +77,18 @@ class SwitchRequests:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        """Answer, over a spare connection if it is about a switch."""
-        if flip_of(request) is None:
+        """Answer, without a wait for the pool if it is about a switch."""
+        if flip_of(request) is None and not request.path.endswith(_SIGN_IN):
             passed: HttpResponse | Awaitable[HttpResponse] = self.get_response(request)
             return passed
         if self._is_async:
             return self._answer(request)
-        with connection.urgent():  # type: ignore[attr-defined]  # not in the stubs
-            return _seen(request, self.get_response(request))
+        with _without_waiting(request):
+            return _remembered(request, _seen(request, self.get_response(request)))
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
-        with connection.urgent():  # type: ignore[attr-defined]  # not in the stubs
-            return _seen(request, await self.get_response(request))
+        with _without_waiting(request):
+            return _remembered(request, _seen(request, await self.get_response(request)))
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """What to do instead, where a view failed."""
@@ -96,7 +111,7 @@ class SwitchRequests:
 def flip_of(request: HttpRequest) -> Flip | None:
     """Which switch a request is to flip, or to flip after its sign-in; None if none."""
     path = request.path
-    if path.endswith("/login/"):
+    if path.endswith(_SIGN_IN):
         path = urlsplit(request.GET.get("next", "")).path
     if not path.endswith(("/stop/", "/release/")):
         return None
@@ -105,12 +120,27 @@ def flip_of(request: HttpRequest) -> Flip | None:
     return Flip(unquote(found[1]), found[2]) if found else None
 
 
+def _without_waiting(request: HttpRequest) -> AbstractContextManager[None]:
+    """In which the pool is not waited for, if the request is about a switch."""
+    if flip_of(request) is None:
+        return nullcontext()
+    value = request.get_signed_cookie(
+        STAFF_COOKIE, default=None, salt=STAFF_COOKIE, max_age=_REMEMBERED
+    )
+    urgent: AbstractContextManager[None] = connection.urgent(  # type: ignore[attr-defined]  # no stub
+        spares=value is not None
+    )
+    return urgent
+
+
 def _seen(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """The answer as a dialog can show it."""
+    if flip_of(request) is None:
+        return response
     if switch_page.FLIPPED in request.META and response.status_code >= 500:  # noqa: PLR2004 (HTTP)
         # The flip is committed; what failed is the session, which keeps a message.
         return _go(request, request.META[switch_page.FLIPPED])
-    if request.path.endswith("/login/"):
+    if request.path.endswith(_SIGN_IN):
         return response
     login = reverse("admin:login")
     if urlsplit(response.headers.get("Location", "")).path == login:
@@ -119,6 +149,24 @@ def _seen(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     forged = response.status_code == 403 and request.method == "POST"  # noqa: PLR2004 (HTTP)
     if forged and not hasattr(response, "is_explained"):
         return _go(request, switch_page.address(request, **{switch_page.OUT_OF_DATE: "1"}))
+    return response
+
+
+def _remembered(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The answer, with the cookie of staff if this visitor is known to be one."""
+    user = getattr(request, "user", None)
+    if isinstance(user, SimpleLazyObject) and not hasattr(request, "_cached_user"):
+        return response  # nobody has looked the visitor up, and the database may be away
+    if user is not None and user.is_staff:
+        response.set_signed_cookie(
+            STAFF_COOKIE,
+            "yes",
+            salt=STAFF_COOKIE,
+            max_age=_REMEMBERED,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
     return response
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from django.db import Error, connection
 
 from aifeature.models.functions import urgently
+from project.database.pool import PoolBusyError
 
 RUNBOOK: Final = "deploy/runbooks/kill-switch.md"
 
@@ -65,6 +66,12 @@ def explain(error: Error, slug: str) -> Refusal:
         error: What the flip raised.
         slug: The switch; for the commands that are named.
     """
+    if isinstance(error.__cause__, PoolBusyError):
+        return Refusal(
+            f"This web process has too much to do: {_first_line(error)}.",
+            f"Try again, or use manage.py kill_switch stop {slug} --user NAME --reason WHY: a"
+            " command needs no connection of a web process.",
+        )
     code = getattr(error.__cause__, "sqlstate", None) or ""
     if code == LOCKED:
         return _locked(slug)

@@ -42,12 +42,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if connection is not None and connection.closed and not self.in_atomic_block:
             self.close()
 
-    def urgent(self) -> AbstractContextManager[None]:
-        """A context in which a thread connects beside the pool, and for two seconds at most.
+    def urgent(self, *, spares: bool = True) -> AbstractContextManager[None]:
+        """A context in which a thread waits two seconds at most for a connection.
 
         For a thread that holds a connection already, nothing changes.
+
+        Args:
+            spares: Connect beside the pool.
         """
-        return urgent()
+        return urgent(spares=spares)
 
     def connect_apart(self, **session: str) -> Connection:
         """Return a new connection outside of the pool, in autocommit mode, for its caller to close.

@@ -37,23 +37,28 @@ a database that refuses costs nothing to ask again, one that does not answer cos
 SPARE: Final = 2
 """Connections for urgent work at once, beyond the size of the pool."""
 
-SPARE_WAIT_S: Final = 1.0
-"""Seconds that urgent work waits while these are in use."""
+URGENT_WAIT_S: Final = 1.0
+"""Seconds that urgent work waits while all connections that it may use are in use."""
 
-_is_urgent: ContextVar[bool] = ContextVar("_is_urgent", default=False)
+_spares: ContextVar[bool | None] = ContextVar("_spares", default=None)
+"""Whether urgent work may use the spare connections; None outside of urgent work."""
 
 
 @contextmanager
-def urgent() -> Iterator[None]:
-    """What connects within this context takes a spare connection, and waits for no pool.
+def urgent(*, spares: bool = True) -> Iterator[None]:
+    """A context in which a thread waits for a connection no longer than `URGENT_WAIT_S`.
 
-    It holds in the tasks and threads that run on behalf of the context as well.
+    It also holds in the tasks and threads that run on behalf of the context.
+
+    Args:
+        spares: Connect beside the pool. False for work that anybody can cause: it must not use
+            up the spare connections.
     """
-    token = _is_urgent.set(True)
+    token = _spares.set(spares)
     try:
         yield
     finally:
-        _is_urgent.reset(token)
+        _spares.reset(token)
 
 
 class PoolBusyError(psycopg.OperationalError):
@@ -136,11 +141,13 @@ class Pool:
             PoolBusyError: none became free in time.
             psycopg.OperationalError: the database does not take connections.
         """
-        if _is_urgent.get():
+        spares = _spares.get()
+        if spares:
             return self._lent(self._spare_one())
-        give_up = self._clock() + self._timeout_s
+        timeout_s = self._timeout_s if spares is None else min(self._timeout_s, URGENT_WAIT_S)
+        give_up = self._clock() + timeout_s
         while True:
-            idle = self._wait(give_up)
+            idle = self._wait(give_up, timeout_s)
             if idle is None:
                 return self._lent(self._new())
             if self._serves(idle):
@@ -188,10 +195,10 @@ class Pool:
         Raises:
             PoolBusyError: as many are in use for urgent work already.
         """
-        if not self._spare.acquire(timeout=SPARE_WAIT_S):
+        if not self._spare.acquire(timeout=URGENT_WAIT_S):
             raise PoolBusyError(
-                f"{SPARE} urgent requests of this process have used the database"
-                f" for {SPARE_WAIT_S:g} s"
+                f"all {SPARE} spare database connections of this process were in use"
+                f" for {URGENT_WAIT_S:g} s"
             )
         try:
             connection = self._connect_urgently()
@@ -205,7 +212,7 @@ class Pool:
         connection._pool = self  # type: ignore[assignment]  # noqa: SLF001 (Django's way back)
         return connection
 
-    def _wait(self, give_up: float) -> _Idle | None:
+    def _wait(self, give_up: float, timeout_s: float) -> _Idle | None:
         """An idle connection; None: there is room for one more, and it is counted already.
 
         Raises:
@@ -227,7 +234,7 @@ class Pool:
         if not waiter.served.wait(give_up - self._clock()) and self._gives_up(waiter):
             raise PoolBusyError(
                 f"all {self._max_size} database connections of this process were in use "
-                f"for {self._timeout_s:g} s: see DATABASE_POOL_SIZE"
+                f"for {timeout_s:g} s: see DATABASE_POOL_SIZE"
             )
         return waiter.found
 

@@ -280,11 +280,11 @@ def test_who_waited_long_for_nothing_speaks_for_those_who_come_next(
 def test_urgent_work_connects_beside_a_pool_that_is_in_use(
     pool: Pool, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "SPARE_WAIT_S", 0.01)
+    monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
     used = [pool.getconn() for _ in range(2)]
     with pool_module.urgent():
         spare = [pool.getconn() for _ in range(pool_module.SPARE)]
-        with pytest.raises(PoolBusyError, match="2 urgent requests"):
+        with pytest.raises(PoolBusyError, match="all 2 spare"):
             pool.getconn()
         pool.putconn(spare[0])
         assert spare[0].closed, "it was made for this alone"
@@ -294,6 +294,20 @@ def test_urgent_work_connects_beside_a_pool_that_is_in_use(
         pool.putconn(each)
     pool.putconn(pool.getconn())
     assert server.connects == 2 + pool_module.SPARE + 1
+
+
+def test_urgent_work_that_anybody_can_cause_uses_no_spare_connection(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
+    used = [pool.getconn() for _ in range(2)]
+    with pool_module.urgent(spares=False):
+        with pytest.raises(PoolBusyError, match=r"in use for 0\.01 s"):
+            pool.getconn()
+        pool.putconn(used[0])
+        assert pool.getconn() is used[0]
+    for each in used:
+        pool.putconn(each)
 
 
 def test_a_failure_to_connect_urgently_keeps_no_place(pool: Pool, server: Server) -> None:

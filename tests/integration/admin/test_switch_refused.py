@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -18,6 +19,8 @@ from django.test import AsyncClient, Client
 from aifeature import registry
 from aifeature.models import ControlChange, FeatureControl
 from aifeature.services import switch
+from project import switch_requests
+from project.database import pool as pool_module
 from tests.integration.admin.test_switch import DETAIL, RELEASE, STOP, STOP_ALL
 from tests.integration.switch.test_refused import in_force, other_session
 
@@ -38,9 +41,9 @@ def sam(transactional_db: None) -> Iterator[User]:
 
 @pytest.fixture
 def page(sam: User) -> Client:
-    """The browser of somebody who is signed in; the next request has no connection yet."""
+    """The browser of somebody who has signed in; the next request has no connection yet."""
     client = Client()
-    client.force_login(sam)
+    client.post(LOGIN, {"username": "sam", "password": PASSWORD})
     connection.close()
     return client
 
@@ -108,6 +111,34 @@ def test_an_exhausted_pool_is_not_waited_for_under_asgi(sam: User, page: Client)
         answer = asyncio.run(stop())
     assert answer["HX-Redirect"] == DETAIL
     assert killed()
+
+
+def test_spare_connections_are_for_browsers_that_staff_signed_in_with(
+    sam: User, page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can ask for the page of a switch, with a made-up session too."""
+    pool: Any = connection.pool  # type: ignore[attr-defined]
+    spare = Mock(wraps=pool._spare_one)
+    monkeypatch.setattr(pool, "_spare_one", spare)
+    monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
+    stranger, user = Client(), Client()
+    stranger.cookies["sessionid"] = "a-made-up-session"
+    stranger.cookies[switch_requests.STAFF_COOKIE] = "yes:made-up"
+    User.objects.create_user("eve", password=PASSWORD)
+    user.post("/accounts/login/", {"username": "eve", "password": PASSWORD})
+    connection.close()
+    with ExitStack() as exits:
+        for _ in range(pool._max_size):
+            exits.callback(pool.putconn, pool.getconn())
+        for client in (stranger, user):
+            refused = client.get(STOP)
+            assert refused.status_code == 503
+            assert "connections of this process were in use" in refused.text
+            assert "manage.py kill_switch stop summarize" in refused.text
+        spare.assert_not_called()
+        assert page.get(STOP).status_code == 200
+        spare.assert_called_once_with()
+        connection.close()
 
 
 def test_a_database_that_takes_no_writes_is_explained(page: Client) -> None:
