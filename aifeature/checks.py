@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -99,35 +100,69 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
 
 def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
     """What is wrong with the caps of one user of a feature whose models are priced."""
-    usd = budget.user_spend_usd(feature.limits, budget_usd=None, spend_usd=None)
-    cap, daily = budget.to_micro(usd), budget.to_micro(feature.limits.daily_budget_usd)
-    charge = budget.to_micro(feature.limits.user_daily_budget_usd)
-    caps = [each for each in (cap, charge) if each is not None]
-    if not caps:
-        return
-    bound = largest_bound_micro(feature)
+    limits = feature.limits
+    spend = budget.user_spend_usd(limits, budget_usd=None, spend_usd=None)
     where = f"aifeature/features/{feature.slug}/feature.py"
-    if min(caps) < bound:  # each of them must have room for the reservation
+    if problem := too_small(feature, spend_usd=spend, charge_usd=limits.user_daily_budget_usd):
         yield Error(
-            f"A user of {feature.slug} has ${min(caps) / budget.MICRO:.2f} a day, and the largest"
-            f" input reserves ${bound / budget.MICRO:.2f}: it could never be sent.",
+            problem,
             hint="Raise user_daily_spend_usd or user_daily_budget_usd, or lower max_input_bytes, in"
             f" {where}.",
             id="aifeature.E004",
         )
-    if cap is not None and daily is not None and cap * LARGEST_SHARE > daily:
+    if problem := too_large(feature, spend_usd=spend, daily_usd=limits.daily_budget_usd):
         yield Doubt(
-            f"One user of {feature.slug} may spend ${cap / budget.MICRO:.2f} of the"
-            f" ${daily / budget.MICRO:.2f} that the feature may spend in a day: a few users can"
-            " stop it for all.",
+            problem,
             hint=f"Raise daily_budget_usd to {LARGEST_SHARE} times that, or lower"
             f" user_daily_spend_usd, in {where}.",
             id="aifeature.W002",
         )
 
 
+def too_small(
+    feature: Feature, *, spend_usd: Decimal | None, charge_usd: Decimal | None
+) -> str | None:
+    """Return a sentence if a user's caps of a day have no room for the largest input.
+
+    Args:
+        feature: Its models must be priced.
+        spend_usd: What one user may cost us in a day; None is no cap.
+        charge_usd: What one user may be charged in a day; None is no cap.
+    """
+    caps = [budget.to_micro(each) for each in (spend_usd, charge_usd)]
+    cap = min((each for each in caps if each is not None), default=None)
+    if cap is None or cap >= (bound := largest_bound_micro(feature)):
+        return None
+    return (
+        f"A user of {feature.slug} has ${cap / budget.MICRO:.2f} a day, and the largest"
+        f" input reserves ${bound / budget.MICRO:.2f}: it could never be sent."
+    )
+
+
+def too_large(
+    feature: Feature, *, spend_usd: Decimal | None, daily_usd: Decimal | None
+) -> str | None:
+    """Return a sentence if one user's spend is more than `1 / LARGEST_SHARE` of the feature's day.
+
+    Args:
+        feature: For its name.
+        spend_usd: What one user may cost us in a day; None is no cap.
+        daily_usd: What all users may cost us in a day; None is no cap.
+    """
+    if spend_usd is None or daily_usd is None or spend_usd * LARGEST_SHARE <= daily_usd:
+        return None
+    return (
+        f"One user of {feature.slug} may spend ${spend_usd:.2f} of the ${daily_usd:.2f} that the"
+        " feature may spend in a day: a few users can stop it for all."
+    )
+
+
 def largest_bound_micro(feature: Feature) -> int:
-    """Return the micro-dollars that the largest input reserves at its dearest model."""
+    """Return the micro-dollars that the largest input reserves at its dearest model.
+
+    Texts that Unicode's form NFKC makes longer than they are sent reserve more, up to eleven times
+    as much. They are rare; one that the caps have no room for is refused at its call.
+    """
     return max(
         _bound_micro(feature, route, model) for route in feature.routes for model in route.models
     )

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from aifeature import prompts, registry
+from aifeature import checks, prompts, registry
 from aifeature.models import FeatureControl, Stage
+from aifeature.policies import budget
 from aifeature.services import control
 from aifeature.services.control import EVERYTHING
 from aifeature.spec import MAX_RETENTION_DAYS, Feature, Limits
@@ -31,6 +32,8 @@ _LABELS: Final = {
     "user_daily_spend_usd": "Spend of one user's day (USD)",
     "monthly_budget_usd": "Budget of a month (USD)",
 }
+
+_OF_A_USER: Final = ("user_daily_budget_usd", "user_daily_spend_usd")
 
 
 class FeatureControlForm(_ModelForm):
@@ -100,6 +103,30 @@ class FeatureControlForm(_ModelForm):
             )
         return seen
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse caps under which the largest input of the feature could never be sent."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        feature = registry.find(self.instance.feature)
+        changed = [name for name in _OF_A_USER if name in self.changed_data and name in values]
+        if feature is not None and changed:
+            charge, spend = _caps_of_a_user(feature, values)
+            if problem := checks.too_small(feature, spend_usd=spend, charge_usd=charge):
+                self.add_error(changed[0], f"{problem} Enter more.")
+        return values
+
+    @property
+    def doubts(self) -> list[str]:
+        """Sentences about values that are allowed, and perhaps not meant."""
+        feature = registry.find(self.instance.feature)
+        if feature is None or not {*_OF_A_USER, "daily_budget_usd"} & set(self.controls_changed):
+            return []
+        values = self.cleaned_data
+        daily = values["daily_budget_usd"]
+        daily = feature.limits.daily_budget_usd if daily is None else daily
+        _, spend = _caps_of_a_user(feature, values)
+        problem = checks.too_large(feature, spend_usd=spend, daily_usd=daily)
+        return [problem] if problem else []
+
     def _get_validation_exclusions(self) -> set[str]:
         """A value that is not changed is not judged: this release may not know it."""
         exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # no stub
@@ -132,6 +159,16 @@ class FeatureControlForm(_ModelForm):
             widget=UnfoldAdminSelectWidget,
             help_text="The version that answers.",
         )
+
+
+def _caps_of_a_user(
+    feature: Feature, values: Mapping[str, Any]
+) -> tuple[Decimal | None, Decimal | None]:
+    """What a user may be charged, and may cost us, in a day with these values of the form."""
+    charge, spend = (values.get(name) for name in _OF_A_USER)
+    limits = feature.limits
+    cap = budget.user_spend_usd(limits, budget_usd=charge, spend_usd=spend)
+    return limits.user_daily_budget_usd if charge is None else charge, cap
 
 
 def _elsewhere(value: str) -> str:

@@ -8,7 +8,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.db import Error, transaction
 from django.db.models import BigIntegerField, Case, Model, OuterRef, QuerySet, Subquery, When
@@ -154,6 +154,8 @@ class FeatureControlAdmin(SwitchButtons):
         values = {name: form.cleaned_data[name] for name in form.controls_changed}
         values.pop("beta_users", None)
         _set(request, obj.feature, values, form.cleaned_data["reason"])
+        for doubt in form.doubts:
+            messages.warning(request, doubt)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
         row = form.instance

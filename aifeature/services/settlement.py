@@ -41,8 +41,8 @@ def settle_unknown(
     """Replace what is counted for a call by what it really cost, in its row and its day's windows.
 
     Counted until then are the bound of an unknown call and the ceiling of an estimated one. The
-    user is not charged, whatever it cost. A cost above the bound is stored in full and logged as an
-    error, for then a bound was wrong.
+    user is not charged, whatever it cost. A cost above what was counted is stored in full and
+    logged as an error, for then a bound or a ceiling was wrong.
 
     Args:
         attempt_id: The call.
@@ -60,15 +60,17 @@ def settle_unknown(
         raise ValueError("a settlement needs a reason and a cost in whole micro-dollars, from 0 on")
     counts = {name: count for name, count in asdict(tokens).items() if count is not None}
     figures = {"cost_micro": int(micro), **counts}
+    counted = Attempt.objects.get(pk=attempt_id).spend_micro
     done = transitions.settle_unknown(attempt_id, user_id=user_id, reason=reason, figures=figures)
     attempt = Attempt.objects.select_related("settled_by").get(pk=attempt_id)
     if not done:
         raise NotUnknownError(_why_not(attempt))
-    if attempt.cost_micro > attempt.bound_micro:
+    if attempt.cost_micro > counted:
         logger.error(
-            "attempt %s: settled at %d micro-dollars, above its upper bound of %d. Look at how"
-            " workers/inference/pricing.py bounds %s: other calls may be bounded too low.",
-            *(attempt.pk, attempt.cost_micro, attempt.bound_micro, attempt.model),
+            "attempt %s: settled at %d micro-dollars, above the %d that were counted as its most."
+            " See how workers/inference/pricing.py and gateway.py bound a call of %s: other calls"
+            " may be bounded too low.",
+            *(attempt.pk, attempt.cost_micro, counted, attempt.model),
         )
     return attempt
 

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature import registry
+from aifeature.checks import LARGEST_SHARE, largest_bound_micro
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services import control, model_views, switch
 from aifeature.services.model_views import LimitLeft, Live
@@ -98,6 +99,33 @@ def test_a_value_out_of_range_is_refused(page: Client, field: str, value: str) -
     assert response.status_code == 200
     assert field in response.context["adminform"].form.errors
     assert trail() == []
+
+
+@pytest.mark.parametrize("field", ["user_daily_budget_usd", "user_daily_spend_usd"])
+def test_a_cap_of_a_user_without_room_for_the_largest_input_is_refused(
+    page: Client, field: str
+) -> None:
+    bound = largest_bound_micro(registry.get("summarize"))
+    below, enough = (Decimal(bound // 10_000 + more) / 100 for more in (0, 1))
+    response = save(page, **{field: str(below)}, reason="Save money.")
+    assert response.status_code == 200
+    assert "it could never be sent. Enter more." in response.text
+    assert trail() == []
+    assert save(page, **{field: str(enough)}, reason="Save money.").status_code == 302
+
+
+def test_a_cap_with_which_a_few_users_can_stop_the_feature_is_warned_of(page: Client) -> None:
+    daily = registry.get("summarize").limits.daily_budget_usd
+    assert daily is not None
+    values = {"user_daily_spend_usd": str(daily / LARGEST_SHARE)}
+    page.post(DETAIL, {**shown(page), **values, "reason": "A fifth."}, follow=True)
+    assert "a few users can stop it" not in page.get(LIST).text
+    values = {"user_daily_spend_usd": str(daily / LARGEST_SHARE + 1)}
+    response = page.post(DETAIL, {**shown(page), **values, "reason": "More."}, follow=True)
+    assert "a few users can stop it for all" in response.text
+    assert len(trail()) == 2, "it is allowed"
+    response = page.post(DETAIL, {**shown(page), "percent": "5", "reason": "Ramp."}, follow=True)
+    assert "a few users can stop it" not in response.text, "it is not said at each other change"
 
 
 def test_a_page_opened_before_a_trip_cannot_release_the_switch(page: Client) -> None:

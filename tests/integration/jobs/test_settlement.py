@@ -130,14 +130,24 @@ def test_a_cost_above_the_bound_is_stored_in_full_and_names_the_call(
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     told = error.getMessage()
     assert str(unknown) in told
-    assert "settled at 2500 micro-dollars, above its upper bound of 1000" in told
+    assert "settled at 2500 micro-dollars, above the 1000 that were counted" in told
 
 
 @pytest.mark.django_db
-def test_a_cost_up_to_the_bound_is_no_error(
-    unknown: UUID, caplog: pytest.LogCaptureFixture
+def test_a_cost_above_the_ceiling_names_the_call(
+    estimated: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settle(unknown, "0.001")
+    settle(estimated, "0.0007")
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert f"attempt {estimated}: settled at 700 micro-dollars, above the 300" in error.getMessage()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("call", "usd"), [("unknown", "0.001"), ("estimated", "0.0003")])
+def test_a_cost_up_to_what_was_counted_is_no_error(
+    request: pytest.FixtureRequest, call: str, usd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle(request.getfixturevalue(call), usd)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
