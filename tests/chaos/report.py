@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.chaos import story
 from tests.chaos.caps import ROOM
-from tests.chaos.checks import bill, ledger, switch
+from tests.chaos.checks import bill, ledger, others, switch
 from tests.chaos.checks.http import closed_under
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise, Violation
@@ -38,6 +38,7 @@ def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dic
         "stale_writes": broken[Promise.STALE],
         "unknown": sum(attempt.state == "unknown" for attempt in evidence.attempts),
         "estimated": sum(attempt.state == "estimated" for attempt in evidence.attempts),
+        "phantom_micro": others.phantom_micro(evidence),
         "rescued": len(taken_over),
         "longest_rescue_s": round(max((r.seconds for r in taken_over), default=0.0), 1),
         "ledger_diff_micro": sum(map(abs, ledger.differences(evidence).values())),

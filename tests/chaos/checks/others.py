@@ -43,6 +43,15 @@ def no_cap_refuses_anybody(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.OTHERS, f"{text}, {spend}", job.id)
 
 
+def phantom_micro(evidence: Evidence) -> int:
+    """Micro-dollars that calls without a sure bill count in the end, without the attack's."""
+    return sum(
+        attempt.spend_micro
+        for attempt in evidence.attempts
+        if attempt.state in {"estimated", "unknown"} and attempt.user_id != evidence.attacker
+    )
+
+
 def _spend(evidence: Evidence, at: float | None) -> str:
     """How the spend of that moment was made up."""
     until = float("inf") if at is None else at
