@@ -1,8 +1,8 @@
 """Keeps the shared caps just above what is settled, so that reservations are in the way.
 
 Caps rise with settled spend alone. Spend that is only a ceiling, `estimated` and `unknown`, must
-fit into the room that is left: that room grows with each fault that leaves calls without an end,
-and with the attack, never with the spend itself.
+fit into a fixed room for the whole run, however many faults leave calls without an end, and into
+what the malicious user may spend.
 
 Caps only rise, so what is spent and held may never be above the cap of that moment, whenever a
 process has read it.
@@ -34,9 +34,10 @@ ROOM: Final = {"feature": 4, "global": 5, "month": 6}
 """Cents that each cap leaves above what is settled. A call of the first model reserves a tenth of
 one, one of the second, asked while a breaker is open, almost two; there are 32 threads."""
 
-OF_A_FAULT: Final = 30
-"""Cents that calls without an end may count after one fault: 32 of the first model and, until its
-breaker is open as well, ten of the second and one of the attack."""
+PHANTOM_CENTS: Final = 200
+"""Cents for spend that is only a ceiling, from the first fault that leaves calls without an end
+until the run is over. Some twenty such faults in nine minutes left 56 cents (seed 74). Without
+breakers and probes one long storm leaves more: 32 threads, a cent or two each few seconds."""
 
 LEAVES_CALLS_OPEN: Final = (
     STORMS
@@ -69,7 +70,8 @@ def room_cents(faults: Sequence[Done], *, attack_cents: int) -> int:
         faults: Those that have begun.
         attack_cents: What the malicious user may spend; 0 before the attack.
     """
-    return OF_A_FAULT * sum(done.kind in LEAVES_CALLS_OPEN for done in faults) + attack_cents
+    is_any_open = any(done.kind in LEAVES_CALLS_OPEN for done in faults)
+    return PHANTOM_CENTS * is_any_open + attack_cents
 
 
 def settled_micro(connection: psycopg.Connection) -> int:

@@ -11,7 +11,7 @@ from aifeature.features.summarize.feature import FEATURE
 from tests.chaos import errand as errands
 from tests.chaos.__main__ import LONG, SHORT
 from tests.chaos.attack import LARGE_BYTES, ROUND, UNTIL, attack
-from tests.chaos.caps import OF_A_FAULT, ROOM, Treasurer, room_cents
+from tests.chaos.caps import PHANTOM_CENTS, ROOM, Treasurer, room_cents
 from tests.chaos.errand import QUIET_S, Screen
 from tests.chaos.injector import Done
 from tests.chaos.run import Run
@@ -78,10 +78,11 @@ def test_a_text_is_whole_when_its_last_sentence_gets_no_more_words(
     assert not screen.is_whole(), "it ends in mid-sentence"
 
 
-def test_caps_leave_room_for_faults_and_the_attack() -> None:
-    faults = [Done(1, "silence", "provider", 1.0), Done(2, "beat_kill", "beat", 2.0)]
-    assert room_cents([], attack_cents=0) == 0
-    assert room_cents(faults, attack_cents=240) == OF_A_FAULT + 240
+def test_caps_leave_the_same_room_for_one_fault_and_for_many() -> None:
+    harmless, silence = Done(2, "beat_kill", "beat", 2.0), Done(1, "silence", "provider", 1.0)
+    assert room_cents([harmless], attack_cents=0) == 0
+    assert room_cents([harmless, silence], attack_cents=240) == PHANTOM_CENTS + 240
+    assert room_cents(10 * [silence], attack_cents=240) == PHANTOM_CENTS + 240
 
 
 def test_caps_rise_with_what_is_settled_and_with_the_room_and_never_fall() -> None:
