@@ -202,11 +202,14 @@ class WebWorker(UvicornWorker):
     }
 
     async def _serve(self) -> None:
+        from aifeature.services import global_cap  # noqa: PLC0415 (only a worker may load it)
+
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         server = PatientServer(config=self.config)
         server.age = self.age
         self._install_sigquit_handler()
+        global_cap.announce_soon()
         await server.serve(sockets=self.sockets)
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -225,6 +225,7 @@ def test_ends_open_streams_with_a_word_and_stops(
     with ThreadPoolExecutor(1) as threads, running(command, log, WEB_CONCURRENCY="1") as server:
         reading = threads.submit(follow, server, token, job, stream)
         wait_until(lambda: bool(stream.named("status")))
+        wait_until(lambda: "Global daily cap: $" in log.read_text())  # as each process says at boot
         server.process.send_signal(signal.SIGTERM)
         reading.result(PATIENCE_S)  # raises if the stream broke off
         assert "restarts" in stream.comments[-1]
