@@ -27,6 +27,9 @@ WITHOUT_REDIS_S: Final = 2.0
 ACCEPTED_S: Final = 1.0
 """So long after a flip a request that came before it may still be accepted."""
 
+CANCELS_S: Final = 5.0
+"""Within so many seconds jobs that wait are cancelled, a batch at a time."""
+
 AFTERMATH_S: Final = 6.0
 """So long after an outage of the database its connections are made anew."""
 
@@ -91,7 +94,11 @@ def cancelled_jobs_say_so(evidence: Evidence) -> Iterator[Violation]:
                 if job.error_message not in CANCELLED:
                     text = f"cancelled by {_named(fault)}, told {job.error_message!r}"
                     yield Violation(Promise.SWITCH, text, job.id)
-            elif not (_ended_by(job, in_time) or _answered_by(evidence, job, in_time)):
+            elif not (
+                _ended_by(job, in_time)
+                or _answered_by(evidence, job, in_time)
+                or _deadline_came_first(job, flip)
+            ):
                 text = f"{job.status}, though {_named(fault)} was to cancel it"
                 yield Violation(Promise.SWITCH, text, job.id)
 
@@ -168,6 +175,11 @@ def _open_at(job: Job, at: float) -> bool:
 
 def _ended_by(job: Job, at: float) -> bool:
     return job.status in TERMINAL and job.finished_at is not None and job.finished_at <= at
+
+
+def _deadline_came_first(job: Job, flip: Flip) -> bool:
+    """Whether its deadline passed while the jobs that waited were being cancelled."""
+    return job.cancelled_by == "deadline" and _ended_by(job, flip.stopped_at + CANCELS_S)
 
 
 def _answered_by(evidence: Evidence, job: Job, at: float) -> bool:

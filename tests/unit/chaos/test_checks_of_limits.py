@@ -131,6 +131,16 @@ def test_a_job_that_was_to_be_cancelled_and_was_not_is_found() -> None:
     assert "though" not in said(held, Promise.SWITCH)
 
 
+def test_a_deadline_may_come_before_a_cancellation_of_jobs_that_wait() -> None:
+    evidence = flipped(cancels=True)
+    change(evidence, "jobs", 0, status="failed", finished_at=101.5)
+    assert "failed, though switch_cancel" in said(evidence, Promise.SWITCH)
+    change(evidence, "jobs", 0, cancelled_by="deadline")
+    assert "though" not in said(evidence, Promise.SWITCH)
+    change(evidence, "jobs", 0, finished_at=105.1)
+    assert "failed, though switch_cancel" in said(evidence, Promise.SWITCH)
+
+
 def test_a_cancelled_job_that_tells_another_story_is_found() -> None:
     evidence = flipped(cancels=True)
     change(evidence, "jobs", 1, finished_at=101.0, error_message=sentence("cancelled_by_switch"))
