@@ -2,8 +2,8 @@
 
 A dialog shows an answer only if its status is 200: each failure is put into words here.
 
-Such requests may connect beside the pool, over few connections. These are for browsers in which a
-member of the staff has signed in: a signed cookie shows it, without a look into the database.
+Such requests connect beside the pool, over a few connections. Browsers in which a member of the
+staff has signed in have their own: a signed cookie shows it, without a look into the database.
 Otherwise anybody could use them up with requests that nobody has signed in for.
 """
 
@@ -97,7 +97,7 @@ class SwitchRequests:
             return None
         if isinstance(error, Error):
             logger.warning("a flip of %s was refused: %s", flip.slug, error)
-            said = switch_refusal.explain(error, flip.slug).sentences
+            said = switch_refusal.explain(error, flip.slug, command=flip.command).sentences
             return _refused(request, flip, said, status=503)
         if isinstance(error, PermissionDenied):
             return _refused(request, flip, _may_not(flip), status=403)
@@ -112,7 +112,10 @@ def flip_of(request: HttpRequest) -> Flip | None:
     """Which switch a request is to flip, or to flip after its sign-in; None if none."""
     path = request.path
     if path.endswith(_SIGN_IN):
-        path = urlsplit(request.GET.get("next", "")).path
+        try:
+            path = urlsplit(request.GET.get("next", "")).path
+        except ValueError:  # it is no address
+            return None
     if not path.endswith(("/stop/", "/release/")):
         return None
     listed = re.escape(reverse("admin:aifeature_featurecontrol_changelist"))
@@ -128,7 +131,7 @@ def _without_waiting(request: HttpRequest) -> AbstractContextManager[None]:
         STAFF_COOKIE, default=None, salt=STAFF_COOKIE, max_age=_REMEMBERED
     )
     urgent: AbstractContextManager[None] = connection.urgent(  # type: ignore[attr-defined]  # no stub
-        spares=value is not None
+        trusted=value is not None
     )
     return urgent
 

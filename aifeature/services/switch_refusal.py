@@ -59,18 +59,20 @@ class Refusal:
         return (self.cause, self.next_step, self.otherwise)
 
 
-def explain(error: Error, slug: str) -> Refusal:
+def explain(error: Error, slug: str, *, command: str = "") -> Refusal:
     """Return the cause of a refused flip of this switch in words.
 
     Args:
         error: What the flip raised.
-        slug: The switch; for the commands that are named.
+        slug: The switch.
+        command: The same flip on a command line, for somebody who pressed a button.
     """
     if isinstance(error.__cause__, PoolBusyError):
         return Refusal(
             f"This web process has too much to do: {_first_line(error)}.",
-            f"Try again, or use manage.py kill_switch stop {slug} --user NAME --reason WHY: a"
-            " command needs no connection of a web process.",
+            f"Try again, or use {command}, which needs no connection of a web process."
+            if command
+            else "Try again.",
         )
     code = getattr(error.__cause__, "sqlstate", None) or ""
     if code == LOCKED:

@@ -42,15 +42,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if connection is not None and connection.closed and not self.in_atomic_block:
             self.close()
 
-    def urgent(self, *, spares: bool = True) -> AbstractContextManager[None]:
-        """A context in which a thread waits two seconds at most for a connection.
+    def urgent(self, *, trusted: bool = True) -> AbstractContextManager[None]:
+        """A context in which a thread connects beside the pool, within two seconds at most.
 
         For a thread that holds a connection already, nothing changes.
 
         Args:
-            spares: Connect beside the pool.
+            trusted: False for work that anybody can cause: it has spare connections of its own.
         """
-        return urgent(spares=spares)
+        return urgent(trusted=trusted)
 
     def connect_apart(self, **session: str) -> Connection:
         """Return a new connection outside of the pool, in autocommit mode, for its caller to close.

@@ -35,30 +35,30 @@ SPOKEN_FOR_S: Final = 1.0
 a database that refuses costs nothing to ask again, one that does not answer costs seconds."""
 
 SPARE: Final = 2
-"""Connections for urgent work at once, beyond the size of the pool."""
+"""Connections at once, beyond the size of the pool, for each of the two kinds of urgent work."""
 
 URGENT_WAIT_S: Final = 1.0
 """Seconds that urgent work waits while all connections that it may use are in use."""
 
-_spares: ContextVar[bool | None] = ContextVar("_spares", default=None)
-"""Whether urgent work may use the spare connections; None outside of urgent work."""
+_trusted: ContextVar[bool | None] = ContextVar("_trusted", default=None)
+"""Which kind of urgent work this is; None: it is not urgent."""
 
 
 @contextmanager
-def urgent(*, spares: bool = True) -> Iterator[None]:
-    """A context in which a thread waits for a connection no longer than `URGENT_WAIT_S`.
+def urgent(*, trusted: bool = True) -> Iterator[None]:
+    """A context in which connections are made beside the pool, with shorter time limits.
 
     It also holds in the tasks and threads that run on behalf of the context.
 
     Args:
-        spares: Connect beside the pool. False for work that anybody can cause: it must not use
-            up the spare connections.
+        trusted: False for work that anybody can cause. It has spare connections of its own, so
+            that it cannot use up the others.
     """
-    token = _spares.set(spares)
+    token = _trusted.set(trusted)
     try:
         yield
     finally:
-        _spares.reset(token)
+        _trusted.reset(token)
 
 
 class PoolBusyError(psycopg.OperationalError):
@@ -109,9 +109,9 @@ class Pool:
         """
         self._connect = connect
         self._connect_urgently = connect_urgently or connect
-        self._spare = threading.BoundedSemaphore(SPARE)
-        self._urgent: set[int] = set()
-        """By `id`: the spare connections in use."""
+        self._spare = {kind: threading.BoundedSemaphore(SPARE) for kind in (True, False)}
+        self._urgent: dict[int, bool] = {}
+        """By `id`: the spare connections in use, and whether they are for trusted work."""
 
         self._max_size = max_size
         self._timeout_s = timeout
@@ -141,13 +141,11 @@ class Pool:
             PoolBusyError: none became free in time.
             psycopg.OperationalError: the database does not take connections.
         """
-        spares = _spares.get()
-        if spares:
-            return self._lent(self._spare_one())
-        timeout_s = self._timeout_s if spares is None else min(self._timeout_s, URGENT_WAIT_S)
-        give_up = self._clock() + timeout_s
+        if (trusted := _trusted.get()) is not None:
+            return self._lent(self._spare_one(trusted=trusted))
+        give_up = self._clock() + self._timeout_s
         while True:
-            idle = self._wait(give_up, timeout_s)
+            idle = self._wait(give_up)
             if idle is None:
                 return self._lent(self._new())
             if self._serves(idle):
@@ -157,9 +155,8 @@ class Pool:
     def putconn(self, connection: Connection) -> None:
         """Take a connection back. What is left of a transaction is rolled back."""
         connection._pool = None  # noqa: SLF001 (no circle of references while it is idle)
-        if id(connection) in self._urgent:
-            self._urgent.discard(id(connection))
-            self._spare.release()
+        if (trusted := self._urgent.pop(id(connection), None)) is not None:
+            self._spare[trusted].release()
             connection.close()
             return
         if connection.info.transaction_status in {
@@ -189,13 +186,13 @@ class Pool:
         for connection in idle:
             self._discard(connection)
 
-    def _spare_one(self) -> Connection:
+    def _spare_one(self, *, trusted: bool) -> Connection:
         """A new connection beside the pool's own.
 
         Raises:
             PoolBusyError: as many are in use for urgent work already.
         """
-        if not self._spare.acquire(timeout=URGENT_WAIT_S):
+        if not self._spare[trusted].acquire(timeout=URGENT_WAIT_S):
             raise PoolBusyError(
                 f"all {SPARE} spare database connections of this process were in use"
                 f" for {URGENT_WAIT_S:g} s"
@@ -203,16 +200,16 @@ class Pool:
         try:
             connection = self._connect_urgently()
         except BaseException:
-            self._spare.release()
+            self._spare[trusted].release()
             raise
-        self._urgent.add(id(connection))
+        self._urgent[id(connection)] = trusted
         return connection
 
     def _lent(self, connection: Connection) -> Connection:
         connection._pool = self  # type: ignore[assignment]  # noqa: SLF001 (Django's way back)
         return connection
 
-    def _wait(self, give_up: float, timeout_s: float) -> _Idle | None:
+    def _wait(self, give_up: float) -> _Idle | None:
         """An idle connection; None: there is room for one more, and it is counted already.
 
         Raises:
@@ -234,7 +231,7 @@ class Pool:
         if not waiter.served.wait(give_up - self._clock()) and self._gives_up(waiter):
             raise PoolBusyError(
                 f"all {self._max_size} database connections of this process were in use "
-                f"for {timeout_s:g} s: see DATABASE_POOL_SIZE"
+                f"for {self._timeout_s:g} s: see DATABASE_POOL_SIZE"
             )
         return waiter.found
 

@@ -296,18 +296,20 @@ def test_urgent_work_connects_beside_a_pool_that_is_in_use(
     assert server.connects == 2 + pool_module.SPARE + 1
 
 
-def test_urgent_work_that_anybody_can_cause_uses_no_spare_connection(
+def test_urgent_work_that_anybody_can_cause_does_not_use_up_the_connections_of_the_other(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
-    used = [pool.getconn() for _ in range(2)]
-    with pool_module.urgent(spares=False):
-        with pytest.raises(PoolBusyError, match=r"in use for 0\.01 s"):
+    with pool_module.urgent(trusted=False):
+        used = [pool.getconn() for _ in range(pool_module.SPARE)]
+        with pytest.raises(PoolBusyError, match="all 2 spare"):
             pool.getconn()
-        pool.putconn(used[0])
-        assert pool.getconn() is used[0]
+    with pool_module.urgent():
+        used.append(pool.getconn())
     for each in used:
         pool.putconn(each)
+    with pool_module.urgent(trusted=False):
+        pool.putconn(pool.getconn())
 
 
 def test_a_failure_to_connect_urgently_keeps_no_place(pool: Pool, server: Server) -> None:

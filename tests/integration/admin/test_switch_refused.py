@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
-from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -113,13 +112,31 @@ def test_an_exhausted_pool_is_not_waited_for_under_asgi(sam: User, page: Client)
     assert killed()
 
 
-def test_spare_connections_are_for_browsers_that_staff_signed_in_with(
+@pytest.fixture
+def elsewhere(sam: User) -> Client:
+    """Another browser, with a session from before; nobody of the staff has signed in with it."""
+    client = Client()
+    client.force_login(sam)
+    connection.close()
+    return client
+
+
+@pytest.mark.parametrize("browser", ["page", "elsewhere"])
+def test_a_lock_on_sessions_is_not_waited_for_in_any_browser(
+    request: pytest.FixtureRequest, browser: str
+) -> None:
+    client: Client = request.getfixturevalue(browser)
+    with other_session("LOCK django_session IN ACCESS EXCLUSIVE MODE"):
+        answer = press(client)
+    assert_shown_in_the_dialog(answer)
+    assert "Another session holds a lock" in answer.text
+
+
+def test_browsers_that_staff_signed_in_with_have_connections_of_their_own(
     sam: User, page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Anybody can ask for the page of a switch, with a made-up session too."""
     pool: Any = connection.pool  # type: ignore[attr-defined]
-    spare = Mock(wraps=pool._spare_one)
-    monkeypatch.setattr(pool, "_spare_one", spare)
     monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
     stranger, user = Client(), Client()
     stranger.cookies["sessionid"] = "a-made-up-session"
@@ -128,17 +145,22 @@ def test_spare_connections_are_for_browsers_that_staff_signed_in_with(
     user.post("/accounts/login/", {"username": "eve", "password": PASSWORD})
     connection.close()
     with ExitStack() as exits:
-        for _ in range(pool._max_size):
-            exits.callback(pool.putconn, pool.getconn())
+        with pool_module.urgent(trusted=False):
+            for _ in range(pool_module.SPARE):
+                exits.callback(pool.putconn, pool.getconn())
         for client in (stranger, user):
-            refused = client.get(STOP)
-            assert refused.status_code == 503
-            assert "connections of this process were in use" in refused.text
-            assert "manage.py kill_switch stop summarize" in refused.text
-        spare.assert_not_called()
+            for address, action in ((STOP, "stop"), (RELEASE, "release")):
+                refused = client.get(address)
+                assert refused.status_code == 503
+                assert "spare database connections of this process were in use" in refused.text
+                assert f"manage.py kill_switch {action} summarize" in refused.text
         assert page.get(STOP).status_code == 200
-        spare.assert_called_once_with()
         connection.close()
+
+
+@pytest.mark.parametrize("login", [LOGIN, "/accounts/login/"])
+def test_a_sign_in_that_leads_to_no_address_is_a_sign_in(db: None, login: str) -> None:
+    assert Client().get(login, {"next": "http://["}).status_code == 200
 
 
 def test_a_database_that_takes_no_writes_is_explained(page: Client) -> None:
