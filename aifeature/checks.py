@@ -20,6 +20,9 @@ from aifeature.services import control_watch
 from aifeature.spec import Feature, Route
 from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
 
+CENT = 10_000
+"""Micro-dollars."""
+
 LARGEST_SHARE = 5
 """One user's spend cap should be at most this part of what the feature may spend in a day."""
 
@@ -103,7 +106,7 @@ def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
     limits = feature.limits
     spend = budget.user_spend_usd(limits, budget_usd=None, spend_usd=None)
     where = f"aifeature/features/{feature.slug}/feature.py"
-    if problem := too_small(feature, spend_usd=spend, charge_usd=limits.user_daily_budget_usd):
+    if problem := too_small(feature, spend, limits.user_daily_budget_usd):
         yield Error(
             problem,
             hint="Raise user_daily_spend_usd or user_daily_budget_usd, or lower max_input_bytes, in"
@@ -119,23 +122,20 @@ def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
         )
 
 
-def too_small(
-    feature: Feature, *, spend_usd: Decimal | None, charge_usd: Decimal | None
-) -> str | None:
+def too_small(feature: Feature, *caps_usd: Decimal | None) -> str | None:
     """Return a sentence if a user's caps of a day have no room for the largest input.
 
     Args:
         feature: Its models must be priced.
-        spend_usd: What one user may cost us in a day; None is no cap.
-        charge_usd: What one user may be charged in a day; None is no cap.
+        caps_usd: What one user may cost us, or be charged, in a day; None is no cap.
     """
-    caps = [budget.to_micro(each) for each in (spend_usd, charge_usd)]
-    cap = min((each for each in caps if each is not None), default=None)
-    if cap is None or cap >= (bound := largest_bound_micro(feature)):
+    caps = [each for each in caps_usd if each is not None]
+    if not caps or min(caps) * budget.MICRO >= (bound := largest_bound_micro(feature)):
         return None
+    cents = -(-bound // CENT)
     return (
-        f"A user of {feature.slug} has ${cap / budget.MICRO:.2f} a day, and the largest"
-        f" input reserves ${bound / budget.MICRO:.2f}: it could never be sent."
+        f"A user of {feature.slug} has ${min(caps):.2f} a day, and the largest input reserves up to"
+        f" ${cents / 100:.2f}: it could never be sent."
     )
 
 

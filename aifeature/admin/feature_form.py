@@ -106,13 +106,20 @@ class FeatureControlForm(_ModelForm):
     def clean(self) -> dict[str, Any]:
         """Refuse caps under which the largest input of the feature could never be sent."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
-        feature = registry.find(self.instance.feature)
-        changed = [name for name in _OF_A_USER if name in self.changed_data and name in values]
-        if feature is not None and changed:
-            charge, spend = _caps_of_a_user(feature, values)
-            if problem := checks.too_small(feature, spend_usd=spend, charge_usd=charge):
-                self.add_error(changed[0], f"{problem} Enter more.")
+        for name in _OF_A_USER:
+            if name in self.changed_data and values.get(name) is not None:
+                for feature in self._features():
+                    if problem := checks.too_small(feature, values[name]):
+                        self.add_error(name, f"{problem} Enter more.")
+                        break
         return values
+
+    def _features(self) -> list[Feature]:
+        """Those that the caps of this form hold for."""
+        if self.instance.feature == EVERYTHING:
+            return list(registry.all_features().values())
+        feature = registry.find(self.instance.feature)
+        return [] if feature is None else [feature]
 
     @property
     def doubts(self) -> list[str]:
@@ -120,10 +127,11 @@ class FeatureControlForm(_ModelForm):
         feature = registry.find(self.instance.feature)
         if feature is None or not {*_OF_A_USER, "daily_budget_usd"} & set(self.controls_changed):
             return []
-        values = self.cleaned_data
-        daily = values["daily_budget_usd"]
+        charge, spend, daily = (
+            self.cleaned_data[name] for name in (*_OF_A_USER, "daily_budget_usd")
+        )
         daily = feature.limits.daily_budget_usd if daily is None else daily
-        _, spend = _caps_of_a_user(feature, values)
+        spend = budget.user_spend_usd(feature.limits, budget_usd=charge, spend_usd=spend)
         problem = checks.too_large(feature, spend_usd=spend, daily_usd=daily)
         return [problem] if problem else []
 
@@ -159,16 +167,6 @@ class FeatureControlForm(_ModelForm):
             widget=UnfoldAdminSelectWidget,
             help_text="The version that answers.",
         )
-
-
-def _caps_of_a_user(
-    feature: Feature, values: Mapping[str, Any]
-) -> tuple[Decimal | None, Decimal | None]:
-    """What a user may be charged, and may cost us, in a day with these values of the form."""
-    charge, spend = (values.get(name) for name in _OF_A_USER)
-    limits = feature.limits
-    cap = budget.user_spend_usd(limits, budget_usd=charge, spend_usd=spend)
-    return limits.user_daily_budget_usd if charge is None else charge, cap
 
 
 def _elsewhere(value: str) -> str:

@@ -97,7 +97,7 @@ def cancelled_jobs_say_so(evidence: Evidence) -> Iterator[Violation]:
             elif not (
                 _ended_by(job, in_time)
                 or _answered_by(evidence, job, in_time)
-                or _deadline_came_first(job, flip)
+                or _deadline_came_first(evidence, job, flip)
             ):
                 text = f"{job.status}, though {_named(fault)} was to cancel it"
                 yield Violation(Promise.SWITCH, text, job.id)
@@ -177,9 +177,12 @@ def _ended_by(job: Job, at: float) -> bool:
     return job.status in TERMINAL and job.finished_at is not None and job.finished_at <= at
 
 
-def _deadline_came_first(job: Job, flip: Flip) -> bool:
-    """Whether its deadline passed while the jobs that waited were being cancelled."""
-    return job.cancelled_by == "deadline" and _ended_by(job, flip.stopped_at + CANCELS_S)
+def _deadline_came_first(evidence: Evidence, job: Job, flip: Flip) -> bool:
+    """Whether it waited, and its deadline passed while such jobs were being cancelled."""
+    attempts = evidence.attempts_of.get(job.id, [])
+    waited = all((each.ended_at or FOR_EVER) <= flip.stopped_at for each in attempts)
+    by_deadline = job.cancelled_by == "deadline"
+    return waited and by_deadline and _ended_by(job, flip.stopped_at + CANCELS_S)
 
 
 def _answered_by(evidence: Evidence, job: Job, at: float) -> bool:

@@ -101,17 +101,24 @@ def test_a_value_out_of_range_is_refused(page: Client, field: str, value: str) -
     assert trail() == []
 
 
-@pytest.mark.parametrize("field", ["user_daily_budget_usd", "user_daily_spend_usd"])
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [
+        (DETAIL, "user_daily_budget_usd"),
+        (DETAIL, "user_daily_spend_usd"),
+        (EVERYTHING, "user_daily_spend_usd"),
+    ],
+)
 def test_a_cap_of_a_user_without_room_for_the_largest_input_is_refused(
-    page: Client, field: str
+    page: Client, address: str, field: str
 ) -> None:
-    bound = largest_bound_micro(registry.get("summarize"))
+    bound = max(largest_bound_micro(each) for each in registry.all_features().values())
     below, enough = (Decimal(bound // 10_000 + more) / 100 for more in (0, 1))
-    response = save(page, **{field: str(below)}, reason="Save money.")
-    assert response.status_code == 200
-    assert "it could never be sent. Enter more." in response.text
-    assert trail() == []
-    assert save(page, **{field: str(enough)}, reason="Save money.").status_code == 302
+    response = save(page, address, **{field: str(below)}, reason="Save money.")
+    (error,) = response.context["adminform"].form.errors[field]
+    assert f"reserves up to ${enough}: it could never be sent. Enter more." in error
+    assert not ControlChange.objects.exists()
+    assert save(page, address, **{field: str(enough)}, reason="Save money.").status_code == 302
 
 
 def test_a_cap_with_which_a_few_users_can_stop_the_feature_is_warned_of(page: Client) -> None:

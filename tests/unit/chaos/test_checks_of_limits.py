@@ -131,14 +131,23 @@ def test_a_job_that_was_to_be_cancelled_and_was_not_is_found() -> None:
     assert "though" not in said(held, Promise.SWITCH)
 
 
-def test_a_deadline_may_come_before_a_cancellation_of_jobs_that_wait() -> None:
+@pytest.mark.parametrize(
+    ("cancelled_by", "call_ended", "finished", "is_found"),
+    [
+        ("deadline", 24.0, 101.5, False),
+        ("", 24.0, 101.5, True),
+        ("deadline", 100.5, 101.5, True),  # it was running
+        ("deadline", 24.0, 105.1, True),  # and should have been cancelled by then
+    ],
+)
+def test_a_deadline_may_come_before_a_cancellation_of_jobs_that_wait(
+    cancelled_by: str, call_ended: float, finished: float, is_found: bool
+) -> None:
     evidence = flipped(cancels=True)
-    change(evidence, "jobs", 0, status="failed", finished_at=101.5)
-    assert "failed, though switch_cancel" in said(evidence, Promise.SWITCH)
-    change(evidence, "jobs", 0, cancelled_by="deadline")
-    assert "though" not in said(evidence, Promise.SWITCH)
-    change(evidence, "jobs", 0, finished_at=105.1)
-    assert "failed, though switch_cancel" in said(evidence, Promise.SWITCH)
+    values = {"status": "failed", "cancelled_by": cancelled_by, "finished_at": finished}
+    change(evidence, "jobs", 0, **values)
+    change(evidence, "attempts", 1, ended_at=call_ended)
+    assert ("failed, though switch_cancel" in said(evidence, Promise.SWITCH)) == is_found
 
 
 def test_a_cancelled_job_that_tells_another_story_is_found() -> None:
