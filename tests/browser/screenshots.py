@@ -156,6 +156,13 @@ def _admin_shots(staff: User) -> list[Shot]:
             prepare=lambda: scenes.unsure_calls(staff),
         ),
         Shot("admin-settle-many", f"{root}/attempt/?bill=unsure", staff, _preview),
+        Shot(
+            "admin-settling",
+            f"{root}/attempt/?bill=unsure",
+            staff,
+            _settle,
+            prepare=lambda: scenes.unsure_calls(staff, features=8),
+        ),
         Shot("admin-to-settle", "/admin/", staff),
         Shot("admin-feature", feature, staff),
         Shot("admin-everything", everything, staff),
@@ -190,6 +197,15 @@ def _preview(page: Page) -> None:
     page.locator('select[name="action"]').select_option("settle_many")
     page.get_by_role("button", name="Run").click()
     page.get_by_role("button", name="Settle these calls").wait_for()
+
+
+def _settle(page: Page) -> None:
+    _preview(page)
+    page.get_by_role("radio", name="Nothing was billed").check()
+    page.locator('[name="reason"]').fill("The provider's usage page shows none of them.")
+    page.route("**/continue.js", lambda route: route.abort())  # so that it stays at the first step
+    page.get_by_role("button", name="Settle these calls").click()
+    page.locator("progress").wait_for()
 
 
 def _sign_in_wrongly(page: Page) -> None:
