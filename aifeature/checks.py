@@ -170,14 +170,15 @@ def largest_bound_micro(feature: Feature) -> int:
 
 def _bound_micro(feature: Feature, route: Route, model: str) -> int:
     prompt = prompts.get(feature.slug, feature.prompt_version)
-    limit = feature.limits.max_input_bytes
-    size = limit if route.up_to_bytes is None else min(limit, route.up_to_bytes)
+    longest = feature.limits.max_input_bytes + len(prompt.user.encode())
+    size = longest if route.up_to_bytes is None else min(longest, route.up_to_bytes)
     request = InferenceRequest(
         attempt_id=UUID(int=0),
         model=model,
         system=(TextBlock(prompt.system),),
         messages=(Message("user", (TextBlock("x" * size),)),),
         max_tokens=prompt.parameters.max_tokens,
+        output_schema=feature.output_schema,
     )
     schema = len(json.dumps(feature.output_schema).encode())
     return pricing.upper_bound_micro(request, schema_bytes=schema)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.conf import settings
@@ -15,7 +17,8 @@ from aifeature.spec import Feature, Route
 from project import checks as project_checks
 from project.celery import app
 from workers import retry, tasks
-from workers.inference import catalog, pricing
+from workers.inference import InferenceRequest, Message, TextBlock, catalog, pricing
+from workers.inference.client import schema_bytes
 
 FEATURES = sorted(registry.all_features())
 
@@ -60,6 +63,94 @@ def test_a_broken_feature_is_reported_with_its_fix(
     assert problem.id == check
     assert words in problem.msg
     assert "summarize" in (problem.hint or "")
+
+
+def usd(micro: int) -> Decimal:
+    return Decimal(micro) / 1_000_000
+
+
+def test_the_largest_input_is_bound_as_its_call_would_be() -> None:
+    """With the words around it, the instructions and the schema of the answer."""
+    limits = registry.get("summarize").limits.model_copy(update={"max_input_bytes": 2_000})
+    feature = broken(limits=limits, routes=(Route(models=("claude-opus-5-5",)),))
+    prompt = prompts.get(feature.slug, feature.prompt_version)
+    question = prompt.render({"document": "x" * (2_000 - len('{"document":""}'))})
+    sent = InferenceRequest(
+        attempt_id=UUID(int=0),
+        model="claude-opus-5-5",
+        system=(TextBlock(prompt.system),),
+        messages=(Message("user", (TextBlock(question),)),),
+        max_tokens=prompt.parameters.max_tokens,
+        output_schema=feature.output_schema,
+    )
+    real = pricing.upper_bound_micro(sent, schema_bytes=schema_bytes(sent))
+    assert real <= checks.largest_bound_micro(feature) <= 1.02 * real
+
+
+def test_a_model_is_bound_by_the_largest_input_of_its_own_route() -> None:
+    large = Route(models=("claude-haiku-5-5",))
+    both = (Route(models=("claude-opus-5-5",), up_to_bytes=1_000), large)
+    assert checks.largest_bound_micro(broken(routes=both)) == checks.largest_bound_micro(
+        broken(routes=(large,))
+    )
+
+
+def test_a_cap_with_room_for_just_the_largest_input_is_enough() -> None:
+    feature = registry.get("summarize")
+    bound = usd(checks.largest_bound_micro(feature))
+    assert checks.too_small(feature, spend_usd=bound, charge_usd=bound) is None
+    below = bound - usd(1)
+    assert checks.too_small(feature, spend_usd=below, charge_usd=None) is not None
+    assert checks.too_small(feature, spend_usd=None, charge_usd=below) is not None
+
+
+def ids_at_boot(monkeypatch: pytest.MonkeyPatch, feature: Feature) -> list[str | None]:
+    """What the checks find when this feature is the only one."""
+    monkeypatch.setattr(registry, "all_features", lambda: {feature.slug: feature})
+    return [problem.id for problem in run_checks(tags=["aifeature"])]
+
+
+@pytest.mark.parametrize(
+    ("limits", "ids"),
+    [
+        ({"user_daily_budget_usd": Decimal(1)}, ["aifeature.E004"]),
+        ({"daily_budget_usd": Decimal(50)}, ["aifeature.W002"]),
+        ({"daily_budget_usd": None}, ["aifeature.W010"]),
+    ],
+)
+def test_boot_looks_at_the_caps_of_each_feature_and_of_all(
+    limits: dict[str, object], ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = registry.get("summarize").limits.model_copy(update=limits)
+    assert ids_at_boot(monkeypatch, broken(limits=changed)) == ids
+
+
+def test_a_cap_of_all_that_the_environment_sets_is_a_cap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changed = registry.get("summarize").limits.model_copy(update={"daily_budget_usd": None})
+    own = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": Decimal(50)}
+    monkeypatch.setattr(settings, "AIFEATURE", own)
+    assert ids_at_boot(monkeypatch, broken(limits=changed)) == []
+
+
+def test_a_feature_without_prices_is_not_asked_for_its_largest_input(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unpriced = broken(routes=(Route(models=("gpt-0",)),))
+    assert ids_at_boot(monkeypatch, unpriced) == ["aifeature.E003"]
+
+
+def test_code_of_a_feature_that_raises_is_one_error_at_boot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def raises() -> None:
+        raise KeyError("summary")
+
+    monkeypatch.setattr(registry, "all_features", raises)
+    (problem,) = run_checks(tags=["aifeature"])
+    assert problem.id == "aifeature.E001"
+    assert "KeyError: 'summary'" in problem.msg
 
 
 def test_every_task_that_is_sent_is_registered() -> None:
