@@ -78,6 +78,7 @@ NO_OUTPUT = [
     ("message_stop", {"type": "message_stop"}),
 ]
 ERROR = ("error", PROVIDER_ERROR)
+UNREADABLE = ("error", "{no")
 
 
 def begin_and(then: Callable[[Exchange], None]) -> wire.Script:
@@ -127,15 +128,22 @@ ROWS: dict[str, Row] = {
     },
     **{
         f"{code} page of a proxy": Row(status(code, PAGE), FAILED)
-        for code in (403, 408, 413, 499, 500, 502, 503, 520)
+        for code in (403, 408, 413, 499, 500, 502, 503, 520, 522)
     },
     "500 for a call without a stream": Row(status(500), FAILED, stream=False),
     "error event before the answer": Row(events(ERROR), FAILED),
+    "error event that cannot be read before the answer": Row(events(UNREADABLE), Billing.UNSEEN),
     # 504 or 524 of a proxy, without the provider's error
     "504 page": Row(status(504, PAGE), Billing.UNSEEN),
     "524 page": Row(status(524, PAGE), Billing.UNSEEN),
     "504 with an empty body": Row(status(504, b""), Billing.UNSEEN),
     "504 with a gateway's JSON": Row(status(504, GATEWAY_ERROR), Billing.UNSEEN),
+    **{
+        f"504 with half of the provider's error: {half}": Row(
+            status(504, {"type": "error", **half}), Billing.UNSEEN
+        )
+        for half in ({}, {"error": "timeout"}, {"error": {"message": "m"}}, {"error": {"type": 5}})
+    },
     "504 page for a call without a stream": Row(status(504, PAGE), Billing.UNSEEN, stream=False),
     # 200, refusal, no output
     "refusal without output": Row(events(*NO_OUTPUT), **UNBILLED),
@@ -160,6 +168,7 @@ ROWS: dict[str, Row] = {
     "end of the stream in the answer": Row(events(*BEGUN), **ESTIMATED),
     "silence in the answer": Row(begin_and(Exchange.hang), **ESTIMATED, **QUIET),
     "error event in the answer": Row(events(*BEGUN, ERROR), **ESTIMATED),
+    "error event in the answer that cannot be read": Row(events(*BEGUN, UNREADABLE), **ESTIMATED),
     "nonsense in the answer": Row(events(*BEGUN, ("content_block_delta", "{no")), **ESTIMATED),
     # sent, no message_start: abort, time-out without a byte, reset
     "abort before the answer": Row(Exchange.hang, Billing.UNSEEN, cancelled="waits", **PATIENT),
@@ -169,6 +178,7 @@ ROWS: dict[str, Row] = {
     # without a stream there is no message_start
     "end in the answer, no stream": Row(half_an_answer, Billing.UNSEEN, stream=False),
     "nonsense, no stream": Row(status(200, b"<html>"), Billing.UNSEEN, stream=False),
+    "no message, no stream": Row(whole(type="other"), Billing.UNSEEN, stream=False),
     "odd content behind a whole usage": Row(whole(content=[{}]), stream=False, **SETTLED),
 }
 
@@ -253,6 +263,7 @@ NONE_COUNTED = {"input_tokens": 0, "output_tokens": 0}
         ({}, Billing.UNSEEN),
         ({"input_tokens": 10, "output_tokens": 1}, Billing.UNSEEN),
         ({"input_tokens": "8000"}, Billing.UNSEEN),
+        ({"input_tokens": 9_000, "cache_read_input_tokens": -1_000}, Billing.UNSEEN),
         (None, Billing.UNSEEN),
     ],
     ids=str,

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -38,6 +38,7 @@ from workers.inference import (
     tokens,
 )
 from workers.inference.client import schema_bytes
+from workers.inference.gate import Gate
 
 LIVE_KEY = os.environ.get("LIVE_ANTHROPIC_API_KEY", "")
 
@@ -108,6 +109,11 @@ def test_the_bound_of_a_text_covers_its_bytes_and_those_of_its_normal_form(
     assert bound >= len(unicodedata.normalize("NFKC", text).encode())
 
 
+def test_half_a_surrogate_has_a_bound() -> None:
+    """It is refused when it is sent, and its bound is asked before."""
+    assert tokens.most_tokens("\ud800") == 3
+
+
 def a_request(**changes: Any) -> InferenceRequest:
     """A request of 9 and 2 bytes, in one system block and one message."""
     given_: dict[str, Any] = {
@@ -143,6 +149,11 @@ BOUNDS: dict[str, tuple[InferenceRequest, int]] = {
         5_030,
     ),
     "U+FDFA": (a_request(model=OPUS, messages=user("\ufdfa")), 5_010),  # 33 bytes, where Hi has 2
+    "100,000 tokens on haiku": (a_request(messages=user("x" * 99_431)), 12_550),
+    "100,001 tokens on haiku": (  # 100,001 x 0.625 + 100 x 2.50
+        a_request(messages=user("x" * 99_432)),
+        62_751,
+    ),
     "long on haiku": (a_request(messages=user("x" * 100_000)), 63_106),  # 100,569 x 0.625 + 250
     "390 kB on sonnet": (a_request(model=SONNET, messages=user("x" * 390_000)), 977_423),
     "beyond the window": (a_request(model=SONNET, messages=user("x" * 2_000_000)), 2_501_000),
@@ -159,6 +170,27 @@ def test_a_schema_counts_with_what_the_provider_adds_for_it() -> None:
     with_schema = a_request(model=OPUS, output_schema={"type": "object"})
     # 571 + 1,024 + 70 tokens at 5, and 100 x 20.
     assert pricing.upper_bound_micro(with_schema, schema_bytes=70) == 10_325
+
+
+class AskedGate:
+    """Notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.input_tokens = 0
+
+    def admit(self, *, input_tokens: int, **_: Any) -> None:
+        self.input_tokens = input_tokens
+
+
+def test_the_gateway_counts_the_schema_for_the_ledger_and_for_the_gate() -> None:
+    sent = a_request(output_schema=Deep.model_json_schema())
+    size, asked = schema_bytes(sent), AskedGate()
+    assert size > 1_000
+    door = Gateway(AnthropicClient(api_key="k"), gate=cast("Gate", asked))
+    assert door.upper_bound_micro(sent) == pricing.upper_bound_micro(sent, schema_bytes=size)
+    door.admit(sent, user=None, booked=False)
+    assert asked.input_tokens == pricing.prompt_bound_tokens(sent, schema_bytes=size)
+    door.close()
 
 
 class Deep(BaseModel):
@@ -276,6 +308,13 @@ def test_a_report_too_small_for_its_prompt_gives_no_ceiling(reported: int) -> No
     request = a_request(messages=user(LONG))
     assert pricing.ceiling_micro(request, TokenUsage(reported, 1)) is None
     assert pricing.ceiling_micro(request, TokenUsage(0, 1, reported, 0)) is None
+
+
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"schema"}))
+def test_every_text_of_a_request_belongs_to_the_prompt_that_must_be_reported(part: str) -> None:
+    request = PARTS[part](LONG)
+    assert pricing.ceiling_micro(request, TokenUsage(20_000, 1)) is None
+    assert pricing.ceiling_micro(request, TokenUsage(80_000, 1)) is not None
 
 
 # The provider itself.

@@ -757,8 +757,12 @@ def test_closing_the_client_ends_calls_in_flight() -> None:
 def test_an_answer_is_kept_whatever_follows_its_last_event() -> None:
     def script(exchange: Exchange) -> None:
         exchange.start_stream()
-        exchange.chunk(wire.sse(*wire.events("Hello")) + b"event: error\ndata: {}\n\n\xff\n\n")
+        exchange.chunk(
+            wire.sse(*wire.events("Hello"), *wire.events("Bye", stop_reason="max_tokens"))
+            + b"event: error\ndata: {}\n\n\xff\n\n"
+        )
         exchange.close()
 
     with serving(script) as server, gateway(server) as door:
-        assert infer(door).text == "Hello"
+        answer = infer(door)
+    assert (answer.text, answer.stop_reason) == ("Hello", "end_turn")

@@ -6,6 +6,7 @@ A new version of either that brings a new one fails here until it was looked at.
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from anthropic.types.shared.error_type import ErrorType  # noqa: TID251
 
 from tests.wire import serving
 from workers.inference import errors, failures, transport
-from workers.inference.client import AnthropicClient, _sdk_failure
+from workers.inference.client import AnthropicClient, _Attempt, _sdk_failure
 from workers.inference.errors import (
     AccessDenied,
     AnswerGarbled,
@@ -32,6 +33,7 @@ from workers.inference.errors import (
     RateLimited,
     RequestRejected,
 )
+from workers.inference.sockets import Call
 from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
 
 if TYPE_CHECKING:
@@ -196,14 +198,34 @@ def test_what_the_tables_do_not_know_is_not_hidden() -> None:
     assert failures.from_exception(MemoryError(), received=True, facts={}) is None
 
 
-def test_the_sdk_makes_one_attempt_only() -> None:
-    request = InferenceRequest(
+def a_request() -> InferenceRequest:
+    return InferenceRequest(
         attempt_id=uuid4(),
         model="claude-haiku-5-5",
         system=(),
         messages=(Message("user", (TextBlock("Hi"),)),),
         max_tokens=5,
     )
+
+
+def test_an_error_of_the_provider_counts_although_we_had_given_up() -> None:
+    """It says that nothing is billed, where our abort alone could not know."""
+    answer = httpx2.Response(500, request=httpx2.Request("POST", "http://localhost"))
+    error = _error_classes.make_status_error("m", body=None, response=answer)
+
+    def create(**_: Any) -> None:
+        raise error
+
+    call = Call()
+    call.sent = call.aborted = True
+    sdk: Any = SimpleNamespace(messages=SimpleNamespace(create=create))
+    with pytest.raises(ProviderFault) as caught:
+        _Attempt(call, a_request(), Cancel(), None).run(sdk)
+    assert caught.value.billing is Billing.NONE
+
+
+def test_the_sdk_makes_one_attempt_only() -> None:
+    request = a_request()
     with serving(lambda exchange: exchange.reply({}, status=529)) as server:
         client = AnthropicClient(api_key="sk-test", base_url=server.url)
         with pytest.raises(Overloaded):

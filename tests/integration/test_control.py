@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -46,6 +49,32 @@ def test_what_an_operator_sets_goes_before_the_code() -> None:
     )
     assert control.deadline_s(SUMMARIZE) == 60
     assert control.prompt_version(SUMMARIZE) == "v1"
+
+
+def test_caps_of_everything_come_from_admin_else_from_the_environment(settings: Any) -> None:
+    own = {"GLOBAL_DAILY_BUDGET_USD": Decimal(30), "GLOBAL_MONTHLY_BUDGET_USD": Decimal(900)}
+    settings.AIFEATURE = {**settings.AIFEATURE, **own}
+    caps = control.caps(SUMMARIZE)
+    assert (caps.everything, caps.month) == (30_000_000, 900_000_000)
+    values = {"daily_budget_usd": "40", "monthly_budget_usd": "700"}
+    control.change(control.EVERYTHING, values, reason="test", check_name="test")
+    caps = control.caps(SUMMARIZE)
+    assert (caps.everything, caps.month) == (40_000_000, 700_000_000)
+
+
+@pytest.mark.parametrize(
+    ("charge_usd", "account"), [(3, Decimal(20)), (15, Decimal(30)), (None, None)]
+)
+def test_an_account_has_the_cap_of_the_feature_that_allows_most(
+    charge_usd: int | None, account: Decimal | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user may cost $20 a day in one feature, and twice the charge in the other."""
+    usd = None if charge_usd is None else Decimal(charge_usd)
+    limits = SUMMARIZE.limits.model_copy(update={"user_daily_budget_usd": usd})
+    other = SUMMARIZE.model_copy(update={"slug": "triage", "limits": limits})
+    both = {"summarize": SUMMARIZE, "triage": other}
+    monkeypatch.setattr(registry, "all_features", lambda: both)
+    assert control.account_spend_usd() == account
 
 
 def test_each_changed_field_leaves_a_record(ada: User) -> None:

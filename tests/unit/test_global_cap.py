@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from decimal import Decimal
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ CAPS = {"answer": Decimal(20), "triage": Decimal(5)}
         (CAPS, Decimal(7), Decimal(9), "$7.00, set in admin"),
         ({**CAPS, "free": None}, None, None, "no cap, since free has none and none is set for all"),
         ({"free": None}, None, Decimal(0), "$0.00, from GLOBAL_DAILY_BUDGET_USD"),
+        (CAPS, Decimal(0), Decimal(9), "$0.00, set in admin"),
     ],
 )
 def test_what_is_set_goes_before_the_sum(
@@ -71,3 +74,11 @@ def test_boot_goes_on_without_a_database(
     monkeypatch.setattr(control, "global_daily", away)
     global_cap.announce()
     assert "Global daily cap not read: no route." in caplog.text
+
+
+def test_the_announcement_has_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that does not answer keeps no web process from serving."""
+    threads: Queue[int] = Queue()
+    monkeypatch.setattr(global_cap, "announce", lambda: threads.put(threading.get_ident()))
+    global_cap.announce_soon()
+    assert threads.get(timeout=60) != threading.get_ident()

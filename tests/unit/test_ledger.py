@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from aifeature.models import Attempt, AttemptState, transitions
 from aifeature.models.transitions import Settlement
-from aifeature.services import ledger
-from workers.inference import AnswerIncomplete, Billing, InferenceRequest, TokenUsage
+from aifeature.services import execution, lease, ledger
+from workers.inference import (
+    AnswerIncomplete,
+    Billing,
+    Cancelled,
+    InferenceRequest,
+    TokenUsage,
+    pricing,
+)
 
 REQUEST = InferenceRequest(
     attempt_id=uuid4(), model="claude-haiku-5-5", system=(), messages=(), max_tokens=5
@@ -44,6 +53,46 @@ def test_an_estimated_call_keeps_its_ceiling_and_the_reported_tokens() -> None:
     assert found.cost_micro == 502
     assert (found.input_tokens, found.output_tokens) == (11, 1)
     assert (found.cache_read_tokens, found.cache_write_tokens) == (5, 3)
+
+
+@pytest.mark.parametrize(("shown", "worth"), [("", 0), ("A sentence.", 121)])
+def test_a_user_who_cancels_is_charged_for_the_prompt_and_what_they_were_shown(
+    shown: str, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 x 4 + 5 x 0.20 + 4 x 5 for the prompt, and 3 tokens at 20: 121 micro-dollars."""
+    door = SimpleNamespace(delivered_micro=pricing.delivered_micro)
+    monkeypatch.setattr(ledger, "gateway", lambda: door)
+    cut = Settlement(
+        uuid4(),
+        AttemptState.ESTIMATED,
+        cost_micro=900,
+        input_tokens=10,
+        output_tokens=1,
+        cache_read_tokens=5,
+        cache_write_tokens=4,
+    )
+    found = ledger.cancelled_by_user(cut, model="claude-opus-5-5", shown=shown)
+    assert (found.ended_by, found.delivered_text) == ("user", shown)
+    assert found.delivered_micro == worth
+    assert (found.state, found.cost_micro) == (AttemptState.ESTIMATED, 900)
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"), [(lease.USER, "The sum"), (lease.PAUSED, ""), (lease.STOPPING, "")]
+)
+def test_only_the_users_own_cancellation_takes_the_shown_text_along(
+    reason: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although they may cancel while another end is being stored."""
+    door = SimpleNamespace(delivered_micro=pricing.delivered_micro)
+    monkeypatch.setattr(ledger, "gateway", lambda: door)
+    run: Any = SimpleNamespace(stream=SimpleNamespace(delivered=lambda: "The sum"))
+    cut, stopped = Settlement(uuid4(), AttemptState.ESTIMATED), Cancelled("x", reason=reason)
+    outcome = execution._Run._after_error(run, stopped, cut, "claude-opus-5-5")
+    settlement = outcome.settlement
+    assert settlement is not None
+    assert settlement.delivered_text == shown
+    assert settlement.ended_by == ("user" if shown else "")
 
 
 def figures(**values: str) -> dict[str, object]:

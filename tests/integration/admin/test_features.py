@@ -135,6 +135,29 @@ def test_a_cap_with_which_a_few_users_can_stop_the_feature_is_warned_of(page: Cl
     assert "a few users can stop it" not in response.text, "it is not said at each other change"
 
 
+@pytest.mark.parametrize(
+    "values", [{"user_daily_budget_usd": "15"}, {"daily_budget_usd": "50"}], ids=str
+)
+def test_a_cap_that_changes_what_a_few_users_can_do_is_warned_of(
+    page: Client, values: dict[str, str]
+) -> None:
+    """A user may cost twice the charge; the feature's day may become small as well."""
+    response = page.post(DETAIL, {**shown(page), **values, "reason": "Save."}, follow=True)
+    assert "a few users can stop it for all" in response.text
+    assert len(trail()) == 1, "it is allowed"
+
+
+def test_a_cap_that_was_too_small_before_is_not_in_the_way_of_other_changes(page: Client) -> None:
+    values = {"user_daily_spend_usd": Decimal("0.01")}
+    control.change("summarize", values, reason="Before the form asked.", check_name="test")
+    assert save(page, percent="5", reason="Ramp.").status_code == 302
+
+
+def test_the_spend_cap_of_a_user_of_everything_can_be_set(page: Client) -> None:
+    assert save(page, EVERYTHING, user_daily_spend_usd="30", reason="Cap.").status_code == 302
+    assert trail("_everything") == [("user_daily_spend_usd", "", "30")]
+
+
 def test_a_page_opened_before_a_trip_cannot_release_the_switch(page: Client) -> None:
     opened = shown(page)
     control.change("summarize", {"killed": True}, reason="Cost.", check_name="cost spike")

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from aifeature.admin.ledger import AttemptAdmin
 from aifeature.models import Attempt, AttemptState, Job
 from aifeature.services.settlement import Tokens
 
@@ -92,6 +93,18 @@ def test_a_form_that_says_too_little_settles_nothing(
     assert not LogEntry.objects.exists()
 
 
+def test_a_call_whose_record_cannot_be_written_is_not_settled(
+    page: Client, unknown: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(AttemptAdmin, "log_change", full)
+    with pytest.raises(OSError, match="no space left"):
+        page.post(button_of(unknown), FORM)
+    assert now(unknown).state == "unknown"
+
+
 def test_the_second_of_two_reads_who_was_first(page: Client, unknown: Attempt) -> None:
     page.post(button_of(unknown), FORM)
     answer = page.post(button_of(unknown), {**FORM, "cost_usd": "1", "reason": "Mine."})
@@ -133,6 +146,16 @@ def test_the_front_page_counts_unknown_calls_and_leads_to_them(
     for attempt in (unknown, removed):
         page.post(button_of(attempt), FORM)
     assert page.get("/admin/").context["unknown"] is None
+
+
+def test_the_list_is_filtered_by_whether_a_bill_is_sure(
+    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt, unknown: Attempt
+) -> None:
+    estimated = make_attempt(make_job(), state=AttemptState.ESTIMATED)
+    settled = make_attempt(make_job())
+    unsure = page.get(f"{LIST}?bill=unsure").text
+    shown = [str(call.pk) in unsure for call in (unknown, estimated, settled)]
+    assert shown == [True, True, False]
 
 
 def test_the_jobs_page_tells_that_a_call_was_settled_by_hand(

@@ -15,6 +15,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
+from aifeature.admin.ledger import AttemptAdmin
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow
 from aifeature.services import bulk_settlement, settlement
 
@@ -172,6 +173,7 @@ def test_more_than_the_limit_are_cut_and_the_page_says_so(
 ) -> None:
     monkeypatch.setattr(bulk_settlement, "LIMIT", 2)
     rows = calls(3)
+    assert "Only the oldest" not in choose(page, *rows[:2]).text
     answer = choose(page, *rows)
     assert "Only the oldest" in answer.text
     settle(page, answer)
@@ -191,6 +193,28 @@ def test_what_a_colleague_settled_meanwhile_is_skipped_and_counted(
     assert states([first, second]) == [("settled", 10_000), ("settled", 0)]
     first.refresh_from_db()
     assert first.settled_reason == "Mine."
+
+
+def test_a_call_that_the_ledger_does_not_have_is_skipped(page: Client, calls: MakeCalls) -> None:
+    (row,) = calls(1)
+    settle(page, choose(page, row), calls=f"{uuid4()},{row.pk}")
+    assert "1 call settled; 1 skipped" in page.get(LIST).text
+    assert states([row]) == [("settled", 0)]
+
+
+def test_a_call_whose_record_cannot_be_written_is_not_settled(
+    page: Client, calls: MakeCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = calls(1)
+    answer = choose(page, *rows)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(AttemptAdmin, "log_change", full)
+    with pytest.raises(OSError, match="no space left"):
+        settle(page, answer)
+    assert states(rows) == [("unknown", 0)]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection
+from django.db.models.functions import Now
 
 from aifeature import sql
 from aifeature.checks import budgets_of
@@ -86,6 +87,15 @@ def test_a_cut_call_counts_for_its_user_only_if_they_cut_it(
     transitions.release(claimed, delay_s=0, burn=False, settlement=end)
     assert own_spend() == {"user": counted, "account": counted}
     assert Attempt.objects.get().own_spend == bool(counted)
+
+
+def test_what_the_provider_cut_is_nobodys_spend_although_the_user_cancels(
+    claimed: Claimed,
+) -> None:
+    end = cut(claimed, ended_by="")
+    transitions.cancel(claimed.job, user_id=claimed.user_id, message="You did.")
+    transitions.release(claimed, delay_s=0, burn=False, settlement=end)
+    assert own_spend() == {"user": 0, "account": 0}
 
 
 def test_a_lost_worker_costs_the_user_nothing(claimed: Claimed) -> None:
@@ -228,6 +238,13 @@ def test_the_reconciler_takes_a_charge_without_kept_text_back(make_job: MakeJob)
     assert SpendWindow.objects.get(scope="user").spent_micro == 0
 
 
+def test_a_charge_stays_when_the_text_is_blanked_that_it_is_for(make_job: MakeJob) -> None:
+    job, _ = cancelled(make_job)
+    Job.objects.filter(pk=job.pk).update(partial_text="", content_blanked_at=Now())
+    assert reconciliation.reconcile(job.created_at.date(), repair=True) == []
+    assert SpendWindow.objects.get(scope="user").spent_micro == WORTH
+
+
 def test_settling_by_hand_corrects_the_own_spend_and_not_the_charge(make_job: MakeJob) -> None:
     job, call = cancelled(make_job)
     assert transitions.settle_unknown(
@@ -239,13 +256,15 @@ def test_settling_by_hand_corrects_the_own_spend_and_not_the_charge(make_job: Ma
 
 
 def test_settling_a_call_of_an_outage_by_hand_is_not_the_users_spend(claimed: Claimed) -> None:
+    answered = Settlement(begin(claimed), AttemptState.SETTLED, cost_micro=700)
+    transitions.settle(claimed, answered)
     end = cut(claimed, AttemptState.UNKNOWN)
     transitions.release(claimed, delay_s=0, burn=False, settlement=end)
     transitions.settle_unknown(
         end.attempt, user_id=None, reason="Usage page.", figures={"cost_micro": 50}
     )
-    assert own_spend() == {"user": 0, "account": 0}
-    assert SpendWindow.objects.get(scope="feature").spent_micro == 50
+    assert own_spend() == {"user": 700, "account": 700}
+    assert SpendWindow.objects.get(scope="feature").spent_micro == 750
 
 
 def test_accounts_begin_with_what_their_features_hold(make_job: MakeJob, bob: User) -> None:
@@ -297,8 +316,13 @@ def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob)
 
 
 @pytest.mark.usefixtures("opened")
-@pytest.mark.parametrize("scope", ["user", "account"])
-def test_a_user_at_their_limit_reads_that_cancelled_requests_count(ada: User, scope: str) -> None:
+@pytest.mark.parametrize(
+    ("scope", "of_what"),
+    [("user", "limit for this feature."), ("account", "limit for all features together.")],
+)
+def test_a_user_at_their_limit_reads_that_cancelled_requests_count(
+    ada: User, scope: str, of_what: str
+) -> None:
     feature = control.caps(FEATURE)
     cap = feature.user_spend if scope == "user" else feature.account
     assert cap is not None
@@ -309,6 +333,7 @@ def test_a_user_at_their_limit_reads_that_cancelled_requests_count(ada: User, sc
     SpendWindow.objects.create(scope=scope, key=key, day=day, own_spend_micro=cap)
     with pytest.raises(BudgetExhausted, match="Cancelled and repeated requests count too") as told:
         jobs.submit(user=ada, slug="summarize", data={"document": "Text."})
+    assert of_what in told.value.detail
     assert "It starts again at 00:00 UTC." in told.value.detail
     assert told.value.retry_after_s is not None
 

@@ -215,6 +215,7 @@ class TestUser:
             "cost_spike",
         )
         assert override.requests_per_minute == Decimal("0.17")  # ten calls an hour
+        assert override.in_flight == 1
         assert override.expires_at == midnight(NOON) + timedelta(days=1)
         assert "$5.00 today by 12:00 UTC, 4.2 times the $1.20" in override.reason
         assert told() == [("user_spike", f"summarize:{ada.pk}")]
@@ -262,6 +263,49 @@ class TestUser:
         check.look(NOON + MINUTE)
         assert stopped() == set()
         assert RateOverride.objects.exists()
+
+
+@pytest.mark.parametrize(("by", "throttled"), [("cost_spike", True), ("", False)])
+def test_days_on_which_this_check_throttled_a_user_are_no_measure(
+    usual: Usual, ada: User, by: str, *, throttled: bool
+) -> None:
+    """On four of seven days they spent twenty times the usual. By an operator's throttle they are
+    days like others."""
+    usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+    for back in range(4):
+        end = midnight(NOON) - back * 24 * HOUR
+        hours = SpendHour.objects.filter(hour__lt=end, hour__gte=end - 24 * HOUR)
+        hours.update(spend_micro=DOLLAR)
+        RateOverride.objects.create(
+            user=ada, feature="summarize", reason="r", expires_at=end, check_name=by
+        )
+    call(5 * DOLLAR, user=ada)
+    check.look(NOON)
+    assert RateOverride.objects.filter(expires_at__gt=NOON).exists() is throttled
+
+
+def test_a_throttle_that_cannot_be_made_is_not_told_of_as_done(
+    usual: Usual, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would not be tried again today."""
+
+    def full(**_: object) -> None:
+        raise OSError("no space left")
+
+    usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+    call(5 * DOLLAR, user=ada)
+    monkeypatch.setattr(RateOverride.objects, "create", full)
+    with pytest.raises(OSError, match="no space left"):
+        check.look(NOON)
+    assert told() == []
+
+
+def test_sums_of_long_ago_are_forgotten() -> None:
+    SpendHour.objects.create(
+        scope="global", key="", hour=NOON - timedelta(days=61), spend_micro=1, calls=1
+    )
+    check.look(NOON)
+    assert not SpendHour.objects.exists()
 
 
 def test_when_many_users_spend_too_much_it_is_the_feature(usual: Usual) -> None:
@@ -385,7 +429,15 @@ def test_a_crowd_within_half_an_hour_stops_the_feature(usual: Usual) -> None:
 def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User) -> None:
     usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
     SpendHour.objects.update(calls=2)
-    call(5 * DOLLAR, user=ada)
+    for _ in range(20):  # neither today's hours nor old ones are a measure
+        call(DOLLAR // 4, user=ada)
+    SpendHour.objects.create(
+        scope="user",
+        key=f"summarize:{ada.pk}",
+        hour=NOON - timedelta(days=8),
+        spend_micro=0,
+        calls=6_000,
+    )
     check.look(NOON)
     assert RateOverride.objects.get().requests_per_minute == Decimal("0.10")
 

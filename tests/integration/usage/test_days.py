@@ -117,6 +117,7 @@ def test_the_provider_may_bill_as_much_more_as_the_unsure_calls_count(
     add(job, 2, **unsure)
     found = compared(report(tmp_path, {HAIKU: (22, 14)}))
     assert (found.code == 0) is explained
+    assert f"{HAIKU}: settled $0.000042 <=" in found.text
     assert ("NOT explained" in found.text) is not explained
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from datetime import date
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 from genai_prices import Usage, calc_price
+from genai_prices.types import (
+    ClauseEquals,
+    ConditionalPrice,
+    ModelInfo,
+    ModelPrice,
+    StartDateConstraint,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,6 +117,29 @@ def test_the_bound_is_at_the_cache_write_rate_and_counts_bytes() -> None:
     assert pricing.upper_bound_micro(longer) - plain == 8000 * 125 // 1000
 
 
+@pytest.mark.parametrize("dearest", ["input", "cache_write", "cache_read"])
+def test_the_bound_is_at_whichever_rate_of_a_prompt_is_dearest(
+    dearest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = dict.fromkeys(("input", "output", "cache_write", "cache_read"), Decimal(1))
+    made = pricing.Rates(above=0, **{**rates, dearest: Decimal(3)})
+    monkeypatch.setattr(pricing, "price_list", lambda _: (made,))
+    request = a_request(max_tokens=10)
+    assert pricing.upper_bound_micro(request) == 3 * pricing.prompt_bound_tokens(request) + 10
+
+
+@pytest.mark.parametrize(
+    ("text", "micro"),
+    [("", 40), ("abcd", 60), ("abcde", 80), ("\u00e9" * 4, 80), ("\ud800", 60)],
+    ids=["nothing", "four bytes", "five bytes", "four characters of two bytes", "half a surrogate"],
+)
+def test_shown_text_is_worth_the_prompt_and_a_token_for_every_four_bytes(
+    text: str, micro: int
+) -> None:
+    """At 4 and 20 dollars per million. Output that was reported is in the text, if anywhere."""
+    assert pricing.delivered_micro("claude-opus-5-5", TokenUsage(10, 7), text) == micro
+
+
 @pytest.mark.parametrize("length", range(8))
 def test_the_bound_is_rounded_up(length: int) -> None:
     request = a_request(messages=(Message("user", (TextBlock("x" * length),)),), max_tokens=1)
@@ -138,8 +171,49 @@ def test_a_catalog_entry_the_price_list_does_not_know_is_refused(
         id="claude-haiku-99",
     )
     monkeypatch.setitem(catalog._MODELS, "claude-haiku-99", stranger)
-    with pytest.raises(NotPriced, match="claude-haiku-99"):
+    with pytest.raises(NotPriced, match="claude-haiku-99") as caught:
         pricing.price_list("claude-haiku-99")
+    assert caught.value.billing is Billing.NONE
+
+
+PutPrices = Callable[[list[ConditionalPrice]], None]
+
+
+@pytest.fixture
+def put_prices(monkeypatch: pytest.MonkeyPatch) -> Iterator[PutPrices]:
+    """Replaces the prices of every model in the snapshot."""
+
+    def put(prices: list[ConditionalPrice]) -> None:
+        info = ModelInfo(id="m", match=ClauseEquals("m"), prices=prices)
+        snapshot = SimpleNamespace(find_provider_model=lambda *_: (None, info))
+        monkeypatch.setattr(pricing, "get_snapshot", lambda: snapshot)
+        pricing.price_list.cache_clear()
+
+    yield put
+    pricing.price_list.cache_clear()
+
+
+def priced(dollars: int) -> ModelPrice:
+    usd = Decimal(dollars)
+    return ModelPrice(input_mtok=usd, output_mtok=usd, cache_write_mtok=usd, cache_read_mtok=usd)
+
+
+def test_a_price_counts_from_its_day_on(put_prices: PutPrices) -> None:
+    put_prices(
+        [
+            ConditionalPrice(prices=priced(1)),
+            ConditionalPrice(StartDateConstraint(date(2021, 1, 1)), prices=priced(2)),
+            ConditionalPrice(StartDateConstraint(date(9999, 1, 1)), prices=priced(3)),
+        ]
+    )
+    assert pricing.cost_micro("claude-haiku-5-5", TokenUsage(10, 0)) == 20
+
+
+def test_a_model_without_a_price_for_each_kind_of_token_is_refused(put_prices: PutPrices) -> None:
+    put_prices([ConditionalPrice(prices=ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(1)))])
+    with pytest.raises(NotPriced, match="no price for cache_write, cache_read") as caught:
+        pricing.price_list("claude-haiku-5-5")
+    assert caught.value.billing is Billing.NONE
 
 
 @pytest.mark.parametrize("model", catalog.known_models())

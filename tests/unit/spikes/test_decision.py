@@ -18,6 +18,7 @@ from aifeature.policies.spike import (
     Spend,
     SpikeRule,
     decide,
+    part_of,
 )
 
 RULE = SpikeRule(min_spend_micro=100, margin=0.25, burn_hours=8, early_hours=4)
@@ -158,6 +159,70 @@ def test_a_verdict_tells_its_numbers() -> None:
 def test_without_history_there_is_no_ratio_and_all_is_excess() -> None:
     verdict = decide(RULE, spend(2000, past=()))
     assert (verdict.baseline, verdict.ratio, verdict.excess) == (None, None, 2000)
+    assert verdict.limit == RULE.min_spend_micro
+
+
+def test_a_verdict_tells_what_lies_above_the_usual_of_each_stretch_of_time() -> None:
+    past = tuple(replace(day, hour=50) for day in HALVES)
+    verdict = decide(RULE, spend(800, past=past, hour=190, half_hour=170))
+    assert verdict.above == Excess(today=300, hour=140, half_hour=70)
+
+
+def test_more_dealt_with_than_was_spent_leaves_nothing() -> None:
+    verdict = decide(RULE, spend(10, hour=5, half_hour=3, dealt_with=100))
+    assert (verdict.today, verdict.latest_hour, verdict.latest_half_hour) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [(Kind.SPIKE, 1), (Kind.BURN, 2), (Kind.SURGE, 3), (Kind.SHARE, 1)]
+)
+def test_each_kind_is_about_a_stretch_of_time(kind: Kind, part: int) -> None:
+    assert part_of(Excess(today=1, hour=2, half_hour=3), kind) == part
+
+
+def dollars(
+    today: float,
+    *so_far: float,
+    whole: float = 0,
+    hour: float = 0,
+    half_hour: float = 0,
+    cap: float | None = None,
+) -> Spend:
+    """Spend in dollars, beside past days with so much until now, and half of it in all."""
+    micro = [round(each * DOLLAR) for each in so_far]
+    return spend(
+        round(today * DOLLAR),
+        past=days(*micro, whole=round(whole * DOLLAR)),
+        hour=round(hour * DOLLAR),
+        half_hour=round(half_hour * DOLLAR),
+        cap=None if cap is None else round(cap * DOLLAR),
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "rule", "harmless", "found"),
+    [
+        ("least of a user", USER, dollars(3, 0.5, 0.5, 0.5), dollars(3.01, 0.5, 0.5, 0.5)),
+        ("least of a feature", FEATURE, dollars(6, 1, 1, 1), dollars(6.01, 1, 1, 1)),
+        ("least of all", EVERYTHING, dollars(10, 1, 1, 1), dollars(10.01, 1, 1, 1)),
+        ("margin", FEATURE, dollars(40, 0, 0, 0, whole=100), dollars(40.01, 0, 0, 0, whole=100)),
+        ("margin", EVERYTHING, dollars(40, 0, 0, 0, whole=100), dollars(41, 0, 0, 0, whole=100)),
+        ("highest day", FEATURE, dollars(45, 10, 10, 30), dollars(45.01, 10, 10, 30)),
+        ("highest day", EVERYTHING, dollars(45, 10, 10, 30), dollars(45.01, 10, 10, 30)),
+        ("surge", FEATURE, dollars(2, 1, 1, 1, half_hour=0.49), dollars(2, 1, 1, 1, half_hour=0.5)),
+    ],
+)
+def test_the_rule_of_each_scope(what: str, rule: SpikeRule, harmless: Spend, found: Spend) -> None:
+    assert decide(rule, harmless).kind is Kind.OK, what
+    assert decide(rule, found).kind is not Kind.OK, what
+
+
+def test_users_and_the_whole_have_no_surges_and_users_burn_no_cap() -> None:
+    for rule in (USER, EVERYTHING):
+        assert decide(rule, dollars(9, 6, 6, 6, half_hour=9)).kind is Kind.OK
+    burning = dollars(9, 6, 6, 6, hour=9, cap=10)
+    assert decide(FEATURE, burning).kind is Kind.BURN
+    assert decide(USER, burning).kind is Kind.OK
 
 
 def test_small_things_are_judged_with_more_patience_than_large_ones() -> None:

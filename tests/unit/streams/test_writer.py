@@ -227,6 +227,49 @@ def test_text_lost_by_redis_was_delivered_all_the_same() -> None:
         assert stream.delivered() == "ab"
 
 
+def test_text_on_its_way_to_redis_is_not_delivered_yet() -> None:
+    writer = Idle(Store())
+    with writer.open(JOB, 1, "t") as stream:
+        take = sink(stream)
+        take('{"t": "ab')
+        writer.flush()
+        take("cd")
+        assert stream.batch() is not None
+        assert stream.delivered() == "ab"
+
+
+def test_a_confirmation_that_comes_late_takes_nothing_back() -> None:
+    writer = Idle(Store())
+    with writer.open(JOB, 1, "t") as stream:
+        take = sink(stream)
+        take('{"t": "ab')
+        first = stream.batch()
+        take("cd")
+        second = stream.batch()
+        assert first is not None
+        assert second is not None
+        stream.acknowledge(second)
+        stream.acknowledge(first)
+        assert stream.delivered() == "abcd"
+
+
+def test_of_a_second_answer_nothing_is_delivered_before_redis_has_any() -> None:
+    writer = Idle(Store())
+    with writer.open(JOB, 1, "t") as stream:
+        sink(stream)('{"t": "a long first answer')
+        writer.flush()
+        sink(stream)('{"t": "b')
+        assert stream.delivered() == ""
+
+
+def test_delivered_text_holds_nothing_that_no_column_takes() -> None:
+    writer = Idle(Store())
+    with writer.open(JOB, 1, "t") as stream:
+        sink(stream)(r'{"t": "a\u0000b\ud800c')
+        writer.flush()
+        assert stream.delivered() == "a�b�c"
+
+
 def test_a_late_confirmation_of_an_earlier_answer_counts_for_nothing() -> None:
     store = Store()
     writer = Idle(store)
