@@ -98,10 +98,10 @@ def test_a_model_is_bound_by_the_largest_input_of_its_own_route() -> None:
 def test_a_cap_with_room_for_just_the_largest_input_is_enough() -> None:
     feature = registry.get("summarize")
     bound = usd(checks.largest_bound_micro(feature))
-    assert checks.too_small(feature, spend_usd=bound, charge_usd=bound) is None
+    assert checks.too_small(feature, None, bound, bound) is None
     below = bound - usd(1)
-    assert checks.too_small(feature, spend_usd=below, charge_usd=None) is not None
-    assert checks.too_small(feature, spend_usd=None, charge_usd=below) is not None
+    assert checks.too_small(feature, below, None) is not None
+    assert checks.too_small(feature, bound, below) is not None
 
 
 def ids_at_boot(monkeypatch: pytest.MonkeyPatch, feature: Feature) -> list[str | None]:

@@ -153,11 +153,6 @@ def test_a_cap_that_was_too_small_before_is_not_in_the_way_of_other_changes(page
     assert save(page, percent="5", reason="Ramp.").status_code == 302
 
 
-def test_the_spend_cap_of_a_user_of_everything_can_be_set(page: Client) -> None:
-    assert save(page, EVERYTHING, user_daily_spend_usd="30", reason="Cap.").status_code == 302
-    assert trail("_everything") == [("user_daily_spend_usd", "", "30")]
-
-
 def test_a_page_opened_before_a_trip_cannot_release_the_switch(page: Client) -> None:
     opened = shown(page)
     control.change("summarize", {"killed": True}, reason="Cost.", check_name="cost spike")
