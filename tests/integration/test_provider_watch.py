@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from aifeature.models import Alert, CheckRun, Forced
 from aifeature.services import breakers, wiring
 from tests.integration.conftest import empty_gates
-from tests.integration.jobs.test_gated import HAIKU, SONNET, open_breaker
+from tests.integration.jobs.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
 from workers import tasks
 from workers.inference import Deferred
 from workers.inference.breaker import BreakerPolicy
@@ -49,6 +49,18 @@ def test_an_outage_of_the_provider_is_one_alert_that_names_it() -> None:
     empty_gates()  # the breakers are closed again
     tasks.look_at_provider()
     assert not Alert.objects.filter(closed_at=None).exists()
+
+
+def test_an_alert_goes_on_while_the_model_is_tried() -> None:
+    """Else each probe of a long outage would end it and begin another."""
+    open_breaker(HAIKU)
+    tasks.look_at_provider()
+    set_probe_time(HAIKU, in_s=0)
+    with pytest.raises(Deferred):
+        wiring.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)
+    assert wiring.gate().breaker(HAIKU).state == "half_open"
+    assert tasks.look_at_provider() == f"Nothing is sent to {HAIKU}."
+    assert Alert.objects.get().closed_at is None
 
 
 def test_one_that_is_forced_open_is_told_with_its_reason(ada: User) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from aifeature.models import transitions
 from aifeature.models.transitions import Claimed, FencedError
@@ -59,8 +59,11 @@ def test_an_end_is_stored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert database.tries == 1
 
 
-def test_an_outage_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    away = OperationalError("away")
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+def test_an_outage_is_waited_out(
+    monkeypatch: pytest.MonkeyPatch, kind: type[DatabaseError]
+) -> None:
+    away = kind("away")
     database = Database(monkeypatch, away, away, None)
     database.record()
     assert database.tries == 3
@@ -80,6 +83,13 @@ def test_a_lock_is_waited_out_until_the_deadline(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(OperationalError):
         database.record(locked_for_s=200)
     assert database.now == pytest.approx(200, abs=1)
+
+
+def test_a_lock_is_waited_out_no_shorter_than_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(monkeypatch, locked())
+    with pytest.raises(OperationalError):
+        database.record(locked_for_s=2)
+    assert database.now == pytest.approx(15, abs=1)
 
 
 def test_an_outage_after_a_lock_has_all_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from django_celery_beat.models import (
 
 from aifeature.models import ControlChange
 from aifeature.services import dispatch
-from aifeature.services.watch import protected
+from aifeature.services.watch import protected, schedule
 from project.beat import Entry
 from project.celery import app
 
@@ -149,9 +149,11 @@ def weakening(row: Any) -> dict[str, dict[str, Any]]:
         "disable it": {"enabled": ""},
         "run it only once": {"one_off": "on"},
         "let it expire": {"expire_seconds": 1},
+        "let it expire ": {"expires_0": "2030-01-01", "expires_1": "00:00:00"},
         "delay its start": {"start_time_0": "2100-01-01", "start_time_1": "00:00:00"},
         "give it another task": {"task": "llm.run_job", "kwargs": '{"job_id": "0"}'},
         "give it another queue": {"queue": "llm"},
+        "give it other headers": {"headers": '{"x": 1}'},
         "run it less often than every 120 seconds": {"interval": day.pk},
     }
 
@@ -164,7 +166,7 @@ def test_a_protected_check_is_weakened_by_nobody_who_may_not_release_a_switch(
         answer = client.post(page_of(row), form_of(row, **values))
         assert answer.status_code == 200, phrase
         (problem,) = answer.context["adminform"].form.non_field_errors()
-        assert f"control.budgets is a protected check. To {phrase}" in problem
+        assert f"control.budgets is a protected check. To {phrase.strip()}" in problem
         assert "Can release the kill switch" in problem
     for name in ("disable", "remove"):
         answer = pressed(client, row, name)
@@ -194,6 +196,26 @@ def test_a_check_may_be_slowed_down_a_little_and_be_sped_up(staff: Staff, row: A
         answer = client.post(page_of(row), form_of(row, interval=other.pk))
         assert answer.status_code == 302
         assert now(row).interval == other
+
+
+def test_a_check_that_is_too_slow_may_be_sped_up_a_little(
+    staff: Staff, row: Any, boss: User
+) -> None:
+    row.interval = IntervalSchedule.objects.create(every=1, period="days")
+    schedule.save(row, reason="Too noisy tonight.", user_id=boss.pk)
+    hours = IntervalSchedule.objects.create(every=6, period="hours")
+    answer = staff(*SCHEDULER).post(page_of(row), form_of(row, interval=hours.pk))
+    assert answer.status_code == 302
+    assert now(row).interval == hours
+
+
+@pytest.mark.parametrize("queue", ["control", ""])
+def test_another_spelling_of_the_same_weakens_nothing(staff: Staff, row: Any, queue: str) -> None:
+    """No queue is that of `control`."""
+    values = {"kwargs": "{ }", "headers": "{ }"}
+    sent = {**form_of(row, **values), "queue": queue}  # an empty field is sent as well
+    answer = staff(*SCHEDULER).post(page_of(row), sent)
+    assert answer.status_code == 302
 
 
 @pytest.mark.parametrize("task", sorted(protected.PROTECTED))

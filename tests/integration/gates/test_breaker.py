@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from tests.integration.gates.rush import rush
-from workers.inference.breaker import BreakerModel, BreakerPolicy, Forced
+from workers.inference.breaker import BreakerModel, BreakerPolicy, Forced, Look
 from workers.inference.errors import (
     Billing,
     Cancelled,
@@ -101,15 +101,36 @@ def open_for(gate: Gate, *, model: str = MODEL, now: int) -> float:
     return seen.open_for_s
 
 
+Step = tuple[str, int, str, int, int]
+"""What happens, to which model, with which outcome, to which call, and how much later."""
+
+
+def spelled_out(steps: list[Step]) -> Iterator[Step]:
+    """A call that is answered at once, and an outage of a model, as the steps they are made of.
+
+    Without these hardly any breaker would open, let alone close again.
+    """
+    for what, one, outcome, which, later in steps:
+        if what not in {"answer", "outage"}:
+            yield what, one, outcome, which, later
+            continue
+        for number in range(SMALL.minimum if what == "outage" else 1):
+            yield "admit", one, "", 0, 0 if number else later
+            yield "end", one, "1" if what == "outage" else "0", -1, 0
+
+
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(["admit", "admit", "fall back", "begin", "end", "end"]),
+            st.sampled_from(
+                ["admit", "admit", "fall back", "begin", "end", "end", "answer", "outage"]
+            ),
             st.sampled_from([0, 0, 1]),
             st.sampled_from(["0", "0", "1", "1", "2", "3", ""]),
             st.integers(0, 30),
-            st.sampled_from([0, 0, 1, SECOND, 5 * SECOND, 15 * SECOND, 120 * SECOND]),
+            st.sampled_from([0, 0, 0, 1, SECOND, 5 * SECOND, 15 * SECOND, 61 * SECOND]),
         ),
+        min_size=10,
         max_size=60,
     )
 )
@@ -121,13 +142,13 @@ def open_for(gate: Gate, *, model: str = MODEL, now: int) -> float:
 def test_redis_and_the_model_agree(
     raw_redis: redis.Redis,
     state: SharedState,
-    steps: list[tuple[str, int, str, int, int]],
+    steps: list[Step],
 ) -> None:
     raw_redis.flushdb()
     gate, trips, now = Gate(state, policy=SMALL), Trips(), NOW
     models = [BreakerModel(SMALL, name, trips) for name in (MODEL, SONNET)]
-    under_way: list[tuple[GatePermit, BreakerModel, str, int]] = []
-    for number, (what, one, outcome, which, later) in enumerate(steps):
+    under_way: list[tuple[GatePermit, BreakerModel, str, Look]] = []
+    for number, (what, one, outcome, which, later) in enumerate(spelled_out(steps)):
         now, model = now + later, models[one]
         if what in {"admit", "fall back"}:
             fallback, lease = what == "fall back", str(number)
@@ -139,20 +160,20 @@ def test_redis_and_the_model_agree(
             assert (permit is None) == (look.way == "wait")
             assert isinstance(permit, ProbePermit) == (look.way == "probe")
             if permit is not None:
-                under_way.append((permit, model, lease, look.since))
+                under_way.append((permit, model, lease, look))
         elif what == "begin" and under_way:
-            permit, model, lease, _ = under_way[which % len(under_way)]
+            permit, model, lease, look = under_way[which % len(under_way)]
             sink = permit.sink(None)
-            assert sink is None or model.trials or model.state != "half_open"
+            assert (sink is not None) == (look.way == "trial")
             if sink is not None:
                 sink("text")
                 model.begun(lease)
         elif what == "end" and under_way:
-            permit, model, lease, since = under_way.pop(which % len(under_way))
+            permit, model, lease, look = under_way.pop(which % len(under_way))
             end(permit, outcome, now=now)
             # A probe has a deadline of its own: it is never slow.
             told = outcome.translate(NEVER_SLOW) if isinstance(permit, ProbePermit) else outcome
-            model.record(lease, since, told, now=now)
+            model.record(lease, look.since, told, now=now)
         for model in models:
             seen = gate.breaker(model.model, now=now)
             assert seen.state == model.state
@@ -258,6 +279,48 @@ def test_an_answer_that_has_begun_makes_room_before_it_ends(gate: Gate) -> None:
             sink("The")
             sink(" board")
     assert gate.breaker(MODEL, now=OPENED_AT).state == "half_open", "they are not known to end well"
+
+
+def test_an_answer_that_has_begun_and_failed_makes_no_more_room(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0")
+    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    for permit in first:
+        sink = permit.sink(None)
+        assert sink is not None
+        sink("The")
+    end(first[0], "1", now=OPENED_AT)
+    for _ in range(2):
+        admit(gate, now=OPENED_AT)
+    refused(gate)
+
+
+def test_each_time_it_is_tried_anew_a_probe_comes_before_the_trial_calls(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0")
+    for _ in range(2):
+        end(admit(gate, now=OPENED_AT), "1", now=OPENED_AT)
+    later = OPENED_AT + 2 * POLICY.open_us
+    assert refused(gate, now=later).probe is not None
+    assert refused(gate, now=later).probe is None
+
+
+def test_trial_calls_of_before_it_opened_again_say_nothing_of_what_came_after(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0")
+    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    for permit in first:
+        sink = permit.sink(None)
+        assert sink is not None
+        sink("The")
+    stragglers = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    for permit in first:
+        end(permit, "1", now=OPENED_AT)
+    later = OPENED_AT + 2 * POLICY.open_us
+    probe(gate, "0", now=later)
+    for permit in stragglers:
+        end(permit, "1", now=later)
+    assert gate.breaker(MODEL, now=later).state == "half_open"
 
 
 @pytest.mark.parametrize(
@@ -401,6 +464,24 @@ def test_two_models_that_fail_apart_are_no_outage(gate: Gate) -> None:
     assert refused(gate, model=SONNET, now=later).outage, "now both have failed within a minute"
 
 
+def test_a_model_that_goes_on_failing_and_one_that_fails_later_are_an_outage(gate: Gate) -> None:
+    """What counts is when it failed last, not when it began to."""
+    opened(gate)
+    later = NOW + 2 * POLICY.together_us
+    probe(gate, "1", now=later)
+    opened(gate, model=SONNET, now=later + POLICY.together_us)
+    assert gate.outage() == (MODEL, SONNET)
+
+
+def test_a_model_that_is_closed_again_and_another_that_fails_then_are_no_outage(
+    gate: Gate,
+) -> None:
+    opened(gate)
+    closed_again(gate)
+    opened(gate, model=SONNET, now=OPENED_AT + 1)
+    assert gate.outage() == ()
+
+
 def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: Gate) -> None:
     """Else the next, dearer model would be found to be down by ten whole jobs."""
     opened(gate)
@@ -422,6 +503,34 @@ def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: Gat
         end(admit(gate, model=SONNET, fallback=True), "0")
     for _ in range(50):
         admit(gate, model=SONNET, fallback=True)
+
+
+def test_a_model_that_passed_its_trials_is_tried_again_when_the_first_one_opens_anew(
+    gate: Gate,
+) -> None:
+    """And not at each probe of the first one that fails."""
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    for _ in range(POLICY.trials):
+        end(admit(gate, model=SONNET, fallback=True), "0")
+    probe(gate, "1")
+    for _ in range(50):
+        admit(gate, model=SONNET, fallback=True, now=OPENED_AT)
+    later = OPENED_AT + POLICY.open_us
+    closed_again(gate, now=later)
+    opened(gate, now=later)
+    assert refused(gate, model=SONNET, fallback=True, now=later).probe is not None
+
+
+def test_what_trial_calls_told_before_the_last_probe_counts_no_more(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    end(admit(gate, model=SONNET, fallback=True), "1")
+    closed_again(gate)
+    opened(gate, now=OPENED_AT)
+    probe(gate, "0", model=SONNET, fallback=True, now=OPENED_AT)
+    end(admit(gate, model=SONNET, fallback=True, now=OPENED_AT), "1", now=OPENED_AT)
+    assert gate.breaker(SONNET, now=OPENED_AT).state == "closed", "it takes two"
 
 
 def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: Gate) -> None:

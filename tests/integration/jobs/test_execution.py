@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
@@ -27,7 +29,7 @@ from aifeature.models import (
 )
 from aifeature.models.functions import rows
 from aifeature.models.transitions import Claimed
-from aifeature.services import breakers, control, execution, lease, output
+from aifeature.services import breakers, control, execution, lease, outcomes, output, wiring
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob, age, claim
 from tests.sandbox_server import SandboxServer
@@ -525,3 +527,78 @@ def test_no_call_is_begun_that_its_deadline_would_cut(
     assert Attempt.objects.filter(job=job).count() == sent
     if not sent:
         assert (job.status, job.error_code) == (Status.FAILED, "deadline_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "left_s", "sent"), [(60, 25, 1), (60, 5, 0), (1_200, 60, 1)]
+)
+def test_a_call_needs_a_tenth_of_a_short_deadline_and_never_more_than_thirty_seconds(
+    make_job: MakeJob,
+    opened: None,
+    sandbox: SandboxServer,
+    deadline_s: int,
+    left_s: int,
+    sent: int,
+) -> None:
+    control.change("summarize", {"deadline_s": deadline_s}, reason="test", check_name="test")
+    run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=left_s)))
+    assert len(sandbox.calls()) == sent
+
+
+def test_the_time_that_a_run_has_taken_is_missing_for_its_next_call(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(ahead=0.0)
+    clock.monotonic = lambda: time.monotonic() + clock.ahead
+    monkeypatch.setattr(execution, "time", clock)
+    validate = output.validate
+
+    def after_long(*arguments: Any) -> Any:
+        clock.ahead += 180
+        return validate(*arguments)
+
+    monkeypatch.setattr(output, "validate", after_long)
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    job = run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=200)))
+    assert (job.status, job.error_code) == (Status.FAILED, "deadline_exceeded")
+    assert len(sandbox.calls()) == 1, "the repair is not begun"
+
+
+@pytest.mark.parametrize(("left_s", "longest_s"), [(250, 120), (60, 60)])
+def test_a_call_may_take_what_is_left_of_its_job_and_no_more_than_its_feature_says(
+    make_job: MakeJob,
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    left_s: int,
+    longest_s: int,
+) -> None:
+    gateway, allowed = wiring.gateway(), list[float]()
+    infer = gateway.infer
+
+    def noted(request: Any, **how: Any) -> Any:
+        allowed.append(request.deadline_s)
+        return infer(request, **how)
+
+    monkeypatch.setattr(gateway, "infer", noted)
+    run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=left_s)))
+    (seconds,) = allowed
+    assert 0 < seconds <= longest_s
+    assert (seconds == longest_s) == (longest_s < left_s)
+
+
+def test_what_a_run_has_to_store_waits_for_a_lock_as_long_as_its_job_may_last(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first answer, before the repair, and its end."""
+    waits: list[float] = []
+    until_stored = outcomes.until_stored
+
+    def noted(write: Any, what: str, *, locked_for_s: float = 0.0, **how: Any) -> None:
+        waits.append(locked_for_s)
+        until_stored(write, what, locked_for_s=locked_for_s, **how)
+
+    monkeypatch.setattr(outcomes, "until_stored", noted)
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=250)))
+    assert len(waits) == 2
+    assert all(settings.AIFEATURE["LEASE_S"] < seconds <= 250 for seconds in waits)

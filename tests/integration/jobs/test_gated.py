@@ -152,6 +152,28 @@ def test_who_sends_a_lot_waits_and_is_told(
     assert run(make_job(user=bob, input={"document": "x " * 2_500})).status == Status.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    ("waited_for", "booked"), [("user_tokens", True), ("", False), ("feature_paused", False)]
+)
+def test_who_comes_back_at_the_time_they_were_told_has_a_place_kept(
+    make_job: MakeJob,
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    waited_for: str,
+    booked: bool,
+) -> None:
+    gateway, asked = wiring.gateway(), list[bool]()
+    admit = gateway.admit
+
+    def noted(*arguments: Any, **how: Any) -> Any:
+        asked.append(how["booked"])
+        return admit(*arguments, **how)
+
+    monkeypatch.setattr(gateway, "admit", noted)
+    run(make_job(input={"document": ARTICLE}, error_code=waited_for))
+    assert asked == [booked]
+
+
 def test_calls_at_once_are_as_many_as_may_be(
     make_job: MakeJob, opened: None, sandbox: SandboxServer
 ) -> None:

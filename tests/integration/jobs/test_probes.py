@@ -60,6 +60,25 @@ def test_a_probe_is_a_tiny_call_of_no_user_in_the_ledger(
     assert spent["user"] == job.charge_micro
 
 
+def test_a_probe_keeps_a_thread_for_ten_seconds_at_most(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_breaker(HAIKU)
+    probe_is_due(HAIKU)
+    gateway, sent = wiring.gateway(), list[InferenceRequest]()
+    infer = gateway.infer
+
+    def noted(request: InferenceRequest, **how: Any) -> Any:
+        sent.append(request)
+        return infer(request, **how)
+
+    monkeypatch.setattr(gateway, "infer", noted)
+    summarise(make_job)
+    probe, call = sent
+    assert (probe.deadline_s, probe.max_tokens) == (10, 1)
+    assert call.deadline_s > 10
+
+
 def test_a_storm_is_probed_with_tiny_calls_and_no_job_is_sent(
     make_job: MakeJob, sandbox: SandboxServer
 ) -> None:

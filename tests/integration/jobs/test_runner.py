@@ -6,15 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.db.models.functions import Now
 
 from aifeature.models import Attempt, Job, Worker
-from aifeature.services import lease
+from aifeature.services import execution, lease
 from aifeature.services.lease import LeaseKeeper
-from aifeature.services.runner import Runner
+from aifeature.services.runner import EXIT_CODE, Runner
 from tests.integration.jobs.conftest import MakeJob, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel
@@ -111,6 +112,36 @@ def test_a_job_that_is_just_being_claimed_is_aborted_as_well(make_job: MakeJob) 
         wait_for(lambda: cancel.reason is not None)
     runner.close()
     assert cancel.reason == lease.STOPPING
+
+
+def test_a_process_whose_threads_hang_is_asked_to_stop(runner: Runner) -> None:
+    asked: list[str] = []
+    keeper = LeaseKeeper(15)
+    other = Runner(keeper, ask_to_stop=lambda: asked.append("stop"))
+    other.start(worker="llm@hangs", slots=4)
+    when_stuck = keeper._signs["llm"].when_stuck
+    assert when_stuck is not None
+    when_stuck()
+    other.close()
+    assert asked == ["stop"]
+    assert EXIT_CODE == 75, "its supervisor starts it again"
+
+
+def test_a_message_that_an_outage_keeps_from_becoming_a_run_is_handed_back(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the outage is no secret."""
+    handed_back: list[UUID] = []
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(execution, "run_feature", away)
+    monkeypatch.setattr(runner, "_hand_back", handed_back.append)
+    job = uuid4()
+    with pytest.raises(OperationalError):
+        runner.run(job, worker="llm@test")
+    assert handed_back == [job]
 
 
 def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:

@@ -297,7 +297,7 @@ def test_a_queued_job_past_its_deadline_ends_without_a_worker(make_job: MakeJob)
     for code, job in overdue.items():
         job.refresh_from_db()
         assert (job.status, job.error_code) == ("failed", cases[code])
-        assert job.error_message.endswith(".")
+        assert (job.cancelled_by, job.error_message[-1]) == ("deadline", ".")
     in_time.refresh_from_db()
     assert in_time.status == "queued"
 
@@ -333,7 +333,7 @@ def test_an_abandoned_run_that_was_cancelled_ends_without_a_worker(make_job: Mak
     dispatcher.turn()
     job.refresh_from_db()
     assert (job.status, job.error_code) == ("cancelled", "cancelled")
-    assert job.error_message == "You cancelled this request."
+    assert (job.cancelled_by, job.error_message) == ("user", "You cancelled this request.")
     with pytest.raises(FencedError):
         transitions.finish(taken, Status.FAILED, error_code="poison", error_message="Late.")
 

@@ -17,6 +17,7 @@ from aifeature.services.lease import LeaseKeeper
 from aifeature.services.messages import sentence
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 from tests.integration.keeper.conftest import LEASE_S, WORKER, Clock, Runs, run, wait_for
+from tests.integration.keeper.test_locks import pool_taken
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel
 
@@ -128,6 +129,18 @@ def test_a_process_that_loses_a_tenth_of_its_threads_stops_and_says_what_hangs(
     look_long(keeper)
     look_long(keeper)
     assert stops == ["stop"], "once"
+
+
+def test_what_hangs_is_told_also_while_the_pool_is_in_use(
+    keeper: LeaseKeeper, clock: Clock, make_job: MakeJob
+) -> None:
+    job = make_job()
+    keeper.appear(WORKER, queue="llm", slots=20, when_stuck=lambda: None)
+    with keeper.hold(claim(job, worker=WORKER), Cancel()):
+        clock.now += 300 + LEASE_S + 1
+        with pool_taken(job):
+            look_long(keeper)
+        assert Alert.objects.get().subject == WORKER
 
 
 @pytest.mark.parametrize(("slots", "most"), [(1, 1), (2, 1), (10, 1), (11, 2), (16, 2), (200, 20)])

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
+from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature import prompts, registry
@@ -17,8 +18,9 @@ from aifeature.models import FeatureControl, Job
 from aifeature.services import calls
 from aifeature.services.lease import LeaseKeeper
 from aifeature.spec import Purpose
-from tests.integration.jobs.conftest import MakeJob, claim
+from tests.integration.jobs.conftest import MakeJob, age, claim
 from tests.integration.keeper.conftest import (
+    LEASE_S,
     PATIENCE_S,
     WORKER,
     Runs,
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 @contextmanager
-def _pool_taken(_: Job) -> Iterator[None]:
+def pool_taken(_: Job) -> Iterator[None]:
     """Every connection of the process's pool is in use."""
     connection.close()
     pool = connection.pool  # type: ignore[attr-defined]  # not in the stubs
@@ -50,7 +52,7 @@ LOCKS: dict[str, Callable[[Job], object]] = {
     ),
     "all jobs": lambda _: locked("LOCK TABLE aifeature_job IN ACCESS EXCLUSIVE MODE"),
     "all workers": lambda _: locked("LOCK TABLE aifeature_worker IN ACCESS EXCLUSIVE MODE"),
-    "pool": _pool_taken,
+    "pool": pool_taken,
 }
 
 
@@ -111,6 +113,33 @@ def test_a_locked_row_keeps_no_other_lease_from_being_extended(
             assert _fresh() == {jobs[1].pk, jobs[2].pk}
         keeper.beat()
         assert _fresh() == {job.pk for job in jobs}, "the rest at the next beat"
+
+
+def test_a_lease_is_written_when_a_third_of_it_is_used_up_and_never_at_its_limit(
+    keeper: LeaseKeeper, make_job: MakeJob
+) -> None:
+    """A beat that has nothing to extend writes no row."""
+    job = make_job()
+    with keeper.hold(claim(job), Cancel()):
+        fresh = _version(job)
+        keeper.beat()
+        assert _version(job) == fresh
+        Job.objects.update(lease_until=Now() + timedelta(seconds=LEASE_S * 2 / 3 - 1))
+        used = _version(job)
+        keeper.beat()
+        assert _version(job) != used
+        age(job, deadline_at=timedelta(seconds=LEASE_S / 2))
+        Job.objects.update(lease_until=F("deadline_at") + timedelta(seconds=LEASE_S))
+        at_its_limit = _version(job)
+        keeper.beat()
+        assert _version(job) == at_its_limit
+
+
+def _version(job: Job) -> object:
+    """Another one after each write of its row."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT xmin, ctid FROM aifeature_job WHERE id = %s", [job.pk])
+        return cursor.fetchone()
 
 
 def test_a_user_cancels_while_another_row_is_locked(keeper: LeaseKeeper, make_job: MakeJob) -> None:

@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.db.models.functions import Now
 
-from aifeature.models import Attempt, Job, SpendWindow, Worker, transitions, turns
+from aifeature.models import Attempt, Job, KillMode, SpendWindow, Worker, transitions, turns
 from aifeature.models.functions import is_lock_timeout
-from aifeature.services import dispatcher, recovery
+from aifeature.services import dispatcher, recovery, switch
 from aifeature.services.feeder import Feeder
 from aifeature.services.lease import LeaseKeeper
 from aifeature.services.runner import Runner
@@ -47,6 +47,68 @@ def test_a_run_is_taken_over_when_its_lease_is_over_and_its_worker_is_silent(
         taken = transitions.claim(job.pk, worker="w2", lease_s=15)
     assert taken is not None
     assert (taken.epoch, taken.tries) == (2, 1)
+
+
+def test_the_sign_of_life_of_another_worker_keeps_no_lost_run(
+    keeper: LeaseKeeper, make_job: MakeJob
+) -> None:
+    job = make_job()
+    claim(job, worker="llm@gone/1")
+    age(job, lease_until=timedelta(seconds=1))
+    keeper.appear(WORKER, queue="llm", slots=4)
+    keeper.beat()
+    assert chosen() == [job.pk]
+    assert transitions.claim(job.pk, worker=WORKER, lease_s=15) is not None
+
+
+@pytest.mark.parametrize("what", ["waits", "was lost on its way", "was abandoned"])
+def test_a_job_whose_row_is_locked_keeps_no_other_from_being_handed_over(
+    make_job: MakeJob, bob: User, what: str
+) -> None:
+    held, free = make_job(), make_job(user=bob)
+    if what == "was lost on its way":
+        Job.objects.update(published_at=Now() - timedelta(seconds=100))
+    if what == "was abandoned":
+        for job in (held, free):
+            claim(job, worker="llm@gone/1")
+            age(job, lease_until=timedelta(seconds=1))
+    with locked(ROW, held.pk):
+        assert chosen() == [free.pk]
+
+
+def test_a_job_whose_row_is_locked_keeps_no_other_from_being_sent_anew(make_job: MakeJob) -> None:
+    """After the broker has lost its memory."""
+    held, _ = make_job(published_at=Now()), make_job(published_at=Now())
+    with locked(ROW, held.pk):
+        assert turns.take_all_back() == 1
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_job_whose_row_is_locked_keeps_no_other_from_being_ended(
+    make_job: MakeJob, bob: User, state: str
+) -> None:
+    held, free = make_job(), make_job(user=bob)
+    for seconds, job in ((2, held), (1, free)):
+        if state == "running":
+            claim(job, worker="llm@gone/1")
+            age(job, lease_until=timedelta(seconds=seconds))
+        age(job, deadline_at=timedelta(seconds=seconds))
+    with locked(ROW, held.pk):
+        recovery.sweep()
+    assert dict(Job.objects.values_list("pk", "status")) == {held.pk: state, free.pk: "failed"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [(KillMode.HOLD, "feature_paused"), (KillMode.CANCEL, "cancelled")]
+)
+def test_a_job_whose_row_is_locked_keeps_no_other_from_what_a_switch_does(
+    make_job: MakeJob, bob: User, mode: KillMode, said: str
+) -> None:
+    held, free = make_job(), make_job(user=bob)
+    switch.stop("summarize", reason="r", mode=mode, user_id=bob.pk)
+    with locked(ROW, held.pk):
+        assert switch.settle_stopped() == 1
+    assert dict(Job.objects.values_list("pk", "error_code")) == {held.pk: "", free.pk: said}
 
 
 def test_a_worker_of_the_release_before_shows_that_it_lives_as_it_did(make_job: MakeJob) -> None:

@@ -118,6 +118,25 @@ def test_a_locked_control_names_its_holder_and_two_ways_out(sam: User, action: s
     assert stopped() == (action == "stop")
 
 
+def test_who_only_reads_the_controls_is_not_named(sam: User) -> None:
+    with (
+        other_session("SELECT 1 FROM aifeature_featurecontrol") as reader,
+        other_session("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE") as holder,
+    ):
+        said, _ = refusal("stop", "summarize")
+        assert f"pid {holder.info.backend_pid}" in said
+        assert f"pid {reader.info.backend_pid}" not in said
+
+
+def test_a_locked_switch_of_everything_is_not_named_as_a_way_out_of_itself(sam: User) -> None:
+    FeatureControl.objects.create(feature=EVERYTHING)
+    connection.close()
+    with other_session("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE"):
+        said, code = refusal("stop", EVERYTHING)
+    assert code == switch_refusal.LOCKED
+    assert "Try again. To end that session" in said
+
+
 @pytest.mark.parametrize("flip", ["stop", "release", "trip"])
 @pytest.mark.parametrize("table", ["aifeature_featurecontrol", "auth_user"])
 def test_a_flip_on_a_connection_without_limits_waits_no_longer(
@@ -197,7 +216,8 @@ def test_an_exhausted_pool_refuses_no_flip(sam: User, slug: str) -> None:
         with urgently():
             assert stopped(slug)
         switch.release(slug, reason="r", user_id=sam.pk)
-    assert not stopped(slug)
+        assert switch.trip(slug, check="c", reason="r", figures={})
+    assert stopped(slug)
 
 
 def test_a_database_that_takes_no_writes_is_named_with_a_second_means(sam: User) -> None:
@@ -240,6 +260,12 @@ def a_write_that(fails: LiteralString) -> Iterator[None]:
         ("RAISE EXCEPTION 'x' USING ERRCODE = 'disk_full'", "53100", "The disk of the database"),
         ("PERFORM pg_sleep(60)", "57014", "within its time limit of 1.5 s"),
         ("RAISE insufficient_privilege", "42501", "The role of the database"),
+        ("PERFORM 1 FROM not_there_yet", "42P01", "The database is not of this release"),
+        (
+            "RAISE EXCEPTION 'stops' USING ERRCODE = 'admin_shutdown'",
+            "57P01",
+            "There is no connection to the database: stops",
+        ),
         ("RAISE EXCEPTION 'odd'", "P0001", "with SQLSTATE P0001: odd"),
     ],
 )

@@ -283,6 +283,8 @@ def test_a_wiped_redis_releases_nothing(make_job: MakeJob, ada: User, slug: str)
 def test_there_is_no_switch_of_another_name(ada: User) -> None:
     with pytest.raises(ValueError, match=r"no feature 'sumarize': choose one of _everything, .*"):
         switch.stop("sumarize", reason="r", mode=KillMode.HOLD, user_id=ada.pk)
+    with pytest.raises(ValueError, match="no feature 'sumarize'"):
+        switch.trip("sumarize", check="control.budgets", reason="r", figures={})
 
 
 def psycopg_session() -> psycopg.Connection[Any]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from aifeature.models import Alert
@@ -68,6 +68,22 @@ def test_what_no_worker_could_run_is_named_with_its_fix(every: Any, what: str) -
     ((found, sentence),) = broken.problems(add(every, **values))
     assert found == field
     assert words in sentence
+
+
+def test_a_schedule_that_cannot_be_read_is_named_and_an_outage_is_none(
+    every: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = add(every)
+    row.interval.period = "years"
+    ((_, sentence),) = broken.problems(row)
+    assert "Its schedule cannot be read" in sentence
+
+    def away(_: Any) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(PeriodicTask, "schedule", property(away))
+    with pytest.raises(OperationalError):
+        broken.problems(row)
 
 
 @pytest.mark.parametrize("what", BROKEN)

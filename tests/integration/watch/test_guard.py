@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    PeriodicTasks,
+    SolarSchedule,
+)
 
 from aifeature.models import ControlChange
 from aifeature.services.watch import protected
@@ -109,6 +117,44 @@ def test_an_audit_row_without_a_person_or_a_reason_lets_nothing_through(
     ControlChange.objects.create(**{**values, "figures": figures, **audit})
     with pytest.raises(IntegrityError, match="is refused"), transaction.atomic():
         of(row.task).update(enabled=False)
+
+
+@pytest.mark.parametrize("name", ["clocked", "solar"])
+def test_a_schedule_of_any_kind_that_a_protected_check_follows_is_guarded(
+    schedule: dict[str, Any], ada: User, name: str
+) -> None:
+    kinds: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+        "clocked": (
+            ClockedSchedule,
+            {"clocked_time": datetime(2100, 1, 1, tzinfo=UTC)},
+            {"clocked_time": datetime(2200, 1, 1, tzinfo=UTC)},
+        ),
+        "solar": (
+            SolarSchedule,
+            {"event": "sunset", "latitude": 52, "longitude": 13},
+            {"event": "sunrise"},
+        ),
+    }
+    model, values, later = kinds[name]
+    followed = model.objects.create(**values)
+    row = schedule["control.budgets"]
+    row.interval, row.one_off = None, name == "clocked"
+    setattr(row, name, followed)
+    schedule_of_beat.save(row, reason="A test.", user_id=ada.pk)
+    with pytest.raises(IntegrityError, match="sends a protected check"), transaction.atomic():
+        model.objects.update(**later)
+    assert model.objects.filter(**values).exists()
+
+
+@pytest.mark.parametrize("act", ["save", "delete", "run_now"])
+def test_no_service_changes_the_schedule_without_a_reason(
+    schedule: dict[str, Any], ada: User, act: str
+) -> None:
+    row = schedule["control.budgets"]
+    row.enabled = False
+    with pytest.raises(ValueError, match="needs a reason"):
+        getattr(schedule_of_beat, act)(row, reason=" ", user_id=ada.pk)
+    assert of(row.task).get().enabled
 
 
 def test_what_beat_writes_and_other_rows_are_free(schedule: dict[str, Any]) -> None:

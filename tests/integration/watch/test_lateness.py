@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery.schedules import crontab
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -96,6 +97,13 @@ def test_a_new_installation_begins_without_an_alert(schedule: dict[str, Any]) ->
     look()
     assert late() == {"control.sweep"}
     assert "has not run to its end yet" in Alert.objects.get(subject="control.sweep").summary
+
+
+def test_a_check_that_a_release_brings_is_not_late_at_once(watched: dict[str, Any]) -> None:
+    CheckRun.objects.filter(name="control.budgets").delete()
+    Watch.objects.filter(name="check control.budgets").delete()
+    look()
+    assert late() == set()
 
 
 def test_a_system_that_was_down_for_a_night_begins_without_an_alert(
@@ -240,6 +248,30 @@ def test_a_defect_in_one_kind_hides_neither_the_other_nor_what_is_to_be_told(
     assert Alert.objects.get().told_at is not None
 
 
+@pytest.mark.parametrize("error", [OperationalError("away"), ZeroDivisionError()], ids=repr)
+def test_the_thread_that_watches_outlives_what_goes_wrong(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It dispatches jobs, too."""
+
+    def fails(**_: Any) -> bool:
+        raise error
+
+    monkeypatch.setattr(watcher, "look", fails)
+    assert not watcher.Watcher(after_s=0).look()
+
+
+def test_a_row_whose_schedule_cannot_be_read_hides_no_check_that_is_late(
+    watched: dict[str, Any],
+) -> None:
+    odd = IntervalSchedule.objects.create(every=10, period="years")
+    row = PeriodicTask(name="Odd", task="control.budgets", interval=odd)
+    PeriodicTask.objects.bulk_create([row])  # past the library's own checks
+    ran("control.budgets", 241)
+    look()
+    assert late() == {"control.budgets"}
+
+
 def test_of_two_watchers_one_looks() -> None:
     assert watcher.look(after_s=EVERY_S)
     assert not watcher.look(after_s=EVERY_S)
@@ -270,6 +302,13 @@ def test_a_watcher_asks_the_database_no_more_often_than_it_has_to() -> None:
 )
 def test_the_gap_of_a_schedule_is_its_longest(when: Any, seconds: float | None) -> None:
     assert gaps.gap_s(when) == seconds
+
+
+def test_of_two_entries_for_one_check_the_more_frequent_counts(settings: Any) -> None:
+    for schedules in ((60.0, 300.0), (300.0, 60.0)):
+        entries = enumerate({"task": "control.budgets", "schedule": each} for each in schedules)
+        settings.CELERY_BEAT_SCHEDULE = {f"Look {number}": entry for number, entry in entries}
+        assert gaps.sent_every() == {"control.budgets": 60}
 
 
 def test_a_weekly_check_is_late_by_an_hour() -> None:

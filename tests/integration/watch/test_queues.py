@@ -123,6 +123,19 @@ def test_a_worker_that_begins_to_stop_is_missed_a_minute_later(
     assert submit(client).status_code == 202
 
 
+def test_a_queue_that_a_release_brings_has_a_minute_to_start_its_workers(watched: None) -> None:
+    Worker.objects.filter(queue="evals").delete()
+    Watch.objects.filter(name="queue evals").delete()
+    assert without_worker() == set()
+
+
+def test_a_worker_of_another_queue_counts_also_while_it_is_stopping(watched: None) -> None:
+    """Nobody is refused for it, and its successor has a minute more."""
+    gone("control", 61)
+    worker("control", slots=0)
+    assert without_worker() == set()
+
+
 def test_a_worker_that_has_been_forgotten_is_missed_all_the_same(
     client: Client, watched: None
 ) -> None:

@@ -10,13 +10,14 @@ import pytest
 
 from tests.chaos.checks import violations
 from tests.chaos.checks.bill import underbilled_micro
+from tests.chaos.checks.others import NO_BUDGET, phantom_micro
 from tests.chaos.checks.violation import Promise
 from tests.chaos.evidence import Evidence, Opened, Trip
 from tests.chaos.injector import Done
 from tests.chaos.report import figures, table
 from tests.unit.chaos.attacked import CEILING, CHARGE, TEXT, attacked
 from tests.unit.chaos.honest import BOB
-from tests.unit.chaos.test_checks import add, change
+from tests.unit.chaos.test_checks import add, change, drop
 from tests.unit.chaos.test_checks_of_limits import refused, said
 
 GOOD, CUT = 1, 2
@@ -40,6 +41,10 @@ def of_taken_job(**facts: Any) -> Callable[[Evidence], None]:
 
 def of_window(index: int, **facts: Any) -> Callable[[Evidence], None]:
     return lambda evidence: change(evidence, "windows", index, **facts)
+
+
+def billed(evidence: Evidence, **tokens: int) -> None:
+    change(evidence, "calls", GOOD, billed={**(evidence.calls[GOOD].billed or {}), **tokens})
 
 
 def cancelled_by(who: str) -> Callable[[Evidence], None]:
@@ -66,6 +71,21 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
         Promise.BILL,
         "unknown, counts 101000, the provider bills 101900",
         of_cut_call(state="unknown", cost_micro=0, bound_micro=101_000),
+    ),
+    "an attempt was billed twice": (
+        Promise.BILL,
+        "settled, counts 130, the provider bills 260",
+        lambda evidence: add(evidence, "calls", replace(evidence.calls[GOOD], request_id="req-9")),
+    ),
+    "what was read from the cache was billed": (
+        Promise.BILL,
+        "settled, counts 130, the provider bills",
+        lambda evidence: billed(evidence, cache_read_input_tokens=10_000),
+    ),
+    "what was written to the cache was billed": (
+        Promise.BILL,
+        "settled, counts 130, the provider bills",
+        lambda evidence: billed(evidence, cache_creation_input_tokens=10_000),
     ),
     "a failed call counts as spend": (
         Promise.BILL,
@@ -97,6 +117,11 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
         "cancelled by staff, with partial text",
         cancelled_by("staff"),
     ),
+    "a job that failed after its user cancelled it keeps its text": (
+        Promise.CHARGE,
+        "failed by user, with partial text",
+        of_taken_job(status="failed"),
+    ),
     "text on the screen was not stored": (
         Promise.CHARGE,
         f"{len(TEXT)} characters were on the screen, 0 are stored",
@@ -122,6 +147,21 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
         "estimated (cancelled) does not count as own spend",
         of_cut_call(own_spend=False),
     ),
+    "a call that a person of staff cancelled counts as own spend": (
+        Promise.CHARGE,
+        "estimated (cancelled) counts as own spend",
+        cancelled_by("staff"),
+    ),
+    "a failed call counts as own spend": (
+        Promise.CHARGE,
+        "failed (cancelled) counts as own spend",
+        of_cut_call(state="failed", cost_micro=0),
+    ),
+    "a lost call of a job that its user cancelled counts as own spend": (
+        Promise.CHARGE,
+        "estimated (lease_lost) counts as own spend",
+        of_cut_call(error_code="lease_lost"),
+    ),
     "an outage counts as own spend": (
         Promise.CHARGE,
         "unknown (lease_lost) counts as own spend",
@@ -141,6 +181,19 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
         Promise.LEDGER,
         "own spend of window ('account', '3', '2026-11-22') differs by -7 micro-dollars",
         of_window(ACCOUNT, own_spend_micro=CEILING - 7),
+    ),
+    "own spend is in no window": (
+        Promise.LEDGER,
+        f"own spend of window ('account', '3', '2026-11-22') differs by -{CEILING}",
+        lambda evidence: drop(evidence, "windows", len(evidence.windows) + ACCOUNT),
+    ),
+    "a window has own spend of no call": (
+        Promise.LEDGER,
+        f"own spend of window ('account', '{BOB}', '2026-11-22') differs by 7",
+        lambda evidence: add(
+            *(evidence, "windows"),
+            replace(evidence.windows[ACCOUNT], key=str(BOB), spent_micro=0, own_spend_micro=7),
+        ),
     ),
     "the charge of a cancelled job is in no window": (
         Promise.LEDGER,
@@ -175,11 +228,6 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
         f"user {BOB} was refused, spend {{'settled': 130, 'estimated': {CEILING}, 'unknown': 900}}",
         lambda evidence: add(evidence, "diary", refused(503, "budget_reached", 40.0)),
     ),
-    "another user's job found no budget": (
-        Promise.OTHERS,
-        f"user {BOB} has no budget (account_limit)",
-        lambda evidence: change(evidence, "jobs", 1, status="failed", error_code="account_limit"),
-    ),
     "a provider that was down opened no breaker": (
         Promise.RUN,
         "down for 12 s, and breakers of 0 models opened",
@@ -200,6 +248,24 @@ def test_tampered_evidence_is_found(name: str) -> None:
     assert text in said(evidence, promise)
 
 
+@pytest.mark.parametrize("code", ["budget_spent", "user_limit", "account_limit"])
+def test_only_the_malicious_user_may_be_left_without_a_budget(code: str) -> None:
+    assert code in NO_BUDGET
+    evidence = attacked()
+    change(evidence, "jobs", 1, status="failed", error_code=code)
+    assert f"user {BOB} has no budget ({code})" in said(evidence, Promise.OTHERS)
+    evidence = attacked()
+    of_taken_job(status="failed", error_code=code)(evidence)
+    assert said(evidence, Promise.OTHERS) == ""
+
+
+def test_phantom_spend_is_that_of_all_calls_without_a_sure_bill_but_the_attacks() -> None:
+    evidence = attacked()
+    assert phantom_micro(evidence) == 900
+    of_cut_call(user_id=BOB)(evidence)
+    assert phantom_micro(evidence) == 900 + CEILING
+
+
 @pytest.mark.parametrize("kind", ["redis_freeze", "postgres_drop", "switch_hold"])
 def test_text_that_a_worker_could_not_know_of_may_be_free(kind: str) -> None:
     evidence = attacked()
@@ -210,10 +276,67 @@ def test_text_that_a_worker_could_not_know_of_may_be_free(kind: str) -> None:
     assert said(evidence, Promise.CHARGE) == ""
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Done(9, "redis_freeze", "redis", 20.0, 22.0),
+        Done(9, "redis_freeze", "redis", 37.0, 39.0),
+        Done(9, "api_error", "provider", 33.0, 35.0),
+    ],
+    ids=["long before", "afterwards", "another kind"],
+)
+def test_a_fault_that_a_worker_had_nothing_of_makes_no_text_free(fault: Done) -> None:
+    evidence = attacked()
+    of_taken_job(partial_text="", charge_micro=0)(evidence)
+    add(evidence, "faults", fault)
+    assert "were on the screen" in said(evidence, Promise.CHARGE)
+
+
+FREE: dict[str, Callable[[Evidence], None]] = {
+    "its user did not cancel it": cancelled_by("staff"),
+    "its call had ended before": lambda evidence: change(evidence, "changes", -2, tx=24),
+    "it was of an earlier run": lambda evidence: change(
+        evidence, "diary", STREAMED, ids=["0-0", f"0-{len(TEXT)}"]
+    ),
+}
+
+
+@pytest.mark.parametrize("why", FREE)
+def test_text_on_the_screen_may_be_free(why: str) -> None:
+    for tamper in (lambda _: None, FREE[why]):
+        evidence = attacked()
+        of_taken_job(partial_text="", charge_micro=0)(evidence)
+        of_cut_call(own_spend=False)(evidence)
+        tamper(evidence)
+        is_found = "were on the screen" in said(evidence, Promise.CHARGE)
+        assert is_found == (tamper is not FREE[why])
+
+
 def test_text_of_a_call_that_a_retry_replaced_may_be_free() -> None:
     evidence = attacked()
     of_taken_job(partial_text="", charge_micro=0, epoch=2)(evidence)
     assert said(evidence, Promise.CHARGE) == ""
+
+
+def test_text_of_an_earlier_call_of_the_same_run_may_be_free() -> None:
+    evidence = attacked()
+    of_taken_job(partial_text="", charge_micro=0)(evidence)
+    earlier = replace(evidence.attempts[CUT], id="call-0", number=0, error_code="overloaded")
+    add(evidence, "attempts", replace(earlier, state="failed", cost_micro=0, own_spend=False))
+    assert said(evidence, Promise.CHARGE) == ""
+
+
+def test_text_of_a_call_that_failed_may_be_free() -> None:
+    evidence = attacked()
+    of_cut_call(state="failed", cost_micro=0, own_spend=False)(evidence)
+    of_taken_job(partial_text="", charge_micro=0)(evidence)
+    assert said(evidence, Promise.CHARGE) == ""
+
+
+def test_a_settled_call_that_cost_nothing_need_not_be_own_spend() -> None:
+    evidence = attacked()
+    of_good_call(cost_micro=0, own_spend=False)(evidence)
+    assert "own spend" not in said(evidence, Promise.CHARGE)
 
 
 def test_a_call_that_failed_as_its_user_cancelled_is_no_own_spend() -> None:

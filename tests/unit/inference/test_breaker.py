@@ -113,3 +113,36 @@ def test_a_breaker_closes_opens_and_probes() -> None:
     assert breaker.record("c", opens.since, WELL, now=10_000_000) == Change(
         "half_open", "closed", 2, 0, 0
     )
+
+
+def opens_and_closes(breaker: BreakerModel, now: int) -> int:
+    """It fails, is tried, and answers. Returns when that is over."""
+    for lease in ("f1", "f2"):
+        since = breaker.admit(lease, now=now, farthest=10**9).since
+        breaker.record(lease, since, FAILED, now=now)
+    now = breaker.open_until
+    breaker.admit("probe", now=now, farthest=10**9)
+    breaker.record("probe", -1, WELL, now=now)
+    for lease in ("t1", "t2"):
+        breaker.admit(lease, now=now, farthest=10**9)
+        breaker.record(lease, -1, WELL, now=now)
+    assert breaker.state == "closed"
+    return now
+
+
+def test_a_call_from_before_an_outage_says_nothing_of_what_came_after() -> None:
+    breaker = BreakerModel(BreakerPolicy(size=4, minimum=2, trials=2))
+    stragglers = [breaker.admit(lease, now=1, farthest=10**9) for lease in ("a", "b")]
+    now = opens_and_closes(breaker, 1)
+    for lease, look in zip(("a", "b"), stragglers, strict=True):
+        assert breaker.record(lease, look.since, FAILED, now=now + 1) is None
+    assert (breaker.state, breaker.ring) == ("closed", "")
+
+
+def test_the_open_time_doubles_up_to_its_limit() -> None:
+    policy = BreakerPolicy(size=4, minimum=2, trials=2, open_s=5, longest_open_s=30)
+    breaker, now, waits = BreakerModel(policy), 1, []
+    for _ in range(5):
+        began, now = now, opens_and_closes(breaker, now)
+        waits.append((now - began) // 1_000_000)
+    assert waits == [5, 10, 20, 30, 30]

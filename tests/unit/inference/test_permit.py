@@ -1,4 +1,4 @@
-"""What a call that failed gives back of the provider's limits: only what is known to be unused."""
+"""What a permit tells the gates: what a call that failed gives back, and how it went on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from workers.inference import AnswerIncomplete, Billing, TokenUsage
+from workers.inference import AnswerIncomplete, Billing, RateLimited, TokenUsage
 from workers.inference.admission import End
 from workers.inference.breaker import BreakerPolicy
-from workers.inference.permit import GatePermit
+from workers.inference.permit import GatePermit, ProbePermit
 from workers.inference.provider_limits import NOTHING, Amounts
 
 BOUND = Amounts(1, 5_000, 1_000)
@@ -40,3 +40,53 @@ def test_only_a_usage_that_is_final_releases_the_rest_of_the_bound(
     error = AnswerIncomplete("cut", billing=billing, usage=REPORTED)
     GatePermit(gates, BreakerPolicy(), held).failed(error)
     assert ends[0].used == used
+
+
+class Gates:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.ends: list[End] = []
+        self.begins = 0
+
+    def settle(self, held: Any, end: End, *, now: int | None = None) -> None:
+        del held, now
+        self.ends.append(end)
+
+    def begun(self, held: Any) -> None:
+        del held
+        self.begins += 1
+
+
+def held(*, trial: bool = False) -> Any:
+    return SimpleNamespace(asked=SimpleNamespace(amounts=BOUND), trial=trial)
+
+
+def test_only_a_trial_call_tells_that_its_answer_has_begun_and_tells_it_once() -> None:
+    gates, pieces = Gates(), list[str]()
+    usual = GatePermit(gates, BreakerPolicy(), held())
+    assert usual.sink(pieces.append) == pieces.append
+    trial = GatePermit(gates, BreakerPolicy(), held(trial=True)).sink(pieces.append)
+    assert trial is not None
+    for piece in ("The", " board", " met."):
+        trial(piece)
+    assert (gates.begins, pieces) == (1, ["The", " board", " met."])
+
+
+def test_only_the_first_report_of_an_end_counts() -> None:
+    gates = Gates()
+    permit = GatePermit(gates, BreakerPolicy(), held())
+    permit.give_back()
+    permit.succeeded(TokenUsage(), {}, 100)
+    assert [end.used for end in gates.ends] == [NOTHING]
+
+
+@pytest.mark.parametrize(("asked_s", "kept_s"), [(None, 2.0), (0.5, 2.0), (30.0, 30.0)])
+def test_after_a_probe_that_met_a_rate_limit_all_stay_away_as_long_as_is_asked(
+    asked_s: float | None, kept_s: float
+) -> None:
+    """And for a moment at least: else the next probe would follow at once."""
+    gates = Gates()
+    error = RateLimited("429", billing=Billing.NONE, retry_after_s=asked_s)
+    ProbePermit(gates, BreakerPolicy(recheck_s=2.0), held()).failed(error)
+    assert [(end.outcome, end.block_s, end.refused) for end in gates.ends] == [("", kept_s, True)]
