@@ -5,6 +5,7 @@ Causes are told apart by SQLSTATE; see appendix A of PostgreSQL's manual.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,10 +27,13 @@ LOCKED: Final = "55P03"
 _TOO_SLOW: Final = "57014"
 _READ_ONLY: Final = "25006"
 _DISK_FULL: Final = "53100"
-_TOO_MANY: Final = "53300"
 _FORBIDDEN: Final = "42501"
 _OTHER_SCHEMA: Final = frozenset({"42883", "42703", "42P01"})
 _AWAY: Final = frozenset({"57P01", "57P02", "57P03"})
+
+_FULL: Final = re.compile("too many (clients|connections)|remaining connection slots")
+"""What PostgreSQL says in English when `max_connections`, or a limit of a role or a database, is
+reached."""
 
 _HOLDERS: Final = """
 SELECT a.pid, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::int,
@@ -67,33 +71,42 @@ def explain(error: Error, slug: str, *, command: str = "") -> Refusal:
         slug: The switch.
         command: The same flip on a command line, for somebody who pressed a button.
     """
-    if isinstance(error.__cause__, PoolBusyError):
-        return Refusal(
-            f"This web process has too much to do: {_first_line(error)}.",
-            f"Try again, or use {command}, which needs no connection of a web process."
-            if command
-            else "Try again.",
-        )
     code = getattr(error.__cause__, "sqlstate", None) or ""
+    if not code or code in _AWAY or code.startswith("08"):
+        return _no_connection(error, command)
     if code == LOCKED:
         return _locked(slug)
-    known = _KNOWN.get(code)
-    if known is not None:
-        return known
+    if code in _KNOWN:
+        return _KNOWN[code]
     if code in _OTHER_SCHEMA:
         return Refusal(
             f"The database is not of this release: {_first_line(error)}.",
             "Run manage.py migrate, or flip it with the release that is running.",
         )
-    if not code or code in _AWAY or code.startswith("08"):
-        return Refusal(
-            f"There is no connection to the database: {_first_line(error)}.",
-            "Try again. If it is away for all, nothing is accepted and no call is begun. Calls in"
-            " flight go on until their deadline.",
-        )
     return Refusal(
         f"The database refused, with SQLSTATE {code}: {_first_line(error)}.",
         "Mend what it names, then try again.",
+    )
+
+
+def _no_connection(error: Error, command: str) -> Refusal:
+    """Why there is none. A connection that fails has no SQLSTATE."""
+    if isinstance(error.__cause__, PoolBusyError):
+        otherwise = f", or use {command}, which needs no connection of a web process"
+        return Refusal(
+            f"This web process has too much to do: {_first_line(error)}.",
+            f"Try again{otherwise if command else ''}.",
+        )
+    if _FULL.search(str(error)):
+        return Refusal(
+            f"The database has no connection left: {_first_line(error)}.",
+            "End what holds them, then try again. Processes that have a connection go on"
+            " meanwhile.",
+        )
+    return Refusal(
+        f"There is no connection to the database: {_first_line(error)}.",
+        "Try again. If it is away for all, nothing is accepted and no call is begun. Calls in"
+        " flight go on until their deadline.",
     )
 
 
@@ -110,10 +123,6 @@ _KNOWN: Final = {
     _DISK_FULL: Refusal(
         "The disk of the database is full.",
         "Free space on it, then try again. Calls may still be begun meanwhile.",
-    ),
-    _TOO_MANY: Refusal(
-        "The database has no connection left: max_connections is reached.",
-        "End what holds them, then try again. Processes that hold a connection go on meanwhile.",
     ),
     _TOO_SLOW: Refusal(
         "The database did not answer within its time limit of 1.5 s.",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
+import psycopg.sql
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -292,6 +293,36 @@ def test_a_database_that_is_away_is_named_with_a_second_means(
     monkeypatch.setattr(pool, "_connect_urgently", away)
     said, _ = refusal("stop", "summarize")
     assert "There is no connection to the database: connection refused." in said
+    assert SECOND_MEANS in said
+
+
+@pytest.mark.parametrize("limited", ["role", "database"])
+def test_a_server_without_a_free_connection_is_named(
+    sam: User, monkeypatch: pytest.MonkeyPatch, limited: str
+) -> None:
+    """As PostgreSQL says it; a superuser may always connect."""
+    pool: Any = connection.pool  # type: ignore[attr-defined]
+    parameters = connection.get_connection_params()
+    database = psycopg.sql.Identifier(parameters["dbname"])
+    limit = psycopg.sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format
+    with psycopg.connect(**parameters, autocommit=True) as other:
+        other.execute("CREATE ROLE test_few LOGIN")
+        try:
+            if limited == "role":
+                other.execute("ALTER ROLE test_few CONNECTION LIMIT 0")
+            else:
+                other.execute(limit(database, psycopg.sql.Literal(0)))
+            monkeypatch.setattr(
+                pool,
+                "_connect_urgently",
+                lambda: psycopg.connect(**{**parameters, "user": "test_few"}),
+            )
+            said, _ = refusal("stop", "summarize")
+        finally:
+            other.execute(limit(database, psycopg.sql.Literal(-1)))
+            other.execute("DROP ROLE test_few")
+    assert "The database has no connection left" in said
+    assert "too many connections for" in said
     assert SECOND_MEANS in said
 
 
