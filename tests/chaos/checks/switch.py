@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from aifeature import registry
 from aifeature.services.messages import sentence
 from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.errand import FEATURE
 from tests.chaos.evidence import TERMINAL, Attempt, Call, Evidence, Job
 from tests.chaos.flips import FOR_EVER, Flip
 from tests.chaos.injector import Done
@@ -29,6 +31,9 @@ ACCEPTED_S: Final = 1.0
 
 CANCELS_S: Final = 5.0
 """Within so many seconds jobs that wait are cancelled, a batch at a time."""
+
+LEAST_CALL_S: Final = 30.0
+"""As in `aifeature.services.execution`, which needs settings: with less time no call is begun."""
 
 AFTERMATH_S: Final = 6.0
 """So long after an outage of the database its connections are made anew."""
@@ -178,11 +183,15 @@ def _ended_by(job: Job, at: float) -> bool:
 
 
 def _deadline_came_first(evidence: Evidence, job: Job, flip: Flip) -> bool:
-    """Whether it waited, and its deadline passed while such jobs were being cancelled."""
+    """Whether it waited, and its time was over while such jobs were being cancelled.
+
+    A run that is left with too little time for a call ends its job, at once.
+    """
     attempts = evidence.attempts_of.get(job.id, [])
     waited = all((each.ended_at or FOR_EVER) <= flip.stopped_at for each in attempts)
-    by_deadline = job.cancelled_by == "deadline"
-    return waited and by_deadline and _ended_by(job, flip.stopped_at + CANCELS_S)
+    least = job.created_at + registry.get(FEATURE).limits.deadline_s - LEAST_CALL_S
+    out_of_time = job.status == "failed" and least <= (job.finished_at or 0.0)
+    return waited and out_of_time and _ended_by(job, flip.stopped_at + CANCELS_S)
 
 
 def _answered_by(evidence: Evidence, job: Job, at: float) -> bool:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from aifeature import registry
 from aifeature.policies.release import is_released
+from aifeature.services import execution
 from aifeature.services.messages import sentence
 from tests.chaos.checks import violations
-from tests.chaos.checks.switch import aborted_by_flips
+from tests.chaos.checks.switch import LEAST_CALL_S, aborted_by_flips
 from tests.chaos.checks.violation import Promise
 from tests.chaos.diary import Entry
 from tests.chaos.evidence import Alert, Cap, Evidence, Opened
@@ -131,20 +133,25 @@ def test_a_job_that_was_to_be_cancelled_and_was_not_is_found() -> None:
     assert "though" not in said(held, Promise.SWITCH)
 
 
+def test_the_checks_go_by_the_least_time_of_a_call() -> None:
+    assert LEAST_CALL_S == execution.LEAST_CALL_S
+
+
 @pytest.mark.parametrize(
-    ("cancelled_by", "call_ended", "finished", "is_found"),
+    ("seconds_left", "call_ended", "finished", "is_found"),
     [
-        ("deadline", 24.0, 101.5, False),
-        ("", 24.0, 101.5, True),
-        ("deadline", 100.5, 101.5, True),  # it was running
-        ("deadline", 24.0, 105.1, True),  # and should have been cancelled by then
+        (LEAST_CALL_S - 1, -200.0, 101.5, False),
+        (LEAST_CALL_S + 1, -200.0, 101.5, True),
+        (LEAST_CALL_S - 1, 100.5, 101.5, True),  # it was running
+        (LEAST_CALL_S - 1, -200.0, 105.1, True),  # and should have been cancelled by then
     ],
 )
-def test_a_deadline_may_come_before_a_cancellation_of_jobs_that_wait(
-    cancelled_by: str, call_ended: float, finished: float, is_found: bool
+def test_the_time_of_a_job_that_waits_may_be_over_before_it_is_cancelled(
+    seconds_left: float, call_ended: float, finished: float, is_found: bool
 ) -> None:
     evidence = flipped(cancels=True)
-    values = {"status": "failed", "cancelled_by": cancelled_by, "finished_at": finished}
+    created_at = finished + seconds_left - registry.get("summarize").limits.deadline_s
+    values = {"status": "failed", "created_at": created_at, "finished_at": finished}
     change(evidence, "jobs", 0, **values)
     change(evidence, "attempts", 1, ended_at=call_ended)
     assert ("failed, though switch_cancel" in said(evidence, Promise.SWITCH)) == is_found
