@@ -21,7 +21,8 @@ TASK: Final = "control.sweep"
 BATCH = 500
 
 LOST_CALL_S = 900
-"""Age at which a call of no job counts as lost: longer than any call may take."""
+"""Age at which a call of no job counts as lost: longer than any call may take. A probe, which takes
+ten seconds at most, counts as lost after a minute (`sql/calls.sql`)."""
 
 
 def sweep() -> int:

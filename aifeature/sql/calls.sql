@@ -59,8 +59,8 @@ AS $$
          WHERE c.feature IN (a.feature, '_everything') AND c.killed);
 $$;
 
--- Calls of no job that are older than any can be: whoever waited for them is gone. One at a time,
--- since it moves windows.
+-- Calls of no job that are older than any can be: whoever waited for them is gone. A probe takes ten
+-- seconds, and its end is tried to be stored for a lease. One at a time, since it moves windows.
 CREATE OR REPLACE FUNCTION aif_close_lost_call(p_older_s double precision)
 RETURNS SETOF uuid
 LANGUAGE plpgsql
@@ -71,7 +71,8 @@ DECLARE
 BEGIN
     SELECT a.id INTO lost FROM aifeature_attempt a
      WHERE a.state = 'started' AND a.job_id IS NULL
-       AND a.started_at < statement_timestamp() - make_interval(secs => p_older_s)
+       AND a.started_at < statement_timestamp() - make_interval(
+               secs => CASE a.purpose WHEN 'probe' THEN least(p_older_s, 60) ELSE p_older_s END)
      LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF FOUND THEN
         PERFORM aif_settle_attempt(

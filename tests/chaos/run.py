@@ -30,6 +30,9 @@ SEEN_S: Final = 1.0
 RECORDED_S: Final = 10.0
 """Until the provider has written down how its last calls ended."""
 
+LOST_PROBE_S: Final = 70.0
+"""A probe whose end could not be stored is closed after a minute."""
+
 TELL_S: Final = 5.0
 """Between two lines of progress."""
 
@@ -103,6 +106,7 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
     try:
         injector.start()
         _watch(stack, injector, users)
+        _wait_for_lost_probes(stack)
     finally:
         users.stop()
         treasurer.stop()
@@ -141,6 +145,17 @@ def _watch(stack: Stack, injector: Injector, users: Child) -> None:
         told = time.monotonic()
         present = ", ".join(f"{done.kind} ({done.target})" for done in injector.present())
         progress(f"{told - begin:4.0f} s  {_counts(stack)}  | {present or 'calm'}")
+
+
+def _wait_for_lost_probes(stack: Stack) -> None:
+    """Wait until the probes whose end could not be stored are closed, unless it takes too long."""
+
+    def none_is_open() -> bool:
+        with stack.database() as connection:
+            found = connection.execute("SELECT 1 FROM aifeature_attempt WHERE state = 'started'")
+            return found.fetchone() is None
+
+    wait_until(none_is_open, timeout_s=LOST_PROBE_S)  # if not, a check names those that are open
 
 
 def _calls(stack: Stack) -> list[Call]:

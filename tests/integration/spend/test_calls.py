@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
@@ -167,9 +168,9 @@ def entered(purpose: Purpose = Purpose.JUDGE) -> UUID:
     return sent.attempt_id
 
 
-def age_call(attempt: UUID) -> None:
-    """As if begun long ago, which the guards let nobody say afterwards."""
-    old = Now() - timedelta(seconds=recovery.LOST_CALL_S + 1)
+def age_call(attempt: UUID, *, seconds: float = recovery.LOST_CALL_S + 1) -> None:
+    """As if begun so long ago, which the guards let nobody say afterwards."""
+    old = Now() - timedelta(seconds=seconds)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE aifeature_attempt DISABLE TRIGGER attempt_guard")
         Attempt.objects.filter(pk=attempt).update(started_at=old)
@@ -205,6 +206,20 @@ def test_one_whose_process_died_becomes_unknown() -> None:
     recovery.sweep()
     assert dict(Attempt.objects.values_list("pk", "state")) == {lost: "unknown", recent: "started"}
     assert amounts()["feature"] == (500, 500)
+
+
+def test_a_probe_whose_end_was_not_stored_is_lost_after_a_minute() -> None:
+    """Its spend would be held, and count against the caps, for a quarter of an hour."""
+    probe, recent, judge = entered(Purpose.PROBE), entered(Purpose.PROBE), entered()
+    age_call(probe, seconds=61)
+    age_call(recent, seconds=calls.PROBE_S + settings.AIFEATURE["LEASE_S"])
+    age_call(judge, seconds=61)
+    recovery.sweep()
+    assert dict(Attempt.objects.values_list("pk", "state")) == {
+        probe: "unknown",
+        recent: "started",
+        judge: "started",
+    }
 
 
 def test_an_old_call_of_a_job_is_its_workers_to_close(make_job: MakeJob) -> None:
