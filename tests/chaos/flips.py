@@ -36,9 +36,13 @@ class Flip:
     released_at: float | None = None
     """When that was over."""
 
-    def stops_until(self, user_id: int) -> float:
-        """Until when this user's jobs were stopped for sure."""
+    def stops_until(self, user_id: int | None) -> float:
+        """Until when this user's jobs were stopped for sure; None: calls of nobody, as probes are.
+
+        Those go on as soon as the switch is released for some users.
+        """
         end = FOR_EVER if self.released_from is None else self.released_from
-        if self.partly_from is not None and is_released(self.slug, user_id, percent=PARTLY_PERCENT):
-            return self.partly_from
-        return end
+        if self.partly_from is None:
+            return end
+        goes_on = user_id is None or is_released(self.slug, user_id, percent=PARTLY_PERCENT)
+        return self.partly_from if goes_on else end

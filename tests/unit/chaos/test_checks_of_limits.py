@@ -106,8 +106,11 @@ def test_who_is_let_in_first_may_send_while_others_may_not() -> None:
     evidence = flipped()
     sent(evidence, 111.0, 112.0)
     assert said(evidence, Promise.SWITCH)
-    change(evidence, "attempts", 1, user_id=inside)
-    assert said(evidence, Promise.SWITCH) == ""
+    for user_id in (inside, None):
+        change(evidence, "attempts", 1, user_id=user_id)
+        assert said(evidence, Promise.SWITCH) == ""
+    sent(evidence, 109.0, 112.0)
+    assert said(evidence, Promise.SWITCH), "calls of nobody are stopped until then"
 
 
 def test_a_job_that_is_accepted_while_stopped_is_found() -> None:
