@@ -46,7 +46,8 @@ class Env(BaseSettings):
     """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Run with 18. No default."""
 
     database_pool_size: int = Field(default=20, ge=2, le=500)
-    """Most connections one process holds. They are returned before each provider call."""
+    """Connections in the pool of one process. They are returned before each provider call. A worker
+    has one more, and a web process up to four more while a kill switch is flipped."""
 
     peer_timeout_seconds: int = Field(default=8, ge=2, le=50)
     """Seconds until a connection to PostgreSQL or Redis counts as lost when nothing acknowledges

@@ -37,7 +37,7 @@ from aifeature.web import errors
 logger = logging.getLogger(__name__)
 
 STAFF_COOKIE: Final = "staff_browser"
-"""It opens nothing: whoever has it must sign in, and needs the permission."""
+"""The cookie gives no access. Its owner must still sign in and needs the permission."""
 
 _REMEMBERED: Final = timedelta(days=30)
 

@@ -59,8 +59,9 @@ AS $$
          WHERE c.feature IN (a.feature, '_everything') AND c.killed);
 $$;
 
--- Calls of no job that are older than any can be: whoever waited for them is gone. A probe takes ten
--- seconds, and its end is tried to be stored for a lease. One at a time, since it moves windows.
+-- Close a call of no job whose process has died. It counts as dead when it is older than any call can
+-- be; for a probe that is a minute: it takes ten seconds at most, and its end is stored within a lease.
+-- Closes one call at a time, because each one moves spend windows.
 CREATE OR REPLACE FUNCTION aif_close_lost_call(p_older_s double precision)
 RETURNS SETOF uuid
 LANGUAGE plpgsql

@@ -36,8 +36,7 @@ one, one of the second, asked while a breaker is open, almost two; there are 32 
 
 PHANTOM_CENTS: Final = 200
 """Cents for spend that is only a ceiling, from the first fault that leaves calls without an end
-until the run is over. Some twenty such faults in nine minutes left 56 cents (seed 74). Without
-breakers and probes one long storm leaves more: 32 threads, a cent or two each few seconds."""
+until the run is over. Six long runs, each with some twenty such faults, left 21 to 89 cents."""
 
 LEAVES_CALLS_OPEN: Final = (
     STORMS

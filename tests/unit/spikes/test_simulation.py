@@ -14,7 +14,7 @@ from aifeature.services.spikes.judge import Rules
 from aifeature.services.spikes.simulation import Outcome, Simulated
 
 pytestmark = pytest.mark.timeout(900)
-"""About a minute of work, but a machine may be busy with much else."""
+"""About half a minute of work, but a machine may be busy with much else."""
 
 WORLDS, DAYS = 8, 125
 
