@@ -23,6 +23,8 @@ from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from deploy.web_protocol import PunctualProtocol
+
 SUCCESSOR_S: Final = 25.0
 """How long a worker goes on serving while those that replace it start."""
 
@@ -194,7 +196,7 @@ class WebWorker(UvicornWorker):
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # it has no annotation there
         "loop": "auto",
-        "http": "h11",  # `_is_idle` knows what this one has under way
+        "http": PunctualProtocol,  # `_is_idle` knows what h11's has under way
         "ws": "none",
         "lifespan": "off",  # the server itself says when it stops
         "access_log": False,
@@ -202,8 +204,12 @@ class WebWorker(UvicornWorker):
     }
 
     async def _serve(self) -> None:
-        from aifeature.services import global_cap  # noqa: PLC0415 (only a worker may load it)
+        from django.conf import settings  # noqa: PLC0415 (only a worker may load these)
+        from django.db import connection  # noqa: PLC0415
 
+        from aifeature.services import global_cap  # noqa: PLC0415
+
+        connection.limit_statements(settings.AIFEATURE["STATEMENT_TIMEOUT_S"])  # type: ignore[attr-defined]  # no stub
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         server = PatientServer(config=self.config)

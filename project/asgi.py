@@ -8,6 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 _django = get_asgi_application()
 
-from project.lifespan import Lifespan  # noqa: E402 (it needs the apps loaded)
+from project.concurrency import Concurrency  # noqa: E402 (they need the apps loaded)
+from project.lifespan import Lifespan  # noqa: E402
 
-application = Lifespan(_django)
+application = Lifespan(Concurrency(_django))

@@ -119,6 +119,21 @@ class Env(BaseSettings):
     web_graceful_timeout: int = Field(default=30, ge=1, le=600)
     """Seconds a web process that is asked to stop has for the requests it has begun."""
 
+    web_threads: int = Field(default=12, ge=2, le=200)
+    """Requests that one web process works on at a time; those that wait for a job do not count. A
+    few less than DATABASE_POOL_SIZE, so that nobody waits for a connection."""
+
+    web_requests_per_second: float = Field(default=20, ge=0)
+    """Requests of one user to one web process, after a burst of ten times as many; of one address
+    that has not signed in, five times as many. 0: no limit."""
+
+    web_requests_under_way: int = Field(default=100, ge=1)
+    """Requests of one user that one web process answers at a time, those that wait for a job
+    included; of one address that has not signed in, five times as many."""
+
+    web_statement_timeout_seconds: float = Field(default=10, ge=0, le=600)
+    """Seconds one database statement of a web process may take. 0: no limit."""
+
     streams_per_user: int = Field(default=10, ge=1)
     """How many live streams one user may have open in one web process."""
 

@@ -48,6 +48,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "aifeature.web.known_visitors.KnownVisitors",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -197,6 +198,7 @@ X_FRAME_OPTIONS = "DENY"
 # A new API token is shown once in a message: it stays on the server until then.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; the API answers 413 above it
+FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144  # bytes; the rest of a request waits on disk until it is read
 
 LOGGING = logging_config(ENV.log_level)
 LOGGING_CONFIG = "logging.config.dictConfig"
@@ -229,6 +231,10 @@ AIFEATURE: dict[str, Any] = {
     "IDLE_TIMEOUT_S": ENV.provider_idle_timeout,
     "LEASE_S": ENV.lease_seconds,
     "WORKER_GRACE_S": ENV.worker_grace_seconds,
+    "WEB_THREADS": ENV.web_threads,
+    "REQUESTS_PER_SECOND": ENV.web_requests_per_second,
+    "REQUESTS_UNDER_WAY": ENV.web_requests_under_way,
+    "STATEMENT_TIMEOUT_S": ENV.web_statement_timeout_seconds,
     "STREAMS_PER_USER": ENV.streams_per_user,
     "GLOBAL_DAILY_BUDGET_USD": ENV.global_daily_budget_usd,
     "GLOBAL_MONTHLY_BUDGET_USD": ENV.global_monthly_budget_usd,

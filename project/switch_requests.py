@@ -43,6 +43,9 @@ _REMEMBERED: Final = timedelta(days=30)
 
 _SIGN_IN: Final = "/login/"
 
+ENDINGS: Final = ("/stop/", "/release/", _SIGN_IN)
+"""What the path of every such request ends with."""
+
 _LABELS: Final = {
     "stop": ("Can pull the kill switch", "aifeature.stop_feature"),
     "release": ("Can release the kill switch", "aifeature.release_feature"),
@@ -127,13 +130,18 @@ def _without_waiting(request: HttpRequest) -> AbstractContextManager[None]:
     """In which the pool is not waited for, if the request is about a switch."""
     if flip_of(request) is None:
         return nullcontext()
+    urgent: AbstractContextManager[None] = connection.urgent(  # type: ignore[attr-defined]  # no stub
+        trusted=is_staff_browser(request)
+    )
+    return urgent
+
+
+def is_staff_browser(request: HttpRequest) -> bool:
+    """Whether a member of the staff has signed in with this browser lately."""
     value = request.get_signed_cookie(
         STAFF_COOKIE, default=None, salt=STAFF_COOKIE, max_age=_REMEMBERED
     )
-    urgent: AbstractContextManager[None] = connection.urgent(  # type: ignore[attr-defined]  # no stub
-        trusted=value is not None
-    )
-    return urgent
+    return value is not None
 
 
 def _seen(request: HttpRequest, response: HttpResponse) -> HttpResponse:

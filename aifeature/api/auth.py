@@ -17,6 +17,7 @@ from ninja.security.apikey import APIKeyCookie
 from ninja.security.session import SessionAuth
 from ninja.utils import check_csrf
 
+from aifeature.api import visitors
 from aifeature.api.refusals import CsrfFailed
 from aifeature.models import ApiToken
 from aifeature.models.token import PREFIX, digest
@@ -40,12 +41,14 @@ class BearerToken(HttpBearer):
 
         Raises:
             AuthenticationError: the header holds no token that is valid now.
+            RateLimited: the user has too many requests under way.
         """
         if not request.headers.get(self.header):
             return None
         user = super().__call__(request)
         if user is None:
             raise AuthenticationError
+        visitors.recognise(user.pk)
         return cast("User", user)
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:  # noqa: ARG002
@@ -73,6 +76,7 @@ class SessionCookie(SessionAuth):
 
         Raises:
             CsrfFailed: signed in, but the request may have been forged by another site.
+            RateLimited: the user has too many requests under way.
         """
         if not request.user.is_authenticated:
             return None  # before the CSRF check: who is nobody gets a 401, not a 403
@@ -81,6 +85,7 @@ class SessionCookie(SessionAuth):
                 "Send the value of the csrftoken cookie in the X-CSRFToken header,"
                 " or use a bearer token."
             )
+        visitors.recognise(request.user.pk)
         return request.user
 
 

@@ -13,8 +13,9 @@ from django.db import InterfaceError, OperationalError
 from ninja.responses import NinjaJSONEncoder
 
 from aifeature import registry
-from aifeature.api import sse, stopping, waiting
+from aifeature.api import sse, stopping
 from aifeature.api.representation import job_out
+from aifeature.api.turns import give_connections_back
 from aifeature.models import Job, Status
 from aifeature.services import jobs
 from aifeature.services.refusals import NotFound
@@ -71,7 +72,7 @@ def _read(user: User, job_id: UUID) -> Ended:
     try:
         job = jobs.get(user=user, job_id=job_id)
     finally:
-        waiting.give_connection_back()
+        give_connections_back()
     status = Status(job.status)
     return Ended(status, job.epoch, _stored(job, status), _last_event(job, status))
 

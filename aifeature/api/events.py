@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Header, Router
 
@@ -91,9 +90,6 @@ async def job_events(
 
 
 async def _events(job: Job, user: User, cursor: Cursor) -> AsyncIterator[bytes]:
-    # Only now: what middleware did with the response took a thread once more.
-    await sync_to_async(waiting.give_connection_back)()
-    waiting.let_thread_go()
     yield sse.retry(RETRY_MS)
     clock = asyncio.get_running_loop().time
     with _Follower(job, cursor) as follower:

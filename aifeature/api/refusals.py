@@ -25,6 +25,10 @@ class MethodNotAllowed(Refusal):
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 
 
+class RequestTimeout(Refusal):
+    status, code, title = 408, "request_timeout", "Request timed out"
+
+
 class UnsupportedMediaType(Refusal):
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Header, Query, Router
 
-from aifeature.api import cursors, rate, waiting
+from aifeature.api import cursors, rate, turns, waiting
 from aifeature.api.auth import user_of
 from aifeature.api.openapi import CSRF, LOCATION, RATE, REPLAYED, documented
 from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path
@@ -171,7 +171,7 @@ async def get_job(
 
     job = await read_job(user, job_id)
     if wait and not done(Status(job.status)):
-        waiting.let_thread_go()
+        turns.let_go()
         await waiting.watch().until(job.id, done, timeout_s=wait)
         job = await read_job(user, job_id)
     return job_out(job)
@@ -208,7 +208,4 @@ def read_job(user: User, job_id: str) -> Job:
     Raises:
         NotFound: this user has no such job.
     """
-    try:
-        return jobs.get(user=user, job_id=_job_id(job_id))
-    finally:
-        waiting.give_connection_back()
+    return jobs.get(user=user, job_id=_job_id(job_id))

@@ -15,10 +15,11 @@ from typing import Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import SyncToAsync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, connection
 
 from aifeature.api import stopping
+from aifeature.api.turns import give_connections_back
 from aifeature.models import Status
 
 logger = logging.getLogger(__name__)
@@ -58,13 +59,7 @@ def read_states(jobs: Iterable[UUID]) -> dict[UUID, JobState]:
                 for job, status, epoch, message in cursor.fetchall()
             }
     finally:
-        give_connection_back()
-
-
-def give_connection_back() -> None:
-    """Return this thread's database connection to the pool, unless a transaction is open."""
-    if not connection.in_atomic_block:
-        connection.close()
+        give_connections_back()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -143,18 +138,3 @@ _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, StatusWatch] = WeakKeyDic
 def watch() -> StatusWatch:
     """The watch of the running event loop."""
     return _watches.setdefault(asyncio.get_running_loop(), StatusWatch())
-
-
-def let_thread_go() -> None:
-    """Give up the thread that asgiref keeps for this request; a later call gets a new one.
-
-    Every synchronous part of a request (middleware, authentication) runs in one thread of its
-    own, which would idle as long as the request waits: a thousand long-polls, a thousand threads.
-    The thread must hold no database connection when it goes.
-    """
-    context = SyncToAsync.thread_sensitive_context.get(None)
-    if context is None:
-        return  # called by synchronous code, which waits in its own thread anyway
-    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
-    if executor is not None:
-        executor.shutdown(wait=False)

@@ -52,6 +52,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         return urgent(trusted=trusted)
 
+    def limit_statements(self, seconds: float) -> None:
+        """Have the server end statements after so many seconds; 0: never.
+
+        It holds for this process's later connections to this database, in all threads.
+        """
+        options = self.settings_dict["OPTIONS"]  # all threads share it
+        given = options.get("options", "")
+        options["options"] = f"{given} -c statement_timeout={round(seconds * 1000)}".strip()
+
     def connect_apart(self, **session: str) -> Connection:
         """Return a new connection outside of the pool, in autocommit mode, for its caller to close.
 

@@ -24,6 +24,7 @@ CONTRACT = {
     "csrf_failed": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "idempotency_conflict": 409,
     "input_too_large": 413,
     "unsupported_media_type": 415,

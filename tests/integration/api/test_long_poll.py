@@ -12,14 +12,15 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.asgi import get_asgi_application
 from django.db import OperationalError, connection, connections
 from django.test import Client
 
 from aifeature.api import stopping, waiting
 from aifeature.api.waiting import JobState
 from aifeature.models import ApiToken, Job, Status, transitions
+from project.asgi import application
 from tests.integration.api.api_jobs import bearer, job
 
 POLLS = 50
@@ -29,12 +30,8 @@ BOUND_S = 20.0
 
 
 @pytest.fixture
-def small_pool(committed: None, settings: Any) -> Iterator[None]:
+def small_pool(committed: None) -> Iterator[None]:
     """One connection for everything: if anybody kept it, nobody else would get an answer."""
-    settings.MIDDLEWARE = [
-        name.replace("whitenoise.middleware.WhiteNoise", "project.static_files.StaticFiles")
-        for name in settings.MIDDLEWARE
-    ]
     wrapper = cast("Any", connection)
     options = connections.databases["default"]["OPTIONS"]
     usual = options["pool"]
@@ -49,9 +46,7 @@ def small_pool(committed: None, settings: Any) -> Iterator[None]:
 
 def client_of(user: User) -> httpx2.AsyncClient:
     _, text = ApiToken.issue(user_id=user.pk, name="test")
-    transport = httpx2.ASGITransport(
-        app=cast("Any", get_asgi_application()), raise_app_exceptions=True
-    )
+    transport = httpx2.ASGITransport(app=cast("Any", application), raise_app_exceptions=True)
     return httpx2.AsyncClient(
         transport=transport,
         base_url="http://testserver/api/v1",
@@ -95,7 +90,7 @@ async def hang_up_while_waiting(client: httpx2.AsyncClient, path: str) -> None:
     async def send(message: dict[str, Any]) -> None:
         raise AssertionError(message)
 
-    await get_asgi_application()(scope, cast("Any", receive), cast("Any", send))
+    await application(scope, cast("Any", receive), cast("Any", send))
 
 
 async def until(met: Callable[[], bool]) -> None:
@@ -114,6 +109,7 @@ def test_many_long_polls_leave_the_site_to_others_and_all_answer(
     rows = [job(ada) for _ in range(POLLS)]
     client = client_of(ada)
     connection.close()
+    before = set(threading.enumerate())
 
     async def scene() -> tuple[list[httpx2.Response], list[httpx2.Response], int]:
         async with client:
@@ -134,6 +130,8 @@ def test_many_long_polls_leave_the_site_to_others_and_all_answer(
     assert [response.json()["status"] for response in answers] == ["cancelled"] * POLLS
     assert [response.json()["id"] for response in answers] == [str(row.id) for row in rows]
     assert extra < 10, "a waiting request holds a thread"
+    names = [each.name for each in threading.enumerate() if each not in before]
+    assert sum(name.startswith("request-") for name in names) <= settings.AIFEATURE["WEB_THREADS"]
 
 
 @pytest.mark.parametrize(

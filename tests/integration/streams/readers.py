@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from django.core.asgi import get_asgi_application
-
 from aifeature.models import ApiToken
+from project.asgi import application
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -129,7 +128,7 @@ async def reader(
             stream.take(message.get("body", b""))
             stream.ended = not message.get("more_body", False)
 
-    app = cast("Any", get_asgi_application())
+    app = cast("Any", application)
     call = asyncio.create_task(app(scope, receive, send))
     try:
         yield stream

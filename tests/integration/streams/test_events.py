@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx2
@@ -13,7 +13,6 @@ import pytest
 import redis
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.core.asgi import get_asgi_application
 from django.db import connection
 
 from aifeature.api import events, slots, stopping, waiting
@@ -23,6 +22,7 @@ from aifeature.services.streams import writer
 from aifeature.services.streams.entries import key
 from aifeature.services.streams.hub import hub
 from aifeature.services.streams.writer import DeltaSink, JobStream
+from project.asgi import application
 from tests.integration.jobs.conftest import MakeJob, claim
 from tests.integration.streams.gate import gate
 from tests.integration.streams.readers import Stream, reader, token_of, until
@@ -140,7 +140,7 @@ def test_the_result_is_the_job_as_its_own_address_shows_it(
         await finish(claimed, TEXT)
         async with reader(token, claimed.job) as stream:
             await stream.end()
-        transport = httpx2.ASGITransport(app=get_asgi_application())  # type: ignore[arg-type]
+        transport = httpx2.ASGITransport(app=cast("Any", application))
         async with httpx2.AsyncClient(
             transport=transport,
             base_url="http://testserver",

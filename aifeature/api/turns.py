@@ -1,0 +1,198 @@
+"""Threads for the synchronous parts of requests: so many and no more, shared fairly.
+
+Django runs the synchronous parts of a request one after another in one thread. By itself asgiref
+starts a thread for each request that is under way, so a thousand requests are a thousand threads,
+which share one interpreter and one pool of database connections. Here a request takes a turn with
+one of a few threads, and lets it go while it waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Executor, Future
+from contextvars import ContextVar
+from queue import SimpleQueue
+from typing import ParamSpec, Self, TypeVar
+
+from django.db import connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_current: ContextVar[Turn | None] = ContextVar("_current", default=None)
+
+
+def give_connections_back() -> None:
+    """Return this thread's database connections to their pool, unless a transaction is open."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+class FairThreads:
+    """A fixed number of threads. Visitors who want one get it in rotation.
+
+    One visitor has at most half of them at a time, so that one whose requests all wait for the same
+    locked row leaves the other half to everybody else.
+    """
+
+    def __init__(
+        self, size: int, *, name: str, at_end: Callable[[], None] = give_connections_back
+    ) -> None:
+        """Prepare; a thread is started when it is first needed.
+
+        Args:
+            size: Most threads.
+            name: Prefix of the threads' names.
+            at_end: Called in the thread when a turn with it has ended.
+        """
+        self._size = size
+        self._most = max(1, size // 2)
+        self._name = name
+        self._at_end = at_end
+        self._wanted = threading.Condition()
+        self._queues: OrderedDict[Hashable, deque[_Lease]] = OrderedDict()
+        """Leases without a thread by visitor; the visitor at the front is next."""
+        self._running: Counter[Hashable] = Counter()
+        self._threads = 0
+        self._idle = 0
+
+    def turn(self, visitor: Callable[[], Hashable]) -> Turn:
+        """A turn for one request. It takes a thread at its first call.
+
+        Args:
+            visitor: Says who the request counts for; asked whenever a thread is wanted.
+        """
+        return Turn(self, visitor)
+
+    def waiting(self) -> int:
+        """How many turns wait for a thread."""
+        with self._wanted:
+            return sum(map(len, self._queues.values()))
+
+    def add(self, lease: _Lease) -> None:
+        """Queue a lease for a thread."""
+        with self._wanted:
+            self._queues.setdefault(lease.visitor, deque()).append(lease)
+            if self._idle:
+                self._wanted.notify()
+                return
+            if self._threads == self._size:
+                return
+            self._threads += 1
+            name = f"{self._name}-{self._threads}"
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            lease = self._next()
+            try:
+                lease.run()
+                self._at_end()
+            finally:
+                with self._wanted:
+                    self._running[lease.visitor] -= 1
+                    if not self._running[lease.visitor]:
+                        del self._running[lease.visitor]
+
+    def _next(self) -> _Lease:
+        with self._wanted:
+            while (lease := self._take()) is None:
+                self._idle += 1
+                self._wanted.wait()
+                self._idle -= 1
+            return lease
+
+    def _take(self) -> _Lease | None:
+        for visitor, queue in self._queues.items():
+            if self._running[visitor] >= self._most:
+                continue
+            lease = queue.popleft()
+            self._running[visitor] += 1
+            if queue:
+                self._queues.move_to_end(visitor)
+            else:
+                del self._queues[visitor]
+            return lease
+        return None
+
+
+class _Lease:
+    """The calls of one request between two waits; they run in one thread, in order."""
+
+    def __init__(self, visitor: Hashable) -> None:
+        self.visitor = visitor
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def add(self, call: Callable[[], None]) -> None:
+        self._calls.put(call)
+
+    def end(self) -> None:
+        self._calls.put(None)
+
+    def run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+
+class Turn(Executor):
+    """One request's way to a thread: an executor for `asgiref.sync.ThreadSensitiveContext`.
+
+    Its calls come from the event loop, one at a time.
+    """
+
+    def __init__(self, threads: FairThreads, visitor: Callable[[], Hashable]) -> None:
+        """Take no thread yet."""
+        self._threads = threads
+        self._visitor = visitor
+        self._lease: _Lease | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run it in this request's thread, once there is one."""
+        future: Future[T] = Future()
+
+        def call() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 (the future carries it to its caller)
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        lease = self._lease
+        if lease is None:
+            lease = self._lease = _Lease(self._visitor())
+            lease.add(call)
+            self._threads.add(lease)
+        else:
+            lease.add(call)
+        return future
+
+    def let_go(self) -> None:
+        """Leave the thread to others; a later call takes another. For requests that wait."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.end()
+
+    def __enter__(self) -> Self:
+        """Be the current turn within the block, and let the thread go at its end."""
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
+        self.let_go()
+
+
+def let_go() -> None:
+    """Leave the thread of the request that is being answered here to others, until it needs one.
+
+    Without a turn nothing happens: then synchronous code waits in its own thread anyway.
+    """
+    turn = _current.get()
+    if turn is not None:
+        turn.let_go()

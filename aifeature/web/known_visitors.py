@@ -1,0 +1,46 @@
+"""Remembers whose session it is, for the limits that are looked at before anybody signs in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.contrib.auth.models import AbstractBaseUser
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from aifeature.api import visitors
+
+
+class KnownVisitors:
+    """A middleware behind authentication. It asks nobody: who was not looked up stays unknown."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        """Be asynchronous when the neighbours are."""
+        self._get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Pass the request on, and remember its user."""
+        if self._is_async:
+            return self._answer(request)
+        response: HttpResponseBase = self._get_response(request)
+        _remember(request)
+        return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = await self._get_response(request)
+        _remember(request)
+        return response
+
+
+def _remember(request: HttpRequest) -> None:
+    user = getattr(request, "_cached_user", None)
+    if isinstance(user, AbstractBaseUser):
+        visitors.remember(user.pk)

@@ -1,0 +1,215 @@
+"""The outermost layer of the site: how much of it one visitor may use, and one process gives.
+
+Nothing here asks a database, so what is refused costs next to nothing. Beyond the limits per
+visitor it bounds what a request may hold before it has been read: its size, and its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from typing import Any, Final
+
+from asgiref.sync import ThreadSensitiveContext
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+
+from aifeature.api import problems
+from aifeature.api.refusals import BadRequest, RequestTimeout
+from aifeature.api.turns import FairThreads, Turn
+from aifeature.api.visitors import Visitors
+from aifeature.services.refusals import InputTooLarge, Overloaded, Refusal
+from aifeature.web import errors
+from project import switch_requests
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
+
+BODY_S: Final = 60.0
+"""Seconds within which a request's body must have arrived."""
+
+SPARE_THREADS: Final = 2
+"""Threads for probes, and for each kind of request that flips a switch."""
+
+MOST_WAITING: Final = 200
+"""Probes, or flips, that may wait for a thread."""
+
+RETRY_S: Final = 2
+
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+
+
+_GONE: Final = {"type": "http.disconnect"}
+
+
+class Concurrency:
+    """An ASGI application around Django's: limits per visitor, and a few threads for all."""
+
+    def __init__(self, app: App, *, body_s: float = BODY_S) -> None:
+        """Read the limits from the settings; see `web_threads` and others in project/env.py."""
+        limits = settings.AIFEATURE
+        self._app = app
+        self._body_s = body_s
+        self._most_bytes = 2 * settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # a form holds text and a file
+        self._visitors = Visitors(
+            per_second=limits["REQUESTS_PER_SECOND"], under_way=limits["REQUESTS_UNDER_WAY"]
+        )
+        self._threads = FairThreads(limits["WEB_THREADS"], name="request")
+        self._probes = FairThreads(SPARE_THREADS, name="probe")
+        # Flips must get through when all other threads wait for a locked row. They are apart from
+        # those that anybody may send, as their database connections are.
+        self._flips = {
+            is_staff: FairThreads(SPARE_THREADS, name="flip" if is_staff else "flip-unknown")
+            for is_staff in (True, False)
+        }
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer, or pass the request on with a turn to take threads by."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(receive, self._most_bytes, asyncio.get_running_loop().time() + self._body_s)
+        answer = _Answer(send)
+        try:
+            body.check(scope)
+            await self._pass_on(scope, body, answer)
+            refusal = body.refusal
+        except Refusal as found:
+            refusal = found
+        if refusal is not None and not answer.begun:
+            await answer.refuse(scope, refusal, close=body.is_unread)
+
+    async def _pass_on(self, scope: Any, body: _Body, answer: _Answer) -> None:
+        threads = self._threads_for(scope)
+        if threads is not self._threads:
+            # A probe or a flip must not be refused because others share its address.
+            if threads.waiting() >= MOST_WAITING:
+                raise Overloaded("We are busy. Try again in a moment.", retry_after_s=RETRY_S)
+            await self._with_turn(threads.turn(lambda: address_of(scope)), scope, body, answer)
+            return
+        with self._visitors.request(credential_of(scope), address_of(scope)) as visit:
+            await self._with_turn(threads.turn(lambda: visit.visitor), scope, body, answer)
+
+    async def _with_turn(self, turn: Turn, scope: Any, body: _Body, answer: _Answer) -> None:
+        with turn:
+            answer.at_start = turn.let_go  # a client that reads slowly holds no thread
+            async with ThreadSensitiveContext(executor=turn):
+                await self._app(scope, body.receive, answer.send)
+
+    def _threads_for(self, scope: Any) -> FairThreads:
+        path: str = scope["path"]
+        if path in PROBES:
+            return self._probes
+        if not path.endswith(switch_requests.ENDINGS):
+            return self._threads
+        request = ASGIRequest(scope, BytesIO())
+        if switch_requests.flip_of(request) is None:
+            return self._threads
+        return self._flips[switch_requests.is_staff_browser(request)]
+
+
+class _Body:
+    """The request's body on its way in, no larger and no slower than it may be."""
+
+    def __init__(self, receive: Receive, most_bytes: int, until: float) -> None:
+        self._receive = receive
+        self._most_bytes = most_bytes
+        self._until = until
+        self._bytes = 0
+        self.is_unread = True
+        self.refusal: Refusal | None = None
+        """Why it was not read to its end."""
+
+    def check(self, scope: Any) -> None:
+        """Look at what the headers say of it.
+
+        Raises:
+            BadRequest: they contradict each other; whoever is in front may have read another end.
+            InputTooLarge: it will be.
+        """
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length")
+        if length is not None and b"transfer-encoding" in headers:
+            raise BadRequest("Send either Content-Length or Transfer-Encoding, not both.")
+        if length is not None and length.isdigit() and int(length) > self._most_bytes:
+            raise self._too_large()
+
+    async def receive(self) -> Any:
+        """The next message, as ASGI has it; that the client is gone if the body is refused."""
+        if not self.is_unread:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError:
+            self.refusal = RequestTimeout("The request did not arrive in time. Send it again.")
+            return _GONE
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._most_bytes:
+            self.refusal = self._too_large()
+            return _GONE
+        self.is_unread = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    def _too_large(self) -> InputTooLarge:
+        return InputTooLarge(f"The request has more than {self._most_bytes:,} bytes.")
+
+
+class _Answer:
+    """The answer on its way out."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.at_start: Callable[[], None] = lambda: None
+
+    async def send(self, message: Any) -> None:
+        if not self.begun:
+            self.begun = True
+            self.at_start()
+        await self._send(message)
+
+    async def refuse(self, scope: Any, refusal: Refusal, *, close: bool) -> None:
+        """Send the refusal in the form its client reads.
+
+        Args:
+            scope: The request, as ASGI has it.
+            refusal: Why it is not answered.
+            close: Whether the connection ends with it: what follows on it is no request.
+        """
+        is_api = scope["path"].startswith("/api/")
+        response = problems.problem(refusal) if is_api else _page(refusal)
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        headers = [(k.lower().encode(), v.encode()) for k, v in response.items()]
+        headers.append((b"content-length", str(len(response.content)).encode()))
+        if close:
+            headers.append((b"connection", b"close"))
+        status = response.status_code
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": response.content})
+
+
+def _page(refusal: Refusal) -> HttpResponse:
+    return errors.page(
+        refusal.status, refusal.title, refusal.detail, retry_after_s=refusal.retry_after_s
+    )
+
+
+def address_of(scope: Any) -> str:
+    """The client's address; empty on a Unix socket whose proxy says nothing."""
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def credential_of(scope: Any) -> bytes:
+    """What the client shows: its Authorization header, else its session cookie, else nothing."""
+    headers = dict(scope["headers"])
+    given: bytes = headers.get(b"authorization", b"")
+    if given:
+        return given
+    name = f"{settings.SESSION_COOKIE_NAME}=".encode()
+    cookies: list[bytes] = headers.get(b"cookie", b"").split(b";")
+    return next((part.strip() for part in cookies if part.strip().startswith(name)), b"")

@@ -1,0 +1,254 @@
+"""The outermost layer on the real site: one visitor's requests leave the site to others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx2
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
+from django.db import connection
+from django.test import Client
+
+from aifeature.api import waiting
+from aifeature.models import ApiToken, FeatureControl
+from project import switch_requests
+from project.concurrency import Concurrency
+from tests.integration.admin.test_switch import DETAIL, STOP
+from tests.integration.api.api_jobs import job
+from tests.integration.api.test_long_poll import end
+from tests.integration.keeper.conftest import locked
+
+pytestmark = pytest.mark.usefixtures("committed", "opened")
+
+BOUND_S = 20.0
+"""Far above what is needed."""
+
+THREADS = 2
+SUBMISSION = {"input": {"document": "The parcel was lost. We sent another one on Monday."}}
+LOCK = "LOCK auth_user IN ACCESS EXCLUSIVE MODE"
+
+
+@pytest.fixture
+def site(settings: Any) -> Concurrency:
+    """The site with two threads and five requests of a user at a time."""
+    limits = {"WEB_THREADS": THREADS, "REQUESTS_UNDER_WAY": 5, "REQUESTS_PER_SECOND": 0}
+    settings.AIFEATURE = {**settings.AIFEATURE, **limits}
+    return Concurrency(cast("Any", get_asgi_application()), body_s=BOUND_S)
+
+
+def client_of(site: Concurrency, user: User | None = None) -> httpx2.AsyncClient:
+    headers = {}
+    if user is not None:
+        _, text = ApiToken.issue(user_id=user.pk, name="test")
+        headers["authorization"] = f"Bearer {text}"
+    transport = httpx2.ASGITransport(app=cast("Any", site), client=("192.0.2.7", 5))
+    return httpx2.AsyncClient(
+        transport=transport, base_url="http://testserver/api/v1", headers=headers, timeout=60
+    )
+
+
+def run(scene: Callable[[], Awaitable[None]]) -> None:
+    connection.close()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await scene()
+
+    asyncio.run(bounded())
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(BOUND_S):
+        while not met():  # noqa: ASYNC110 (it looks at other code, which sets no event)
+            await asyncio.sleep(0.01)
+
+
+def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
+    site: Concurrency, ada: User, bob: User
+) -> None:
+    row = job(ada)
+    mine, other = client_of(site, ada), client_of(site, bob)
+
+    async def scene() -> None:
+        async with mine, other:
+            assert (await mine.get("/features")).status_code == 200  # its token is known from here
+            polls = [asyncio.create_task(mine.get(f"/jobs/{row.id}?wait=30")) for _ in range(50)]
+            await until(lambda: sum(poll.done() for poll in polls) == 45)
+            refused = [poll.result() for poll in polls if poll.done()]
+            assert {answer.status_code for answer in refused} == {429}
+            assert refused[0].json()["code"] == "rate_limited"
+            assert int(refused[0].headers["retry-after"]) > 0
+            await until(lambda: len(waiting.watch()._listeners) == 5)
+            assert (await other.get("/features")).status_code == 200
+            await sync_to_async(end)([row])
+            answers = await asyncio.gather(*polls)
+            assert sum(answer.status_code == 200 for answer in answers) == 5
+            assert (await mine.get("/features")).status_code == 200, "they left nothing behind"
+
+    run(scene)
+
+
+def test_requests_that_wait_for_a_lock_leave_threads_to_others(
+    site: Concurrency, ada: User, bob: User
+) -> None:
+    mine, other = client_of(site, ada), client_of(site, bob)
+
+    async def scene() -> None:
+        async with mine, other:
+            for each in (mine, other):
+                assert (await each.get("/features")).status_code == 200
+            with locked("SELECT 1 FROM auth_user WHERE id = %s FOR UPDATE", ada.pk):
+                stuck = [
+                    asyncio.create_task(mine.post("/features/summarize/jobs", json=SUBMISSION))
+                    for _ in range(5)
+                ]
+                await until(lambda: site._threads.waiting() == 4)
+                assert (await other.get("/features")).status_code == 200
+                assert not all(each.done() for each in stuck)
+            for answer in await asyncio.gather(*stuck):
+                assert answer.status_code in {202, 503}
+
+    run(scene)
+
+
+def test_a_flip_and_a_probe_need_none_of_the_threads_that_all_wait(
+    site: Concurrency, admin_user: User, ada: User, bob: User
+) -> None:
+    FeatureControl.objects.get_or_create(feature="summarize")
+    browser = Client()
+    browser.force_login(admin_user)
+    browser.get(DETAIL)  # as staff, so it gets the cookie of staff
+    cookies = {name: morsel.value for name, morsel in browser.cookies.items()}
+    assert switch_requests.STAFF_COOKIE not in cookies
+    browser.post("/admin/login/", {"username": "admin", "password": "password"})
+    cookies = {name: morsel.value for name, morsel in browser.cookies.items()}
+    assert switch_requests.STAFF_COOKIE in cookies
+    users = [client_of(site, ada), client_of(site, bob)]
+    on_call = client_of(site)
+    on_call.cookies.update(cookies)
+
+    async def scene() -> None:
+        async with users[0], users[1], on_call:
+            for each in users:
+                assert (await each.get("/features")).status_code == 200
+            with locked("LOCK aifeature_apitoken IN ACCESS EXCLUSIVE MODE"):
+                stuck = [
+                    asyncio.create_task(each.get("/features")) for each in users for _ in range(2)
+                ]
+                await until(lambda: site._threads.waiting() == 2)
+                page = await on_call.get(f"http://testserver{STOP}", headers={"HX-Request": "true"})
+                assert "This stops" in page.text
+                assert (await on_call.get("http://testserver/readyz")).status_code == 200
+                assert not any(each.done() for each in stuck)
+            for answer in await asyncio.gather(*stuck):
+                assert answer.status_code in {200, 503}
+
+    run(scene)
+
+
+@asynccontextmanager
+async def request(
+    site: Concurrency,
+    *,
+    headers: dict[str, str],
+    parts: Sequence[bytes] = (),
+    hold: asyncio.Event | None = None,
+) -> AsyncIterator[list[Any]]:
+    """A request whose body comes in parts; yields what was answered.
+
+    Args:
+        site: Who answers.
+        headers: What the request says of its body.
+        parts: Of the body; an empty one is its end, without one it stands still.
+        hold: Each part of the answer is taken when this is set; unset: at once.
+    """
+    answered: list[Any] = []
+    waiting_parts = list(parts)
+    gone = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if waiting_parts:
+            part = waiting_parts.pop(0)
+            return {"type": "http.request", "body": part, "more_body": bool(part)}
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        answered.append(message)
+        if hold is not None:
+            await hold.wait()
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/features/summarize/jobs",
+        "query_string": b"",
+        "client": ("192.0.2.7", 5),
+        "headers": [
+            (b"host", b"testserver"),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+        ],
+    }
+    task = asyncio.create_task(cast("Any", site)(scope, receive, send))
+    try:
+        yield answered
+    finally:
+        gone.set()
+        async with asyncio.timeout(BOUND_S):
+            await task
+
+
+def status_of(answered: list[Any]) -> int:
+    status: int = answered[0]["status"]
+    return status
+
+
+CHUNK = b" " * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "parts", "status", "code"),
+    [
+        ({"content-length": "999999999999"}, [], 413, "input_too_large"),
+        ({"transfer-encoding": "chunked"}, [CHUNK] * 6, 413, "input_too_large"),
+        ({"content-length": "5", "transfer-encoding": "chunked"}, [], 400, "bad_request"),
+        ({"content-length": "5"}, [b"{"], 408, "request_timeout"),
+        ({"transfer-encoding": "chunked"}, [], 408, "request_timeout"),
+    ],
+    ids=["too long", "too long in parts", "two lengths", "half a body", "no body"],
+)
+def test_a_body_is_not_read_without_end(
+    site: Concurrency, headers: dict[str, str], parts: list[bytes], status: int, code: str
+) -> None:
+    site._body_s = 0.1
+
+    async def scene() -> None:
+        async with request(site, headers=headers, parts=parts) as answered:
+            await until(lambda: len(answered) == 2)
+            assert status_of(answered) == status
+            assert f'"{code}"'.encode() in answered[1]["body"]
+            assert (b"connection", b"close") in answered[0]["headers"]
+
+    run(scene)
+
+
+def test_a_client_that_reads_slowly_holds_no_thread(site: Concurrency) -> None:
+    """Both come from one address, which has one of the two threads."""
+    stranger = client_of(site)
+
+    async def scene() -> None:
+        hold = asyncio.Event()
+        slow = request(site, headers={"content-length": "0"}, parts=[b""], hold=hold)
+        async with stranger, slow as answered:
+            await until(lambda: bool(answered))
+            assert (await stranger.get("/features")).status_code == 401
+            assert len(answered) == 1, "the slow client has still not read its answer"
+            hold.set()
+
+    run(scene)

@@ -1,0 +1,110 @@
+"""Connections that never finish what they send are given up, and hold nobody up meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from deploy.web_protocol import PunctualProtocol
+from deploy.web_worker import WebWorker
+
+BOUND_S = 20.0
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Hasty(PunctualProtocol):
+    head_s = 0.3
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"
+    await receive()
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+    )
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[int]:
+    config = uvicorn.Config(app, http=Hasty, lifespan="off", log_config=None, port=0)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110 (uvicorn sets no event)
+        await asyncio.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+
+
+def test_the_web_server_speaks_it() -> None:
+    assert WebWorker.CONFIG_KWARGS["http"] is PunctualProtocol
+
+
+async def exchange(port: int, *parts: bytes) -> list[bytes]:
+    """Send the parts, then wait until the server hangs up; the statuses it answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return re.findall(rb"HTTP/1.1 (\d+)", await reader.read())
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("parts", "answers"),
+    [
+        ((), [b"408"]),
+        ((b"GET / HT",), [b"408"]),
+        ((GET + b"GET / HT",), [b"200", b"408"]),
+        ((GET, b"GET / HT"), [b"200", b"408"]),
+    ],
+    ids=["nothing", "half a line", "behind a request", "after a request"],
+)
+def test_half_a_head_is_answered_and_hung_up(
+    parts: tuple[bytes, ...], answers: list[bytes]
+) -> None:
+    async def scene() -> list[bytes]:
+        async with served() as port, asyncio.timeout(BOUND_S):
+            return await exchange(port, *parts)
+
+    assert asyncio.run(scene()) == answers
+
+
+def test_a_head_that_comes_byte_by_byte_gets_no_more_time() -> None:
+    async def scene() -> None:
+        async with served() as port, asyncio.timeout(BOUND_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            answer = asyncio.create_task(reader.readuntil(b"\r\n"))
+            writer.write(b"GET / HTTP/1.1\r\nx: ")
+            while not answer.done():
+                writer.write(b"y")
+                await asyncio.wait([answer], timeout=Hasty.head_s / 4)
+            assert b" 408 " in answer.result()
+            writer.close()
+
+    asyncio.run(scene())
+
+
+def test_a_kept_connection_is_not_hung_up() -> None:
+    async def scene() -> None:
+        async with served() as port, asyncio.timeout(BOUND_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(3):
+                writer.write(GET)
+                head = await reader.readuntil(b"ok")
+                assert b" 200 " in head
+                await asyncio.sleep(2 * Hasty.head_s)
+            writer.close()
+
+    asyncio.run(scene())

@@ -1,0 +1,146 @@
+"""Turns: few threads, shared in rotation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+
+import pytest
+
+from aifeature.api.turns import FairThreads, Turn
+
+PATIENCE_S = 30.0
+SIZE = 4
+
+
+class Gate:
+    """What calls wait at until a test lets them go."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        self.entered.release()
+        assert self._open.wait(PATIENCE_S)
+
+    def open(self) -> None:
+        self._open.set()
+
+    def await_entered(self, count: int) -> None:
+        for _ in range(count):
+            assert self.entered.acquire(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def threads() -> FairThreads:
+    return FairThreads(SIZE, name="test", at_end=lambda: None)
+
+
+def visit(threads: FairThreads, visitor: str, call: Callable[[], object]) -> Future[object]:
+    """A request that makes one call."""
+    turn = threads.turn(lambda: visitor)
+    future = turn.submit(call)
+    turn.let_go()
+    return future
+
+
+def served(*futures: Future[object]) -> None:
+    assert not wait(futures, PATIENCE_S).not_done
+    for future in futures:
+        future.result()
+
+
+def test_so_many_requests_have_a_thread_and_no_more(threads: FairThreads, gate: Gate) -> None:
+    futures = [visit(threads, f"v{n}", gate) for n in range(SIZE + 10)]
+    gate.await_entered(SIZE)
+    assert threads.waiting() == 10
+    assert sum(future.running() for future in futures) == SIZE
+    gate.open()
+    served(*futures)
+    names = {thread.name for thread in threading.enumerate() if thread.name.startswith("test-")}
+    assert names <= {f"test-{n}" for n in range(1, SIZE + 1)}
+
+
+def test_one_visitor_has_half_of_the_threads_at_most(threads: FairThreads, gate: Gate) -> None:
+    greedy = [visit(threads, "greedy", gate) for _ in range(50)]
+    gate.await_entered(SIZE // 2)
+    served(visit(threads, "other", lambda: None))
+    assert sum(future.running() for future in greedy) == SIZE // 2
+    gate.open()
+    served(*greedy)
+
+
+def test_visitors_take_turns_however_much_one_of_them_asks(gate: Gate) -> None:
+    threads = FairThreads(1, name="test", at_end=lambda: None)
+    first = visit(threads, "first", gate)
+    gate.await_entered(1)
+    order: list[str] = []
+    greedy = [visit(threads, "greedy", lambda: order.append("greedy")) for _ in range(50)]
+    others = [visit(threads, f"v{n}", lambda: order.append("other")) for n in range(3)]
+    gate.open()
+    served(first, *greedy, *others)
+    assert order[:5] == ["greedy", "other", "other", "other", "greedy"]
+
+
+def test_a_request_keeps_its_thread_until_it_lets_it_go(threads: FairThreads, gate: Gate) -> None:
+    turn = threads.turn(lambda: "v")
+    first = turn.submit(threading.get_ident).result(PATIENCE_S)
+    blocked = [visit(threads, f"v{n}", gate) for n in range(SIZE - 1)]
+    gate.await_entered(SIZE - 1)
+    assert turn.submit(threading.get_ident).result(PATIENCE_S) == first
+    other = visit(threads, "other", threading.get_ident)
+    assert not other.done()
+    turn.let_go()
+    assert other.result(PATIENCE_S) == first
+    assert turn.submit(threading.get_ident).result(PATIENCE_S) == first, "it takes one again"
+    turn.let_go()
+    gate.open()
+    served(*blocked)
+
+
+def test_what_a_turn_leaves_behind_is_cleared_in_its_thread() -> None:
+    cleared: list[int] = []
+    done = threading.Semaphore(0)
+
+    def clear() -> None:
+        cleared.append(threading.get_ident())
+        done.release()
+
+    threads = FairThreads(1, name="test", at_end=clear)
+    with threads.turn(lambda: "v") as turn:
+        used = turn.submit(threading.get_ident).result(PATIENCE_S)
+    assert done.acquire(timeout=PATIENCE_S)
+    assert cleared == [used]
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_not_made(
+    threads: FairThreads, gate: Gate
+) -> None:
+    blocked = [visit(threads, f"v{n}", gate) for n in range(SIZE)]
+    gate.await_entered(SIZE)
+    made: list[int] = []
+    hung_up = visit(threads, "gone", lambda: made.append(1))
+    assert hung_up.cancel()
+    gate.open()
+    served(*blocked, visit(threads, "gone", lambda: None))
+    assert made == []
+
+
+def test_a_call_that_fails_fails_for_its_caller_alone(threads: FairThreads) -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    turn: Turn = threads.turn(lambda: "v")
+    with pytest.raises(KeyError):
+        turn.submit(fail).result(PATIENCE_S)
+    assert turn.submit(lambda: 1).result(PATIENCE_S) == 1
+    turn.let_go()
