@@ -35,6 +35,10 @@ LINGER_S: Final = 1.5
 """The least that connections without a request are kept open for. Longer than the second after
 which a stream's client comes back, on the same connection perhaps."""
 
+SWITCH_S: Final = 0.0005
+"""How long a thread may keep the interpreter from others. By default it is ten times as long, and
+a request changes threads about ten times: it waited for all others at each."""
+
 _ACCEPTED_S: Final = 0.05
 _LOOK_S: Final = 0.05
 _CLOSE: Final = (b"connection", b"close")
@@ -209,6 +213,7 @@ class WebWorker(UvicornWorker):
 
         from aifeature.services import global_cap  # noqa: PLC0415
 
+        sys.setswitchinterval(SWITCH_S)
         connection.limit_statements(settings.AIFEATURE["STATEMENT_TIMEOUT_S"])  # type: ignore[attr-defined]  # no stub
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout

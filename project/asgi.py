@@ -2,13 +2,14 @@
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-_django = get_asgi_application()
+django.setup(set_prefix=False)
 
 from project.concurrency import Concurrency  # noqa: E402 (they need the apps loaded)
+from project.handler import Handler  # noqa: E402
 from project.lifespan import Lifespan  # noqa: E402
 
-application = Lifespan(Concurrency(_django))
+application = Lifespan(Concurrency(Handler()))

@@ -7,7 +7,8 @@ visitor it bounds what a request may hold before it has been read: its size, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 from typing import Any, Final
 
@@ -16,11 +17,11 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 
-from aifeature.api import problems
+from aifeature.api import problems, rate
 from aifeature.api.refusals import BadRequest, RequestTimeout
 from aifeature.api.turns import FairThreads, Turn
 from aifeature.api.visitors import Visitors
-from aifeature.services.refusals import InputTooLarge, Overloaded, Refusal
+from aifeature.services.refusals import InputTooLarge, Overloaded, RateLimited, Refusal
 from aifeature.web import errors
 from project import switch_requests
 
@@ -39,6 +40,9 @@ MOST_WAITING: Final = 200
 
 RETRY_S: Final = 2
 
+INTRODUCTION_S: Final = 2.0
+"""How long requests wait for the first one with the same credential."""
+
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 
 
@@ -48,15 +52,24 @@ _GONE: Final = {"type": "http.disconnect"}
 class Concurrency:
     """An ASGI application around Django's: limits per visitor, and a few threads for all."""
 
-    def __init__(self, app: App, *, body_s: float = BODY_S) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        body_s: float = BODY_S,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         """Read the limits from the settings; see `web_threads` and others in project/env.py."""
         limits = settings.AIFEATURE
+        self._sleep = sleep
         self._app = app
         self._body_s = body_s
         self._most_bytes = 2 * settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # a form holds text and a file
         self._visitors = Visitors(
             per_second=limits["REQUESTS_PER_SECOND"], under_way=limits["REQUESTS_UNDER_WAY"]
         )
+        self._introduced: dict[bytes, asyncio.Event] = {}
+        """Set when it is known whose credential it is, or that it is nobody's."""
         self._threads = FairThreads(limits["WEB_THREADS"], name="request")
         self._probes = FairThreads(SPARE_THREADS, name="probe")
         # Flips must get through when all other threads wait for a locked row. They are apart from
@@ -90,8 +103,44 @@ class Concurrency:
                 raise Overloaded("We are busy. Try again in a moment.", retry_after_s=RETRY_S)
             await self._with_turn(threads.turn(lambda: address_of(scope)), scope, body, answer)
             return
-        with self._visitors.request(credential_of(scope), address_of(scope)) as visit:
-            await self._with_turn(threads.turn(lambda: visit.visitor), scope, body, answer)
+        credential, address = credential_of(scope), address_of(scope)
+        try:
+            async with self._introduction(credential) as known:
+                with self._visitors.request(credential, address) as visit:
+                    visit.on_known = known
+                    await self._with_turn(threads.turn(lambda: visit.visitor), scope, body, answer)
+        except RateLimited:
+            with self._visitors.refused(self._visitors.of(credential, address)) as delay_s:
+                await self._sleep(delay_s)
+            raise
+
+    @asynccontextmanager
+    async def _introduction(self, credential: bytes) -> AsyncIterator[Callable[[], object]]:
+        """Let one request go first with a credential that nobody has looked up yet.
+
+        Others that show it wait a moment: when it is known whose it is they count for that user,
+        and not for their address. Yields what to call, in any thread, as soon as that is so.
+        """
+        first = self._introduced.get(credential)
+        if first is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTRODUCTION_S):
+                    await first.wait()
+        if first is not None or self._visitors.knows(credential):
+            yield lambda: None
+            return
+        loop = asyncio.get_running_loop()
+        first = self._introduced[credential] = asyncio.Event()
+
+        def over() -> None:
+            first.set()
+            if self._introduced.get(credential) is first:
+                del self._introduced[credential]
+
+        try:
+            yield lambda: loop.call_soon_threadsafe(over)
+        finally:
+            over()
 
     async def _with_turn(self, turn: Turn, scope: Any, body: _Body, answer: _Answer) -> None:
         with turn:
@@ -182,6 +231,7 @@ class _Answer:
         """
         is_api = scope["path"].startswith("/api/")
         response = problems.problem(refusal) if is_api else _page(refusal)
+        rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         headers = [(k.lower().encode(), v.encode()) for k, v in response.items()]

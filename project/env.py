@@ -123,11 +123,11 @@ class Env(BaseSettings):
     """Requests that one web process works on at a time; those that wait for a job do not count. A
     few less than DATABASE_POOL_SIZE, so that nobody waits for a connection."""
 
-    web_requests_per_second: float = Field(default=20, ge=0)
+    web_requests_per_second: float = Field(default=10, ge=0)
     """Requests of one user to one web process, after a burst of ten times as many; of one address
     that has not signed in, five times as many. 0: no limit."""
 
-    web_requests_under_way: int = Field(default=100, ge=1)
+    web_requests_under_way: int = Field(default=1_000, ge=1)
     """Requests of one user that one web process answers at a time, those that wait for a job
     included; of one address that has not signed in, five times as many."""
 

@@ -42,15 +42,19 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # it h
         """A static file when there is one at this address, else what comes below."""
         if iscoroutinefunction(self):
             return self._answer(request)
-        return super().__call__(request)
+        static_file = self._found(request)
+        return self.get_response(request) if static_file is None else _whole(static_file, request)
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        find = self.find_file if self.autorefresh else self.files.get
-        static_file = find(request.path_info)
+        static_file = self._found(request)
         if static_file is None:
             response: HttpResponseBase = await self.get_response(request)
             return response
         return await sync_to_async(_whole)(static_file, request)
+
+    def _found(self, request: HttpRequest) -> Any:
+        find = self.find_file if self.autorefresh else self.files.get
+        return find(request.path_info)
 
 
 def _whole(static_file: Any, request: HttpRequest) -> HttpResponse:

@@ -80,6 +80,9 @@ def _start() -> None:
     database = not os.environ.get("DATABASE_URL")
     redis = not os.environ.get("REDIS_URL")
     os.environ.update(stand_in_settings())
+    os.environ["WEB_REQUESTS_PER_SECOND"] = (
+        "0"  # tests that are not about it ask faster than people
+    )
     # Workers are started later, and inherit what stands here then.
     os.environ.update(_running.enter_context(servers(database=database, redis=redis)))
 

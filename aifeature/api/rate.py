@@ -14,15 +14,18 @@ from aifeature.policies.rates import Left
 from aifeature.services import admission, jobs
 from aifeature.services.refusals import NotFound, Refusal
 
-POLICY: Final = "requests"
-"""Names the one policy there is in both headers."""
+SUBMISSIONS: Final = "requests"
+"""Names the policy of a feature's submissions in both headers."""
+
+ALL_REQUESTS: Final = "site"
+"""Names that of all requests to the site; it is told when it refuses one."""
 
 
-def tell(response: HttpResponse, left: Left | None) -> None:
+def tell(response: HttpResponse, left: Left | None, *, policy: str = SUBMISSIONS) -> None:
     """Set both headers; none if nothing limits the user."""
     if left is not None:
-        response["RateLimit-Policy"] = f'"{POLICY}";q={left.limit};w={left.window_s}'
-        response["RateLimit"] = f'"{POLICY}";r={left.remaining};t={left.reset_s}'
+        response["RateLimit-Policy"] = f'"{policy}";q={left.limit};w={left.window_s}'
+        response["RateLimit"] = f'"{policy}";r={left.remaining};t={left.reset_s}'
 
 
 def refused(request: HttpRequest, slug: str, error: Exception) -> HttpResponse:

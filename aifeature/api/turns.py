@@ -34,8 +34,9 @@ def give_connections_back() -> None:
 class FairThreads:
     """A fixed number of threads. Visitors who want one get it in rotation.
 
-    One visitor has at most half of them at a time, so that one whose requests all wait for the same
-    locked row leaves the other half to everybody else.
+    One visitor has at most a quarter of them at a time. One whose requests all wait for the same
+    locked row leaves the rest to others, and so does one whose requests take much computing: these
+    threads share one interpreter.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class FairThreads:
             at_end: Called in the thread when a turn with it has ended.
         """
         self._size = size
-        self._most = max(1, size // 2)
+        self._most = max(1, size // 4)
         self._name = name
         self._at_end = at_end
         self._wanted = threading.Condition()

@@ -7,6 +7,7 @@ requests count for their address, so that made-up tokens buy nobody a share of t
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -19,11 +20,12 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, NamedTuple
 
+from aifeature.policies.rates import Left
 from aifeature.services.refusals import RateLimited
 
 logger = logging.getLogger(__name__)
 
-BURST_S: Final = 10
+BURST_S: Final = 5
 """A visitor may send as many requests at once as in this many seconds."""
 
 ADDRESS_FACTOR: Final = 5
@@ -34,6 +36,11 @@ REMEMBERED: Final = 20_000
 
 TOLD_EVERY_S: Final = 60.0
 """A visitor who is refused is logged so often."""
+
+ANSWERED_PER_SECOND: Final = 20
+LONGEST_DELAY_S: Final = 25.0
+"""Refusals are answered after a second or more: so many of one visitor's in a second, as long as
+none waits longer than this. A client that asks again at once cannot ask all the time then."""
 
 AGAIN_S: Final = 2
 """What a visitor with too many open requests is asked to wait, in seconds."""
@@ -84,6 +91,11 @@ class Visitors:
         self._users: OrderedDict[bytes, Visitor] = OrderedDict()
         self._buckets: OrderedDict[Visitor, _Bucket] = OrderedDict()
         self._open: Counter[Visitor] = Counter()
+        self._refused: Counter[Visitor] = Counter()
+
+    def knows(self, credential: bytes) -> bool:
+        """Whether it is known who shows this credential, if one is shown."""
+        return not credential or self.of(credential, "").kind is Kind.USER
 
     def of(self, credential: bytes, address: str) -> Visitor:
         """Who sends a request with this credential (empty: none) from this address."""
@@ -110,7 +122,19 @@ class Visitors:
         finally:
             _visit.reset(token)
             with self._lock:
-                self._forget(visit.visitor)
+                _less(self._open, visit.visitor)
+
+    @contextmanager
+    def refused(self, visitor: Visitor) -> Iterator[float]:
+        """Count a refusal whose answer waits within the block, for so many seconds."""
+        with self._lock:
+            self._refused[visitor] += 1
+            waiting = self._refused[visitor]
+        try:
+            yield min(LONGEST_DELAY_S, 1 + waiting / ANSWERED_PER_SECOND)
+        finally:
+            with self._lock:
+                _less(self._refused, visitor)
 
     def open_requests(self, visitor: Visitor) -> int:
         """How many requests of a visitor are under way."""
@@ -135,7 +159,7 @@ class Visitors:
             if visit.visitor == user:
                 return
             if self._open[user] < self._under_way:
-                self._forget(visit.visitor)
+                _less(self._open, visit.visitor)
                 self._open[user] += 1
                 visit.visitor = user
                 return
@@ -150,7 +174,11 @@ class Visitors:
                 self._open[visitor] += 1
                 return
         if wait_s:
-            self._refuse(visitor, f"more than {self._per_second * factor:g} a second", wait_s)
+            per_second = self._per_second * factor
+            left = Left(
+                math.ceil(per_second * BURST_S), window_s=BURST_S, remaining=0, reset_s=BURST_S
+            )
+            self._refuse(visitor, f"more than {per_second:g} a second", wait_s, left)
         self._refuse(visitor, f"{self._under_way * factor} are under way", AGAIN_S)
 
     def _wait_s(self, visitor: Visitor, per_second: float) -> int:
@@ -173,12 +201,9 @@ class Visitors:
         self._buckets.move_to_end(visitor)
         return bucket
 
-    def _forget(self, visitor: Visitor) -> None:
-        self._open[visitor] -= 1
-        if not self._open[visitor]:
-            del self._open[visitor]
-
-    def _refuse(self, visitor: Visitor, why: str, retry_after_s: int) -> None:
+    def _refuse(
+        self, visitor: Visitor, why: str, retry_after_s: int, left: Left | None = None
+    ) -> None:
         with self._lock:
             bucket = self._bucket(visitor, self._per_second * BURST_S)
             silent = self._clock() - bucket.told_at < TOLD_EVERY_S
@@ -187,7 +212,9 @@ class Visitors:
         if not silent:
             logger.warning("requests of %s are refused: %s in this process", visitor, why)
         raise RateLimited(
-            "You send too many requests. Wait a moment and try again.", retry_after_s=retry_after_s
+            "You send too many requests. Wait a moment and try again.",
+            retry_after_s=retry_after_s,
+            left=left,
         )
 
 
@@ -198,6 +225,14 @@ class Visit:
     visitors: Visitors
     credential: bytes
     visitor: Visitor
+    on_known: Callable[[], object] = lambda: None
+    """Called, in any thread, when it is known whose credential this is."""
+
+    def remember(self, user_id: int) -> Visitor:
+        """Note that it comes from this user."""
+        user = self.visitors.remember(self.credential, user_id)
+        self.on_known()
+        return user
 
 
 _visit: ContextVar[Visit | None] = ContextVar("_visit", default=None)
@@ -206,7 +241,7 @@ _visit: ContextVar[Visit | None] = ContextVar("_visit", default=None)
 def remember(user_id: int) -> None:
     """Note that the request that is being answered here comes from this user."""
     if visit := _visit.get():
-        visit.visitors.remember(visit.credential, user_id)
+        visit.remember(user_id)
 
 
 def recognise(user_id: int) -> None:
@@ -216,7 +251,7 @@ def recognise(user_id: int) -> None:
         RateLimited: the user has too many requests under way.
     """
     if visit := _visit.get():
-        visit.visitors.move(visit, visit.visitors.remember(visit.credential, user_id))
+        visit.visitors.move(visit, visit.remember(user_id))
 
 
 def network(address: str) -> str:
@@ -228,6 +263,12 @@ def network(address: str) -> str:
     if isinstance(found, IPv6Address):
         return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
     return str(found)
+
+
+def _less(counts: Counter[Visitor], visitor: Visitor) -> None:
+    counts[visitor] -= 1
+    if not counts[visitor]:
+        del counts[visitor]
 
 
 def _trim(remembered: OrderedDict[Any, Any]) -> None:

@@ -20,6 +20,7 @@ from project.stack.errors import StackError
 from tests.bench import (
     abort,
     api,
+    burst,
     fair,
     gate,
     inflight,
@@ -44,6 +45,7 @@ BENCHES: dict[str, Bench] = {
     "added_latency": latency.run,
     "memory": memory.run,
     "api": api.run,
+    "burst": burst.run,
     "streams": streams.run,
     "scale": scale.run,
     "gate": gate.run,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 HEADER_END = b"\r\n\r\n"
-ANSWER_S = 30.0
+ANSWER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

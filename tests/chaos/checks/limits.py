@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -13,6 +14,12 @@ from tests.chaos.plan import REDIS_AWAY
 MINUTE_S: Final = 60.0
 LATE_S: Final = 1.5
 """How old what a process goes by may be: controls, caps, and the way of an answer."""
+
+SITE_WINDOW_S: Final = 5.0
+SITE_BURST: Final = 49
+ADDRESS_FACTOR: Final = 5
+"""By default a web process takes 50 requests of a user at once, ten more each second, and five
+times as many of an address whose users it does not know yet."""
 
 REDIS_BACK_S: Final = 3.0
 """So long after an outage of Redis processes may still go by their own buckets."""
@@ -42,6 +49,8 @@ def answers_tell_what_is_left(evidence: Evidence) -> Iterator[Violation]:
 
 def _too_fast(evidence: Evidence, entry: Entry) -> bool:
     """Whether the user's bucket can be empty: a minute's worth was taken within the last minute."""
+    if entry.deed != "submit" or (entry.left or "").startswith('"site"'):
+        return _site_is_flooded(evidence, entry)
     if entry.user in evidence.throttled:
         return True
     if entry.user not in evidence.hasty:
@@ -62,6 +71,18 @@ def _too_fast(evidence: Evidence, entry: Entry) -> bool:
         for other in evidence.diary
     )
     return taken >= evidence.hasty[entry.user]
+
+
+def _site_is_flooded(evidence: Evidence, entry: Entry) -> bool:
+    """Whether this user, or the address of all, sent a bucket's worth in the time it fills in."""
+    users = Counter(
+        other.user
+        for other in evidence.diary
+        if other.deed != "late"
+        and other.begun <= entry.at
+        and entry.begun - SITE_WINDOW_S - LATE_S <= other.at
+    )
+    return users[entry.user] >= SITE_BURST or users.total() >= SITE_BURST * ADDRESS_FACTOR
 
 
 def _own_budget_is_used_up(evidence: Evidence, entry: Entry) -> bool:

@@ -35,11 +35,33 @@ LOCK = "LOCK auth_user IN ACCESS EXCLUSIVE MODE"
 
 
 @pytest.fixture
-def site(settings: Any) -> Concurrency:
+def site(settings: Any, refusals: Refusals) -> Concurrency:
     """The site with two threads and five requests of a user at a time."""
     limits = {"WEB_THREADS": THREADS, "REQUESTS_UNDER_WAY": 5, "REQUESTS_PER_SECOND": 0}
     settings.AIFEATURE = {**settings.AIFEATURE, **limits}
-    return Concurrency(cast("Any", get_asgi_application()), body_s=BOUND_S)
+    return Concurrency(cast("Any", get_asgi_application()), body_s=BOUND_S, sleep=refusals.sleep)
+
+
+class Refusals:
+    """Refusals that wait for their answers, until the test lets them."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._answered: asyncio.Event | None = None
+
+    async def sleep(self, _: float) -> None:
+        self._answered = self._answered or asyncio.Event()
+        self.waiting += 1
+        await self._answered.wait()
+
+    def answer(self) -> None:
+        assert self._answered is not None
+        self._answered.set()
+
+
+@pytest.fixture
+def refusals() -> Refusals:
+    return Refusals()
 
 
 def client_of(site: Concurrency, user: User | None = None) -> httpx2.AsyncClient:
@@ -70,7 +92,7 @@ async def until(met: Callable[[], bool]) -> None:
 
 
 def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
-    site: Concurrency, ada: User, bob: User
+    site: Concurrency, ada: User, bob: User, refusals: Refusals
 ) -> None:
     row = job(ada)
     mine, other = client_of(site, ada), client_of(site, bob)
@@ -79,6 +101,9 @@ def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
         async with mine, other:
             assert (await mine.get("/features")).status_code == 200  # its token is known from here
             polls = [asyncio.create_task(mine.get(f"/jobs/{row.id}?wait=30")) for _ in range(50)]
+            await until(lambda: refusals.waiting == 45)
+            assert not any(poll.done() for poll in polls), "who asks again at once is slowed down"
+            refusals.answer()
             await until(lambda: sum(poll.done() for poll in polls) == 45)
             refused = [poll.result() for poll in polls if poll.done()]
             assert {answer.status_code for answer in refused} == {429}
@@ -92,6 +117,33 @@ def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
             assert (await mine.get("/features")).status_code == 200, "they left nothing behind"
 
     run(scene)
+
+
+def test_the_first_request_with_a_token_says_whose_the_others_are(
+    site: Concurrency, ada: User
+) -> None:
+    """Else a burst with a fresh token passes as so many strangers, of whom an address may be many.
+
+    Requests of a user that are under way are five here, of an address 25.
+    """
+    mine = client_of(site, ada)
+    admitted: list[int] = []
+    site._sleep = lambda _: asyncio.sleep(0)
+
+    async def scene() -> None:
+        async with mine:
+            with locked("LOCK aifeature_apitoken IN ACCESS EXCLUSIVE MODE"):
+                polls = [asyncio.create_task(mine.get("/features")) for _ in range(20)]
+                await until(lambda: bool(site._introduced))
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                address = site._visitors.of(b"", "192.0.2.7")
+                admitted.append(site._visitors.open_requests(address))
+            assert {poll.status_code for poll in await asyncio.gather(*polls)} == {200, 429}
+        assert not site._introduced
+
+    run(scene)
+    assert admitted == [1]
 
 
 def test_requests_that_wait_for_a_lock_leave_threads_to_others(

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 def test_a_statement_that_takes_too_long_is_ended_and_said(ada: User, tmp_path: Path) -> None:
     _, token = ApiToken.issue(user_id=ada.pk, name="test")
-    env = {"WEB_CONCURRENCY": "1", "WEB_STATEMENT_TIMEOUT_SECONDS": "0.3"}
-    with running(GUNICORN, tmp_path / "web.log", **env) as server:
+    log = tmp_path / "web.log"
+    with running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_STATEMENT_TIMEOUT_SECONDS="0.3") as server:
         headers = {"authorization": f"Bearer {token}"}
         with httpx2.Client(base_url=server.url, headers=headers, trust_env=False) as client:
             assert client.get("/api/v1/jobs").status_code == 200

@@ -47,8 +47,7 @@ def post_fork(server, worker):
 
 @pytest.fixture
 def gunicorn(token: str, tmp_path: Path) -> Iterator[WebServer]:
-    env = {"WEB_CONCURRENCY": "2", "WEB_REQUESTS_PER_SECOND": "0"}  # visitors ask all the time
-    with running(GUNICORN, tmp_path / "web.log", **env) as server:
+    with running(GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="2") as server:
         yield server
 
 

@@ -7,7 +7,16 @@ from contextlib import ExitStack
 import pytest
 
 from aifeature.api import visitors
-from aifeature.api.visitors import ADDRESS_FACTOR, BURST_S, Kind, Visitor, Visitors, network
+from aifeature.api.visitors import (
+    ADDRESS_FACTOR,
+    BURST_S,
+    LONGEST_DELAY_S,
+    Kind,
+    Visitor,
+    Visitors,
+    network,
+)
+from aifeature.policies.rates import Left
 from aifeature.services.refusals import RateLimited
 
 HOME = "192.0.2.1"
@@ -45,7 +54,9 @@ def allowed(site: Visitors, credential: bytes = b"", address: str = HOME) -> int
 def test_a_user_may_burst_and_then_has_a_rate(site: Visitors, clock: Clock) -> None:
     site.remember(b"token", 1)
     assert allowed(site, b"token") == 2 * BURST_S
-    assert allowed(site, b"token") == 0
+    with pytest.raises(RateLimited) as refused, site.request(b"token", HOME):
+        pass
+    assert refused.value.left == Left(10, window_s=5, remaining=0, reset_s=5)
     clock.now += 3
     assert allowed(site, b"token") == 6
     clock.now += 1_000
@@ -135,6 +146,20 @@ def test_memory_is_bounded(site: Visitors, monkeypatch: pytest.MonkeyPatch) -> N
     assert site.of(b"0", HOME).kind is Kind.ADDRESS
     assert len(site._users) <= 10
     assert len(site._buckets) <= 10
+
+
+def test_the_more_refusals_wait_the_longer_each_does(site: Visitors) -> None:
+    visitor = Visitor(Kind.USER, "1")
+    with ExitStack() as waiting:
+        delays = [waiting.enter_context(site.refused(visitor)) for _ in range(2_000)]
+        with site.refused(Visitor(Kind.USER, "2")) as delay_s:
+            assert delay_s < 1.1
+    assert delays[0] < 1.1
+    assert delays[199] == 11
+    assert delays == sorted(delays)
+    assert delays[-1] == LONGEST_DELAY_S
+    with site.refused(visitor) as delay_s:
+        assert delay_s < 1.1
 
 
 def test_without_a_rate_only_what_is_under_way_is_limited(clock: Clock) -> None:
