@@ -65,7 +65,10 @@ router = Router(tags=["AI features"])
     description=_DESCRIPTION,
     openapi_extra=documented(
         NO_JOB,
-        {429: "`too_many_streams`: you have too many streams open in this process."},
+        {
+            429: "`rate_limited`: you send too many requests; `too_many_streams`: you have too many"
+            " streams open in this process. `Retry-After` says when to come back."
+        },
         event_stream=True,
     ),
 )

@@ -43,7 +43,11 @@ _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
 }
 
 EVERYWHERE: Final[Mapping[int, str]] = {
+    400: "`bad_request`: the request contradicts itself.",
     401: "`unauthenticated`: no valid session or token.",
+    408: "`request_timeout`: the request did not arrive in time.",
+    413: "`input_too_large`: more bytes than anything here takes.",
+    429: "`rate_limited`: you send too many requests. `Retry-After` says when to come back.",
     500: "`internal_error`: a defect of ours; it has been logged.",
     503: "`database_unavailable`: try again in a moment.",
 }

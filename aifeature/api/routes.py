@@ -60,7 +60,8 @@ def list_features(request: HttpRequest) -> FeatureList:
     openapi_extra=documented(
         CSRF,
         {
-            400: "`invalid_json`: the body is no JSON, or nests too deeply.",
+            400: "`invalid_json`: the body is no JSON, or nests too deeply; `bad_request`: the"
+            " request contradicts itself.",
             404: "`not_found`: there is no such feature for you.",
             409: "`idempotency_conflict`: the key was used for another request.",
             413: "`input_too_large`: more bytes than the feature takes.",

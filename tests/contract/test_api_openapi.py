@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from tests.integration.api.api_jobs import JOB_FIELDS
 
-EVERYWHERE = {"401", "500", "503"}
+EVERYWHERE = {"400", "401", "408", "413", "429", "500", "503"}
 OPERATIONS = {
     ("get", "/api/v1/features"): {"200"},
     ("post", "/api/v1/features/{slug}/jobs"): {
