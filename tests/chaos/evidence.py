@@ -15,6 +15,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import class_row
 
+from tests.bench.flood import Flooded
 from tests.chaos.diary import Entry
 from tests.chaos.flips import Flip
 from tests.chaos.injector import Done
@@ -224,6 +225,9 @@ class Evidence:
 
     attacker: int = 0
     """Id of the malicious user; 0: there was none."""
+
+    flooded: Flooded | None = None
+    """What a flood cost others; None: there was none."""
 
     planned: int = 0
     """How many faults there were to be."""

@@ -51,6 +51,7 @@ def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dic
         "aborted_by_flips": switch.aborted_by_flips(evidence),
         "share_429": _share_429(evidence),
         "faults": dict(sorted(Counter(str(fault.kind) for fault in evidence.faults).items())),
+        **_flood(evidence),
         "violations": len(found),
     }
 
@@ -100,6 +101,16 @@ def accusation(evidence: Evidence, found: Sequence[Violation]) -> str:
         if told[violation.promise] <= STORIES and (violation.job or violation.attempt):
             lines.append(story.of(evidence, violation))
     return "\n".join(lines)
+
+
+def _flood(evidence: Evidence) -> dict[str, float]:
+    found = evidence.flooded
+    if found is None:
+        return {}
+    return {
+        "calm_p95_ms": round(found.calm_p95_ms, 1),
+        "burst_p95_ms": round(found.burst_p95_ms, 1),
+    }
 
 
 def _share_429(evidence: Evidence) -> float:

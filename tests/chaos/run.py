@@ -14,6 +14,8 @@ import psycopg
 from project.stack.children import PYTHON, Child
 from project.stack.ports import HOST
 from project.stack.signals import wait_until
+from tests.bench import flood
+from tests.bench.flood import Crowd, Flooded
 from tests.chaos import attack, diary, evidence
 from tests.chaos.caps import CENT, OWN_SPEND_FACTOR, Treasurer, room_cents
 from tests.chaos.evidence import Call, Evidence
@@ -87,6 +89,7 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         attack_rounds=run.attack_rounds,
         diary=str(book),
     )
+    flooded = None if run.short else _flood(stack)
     injector = Injector(stack, faults, seed=seed)
     attacked_from = time.monotonic() + attack.FROM * last_s - ROOM_BEFORE_S
 
@@ -120,9 +123,26 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
             breakers=evidence.from_logs(logs),
             hasty=hasty,
             attacker=stack.seed.users[-1],
+            flooded=flooded,
             planned=len(faults),
             wanted=run.jobs + run.attack_rounds * attack.ROUND,
         )
+
+
+def _flood(stack: Stack) -> Flooded:
+    """The malicious user's bursts, before any fault: what they cost others is theirs alone."""
+    progress("the malicious user floods the site")
+    *others, malicious = range(len(stack.seed.users))
+    order = [malicious, *others]
+    crowd = Crowd(
+        stack.web_port,
+        [stack.seed.users[n] for n in order],
+        [stack.seed.tokens[n] for n in order],
+        environment({}),
+        stack.servers.launcher.logs,
+    )
+    with stack.database() as connection:
+        return flood.measure(crowd, connection)
 
 
 def _set_rates(stack: Stack, hasty: Mapping[int, int]) -> None:

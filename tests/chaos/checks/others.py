@@ -8,6 +8,10 @@ from typing import Final
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
 
+SLOWER: Final = 2
+UNNOTICED_MS: Final = 150
+"""What nobody notices is no violation: on a busy machine a few requests make the difference."""
+
 NO_BUDGET: Final = frozenset({"budget_spent", "user_limit", "account_limit"})
 """Error codes of a job that fits into no cap."""
 
@@ -43,6 +47,14 @@ def no_cap_refuses_anybody(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.OTHERS, f"{text}, {spend}", job.id)
 
 
+def a_flood_leaves_the_site_to_others(evidence: Evidence) -> Iterator[Violation]:
+    """While one user floods the site the others wait hardly longer."""
+    found = evidence.flooded
+    if found and found.burst_p95_ms > max(SLOWER * found.calm_p95_ms, UNNOTICED_MS):
+        text = f"95 % of the others waited up to {found.burst_p95_ms:.0f} ms in a flood"
+        yield Violation(Promise.OTHERS, f"{text}, before it {found.calm_p95_ms:.0f} ms")
+
+
 def phantom_micro(evidence: Evidence) -> int:
     """Micro-dollars that calls without a sure bill count in the end, without the attack's."""
     return sum(
@@ -69,4 +81,5 @@ CHECKS: Final = (
     no_check_changes_a_control,
     only_the_malicious_user_is_throttled,
     no_cap_refuses_anybody,
+    a_flood_leaves_the_site_to_others,
 )

@@ -11,10 +11,12 @@ from aifeature import registry
 from aifeature.policies.release import is_released
 from aifeature.services import execution
 from aifeature.services.messages import sentence
+from tests.bench.flood import Flooded
 from tests.chaos.checks import violations
+from tests.chaos.checks.limits import ADDRESS_FACTOR, SITE_BURST
 from tests.chaos.checks.switch import LEAST_CALL_S, aborted_by_flips
 from tests.chaos.checks.violation import Promise
-from tests.chaos.diary import Entry
+from tests.chaos.diary import Deed, Entry
 from tests.chaos.evidence import Alert, Cap, Evidence, Opened
 from tests.chaos.flips import PARTLY_PERCENT, Flip
 from tests.chaos.injector import Done
@@ -300,3 +302,41 @@ def test_a_call_that_never_ended_is_found() -> None:
     evidence = flipped()
     sent(evidence, 100.2, None)
     assert "ends inf s after it" in said(evidence, Promise.SWITCH)
+
+
+def site_refused(at: float, *, deed: Deed = "poll") -> Entry:
+    left = '"site";r=0;t=5' if deed == "submit" else None
+    return replace(refused(429, "rate_limited", at), deed=deed, left=left)
+
+
+@pytest.mark.parametrize("deed", ["poll", "submit"])
+@pytest.mark.parametrize(
+    ("sent", "user", "found"),
+    [(SITE_BURST - 1, BOB, False), (1, BOB, True), (SITE_BURST, ANNA, True)],
+)
+def test_the_site_refuses_only_those_who_flood_it(
+    sent: int, user: int, *, deed: Deed, found: bool
+) -> None:
+    evidence = explained()
+    for n in range(sent):
+        add(evidence, "diary", Entry(user, "poll", "k", 70 + n / 100, 70.5 + n / 100, http=200))
+    add(evidence, "diary", site_refused(71.0, deed=deed))
+    assert ("rate_limited" in said(evidence, Promise.HTTP)) is found
+
+
+def test_the_site_may_refuse_all_from_one_address_when_all_together_flood_it() -> None:
+    evidence = explained()
+    for n in range(SITE_BURST * ADDRESS_FACTOR):
+        user = 100 + n % 20
+        add(evidence, "diary", Entry(user, "poll", "k", 70 + n / 1000, 70.5, http=200))
+    add(evidence, "diary", site_refused(71.0))
+    assert said(evidence, Promise.HTTP) == ""
+
+
+@pytest.mark.parametrize(("burst_ms", "found"), [(149, False), (199, False), (201, True)])
+def test_a_flood_must_not_slow_others_down(burst_ms: int, *, found: bool) -> None:
+    evidence = explained()
+    evidence.flooded = Flooded([0.1] * 100, [burst_ms / 1000] * 100, [])
+    assert ("in a flood" in said(evidence, Promise.OTHERS)) is found
+    evidence.flooded = Flooded([0.01] * 100, [0.149] * 100, [])
+    assert said(evidence, Promise.OTHERS) == ""
