@@ -20,7 +20,7 @@ from django.http import HttpResponse
 from aifeature.api import problems, rate
 from aifeature.api.refusals import BadRequest, RequestTimeout
 from aifeature.api.turns import FairThreads, Turn
-from aifeature.api.visitors import Visitors
+from aifeature.api.visitors import Visitor, Visitors
 from aifeature.services.refusals import InputTooLarge, Overloaded, RateLimited, Refusal
 from aifeature.web import errors
 from project import switch_requests
@@ -37,6 +37,9 @@ SPARE_THREADS: Final = 2
 
 MOST_WAITING: Final = 200
 """Probes, or flips, that may wait for a thread."""
+
+MOST_QUEUED: Final = 50
+"""Requests of one visitor that may wait for a thread when one more comes."""
 
 RETRY_S: Final = 2
 
@@ -106,6 +109,7 @@ class Concurrency:
         credential, address = credential_of(scope), address_of(scope)
         try:
             async with self._introduction(credential) as known:
+                self._check_queue(self._visitors.of(credential, address))
                 with self._visitors.request(credential, address) as visit:
                     visit.on_known = known
                     await self._with_turn(threads.turn(lambda: visit.visitor), scope, body, answer)
@@ -113,6 +117,18 @@ class Concurrency:
             with self._visitors.refused(self._visitors.of(credential, address)) as delay_s:
                 await self._sleep(delay_s)
             raise
+
+    def _check_queue(self, visitor: Visitor) -> None:
+        """Refuse one request more of a visitor for whom many wait for a thread already.
+
+        Raises:
+            RateLimited: that is so.
+        """
+        if self._threads.waiting_of(visitor) >= MOST_QUEUED:
+            raise RateLimited(
+                "Too many of your requests are waiting. Wait a moment and try again.",
+                retry_after_s=RETRY_S,
+            )
 
     @asynccontextmanager
     async def _introduction(self, credential: bytes) -> AsyncIterator[Callable[[], object]]:
@@ -144,7 +160,12 @@ class Concurrency:
 
     async def _with_turn(self, turn: Turn, scope: Any, body: _Body, answer: _Answer) -> None:
         with turn:
-            answer.at_start = turn.let_go  # a client that reads slowly holds no thread
+
+            def at_start() -> None:
+                turn.is_patient = True
+                turn.let_go()  # a client that reads slowly holds no thread
+
+            answer.at_start = at_start
             async with ThreadSensitiveContext(executor=turn):
                 await self._app(scope, body.receive, answer.send)
 

@@ -9,14 +9,23 @@ one of a few threads, and lets it go while it waits.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from queue import SimpleQueue
-from typing import ParamSpec, Self, TypeVar
+from typing import Final, NoReturn, ParamSpec, Self, TypeVar
 
 from django.db import connections
+
+from aifeature.services.refusals import Overloaded
+
+LONGEST_WAIT_S: Final = 10.0
+"""Who has waited longer for a thread is refused when one is free: by then the client has given up,
+or soon will, and those behind it would wait for nothing."""
+
+RETRY_S: Final = 5
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,7 +49,12 @@ class FairThreads:
     """
 
     def __init__(
-        self, size: int, *, name: str, at_end: Callable[[], None] = give_connections_back
+        self,
+        size: int,
+        *,
+        name: str,
+        at_end: Callable[[], None] = give_connections_back,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; a thread is started when it is first needed.
 
@@ -48,7 +62,9 @@ class FairThreads:
             size: Most threads.
             name: Prefix of the threads' names.
             at_end: Called in the thread when a turn with it has ended.
+            clock: Seconds that never go back.
         """
+        self.clock = clock
         self._size = size
         self._most = max(1, size // 4)
         self._name = name
@@ -72,6 +88,11 @@ class FairThreads:
         """How many turns wait for a thread."""
         with self._wanted:
             return sum(map(len, self._queues.values()))
+
+    def waiting_of(self, visitor: Hashable) -> int:
+        """How many turns of this visitor wait for a thread."""
+        with self._wanted:
+            return len(self._queues.get(visitor, ()))
 
     def add(self, lease: _Lease) -> None:
         """Queue a lease for a thread."""
@@ -120,22 +141,28 @@ class FairThreads:
         return None
 
 
+def _refuse() -> NoReturn:
+    raise Overloaded("We are busy. Try again in a moment.", retry_after_s=RETRY_S)
+
+
 class _Lease:
     """The calls of one request between two waits; they run in one thread, in order."""
 
-    def __init__(self, visitor: Hashable) -> None:
+    def __init__(self, visitor: Hashable, *, expires: Callable[[], bool]) -> None:
         self.visitor = visitor
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._expires = expires
+        self._calls: SimpleQueue[Callable[[bool], None] | None] = SimpleQueue()
 
-    def add(self, call: Callable[[], None]) -> None:
+    def add(self, call: Callable[[bool], None]) -> None:
         self._calls.put(call)
 
     def end(self) -> None:
         self._calls.put(None)
 
     def run(self) -> None:
+        too_late = self._expires()
         while (call := self._calls.get()) is not None:
-            call()
+            call(too_late)
 
 
 class Turn(Executor):
@@ -149,16 +176,21 @@ class Turn(Executor):
         self._threads = threads
         self._visitor = visitor
         self._lease: _Lease | None = None
+        self.is_patient = False
+        """Whether it waits for a thread however long that takes: its answer has begun."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run it in this request's thread, once there is one."""
+        """Run it in this request's thread, once there is one.
+
+        The future raises Overloaded if that took too long.
+        """
         future: Future[T] = Future()
 
-        def call() -> None:
+        def call(too_late: bool) -> None:  # noqa: FBT001 (ours alone)
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                result = fn(*args, **kwargs)
+                result = _refuse() if too_late else fn(*args, **kwargs)
             except BaseException as error:  # noqa: BLE001 (the future carries it to its caller)
                 future.set_exception(error)
             else:
@@ -166,12 +198,17 @@ class Turn(Executor):
 
         lease = self._lease
         if lease is None:
-            lease = self._lease = _Lease(self._visitor())
+            lease = self._lease = _Lease(self._visitor(), expires=self._expiry())
             lease.add(call)
             self._threads.add(lease)
         else:
             lease.add(call)
         return future
+
+    def _expiry(self) -> Callable[[], bool]:
+        clock = self._threads.clock
+        until = clock() + LONGEST_WAIT_S
+        return lambda: not self.is_patient and clock() > until
 
     def let_go(self) -> None:
         """Leave the thread to others; a later call takes another. For requests that wait."""

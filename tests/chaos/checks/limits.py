@@ -9,7 +9,7 @@ from typing import Final
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.diary import Entry
 from tests.chaos.evidence import Evidence
-from tests.chaos.plan import REDIS_AWAY
+from tests.chaos.plan import REDIS_AWAY, Kind
 
 MINUTE_S: Final = 60.0
 LATE_S: Final = 1.5
@@ -20,6 +20,15 @@ SITE_BURST: Final = 49
 ADDRESS_FACTOR: Final = 5
 """By default a web process takes 50 requests of a user at once, ten more each second, and five
 times as many of an address whose users it does not know yet."""
+
+HELD_UP_BY: Final = frozenset(
+    {
+        *(Kind.WEB_STOP, Kind.WEB_CHILD_STOP, Kind.WEB_KILL, Kind.WEB_CHILD_KILL),
+        *(Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE),
+        Kind.ROLLING_RESTART,
+    }
+)
+HELD_UP_S: Final = 20.0
 
 REDIS_BACK_S: Final = 3.0
 """So long after an outage of Redis processes may still go by their own buckets."""
@@ -121,8 +130,17 @@ def _reads_a_stream(_evidence: Evidence, entry: Entry) -> bool:
     return entry.deed == "streamed"
 
 
-def _never(_evidence: Evidence, _entry: Entry) -> bool:
-    return False
+def _site_was_held_up(evidence: Evidence, entry: Entry) -> bool:
+    """Deadlines are far longer than any queue of a run; but requests may have waited for a thread.
+
+    They wait for ten seconds at most, and come from up to as long before.
+    """
+    return any(
+        fault.kind in HELD_UP_BY
+        and fault.begun <= entry.at
+        and entry.begun <= (fault.ended or entry.at) + HELD_UP_S
+        for fault in evidence.faults
+    )
 
 
 REASONS: Final[Mapping[str, Callable[[Evidence, Entry], bool]]] = {
@@ -131,7 +149,7 @@ REASONS: Final[Mapping[str, Callable[[Evidence, Entry], bool]]] = {
     "budget_reached": _a_cap_is_reached,
     "feature_paused": _is_stopped,
     "too_many_streams": _reads_a_stream,
-    "overloaded": _never,  # deadlines are far longer than any queue of a run
+    "overloaded": _site_was_held_up,
 }
 
 CHECKS: Final = (refusals_are_explained, answers_tell_what_is_left)

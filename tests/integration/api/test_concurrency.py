@@ -169,6 +169,25 @@ def test_requests_that_wait_for_a_lock_leave_threads_to_others(
     run(scene)
 
 
+def test_a_visitor_for_whom_many_wait_is_refused_one_more(
+    site: Concurrency, ada: User, refusals: Refusals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("project.concurrency.MOST_QUEUED", 2)
+    mine = client_of(site, ada)
+
+    async def scene() -> None:
+        async with mine:
+            assert (await mine.get("/features")).status_code == 200
+            with locked("LOCK aifeature_apitoken IN ACCESS EXCLUSIVE MODE"):
+                stuck = [asyncio.create_task(mine.get("/features")) for _ in range(4)]
+                await until(lambda: refusals.waiting == 1)
+                refusals.answer()
+            statuses = [answer.status_code for answer in await asyncio.gather(*stuck)]
+            assert statuses.count(429) == 1
+
+    run(scene)
+
+
 def test_a_flip_and_a_probe_need_none_of_the_threads_that_all_wait(
     site: Concurrency, admin_user: User, ada: User, bob: User
 ) -> None:

@@ -8,7 +8,8 @@ from concurrent.futures import Future, wait
 
 import pytest
 
-from aifeature.api.turns import FairThreads, Turn
+from aifeature.api.turns import LONGEST_WAIT_S, FairThreads, Turn
+from aifeature.services.refusals import Overloaded
 
 PATIENCE_S = 30.0
 SIZE = 4
@@ -133,6 +134,27 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_made(
     gate.open()
     served(*blocked, visit(threads, "gone", lambda: None))
     assert made == []
+
+
+def test_who_has_waited_too_long_is_refused_at_once(gate: Gate) -> None:
+    now = [0.0]
+    threads = FairThreads(1, name="test", at_end=lambda: None, clock=lambda: now[0])
+    first = visit(threads, "first", gate)
+    gate.await_entered(1)
+    made: list[str] = []
+    late = visit(threads, "late", lambda: made.append("late"))
+    turn = threads.turn(lambda: "patient")
+    patient = turn.submit(lambda: made.append("patient"))
+    turn.is_patient = True
+    turn.let_go()
+    now[0] += LONGEST_WAIT_S
+    in_time = visit(threads, "in time", lambda: made.append("in time"))
+    now[0] += 0.1
+    gate.open()
+    served(first, patient, in_time)
+    with pytest.raises(Overloaded):
+        late.result(PATIENCE_S)
+    assert made == ["patient", "in time"]
 
 
 def test_a_call_that_fails_fails_for_its_caller_alone(threads: FairThreads) -> None:
