@@ -144,7 +144,7 @@ def test_who_has_waited_too_long_is_refused_at_once(gate: Gate) -> None:
     made: list[str] = []
     late = visit(threads, "late", lambda: made.append("late"))
     turn = threads.turn(lambda: "patient")
-    patient = turn.submit(lambda: made.append("patient"))
+    patient: Future[object] = turn.submit(lambda: made.append("patient"))
     turn.is_patient = True
     turn.let_go()
     now[0] += LONGEST_WAIT_S
