@@ -21,6 +21,7 @@ from aifeature.api import problems, rate
 from aifeature.api.refusals import BadRequest, RequestTimeout
 from aifeature.api.turns import FairThreads, Turn
 from aifeature.api.visitors import Visitor, Visitors
+from aifeature.policies.rates import Left
 from aifeature.services.refusals import InputTooLarge, Overloaded, RateLimited, Refusal
 from aifeature.web import errors
 from project import switch_requests
@@ -128,6 +129,7 @@ class Concurrency:
             raise RateLimited(
                 "Too many of your requests are waiting. Wait a moment and try again.",
                 retry_after_s=RETRY_S,
+                left=Left(MOST_QUEUED, window_s=RETRY_S, remaining=0, reset_s=RETRY_S),
             )
 
     @asynccontextmanager

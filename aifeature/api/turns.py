@@ -163,6 +163,7 @@ class _Lease:
         too_late = self._expires()
         while (call := self._calls.get()) is not None:
             call(too_late)
+            too_late = False  # the answer that says so has to pass the middlewares
 
 
 class Turn(Executor):

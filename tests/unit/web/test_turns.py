@@ -157,6 +157,23 @@ def test_who_has_waited_too_long_is_refused_at_once(gate: Gate) -> None:
     assert made == ["patient", "in time"]
 
 
+def test_a_request_that_was_refused_can_say_so(gate: Gate) -> None:
+    """Its answer passes the middlewares, in the same thread."""
+    now = [0.0]
+    threads = FairThreads(1, name="test", at_end=lambda: None, clock=lambda: now[0])
+    first = visit(threads, "first", gate)
+    gate.await_entered(1)
+    turn = threads.turn(lambda: "late")
+    refused = turn.submit(lambda: 1)
+    now[0] += LONGEST_WAIT_S + 1
+    gate.open()
+    served(first)
+    with pytest.raises(Overloaded):
+        refused.result(PATIENCE_S)
+    assert turn.submit(lambda: "sorry").result(PATIENCE_S) == "sorry"
+    turn.let_go()
+
+
 def test_a_call_that_fails_fails_for_its_caller_alone(threads: FairThreads) -> None:
     def fail() -> None:
         raise KeyError("x")
