@@ -263,8 +263,17 @@ def test_a_cap_that_was_not_reached_is_found() -> None:
 @pytest.mark.parametrize(("http", "code"), [(503, "overloaded"), (429, "slow_down")])
 def test_a_refusal_that_nothing_explains_is_found(http: int, code: str) -> None:
     evidence = explained()
-    add(evidence, "diary", refused(http, code, 30.0))
+    add(evidence, "diary", refused(http, code, 200.0))
     assert f"{http} {code}" in said(evidence, Promise.HTTP)
+
+
+@pytest.mark.parametrize(("at", "found"), [(39.0, True), (81.0, False), (83.0, True)])
+def test_a_site_may_be_busy_for_a_while_after_an_outage(at: float, *, found: bool) -> None:
+    evidence = explained()
+    evidence.faults = [Done(2, "postgres_crash", "postgres", 40.0, 42.0)]
+    evidence.planned = 1
+    add(evidence, "diary", refused(503, "overloaded", at))
+    assert ("503 overloaded" in said(evidence, Promise.HTTP)) is found
 
 
 def test_an_answer_that_does_not_tell_what_is_left_is_found() -> None:
