@@ -18,6 +18,9 @@ HEAD_S: Final = 20.0
 first one, from the start of the connection. The time for bodies is in project/concurrency.py."""
 
 
+LAST_LOOK_S: Final = 0.5
+
+
 class PunctualProtocol(H11Protocol):
     """One connection."""
 
@@ -52,7 +55,12 @@ class PunctualProtocol(H11Protocol):
             self._start()
 
     def _start(self) -> None:
-        self._deadline = self.loop.call_later(self.head_s, self._give_up)
+        self._deadline = self.loop.call_later(self.head_s, self.deadline_is_over)
+
+    def deadline_is_over(self) -> None:
+        """Look once more, and then give up."""
+        # A process that stood still finds its timers over before it has read what came meanwhile.
+        self._deadline = self.loop.call_later(LAST_LOOK_S, self._give_up)
 
     def _stop(self) -> None:
         if self._deadline is not None:

@@ -32,9 +32,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[int]:
-    config = uvicorn.Config(app, http=Hasty, lifespan="off", log_config=None, port=0)
-    server = uvicorn.Server(config)
+async def served(server: uvicorn.Server | None = None) -> AsyncIterator[int]:
+    server = server or uvicorn.Server(uvicorn.Config(app, http=Hasty, lifespan="off"))
+    server.config.port = 0
     task = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110 (uvicorn sets no event)
         await asyncio.sleep(0.01)
@@ -91,6 +91,25 @@ def test_a_head_that_comes_byte_by_byte_gets_no_more_time() -> None:
                 writer.write(b"y")
                 await asyncio.wait([answer], timeout=Hasty.head_s / 4)
             assert b" 408 " in answer.result()
+            writer.close()
+
+    asyncio.run(scene())
+
+
+def test_a_process_that_stood_still_reads_what_came_meanwhile() -> None:
+    """Its loop may find the timer over before it has looked at the connection again."""
+
+    async def scene() -> None:
+        server = uvicorn.Server(uvicorn.Config(app, http=PunctualProtocol, lifespan="off"))
+        async with served(server) as port, asyncio.timeout(BOUND_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            while not server.server_state.connections:  # noqa: ASYNC110 (uvicorn sets no event)
+                await asyncio.sleep(0.01)
+            (connection,) = server.server_state.connections
+            assert isinstance(connection, PunctualProtocol)
+            connection.deadline_is_over()
+            writer.write(GET)
+            assert b" 200 " in await reader.readuntil(b"ok")
             writer.close()
 
     asyncio.run(scene())
