@@ -202,6 +202,8 @@ class WebWorker(UvicornWorker):
         "loop": "auto",
         "http": PunctualProtocol,  # `_is_idle` knows what h11's has under way
         "ws": "none",
+        # A request that comes behind another on its connection must not inherit what that one set.
+        "reset_contextvars": True,
         "lifespan": "off",  # the server itself says when it stops
         "access_log": False,
         "server_header": False,

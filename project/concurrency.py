@@ -7,8 +7,10 @@ visitor it bounds what a request may hold before it has been read: its size, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from hashlib import sha256
 from io import BytesIO
 from typing import Any, Final
 
@@ -16,8 +18,9 @@ from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
+from django.http.cookie import parse_cookie
 
-from aifeature.api import problems, rate
+from aifeature.api import problems, rate, stopping
 from aifeature.api.refusals import BadRequest, RequestTimeout
 from aifeature.api.turns import FairThreads, Turn
 from aifeature.api.visitors import Visitor, Visitors
@@ -36,8 +39,17 @@ BODY_S: Final = 60.0
 SPARE_THREADS: Final = 2
 """Threads for probes, and for each kind of request that flips a switch."""
 
-MOST_WAITING: Final = 200
+MOST_WAITING: Final = 1_000
 """Probes, or flips, that may wait for a thread."""
+
+SPARE_UNDER_WAY: Final = 4
+"""Probes and flips under way of one address: five times as many."""
+
+SPARE_BYTES: Final = 65_536
+"""The most that the body of a probe or a flip may have."""
+
+MOST_UNREAD: Final = 8
+"""So many of the largest bodies may be on their way at once from one visitor."""
 
 MOST_QUEUED: Final = 50
 """Requests of one visitor that may wait for a thread when one more comes."""
@@ -50,7 +62,17 @@ INTRODUCTION_S: Final = 2.0
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 
 
+STAFF: Final = f"{switch_requests.STAFF_COOKIE}=".encode()
+
 _GONE: Final = {"type": "http.disconnect"}
+
+
+async def pause(seconds: float) -> None:
+    """Wait, but not longer than this process lives."""
+    over = asyncio.Event()
+    with stopping.told(over.set), suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await over.wait()
 
 
 class Concurrency:
@@ -61,7 +83,7 @@ class Concurrency:
         app: App,
         *,
         body_s: float = BODY_S,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = pause,
     ) -> None:
         """Read the limits from the settings; see `web_threads` and others in project/env.py."""
         limits = settings.AIFEATURE
@@ -72,6 +94,9 @@ class Concurrency:
         self._visitors = Visitors(
             per_second=limits["REQUESTS_PER_SECOND"], under_way=limits["REQUESTS_UNDER_WAY"]
         )
+        self._spare_visitors = Visitors(per_second=0, under_way=SPARE_UNDER_WAY)
+        self._unread: Counter[Visitor] = Counter()
+        """Bytes of bodies of which more is to come."""
         self._introduced: dict[bytes, asyncio.Event] = {}
         """Set when it is known whose credential it is, or that it is nobody's."""
         self._threads = FairThreads(limits["WEB_THREADS"], name="request")
@@ -88,36 +113,62 @@ class Concurrency:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, self._most_bytes, asyncio.get_running_loop().time() + self._body_s)
+        threads = self._threads_for(scope)
+        is_spare = threads is not self._threads
+        until = asyncio.get_running_loop().time() + self._body_s
+        body = _Body(receive, SPARE_BYTES if is_spare else self._most_bytes, until)
         answer = _Answer(send)
         try:
             body.check(scope)
-            await self._pass_on(scope, body, answer)
+            if is_spare:
+                await self._pass_on_apart(threads, scope, body, answer)
+            else:
+                await self._pass_on(scope, body, answer)
             refusal = body.refusal
         except Refusal as found:
             refusal = found
         if refusal is not None and not answer.begun:
-            await answer.refuse(scope, refusal, close=body.is_unread)
+            await answer.refuse(scope, refusal, close=body.is_unread and body.is_expected)
 
-    async def _pass_on(self, scope: Any, body: _Body, answer: _Answer) -> None:
-        threads = self._threads_for(scope)
-        if threads is not self._threads:
-            # A probe or a flip must not be refused because others share its address.
+    async def _pass_on_apart(
+        self, threads: FairThreads, scope: Any, body: _Body, answer: _Answer
+    ) -> None:
+        """Pass a probe or a flip on, whatever else its visitor and others are doing."""
+        with self._spare_visitors.request(b"", address_of(scope)) as visit:
             if threads.waiting() >= MOST_WAITING:
                 raise Overloaded("We are busy. Try again in a moment.", retry_after_s=RETRY_S)
-            await self._with_turn(threads.turn(lambda: address_of(scope)), scope, body, answer)
-            return
-        credential, address = credential_of(scope), address_of(scope)
+            # It counts apart, but it shows all the same whose session it is.
+            visit.credential, visit.visitors = credential_of(scope), self._visitors
+            visitor = visit.visitor
+            await self._with_turn(threads.turn(lambda: visitor), scope, body, answer)
+
+    async def _pass_on(self, scope: Any, body: _Body, answer: _Answer) -> None:
+        credential, address = credential_of(scope), self._place_of(scope)
         try:
             async with self._introduction(credential) as known:
                 self._check_queue(self._visitors.of(credential, address))
                 with self._visitors.request(credential, address) as visit:
                     visit.on_known = known
-                    await self._with_turn(threads.turn(lambda: visit.visitor), scope, body, answer)
+                    turn = self._threads.turn(lambda: visit.visitor)
+                    with body.counted(self._unread, visit.visitor):
+                        await self._with_turn(turn, scope, body, answer)
         except RateLimited:
             with self._visitors.refused(self._visitors.of(credential, address)) as delay_s:
-                await self._sleep(delay_s)
+                if delay_s is not None:
+                    await self._sleep(delay_s)
             raise
+
+    def _place_of(self, scope: Any) -> str:
+        """The client's address; of a browser that staff signed in with, that browser.
+
+        So the staff is not refused when somebody floods the site from an address they share.
+        """
+        if any(STAFF in value for name, value in scope["headers"] if name == b"cookie"):
+            request = ASGIRequest(scope, BytesIO())
+            if switch_requests.is_staff_browser(request):
+                cookie = request.COOKIES[switch_requests.STAFF_COOKIE]
+                return f"staff browser {sha256(cookie.encode()).hexdigest()[:16]}"
+        return address_of(scope)
 
     def _check_queue(self, visitor: Visitor) -> None:
         """Refuse one request more of a visitor for whom many wait for a thread already.
@@ -191,9 +242,29 @@ class _Body:
         self._most_bytes = most_bytes
         self._until = until
         self._bytes = 0
+        self._unread: Counter[Visitor] = Counter()
+        self._visitor: Visitor | None = None
         self.is_unread = True
+        self.is_expected = False
+        """Whether the headers announce one."""
         self.refusal: Refusal | None = None
         """Why it was not read to its end."""
+
+    @contextmanager
+    def counted(self, unread: Counter[Visitor], visitor: Visitor) -> Iterator[None]:
+        """Count what has arrived for the visitor, until all has or the block ends."""
+        self._unread, self._visitor = unread, visitor
+        try:
+            yield
+        finally:
+            self._is_read()
+
+    def _is_read(self) -> None:
+        if self._visitor is not None:
+            self._unread[self._visitor] -= self._bytes
+            if self._unread[self._visitor] <= 0:
+                del self._unread[self._visitor]
+            self._visitor = None
 
     def check(self, scope: Any) -> None:
         """Look at what the headers say of it.
@@ -204,6 +275,7 @@ class _Body:
         """
         headers = dict(scope["headers"])
         length = headers.get(b"content-length")
+        self.is_expected = b"transfer-encoding" in headers or length not in {None, b"0"}
         if length is not None and b"transfer-encoding" in headers:
             raise BadRequest("Send either Content-Length or Transfer-Encoding, not both.")
         if length is not None and length.isdigit() and int(length) > self._most_bytes:
@@ -219,15 +291,35 @@ class _Body:
         except TimeoutError:
             self.refusal = RequestTimeout("The request did not arrive in time. Send it again.")
             return _GONE
-        self._bytes += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._bytes += size
+        if self._visitor is not None:
+            self._unread[self._visitor] += size
+            if self._unread[self._visitor] > MOST_UNREAD * self._most_bytes:
+                self.refusal = RateLimited(
+                    "You send too much at once. Wait a moment and try again.",
+                    retry_after_s=RETRY_S,
+                )
+                return _GONE
         if self._bytes > self._most_bytes:
             self.refusal = self._too_large()
             return _GONE
         self.is_unread = message["type"] == "http.request" and message.get("more_body", False)
+        if not self.is_unread:
+            self._is_read()
         return message
 
     def _too_large(self) -> InputTooLarge:
         return InputTooLarge(f"The request has more than {self._most_bytes:,} bytes.")
+
+
+_SECURE: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:",
+}
+"""Refusals do not pass the middlewares that set these."""
 
 
 class _Answer:
@@ -256,7 +348,8 @@ class _Answer:
         response = problems.problem(refusal) if is_api else _page(refusal)
         rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        for name, value in _SECURE.items():
+            response.headers.setdefault(name, value)
         headers = [(k.lower().encode(), v.encode()) for k, v in response.items()]
         headers.append((b"content-length", str(len(response.content)).encode()))
         if close:
@@ -278,11 +371,11 @@ def address_of(scope: Any) -> str:
 
 
 def credential_of(scope: Any) -> bytes:
-    """What the client shows: its Authorization header, else its session cookie, else nothing."""
+    """What Django will know the client by: a token of the API, or a session; empty if nothing."""
     headers = dict(scope["headers"])
     given: bytes = headers.get(b"authorization", b"")
-    if given:
+    if given and scope["path"].startswith("/api/"):
         return given
-    name = f"{settings.SESSION_COOKIE_NAME}=".encode()
-    cookies: list[bytes] = headers.get(b"cookie", b"").split(b";")
-    return next((part.strip() for part in cookies if part.strip().startswith(name)), b"")
+    cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
+    session = cookies.get(settings.SESSION_COOKIE_NAME, "")
+    return f"session {session}".encode() if session else b""

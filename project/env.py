@@ -124,7 +124,7 @@ class Env(BaseSettings):
     few less than DATABASE_POOL_SIZE, so that nobody waits for a connection."""
 
     web_requests_per_second: float = Field(default=10, ge=0)
-    """Requests of one user to one web process, after a burst of ten times as many; of one address
+    """Requests of one user to one web process, after a burst of five times as many; of one address
     that has not signed in, five times as many. 0: no limit."""
 
     web_requests_under_way: int = Field(default=1_000, ge=1)

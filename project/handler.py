@@ -8,6 +8,7 @@ request waits for a job: that must not hold a thread.
 from __future__ import annotations
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest
@@ -32,4 +33,7 @@ class Handler(ASGIHandler):
 
 def waits(request: HttpRequest) -> bool:
     """Whether the request may be answered much later: a stream, or a long-poll."""
-    return request.path.endswith("/events") or "wait" in request.GET
+    try:
+        return request.path.endswith("/events") or "wait" in request.GET
+    except SuspiciousOperation:  # too many parameters; the synchronous chain says so
+        return False

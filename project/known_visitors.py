@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -42,5 +43,10 @@ class KnownVisitors:
 
 def _remember(request: HttpRequest) -> None:
     user = getattr(request, "_cached_user", None)
-    if isinstance(user, AbstractBaseUser):
+    if user is None:
+        return
+    shown = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if isinstance(user, AbstractBaseUser) and request.session.session_key == shown:
         visitors.remember(user.pk)
+    else:  # it has ended, or is nobody's
+        visitors.forget()

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import Error, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -117,7 +117,7 @@ def flip_of(request: HttpRequest) -> Flip | None:
     if path.endswith(_SIGN_IN):
         try:
             path = urlsplit(request.GET.get("next", "")).path
-        except ValueError:  # it is no address
+        except (ValueError, SuspiciousOperation):  # it is no address, or there are too many
             return None
     if not path.endswith(("/stop/", "/release/")):
         return None

@@ -47,6 +47,7 @@ class BearerToken(HttpBearer):
             return None
         user = super().__call__(request)
         if user is None:
+            visitors.forget()
             raise AuthenticationError
         visitors.recognise(user.pk)
         return cast("User", user)

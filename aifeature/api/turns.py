@@ -8,6 +8,7 @@ one of a few threads, and lets it go while it waits.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -26,6 +27,8 @@ LONGEST_WAIT_S: Final = 10.0
 or soon will, and those behind it would wait for nothing."""
 
 RETRY_S: Final = 5
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,6 +102,7 @@ class FairThreads:
         with self._wanted:
             self._queues.setdefault(lease.visitor, deque()).append(lease)
             if self._idle:
+                self._idle -= 1  # here: until it has woken up, another lease must not count on it
                 self._wanted.notify()
                 return
             if self._threads == self._size:
@@ -113,6 +117,8 @@ class FairThreads:
             try:
                 lease.run()
                 self._at_end()
+            except Exception:  # a thread that ends here would be missing for good
+                logger.exception("a thread for requests was not left as it was found")
             finally:
                 with self._wanted:
                     self._running[lease.visitor] -= 1
@@ -124,7 +130,6 @@ class FairThreads:
             while (lease := self._take()) is None:
                 self._idle += 1
                 self._wanted.wait()
-                self._idle -= 1
             return lease
 
     def _take(self) -> _Lease | None:
@@ -224,6 +229,7 @@ class Turn(Executor):
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._token)
+        del self._token  # it refers to the turn before, and so on
         self.let_go()
 
 

@@ -42,6 +42,9 @@ LONGEST_DELAY_S: Final = 25.0
 """Refusals are answered after a second or more: so many of one visitor's in a second, as long as
 none waits longer than this. A client that asks again at once cannot ask all the time then."""
 
+MOST_DELAYED: Final = 2_000
+"""Refusals of one visitor that wait."""
+
 AGAIN_S: Final = 2
 """What a visitor with too many open requests is asked to wait, in seconds."""
 
@@ -125,13 +128,17 @@ class Visitors:
                 _less(self._open, visit.visitor)
 
     @contextmanager
-    def refused(self, visitor: Visitor) -> Iterator[float]:
-        """Count a refusal whose answer waits within the block, for so many seconds."""
+    def refused(self, visitor: Visitor) -> Iterator[float | None]:
+        """Count a refusal whose answer waits within the block, for so many seconds.
+
+        None: too many of this visitor's wait; it is answered at once.
+        """
         with self._lock:
             self._refused[visitor] += 1
             waiting = self._refused[visitor]
         try:
-            yield min(LONGEST_DELAY_S, 1 + waiting / ANSWERED_PER_SECOND)
+            too_many = waiting > MOST_DELAYED
+            yield None if too_many else min(LONGEST_DELAY_S, 1 + waiting / ANSWERED_PER_SECOND)
         finally:
             with self._lock:
                 _less(self._refused, visitor)
@@ -153,17 +160,24 @@ class Visitors:
         """Count a request that is under way for its user, no longer for its address.
 
         Raises:
-            RateLimited: the user has too many under way.
+            RateLimited: the user has sent too many, or has too many under way.
         """
         with self._lock:
             if visit.visitor == user:
                 return
-            if self._open[user] < self._under_way:
+            wait_s = self._wait_s(user, self._per_second)
+            if not wait_s and self._open[user] < self._under_way:
                 _less(self._open, visit.visitor)
                 self._open[user] += 1
                 visit.visitor = user
                 return
-        self._refuse(user, f"{self._under_way} are under way", AGAIN_S)
+        why = f"more than {self._per_second:g} a second" if wait_s else f"{self._under_way} open"
+        self._refuse(user, why, AGAIN_S)
+
+    def forget(self, credential: bytes) -> None:
+        """Nobody is known by this credential any more."""
+        with self._lock:
+            self._users.pop(sha256(credential).digest(), None)
 
     def _take(self, visitor: Visitor) -> None:
         factor = 1 if visitor.kind is Kind.USER else ADDRESS_FACTOR
@@ -179,15 +193,16 @@ class Visitors:
                 math.ceil(per_second * BURST_S), window_s=BURST_S, remaining=0, reset_s=BURST_S
             )
             self._refuse(visitor, f"more than {per_second:g} a second", wait_s, left)
-        self._refuse(visitor, f"{self._under_way * factor} are under way", AGAIN_S)
+        self._refuse(visitor, f"{self._under_way * factor} open", AGAIN_S)
 
     def _wait_s(self, visitor: Visitor, per_second: float) -> int:
         """Seconds until the visitor may send a request; 0: now, and it is counted."""
         if not per_second:
             return 0
-        bucket, now = self._bucket(visitor, per_second * BURST_S), self._clock()
+        full = max(1.0, per_second * BURST_S)
+        bucket, now = self._bucket(visitor, full), self._clock()
         earned = (now - bucket.at) * per_second
-        bucket.tokens, bucket.at = min(per_second * BURST_S, bucket.tokens + earned), now
+        bucket.tokens, bucket.at = min(full, bucket.tokens + earned), now
         if bucket.tokens < 1:
             return AGAIN_S
         bucket.tokens -= 1
@@ -242,6 +257,12 @@ def remember(user_id: int) -> None:
     """Note that the request that is being answered here comes from this user."""
     if visit := _visit.get():
         visit.remember(user_id)
+
+
+def forget() -> None:
+    """Note that what the request that is being answered here shows is nobody's."""
+    if visit := _visit.get():
+        visit.visitors.forget(visit.credential)
 
 
 def recognise(user_id: int) -> None:

@@ -93,7 +93,9 @@ def system(sandbox: SandboxServer | None = None, *, users: int = 1) -> Iterator[
     """Servers with our tables, users and an open feature."""
     with running() as servers:
         provider = {"ANTHROPIC_BASE_URL": sandbox.url} if sandbox else {}
-        env = environment({**servers.env, **provider})
+        # One user asks for many here, and not about how fast that user may ask.
+        unlimited = {"WEB_REQUESTS_PER_SECOND": "0"}
+        env = environment({**servers.env, **provider, **unlimited})
         found = System(servers, env, set_up(env, users=users, user_budget_usd="1000"))
         try:
             yield found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 
@@ -155,6 +156,27 @@ def test_who_has_waited_too_long_is_refused_at_once(gate: Gate) -> None:
     with pytest.raises(Overloaded):
         late.result(PATIENCE_S)
     assert made == ["patient", "in time"]
+
+
+def test_nobody_waits_while_a_thread_is_free(gate: Gate) -> None:
+    """Two requests in a row find one idle thread: it is told once, and can serve one."""
+    for _ in range(20):
+        threads = FairThreads(SIZE, name="test", at_end=lambda: None)
+        served(visit(threads, "warm", lambda: None))
+        while not threads._idle:
+            time.sleep(0.001)
+        slow = visit(threads, "slow", gate)
+        served(visit(threads, "quick", lambda: None))
+        assert not slow.done()
+
+
+def test_a_thread_outlives_what_fails_at_its_end() -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    threads = FairThreads(1, name="test", at_end=fail)
+    for _ in range(3):
+        served(visit(threads, "v", lambda: None))
 
 
 def test_a_request_that_was_refused_can_say_so(gate: Gate) -> None:
