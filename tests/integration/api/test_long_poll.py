@@ -116,7 +116,8 @@ def test_many_long_polls_leave_the_site_to_others_and_all_answer(
             threads = threading.active_count()
             polls = [asyncio.create_task(client.get(f"/jobs/{row.id}?wait=30")) for row in rows]
             await until(lambda: waiting_now() == POLLS)
-            await until(lambda: threading.active_count() < threads + 10)
+            most = threads + settings.AIFEATURE["WEB_THREADS"] + 2
+            await until(lambda: threading.active_count() <= most)
             extra = threading.active_count() - threads
             async with asyncio.timeout(BOUND_S):
                 others = [await client.get("/features") for _ in range(10)]
@@ -129,7 +130,7 @@ def test_many_long_polls_leave_the_site_to_others_and_all_answer(
     assert {response.status_code for response in others} == {200}
     assert [response.json()["status"] for response in answers] == ["cancelled"] * POLLS
     assert [response.json()["id"] for response in answers] == [str(row.id) for row in rows]
-    assert extra < 10, "a waiting request holds a thread"
+    assert extra < POLLS / 2, "a waiting request holds a thread"
     names = [each.name for each in threading.enumerate() if each not in before]
     assert sum(name.startswith("request-") for name in names) <= settings.AIFEATURE["WEB_THREADS"]
 
