@@ -119,7 +119,7 @@ class Env(BaseSettings):
     web_graceful_timeout: int = Field(default=30, ge=1, le=600)
     """Seconds a web process that is asked to stop has for the requests it has begun."""
 
-    web_threads: int = Field(default=12, ge=2, le=200)
+    web_threads: int = Field(default=8, ge=2, le=200)
     """Requests that one web process works on at a time; those that wait for a job do not count. A
     few less than DATABASE_POOL_SIZE, so that nobody waits for a connection."""
 
