@@ -1,7 +1,7 @@
 """The outermost layer of the site: how much of it one visitor may use, and one process gives.
 
-Nothing here asks a database, so what is refused costs next to nothing. Beyond the limits per
-visitor it bounds what a request may hold before it has been read: its size, and its time.
+Nothing here uses the database, so a refusal is cheap. Besides the limits per visitor there are
+limits on a request that has not been read yet: its size, and how long it may take to arrive.
 """
 
 from __future__ import annotations
@@ -171,10 +171,10 @@ class Concurrency:
         return address_of(scope)
 
     def _check_queue(self, visitor: Visitor) -> None:
-        """Refuse one request more of a visitor for whom many wait for a thread already.
+        """Refuse a request if many of its visitor's requests already wait for a thread.
 
         Raises:
-            RateLimited: that is so.
+            RateLimited: too many wait.
         """
         if self._threads.waiting_of(visitor) >= MOST_QUEUED:
             raise RateLimited(
@@ -270,8 +270,8 @@ class _Body:
         """Look at what the headers say of it.
 
         Raises:
-            BadRequest: they contradict each other; whoever is in front may have read another end.
-            InputTooLarge: it will be.
+            BadRequest: they contradict each other, so a proxy may see another end of the body.
+            InputTooLarge: they announce more bytes than a request may have.
         """
         headers = dict(scope["headers"])
         length = headers.get(b"content-length")

@@ -43,7 +43,7 @@ class KnownVisitors:
 
 def _remember(request: HttpRequest) -> None:
     user = getattr(request, "_cached_user", None)
-    if user is None:
+    if user is None or request.path.startswith("/api/"):  # the API says so itself
         return
     shown = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if isinstance(user, AbstractBaseUser) and request.session.session_key == shown:

@@ -51,8 +51,8 @@ def pytest_configure() -> None:
     from django.conf import settings  # noqa: PLC0415 (reads the environment made above)
 
     settings.PASSWORD_HASHERS = ["tests.passwords.OneRound"]
-    # Whatever calls `django.setup()` again, an ASGI application or a worker in a thread, would
-    # configure logging anew, and so take away the handler that a test reads logs with.
+    # A second `django.setup()`, by an ASGI application or by a worker in a thread, would configure
+    # logging again and remove the handler through which a running test reads the log.
     settings.LOGGING_CONFIG = None
     _judge_no_speed()
 

@@ -80,6 +80,7 @@ class SessionCookie(SessionAuth):
             RateLimited: the user has too many requests under way.
         """
         if not request.user.is_authenticated:
+            visitors.forget()
             return None  # before the CSRF check: who is nobody gets a 401, not a 403
         if check_csrf(request) is not None:
             raise CsrfFailed(

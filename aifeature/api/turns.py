@@ -109,7 +109,12 @@ class FairThreads:
                 return
             self._threads += 1
             name = f"{self._name}-{self._threads}"
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        except RuntimeError:  # the system gives no more threads
+            with self._wanted:
+                self._threads -= 1
+            raise
 
     def _work(self) -> None:
         while True:

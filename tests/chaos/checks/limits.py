@@ -28,8 +28,8 @@ HELD_UP_BY: Final = frozenset(
         Kind.ROLLING_RESTART,
     }
 )
-HELD_UP_S: Final = 40.0
-"""Requests queue behind an outage for so long, on a machine that does all of this at once."""
+HELD_UP_S: Final = 20.0
+"""Requests that came during an outage wait for ten seconds at most, and those behind them too."""
 
 REDIS_BACK_S: Final = 3.0
 """So long after an outage of Redis processes may still go by their own buckets."""

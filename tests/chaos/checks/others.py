@@ -9,7 +9,7 @@ from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
 
 SLOWER: Final = 2
-UNNOTICED_MS: Final = 250
+UNNOTICED_MS: Final = 150
 """What nobody notices is no violation: on a busy machine a few requests make the difference."""
 
 NO_BUDGET: Final = frozenset({"budget_spent", "user_limit", "account_limit"})

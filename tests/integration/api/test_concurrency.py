@@ -102,7 +102,9 @@ def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
             assert (await mine.get("/features")).status_code == 200  # its token is known from here
             polls = [asyncio.create_task(mine.get(f"/jobs/{row.id}?wait=30")) for _ in range(50)]
             await until(lambda: refusals.waiting == 45)
-            assert not any(poll.done() for poll in polls), "who asks again at once is slowed down"
+            assert not any(poll.done() for poll in polls), (
+                "a client that repeats at once is slowed down"
+            )
             refusals.answer()
             await until(lambda: sum(poll.done() for poll in polls) == 45)
             refused = [poll.result() for poll in polls if poll.done()]
@@ -122,9 +124,9 @@ def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
 def test_the_first_request_with_a_token_says_whose_the_others_are(
     site: Concurrency, ada: User
 ) -> None:
-    """Else a burst with a fresh token passes as so many strangers, of whom an address may be many.
+    """Without this, a burst with a new token counts for its address, which may send more.
 
-    Requests of a user that are under way are five here, of an address 25.
+    A user may have 5 requests under way here, an address 25.
     """
     mine = client_of(site, ada)
     admitted: list[int] = []

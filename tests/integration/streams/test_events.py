@@ -511,7 +511,7 @@ def test_a_reader_holds_no_thread_and_no_connection(
             for _ in range(60):
                 group.create_task(read())
             await until(lambda: len(streams) == 60 and all(s.events for s in streams))
-            most = before + settings.AIFEATURE["WEB_THREADS"] + 3
+            most = before + settings.AIFEATURE["WEB_THREADS"] + 1  # and that of the watch
             await until(lambda: threading.active_count() <= most)
             rows = await sync_to_async(_connections)()
             assert rows < 10
