@@ -235,6 +235,9 @@ async def request(
     headers: dict[str, str],
     parts: Sequence[bytes] = (),
     hold: asyncio.Event | None = None,
+    path: str = "/api/v1/features/summarize/jobs",
+    query: bytes = b"",
+    host: str = "192.0.2.7",
 ) -> AsyncIterator[list[Any]]:
     """A request whose body comes in parts; yields what was answered.
 
@@ -243,6 +246,9 @@ async def request(
         headers: What the request says of its body.
         parts: Of the body; an empty one is its end, without one it stands still.
         hold: Each part of the answer is taken when this is set; unset: at once.
+        path: Its address.
+        query: The rest of its address.
+        host: Where it comes from.
     """
     answered: list[Any] = []
     waiting_parts = list(parts)
@@ -263,9 +269,9 @@ async def request(
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/api/v1/features/summarize/jobs",
-        "query_string": b"",
-        "client": ("192.0.2.7", 5),
+        "path": path,
+        "query_string": query,
+        "client": (host, 5),
         "headers": [
             (b"host", b"testserver"),
             *((name.encode(), value.encode()) for name, value in headers.items()),
