@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S: Final = 20.0
 """Seconds within which the head of a request must have arrived, from its first byte or, for the
-first one, from the start of the connection. The time for bodies is in project/concurrency.py."""
+first one, from the start of the connection. The time for bodies is in project/request_body.py."""
 
 
 LAST_LOOK_S: Final = 0.5

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from io import BytesIO
 from typing import Any, Final
@@ -17,24 +17,17 @@ from typing import Any, Final
 from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse
 from django.http.cookie import parse_cookie
 
-from aifeature.api import problems, rate, stopping
-from aifeature.api.refusals import BadRequest, RequestTimeout
+from aifeature.api import stopping
 from aifeature.api.turns import FairThreads, Turn
 from aifeature.api.visitors import Visitor, Visitors
 from aifeature.policies.rates import Left
-from aifeature.services.refusals import InputTooLarge, Overloaded, RateLimited, Refusal
-from aifeature.web import errors
+from aifeature.services.refusals import Overloaded, RateLimited, Refusal
 from project import switch_requests
-
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Any, Receive, Send], Awaitable[None]]
-
-BODY_S: Final = 60.0
-"""Seconds within which a request's body must have arrived."""
+from project.early_answer import Answer
+from project.lifespan import App, Receive, Send
+from project.request_body import BODY_S, Body
 
 SPARE_THREADS: Final = 2
 """Threads for probes, and for each kind of request that flips a switch."""
@@ -48,9 +41,6 @@ SPARE_UNDER_WAY: Final = 4
 SPARE_BYTES: Final = 65_536
 """The most that the body of a probe or a flip may have."""
 
-MOST_UNREAD: Final = 8
-"""So many of the largest bodies may be on their way at once from one visitor."""
-
 MOST_QUEUED: Final = 50
 """Requests of one visitor that may wait for a thread when one more comes."""
 
@@ -61,10 +51,7 @@ INTRODUCTION_S: Final = 2.0
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 
-
 STAFF: Final = f"{switch_requests.STAFF_COOKIE}=".encode()
-
-_GONE: Final = {"type": "http.disconnect"}
 
 
 async def pause(seconds: float) -> None:
@@ -116,8 +103,8 @@ class Concurrency:
         threads = self._threads_for(scope)
         is_spare = threads is not self._threads
         until = asyncio.get_running_loop().time() + self._body_s
-        body = _Body(receive, SPARE_BYTES if is_spare else self._most_bytes, until)
-        answer = _Answer(send)
+        body = Body(receive, SPARE_BYTES if is_spare else self._most_bytes, until)
+        answer = Answer(send)
         try:
             body.check(scope)
             if is_spare:
@@ -131,7 +118,7 @@ class Concurrency:
             await answer.refuse(scope, refusal, close=body.is_unread and body.is_expected)
 
     async def _pass_on_apart(
-        self, threads: FairThreads, scope: Any, body: _Body, answer: _Answer
+        self, threads: FairThreads, scope: Any, body: Body, answer: Answer
     ) -> None:
         """Pass a probe or a flip on, whatever else its visitor and others are doing."""
         with self._spare_visitors.request(b"", address_of(scope)) as visit:
@@ -142,7 +129,7 @@ class Concurrency:
             visitor = visit.visitor
             await self._with_turn(threads.turn(lambda: visitor), scope, body, answer)
 
-    async def _pass_on(self, scope: Any, body: _Body, answer: _Answer) -> None:
+    async def _pass_on(self, scope: Any, body: Body, answer: Answer) -> None:
         credential, address = credential_of(scope), self._place_of(scope)
         try:
             async with self._introduction(credential) as known:
@@ -211,7 +198,7 @@ class Concurrency:
         finally:
             over()
 
-    async def _with_turn(self, turn: Turn, scope: Any, body: _Body, answer: _Answer) -> None:
+    async def _with_turn(self, turn: Turn, scope: Any, body: Body, answer: Answer) -> None:
         with turn:
 
             def at_start() -> None:
@@ -232,137 +219,6 @@ class Concurrency:
         if switch_requests.flip_of(request) is None:
             return self._threads
         return self._flips[switch_requests.is_staff_browser(request)]
-
-
-class _Body:
-    """The request's body on its way in, no larger and no slower than it may be."""
-
-    def __init__(self, receive: Receive, most_bytes: int, until: float) -> None:
-        self._receive = receive
-        self._most_bytes = most_bytes
-        self._until = until
-        self._bytes = 0
-        self._unread: Counter[Visitor] = Counter()
-        self._visitor: Visitor | None = None
-        self.is_unread = True
-        self.is_expected = False
-        """Whether the headers announce one."""
-        self.refusal: Refusal | None = None
-        """Why it was not read to its end."""
-
-    @contextmanager
-    def counted(self, unread: Counter[Visitor], visitor: Visitor) -> Iterator[None]:
-        """Count what has arrived for the visitor, until all has or the block ends."""
-        self._unread, self._visitor = unread, visitor
-        try:
-            yield
-        finally:
-            self._is_read()
-
-    def _is_read(self) -> None:
-        if self._visitor is not None:
-            self._unread[self._visitor] -= self._bytes
-            if self._unread[self._visitor] <= 0:
-                del self._unread[self._visitor]
-            self._visitor = None
-
-    def check(self, scope: Any) -> None:
-        """Look at what the headers say of it.
-
-        Raises:
-            BadRequest: they contradict each other, so a proxy may see another end of the body.
-            InputTooLarge: they announce more bytes than a request may have.
-        """
-        headers = dict(scope["headers"])
-        length = headers.get(b"content-length")
-        self.is_expected = b"transfer-encoding" in headers or length not in {None, b"0"}
-        if length is not None and b"transfer-encoding" in headers:
-            raise BadRequest("Send either Content-Length or Transfer-Encoding, not both.")
-        if length is not None and length.isdigit() and int(length) > self._most_bytes:
-            raise self._too_large()
-
-    async def receive(self) -> Any:
-        """The next message, as ASGI has it; that the client is gone if the body is refused."""
-        if not self.is_unread:
-            return await self._receive()
-        try:
-            async with asyncio.timeout_at(self._until):
-                message = await self._receive()
-        except TimeoutError:
-            self.refusal = RequestTimeout("The request did not arrive in time. Send it again.")
-            return _GONE
-        size = len(message.get("body", b""))
-        self._bytes += size
-        if self._visitor is not None:
-            self._unread[self._visitor] += size
-            if self._unread[self._visitor] > MOST_UNREAD * self._most_bytes:
-                self.refusal = RateLimited(
-                    "You send too much at once. Wait a moment and try again.",
-                    retry_after_s=RETRY_S,
-                )
-                return _GONE
-        if self._bytes > self._most_bytes:
-            self.refusal = self._too_large()
-            return _GONE
-        self.is_unread = message["type"] == "http.request" and message.get("more_body", False)
-        if not self.is_unread:
-            self._is_read()
-        return message
-
-    def _too_large(self) -> InputTooLarge:
-        return InputTooLarge(f"The request has more than {self._most_bytes:,} bytes.")
-
-
-_SECURE: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:",
-}
-"""Refusals do not pass the middlewares that set these."""
-
-
-class _Answer:
-    """The answer on its way out."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-        self.at_start: Callable[[], None] = lambda: None
-
-    async def send(self, message: Any) -> None:
-        if not self.begun:
-            self.begun = True
-            self.at_start()
-        await self._send(message)
-
-    async def refuse(self, scope: Any, refusal: Refusal, *, close: bool) -> None:
-        """Send the refusal in the form its client reads.
-
-        Args:
-            scope: The request, as ASGI has it.
-            refusal: Why it is not answered.
-            close: Whether the connection ends with it: what follows on it is no request.
-        """
-        is_api = scope["path"].startswith("/api/")
-        response = problems.problem(refusal) if is_api else _page(refusal)
-        rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
-        response.headers.setdefault("Cache-Control", "no-store")
-        for name, value in _SECURE.items():
-            response.headers.setdefault(name, value)
-        headers = [(k.lower().encode(), v.encode()) for k, v in response.items()]
-        headers.append((b"content-length", str(len(response.content)).encode()))
-        if close:
-            headers.append((b"connection", b"close"))
-        status = response.status_code
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": response.content})
-
-
-def _page(refusal: Refusal) -> HttpResponse:
-    return errors.page(
-        refusal.status, refusal.title, refusal.detail, retry_after_s=refusal.retry_after_s
-    )
 
 
 def address_of(scope: Any) -> str:

@@ -14,7 +14,7 @@ from django.test import Client
 from aifeature.api.visitors import Kind, Visitor
 from aifeature.models import ApiToken
 from deploy.web_worker import WebWorker
-from project import concurrency
+from project import request_body
 from project.concurrency import Concurrency, credential_of
 from tests.integration.api.test_concurrency import (
     BOUND_S,
@@ -182,9 +182,9 @@ def test_bodies_that_never_end_are_counted_for_their_visitor(
                     await done.wait()
                     statuses.extend([status_of(answered)] if answered else [])
 
-            for _ in range(concurrency.MOST_UNREAD + 4):
+            for _ in range(request_body.MOST_UNREAD + 4):
                 group.create_task(one())
-            await until(lambda: site._unread[address] == concurrency.MOST_UNREAD * 900)
+            await until(lambda: site._unread[address] == request_body.MOST_UNREAD * 900)
             done.set()
         assert statuses.count(429) == 4
         assert not site._unread

@@ -1,0 +1,64 @@
+"""The answer to a request on its way out, and refusals that do not come from Django."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.http import HttpResponse
+
+from aifeature.api import problems, rate
+from aifeature.services.refusals import Refusal
+from aifeature.web import errors
+from project.lifespan import Send
+
+_SECURE: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:",
+}
+"""Refusals do not pass the middlewares that set these."""
+
+
+class Answer:
+    """The answer on its way out."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.at_start: Callable[[], None] = lambda: None
+
+    async def send(self, message: Any) -> None:
+        if not self.begun:
+            self.begun = True
+            self.at_start()
+        await self._send(message)
+
+    async def refuse(self, scope: Any, refusal: Refusal, *, close: bool) -> None:
+        """Send the refusal in the form its client reads.
+
+        Args:
+            scope: The request, as ASGI has it.
+            refusal: Why it is not answered.
+            close: Whether the connection ends with it: what follows on it is no request.
+        """
+        is_api = scope["path"].startswith("/api/")
+        response = problems.problem(refusal) if is_api else _page(refusal)
+        rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
+        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in _SECURE.items():
+            response.headers.setdefault(name, value)
+        headers = [(k.lower().encode(), v.encode()) for k, v in response.items()]
+        headers.append((b"content-length", str(len(response.content)).encode()))
+        if close:
+            headers.append((b"connection", b"close"))
+        status = response.status_code
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": response.content})
+
+
+def _page(refusal: Refusal) -> HttpResponse:
+    return errors.page(
+        refusal.status, refusal.title, refusal.detail, retry_after_s=refusal.retry_after_s
+    )
