@@ -44,7 +44,8 @@ class Answer:
             close: Whether the connection ends with it: what follows on it is no request.
         """
         is_api = scope["path"].startswith("/api/")
-        response = problems.problem(refusal) if is_api else _page(refusal)
+        may_repeat = scope["method"] == "GET"  # a form would be sent without what was typed
+        response = problems.problem(refusal) if is_api else _page(refusal, again=may_repeat)
         rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
         response.headers.setdefault("Cache-Control", "no-store")
         for name, value in _SECURE.items():
@@ -58,7 +59,9 @@ class Answer:
         await self.send({"type": "http.response.body", "body": response.content})
 
 
-def _page(refusal: Refusal) -> HttpResponse:
+def _page(refusal: Refusal, *, again: bool) -> HttpResponse:
     return errors.page(
-        refusal.status, refusal.title, refusal.detail, retry_after_s=refusal.retry_after_s
+        *(refusal.status, refusal.title, refusal.detail),
+        again=again,
+        retry_after_s=refusal.retry_after_s,
     )

@@ -12,10 +12,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
+from django.core.signals import request_finished
 from django.db import connection
 from django.test import Client
 
-from aifeature.api import waiting
+from aifeature.api import turns, waiting
 from aifeature.models import ApiToken, FeatureControl
 from project import switch_requests
 from project.concurrency import Concurrency
@@ -292,6 +293,30 @@ def status_of(answered: list[Any]) -> int:
 
 
 CHUNK = b" " * 1_000_000
+
+
+def test_a_request_whose_answer_has_begun_ends_properly_however_long_it_waits(
+    site: Concurrency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished: list[object] = []
+
+    def note(sender: object, **_: Any) -> None:
+        finished.append(sender)
+
+    async def scene() -> None:
+        hold = asyncio.Event()
+        sent = request(site, headers={"content-length": "0"}, parts=[b""], hold=hold)
+        async with sent as answered:
+            await until(lambda: bool(answered))
+            monkeypatch.setattr(turns, "LONGEST_WAIT_S", -1.0)  # whoever waits now waits too long
+            hold.set()
+
+    request_finished.connect(note)
+    try:
+        run(scene)
+    finally:
+        request_finished.disconnect(note)
+    assert len(finished) == 1
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,26 @@ def test_bodies_that_never_end_are_counted_for_their_visitor(
     run(scene)
 
 
+@pytest.mark.parametrize(("method", "offered"), [("GET", True), ("POST", False)])
+def test_a_page_that_is_refused_can_be_asked_for_again(
+    site: Concurrency, refusals: Refusals, method: str, *, offered: bool
+) -> None:
+    visitor = client_of(site)
+    site._visitors._under_way = 0
+
+    async def scene() -> None:
+        async with visitor:
+            asking = asyncio.create_task(visitor.request(method, "http://testserver/"))
+            await until(lambda: refusals.waiting == 1)
+            refusals.answer()
+            answer = await asking
+        assert answer.status_code == 429
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert ("Try again</a>" in answer.text) is offered
+
+    run(scene)
+
+
 @pytest.mark.parametrize("path", ["/api/v1/features", "/", "/admin/login/", "/nothing/"])
 def test_too_many_parameters_are_a_bad_request(site: Concurrency, path: str) -> None:
     visitor = client_of(site)
