@@ -11,7 +11,6 @@ import httpx2
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished
 from django.db import connection
 from django.test import Client
@@ -20,6 +19,7 @@ from aifeature.api import turns, waiting
 from aifeature.models import ApiToken, FeatureControl
 from project import switch_requests
 from project.concurrency import Concurrency
+from project.handler import Handler
 from tests.integration.admin.test_switch import DETAIL, STOP
 from tests.integration.api.api_jobs import job
 from tests.integration.api.test_long_poll import end
@@ -40,7 +40,7 @@ def site(settings: Any, refusals: Refusals) -> Concurrency:
     """The site with two threads and five requests of a user at a time."""
     limits = {"WEB_THREADS": THREADS, "REQUESTS_UNDER_WAY": 5, "REQUESTS_PER_SECOND": 0}
     settings.AIFEATURE = {**settings.AIFEATURE, **limits}
-    return Concurrency(cast("Any", get_asgi_application()), body_s=BOUND_S, sleep=refusals.sleep)
+    return Concurrency(Handler(), body_s=BOUND_S, sleep=refusals.sleep)
 
 
 class Refusals:
