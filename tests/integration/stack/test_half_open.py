@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deploy.web_protocol import PunctualProtocol
+from deploy.web_protocol import LAST_LOOK_S, PunctualProtocol
 from deploy.web_worker import WebWorker
 
 BOUND_S = 20.0
@@ -22,9 +22,15 @@ class Hasty(PunctualProtocol):
     head_s = 0.3
 
 
+LONG_S = 2 * Hasty.head_s + LAST_LOOK_S
+"""A head that takes so long is given up."""
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     assert scope["type"] == "http"
     await receive()
+    if scope["path"] == "/slow":
+        await asyncio.sleep(LONG_S)
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
     )
@@ -115,6 +121,30 @@ def test_a_process_that_stood_still_reads_what_came_meanwhile() -> None:
     asyncio.run(scene())
 
 
+def test_a_request_that_takes_long_to_answer_is_not_given_up() -> None:
+    async def scene() -> None:
+        async with served() as port, asyncio.timeout(BOUND_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(GET.replace(b"/ ", b"/slow ", 1))
+            assert b" 200 " in await reader.readuntil(b"ok")
+            writer.close()
+
+    asyncio.run(scene())
+
+
+def test_half_a_head_behind_an_answer_that_was_read_is_given_up() -> None:
+    async def scene() -> None:
+        async with served() as port, asyncio.timeout(BOUND_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(GET)
+            assert b" 200 " in await reader.readuntil(b"ok")
+            writer.write(b"GET / HT")
+            assert b" 408 " in await reader.read()
+            writer.close()
+
+    asyncio.run(scene())
+
+
 def test_a_kept_connection_is_not_hung_up() -> None:
     async def scene() -> None:
         async with served() as port, asyncio.timeout(BOUND_S):
@@ -123,7 +153,7 @@ def test_a_kept_connection_is_not_hung_up() -> None:
                 writer.write(GET)
                 head = await reader.readuntil(b"ok")
                 assert b" 200 " in head
-                await asyncio.sleep(2 * Hasty.head_s)
+                await asyncio.sleep(LONG_S)
             writer.close()
 
     asyncio.run(scene())
