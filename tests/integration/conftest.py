@@ -151,10 +151,20 @@ def sandbox(
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """Real commits and real connections; the pool's connections are closed at the end."""
+    """Real commits and real connections, which are back in their pool at the end."""
     yield
     wait_until_quiet()
     connections.close_all()
+    wait_until_given_back()
+
+
+def wait_until_given_back() -> None:
+    """A thread that ends with a connection takes it from all tests that come."""
+    pool: Any = connection.pool  # type: ignore[attr-defined]
+    end = time.monotonic() + 20
+    while lent := pool.size - len(pool._idle):
+        assert time.monotonic() < end, f"{lent} connections were not given back to the pool"
+        time.sleep(0.01)
 
 
 def wait_until_quiet() -> None:

@@ -71,11 +71,16 @@ def test_a_session_is_known_after_a_page_and_forgotten_when_it_ends(
             assert known(site, cookie=f"sessionid={session}").kind is Kind.ADDRESS
             assert (await visitor.get("http://testserver/")).status_code == 200
             assert known(site, cookie=f"sessionid={session}") == Visitor(Kind.USER, str(anna.pk))
-            await asyncio.to_thread(browser.logout)
+            await asyncio.to_thread(log_out, browser)
             await visitor.get("http://testserver/")
             assert known(site, cookie=f"sessionid={session}").kind is Kind.ADDRESS
 
     run(scene)
+
+
+def log_out(browser: Client) -> None:
+    browser.logout()
+    connection.close()
 
 
 def test_a_revoked_token_counts_for_its_address(site: Concurrency, anna: User) -> None:
