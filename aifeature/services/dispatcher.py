@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from aifeature.models import turns
 from aifeature.services import dispatch, recovery, watch
+from aifeature.services.paused_jobs import PausedJobs
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ MARKER: Final = "aifeature:broker-has-not-lost-anything"
 """A key in the broker. Where it is missing, the messages are gone as well."""
 
 TIMEOUT_S: Final = 0.5
+
+
+_paused_jobs: Final = PausedJobs()
 
 
 class Dispatcher:
@@ -71,6 +75,7 @@ def turn() -> float:
     """Do all there is to do. Returns the seconds until there may be more."""
     notice_lost_messages()
     recovery.sweep()
+    _paused_jobs.look()
     due = turns.next_due_s()
     return MOST_SLEEP_S if due is None else min(MOST_SLEEP_S, max(LEAST_SLEEP_S, due))
 

@@ -192,10 +192,7 @@ class _Run:
                     answer = self._call(request, purpose, fallback=passed_over is not None)
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
-                        left = self._seconds_left()
-                        return verdicts.after_deferral(
-                            deferred, seconds_left=left, paid=self.progress.paid
-                        )
+                        return self._after_deferral(deferred)
                     logger.info("job %s: %s; the next model is asked", self.claimed.job, deferred)
                     passed_over = deferred
                     break
@@ -319,7 +316,10 @@ class _Run:
 
     def _after_deferral(self, deferred: Deferred) -> Outcome:
         return verdicts.after_deferral(
-            deferred, seconds_left=self._seconds_left(), paid=self.progress.paid
+            deferred,
+            seconds_left=self._seconds_left(),
+            least_s=self._least_s(),
+            paid=self.progress.paid,
         )
 
     def _least_s(self) -> float:

@@ -84,16 +84,26 @@ def after_refusal(refused: AttemptRefusedError, *, paid: bool, waited_for: str) 
             raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
 
 
-def after_deferral(deferred: Deferred, *, seconds_left: float, paid: bool) -> Outcome:
+def after_deferral(
+    deferred: Deferred, *, seconds_left: float, least_s: float, paid: bool
+) -> Outcome:
     """Back at the moment it fits; a job whose deadline comes before that ends now.
+
+    A breaker may close long before the moment at which it told the job to come back: that job looks
+    once more when there is just time for a call.
 
     Args:
         deferred: What the gate said.
         seconds_left: Until the job's deadline.
+        least_s: Seconds without which no call is begun.
         paid: A call of this run was answered before, and will be made anew: the run counts as a
             try, so that a job cannot pay for the same call without end.
     """
-    code = DEFERRED[deferred.reason]
-    if deferred.wait_s >= seconds_left - retry.LAST_TRY_S:
+    code, wait_s = DEFERRED[deferred.reason], deferred.wait_s
+    latest_s = seconds_left - retry.LAST_TRY_S
+    if deferred.reason == "breaker":
+        latest_s -= least_s
+        wait_s = min(wait_s, max(latest_s - retry.LAST_TRY_S, retry.LAST_TRY_S))
+    if wait_s >= latest_s:
         return Failed(FAILED_AFTER_WAITING[code])
-    return Later(deferred.wait_s, burn=paid, code=code)
+    return Later(wait_s, burn=paid, code=code)

@@ -50,6 +50,9 @@ class Asked:
     fallback: bool = False
     """The breaker of the model before it in the route is open."""
 
+    held_open: bool = False
+    """A person holds the breaker open."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

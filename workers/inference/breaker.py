@@ -96,8 +96,9 @@ class BreakerPolicy:
     recheck_s: float = 2.0
     """Seconds until a call is to come back that found no room for a trial, or a probe under way."""
 
-    per_s: int = 100
-    """How many of the calls that wait are told to come back in one second."""
+    per_s: int = 20
+    """How many of the calls that wait are told to come back in one second. Each of them is a run of
+    a job that ends at once: at a hundred a second a long queue takes two cores for itself."""
 
     @property
     def open_us(self) -> int:
@@ -251,14 +252,25 @@ class BreakerModel:
         room = self.policy.first_trials + 2 * (_answered(self.results) + len(self.answering))
         return "trial" if _live(self.trials, now) + len(self.results) < room else "wait"
 
-    def admit(self, lease: str, *, now: int, farthest: int, fallback: bool = False) -> Look:
+    def admit(
+        self,
+        lease: str,
+        *,
+        now: int,
+        farthest: int,
+        fallback: bool = False,
+        held_open: bool = False,
+    ) -> Look:
         """Let a call or its probe through, or say when to come back, at most `farthest` from now.
 
-        A `probe` waits too: what it says is how long a call waits beside it.
+        A `probe` waits too: what it says is how long a call waits beside it. While an operator
+        holds it open, nobody knows for how long: a call looks again after the usual open time.
         """
-        way, change = self.way(now=now, fallback=fallback), None
+        way, change = "wait" if held_open else self.way(now=now, fallback=fallback), None
         if way == "wait":
             opens_in = self.open_until - now if self.state == "open" else self.policy.recheck_us
+            if held_open:
+                opens_in = self.policy.open_us
             wait = min(max(self.next - now, opens_in), farthest)
             self.next = now + wait + self.policy.spacing_us
             return Look(way, wait)

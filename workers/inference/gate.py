@@ -8,7 +8,6 @@ come back, each another moment, so that they do not all come at once.
 from __future__ import annotations
 
 import logging
-import random
 import secrets
 import time
 from collections.abc import Callable
@@ -100,10 +99,6 @@ class Gate:
             ValueError: The user's rate is not above zero.
         """
         forced = self._forced(model)
-        if forced == "open":
-            # Nobody knows for how long; spread, so that they do not all look again at once.
-            wait_s = self._policy.open_s * random.uniform(1, 2)  # noqa: S311 - no secret
-            raise Deferred(reason="breaker", wait_s=wait_s, scope=model)
         amounts = Amounts(1, input_tokens, output_tokens)
         asked = Asked(
             model=model,
@@ -114,6 +109,7 @@ class Gate:
             use_breaker=forced != "closed",
             lease=secrets.token_hex(6),
             fallback=fallback,
+            held_open=forced == "open",
         )
         held: Held | HeldHere
         try:
@@ -134,8 +130,11 @@ class Gate:
             [
                 *("" if now is None else now, int(asked.booked), asked.user_cost),
                 *(asked.amounts.input_tokens, asked.amounts.output_tokens),
-                *(int(asked.use_breaker), asked.lease, policy.first_trials, policy.lease_us),
-                *(policy.recheck_us, policy.spacing_us, FARTHEST_US, LEAST_APART_US),
+                2 if asked.held_open else int(asked.use_breaker),
+                *(asked.lease, policy.first_trials, policy.lease_us),
+                # Nobody knows for how long a person holds it open: a call looks again after that.
+                policy.open_us if asked.held_open else policy.recheck_us,
+                *(policy.spacing_us, FARTHEST_US, LEAST_APART_US),
                 *(int(asked.fallback), asked.model, KEEP_MS),
             ],
         )

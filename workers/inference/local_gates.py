@@ -66,6 +66,8 @@ class LocalGates:
             costs = self._costs(asked)
             own = self._breaker(asked.model) if asked.use_breaker else None
             way = own.way(now=now, fallback=asked.fallback) if own else "call"
+            if asked.held_open:
+                way = "wait"
             if own is not None and way == "wait":
                 raise self._paused(asked, self._look(own, asked, now).wait)
             blocked = self._blocked.get(asked.model, now) - now
@@ -155,7 +157,13 @@ class LocalGates:
         return costs
 
     def _look(self, own: BreakerModel, asked: Asked, now: int) -> breaker.Look:
-        return own.admit(asked.lease, now=now, farthest=self._farthest, fallback=asked.fallback)
+        return own.admit(
+            asked.lease,
+            now=now,
+            farthest=self._farthest,
+            fallback=asked.fallback,
+            held_open=asked.held_open,
+        )
 
     def _paused(self, asked: Asked, wait_us: int) -> Deferred:
         wait_s, outage = wait_us / SECOND, self._trips.outage

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from aifeature import prompts, registry
+from aifeature.services import paused_jobs
 from aifeature.services.calls import PROBE, PROBE_S
 from workers import retry
 from workers.inference import (
@@ -146,6 +147,9 @@ class Play:
         self._ready: deque[_Job] = deque()
         self._free = THREADS
         self._waiting: set[int] = set()
+        self._paused: list[_of] = []
+        """Steps of jobs that an open breaker told a moment."""
+
         self.found = Found()
         for model in sorted(FEATURE.models):  # in one order: the play is the same each time
             for _ in range(50):
@@ -158,6 +162,7 @@ class Play:
         for number in range(JOBS):
             self._at(number * 0.01, self._comes)
         self._at(STORM_S, self._storm_ends)
+        self._look()
         while self._events and self._events[0][0] < STORM_S + AFTER_S:
             self._now, _, step = heapq.heappop(self._events)
             step()
@@ -204,7 +209,7 @@ class Play:
                     deferred.probe.give_back()
                 if deferred.next_model and place + 1 < len(models):
                     continue
-                self._later(job, deferred.wait_s)
+                self._later(job, deferred.wait_s, paused=True)
                 return
             self._call(job, model, permit)
             return
@@ -283,14 +288,26 @@ class Play:
                 self.found.out_of_tries += job.tries + 1 >= FEATURE.limits.max_tries
                 self._fails(job)
 
-    def _later(self, job: _Job, wait_s: float) -> None:
+    def _later(self, job: _Job, wait_s: float, *, paused: bool = False) -> None:
         self._free += 1
         left = FEATURE.limits.deadline_s - (self._now - job.born)
         if wait_s >= left - retry.LAST_TRY_S:
             self._free -= 1
             self._fails(job)
         else:
-            self._at(wait_s, _of(job, lambda: self._ready.append(job)))
+            step = _of(job, lambda: self._ready.append(job))
+            self._at(wait_s, step)
+            if paused:
+                self._paused.append(step)
+
+    def _look(self) -> None:
+        """As `paused_jobs` does: once the first models answer, nobody waits for their moment."""
+        self._at(paused_jobs.EVERY_S, self._look)
+        states = {self._gate.breaker(r.models[0], now=self._us()).state for r in FEATURE.routes}
+        if states == {"closed"}:
+            for step in self._paused:
+                step()
+            self._paused.clear()
 
     def _fails(self, job: _Job) -> None:
         """At its deadline, or for its tries; another user's comes."""
@@ -315,7 +332,13 @@ class _of:  # noqa: N801 - reads as a word at its call
         self.job, self._step = job, step
 
     def __call__(self) -> None:
-        self._step()
+        """Do it once, whoever is first."""
+        step, self._step = self._step, _nothing
+        step()
+
+
+def _nothing() -> None:
+    pass
 
 
 @cache

@@ -123,7 +123,10 @@ def spelled_out(steps: list[Step]) -> Iterator[Step]:
     steps=st.lists(
         st.tuples(
             st.sampled_from(
-                ["admit", "admit", "fall back", "begin", "end", "end", "answer", "outage"]
+                [
+                    *("admit", "admit", "fall back", "held open", "begin", "end", "end"),
+                    *("answer", "outage"),
+                ]
             ),
             st.sampled_from([0, 0, 1]),
             st.sampled_from(["0", "0", "1", "1", "2", "3", ""]),
@@ -145,15 +148,20 @@ def test_redis_and_the_model_agree(
     steps: list[Step],
 ) -> None:
     raw_redis.flushdb()
-    gate, trips, now = Gate(state, policy=SMALL), Trips(), NOW
+    held: Forced = ""
+    gate, trips, now = Gate(state, policy=SMALL, forced=lambda _: held), Trips(), NOW
     models = [BreakerModel(SMALL, name, trips) for name in (MODEL, SONNET)]
     under_way: list[tuple[GatePermit, BreakerModel, str, Look]] = []
     for number, (what, one, outcome, which, later) in enumerate(spelled_out(steps)):
         now, model = now + later, models[one]
-        if what in {"admit", "fall back"}:
+        if what in {"admit", "fall back", "held open"}:
             fallback, lease = what == "fall back", str(number)
-            look = model.admit(lease, now=now, farthest=FARTHEST_US, fallback=fallback)
+            held = "open" if what == "held open" else ""
+            look = model.admit(
+                lease, now=now, farthest=FARTHEST_US, fallback=fallback, held_open=bool(held)
+            )
             permit, deferred = asked(gate, model=model.model, fallback=fallback, now=now)
+            held = ""
             if deferred is not None:
                 assert round(deferred.wait_s * SECOND) == look.wait
                 assert deferred.outage == trips.outage
@@ -210,7 +218,7 @@ def test_while_it_is_open_nothing_is_sent_and_those_who_wait_come_back_one_by_on
 ) -> None:
     opened(gate)
     deferred = [refused(gate, now=NOW) for _ in range(3)]
-    assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.01, 5.02])
+    assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
     assert {each.probe for each in deferred} == {None}
 
 
@@ -569,10 +577,8 @@ def test_a_change_is_told_once(gate: Gate, caplog: pytest.LogCaptureFixture) -> 
 
 def test_it_can_be_held_open(state: SharedState) -> None:
     gate = Gate(state, forced=lambda _: "open")
-    with pytest.raises(Deferred) as refused:
-        admit(gate)
-    assert refused.value.reason == "breaker"
-    assert 5 <= refused.value.wait_s <= 10
+    deferred = [refused(gate, now=NOW) for _ in range(3)]
+    assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
 
 
 def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate: Gate) -> None:

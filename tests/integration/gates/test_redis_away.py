@@ -86,6 +86,16 @@ def frozen(url: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def test_a_breaker_that_is_held_open_tells_moments_apart(dead: SharedState, clock: Clock) -> None:
+    gate = Gate(dead, forced=lambda _: "open", clock=clock)
+    waits = []
+    for _ in range(3):
+        with pytest.raises(Deferred) as deferred:
+            gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+        waits.append(deferred.value.wait_s)
+    assert waits == pytest.approx([5.0, 5.05, 5.1])
+
+
 @pytest.mark.parametrize(
     ("per_minute", "allowed"), [(600, 60), (100, 10), (25, 2), (10, 1), (3, 1), (1, 1)]
 )

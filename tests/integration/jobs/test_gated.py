@@ -17,6 +17,7 @@ from aifeature import registry
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status, transitions
 from aifeature.models.transitions import Settlement
 from aifeature.services import control, execution, wiring
+from aifeature.services.execution import LEAST_CALL_S
 from aifeature.services.messages import sentence
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob, begin, claim
@@ -92,12 +93,17 @@ def test_without_another_model_the_job_waits_for_the_probe(
     assert not Attempt.objects.exists()
 
 
-def test_a_probe_that_comes_too_late_ends_the_job_at_once(
+def test_a_job_that_is_told_to_come_back_too_late_looks_once_more_in_time(
     make_job: MakeJob, sandbox: SandboxServer
 ) -> None:
+    """The breaker may close long before. With hardly more time than a call takes, it ends."""
     for model in (HAIKU, SONNET):
         open_breaker(model)
     job = run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=60)))
+    assert (job.status, job.error_code) == (Status.QUEUED, "provider_paused")
+    assert LEAST_CALL_S <= 60 - waits(job) <= LEAST_CALL_S + 5
+    Job.objects.update(run_at=Now(), deadline_at=Now() + timedelta(seconds=LEAST_CALL_S + 1))
+    job = run(job)
     assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
 
 

@@ -2,7 +2,7 @@
 -- limits, in this order; the first that says no decides and books the call's return.
 -- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker, the trips of all.
 -- ARGV: now, booked, the user's cost in microseconds (0: no such bucket), input and output tokens,
--- whether the breaker is asked, the lease's id, the breaker's first trials, lease, recheck, spacing,
+-- whether the breaker is asked (2: a person holds it open), the lease's id, the breaker's first trials, lease, recheck, spacing,
 -- the farthest booking, the least time between two bookings, whether the call comes from a model
 -- whose breaker is open, the model, milliseconds an idle breaker is kept.
 -- Returns {'', since, trial?, then for each limit cost and debt (-1: unknown)}; or {reason, wait,
@@ -35,13 +35,17 @@ local limits = read_hash(KEYS[3])
 
 -- The breaker.
 local way, since, breaker = 'call', '0', nil
-if ARGV[6] == '1' then
+if ARGV[6] ~= '0' then
   local wait
   local doubted = 0
   breaker = read_hash(KEYS[4])
   since = breaker.since or '0'
   if ARGV[14] == '1' then doubted = first_of_others(read_hash(KEYS[5]), ARGV[15]) end
-  way, wait = breaker_look(breaker, policy, doubted)
+  if ARGV[6] == '2' then
+    way, wait = 'wait', math.max(tonumber(breaker.next or 0) - now, policy.recheck)
+  else
+    way, wait = breaker_look(breaker, policy, doubted)
+  end
   if way == 'wait' then
     wait = math.min(wait, farthest)
     redis.call('HSET', KEYS[4], 'next', whole(now + wait + spacing))

@@ -1,0 +1,89 @@
+"""Jobs that wait for a model whose circuit breaker is open, made due once it is closed.
+
+While it is open, jobs come back at moments that lie apart, so that a long queue costs little; the
+last of a thousand looks again after most of a minute. Nobody has to wait for that once the model
+answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from aifeature import registry
+from aifeature.models import Job, Status
+from aifeature.models.functions import connected
+from aifeature.services import verdicts, wiring
+
+logger = logging.getLogger(__name__)
+
+EVERY_S: Final = 1.0
+"""Seconds between two looks."""
+
+AT_ONCE: Final = 100
+"""Jobs that one look makes due: a breaker that opens again has let go of no more than these."""
+
+SOON: Final = timedelta(seconds=1)
+"""What is due by then is left alone."""
+
+
+class PausedJobs:
+    """Looks at most once a second, for the one thread that calls it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; `clock` gives seconds that never go back."""
+        self._clock = clock
+        self._looked_at = float("-inf")
+
+    def look(self) -> int:
+        """Make jobs due whose model answers again. Returns how many.
+
+        Raises:
+            django.db.Error: The database is away.
+        """
+        if self._clock() - self._looked_at < EVERY_S:
+            return 0
+        self._looked_at = self._clock()
+        with connected():
+            slugs = list(_paused().values_list("feature", flat=True).distinct())
+        answering = [slug for slug in slugs if _is_answered(slug)]
+        if not answering:
+            return 0
+        chosen = _paused().filter(feature__in=answering).order_by("run_at")
+        free = chosen.select_for_update(skip_locked=True, no_key=True).values("pk")[:AT_ONCE]
+        with connected(), transaction.atomic():
+            count = Job.objects.filter(pk__in=free, status=Status.QUEUED).update(run_at=Now())
+        if count:
+            logger.info("%d jobs go on: their models answer again", count)
+        return count
+
+
+def _paused() -> QuerySet[Job]:
+    return Job.objects.filter(
+        status=Status.QUEUED,
+        error_code=verdicts.DEFERRED["breaker"],
+        run_at__gt=Now() + SOON,
+    )
+
+
+def _is_answered(slug: str) -> bool:
+    """Whether nothing keeps calls from the first model of each route of a feature.
+
+    What only this process knows, while Redis is away, is not enough: it makes no calls itself.
+    """
+    feature = registry.find(slug)
+    return feature is not None and all(
+        _lets_all_through(route.models[0]) for route in feature.routes
+    )
+
+
+def _lets_all_through(model: str) -> bool:
+    seen = wiring.gate().breaker(model)
+    return seen.shared and seen.forced != "open" and "closed" in {seen.state, seen.forced}

@@ -1,0 +1,115 @@
+"""A long queue behind a breaker goes on soon after that is closed, a part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+
+from aifeature.models import Forced, Job
+from aifeature.services import breakers, paused_jobs, wiring
+from aifeature.services.paused_jobs import PausedJobs
+from tests.integration.conftest import empty_gates
+from tests.integration.jobs.conftest import MakeJob
+from tests.integration.jobs.test_gated import HAIKU, open_breaker, set_probe_time, waits
+from workers.inference.shared_state import SharedState, StateAway
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+class Clock:
+    """Seconds, moved by the test."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def paused(clock: Clock) -> PausedJobs:
+    return PausedJobs(clock)
+
+
+@pytest.fixture
+def make_waiting(make_job: MakeJob) -> Callable[..., Job]:
+    def make(code: str = "provider_paused", **values: Any) -> Job:
+        late = {"run_at": Now() + timedelta(seconds=60), **values}
+        return make_job(error_code=code, **late)
+
+    return make
+
+
+def test_jobs_go_on_when_the_breaker_is_closed(
+    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+) -> None:
+    open_breaker(HAIKU)
+    job, other = make_waiting(), make_waiting("user_tokens")
+    assert paused.look() == 0
+    set_probe_time(HAIKU, in_s=0)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 0, "a probe is due, and it may fail"
+    empty_gates()  # the breaker is closed again
+    assert paused.look() == 0, "not twice within a second"
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+    assert waits(job) <= 0
+    assert waits(other) > 50, "it waits for something else"
+
+
+def test_a_part_of_a_long_queue_goes_on_at_a_time(
+    paused: PausedJobs,
+    clock: Clock,
+    make_waiting: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paused_jobs, "AT_ONCE", 2)
+    waiting = [make_waiting(run_at=Now() + timedelta(seconds=60 - each)) for each in range(3)]
+    assert paused.look() == 2
+    assert [waits(job) <= 0 for job in waiting] == [False, True, True], "the nearest first"
+    open_breaker(HAIKU)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 0
+    empty_gates()
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+
+
+def test_another_model_that_answers_does_not_count(
+    paused: PausedJobs, make_waiting: Callable[..., Job]
+) -> None:
+    open_breaker(HAIKU)
+    make_waiting()
+    assert paused.look() == 0, "only the second model of the route answers"
+
+
+@pytest.mark.parametrize(("forced", "goes_on"), [(Forced.OPEN, 0), (Forced.CLOSED, 1)])
+def test_what_a_person_decides_holds(
+    paused: PausedJobs, make_waiting: Callable[..., Job], ada: User, forced: Forced, goes_on: int
+) -> None:
+    if goes_on:
+        open_breaker(HAIKU)
+    breakers.force(HAIKU, forced=forced, reason="r", user_id=ada.pk)
+    make_waiting()
+    assert paused.look() == goes_on
+
+
+def test_without_redis_nobody_knows_what_the_workers_find(
+    paused: PausedJobs, make_waiting: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StateAway
+
+    monkeypatch.setattr(SharedState, "read", away)
+    make_waiting()
+    assert paused.look() == 0
+    assert not wiring.gate().breaker(HAIKU).shared
