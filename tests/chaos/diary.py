@@ -7,13 +7,17 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Deed = Literal[
-    "submit", "replay", "conflict", "poll", "cancel", "stream", "list", "streamed", "late"
+    "submit", "replay", "conflict", "poll", "cancel", "stream", "list", "streamed", "late", "busy"
 ]
-"""Two are no requests: `streamed` is what one connection to a stream brought, once it has ended;
-`late`: the users' own process came to nothing from `begun` to `at`."""
+"""Three are no requests: `streamed` is what one connection to a stream brought, once it has ended;
+`late`: the users' own process came to nothing from `begun` to `at`; `busy`: all cores of the
+machine worked from `begun` to `at`."""
+
+NOTED: Final = frozenset({"late", "busy"})
+"""Deeds of nobody: notes on the machine."""
 
 
 @dataclass(frozen=True, slots=True)

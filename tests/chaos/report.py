@@ -13,6 +13,7 @@ from tests.chaos.checks import bill, ledger, others, switch
 from tests.chaos.checks.http import closed_under
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.diary import Deed
 from tests.chaos.evidence import Evidence
 
 STORIES = 5
@@ -82,7 +83,8 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
         ("room left below caps, in $", _room_left(evidence)),
         ("without an answer", _counts(errors)),
         ("closed under a request", str(sum(map(closed_under, evidence.diary)))),
-        ("users' process late", f"{_late_s(evidence):.1f} s"),
+        ("users' process late", f"{_noted_s(evidence, 'late'):.1f} s"),
+        ("all cores busy", f"{_noted_s(evidence, 'busy'):.1f} s"),
         ("deaths", _counts(Counter(death["name"] for death in evidence.deaths))),
         ("faults", _counts(Counter(made["faults"]))),
     ]
@@ -137,8 +139,8 @@ def _dollars(micro: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {found / 1e6:.3f}" for name, found in sorted(micro.items())) or "-"
 
 
-def _late_s(evidence: Evidence) -> float:
-    return sum(entry.at - entry.begun for entry in evidence.diary if entry.deed == "late")
+def _noted_s(evidence: Evidence, deed: Deed) -> float:
+    return sum(entry.at - entry.begun for entry in evidence.diary if entry.deed == deed)
 
 
 def _counts(counter: Counter[Any]) -> str:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from tests.chaos.attack import attack
 from tests.chaos.client import Client, User
 from tests.chaos.diary import Diary, now
@@ -29,6 +31,10 @@ HASTY: Final = slice(1, 4)
 
 LOOK_S: Final = 0.25
 LATE_S: Final = 1.0
+
+BUSY_EVERY_S: Final = 1.0
+BUSY_SHARE: Final = 0.9
+"""Of the time of all cores, within so many seconds: from there on the machine is busy."""
 
 _SUBJECTS = ("The invoice", "Our help desk", "Anna Berg", "Tom Weiß", "The course", "Die Prüfung")
 _DEEDS = (
@@ -118,12 +124,14 @@ async def _all(orders: Orders) -> None:
         await asyncio.sleep(begin + errand.at_s - loop.time())
         await runner.run(user, errand)
 
-    lateness = asyncio.create_task(_note_lateness(client, User(*orders.users[0])))
+    user = User(*orders.users[0])
+    notes = [asyncio.create_task(note(client, user)) for note in (_note_lateness, _note_busy)]
     with suppress(TimeoutError):
         async with asyncio.timeout(orders.limit_s):
             await asyncio.gather(*(later(*errand) for errand in errands(orders)))
             await asyncio.gather(*(_history(client, User(*user)) for user in orders.users))
-    lateness.cancel()
+    for task in notes:
+        task.cancel()
     await client.close()
 
 
@@ -134,6 +142,18 @@ async def _note_lateness(client: Client, user: User) -> None:
         await asyncio.sleep(LOOK_S)
         if now() - begun > LOOK_S + LATE_S:
             client.note(user, "late", "", begun)
+
+
+async def _note_busy(client: Client, user: User) -> None:
+    """Write down when the machine had no time left. What is nice to others does not count."""
+    while True:
+        begun, before = now(), psutil.cpu_times()
+        await asyncio.sleep(BUSY_EVERY_S)
+        spent = [b - a for a, b in zip(before, psutil.cpu_times(), strict=True)]
+        took = dict(zip(before._fields, spent, strict=True))
+        left = took["idle"] + took["nice"] + took.get("iowait", 0.0)
+        if left <= (1 - BUSY_SHARE) * sum(spent):
+            client.note(user, "busy", "", begun)
 
 
 async def _history(client: Client, user: User) -> None:
