@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,16 +17,25 @@ from project.stack.signals import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 RUN_VARIABLE = "AIFEATURE_STACK_RUN"
 """Each process of a stack carries its run's random id in this environment variable."""
 
 SAME_START_S = 2.0
-"""Start times this close are the same process: clocks get adjusted, pids do not wrap that fast."""
+"""Start times this close are the same process: pids do not wrap that fast."""
+
+_PROC = Path("/proc")
 
 GRACE_S = 10.0
 KILL_WAIT_S = 5.0
+
+
+def _boot_id() -> str:
+    """A name for the time since the machine was booted; empty where there is none."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class ProcessRecord:
     name: str
     pid: int
     started: float
-    """Seconds since the epoch, as psutil gives it."""
+    """Seconds, as `start_time` gives them."""
 
     run: str
     """Id of the stack's run that started it."""
@@ -50,6 +60,9 @@ class ProcessRecord:
     signal_group: bool = True
     """False where only the leader may be told (PostgreSQL's helpers read SIGINT differently)."""
 
+    boot: str = field(default_factory=_boot_id)
+    """Id of the machine's boot in which it was started."""
+
 
 def record(folder: Path, entry: ProcessRecord) -> None:
     """Write the pid file."""
@@ -57,9 +70,22 @@ def record(folder: Path, entry: ProcessRecord) -> None:
 
 
 def start_time(pid: int) -> float:
-    """When the process started, in seconds since the epoch; 0 if it has ended already."""
+    """When the process started, in seconds since the boot; 0 if it has ended already.
+
+    The system's clock may be adjusted while the process lives, for example when a machine wakes up.
+    Where the kernel gives a moment and not a time since the boot, it is that moment.
+    """
     try:
-        return float(psutil.Process(pid).create_time())
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return _start_moment(pid)
+    # The name before it is in brackets, and may hold anything.
+    return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _start_moment(pid: int) -> float:
+    try:
+        return 0.0 if _PROC.exists() else float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
         return 0.0
 
@@ -86,7 +112,8 @@ def forget(folder: Path, entry: ProcessRecord) -> None:
 
 
 def _is_leader(process: psutil.Process, entry: ProcessRecord) -> bool:
-    same_start = abs(process.create_time() - entry.started) < SAME_START_S
+    started = start_time(process.pid)
+    same_start = entry.boot == _boot_id() and abs(started - entry.started) < SAME_START_S
     return same_start or _run_of(process) == entry.run
 
 

@@ -48,6 +48,9 @@ class Process:
 
     launcher: Launcher
     lives: list[Child] = field(default_factory=list)
+    began: float = 0.0
+    """When its present life began, by a clock that is not adjusted."""
+
     doomed: bool = False
     """Whether its next death is somebody's intention."""
 
@@ -55,6 +58,7 @@ class Process:
         """Begin a life. Each has a log of its own."""
         self.doomed = False
         name = f"{self.name}.{len(self.lives) + 1}"
+        self.began = time.monotonic()
         self.lives.append(self.launcher.launch(name, self.argv, env=self.env))
 
     @property
@@ -129,5 +133,5 @@ class Supervisor:
 
     def _note(self, process: Process, code: int) -> None:
         child, now = process.child, time.time()
-        lived_s = now - child.record.started
+        lived_s = time.monotonic() - process.began
         self.deaths.append(Death(now, process.name, code, process.doomed, lived_s, child.log.name))

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from project.stack.processes import ProcessRecord, reap, record, recorded, start_time
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from project.stack.local_dir import LocalDir
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="a process's start is a moment here")
 
 
 @pytest.fixture
@@ -34,6 +38,26 @@ def test_a_recorded_process_is_ended(local: LocalDir, sleeper: subprocess.Popen[
     assert reap(local.pids) == ["sleeper"]
     assert sleeper.wait(20) == -15
     assert recorded(local.pids) == []
+
+
+@linux
+def test_a_clock_that_is_adjusted_hides_no_process(
+    local: LocalDir, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux keeps ticks since the boot; a moment computed from them moves with the clock."""
+    record(local.pids, _entry(sleeper))
+    moment = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: moment(self) + 12)
+    assert reap(local.pids) == ["sleeper"]
+
+
+@linux
+def test_a_pid_of_another_boot_is_left_alone(
+    local: LocalDir, sleeper: subprocess.Popen[bytes]
+) -> None:
+    record(local.pids, replace(_entry(sleeper), boot="before"))
+    assert reap(local.pids, grace_s=0.2) == []
+    assert sleeper.poll() is None
 
 
 def test_a_recycled_pid_is_left_alone(local: LocalDir, sleeper: subprocess.Popen[bytes]) -> None:
