@@ -1,7 +1,7 @@
 """The thread of the control worker that keeps the window full and ends what is overdue.
 
-It sleeps until the next job is due. Beat's tick does the same work less often, in case no thread
-runs; any number of both do no harm.
+It sleeps until the next job is due. Beat's tick does most of the same work less often, in case no
+thread runs; any number of both do no harm.
 """
 
 from __future__ import annotations

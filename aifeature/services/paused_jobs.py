@@ -28,7 +28,7 @@ EVERY_S: Final = 1.0
 """Seconds between two looks."""
 
 AT_ONCE: Final = 100
-"""Jobs that one look makes due: a breaker that opens again has let go of no more than these."""
+"""Jobs that one look makes due."""
 
 SOON: Final = timedelta(seconds=1)
 """What is due by then is left alone."""
@@ -52,14 +52,16 @@ class PausedJobs:
             return 0
         self._looked_at = self._clock()
         with connected():
-            slugs = list(_paused().values_list("feature", flat=True).distinct())
-        answering = [slug for slug in slugs if _is_answered(slug)]
+            if not _paused().exists():
+                return 0
+        answering = [slug for slug in registry.slugs() if _is_answered(slug)]
         if not answering:
             return 0
         chosen = _paused().filter(feature__in=answering).order_by("run_at")
-        free = chosen.select_for_update(skip_locked=True, no_key=True).values("pk")[:AT_ONCE]
+        free = chosen.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
         with connected(), transaction.atomic():
-            count = Job.objects.filter(pk__in=free, status=Status.QUEUED).update(run_at=Now())
+            # In two statements: as a part of the second one the first could be run for each row.
+            count = Job.objects.filter(pk__in=list(free[:AT_ONCE])).update(run_at=Now())
         if count:
             logger.info("%d jobs go on: their models answer again", count)
         return count
@@ -74,14 +76,14 @@ def _paused() -> QuerySet[Job]:
 
 
 def _is_answered(slug: str) -> bool:
-    """Whether nothing keeps calls from the first model of each route of a feature.
+    """Whether nothing keeps calls from any model of a feature.
 
-    What only this process knows, while Redis is away, is not enough: it makes no calls itself.
+    A job may wait for a later model of its route, and has paid the first ones: it must not come
+    back sooner since these answer. What only this process knows, while Redis is away, is not
+    enough: it makes no calls itself.
     """
     feature = registry.find(slug)
-    return feature is not None and all(
-        _lets_all_through(route.models[0]) for route in feature.routes
-    )
+    return feature is not None and all(map(_lets_all_through, feature.models))
 
 
 def _lets_all_through(model: str) -> bool:

@@ -73,7 +73,7 @@ def start_time(pid: int) -> float:
     """When the process started, in seconds since the boot; 0 if it has ended already.
 
     The system's clock may be adjusted while the process lives, for example when a machine wakes up.
-    Where the kernel gives a moment and not a time since the boot, it is that moment.
+    Where there is no /proc it is the moment of the start, in seconds since the epoch.
     """
     try:
         stat = (_PROC / str(pid) / "stat").read_text()

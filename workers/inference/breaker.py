@@ -214,6 +214,9 @@ class BreakerModel:
     results: str = ""
     open_until: int = 0
     next: int = 0
+    held: int = 0
+    """As `next`, for calls that come while a person holds it open."""
+
     flaps: int = 0
     """Trips in a row that followed a closing soon."""
 
@@ -270,7 +273,9 @@ class BreakerModel:
         if way == "wait":
             opens_in = self.open_until - now if self.state == "open" else self.policy.recheck_us
             if held_open:
-                opens_in = self.policy.open_us
+                wait = min(max(self.held - now, self.policy.open_us), farthest)
+                self.held = now + wait + self.policy.spacing_us
+                return Look(way, wait)
             wait = min(max(self.next - now, opens_in), farthest)
             self.next = now + wait + self.policy.spacing_us
             return Look(way, wait)

@@ -166,7 +166,7 @@ class LocalGates:
         )
 
     def _paused(self, asked: Asked, wait_us: int) -> Deferred:
-        wait_s, outage = wait_us / SECOND, self._trips.outage
+        wait_s, outage = wait_us / SECOND, self._trips.outage and not asked.held_open
         return Deferred(reason="breaker", wait_s=wait_s, scope=asked.model, outage=outage)
 
     def _breaker(self, model: str) -> BreakerModel:

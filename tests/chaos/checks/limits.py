@@ -32,8 +32,7 @@ HELD_UP_S: Final = 20.0
 """Requests that came during an outage wait for ten seconds at most, and those behind them too."""
 
 THREAD_WAIT_S: Final = 9.0
-"""A request that is refused since no thread was free has waited ten seconds. Those behind it are
-refused when the thread is free."""
+"""A request that is refused since no thread was free has waited ten seconds, and until one was."""
 
 REDIS_BACK_S: Final = 3.0
 """So long after an outage of Redis processes may still go by their own buckets."""
@@ -142,7 +141,7 @@ def _site_was_held_up(evidence: Evidence, entry: Entry) -> bool:
     for jobs also ask for more than two cores can answer.
     """
     waited_s = entry.at - entry.begun
-    if waited_s >= THREAD_WAIT_S and _busy_s(evidence, entry) >= waited_s / 2:
+    if THREAD_WAIT_S <= waited_s <= HELD_UP_S and _busy_s(evidence, entry) >= waited_s / 2:
         return True
     return any(
         fault.kind in HELD_UP_BY

@@ -301,9 +301,9 @@ class Play:
                 self._paused.append(step)
 
     def _look(self) -> None:
-        """As `paused_jobs` does: once the first models answer, nobody waits for their moment."""
+        """As `paused_jobs` does: once all models answer, nobody waits for their moment."""
         self._at(paused_jobs.EVERY_S, self._look)
-        states = {self._gate.breaker(r.models[0], now=self._us()).state for r in FEATURE.routes}
+        states = {self._gate.breaker(model, now=self._us()).state for model in FEATURE.models}
         if states == {"closed"}:
             for step in self._paused:
                 step()

@@ -164,7 +164,7 @@ def test_redis_and_the_model_agree(
             held = ""
             if deferred is not None:
                 assert round(deferred.wait_s * SECOND) == look.wait
-                assert deferred.outage == trips.outage
+                assert deferred.outage == (trips.outage and what != "held open")
             assert (permit is None) == (look.way == "wait")
             assert isinstance(permit, ProbePermit) == (look.way == "probe")
             if permit is not None:
@@ -579,6 +579,27 @@ def test_it_can_be_held_open(state: SharedState) -> None:
     gate = Gate(state, forced=lambda _: "open")
     deferred = [refused(gate, now=NOW) for _ in range(3)]
     assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
+
+
+def test_one_that_is_held_open_in_an_outage_lets_the_next_model_be_asked(
+    state: SharedState, gate: Gate
+) -> None:
+    """Else nobody would find out that the next model answers again."""
+    opened(gate)
+    opened(gate, model=SONNET)
+    assert not refused(gate, now=NOW).next_model
+    held = Gate(state, forced=lambda model: "open" if model == MODEL else "")
+    assert refused(held, now=NOW).next_model
+
+
+def test_moments_that_were_told_while_it_was_held_open_are_over_with_that(
+    state: SharedState, gate: Gate
+) -> None:
+    held = Gate(state, forced=lambda _: "open")
+    for _ in range(200):
+        refused(held, now=NOW)
+    opened(gate)
+    assert refused(gate, now=NOW).wait_s == pytest.approx(POLICY.open_s)
 
 
 def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate: Gate) -> None:

@@ -15,7 +15,7 @@ from aifeature.services import breakers, paused_jobs, wiring
 from aifeature.services.paused_jobs import PausedJobs
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob
-from tests.integration.jobs.test_gated import HAIKU, open_breaker, set_probe_time, waits
+from tests.integration.jobs.test_gated import HAIKU, SONNET, open_breaker, set_probe_time, waits
 from workers.inference.shared_state import SharedState, StateAway
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -84,12 +84,14 @@ def test_a_part_of_a_long_queue_goes_on_at_a_time(
     assert paused.look() == 1
 
 
-def test_another_model_that_answers_does_not_count(
-    paused: PausedJobs, make_waiting: Callable[..., Job]
+@pytest.mark.parametrize("model", [HAIKU, SONNET])
+def test_one_model_that_answers_is_not_enough(
+    paused: PausedJobs, make_waiting: Callable[..., Job], model: str
 ) -> None:
-    open_breaker(HAIKU)
+    """A job may wait for the second model, and has paid the first."""
+    open_breaker(model)
     make_waiting()
-    assert paused.look() == 0, "only the second model of the route answers"
+    assert paused.look() == 0
 
 
 @pytest.mark.parametrize(("forced", "goes_on"), [(Forced.OPEN, 0), (Forced.CLOSED, 1)])

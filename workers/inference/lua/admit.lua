@@ -42,15 +42,18 @@ if ARGV[6] ~= '0' then
   since = breaker.since or '0'
   if ARGV[14] == '1' then doubted = first_of_others(read_hash(KEYS[5]), ARGV[15]) end
   if ARGV[6] == '2' then
-    way, wait = 'wait', math.max(tonumber(breaker.next or 0) - now, policy.recheck)
+    way, wait = 'wait', math.max(tonumber(breaker.held or 0) - now, policy.recheck)
   else
     way, wait = breaker_look(breaker, policy, doubted)
   end
   if way == 'wait' then
     wait = math.min(wait, farthest)
-    redis.call('HSET', KEYS[4], 'next', whole(now + wait + spacing))
+    -- Moments told while a person holds it open are not kept for calls after that.
+    local held = ARGV[6] == '2'
+    redis.call('HSET', KEYS[4], held and 'held' or 'next', whole(now + wait + spacing))
     redis.call('PEXPIRE', KEYS[4], ARGV[16])
-    return {'breaker', wait, redis.call('HEXISTS', KEYS[5], 'outage'), 0}
+    -- A held breaker does not keep the next model from being asked, whatever else fails.
+    return {'breaker', wait, held and 0 or redis.call('HEXISTS', KEYS[5], 'outage'), 0}
   end
   if way == 'probe' and tonumber(limits.block or 0) <= now then
     local opened = breaker.state == 'open' and 1 or 0

@@ -7,6 +7,7 @@
 --   results  the outcomes of the trial calls
 --   until    when the next probe may be sent
 --   next     when the next call that is told to wait is to come back
+--   held     the same of calls that came while a person held it open
 --   flaps    trips in a row that followed a closing soon
 --   proved   when a probe was answered last
 --   trusted  when trial calls went well last
