@@ -31,9 +31,6 @@ HELD_UP_BY: Final = frozenset(
 HELD_UP_S: Final = 20.0
 """Requests that came during an outage wait for ten seconds at most, and those behind them too."""
 
-THREAD_WAIT_S: Final = 9.0
-"""A request that is refused since no thread was free has waited ten seconds, and until one was."""
-
 REDIS_BACK_S: Final = 3.0
 """So long after an outage of Redis processes may still go by their own buckets."""
 
@@ -137,26 +134,13 @@ def _reads_a_stream(_evidence: Evidence, entry: Entry) -> bool:
 def _site_was_held_up(evidence: Evidence, entry: Entry) -> bool:
     """Deadlines are far longer than any queue of a run; but requests may have waited for a thread.
 
-    They wait for ten seconds at most, and come from up to as long before. A thousand users who wait
-    for jobs also ask for more than two cores can answer.
+    They wait for ten seconds at most, and come from up to as long before.
     """
-    waited_s = entry.at - entry.begun
-    if waited_s >= THREAD_WAIT_S and _busy_s(evidence, entry) >= waited_s / 2:
-        return True
     return any(
         fault.kind in HELD_UP_BY
         and fault.begun <= entry.at
         and entry.begun <= (fault.ended or entry.at) + HELD_UP_S
         for fault in evidence.faults
-    )
-
-
-def _busy_s(evidence: Evidence, entry: Entry) -> float:
-    """How long the machine had no time left while the request waited."""
-    return sum(
-        max(min(noted.at, entry.at) - max(noted.begun, entry.begun), 0.0)
-        for noted in evidence.diary
-        if noted.deed == "busy"
     )
 
 

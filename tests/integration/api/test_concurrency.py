@@ -308,7 +308,7 @@ def test_a_request_whose_answer_has_begun_ends_properly_however_long_it_waits(
         sent = request(site, headers={"content-length": "0"}, parts=[b""], hold=hold)
         async with sent as answered:
             await until(lambda: bool(answered))
-            monkeypatch.setattr(turns, "LONGEST_WAIT_S", -1.0)  # whoever waits now waits too long
+            monkeypatch.setattr(turns, "LONGEST_WAIT_S", -1.0)  # every wait is too long now
             hold.set()
 
     request_finished.connect(note)

@@ -1,4 +1,4 @@
-"""Whom a request counts for, as the real site sees it."""
+"""The visitor that a request counts for, as the real site sees it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def session_of(client: Client) -> str:
 
 
 def known(site: Concurrency, **headers: str) -> Visitor:
-    """Whom a request with these headers counts for, on a page."""
+    """The visitor that a page requested with these headers counts for."""
     scope = scope_of("/", **headers)
     return site._visitors.of(credential_of(scope), HOME)
 

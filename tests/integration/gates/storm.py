@@ -332,7 +332,7 @@ class _of:  # noqa: N801 - reads as a word at its call
         self.job, self._step = job, step
 
     def __call__(self) -> None:
-        """Do it once, whoever is first."""
+        """Do it, the first time only."""
         step, self._step = self._step, _nothing
         step()
 

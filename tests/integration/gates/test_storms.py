@@ -5,6 +5,8 @@ Time is simulated, the gate is the real one. The figures are printed: `pytest -s
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import redis
 
@@ -19,7 +21,6 @@ from tests.integration.gates.storm import (
     cost,
     route,
 )
-from workers.inference.breaker import BreakerPolicy
 from workers.inference.gate import Gate
 from workers.inference.shared_state import SharedState
 
@@ -40,40 +41,59 @@ PROBES_MICRO = 500_000
 """Fifty cents for ten minutes, of all processes together."""
 
 
-@pytest.fixture
-def alone() -> tuple[Gate, Clock]:
-    """A gate without Redis: the same steps, which a property test holds equal, and quicker."""
+@cache
+def played(name: str, mix: str) -> Found:
+    """A storm on a gate without Redis: a property test holds its steps equal, and it is quicker."""
     clock = Clock()
     client = redis.Redis.from_url("redis://127.0.0.1:9/0", retry=None)
-    return Gate(SharedState(client, clock=lambda: 0.0), clock=clock), clock
+    gate = Gate(SharedState(client, clock=lambda: 0.0), clock=clock)
+    found = Play(gate, STORMS[name], MIXES[mix], clock=clock).run()
+    print(f"\n{name}, {mix}: {found}")  # noqa: T201 - the figures of the promise
+    return found
 
 
-def hold(found: Found, storm: Storm) -> None:
-    """What must be so after every storm."""
+def fills_no_cap(found: Found) -> None:
     assert found.spend <= CAP_MICRO - LARGEST_MICRO
     assert found.of_probes <= PROBES_MICRO
-    # While probes are answered, whole calls try again and again: the breaker stays open for longer,
-    # and the last calls hang.
-    open_s = BreakerPolicy().longest_open_s if storm.answers_probes else 0
-    hanging_s = storm.seconds if storm.answers_probes else 0
+
+
+def users_are_served_soon(found: Found, storm: Storm) -> None:
     assert found.first_served is not None
-    assert found.first_served <= SERVED_S + open_s
-    assert found.last_served <= SERVED_S + open_s + hanging_s
+    assert found.first_served <= SERVED_S
+    # While probes are answered, whole calls try again and again; the last ones hang.
+    hanging_s = storm.seconds if storm.answers_probes else 0
+    assert found.last_served <= SERVED_S + hanging_s
+
+
+NOT_KEPT = pytest.mark.xfail(
+    strict=True,
+    reason="a breaker whose probes are answered while calls fail stays open for up to 30 s",
+)
+"""How late users are served after these storms is up to the breaker's phase when the storm ends.
+With a shorter open time the spend of storms that hang goes beyond the cap."""
+
+CASES = [
+    pytest.param(name, marks=NOT_KEPT) if name == "cut but for probes" else name for name in STORMS
+]
 
 
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("storm", STORMS)
-def test_a_storm_fills_no_cap_and_users_are_served_soon_after_it(
-    alone: tuple[Gate, Clock], storm: str, mix: str
-) -> None:
-    gate, clock = alone
-    found = Play(gate, STORMS[storm], MIXES[mix], clock=clock).run()
-    print(f"\n{storm}, {mix}: {found}")  # noqa: T201 - the figures of the promise
-    hold(found, STORMS[storm])
+def test_a_storm_fills_no_cap(storm: str, mix: str) -> None:
+    found = played(storm, mix)
+    fills_no_cap(found)
     if not STORMS[storm].answers_probes:
         assert found.out_of_tries == 0, "the breaker keeps jobs from being tried to death"
 
 
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("storm", CASES)
+def test_users_are_served_soon_after_a_storm(storm: str, mix: str) -> None:
+    users_are_served_soon(played(storm, mix), STORMS[storm])
+
+
 def test_the_gate_in_redis_weathers_it_as_well(gate: Gate) -> None:
     storm = STORMS["reset after sending"]
-    hold(Play(gate, storm, LARGE, clock=Clock()).run(), storm)
+    found = Play(gate, storm, LARGE, clock=Clock()).run()
+    fills_no_cap(found)
+    users_are_served_soon(found, storm)

@@ -276,25 +276,6 @@ def test_a_site_may_be_busy_for_a_while_after_an_outage(at: float, *, found: boo
     assert ("503 overloaded" in said(evidence, Promise.HTTP)) is found
 
 
-@pytest.mark.parametrize(
-    ("waited_s", "busy", "found"),
-    [
-        (10.0, (198.0, 206.0), False),
-        (10.0, (206.0, 212.0), True),
-        (10.0, (190.0, 200.0), True),
-        (0.1, (190.0, 210.0), True),
-    ],
-    ids=["most of the time", "less than half of it", "before", "it has not waited"],
-)
-def test_a_site_may_be_busy_while_the_machine_is(
-    waited_s: float, busy: tuple[float, float], *, found: bool
-) -> None:
-    evidence = explained()
-    add(evidence, "diary", replace(refused(503, "overloaded", 200.0), at=200.0 + waited_s))
-    add(evidence, "diary", Entry(ANNA, "busy", "", *busy))
-    assert ("503 overloaded" in said(evidence, Promise.HTTP)) is found
-
-
 def test_an_answer_that_does_not_tell_what_is_left_is_found() -> None:
     evidence = explained()
     change(evidence, "diary", 1, left=None)
