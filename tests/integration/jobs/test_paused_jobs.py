@@ -10,12 +10,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
+from aifeature import registry
 from aifeature.models import Forced, Job
 from aifeature.services import breakers, paused_jobs, wiring
 from aifeature.services.paused_jobs import PausedJobs
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob
-from tests.integration.jobs.test_gated import HAIKU, SONNET, open_breaker, set_probe_time, waits
+from tests.integration.jobs.test_gated import HAIKU, open_breaker, set_probe_time, waits
 from workers.inference.shared_state import SharedState, StateAway
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -84,7 +85,7 @@ def test_a_part_of_a_long_queue_goes_on_at_a_time(
     assert paused.look() == 1
 
 
-@pytest.mark.parametrize("model", [HAIKU, SONNET])
+@pytest.mark.parametrize("model", sorted(registry.get("summarize").models))
 def test_one_model_that_answers_is_not_enough(
     paused: PausedJobs, make_waiting: Callable[..., Job], model: str
 ) -> None:
