@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from workers.inference.errors import Billing, DeadlineReached, InferenceError
+from workers.inference.errors import (
+    AnswerGarbled,
+    Billing,
+    DeadlineReached,
+    InferenceError,
+    Permanent,
+)
 
 BASE_DELAY_S: Final = 1.0
 MAX_DELAY_S: Final = 60.0
@@ -62,10 +68,13 @@ def decide(
         seconds_left: Until the job's deadline.
         jitter: Uniform in [0, 1); the caller's randomness.
     """
+    if isinstance(error, AnswerGarbled):
+        return GiveUp("answer_garbled")
     # A call that outlasts its own deadline is as good as a provider that timed out.
     if not (error.retryable or isinstance(error, DeadlineReached)):
         return GiveUp("provider_refused")
-    burn = error.billing is not Billing.NONE
+    # A request that was rejected is tried again only because the provider says so: not for ever.
+    burn = error.billing is not Billing.NONE or isinstance(error, Permanent)
     if burn and tries + 1 >= max_tries:
         return GiveUp("provider_unavailable")
     earliest = error.retry_after_s or 0.0

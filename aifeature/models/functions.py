@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import DatabaseError, DataError, IntegrityError, connection
 from django.utils.asyncio import async_unsafe
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
@@ -44,6 +44,24 @@ def is_lock_timeout(error: Exception) -> bool:
     Nothing was changed then, and trying again is safe.
     """
     return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether the database answers and will never take this write: a value or a constraint.
+
+    The same write fails again, however long it is tried: it is no outage. Wrong data, a violated
+    constraint, a row that is too large, and what a trigger refuses.
+    """
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    code = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, DatabaseError) and code.startswith(("22", "23", "54", "P0"))
+
+
+def brief(error: Exception) -> str:
+    """The kind of an error and its SQLSTATE, without its text, which may quote a value."""
+    code = getattr(error.__cause__, "sqlstate", None)
+    return f"{type(error).__name__} {code}" if code else type(error).__name__
 
 
 @contextmanager

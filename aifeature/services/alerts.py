@@ -36,6 +36,8 @@ RUNBOOKS: Final = {
     "check_late": "watchers",
     "no_worker": "watchers",
     "schedule_broken": "watchers",
+    "answer_garbled": "odd-answers",
+    "usage_unseen": "odd-answers",
 }
 """The page of deploy/runbooks/ for each kind of alert."""
 

@@ -14,9 +14,10 @@ from uuid import uuid4
 from django.conf import settings
 
 from aifeature.models import calls
+from aifeature.models.functions import brief
 from aifeature.models.transitions import AttemptRefusedError, NewAttempt, Settlement
 from aifeature.prompts import Prompt
-from aifeature.services import control, lease, ledger, outcomes
+from aifeature.services import control, lease, ledger, odd_answers, outcomes
 from aifeature.services.wiring import gateway
 from aifeature.spec import Feature, Purpose
 from workers.inference import (
@@ -173,19 +174,24 @@ def _send(
         with lease.keeper.hold_call(feature.slug, cancel):
             result = gateway().infer(request, cancel=cancel, permit=permit)
     except InferenceError as error:
+        odd_answers.note(request.model, error)
         settlement = ledger.failed(request, error)
         if attempt.purpose is Purpose.PROBE and isinstance(error, AnswerUnusable):
             # One token is all it may write: an answer that was cut there is as it should be.
             settlement = replace(settlement, error_code="", error_detail="")
         _settle(settlement)
         raise
+    odd_answers.note(request.model, result)
     _settle(ledger.answered(request, result))
     return result
 
 
 def _settle(settlement: Settlement) -> None:
-    outcomes.until_stored(
-        lambda: calls.settle(settlement),
-        f"call {settlement.attempt}",
-        for_s=settings.AIFEATURE["LEASE_S"],
-    )
+    """Store how a call ended; what the database refuses, without the content it came with."""
+    what, for_s = f"call {settlement.attempt}", settings.AIFEATURE["LEASE_S"]
+
+    def store(end: Settlement) -> None:
+        outcomes.until_stored(lambda: calls.settle(end), what, for_s=for_s)
+
+    if (refused := outcomes.refusal(lambda: store(settlement), what)) is not None:
+        store(ledger.unseen(settlement, brief(refused)))

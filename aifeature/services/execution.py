@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from pydantic import ValidationError
 
 from aifeature import prompts, registry
 from aifeature.models import transitions
-from aifeature.models.functions import is_lock_timeout
+from aifeature.models.functions import brief, is_lock_timeout, is_refused
 from aifeature.models.transitions import (
     AttemptRefusedError,
     Caps,
@@ -23,9 +23,26 @@ from aifeature.models.transitions import (
     Settlement,
 )
 from aifeature.prompts import Prompt
-from aifeature.services import calls, control, lease, ledger, outcomes, output, rates, verdicts
+from aifeature.services import (
+    calls,
+    control,
+    lease,
+    ledger,
+    odd_answers,
+    outcomes,
+    output,
+    rates,
+    verdicts,
+)
 from aifeature.services.messages import FAILED_AFTER_WAITING
-from aifeature.services.outcomes import Accepted, CancelledByUser, Failed, Later, Outcome
+from aifeature.services.outcomes import (
+    Accepted,
+    CancelledByUser,
+    Failed,
+    Later,
+    Outcome,
+    UnstorableError,
+)
 from aifeature.services.output import OutputInvalidError
 from aifeature.services.streams import writer
 from aifeature.services.streams.writer import JobStream
@@ -108,13 +125,27 @@ def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
         return _execute(claimed, cancel, progress)
     except FencedError:
         raise
-    except (OperationalError, InterfaceError) as error:
-        logger.warning("job %s: the database went away during its run: %s", claimed.job, error)
+    except UnstorableError as unstorable:
+        return Failed(ledger.GARBLED, unstorable.settlement)
+    except (DatabaseError, InterfaceError) as error:
+        if is_refused(error):
+            return _after_refused_write(claimed, error, paid=progress.paid)
+        logger.warning(
+            "job %s: the database went away during its run: %s", claimed.job, brief(error)
+        )
         burn = progress.paid and not is_lock_timeout(error)
         return Later(RETRY_OUTAGE_S, burn=burn, code="interrupted")
     except Exception:
         logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
         return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
+
+
+def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> Outcome:
+    """End a job whose answered call would be made and paid for again, to be refused again."""
+    logger.error("job %s: the database refused a write: %s", claimed.job, brief(error))
+    if paid:
+        return Failed(ledger.GARBLED)
+    return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
 
 
 def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
@@ -189,7 +220,7 @@ class _Run:
                     last = None
                 request = self._request(model, turns)
                 try:
-                    answer = self._call(request, purpose, fallback=passed_over is not None)
+                    answer = self._call(request, purpose, passed_over)
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         return self._after_deferral(deferred)
@@ -201,7 +232,7 @@ class _Run:
                 self.progress.paid = True
                 if isinstance(answer, InferenceError):
                     last = ledger.failed(request, answer)
-                    if answer.next_model:
+                    if answer.next_model or self._comes_too_late(answer, models[position + 1 :]):
                         break
                     return self._after_error(answer, last, model)
                 last = ledger.answered(request, answer)
@@ -214,12 +245,23 @@ class _Run:
         return Failed("output_invalid", last)
 
     def _settle(self, settlement: Settlement) -> None:
-        outcomes.until_stored(
-            lambda: transitions.settle(self.claimed, settlement),
-            f"job {self.claimed.job}: a call",
-            for_s=settings.AIFEATURE["LEASE_S"],
-            locked_for_s=self._seconds_left(),
+        """Store how a call ended whose job goes on.
+
+        Raises:
+            UnstorableError: the database refuses it.
+        """
+        what = f"job {self.claimed.job}: a call"
+        refused = outcomes.refusal(
+            lambda: outcomes.until_stored(
+                lambda: transitions.settle(self.claimed, settlement),
+                what,
+                for_s=settings.AIFEATURE["LEASE_S"],
+                locked_for_s=self._seconds_left(),
+            ),
+            what,
         )
+        if refused is not None:
+            raise UnstorableError(settlement)
 
     def _request(self, model: str, turns: tuple[Message, ...]) -> InferenceRequest:
         return InferenceRequest(
@@ -234,7 +276,7 @@ class _Run:
         )
 
     def _call(
-        self, request: InferenceRequest, purpose: Purpose, *, fallback: bool
+        self, request: InferenceRequest, purpose: Purpose, passed_over: Deferred | None
     ) -> InferenceResult | InferenceError:
         """Ask the gate, enter the call into the ledger, then send it.
 
@@ -252,7 +294,7 @@ class _Run:
             user=self._tokens(),
             booked=self.claimed.last_error in verdicts.DEFERRED.values(),
             cancel=self.cancel,
-            fallback=fallback,
+            fallback=passed_over is not None and passed_over.reason == "breaker",
         )
         attempt = ledger.opened(
             request,
@@ -269,12 +311,15 @@ class _Run:
         if self.claimed.last_error != "provider_waiting":
             retries.deposit()
         try:
-            return gateway().infer(
+            result = gateway().infer(
                 request, cancel=self.cancel, on_delta=self.stream.sink(), permit=permit
             )
         except InferenceError as error:
+            odd_answers.note(request.model, error)
             logger.warning("job %s: attempt %s: %s", self.claimed.job, attempt.id, error.code)
             return error
+        odd_answers.note(request.model, result)
+        return result
 
     def _caps(self) -> Caps:
         in_flight = rates.of(self.feature, self.claimed.user_id).in_flight
@@ -288,7 +333,19 @@ class _Run:
         return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
 
     def _may_fall_back(self, deferred: Deferred, others: tuple[str, ...]) -> bool:
-        return deferred.next_model and self.feature.falls_back and bool(others)
+        next_model = deferred.next_model or (
+            deferred.reason == "provider_limit" and self._is_too_long(deferred.wait_s)
+        )
+        return next_model and self.feature.falls_back and bool(others)
+
+    def _comes_too_late(self, error: InferenceError, others: tuple[str, ...]) -> bool:
+        """Whether the provider asks for a wait that the job has no time for, and others remain."""
+        wait_s = error.retry_after_s if error.retryable else None
+        too_long = wait_s is not None and self._is_too_long(wait_s)
+        return too_long and self.feature.falls_back and bool(others)
+
+    def _is_too_long(self, wait_s: float) -> bool:
+        return wait_s >= self._seconds_left() - retry.LAST_TRY_S
 
     def _after_error(self, error: InferenceError, settlement: Settlement, model: str) -> Outcome:
         if isinstance(error, Cancelled):

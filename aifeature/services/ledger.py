@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from aifeature.models import AttemptState
 from aifeature.models.transitions import NewAttempt, Settlement
@@ -11,6 +11,7 @@ from aifeature.prompts import Prompt
 from aifeature.services.wiring import gateway
 from aifeature.spec import Purpose
 from workers.inference import (
+    AnswerGarbled,
     Billing,
     InferenceError,
     InferenceRequest,
@@ -18,6 +19,10 @@ from workers.inference import (
     TextBlock,
     TokenUsage,
 )
+
+GARBLED: Final = AnswerGarbled.code
+USAGE_UNSEEN: Final = "usage_unseen"
+"""The code of a call that was answered, and whose reported usage cannot be right."""
 
 _STATES = {
     Billing.NONE: AttemptState.FAILED,
@@ -44,7 +49,23 @@ def opened(
 
 
 def answered(request: InferenceRequest, result: InferenceResult) -> Settlement:
-    """How a call ended that was answered in full."""
+    """How a call ended that was answered in full.
+
+    Without a usage that can be right nobody knows what it cost: it is counted at its bound, and
+    its user is not charged.
+    """
+    if result.usage_problem:
+        return Settlement(
+            attempt=request.attempt_id,
+            state=AttemptState.UNKNOWN,
+            output=result.text,
+            latency_ms=result.latency_ms,
+            ttft_ms=result.ttft_ms,
+            stop_reason=result.stop_reason,
+            request_id=result.request_id or "",
+            error_code=USAGE_UNSEEN,
+            error_detail=result.usage_problem,
+        )
     return Settlement(
         attempt=request.attempt_id,
         state=AttemptState.SETTLED,
@@ -70,8 +91,32 @@ def failed(request: InferenceRequest, error: InferenceError) -> Settlement:
         stop_reason=error.stop_reason or "",
         request_id=error.request_id or "",
         error_code=error.code,
-        error_detail=error.detail,
+        error_detail="; ".join(filter(None, (error.detail, error.usage_problem))),
         **_tokens(error.usage or TokenUsage()),
+    )
+
+
+def without_content(settlement: Settlement, why: str) -> Settlement:
+    """The same end without any text that the provider sent, which the database refused."""
+    return replace(
+        settlement,
+        output="",
+        stop_reason="",
+        request_id="",
+        delivered_text="",
+        delivered_micro=0,
+        error_code=settlement.error_code or GARBLED,
+        error_detail=f"its answer could not be stored: {why}",
+    )
+
+
+def unseen(settlement: Settlement, why: str) -> Settlement:
+    """The end of a call of which nothing can be stored: it is counted at its bound."""
+    return Settlement(
+        attempt=settlement.attempt,
+        state=AttemptState.UNKNOWN,
+        error_code=GARBLED,
+        error_detail=f"its end could not be stored: {why}",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 MESSAGES: Final = {
     "account_limit": "You have reached today's limit for all features together. Cancelled and"
     " repeated requests count too. It starts again at 00:00 UTC.",
+    "answer_garbled": "The answer could not be read. Our team can see it. You can try again.",
     "budget_spent": "The budget for this feature is used up for today. Please try again tomorrow.",
     "budget_held": "Many requests are being answered right now. Yours is waiting its turn.",
     "cancelled": "You cancelled this request.",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 
 from aifeature.models import Status, transitions
-from aifeature.models.functions import is_lock_timeout
-from aifeature.models.transitions import Claimed, Settlement
+from aifeature.models.functions import brief, is_lock_timeout, is_refused
+from aifeature.models.transitions import Claimed, FencedError, Settlement
+from aifeature.services import ledger
 from aifeature.services.messages import sentence
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,14 @@ class Later:
 Outcome = Accepted | Failed | CancelledByUser | Later
 
 
+class UnstorableError(Exception):
+    """The end of this call cannot be stored, and its job must not go on without it."""
+
+    def __init__(self, settlement: Settlement) -> None:
+        super().__init__(f"call {settlement.attempt}")
+        self.settlement = settlement
+
+
 def record(
     claimed: Claimed,
     outcome: Outcome,
@@ -70,20 +80,79 @@ def record(
 
     The answer is paid for, so what keeps it from being stored is waited out (`until_stored`), an
     outage as long as the lease may last without the database, a lock until the job's deadline.
-    Writing it twice does no harm: the second finds the job ended.
+    Writing it twice does no harm: the second finds the job ended. An end that the database refuses
+    is no outage: the job ends all the same, with less and less of what came from the provider, so
+    that the call is not made and paid for again.
 
     Raises:
         FencedError: the job is no longer ours; nothing was written.
-        django.db.Error: the database stayed away, or the lock stayed.
+        django.db.Error: the database stayed away, or the lock stayed, or nothing can be stored.
     """
-    until_stored(
-        lambda: _write(claimed, outcome),
-        f"job {claimed.job}: its end",
-        for_s=for_s,
-        locked_for_s=locked_for_s,
-        clock=clock,
-        sleep=sleep,
-    )
+
+    def store(end: Outcome) -> Exception | None:
+        return refusal(
+            partial(
+                until_stored,
+                partial(_write, claimed, end),
+                what,
+                for_s=for_s,
+                locked_for_s=locked_for_s,
+                clock=clock,
+                sleep=sleep,
+            ),
+            what,
+        )
+
+    what = f"job {claimed.job}: its end"
+    refused = store(outcome)
+    if refused is None:
+        return
+    for end in _lesser(outcome, brief(refused)):
+        if (refused := store(end)) is None:
+            return
+    raise refused
+
+
+def refusal(write: Callable[[], object], what: str) -> Exception | None:
+    """Return the error with which a write is refused for what it holds; None: it was stored.
+
+    Args:
+        write: One transition.
+        what: Is being stored; for the log.
+
+    Raises:
+        FencedError: the job is no longer ours.
+        django.db.Error: the database stayed away, or a lock stayed.
+    """
+    try:
+        write()
+    except FencedError:
+        raise
+    except Exception as error:
+        if isinstance(error, DatabaseError | InterfaceError) and not is_refused(error):
+            raise
+        # Without its text and trace: they may quote the answer.
+        logger.error("%s was refused: %s", what, brief(error))  # noqa: TRY400
+        return error
+    return None
+
+
+def _lesser(outcome: Outcome, why: str) -> Iterator[Outcome]:
+    """What stands for the end of a run that cannot be stored, each with less content."""
+    if outcome.settlement is not None:
+        yield _without_result(outcome, ledger.without_content(outcome.settlement, why))
+        yield _without_result(outcome, ledger.unseen(outcome.settlement, why))
+    yield _without_result(outcome, None)
+
+
+def _without_result(outcome: Outcome, settlement: Settlement | None) -> Outcome:
+    match outcome:
+        case CancelledByUser():
+            return CancelledByUser(settlement)
+        case Failed(code):
+            return Failed(code, settlement)
+        case _:
+            return Failed(ledger.GARBLED, settlement)
 
 
 def until_stored(
@@ -113,7 +182,9 @@ def until_stored(
     while True:
         try:
             write()
-        except (OperationalError, InterfaceError) as error:
+        except (DatabaseError, InterfaceError) as error:
+            if is_refused(error):
+                raise
             now = clock()
             if is_lock_timeout(error):
                 answered = now
@@ -121,7 +192,7 @@ def until_stored(
                     raise
             elif now - answered >= for_s:
                 raise
-            logger.warning("%s is not stored yet: %s", what, error)
+            logger.warning("%s is not stored yet: %s", what, brief(error))
             sleep(RETRY_S)
         else:
             return

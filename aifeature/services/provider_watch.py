@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from aifeature.models import Forced
-from aifeature.services import alerts, model_views, wiring
+from aifeature.services import alerts, model_views, odd_answers, wiring
 from aifeature.services.checks import Found
 from aifeature.services.model_views import ModelView
 
@@ -17,6 +17,7 @@ def check() -> Found:
     outage = _look_at_all()
     for view in views:
         _look(view)
+    odd_answers.end_old()
     if not away:
         return Found(ok=True, result="Calls to every model go through.")
     result = f"Nothing is sent to {', '.join(away)}."

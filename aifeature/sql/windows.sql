@@ -102,7 +102,8 @@ BEGIN
 END
 $$;
 
--- Give a reservation back and count what it became.
+-- Give a reservation back and count what it became. A window that is wrong must not cost a job its
+-- result, which is paid for; the reconciler puts it right.
 -- In PL/pgSQL, which keeps its plans: SQL functions are planned anew in each transaction.
 CREATE OR REPLACE FUNCTION aif_move_hold(
     p_scope text, p_key text, p_day date, p_held bigint, p_spent bigint)
@@ -110,10 +111,10 @@ RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE aifeature_spendwindow w
-       SET held_micro = w.held_micro - p_held, spent_micro = w.spent_micro + p_spent
+       SET held_micro = greatest(0, w.held_micro - p_held),
+           spent_micro = greatest(0, w.spent_micro + p_spent)
      WHERE w.scope = p_scope AND w.key = p_key AND w.day = p_day;
     IF p_scope = 'global' THEN
-        -- A month that is wrong must not cost a job its result; the reconciler puts it right.
         UPDATE aifeature_spendwindow w
            SET held_micro = greatest(0, w.held_micro - p_held),
                spent_micro = greatest(0, w.spent_micro + p_spent)
@@ -129,14 +130,13 @@ RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE aifeature_spendwindow w
-       SET held_micro = w.held_micro - p_held,
-           spent_micro = w.spent_micro + p_charge,
+       SET held_micro = greatest(0, w.held_micro - p_held),
+           spent_micro = greatest(0, w.spent_micro + p_charge),
            own_spend_micro = greatest(0, w.own_spend_micro + p_own)
      WHERE w.scope = 'user' AND w.key = p_feature || ':' || p_user AND w.day = p_day;
-    -- An account's window that is wrong must not cost a job its result; the reconciler repairs it.
     UPDATE aifeature_spendwindow w
        SET held_micro = greatest(0, w.held_micro - p_held),
-           spent_micro = w.spent_micro + p_charge,
+           spent_micro = greatest(0, w.spent_micro + p_charge),
            own_spend_micro = greatest(0, w.own_spend_micro + p_own)
      WHERE w.scope = 'account' AND w.key = p_user::text AND w.day = p_day;
 END

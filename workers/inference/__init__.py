@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workers.inference.errors import (
     Aborted,
     AccessDenied,
+    AnswerEmpty,
     AnswerGarbled,
     AnswerIncomplete,
     AnswerTruncated,
@@ -33,6 +34,7 @@ from workers.inference.errors import (
     Refused,
     RequestRejected,
     Transient,
+    UnexpectedStop,
 )
 from workers.inference.types import (
     Cancel,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Aborted",
     "AccessDenied",
+    "AnswerEmpty",
     "AnswerGarbled",
     "AnswerIncomplete",
     "AnswerTruncated",
@@ -81,6 +84,7 @@ __all__ = [
     "TextBlock",
     "TokenUsage",
     "Transient",
+    "UnexpectedStop",
 ]
 
 _ON_FIRST_USE = {

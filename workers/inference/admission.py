@@ -115,7 +115,9 @@ class OpenPermit:
     def give_back(self) -> None:
         """See `Permit`."""
 
-    def succeeded(self, usage: TokenUsage, rate_limits: Mapping[str, str], latency_ms: int) -> None:
+    def succeeded(
+        self, usage: TokenUsage | None, rate_limits: Mapping[str, str], latency_ms: int
+    ) -> None:
         """See `Permit`."""
 
     def failed(self, error: BaseException) -> None:

@@ -7,10 +7,13 @@ the call's CPU, and would let a malformed event pass as an object without attrib
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
+from workers.inference.body import TooLargeError
 from workers.inference.errors import (
-    AnswerGarbled,
+    AnswerEmpty,
     AnswerTruncated,
     AnswerUnusable,
     Billing,
@@ -18,11 +21,11 @@ from workers.inference.errors import (
     Facts,
     InferenceError,
     Refused,
+    UnexpectedStop,
 )
+from workers.inference.surrogates import Joiner
 from workers.inference.types import TokenUsage
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from workers.inference.usage import Most, UsageReport
 
 COMPLETE = frozenset({"end_turn", "stop_sequence"})
 """The stop reasons of an answer that is as it should be."""
@@ -33,36 +36,53 @@ UNUSABLE: dict[str, type[AnswerUnusable]] = {
     "model_context_window_exceeded": ContextExceeded,
 }
 """The stop reasons of a complete answer nobody can use. Any other one (`tool_use`, `pause_turn`,
-one that is new) answers a question we did not ask: garbled."""
+one that is new) answers a question we did not ask."""
 
-_USAGE_FIELDS = {
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-    "cache_read_tokens": "cache_read_input_tokens",
-    "cache_write_tokens": "cache_creation_input_tokens",
-}
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""What an operator may read of the provider's words: a name holds no prompt and no output."""
 
 
 class Answer:
-    """One answer as far as it was read. Garbled input raises KeyError, TypeError or ValueError."""
+    """One answer as far as it was read. Garbled input raises LookupError, TypeError or ValueError.
 
-    def __init__(self) -> None:
+    A wrong usage raises nothing: the text may be right, and it is paid for.
+    """
+
+    def __init__(self, most: Most, *, max_text: int) -> None:
+        """Prepare to read.
+
+        Args:
+            most: What the request can use.
+            max_text: The most characters of its text.
+        """
         self.begun = False
         """Whether `message_start` came."""
-        self.reported: TokenUsage | None = None
-        """The usage as far as it was reported; None while none was."""
         self.complete = False
         """Whether its last event was seen."""
         self.model = ""
         self.stop_reason: str | None = None
+        self._usage = UsageReport(most)
+        self._room = max_text
         self._pieces: list[str] = []
-        self._final_usage = False
+        self._joiner = Joiner()
+        self._stopped = False
+        """Whether its stop reason came."""
         self._wrote = False
         """Whether any output came, thinking included."""
 
     @property
+    def reported(self) -> TokenUsage | None:
+        """The usage as far as it was reported; None while none was, or none that can be right."""
+        return self._usage.usage
+
+    @property
     def usage(self) -> TokenUsage:
         return self.reported or TokenUsage()
+
+    @property
+    def usage_problem(self) -> str:
+        """Why the usage of a complete answer is not believed; empty if it is."""
+        return self._usage.problem(wrote=self._wrote)
 
     @property
     def text(self) -> str:
@@ -74,43 +94,60 @@ class Answer:
         if message["type"] != "message":
             raise ValueError("the response is not a message")
         self._start(message)
-        self._finish(message)
-        for block in message["content"]:
-            self._begin_block(block)
-        self.complete = True
+        self._finish(message, message.get("usage"))
+        for block in _list(message["content"]):
+            self._begin_block(_object(block))
+        self._end()
 
     def read_event(self, kind: str, data: str) -> str:
         """Take one event of a stream; return the text it added. Unknown kinds are passed over."""
         if self.complete:
             return ""
         if kind == "content_block_delta":
-            delta = _object(json.loads(data))["delta"]
-            return self._add(_text(delta["text"])) if delta["type"] == "text_delta" else ""
-        if kind == "content_block_start":
-            return self._begin_block(_object(json.loads(data))["content_block"])
-        if kind == "message_start":
-            self._start(_object(json.loads(data))["message"])
+            delta = _object(_object(json.loads(data))["delta"])
+            self._must_have_begun()
+            if delta["type"] == "text_delta":
+                return self._add(_text(delta["text"]))
+            self._wrote = True
+        elif kind == "content_block_start":
+            block = _object(_object(json.loads(data))["content_block"])
+            self._must_have_begun()
+            return self._begin_block(block)
+        elif kind == "message_start":
+            if self.begun:
+                raise ValueError("a second beginning")
+            self._start(_object(_object(json.loads(data))["message"]))
         elif kind == "message_delta":
             event = _object(json.loads(data))
-            self._finish({**event["delta"], "usage": event["usage"]})
+            self._must_have_begun()
+            self._finish(_object(event["delta"]), event.get("usage"))
         elif kind == "message_stop":
-            # Only with the final usage is it whole: without, nobody knows what it cost.
-            self.complete = self._final_usage
+            self._must_have_begun()
+            if not self._stopped:
+                raise ValueError("an end without a stop reason")
+            return self._end()
         return ""
 
     def verdict(self, facts: Facts) -> InferenceError | None:
         """The error a complete answer amounts to, or None when it is as it should be."""
-        facts = {**facts, "billing": Billing.KNOWN, "usage": self.usage}
+        problem = self.usage_problem
+        seen = not problem
+        facts = {**facts, "usage_problem": problem, "usage": self.usage if seen else None}
+        facts["billing"] = Billing.KNOWN if seen else Billing.UNSEEN
         facts["text"], facts["stop_reason"] = self.text, self.stop_reason
-        if self.stop_reason == "refusal" and not self._wrote:
+        if seen and self.stop_reason == "refusal" and not self._wrote:
             facts["cost_micro"] = 0  # a refusal without any output is not billed
         if self.stop_reason in UNUSABLE:
             return UNUSABLE[self.stop_reason](f"stop reason {self.stop_reason}", **facts)
         if self.stop_reason not in COMPLETE:
-            return AnswerGarbled(f"unexpected stop reason {self.stop_reason!r}", **facts)
+            return UnexpectedStop(f"unexpected stop reason {_named(self.stop_reason)}", **facts)
         if not self.text.strip():
-            return AnswerGarbled("the answer holds no text", **facts)
+            return AnswerEmpty("the answer holds no text", **facts)
         return None
+
+    def _must_have_begun(self) -> None:
+        if not self.begun:
+            raise ValueError("no beginning")
 
     def _begin_block(self, block: Mapping[str, Any]) -> str:
         if block["type"] == "text":
@@ -119,37 +156,50 @@ class Answer:
         return ""
 
     def _add(self, piece: str) -> str:
+        text = self._joiner.feed(piece)
         if piece:
             self._wrote = True
-            self._pieces.append(piece)
-        return piece
+        return self._keep(text)
+
+    def _keep(self, text: str) -> str:
+        self._room -= len(text)
+        if self._room < 0:
+            raise TooLargeError("more text than max_tokens allows")
+        if text:
+            self._pieces.append(text)
+        return text
 
     def _start(self, message: Mapping[str, Any]) -> None:
         self.begun = True
+        self._usage.read(message.get("usage"), final=False)
         self.model = _text(message["model"])
-        self.reported = _read_usage(message["usage"], self.usage)
 
-    def _finish(self, message: Mapping[str, Any]) -> None:
+    def _finish(self, message: Mapping[str, Any], usage: Any) -> None:
         reason = message["stop_reason"]
-        self.stop_reason = None if reason is None else _text(reason)
         # Cumulative: a count replaces the one of `message_start`, and is never added to it.
-        self.reported = _read_usage(message["usage"], self.usage)
-        self._final_usage = True
+        self._usage.read(usage, final=True)
+        self.stop_reason = None if reason is None else _text(reason)
+        self._stopped = True
+
+    def _end(self) -> str:
+        rest = self._keep(self._joiner.end())
+        self.complete = True
+        return rest
 
 
-def _read_usage(usage: Mapping[str, Any], before: TokenUsage) -> TokenUsage:
-    counts: dict[str, int] = {}
-    for ours, theirs in _USAGE_FIELDS.items():
-        count = usage.get(theirs)
-        if count is not None and (not isinstance(count, int) or count < 0):
-            raise ValueError(f"{theirs} is not a count")
-        counts[ours] = getattr(before, ours) if count is None else count
-    return TokenUsage(**counts)
+def _named(reason: str | None) -> str:
+    return repr(reason) if reason is None or _NAME.fullmatch(reason) else "that is no name"
 
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("not a JSON object")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not a JSON list")
     return value
 
 

@@ -11,12 +11,13 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import anthropic  # noqa: TID251 - this is the one
 import httpx2
 
-from workers.inference import failures, wire
+from workers.inference import body, failures, pricing, wire
 from workers.inference.answer import Answer
 from workers.inference.errors import (
     AccessDenied,
@@ -31,10 +32,11 @@ from workers.inference.errors import (
 )
 from workers.inference.tokens import most_tokens
 from workers.inference.transport import PEER_TIMEOUT_S, AbortableTransport
+from workers.inference.usage import Most
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from workers.inference.sockets import Call
     from workers.inference.types import (
@@ -64,11 +66,13 @@ class RawAnswer:
     text: str
     stop_reason: str
     model: str
-    usage: TokenUsage
+    usage: TokenUsage | None
+    """None: none was reported that can be right; `usage_problem` says why."""
     request_id: str | None
     rate_limits: Mapping[str, str]
     latency_ms: int
     ttft_ms: int | None
+    usage_problem: str = ""
 
 
 class AnthropicClient:
@@ -111,6 +115,7 @@ class AnthropicClient:
             open_telemetry=False,
             http_client=httpx2.Client(
                 transport=self._transport,
+                headers={"accept-encoding": body.ACCEPT_ENCODING},
                 trust_env=False,
                 timeout=timeout,
                 # A redirect would send the prompt, and the key, to an address nobody configured.
@@ -128,7 +133,8 @@ class AnthropicClient:
         """
         if cancel.reason is not None:
             raise Cancelled("cancelled unsent", reason=cancel.reason, billing=Billing.NONE)
-        with self._transport.call(request.deadline_s) as call:
+        limit = body.stream_limit if request.stream else body.answer_limit
+        with self._transport.call(request.deadline_s, max_bytes=limit(request.max_tokens)) as call:
             attempt = _Attempt(call, request, cancel, on_delta)
             cancel.on_cancel(call.abort)
             try:
@@ -151,7 +157,10 @@ class _Attempt:
         self._request = request
         self._cancel = cancel
         self._on_delta = on_delta
-        self._answer = Answer()
+        self._limit = body.answer_limit(request.max_tokens)
+        self._answer = Answer(_most(request), max_text=self._limit)
+        self._in_events = request.stream
+        """Whether the answer comes as events, which it may whatever was asked for."""
         self._headers: Mapping[str, str] = {}
         self._ttft_ms: int | None = None
 
@@ -171,7 +180,10 @@ class _Attempt:
             said = isinstance(error, anthropic.APIStatusError)
             failure = (None if said else self._aborted()) or self._failure(error)
             if failure is None:
-                raise
+                if not self._call.received or isinstance(error, MemoryError):
+                    raise
+                # Whatever reading an answer may raise besides: it is paid for, and would be again.
+                failure = AnswerGarbled(type(error).__name__, **self._facts())
             # Without the cause: its text may quote the prompt or the answer.
             raise failure from None
         return self._result()
@@ -180,8 +192,7 @@ class _Attempt:
         stream = sdk.messages.create(**_arguments(self._request), stream=True)
         try:
             self._headers = stream.response.headers
-            for event in stream.raw_events(stream.response):
-                self._take(event.event or "", event.data)
+            self._read(stream.response.iter_bytes())
         except (httpx2.TransportError, ValueError):
             # After the last event nothing is missing, whatever becomes of the connection.
             if not self._answer.complete:
@@ -192,6 +203,25 @@ class _Attempt:
             raise self._aborted() or AnswerIncomplete(
                 "the stream ended before its last event", **self._facts()
             )
+
+    def _read(self, chunks: Iterator[bytes]) -> None:
+        """Read a body, as events or as one message, whichever it is.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        first = next((chunk for chunk in chunks if chunk.strip()), b"")
+        everything = chain([first], chunks)
+        self._in_events = first.lstrip().startswith(_EVENTS_BEGIN)
+        if not self._in_events and first.lstrip().startswith(b"{"):
+            self._answer.read_message(b"".join(body.within(everything, self._limit)))
+        elif self._in_events:
+            for kind, data in body.events(everything, limit=self._limit):
+                self._take(kind or _type(data), data)
+            if not self._answer.begun and not self._call.closed:
+                raise ValueError("events without a beginning")
+        elif first or not self._call.closed:
+            raise ValueError("neither events nor a message")
 
     def _take(self, kind: str, data: str) -> None:
         if kind == "error":
@@ -214,7 +244,9 @@ class _Attempt:
     def _whole(self, sdk: anthropic.Anthropic) -> None:
         response = sdk.messages.with_raw_response.create(**_arguments(self._request)).http_response
         self._headers = response.headers
-        self._answer.read_message(response.content)
+        self._read(iter([response.content]))
+        if not self._answer.complete:
+            raise AnswerIncomplete("the answer ended before its last event", **self._facts())
 
     def _result(self) -> RawAnswer:
         answer = self._answer
@@ -225,11 +257,12 @@ class _Attempt:
             text=answer.text,
             stop_reason=answer.stop_reason or "",
             model=answer.model,
-            usage=answer.usage,
+            usage=None if answer.usage_problem else answer.usage,
             request_id=self._headers.get("request-id"),
             rate_limits=failures.rate_limits(self._headers),
             latency_ms=self._elapsed_ms(),
             ttft_ms=self._ttft_ms,
+            usage_problem=answer.usage_problem,
         )
 
     def _aborted(self) -> InferenceError | None:
@@ -258,6 +291,9 @@ class _Attempt:
         cause: BaseException = error
         if isinstance(error, anthropic.APIConnectionError):
             cause = error.__cause__ or error
+        if isinstance(cause, httpx2.RemoteProtocolError) and not self._call.closed:
+            # The other side sent it all and ended nothing: it is no HTTP.
+            return AnswerGarbled(type(cause).__name__, **facts)
         found = failures.from_exception(cause, received=self._call.received, facts=facts)
         return found or _sdk_failure(error, facts)
 
@@ -268,7 +304,9 @@ class _Attempt:
         if self._answer.reported is None:
             return Billing.UNSEEN
         # An unstreamed answer comes with its final usage; a stream begins with what was read.
-        return Billing.CEILING if self._request.stream else Billing.KNOWN
+        if self._in_events:
+            return Billing.CEILING
+        return Billing.UNSEEN if self._answer.usage_problem else Billing.KNOWN
 
     def _facts(self) -> Facts:
         return {
@@ -284,6 +322,17 @@ class _Attempt:
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._call.started) * 1000)
+
+
+_EVENTS_BEGIN = (b"event:", b"data:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
+"""How a body of server-sent events can begin."""
+
+
+def _type(data: str) -> str:
+    """The kind of an event that was sent without one, as its data gives it."""
+    found = json.loads(data) if data.startswith("{") else {}
+    kind = found.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 class _SinkFailed(Exception):  # noqa: N818 - carries the caller's own error past our tables
@@ -316,6 +365,13 @@ def schema_bytes(request: InferenceRequest) -> int:
     if request.output_schema is None:
         return 0
     return most_tokens(json.dumps(wire_schema(request.output_schema), ensure_ascii=False))
+
+
+def _most(request: InferenceRequest) -> Most:
+    """What a request can use: the tokens that were reserved for it."""
+    size = schema_bytes(request)
+    prompt = pricing.prompt_bound_tokens(request, schema_bytes=size)
+    return Most(prompt=prompt, output=request.max_tokens)
 
 
 def _arguments(request: InferenceRequest) -> dict[str, Any]:

@@ -7,8 +7,7 @@ InferenceError
 │   ├── ProviderFault         500, 502, 503 and other 5xx
 │   ├── ProviderTimeout       504, 408, or no byte within our connect or idle limit
 │   ├── ConnectionFailed      refused, reset, TLS, name lookup: nothing of an answer was seen
-│   ├── AnswerIncomplete      the stream ended or broke before its last event
-│   └── AnswerGarbled         not JSON, not an event of the protocol, an empty content
+│   └── AnswerIncomplete      the stream ended or broke before its last event
 ├── Permanent                 the same call would fail again
 │   ├── RequestRejected       400, 404, 409, 413, 422 and other 4xx
 │   ├── AccessDenied          401, 403: the key, or what it may do
@@ -17,7 +16,10 @@ InferenceError
 ├── AnswerUnusable            a complete answer that another model might give better
 │   ├── Refused               stop reason `refusal`
 │   ├── AnswerTruncated       stop reason `max_tokens`
-│   └── ContextExceeded       stop reason `model_context_window_exceeded`
+│   ├── ContextExceeded       stop reason `model_context_window_exceeded`
+│   ├── UnexpectedStop        stop reason `tool_use`, `pause_turn`, none, or one that is not known
+│   └── AnswerEmpty           no text
+├── AnswerGarbled             something came that is no answer of the protocol, or is too large
 └── Aborted                   by us: neither the provider's failure nor worth a retry of its own
     ├── Cancelled             the Cancel token was used; `reason` says why
     └── DeadlineReached       the request's own deadline passed
@@ -67,6 +69,7 @@ class Facts(TypedDict, total=False):
     ttft_ms: int | None
     retryable: bool | None
     rate_limits: Mapping[str, str]
+    usage_problem: str
 
 
 Reason = Literal["user_tokens", "provider_limit", "breaker"]
@@ -136,6 +139,7 @@ class InferenceError(Exception):
         ttft_ms: int | None = None,
         retryable: bool | None = None,
         rate_limits: Mapping[str, str] | None = None,
+        usage_problem: str = "",
     ) -> None:
         super().__init__(detail)
         if retryable is not None:
@@ -158,6 +162,8 @@ class InferenceError(Exception):
         self.ttft_ms = ttft_ms
         self.rate_limits: Mapping[str, str] = rate_limits or {}
         """The `anthropic-ratelimit-*` response headers, as sent."""
+        self.usage_problem = usage_problem
+        """Why the usage of a complete answer is not believed; empty if it is, or if none came."""
 
 
 class Transient(InferenceError):  # noqa: N818 - a branch of the tree
@@ -190,7 +196,12 @@ class AnswerIncomplete(Transient):
     code = "answer_incomplete"
 
 
-class AnswerGarbled(Transient):
+class AnswerGarbled(InferenceError):  # noqa: N818 - part of the tree
+    """The same call would be answered by the same address in the same way, and be paid again.
+
+    It says nothing of the model: no breaker counts it.
+    """
+
     code = "answer_garbled"
 
 
@@ -228,6 +239,14 @@ class AnswerTruncated(AnswerUnusable):
 
 class ContextExceeded(AnswerUnusable):
     code = "context_exceeded"
+
+
+class UnexpectedStop(AnswerUnusable):
+    code = "unexpected_stop"
+
+
+class AnswerEmpty(AnswerUnusable):
+    code = "answer_empty"
 
 
 class Aborted(InferenceError):  # noqa: N818 - a branch of the tree

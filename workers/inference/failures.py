@@ -10,6 +10,7 @@ from __future__ import annotations
 import email.utils
 import json
 import math
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from workers.inference.errors import (
     ProviderTimeout,
     RateLimited,
     RequestRejected,
+    Transient,
 )
 
 if TYPE_CHECKING:
@@ -103,6 +105,12 @@ BY_EXCEPTION: dict[type[Exception], type[InferenceError]] = {
 }
 """The most specific class wins."""
 
+CONFLICT = 409
+"""Of the statuses that reject a request the one whose cause may pass by itself."""
+
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
 A_PROXY_GAVE_UP = frozenset({504, 524})
 """Statuses with which a proxy reports that it forwarded the request and waited in vain."""
 
@@ -120,11 +128,12 @@ def from_status(
 
     `from_provider`: its body is the provider's error, as `is_provider_error` finds.
     """
+    error_type, error_code = _name(error_type), _name(error_code)
     kind = _by_status(status, error_type, error_code)
     facts = {**facts, "status": status, "retry_after_s": retry_after_s(headers)}
     may_succeed = status in A_PROXY_GAVE_UP and not from_provider
     facts["billing"] = Billing.UNSEEN if may_succeed else Billing.NONE
-    facts["retryable"] = _provider_says_retry(kind, headers)
+    facts["retryable"] = _provider_says_retry(status, kind, headers)
     facts["rate_limits"] = rate_limits(headers)
     return kind(_detail(f"HTTP {status}", error_type, error_code), **facts)
 
@@ -147,11 +156,11 @@ def from_event(data: str, *, begun: bool, facts: Facts) -> InferenceError:
     """
     try:
         body = json.loads(data)["error"]
-        error_type = str(body.get("type"))
-        error_code = str((body.get("details") or {}).get("error_code"))
-    except (ValueError, TypeError, LookupError, AttributeError):
+        error_type = _name(body["type"]) or "of no known form"
+        error_code = _name((body.get("details") or {}).get("error_code"))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return AnswerGarbled("an error event that cannot be read", **facts)
-    kind = BY_ERROR_CODE.get(error_code) or BY_TYPE.get(error_type) or ProviderFault
+    kind = BY_ERROR_CODE.get(error_code or "") or BY_TYPE.get(error_type) or ProviderFault
     if not begun:
         facts = {**facts, "billing": Billing.NONE}
     return kind(f"error event in the stream: {error_type}", **facts)
@@ -182,12 +191,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return max(wait / 1000, 0.0)
     given = headers.get("retry-after")
     wait = _number(given)
-    if wait is None and given:
-        date = email.utils.parsedate_tz(given)
+    until = _moment(given) if wait is None else None
+    if until is not None:
         # From the sender's own clock, if it tells: ours may be wrong.
-        sent = email.utils.parsedate_tz(headers.get("date"))
-        now = time.time() if sent is None else email.utils.mktime_tz(sent)
-        wait = None if date is None else email.utils.mktime_tz(date) - now
+        sent = _moment(headers.get("date"))
+        wait = until - (time.time() if sent is None else sent)
     return None if wait is None else max(wait, 0.0)
 
 
@@ -208,20 +216,36 @@ def _by_status(status: int, error_type: str | None, error_code: str | None) -> t
     return ProviderFault if status >= 500 else RequestRejected  # noqa: PLR2004 - HTTP
 
 
-def _provider_says_retry(kind: type[InferenceError], headers: Mapping[str, str]) -> bool | None:
-    """What `x-should-retry` overrides; a stopped bill stays stopped whatever it says."""
+def _provider_says_retry(
+    status: int, kind: type[InferenceError], headers: Mapping[str, str]
+) -> bool | None:
+    """What `x-should-retry` overrides: nothing makes a wrong request right."""
     said = headers.get("x-should-retry")
     if said == "false":
         return False
-    return True if said == "true" and kind is not BillingStopped else None
+    may_change = status == CONFLICT or issubclass(kind, Transient)
+    return True if said == "true" and may_change else None
 
 
 def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
+    if value is None or _DECIMAL.fullmatch(value.strip()) is None:
         return None
+    number = float(value)
     return number if math.isfinite(number) else None
+
+
+def _moment(value: str | None) -> float | None:
+    """Seconds since the epoch of an HTTP date; None: it is none."""
+    try:
+        date = email.utils.parsedate_tz(value or "")
+        return None if date is None else float(email.utils.mktime_tz(date))
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _name(value: object) -> str | None:
+    """A name that the provider gave; None for all else, which may quote a prompt."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
 
 
 def _detail(where: str, error_type: str | None, error_code: str | None) -> str:

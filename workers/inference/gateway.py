@@ -103,16 +103,22 @@ class Gateway:
             permit.failed(error)
             raise
         permit.succeeded(answer.usage, answer.rate_limits, answer.latency_ms)
+        cost_micro = (
+            self.upper_bound_micro(request)
+            if answer.usage is None
+            else pricing.cost_micro(request.model, answer.usage)
+        )
         return InferenceResult(
             text=answer.text,
             stop_reason=answer.stop_reason,
             model=answer.model,
-            usage=answer.usage,
-            cost_micro=pricing.cost_micro(request.model, answer.usage),
+            usage=answer.usage or TokenUsage(),
+            cost_micro=cost_micro,
             request_id=answer.request_id,
             latency_ms=answer.latency_ms,
             ttft_ms=answer.ttft_ms,
             rate_limits=answer.rate_limits,
+            usage_problem=answer.usage_problem,
         )
 
     def upper_bound_micro(self, request: InferenceRequest) -> int:

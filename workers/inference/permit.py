@@ -9,7 +9,7 @@ from typing import Protocol
 from workers.inference import breaker, provider_limits
 from workers.inference.admission import End, Held, HeldHere
 from workers.inference.breaker import BreakerPolicy
-from workers.inference.errors import Billing, InferenceError, RateLimited
+from workers.inference.errors import AnswerGarbled, Billing, InferenceError, RateLimited
 from workers.inference.provider_limits import NOTHING
 from workers.inference.types import DeltaSink, TokenUsage
 
@@ -57,20 +57,20 @@ class GatePermit:
 
     def succeeded(
         self,
-        usage: TokenUsage,
+        usage: TokenUsage | None,
         rate_limits: Mapping[str, str],
         latency_ms: int,
         *,
         now: int | None = None,
     ) -> None:
         """A complete answer came: what it did not use is given back."""
-        used = provider_limits.used_by(usage)
+        used = self._held.asked.amounts if usage is None else provider_limits.used_by(usage)
         outcome = breaker.outcome_of_success(self._policy, latency_ms)
         self._end(
             End(
                 used=used,
                 user_tokens=used.tokens,
-                measured=True,
+                measured=usage is not None,
                 outcome=outcome,
                 rate_limits=rate_limits,
             ),
@@ -91,7 +91,7 @@ class GatePermit:
                 user_tokens = used.tokens
             elif error.billing is Billing.NONE:
                 used, user_tokens = NOTHING, 0
-            elif error.provider_failure:
+            elif error.provider_failure or isinstance(error, AnswerGarbled):
                 user_tokens = 0
         refused = isinstance(error, RateLimited)
         self._end(
@@ -120,7 +120,7 @@ class ProbePermit(GatePermit):
 
     def succeeded(
         self,
-        usage: TokenUsage,  # noqa: ARG002 - as of any permit
+        usage: TokenUsage | None,  # noqa: ARG002 - as of any permit
         rate_limits: Mapping[str, str],
         latency_ms: int,  # noqa: ARG002 - it has a deadline of its own
         *,

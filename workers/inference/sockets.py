@@ -15,6 +15,7 @@ import os
 import select
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,17 @@ class Call:
     finds nothing to break.
     """
 
-    def __init__(self, limit_s: float = math.inf) -> None:
+    def __init__(self, limit_s: float = math.inf, *, max_bytes: int = sys.maxsize) -> None:
+        self.max_bytes = max_bytes
+        """Most bytes that are read of the response's body, decompressed."""
         self.started = time.monotonic()
         self.deadline = self.started + limit_s
         self.sent = False
         """Whether a byte of the request may have left this machine."""
         self.received = False
         """Whether a byte of the response was read."""
+        self.closed = False
+        """Whether the other side ended the connection while something was awaited."""
         self.aborted = False
         self.deadline_reached = False
         """Whether it was the deadline, and not a quiet provider, that ended a wait."""
@@ -148,6 +153,8 @@ class CallStream(httpcore2.NetworkStream):
         self._answered = True
         if data:
             call.received = True
+        else:
+            call.closed = True
         return data
 
     def close(self) -> None:

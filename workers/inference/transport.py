@@ -7,6 +7,7 @@ worker's thread count is the limit, and no call ever waits for a slot where no a
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import httpcore2
 import httpx2
 
-from workers.inference import tcp
+from workers.inference import body, tcp
 from workers.inference.sockets import Call, CallBackend, CurrentCall
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ sent into a closing connection is a failure nobody can tell from one that was wo
 PEER_TIMEOUT_S = 20
 """Seconds until a call fails whose packets nobody acknowledges. The provider is far away: a path
 that is gone for a moment must not cost an answer that is paid for."""
+
+SUCCESS = range(200, 300)
 
 _SAME_NAME = (
     "TimeoutException", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout",
@@ -75,9 +78,12 @@ class AbortableTransport(httpx2.BaseTransport):
         )
 
     @contextmanager
-    def call(self, limit_s: float) -> Iterator[Call]:
-        """The call this thread makes inside the block, to be ended after `limit_s` seconds."""
-        call = Call(limit_s)
+    def call(self, limit_s: float, *, max_bytes: int = sys.maxsize) -> Iterator[Call]:
+        """The call this thread makes inside the block, to be ended after `limit_s` seconds.
+
+        Of the response's body at most `max_bytes` are read.
+        """
+        call = Call(limit_s, max_bytes=max_bytes)
         outer, self._current.call = self._current.call, call
         try:
             yield call
@@ -91,10 +97,13 @@ class AbortableTransport(httpx2.BaseTransport):
             response = self._pool.handle_request(_inner_request(request))
         except tuple(FAILURES) as error:
             raise _translated(error) from error
+        headers = httpx2.Headers(response.headers)
+        encoding = headers.pop("content-encoding", "")
+        chunks: _Chunks = response.stream  # type: ignore[assignment]  # the pool's are synchronous
         return httpx2.Response(
             status_code=response.status,
-            headers=response.headers,
-            stream=_Body(response.stream, call),  # type: ignore[arg-type]
+            headers=headers,
+            stream=_Body(chunks, call, encoding, failed=response.status not in SUCCESS),
             extensions=response.extensions,
         )
 
@@ -103,17 +112,29 @@ class AbortableTransport(httpx2.BaseTransport):
 
 
 class _Body(httpx2.SyncByteStream):
-    """A response body that gives back the call's hold before its connection becomes idle."""
+    """A response body, decompressed and within the call's limit.
 
-    def __init__(self, chunks: _Chunks, call: Call) -> None:
+    It gives back the call's hold before its connection becomes idle.
+    """
+
+    def __init__(self, chunks: _Chunks, call: Call, encoding: str, *, failed: bool) -> None:
         self._chunks = chunks
         self._call = call
+        self._encoding = encoding
+        self._failed = failed
 
     def __iter__(self) -> Iterator[bytes]:
+        plain = body.decompressed(self._chunks, self._encoding)
+        limit = body.ERROR_BYTES if self._failed else self._call.max_bytes
         try:
-            yield from self._chunks
+            yield from body.within(plain, limit)
         except tuple(FAILURES) as error:
-            raise _translated(error) from error
+            if not self._failed:
+                raise _translated(error) from error
+        except ValueError:
+            if not self._failed:
+                raise
+        # The status of an error says all that is needed, whatever becomes of its body.
 
     def close(self) -> None:
         self._call.release()

@@ -94,6 +94,10 @@ class InferenceResult:
     rate_limits: Mapping[str, str] = field(default_factory=dict)
     """The `anthropic-ratelimit-*` response headers, as sent."""
 
+    usage_problem: str = ""
+    """Why the reported usage is not believed; empty if it is. Otherwise `usage` is all zeros, and
+    `cost_micro` the upper bound of the request."""
+
 
 class Permit(Protocol):
     """Leave to send one call. It must be told how the call ended; only the first word counts."""
@@ -104,8 +108,10 @@ class Permit(Protocol):
     def give_back(self) -> None:
         """Nothing was sent."""
 
-    def succeeded(self, usage: TokenUsage, rate_limits: Mapping[str, str], latency_ms: int) -> None:
-        """A complete answer came."""
+    def succeeded(
+        self, usage: TokenUsage | None, rate_limits: Mapping[str, str], latency_ms: int
+    ) -> None:
+        """A complete answer came. Without a usage that is believed it keeps what it reserved."""
 
     def failed(self, error: BaseException) -> None:
         """It was sent, or tried to be, and no usable answer came."""

@@ -43,7 +43,7 @@ FAILED, SLOW, BOTH, WELL, NOTHING = "1", "2", "3", "0", ""
         (ProviderTimeout("x", latency_ms=60_001), BOTH),
         (ConnectionFailed("x"), FAILED),
         (AnswerIncomplete("x", latency_ms=60_001), BOTH),
-        (AnswerGarbled("x", latency_ms=60_000), FAILED),
+        (AnswerGarbled("x", latency_ms=60_000), NOTHING),
         (RateLimited("x", latency_ms=60_000), NOTHING),
         (RequestRejected("x"), NOTHING),
         (AccessDenied("x"), NOTHING),

@@ -1,0 +1,91 @@
+"""Reads the usage that an answer reports, and believes only what its request can have used.
+
+A count that cannot be right bounds nothing. Then the usage counts as unseen: the call is counted
+at its reserved bound, and on-call is alerted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from workers.inference.types import TokenUsage
+
+_FIELDS: Final = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_tokens": "cache_read_input_tokens",
+    "cache_write_tokens": "cache_creation_input_tokens",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """What a request can use at most, in tokens."""
+
+    prompt: int
+    output: int
+
+
+class UsageReport:
+    """The usage of one answer as far as it was reported. No input raises an exception."""
+
+    def __init__(self, most: Most) -> None:
+        """Prepare; `most` is what the request can use."""
+        self._most = most
+        self._counts: dict[str, int] = {}
+        self._problem = ""
+        self._final = False
+
+    def read(self, usage: Any, *, final: bool) -> None:
+        """Take a report; its counts replace those before it. `final`: it is the answer's last."""
+        if final and not self._final:
+            self._final = True
+            self._counts.pop("output_tokens", None)  # what the beginning reports is no total
+        if usage is None:
+            return
+        if not isinstance(usage, Mapping):
+            self._problem = self._problem or "the usage is no object"
+            return
+        for ours, theirs in _FIELDS.items():
+            count = usage.get(theirs)
+            if count is None:
+                continue
+            if type(count) is not int or count < 0:  # a boolean is an int, too
+                self._problem = self._problem or f"{theirs} is not a count"
+                return
+            self._counts[ours] = count
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """What was reported by now; None if nothing was, or if it cannot be right."""
+        if self._problem or not self._counts:
+            return None
+        found = TokenUsage(**self._counts)
+        return None if self._too_much(found) else found
+
+    def problem(self, *, wrote: bool) -> str:
+        """Why the usage of a complete answer is not believed; empty if it is.
+
+        Args:
+            wrote: Whether any output came.
+        """
+        if self._problem:
+            return self._problem
+        missing = {"input_tokens", "output_tokens"} - self._counts.keys()
+        if missing:
+            return f"no {' and no '.join(sorted(missing))} was reported"
+        found = TokenUsage(**self._counts)
+        if found.prompt_tokens == 0:
+            return "no token of the prompt was counted"
+        if wrote and found.output_tokens == 0:
+            return "no token of the output was counted"
+        return self._too_much(found)
+
+    def _too_much(self, found: TokenUsage) -> str:
+        if found.output_tokens > self._most.output:
+            return f"more output than max_tokens ({self._most.output}) was counted"
+        if found.prompt_tokens > self._most.prompt:
+            return f"a longer prompt than was sent (at most {self._most.prompt} tokens) was counted"
+        return ""
