@@ -291,8 +291,9 @@ class _Attempt:
         cause: BaseException = error
         if isinstance(error, anthropic.APIConnectionError):
             cause = error.__cause__ or error
-        if isinstance(cause, httpx2.RemoteProtocolError) and not self._call.closed:
-            # The other side sent it all and ended nothing: it is no HTTP.
+        ended = self._call.closed and self._call.is_http
+        if isinstance(cause, httpx2.RemoteProtocolError) and not ended:
+            # Nothing broke off: what came is no HTTP.
             return AnswerGarbled(type(cause).__name__, **facts)
         found = failures.from_exception(cause, received=self._call.received, facts=facts)
         return found or _sdk_failure(error, facts)

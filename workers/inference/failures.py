@@ -156,7 +156,7 @@ def from_event(data: str, *, begun: bool, facts: Facts) -> InferenceError:
     """
     try:
         body = json.loads(data)["error"]
-        error_type = _name(body["type"]) or "of no known form"
+        error_type = _name(_string(body["type"])) or "of no known form"
         error_code = _name((body.get("details") or {}).get("error_code"))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return AnswerGarbled("an error event that cannot be read", **facts)
@@ -241,6 +241,12 @@ def _moment(value: str | None) -> float | None:
         return None if date is None else float(email.utils.mktime_tz(date))
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a string")
+    return value
 
 
 def _name(value: object) -> str | None:

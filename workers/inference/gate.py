@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 FARTHEST_US: Final = 600 * SECOND
 """Longest wait a call is told: what was booked and never came blocks nobody for ever."""
 
+LONGEST_BLOCK_US: Final = 20 * SECOND
+"""Longest that one answer keeps the calls of others away, whatever it asks for. The job that got it
+waits as long as it was asked to; the next call finds out whether it still holds."""
+
 LEAST_APART_US: Final = 1_000
 """Between two bookings, where the call's cost is unknown or next to nothing."""
 
@@ -172,8 +176,13 @@ class Gate:
 
     def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
         """Tell the gates how a call ended, best effort: what is lost refills by itself."""
-        told = provider_limits.read_headers(end.rate_limits)
-        block_us = round(min(end.block_s * SECOND, FARTHEST_US))
+        told = provider_limits.believed(
+            provider_limits.read_headers(end.rate_limits),
+            held.asked.amounts,
+            end.used,
+            measured=end.measured,
+        )
+        block_us = round(min(end.block_s * SECOND, LONGEST_BLOCK_US))
         self._local.learn(held.asked.model, told, block_us=block_us)
         if isinstance(held, HeldHere):
             _tell(held.asked.model, self._local.settle(held, end))

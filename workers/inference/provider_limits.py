@@ -10,6 +10,7 @@ themselves are in `lua/admit.lua` and `lua/settle.lua`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,8 @@ from workers.inference.types import TokenUsage
 
 NAMES: Final = ("requests", "input-tokens", "output-tokens")
 """As in the headers. The provider's `tokens` is the sum of the latter two."""
+
+_COUNT: Final = re.compile(r"-?[0-9]{1,12}")
 
 MILLION: Final = 1_000_000
 
@@ -40,12 +43,41 @@ def read_headers(headers: Mapping[str, str]) -> tuple[Told | None, Told | None, 
 
 
 def _told(headers: Mapping[str, str], name: str) -> Told | None:
-    try:
-        limit = int(headers[f"anthropic-ratelimit-{name}-limit"])
-        remaining = int(headers[f"anthropic-ratelimit-{name}-remaining"])
-    except (KeyError, ValueError):
+    limit = _count(headers.get(f"anthropic-ratelimit-{name}-limit"))
+    remaining = _count(headers.get(f"anthropic-ratelimit-{name}-remaining"))
+    if limit is None or remaining is None or limit <= 0:
         return None
-    return Told(limit, max(remaining, 0)) if limit > 0 else None
+    return Told(limit, max(remaining, 0))
+
+
+def _count(value: str | None) -> int | None:
+    """A number as the provider writes it; None for all else, and for what no limit can be."""
+    return int(value) if value and _COUNT.fullmatch(value.strip()) else None
+
+
+def believed(
+    told: tuple[Told | None, ...], reserved: Amounts, used: Amounts, *, measured: bool
+) -> tuple[Told | None, ...]:
+    """What was said of the limits, without those that the call itself proves wrong.
+
+    A call that was answered fits in each of them. One that was not has at least a sixteenth of the
+    tokens that its bound reserved (`tokens.MOST_BYTES_PER_TOKEN`).
+
+    Args:
+        told: What the headers of its answer say.
+        reserved: Its bound.
+        used: What it took.
+        measured: Whether `used` is what the provider counted.
+    """
+    least = _row(used) if measured else tuple(amount // 16 for amount in _row(reserved))
+    return tuple(
+        None if news is not None and news.limit < amount else news
+        for news, amount in zip(told, least, strict=True)
+    )
+
+
+def _row(amounts: Amounts) -> tuple[int, int, int]:
+    return amounts.requests, amounts.input_tokens, amounts.output_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class Call:
         """Whether a byte of the request may have left this machine."""
         self.received = False
         """Whether a byte of the response was read."""
+        self.is_http = True
+        """Whether the response's first bytes are those of HTTP."""
         self.closed = False
         """Whether the other side ended the connection while something was awaited."""
         self.aborted = False
@@ -152,6 +154,7 @@ class CallStream(httpcore2.NetworkStream):
             raise httpcore2.ReadError(error) from error
         self._answered = True
         if data:
+            call.is_http = call.is_http and (call.received or data[:4] == b"HTTP"[: len(data)])
             call.received = True
         else:
             call.closed = True

@@ -335,9 +335,31 @@ def test_users_who_do_not_fit_are_told_moments_apart_too(gate: Gate) -> None:
     admit(gate, inward=600, outward=0, user=UserTokens("other", 6_000))
 
 
-def test_nobody_is_told_to_wait_for_longer_than_ten_minutes(gate: Gate) -> None:
-    taught(gate, headers(requests=(1, 0), inward=AMPLE, outward=AMPLE))
-    assert max(wait_of(gate) for _ in range(20)) == 600
+def test_nobody_is_told_to_wait_for_longer_than_a_minute(gate: Gate) -> None:
+    """A limit that one answer named may be wrong, and jobs have deadlines."""
+    taught(gate, headers(requests=(7, 0), inward=AMPLE, outward=AMPLE))
+    waits = [wait_of(gate) for _ in range(40)]
+    assert 30 < max(waits) <= 60
+    assert len(set(waits)) > 20, "they do not all come back at once"
+
+
+@pytest.mark.parametrize("asked_s", [21.0, 86_400.0, 1e300])
+def test_one_answer_keeps_others_away_for_twenty_seconds_at_most(
+    gate: Gate, asked_s: float
+) -> None:
+    error = RateLimited("429", billing=Billing.NONE, retry_after_s=asked_s)
+    admit(gate).failed(error, now=NOW)
+    assert wait_of(gate) == pytest.approx(20.0)
+    admit(gate, now=NOW + 20 * SECOND, booked=True)
+
+
+@pytest.mark.parametrize("odd", ["0", "1", "99", "-5", "1_000", "٣", "9" * 4_000, "1e9", "nan", ""])
+def test_a_limit_that_the_call_itself_proves_wrong_is_not_learned(gate: Gate, odd: str) -> None:
+    named = headers(requests=AMPLE, inward=AMPLE, outward=AMPLE)
+    told = {key: odd if "tokens" in key else "99999" for key in named}
+    admit(gate, inward=3_000, outward=3_000).succeeded(TokenUsage(100, 100), told, 5, now=NOW)
+    for _ in range(20):
+        admit(gate, inward=3_000, outward=3_000)
 
 
 def test_a_trial_is_not_taken_by_a_call_that_another_gate_refuses(state: SharedState) -> None:

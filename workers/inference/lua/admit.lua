@@ -93,6 +93,9 @@ if blocked > now then
   pointers[1] = math.min(turns + math.max(costs[1] or 0, least), now + farthest)
   worst = math.min(math.max(worst, turns - now), farthest)
 end
+-- A minute fills every bucket, and what was learned of a limit may be wrong. A longer wait could
+-- outlast a job's deadline, so it is cut, and spread over the second half of a minute.
+if worst > MINUTE then worst = MINUTE / 2 + worst % (MINUTE / 2) end
 if worst > 0 then
   for i, pointer in pairs(pointers) do
     redis.call('HSET', KEYS[3], 'at' .. i, whole(pointer))
