@@ -135,6 +135,27 @@ def test_a_character_that_is_split_over_two_events_stays_whole(text: str, size: 
     assert found.text == "".join(pieces) == text
 
 
+@pytest.mark.parametrize("status", [200, 204, 304, 400, 503])
+@pytest.mark.parametrize("extra", [b"x", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"full"])
+def test_what_follows_an_answer_is_never_the_answer_of_another_call(
+    status: int, extra: bytes
+) -> None:
+    stolen = wire.sse(*good("stolen"))
+    if extra == b"full":
+        extra = head(OK, f"content-length: {len(stolen)}") + stolen
+    body = b"" if status in {204, 304} else b"{}"
+    first = head(f"HTTP/1.1 {status} X", f"content-length: {len(body)}") + body + extra
+
+    def answer(exchange: wire.Exchange) -> None:
+        exchange.stream(*good())
+
+    with serving(lambda e: e.send(first), answer) as server, gateway(server) as door:
+        outcome(door, a_request())
+        found = outcome(door, a_request())
+    assert isinstance(found, InferenceResult)
+    assert found.text == TEXT
+
+
 def test_half_a_character_that_stays_alone_is_replaced() -> None:
     events = [*good("x\ud83d")[:3], *good()[3:]]
     with serving(lambda exchange: exchange.stream(*events)) as server, gateway(server) as door:

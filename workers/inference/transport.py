@@ -103,7 +103,13 @@ class AbortableTransport(httpx2.BaseTransport):
         return httpx2.Response(
             status_code=response.status,
             headers=headers,
-            stream=_Body(chunks, call, encoding, failed=response.status not in SUCCESS),
+            stream=_Body(
+                chunks,
+                response.extensions["network_stream"],
+                call,
+                encoding,
+                failed=response.status not in SUCCESS,
+            ),
             extensions=response.extensions,
         )
 
@@ -117,8 +123,17 @@ class _Body(httpx2.SyncByteStream):
     It gives back the call's hold before its connection becomes idle.
     """
 
-    def __init__(self, chunks: _Chunks, call: Call, encoding: str, *, failed: bool) -> None:
+    def __init__(
+        self,
+        chunks: _Chunks,
+        network: httpcore2.NetworkStream,
+        call: Call,
+        encoding: str,
+        *,
+        failed: bool,
+    ) -> None:
         self._chunks = chunks
+        self._network = network
         self._call = call
         self._encoding = encoding
         self._failed = failed
@@ -138,7 +153,21 @@ class _Body(httpx2.SyncByteStream):
 
     def close(self) -> None:
         self._call.release()
+        if _leftover(self._chunks):
+            # The pool would read it as the answer of the next call on this connection.
+            self._network.close()
         self._chunks.close()
+
+
+def _leftover(chunks: object) -> bool:
+    """Whether more came than the response; also where that cannot be seen.
+
+    httpcore2 does not look, and has no public name for what its parser has not used.
+    """
+    stream = getattr(chunks, "_stream", None)
+    parser = getattr(getattr(stream, "_connection", None), "_h11_state", None)
+    unused = getattr(parser, "trailing_data", (b"?", False))
+    return unused[0] != b""
 
 
 def _inner_request(request: httpx2.Request) -> httpcore2.Request:
