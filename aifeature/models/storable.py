@@ -11,7 +11,13 @@ from typing import Any
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_HALF = "[dD][89a-fA-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(
+    r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rf"|(?P<unstorable>\\u(?:0000|{_HALF}))"
+    r"|\\."
+)
+"""An escape of a JSON string, or the two that are one character."""
 
 
 def is_storable(value: Any) -> bool:
@@ -42,4 +48,7 @@ def storable(value: Any) -> Any:
 
 def storable_json(text: str) -> str:
     """JSON text in which no string is a NUL or a lone surrogate once it is parsed."""
-    return _NUL_ESCAPE.sub(r"\1\\ufffd", storable(text))
+    return _ESCAPE.sub(
+        lambda found: r"\ufffd" if found["unstorable"] else found[0],
+        storable(text),
+    )

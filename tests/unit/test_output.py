@@ -76,6 +76,23 @@ def test_parsed_text_is_always_storable_and_else_unchanged(text: str) -> None:
     assert parsed == storable(text)
 
 
+@given(
+    st.text(alphabet=st.characters()) | st.text(alphabet='\\u0dD8c9"\x00\ud83d\ude00', max_size=9)
+)
+def test_escaped_text_is_always_storable_and_else_unchanged(text: str) -> None:
+    """Half a character as an escape would make the whole answer invalid, and it is paid for."""
+    parsed = json.loads(storable_json(json.dumps(text)))
+    assert is_storable(parsed)
+    if is_storable(text):
+        assert parsed == text
+
+
+def test_half_a_character_is_replaced_before_the_answer_is_checked() -> None:
+    text = r'{"summary": "a\ud83d \uD83D\uDE00 \\ud83d \ude00\ud83d", "key_facts": []}'
+    expected = "a\ufffd \U0001f600 \\ud83d \ufffd\ufffd"
+    assert output.validate(SUMMARIZE, text)["summary"] == expected
+
+
 def test_every_message_is_a_sentence_for_users() -> None:
     for code, text in MESSAGES.items():
         assert text[0].isupper(), code
