@@ -273,7 +273,8 @@ def _bodies() -> Iterator[tuple[str, Broken]]:
         body = whole()
         del body[field]
         bodies[f"an answer without {field}"] = (body, Then.GARBLED)
-    for value in (None, True, 7, "x", {}, [7], [{}], [{"type": "text"}]):
+    contents: tuple[Any, ...] = (None, True, 7, "x", {}, [7], [{}], [{"type": "text"}])
+    for value in contents:
         bodies[f"content {value!r}"] = (whole(content=value), Then.GARBLED)
     bodies["no content"] = (whole(content=[]), Then.UNUSABLE)
     for name, (body, then) in bodies.items():
@@ -340,7 +341,8 @@ def _streams() -> Iterator[tuple[str, Broken]]:
 
 def _usages() -> Iterator[tuple[str, Broken]]:
     yield "no usage", Broken(stream(*_without_usage()), Then.UNSEEN)
-    for value in (True, 7, "x", [], {}):
+    odd: tuple[Any, ...] = (True, 7, "x", [], {})
+    for value in odd:
         yield f"usage {value!r}", Broken(stream(*good(usage=value, start=value)), Then.UNSEEN)
     for name, count in ODD_COUNTS.items():
         usage = {**USAGE, "output_tokens": count}
