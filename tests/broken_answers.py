@@ -161,7 +161,8 @@ ODD_COUNTS: dict[str, Any] = {
 
 RETRY_AFTER = (
     *("", " ", "0", "-1", "+1", "1.5", "1e400", "-1e400", "nan", "inf", "1_0", "٣", "0x10", "soon"),
-    *("1, 2", "9" * 400, "Sun, 01 Nov 2026 08:00:09 GMT", "Sun, 99 Foo 99999 99:99:99 GMT"),
+    *("Mon, 01 Jan 99999 00:00:00 GMT", "1, 2", "9" * 400),
+    *("Sun, 01 Nov 2026 08:00:09 GMT", "Sun, 99 Foo 99999 99:99:99 GMT"),
     *("Mon, 01 Jan 0000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:60 GMT", "1 Jan 1 1:1:1 +9999999"),
 )
 """What a header may hold instead of seconds. Most of it must count as absent."""

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError
+from psycopg.errors import ProgramLimitExceeded
 
 from aifeature.models import transitions
 from aifeature.models.transitions import Claimed, FencedError
@@ -104,3 +105,18 @@ def test_a_job_that_is_no_longer_ours_is_not_tried_again(monkeypatch: pytest.Mon
     with pytest.raises(FencedError):
         database.record()
     assert database.tries == 1
+
+
+def test_a_write_that_is_refused_is_not_waited_for() -> None:
+    error = OperationalError("row is too big")
+    error.__cause__ = ProgramLimitExceeded()
+    tries: list[int] = []
+
+    def write() -> None:
+        tries.append(1)
+        assert len(tries) < 3
+        raise error
+
+    with pytest.raises(OperationalError):
+        outcomes.until_stored(write, "an end", for_s=1, clock=lambda: 0.0, sleep=lambda _: None)
+    assert tries == [1]
