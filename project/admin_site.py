@@ -35,6 +35,7 @@ def navigation(request: HttpRequest) -> list[Item]:
             _list(request, "aifeature", "alert", "Alerts", "error"),
             _list(request, "aifeature", "featurecontrol", "Features", "toggle_on"),
             _list(request, "aifeature", "modelcontrol", "Models", "electrical_services"),
+            _list(request, "aifeature", "provideraccount", "Provider accounts", "account_balance"),
             _list(request, "aifeature", "rateoverride", "Rates of users", "speed"),
             _list(request, "aifeature", "launch", "Launches", "rocket_launch"),
             _list(request, "aifeature", "controlchange", "Changes", "history"),

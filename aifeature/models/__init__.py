@@ -1,5 +1,6 @@
 """The tables. The hot transitions are SQL functions, called from `transitions` alone."""
 
+from aifeature.models.account import ProviderAccount
 from aifeature.models.alert import Alert, CheckRun
 from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
@@ -30,6 +31,7 @@ __all__ = [
     "KillMode",
     "Launch",
     "ModelControl",
+    "ProviderAccount",
     "RateOverride",
     "SpendHour",
     "SpendWindow",

@@ -29,6 +29,7 @@ RUNBOOKS: Final = {
     "drift": "budgets",
     "breaker_open": "provider-down",
     "provider_outage": "provider-down",
+    "provider_account": "provider-account",
     "kill_switch": "kill-switch",
     "stuck_worker": "stuck-worker",
     "prompt_missing": "controls",

@@ -17,7 +17,7 @@ from aifeature.models import calls
 from aifeature.models.functions import brief
 from aifeature.models.transitions import AttemptRefusedError, NewAttempt, Settlement
 from aifeature.prompts import Prompt
-from aifeature.services import control, lease, ledger, odd_answers, outcomes
+from aifeature.services import account, control, lease, ledger, odd_answers, outcomes
 from aifeature.services.wiring import gateway
 from aifeature.spec import Feature, Purpose
 from workers.inference import (
@@ -31,7 +31,7 @@ from workers.inference import (
     Message,
     TextBlock,
 )
-from workers.inference.admission import UserTokens
+from workers.inference.admission import OpenPermit, UserTokens
 from workers.inference.types import Permit
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,34 @@ def call(
         bound_micro=gateway().upper_bound_micro(request),
     )
     permit = admit(feature, request, user=None, booked=False, cancel=cancel)
-    return _send(feature, request, attempt, cancel, permit)
+    try:
+        return _send(feature, request, attempt, cancel, permit)
+    except InferenceError as error:
+        if error.account_wide:
+            suspect(feature, request.model, error, cancel)
+        raise
+
+
+def suspect(feature: Feature, model: str, error: InferenceError, cancel: Cancel) -> account.Finding:
+    """Find out by a probe whether an error that may be account-wide is so.
+
+    Args:
+        feature: Whose budget pays for the probe.
+        model: To which the call went.
+        error: Of the call, which is settled; its `account_wide` is true.
+        cancel: Ends the probe from another thread.
+
+    Raises:
+        Cancelled: `cancel` was used during the probe.
+    """
+    return account.suspect(
+        error, model, models=gateway().known_models(), probe=_prober(feature, cancel)
+    )
+
+
+def _prober(feature: Feature, cancel: Cancel) -> account.Probe:
+    """Probes of the account pass no gate: they are tiny, and one is sent at a time."""
+    return lambda model: _probe(feature, model, OpenPermit(), cancel)
 
 
 def admit(
@@ -87,7 +114,7 @@ def admit(
     cancel: Cancel,
     fallback: bool = False,
 ) -> Permit:
-    """Ask the gate for leave to send a call, after a probe if its breaker wants one first.
+    """Ask the gate for leave to send a call, after a probe if the account or a breaker needs one.
 
     A probe is a tiny call of no job. It is paid by the feature and takes up to PROBE_S seconds.
 
@@ -103,6 +130,7 @@ def admit(
         Deferred: nothing may be sent now; it says when.
         Cancelled: `cancel` was used during the probe. Of the call itself nothing was sent.
     """
+    account.admit(request.model, probe=_prober(feature, cancel))
 
     def ask() -> Permit:
         return gateway().admit(request, user=user, booked=booked, fallback=fallback)
@@ -121,8 +149,12 @@ def admit(
         raise
 
 
-def _probe(feature: Feature, model: str, permit: Permit, cancel: Cancel) -> None:
-    """Send a probe. What comes of it is in the ledger, and known to the breaker.
+def _probe(
+    feature: Feature, model: str, permit: Permit, cancel: Cancel
+) -> InferenceError | AttemptRefusedError | None:
+    """Send a probe. Returns its error, None if it was answered.
+
+    Its end is in the ledger, and its permit has it.
 
     Raises:
         Cancelled: `cancel` was used meanwhile.
@@ -148,13 +180,15 @@ def _probe(feature: Feature, model: str, permit: Permit, cancel: Cancel) -> None
     )
     try:
         _send(feature, request, attempt, cancel, permit)
-    except Cancelled:
+    except Cancelled as error:
         if cancel.reason is not None:
             raise
+        return error
     except (InferenceError, AttemptRefusedError) as error:
         logger.info("probe of %s: %s", model, getattr(error, "code", error))
-    else:
-        logger.info("probe of %s: answered", model)
+        return error
+    logger.info("probe of %s: answered", model)
+    return None
 
 
 def _send(

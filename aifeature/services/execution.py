@@ -50,6 +50,7 @@ from aifeature.services.wiring import gateway
 from aifeature.spec import Feature, Purpose
 from workers import retry
 from workers.inference import (
+    Billing,
     Cancel,
     Cancelled,
     Deferred,
@@ -229,7 +230,7 @@ class _Run:
                     break
                 except AttemptRefusedError as refused:
                     return self._after_refusal(refused, passed_over)
-                self.progress.paid = True
+                self.progress.paid = self.progress.paid or _may_be_billed(answer)
                 if isinstance(answer, InferenceError):
                     last = ledger.failed(request, answer)
                     if answer.next_model or self._comes_too_late(answer, models[position + 1 :]):
@@ -292,7 +293,7 @@ class _Run:
             self.feature,
             request,
             user=self._tokens(),
-            booked=self.claimed.last_error in verdicts.DEFERRED.values(),
+            booked=self.claimed.last_error in verdicts.BOOKED,
             cancel=self.cancel,
             fallback=passed_over is not None and passed_over.reason == "breaker",
         )
@@ -353,6 +354,10 @@ class _Run:
                 shown = self.stream.delivered()
                 settlement = ledger.cancelled_by_user(settlement, model=model, shown=shown)
             return verdicts.after_abort(error, settlement)
+        if error.account_wide:
+            self._settle(settlement)
+            found = calls.suspect(self.feature, model, error, self.cancel)
+            return verdicts.after_suspicion(found, error, paid=self.progress.paid)
         decision = retry.decide(
             error,
             failures=self.claimed.attempts,
@@ -385,6 +390,10 @@ class _Run:
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)
+
+
+def _may_be_billed(answer: InferenceResult | InferenceError) -> bool:
+    return not (isinstance(answer, InferenceError) and answer.billing is Billing.NONE)
 
 
 def _jitter() -> float:

@@ -24,6 +24,7 @@ MESSAGES: Final = {
     "provider_refused": "The request could not be processed. Our team can see it.",
     "provider_unavailable": "The service is temporarily unavailable. Please try again later.",
     "provider_limited": "Many requests are being answered right now. Yours is waiting its turn.",
+    "provider_account": "The service is temporarily unavailable. We keep trying until {until} UTC.",
     "provider_paused": "The service is temporarily unavailable. We keep trying until {until} UTC.",
     "provider_waiting": "The service is temporarily unavailable. We keep trying until {until} UTC.",
     "user_busy": "Your other requests are being answered. This one goes on when one of them ends.",
@@ -35,6 +36,7 @@ MESSAGES: Final = {
 
 FAILED_AFTER_WAITING: Final = {
     "provider_limited": "overloaded",
+    "provider_account": "provider_unavailable",
     "provider_paused": "provider_unavailable",
     "provider_waiting": "provider_unavailable",
     "user_busy": "overloaded",

@@ -1,23 +1,27 @@
-"""Tells on-call when models of the provider fail, one by one or all, and when they answer again."""
+"""Alerts on-call when models or the account of the provider fail, and when they answer again."""
 
 from __future__ import annotations
 
 from django.conf import settings
 
 from aifeature.models import Forced
-from aifeature.services import alerts, model_views, odd_answers, wiring
+from aifeature.services import account, account_words, alerts, model_views, odd_answers, wiring
 from aifeature.services.checks import Found
 from aifeature.services.model_views import ModelView
 
 
 def check() -> Found:
-    """Look at the breaker of each model, and at what they know together."""
+    """Look at the account, at the breaker of each model, and at what they know together."""
+    account.end_unused()
     views = model_views.views()
     away = [view.model for view in views if _is_away(view)]
     outage = _look_at_all()
     for view in views:
         _look(view)
     odd_answers.end_old()
+    if stopped := account.stopped():
+        rows = [account_words.summary(row.account, row.code, row.detail) for row in stopped]
+        return Found(ok=False, result=" ".join(rows))
     if not away:
         return Found(ok=True, result="Calls to every model go through.")
     result = f"Nothing is sent to {', '.join(away)}."

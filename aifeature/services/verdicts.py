@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from aifeature.models.transitions import AttemptRefusedError, FencedError, Settlement
-from aifeature.services import lease
+from aifeature.services import account, lease
 from aifeature.services.messages import FAILED_AFTER_WAITING
 from aifeature.services.outcomes import CancelledByUser, Failed, Later, Outcome
 from workers import retry
-from workers.inference import Cancelled, Deferred
+from workers.inference import Cancelled, Deferred, InferenceError
+
+logger = logging.getLogger(__name__)
 
 HOLD_S: Final = 2.0
 """Seconds until a job is looked at again that a switch or other jobs' reservations hold up."""
@@ -21,9 +24,12 @@ DEFERRED: Final = {
     "user_tokens": "user_tokens",
     "provider_limit": "provider_limited",
     "breaker": "provider_paused",
+    "account": "provider_account",
 }
 """The code of a job that the gate let not be sent, by the gate's reason."""
 
+BOOKED: Final = frozenset(DEFERRED.values()) - {"provider_account"}
+"""Codes of jobs that come back at a moment which the gate keeps for them."""
 
 SPENT: Final = {"user_spend": "user_limit", "account": "account_limit"}
 """The code of a job that a user's own spend keeps from being sent, by the window's scope."""
@@ -82,6 +88,25 @@ def after_refusal(refused: AttemptRefusedError, *, paid: bool, waited_for: str) 
             return Later(HOLD_S, burn=False, code="feature_paused")
         case verdict:
             raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
+
+
+def after_suspicion(finding: account.Finding, error: InferenceError, *, paid: bool) -> Outcome:
+    """What becomes of a job whose call failed with an error that may be the account's.
+
+    Args:
+        finding: What a probe found.
+        error: Of the call, which is settled.
+        paid: As in `after_deferral`.
+    """
+    match finding:
+        case "account" | "busy":
+            return Later(account.BUSY_S, burn=paid, code="provider_account")
+        case "unclear":
+            # Counts as a try, so that a job cannot cause probes until its deadline.
+            return Later(account.BUSY_S, burn=True, code="provider_waiting")
+        case _:
+            logger.warning("%s is about the request, not the account", error.code)
+            return Failed("provider_refused")
 
 
 def after_deferral(

@@ -14,7 +14,16 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 
 from aifeature.models import Stage
-from aifeature.services import admission, breakers, control, dispatch, dispatcher, execution, wiring
+from aifeature.services import (
+    account,
+    admission,
+    breakers,
+    control,
+    dispatch,
+    dispatcher,
+    execution,
+    wiring,
+)
 from aifeature.services.streams import writer
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.retry_budget import RetryBudget
@@ -87,7 +96,7 @@ def _fresh_control_cache() -> Iterator[None]:
 @pytest.fixture
 def caches_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read is not read again by itself, however slow the test: for counting queries."""
-    for cache in (control.cache, breakers.cache, admission.loads):
+    for cache in (control.cache, breakers.cache, account.cache, admission.loads):
         cache.clear()
         monkeypatch.setattr(cache, "_clock", lambda: 0.0)
 
@@ -95,9 +104,11 @@ def caches_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_gates(_patient_with_redis: None) -> Iterator[None]:
     """No bucket and no breaker remembers the test before, nor what was forced in it."""
+    account.cache.clear()
     breakers.cache.clear()
     admission.loads.clear()
     yield
+    account.cache.clear()
     breakers.cache.clear()
     if writer.process.cache_info().currsize:
         writer.process().flush()  # not into the test that comes

@@ -287,6 +287,7 @@ class _Attempt:
                 error_code=error.error_code,
                 from_provider=failures.is_provider_error(error.body),
                 facts=facts,
+                message=error.api_message,
             )
         cause: BaseException = error
         if isinstance(error, anthropic.APIConnectionError):

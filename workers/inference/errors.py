@@ -10,8 +10,8 @@ InferenceError
 │   └── AnswerIncomplete      the stream ended or broke before its last event
 ├── Permanent                 the same call would fail again
 │   ├── RequestRejected       400, 404, 409, 413, 422 and other 4xx
-│   ├── AccessDenied          401, 403: the key, or what it may do
-│   ├── BillingStopped        402, or a spend limit of the account was reached
+│   ├── AccessDenied          401, 403: the key, or what it may do (perhaps account-wide)
+│   ├── BillingStopped        no credit, or a spend limit was reached (perhaps account-wide)
 │   └── NotPriced             the model stands in no catalog or has no price: refused unsent
 ├── AnswerUnusable            a complete answer that another model might give better
 │   ├── Refused               stop reason `refusal`
@@ -72,7 +72,7 @@ class Facts(TypedDict, total=False):
     usage_problem: str
 
 
-Reason = Literal["user_tokens", "provider_limit", "breaker"]
+Reason = Literal["user_tokens", "provider_limit", "breaker", "account"]
 
 
 class Deferred(Exception):  # noqa: N818 - an answer, not a defect
@@ -95,7 +95,7 @@ class Deferred(Exception):  # noqa: N818 - an answer, not a defect
         self.wait_s = wait_s
         """Seconds, above 0."""
         self.scope = scope
-        """The model, or the key of the user's tokens."""
+        """The model, the key of the user's tokens, or the provider account."""
         self.outage = outage
         """More than one model of the provider fails: the next one is not to be asked instead."""
         self.probe = probe
@@ -122,6 +122,9 @@ class InferenceError(Exception):
 
     next_model: ClassVar[bool] = False
     """Whether the next model of the route should be tried at once."""
+
+    account_wide: ClassVar[bool] = False
+    """Whether it may be about the whole account. One answer proves nothing: a probe confirms it."""
 
     def __init__(
         self,
@@ -215,10 +218,12 @@ class RequestRejected(Permanent):
 
 class AccessDenied(Permanent):
     code = "access_denied"
+    account_wide = True
 
 
 class BillingStopped(Permanent):
     code = "billing_stopped"
+    account_wide = True
 
 
 class NotPriced(Permanent):

@@ -42,9 +42,15 @@ BY_ERROR_CODE: dict[str, type[InferenceError]] = {
     "linked_organization_spend_limit_reached": BillingStopped,
     "linked_organization_billing_unavailable": BillingStopped,
     "organization_on_hold": AccessDenied,
+    "organization_type_not_supported": AccessDenied,
+    "parent_organization_required": AccessDenied,
+    "claude_code_key_creator_not_member": AccessDenied,
+    "cmek_key_disabled": AccessDenied,
+    "cmek_key_network_blocked": AccessDenied,
     "request_body_timeout": ProviderTimeout,
 }
-"""Codes that say more than their status does. Some 429s are a bill and not a rate."""
+"""Codes that say more than their status does. Some 429s are a bill and not a rate, and some 400s
+are about the organization, its encryption key or the API key, and not about the request."""
 
 BY_STATUS: dict[int, type[InferenceError]] = {
     401: AccessDenied,
@@ -75,6 +81,9 @@ BY_TYPE: dict[str, type[InferenceError]] = {
     "memory_path_conflict_error": RequestRejected,
 }
 """For errors inside a stream, where the status is 200 and the type is all there is."""
+
+ACCOUNT_TYPES = frozenset({"authentication_error", "billing_error"})
+"""Types that are about the account whatever the status is."""
 
 BY_EXCEPTION: dict[type[Exception], type[InferenceError]] = {
     httpx2.TimeoutException: ProviderTimeout,
@@ -111,6 +120,14 @@ CONFLICT = 409
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
+ACCOUNT_MESSAGES = (
+    "your credit balance is too low",
+    "you have reached your specified api usage limits",
+)
+"""How the message begins of a 400 that is about the account's bill. The provider gives these two
+neither a type nor a code of their own. Only the beginning counts: what follows may quote a prompt.
+"""
+
 A_PROXY_GAVE_UP = frozenset({504, 524})
 """Statuses with which a proxy reports that it forwarded the request and waited in vain."""
 
@@ -123,13 +140,17 @@ def from_status(
     error_code: str | None,
     from_provider: bool,
     facts: Facts,
+    message: str | None = None,
 ) -> InferenceError:
     """Return the error of a response with an error status.
 
-    `from_provider`: its body is the provider's error, as `is_provider_error` finds.
+    `from_provider`: its body is the provider's error, as `is_provider_error` finds. `message` is
+    compared with `ACCOUNT_MESSAGES` and never kept.
     """
     error_type, error_code = _name(error_type), _name(error_code)
     kind = _by_status(status, error_type, error_code)
+    if kind is RequestRejected and from_provider and _is_bill(status, error_type, message):
+        kind = BillingStopped
     facts = {**facts, "status": status, "retry_after_s": retry_after_s(headers)}
     may_succeed = status in A_PROXY_GAVE_UP and not from_provider
     facts["billing"] = Billing.UNSEEN if may_succeed else Billing.NONE
@@ -209,8 +230,8 @@ def rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
 def _by_status(status: int, error_type: str | None, error_code: str | None) -> type[InferenceError]:
     if error_code in BY_ERROR_CODE:
         return BY_ERROR_CODE[error_code]
-    if error_type == "billing_error":
-        return BillingStopped
+    if error_type in ACCOUNT_TYPES:
+        return BY_TYPE[error_type]
     if status in BY_STATUS:
         return BY_STATUS[status]
     return ProviderFault if status >= 500 else RequestRejected  # noqa: PLR2004 - HTTP
@@ -223,8 +244,13 @@ def _provider_says_retry(
     said = headers.get("x-should-retry")
     if said == "false":
         return False
-    may_change = status == CONFLICT or issubclass(kind, Transient)
+    may_change = not kind.account_wide and (status == CONFLICT or issubclass(kind, Transient))
     return True if said == "true" and may_change else None
+def _is_bill(status: int, error_type: str | None, message: object) -> bool:
+    """Whether a 400 without a code of its own says that the account cannot pay."""
+    if status != 400 or error_type != "invalid_request_error":  # noqa: PLR2004 - HTTP
+        return False
+    return isinstance(message, str) and message.lower().startswith(ACCOUNT_MESSAGES)
 
 
 def _number(value: str | None) -> float | None:

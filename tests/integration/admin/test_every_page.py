@@ -24,6 +24,7 @@ from aifeature.models import (
     Job,
     Launch,
     ModelControl,
+    ProviderAccount,
     RateOverride,
     SpendWindow,
     Worker,
@@ -33,9 +34,12 @@ from project.admin_site import environment, navigation
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NO_ADD = {
     *(Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker),
-    *(Alert, CheckRun, ModelControl),
+    *(Alert, CheckRun, ModelControl, ProviderAccount),
 }
-EDIT_NEVER = [Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl]
+EDIT_NEVER = [
+    *(Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl),
+    ProviderAccount,
+]
 
 
 def url(model: type[Model], what: str, *args: object) -> str:
@@ -60,6 +64,7 @@ def rows(
         Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
         CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
         ModelControl.objects.create(model="claude-haiku-5-5"),
+        ProviderAccount.objects.create(account="sandbox, key 0", stopped_at=Now(), code="x"),
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
         Launch.objects.create(
             feature="summarize",

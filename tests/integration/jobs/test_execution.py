@@ -254,9 +254,10 @@ def billed_micro(model: str, call: dict[str, Any]) -> int:
 
 
 def test_a_permanent_failure_is_not_tried_again(make_job: MakeJob, sandbox: SandboxServer) -> None:
-    sandbox.set_faults({"kind": "billing"})
+    sandbox.set_faults({"kind": "billing", "times": 1})
     job = run(make_job(input={"document": ARTICLE}))
     assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
+    assert Attempt.objects.filter(job=job).count() == 1
 
 
 def test_a_job_that_failed_too_often_is_poison(make_job: MakeJob, sandbox: SandboxServer) -> None:

@@ -21,6 +21,10 @@ class FaultKind(StrEnum):
     GATEWAY_TIMEOUT = "gateway_timeout"
     PROXY_TIMEOUT = "proxy_timeout"
     BILLING = "billing"
+    CREDIT_TOO_LOW = "credit_too_low"
+    USAGE_LIMIT = "usage_limit"
+    AUTHENTICATION = "authentication"
+    ON_HOLD = "on_hold"
     PERMISSION = "permission"
     ENFORCED_SPEND_LIMIT = "enforced_spend_limit"
     CONTRACT_SPEND_LIMIT = "contract_spend_limit"
@@ -44,6 +48,15 @@ _REJECTIONS: dict[FaultKind, tuple[int, str, str | None]] = {
     FaultKind.API_ERROR: (500, "Internal server error", None),
     FaultKind.GATEWAY_TIMEOUT: (504, "Request timed out", None),
     FaultKind.BILLING: (402, "Your credit balance is too low.", None),
+    # The two 400s of an account that cannot pay: only their message says so.
+    FaultKind.CREDIT_TOO_LOW: (
+        400,
+        "Your credit balance is too low to access the API. Please purchase credits.",
+        None,
+    ),
+    FaultKind.USAGE_LIMIT: (400, "You have reached your specified API usage limits.", None),
+    FaultKind.AUTHENTICATION: (401, "invalid x-api-key", None),
+    FaultKind.ON_HOLD: (400, "This organization is on hold.", "organization_on_hold"),
     FaultKind.PERMISSION: (403, "Your API key may not use this resource.", None),
     FaultKind.ENFORCED_SPEND_LIMIT: (
         429,
