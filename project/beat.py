@@ -18,10 +18,11 @@ from celery.schedules import schedstate
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, transaction
 from django_celery_beat import schedulers
+from django_celery_beat.models import PeriodicTask
 
 from aifeature.models import Alert
 from aifeature.services import alerts
-from aifeature.services.watch import broken, schedule
+from aifeature.services.watch import broken, defaults, schedule
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,18 @@ class Entry(schedulers.ModelEntry):
 
     @classmethod
     def from_entry(cls, name: str, app: Any = None, **entry: Any) -> Entry:
-        """Store what the code defines; what it changes goes into the audit trail."""
+        """Store what the code defines, without the fields that an operator edited.
+
+        What it changes goes into the audit trail.
+        """
         with transaction.atomic():
-            defined = cls._unpack_fields(**entry)  # type: ignore[no-untyped-call]
-            schedule.record_release(name, defined)
-            made: Entry = super().from_entry(name, app, **entry)  # type: ignore[no-untyped-call]
-        return made
+            fields = cls._unpack_fields(**entry)  # type: ignore[no-untyped-call]
+            unedited = defaults.unedited(name, fields)
+            schedule.record_release(name, unedited)
+            row, _ = PeriodicTask.objects.update_or_create(
+                name=name, defaults=unedited, create_defaults=fields
+            )
+        return cls(row, app=app)
 
     def is_due(self) -> schedstate:
         """Whether to send it now, and when to look again.
@@ -92,6 +99,14 @@ class Scheduler(schedulers.DatabaseScheduler):
             signal.signal(signum, self.stop)
         while not self._loaded():
             time.sleep(AGAIN_S)
+
+    def update_from_dict(self, mapping: dict[str, Any]) -> None:
+        """Store what the code defines. A row that an operator deleted stays deleted."""
+        gone = defaults.deleted(mapping)
+        for name in sorted(gone):
+            logger.warning("beat: the row %r of the code's schedule was deleted in admin", name)
+        kept = {name: entry for name, entry in mapping.items() if name not in gone}
+        super().update_from_dict(kept)  # type: ignore[no-untyped-call]  # it has no types
 
     def _loaded(self) -> bool:
         self._initial_read = True  # of the library: it counts one that failed

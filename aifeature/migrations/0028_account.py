@@ -2,13 +2,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """Whether the provider account behind an API key can be used, for all processes."""
+    """The state of the provider account, and what the code defined last for the schedule."""
 
     dependencies = [
         ("aifeature", "0026_lost_probes"),
     ]
 
     operations = [
+        migrations.CreateModel(
+            name="ScheduleDefault",
+            fields=[
+                ("name", models.CharField(max_length=200, primary_key=True, serialize=False)),
+                (
+                    "defined",
+                    models.JSONField(db_default={}, default=dict, help_text="Words by column."),
+                ),
+            ],
+        ),
         migrations.CreateModel(
             name="ProviderAccount",
             fields=[

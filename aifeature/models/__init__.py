@@ -11,7 +11,7 @@ from aifeature.models.provider import Forced, ModelControl
 from aifeature.models.spike import Launch, SpendHour
 from aifeature.models.tick import TickSlot
 from aifeature.models.token import ApiToken
-from aifeature.models.watch import Watch
+from aifeature.models.watch import ScheduleDefault, Watch
 
 __all__ = [
     "NEEDS_A_PERSON",
@@ -33,6 +33,7 @@ __all__ = [
     "ModelControl",
     "ProviderAccount",
     "RateOverride",
+    "ScheduleDefault",
     "SpendHour",
     "SpendWindow",
     "Stage",

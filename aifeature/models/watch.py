@@ -12,6 +12,16 @@ from django.db.models.functions import Now
 from aifeature.models.functions import rows
 
 
+class ScheduleDefault(models.Model):
+    """What the code defined last for one row of the schedule. Written by beat at its start."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    defined = models.JSONField(default=dict, db_default={}, help_text="Words by column.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Watch(models.Model):
     """One thing that is watched: `check <task>`, `queue <name>`, and `turn`, the watching itself.
 

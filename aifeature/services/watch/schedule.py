@@ -111,6 +111,13 @@ def differences(before: Any, after: Any) -> list[tuple[str, str, str]]:
     ]
 
 
+def in_words(columns: Mapping[str, Any]) -> dict[str, str]:
+    """Values of a PeriodicTask by column in words, so that two of them can be compared."""
+    row = PeriodicTask(**_ids(columns))
+    fields = (PeriodicTask._meta.get_field(name) for name in columns)  # noqa: SLF001 (public in Django)
+    return {field.name: _words(row, field) for field in fields}
+
+
 def _stored(row: Any, field: Any) -> Any:
     """A value as it is stored: the library makes NULL of an empty text that may be NULL."""
     value = getattr(row, field.attname)

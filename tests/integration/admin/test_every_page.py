@@ -156,8 +156,17 @@ def test_the_sidebar_shows_what_the_visitor_may_see(
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
-        *("Jobs", "Attempts", "Workers", "Alerts", "Features", "Models", "Rates of users"),
-        *("Launches", "Changes", "Spend", "Users", "Groups", "API tokens"),
+        *("Jobs", "Attempts", "Workers", "Alerts", "Features", "Models"),
+        *(
+            "Provider accounts",
+            "Rates of users",
+            "Launches",
+            "Changes",
+            "Spend",
+            "Users",
+            "Groups",
+            "API tokens",
+        ),
         *("Periodic tasks", "Checks", "Flower"),
     ]
     visit.user = customer
