@@ -10,7 +10,7 @@ from functools import cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from aifeature.services import breakers
+from aifeature.services import breakers, database_clock
 from workers import inference
 from workers.inference.gate import Gate
 from workers.inference.shared_state import SharedState, connect
@@ -37,6 +37,7 @@ def gateway() -> inference.Gateway:
             idle_timeout_s=config["IDLE_TIMEOUT_S"],
         ),
         gate=gate(),
+        clock=database_clock.clock.now,
     )
 
 

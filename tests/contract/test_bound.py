@@ -34,6 +34,7 @@ from workers.inference import (
     TextBlock,
     TokenUsage,
     catalog,
+    modifiers,
     pricing,
     tokens,
 )
@@ -161,12 +162,18 @@ BOUNDS: dict[str, tuple[InferenceRequest, int]] = {
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_the_bound_is_what_the_published_prices_make_of_it(name: str) -> None:
+def test_the_bound_is_what_the_published_prices_make_of_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modifiers, "REGIONAL", 1)  # tested in test_modifiers.py
     request, micro = BOUNDS[name]
     assert pricing.upper_bound_micro(request, schema_bytes=schema_bytes(request)) == micro
 
 
-def test_a_schema_counts_with_what_the_provider_adds_for_it() -> None:
+def test_a_schema_counts_with_what_the_provider_adds_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(modifiers, "REGIONAL", 1)
     with_schema = a_request(model=OPUS, output_schema={"type": "object"})
     # 571 + 1,024 + 70 tokens at 5, and 100 x 20.
     assert pricing.upper_bound_micro(with_schema, schema_bytes=70) == 10_325

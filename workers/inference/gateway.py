@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
-from workers.inference import catalog, pricing
+from workers.inference import catalog, modifiers, pricing
 from workers.inference.admission import OpenPermit, UserTokens
 from workers.inference.client import RawAnswer, schema_bytes
 from workers.inference.errors import Billing, InferenceError
@@ -17,6 +20,12 @@ from workers.inference.types import (
     Permit,
     TokenUsage,
 )
+
+logger = logging.getLogger(__name__)
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
 
 
 class Client(Protocol):
@@ -32,10 +41,23 @@ class Client(Protocol):
 class Gateway:
     """Makes provider calls; one per process, safe for any number of threads."""
 
-    def __init__(self, client: Client, *, gate: Gate | None = None) -> None:
-        """Without a gate every call is let in."""
+    def __init__(
+        self,
+        client: Client,
+        *,
+        gate: Gate | None = None,
+        clock: Callable[[], datetime] = _wall_clock,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            client: Makes the calls.
+            gate: Without one every call is let in.
+            clock: The moment whose prices count.
+        """
         self._client = client
         self._gate = gate
+        self._clock = clock
 
     def admit(
         self,
@@ -91,12 +113,13 @@ class Gateway:
             InferenceError: What went wrong; its class is the verdict, its `billing` the bill.
         """
         permit = permit or OpenPermit()
+        at = self._clock()
         try:
-            pricing.price_list(request.model)  # refuses what has no price before anything is sent
+            pricing.price_list(request.model, at=at)  # refuses what has no price
             sink = permit.sink(on_delta)
             answer = self._client.complete(request, cancel=cancel, on_delta=sink)
         except InferenceError as error:
-            _price(request, error)
+            self._price(request, error, at)
             permit.failed(error)
             raise
         except BaseException as error:
@@ -106,7 +129,7 @@ class Gateway:
         cost_micro = (
             self.upper_bound_micro(request)
             if answer.usage is None
-            else pricing.cost_micro(request.model, answer.usage)
+            else self._cost_micro(request, answer.usage, at)
         )
         return InferenceResult(
             text=answer.text,
@@ -128,7 +151,8 @@ class Gateway:
             NotPriced: The model is not in the catalog, or has no price.
             RequestRejected: Its output schema cannot be expressed for the provider.
         """
-        return pricing.upper_bound_micro(request, schema_bytes=schema_bytes(request))
+        size = schema_bytes(request)
+        return pricing.upper_bound_micro(request, schema_bytes=size, at=self._clock())
 
     def delivered_micro(self, model: str, usage: TokenUsage, text: str) -> int:
         """What the part of an answer that a user has read is worth, in micro-dollars.
@@ -146,14 +170,27 @@ class Gateway:
         """Close the client's connections."""
         self._client.close()
 
+    def _cost_micro(self, request: InferenceRequest, usage: TokenUsage, at: datetime) -> int:
+        """Return what the provider bills, in micro-dollars.
 
-def _price(request: InferenceRequest, error: InferenceError) -> None:
-    """Set what a failed call costs, or the most it costs, from the usage that was reported."""
-    if error.usage is None or error.cost_micro is not None:
-        return
-    if error.billing is Billing.KNOWN:
-        error.cost_micro = pricing.cost_micro(request.model, error.usage)
-    elif error.billing is Billing.CEILING:
-        error.cost_micro = pricing.ceiling_micro(request, error.usage)
-        if error.cost_micro is None:
-            error.billing = Billing.UNSEEN
+        A modifier that no request of ours can cause raises it to the call's bound at most. A cost
+        above its bound stops the feature, and no answer may do that by what it reports.
+        """
+        cost = pricing.cost_micro(request.model, usage, at=at)
+        found = modifiers.of(usage)
+        if not found.unasked:
+            return cost
+        logger.warning("call %s: usage reports what no request asks: %s", request.attempt_id, found)
+        bound = pricing.upper_bound_micro(request, schema_bytes=schema_bytes(request), at=at)
+        return min(cost, bound)
+
+    def _price(self, request: InferenceRequest, error: InferenceError, at: datetime) -> None:
+        """Set what a failed call costs, or the most it costs, from the usage that was reported."""
+        if error.usage is None or error.cost_micro is not None:
+            return
+        if error.billing is Billing.KNOWN:
+            error.cost_micro = self._cost_micro(request, error.usage, at)
+        elif error.billing is Billing.CEILING:
+            error.cost_micro = pricing.ceiling_micro(request, error.usage, at=at)
+            if error.cost_micro is None:
+                error.billing = Billing.UNSEEN

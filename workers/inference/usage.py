@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from workers.inference import modifiers
 from workers.inference.types import TokenUsage
 
 _FIELDS: Final = {
@@ -35,6 +36,7 @@ class UsageReport:
         """Prepare; `most` is what the request can use."""
         self._most = most
         self._counts: dict[str, int] = {}
+        self._modifiers = modifiers.PLAIN
         self._problem = ""
         self._final = False
 
@@ -56,13 +58,15 @@ class UsageReport:
                 self._problem = self._problem or f"{theirs} is not a count"
                 return
             self._counts[ours] = count
+        known = modifiers.modified(TokenUsage(), self._modifiers)
+        self._modifiers = modifiers.of(modifiers.reported(self._found(), usage, known))
 
     @property
     def usage(self) -> TokenUsage | None:
         """What was reported by now; None if nothing was, or if it cannot be right."""
         if self._problem or not self._counts:
             return None
-        found = TokenUsage(**self._counts)
+        found = self._found()
         return None if self._too_much(found) else found
 
     def problem(self, *, wrote: bool) -> str:
@@ -76,12 +80,15 @@ class UsageReport:
         missing = {"input_tokens", "output_tokens"} - self._counts.keys()
         if missing:
             return f"no {' and no '.join(sorted(missing))} was reported"
-        found = TokenUsage(**self._counts)
+        found = self._found()
         if found.prompt_tokens == 0:
             return "no token of the prompt was counted"
         if wrote and found.output_tokens == 0:
             return "no token of the output was counted"
         return self._too_much(found)
+
+    def _found(self) -> TokenUsage:
+        return modifiers.modified(TokenUsage(**self._counts), self._modifiers)
 
     def _too_much(self, found: TokenUsage) -> str:
         if found.output_tokens > self._most.output:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -114,7 +114,7 @@ def test_no_usage_is_dearer_than_the_bound(
 def test_the_bound_is_at_the_cache_write_rate_and_counts_bytes() -> None:
     plain = pricing.upper_bound_micro(a_request(messages=(Message("user", (TextBlock(""),)),)))
     longer = a_request(messages=(Message("user", (TextBlock("é" * 4000),)),))
-    assert pricing.upper_bound_micro(longer) - plain == 8000 * 125 // 1000
+    assert pricing.upper_bound_micro(longer) - plain == 8000 * 125 * 11 // 10_000
 
 
 @pytest.mark.parametrize("dearest", ["input", "cache_write", "cache_read"])
@@ -123,9 +123,10 @@ def test_the_bound_is_at_whichever_rate_of_a_prompt_is_dearest(
 ) -> None:
     rates = dict.fromkeys(("input", "output", "cache_write", "cache_read"), Decimal(1))
     made = pricing.Rates(above=0, **{**rates, dearest: Decimal(3)})
-    monkeypatch.setattr(pricing, "price_list", lambda _: (made,))
+    monkeypatch.setattr(pricing, "price_list", lambda _, **__: (made,))
     request = a_request(max_tokens=10)
-    assert pricing.upper_bound_micro(request) == 3 * pricing.prompt_bound_tokens(request) + 10
+    plain = 3 * pricing.prompt_bound_tokens(request) + 10
+    assert pricing.upper_bound_micro(request) == math.ceil(plain * Decimal("1.1"))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_shown_text_is_worth_the_prompt_and_a_token_for_every_four_bytes(
 def test_the_bound_is_rounded_up(length: int) -> None:
     request = a_request(messages=(Message("user", (TextBlock("x" * length),)),), max_tokens=1)
     exact = pricing.prompt_bound_tokens(request) * Decimal("0.125") + Decimal("0.5")
-    assert 0 <= pricing.upper_bound_micro(request) - exact < 1
+    assert 0 <= pricing.upper_bound_micro(request) - exact * Decimal("1.1") < 1
 
 
 def test_a_prompt_that_may_be_long_is_bound_at_the_dearer_tier() -> None:
@@ -187,10 +188,10 @@ def put_prices(monkeypatch: pytest.MonkeyPatch) -> Iterator[PutPrices]:
         info = ModelInfo(id="m", match=ClauseEquals("m"), prices=prices)
         snapshot = SimpleNamespace(find_provider_model=lambda *_: (None, info))
         monkeypatch.setattr(pricing, "get_snapshot", lambda: snapshot)
-        pricing.price_list.cache_clear()
+        pricing._rates.cache_clear()
 
     yield put
-    pricing.price_list.cache_clear()
+    pricing._rates.cache_clear()
 
 
 def priced(dollars: int) -> ModelPrice:
@@ -225,12 +226,13 @@ def test_every_model_of_the_catalog_is_priced_and_fits_its_window(model: str) ->
 
 def test_prices_are_read_once_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hot path asks for a bound and a cost; reading the snapshot takes a millisecond."""
-    request, usage = a_request(), TokenUsage(10, 10, 10, 10)
-    pricing.cost_micro(request.model, usage)
+    request, usage = a_request(deadline_s=30), TokenUsage(10, 10, 10, 10)
+    at = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    pricing.cost_micro(request.model, usage, at=at)
 
-    def read_again(_: str) -> None:
+    def read_again(*_: Any) -> None:
         raise AssertionError("the snapshot was read again")
 
     monkeypatch.setattr(pricing, "_snapshot_prices", read_again)
-    pricing.cost_micro(request.model, usage)
-    pricing.upper_bound_micro(request)
+    pricing.cost_micro(request.model, usage, at=at)
+    pricing.upper_bound_micro(request, at=at)

@@ -1,0 +1,60 @@
+"""The database's clock, for decisions that a process makes without a statement of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db import Error, connection
+
+from aifeature.models.functions import connected
+
+logger = logging.getLogger(__name__)
+
+READ_S: Final = 60.0
+"""Age in seconds at which the database's time is read again."""
+
+
+class DatabaseClock:
+    """Tells the database's time from one reading a minute; safe for any number of threads.
+
+    Between two readings it counts on by a clock that never goes back. While the database cannot be
+    read it does so from the last reading, and before the first one it is the host's clock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds that never go back."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._read: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        """The moment, in UTC. Never raises."""
+        if self._clock() - self._read_at >= READ_S and self._lock.acquire(blocking=False):
+            try:
+                self._reread()
+            finally:
+                self._lock.release()
+        if self._read is None:
+            return datetime.now(UTC)
+        moment, read_at = self._read
+        return moment + timedelta(seconds=self._clock() - read_at)
+
+    def _reread(self) -> None:
+        self._read_at = self._clock()
+        try:
+            with connected(), connection.cursor() as cursor:
+                cursor.execute("SELECT statement_timestamp()")
+                moment: datetime = cursor.fetchone()[0]
+        except Error as error:
+            logger.warning("clock: the database cannot be read: %s", type(error).__name__)
+        else:
+            self._read = moment.astimezone(UTC), self._clock()
+
+
+clock = DatabaseClock()
