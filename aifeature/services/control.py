@@ -21,6 +21,7 @@ from aifeature.policies.access import Visitor, may_use
 from aifeature.policies.budget import GlobalDaily
 from aifeature.policies.rates import Rates
 from aifeature.policies.release import is_released
+from aifeature.services import waiting_jobs
 from aifeature.services.control_cache import EVERYTHING, Control, cache
 from aifeature.spec import Feature, Limits
 
@@ -202,6 +203,8 @@ def change(
             for name in values
             if before[name] != getattr(row, name)
         )
+        if any(before[name] != getattr(row, name) for name in waiting_jobs.RATES & values.keys()):
+            waiting_jobs.look_again(slug)
     cache.clear()
     return row
 

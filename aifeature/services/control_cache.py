@@ -103,7 +103,9 @@ class ControlCache:
         controls = _read()
         if None not in controls.overrides:
             return controls
-        if self._clock() - self._members_at < MEMBERS_S:
+        known = _groups(self._controls.overrides.get(None, ()))
+        fresh = self._clock() - self._members_at < MEMBERS_S
+        if fresh and _groups(controls.overrides[None]) <= known:
             return replace(controls, groups=self._controls.groups)
         self._members_at = self._clock()
         return replace(controls, groups=_members(controls.overrides[None]))
@@ -120,13 +122,17 @@ def _read() -> Controls:
 
 def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
     """Who is in these groups."""
-    wanted = {each.group_id for each in overrides if each.group_id is not None}
+    wanted = _groups(overrides)
     through = get_user_model().groups.through
     pairs = through.objects.filter(group_id__in=wanted).values_list("user_id", "group_id")
     found: dict[int, set[int]] = {}
     for user_id, group_id in pairs.iterator():
         found.setdefault(user_id, set()).add(group_id)
     return {user_id: frozenset(groups) for user_id, groups in found.items()}
+
+
+def _groups(overrides: Iterable[Override]) -> set[int]:
+    return {each.group_id for each in overrides if each.group_id is not None}
 
 
 def _override(row: RateOverride) -> Override:

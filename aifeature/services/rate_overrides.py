@@ -7,6 +7,7 @@ from typing import Final
 from django.db import transaction
 
 from aifeature.models import ControlChange, RateOverride
+from aifeature.services import waiting_jobs
 from aifeature.services.control import EVERYTHING
 
 FIELD: Final = "rate_override"
@@ -32,6 +33,7 @@ def save(override: RateOverride, *, user_id: int) -> None:
         override.save()
         old = in_words(before) if before else ""
         _record(override, old, in_words(override), reason=override.reason, user_id=user_id)
+        waiting_jobs.look_again(override.feature, user_id=override.user_id)
 
 
 def lift(override: RateOverride, *, reason: str, user_id: int) -> None:
@@ -42,6 +44,7 @@ def lift(override: RateOverride, *, reason: str, user_id: int) -> None:
     """
     with transaction.atomic():
         _record(override, in_words(override), _NONE, reason=reason, user_id=user_id)
+        waiting_jobs.look_again(override.feature, user_id=override.user_id)
         override.delete()
 
 

@@ -23,7 +23,7 @@ from workers.inference.local_gates import LocalGates
 from workers.inference.permit import GatePermit, ProbePermit
 from workers.inference.provider_limits import NOTHING, Amounts, LimitsView
 from workers.inference.shared_state import Script, SharedState, StateAway
-from workers.inference.token_bucket import SECOND, Level, cost_us
+from workers.inference.token_bucket import SECOND, Level, cost_us, rate_millionths
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +140,7 @@ class Gate:
                 policy.open_us if asked.held_open else policy.recheck_us,
                 *(policy.spacing_us, FARTHEST_US, LEAST_APART_US),
                 *(int(asked.fallback), asked.model, KEEP_MS),
+                "" if asked.user is None else rate_millionths(asked.user.per_minute),
             ],
         )
         reason = answer[0].decode()
@@ -267,6 +268,7 @@ def _keys(asked: Asked) -> list[str]:
         _limits_key(asked.model),
         _breaker_key(asked.model),
         _TRIPS,
+        f"aif:rate:{user}",
     ]
 
 

@@ -147,7 +147,13 @@ class LocalGates:
         costs: list[tuple[str, int]] = []
         if asked.user is not None:
             rate = local_rate(asked.user.per_minute)
-            costs.append((f"{asked.user.key}:user", _cost(asked.amounts.tokens, rate)))
+            # At another rate a bucket of its own: what was taken at the old one is no debt here.
+            costs.append(
+                (
+                    f"{asked.user.key}@{asked.user.per_minute}:user",
+                    _cost(asked.amounts.tokens, rate),
+                )
+            )
         for name, limit in zip(
             provider_limits.NAMES, self._limits.get(asked.model, (0, 0, 0)), strict=True
         ):

@@ -46,6 +46,11 @@ def cost_us(amount: int, per_minute: Decimal | int) -> int:
     return min(math.ceil(amount * MINUTE / Fraction(per_minute)), LONGEST)
 
 
+def rate_millionths(per_minute: Decimal | int) -> int:
+    """A rate in millionths a minute, as the buckets in Redis keep it; at least 1."""
+    return max(round(Fraction(per_minute) * 1_000_000), 1)
+
+
 def slack_us(cost: int) -> int:
     """Microseconds that an empty bucket has lost at most by rounding each cost up.
 
@@ -137,14 +142,26 @@ class TokenBuckets:
     def __init__(self, state: SharedState) -> None:
         self._state = state
 
-    def take(self, costs: Sequence[tuple[str, int]], *, now: int | None = None) -> Taken:
+    def take(
+        self,
+        costs: Sequence[tuple[str, int]],
+        *,
+        now: int | None = None,
+        per_minute: Decimal | int | None = None,
+    ) -> Taken:
         """As `BucketModel.take`, shared by all processes, by the clock of Redis.
+
+        Args:
+            costs: Buckets, each once, and microseconds.
+            now: Microseconds since the epoch instead of the clock of Redis.
+            per_minute: The rate of the buckets. A debt that was taken at a lower one shrinks.
 
         Raises:
             StateAway: Redis does not answer.
         """
-        keys = [key for key, _ in costs]
-        args = ["" if now is None else now, *(cost for _, cost in costs)]
+        keys = [key for key, _ in costs] + [f"{key}:rate" for key, _ in costs]
+        rate = "" if per_minute is None else rate_millionths(per_minute)
+        args = ["" if now is None else now, rate, *(cost for _, cost in costs)]
         allowed, *rest = self._state.run(_TAKE, keys, args)
         levels = zip(map(int, rest[::2]), map(int, rest[1::2]), strict=True)
         return Taken(bool(allowed), tuple(Level(*level) for level in levels))
@@ -199,19 +216,22 @@ class RequestLimiter:
         """
         bucket, rate = f"aif:requests:{key}", Fraction(per_minute)
         try:
-            taken = self._shared.take([(bucket, cost_us(amount, per_minute))], now=now)
+            cost = cost_us(amount, per_minute)
+            taken = self._shared.take([(bucket, cost)], now=now, per_minute=per_minute)
         except StateAway:
             rate = local_rate(per_minute)
-            taken = self._take_here(bucket, math.ceil(amount * MINUTE / rate))
+            taken = self._take_here(f"{bucket}@{rate}", math.ceil(amount * MINUTE / rate))
         return _told(taken, rate)
 
     def give_back(self, key: str, per_minute: Decimal | int, *, now: int | None = None) -> None:
         """Undo one take, best effort: the request was let in and then refused for other reasons."""
         bucket = f"aif:requests:{key}"
         try:
-            self._shared.take([(bucket, -cost_us(1, per_minute))], now=now)
+            cost = -cost_us(1, per_minute)
+            self._shared.take([(bucket, cost)], now=now, per_minute=per_minute)
         except StateAway:
-            self._take_here(bucket, -math.ceil(MINUTE / local_rate(per_minute)))
+            rate = local_rate(per_minute)
+            self._take_here(f"{bucket}@{rate}", -math.ceil(MINUTE / rate))
 
     def _take_here(self, bucket: str, cost: int) -> Taken:
         with self._lock:

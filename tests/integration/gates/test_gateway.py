@@ -196,4 +196,5 @@ def test_the_process_is_wired_to_the_redis_of_its_settings(
         wired.cache_clear()
     assert wiring.request_limiter().take("web", 5).remaining == 4
     wiring.gateway().admit(a_request(), user=ADA, booked=False)
-    assert {b"aif:requests:web", KEY.encode()} == set(raw_redis.keys("*"))
+    rates = {b"aif:requests:web:rate", f"aif:rate:{ADA.key}".encode()}
+    assert {b"aif:requests:web", KEY.encode(), *rates} == set(raw_redis.keys("*"))

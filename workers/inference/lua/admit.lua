@@ -1,10 +1,12 @@
 -- Asks all gates for one call, all or nothing: the breaker, the user's tokens, the provider's
 -- limits, in this order; the first that says no decides and books the call's return.
--- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker, the trips of all.
+-- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker, the trips of all,
+-- the rate of the user's bucket.
 -- ARGV: now, booked, the user's cost in microseconds (0: no such bucket), input and output tokens,
 -- whether the breaker is asked (2: a person holds it open), the lease's id, the breaker's first trials, lease, recheck, spacing,
 -- the farthest booking, the least time between two bookings, whether the call comes from a model
--- whose breaker is open, the model, milliseconds an idle breaker is kept.
+-- whose breaker is open, the model, milliseconds an idle breaker is kept, the user's rate in
+-- millionths a minute ('' without a user).
 -- Returns {'', since, trial?, then for each limit cost and debt (-1: unknown)}; or {reason, wait,
 -- outage?, half opened?}, where the reason `probe` means that the caller sends one now and then asks
 -- again.
@@ -67,7 +69,14 @@ end
 -- The user's tokens.
 local user_tat
 if user_cost > 0 and way ~= 'probe' then
-  user_tat = read(KEYS[1])
+  local taken = read(KEYS[1])
+  user_tat = at_rate(KEYS[6], taken, ARGV[17])
+  if user_tat < taken then
+    -- What was booked was booked at the lower rate.
+    redis.call('DEL', KEYS[2])
+    write(KEYS[1], user_tat)
+    note_rate(KEYS[6], user_tat, ARGV[17])
+  end
   local wait, pointer = turn(user_tat, read(KEYS[2]), user_cost, limits.share0)
   if wait > 0 then
     write(KEYS[2], pointer)
@@ -104,7 +113,11 @@ if worst > 0 then
 end
 
 -- Nothing said no.
-if user_tat then write(KEYS[1], after(user_tat, user_cost)) end
+if user_tat then
+  local tat = after(user_tat, user_cost)
+  write(KEYS[1], tat)
+  note_rate(KEYS[6], tat, ARGV[17])
+end
 local answer = {'', since, 0}
 for i = 1, 3 do
   if costs[i] then

@@ -58,6 +58,25 @@ local function write(key, tat)
   end
 end
 
+-- The tat of a bucket at this rate. A debt is a time, so at a higher rate than the one it was taken at
+-- the same amount takes less of it to refill. A lower rate leaves it: what is empty stays empty.
+-- `rate_key` holds the rate of the last take, in millionths a minute; '' is no rate.
+local function at_rate(rate_key, tat, rate)
+  if rate == '' or tat <= now then return tat end
+  local known = tonumber(redis.call('GET', rate_key) or rate)
+  if known >= tonumber(rate) then return tat end
+  return now + math.ceil((tat - now) * (known / tonumber(rate)))
+end
+
+local function note_rate(rate_key, tat, rate)
+  if rate == '' then return end
+  if tat <= now then
+    redis.call('DEL', rate_key)
+  else
+    redis.call('SET', rate_key, rate, 'PX', expiry_ms(tat))
+  end
+end
+
 local function read_hash(key)
   local found, flat = {}, redis.call('HGETALL', key)
   for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end

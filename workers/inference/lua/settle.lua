@@ -28,15 +28,30 @@ local function surplus(limit, remaining, then_debt, now_debt)
   return MINUTE - math.max(then_debt, now_debt) - math.floor((remaining + 1) * MINUTE / limit)
 end
 
+-- A limit that was raised: the same amounts take less time to refill, and what was booked was booked
+-- at the lower one.
+local function raise(i, limit)
+  local known = tonumber(limits['limit' .. i] or limit)
+  if known >= limit then return 1 end
+  local tat = tonumber(limits['tat' .. i] or 0)
+  if tat > now then
+    limits['tat' .. i] = whole(now + math.ceil((tat - now) * (known / limit)))
+  end
+  redis.call('HDEL', KEYS[3], 'at' .. i, 'least' .. i, 'begun' .. i)
+  limits['at' .. i], limits['least' .. i], limits['begun' .. i] = nil, nil, nil
+  return known / limit
+end
+
 -- Our own accounting leads. Others who use the same key show as a surplus that stays.
 local function learn(i, limit, remaining, back, level)
+  local scale = raise(i, limit)
   local tat = tonumber(limits['tat' .. i] or 0)
   if not limits['limit' .. i] then
     tat = now + MINUTE - math.floor(math.min(remaining, limit) * MINUTE / limit)
   elseif refused then
     tat = math.max(tat, now) + math.max(surplus(limit, remaining, 0, debt(tat)), 0)
   else
-    local then_debt = level == '' and 0 or tonumber(level) - back
+    local then_debt = level == '' and 0 or math.ceil((tonumber(level) - back) * scale)
     local found = surplus(limit, remaining, then_debt, debt(tat))
     local least = math.min(found, tonumber(limits['least' .. i] or found))
     local begun = tonumber(limits['begun' .. i] or now)

@@ -1,21 +1,28 @@
--- Takes from several buckets, all or nothing. KEYS: the buckets. ARGV: now, then the cost for each
--- in microseconds; below zero it is given back, zero only looks.
+-- Takes from several buckets, all or nothing. KEYS: the buckets, then for each the key of its rate.
+-- ARGV: now, the rate of them all in millionths a minute ('' is none), then the cost for each in
+-- microseconds; below zero it is given back, zero only looks.
 -- Returns whether all fitted, then for each its wait before and its debt after.
 
+local count, rate = #KEYS / 2, ARGV[2]
 local tats, waits, fits = {}, {}, true
-for i, key in ipairs(KEYS) do
-  local cost = tonumber(ARGV[i + 1])
-  tats[i] = read(key)
+for i = 1, count do
+  local cost, taken = tonumber(ARGV[i + 2]), read(KEYS[i])
+  tats[i] = at_rate(KEYS[count + i], taken, rate)
+  if tats[i] < taken then
+    write(KEYS[i], tats[i])
+    note_rate(KEYS[count + i], tats[i], rate)
+  end
   waits[i] = cost < 0 and 0 or wait_for(tats[i], cost)
   fits = fits and waits[i] == 0
 end
 
 local answer = {fits and 1 or 0}
-for i, key in ipairs(KEYS) do
-  local cost = tonumber(ARGV[i + 1])
+for i = 1, count do
+  local cost = tonumber(ARGV[i + 2])
   if fits and cost ~= 0 then
     tats[i] = after(tats[i], cost)
-    write(key, tats[i])
+    write(KEYS[i], tats[i])
+    note_rate(KEYS[count + i], tats[i], rate)
   end
   answer[2 * i] = waits[i]
   answer[2 * i + 1] = debt(tats[i])

@@ -1,0 +1,94 @@
+"""A changed rate holds for the next request, in both directions, whatever was taken before."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from tests.integration.gates.test_gate import AMPLE, NOW, admit, headers, taught, wait_of
+from workers.inference.admission import UserTokens
+from workers.inference.gate import Gate
+from workers.inference.shared_state import SharedState
+from workers.inference.token_bucket import MINUTE, RequestLimiter
+from workers.inference.types import TokenUsage
+
+RATES = st.sampled_from([Decimal("0.01"), Decimal("0.5"), 1, 3, 60, 1_000, 100_000])
+ANY_STATE = hypothesis(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def used_up(limiter: RequestLimiter, key: str, rate: Decimal | int) -> int:
+    """Take until nothing is left. Returns how many were let in."""
+    for count in range(70):
+        if not limiter.take(key, rate, now=NOW).allowed:
+            return count
+    return limiter.take(key, rate, amount=int(rate) - 71, now=NOW).allowed and int(rate)
+
+
+@given(before=RATES, after=RATES, case=st.uuids())
+@ANY_STATE
+def test_after_a_change_nobody_waits_longer_than_at_the_new_rate(
+    state: SharedState, before: Decimal | int, after: Decimal | int, case: object
+) -> None:
+    """A minute, or what one request takes, from an empty bucket at the new rate."""
+    limiter, key = RequestLimiter(state), str(case)
+    used_up(limiter, key, before)
+    took = limiter.take(key, after, now=NOW)
+    if after >= before:
+        assert took.retry_after_s <= max(60 / float(after), 1) + 1
+    else:
+        assert took.retry_after_s <= 60 / float(after) + 60 / float(before) + 60
+
+
+@given(before=RATES, after=RATES, case=st.uuids())
+@ANY_STATE
+def test_a_change_gives_nobody_more_than_the_higher_rate(
+    state: SharedState, before: Decimal | int, after: Decimal | int, case: object
+) -> None:
+    limiter, key = RequestLimiter(state), str(case)
+    first = used_up(limiter, key, before)
+    second = 0
+    while second < 70 and limiter.take(key, after, now=NOW).allowed:
+        second += 1
+    assert second + min(first, 70) <= max(float(before), float(after), 1) + 1
+
+
+def test_an_overdrawn_user_whose_rate_is_raised_goes_on_at_once(gate: Gate) -> None:
+    slow, fast = UserTokens("summarize:1", 100), UserTokens("summarize:1", 1_000_000)
+    admit(gate, inward=25_000, outward=25_000, user=slow)
+    assert wait_of(gate, user=slow) > 500
+    admit(gate, inward=25_000, outward=25_000, user=fast).give_back(now=NOW)
+
+
+def test_bookings_at_a_lower_rate_keep_nobody_waiting(gate: Gate) -> None:
+    slow, fast = UserTokens("summarize:1", 400), UserTokens("summarize:1", 400_000)
+    admit(gate, user=slow)
+    admit(gate, user=slow)
+    for _ in range(30):
+        wait_of(gate, user=slow)
+    assert wait_of(gate, user=slow) > 300
+    admit(gate, user=fast, now=NOW)
+
+
+def test_a_lowered_rate_holds_for_the_next_call(gate: Gate) -> None:
+    fast, slow = UserTokens("summarize:1", 4_000), UserTokens("summarize:1", 400)
+    for _ in range(20):
+        admit(gate, user=fast)
+    assert wait_of(gate, user=slow) > 0
+
+
+def test_a_limit_that_the_provider_raises_holds_from_its_first_header_on(gate: Gate) -> None:
+    taught(gate, headers(requests=AMPLE, inward=(100, 100), outward=AMPLE))
+    later = NOW + MINUTE
+    small = admit(gate, inward=0, now=later)
+    admit(gate, inward=50_000, now=later)
+    assert wait_of(gate, inward=50_000, now=later) > 500
+    raised = headers(requests=AMPLE, inward=(1_000_000, 950_000), outward=AMPLE)
+    small.succeeded(TokenUsage(0, 0), raised, 100, now=later)
+    admit(gate, inward=50_000, now=later)
