@@ -82,7 +82,7 @@ def test_the_phrase_counts_for_no_other_status_or_type(
 def test_a_400_in_any_other_form_is_the_requests(body: object) -> None:
     error = mapped(400, body)
     known = isinstance(body, dict) and isinstance(body.get("error"), dict)
-    kind = body["error"]["type"] if known else None  # type: ignore[index,call-overload]
+    kind = body["error"]["type"] if known else None  # type: ignore[index]
     assert error.account_wide is (kind in ACCOUNT_TYPES)
 
 

@@ -121,7 +121,7 @@ def test_a_row_that_is_as_the_code_had_it_again_follows_the_code_again(
 
 def test_an_edit_in_a_shell_survives_as_well() -> None:
     start()
-    row = PeriodicTask.objects.get(name="Look at controls")  # not protected
+    row: Any = PeriodicTask.objects.get(name="Look at controls")  # not protected
     _every(row)
     row.save()
     start()

@@ -138,7 +138,8 @@ class Client:
     def __init__(self, usage: TokenUsage) -> None:
         self.usage = usage
 
-    def complete(self, _request: InferenceRequest, **_: Any) -> RawAnswer:
+    def complete(self, request: InferenceRequest, **_: Any) -> RawAnswer:
+        assert request.max_tokens
         return RawAnswer("Hi.", "end_turn", OPUS, self.usage, None, {}, 1, None)
 
     def close(self) -> None:
