@@ -175,6 +175,21 @@ def test_a_probe_whose_process_died_makes_room_for_another(
     assert again(job).status == Status.SUCCEEDED
 
 
+def test_a_process_that_has_not_read_the_last_probe_sends_no_other(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_faults({"kind": "authentication"})
+    job = summarise(make_job)
+    before = sent_for(None)
+    monkeypatch.setattr(account.cache, "_clock", lambda: 0.0)  # what was read is not read again
+    probe_is_due()
+    assert account.cache.probe_in_s() == 0
+    ProviderAccount.objects.update(next_probe_at=Now() + timedelta(seconds=60))
+    Job.objects.filter(pk=job.pk).update(run_at=Now())
+    assert run(job).error_code == "provider_account"
+    assert sent_for(None) == before
+
+
 @pytest.mark.parametrize("fault", ["overloaded", "rate_limited"])
 def test_a_probe_that_shows_nothing_changes_nothing(
     make_job: MakeJob, sandbox: SandboxServer, fault: str
