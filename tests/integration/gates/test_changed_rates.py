@@ -73,6 +73,8 @@ def test_bookings_at_a_lower_rate_keep_nobody_waiting(gate: Gate) -> None:
     for _ in range(30):
         wait_of(gate, user=slow)
     assert wait_of(gate, user=slow) > 300
+    little = UserTokens("summarize:1", 500)
+    assert wait_of(gate, user=little) < 60
     admit(gate, user=fast, now=NOW)
 
 

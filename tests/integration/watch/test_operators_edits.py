@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from celery.schedules import crontab
 from django.contrib.auth.models import User
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
@@ -94,11 +95,13 @@ def test_what_was_not_edited_follows_the_next_release(
     row = PeriodicTask.objects.get(name="Look at budgets")
     _every(row)
     trail.save(row, reason="Tonight.", user_id=ada.pk)
-    released(monkeypatch, "Look at budgets", schedule=30.0, options={"queue": "evals"})
+    released(
+        monkeypatch, "Look at budgets", schedule=crontab(minute="5"), options={"queue": "evals"}
+    )
     released(monkeypatch, "Look at controls", schedule=30.0)
     start()
     row.refresh_from_db()
-    assert (str(row.interval), row.queue) == ("every 7 seconds", "evals")
+    assert (str(row.interval), row.crontab, row.queue) == ("every 7 seconds", None, "evals")
     assert str(PeriodicTask.objects.get(name="Look at controls").interval) == "every 30 seconds"
 
 
