@@ -54,6 +54,9 @@ def pytest_configure() -> None:
     # A second `django.setup()`, by an ASGI application or by a worker in a thread, would configure
     # logging again and remove the handler through which a running test reads the log.
     settings.LOGGING_CONFIG = None
+    # Django empties the tables between tests; elsewhere the database refuses that.
+    options = settings.DATABASES["default"]["OPTIONS"]
+    options["options"] += " -c aifeature.may_truncate=yes"
     _judge_no_speed()
 
 

@@ -9,11 +9,13 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from aifeature.admin.reach import is_within_reach
 from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride
 
 admin.site.unregister(User)
@@ -31,7 +33,10 @@ _RECORDS: tuple[tuple[type[Model], str, str], ...] = (
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
-    """Only a superuser touches superusers, or says who is one and who may do what."""
+    """Staff without full rights edits and closes accounts that have no rights, and grants none.
+
+    Only a superuser sets somebody's password: it opens the account, with its jobs.
+    """
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -42,13 +47,25 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         fields = tuple(super().get_readonly_fields(request, obj))
         if request.user.is_superuser:
             return fields
-        return (*fields, "is_superuser", "groups", "user_permissions")
+        return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _within_reach(request, obj) and super().has_change_permission(request, obj)
+        return is_within_reach(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _within_reach(request, obj) and super().has_delete_permission(request, obj)
+        return is_within_reach(request, obj) and super().has_delete_permission(request, obj)
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""  # noqa: A002 (Django's own name)
+    ) -> HttpResponse:
+        """Set a password.
+
+        Raises:
+            PermissionDenied: the visitor is not a superuser.
+        """
+        if not request.user.is_superuser:
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -68,11 +85,16 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
-    """Django's own, in this site's looks."""
+    """Only a superuser changes groups: whoever changes one can grant any permission."""
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
 
-def _within_reach(request: HttpRequest, user: Any) -> bool:
-    return request.user.is_superuser or not getattr(user, "is_superuser", False)
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return request.user.is_superuser
 
 
 def _kept_by(users: Iterable[User]) -> Iterable[str]:

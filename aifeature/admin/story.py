@@ -26,6 +26,7 @@ CANCELLED_BY: dict[str, str] = {
     CancelledBy.STAFF: "by staff, in admin",
     CancelledBy.SWITCH: "by the kill switch",
     CancelledBy.ERASURE: "because the account is erased",
+    CancelledBy.ACCOUNT: "because the account is closed",
 }
 
 

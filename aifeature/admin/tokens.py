@@ -9,61 +9,90 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from aifeature.admin.dialogs import button, done
+from aifeature.admin.reach import is_within_reach
 from aifeature.admin.show import moment_column
 from aifeature.models import ApiToken
 
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ModelAdmin):
-    """Whoever may change tokens may revoke them; nobody edits or deletes one."""
+    """The permission to change tokens is the one to revoke them; none is edited or deleted.
 
-    list_display = ("name", "user", "hint_shown", "created", "last_used", "state")
+    A token acts as its user. So only a superuser issues one for somebody else, and revokes those of
+    accounts that have rights.
+    """
+
+    list_display = ("name", "user", "hint_shown", "scope", "created", "last_used", "expires", "state")
     list_select_related = ("user",)
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "last_used_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "last_used_at", "expires_at")
     search_fields = ("name", "hint", "user__username")
     show_full_result_count = False
     autocomplete_fields = ("user",)
     actions_row: Any = ("revoke",)
     actions_detail: Any = ("revoke",)
-    add_fieldsets: Any = ((None, {"fields": ("user", "name")}),)
+    add_fieldsets: Any = ((None, {"fields": ("user", "name", "expires_at", "may_submit")}),)
     fieldsets = (
         (
             None,
-            {"fields": ("name", "user", "hint_shown", "created", "last_used", "revoked", "state")},
+            {
+                "fields": (
+                    *("name", "user", "hint_shown", "scope", "created", "last_used", "expires"),
+                    *("revoked", "state"),
+                )
+            },
         ),
     )
-    readonly_fields = ("hint_shown", "created", "last_used", "revoked", "state")
+    readonly_fields = (
+        *("hint_shown", "scope", "created", "last_used", "expires", "revoked", "state"),
+    )
 
     created = moment_column("created_at", "created")
     last_used = moment_column("last_used_at", "last used")
     revoked = moment_column("revoked_at", "revoked")
+    expires = moment_column("expires_at", "expires")
 
     @admin.display(description="begins with")
     def hint_shown(self, token: ApiToken) -> str:
         return f"{token.hint}…"
 
-    @display(description="state", label={"valid": "success", "revoked": "danger"})
+    @admin.display(description="may")
+    def scope(self, token: ApiToken) -> str:
+        does = "read, submit" if token.may_submit else "read"
+        return does if token.features is None else f"{does}: {', '.join(token.features)}"
+
+    @display(
+        description="state", label={"valid": "success", "revoked": "danger", "expired": "warning"}
+    )
     def state(self, token: ApiToken) -> str:
-        return "revoked" if token.revoked_at else "valid"
+        if token.revoked_at:
+            return "revoked"
+        is_over = token.expires_at is not None and token.expires_at <= timezone.now()
+        return "expired" if is_over else "valid"
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A token acts as its user, so only a superuser issues one for a superuser."""
+        """A member of staff without full rights issues tokens for themselves alone."""
         if db_field.name == "user" and not request.user.is_superuser:
-            kwargs["queryset"] = get_user_model().objects.filter(is_superuser=False)
+            kwargs["queryset"] = get_user_model().objects.filter(pk=request.user.pk)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Issue the token and show its text, which is kept nowhere, this one time."""
-        issued, text = ApiToken.issue(user_id=obj.user_id, name=obj.name)
+        if not request.user.is_superuser and obj.user_id != request.user.pk:
+            raise PermissionDenied
+        issued, text = ApiToken.issue(
+            user_id=obj.user_id, name=obj.name, may_submit=obj.may_submit
+        )
+        ApiToken.objects.filter(pk=issued.pk).update(expires_at=obj.expires_at)
         obj.pk = issued.pk
         obj.refresh_from_db()
         self.message_user(
@@ -94,7 +123,9 @@ class ApiTokenAdmin(ModelAdmin):
         token = self.get_object(request, unquote(object_id))
         if token is None:
             raise Http404
-        if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):
+        if token.user_id != request.user.pk and not is_within_reach(request, token.user):
+            raise PermissionDenied
+        if ApiToken.objects.filter(pk=token.pk).revoke():
             self.log_change(request, token, "Revoked.")
         self.message_user(request, f"{token} is revoked.", messages.SUCCESS)
         return done("admin:aifeature_apitoken_changelist")

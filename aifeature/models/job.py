@@ -30,6 +30,7 @@ class CancelledBy(models.TextChoices):
     SWITCH = "switch"
     DEADLINE = "deadline"
     ERASURE = "erasure"
+    ACCOUNT = "account", "Account closed"
 
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.REJECTED})

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 PREFIX = "aif_"
@@ -15,6 +19,19 @@ PREFIX = "aif_"
 def digest(token: str) -> str:
     """Hex SHA-256 of a token. A token has 256 random bits, so no slow hash is needed."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Tokens(models.QuerySet["ApiToken"]):
+    """Tokens, by what they are good for."""
+
+    def valid(self) -> Tokens:
+        """Return those that are neither revoked nor expired, of accounts that are open."""
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
+        return self.filter(unexpired, revoked_at=None, user__is_active=True)
+
+    def revoke(self) -> int:
+        """Revoke those that are not revoked yet. Return how many."""
+        return self.filter(revoked_at=None).update(revoked_at=Now())
 
 
 class ApiToken(models.Model):
@@ -27,6 +44,20 @@ class ApiToken(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(
+        "expires", null=True, blank=True, help_text="In UTC. Empty: never."
+    )
+    may_submit = models.BooleanField(
+        "may submit",
+        default=True,
+        db_default=True,
+        help_text="Submit and cancel jobs. Without it the token only reads.",
+    )
+    features: models.JSONField[Any] = models.JSONField(
+        null=True, blank=True, editable=False, help_text="Slugs it may use; NULL: every feature."
+    )
+
+    objects = Tokens.as_manager()
 
     class Meta:
         verbose_name = "API token"
@@ -36,8 +67,35 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.hint}...)"
 
     @classmethod
-    def issue(cls, *, user_id: int, name: str) -> tuple[ApiToken, str]:
-        """Make a token. Returns the row and the text, which is shown once and never again."""
+    def issue(
+        cls,
+        *,
+        user_id: int,
+        name: str,
+        lasts: timedelta | None = None,
+        may_submit: bool = True,
+        features: Iterable[str] | None = None,
+    ) -> tuple[ApiToken, str]:
+        """Make a token.
+
+        Args:
+            user_id: Whose.
+            name: What uses it.
+            lasts: Time until it expires, by the database's clock; None: it never does.
+            may_submit: Whether it submits and cancels jobs; else it only reads.
+            features: Slugs of the features it may use; None: every feature of its user.
+
+        Returns:
+            The row and the text, which is shown once and never again.
+        """
         text = PREFIX + secrets.token_urlsafe(32)
-        row = cls.objects.create(user_id=user_id, name=name, hint=text[:8], digest=digest(text))
+        row = cls.objects.create(
+            user_id=user_id,
+            name=name,
+            hint=text[:8],
+            digest=digest(text),
+            expires_at=None if lasts is None else Now() + lasts,
+            may_submit=may_submit,
+            features=None if features is None else sorted(set(features)),
+        )
         return row, text

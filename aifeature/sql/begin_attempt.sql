@@ -1,7 +1,7 @@
 -- Enter one provider call into the ledger before it is sent: check the fence, the switch, the
 -- deadline and the caps, reserve the upper bound. One verdict comes back; only `ok` may send.
 --   fenced       the job is no longer this worker's
---   cancelled    its user asked for that
+--   cancelled    its user asked for that, or the account was closed
 --   deadline     its time is up
 --   paused       the kill switch of the feature, or of everything, is on
 --   budget_spent <scope>   that cap is used up, for the day or the month: `user` (charges of the user
@@ -25,8 +25,15 @@ BEGIN
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
        AND t.cancel_requested_at IS NULL AND t.deadline_at > statement_timestamp()
        AND NOT aif_paused(t.feature, t.user_id)
+       AND NOT aif_is_closed(t.user_id)
     RETURNING t.* INTO j;
     IF NOT FOUND THEN
+        -- A closed account pays for nothing any more, however late its job was claimed.
+        UPDATE aifeature_job t
+           SET cancel_requested_at = statement_timestamp(), cancelled_by = 'account',
+               error_message = aif_closed_sentence()
+         WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
+           AND t.cancel_requested_at IS NULL AND aif_is_closed(t.user_id);
         RETURN coalesce(
             (SELECT CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                          WHEN t.deadline_at <= statement_timestamp() THEN 'deadline'

@@ -65,6 +65,9 @@ REVIEWED: dict[str, str] = {
     "0018_guards_of_bills: SQL: CREATE OR REPLACE TRIGGER": (
         "They refuse what no release has ever done, and allow one change more than before."
     ),
+    "0029_access: SQL: CREATE OR REPLACE TRIGGER truncate_guard": (
+        "No release has ever emptied a table with TRUNCATE."
+    ),
     "0024_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
         "Old beats write columns that it leaves free; what old admin changes of a protected check"
         " is to be refused."

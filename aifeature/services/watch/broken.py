@@ -104,7 +104,8 @@ def _of_queue(row: Any) -> list[tuple[str, str]]:
 
 def _of_headers(row: Any) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    _parsed(row, "headers", dict, found)
+    if _parsed(row, "headers", dict, found):  # Celery lets one replace the task's name
+        found.append(("headers", "Leave this empty: a header can make another task of this one."))
     return found
 
 

@@ -129,6 +129,7 @@ def test_a_new_task_is_in_the_trail(page: Client, row: Any) -> None:
         ({"queue": "controll"}, "queue", "Choose one of llm, evals, control"),
         ({"routing_key": "x"}, "routing_key", "Leave this empty"),
         ({"headers": "[]"}, "headers", "Enter an object"),
+        ({"headers": '{"task": "celery.map"}'}, "headers", "Leave this empty"),
     ],
     ids=str,
 )
@@ -153,7 +154,6 @@ def weakening(row: Any) -> dict[str, dict[str, Any]]:
         "delay its start": {"start_time_0": "2100-01-01", "start_time_1": "00:00:00"},
         "give it another task": {"task": "llm.run_job", "kwargs": '{"job_id": "0"}'},
         "give it another queue": {"queue": "llm"},
-        "give it other headers": {"headers": '{"x": 1}'},
         "run it less often than every 120 seconds": {"interval": day.pk},
     }
 
@@ -183,7 +183,7 @@ def test_a_person_who_may_release_a_switch_may_weaken_a_check_with_a_record(
     for values in weakening(row).values():
         answer = client.post(page_of(row), form_of(now(row), **values))
         assert answer.status_code == 302, answer.context["adminform"].form.errors
-    assert len(trail()) >= 7
+    assert len(trail()) >= 6
     assert pressed(client, row, "remove")["HX-Redirect"] == LIST
     assert now(row) is None
     assert trail()[-1][0] == "deleted"

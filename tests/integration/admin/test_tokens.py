@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -20,10 +20,7 @@ def revoked_at(token: ApiToken) -> datetime | None:
     return ApiToken.objects.get(pk=token.pk).revoked_at
 
 
-def test_a_token_is_shown_once_and_kept_as_a_digest(
-    staff: Callable[..., Client], customer: User
-) -> None:
-    page = staff("view_apitoken", "add_apitoken")
+def test_a_token_is_shown_once_and_kept_as_a_digest(page: Client, customer: User) -> None:
     made = page.post(f"{LIST}add/", {"user": customer.pk, "name": "ci"}, follow=True)
     found = re.findall(r"aif_[\w-]{43}", made.text)
     assert len(found) == 1
@@ -35,15 +32,27 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(
     assert row.hint in again
 
 
-def test_only_a_superuser_issues_a_token_for_a_superuser(
-    staff: Callable[..., Client], page: Client, boss: User
+def test_only_a_superuser_issues_a_token_for_somebody_else(
+    staff: Callable[..., Client], page: Client, customer: User
 ) -> None:
-    form = {"user": boss.pk, "name": "mine now"}
-    refused = staff("view_apitoken", "add_apitoken", "view_user").post(f"{LIST}add/", form)
-    assert refused.status_code == 200
+    form = {"user": customer.pk, "name": "mine now"}
+    own = staff("view_apitoken", "add_apitoken", "view_user")
+    assert own.post(f"{LIST}add/", form).status_code == 200
     assert not ApiToken.objects.exists()
     page.post(f"{LIST}add/", form)
-    assert ApiToken.objects.get().user == boss
+    assert ApiToken.objects.get().user == customer
+    me = own.session["_auth_user_id"]
+    assert own.post(f"{LIST}add/", {"user": me, "name": "my own"}).status_code == 302
+    assert ApiToken.objects.filter(user_id=me).count() == 1
+
+
+def test_a_token_shows_its_scope_and_when_it_ends(page: Client, customer: User) -> None:
+    ends = {"expires_at_0": "2031-02-03", "expires_at_1": "04:05:06"}
+    page.post(f"{LIST}add/", {"user": customer.pk, "name": "nightly", **ends})
+    token = ApiToken.objects.get()
+    assert (token.may_submit, str(token.expires_at)) == (False, "2031-02-03 04:05:06+00:00")
+    ApiToken.objects.update(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert "expired" in page.get(LIST).text
 
 
 def test_a_token_is_revoked_after_a_confirmation(

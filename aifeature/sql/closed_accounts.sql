@@ -1,0 +1,51 @@
+-- What becomes of the open jobs of an account that was closed: nothing more is sent for them, and each
+-- ends as cancelled by `account`, which is never charged.
+
+-- The sentence that the user reads if the account is opened again.
+CREATE OR REPLACE FUNCTION aif_closed_sentence()
+RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT 'Your account was closed, so this request was cancelled.';
+$$;
+
+CREATE OR REPLACE FUNCTION aif_is_closed(p_user bigint)
+RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN NOT EXISTS (SELECT 1 FROM auth_user u WHERE u.id = p_user AND u.is_active);
+END
+$$;
+
+-- End what waits, and ask what runs to end. A locked row is left to the next call.
+-- The open jobs are found by their partial indexes, so that one call costs about as much as there are
+-- open jobs, however many accounts are closed.
+CREATE OR REPLACE FUNCTION aif_cancel_of_closed(p_limit integer)
+RETURNS SETOF uuid
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
+    WITH owners AS (
+        SELECT j.user_id FROM aifeature_job j WHERE j.status = 'queued' AND j.published_at IS NULL
+        UNION
+        SELECT j.user_id FROM aifeature_job j WHERE j.status = 'queued' AND j.published_at IS NOT NULL
+        UNION
+        SELECT j.user_id FROM aifeature_job j WHERE j.status = 'running'
+    ), closed AS (
+        SELECT o.user_id FROM owners o JOIN auth_user u ON u.id = o.user_id WHERE NOT u.is_active
+    ), chosen AS (
+        SELECT j.id FROM aifeature_job j
+         WHERE j.user_id IN (SELECT c.user_id FROM closed c)
+           AND j.status IN ('queued', 'running') AND j.cancel_requested_at IS NULL
+         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE aifeature_job t
+       SET cancel_requested_at = statement_timestamp(),
+           cancelled_by = 'account',
+           status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
+           error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
+           error_message = aif_closed_sentence(),
+           finished_at = CASE t.status WHEN 'running' THEN NULL ELSE statement_timestamp() END
+      FROM chosen
+     WHERE t.id = chosen.id
+    RETURNING t.id;
+$$;

@@ -1,0 +1,31 @@
+-- Rows that may not be deleted cannot be truncated either: TRUNCATE passes by the triggers of rows.
+-- A test database is emptied between tests: there the setting `aifeature.may_truncate` is `yes`.
+CREATE OR REPLACE FUNCTION aif_guard_truncate()
+RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('aifeature.may_truncate', true) = 'yes' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION '%: emptying it is refused. Jobs, the ledger, controls and the audit trail stay;'
+        ' retention and erasure empty the content of jobs.', TG_TABLE_NAME
+        USING ERRCODE = 'integrity_constraint_violation', TABLE = TG_TABLE_NAME;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_job
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_attempt
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_spendwindow
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_controlchange
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_featurecontrol
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_modelcontrol
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_rateoverride
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
+CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_launch
+    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();

@@ -1,0 +1,164 @@
+"""What each permission obtains, over all of admin: nobody gets what they were not given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django.db.models import Model
+from django.db.models.functions import Now
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aifeature.models import (
+    ApiToken,
+    Attempt,
+    AttemptState,
+    FeatureControl,
+    Job,
+    Launch,
+    ModelControl,
+    RateOverride,
+    Status,
+)
+from aifeature.services.watch import broken
+from tests.integration.admin.heist import World, addresses, greed, rob, thief
+
+OBTAINS: dict[str, set[str]] = {
+    "view_job": {"read"},
+    "change_job": {"read", "jobs"},
+    "requeue_job": {"jobs"},
+    "view_attempt": {"read"},
+    "change_attempt": {"read"},
+    "settle_attempt": {"ledger"},
+    "add_user": set(),
+    "change_user": {"accounts"},
+    "delete_user": {"accounts", "tokens"},
+    "change_apitoken": {"tokens"},
+    "add_apitoken": {"tokens"},
+    "add_featurecontrol": set(),
+    "change_featurecontrol": {"controls", "trail"},
+    "stop_feature": {"switches", "trail"},
+    "release_feature": {"switches", "trail"},
+    "force_breaker": {"breakers", "trail"},
+    "add_rateoverride": {"rates", "trail"},
+    "change_rateoverride": {"rates", "trail"},
+    "delete_rateoverride": {"rates", "trail"},
+    "add_launch": {"launches", "trail"},
+    "change_launch": {"launches", "trail"},
+    "delete_launch": {"launches", "trail"},
+    "add_periodictask": {"trail"},
+    "change_periodictask": {"trail"},
+    "delete_periodictask": {"trail"},
+}
+"""All that a permission may obtain: nothing for those that are not named."""
+
+TEMPTING: tuple[type[Model], ...] = (User, Group, ApiToken, PeriodicTask)
+
+CODENAMES = sorted(
+    f"{action}_{model._meta.model_name}"
+    for model in admin.site._registry
+    for action in ("add", "change", "delete", "view")
+) + ["stop_feature", "release_feature", "requeue_job", "settle_attempt", "force_breaker"]
+
+
+@pytest.fixture
+def world(
+    make_job: Callable[..., Job], make_attempt: Callable[..., Attempt], customer: User, boss: User
+) -> World:
+    content = "zebra-crossing-canary"
+    colleague = User.objects.create_user("colleague", password="their own word", is_staff=True)
+    leads = Group.objects.create(name="leads")
+    leads.permissions.set(Permission.objects.filter(codename__startswith="change_"))
+    colleague.groups.add(leads)
+    for person in (customer, boss):
+        person.set_password("a word of their own")
+        person.save()
+    failed = make_job(status=Status.FAILED, input={"document": content}, error_code="poison")
+    waiting = make_job(input={"document": content})
+    call = make_attempt(
+        failed, state=AttemptState.UNKNOWN, request={"system": content}, output=content
+    )
+    minute = IntervalSchedule.objects.create(every=1, period="minutes")
+    rows: list[Model] = [
+        *(customer, colleague, boss, leads, failed, waiting, call),
+        FeatureControl.objects.create(feature="summarize"),
+        ModelControl.objects.create(model="claude-haiku-5-5"),
+        RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
+        Launch.objects.create(
+            feature="summarize",
+            starts_at=Now(),
+            ends_at=Now() + timedelta(hours=1),
+            factor=3,
+            note="n",
+        ),
+        PeriodicTask.objects.create(name="tick", task="control.sweep", interval=minute),
+        *(minute, CrontabSchedule.objects.create()),
+        *(ApiToken.issue(user_id=p.pk, name="n")[0] for p in (customer, colleague, boss)),
+    ]
+    return World(customer, colleague, boss, rows, content)
+
+
+def rows_of_schedule_are_ours() -> None:
+    for row in PeriodicTask.objects.all():
+        assert row.task in broken.task_names()
+        assert row.headers == "{}"
+        assert not broken.problems(row)
+
+
+@pytest.mark.parametrize("codename", CODENAMES)
+def test_a_permission_obtains_what_it_names_and_no_more(world: World, codename: str) -> None:
+    model = next(
+        model
+        for model in admin.site._registry
+        if Permission.objects.filter(
+            codename=codename, content_type__model=model._meta.model_name
+        ).exists()
+    )
+    client = thief([codename])
+    mine = client.session["_auth_user_id"]
+    loot = rob(client, world, addresses(world, dict.fromkeys((model, *TEMPTING))), {})
+    assert loot.changed <= OBTAINS.get(codename, set())
+    assert loot.broken == []
+    assert not ApiToken.objects.exclude(user_id__in=[mine, *_people(world)]).exists()
+    assert ApiToken.objects.exclude(user_id=mine).count() <= 3, "no token of somebody else is made"
+    rights = (world.colleague, world.boss)
+    assert ApiToken.objects.filter(user__in=rights, revoked_at=None).count() == len(rights)
+    rows_of_schedule_are_ours()
+
+
+def _people(world: World) -> list[int]:
+    return [world.customer.pk, world.colleague.pk, world.boss.pk]
+
+
+@pytest.mark.parametrize("codename", ["view_job", "change_user", "stop_feature", "add_apitoken"])
+def test_the_attempt_is_not_idle(world: World, codename: str) -> None:
+    """The requests of the test above do what their permission allows."""
+    loot = rob(thief([codename]), world, addresses(world, admin.site._registry), {})
+    assert loot.changed == OBTAINS[codename]
+    assert loot.refused
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_set_of_permissions_grants_another(world: World, data: st.DataObject) -> None:
+    codenames = data.draw(st.sets(st.sampled_from(CODENAMES), min_size=1, max_size=6))
+    every = sorted(addresses(world, TEMPTING))
+    visited = data.draw(st.lists(st.sampled_from(every), min_size=4, max_size=12))
+    fields = data.draw(st.sets(st.sampled_from(sorted(greed(world)))))
+    extra = {name: greed(world)[name] for name in fields}
+    with transaction.atomic():
+        client = thief(codenames)
+        loot = rob(client, world, visited, extra)
+        assert not loot.changed & {"rights", "passwords", "switches", "read"}
+        mine = client.session["_auth_user_id"]
+        made = ApiToken.objects.exclude(user_id=mine).exclude(user__in=_people(world))
+        assert not made.exists()
+        assert ApiToken.objects.exclude(user_id=mine).count() <= 3
+        rows_of_schedule_are_ours()
+        transaction.set_rollback(True)
