@@ -30,6 +30,13 @@ def _split(value: object) -> object:
 
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+CommaSeparatedSecrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
+
+_FEWEST_CHARACTERS = 10
+"""Different ones in a key. A random key of 32 characters has about twenty."""
+
+_SAMPLES = ("django-insecure", "changeme", "change-me", "secret-key", "secretkey", "example", "password")
+"""How keys begin, or what stands in them, that were copied from somewhere."""
 
 
 class Env(BaseSettings):
@@ -41,6 +48,10 @@ class Env(BaseSettings):
 
     secret_key: SecretStr = Field(min_length=32)
     """Signs sessions, tokens and idempotency keys. At least 32 characters. No default."""
+
+    secret_key_fallbacks: CommaSeparatedSecrets = Field(default_factory=list)
+    """Comma-separated keys that were SECRET_KEY before, newest first. Sessions that they signed stay
+    valid, and a request that is sent again finds its job. Remove one after 30 days."""
 
     database_url: Annotated[str, Field(pattern=r"^postgres(ql)?://")]
     """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Run with 18. No default."""
@@ -144,10 +155,41 @@ class Env(BaseSettings):
     """Seconds without one byte from the provider before a call counts as timed out."""
 
     @model_validator(mode="after")
+    def _safe_outside_the_local_stack(self) -> Self:
+        if self.local_stack:
+            return self
+        if self.debug:
+            raise ValueError("DEBUG=true shows settings and code to visitors: unset it")
+        for name, key in [
+            ("SECRET_KEY", self.secret_key),
+            *(("SECRET_KEY_FALLBACKS", each) for each in self.secret_key_fallbacks),
+        ]:
+            if problem := _weakness(key.get_secret_value()):
+                raise ValueError(
+                    f"{name} {problem}. Make one with"
+                    " `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _sandbox_only_locally(self) -> Self:
         if self.provider == "sandbox" and not self.local_stack:
             raise ValueError("PROVIDER=sandbox is for the local stack: unset it")
         return self
+
+
+def _weakness(key: str) -> str:
+    """Return what makes a key easy to guess, as the rest of a sentence; empty if nothing does."""
+    if len(key) < Env.model_fields["secret_key"].metadata[0].min_length:
+        return "has fewer than 32 characters"
+    if any(sample in key.lower() for sample in _SAMPLES):
+        return "was copied from an example"
+    if len(set(key)) < _FEWEST_CHARACTERS:
+        return f"has fewer than {_FEWEST_CHARACTERS} different characters"
+    half = len(key) // 2
+    if any(key == (key[:n] * len(key))[: len(key)] for n in range(1, half + 1)):
+        return "repeats itself"
+    return ""
 
 
 def _from_files() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ninja.security.apikey import APIKeyCookie
 from ninja.security.session import SessionAuth
 from ninja.utils import check_csrf
 
-from aifeature.api import visitors
+from aifeature.api import scope, visitors
 from aifeature.api.refusals import CsrfFailed
 from aifeature.models import ApiToken
 from aifeature.models.token import PREFIX, digest
@@ -34,7 +34,7 @@ USE_NOTED_EVERY: Final = timedelta(minutes=1)
 class BearerToken(HttpBearer):
     """`Authorization: Bearer aif_...`. When the header is there, it alone decides."""
 
-    openapi_description = "A token made in admin or by `manage.py create_token`."
+    openapi_description = "A token made on your account's page, or by `manage.py create_token`."
 
     def __call__(self, request: HttpRequest) -> User | None:
         """The token's user, or None when no Authorization header was sent.
@@ -42,6 +42,7 @@ class BearerToken(HttpBearer):
         Raises:
             AuthenticationError: the header holds no token that is valid now.
             RateLimited: the user has too many requests under way.
+            OutOfScope: the token only reads, and the request changes something.
         """
         if not request.headers.get(self.header):
             return None
@@ -52,18 +53,15 @@ class BearerToken(HttpBearer):
         visitors.recognise(user.pk)
         return cast("User", user)
 
-    def authenticate(self, request: HttpRequest, token: str) -> User | None:  # noqa: ARG002
-        """The user of a token that is neither revoked nor of somebody inactive."""
+    def authenticate(self, request: HttpRequest, token: str) -> User | None:
+        """The user of a token that is neither revoked nor expired, nor of somebody inactive."""
         if not token.startswith(PREFIX):
             return None
-        row = (
-            ApiToken.objects.select_related("user")
-            .filter(digest=digest(token), revoked_at__isnull=True, user__is_active=True)
-            .first()
-        )
+        row = ApiToken.objects.valid().select_related("user").filter(digest=digest(token)).first()
         if row is None:
             return None
         _note_use(row)
+        scope.limit(request, row)
         return row.user
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import Annotated, Final, Self
 
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Header, Router
 
-from aifeature.api import ending, slots, sse, stopping, waiting
+from aifeature.api import access, ending, slots, sse, stopping, waiting
 from aifeature.api.auth import user_of
 from aifeature.api.openapi import documented
 from aifeature.api.routes import NO_JOB, UNDER_WAY, read_job
@@ -18,9 +18,6 @@ from aifeature.api.waiting import JobState
 from aifeature.models import Job, Status
 from aifeature.services.streams.cursor import Cursor, Position, TextEvent, read_position
 from aifeature.services.streams.hub import hub
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 HEARTBEAT_S: Final = 15.0
 """Well below the minute after which common proxies give an idle connection up."""
@@ -82,22 +79,26 @@ async def job_events(
 ) -> StreamingHttpResponse:
     """Stream the job's events; refusals come as problems before the stream starts."""
     user = user_of(request)
-    job = await read_job(user, job_id)
+    job = await read_job(request, job_id)
     slots.take(user.pk)
     claimed = (read_position(last_event_id) or _UNKNOWN) if last_event_id else None
     return StreamingHttpResponse(
-        _events(job, user, Cursor(claimed)),
+        _events(job, request, Cursor(claimed)),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(job: Job, user: User, cursor: Cursor) -> AsyncIterator[bytes]:
+async def _events(job: Job, request: HttpRequest, cursor: Cursor) -> AsyncIterator[bytes]:
     yield sse.retry(RETRY_MS)
     clock = asyncio.get_running_loop().time
     with _Follower(job, cursor) as follower:
-        spoke_at = clock()
+        spoke_at = checked_at = clock()
         while not follower.over:
+            if clock() - checked_at >= HEARTBEAT_S:
+                if not await access.holds(request):
+                    return  # a client that comes back reads why
+                checked_at = clock()
             if news := follower.news():
                 yield news
                 spoke_at = clock()
@@ -105,12 +106,13 @@ async def _events(job: Job, user: User, cursor: Cursor) -> AsyncIterator[bytes]:
                 yield sse.GOODBYE
                 return
             # Being woken for nothing, as while Redis is away, must not put the heartbeat off.
-            if not await follower.woken(spoke_at + HEARTBEAT_S - clock()):
+            await follower.woken(min(spoke_at, checked_at) + HEARTBEAT_S - clock())
+            if clock() - spoke_at >= HEARTBEAT_S:
                 yield sse.HEARTBEAT
                 spoke_at = clock()
         if last_words := follower.text_of(cursor.next()):
             yield last_words  # at once: a thousand readers may be asking how it ended
-        ended = await ending.read(user, job.id)
+        ended = await ending.read(user_of(request), job.id)
         if ended is None:  # gone, or this process is: a client that comes back is told
             return
         await follower.settle(ended.epoch, SETTLE_S)
@@ -150,15 +152,14 @@ class _Follower:
         """Whether nothing more will happen by itself."""
         return self._state is None or self._state.status not in UNDER_WAY
 
-    async def woken(self, timeout_s: float) -> bool:
-        """Wait for news; False: there was none for so long."""
+    async def woken(self, timeout_s: float) -> None:
+        """Wait for news, at most so many seconds."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
         except TimeoutError:
-            return False
+            return
         self._woken.clear()
-        return True
 
     def news(self) -> bytes:
         """What the reader does not know yet."""

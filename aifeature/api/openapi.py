@@ -53,7 +53,10 @@ EVERYWHERE: Final[Mapping[int, str]] = {
 }
 """Problems every operation may answer with."""
 
-CSRF: Final[Mapping[int, str]] = {403: "`csrf_failed`: a session was used without its CSRF token."}
+CSRF: Final[Mapping[int, str]] = {
+    403: "`csrf_failed`: a session was used without its CSRF token; `token_scope`: the token only"
+    " reads, or is for other features."
+}
 """The problem of every operation that changes something."""
 
 

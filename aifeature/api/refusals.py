@@ -21,6 +21,10 @@ class CsrfFailed(Refusal):
     status, code, title = 403, "csrf_failed", "CSRF check failed"
 
 
+class OutOfScope(Refusal):
+    status, code, title = 403, "token_scope", "Not allowed for this token"
+
+
 class MethodNotAllowed(Refusal):
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 

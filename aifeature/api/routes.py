@@ -10,8 +10,9 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Header, Query, Router
+from ninja.errors import AuthenticationError
 
-from aifeature.api import cursors, rate, turns, waiting
+from aifeature.api import access, cursors, rate, scope, turns, waiting
 from aifeature.api.auth import user_of
 from aifeature.api.openapi import CSRF, LOCATION, RATE, REPLAYED, documented
 from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path
@@ -22,8 +23,6 @@ from aifeature.services import jobs
 from aifeature.services.refusals import NotFound
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
-
     from aifeature.models import Job
 
 MAX_WAIT_S = 30.0
@@ -49,7 +48,8 @@ _BAD_PARAMETER = {422: "`invalid_input`: a parameter does not fit; `errors` says
 def list_features(request: HttpRequest) -> FeatureList:
     """Each feature that exists for you, with the JSON Schemas of its input and result."""
     found = jobs.visible_features(user=user_of(request))
-    return FeatureList(items=[feature_out(feature) for feature in found])
+    shown = [feature for feature in found if scope.covers(request, feature.slug)]
+    return FeatureList(items=[feature_out(feature) for feature in shown])
 
 
 @router.post(
@@ -96,6 +96,7 @@ def submit_job(
 ) -> JobOut | HttpResponse:
     """Accept a job. When this answers 202 the job is stored, and it will end, come what may."""
     user = user_of(request)
+    scope.check_feature(request, slug)
     try:
         accepted = jobs.submit(user=user, slug=slug, data=read_input(request), key=idempotency_key)
     except Exception as error:  # noqa: BLE001 (whatever it was, the client is told its rate)
@@ -126,7 +127,13 @@ def list_jobs(
 ) -> JobPage:
     """One page of your jobs. Follow `next` until it is null."""
     after = cursors.decode(cursor) if cursor is not None else None
-    page = jobs.page(user=user_of(request), limit=limit, after=after, slug=feature)
+    page = jobs.page(
+        user=user_of(request),
+        limit=limit,
+        after=after,
+        slug=feature,
+        only=scope.features_of(request),
+    )
     following = None
     if page.next_after is not None:
         query: dict[str, str | int] = {"limit": limit, "cursor": cursors.encode(page.next_after)}
@@ -165,16 +172,15 @@ async def get_job(
     With `wait` the answer comes when the job has ended or needs approval, when its status differs
     from `seen`, or after that many seconds with the job as it is then.
     """
-    user = user_of(request)
 
     def done(status: Status) -> bool:
         return status not in UNDER_WAY or (seen is not None and status != seen)
 
-    job = await read_job(user, job_id)
+    job = await read_job(request, job_id)
     if wait and not done(Status(job.status)):
         turns.let_go()
         await waiting.watch().until(job.id, done, timeout_s=wait)
-        job = await read_job(user, job_id)
+        job = await read_again(request, job_id)
     return job_out(job)
 
 
@@ -191,7 +197,8 @@ def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
     A running job's worker is asked to stop, so the answer may still say `running`. A job that has
     ended stays as it is.
     """
-    return job_out(jobs.cancel(user=user_of(request), job_id=_job_id(job_id)))
+    job = _visible(request, job_id)
+    return job_out(jobs.cancel(user=user_of(request), job_id=job.id))
 
 
 def _job_id(text: str) -> UUID:
@@ -202,11 +209,32 @@ def _job_id(text: str) -> UUID:
         raise NotFound(NO_SUCH_JOB) from None
 
 
+def _visible(request: HttpRequest, job_id: str) -> Job:
+    """The user's job, if the request's token is for its feature."""
+    job = jobs.get(user=user_of(request), job_id=_job_id(job_id))
+    if not scope.covers(request, job.feature):
+        raise NotFound(NO_SUCH_JOB)
+    return job
+
+
 @sync_to_async
-def read_job(user: User, job_id: str) -> Job:
-    """This user's job, read in a thread.
+def read_job(request: HttpRequest, job_id: str) -> Job:
+    """The user's job, read in a thread.
 
     Raises:
+        NotFound: this user has no such job, or the request's token is not for its feature.
+    """
+    return _visible(request, job_id)
+
+
+@sync_to_async
+def read_again(request: HttpRequest, job_id: str) -> Job:
+    """The same for a request that has waited.
+
+    Raises:
+        AuthenticationError: its session or token ended, or its account was closed, meanwhile.
         NotFound: this user has no such job.
     """
-    return jobs.get(user=user, job_id=_job_id(job_id))
+    if not access.holds_now(request):
+        raise AuthenticationError
+    return _visible(request, job_id)

@@ -81,6 +81,20 @@ class Migration(migrations.Migration):
             ],
             options={"ordering": ("-created_at",), "default_permissions": ()},
         ),
+        migrations.CreateModel(
+            name="SignInCount",
+            fields=[
+                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("tries", models.IntegerField(db_default=0, default=0)),
+                (
+                    "until",
+                    models.DateTimeField(
+                        db_index=True, help_text="When it counts from zero again."
+                    ),
+                ),
+            ],
+            options={"default_permissions": ()},
+        ),
         migrations.AlterField(
             model_name="job",
             name="cancelled_by",
@@ -99,5 +113,5 @@ class Migration(migrations.Migration):
                 max_length=8,
             ),
         ),
-        *sql.load("closed_accounts", "begin_attempt", "truncate_guards"),
+        *sql.load("closed_accounts", "begin_attempt", "truncate_guards", "sign_in"),
     ]

@@ -8,7 +8,7 @@ from aifeature.models.job import TERMINAL, CancelledBy, Job, Status
 from aifeature.models.ledger import NEEDS_A_PERSON, UNSURE, Attempt, AttemptState, SpendWindow
 from aifeature.models.limits import RateOverride
 from aifeature.models.provider import Forced, ModelControl
-from aifeature.models.sign_in import SignIn
+from aifeature.models.sign_in import SignIn, SignInCount
 from aifeature.models.spike import Launch, SpendHour
 from aifeature.models.tick import TickSlot
 from aifeature.models.token import ApiToken
@@ -36,6 +36,7 @@ __all__ = [
     "RateOverride",
     "ScheduleDefault",
     "SignIn",
+    "SignInCount",
     "SpendHour",
     "SpendWindow",
     "Stage",

@@ -23,3 +23,20 @@ class SignIn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.browser or 'a browser'} of user {self.user_id}"
+
+
+class SignInCount(models.Model):
+    """Tries to sign in since the first of them, by a digest of a name, an address, or both.
+
+    Changed by the functions of `aifeature/sql/sign_in.sql` alone.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    tries = models.IntegerField(default=0, db_default=0)
+    until = models.DateTimeField(db_index=True, help_text="When it counts from zero again.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.tries} tries until {self.until}"

@@ -69,3 +69,8 @@ def end_abandoned(*, ends: Mapping[str, Mapping[str, str]]) -> UUID | None:
     """
     found = rows("aif_end_lost_run", as_json(ends), _stale_s())
     return found[0][0] if found else None
+
+
+def cancel_of_closed(*, limit: int) -> list[UUID]:
+    """Cancel up to `limit` open jobs of accounts that are closed; what runs is asked to stop."""
+    return [row[0] for row in rows("aif_cancel_of_closed", limit)]

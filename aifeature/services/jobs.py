@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -78,7 +80,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     """
     canonical = _canonical(data)
     digest = _digest(slug, canonical)
-    if key and (earlier := _replay(user, key, digest)):
+    if key and (earlier := _replay(user, key, slug, canonical)):
         return Submission(earlier, replayed=True)
     feature = visible_feature(user=user, slug=slug)
     if control.is_paused(slug, user.pk):
@@ -97,7 +99,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     admission.give_back(feature, user.pk)
     if outcome == Outcome.PAUSED:  # other processes learn of a switch a little later
         raise FeaturePaused(PAUSED, retry_after_s=60)
-    if key and outcome == Outcome.EXISTS and (earlier := _replay(user, key, digest)):
+    if key and outcome == Outcome.EXISTS and (earlier := _replay(user, key, slug, canonical)):
         return Submission(earlier, replayed=True)  # it was being submitted at this very moment
     raise NotFound("There is no such feature.")  # the account was closed meanwhile
 
@@ -115,12 +117,22 @@ def get(*, user: User, job_id: UUID) -> Job:
 
 
 def page(
-    *, user: User, limit: int, after: tuple[datetime, UUID] | None = None, slug: str | None = None
+    *,
+    user: User,
+    limit: int,
+    after: tuple[datetime, UUID] | None = None,
+    slug: str | None = None,
+    only: Collection[str] | None = None,
 ) -> Page:
-    """Up to `limit` jobs of this user that follow `after` (creation time and id), newest first."""
+    """Up to `limit` jobs of this user that follow `after` (creation time and id), newest first.
+
+    `slug` picks those of one feature; `only` leaves out those of all features but these.
+    """
     rows = _own(user).order_by("-created_at", "-id").defer("input")
     if slug is not None:
         rows = rows.filter(feature=slug)
+    if only is not None:
+        rows = rows.filter(feature__in=only)
     if after is not None:
         moment, last = after
         rows = rows.filter(created_at__lte=moment).exclude(created_at=moment, id__gte=last)
@@ -237,14 +249,19 @@ def _canonical(data: Any) -> bytes:
     )
 
 
-def _digest(slug: str, canonical: bytes) -> str:
+def _digest(slug: str, canonical: bytes, *, secret: str | None = None) -> str:
     """HMAC, so that the column tells nothing of the input to who can guess at it."""
-    return salted_hmac("aifeature.idempotency", slug.encode() + b"\0" + canonical).hexdigest()
+    body = slug.encode() + b"\0" + canonical
+    return salted_hmac("aifeature.idempotency", body, secret=secret).hexdigest()
 
 
-def _replay(user: User, key: str, digest: str) -> Job | None:
+def _replay(user: User, key: str, slug: str, canonical: bytes) -> Job | None:
+    """The job of an earlier request with this key; also one that an earlier SECRET_KEY signed."""
     job = _own(user).filter(idempotency_key=key).first()
-    if job is not None and job.request_digest != digest:
+    if job is not None and not any(
+        job.request_digest == _digest(slug, canonical, secret=secret)
+        for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    ):
         raise IdempotencyConflict("This Idempotency-Key was used for another request.")
     return job
 

@@ -28,7 +28,7 @@ ten seconds at most, counts as lost after a minute (`sql/calls.sql`)."""
 def sweep() -> int:
     """End what is overdue and fill the window. Returns how many jobs were handed over."""
     steps = (
-        *(_end_overdue, _end_abandoned, _close_lost_calls),
+        *(_end_of_closed_accounts, _end_overdue, _end_abandoned, _close_lost_calls),
         *(switch.settle_stopped, stuck.settle_alerts, alerts.tell),
     )
     try:
@@ -60,6 +60,12 @@ def _unless_locked(step: Callable[[], object]) -> None:
         if not is_lock_timeout(error):
             raise
         logger.warning("sweep: %s is left to the next turn: %s", step.__name__, error)
+
+
+def _end_of_closed_accounts() -> None:
+    """Nothing more is sent for them in any case: `begin_attempt` looks at the account."""
+    if count := len(turns.cancel_of_closed(limit=BATCH)):
+        logger.info("%d jobs of closed accounts were cancelled", count)
 
 
 def _end_overdue() -> None:

@@ -79,15 +79,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
     """429 for who failed to sign in too often. Axes passes other arguments under ASGI: not used."""
-    wait = settings.AXES_COOLOFF_TIME
+    wait_s = getattr(request, "sign_in_wait_s", int(settings.AXES_COOLOFF_TIME.total_seconds()))
     on_call = "If you are on call: manage.py kill_switch needs no sign-in."
     return page(
         429,
         "Too many attempts to sign in",
-        f"For your safety we closed this sign-in for {wait.seconds // 60} minutes.",
+        f"For your safety we closed this sign-in for {-(-wait_s // 60)} minutes.",
         "If you forgot your password, your administrator can set a new one.",
         *([on_call] if request.path == reverse("admin:login") else ()),
-        retry_after_s=wait.seconds,
+        retry_after_s=wait_s,
     )
 
 

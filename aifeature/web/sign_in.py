@@ -6,14 +6,21 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from axes.backends import AxesStandaloneBackend
+from axes.exceptions import AxesBackendPermissionDenied
+from axes.helpers import get_client_ip_address
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import LoginView
+from django.dispatch import receiver
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
+
+from aifeature.services import sign_in_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.contrib.auth.models import User
     from django.http import HttpRequest, HttpResponse
 
 
@@ -21,15 +28,34 @@ class Throttle(AxesStandaloneBackend):
     """Turns away who failed too often. It signs nobody in; the next backend does."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
-        """Do nothing, or stop the attempt.
+        """Count the attempt, or stop it, before its password is checked.
 
         Without a request (a command, a test's client) there is no address to count by.
 
         Raises:
-            AxesBackendPermissionDenied: this name is locked out at this address.
+            AxesBackendPermissionDenied: too many attempts of this name, at this address, or both.
+            django.db.Error: the attempt could not be counted.
         """
-        if request is not None:
-            super().authenticate(request, **credentials)
+        if request is None:
+            return
+        super().authenticate(request, **credentials)
+        name = str(credentials.get("username") or "")
+        if wait_s := sign_in_limits.take(name, address_of(request)):
+            request.axes_locked_out = True  # type: ignore[attr-defined]
+            request.sign_in_wait_s = wait_s  # type: ignore[attr-defined]
+            raise AxesBackendPermissionDenied("too many attempts to sign in")
+
+
+@receiver(user_logged_in, dispatch_uid="aifeature.sign_in_limits")
+def forget_failures(request: HttpRequest | None, user: User, **_: Any) -> None:
+    """A sign-in with the right password takes its count back."""
+    if request is not None and hasattr(request, "axes_updated"):
+        sign_in_limits.succeeded(user.get_username(), address_of(request))
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return the visitor's address, as sign-ins are counted by it; empty if there is none."""
+    return get_client_ip_address(request) or ""
 
 
 class SignIn(LoginView):

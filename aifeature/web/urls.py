@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from aifeature.web import job_views, sign_in, views
+from aifeature.web import account, job_views, sign_in, views
 
 urlpatterns = [
     path("", views.start, name="start"),
@@ -15,4 +15,10 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/cancel/", job_views.cancel_job, name="cancel"),
     path("accounts/login/", sign_in.SignIn.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("account/", account.account, name="account"),
+    path("account/password/", account.change_password, name="change_password"),
+    path("account/sessions/<slug:number>/end/", account.end_session, name="end_session"),
+    path("account/sign-out-everywhere/", account.sign_out_everywhere, name="sign_out_everywhere"),
+    path("account/tokens/", account.make_token, name="make_token"),
+    path("account/tokens/<int:token_id>/revoke/", account.revoke_token, name="revoke_token"),
 ]

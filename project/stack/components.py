@@ -112,8 +112,9 @@ def _beat(logs: Path) -> Component:
 def _flower(port: int, password: str) -> Component:
     return Component(
         "flower",
-        _celery(
-            *("flower", f"--address={HOST}", f"--port={port}", "--persistent=false"),
+        (
+            *(PYTHON, "-m", "project.flower"),
+            *(f"--address={HOST}", f"--port={port}", "--persistent=false"),
             f"--tasks_columns={TASK_COLUMNS}",
         ),
         answers(port, "/healthcheck"),

@@ -102,7 +102,7 @@ class RealPlan:
             valkey = EmbeddedValkey(session.local.valkey, session.launcher, port=port)
             servers.append(session.server(valkey.start()))
             redis_url = valkey.url
-            waits.append(("valkey", redis_url, valkey.ready))
+            waits.append(("valkey", valkey.address, valkey.ready))
         else:
             row("redis", "external", "from REDIS_URL")
         database_url = self._external.database_url

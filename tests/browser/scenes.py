@@ -13,6 +13,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from aifeature.models import (
     TERMINAL,
+    ApiToken,
     Attempt,
     AttemptState,
     CheckRun,
@@ -70,6 +71,16 @@ def open_features() -> None:
 def person(name: str = "ada", **values: Any) -> User:
     """Somebody with the password `correct horse`."""
     return User.objects.create_user(name, password="correct horse", **values)
+
+
+def tokens(user: User) -> None:
+    """A token for everything, one that only reads, and one that has expired."""
+    ApiToken.issue(user_id=user.pk, name="help desk")
+    soon, past = timedelta(days=30), -timedelta(days=1)
+    ApiToken.issue(
+        user_id=user.pk, name="report", lasts=soon, may_submit=False, features=["summarize"]
+    )
+    ApiToken.issue(user_id=user.pk, name="old import", lasts=past)
 
 
 def sign_in(context: BrowserContext, user: User, url: str) -> None:

@@ -131,6 +131,9 @@ def _shots() -> list[Shot]:
         Shot("history-page", "/jobs/", ada, _older),
         Shot("history-empty", "/jobs/", newcomer),
         Shot("history-nothing", "/jobs/?q=zebra", ada),
+        Shot("account", "/account/", ada, prepare=lambda: scenes.tokens(ada)),
+        Shot("account-made", "/account/", newcomer, _make_token),
+        Shot("account-wrong", "/account/", newcomer, _change_password_wrongly),
         Shot("error-404", "/nowhere/", ada),
         Shot("error-429", "/accounts/login/", act=_lock_out),
         *_admin_shots(staff),
@@ -212,6 +215,18 @@ def _sign_in_wrongly(page: Page) -> None:
     page.get_by_label("Username").fill("nobody")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
+
+
+def _make_token(page: Page) -> None:
+    page.get_by_label("Name").fill("nightly import")
+    page.get_by_role("button", name="Make token").click()
+    page.get_by_text("Copy the token").wait_for()
+
+
+def _change_password_wrongly(page: Page) -> None:
+    page.get_by_label("Old password").fill("wrong")
+    page.get_by_role("button", name="Change password").click()
+    page.get_by_role("alert").wait_for()
 
 
 def _lock_out(page: Page) -> None:

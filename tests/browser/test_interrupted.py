@@ -16,6 +16,7 @@ from aifeature.services.streams import hub, writer
 from tests.browser import scenes
 from tests.browser.test_job import see_done, send
 from tests.chaos.proxy import HOST, Mode, Proxy
+from tests.redis_address import through
 
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenPage
@@ -32,7 +33,7 @@ def redis_door(settings: Any) -> Iterator[Proxy]:
     usual = settings.REDIS_URL
     parts = urlsplit(usual)
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
-        settings.REDIS_URL = f"redis://{HOST}:{proxy.port}{parts.path}"
+        settings.REDIS_URL = through(usual, host=HOST, port=proxy.port)
         for found in list(hub._hubs.values()):
             found._url = settings.REDIS_URL
         yield proxy

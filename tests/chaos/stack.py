@@ -31,6 +31,7 @@ from tests.chaos.plan import LLM_WORKERS, PROVIDER_IDLE_S
 from tests.chaos.processes import Process, Supervisor
 from tests.chaos.proxy import Proxy
 from tests.chaos.staff import Staff, at_work
+from tests.redis_address import through
 from tests.system import Seed, changed, component, environment, set_up
 
 START_S: Final = 120.0
@@ -178,7 +179,9 @@ def running_system(
         record = servers.launcher.logs / "provider.jsonl"
         env |= ENVIRONMENT | {
             "DATABASE_URL": f"postgresql://postgres@{HOST}:{proxies['postgres'].port}/aifeature",
-            "REDIS_URL": f"redis://{HOST}:{proxies['redis'].port}/0",
+            "REDIS_URL": through(
+                servers.env["REDIS_URL"], host=HOST, port=proxies["redis"].port
+            ),
             "ANTHROPIC_BASE_URL": f"http://{HOST}:{proxies['provider'].port}",
             "PYTHONUNBUFFERED": "1",
             RUN_VARIABLE: secrets.token_hex(8),

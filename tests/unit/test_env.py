@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import string
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from project import env
 
+PRINTABLE = string.ascii_letters + string.digits + "-_+/="
+LONG = st.integers(32, 80)
+
 GOOD = {
-    "SECRET_KEY": "k" * 32,
+    "SECRET_KEY": "kkk-4fQz9Lw2Xv7Rb1Ny6Tc8Hs3Mj5Dp0Ga",
     "DATABASE_URL": "postgresql://app@db/app",
     "REDIS_URL": "redis://cache:6379/0",
 }
@@ -75,10 +82,10 @@ def test_the_sandbox_is_refused_outside_the_local_stack(monkeypatch: pytest.Monk
 
 def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_text("f" * 40 + "\n")
+    file.write_text(GOOD["SECRET_KEY"][::-1] + "\n")
     monkeypatch.delenv("SECRET_KEY")
     monkeypatch.setenv("SECRET_KEY_FILE", str(file))
-    assert env.load().secret_key.get_secret_value() == "f" * 40
+    assert env.load().secret_key.get_secret_value() == GOOD["SECRET_KEY"][::-1]
 
 
 def test_an_unreadable_secret_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,3 +108,43 @@ def test_every_variable_is_documented() -> None:
     for field in env.Env.model_fields:
         after = source.split(f"    {field}: ")[1]
         assert '"""' in after.split("\n    ", 2)[1] or field == "log_level", field
+
+
+WEAK = (
+    st.text("ab1-", min_size=32, max_size=80)
+    | st.builds(lambda part, n: (part * 80)[:n], st.text(PRINTABLE, min_size=1, max_size=16), LONG)
+    | st.builds(
+        lambda sample, rest: f"{sample}{rest}",
+        st.sampled_from(["django-insecure-", "changeme", "Change-Me-", "secret-key-", "Password1"]),
+        st.text(PRINTABLE, min_size=32, max_size=60),
+    )
+    | st.text(PRINTABLE, min_size=1, max_size=31)
+)
+
+
+@given(key=WEAK.filter(str.strip), name=st.sampled_from(["SECRET_KEY", "SECRET_KEY_FALLBACKS"]))
+def test_a_weak_key_is_refused_outside_the_local_stack_and_not_echoed(key: str, name: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name, key)
+        with pytest.raises(env.ConfigurationError, match=name) as refused:
+            env.load()
+    assert len(key) < 6 or key not in str(refused.value)
+
+
+@given(seed=st.binary(min_size=32, max_size=64))
+def test_a_random_key_is_taken(seed: bytes) -> None:
+    key = hashlib.sha512(seed).hexdigest()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET_KEY", key)
+        patch.setenv("SECRET_KEY_FALLBACKS", f"{key[::-1]},{key[1:]}x")
+        loaded = env.load()
+    assert loaded.secret_key.get_secret_value() == key
+    assert len(loaded.secret_key_fallbacks) == 2
+
+
+def test_debug_is_refused_outside_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEBUG", "true")
+    with pytest.raises(env.ConfigurationError, match="DEBUG"):
+        env.load()
+    monkeypatch.setenv("LOCAL_STACK", "1")
+    assert env.load().debug

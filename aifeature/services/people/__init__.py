@@ -10,7 +10,7 @@ one says here what becomes of it.
   the charge stay.
 * provider calls: request, output and error detail are blanked; tokens and cost stay.
 * API tokens: revoked, and their names blanked.
-* sessions, and failed sign-ins with the name or the address: deleted.
+* sessions with their browsers, and failed sign-ins with the name or the address: deleted.
 * invitations to features: withdrawn.
 * rates of their own: deleted. Rates they gave others, and launches they announced, stay and name
   them by id; the command tells which of their texts hold the name.

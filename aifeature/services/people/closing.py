@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
-from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.db.models.functions import Now
 
-from aifeature.models import ApiToken, CancelledBy, Job, transitions
-from aifeature.services import messages, recovery
-from aifeature.services.people import records
+from aifeature.models import CancelledBy, Job, transitions
+from aifeature.services import messages, recovery, sign_ins
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -38,9 +35,7 @@ def close(user: User) -> None:
         row = people.select_for_update().get(pk=user.pk)
         password = make_password(None) if row.has_usable_password() else row.password
         people.filter(pk=user.pk).update(is_active=False, password=password)
-        ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=Now())
-        gone = [session.pk for session in records.sessions(user)]
-        Session.objects.filter(pk__in=gone).delete()
+        sign_ins.end_all(user)
 
 
 def end_jobs(

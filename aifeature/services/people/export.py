@@ -20,8 +20,10 @@ from aifeature.models import (
     Job,
     Launch,
     RateOverride,
+    SignIn,
     SpendWindow,
 )
+from aifeature.services import sign_ins
 from aifeature.services.people import records
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "jobs", _jobs(user)
     yield "calls_without_a_job", _plain(Attempt.objects.filter(user=user, job=None))
     yield "api_tokens", _plain(ApiToken.objects.filter(user=user))
-    yield "sessions", ({"expires_at": row.expire_date} for row in records.sessions(user))
+    yield "sessions", ({"expires_at": row.expire_date} for row in sign_ins.of(user))
+    yield "browsers", _browsers(user)
     yield "sign_ins", (row for rows in records.sign_ins(user) for row in _plain(rows))
     yield "invited_to", records.invitations(user).values_list("feature", flat=True)
     yield "rate_overrides", _plain(records.rate_overrides(user))
@@ -68,6 +71,12 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "charges_by_day", _plain(own)
     account = SpendWindow.objects.filter(scope="account", key=str(user.pk))
     yield "charges_of_all_features_by_day", _plain(account)
+
+
+def _browsers(user: User) -> Iterator[dict[str, Any]]:
+    """Where somebody is signed in, without the keys that would let the reader in."""
+    for row in SignIn.objects.filter(user=user):
+        yield {"browser": row.browser, "since": row.created_at}
 
 
 def _settled(user: User) -> Iterator[dict[str, Any]]:

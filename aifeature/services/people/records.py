@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.sessions.models import Session
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
@@ -24,12 +22,12 @@ from aifeature.models import (
     Launch,
     RateOverride,
 )
+from aifeature.services import sign_ins as sessions
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 _SIGN_INS: Final = (AccessAttempt, AccessFailureLog, AccessLog)
-_CHUNK: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +54,11 @@ def find(user: User) -> Found:
         jobs_with_content=jobs.filter(content_blanked_at=None).count(),
         calls=Attempt.objects.filter(user=user).count(),
         valid_tokens=ApiToken.objects.filter(user=user, revoked_at=None).count(),
-        sessions=len(list(sessions(user))),
+        sessions=len(list(sessions.of(user))),
         sign_ins=sum(rows.count() for rows in sign_ins(user)),
         invitations=invitations(user).count(),
         rate_overrides=rate_overrides(user).count(),
     )
-
-
-def sessions(user: User) -> Iterator[Session]:
-    """The person's sessions. Each one of the site is looked into: they name nobody outside."""
-    for session in Session.objects.iterator(chunk_size=_CHUNK):
-        if session.get_decoded().get(SESSION_KEY) == str(user.pk):
-            yield session
 
 
 def sign_ins(user: User) -> list[QuerySet[Any]]:

@@ -33,6 +33,7 @@ from tests.chaos import packets
 from tests.chaos.faults.system import BOUND_S, LIMIT_S
 from tests.chaos.proxy import HOST, Mode, Proxy, Target
 from tests.integration.jobs.conftest import MakeJob
+from tests.redis_address import through
 from tests.sandbox_server import SandboxServer
 from tests.system import component, environment
 from workers.inference import (
@@ -210,9 +211,8 @@ def test_a_worker_gives_its_broker_up_and_goes_on_afterwards(
         return Job.objects.get(pk=job.pk).status == Status.SUCCEEDED
 
     with Proxy(target=redis_target()) as proxy:
-        database = urlsplit(django_settings.REDIS_URL).path
         env = {
-            "REDIS_URL": f"redis://{HOST}:{proxy.port}{database}",
+            "REDIS_URL": through(django_settings.REDIS_URL, host=HOST, port=proxy.port),
             "ANTHROPIC_BASE_URL": sandbox.url,
             "PEER_TIMEOUT_SECONDS": str(NOTICE_S),
         }

@@ -26,6 +26,7 @@ from tests.chaos.faults.system import LIMIT_S
 from tests.chaos.proxy import HOST, Mode, Proxy
 from tests.integration.streams.readers import token_of
 from tests.integration.streams.web_server import running
+from tests.redis_address import through
 from workers.inference import shared_state
 
 pytestmark = [pytest.mark.usefixtures("committed", "opened"), pytest.mark.timeout(LIMIT_S)]
@@ -85,7 +86,7 @@ def site(ada: User, tmp_path: Path) -> Iterator[Site]:
     keeping.alive(rows, "test@host", queue="llm", slots=1_000)
     connection.close()
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
-        url = f"redis://{HOST}:{proxy.port}{parts.path}"
+        url = through(django_settings.REDIS_URL, host=HOST, port=proxy.port)
         with (
             running(argv, tmp_path / "web.log", REDIS_URL=url, WEB_CONCURRENCY="1") as server,
             httpx2.Client(

@@ -18,6 +18,7 @@ KNOWN = {
     "aifeature.Launch.announced_by",
     "aifeature.RateOverride.created_by",
     "aifeature.RateOverride.user",
+    "aifeature.SignIn.user",
     "auth.User_groups.user",
     "auth.User_user_permissions.user",
 }

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 from tests.integration.streams.web_server import port as free_port
+from tests.redis_address import through
 
 HOST = "127.0.0.1"
 
@@ -24,7 +25,7 @@ class Gate:
 
     @property
     def url(self) -> str:
-        return f"redis://{HOST}:{self.port}{self._behind.path}"
+        return through(self._behind.geturl(), host=HOST, port=self.port)
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, HOST, self.port)

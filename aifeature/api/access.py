@@ -1,0 +1,57 @@
+"""Whether a request that waits would still be let in: looked up again while it waits."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+
+from aifeature.api.auth import user_of
+from aifeature.api.turns import give_connections_back
+from aifeature.models import ApiToken
+
+_threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
+"""A thousand streams look at the same moment; they must not start a thousand threads."""
+
+
+async def holds(request: HttpRequest) -> bool:
+    """Return whether the account is open and the session or token of the request still valid.
+
+    While the database is away the answer is True: nothing new can be read then either.
+    """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads, holds_now, request)
+
+
+def holds_now(request: HttpRequest) -> bool:
+    """Return the same, from a thread; its database connection is given back."""
+    token: ApiToken | None = getattr(request, "api_token", None)
+    try:
+        if token is not None:
+            return ApiToken.objects.valid().filter(pk=token.pk).exists()
+        return _session_holds(request)
+    except (OperationalError, InterfaceError):
+        return True
+    finally:
+        give_connections_back()
+
+
+def _session_holds(request: HttpRequest) -> bool:
+    people = get_user_model().objects
+    user: Any = people.filter(pk=user_of(request).pk, is_active=True).first()
+    if user is None:
+        return False
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    stored = store(request.session.session_key).load()
+    if stored.get(SESSION_KEY) != str(user.pk):
+        return False
+    known = stored.get(HASH_SESSION_KEY, "")
+    valid = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(known, each) for each in valid)

@@ -1,0 +1,43 @@
+"""Counts tries to sign in before a password is checked, in PostgreSQL, for all web processes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+from aifeature.models.functions import rows
+from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
+
+
+def take(name: str, address: str) -> int:
+    """Count a try to sign in. Its password may be checked only if this returns 0.
+
+    Returns:
+        0, or the whole seconds until the next try may be made; then this one was not counted.
+
+    Raises:
+        django.db.Error: the database is away, or a lock stayed; nobody is let in then.
+    """
+    keys = _keys(name, address)
+    limits = [OF_BOTH, OF_ADDRESS, OF_NAME]
+    return math.ceil(rows("aif_sign_in_take", keys, limits, WINDOW.total_seconds())[0][0])
+
+
+def succeeded(name: str, address: str) -> None:
+    """The password was right: forget the failures of this name at this address.
+
+    Of the name alone and of the address alone only this try is taken back: who has one account
+    must not be able to clear their way to others.
+    """
+    own, *others = _keys(name, address)
+    rows("aif_sign_in_succeeded", own, others)
+
+
+def _keys(name: str, address: str) -> list[str]:
+    name = name.casefold()
+    return [_digest("both", name, address), _digest("address", address), _digest("name", name)]
+
+
+def _digest(*parts: str) -> str:
+    whole = "\0".join(parts).encode(errors="surrogatepass")
+    return hashlib.sha256(whole).hexdigest()

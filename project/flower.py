@@ -1,0 +1,110 @@
+"""Flower behind a door that counts wrong passwords: `python -m project.flower [OPTIONS]`.
+
+Flower itself checks a basic-auth password as often as it is asked. It is one process with one
+thread, so the counts are kept in memory and no two requests are checked at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from base64 import b64decode
+from collections.abc import Callable
+from typing import Any, Final
+
+from celery.bin.celery import main as celery
+from flower.views import BaseHandler
+from tornado.web import HTTPError
+
+from aifeature.policies import sign_in
+
+MOST: Final = 10_000
+"""Names and addresses that are remembered at once; the oldest are forgotten first."""
+
+
+class Door:
+    """Counts failures by name and address, by address alone, and by name alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
+
+    def wait_s(self, name: str, address: str) -> int:
+        """Return the seconds until a password may be checked again; 0: now."""
+        now, longest = self._clock(), 0.0
+        for key, most in self._counted(name, address):
+            count, until = self._failures.get(key, (0, 0.0))
+            if count >= most and until > now:
+                longest = max(longest, until - now)
+        return -int(-longest // 1)
+
+    def failed(self, name: str, address: str) -> None:
+        """Count a wrong password."""
+        now = self._clock()
+        for key, _ in self._counted(name, address):
+            count, until = self._failures.pop(key, (0, 0.0))
+            if until <= now:
+                count, until = 0, now + sign_in.WINDOW.total_seconds()
+            self._failures[key] = (count + 1, until)
+        while len(self._failures) > MOST:
+            del self._failures[next(iter(self._failures))]
+
+    def succeeded(self, name: str, address: str) -> None:
+        """Forget the failures of this name at this address."""
+        self._failures.pop((name, address), None)
+
+    @staticmethod
+    def _counted(name: str, address: str) -> tuple[tuple[tuple[str, ...], int], ...]:
+        return (
+            ((name, address), sign_in.OF_BOTH),
+            (("address", address, ""), sign_in.OF_ADDRESS),
+            (("name", name, ""), sign_in.OF_NAME),
+        )
+
+
+def guard(handler: type[Any], door: Door) -> None:
+    """Put the door before the check of a handler's basic-auth password.
+
+    The first request of a browser has no password; it is asked for one and not counted.
+    """
+    check = handler.get_current_user
+
+    def guarded(self: Any) -> Any:
+        name = _name(self.request.headers.get("Authorization", ""))
+        if name is None or not self.application.options.basic_auth:
+            return check(self)
+        address = self.request.remote_ip or ""
+        if wait_s := door.wait_s(name, address):
+            self.set_header("Retry-After", str(wait_s))
+            raise HTTPError(429, "too many attempts to sign in")
+        try:
+            found = check(self)
+        except HTTPError:
+            door.failed(name, address)
+            raise
+        door.succeeded(name, address)
+        return found
+
+    handler.get_current_user = guarded
+
+
+def _name(header: str) -> str | None:
+    """Return the name in a basic-auth header; "" if it cannot be read, None if there is none."""
+    if not header:
+        return None
+    try:
+        _, credentials = header.split()
+        return b64decode(credentials.encode()).decode().partition(":")[0]
+    except ValueError:
+        return ""
+
+
+def main() -> None:
+    """Run Flower of this project's Celery app with the options of the command line."""
+    guard(BaseHandler, Door())
+    sys.argv = ["celery", "-A", "project", "flower", *sys.argv[1:]]
+    celery()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Guesses of passwords are counted before they are checked, however many come at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
+
+import pytest
+from django.contrib.auth.hashers import check_password as real_check
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aifeature.models import SignInCount
+from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME
+from aifeature.services import sign_in_limits
+
+LOGIN = "/accounts/login/"
+
+
+@pytest.fixture
+def checked() -> Iterator[list[str]]:
+    """The passwords that were hashed and compared."""
+    seen: list[str] = []
+
+    def check(password: str, *args: object, **kwargs: object) -> bool:
+        seen.append(password)
+        return real_check(password, *args, **kwargs)  # type: ignore[arg-type]
+
+    with patch("django.contrib.auth.base_user.check_password", check):
+        yield seen
+
+
+def attempt(name: str, password: str, address: str) -> int:
+    client = Client(REMOTE_ADDR=address)
+    status: int = client.post(LOGIN, {"username": name, "password": password}).status_code
+    connection.close()
+    return status
+
+
+@pytest.mark.parametrize("door", [LOGIN, "/admin/login/"])
+def test_of_forty_guesses_at_once_five_are_checked(
+    committed: None, checked: list[str], door: str
+) -> None:
+    User.objects.create_user("carol", password="correct horse")
+    checked.clear()
+
+    def guess(number: int) -> int:
+        client = Client(REMOTE_ADDR="192.0.2.1")
+        sent = {"username": "carol", "password": f"guess {number}"}
+        status: int = client.post(door, sent).status_code
+        connection.close()
+        return status
+
+    with ThreadPoolExecutor(40) as pool:
+        statuses = list(pool.map(guess, range(40)))
+    assert len(checked) <= OF_BOTH
+    assert statuses.count(429) >= 40 - OF_BOTH
+
+
+def test_one_password_for_many_names_locks_the_address(db: None, checked: list[str]) -> None:
+    names = [f"user{n}" for n in range(OF_ADDRESS + 5)]
+    for name in names:
+        User.objects.create_user(name, password="correct horse")
+    checked.clear()
+    statuses = [attempt(name, "Summer2026!", "192.0.2.1") for name in names]
+    assert statuses == [200] * OF_ADDRESS + [429] * 5
+    assert len(checked) == OF_ADDRESS
+    assert attempt(names[0], "correct horse", "192.0.2.2") == 302
+
+
+def test_one_name_from_many_addresses_is_locked(db: None, checked: list[str]) -> None:
+    User.objects.create_user("carol", password="correct horse")
+    checked.clear()
+    statuses = [attempt("carol", "guess", f"192.0.2.{n}") for n in range(OF_NAME + 5)]
+    assert statuses == [200] * OF_NAME + [429] * 5
+    assert len(checked) == OF_NAME
+
+
+def test_many_colleagues_sign_in_from_one_address(db: None) -> None:
+    for n in range(OF_ADDRESS + 5):
+        User.objects.create_user(f"user{n}", password="correct horse")
+        assert attempt(f"user{n}", "correct horse", "192.0.2.1") == 302
+
+
+def test_an_account_of_their_own_does_not_clear_the_way_to_others(db: None) -> None:
+    for n in range(OF_ADDRESS):
+        User.objects.create_user(f"user{n}", password="correct horse")
+    User.objects.create_user("mallory", password="correct horse")
+    statuses = []
+    for n in range(OF_ADDRESS):
+        statuses.append(attempt(f"user{n}", "Summer2026!", "192.0.2.1"))
+        attempt("mallory", "correct horse", "192.0.2.1")
+    assert attempt("mallory", "correct horse", "192.0.2.1") == 429
+    assert statuses.count(200) == OF_ADDRESS
+
+
+names = st.text(st.characters(codec=None), max_size=300)
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(name=names, address=st.sampled_from(["192.0.2.1", "2001:db8::1", ""]))
+def test_any_name_is_counted(db: None, name: str, address: str) -> None:
+    SignInCount.objects.all().delete()
+    assert [sign_in_limits.take(name, address) for _ in range(OF_BOTH)] == [0] * OF_BOTH
+    assert sign_in_limits.take(name, address) > 0
