@@ -35,7 +35,15 @@ CommaSeparatedSecrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_sp
 _FEWEST_CHARACTERS = 10
 """Different ones in a key. A random key of 32 characters has about twenty."""
 
-_SAMPLES = ("django-insecure", "changeme", "change-me", "secret-key", "secretkey", "example", "password")
+_SAMPLES = (
+    "django-insecure",
+    "changeme",
+    "change-me",
+    "secret-key",
+    "secretkey",
+    "example",
+    "password",
+)
 """How keys begin, or what stands in them, that were copied from somewhere."""
 
 
@@ -50,8 +58,8 @@ class Env(BaseSettings):
     """Signs sessions, tokens and idempotency keys. At least 32 characters. No default."""
 
     secret_key_fallbacks: CommaSeparatedSecrets = Field(default_factory=list)
-    """Comma-separated keys that were SECRET_KEY before, newest first. Sessions that they signed stay
-    valid, and a request that is sent again finds its job. Remove one after 30 days."""
+    """Comma-separated keys that were SECRET_KEY before, newest first. Sessions that they signed
+    stay valid, and a request that is sent again finds its job. Remove one after 30 days."""
 
     database_url: Annotated[str, Field(pattern=r"^postgres(ql)?://")]
     """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Run with 18. No default."""

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.enums import ActionVariant
+from unfold.forms import (
+    AdminPasswordChangeForm,
+    BaseDialogForm,
+    UserChangeForm,
+    UserCreationForm,
+)
 
+from aifeature.admin.dialogs import button, done
 from aifeature.admin.reach import is_within_reach
 from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride
+from aifeature.services import sign_ins
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -42,6 +51,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     show_full_result_count = False
+    actions_detail: Any = ("sign_out",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         fields = tuple(super().get_readonly_fields(request, obj))
@@ -56,7 +66,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         return is_within_reach(request, obj) and super().has_delete_permission(request, obj)
 
     def user_change_password(
-        self, request: HttpRequest, id: str, form_url: str = ""  # noqa: A002 (Django's own name)
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 (Django's own name)
+        form_url: str = "",
     ) -> HttpResponse:
         """Set a password.
 
@@ -66,6 +79,31 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         if not request.user.is_superuser:
             raise PermissionDenied
         return super().user_change_password(request, id, form_url)
+
+    def has_sign_out_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Who may change accounts; the button looks at the account itself as well."""
+        return request.user.has_perm("auth.change_user")
+
+    @button(
+        "Sign out everywhere",
+        permission="sign_out",
+        title="Sign this user out everywhere?",
+        description="Every session ends and every API token is revoked, at once. Jobs go on."
+        " To stop those too, clear Active.",
+        icon="logout",
+        variant=ActionVariant.DANGER,
+    )
+    def sign_out(self, request: HttpRequest, _form: BaseDialogForm, object_id: str) -> HttpResponse:
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        if not is_within_reach(request, user):
+            raise PermissionDenied
+        revoked = sign_ins.end_all(user)
+        self.log_change(request, user, "Signed out everywhere.")
+        told = f"{user} is signed out everywhere; {revoked} API tokens are revoked."
+        self.message_user(request, told, messages.SUCCESS)
+        return done("admin:auth_user_change", user.pk)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

@@ -32,7 +32,16 @@ class ApiTokenAdmin(ModelAdmin):
     accounts that have rights.
     """
 
-    list_display = ("name", "user", "hint_shown", "scope", "created", "last_used", "expires", "state")
+    list_display = (
+        "name",
+        "user",
+        "hint_shown",
+        "scope",
+        "created",
+        "last_used",
+        "expires",
+        "state",
+    )
     list_select_related = ("user",)
     list_filter = (("revoked_at", admin.EmptyFieldListFilter), "last_used_at", "expires_at")
     search_fields = ("name", "hint", "user__username")
@@ -67,8 +76,7 @@ class ApiTokenAdmin(ModelAdmin):
 
     @admin.display(description="may")
     def scope(self, token: ApiToken) -> str:
-        does = "read, submit" if token.may_submit else "read"
-        return does if token.features is None else f"{does}: {', '.join(token.features)}"
+        return token.scope
 
     @display(
         description="state", label={"valid": "success", "revoked": "danger", "expired": "warning"}
@@ -82,16 +90,14 @@ class ApiTokenAdmin(ModelAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A member of staff without full rights issues tokens for themselves alone."""
         if db_field.name == "user" and not request.user.is_superuser:
-            kwargs["queryset"] = get_user_model().objects.filter(pk=request.user.pk)
+            kwargs["queryset"] = get_user_model().objects.filter(pk=int(request.user.pk or 0))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Issue the token and show its text, which is kept nowhere, this one time."""
         if not request.user.is_superuser and obj.user_id != request.user.pk:
             raise PermissionDenied
-        issued, text = ApiToken.issue(
-            user_id=obj.user_id, name=obj.name, may_submit=obj.may_submit
-        )
+        issued, text = ApiToken.issue(user_id=obj.user_id, name=obj.name, may_submit=obj.may_submit)
         ApiToken.objects.filter(pk=issued.pk).update(expires_at=obj.expires_at)
         obj.pk = issued.pk
         obj.refresh_from_db()

@@ -66,6 +66,12 @@ class ApiToken(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.hint}...)"
 
+    @property
+    def scope(self) -> str:
+        """What it may do, for operators: `read, submit`, or `read: summarize`."""
+        does = "read, submit" if self.may_submit else "read"
+        return does if self.features is None else f"{does}: {', '.join(self.features)}"
+
     @classmethod
     def issue(
         cls,

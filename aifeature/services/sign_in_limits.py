@@ -20,7 +20,8 @@ def take(name: str, address: str) -> int:
     """
     keys = _keys(name, address)
     limits = [OF_BOTH, OF_ADDRESS, OF_NAME]
-    return math.ceil(rows("aif_sign_in_take", keys, limits, WINDOW.total_seconds())[0][0])
+    wait_s: float = rows("aif_sign_in_take", keys, limits, WINDOW.total_seconds())[0][0]
+    return math.ceil(wait_s)
 
 
 def succeeded(name: str, address: str) -> None:

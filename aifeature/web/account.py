@@ -112,7 +112,7 @@ def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
     Raises:
         Http404: this user has no such token.
     """
-    found = ApiToken.objects.filter(user_id=request.user.pk, pk=token_id)
+    found = ApiToken.objects.filter(user=cast("User", request.user), pk=token_id)
     if not found.exists():
         raise Http404
     found.revoke()
@@ -133,7 +133,9 @@ def _page(
     titles = {each.slug: each.title for each in features}
     context = {
         "sessions": sign_ins.shown(user, this=request.session.session_key),
-        "tokens": [_row(row, titles) for row in ApiToken.objects.filter(user=user, revoked_at=None)],
+        "tokens": [
+            _row(row, titles) for row in ApiToken.objects.filter(user=user, revoked_at=None)
+        ],
         "password_form": password or OwnPasswordForm(user),
         "token_form": token or TokenForm(features=features),
         "made": made,

@@ -14,7 +14,7 @@ from aifeature.spec import Feature
 DAYS: Final = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
 
 
-class OwnPasswordForm(PasswordChangeForm):  # type: ignore[type-arg]  # a plain class at run time
+class OwnPasswordForm(PasswordChangeForm):
     """Django's own, which does not take the focus: it is one form of several."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,7 +44,7 @@ class TokenForm(forms.Form):
     )
 
     def __init__(self, *args: Any, features: Sequence[Feature], **kwargs: Any) -> None:
-        super().__init__(*args, auto_id="token_%s", **kwargs)
+        super().__init__(*args, **{"auto_id": "token_%s", **kwargs})
         self.fields["features"].choices = [(each.slug, each.title) for each in features]  # type: ignore[attr-defined]
 
     @property

@@ -179,9 +179,7 @@ def running_system(
         record = servers.launcher.logs / "provider.jsonl"
         env |= ENVIRONMENT | {
             "DATABASE_URL": f"postgresql://postgres@{HOST}:{proxies['postgres'].port}/aifeature",
-            "REDIS_URL": through(
-                servers.env["REDIS_URL"], host=HOST, port=proxies["redis"].port
-            ),
+            "REDIS_URL": through(servers.env["REDIS_URL"], host=HOST, port=proxies["redis"].port),
             "ANTHROPIC_BASE_URL": f"http://{HOST}:{proxies['provider'].port}",
             "PYTHONUNBUFFERED": "1",
             RUN_VARIABLE: secrets.token_hex(8),

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from aifeature.models import ApiToken
 
-COLUMNS = ("id", "hint", "user", "created", "last used", "revoked", "name")
+COLUMNS = ("id", "hint", "user", "created", "last used", "expires", "revoked", "may", "name")
 
 
 class Command(BaseCommand):
@@ -41,7 +41,9 @@ def _cells(row: ApiToken) -> tuple[str, ...]:
         row.user.get_username(),
         _time(row.created_at),
         _time(row.last_used_at),
+        _time(row.expires_at),
         _time(row.revoked_at),
+        row.scope,
         row.name,
     )
 

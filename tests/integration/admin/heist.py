@@ -96,11 +96,8 @@ def thief(codenames: Iterable[str]) -> Client:
 def addresses(world: World, models: Iterable[type[Model]]) -> Iterator[str]:
     """Yield every address of admin about these models, each with every row there is."""
     for model in models:
-        names = {
-            pattern.name
-            for pattern in admin.site._registry[model].get_urls()
-            if getattr(pattern, "name", None)
-        }
+        urls = admin.site._registry[model].get_urls()
+        names = {name for url in urls if (name := getattr(url, "name", None))}
         names |= {"auth_user_password_change"} if model is User else set()
         for name in sorted(names):
             for args in [(), *((row.pk,) for row in world.rows if isinstance(row, model))]:

@@ -66,3 +66,38 @@ def test_staff_reaches_no_superuser_and_makes_none(
     assert page.post(f"{LIST}{customer.pk}/change/", data).status_code == 302
     customer.refresh_from_db()
     assert not customer.is_superuser
+
+
+def test_a_user_is_signed_out_everywhere_by_staff_who_may_reach_them(
+    staff: Callable[..., Client], page: Client, customer: User, boss: User
+) -> None:
+    clients = {}
+    for user in (customer, boss):
+        ApiToken.issue(user_id=user.pk, name="ci")
+        clients[user.pk] = Client()
+        clients[user.pk].force_login(user)
+    helper = staff("change_user")
+    sent = {"_form_submitted": "on"}
+    answer = helper.post(f"{LIST}{customer.pk}/sign_out/", sent)
+    assert answer["HX-Redirect"] == f"{LIST}{customer.pk}/change/"
+    assert not clients[customer.pk].session.get("_auth_user_id")
+    assert helper.post(f"{LIST}{boss.pk}/sign_out/", sent).status_code == 403
+    assert clients[boss.pk].session.get("_auth_user_id")
+    assert ApiToken.objects.filter(revoked_at=None).get().user == boss
+    assert staff("view_user").post(f"{LIST}{customer.pk}/sign_out/", sent).status_code == 403
+
+
+def test_staff_sets_no_password_and_makes_no_staff(
+    staff: Callable[..., Client], customer: User
+) -> None:
+    page = staff("view_user", "change_user", "add_user")
+    before = customer.password
+    sent = {"password1": "battery staple 42", "password2": "battery staple 42"}
+    assert page.post(f"{LIST}{customer.pk}/password/", sent).status_code == 403
+    data = {
+        "username": "customer", "is_staff": "on", "is_active": "on",
+        "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00",
+    }  # fmt: skip
+    assert page.post(f"{LIST}{customer.pk}/change/", data).status_code == 302
+    customer.refresh_from_db()
+    assert (customer.password, customer.is_staff) == (before, False)

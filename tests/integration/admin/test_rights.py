@@ -40,7 +40,7 @@ OBTAINS: dict[str, set[str]] = {
     "change_attempt": {"read"},
     "settle_attempt": {"ledger"},
     "add_user": set(),
-    "change_user": {"accounts"},
+    "change_user": {"accounts", "tokens"},
     "delete_user": {"accounts", "tokens"},
     "change_apitoken": {"tokens"},
     "add_apitoken": {"tokens"},
@@ -63,11 +63,14 @@ OBTAINS: dict[str, set[str]] = {
 
 TEMPTING: tuple[type[Model], ...] = (User, Group, ApiToken, PeriodicTask)
 
-CODENAMES = sorted(
-    f"{action}_{model._meta.model_name}"
-    for model in admin.site._registry
-    for action in ("add", "change", "delete", "view")
-) + ["stop_feature", "release_feature", "requeue_job", "settle_attempt", "force_breaker"]
+CODENAMES = [
+    *sorted(
+        f"{action}_{model._meta.model_name}"
+        for model in admin.site._registry
+        for action in ("add", "change", "delete", "view")
+    ),
+    *("stop_feature", "release_feature", "requeue_job", "settle_attempt", "force_breaker"),
+]
 
 
 @pytest.fixture
@@ -132,9 +135,7 @@ def test_a_permission_obtains_what_it_names_and_no_more(world: World, codename: 
     client = thief([codename])
     mine = client.session["_auth_user_id"]
     others = [each for each in TEMPTING if each is not model]
-    loot = rob(
-        client, world, addresses(world, [model]), blindly=addresses(world, others)
-    )
+    loot = rob(client, world, addresses(world, [model]), blindly=addresses(world, others))
     assert loot.changed <= OBTAINS.get(codename, set())
     assert not ApiToken.objects.exclude(user_id__in=[mine, *_people(world)]).exists()
     assert ApiToken.objects.exclude(user_id=mine).count() <= 3, "no token of somebody else is made"

@@ -37,6 +37,18 @@ def test_only_the_token_is_printed_and_it_works_until_it_is_revoked(ada: User) -
     assert status_with(token) == 401
 
 
+def test_a_token_is_made_with_a_scope(ada: User) -> None:
+    options = ("--days", "30", "--read-only", "--feature", "summarize")
+    out, _ = run("create_token", "ada", "--name", "report", *options)
+    row = ApiToken.objects.get()
+    assert (row.may_submit, row.features) == (False, ["summarize"])
+    assert row.expires_at is not None
+    assert status_with(out.strip()) == 200
+    for days in ("0", "-1", "99999"):
+        with pytest.raises(CommandError, match="--days"):
+            run("create_token", "ada", "--name", "report", "--days", days)
+
+
 def test_by_id_and_twice(ada: User) -> None:
     row, _ = ApiToken.issue(user_id=ada.pk, name="x")
     run("revoke_token", str(row.pk))

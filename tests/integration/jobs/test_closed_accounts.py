@@ -55,4 +55,3 @@ def test_a_cancellation_that_came_before_stays_on_record(make_job: MakeJob, ada:
     with pytest.raises(AttemptRefusedError):
         begin(run)
     assert Job.objects.get(pk=run.job).cancelled_by == CancelledBy.USER
-

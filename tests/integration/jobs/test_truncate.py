@@ -22,6 +22,7 @@ def test_no_record_is_emptied(make_job: MakeJob, ada: User, table: str) -> None:
     FeatureControl.objects.create(feature="summarize")
     ControlChange.objects.create(feature="summarize", field="stage", reason="r", user=ada)
     with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SET LOCAL aifeature.may_truncate = 'no'")
         with pytest.raises(IntegrityError, match="emptying it is refused"), transaction.atomic():
             cursor.execute(f"TRUNCATE {table} CASCADE")

@@ -20,7 +20,9 @@ def test_it_refuses_others_and_hides_the_password() -> None:
             assert known.ping()
         for password in (None, "", "x", parts.password[:-1]):
             with (
-                redis.Redis(host=parts.hostname or "", port=parts.port or 0, password=password) as c,
+                redis.Redis(
+                    host=parts.hostname or "", port=parts.port or 0, password=password
+                ) as c,
                 pytest.raises(redis.AuthenticationError),
             ):
                 c.ping()

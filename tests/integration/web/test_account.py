@@ -31,9 +31,12 @@ def browser(carol: User) -> Client:
 
 def signed_in(user: User) -> Client:
     client = Client(headers={"user-agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/144.0"})
-    assert client.post(
-        "/accounts/login/", {"username": user.get_username(), "password": WORD}
-    ).status_code == 302
+    assert (
+        client.post(
+            "/accounts/login/", {"username": user.get_username(), "password": WORD}
+        ).status_code
+        == 302
+    )
     return client
 
 
@@ -136,9 +139,7 @@ def test_nobody_ends_what_is_not_theirs(carol: User, browser: Client) -> None:
     assert row.revoked_at is None
 
 
-def test_a_token_is_made_shown_once_and_revoked(
-    carol: User, browser: Client, opened: None
-) -> None:
+def test_a_token_is_made_shown_once_and_revoked(carol: User, browser: Client, opened: None) -> None:
     form = {"name": "nightly", "may": "read", "days": "30", "features": ["summarize"]}
     made = browser.post(f"{PAGE}tokens/", form)
     (text,) = re.findall(r"aif_[\w-]{43}", made.text)

@@ -37,7 +37,6 @@ def checked() -> Iterator[list[str]]:
 def attempt(name: str, password: str, address: str) -> int:
     client = Client(REMOTE_ADDR=address)
     status: int = client.post(LOGIN, {"username": name, "password": password}).status_code
-    connection.close()
     return status
 
 
