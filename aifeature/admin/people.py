@@ -80,7 +80,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
             raise PermissionDenied
         return super().user_change_password(request, id, form_url)
 
-    def has_sign_out_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_sign_out_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
         """Who may change accounts; the button looks at the account itself as well."""
         return request.user.has_perm("auth.change_user")
 

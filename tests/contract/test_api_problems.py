@@ -22,6 +22,7 @@ CONTRACT = {
     "invalid_json": 400,
     "unauthenticated": 401,
     "csrf_failed": 403,
+    "token_scope": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "request_timeout": 408,

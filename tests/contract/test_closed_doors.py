@@ -64,12 +64,24 @@ def _wait_until_ready(component: Component, child: Child) -> None:
         time.sleep(0.1)
 
 
-def asked(port: int, method: str, path: str, password: str | None = None) -> int:
+STRANGER = "127.0.0.2"
+"""Another address of this machine: failures from there keep nobody else out."""
+
+
+def asked(
+    port: int,
+    method: str,
+    path: str,
+    password: str | None = None,
+    *,
+    user: str = FLOWER_USER,
+    source: str = HOST,
+) -> int:
     """The status that Flower answers."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    connection = http.client.HTTPConnection(HOST, port, timeout=60, source_address=(source, 0))
     headers = {}
     if password is not None:
-        credentials = base64.b64encode(f"{FLOWER_USER}:{password}".encode()).decode()
+        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers["Authorization"] = f"Basic {credentials}"
     try:
         connection.request(method, path, headers=headers)
@@ -91,11 +103,20 @@ FLOWER_ORDERS = (
 
 def test_flower_shows_nothing_without_its_password(flower: int) -> None:
     for path in FLOWER_PAGES:
-        for password in (None, "", "wrong"):
-            assert asked(flower, "GET", path, password) == 401, path
+        assert asked(flower, "GET", path) == 401, path
+        for password in ("", "wrong", PASSWORD):
+            status = asked(flower, "GET", path, password, user="stranger", source=STRANGER)
+            assert status in {401, 429}, path
     for path in OPEN_OF_FLOWER:
         assert asked(flower, "GET", path) == 200
     assert asked(flower, "GET", "/workers", PASSWORD) == 200
+
+
+def test_flower_stops_checking_passwords_after_five_wrong_ones(flower: int) -> None:
+    source = "127.0.0.3"
+    guesses = [asked(flower, "GET", "/", f"guess {n}", source=source) for n in range(7)]
+    assert guesses == [401] * 5 + [429] * 2
+    assert asked(flower, "GET", "/", PASSWORD, source=source) == 429
 
 
 def test_flower_takes_no_orders_not_even_with_its_password(flower: int) -> None:
