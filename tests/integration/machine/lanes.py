@@ -123,7 +123,8 @@ class Lanes:
     def reset(self) -> None:
         """Empty the tables for the next example."""
         self.observer.execute(
-            "SET aifeature.may_truncate = 'yes'; TRUNCATE aifeature_attempt, aifeature_job, aifeature_spendwindow,"
+            "SET aifeature.may_truncate = 'yes';"
+            " TRUNCATE aifeature_attempt, aifeature_job, aifeature_spendwindow,"
             " aifeature_dispatchturn, aifeature_worker;"
             " UPDATE aifeature_featurecontrol SET killed = false, kill_mode = 'hold'"
         )
