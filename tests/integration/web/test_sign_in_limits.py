@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
@@ -9,7 +10,7 @@ from unittest.mock import patch
 import pytest
 from django.contrib.auth.hashers import check_password as real_check
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,33 @@ def test_of_forty_guesses_at_once_five_are_checked(
         statuses = list(pool.map(guess, range(40)))
     assert len(checked) <= OF_BOTH
     assert statuses.count(429) >= 40 - OF_BOTH
+
+
+def test_a_try_waits_for_the_count_of_one_that_is_under_way(committed: None) -> None:
+    assert sign_in_limits.take("carol", "192.0.2.1") == 0
+
+    def another() -> int:
+        try:
+            return sign_in_limits.take("carol", "192.0.2.1")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            for _ in range(OF_BOTH - 1):
+                assert sign_in_limits.take("carol", "192.0.2.1") == 0
+            waiting = pool.submit(another)
+            with connection.cursor() as cursor:
+                for _ in range(2_000):
+                    cursor.execute("SELECT pg_stat_clear_snapshot()")
+                    cursor.execute(
+                        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                        " AND query LIKE '%aif_sign_in_take%'"
+                    )
+                    if cursor.fetchone() or waiting.done():
+                        break
+                    time.sleep(0.005)
+        assert waiting.result() > 0
 
 
 def test_one_password_for_many_names_locks_the_address(db: None, checked: list[str]) -> None:
