@@ -1,15 +1,63 @@
-"""What frames the admin's pages: the environment's badge and the sidebar."""
+"""The admin's site, and what frames its pages: the environment's badge and the sidebar."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.templatetags.static import static
 from django.urls import reverse
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+from aifeature.web.sign_in import SignInForm
 
 Item = dict[str, Any]
+View = Callable[..., HttpResponseBase]
+
+
+class AdminSignInForm(SignInForm, AuthenticationForm):
+    """Unfold's form, which refuses names that no account can have."""
+
+
+class AdminSite(UnfoldAdminSite):
+    """Unfold's site, which refuses addresses that no page of it can answer."""
+
+    login_form = AdminSignInForm
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002 (Django's)
+        """The view behind the sign-in. It answers 400 to an address that holds a NUL.
+
+        PostgreSQL stores none, so no id, filter or search with one can find anything.
+        """
+        guarded: Any = super().admin_view(view, cacheable)
+
+        @wraps(guarded)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            texts = [request.path, *request.GET]
+            texts += [value for values in request.GET.lists() for value in values[1]]
+            if any("\0" in text for text in texts):
+                raise BadRequest("The address holds a NUL.")
+            answer: HttpResponseBase = guarded(request, *args, **kwargs)
+            return answer
+
+        return checked
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Search pages of the admin by name.
+
+        Raises:
+            Http404: there is no such page of results.
+        """
+        try:
+            return super().search(request, extra_context)
+        except (InvalidPage, ValueError):
+            raise Http404 from None
 
 
 def environment(_request: HttpRequest) -> tuple[str, str] | None:

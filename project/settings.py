@@ -25,8 +25,8 @@ ROOT_URLCONF = "project.urls"
 ASGI_APPLICATION = "project.asgi.application"
 
 INSTALLED_APPS = [
-    "unfold",  # before admin: it replaces its templates
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # before admin: it replaces its templates
+    "project.apps.AdminConfig",  # Django's, with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -42,6 +42,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "project.request_encoding.utf8",  # before anything that reads a form
     "project.content_policy.ContentPolicyMiddleware",
     "project.static_files.StaticFilesMiddleware",
     "project.switch_requests.SwitchRequests",  # before sessions: it lends a connection
@@ -195,6 +196,7 @@ SECURE_HSTS_PRELOAD = ENV.https
 SESSION_COOKIE_SECURE = ENV.https
 CSRF_COOKIE_SECURE = ENV.https
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "project.sessions"
 CSRF_FAILURE_VIEW = "aifeature.web.errors.csrf_failed"
 SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": content_policy.PAGES}

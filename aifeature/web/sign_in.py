@@ -9,8 +9,10 @@ from axes.backends import AxesStandaloneBackend
 from axes.exceptions import AxesBackendPermissionDenied
 from axes.helpers import get_client_ip_address
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import LoginView
+from django.core.validators import MaxLengthValidator
 from django.dispatch import receiver
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
@@ -58,9 +60,19 @@ def address_of(request: HttpRequest) -> str:
     return get_client_ip_address(request) or ""
 
 
+class SignInForm(AuthenticationForm):
+    """Refuses names that no account can have, before they are counted and stored as failures."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        longest = self.username_field.max_length
+        self.fields["username"].validators.append(MaxLengthValidator(longest))
+
+
 class SignIn(LoginView):
     """Name and password; then on to the page that was asked for, if it is one of this site."""
 
+    authentication_form = SignInForm
     redirect_authenticated_user = True
 
 
