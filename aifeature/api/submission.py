@@ -29,7 +29,8 @@ def read_input(request: HttpRequest) -> dict[str, Any]:
         UnsupportedMediaType: the body is not declared as JSON.
         RequestDataTooBig: it is larger than DATA_UPLOAD_MAX_MEMORY_SIZE; it was not read then.
         InvalidJson: it is no JSON as RFC 8259 has it, or nests too deeply.
-        InvalidInput: it has another shape, or holds text that cannot be stored.
+        InvalidInput: it has another shape, repeats a name within an object, or holds text that
+            cannot be stored.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
@@ -45,11 +46,24 @@ def read_input(request: HttpRequest) -> dict[str, Any]:
 
 def _parsed(raw: bytes) -> Any:
     try:
-        return json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(
+            raw,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            object_pairs_hook=_once_each,
+        )
     except RecursionError:
         raise _too_deep() from None
     except ValueError:  # also JSONDecodeError, UnicodeDecodeError, an integer of 4,301 digits
         raise InvalidJson("The body is not valid JSON.") from None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values of one name, parsers differ in which they keep: the sender may mean another."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _wrong("body", "An object holds the same name twice.")
+    return found
 
 
 def _no_constant(_: str) -> NoReturn:

@@ -15,13 +15,14 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from aifeature import registry
 from aifeature.models import Job, Status, submission, transitions
 from aifeature.models.storable import is_storable
 from aifeature.models.submission import Outcome
 from aifeature.policies.rates import Left
-from aifeature.services import admission, control, dispatch, messages, rates
+from aifeature.services import admission, control, dispatch, input_text, messages, rates
 from aifeature.services.refusals import (
     FeaturePaused,
     IdempotencyConflict,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 PAUSED: Final = "This feature is paused at the moment."
+_DOES_NOT_FIT: Final = "The input does not fit this feature."
 STOPPED: Final = "Its feature is stopped by a kill switch. Release that first."
 
 
@@ -275,11 +277,23 @@ def _check_size(feature: Feature, canonical: bytes) -> None:
 def _validated(feature: Feature, data: Any) -> dict[str, Any]:
     if not is_storable(data):
         raise InvalidInput("The input holds a NUL or half a surrogate pair. Remove it.")
+    model = feature.input_model
     try:
-        return feature.input_model.model_validate(data).model_dump(mode="json")
+        value = model.model_validate(data).model_dump(mode="json")
     except ValidationError as error:
         problems = [
-            {"field": ".".join(map(str, problem["loc"])) or "input", "message": problem["msg"]}
+            {"field": input_text.known_path(model, problem["loc"]), "message": _message(problem)}
             for problem in error.errors(include_input=False, include_url=False)
         ]
-        raise InvalidInput("The input does not fit this feature.", errors=problems) from None
+        raise InvalidInput(_DOES_NOT_FIT, errors=problems) from None
+    if empty := input_text.without_text(model, value):
+        problems = [{"field": name, "message": input_text.NOTHING_TO_READ} for name in empty]
+        raise InvalidInput(_DOES_NOT_FIT, errors=problems)
+    return value
+
+
+def _message(problem: ErrorDetails) -> str:
+    """What is wrong, without what was sent: pydantic quotes the tag of a union."""
+    if problem["type"] == "union_tag_invalid":
+        return f"Input tag should be one of {problem['ctx']['expected_tags']}"
+    return problem["msg"]

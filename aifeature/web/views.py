@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,8 @@ RECENT = 3
 """Jobs shown on the start page."""
 
 SEE_OTHER = 303
-KEY_LIMIT = 100
+_KEY = re.compile(r"[\x20-\x7e]{1,100}")
+"""What the page's hidden field may send: any other value is as good as none."""
 
 
 @never_cache
@@ -84,7 +86,7 @@ def _submit(user: User, found: Feature, form: SchemaForm, key: str) -> Job:
     Sent again with other text, as after the Back button, it is another request.
     """
     value = form.value()
-    key = f"web:{key[:KEY_LIMIT]}" if key else f"web:{uuid.uuid4()}"
+    key = f"web:{key if _KEY.fullmatch(key) else uuid.uuid4()}"
     try:
         return jobs.submit(user=user, slug=found.slug, data=value, key=key).job
     except IdempotencyConflict:
