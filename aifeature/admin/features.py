@@ -41,6 +41,7 @@ class FeatureControlAdmin(SwitchButtons):
     """
 
     form = FeatureControlForm
+    locks_while_saving = True
     list_display = ("title", "stage_label", "percent", "switch", "prompt", "spend_today", "changed")
     list_display_links = ("title",)
     ordering = ("feature",)
@@ -92,14 +93,6 @@ class FeatureControlAdmin(SwitchButtons):
         rows: QuerySet[Any] = super().get_queryset(request)
         today = {"spent_today": _today("spent_micro"), "held_today": _today("held_micro")}
         return cast("QuerySet[Any]", rows.annotate(**today))
-
-    def get_object(
-        self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> Any:
-        """The row; locked while a save is under way, so that two saves cannot cross."""
-        if request.method == "POST" and transaction.get_connection().in_atomic_block:
-            FeatureControl.objects.select_for_update().filter(pk=object_id).first()
-        return super().get_object(request, object_id, from_field)
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         everything = isinstance(obj, FeatureControl) and obj.feature == EVERYTHING

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,7 +14,6 @@ from django.db.models import Model
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import (
@@ -23,6 +22,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from aifeature.admin.base import ModelAdmin
 from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.names import feature_choices, title_of
 from aifeature.admin.read_only import ControlFilter
@@ -57,10 +57,13 @@ class LaunchForm(_ModelForm):
         help_text="What is launched. Kept in the audit trail.",
     )
 
+    class Meta:
+        # A visitor who may only view gets a form without the model's fields.
+        help_texts: ClassVar = {"starts_at": "In UTC."}
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["feature"].choices = [*feature_choices(), (EVERYTHING, "Everything")]  # type: ignore[attr-defined]
-        self.fields["starts_at"].help_text = "In UTC."
         if self.instance.pk:
             lasts = self.instance.ends_at - self.instance.starts_at
             self.fields["hours"].initial = round(lasts / _HOUR, 1)

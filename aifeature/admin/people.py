@@ -13,7 +13,6 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin
 from unfold.enums import ActionVariant
 from unfold.forms import (
     AdminPasswordChangeForm,
@@ -22,6 +21,7 @@ from unfold.forms import (
     UserCreationForm,
 )
 
+from aifeature.admin.base import ModelAdmin
 from aifeature.admin.dialogs import button, done
 from aifeature.admin.reach import is_within_reach
 from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,11 +14,11 @@ from django.db.models import Model
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from aifeature.admin.base import ModelAdmin
 from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.names import feature_choices, title_of
 from aifeature.admin.read_only import FeatureFilter
@@ -44,12 +44,16 @@ class RateOverrideForm(_ModelForm):
         max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
     )
 
+    class Meta:
+        # A visitor who may only view gets a form without the model's fields.
+        help_texts: ClassVar = {
+            **dict.fromkeys(_RATES, "Empty: as the feature has it."),
+            "expires_at": "In UTC. Empty: never.",
+        }
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["feature"].choices = [("", "Every feature"), *feature_choices()]  # type: ignore[attr-defined]
-        for name in _RATES:
-            self.fields[name].help_text = "Empty: as the feature has it."
-        self.fields["expires_at"].help_text = "In UTC. Empty: never."
 
     def clean(self) -> dict[str, Any]:
         """Refuse what would be nobody's, two people's, or no exception at all."""

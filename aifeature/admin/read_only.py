@@ -11,10 +11,10 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from aifeature import registry
+from aifeature.admin.base import ModelAdmin
 from aifeature.admin.names import feature_choices
 from aifeature.services.control import EVERYTHING
 

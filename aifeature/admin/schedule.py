@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django_celery_beat import admin as beat
@@ -22,13 +21,15 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from aifeature.admin import changes
+from aifeature.admin.base import ModelAdmin
 from aifeature.admin.dialogs import button, done
 from aifeature.admin.schedule_forms import (
+    CrontabForm,
     DisableForm,
     PeriodicTaskForm,
     RemoveForm,
@@ -48,6 +49,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
     """Changed with a reason; disabled, sent at once and deleted by buttons that want one too."""
 
     form = PeriodicTaskForm
+    locks_while_saving = True
     list_display: Any = (*beat.PeriodicTaskAdmin.list_display, "last_result")
     actions_row: Any = ("enable", "disable", "run_now", "remove")
     actions_detail: Any = ("enable", "disable", "run_now", "remove")
@@ -85,14 +87,6 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         """The form, which knows whether this visitor may weaken a protected check."""
         form = super().get_form(request, *args, **kwargs)
         return type(form.__name__, (form,), {"may_weaken": may_weaken(request.user)})
-
-    def get_object(
-        self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> Any:
-        """The row; locked while a save is under way, so that two saves cannot cross."""
-        if request.method == "POST" and transaction.get_connection().in_atomic_block:
-            PeriodicTask.objects.select_for_update().filter(pk=object_id).first()
-        return super().get_object(request, object_id, from_field)
 
     def changeform_view(
         self,
@@ -210,6 +204,7 @@ class _ScheduleAdmin(ModelAdmin):
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(_ScheduleAdmin, beat.CrontabScheduleAdmin):  # type: ignore[misc]
+    form = CrontabForm
     inlines = [_TasksOfSchedule]  # noqa: RUF012 (Django's own type)
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from celery.schedules import ParseException
 from django import forms
 from django.contrib.admin.utils import unquote
 from django.db.models import Model
 from django_celery_beat import admin as beat
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature.admin.dialogs import ReasonForm
 from aifeature.services.watch import broken, protected
+
+if TYPE_CHECKING:  # only the stubs' class takes a model
+    _CrontabForm = forms.ModelForm[CrontabSchedule]
+else:
+    _CrontabForm = forms.ModelForm
 
 
 def may_weaken(user: Any) -> bool:
@@ -65,6 +71,19 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         phrases = protected.weakened(before, row) if before and not self.errors else []
         if phrases and not self.may_weaken:
             self.add_error(None, why_not(before.task, phrases))
+
+
+class CrontabForm(_CrontabForm):
+    """Refuses what beat could not read: the model's own checks let some of it through."""
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # as above
+        if self.errors:
+            return
+        try:
+            _ = self.instance.schedule
+        except (ValueError, ParseException) as error:
+            self.add_error(None, f"Beat cannot read this crontab: {error}.")
 
 
 class TaskForm(ReasonForm):

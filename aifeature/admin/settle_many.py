@@ -17,9 +17,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
+from aifeature.admin.base import ChangeList
 from aifeature.admin.names import title_of
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import dollars

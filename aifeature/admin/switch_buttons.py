@@ -11,9 +11,9 @@ from django.contrib import messages
 from django.contrib.admin.utils import quote, unquote
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from unfold.admin import ModelAdmin
 from unfold.enums import ActionVariant
 
+from aifeature.admin.base import ModelAdmin
 from aifeature.admin.dialogs import button
 from aifeature.admin.names import title_of
 from aifeature.admin.switch_forms import ReleaseForm, StopForm
@@ -103,7 +103,10 @@ def _known(object_id: str) -> str:
 
 def _stay(request: HttpRequest, slug: str) -> HttpResponse:
     """Load again the page of admin on which the dialog was opened, which htmx names."""
-    here = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    try:
+        here = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    except ValueError:  # it is no address
+        here = ""
     known = here.startswith(reverse("admin:index"))
     where = here if known else reverse("admin:aifeature_featurecontrol_changelist")
     if where in {stop_url(slug), release_url(slug)}:  # the dialog is a page of its own

@@ -13,11 +13,11 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
+from aifeature.admin.base import ModelAdmin
 from aifeature.admin.dialogs import button, done
 from aifeature.admin.reach import is_within_reach
 from aifeature.admin.show import moment_column
