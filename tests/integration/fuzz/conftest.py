@@ -1,0 +1,140 @@
+"""Four visitors, and a row of each kind for them to look at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model
+from django.db.models.functions import Now
+from django.test import Client
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+
+from aifeature.models import (
+    Alert,
+    ApiToken,
+    Attempt,
+    AttemptState,
+    CheckRun,
+    ControlChange,
+    FeatureControl,
+    Job,
+    Launch,
+    ModelControl,
+    RateOverride,
+    SpendWindow,
+    Status,
+    Worker,
+)
+from tests.integration.fuzz.asgi import Site
+
+CSRF = "c" * 32
+VISITORS = ("anonymous", "user", "viewer", "boss")
+
+Header = tuple[bytes, bytes]
+
+
+@pytest.fixture
+def site(db: None) -> Site:
+    return Site()
+
+
+@pytest.fixture
+def visitors(db: None) -> dict[str, list[Header]]:
+    """The headers of each visitor: session and CSRF token."""
+    found = {"anonymous": _headers(None)}
+    ada = User.objects.create_user("ada")
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    boss = User.objects.create_superuser("boss")
+    for name, user in (("user", ada), ("viewer", viewer), ("boss", boss)):
+        client = Client()
+        client.force_login(user)
+        found[name] = _headers(client.cookies[django_settings.SESSION_COOKIE_NAME].value)
+    return found
+
+
+def _headers(session: str | None) -> list[Header]:
+    cookies = [f"{django_settings.CSRF_COOKIE_NAME}={CSRF}"]
+    if session:
+        cookies.append(f"{django_settings.SESSION_COOKIE_NAME}={session}")
+    return [(b"cookie", "; ".join(cookies).encode()), (b"x-csrftoken", CSRF.encode())]
+
+
+@pytest.fixture
+def rows(visitors: dict[str, list[Header]], opened: None) -> list[Model]:
+    """One of each kind. No worker has ever reported, so that submissions are accepted."""
+    ada, boss = User.objects.get(username="ada"), User.objects.get(username="boss")
+    customer = User.objects.create_user("customer")
+    now = datetime.now(UTC)
+    job = {"feature": "summarize", "deadline_at": now, "input": {"document": "text"}}
+    done = Job.objects.create(
+        user=ada,
+        status=Status.SUCCEEDED,
+        result={"summary": "s", "key_facts": []},
+        finished_at=now,
+        **job,
+    )
+    failed = Job.objects.create(
+        user=ada,
+        status=Status.FAILED,
+        error_code="provider_refused",
+        error_message="No.",
+        finished_at=now,
+        **job,
+    )
+    call = Attempt.objects.create(
+        job=done,
+        user=ada,
+        feature="summarize",
+        epoch=1,
+        number=1,
+        purpose="generation",
+        state=AttemptState.UNKNOWN,
+        provider="sandbox",
+        model="claude-haiku-5-5",
+        prompt_version="v3",
+        prompt_hash="ab" * 32,
+        request={"system": "s"},
+        output="o",
+        cost_micro=1_250,
+        bound_micro=99_000,
+        day=now.date(),
+        ended_at=now,
+    )
+    every = IntervalSchedule.objects.create(every=1, period="minutes")
+    return [
+        *(done, failed, Job.objects.create(user=customer, **job), call, every, customer),
+        *_controls(boss, customer),
+        Worker.objects.create(name="evals@host", queue="evals", slots=4, seen_at=Now()),
+        ApiToken.issue(user_id=customer.pk, name="ci")[0],
+        Group.objects.create(name="on-call"),
+        CrontabSchedule.objects.create(),
+        ClockedSchedule.objects.create(clocked_time=now),
+        SolarSchedule.objects.create(event="dawn_astronomical", latitude=1, longitude=1),
+        PeriodicTask.objects.create(name="tick", task="control.sweep", interval=every),
+    ]
+
+
+def _controls(boss: User, customer: User) -> list[Model]:
+    hour = timedelta(hours=1)
+    return [
+        SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
+        FeatureControl.objects.get(feature="summarize"),
+        ControlChange.objects.create(feature="_everything", field="killed", reason="r", user=boss),
+        Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
+        CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
+        ModelControl.objects.get_or_create(model="claude-haiku-5-5")[0],
+        RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
+        Launch.objects.create(
+            feature="summarize", starts_at=Now(), ends_at=Now() + hour, factor=3, note="n"
+        ),
+    ]

@@ -1,0 +1,87 @@
+"""No form of any page makes the site fail, whatever its fields hold and however it is encoded."""
+
+from __future__ import annotations
+
+from itertools import islice, product
+from typing import Any
+
+import pytest
+from django.db.models import Model
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from tests.integration.fuzz.asgi import Site, Visit
+from tests.integration.fuzz.conftest import VISITORS, Header
+from tests.integration.fuzz.pages import Form, forms_of
+from tests.integration.fuzz.places import known_values, places
+from tests.integration.fuzz.values import query, thorough, values
+
+
+@pytest.fixture
+def forms(site: Site, visitors: dict[str, list[Header]], rows: list[Model]) -> list[Form]:
+    """Every form of every page that leads to a row, as each visitor gets it."""
+    found: dict[str, Form] = {}
+    for place in places():
+        for given_values in islice(product(*known_values(place, rows)), 3):
+            path = place.path(given_values)
+            for visitor in VISITORS:
+                answer = site.visit(Visit(path.encode(), headers=visitors[visitor]))
+                assert answer.is_fine, (visitor, path, answer)
+                if answer.headers.get(b"Content-Type", b"").startswith(b"text/html"):
+                    found |= {str(form): form for form in forms_of(path, answer.body.decode())}
+    return list(found.values())
+
+
+@st.composite
+def _filled(draw: st.DrawFn, form: Form) -> list[tuple[str, str]]:
+    """The form's fields, of which some are changed, repeated or missing."""
+    fields = list(form.fields)
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(fields) - 1))
+        name = fields[place][0]
+        match draw(st.sampled_from(("change", "change", "change", "repeat", "leave out"))):
+            case "change":
+                fields[place] = (name, draw(values))
+            case "repeat":
+                fields.append((name, draw(values)))
+            case _ if len(fields) > 1:
+                del fields[place]
+    return fields
+
+
+def _multipart(fields: list[tuple[str, str]]) -> bytes:
+    parts = (
+        f'--b\r\nContent-Disposition: form-data; name="{name}"'
+        f"{'; filename=x' if name.endswith('-file') else ''}\r\n\r\n{value}\r\n"
+        for name, value in fields
+    )
+    return "".join((*parts, "--b--\r\n")).encode("utf-8", "surrogatepass")
+
+
+def test_pages_have_forms(forms: list[Form]) -> None:
+    """The others tests nothing otherwise."""
+    actions = {form.action for form in forms}
+    assert {"/accounts/login/", "/admin/login/", "/f/summarize/", "/jobs/"} <= actions
+    assert len(forms) > 50
+
+
+@thorough(250)
+@given(data=st.data())
+def test_nothing_in_a_form_breaks_the_site(
+    site: Site, visitors: dict[str, list[Header]], forms: list[Form], data: Any
+) -> None:
+    form = data.draw(st.sampled_from(forms))
+    fields = data.draw(_filled(form))
+    visitor = data.draw(st.sampled_from(("boss", "boss", *VISITORS)))
+    headers = list(visitors[visitor])
+    note(f"{visitor} {form} {[(name, value[:300]) for name, value in fields]}")
+    if form.method == "GET":
+        visit = Visit(f"{form.action}?{query(fields)}".encode(), headers=headers)
+    else:
+        kind, body = b"application/x-www-form-urlencoded", query(fields).encode()
+        if data.draw(st.booleans()):
+            kind, body = b"multipart/form-data; boundary=b", _multipart(fields)
+        headers += [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        visit = Visit(form.action.encode(), "POST", headers, body)
+    answer = site.visit(visit)
+    assert answer.is_fine, answer
