@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import Any
-
-
-class UtcFormatter(logging.Formatter):
-    """Formats times in UTC, as everything else in the system is."""
-
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
 
 
 def logging_config(level: str) -> dict[str, Any]:
@@ -22,11 +12,18 @@ def logging_config(level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "line": {
-                "()": "project.logs.UtcFormatter",
+                "()": "project.log_lines.LineFormatter",
                 "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
             },
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"refusals": {"()": "project.log_flood.RefusalFilter"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["refusals"],
+            },
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Two lines about each task say less than our own one about its job, and cost as much

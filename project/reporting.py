@@ -7,6 +7,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.integrations.django import DjangoIntegration
+from sentry_sdk.integrations.logging import ignore_logger
 
 
 def start(dsn: str, **options: Any) -> None:
@@ -16,6 +17,8 @@ def start(dsn: str, **options: Any) -> None:
     `data_collection` and by the local variables of a traceback. The first are not enabled, the
     others are off, and so are request bodies, cookies, queries and task arguments.
     """
+    # What Django refuses as malformed is no defect, and anybody could send a flood of it.
+    ignore_logger("django.security.*")
     sentry_sdk.init(
         dsn=dsn,
         auto_enabling_integrations=False,

@@ -130,6 +130,8 @@ def answer(request: HttpRequest, error: Exception) -> HttpResponse:
         logger.error("api: %s %r: %s", request.method, request.path, name)
     if refusal is None:
         where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error("api: %s %r failed: %s\n%s", request.method, request.path, name, where)
+        logger.error(
+            "api: %s %r failed: %s", request.method, request.path, name, extra={"where": where}
+        )
         refusal = InternalError("Something went wrong on our side. Our team has been told.")
     return problem(refusal)

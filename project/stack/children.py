@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from project.stack.errors import ComponentFailedError
 from project.stack.local_dir import CHECKOUT
+from project.stack.log_files import copy_and_empty, rotate
 from project.stack.processes import ProcessRecord, end, forget, record, start_time
 from project.stack.signals import wait_until
 
@@ -81,7 +82,8 @@ class Child:
     stopping: bool = field(default=False)
 
     def check(self) -> None:
-        """Raise ComponentFailedError if it has ended without being asked to."""
+        """Raise ComponentFailedError if it has ended without being asked to. Bounds its log."""
+        copy_and_empty(self.log)
         code = self.process.poll()
         if code is not None and not self.stopping:
             raise ComponentFailedError(died(self.name, code, self.log))
@@ -108,12 +110,6 @@ class Child:
         self.process.wait()
         end([self.record])
         forget(self.pids, self.record)
-
-
-def rotate(log: Path) -> None:
-    """Keep the log of the run before as `<name>.log.1`."""
-    if log.exists():
-        log.replace(log.with_name(log.name + ".1"))
 
 
 def died(name: str, code: int, log: Path) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from honcho.process import Process
 
+from project.stack.log_files import LogFile
 from project.stack.processes import ProcessRecord, end, record, start_time
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Keeper(Process):
         self._pids = pids
         self._log_path = log
         self._run = run
-        self._log: IO[bytes] | None = None
+        self._log: LogFile | None = None
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:  # noqa: FBT001, FBT002  # honcho's signature
         """Run the component to its end (in this process, which honcho has forked)."""
@@ -50,7 +52,7 @@ class Keeper(Process):
         signal.signal(signal.SIGHUP, lambda *_: None)
         keeper = f"{self.name}.keeper"
         self._record(keeper, os.getpid(), own_group=False, wave=1)
-        with self._log_path.open("ab", buffering=0) as self._log:
+        with closing(LogFile(self._log_path)) as self._log:
             super().run(events, ignore_signals)  # type: ignore[no-untyped-call]
         (self._pids / f"{keeper}.json").unlink(missing_ok=True)
 

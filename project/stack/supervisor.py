@@ -17,10 +17,11 @@ import honcho.manager
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
-from project.stack.children import Child, died, rotate, tail
+from project.stack.children import Child, died, tail
 from project.stack.console import complain, row
 from project.stack.errors import ComponentFailedError, StackError, StoppedError
 from project.stack.keeper import Keeper
+from project.stack.log_files import rotate
 from project.stack.processes import end, forget, recorded
 from project.stack.signals import StopRequest, wait_until
 

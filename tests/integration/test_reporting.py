@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sentry_sdk
 from django.contrib.auth.models import User
+from django.test import Client
 from sentry_sdk.transport import Transport
 
 from aifeature.services import execution, output
@@ -63,3 +64,10 @@ def test_a_crash_in_the_middle_of_a_job_carries_no_prompt(
     assert b"something of ours broke" in report
     assert b"_execute" in report
     assert CANARY.split(maxsplit=1)[0].encode() not in report
+
+
+def test_a_malformed_request_is_no_error_report(db: None, reports: Kept) -> None:
+    """Anybody could use the quota up otherwise."""
+    assert Client(headers={"host": "not-our-host.example"}).get("/jobs/").status_code == 400
+    sentry_sdk.flush()
+    assert b"Invalid HTTP_HOST" not in b"".join(reports.sent)

@@ -1,0 +1,85 @@
+"""The lines of a log: bounded in length, one record each, and not to be forged by what they quote.
+
+A traceback follows its record in indented lines. So each line that begins at the margin is a
+record of ours, whatever a request has put into a path, a header or the message of an exception.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+LONGEST: Final = 2_000
+"""Characters of one line."""
+
+LONGEST_REFUSAL: Final = 300
+"""Characters of the line about a request that was refused: its path may be as long as a header."""
+
+TRACE_HEAD: Final = 10
+TRACE_TAIL: Final = 60
+"""Lines of a traceback from its beginning and its end, which names the cause."""
+
+INDENT: Final = "    "
+
+_ERROR: Final = 500
+
+
+def is_refusal(record: logging.LogRecord) -> bool:
+    """Whether the record is about a request that was answered with 4xx, as Django logs it."""
+    status: object = getattr(record, "status_code", None)
+    return isinstance(status, int) and status < _ERROR
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line in UTC, and below it where it was raised.
+
+    A refusal, such as 404 or 403, is expected and needs no traceback. `extra={"where": text}` adds
+    the frames of a traceback without the message of its exception. `left_out` is what
+    `log_flood.RefusalFilter` counted.
+    """
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and indented ones for its traceback."""
+        record.message = record.getMessage()
+        if left_out := getattr(record, "left_out", ""):
+            record.message = f"({left_out}) {record.message}"
+        record.asctime = self.formatTime(record, self.datefmt)
+        if is_refusal(record):
+            return printable(self.formatMessage(record), LONGEST_REFUSAL)
+        return "\n".join((printable(self.formatMessage(record)), *self._below(record)))
+
+    def _below(self, record: logging.LogRecord) -> list[str]:
+        lines: list[str] = []
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).splitlines()
+        lines += getattr(record, "where", "").splitlines()
+        if record.stack_info:
+            lines += self.formatStack(record.stack_info).splitlines()
+        left_out = len(lines) - TRACE_HEAD - TRACE_TAIL
+        if left_out > 0:
+            lines[TRACE_HEAD:-TRACE_TAIL] = [f"... {left_out} lines left out ..."]
+        return [INDENT + printable(line) for line in lines]
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """The text on one line of at most `longest` characters.
+
+    What is no printable character is escaped as in Python: line ends, control characters, marks
+    that reverse the direction of a line, and halves of surrogate pairs, which no file takes.
+    """
+    shown = text[: longest + 1]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else _escaped(c) for c in shown)
+    if len(shown) <= longest:
+        return shown
+    note = f"... ({len(text):,} characters)"
+    return shown[: longest - len(note)] + note
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
