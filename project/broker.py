@@ -5,13 +5,18 @@ A worker's main thread handles every message: what it costs there is taken from 
 
 from __future__ import annotations
 
+from queue import Empty
 from typing import Any
 
 import redis
 from kombu.asynchronous import get_event_loop
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
+from kombu.utils.json import loads
 from vine import ppartial
+
+from project import messages
+from project.messages import NotOursError
 
 _look_again = ppartial(lambda: None)  # type: ignore[arg-type]  # the stubs are wrong
 
@@ -31,6 +36,17 @@ class QoS(kombu_redis.QoS):
         hub = get_event_loop()
         if hub is not None:
             hub.call_soon(_look_again)
+
+    def restore_by_tag(self, tag: bytes, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's)
+        """Give a message back that was taken and not acknowledged.
+
+        One that cannot be read would be tried before all others for ever, so it is removed.
+        """
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except (NotOursError, TypeError, ValueError) as error:
+            messages.dropped(self.unacked_key, error)
+            self._remove_from_indices(tag).execute()
 
 
 class Channel(kombu_redis.Channel):
@@ -56,14 +72,62 @@ class Channel(kombu_redis.Channel):
             kept = self._kept = super()._create_client()  # type: ignore[misc]
         return kept
 
+    def _brpop_read(self, **options: Any) -> bool:
+        """Deliver the next message. One that is no JSON is dropped: it is out of its list already.
+
+        Raises:
+            Empty: there was none.
+        """
+        try:
+            found: bool = super()._brpop_read(**options)
+        except NotOursError as error:
+            messages.dropped("(unknown)", error)
+            raise Empty from None
+        return found
+
+    def _receive_one(self, c: Any) -> Any:
+        """Deliver the next broadcast, such as an event for Flower.
+
+        Raises:
+            Empty: it is no JSON.
+        """
+        try:
+            return super()._receive_one(c)
+        except NotOursError as error:
+            messages.dropped("(broadcast)", error)
+            raise Empty from None
+
 
 class Transport(kombu_redis.Transport):
     """Redis as kombu speaks it, with our channel."""
 
     Channel = Channel
 
+    def _deliver(self, message: Any, queue: str) -> None:
+        """Hand a message to its consumer, if kombu can read it."""
+        try:
+            messages.check_envelope(message)
+        except NotOursError as error:
+            messages.dropped(queue, error)
+            return
+        super()._deliver(message, queue)
+
+
+def _read(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        NotOursError: it is no JSON, or what kombu's decoder makes of it is an error.
+    """
+    try:
+        return loads(text)
+    except Exception as error:  # noqa: BLE001 (kombu's decoders raise errors of many kinds)
+        raise NotOursError(f"it is no JSON ({type(error).__name__})") from None
+
 
 def install() -> None:
     """Let `redis://` and `rediss://` mean our transport, for every connection of the process."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = "project.broker:Transport"
+    # Its own raises errors of many kinds, and they would end the worker.
+    kombu_redis.loads = _read

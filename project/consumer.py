@@ -5,12 +5,20 @@ Celery sends each as soon as it can, which was a sixth of all the Python that a 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from celery.worker.consumer import Consumer
-from kombu import Connection
+from kombu import Connection, Message
 from kombu.asynchronous import Hub
+from vine import promise
+
+from project import messages
+from project.messages import NotOursError
+
+logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.25
 """Seconds that task events for Flower may wait for company; at 24 they go at once."""
@@ -37,6 +45,28 @@ class BatchingConsumer(Consumer):
         ensure = partial(conn.ensure_connection, interval_start=1, interval_max=LONGEST_PAUSE_S)
         setattr(conn, "ensure_connection", ensure)  # noqa: B010 (a method, to the type checker)
         return super().ensure_connected(conn)
+
+    def create_task_handler(self, promise: Any = promise) -> Callable[[Message], None]:
+        """The handler of a task's message. One that is not ours is dropped, and ends nothing."""
+        handle = super().create_task_handler(promise)
+
+        def on_task_received(message: Message) -> None:
+            try:
+                messages.check_task(message, self.app.tasks)
+                handle(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # noqa: BLE001 (one message must not end the worker)
+                self.on_decode_error(message, error)
+
+        return on_task_received
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Drop a message that cannot be read. Celery's own logs its content."""
+        reason = exc if isinstance(exc, NotOursError) else type(exc).__name__
+        messages.dropped(message.delivery_info["routing_key"], reason)
+        if not message.acknowledged:
+            message.reject_log_error(logger, self.connection_errors)
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # the stubs are wrong
         """Nothing to do: the timer comes round."""

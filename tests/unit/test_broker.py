@@ -9,6 +9,7 @@ import pytest
 from celery.worker.consumer import Consumer
 from kombu import Connection
 from kombu.asynchronous import Hub
+from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Channel as KombuChannel
 from kombu.transport.redis import QoS as KombuQoS
 
@@ -57,5 +58,13 @@ def test_an_acknowledged_message_wakes_the_loop(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_overridden_exists() -> None:
     """A release that renames one of these would silently undo the change."""
     assert hasattr(KombuChannel, "_create_client")
-    for name in ("on_send_event_buffered", "register_with_event_loop", "_flush_events"):
+    for name in ("_brpop_read", "_receive_one"):
+        assert hasattr(KombuChannel, name)
+    assert hasattr(KombuQoS, "restore_by_tag")
+    assert hasattr(kombu_redis.Transport, "_deliver")
+    assert kombu_redis.loads is broker._read
+    for name in (
+        *("on_send_event_buffered", "register_with_event_loop", "_flush_events"),
+        *("create_task_handler", "on_decode_error"),
+    ):
         assert hasattr(Consumer, name)
