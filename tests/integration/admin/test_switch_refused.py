@@ -139,7 +139,7 @@ def test_browsers_that_staff_signed_in_with_have_connections_of_their_own(
     pool: Any = connection.pool  # type: ignore[attr-defined]
     monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
     stranger, user = Client(), Client()
-    stranger.cookies["sessionid"] = "a-made-up-session"
+    stranger.cookies["sessionid"] = "0" * 32
     stranger.cookies[switch_requests.STAFF_COOKIE] = "yes:made-up"
     User.objects.create_user("eve", password=PASSWORD)
     user.post("/accounts/login/", {"username": "eve", "password": PASSWORD})
