@@ -60,9 +60,29 @@ CSRF: Final[Mapping[int, str]] = {
 """The problem of every operation that changes something."""
 
 
+def _link(operation: str, description: str, **parameters: str) -> dict[str, Any]:
+    return {"operationId": operation, "description": description, "parameters": parameters}
+
+
+_ID: Final = "$response.body#/id"
+
+OF_A_JOB: Final[Mapping[str, Any]] = {
+    "get": _link("get_job", "The job, at once or when it is done.", job_id=_ID),
+    "events": _link("job_events", "Its live events.", job_id=_ID),
+    "cancel": _link("cancel_job", "Cancel it.", job_id=_ID),
+}
+"""Links of an answer that is a job: the operations that take its id."""
+
+OF_FEATURES: Final[Mapping[str, Any]] = {
+    "submit": _link("submit_job", "Submit to the first.", slug="$response.body#/items/0/slug"),
+}
+"""Links of the list of features."""
+
+
 def documented(
     *more: Mapping[int, str],
     headers: Mapping[int, Mapping[str, Any]] | None = None,
+    links: Mapping[int, Mapping[str, Any]] | None = None,
     body: bool = False,
     event_stream: bool = False,
 ) -> dict[str, Any]:
@@ -71,6 +91,7 @@ def documented(
     Args:
         more: What its problems mean, by status; those of EVERYWHERE are added.
         headers: Headers of its answers, by status, beside those every such status has.
+        links: Where to go from its answers, by status.
         body: Whether it reads a submission.
         event_stream: Whether it answers with server-sent events.
     """
@@ -80,6 +101,8 @@ def documented(
     responses: dict[int, Any] = {s: _problem(s, text) for s, text in sorted(problems.items())}
     for status, names in (headers or {}).items():
         responses.setdefault(status, {}).setdefault("headers", {}).update(names)
+    for status, targets in (links or {}).items():
+        responses.setdefault(status, {})["links"] = dict(targets)
     if event_stream:
         content = {"text/event-stream": {"schema": _TEXT}}
         responses[200] = {"description": "The events.", "content": content}

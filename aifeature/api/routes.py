@@ -14,7 +14,15 @@ from ninja.errors import AuthenticationError
 
 from aifeature.api import access, cursors, rate, scope, turns, waiting
 from aifeature.api.auth import user_of
-from aifeature.api.openapi import CSRF, LOCATION, RATE, REPLAYED, documented
+from aifeature.api.openapi import (
+    CSRF,
+    LOCATION,
+    OF_A_JOB,
+    OF_FEATURES,
+    RATE,
+    REPLAYED,
+    documented,
+)
 from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path
 from aifeature.api.schemas import FeatureList, JobOut, JobPage
 from aifeature.api.submission import read_input
@@ -43,7 +51,7 @@ _BAD_PARAMETER = {422: "`invalid_input`: a parameter does not fit; `errors` says
     response=FeatureList,
     operation_id="list_features",
     summary="Features you may use",
-    openapi_extra=documented(),
+    openapi_extra=documented(links={200: OF_FEATURES}),
 )
 def list_features(request: HttpRequest) -> FeatureList:
     """Each feature that exists for you, with the JSON Schemas of its input and result."""
@@ -76,6 +84,7 @@ def list_features(request: HttpRequest) -> FeatureList:
             202: {**LOCATION, **REPLAYED, **RATE},
             **dict.fromkeys((409, 413, 415, 422, 429, 503), RATE),
         },
+        links={202: OF_A_JOB},
         body=True,
     ),
 )
@@ -148,7 +157,7 @@ def list_jobs(
     response=JobOut,
     operation_id="get_job",
     summary="A job, at once or when it is done",
-    openapi_extra=documented(NO_JOB, _BAD_PARAMETER),
+    openapi_extra=documented(NO_JOB, _BAD_PARAMETER, links={200: OF_A_JOB}),
 )
 async def get_job(
     request: HttpRequest,
@@ -189,7 +198,7 @@ async def get_job(
     response=JobOut,
     operation_id="cancel_job",
     summary="Cancel a job",
-    openapi_extra=documented(CSRF, NO_JOB),
+    openapi_extra=documented(CSRF, NO_JOB, links={200: OF_A_JOB}),
 )
 def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
     """Cancel the job: at once while it waits, soon while it runs.
