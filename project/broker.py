@@ -37,7 +37,7 @@ class QoS(kombu_redis.QoS):
         if hub is not None:
             hub.call_soon(_look_again)
 
-    def restore_by_tag(self, tag: bytes, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's)
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's)
         """Give a message back that was taken and not acknowledged.
 
         One that cannot be read would be tried before all others for ever, so it is removed.
@@ -46,7 +46,7 @@ class QoS(kombu_redis.QoS):
             super().restore_by_tag(tag, client, leftmost)
         except (NotOursError, TypeError, ValueError) as error:
             messages.dropped(self.unacked_key, error)
-            self._remove_from_indices(tag).execute()
+            self._remove_from_indices(tag).execute()  # type: ignore[attr-defined]  # not in the stubs
 
 
 class Channel(kombu_redis.Channel):
@@ -79,7 +79,7 @@ class Channel(kombu_redis.Channel):
             Empty: there was none.
         """
         try:
-            found: bool = super()._brpop_read(**options)
+            found: bool = super()._brpop_read(**options)  # type: ignore[misc]  # as above
         except NotOursError as error:
             messages.dropped("(unknown)", error)
             raise Empty from None
@@ -92,7 +92,7 @@ class Channel(kombu_redis.Channel):
             Empty: it is no JSON.
         """
         try:
-            return super()._receive_one(c)
+            return super()._receive_one(c)  # type: ignore[misc]  # as above
         except NotOursError as error:
             messages.dropped("(broadcast)", error)
             raise Empty from None
@@ -103,12 +103,12 @@ class Transport(kombu_redis.Transport):
 
     Channel = Channel
 
-    def _deliver(self, message: Any, queue: str) -> None:
+    def _deliver(self, message: Any, queue: str | None) -> None:
         """Hand a message to its consumer, if kombu can read it."""
         try:
             messages.check_envelope(message)
         except NotOursError as error:
-            messages.dropped(queue, error)
+            messages.dropped(queue or "(unknown)", error)
             return
         super()._deliver(message, queue)
 
@@ -130,4 +130,4 @@ def install() -> None:
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = "project.broker:Transport"
     # Its own raises errors of many kinds, and they would end the worker.
-    kombu_redis.loads = _read
+    kombu_redis.loads = _read  # type: ignore[attr-defined]  # as above

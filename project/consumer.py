@@ -49,12 +49,14 @@ class BatchingConsumer(Consumer):
     def create_task_handler(self, promise: Any = promise) -> Callable[[Message], None]:
         """The handler of a task's message. One that is not ours is dropped, and ends nothing."""
         handle = super().create_task_handler(promise)
+        known: Any = self  # the stubs lack both
+        lost = (*known.connection_errors, *known.channel_errors)
 
         def on_task_received(message: Message) -> None:
             try:
                 messages.check_task(message, self.app.tasks)
                 handle(message)
-            except (*self.connection_errors, *self.channel_errors):
+            except lost:
                 raise
             except Exception as error:  # noqa: BLE001 (one message must not end the worker)
                 self.on_decode_error(message, error)
@@ -66,7 +68,8 @@ class BatchingConsumer(Consumer):
         reason = exc if isinstance(exc, NotOursError) else type(exc).__name__
         messages.dropped(message.delivery_info["routing_key"], reason)
         if not message.acknowledged:
-            message.reject_log_error(logger, self.connection_errors)
+            known: Any = self
+            message.reject_log_error(logger, known.connection_errors)
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # the stubs are wrong
         """Nothing to do: the timer comes round."""

@@ -28,7 +28,7 @@ def utf8(get_response: Callable[[HttpRequest], Answer]) -> Callable[[HttpRequest
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: HttpRequest) -> HttpResponse:
-            response: HttpResponse = await get_response(prepared(request))  # type: ignore[misc]
+            response: HttpResponse = await get_response(prepared(request))
             return response
 
         return answer_async

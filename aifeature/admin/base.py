@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -37,7 +38,7 @@ class ChangeList(views.ChangeList):
 class _Chosen(AutocompleteSelect):
     """A search field. Django's own ends in an error when it shows a choice that is no id again."""
 
-    def optgroups(self, name: str, value: list[str], attr: Any = None) -> Any:
+    def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
         """The options that are chosen."""
         pk = self.field.remote_field.model._meta.pk  # noqa: SLF001 (public in Django)
         return super().optgroups(name, [text for text in value if _fits(pk, text)], attr)
@@ -80,7 +81,9 @@ class ModelAdmin(admin.ModelAdmin):
             self.model._default_manager.select_for_update().filter(pk=object_id).first()  # noqa: SLF001 (public in Django)
         return super().get_object(request, object_id, from_field)
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **more: Any
+    ) -> Any:
         """Run the action on the rows that were selected.
 
         Raises:
@@ -88,7 +91,7 @@ class ModelAdmin(admin.ModelAdmin):
         """
         if not all(map(self._is_id, request.POST.getlist(ACTION_CHECKBOX_NAME))):
             raise BadRequest("What was selected is no row of this list.")
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *args, **more)
 
     def _is_id(self, text: str) -> bool:
         return _fits(self.opts.pk, text)

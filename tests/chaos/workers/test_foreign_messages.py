@@ -43,9 +43,9 @@ def changed(draw: st.DrawFn, message: dict[str, Any]) -> bytes:
     """A real message in which a few things are replaced or missing, or with another body."""
     made = copy.deepcopy(message)
     for path in draw(st.lists(st.sampled_from(_places(message)), min_size=1, max_size=2)):
-        inner = made
+        inner: Any = made
         for key in path[:-1]:
-            inner = inner.get(key) if isinstance(inner, dict) else None  # type: ignore[assignment]
+            inner = inner.get(key) if isinstance(inner, dict) else None
         if isinstance(inner, dict) and draw(st.booleans()):
             inner[path[-1]] = draw(anything)
         elif isinstance(inner, dict):
@@ -58,9 +58,9 @@ def changed(draw: st.DrawFn, message: dict[str, Any]) -> bytes:
 def test_messages_that_are_not_ours_are_dropped_and_jobs_go_on(crew: Crew) -> None:
     with broker() as client:
         crew.queue(1)
-        ours = json.loads(client.lrange("llm", 0, 0)[0])  # type: ignore[index]
+        ours = json.loads(client.lrange("llm", 0, 0)[0])
         for count, tag in enumerate((b"no json", b"[1]", b'["x", "", "llm"]')):
-            client.hset("unacked", f"tag{count}", tag)  # type: ignore[arg-type]
+            client.hset("unacked", f"tag{count}", tag)
             client.zadd("unacked_index", {f"tag{count}": 0})
 
         worker = crew.llm("worker", threads=2)  # a start restores what was not acknowledged
