@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from celery.schedules import ParseException
 from django.contrib import admin, messages
 from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -205,6 +206,15 @@ class _ScheduleAdmin(ModelAdmin):
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(_ScheduleAdmin, beat.CrontabScheduleAdmin):  # type: ignore[misc]
     form = CrontabForm
+
+    @admin.display(description="meaning")
+    def human_readable(self, row: Any) -> str:
+        """The crontab in words; a dash for one that beat cannot read, also when it is entered."""
+        try:
+            return str(row.human_readable)
+        except (ValueError, ParseException):
+            return "-"
+
     inlines = [_TasksOfSchedule]  # noqa: RUF012 (Django's own type)
 
 

@@ -330,3 +330,14 @@ def test_a_stranger_presses_no_button(client: Client, row: Any, customer: User) 
     client.force_login(customer)
     assert pressed(client, row, "disable").status_code == 302
     assert now(row).enabled
+
+
+@pytest.mark.parametrize("value", ["-1", "-Infinity", "1/0", "1-", "x", "*/99", "9" * 40])
+@pytest.mark.parametrize("part", ["minute", "hour", "day_of_month", "month_of_year", "day_of_week"])
+def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, value: str) -> None:
+    whole = dict.fromkeys(("minute", "hour", "day_of_month", "month_of_year", "day_of_week"), "*")
+    inline = {f"periodictask_set-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
+    form = {**whole, "timezone": "UTC", **inline, part: value}
+    answer = page.post("/admin/django_celery_beat/crontabschedule/add/", form)
+    assert answer.status_code == 200
+    assert not CrontabSchedule.objects.filter(**{part: value}).exists()

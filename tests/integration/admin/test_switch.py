@@ -223,6 +223,13 @@ def test_one_stays_on_the_page_on_which_the_dialog_was_opened(
     assert answer["HX-Redirect"] == next_page
 
 
+def test_a_page_that_is_no_address_does_not_spoil_a_flip(page: Client, db: None) -> None:
+    form = {"mode": "hold", "reason": "r", "_form_submitted": "1"}
+    answer = page.post(STOP, form, headers={"HX-Current-URL": "http://[", "HX-Request": "true"})
+    assert answer["HX-Redirect"] == LIST
+    assert FeatureControl.objects.get(feature="summarize").killed
+
+
 def test_what_was_typed_is_escaped(page: Client, db: None) -> None:
     evil = "<script>alert(1)</script>"
     pull(page, reason=evil)

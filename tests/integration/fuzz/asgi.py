@@ -109,8 +109,10 @@ class Site:
 def _noting_defects(answer: Answer) -> Iterator[None]:
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno < logging.ERROR or getattr(record, "status_code", 500) < 500:
-                return
+            refused = getattr(record, "status_code", 500) < 500
+            failed = record.exc_info or hasattr(record, "status_code") or hasattr(record, "where")
+            if record.levelno < logging.ERROR or refused or not failed:
+                return  # an alert to operators is no defect of the site
             found = record.exc_info
             where = traceback.format_tb(found[2])[-1] if found and found[2] else ""
             answer.defects.append(f"{record.getMessage()[:500]} {found and found[1]!r} {where}")

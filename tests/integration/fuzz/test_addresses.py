@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
+import pytest
 from django.db.models import Model
 from hypothesis import given, note
 from hypothesis import strategies as st
@@ -132,3 +134,23 @@ def test_nothing_in_an_address_or_a_header_breaks_the_site(
 def test_no_cookie_breaks_a_page(site: Site, rows: list[Model], cookie: bytes, path: str) -> None:
     answer = site.visit(Visit(path.encode(), headers=[(b"cookie", cookie)]))
     assert answer.is_fine, answer
+
+
+def test_no_encoding_that_a_form_declares_breaks_a_page(site: Site) -> None:
+    for kind, part in product(CONTENT_TYPES, PARTS):
+        length = (b"content-length", str(len(part)).encode())
+        headers = [(b"content-type", kind.encode()), length]
+        answer = site.visit(Visit(b"/accounts/login/", "POST", headers, part))
+        assert answer.is_fine, (kind, part, answer)
+
+
+@pytest.mark.timeout(600)
+def test_no_parameter_breaks_a_page(
+    site: Site, visitors: dict[str, list[Header]], rows: list[Model]
+) -> None:
+    """Every page without a hole in its address, with every parameter that any page reads."""
+    for place in (place for place in PLACES if not place.holes):
+        for value in ("x", "[", "9" * 40, "a\0b"):
+            target = f"{place.path(())}?{query([(name, value) for name in PARAMETERS])}"
+            answer = site.visit(Visit(target.encode(), headers=visitors["boss"]))
+            assert answer.is_fine, (target, answer)
