@@ -185,7 +185,13 @@ def _id(request: HttpRequest) -> int:
 
 
 class _TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):  # type: ignore[misc]
-    """Which tasks follow a schedule."""
+    """Which tasks follow a schedule. None is added here."""
+
+    max_num = 0
+
+    def get_formset(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> Any:
+        """The forms. A request that claims a thousand more would take seconds to answer."""
+        return super().get_formset(request, obj, **{"absolute_max": 100, **kwargs})
 
 
 class _ScheduleAdmin(ModelAdmin):

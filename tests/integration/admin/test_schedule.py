@@ -341,3 +341,10 @@ def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, v
     answer = page.post("/admin/django_celery_beat/crontabschedule/add/", form)
     assert answer.status_code == 200
     assert not CrontabSchedule.objects.filter(**{part: value}).exists()
+
+
+def test_a_form_that_claims_many_rows_gets_few(page: Client) -> None:
+    claimed = {f"periodictask_set-{name}_FORMS": "9" * 40 for name in ("TOTAL", "INITIAL")}
+    answer = page.post("/admin/django_celery_beat/crontabschedule/add/", claimed)
+    assert answer.status_code == 200
+    assert answer.text.count('name="periodictask_set-') < 1_000
