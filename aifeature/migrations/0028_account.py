@@ -5,7 +5,7 @@ class Migration(migrations.Migration):
     """The state of the provider account, and what the code defined last for the schedule."""
 
     dependencies = [
-        ("aifeature", "0026_lost_probes"),
+        ("aifeature", "0027_answers"),
     ]
 
     operations = [

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("aifeature", "0026_lost_probes"),
+        ("aifeature", "0028_account"),
     ]
     operations = [
         migrations.AddField(

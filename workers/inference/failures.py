@@ -246,6 +246,8 @@ def _provider_says_retry(
         return False
     may_change = not kind.account_wide and (status == CONFLICT or issubclass(kind, Transient))
     return True if said == "true" and may_change else None
+
+
 def _is_bill(status: int, error_type: str | None, message: object) -> bool:
     """Whether a 400 without a code of its own says that the account cannot pay."""
     if status != 400 or error_type != "invalid_request_error":  # noqa: PLR2004 - HTTP
