@@ -191,6 +191,7 @@ def test_the_request_as_it_is_sent() -> None:
         {"type": "text", "text": "A long handbook.", "cache_control": {"type": "ephemeral"}},
     ]
     assert sent.body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    assert sent.body["service_tier"] == "standard_only"
     fmt = sent.body["output_config"]["format"]
     assert fmt["type"] == "json_schema"
     assert fmt["schema"]["additionalProperties"] is False

@@ -245,6 +245,11 @@ FORCED = {
             "invalid_request_error",
         ),
         (
+            {"extra_body": {"service_tier": "gold"}},
+            anthropic.BadRequestError,
+            "invalid_request_error",
+        ),
+        (
             {"extra_body": {"temperature": 0.5}},
             anthropic.BadRequestError,
             "invalid_request_error",

@@ -21,7 +21,8 @@ REGIONAL: Final = Decimal("1.1")
 its default, so no request shows whether it applies."""
 
 PRIORITY: Final = Decimal("1.5")
-"""Factor of priority capacity. Its price is agreed on with the provider and in no price list."""
+"""Factor of priority capacity. Its price is agreed on with the provider and in no price list, so no
+request of ours asks for it (`wire.arguments`)."""
 
 _NO_REGION: Final = frozenset({"", "global", "not_available"})
 

@@ -16,6 +16,8 @@ def arguments(request: InferenceRequest, schema: Mapping[str, Any] | None) -> di
         "model": request.model,
         "max_tokens": request.max_tokens,
         "messages": [_message(message) for message in request.messages],
+        # No price list says what priority capacity costs, so no bound would hold for it.
+        "service_tier": "standard_only",
         "extra_headers": {"x-attempt-id": str(request.attempt_id)},
     }
     if request.system:

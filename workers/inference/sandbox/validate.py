@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_BREAKPOINTS = 4
 _GONE = ("temperature", "top_p", "top_k")
+_SERVICE_TIERS = ("auto", "standard_only")
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -46,6 +47,8 @@ def check_request(body: Mapping[str, Any], *, counting: bool = False) -> None:
     for name in _GONE:
         if body.get(name) is not None:
             raise Rejection(400, f"{name}: this parameter is not supported by {model}")
+    if body.get("service_tier", "auto") not in _SERVICE_TIERS:
+        raise Rejection(400, "service_tier: Input should be 'auto' or 'standard_only'")
     _check_messages(body.get("messages"))
     _check_blocks(body.get("system"), "system", optional=True)
     _check_tool_choice(body, model)
