@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -50,6 +49,9 @@ BUSY_S: Final = 2.0
 CLEARED_S: Final = 10.0
 """Seconds for which an error that a probe found to be the request's starts no further probe."""
 
+PER_S: Final = 10
+"""Calls that one process tells to come back in one second: each costs a run of a job."""
+
 UNUSED_S: Final = 600.0
 """Seconds without a probe after which a stopped account may be one whose key was replaced."""
 
@@ -87,6 +89,17 @@ class StateCache:
         self._lock = threading.Lock()
         self._known: _Known | None = None
         self._cleared: dict[tuple[str, str], float] = {}
+        self._pace = threading.Lock()
+        self._next = float("-inf")
+        """When the next call that is turned away is to come back."""
+
+    def back_in_s(self, earliest_s: float) -> float:
+        """Seconds until a call that is turned away is to come back, behind those before it."""
+        with self._pace:
+            now = self._clock()
+            at = max(now + earliest_s, self._next)
+            self._next = at + 1 / PER_S
+            return at - now
 
     def probe_in_s(self) -> float | None:
         """Seconds until the next probe is due, at least 0; None while the account is well."""
@@ -106,6 +119,7 @@ class StateCache:
         """Read again at the next call."""
         self._known = None
         self._cleared = {}
+        self._next = float("-inf")
 
     def reread(self) -> None:
         """Read again at the next call, and keep which errors were cleared."""
@@ -325,6 +339,6 @@ def _let_go() -> None:
 
 
 def _deferred(due_in: float) -> Deferred:
-    """Come back after the next probe, spread so that calls do not all come back at once."""
-    wait_s = max(due_in, BUSY_S) * random.uniform(1, 1.5)  # noqa: S311 - no secret
+    """Come back after the next probe, each call at a moment of its own."""
+    wait_s = cache.back_in_s(max(due_in, BUSY_S))
     return Deferred(reason="account", wait_s=wait_s, scope=name())

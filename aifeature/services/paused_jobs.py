@@ -1,8 +1,8 @@
-"""Jobs that wait for a model whose circuit breaker is open, made due once it is closed.
+"""Jobs that wait for a circuit breaker or the provider account, made due once that is well.
 
-While it is open, jobs come back at moments that lie apart, so that a long queue costs little; the
-last of a thousand looks again after most of a minute. Nobody has to wait for that once the model
-answers.
+Until then jobs come back at moments that lie apart, so that a long queue costs little; the
+last of a thousand looks again after most of a minute. Nobody has to wait for that once calls are
+answered.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from aifeature import registry
 from aifeature.models import Job, Status
 from aifeature.models.functions import connected
-from aifeature.services import verdicts, wiring
+from aifeature.services import account, verdicts, wiring
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ EVERY_S: Final = 1.0
 
 AT_ONCE: Final = 100
 """Jobs that one look makes due."""
+
+_BREAKER: Final = verdicts.DEFERRED["breaker"]
+_ACCOUNT: Final = verdicts.DEFERRED["account"]
 
 SOON: Final = timedelta(seconds=1)
 """What is due by then is left alone."""
@@ -43,7 +46,7 @@ class PausedJobs:
         self._looked_at = float("-inf")
 
     def look(self) -> int:
-        """Make jobs due whose model answers again. Returns how many.
+        """Make jobs due whose calls are answered again. Returns how many.
 
         Raises:
             django.db.Error: The database is away.
@@ -54,23 +57,25 @@ class PausedJobs:
         with connected():
             if not _paused().exists():
                 return 0
+            well = not account.stopped()
         answering = [slug for slug in registry.slugs() if _is_answered(slug)]
-        if not answering:
-            return 0
-        chosen = _paused().filter(feature__in=answering).order_by("run_at")
+        go_on = Q(error_code=_BREAKER, feature__in=answering)
+        if well:
+            go_on |= Q(error_code=_ACCOUNT)
+        chosen = _paused().filter(go_on).order_by("run_at")
         free = chosen.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
         with connected(), transaction.atomic():
             # In two statements: as a part of the second one the first could be run for each row.
             count = Job.objects.filter(pk__in=list(free[:AT_ONCE])).update(run_at=Now())
         if count:
-            logger.info("%d jobs go on: their models answer again", count)
+            logger.info("%d jobs go on: their calls are answered again", count)
         return count
 
 
 def _paused() -> QuerySet[Job]:
     return Job.objects.filter(
         status=Status.QUEUED,
-        error_code=verdicts.DEFERRED["breaker"],
+        error_code__in=(_BREAKER, _ACCOUNT),
         run_at__gt=Now() + SOON,
     )
 

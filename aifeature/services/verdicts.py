@@ -114,8 +114,8 @@ def after_deferral(
 ) -> Outcome:
     """Back at the moment it fits; a job whose deadline comes before that ends now.
 
-    A breaker may close long before the moment at which it told the job to come back: that job looks
-    once more when there is just time for a call.
+    A breaker may close, and the account be well, long before the moment that the job was told: it
+    looks once more when there is just time for a call.
 
     Args:
         deferred: What the gate said.
@@ -126,7 +126,7 @@ def after_deferral(
     """
     code, wait_s = DEFERRED[deferred.reason], deferred.wait_s
     latest_s = seconds_left - retry.LAST_TRY_S
-    if deferred.reason == "breaker":
+    if deferred.reason in {"breaker", "account"}:
         latest_s -= least_s
         wait_s = min(wait_s, max(latest_s - retry.LAST_TRY_S, retry.LAST_TRY_S))
     if wait_s >= latest_s:

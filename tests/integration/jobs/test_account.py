@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from aifeature import prompts, registry
 from aifeature.models import Alert, Attempt, Job, ProviderAccount, Status
 from aifeature.services import account, calls, provider_watch, wiring
+from aifeature.services.execution import LEAST_CALL_S
 from aifeature.services.watch import watcher
 from aifeature.spec import Purpose
 from tests.integration.jobs.conftest import MakeJob
@@ -219,10 +220,11 @@ def test_a_job_whose_deadline_is_near_fails_with_a_sentence(
     summarise(make_job)
     ProviderAccount.objects.update(next_probe_at=Now() + timedelta(seconds=60))
     account.cache.clear()
-    job = summarise(make_job, deadline_at=Now() + timedelta(seconds=50))
+    soon = Now() + timedelta(seconds=LEAST_CALL_S + 1.5)
+    job = summarise(make_job, deadline_at=soon, error_code="provider_account")
     assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
     assert job.error_message.startswith("The service is temporarily unavailable.")
-    assert 60 <= waits(summarise(make_job)) <= 91
+    assert 50 <= waits(summarise(make_job)) <= 61
 
 
 def test_calls_of_no_job_stop_with_the_account(sandbox: SandboxServer) -> None:

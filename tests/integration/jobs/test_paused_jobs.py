@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from aifeature import registry
-from aifeature.models import Forced, Job
-from aifeature.services import breakers, paused_jobs, wiring
+from aifeature.models import Forced, Job, ProviderAccount
+from aifeature.services import account, breakers, paused_jobs, wiring
 from aifeature.services.paused_jobs import PausedJobs
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob
@@ -116,3 +116,24 @@ def test_without_redis_nobody_knows_what_the_workers_find(
     make_waiting()
     assert paused.look() == 0
     assert not wiring.gate().breaker(HAIKU).shared
+
+
+def test_jobs_go_on_when_the_account_is_well(
+    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+) -> None:
+    open_breaker(HAIKU)
+    row = ProviderAccount.objects.create(account=account.name(), stopped_at=Now())
+    job, other = make_waiting("provider_account"), make_waiting()
+    assert paused.look() == 0
+    ProviderAccount.objects.filter(pk=row.pk).update(stopped_at=None)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+    assert waits(job) <= 0
+    assert waits(other) > 50, "its breaker is open"
+
+
+def test_calls_that_the_account_turns_away_come_back_one_by_one(clock: Clock) -> None:
+    cache = account.StateCache(clock)
+    assert [cache.back_in_s(5.0) for _ in range(3)] == pytest.approx([5.0, 5.1, 5.2])
+    clock.now += 60.0
+    assert cache.back_in_s(5.0) == 5.0
