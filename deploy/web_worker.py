@@ -23,8 +23,6 @@ from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-from deploy.web_protocol import PunctualProtocol
-
 SUCCESSOR_S: Final = 25.0
 """How long a worker goes on serving while those that replace it start."""
 
@@ -200,7 +198,9 @@ class WebWorker(UvicornWorker):
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # it has no annotation there
         "loop": "auto",
-        "http": PunctualProtocol,  # `_is_idle` knows what h11's has under way
+        # By its name, so that each worker loads it anew. `_is_idle` knows what h11's has under way.
+        "http": "deploy.web_protocol:PunctualProtocol",
+        "proxy_headers": False,  # project/proxies.py reads them
         "ws": "none",
         # A request that comes behind another on its connection must not inherit what that one set.
         "reset_contextvars": True,
@@ -214,7 +214,10 @@ class WebWorker(UvicornWorker):
         from django.db import connection  # noqa: PLC0415
 
         from aifeature.services import global_cap  # noqa: PLC0415
+        from project import boot  # noqa: PLC0415
 
+        if not boot.is_fit(boot.web()):
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
         sys.setswitchinterval(SWITCH_S)
         connection.limit_statements(settings.AIFEATURE["STATEMENT_TIMEOUT_S"])  # type: ignore[attr-defined]  # no stub
         self.config.app = self.wsgi

@@ -3,6 +3,7 @@
 import os
 
 import django
+from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -11,5 +12,6 @@ django.setup(set_prefix=False)
 from project.concurrency import Concurrency  # noqa: E402 (they need the apps loaded)
 from project.handler import Handler  # noqa: E402
 from project.lifespan import Lifespan  # noqa: E402
+from project.proxies import Forwarded  # noqa: E402
 
-application = Lifespan(Concurrency(Handler()))
+application = Lifespan(Forwarded(Concurrency(Handler()), settings.FORWARDED_ALLOW_IPS))

@@ -6,6 +6,7 @@ A row that cannot be sent is skipped and reported, and the others go on.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from django_celery_beat.models import PeriodicTask
 from aifeature.models import Alert
 from aifeature.services import alerts
 from aifeature.services.watch import broken, defaults, schedule
+from project import boot
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +96,13 @@ class Scheduler(schedulers.DatabaseScheduler):
     _asked_to_stop = False
 
     def setup_schedule(self) -> None:
-        """Load the schedule. From here on Celery's own handlers of signals are replaced by ours."""
+        """Load the schedule. From here on Celery's own handlers of signals are replaced by ours.
+
+        Raises:
+            SystemExit: the database cannot serve this project; the log says why.
+        """
+        if not boot.is_fit(boot.database()):
+            raise SystemExit(os.EX_CONFIG)
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self.stop)
         while not self._loaded():

@@ -8,11 +8,13 @@ from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Doubt
 from django_celery_beat.models import PeriodicTask
 
 from aifeature.services import dispatch
 from aifeature.services.watch import broken, protected
+from project import boot
 from project.celery import app
 
 
@@ -29,6 +31,25 @@ def check_task_names(**_: Any) -> list[CheckMessage]:
 def check_schedule(**_: Any) -> list[CheckMessage]:
     """Entries of the code's schedule that no worker could run, and protected checks it lacks."""
     return list(schedule_problems(settings.CELERY_BEAT_SCHEDULE))
+
+
+@register("settings")
+def check_engine(**_: Any) -> list[CheckMessage]:
+    """The database engine is ours, with its pool."""
+    return [Error(each.text, id="project.E004") for each in boot.engine()]
+
+
+@register(Tags.database)
+def check_database(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """The database can serve this project. Checked where a database may be connected to."""
+    if not databases:
+        return []
+    return [
+        Error(each.text, id="project.E005")
+        if each.is_fatal
+        else Doubt(each.text, id="project.W001")
+        for each in boot.server()
+    ]
 
 
 def schedule_problems(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[CheckMessage]:

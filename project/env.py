@@ -1,5 +1,7 @@
 """Every environment variable the project reads, in one typed place.
 
+`examples` are the documented values: tests/contract/test_settings.py starts the product with each.
+
 A secret may also come from a file: `SECRET_KEY_FILE=/run/secrets/key` sets SECRET_KEY.
 A wrong or missing value stops the process at boot with the variable's name.
 """
@@ -11,8 +13,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from project import addresses, proxies, redis_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = Path(os.environ.get("LOCAL_DIR") or BASE_DIR / ".local")
@@ -29,8 +40,15 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _proxies(value: object) -> object:
+    return proxies.networks(value) if isinstance(value, str) else value
+
+
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 CommaSeparatedSecrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
+Proxies = Annotated[list[proxies.Network], NoDecode, BeforeValidator(_proxies)]
+Origins = Annotated[CommaSeparated, AfterValidator(addresses.origins)]
+WebAddress = Annotated[str, AfterValidator(addresses.web)]
 
 _FEWEST_CHARACTERS = 10
 """Different ones in a key. A random key of 32 characters has about twenty."""
@@ -61,24 +79,47 @@ class Env(BaseSettings):
     """Comma-separated keys that were SECRET_KEY before, newest first. Sessions that they signed
     stay valid, and a request that is sent again finds its job. Remove one after 30 days."""
 
-    database_url: Annotated[str, Field(pattern=r"^postgres(ql)?://")]
-    """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Run with 18. No default."""
+    database_url: Annotated[
+        str, Field(pattern=r"^postgres(ql)?://"), AfterValidator(addresses.database)
+    ] = Field(
+        examples=[
+            "postgresql://app@db/app",
+            "postgres://app:password@db:5432/app?connect_timeout=5",
+            "postgresql://app@/app?host=/run/postgresql",
+            "postgresql://app@db/app?options=-c%20statement_timeout%3D60s",
+        ]
+    )
+    """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Run with 18. The database's
+    encoding must be UTF8. A pooler in between: docs/operations/database.md. No default."""
 
-    database_pool_size: int = Field(default=20, ge=2, le=500)
+    database_pool_size: int = Field(default=20, ge=2, le=500, examples=[20, 100])
     """Connections in the pool of one process. They are returned before each provider call. A worker
     has one more, and a web process up to four more while a kill switch is flipped."""
 
-    peer_timeout_seconds: int = Field(default=8, ge=2, le=50)
+    peer_timeout_seconds: int = Field(default=8, ge=2, le=50, examples=[8, 4])
     """Seconds until a connection to PostgreSQL or Redis counts as lost when nothing acknowledges
     its packets. Below two thirds of LEASE_SECONDS, so that a worker keeps its jobs meanwhile."""
 
-    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
-    """Redis 6.2+ or Valkey, for example `redis://cache:6379/0`. May lose everything. No default."""
+    redis_url: Annotated[
+        str, Field(pattern=r"^(rediss?|unix)://"), AfterValidator(redis_url.checked)
+    ] = Field(
+        examples=[
+            "redis://cache:6379/0",
+            "redis://user:password@cache:6379/1",
+            "rediss://:password@cache:6380/0?ssl_ca_certs=/etc/ssl/cache.pem",
+            "unix:///run/redis/redis.sock?db=0",
+        ]
+    )
+    """Redis 6.2+ or Valkey, for example `redis://cache:6379/0`, `rediss://` with TLS, or
+    `unix:///run/redis/redis.sock?db=0`. `rediss://` verifies the certificate unless
+    `?ssl_cert_reqs=none`. May lose everything. No default."""
 
     anthropic_api_key: SecretStr | None = None
     """The provider's key. Processes that make no calls run without it."""
 
-    anthropic_base_url: str | None = None
+    anthropic_base_url: WebAddress | None = Field(
+        default=None, examples=["https://gateway.example/anthropic", "http://127.0.0.1:8090"]
+    )
     """Another address that speaks the Messages API. Unset: the provider's own."""
 
     provider: Literal["anthropic", "sandbox"] = "anthropic"
@@ -90,18 +131,26 @@ class Env(BaseSettings):
     local_stack: bool = False
     """Set by `manage.py stack`: plain HTTP, static files without collectstatic, demo users."""
 
-    allowed_hosts: CommaSeparated = Field(default_factory=list)
+    allowed_hosts: CommaSeparated = Field(
+        default_factory=list, examples=["app.example, 127.0.0.1", "*"]
+    )
     """Comma-separated host names this site answers to."""
 
-    csrf_trusted_origins: CommaSeparated = Field(default_factory=list)
+    csrf_trusted_origins: Origins = Field(
+        default_factory=list, examples=["https://app.example, https://*.app.example"]
+    )
     """Comma-separated origins (scheme and host) behind a proxy that ends TLS."""
 
     https: bool = True
     """Cookies only over TLS, redirect to it, HSTS. Off only in the local stack."""
 
-    forwarded_allow_ips: str = ""
-    """Comma-separated addresses of proxies whose X-Forwarded-For names the visitor. Behind a proxy
-    it must be set, or all visitors share the proxy's address and lock one another out."""
+    forwarded_allow_ips: Proxies = Field(
+        default_factory=list, examples=["10.0.0.2, 10.0.1.0/24", "127.0.0.1, ::1"]
+    )
+    """Comma-separated addresses and networks of proxies whose X-Forwarded-For names the visitor
+    and whose X-Forwarded-Proto names the scheme. Behind a proxy it must be set, or all visitors
+    share the proxy's address and lock one another out. A proxy that connects to a Unix socket of
+    WEB_BIND needs no entry. See docs/operations/behind-a-proxy.md."""
 
     trust_forwarded_proto: bool = False
     """Whether a proxy in front ends TLS and sets X-Forwarded-Proto itself. Without such a proxy
@@ -109,57 +158,72 @@ class Env(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    sentry_dsn: SecretStr | None = None
+    sentry_dsn: Annotated[SecretStr, AfterValidator(addresses.dsn)] | None = Field(
+        default=None, examples=["https://key@sentry.example/1"]
+    )
     """Where errors are reported. Unset: nowhere. Prompts and outputs are never sent."""
 
-    flower_url: str = ""
+    flower_url: Annotated[str, AfterValidator(addresses.web_or_empty)] = Field(
+        default="", examples=["https://flower.example/", "http://127.0.0.1:5555/"]
+    )
     """Where Flower is reached, linked from admin. Empty: no link."""
 
-    global_daily_budget_usd: Annotated[Decimal, Field(ge=0)] | None = None
+    global_daily_budget_usd: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] | None = Field(
+        default=None, examples=["250", "99.50"]
+    )
     """Cap of one UTC day's spend over all features, in US dollars. Unset: the sum of the features'
     daily caps. What is set in admin, at "Everything", goes before it."""
 
-    global_monthly_budget_usd: Annotated[Decimal, Field(ge=0)] | None = None
+    global_monthly_budget_usd: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] | None = Field(
+        default=None, examples=["5000"]
+    )
     """The same for one UTC month. Unset: no cap."""
 
-    lease_seconds: int = Field(default=15, ge=3, le=600)
+    lease_seconds: int = Field(default=15, ge=3, le=600, examples=[15, 60])
     """How long a job stays with a worker that shows no sign of life."""
 
-    worker_grace_seconds: float = Field(default=20, ge=0, le=3600)
+    worker_grace_seconds: float = Field(default=20, ge=0, le=3600, examples=[20, 0, 1.5])
     """Seconds that running jobs get to end when their worker is asked to stop; then their calls are
     aborted and they go back to the queue. Below what the orchestrator gives the process."""
 
-    web_bind: CommaSeparated = Field(default_factory=lambda: ["127.0.0.1:8000"])
-    """Comma-separated addresses the web server listens on: `host:port` or `unix:path`."""
+    web_bind: CommaSeparated = Field(
+        default_factory=lambda: ["127.0.0.1:8000"],
+        examples=["127.0.0.1:8000", "0.0.0.0:8000, unix:/run/app/web.sock", "[::1]:8000"],
+    )
+    """Comma-separated addresses the web server listens on: `host:port` or `unix:path`. Whoever may
+    connect to the Unix socket may name any visitor: keep it in a folder of the proxy's."""
 
-    web_concurrency: int = Field(default=2, ge=1, le=256)
+    web_concurrency: int = Field(default=2, ge=1, le=256, examples=[2, 1])
     """Web processes."""
 
-    web_graceful_timeout: int = Field(default=30, ge=1, le=600)
+    web_graceful_timeout: int = Field(default=30, ge=1, le=600, examples=[30, 5])
     """Seconds a web process that is asked to stop has for the requests it has begun."""
 
-    web_threads: int = Field(default=8, ge=2, le=200)
+    web_threads: int = Field(default=8, ge=2, le=200, examples=[8, 16])
     """Requests that one web process works on at a time; those that wait for a job do not count. A
     few less than DATABASE_POOL_SIZE, so that nobody waits for a connection."""
 
-    web_requests_per_second: float = Field(default=10, ge=0)
+    web_requests_per_second: float = Field(
+        default=10, ge=0, le=1_000_000, allow_inf_nan=False, examples=[10, 0, 2.5]
+    )
     """Requests of one user to one web process, after a burst of five times as many; of one address
     that has not signed in, five times as many. 0: no limit."""
 
-    web_requests_under_way: int = Field(default=1_000, ge=1)
+    web_requests_under_way: int = Field(default=1_000, ge=1, le=1_000_000, examples=[1_000, 5_000])
     """Requests of one user that one web process answers at a time, those that wait for a job
-    included; of one address that has not signed in, five times as many."""
+    included; of one address that has not signed in, five times as many. Each holds a file
+    descriptor, so RLIMIT_NOFILE must be above that: see docs/operations/web.md."""
 
-    web_statement_timeout_seconds: float = Field(default=10, ge=0, le=600)
+    web_statement_timeout_seconds: float = Field(default=10, ge=0, le=600, examples=[10, 0])
     """Seconds one database statement of a web process may take. 0: no limit."""
 
-    streams_per_user: int = Field(default=10, ge=1)
+    streams_per_user: int = Field(default=10, ge=1, examples=[10, 3])
     """How many live streams one user may have open in one web process."""
 
-    provider_connect_timeout: float = Field(default=5.0, gt=0, le=60)
+    provider_connect_timeout: float = Field(default=5.0, gt=0, le=60, examples=[5, 2.5])
     """Seconds to open a connection to the provider."""
 
-    provider_idle_timeout: float = Field(default=60.0, gt=0, le=600)
+    provider_idle_timeout: float = Field(default=60.0, gt=0, le=600, examples=[60, 30])
     """Seconds without one byte from the provider before a call counts as timed out."""
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from typing import Any
 from celery.schedules import crontab
 from psycopg.conninfo import conninfo_to_dict
 
-from project import content_policy, env, reporting
+from project import content_policy, env, redis_url, reporting
 from project.env import BASE_DIR
 from project.logs import logging_config
 from workers.inference import tcp
@@ -124,7 +124,7 @@ REDIS_SOCKET: dict[str, Any] = (
     if REDIS_URL.startswith("unix:")
     else {"socket_keepalive": True, "socket_keepalive_options": _WATCHFUL}
 )
-CELERY_BROKER_URL = ENV.redis_url
+CELERY_BROKER_URL = redis_url.broker_url(ENV.redis_url)
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # Longer than any feature's deadline; the database lease, not Redis, rescues a lost job.
     "visibility_timeout": 3600,
@@ -186,6 +186,7 @@ if not ENV.local_stack:
         "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     }
 
+FORWARDED_ALLOW_IPS = ENV.forwarded_allow_ips
 SECURE_SSL_REDIRECT = ENV.https
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes speak plain HTTP
 if ENV.trust_forwarded_proto:

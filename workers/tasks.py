@@ -30,6 +30,7 @@ from aifeature.services import (
 )
 from aifeature.services.dispatcher import Dispatcher
 from aifeature.services.spikes import check as spikes
+from project import boot
 
 _dispatcher = Dispatcher()
 
@@ -49,7 +50,13 @@ def _name(hostname: str | None) -> str:
 
 @worker_init.connect
 def _prepare(sender: Any, **_: Any) -> None:
-    """What does not wait for the broker."""
+    """What does not wait for the broker.
+
+    Raises:
+        SystemExit: the database cannot serve this project; the log says why.
+    """
+    if not boot.is_fit(boot.database()):
+        raise SystemExit(os.EX_CONFIG)
     queues = _queues(sender)
     if queues & {"llm", "evals"}:
         wiring.gateway()  # before the first job: it costs 0.1 s of CPU

@@ -9,6 +9,7 @@ import psycopg
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 
+from project.database import session
 from project.database.pool import Connection, Pool, urgent
 
 URGENT: Final = {"connect_timeout": 2, "tcp_user_timeout": 2000}
@@ -80,15 +81,35 @@ class DatabaseWrapper(base.DatabaseWrapper):
             **options,
         )
 
-    def _connect(self, session: str = "", **limits: int) -> Connection:
+    def get_connection_params(self) -> dict[str, Any]:
+        """Return what `psycopg.connect` takes. Our settings of the session go before a URL's."""
+        parameters: dict[str, Any] = super().get_connection_params()
+        parameters["options"] = f"{parameters.get('options', '')} {session.OPTIONS}".strip()
+        return parameters
+
+    def _connect(self, settings: str = "", **limits: int) -> Connection:
         parameters = self.get_connection_params()
-        options = f"{parameters.get('options', '')} {session}".strip()
-        connection: Connection = psycopg.connect(
-            **{**parameters, **limits, "options": options}, autocommit=True
-        )
+        options = f"{parameters['options']} {settings}".strip()
         try:
-            self._configure_connection(connection)  # type: ignore[attr-defined]  # as above
+            connection: Connection = psycopg.connect(
+                **{**parameters, **limits, "options": options}, autocommit=True
+            )
+        except psycopg.OperationalError as error:
+            raise session.explained(error) from None
+        try:
+            self._settle(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _settle(self, connection: Connection) -> None:
+        session.settle(connection)
+        self._configure_connection(connection)  # type: ignore[attr-defined]  # as above
+        if not session.is_pooled(connection):
+            return
+        # Django's own switch for cursors that outlive a transaction: a pooler may not keep them.
+        self.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = True
+        if not session.keeps_prepared(connection):
+            connection.prepare_threshold = None
+            session.report_pooler()

@@ -79,7 +79,7 @@ def _try_database(url: str) -> None:
 
 def _try_redis(url: str) -> None:
     parts = urlsplit(url)
-    place = f"{parts.hostname or parts.path}:{_port(parts.netloc, 6379)}"
+    place = f"{parts.hostname}:{_port(parts.netloc, 6379)}" if parts.hostname else parts.path
     try:
         with redis.Redis.from_url(
             url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.importer import import_from_string
 
 from deploy.web_protocol import LAST_LOOK_S, PunctualProtocol
 from deploy.web_worker import WebWorker
@@ -52,7 +53,7 @@ async def served(server: uvicorn.Server | None = None) -> AsyncIterator[int]:
 
 
 def test_the_web_server_speaks_it() -> None:
-    assert WebWorker.CONFIG_KWARGS["http"] is PunctualProtocol
+    assert import_from_string(WebWorker.CONFIG_KWARGS["http"]) is PunctualProtocol
 
 
 async def exchange(port: int, *parts: bytes) -> list[bytes]:

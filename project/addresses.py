@@ -1,0 +1,84 @@
+"""Checks of the addresses in the environment. Errors are sentences that do not echo the value."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+from sentry_sdk.utils import BadDsn, Dsn
+
+_WEB: Final = {"http", "https"}
+
+
+def web(url: str) -> str:
+    """Return the URL.
+
+    Raises:
+        ValueError: it has no host, or is not http or https.
+    """
+    if not _is_web(url):
+        raise ValueError("is no web address: write https://host or http://host:port")
+    return url
+
+
+def web_or_empty(url: str) -> str:
+    """Return the URL, which may be empty.
+
+    Raises:
+        ValueError: as of `web`.
+    """
+    return web(url) if url else url
+
+
+def origins(found: list[str]) -> list[str]:
+    """Return the origins.
+
+    Raises:
+        ValueError: one has no scheme, or more than scheme, host and port.
+    """
+    for origin in found:
+        if not _is_web(origin) or urlsplit(origin)[2:] != ("", "", ""):
+            raise ValueError("a part is no origin: write https://app.example, without a path")
+    return found
+
+
+def database(url: str) -> str:
+    """Return the libpq URI.
+
+    Raises:
+        ValueError: libpq cannot read it, or it names no database.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ValueError(
+            "is no libpq URI: write postgresql://user:password@host:5432/database and"
+            " percent-encode special characters of the password"
+        ) from None
+    if not parts.get("dbname") and not parts.get("service"):
+        raise ValueError("names no database: write postgresql://user@host:5432/database")
+    return url
+
+
+def dsn(value: SecretStr) -> SecretStr:
+    """Return the DSN.
+
+    Raises:
+        ValueError: Sentry's client cannot read it.
+    """
+    try:
+        Dsn(value.get_secret_value())
+    except BadDsn:
+        raise ValueError("is no DSN of Sentry: copy it from the project's settings") from None
+    return value
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in _WEB and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

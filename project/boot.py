@@ -1,0 +1,98 @@
+"""What a process of ours checks about its surroundings before it serves, each in one line.
+
+A database that is away stops no start: it may come back. One that answers and cannot serve this
+project does, since every job would fail.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from project import file_limit
+from project.database.base import DatabaseWrapper
+from project.database.session import UnfitDatabaseError
+
+logger = logging.getLogger(__name__)
+
+_SESSION_LIMIT: Final = "idle_in_transaction_session_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something about the surroundings that an operator should change."""
+
+    text: str
+    """The object, the cause, the next step."""
+
+    is_fatal: bool = True
+    """Whether the process must not start."""
+
+
+def is_fit(problems: Iterable[Problem]) -> bool:
+    """Log each problem in one line. Returns whether the process may start."""
+    fit = True
+    for problem in problems:
+        level = logging.CRITICAL if problem.is_fatal else logging.WARNING
+        logger.log(level, "boot: %s", problem.text)
+        fit = fit and not problem.is_fatal
+    return fit
+
+
+def web() -> list[Problem]:
+    """Return the problems of a web process."""
+    files = file_limit.problem()
+    return [*database(), *([Problem(files, is_fatal=False)] if files else [])]
+
+
+def database() -> list[Problem]:
+    """Return the problems with the engine, or else with the database behind it."""
+    return list(engine()) or list(server())
+
+
+def engine() -> Iterator[Problem]:
+    """What is wrong with the database engine of the settings."""
+    name = settings.DATABASES["default"]["ENGINE"]
+    if not isinstance(connections["default"], DatabaseWrapper):
+        yield Problem(
+            f"the database engine {name!r} has no pool and no connections for urgent work as this"
+            " project needs them: set ENGINE to 'project.database', or to one derived from it"
+        )
+    elif not settings.DATABASES["default"]["OPTIONS"].get("pool"):
+        yield Problem(
+            f"the database engine {name!r} has no pool: set OPTIONS['pool'] to its max_size and"
+            " timeout, as project/settings.py does"
+        )
+
+
+def server() -> Iterator[Problem]:
+    """What is wrong with the database. Nothing if it takes no connections: that may change."""
+    wrapper: Any = connections["default"]
+    try:
+        fresh = wrapper.connect_apart()
+    except UnfitDatabaseError as error:
+        yield Problem(str(error))
+        return
+    except (psycopg.Error, ImproperlyConfigured) as error:
+        cause = " ".join(str(error).split())
+        yield Problem(
+            f"the database takes no connection yet, this process goes on trying: {cause}",
+            is_fatal=False,
+        )
+        return
+    with fresh:
+        limit = fresh.execute(f"SHOW {_SESSION_LIMIT}".encode()).fetchone()
+    if limit == ("0",):
+        yield Problem(
+            f"the session has no {_SESSION_LIMIT}, so a process that stops between two statements"
+            f" keeps its locks: run `ALTER ROLE ... SET {_SESSION_LIMIT} = '10s'`, for a pooler"
+            " dropped it (docs/operations/database.md)",
+            is_fatal=False,
+        )
