@@ -1,0 +1,219 @@
+"""Databases and poolers that are set up otherwise: each works, or one line names what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, connections
+from hypothesis import example, given
+from hypothesis import strategies as st
+from psycopg import sql
+
+from project import boot, checks
+from project.database import session
+from project.database.base import DatabaseWrapper
+from project.database.session import UnfitDatabaseError
+from project.stack.ports import HOST
+from tests.integration.fuzz.values import thorough
+from tests.pooler import pooler
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+SETTINGS: dict[str, list[str]] = {
+    "DateStyle": ["German", "SQL, DMY", "Postgres, MDY", "ISO, YMD"],
+    "IntervalStyle": ["sql_standard", "postgres_verbose", "iso_8601"],
+    "TimeZone": ["America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati"],
+    "standard_conforming_strings": ["off"],
+    "bytea_output": ["escape"],
+    "array_nulls": ["off"],
+    "transform_null_equals": ["on"],
+    "default_transaction_isolation": ["serializable", "repeatable read"],
+    "default_transaction_deferrable": ["on"],
+}
+"""Values that a server, a database or a role may have, other than PostgreSQL's own."""
+
+MOMENT = datetime(2026, 3, 4, 23, 30, tzinfo=UTC)
+QUESTION = r"""
+SELECT %s::timestamptz, %s::interval, '\d', '\xff'::bytea,
+       '{NULL}'::text[], NULL = NULL, current_setting('transaction_isolation')
+"""
+ANSWER = (MOMENT, timedelta(days=1, hours=2), r"\d", b"\xff", [None], None, "read committed")
+
+
+def wrapper(**changes: Any) -> DatabaseWrapper:
+    """A connection to the test's database, apart from all others."""
+    found: Any = connections["default"].copy()
+    found.settings_dict["OPTIONS"] = {**found.settings_dict["OPTIONS"]}
+    found.settings_dict.update(changes)
+    return found  # type: ignore[no-any-return]
+
+
+def answer(found: Any) -> Any:
+    return found.execute(QUESTION, [MOMENT, timedelta(days=1, hours=2)]).fetchone()
+
+
+@contextmanager
+def set_in_database(values: dict[str, str]) -> Iterator[None]:
+    """Settings that sessions of the test's database begin with."""
+    name = sql.Identifier(connection.settings_dict["NAME"])
+    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
+        for setting, value in values.items():
+            parts = (
+                name,
+                sql.Identifier(setting),
+                sql.SQL(value if "," in value else f"'{value}'"),
+            )
+            other.execute(sql.SQL("ALTER DATABASE {} SET {} TO {}").format(*parts))
+        try:
+            yield
+        finally:
+            other.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(name))
+
+
+@thorough(25)
+@given(
+    values=st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in SETTINGS.items()})
+)
+@example(values={name: found[0] for name, found in SETTINGS.items()})
+def test_sessions_are_the_same_whatever_the_database_sets(values: dict[str, str]) -> None:
+    with set_in_database(values), wrapper().connect_apart() as found:
+        assert answer(found) == ANSWER
+
+
+@pytest.mark.parametrize("setting", ["DateStyle", "IntervalStyle", "TimeZone"])
+def test_a_pooler_that_drops_our_settings_changes_no_session(setting: str) -> None:
+    parameters = {**connection.get_connection_params(), "options": ""}
+    with (
+        set_in_database({setting: SETTINGS[setting][0]}),
+        psycopg.connect(**parameters, autocommit=True) as found,
+    ):
+        session.settle(found)
+        assert answer(found)[:2] == ANSWER[:2]
+
+
+@contextmanager
+def database_of(encoding: str) -> Iterator[str]:
+    """A database with another encoding. Yields its name."""
+    name = f"odd_{encoding.lower()}"
+    parameters = {**connection.get_connection_params(), "dbname": "postgres"}
+    with psycopg.connect(**parameters, autocommit=True) as other:
+        other.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+        other.execute(
+            sql.SQL(
+                "CREATE DATABASE {} ENCODING {} TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
+            ).format(sql.Identifier(name), sql.Literal(encoding))
+        )
+        try:
+            yield name
+        finally:
+            other.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"])
+def test_a_database_of_another_encoding_is_named_in_one_line(
+    encoding: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with database_of(encoding) as name:
+        monkeypatch.setitem(connections["default"].settings_dict, "NAME", name)
+        assert not boot.is_fit(boot.web())
+        (found,) = checks.check_database(databases=["default"])
+    (record,) = [each for each in caplog.records if each.levelname == "CRITICAL"]
+    assert encoding in record.message
+    assert "UTF8" in record.message
+    assert "\n" not in record.message
+    assert found.id == "project.E005"
+
+
+def test_a_database_that_is_away_stops_no_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "HOST", "/nowhere")
+    assert boot.is_fit(boot.database())
+    (record,) = caplog.records
+    assert "goes on trying" in record.message
+    assert "\n" not in record.message
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "problem"),
+    [
+        ("django.db.backends.postgresql", {}, "set ENGINE to 'project.database'"),
+        ("django.db.backends.sqlite3", {}, "set ENGINE to 'project.database'"),
+        ("project.database", {"pool": None}, "set OPTIONS['pool']"),
+    ],
+)
+def test_an_engine_without_our_pool_is_named_in_one_line(
+    engine: str, options: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**connection.settings_dict, "ENGINE": engine}
+    given["OPTIONS"] = {**given["OPTIONS"], **options}
+    monkeypatch.setattr(boot, "connections", {"default": type("Odd", (), {})()})
+    if engine == "project.database":
+        monkeypatch.setattr(boot, "connections", connections)
+    monkeypatch.setattr(boot.settings, "DATABASES", {"default": given})
+    (found,) = boot.database()
+    assert found.is_fatal
+    assert engine in found.text
+    assert problem in found.text
+    assert [each.id for each in checks.check_engine()] == ["project.E004"]
+
+
+def test_the_engine_of_the_settings_is_taken() -> None:
+    assert boot.web() == []
+    assert checks.check_engine() == checks.check_database(databases=["default"]) == []
+
+
+@contextmanager
+def behind(**options: bool) -> Iterator[DatabaseWrapper]:
+    """A connection through a pooler, of the version that behaves like this."""
+    server = Path(connection.settings_dict["HOST"]) / ".s.PGSQL.5432"
+    with pooler(server, **options) as port:
+        found = wrapper(HOST=HOST, PORT=str(port))
+        found.settings_dict["OPTIONS"] |= {"sslmode": "disable", "gssencmode": "disable"}
+        yield found
+
+
+@pytest.mark.parametrize(("renames", "threshold"), [(True, 1), (False, None)])
+def test_statements_are_prepared_if_a_pooler_keeps_track_of_them(
+    threshold: int | None, caplog: pytest.LogCaptureFixture, *, renames: bool
+) -> None:
+    session.report_pooler.cache_clear()
+    with behind(renames=renames) as pooled:
+        for _ in range(2):
+            with pooled.connect_apart() as found:
+                assert found.prepare_threshold == threshold
+                assert answer(found) == ANSWER
+        assert pooled.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] is True
+    told = [each for each in caplog.records if "PgBouncer to 1.22" in each.message]
+    assert len(told) == (threshold is None)
+
+
+def test_without_a_pooler_statements_are_prepared() -> None:
+    direct = wrapper()
+    with direct.connect_apart() as found:
+        assert found.prepare_threshold == 1
+    assert not direct.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+
+
+def test_a_pooler_that_refuses_session_settings_is_named() -> None:
+    with (
+        behind(renames=True, ignores_options=False) as pooled,
+        pytest.raises(UnfitDatabaseError, match="ignore_startup_parameters = options"),
+    ):
+        pooled.connect_apart()
+
+
+def test_a_pooler_that_drops_a_guard_of_sessions_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with behind(renames=True) as pooled:
+        monkeypatch.setattr(boot, "connections", {"default": pooled})
+        (found,) = boot.server()
+    assert not found.is_fatal
+    assert "ALTER ROLE" in found.text

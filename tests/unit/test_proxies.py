@@ -1,0 +1,173 @@
+"""Who the visitor is when proxies are in front, whatever the visitor sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from project.proxies import Forwarded, address_in, networks, visitor
+
+TRUSTED = networks("10.0.0.0/8, fd00::/8, ::1")
+UNIX = ""
+
+proxies = st.ip_addresses(network="10.0.0.0/8") | st.ip_addresses(network="fd00::/8")
+clients = st.ip_addresses(v=4, network="203.0.113.0/24") | st.ip_addresses(network="2001:db8::/32")
+peers = st.just(UNIX) | proxies.map(str)
+junk = (
+    st.sampled_from(
+        ["unknown", "_hidden", "", " ", "[", "]", "[::1", "1.2.3.4.5", "for=1.2.3.4", '"', "::g"]
+    )
+    | st.text(max_size=20)
+    | clients.map(str)
+    | proxies.map(str)
+)
+
+
+def written(address: Any, port: int | None, *, quoted: bool) -> str:
+    """An address as proxies spell it."""
+    if port is None:
+        text = str(address)
+    else:
+        text = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+    return f'"{text}"' if quoted else text
+
+
+spellings = st.tuples(st.none() | st.integers(1, 65_535), st.booleans())
+
+
+@given(
+    peer=peers,
+    made_up=st.lists(junk, max_size=5),
+    client=clients,
+    spelling=spellings,
+    chain=st.lists(proxies, max_size=3),
+)
+@example("", ["unknown"] * 1_000, ip_address("203.0.113.5"), (None, False), [])
+@example("10.0.0.1", ["10.0.0.2"] * 1_000, ip_address("2001:db8::1"), (443, False), [])
+def test_the_visitor_is_who_connected_to_the_first_trusted_proxy(
+    peer: str, made_up: list[str], client: Any, spelling: tuple[int | None, bool], chain: list[Any]
+) -> None:
+    port, quoted = spelling
+    entries = [*made_up, written(client, port, quoted=quoted), *map(str, chain)]
+    assert visitor(peer, ", ".join(entries), TRUSTED) == str(client)
+
+
+@given(peer=clients, header=st.text() | st.lists(junk).map(",".join))
+def test_a_peer_that_is_no_trusted_proxy_is_the_visitor(peer: Any, header: str) -> None:
+    assert visitor(str(peer), header, TRUSTED) == str(peer)
+
+
+@given(peer=peers, header=st.text() | st.lists(junk, max_size=30).map(",".join))
+def test_whatever_a_header_holds_the_visitor_has_an_address(peer: str, header: str) -> None:
+    found = visitor(peer, header, TRUSTED)
+    assert (found == UNIX and peer == UNIX) or str(ip_address(found)) == found
+    assert "%" not in found, "the database's addresses have no zone"
+
+
+@pytest.mark.parametrize("entry", ["unknown", "_x", "garbage", "999.1.1.1", "[::1"])
+def test_an_entry_without_an_address_stands_for_the_proxy_that_wrote_it(entry: str) -> None:
+    assert visitor("10.0.0.1", f"203.0.113.5, {entry}", TRUSTED) == "10.0.0.1"
+    assert visitor(UNIX, f"203.0.113.5, {entry}, 10.0.0.7", TRUSTED) == "10.0.0.7"
+
+
+def test_one_address_has_one_spelling() -> None:
+    assert address_in("::ffff:203.0.113.5") == "203.0.113.5"
+    assert address_in("fe80::1%eth0") == "fe80::1"
+    assert address_in("[2001:DB8:0::1]:443") == "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("*", "make their address up"),
+        ("10.0.0.1, *", "make their address up"),
+        ("0.0.0.0/0", "make their address up"),
+        ("::/0", "make their address up"),
+        ("nginx", "a name matches no proxy"),
+        ("10.0.0.1:80", "no address"),
+        ("10.0.0.0/33", "no address"),
+    ],
+)
+def test_what_would_trust_everybody_or_nobody_is_refused(value: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        networks(value)
+
+
+class Site:
+    """An application that keeps what it was asked, behind `Forwarded`."""
+
+    def __init__(self, trusted: str) -> None:
+        self.scopes: list[Any] = []
+        self._app = Forwarded(self._keep, networks(trusted))
+
+    async def _keep(self, scope: Any, _receive: Any, _send: Any) -> None:
+        self.scopes.append(scope)
+
+    def visit(self, client: tuple[str, int] | None, *headers: tuple[bytes, bytes]) -> Any:
+        scope = {"type": "http", "scheme": "http", "client": client, "headers": list(headers)}
+        asyncio.run(self._app(scope, None, None))  # type: ignore[arg-type]
+        return self.scopes[-1]
+
+
+def forwarded_for(*addresses: str) -> tuple[bytes, bytes]:
+    return (b"x-forwarded-for", ", ".join(addresses).encode())
+
+
+def test_on_a_unix_socket_each_visitor_has_an_address_of_their_own() -> None:
+    site = Site("")
+    assert site.visit(None, forwarded_for("203.0.113.5"))["client"][0] == "203.0.113.5"
+    assert site.visit(None, forwarded_for("1.1.1.1", "203.0.113.6"))["client"][0] == "203.0.113.6"
+    assert site.visit(None)["client"] is None
+
+
+def test_several_headers_are_one_list() -> None:
+    both = (forwarded_for("203.0.113.6"), forwarded_for("203.0.113.5"))
+    assert Site("").visit(None, *both)["client"][0] == "203.0.113.5"
+
+
+@pytest.mark.parametrize(
+    ("client", "scheme"),
+    [(("10.0.0.1", 1), "https"), (("203.0.113.5", 1), "http"), (None, "http")],
+)
+def test_only_a_proxy_that_is_named_says_which_scheme_it_was(
+    client: tuple[str, int] | None, scheme: str
+) -> None:
+    assert Site("10.0.0.1").visit(client, (b"x-forwarded-proto", b"https"))["scheme"] == scheme
+
+
+def test_a_scheme_that_there_is_not_is_ignored() -> None:
+    found = Site("10.0.0.1").visit(("10.0.0.1", 1), (b"x-forwarded-proto", b"gopher"))
+    assert found["scheme"] == "http"
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "text"),
+    [
+        (None, [], "names no visitor"),
+        (("192.0.2.9", 1), [forwarded_for("203.0.113.5")], "192.0.2.9 sends X-Forwarded-For"),
+    ],
+)
+def test_a_set_up_in_which_all_visitors_count_as_one_is_reported_once(
+    caplog: pytest.LogCaptureFixture,
+    client: tuple[str, int] | None,
+    headers: Sequence[tuple[bytes, bytes]],
+    text: str,
+) -> None:
+    site = Site("10.0.0.1")
+    for _ in range(3):
+        site.visit(client, *headers)
+    assert [text in record.message for record in caplog.records] == [True]
+
+
+def test_visitors_with_addresses_are_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site("10.0.0.1")
+    site.visit(("203.0.113.5", 1))
+    site.visit(("10.0.0.1", 1), forwarded_for("203.0.113.5"))
+    site.visit(None, forwarded_for("203.0.113.5"))
+    assert not caplog.records
