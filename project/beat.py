@@ -25,6 +25,7 @@ from aifeature.models import Alert
 from aifeature.services import alerts
 from aifeature.services.watch import broken, defaults, schedule
 from project import boot
+from project.logs import READY
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class Scheduler(schedulers.DatabaseScheduler):
             signal.signal(signum, self.stop)
         while not self._loaded():
             time.sleep(AGAIN_S)
+        logging.getLogger(READY).info("beat: the schedule is loaded")
 
     def update_from_dict(self, mapping: dict[str, Any]) -> None:
         """Store what the code defines. A row that an operator deleted stays deleted."""

@@ -6,8 +6,10 @@ Every choice that departs from Celery's defaults says why; the measurements are 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu import Exchange, Queue
 
 from project import broker
@@ -45,3 +47,8 @@ app.conf.update(
     broker_pool_limit=10,
     imports=["workers.tasks"],
 )
+
+
+@setup_logging.connect
+def _keep_logging(**_: Any) -> None:
+    """Leave logging as Django has set it up, by LOG_LEVEL: Celery would set a level of its own."""

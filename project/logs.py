@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+READY: Final = "project.ready"
+"""The logger of a process that begins its work, whatever LOG_LEVEL is."""
 
 
 def logging_config(level: str) -> dict[str, Any]:
@@ -30,6 +33,11 @@ def logging_config(level: str) -> dict[str, Any]:
             # as one of its database calls. Failures are logged above this level.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
+            # At DEBUG it logs statements with their values.
+            "django.db.backends": {"level": "WARNING"},
+            # The local stack waits for these few lines, also at a quieter LOG_LEVEL.
+            "celery.apps.worker": {"level": "INFO"},
+            READY: {"level": "INFO"},
             # The SDK and its HTTP client log request bodies at DEBUG.
             "anthropic": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},

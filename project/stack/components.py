@@ -104,7 +104,7 @@ def _beat(logs: Path) -> Component:
             *("beat", "-S", "project.beat:Scheduler"),
             *("--pidfile=", "-l", "INFO"),
         ),
-        logged(logs / "beat.log", "beat: Starting..."),
+        logged(logs / "beat.log", "beat: the schedule is loaded"),
         "schedule in the database",
     )
 

@@ -23,6 +23,7 @@ from project import env
 from project.stack.local_dir import CHECKOUT
 from tests.contract.settings_servers import Place, place
 from tests.product import started
+from tests.system import component
 
 __all__ = ["place"]
 
@@ -175,6 +176,10 @@ def test_the_product_starts_with_every_documented_value(
         found["web"].until(lambda: place.is_ready(given))
         found["worker-llm"].until(Worker.objects.filter(queue="llm").exists)
         found["beat"].until(PeriodicTask.objects.filter(task="control.sweep").exists)
+        for name in ("worker-llm", "beat"):  # the local stack waits for these signs in their logs
+            found[name].until(component(name, logs=tmp_path).ready)
+        shown = " DEBUG " in found["worker-llm"].log()
+    assert shown == (given["LOG_LEVEL"] == "DEBUG")
 
 
 def test_no_variable_is_read_that_is_not_documented() -> None:
