@@ -29,7 +29,12 @@ from deploy.web_worker import generations  # noqa: E402
 
 
 def _given(name: str, default: str) -> str:
-    """Return a variable's value. One that is empty counts as unset, as in project/env.py."""
+    """Return a variable's value. Empty ones and files are read as in project/env.py."""
+    if path := os.environ.get(f"{name}_FILE"):
+        try:
+            return Path(path).read_text(encoding="utf-8").strip() or default
+        except OSError as error:
+            raise SystemExit(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
     return os.environ.get(name) or default
 
 

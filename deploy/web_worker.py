@@ -209,6 +209,17 @@ class WebWorker(UvicornWorker):
         "server_header": False,
     }
 
+    def load_wsgi(self) -> None:
+        """Load the application, or end the whole service if its environment is wrong.
+
+        Gunicorn would start such a worker again and again.
+        """
+        try:
+            super().load_wsgi()  # type: ignore[no-untyped-call]  # it has no annotation there
+        except SystemExit as error:
+            self.log.critical("%s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
     async def _serve(self) -> None:
         from django.conf import settings  # noqa: PLC0415 (only a worker may load these)
         from django.db import connection  # noqa: PLC0415

@@ -56,6 +56,21 @@ def test_no_process_starts_on_a_database_that_cannot_serve_it(
                 assert "Traceback" not in process.log(), process.log()
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("name", "value"), [("REDIS_URL", "redis://cache/0?db=1"), ("FORWARDED_ALLOW_IPS", "*")]
+)
+def test_no_process_starts_with_a_value_that_cannot_work(
+    committed: None, tmp_path: Path, name: str, value: str
+) -> None:
+    env = {name: value, "WEB_BIND": f"unix:{tmp_path}/web.sock", "WEB_CONCURRENCY": "1"}
+    with started("web", "worker-llm", "beat", logs=tmp_path, env=env) as found:
+        for process in found.values():
+            assert process.ended() != 0
+            assert process.log().count(f"{name}: ") == 1, process.log()
+            assert "Traceback" not in process.log(), process.log()
+
+
 NEED = st.integers(300, 100_000)
 LIMIT = st.integers(64, 200_000) | st.just(resource.RLIM_INFINITY)
 
@@ -132,6 +147,18 @@ def test_gunicorn_names_a_variable_that_it_cannot_use(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match=f"^{name}: "):
+        runpy.run_path(GUNICORN_CONFIG)
+
+
+def test_for_gunicorn_too_a_value_may_come_from_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "value"
+    file.write_text("7\n")
+    monkeypatch.setenv("WEB_CONCURRENCY_FILE", str(file))
+    assert runpy.run_path(GUNICORN_CONFIG)["workers"] == 7
+    file.unlink()
+    with pytest.raises(SystemExit, match=r"^WEB_CONCURRENCY_FILE: cannot read"):
         runpy.run_path(GUNICORN_CONFIG)
 
 
