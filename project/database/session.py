@@ -46,6 +46,9 @@ _REPORTED: Final = {
 
 ENCODING: Final = "UTF8"
 
+OLDEST: Final = 15
+"""The oldest major version of PostgreSQL that this project was run with."""
+
 POOLER_DROPS: Final = "unsupported startup parameter"
 """In PgBouncer's refusal of a session's settings."""
 
@@ -68,9 +71,14 @@ def settle(connection: Connection) -> None:
     """Give a new session in autocommit mode the settings that it needs.
 
     Raises:
-        UnfitDatabaseError: the database's encoding is not UTF8, or a setting cannot be changed.
+        UnfitDatabaseError: the server is too old, the database's encoding is not UTF8, or a
+            setting cannot be changed.
         psycopg.OperationalError: the connection was lost.
     """
+    if (major := connection.info.server_version // 10_000) < OLDEST:
+        raise UnfitDatabaseError(
+            f"the database is PostgreSQL {major}: upgrade it to {OLDEST} or later, 18 at best"
+        )
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != ENCODING:
         raise UnfitDatabaseError(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -128,6 +129,14 @@ def test_a_database_of_another_encoding_is_named_in_one_line(
     assert "UTF8" in record.message
     assert "\n" not in record.message
     assert found.id == "project.E005"
+
+
+@pytest.mark.parametrize("version", [90_624, 130_022, 140_020])
+def test_a_server_that_is_too_old_is_named(version: int) -> None:
+    info = SimpleNamespace(server_version=version, parameter_status=lambda _: "UTF8")
+    old: Any = SimpleNamespace(info=info)
+    with pytest.raises(UnfitDatabaseError, match=f"PostgreSQL {version // 10_000}: upgrade"):
+        session.settle(old)
 
 
 def test_a_database_that_is_away_stops_no_start(
