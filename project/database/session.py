@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,29 @@ def explained(error: psycopg.OperationalError) -> psycopg.OperationalError:
         "DATABASE_URL leads to a pooler that refuses settings of a session: add"
         " `ignore_startup_parameters = options` to pgbouncer.ini (docs/operations/database.md)"
     )
+
+
+def tried(url: str, *, connect_timeout: int) -> None:
+    """Connect once, as this project does, and disconnect.
+
+    Args:
+        url: A libpq URI.
+        connect_timeout: Seconds.
+
+    Raises:
+        psycopg.ProgrammingError: it is no libpq URI.
+        UnfitDatabaseError: the database cannot serve this project.
+        psycopg.OperationalError: it takes no connection.
+    """
+    options = f"{conninfo_to_dict(url).get('options', '')} {OPTIONS}".strip()
+    try:
+        connection = psycopg.connect(
+            url, connect_timeout=connect_timeout, options=options, autocommit=True
+        )
+    except psycopg.OperationalError as error:
+        raise explained(error) from None
+    with connection:
+        settle(connection)
 
 
 def settle(connection: Connection) -> None:

@@ -11,6 +11,8 @@ import psycopg
 import redis
 from psycopg.conninfo import conninfo_to_dict
 
+from project import redis_url
+from project.database import session
 from project.stack.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,12 +66,14 @@ def _try_database(url: str) -> None:
         parts = conninfo_to_dict(url)
         place = f"{parts.get('host') or 'the default socket'}:{parts.get('port') or 5432}"
         # No word of the password: libpq's own messages do not echo it.
-        psycopg.connect(url, connect_timeout=TIMEOUT_S).close()
+        session.tried(url, connect_timeout=TIMEOUT_S)
     except psycopg.ProgrammingError:
         raise ConfigError(
             "DATABASE_URL is not a PostgreSQL address: write postgresql://user@host:5432/database, "
             "or unset it for the embedded one"
         ) from None
+    except session.UnfitDatabaseError as error:
+        raise ConfigError(f"DATABASE_URL: {_one_line(error)}") from None
     except psycopg.OperationalError as error:
         raise ConfigError(
             f"DATABASE_URL: no PostgreSQL at {place} ({_one_line(error)}): start it, correct the "
@@ -80,6 +84,11 @@ def _try_database(url: str) -> None:
 def _try_redis(url: str) -> None:
     parts = urlsplit(url)
     place = f"{parts.hostname}:{_port(parts.netloc, 6379)}" if parts.hostname else parts.path
+    try:
+        if parts.scheme in {"redis", "rediss", "unix"}:
+            redis_url.checked(url)
+    except ValueError as error:
+        raise ConfigError(f"REDIS_URL {error}, or unset it for the embedded one") from None
     try:
         with redis.Redis.from_url(
             url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S

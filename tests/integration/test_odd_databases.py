@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from project import boot, checks
 from project.database import session
 from project.database.base import DatabaseWrapper
 from project.database.session import UnfitDatabaseError
+from project.stack.errors import ConfigError
+from project.stack.external import external_services
 from project.stack.ports import HOST
 from tests.integration.fuzz.values import thorough
 from tests.pooler import pooler
@@ -124,6 +127,9 @@ def test_a_database_of_another_encoding_is_named_in_one_line(
         monkeypatch.setitem(connections["default"].settings_dict, "NAME", name)
         assert not boot.is_fit(boot.web())
         (found,) = checks.check_database(databases=["default"])
+        head, mark, query = os.environ["DATABASE_URL"].partition("?")
+        with pytest.raises(ConfigError, match=f"DATABASE_URL: .*{encoding}"):  # `make demo`
+            external_services({"DATABASE_URL": f"{head.rpartition('/')[0]}/{name}{mark}{query}"})
     (record,) = [each for each in caplog.records if each.levelname == "CRITICAL"]
     assert encoding in record.message
     assert "UTF8" in record.message
