@@ -11,7 +11,6 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 from project.stack.ports import HOST
@@ -26,8 +25,10 @@ MADE_UP_PID: Final = struct.pack("!i", 77)
 class Pooler:
     """One listener; each connection has two threads."""
 
-    def __init__(self, server: Path, *, renames: bool, ignores_options: bool = True) -> None:
-        self._server = str(server)
+    def __init__(
+        self, server: str | tuple[str, int], *, renames: bool, ignores_options: bool = True
+    ) -> None:
+        self._server = server
         self._renames = renames
         self._ignores_options = ignores_options
         self._listener = socket.create_server((HOST, 0))
@@ -47,7 +48,8 @@ class Pooler:
         self._listener.close()
 
     def _answer(self, client: socket.socket) -> None:
-        with suppress(OSError), client, socket.socket(socket.AF_UNIX) as server:
+        family = socket.AF_UNIX if isinstance(self._server, str) else socket.AF_INET
+        with suppress(OSError), client, socket.socket(family) as server:
             started = self._start(client)
             if started is None:
                 return
@@ -55,8 +57,12 @@ class Pooler:
             server.sendall(started)
             back = threading.Thread(target=_pump_back, args=(server, client), daemon=True)
             back.start()
-            while data := client.recv(65_536):
-                server.sendall(data.replace(b"aif_", b"PGB_") if self._renames else data)
+            while True:
+                head = _exactly(client, 5)  # a letter, and the length of the rest
+                body = _exactly(client, struct.unpack("!i", head[1:])[0] - 4)
+                if self._renames:  # the first place in a message is the statement's name
+                    body = body.replace(b"aif_", b"PGB_", 1)
+                server.sendall(head + body)
 
     def _start(self, client: socket.socket) -> bytes | None:
         """Return the message that starts a session; None if the client was refused."""
@@ -105,8 +111,10 @@ def _exactly(client: socket.socket, size: int) -> bytes:
 
 
 @contextmanager
-def pooler(server: Path, *, renames: bool, ignores_options: bool = True) -> Iterator[int]:
-    """Run one in front of the socket of a PostgreSQL. Yields its port."""
+def pooler(
+    server: str | tuple[str, int], *, renames: bool, ignores_options: bool = True
+) -> Iterator[int]:
+    """Run one in front of a PostgreSQL at a Unix socket, or a host and port. Yields its port."""
     found = Pooler(server, renames=renames, ignores_options=ignores_options)
     threading.Thread(target=found.serve, daemon=True).start()
     try:

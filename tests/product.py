@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from django.db import connection
-from psycopg.conninfo import conninfo_to_dict
 
 from project.stack.local_dir import CHECKOUT
 from project.stack.signals import wait_until
@@ -48,10 +46,8 @@ class Process:
 
 def stores() -> dict[str, str]:
     """The variables that lead to the test's database and Redis."""
-    given = conninfo_to_dict(os.environ["DATABASE_URL"])
-    host = quote(str(given["host"]), safe="")
-    name = connection.settings_dict["NAME"]
-    url = f"postgresql://{given['user']}@/{name}?host={host}"
+    head, mark, query = os.environ["DATABASE_URL"].partition("?")
+    url = f"{head.rpartition('/')[0]}/{connection.settings_dict['NAME']}{mark}{query}"
     return {"DATABASE_URL": url, "REDIS_URL": os.environ["REDIS_URL"]}
 
 

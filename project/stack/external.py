@@ -82,13 +82,13 @@ def _try_database(url: str) -> None:
 
 
 def _try_redis(url: str) -> None:
-    parts = urlsplit(url)
-    place = f"{parts.hostname}:{_port(parts.netloc, 6379)}" if parts.hostname else parts.path
     try:
-        if parts.scheme in {"redis", "rediss", "unix"}:
+        if url.startswith(("redis://", "rediss://", "unix://")):
             redis_url.checked(url)
     except ValueError as error:
         raise ConfigError(f"REDIS_URL {error}, or unset it for the embedded one") from None
+    parts = urlsplit(url)
+    place = f"{parts.hostname}:{_port(parts.netloc, 6379)}" if parts.hostname else parts.path
     try:
         with redis.Redis.from_url(
             url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S

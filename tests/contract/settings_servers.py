@@ -81,15 +81,17 @@ class Place:
 
     @staticmethod
     def _database(url: str) -> str:
-        own = conninfo_to_dict(stores()["DATABASE_URL"])
+        own = {
+            name: str(value) for name, value in conninfo_to_dict(stores()["DATABASE_URL"]).items()
+        }
         parts = urlsplit(url)
-        socket_folder = quote(str(own["host"]), safe="")
         query = dict(parse_qsl(parts.query))
-        host = socket_folder
+        who = own["user"] + (f":{quote(own['password'], safe='')}" if "password" in own else "")
+        where = quote(own["host"], safe="") + (f":{own['port']}" if "port" in own else "")
         if "host" in query:  # the form with the socket's folder in the query
-            host, query["host"] = "", str(own["host"])
+            where, query["host"] = "", own["host"]
         return parts._replace(
-            netloc=f"{own['user']}@{host}",
+            netloc=f"{who}@{where}",
             path=f"/{own['dbname']}",
             query=urlencode(query, quote_via=quote),
         ).geturl()

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -104,7 +103,7 @@ def test_a_pooler_that_drops_our_settings_changes_no_session(setting: str) -> No
 @contextmanager
 def database_of(encoding: str) -> Iterator[str]:
     """A database with another encoding. Yields its name."""
-    name = f"odd_{encoding.lower()}"
+    name = f"{connection.settings_dict['NAME']}_{encoding.lower()}"
     parameters = {**connection.get_connection_params(), "dbname": "postgres"}
     with psycopg.connect(**parameters, autocommit=True) as other:
         other.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
@@ -180,16 +179,17 @@ def test_an_engine_without_our_pool_is_named_in_one_line(
 
 
 def test_the_engine_of_the_settings_is_taken() -> None:
-    assert boot.web() == []
+    assert boot.database() == []
     assert checks.check_engine() == checks.check_database(databases=["default"]) == []
 
 
 @contextmanager
 def behind(**options: bool) -> Iterator[DatabaseWrapper]:
     """A connection through a pooler, of the version that behaves like this."""
-    server = Path(connection.settings_dict["HOST"]) / ".s.PGSQL.5432"
-    with pooler(server, **options) as port:
-        found = wrapper(HOST=HOST, PORT=str(port))
+    host, port = connection.settings_dict["HOST"], connection.settings_dict["PORT"] or "5432"
+    server = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, int(port))
+    with pooler(server, **options) as front:
+        found = wrapper(HOST=HOST, PORT=str(front))
         found.settings_dict["OPTIONS"] |= {"sslmode": "disable", "gssencmode": "disable"}
         yield found
 
