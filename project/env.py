@@ -157,6 +157,7 @@ class Env(BaseSettings):
     leave it off, for then the header is the client's."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Of web, workers and beat; Celery's own option does not change it."""
 
     sentry_dsn: Annotated[SecretStr, AfterValidator(addresses.dsn)] | None = Field(
         default=None, examples=["https://key@sentry.example/1"]

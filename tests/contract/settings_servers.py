@@ -114,7 +114,9 @@ class Place:
             if address.startswith("unix:"):
                 found.append(f"unix:{self.folder / 'web.sock'}")
             else:
-                host = address.rpartition(":")[0].replace("0.0.0.0", HOST)  # noqa: S104 (away)
+                host = address.rpartition(":")[0]
+                if host == "0.0.0.0" or (host == "[::1]" and not _has_ipv6()):  # noqa: S104 (away)
+                    host = HOST
                 found.append(f"{host}:{self.web_port}")
         return ", ".join(found)
 
@@ -143,6 +145,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
         tls_port = exits.enter_context(tls_front(redis_port, context))
         yield Place(folder, redis_port, redis_socket, tls_port, folder / "ca.pem", web_port)
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answers(port: int) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import string
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,10 +106,17 @@ def test_secrets_do_not_show_in_the_repr() -> None:
 
 
 def test_every_variable_is_documented() -> None:
-    source = Path(env.__file__).read_text(encoding="utf-8").split("class Env")[1]
-    for field in env.Env.model_fields:
-        after = source.split(f"    {field}: ")[1]
-        assert '"""' in after.split("\n    ", 2)[1] or field == "log_level", field
+    tree = ast.parse(Path(env.__file__).read_text(encoding="utf-8"))
+    (model,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Env")
+    documented = {
+        line.target.id
+        for line, below in pairwise(model.body)
+        if isinstance(line, ast.AnnAssign)
+        and isinstance(line.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
+    assert documented == set(env.Env.model_fields)
 
 
 WEAK = (
