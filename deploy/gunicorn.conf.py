@@ -58,7 +58,7 @@ def _addresses(name: str, default: str) -> list[str]:
 
 
 chdir = BASE_DIR
-# project/proxies.py reads what proxies say of a visitor, by FORWARDED_ALLOW_IPS.
+# project/forwarded.py reads what proxies say of a visitor, by FORWARDED_ALLOW_IPS.
 forwarded_allow_ips = ""
 bind = _addresses("WEB_BIND", "127.0.0.1:8000")
 workers = _whole("WEB_CONCURRENCY", "2")

@@ -200,7 +200,7 @@ class WebWorker(UvicornWorker):
         "loop": "auto",
         # By its name, so that each worker loads it anew. `_is_idle` knows what h11's has under way.
         "http": "deploy.web_protocol:PunctualProtocol",
-        "proxy_headers": False,  # project/proxies.py reads them
+        "proxy_headers": False,  # project/forwarded.py reads them
         "ws": "none",
         # A request that comes behind another on its connection must not inherit what that one set.
         "reset_contextvars": True,

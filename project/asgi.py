@@ -10,8 +10,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 django.setup(set_prefix=False)
 
 from project.concurrency import Concurrency  # noqa: E402 (they need the apps loaded)
+from project.forwarded import Forwarded  # noqa: E402
 from project.handler import Handler  # noqa: E402
 from project.lifespan import Lifespan  # noqa: E402
-from project.proxies import Forwarded  # noqa: E402
 
 application = Lifespan(Forwarded(Concurrency(Handler()), settings.FORWARDED_ALLOW_IPS))

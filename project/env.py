@@ -48,6 +48,12 @@ CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 CommaSeparatedSecrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 Proxies = Annotated[list[proxies.Network], NoDecode, BeforeValidator(_proxies)]
 Origins = Annotated[CommaSeparated, AfterValidator(addresses.origins)]
+DatabaseAddress = Annotated[
+    str, Field(pattern=r"^postgres(ql)?://"), AfterValidator(addresses.database)
+]
+RedisAddress = Annotated[
+    str, Field(pattern=r"^(rediss?|unix)://"), AfterValidator(redis_url.checked)
+]
 WebAddress = Annotated[str, AfterValidator(addresses.web)]
 
 _FEWEST_CHARACTERS = 10
@@ -79,9 +85,7 @@ class Env(BaseSettings):
     """Comma-separated keys that were SECRET_KEY before, newest first. Sessions that they signed
     stay valid, and a request that is sent again finds its job. Remove one after 30 days."""
 
-    database_url: Annotated[
-        str, Field(pattern=r"^postgres(ql)?://"), AfterValidator(addresses.database)
-    ] = Field(
+    database_url: DatabaseAddress = Field(
         examples=[
             "postgresql://app@db/app",
             "postgres://app:password@db:5432/app?connect_timeout=5",
@@ -100,9 +104,7 @@ class Env(BaseSettings):
     """Seconds until a connection to PostgreSQL or Redis counts as lost when nothing acknowledges
     its packets. Below two thirds of LEASE_SECONDS, so that a worker keeps its jobs meanwhile."""
 
-    redis_url: Annotated[
-        str, Field(pattern=r"^(rediss?|unix)://"), AfterValidator(redis_url.checked)
-    ] = Field(
+    redis_url: RedisAddress = Field(
         examples=[
             "redis://cache:6379/0",
             "redis://user:password@cache:6379/1",

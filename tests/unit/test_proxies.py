@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from project.proxies import Forwarded, address_in, networks, visitor
+from project.forwarded import Forwarded
+from project.proxies import address_in, networks, visitor
 
 TRUSTED = networks("10.0.0.0/8, fd00::/8, ::1")
 UNIX = ""

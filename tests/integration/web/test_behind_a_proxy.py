@@ -14,7 +14,8 @@ from django.db.models.signals import post_save
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from project.proxies import Forwarded, networks
+from project.forwarded import Forwarded
+from project.proxies import networks
 from tests.contract.settings_servers import UnixConnection
 from tests.integration.fuzz.asgi import Site, Visit
 from tests.integration.fuzz.conftest import CSRF
