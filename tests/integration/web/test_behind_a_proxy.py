@@ -6,6 +6,7 @@ import http.client
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,7 +48,9 @@ def as_header(entries: list[str]) -> bytes:
 def site(db: None) -> Site:
     """The site behind a proxy on this machine that is trusted."""
     found = Site()
-    found._handler = Forwarded(found._handler, networks("127.0.0.1, 10.0.0.0/8"))  # type: ignore[assignment,arg-type]
+    inner: Any = found._handler.handle
+    behind: Any = SimpleNamespace(handle=Forwarded(inner, networks("127.0.0.1, 10.0.0.0/8")))
+    found._handler = behind
     return found
 
 
