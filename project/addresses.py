@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 from sentry_sdk.utils import BadDsn, Dsn
 
+LAST_PORT: Final = 65_535
 _WEB: Final = {"http", "https"}
 
 
@@ -49,7 +50,7 @@ def database(url: str) -> str:
     """Return the libpq URI.
 
     Raises:
-        ValueError: libpq cannot read it, or it names no database.
+        ValueError: libpq cannot read it, or it names no database, no host or no port.
     """
     try:
         parts = conninfo_to_dict(url)
@@ -58,6 +59,9 @@ def database(url: str) -> str:
             "is no libpq URI: write postgresql://user:password@host:5432/database and"
             " percent-encode special characters of the password"
         ) from None
+    ports = [port for port in str(parts.get("port") or "").split(",") if port]
+    if "@" in str(parts.get("host") or "") or not all(_is_port(port) for port in ports):
+        raise ValueError("has an @ in its host or a port that is no number: percent-encode an @")
     if not parts.get("dbname") and not parts.get("service"):
         raise ValueError("names no database: write postgresql://user@host:5432/database")
     return url
@@ -74,6 +78,10 @@ def dsn(value: SecretStr) -> SecretStr:
     except BadDsn:
         raise ValueError("is no DSN of Sentry: copy it from the project's settings") from None
     return value
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) <= LAST_PORT
 
 
 def _is_web(url: str) -> bool:

@@ -99,7 +99,7 @@ class Place:
     def _redis(self, url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme == "unix":
-            return parts._replace(path=str(self.redis_socket)).geturl()
+            return f"unix://{self.redis_socket}?{parts.query}"
         who = parts.netloc.rpartition("@")[0]
         port = self.tls_port if parts.scheme == "rediss" else self.redis_port
         query = dict(parse_qsl(parts.query))
