@@ -63,7 +63,7 @@ def explained(error: psycopg.OperationalError) -> psycopg.OperationalError:
     if POOLER_DROPS not in str(error):
         return error
     return UnfitDatabaseError(
-        "DATABASE_URL leads to a pooler that refuses settings of a session: add"
+        "the pooler in front of the database refuses settings of a session: add"
         " `ignore_startup_parameters = options` to pgbouncer.ini (docs/operations/database.md)"
     )
 

@@ -23,7 +23,7 @@ databases = st.integers(0, 63)
 def kombu_reads(url: str) -> dict[str, Any]:
     """How kombu connects to a broker URL."""
     connection = Connection(redis_url.broker_url(url))
-    channel = object.__new__(kombu_redis.Channel)
+    channel: Any = object.__new__(kombu_redis.Channel)
     channel.connection = SimpleNamespace(client=connection, default_port=6379)
     found: dict[str, Any] = channel._connparams()
     return found
@@ -32,7 +32,7 @@ def kombu_reads(url: str) -> dict[str, Any]:
 def same(url: str, *names: str) -> dict[str, Any]:
     """What both readers find under these names; they must agree."""
     redis_url.checked(url)
-    ours, theirs = parse_url(url), kombu_reads(url)
+    ours, theirs = parse_url(url), kombu_reads(url)  # type: ignore[no-untyped-call]
     defaults = {"db": 0, "port": 6379}
     read = {name: ours.get(name, defaults.get(name)) for name in names}
     assert read == {name: theirs.get(name) for name in names}, url
