@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection, connections
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -170,7 +171,7 @@ def test_an_engine_without_our_pool_is_named_in_one_line(
     monkeypatch.setattr(boot, "connections", {"default": type("Odd", (), {})()})
     if engine == "project.database":
         monkeypatch.setattr(boot, "connections", connections)
-    monkeypatch.setattr(boot.settings, "DATABASES", {"default": given})
+    monkeypatch.setattr(settings, "DATABASES", {"default": given})
     (found,) = boot.database()
     assert found.is_fatal
     assert engine in found.text
