@@ -115,6 +115,7 @@ def test_workers_verify_the_certificate_of_redis_unless_told_not_to(
         "redis://cache/٣",
         "redis://cache/0?db=1",
         "redis://cache/0?socket_timeout=1",
+        "redis://cache/0?ssl_cert_reqs=none",
         "redis://a;b@cache/0",
         "redis://cache/0#fragment",
         "redis://[::1/0",
