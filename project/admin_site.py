@@ -72,6 +72,11 @@ def favicon(_request: HttpRequest) -> str:
     return static("aifeature/favicon.svg")
 
 
+def focus_script(_request: HttpRequest) -> str:
+    """Address of the script that moves the focus into dialogs and to errors."""
+    return static("aifeature/focus.js")
+
+
 def navigation(request: HttpRequest) -> list[Item]:
     """The sidebar: only what this visitor may see."""
     groups = [

@@ -218,6 +218,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": "project.admin_site.favicon"},
     ],
+    "SCRIPTS": ["project.admin_site.focus_script"],
     "SHOW_HISTORY": True,
     "ENVIRONMENT": "project.admin_site.environment",
     "DASHBOARD_CALLBACK": "aifeature.admin.overview.dashboard",

@@ -30,7 +30,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 
 from aifeature.admin import switch_page
-from aifeature.admin.switch_forms import ReleaseForm, StopForm
+from aifeature.admin.switch_forms import ChangeReasonForm, ReleaseForm, StopForm
 from aifeature.services import switch_refusal
 from aifeature.web import errors
 
@@ -43,11 +43,16 @@ _REMEMBERED: Final = timedelta(days=30)
 
 _SIGN_IN: Final = "/login/"
 
-ENDINGS: Final = ("/stop/", "/release/", _SIGN_IN)
+_FLIPS: Final = ("/stop/", "/change_reason/", "/release/")
+
+ENDINGS: Final = (*_FLIPS, _SIGN_IN)
 """What the path of every such request ends with."""
+
+_FORMS: Final = {"stop": StopForm, "change_reason": ChangeReasonForm, "release": ReleaseForm}
 
 _LABELS: Final = {
     "stop": ("Can pull the kill switch", "aifeature.stop_feature"),
+    "change_reason": ("Can pull the kill switch", "aifeature.stop_feature"),
     "release": ("Can release the kill switch", "aifeature.release_feature"),
 }
 
@@ -58,7 +63,7 @@ class Flip:
 
     slug: str
     action: str
-    """`stop` or `release`."""
+    """`stop`, `change_reason` or `release`."""
 
     @property
     def command(self) -> str:
@@ -119,10 +124,10 @@ def flip_of(request: HttpRequest) -> Flip | None:
             path = urlsplit(request.GET.get("next", "")).path
         except (ValueError, SuspiciousOperation):  # it is no address, or there are too many
             return None
-    if not path.endswith(("/stop/", "/release/")):
+    if not path.endswith(_FLIPS):
         return None
     listed = re.escape(reverse("admin:aifeature_featurecontrol_changelist"))
-    found = re.fullmatch(rf"{listed}([^/]+)/(stop|release)/", path)
+    found = re.fullmatch(rf"{listed}([^/]+)/(stop|change_reason|release)/", path)
     return Flip(unquote(found[1]), found[2]) if found else None
 
 
@@ -205,8 +210,7 @@ def _refused(
     else:
         form = None
         if request.method == "POST" and status != 403:  # noqa: PLR2004 (HTTP)
-            kind = StopForm if flip.action == "stop" else ReleaseForm
-            form = kind(request, flip.slug, initial=switch_page.typed(request))
+            form = _FORMS[flip.action](request, flip.slug, initial=switch_page.typed(request))
         values = {"title": switch_refusal.UNCHANGED, "sentences": sentences, "form": form}
         response = render(request, "aifeature/admin/switch_refused.html", values)
     response.is_explained = True  # type: ignore[attr-defined]  # for `_seen`

@@ -13,6 +13,8 @@ from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from aifeature.admin.switch_page import also_alone
+
 Button = TypeVar("Button", bound=Callable[..., HttpResponse])
 
 
@@ -37,7 +39,7 @@ def button(
     form: type[BaseDialogForm] = BaseDialogForm,
     **looks: Any,
 ) -> Callable[[Button], Button]:
-    """A button on a row and on a detail page that opens a dialog.
+    """A button on a row and on a detail page that opens a dialog, or without JavaScript a page.
 
     The method is called with the request, the valid form and `object_id`; it answers `done`.
 
@@ -56,8 +58,12 @@ def button(
         "form_submit_text": text,
     }
     decorator = action(description=text, permissions=[permission], dialog=dialog, **looks)
-    # The library's annotations say it gives a dataclass; it gives the function.
-    return cast("Callable[[Button], Button]", decorator)
+
+    def made(method: Button) -> Button:
+        # The library's annotations say it gives a dataclass; it gives the function.
+        return cast("Button", also_alone(cast("Button", decorator(method)), title))
+
+    return made
 
 
 def done(url_name: str, *arguments: object) -> HttpResponse:

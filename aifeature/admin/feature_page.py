@@ -12,7 +12,7 @@ from aifeature.admin import cards, open_alerts
 from aifeature.admin.breaker_rows import HEADERS, cells
 from aifeature.admin.changes import named
 from aifeature.admin.show import figures, moment
-from aifeature.admin.switch_buttons import RELEASE, STOP, release_url, stop_url
+from aifeature.admin.switch_buttons import buttons
 from aifeature.services import model_views, overview, switch, switch_state, trips
 from aifeature.services.control import EVERYTHING
 
@@ -21,11 +21,7 @@ def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
     """The parts of the page that this visitor may see."""
     found: dict[str, Any] = {}
     if switch.exists(slug):
-        if request.user.has_perm(STOP):
-            found["stop_url"] = stop_url(slug)
-        state = switch_state.of(slug)
-        if request.user.has_perm(RELEASE) and (state.killed or state.partial):
-            found["release_url"] = release_url(slug)
+        found["buttons"] = buttons(request, switch_state.of(slug))
     if cards.may_see(request, "alert"):
         found["alerts"] = open_alerts.rows(None if slug == EVERYTHING else slug)
     if slug == EVERYTHING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.db import Error, transaction
 from django.http import HttpRequest
+from django.urls import reverse
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget
 
 from aifeature.admin import switch_page
@@ -38,6 +39,7 @@ class _SwitchForm(ReasonForm):
         return {
             "title": "every feature" if self.slug == EVERYTHING else title_of(self.slug),
             "under_way": switch_state.under_way(self.slug),
+            "change_reason_url": change_reason_url(self.slug),
             **self._state(),
         }
 
@@ -51,7 +53,10 @@ class _SwitchForm(ReasonForm):
 
 
 class StopForm(_SwitchForm):
-    """Shows what it will stop; asks what becomes of the jobs, and why."""
+    """Shows what it will stop; asks what becomes of the jobs, and why.
+
+    Whether it is stopped already is not checked here: the database decides, when it is stopped.
+    """
 
     form_before_template = "aifeature/admin/switch_stop.html"
     mode = forms.ChoiceField(
@@ -65,6 +70,17 @@ class StopForm(_SwitchForm):
         help_text="Deadlines run on while jobs are held.",
     )
     field_order = ("mode", "reason")
+
+
+class ChangeReasonForm(StopForm):
+    """Shows why it is stopped; asks why instead, and what becomes of the jobs from now on."""
+
+    form_before_template = "aifeature/admin/switch_change_reason.html"
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        if found := self._state().get("switch"):
+            self.initial = {"mode": found["mode"], **self.initial}
 
 
 class ReleaseForm(_SwitchForm):
@@ -89,6 +105,11 @@ class ReleaseForm(_SwitchForm):
         return percent
 
 
+def change_reason_url(slug: str) -> str:
+    """Where the dialog is that changes why this switch is pulled."""
+    return reverse("admin:aifeature_featurecontrol_change_reason", args=(quote(slug),))
+
+
 def described(state: SwitchState) -> dict[str, Any] | None:
     """A switch that is on, wholly or in part, in words; None while it is off."""
     if not state.killed and not state.partial:
@@ -100,5 +121,6 @@ def described(state: SwitchState) -> dict[str, Any] | None:
         "who": made_by(pull) if pull else "unknown",
         "when": utc(pull.at) if pull else "at an unknown time",
         "reason": state.reason or (pull.reason if pull else "") or "No reason was given.",
+        "mode": state.mode.value,
         "jobs": "held" if state.mode == KillMode.HOLD else "cancelled",
     }

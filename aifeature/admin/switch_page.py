@@ -1,4 +1,4 @@
-"""The dialog of a kill switch as a page of its own.
+"""A dialog as a page of its own; that of a kill switch keeps what was typed across a sign-in.
 
 A person lands here after a sign-in, by an address of the runbook, or without JavaScript.
 """
@@ -30,8 +30,8 @@ def by_htmx(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-def also_alone(dialog: Button) -> Button:
-    """Answer a request that no script sent with a whole page."""
+def also_alone(dialog: Button, title: str) -> Button:
+    """Answer a request that no script sent with a whole page of this title."""
 
     @wraps(dialog)
     def answer(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -43,7 +43,7 @@ def also_alone(dialog: Button) -> Button:
             return HttpResponseRedirect(where, headers={"HX-Redirect": where})
         context = {
             **self.admin_site.each_context(request),
-            "title": "Kill switch",
+            "title": title,
             "part": mark_safe(part.content.decode()),  # noqa: S308 (rendered by a template)
             "is_filled": request.method == "GET" and "reason" in request.GET,
             "is_out_of_date": OUT_OF_DATE in request.GET,

@@ -25,9 +25,14 @@ class WouldStop:
 def stop(slug: str, *, mode: str, reason: str, user_id: int) -> bool:
     """Pull the switch of a feature, or of `_everything`, with its audit rows, in one statement.
 
-    Returns whether it was not pulled before.
+    Returns whether it was not pulled before; if it was, nothing is changed.
     """
     return bool(rows("aif_switch_stop", slug, mode, storable(reason), user_id)[0][0])
+
+
+def change_reason(slug: str, *, mode: str, reason: str, user_id: int) -> bool:
+    """Change the reason and the mode of a pulled switch. Returns False if it is not pulled."""
+    return bool(rows("aif_switch_change_reason", slug, mode, storable(reason), user_id)[0][0])
 
 
 def release(slug: str, *, percent: int, reason: str, user_id: int) -> bool:

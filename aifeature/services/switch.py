@@ -25,6 +25,7 @@ STOPPED: Final = ("kill_switch", "overrun")
 
 __all__ = [
     "WouldStop",
+    "change_reason",
     "exists",
     "names",
     "release",
@@ -52,7 +53,7 @@ def exists(slug: str) -> bool:
     return FeatureControl.objects.filter(feature=slug).exists()
 
 
-def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> None:
+def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
     """Stop a feature, or EVERYTHING: no submission, no call, and those in flight are aborted.
 
     It depends on no other column of the control, and on nothing in the code of the feature.
@@ -63,6 +64,9 @@ def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> None:
         mode: Whether jobs that wait or run are held or cancelled.
         user_id: Who pulls it; callers check the permission `stop_feature`.
 
+    Returns:
+        False if it was stopped already. Then nothing is changed: see `change_reason`.
+
     Raises:
         ValueError: there is no such switch, or no reason.
         django.db.Error: the database refused within two seconds; `switch_refusal` names the cause.
@@ -70,8 +74,33 @@ def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> None:
     _check_reason(reason)
     with urgently():
         _check(slug)
-        switches.stop(slug, mode=mode.value, reason=reason, user_id=user_id)
+        stopped = switches.stop(slug, mode=mode.value, reason=reason, user_id=user_id)
     control.cache.clear()
+    return stopped
+
+
+def change_reason(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
+    """Change why a stopped feature, or EVERYTHING, is stopped, and what becomes of its jobs.
+
+    Args:
+        slug: One of `names()`.
+        reason: The new one; it also stands in the audit trail.
+        mode: Whether jobs that wait or run are held or cancelled from now on.
+        user_id: Who changes it; callers check the permission `stop_feature`.
+
+    Returns:
+        False if it is not stopped. Then nothing is changed.
+
+    Raises:
+        ValueError: there is no such switch, or no reason.
+        django.db.Error: the database refused within two seconds; `switch_refusal` names the cause.
+    """
+    _check_reason(reason)
+    with urgently():
+        _check(slug)
+        changed = switches.change_reason(slug, mode=mode.value, reason=reason, user_id=user_id)
+    control.cache.clear()
+    return changed
 
 
 def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> bool:

@@ -20,6 +20,8 @@ _OWN: Final = ("feature", "killed", "kill_reason", "kill_mode", "release_percent
 ALL: Final = 100
 """Percent of the users for whom a switch that is off is off."""
 
+NOT_STOPPED: Final = "It is not stopped: there is no reason to change."
+
 
 @dataclass(frozen=True, slots=True)
 class SwitchState:

@@ -21,8 +21,8 @@ BEGIN
 END
 $$;
 
--- Pull the switch of a feature, or of '_everything'. A second pull may change the mode and the
--- reason; it is recorded as well. False when it was pulled already.
+-- Pull the switch of a feature, or of '_everything'. False, and nothing is changed, when it is pulled
+-- already: of two people who pull it at once, the first one's reason stays.
 CREATE OR REPLACE FUNCTION aif_switch_stop(
     p_feature text, p_mode text, p_reason text, p_user bigint)
 RETURNS boolean
@@ -39,6 +39,9 @@ BEGIN
     SELECT c.killed, c.kill_reason, c.kill_mode INTO was
       FROM aifeature_featurecontrol c WHERE c.feature = p_feature
        FOR NO KEY UPDATE;
+    IF was.killed THEN
+        RETURN false;
+    END IF;
     moment := clock_timestamp();  -- with the lock: of two people the later one is the last
     UPDATE aifeature_featurecontrol
        SET killed = true, kill_reason = p_reason, kill_mode = p_mode, updated_at = moment
@@ -50,7 +53,38 @@ BEGIN
                    ('kill_reason', was.kill_reason, p_reason),
                    ('kill_mode', was.kill_mode, p_mode)) c (field, old, new)
      WHERE c.field = 'killed' OR c.old <> c.new;
-    RETURN NOT was.killed;
+    RETURN true;
+END
+$$;
+
+-- Change why a switch is pulled and what becomes of the jobs. False when it is not pulled.
+CREATE OR REPLACE FUNCTION aif_switch_change_reason(
+    p_feature text, p_mode text, p_reason text, p_user bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET lock_timeout = '1s' AS $$
+DECLARE
+    was record;
+    moment timestamptz;
+BEGIN
+    PERFORM aif_flip_by(p_user, p_reason);
+    SELECT c.killed, c.kill_reason, c.kill_mode INTO was
+      FROM aifeature_featurecontrol c WHERE c.feature = p_feature
+       FOR NO KEY UPDATE;
+    IF NOT FOUND OR NOT was.killed THEN
+        RETURN false;
+    END IF;
+    moment := clock_timestamp();
+    UPDATE aifeature_featurecontrol
+       SET kill_reason = p_reason, kill_mode = p_mode, updated_at = moment
+     WHERE feature = p_feature;
+    INSERT INTO aifeature_controlchange (
+        feature, field, old, new, reason, user_id, check_name, at)
+    SELECT p_feature, c.field, c.old, c.new, p_reason, p_user, '', moment
+      FROM (VALUES ('kill_reason', was.kill_reason, p_reason),
+                   ('kill_mode', was.kill_mode, p_mode)) c (field, old, new)
+     WHERE c.old <> c.new;
+    RETURN true;
 END
 $$;
 

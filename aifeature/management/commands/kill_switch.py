@@ -1,4 +1,4 @@
-"""`manage.py kill_switch status|stop|release`: the kill switch without admin, and without Redis."""
+"""`manage.py kill_switch status|stop|change_reason|release`, without admin and without Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aifeature.models import KillMode
 from aifeature.models.functions import urgently
 from aifeature.services import switch, switch_refusal, switch_state
 from aifeature.services.control import EVERYTHING
-from aifeature.services.switch_state import ALL, SwitchState
+from aifeature.services.switch_state import ALL, NOT_STOPPED, SwitchState
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -36,10 +36,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What to do, to which, who says so and why."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="status|stop|release")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="status|stop|change_reason|release"
+        )
         status = actions.add_parser("status", help="How each switch stands.")
         status.add_argument("feature", nargs="?", help="Only this one.")
-        for name in ("stop", "release"):
+        for name in ("stop", "change_reason", "release"):
             action = actions.add_parser(name)
             action.add_argument("feature", help="A feature, or _everything.")
             action.add_argument("--reason", required=True, help="Why. Kept in the audit trail.")
@@ -47,13 +49,14 @@ class Command(BaseCommand):
                 "--user", required=True, metavar="NAME", help="Whose decision it is."
             )
             action.add_argument("--yes", action="store_true", help="Do not ask.")
-            if name == "stop":
+            if name != "release":
                 jobs = action.add_mutually_exclusive_group()
                 jobs.add_argument("--hold", dest="mode", action="store_const", const=KillMode.HOLD)
                 jobs.add_argument(
                     "--cancel", dest="mode", action="store_const", const=KillMode.CANCEL
                 )
-                action.set_defaults(mode=KillMode.HOLD)
+                # Left out, a change of the reason leaves the jobs as they are.
+                action.set_defaults(mode=KillMode.HOLD if name == "stop" else None)
             else:
                 action.add_argument(
                     *("--percent", "-p"), type=int, default=ALL, help="Of the users, 1 to 100."
@@ -73,6 +76,8 @@ class Command(BaseCommand):
                         self._status(feature)
                     case "stop":
                         self._stop(_known(feature), **options)
+                    case "change_reason":
+                        self._change_reason(_known(feature), **options)
                     case _:
                         self._release(_known(feature), **options)
         except Error as error:
@@ -91,16 +96,45 @@ class Command(BaseCommand):
         person = _person(user, STOP)
         state = switch_state.of(slug)
         if state.killed:
-            self.stdout.write(f"Already {_in_words(state)}")
+            self._already(state, mode)
+            return
         became = "held" if mode is KillMode.HOLD else "cancelled"
         under_way = switch_state.under_way(slug)
         self.stdout.write(f"This stops {slug}: {under_way}. Its jobs are {became}.")
         self._confirm(f"Stop {slug}?", **options)
         try:
-            switch.stop(slug, reason=reason, mode=mode, user_id=person.pk)
+            stopped = switch.stop(slug, reason=reason, mode=mode, user_id=person.pk)
         except ValueError as error:
             raise CommandError(f"{error}.") from None
+        if not stopped:  # somebody else was quicker
+            self._already(switch_state.of(slug), mode)
+            return
         self.stdout.write(f"{slug} is stopped.")
+
+    def _already(self, state: SwitchState, mode: KillMode) -> None:
+        said = f"Already {_in_words(state)}\nNothing was changed."
+        if state.mode is not mode:
+            raise CommandError(f"{said} To change what becomes of the jobs, use change_reason.")
+        self.stdout.write(said)
+
+    def _change_reason(
+        self, slug: str, *, user: str, reason: str, mode: KillMode | None, **options: Any
+    ) -> None:
+        person = _person(user, STOP)
+        state = switch_state.of(slug)
+        if not state.killed:
+            raise CommandError(f"{slug}: {NOT_STOPPED}")
+        mode = state.mode if mode is None else mode
+        became = "held" if mode is KillMode.HOLD else "cancelled"
+        self.stdout.write(f"{slug}: {_in_words(state)}")
+        self._confirm(f"Change the reason? Its jobs are {became}.", **options)
+        try:
+            changed = switch.change_reason(slug, reason=reason, mode=mode, user_id=person.pk)
+        except ValueError as error:
+            raise CommandError(f"{error}.") from None
+        if not changed:
+            raise CommandError(f"{slug}: {NOT_STOPPED}")
+        self.stdout.write(f"{slug} is stopped for the new reason; its jobs are {became}.")
 
     def _release(self, slug: str, *, user: str, reason: str, percent: int, **options: Any) -> None:
         person = _person(user, RELEASE)
