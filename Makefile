@@ -7,7 +7,7 @@ READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack test bench chaos check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack stop test bench chaos check fmt lock migrations clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,10 @@ smoke: $(READY) ## run the whole system, show one real job, stop
 
 stack: $(READY) ## run the whole system and stay up
 	@$(BIN)/python manage.py stack $(ARGS)
+
+stop: ## stop the stack of this checkout, started by demo or stack
+	@if [ -x $(BIN)/python ] && [ -f $(READY) ]; then $(BIN)/python manage.py stack --stop; \
+		else echo "no stack runs here: nothing is installed in .venv"; fi
 
 SHORT_CHAOS := tests/chaos/test_short_run.py
 

@@ -194,6 +194,11 @@ if ENV.trust_forwarded_proto:
 SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.https
 SECURE_HSTS_PRELOAD = ENV.https
+# A browser sends the cookies of a host to all of its ports.
+_COOKIES_OF_THIS_SITE = f"_{ENV.cookie_suffix}" if ENV.cookie_suffix else ""
+SESSION_COOKIE_NAME = f"sessionid{_COOKIES_OF_THIS_SITE}"
+CSRF_COOKIE_NAME = f"csrftoken{_COOKIES_OF_THIS_SITE}"
+STAFF_COOKIE_NAME = f"staff_browser{_COOKIES_OF_THIS_SITE}"
 SESSION_COOKIE_SECURE = ENV.https
 CSRF_COOKIE_SECURE = ENV.https
 SESSION_COOKIE_HTTPONLY = True

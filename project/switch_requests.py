@@ -36,8 +36,10 @@ from aifeature.web import errors
 
 logger = logging.getLogger(__name__)
 
-STAFF_COOKIE: Final = "staff_browser"
+STAFF_COOKIE: Final[str] = settings.STAFF_COOKIE_NAME
 """The cookie gives no access. Its owner must still sign in and needs the permission."""
+
+_SALT: Final = "staff_browser"
 
 _REMEMBERED: Final = timedelta(days=30)
 
@@ -143,9 +145,7 @@ def _without_waiting(request: HttpRequest) -> AbstractContextManager[None]:
 
 def is_staff_browser(request: HttpRequest) -> bool:
     """Whether a member of the staff has signed in with this browser lately."""
-    value = request.get_signed_cookie(
-        STAFF_COOKIE, default=None, salt=STAFF_COOKIE, max_age=_REMEMBERED
-    )
+    value = request.get_signed_cookie(STAFF_COOKIE, default=None, salt=_SALT, max_age=_REMEMBERED)
     return value is not None
 
 
@@ -177,7 +177,7 @@ def _remembered(request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.set_signed_cookie(
             STAFF_COOKIE,
             "yes",
-            salt=STAFF_COOKIE,
+            salt=_SALT,
             max_age=_REMEMBERED,
             secure=settings.SESSION_COOKIE_SECURE,
             httponly=True,

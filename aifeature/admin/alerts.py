@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
@@ -15,13 +15,35 @@ from aifeature.admin.show import moment_column, span
 from aifeature.models import Alert, CheckRun
 
 
+class OpenFilter(admin.SimpleListFilter):
+    """Alerts by whether they are over."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        del request, model_admin
+        return [("open", "open"), ("over", "over")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
+        """The alerts of the choice."""
+        del request
+        match self.value():
+            case "open":
+                return queryset.filter(closed_at=None)
+            case "over":
+                return queryset.exclude(closed_at=None)
+        return queryset
+
+
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
     """Each with since when, until when, and which runbook tells what to do. Open ones first."""
 
     list_display = ("opened", "state", "kind", "subject", "summary", "runbook", "closed")
     list_display_links = ("opened",)
-    list_filter = (("closed_at", admin.EmptyFieldListFilter), "kind", "opened_at")
+    list_filter = (OpenFilter, "kind", "opened_at")
     search_fields = ("subject", "summary")
     fieldsets = (
         (None, {"fields": ("kind", "subject", "state", "summary", "runbook", "seen_figures")}),

@@ -8,7 +8,7 @@ from django.contrib.admin.utils import quote
 from django.urls import reverse
 from django.utils.html import format_html
 
-from aifeature.admin.show import span
+from aifeature.admin.show import NO_LIMIT, Labelled, span
 from aifeature.models import Forced
 from aifeature.services.model_views import Live, ModelView
 
@@ -34,19 +34,19 @@ def cells(view: ModelView) -> list[str]:
     ]
 
 
-def state(view: ModelView) -> tuple[str, str]:
+def state(view: ModelView) -> Labelled:
     """A key of COLOURS, and what the breaker does."""
     live = view.live
     if view.forced == Forced.OPEN:
-        return "open", "forced open: nothing is sent"
+        return Labelled("open", "forced open: nothing is sent")
     if view.forced == Forced.CLOSED:
-        return "forced", "forced closed: everything is sent"
+        return Labelled("forced", "forced closed: everything is sent")
     text = _STATES[live.state]
     if live.state == "open" and live.open_for_s > 0:
         text = f"open, tries again in {span(live.open_for_s)}"
     if not live.shared:
         text += " (Redis is away: this process alone)"
-    return {"half_open": "trying"}.get(live.state, live.state), text
+    return Labelled({"half_open": "trying"}.get(live.state, live.state), text)
 
 
 def failed(live: Live) -> str:
@@ -61,7 +61,10 @@ def slow(live: Live) -> str:
 
 def limits(live: Live) -> str:
     """What is left of each limit that was learned."""
-    parts = [f"{one.name}: {one.remaining:,} of {one.per_minute:,}/min" for one in live.limits]
+    limited = [one for one in live.limits if one.per_minute < NO_LIMIT]
+    parts = [f"{one.name}: {one.remaining:,} of {one.per_minute:,}/min" for one in limited]
+    if live.limits and not limited:
+        parts = ["no limit"]
     if live.blocked_s > 0:
         parts.append(f"asked to stay away for {span(live.blocked_s)}")
     return "; ".join(parts) or "none learned yet"

@@ -31,7 +31,7 @@ def of_features(
 ) -> list[dict[str, Any]]:
     """One card for each feature of the code, or for `only` this one; no figure without permission.
 
-    Six queries, however many features there are.
+    Eight queries, however many features there are.
     """
     slugs = [slug for slug in registry.all_features() if only in {None, slug}]
     see_jobs, see_calls = may_see(request, "job"), may_see(request, "attempt")
@@ -127,7 +127,7 @@ def spend_bar(window: Spend) -> dict[str, Any]:
     return {
         "spent": money(window.spent),
         "held": money(window.held),
-        "cap": "no cap" if window.cap is None else f"of {money(window.cap)}",
+        "cap": "no limit" if window.cap is None else f"of {money(window.cap)}",
         "percent": None if share is None else f"{share:.0%}",
         "colour": "" if share is None or share < NEARLY else "full" if share >= 1 else "nearly",
         "bar": None

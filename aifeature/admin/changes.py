@@ -100,8 +100,8 @@ def _cells(change: ControlChange) -> list[str]:
         change.field,
         format_html(
             "{} → {}",
-            _value(change, change.old) or "(empty)",
-            _value(change, change.new) or "(empty)",
+            _value(change, change.old) or "not set",
+            _value(change, change.new) or "not set",
         ),
         change.reason,
     ]

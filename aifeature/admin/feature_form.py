@@ -1,22 +1,22 @@
-"""The form of a feature's control: what may be entered, and what an empty field means."""
+"""The form of a feature's control: what may be entered."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django import forms
-from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import checks, prompts, registry
+from aifeature.admin import limit_words
+from aifeature.admin.limit_words import Meaning
 from aifeature.models import FeatureControl, Stage
 from aifeature.policies import budget
-from aifeature.services import control
 from aifeature.services.control import EVERYTHING
-from aifeature.spec import MAX_RETENTION_DAYS, Feature, Limits
+from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
 _SLOWEST: Final = Decimal("0.01")
 """Requests per minute: the smallest rate above none that the column holds."""
@@ -54,6 +54,8 @@ class FeatureControlForm(_ModelForm):
             *("requests_per_minute", "tokens_per_minute", "user_in_flight"),
             *("deadline_s", "retention_days"),
         )
+        # For those who may only view: the model's own texts say what a field without a value means.
+        help_texts: ClassVar = limit_words.HELP
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,9 +75,9 @@ class FeatureControlForm(_ModelForm):
         self._limit("retention_days", 1, MAX_RETENTION_DAYS)
         feature = registry.find(self.instance.feature)
         if feature is not None:
-            self._explain(_of_feature(feature))
+            self._explain(limit_words.of_feature(feature))
         elif self.instance.feature == EVERYTHING:
-            self._explain(_of_everything())
+            self._explain(limit_words.of_everything())
         if "prompt_version" in self.fields:
             self.fields["prompt_version"] = self._prompt_version(feature)
         if "stage" in self.fields and self.instance.stage not in Stage:
@@ -151,10 +153,11 @@ class FeatureControlForm(_ModelForm):
         if highest is not None:
             self.fields[name].validators.append(MaxValueValidator(highest))
 
-    def _explain(self, meanings: Mapping[str, str]) -> None:
+    def _explain(self, meanings: Mapping[str, Meaning]) -> None:
         for name, meaning in meanings.items():
             if name in self.fields:
-                self.fields[name].help_text = meaning
+                self.fields[name].help_text = meaning.limits
+                self.fields[name].widget.attrs["placeholder"] = meaning.unset
 
     def _prompt_version(self, feature: Feature | None) -> forms.ChoiceField:
         current = self.instance.prompt_version
@@ -173,60 +176,6 @@ def _elsewhere(value: str) -> str:
     return f"{value} (not in this release)"
 
 
-def _of_feature(feature: Feature) -> dict[str, str]:
-    """What each limit of a feature limits, and what leaving it empty means."""
-    limits = feature.limits
-    rate, tokens = limits.requests_per_minute, limits.tokens_per_minute
-    return {
-        "daily_budget_usd": "What all users may spend in one UTC day."
-        f" Empty: {_cap(limits.daily_budget_usd)}.",
-        "user_daily_budget_usd": "What one user may be charged in one UTC day."
-        f" Empty: {_cap(limits.user_daily_budget_usd)}.",
-        "user_daily_spend_usd": "What one user may cost us in one UTC day, charged or not; what"
-        f" they cancelled counts too. Empty: {_spend_cap(limits)}.",
-        "requests_per_minute": "Submissions of one user; 0.1 is one in ten minutes."
-        f" Empty: {_rate(rate, 'requests')}.",
-        "tokens_per_minute": f"Tokens of one user's calls. Empty: {_rate(tokens, 'tokens')}.",
-        "user_in_flight": "Jobs of one user that run at the same time; the others wait."
-        f" Empty: {_rate(limits.user_in_flight, 'jobs')}.",
-        "deadline_s": f"Empty: {limits.deadline_s} s, the code's deadline.",
-        "retention_days": f"Empty: inputs and outputs are deleted {limits.retention_days} days"
-        " after a job's end, as the code says.",
-    }
-
-
-def _of_everything() -> dict[str, str]:
-    own = settings.AIFEATURE
-    month = own["GLOBAL_MONTHLY_BUDGET_USD"]
-    return {
-        "user_daily_spend_usd": "What one user may cost us in all features together in one UTC day."
-        " Empty: as much as in the feature that allows most.",
-        "daily_budget_usd": "What all features together may spend in one UTC day."
-        f" Now: {control.global_daily()}. Empty: GLOBAL_DAILY_BUDGET_USD, or else the sum of the"
-        " features' daily caps.",
-        "monthly_budget_usd": "What all features together may spend in one UTC month."
-        f" Empty: {_setting(month, 'GLOBAL_MONTHLY_BUDGET_USD')}.",
-    }
-
-
-def _spend_cap(limits: Limits) -> str:
-    if limits.user_daily_spend_usd is not None:
-        return _cap(limits.user_daily_spend_usd)
-    return "twice what they may be charged"
-
-
-def _setting(usd: Any, name: str) -> str:
-    return f"no cap, since {name} is not set" if usd is None else f"${usd:,.2f}, from {name}"
-
-
-def _rate(value: Any, of_what: str) -> str:
-    return "no limit" if value is None else f"{value:,} {of_what}, as the code says"
-
-
 def _versions(feature: Feature) -> list[tuple[str, str]]:
     named = [(version, version) for version in prompts.versions(feature.slug)]
     return [("", f"{feature.prompt_version}, the version the code names"), *named]
-
-
-def _cap(usd: Any) -> str:
-    return "no cap" if usd is None else f"${usd:,.2f}, the code's cap"

@@ -20,7 +20,7 @@ from aifeature import registry
 from aifeature.admin import cards, changes, feature_page
 from aifeature.admin.feature_form import FeatureControlForm
 from aifeature.admin.names import STAGE_COLOURS, title_of
-from aifeature.admin.show import dollars, moment_column
+from aifeature.admin.show import Labelled, dollars, moment_column
 from aifeature.admin.switch_buttons import SwitchButtons
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services import control, switch
@@ -62,20 +62,20 @@ class FeatureControlAdmin(SwitchButtons):
         return title_of(row.feature)
 
     @display(description="stage", label=STAGE_COLOURS)
-    def stage_label(self, row: FeatureControl) -> tuple[str, str]:
+    def stage_label(self, row: FeatureControl) -> Labelled:
         everything = row.feature == EVERYTHING
-        return ("", "-") if everything else (row.stage, row.get_stage_display())
+        return Labelled("", "-") if everything else Labelled(row.stage, row.get_stage_display())
 
     @display(
         description="kill switch",
         label={"stopped": "danger", "partly": "warning", "running": "success"},
     )
-    def switch(self, row: FeatureControl) -> tuple[str, str]:
+    def switch(self, row: FeatureControl) -> Labelled:
         if row.killed:
-            return "stopped", "stopped"
+            return Labelled("stopped", "stopped")
         if row.release_percent < ALL:
-            return "partly", f"released for {row.release_percent} % of users"
-        return "running", "running"
+            return Labelled("partly", f"released for {row.release_percent} % of users")
+        return Labelled("running", "running")
 
     @admin.display(description="prompt")
     def prompt(self, row: FeatureControl) -> str:

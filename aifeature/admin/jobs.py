@@ -20,7 +20,7 @@ from aifeature.admin.cards import may_see
 from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.names import STATUS_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
-from aifeature.admin.show import dollar_column, moment_column
+from aifeature.admin.show import Labelled, dollar_column, moment_column
 from aifeature.models import TERMINAL, CancelledBy, Job, Status, transitions
 from aifeature.services import jobs
 from aifeature.services.jobs import CannotRequeueError
@@ -86,8 +86,8 @@ class JobAdmin(ReadOnlyAdmin):
         return format_html('<span class="aif-mono" title="{}">{}</span>', job.pk, str(job.pk)[:8])
 
     @display(description="status", label=STATUS_COLOURS)
-    def status_label(self, job: Job) -> tuple[str, str]:
-        return job.status, job.get_status_display()
+    def status_label(self, job: Job) -> Labelled:
+        return Labelled(job.status, job.get_status_display())
 
     def render_change_form(
         self,

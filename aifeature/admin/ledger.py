@@ -21,6 +21,7 @@ from aifeature.admin.read_only import FeatureFilter, ModelFilter, ReadOnlyAdmin,
 from aifeature.admin.settle import BillFilter, SettleForm
 from aifeature.admin.settle_many import SettleMany
 from aifeature.admin.show import (
+    Labelled,
     as_sent,
     content,
     content_column,
@@ -83,8 +84,8 @@ class AttemptAdmin(SettleMany):
     output_shown = content_column("output", "answer")
 
     @display(description="state", label=STATE_COLOURS)
-    def state_label(self, attempt: Attempt) -> tuple[str, str]:
-        return attempt.state, attempt.get_state_display()
+    def state_label(self, attempt: Attempt) -> Labelled:
+        return Labelled(attempt.state, attempt.get_state_display())
 
     @admin.display(description="cost", ordering="cost_micro")
     def cost(self, attempt: Attempt) -> str:

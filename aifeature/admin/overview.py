@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -16,9 +16,12 @@ from aifeature.admin.names import title_of
 from aifeature.admin.show import moment, span, utc
 from aifeature.admin.switch_buttons import STOP, stop_url
 from aifeature.models import Status
-from aifeature.services import overview
+from aifeature.services import overview, signs_of_life
 from aifeature.services.control import EVERYTHING
 from aifeature.services.overview import Queue
+
+JOBS: Final = "llm"
+"""The queue whose workers run the jobs of users."""
 
 admin.site.index_template = "aifeature/admin/overview.html"
 
@@ -41,7 +44,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perm(STOP):
         context["stop_url"] = stop_url(EVERYTHING)
     if cards.may_see(request, "job"):
-        context["queue"] = _queue(overview.queue(now), now)
+        context["queue"] = _queue(overview.queue(now))
+        context["workers"] = _workers(request)
         context["failures"] = _failures()
         context["failures_url"] = cards.jobs_url(status__exact=Status.FAILED)
     if cards.may_see(request, "attempt"):
@@ -54,15 +58,14 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context
 
 
-def _queue(queue: Queue, now: datetime) -> dict[str, Any]:
+def _queue(queue: Queue) -> dict[str, Any]:
     return {
         "due": cards.at_least(queue.due),
         "later": cards.at_least(queue.later),
         "waiting": span(queue.waiting.total_seconds()) if queue.waiting else None,
         "running": f"{queue.running:,}",
         "overdue": queue.overdue,
-        "last_call": utc(queue.last_call) if queue.last_call else "never",
-        "last_call_ago": _ago(queue.last_call, now),
+        "last_call": utc(queue.last_call) if queue.last_call else "",
         "stuck": queue.stuck,
         "queued_url": cards.jobs_url(status__exact=Status.QUEUED.value),
         "running_url": cards.jobs_url(status__exact=Status.RUNNING.value),
@@ -75,8 +78,27 @@ def _unknown(calls: Mapping[str, int]) -> dict[str, str] | None:
     return {"count": cards.at_least(total), "url": cards.to_settle_url()} if total else None
 
 
-def _ago(at: datetime | None, now: datetime) -> str:
-    return f"{span(max(0, (now - at).total_seconds()))} ago" if at else "never"
+def _workers(request: HttpRequest) -> dict[str, Any]:
+    """The workers that run jobs, as of their last sign of life; those of other queues beside."""
+    seen = dict(signs_of_life.last_seen())
+    own = seen.pop(JOBS)
+    counted = f"{own.live} live, {own.threads} threads" if own.live else "none is live"
+    return {
+        "ago": _ago(own.ago),
+        "gone": own.is_gone,
+        "jobs": f"{JOBS}: {counted}",
+        "others": [
+            {"text": f"{queue}: {_ago(other.ago)}", "gone": other.is_gone}
+            for queue, other in seen.items()
+        ],
+        "url": reverse("admin:aifeature_worker_changelist")
+        if cards.may_see(request, "worker")
+        else "",
+    }
+
+
+def _ago(ago: timedelta | None) -> str:
+    return "never" if ago is None else f"{span(max(0, ago.total_seconds()))} ago"
 
 
 def _failures() -> dict[str, Any]:

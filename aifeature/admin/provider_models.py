@@ -16,7 +16,7 @@ from unfold.enums import ActionVariant
 from aifeature.admin import breaker_rows, changes
 from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.read_only import ReadOnlyAdmin
-from aifeature.admin.show import moment_column
+from aifeature.admin.show import Labelled, moment_column
 from aifeature.models import Forced, ModelControl
 from aifeature.services import breakers, model_views
 from aifeature.services.model_views import ModelView
@@ -40,7 +40,7 @@ class ModelControlAdmin(ReadOnlyAdmin):
     changed = moment_column("updated_at", "last change")
 
     @display(description="breaker", label=breaker_rows.COLOURS)
-    def breaker(self, row: Any) -> tuple[str, str]:
+    def breaker(self, row: Any) -> Labelled:
         return breaker_rows.state(self._view(row))
 
     @admin.display(description="failed")

@@ -47,13 +47,19 @@ class RateOverrideForm(_ModelForm):
     class Meta:
         # A visitor who may only view gets a form without the model's fields.
         help_texts: ClassVar = {
-            **dict.fromkeys(_RATES, "Empty: as the feature has it."),
-            "expires_at": "In UTC. Empty: never.",
+            "feature": "Where these rates count.",
+            "requests_per_minute": "Submissions; 0.1 is one in ten minutes.",
+            "tokens_per_minute": "Tokens of calls.",
+            "in_flight": "Jobs that run at the same time; the others wait.",
+            "expires_at": "In UTC. Without a date it does not end.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["feature"].choices = [("", "Every feature"), *feature_choices()]  # type: ignore[attr-defined]
+        for name in _RATES:
+            if name in self.fields:
+                self.fields[name].widget.attrs["placeholder"] = "as the feature has it"
 
     def clean(self) -> dict[str, Any]:
         """Refuse what would be nobody's, two people's, or no exception at all."""

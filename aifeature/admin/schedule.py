@@ -38,6 +38,7 @@ from aifeature.admin.schedule_forms import (
     TaskForm,
     may_weaken,
 )
+from aifeature.admin.show import Labelled
 from aifeature.models import CheckRun
 from aifeature.services.watch import schedule
 
@@ -57,11 +58,11 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
     change_form_outer_after_template: Any = "aifeature/admin/changes.html"
 
     @display(description="last result", label={"well": "success", "found": "danger"})
-    def last_result(self, task: Any) -> tuple[str, str] | str:
+    def last_result(self, task: Any) -> Labelled | str:
         """What the check that this line runs found last; a dash for what is no check."""
         if task.check_ok is None:
             return "-"
-        return "well" if task.check_ok else "found", task.check_result
+        return Labelled("well" if task.check_ok else "found", task.check_result)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """A check's last run is kept under its task's name."""

@@ -5,18 +5,36 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from django.contrib import admin
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
 MICRO = 1_000_000
+NO_LIMIT = 1_000_000_000
+"""A limit of so much or more is none that anything can reach."""
+
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 _UNITS = ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min"), (MINUTE, "min", 1, "s"))
 
 Column = Callable[[Any, Any], str]
 """A column of a ModelAdmin: called with the admin and the row."""
+
+
+class Labelled(tuple[str, str]):
+    """A key of a label's colours and the text, for a column with `@display(label=...)`.
+
+    A list shows such a tuple as a label in its colour; a detail page shows the text.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, key: str, text: str) -> Self:
+        return super().__new__(cls, (key, text))
+
+    def __html__(self) -> str:
+        return escape(self[1])
 
 
 def dollars(micro: int) -> str:

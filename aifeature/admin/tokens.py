@@ -10,7 +10,8 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
+from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import display
@@ -22,6 +23,29 @@ from aifeature.admin.dialogs import button, done
 from aifeature.admin.reach import is_within_reach
 from aifeature.admin.show import moment_column
 from aifeature.models import ApiToken
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Tokens by whether they are good for anything."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [(state, state) for state in ("valid", "expired", "revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> QuerySet[ApiToken]:
+        """The tokens of the choice."""
+        kept = queryset.filter(revoked_at=None)
+        match self.value():
+            case "valid":
+                return kept.exclude(expires_at__lte=Now())
+            case "expired":
+                return kept.filter(expires_at__lte=Now())
+            case "revoked":
+                return queryset.exclude(revoked_at=None)
+        return queryset
 
 
 @admin.register(ApiToken)
@@ -43,7 +67,7 @@ class ApiTokenAdmin(ModelAdmin):
         "state",
     )
     list_select_related = ("user",)
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "last_used_at", "expires_at")
+    list_filter = (StateFilter, "last_used_at", "expires_at")
     search_fields = ("name", "hint", "user__username")
     show_full_result_count = False
     autocomplete_fields = ("user",)

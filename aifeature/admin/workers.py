@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Final
 
 from django.contrib import admin
@@ -14,9 +13,7 @@ from unfold.decorators import display
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import moment_column
 from aifeature.models import Job, Status, Worker
-
-GONE_AFTER: Final = timedelta(seconds=20)
-"""As in aif_slots: from then on its threads count for nothing."""
+from aifeature.services.signs_of_life import GONE_AFTER
 
 COLOURS: Final = {"live": "success", "stopping": "warning", "gone": "danger"}
 

@@ -81,6 +81,7 @@ class ApiToken(models.Model):
         lasts: timedelta | None = None,
         may_submit: bool = True,
         features: Iterable[str] | None = None,
+        text: str | None = None,
     ) -> tuple[ApiToken, str]:
         """Make a token.
 
@@ -90,11 +91,12 @@ class ApiToken(models.Model):
             lasts: Time until it expires, by the database's clock; None: it never does.
             may_submit: Whether it submits and cancels jobs; else it only reads.
             features: Slugs of the features it may use; None: every feature of its user.
+            text: A text that was made elsewhere, with as much chance in it; None: a new one.
 
         Returns:
             The row and the text, which is shown once and never again.
         """
-        text = PREFIX + secrets.token_urlsafe(32)
+        text = text or PREFIX + secrets.token_urlsafe(32)
         row = cls.objects.create(
             user_id=user_id,
             name=name,

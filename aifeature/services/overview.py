@@ -3,7 +3,7 @@
 | figure | bounded by |
 | --- | --- |
 | jobs of today by state | the entries of index `job_day` since midnight, not the rows |
-| seconds of a job | the newest `SAMPLE` of them |
+| seconds of a job | the newest `SAMPLE` of them; the flips of switches since midnight |
 | queue | partial index `job_due`, at most `COUNT_LIMIT` entries; its oldest by one look |
 | running | partial index `job_leased`: as many as workers hold |
 | calls that a person has to settle | partial index `attempt_to_settle`, at most `COUNT_LIMIT` |
@@ -18,12 +18,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count, Min, Q, QuerySet
 
 from aifeature import registry
 from aifeature.models import NEEDS_A_PERSON, Attempt, ControlChange, Job, SpendWindow, Status
-from aifeature.services import control
+from aifeature.services import control, latency
 from aifeature.services.control import EVERYTHING
 
 SAMPLE = 10_000
@@ -35,7 +34,6 @@ COUNT_LIMIT = 10_000
 LATE = timedelta(seconds=30)
 """A due job that waits longer than this while nothing runs: nobody takes jobs."""
 
-_ANSWERED = (Status.SUCCEEDED, Status.FAILED)
 _ENDED = (Status.SUCCEEDED, Status.NEEDS_APPROVAL, Status.FAILED, Status.REJECTED)
 
 
@@ -45,7 +43,10 @@ class Today:
 
     by_status: Mapping[str, int] = field(default_factory=dict)
     p50_s: float | None = None
-    """Median of seconds from submission to the end, of jobs that succeeded or failed."""
+    """Median of seconds from submission to the end, of jobs that succeeded or failed.
+
+    The time for which a kill switch held a job does not count, here and in `p95_s`.
+    """
     p95_s: float | None = None
 
     @property
@@ -89,7 +90,7 @@ class Queue:
     overdue: int
     """Running jobs whose worker no longer extends their lease."""
     last_call: datetime | None
-    """When a provider call was last begun: the last sign of life of a worker."""
+    """When a provider call was last begun. On a quiet day that is long ago."""
 
     @property
     def stuck(self) -> bool:
@@ -103,34 +104,17 @@ def midnight(now: datetime) -> datetime:
 
 
 def today(now: datetime) -> dict[str, Today]:
-    """Today's jobs of each feature that had any, by slug: two queries."""
+    """Today's jobs of each feature that had any, by slug: four queries."""
     since = midnight(now)
     counted = Job.objects.filter(created_at__gte=since).values_list("feature", "status")
     by_feature: dict[str, dict[str, int]] = {}
     for slug, status, count in counted.annotate(count=Count("*")).order_by():
         by_feature.setdefault(slug, {})[status] = count
-    seconds = _percentiles(since)
+    seconds = latency.percentiles(since, sample=SAMPLE)
     return {
         slug: Today(statuses, *seconds.get(slug, (None, None)))
         for slug, statuses in by_feature.items()
     }
-
-
-def _percentiles(since: datetime) -> dict[str, tuple[float, float]]:
-    newest = (
-        Job.objects.filter(created_at__gte=since, status__in=_ANSWERED)
-        .order_by("-created_at", "-id")
-        .values("feature", "created_at", "finished_at")[:SAMPLE]
-    )
-    inner, arguments = newest.query.sql_with_params()
-    # The ORM has no percentile.
-    statement = f"""
-        SELECT feature, percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
-                   ORDER BY extract(epoch FROM finished_at - created_at)::float)
-          FROM ({inner}) AS newest GROUP BY feature"""  # noqa: S608 (made by the ORM)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, arguments)
-        return {slug: (middle, high) for slug, (middle, high) in cursor.fetchall()}
 
 
 def spend(now: datetime) -> dict[str, Spend]:

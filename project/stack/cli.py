@@ -51,10 +51,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stop(local: LocalDir) -> int:
+    if local.root.exists() and stop_running(local):
+        say("the running stack was stopped")
+    else:
+        say(f"no stack runs in {local.root}")
     if not local.root.exists():
         return 0
-    if stop_running(local):
-        say("the running stack was stopped")
     local.prepare()
     with single_instance(local):
         clean_up(local)

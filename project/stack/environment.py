@@ -40,6 +40,7 @@ def stack_environment(
         "DEBUG": "false",
         "HTTPS": "false",
         "SECRET_KEY": secrets.secret_key,
+        "COOKIE_SUFFIX": secrets.cookie_suffix,
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "ALLOWED_HOSTS": f"{HOST},localhost",

@@ -16,7 +16,7 @@ from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST, take_port
 from project.stack.postgres import EmbeddedPostgres
 from project.stack.runner import Prepared, Session, run_step
-from project.stack.secrets import FLOWER_USER, Secrets, load_secrets
+from project.stack.secrets import FLOWER_USER, TOKEN_USER, Secrets, load_secrets
 from project.stack.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class RealPlan:
         if secrets is None:
             raise RuntimeError("prepare() comes first")
         if self._mode != "stay":
-            code = run_demo(self._web_url, "ada", secrets.passwords["ada"], tick)
+            code = run_demo(self._web_url, TOKEN_USER, secrets.passwords[TOKEN_USER], tick)
         if self._mode == "smoke" or code:
             return code
         self._show_addresses(secrets)
@@ -127,7 +127,11 @@ class RealPlan:
             session,
             "migrate",
             [PYTHON, str(CHECKOUT / "manage.py"), "demo_users", "--migrate"],
-            env={**values, "DEMO_PASSWORDS": passwords},
+            env={
+                **values,
+                "DEMO_PASSWORDS": passwords,
+                "DEMO_TOKEN": f"{TOKEN_USER}:{secrets.demo_token}",
+            },
             timeout_s=MIGRATE_S,
         )
         row("migrations", "done", f"({time.monotonic() - begun:.1f} s)")
@@ -143,4 +147,8 @@ class RealPlan:
             say(f"sign in as {name:<7} {word:<14} ({role})")
         say(f"Flower     {FLOWER_USER:<10} {secrets.flower_password}")
         say()
-        say("Ctrl-C stops everything.")
+        say(f"For the API, as {TOKEN_USER}, in another terminal:")
+        say(f"export URL={self._web_url.rstrip('/')}")
+        say(f"export TOKEN={secrets.demo_token}")
+        say()
+        say("Ctrl-C stops everything; so does `make stop` in another terminal.")

@@ -11,6 +11,9 @@ from project.stack.local_dir import LocalDir, write_private
 DEMO_USERS = ("staff", "ada", "bob")
 """The first one may enter admin; the others are normal users."""
 
+TOKEN_USER = "ada"
+"""The demo user who has an API token, and who runs the demo."""
+
 FLOWER_USER = "flower"
 
 
@@ -22,6 +25,12 @@ class Secrets:
     flower_password: str
     passwords: dict[str, str]
     """Demo user to password."""
+
+    demo_token: str
+    """The API token of one of them."""
+
+    cookie_suffix: str
+    """Of this checkout: the stacks of two run on one host name."""
 
 
 def load_secrets(local: LocalDir) -> Secrets:
@@ -36,6 +45,8 @@ def load_secrets(local: LocalDir) -> Secrets:
         kept.get("secret_key") or secrets.token_urlsafe(48),
         kept.get("flower_password") or secrets.token_urlsafe(9),
         {name: passwords.get(name) or secrets.token_urlsafe(9) for name in DEMO_USERS},
+        kept.get("demo_token") or f"aif_{secrets.token_urlsafe(32)}",
+        kept.get("cookie_suffix") or secrets.token_hex(4),
     )
     write_private(local.secrets_file, json.dumps(asdict(values), indent=1) + "\n")
     return values

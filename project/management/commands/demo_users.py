@@ -9,6 +9,8 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from aifeature.models import ApiToken
+from aifeature.models.token import digest
 from aifeature.services import control
 
 STAFF = "staff"
@@ -41,6 +43,9 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=options["verbosity"])
         for name, password in passwords.items():
             _ensure_user(name, password)
+        name, _, text = os.environ.get("DEMO_TOKEN", "").partition(":")
+        if text:
+            _ensure_token(name, text)
         if not get_user_model().objects.exclude(email__endswith=DOMAIN).exists():
             # With real users in the database it is theirs, and its features stay as they are.
             control.open_for_local_stack()
@@ -52,6 +57,16 @@ def _passwords(value: str) -> dict[str, str]:
     if not pairs or not all(name and word for name, _, word in pairs):
         raise CommandError("DEMO_PASSWORDS must hold name:password pairs with commas between them")
     return {name: word for name, _, word in pairs}
+
+
+def _ensure_token(name: str, text: str) -> None:
+    """Make the token valid, also one that was revoked: this stack prints it at each start."""
+    tokens = ApiToken.objects.filter(digest=digest(text))
+    if tokens.valid().filter(user__username=name).exists():
+        return
+    tokens.delete()
+    user = get_user_model().objects.get(username=name)
+    ApiToken.issue(user_id=user.pk, name="local stack", text=text)
 
 
 def _ensure_user(name: str, password: str) -> None:

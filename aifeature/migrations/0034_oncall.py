@@ -1,0 +1,13 @@
+from django.db import migrations
+
+from aifeature import sql
+
+
+class Migration(migrations.Migration):
+    """A stop of what is stopped changes nothing; its reason is changed by a function of its own.
+
+    The release before calls `aif_switch_stop` as it did.
+    """
+
+    dependencies = [("aifeature", "0029_access")]
+    operations = [sql.load("switch")]
