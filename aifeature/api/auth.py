@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from django.conf import settings
 from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -82,8 +83,8 @@ class SessionCookie(SessionAuth):
             return None  # before the CSRF check: who is nobody gets a 401, not a 403
         if check_csrf(request) is not None:
             raise CsrfFailed(
-                "Send the value of the csrftoken cookie in the X-CSRFToken header,"
-                " or use a bearer token."
+                f"Send the value of the {settings.CSRF_COOKIE_NAME} cookie in the X-CSRFToken"
+                " header, or use a bearer token."
             )
         visitors.recognise(request.user.pk)
         return request.user

@@ -54,7 +54,7 @@ def _stop(local: LocalDir) -> int:
     if local.root.exists() and stop_running(local):
         say("the running stack was stopped")
     else:
-        say(f"no stack runs in {local.root}")
+        say("no stack of this checkout is running")
     if not local.root.exists():
         return 0
     local.prepare()

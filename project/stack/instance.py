@@ -9,7 +9,7 @@ import os
 import signal
 from typing import IO, TYPE_CHECKING
 
-from project.stack.errors import AlreadyRunningError
+from project.stack.errors import AlreadyRunningError, StackError
 from project.stack.signals import wait_until
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def single_instance(local: LocalDir) -> Iterator[Instance]:
             other = _read(local)
             raise AlreadyRunningError(
                 f"a stack of this checkout runs already: pid {other.get('pid')}, "
-                f"{other.get('url') or 'still starting'}; stop it with `manage.py stack --stop`"
+                f"{other.get('url') or 'still starting'}; stop it with `make stop`"
             ) from None
         yield Instance(file)
 
@@ -59,6 +59,9 @@ def stop_running(local: LocalDir) -> bool:
 
     Returns:
         Whether one ran.
+
+    Raises:
+        StackError: it does not end.
     """
     if not local.lock_file.exists() or not _is_locked(local):
         return False
@@ -66,7 +69,11 @@ def stop_running(local: LocalDir) -> bool:
     if isinstance(pid, int):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not _is_locked(local), timeout_s=STOP_WAIT_S)
+    if not wait_until(lambda: not _is_locked(local), timeout_s=STOP_WAIT_S):
+        raise StackError(
+            f"the stack, pid {pid}, still runs {STOP_WAIT_S:.0f} s after it was asked to end:"
+            f" look at {local.logs}, or end it with `kill -KILL {pid}`"
+        )
     return True
 
 

@@ -16,7 +16,7 @@ from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST, take_port
 from project.stack.postgres import EmbeddedPostgres
 from project.stack.runner import Prepared, Session, run_step
-from project.stack.secrets import FLOWER_USER, TOKEN_USER, Secrets, load_secrets
+from project.stack.secrets import API_USER, FLOWER_USER, Secrets, load_secrets
 from project.stack.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ class RealPlan:
         if secrets is None:
             raise RuntimeError("prepare() comes first")
         if self._mode != "stay":
-            code = run_demo(self._web_url, TOKEN_USER, secrets.passwords[TOKEN_USER], tick)
+            code = run_demo(self._web_url, API_USER, secrets.passwords[API_USER], tick)
         if self._mode == "smoke" or code:
             return code
-        self._show_addresses(secrets)
+        for line in addresses(self._web_url, self._ports["flower"], secrets):
+            say(line)
         return None
 
     @property
@@ -130,25 +131,35 @@ class RealPlan:
             env={
                 **values,
                 "DEMO_PASSWORDS": passwords,
-                "DEMO_TOKEN": f"{TOKEN_USER}:{secrets.demo_token}",
+                "DEMO_TOKEN": f"{API_USER}:{secrets.demo_token}",
             },
             timeout_s=MIGRATE_S,
         )
         row("migrations", "done", f"({time.monotonic() - begun:.1f} s)")
 
-    def _show_addresses(self, secrets: Secrets) -> None:
-        say()
-        say(f"web      {self._web_url}")
-        say(f"admin    {self._web_url}admin/")
-        say(f"flower   http://{HOST}:{self._ports['flower']}/")
-        say()
-        for name, word in secrets.passwords.items():
-            role = "staff: admin and dashboard" if name == "staff" else "a normal user"
-            say(f"sign in as {name:<7} {word:<14} ({role})")
-        say(f"Flower     {FLOWER_USER:<10} {secrets.flower_password}")
-        say()
-        say(f"For the API, as {TOKEN_USER}, in another terminal:")
-        say(f"export URL={self._web_url.rstrip('/')}")
-        say(f"export TOKEN={secrets.demo_token}")
-        say()
-        say("Ctrl-C stops everything; so does `make stop` in another terminal.")
+
+def addresses(web_url: str, flower_port: int, secrets: Secrets) -> list[str]:
+    """Return the lines that name the addresses and sign-ins of a stack that is up.
+
+    Those that begin with `export` are for a shell; the README's commands use what they set.
+    """
+    sign_ins = [
+        f"sign in as {name:<7} {word:<14}"
+        f" ({'staff: admin and dashboard' if name == 'staff' else 'a normal user'})"
+        for name, word in secrets.passwords.items()
+    ]
+    return [
+        "",
+        f"web      {web_url}",
+        f"admin    {web_url}admin/",
+        f"flower   http://{HOST}:{flower_port}/",
+        "",
+        *sign_ins,
+        f"Flower     {FLOWER_USER:<10} {secrets.flower_password}",
+        "",
+        f"For the API as {API_USER}, in another terminal:",
+        f"export URL={web_url.rstrip('/')}",
+        f"export TOKEN={secrets.demo_token}",
+        "",
+        "Ctrl-C stops everything; so does `make stop` in another terminal.",
+    ]

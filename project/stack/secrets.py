@@ -11,7 +11,7 @@ from project.stack.local_dir import LocalDir, write_private
 DEMO_USERS = ("staff", "ada", "bob")
 """The first one may enter admin; the others are normal users."""
 
-TOKEN_USER = "ada"
+API_USER = "ada"
 """The demo user who has an API token, and who runs the demo."""
 
 FLOWER_USER = "flower"

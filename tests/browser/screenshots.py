@@ -185,7 +185,7 @@ def _admin_shots(staff: User) -> list[Shot]:
 
 def press(page: Page, what: str) -> None:
     """Press a button of admin that asks before it acts, and wait for its question."""
-    page.locator(f'button[hx-get$="/{what}/"]').click()
+    page.locator(f'a[hx-get$="/{what}/"]').first.click()
     page.locator("#dialog").wait_for()
 
 

@@ -191,3 +191,26 @@ def test_it_works_without_redis(eve: User, settings: Any) -> None:
     assert control.cache.get("summarize").killed
     run("release", "summarize", *WHY, "--user", "eve", "--yes")
     assert not control.cache.get("summarize").killed
+
+
+def test_a_stop_of_what_is_stopped_changes_nothing_and_says_so(eve: User) -> None:
+    run("stop", "summarize", *WHY, "--user", "eve", "--yes")
+    again = ("--reason", "Another.", "--user", "eve", "--yes")
+    said = run("stop", "summarize", *again)
+    assert "Already stopped by eve" in said
+    assert "Nothing was changed." in said
+    with pytest.raises(CommandError, match=r"Nothing was changed\. To change .* use change_reason"):
+        run("stop", "summarize", "--cancel", *again)
+    assert (row().kill_reason, row().kill_mode) == ("Bad answers.", KillMode.HOLD)
+    assert not ControlChange.objects.filter(reason="Another.").exists()
+
+
+def test_the_reason_of_a_stop_is_changed_and_the_jobs_stay_as_they_are(eve: User) -> None:
+    with pytest.raises(CommandError, match="there is no reason to change"):
+        run("change_reason", "summarize", *WHY, "--user", "eve", "--yes")
+    run("stop", "summarize", *WHY, "--user", "eve", "--cancel", "--yes")
+    new = ("--reason", "It is worse.", "--user", "eve", "--yes")
+    assert "its jobs are cancelled" in run("change_reason", "summarize", *new)
+    assert (row().kill_reason, row().kill_mode) == ("It is worse.", KillMode.CANCEL)
+    run("change_reason", "summarize", "--hold", *new)
+    assert row().kill_mode == KillMode.HOLD

@@ -77,3 +77,14 @@ def test_a_check_shows_its_last_run_beside_the_schedule(
     listed = page.get("/admin/aifeature/checkrun/").text
     assert "Looked at 7 windows." in listed
     assert state in listed
+
+
+def test_alerts_are_filtered_by_whether_they_are_over(page: Client, db: None) -> None:
+    alerts.begin("drift", "the-open-one", "Off.")
+    alerts.begin("overrun", "the-ended-one", "Over.")
+    alerts.end("overrun", "the-ended-one")
+    for state, shown in (("open", "the-open-one"), ("over", "the-ended-one")):
+        text = page.get(LIST, {"state": state}).text
+        assert [each in text for each in ("the-open-one", "the-ended-one")].count(True) == 1
+        assert shown in text
+    assert "Empty" not in page.get(LIST).text

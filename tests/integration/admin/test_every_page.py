@@ -94,8 +94,7 @@ def test_each_detail_page_answers_and_escapes(page: Client, rows: list[Model]) -
         assert response.status_code == 200, row
         assert "<script>alert(&#x27;" not in response.text
         assert "<script>alert('a" not in response.text
-        assert "(&#x27;succeeded" not in response.text
-        assert "(&#x27;settled" not in response.text
+        assert "(&#x27;" not in response.text, "no value is shown as Python writes it"
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model not in NO_ADD])

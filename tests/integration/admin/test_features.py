@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature import registry
+from aifeature.admin import limit_words
 from aifeature.checks import LARGEST_SHARE, largest_bound_micro
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services import control, model_views, switch
@@ -182,20 +183,29 @@ def test_the_prompts_of_the_code_can_be_chosen(page: Client) -> None:
 
 def test_how_long_content_is_kept_can_be_set_with_a_reason(page: Client) -> None:
     default = registry.get("summarize").limits.retention_days
-    assert f"deleted {default} days after" in page.get(DETAIL).text
+    assert placeholder(page, "retention_days") == f"{default}, from the code"
     assert save(page, retention_days="14", reason="Policy.").status_code == 302
     assert FeatureControl.objects.get(feature="summarize").retention_days == 14
     assert trail() == [("retention_days", "", "14")]
 
 
-def test_empty_fields_say_what_they_mean_and_today_is_shown(page: Client) -> None:
+def placeholder(page: Client, name: str, address: str = DETAIL) -> str:
+    """What the field shows while it has no value."""
+    form = page.get(address).context["adminform"].form
+    return str(form[name].field.widget.attrs["placeholder"])
+
+
+def test_fields_without_a_value_show_what_holds_and_today_is_shown(page: Client) -> None:
     day = datetime.now(UTC).date()
     make = SpendWindow.objects.create
     make(scope="feature", key="summarize", day=day, spent_micro=1_500_000, held_micro=20)
     make(scope="global", key="", day=day, spent_micro=7_000_000)
     text = page.get(DETAIL).text
     limits = registry.get("summarize").limits
-    assert f"Empty: ${limits.daily_budget_usd:,.2f}, the code's cap" in text
+    assert (
+        placeholder(page, "daily_budget_usd") == f"${limits.daily_budget_usd:,.2f}, from the code"
+    )
+    assert "Empty:" not in text + page.get(EVERYTHING).text
     assert "$1.500000 spent, $0.000020 held" in text
     assert "$7.000000 spent" in page.get(EVERYTHING).text
 
@@ -205,7 +215,8 @@ def test_everything_has_only_its_caps(page: Client, settings: Any) -> None:
     assert "stage" not in shown(page, EVERYTHING)
     text = page.get(EVERYTHING).text
     assert "Now: $100.00, the sum of the features" in text
-    assert "Empty: $900.00, from GLOBAL_MONTHLY_BUDGET_USD." in text
+    budget = placeholder(page, "monthly_budget_usd", EVERYTHING)
+    assert budget == "$900.00, from GLOBAL_MONTHLY_BUDGET_USD"
     values = {"daily_budget_usd": "40", "monthly_budget_usd": "700", "stage": "everyone"}
     assert save(page, EVERYTHING, **values, reason="Budget round.").status_code == 302
     row = FeatureControl.objects.get(feature="_everything")
@@ -235,10 +246,8 @@ def test_the_month_is_shown_beside_the_day(page: Client) -> None:
 
 def test_the_rates_of_a_user_can_be_set(page: Client) -> None:
     limits = registry.get("summarize").limits
-    text = page.get(DETAIL).text
-    assert f"Empty: {limits.requests_per_minute} requests, as the code says." in text
-    assert f"Empty: {limits.tokens_per_minute:,} tokens, as the code says." in text
-    assert f"Empty: {limits.user_in_flight} jobs, as the code says." in text
+    for name in ("requests_per_minute", "tokens_per_minute", "user_in_flight"):
+        assert placeholder(page, name) == f"{getattr(limits, name):,}, from the code"
     values = {"requests_per_minute": "0.1", "tokens_per_minute": "5000", "user_in_flight": "2"}
     assert save(page, **values, reason="Slower.").status_code == 302
     row = FeatureControl.objects.get(feature="summarize")
@@ -304,3 +313,35 @@ def test_a_part_is_seen_by_who_may_see_its_rows(
     switch.trip("summarize", check="c", reason="r", figures={})
     assert part not in staff("view_featurecontrol").get(DETAIL).text
     assert part in staff("view_featurecontrol", permission).get(DETAIL).text
+
+
+@pytest.mark.parametrize("value", [None, 1_000_000_000, 5_000_000_000])
+def test_a_limit_that_nothing_reaches_reads_as_no_limit(value: int | None) -> None:
+    feature = registry.get("summarize")
+    wide = {"daily_budget_usd": None, "requests_per_minute": value, "tokens_per_minute": value}
+    limits = feature.limits.model_copy(update=wide)
+    words = limit_words.of_feature(feature.model_copy(update={"limits": limits}))
+    assert {words[name].unset for name in wide} == {"no limit"}
+
+
+def test_who_may_only_view_reads_no_hints_about_empty_fields(staff: Callable[..., Client]) -> None:
+    FeatureControl.objects.create(feature="summarize")
+    text = staff("view_featurecontrol").get(DETAIL).text
+    assert "What all users may spend in one UTC day." in text
+    assert "Empty:" not in text
+
+
+def test_a_failed_save_names_each_error_at_the_top(page: Client) -> None:
+    page.get(DETAIL)
+    for values, errors in (
+        ({"percent": "200"}, ("Percent", "Reason")),
+        ({"daily_budget_usd": "-1", "reason": "r"}, ("Budget of a day",)),
+        ({"seen": "2020-01-01", "reason": "r"}, ("changed while you had the page open",)),
+    ):
+        text = save(page, **values).text
+        top = text[text.index('id="not-saved"') :]
+        top = top[: top.index("</ul>")]
+        assert 'role="alert"' in text
+        assert all(error in top for error in errors), top
+        assert text.index('id="not-saved"') < text.index("aif-facts"), "above the day's figures"
+    assert 'id="not-saved"' not in page.get(DETAIL).text

@@ -17,6 +17,7 @@ from aifeature.services.model_views import LimitLeft, Live, ModelView
 from workers.inference import catalog
 from workers.inference.breaker import BreakerPolicy
 from workers.inference.errors import ProviderFault
+from workers.inference.sandbox.limits import GENEROUS
 
 LIST = "/admin/aifeature/modelcontrol/"
 MODEL = "claude-haiku-5-5"
@@ -137,6 +138,19 @@ def test_rates_and_limits_in_words() -> None:
         "requests: 12 of 4,000/min; input tokens: 1,500 of 2,000,000/min;"
         " asked to stay away for 3.0 s"
     )
+    huge = LimitLeft("output tokens", GENEROUS, GENEROUS - 7)
+    assert breaker_rows.limits(Live("closed", 0, 0, 0, limits=(huge, huge))) == "no limit"
+    some = Live("closed", 0, 0, 0, limits=(left[0], huge))
+    assert breaker_rows.limits(some) == "requests: 12 of 4,000/min"
     nothing = Live("closed", 0, 0, 0)
     assert (breaker_rows.failed(nothing), breaker_rows.slow(nothing)) == ("-", "-")
     assert breaker_rows.limits(nothing) == "none learned yet"
+
+
+@pytest.mark.parametrize("forced", Forced)
+def test_the_page_of_a_model_shows_its_breaker_in_words(page: Client, forced: Forced) -> None:
+    ModelControl.objects.create(model=MODEL, forced=forced, reason="r")
+    said = breaker_rows.state(ModelView(MODEL, Live("closed", 0, 0, 0), forced))[1]
+    text = page.get(DETAIL).text
+    assert f">{said}</div>" in text
+    assert "(&#x27;" not in text

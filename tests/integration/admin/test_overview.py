@@ -10,14 +10,27 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from aifeature import registry
 from aifeature.admin import cards
 from aifeature.admin.show import money, span
-from aifeature.models import TERMINAL, Attempt, AttemptState, Job, SpendWindow, Stage, Status
-from aifeature.services import control, overview
+from aifeature.models import (
+    TERMINAL,
+    Attempt,
+    AttemptState,
+    Job,
+    SpendWindow,
+    Stage,
+    Status,
+    Worker,
+    keeping,
+)
+from aifeature.models.functions import rows as ask
+from aifeature.models.watch import Watch
+from aifeature.services import control, overview, signs_of_life
 
 INDEX = "/admin/"
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
@@ -99,6 +112,40 @@ def test_a_due_job_that_nobody_takes_is_told(aged: MakeJob, ago: float, *, stuck
     aged(ago)
     run(aged(500), lease_ends_in=-60)  # a worker that is gone is no worker
     assert overview.queue(NOON).stuck is stuck
+
+
+def test_a_worker_that_has_nothing_to_do_is_seen(page: Client) -> None:
+    for queue in ("llm", "control"):
+        keeping.alive(ask, f"{queue}@host", queue=queue, slots=16)
+    shown = page.get(INDEX).context["workers"]
+    assert shown["ago"].endswith(" ms ago")
+    assert (shown["jobs"], shown["gone"]) == ("llm: 1 live, 16 threads", False)
+    evals, checks = shown["others"]
+    assert (evals["text"], evals["gone"]) == ("evals: never", True)
+    assert checks["text"].endswith(" ms ago")
+    assert "no provider call yet" in page.get(INDEX).text
+
+
+@pytest.mark.parametrize(("ago", "gone"), [(19, False), (21, True), (3599, True)])
+def test_a_worker_counts_as_gone_after_twenty_seconds(db: None, ago: int, *, gone: bool) -> None:
+    keeping.alive(ask, "llm@host", queue="llm", slots=4)
+    keeping.alive(ask, "llm@old", queue="llm", slots=4)
+    Worker.objects.filter(name="llm@host").update(seen_at=Now() - timedelta(seconds=ago))
+    Worker.objects.filter(name="llm@old").update(seen_at=Now() - timedelta(seconds=3599))
+    seen = signs_of_life.last_seen()["llm"]
+    assert seen.is_gone is gone
+    assert (seen.live, seen.threads) == ((0, 0) if gone else (1, 4))
+    assert seen.ago is not None
+    assert ago <= seen.ago.total_seconds() < ago + 60
+
+
+def test_a_worker_whose_row_is_deleted_was_seen_all_the_same(db: None) -> None:
+    Watch.objects.create(name="queue llm", alive_at=Now() - timedelta(hours=5))
+    seen = signs_of_life.last_seen()
+    assert seen["llm"].is_gone
+    assert seen["llm"].ago is not None
+    assert seen["llm"].ago > timedelta(hours=4)
+    assert seen["evals"].ago is None
 
 
 def test_an_empty_queue_is_not_stuck(db: None) -> None:

@@ -17,6 +17,7 @@ DETAIL = f"{LIST}summarize/change/"
 EVERYTHING = f"{LIST}_5Feverything/change/"
 STOP = f"{LIST}summarize/stop/"
 RELEASE = f"{LIST}summarize/release/"
+CHANGE_REASON = f"{LIST}summarize/change_reason/"
 STOP_ALL = f"{LIST}_5Feverything/stop/"
 
 MakeJob = Callable[..., Job]
@@ -243,3 +244,85 @@ def test_every_flip_is_seen_by_this_process_at_once(page: Client, db: None) -> N
     assert control.cache.get("summarize").killed
     let_go(page)
     assert not control.cache.get("summarize").killed
+
+
+def restate(page: Client, **values: str) -> Any:
+    form = {"_form_submitted": "on", "mode": "cancel", "reason": "It is worse.", **values}
+    return page.post(CHANGE_REASON, form)
+
+
+def test_what_is_stopped_has_no_button_to_stop_it(page: Client, db: None) -> None:
+    for address in (DETAIL, LIST):
+        text = page.get(address).text
+        assert (STOP in text, CHANGE_REASON in text, RELEASE in text) == (True, False, False)
+    pull(page)
+    for address in (DETAIL, LIST):
+        text = page.get(address).text
+        assert (STOP in text, CHANGE_REASON in text, RELEASE in text) == (False, True, True)
+    let_go(page, percent="20")
+    for address in (DETAIL, LIST):
+        text = page.get(address).text
+        assert (STOP in text, CHANGE_REASON in text, RELEASE in text) == (True, False, True)
+
+
+def test_a_stop_from_a_page_of_before_leaves_the_reason_as_it_is(page: Client, db: None) -> None:
+    pull(page, reason="The first.")
+    asked = page.get(STOP).text
+    assert "Already stopped by boss" in asked
+    assert CHANGE_REASON in asked
+    pull(page, reason="The second.", mode="cancel")
+    assert (row().kill_reason, row().kill_mode) == ("The first.", "hold")
+    assert not ControlChange.objects.filter(reason="The second.").exists()
+    assert "was stopped already: nothing was changed" in page.get(DETAIL).text
+
+
+def test_the_reason_of_a_stop_is_changed_with_a_record(page: Client, boss: User) -> None:
+    pull(page, reason="The first.")
+    form = page.get(CHANGE_REASON).context["form"]
+    assert form["mode"].value() == "hold", "as it stands"
+    assert restate(page)["HX-Redirect"] == LIST
+    assert (row().killed, row().kill_reason, row().kill_mode) == (True, "It is worse.", "cancel")
+    changes = ControlChange.objects.filter(reason="It is worse.").order_by("field")
+    assert [(each.field, each.old, each.new, each.user) for each in changes] == [
+        ("kill_mode", "hold", "cancel", boss),
+        ("kill_reason", "The first.", "It is worse.", boss),
+    ]
+    assert page.get(CHANGE_REASON).context["form"]["mode"].value() == "cancel"
+
+
+def test_the_reason_of_what_runs_cannot_be_changed(page: Client, db: None) -> None:
+    page.get(LIST)
+    assert "there is no reason to change" in page.get(CHANGE_REASON).text
+    restate(page)
+    assert (row().killed, row().kill_reason) == (False, "")
+    assert "nothing was changed" in page.get(DETAIL).text
+    pull(page)
+    assert "reason" in restate(page, reason="  ").context["form"].errors
+    assert row().kill_reason == "Bad answers."
+
+
+def test_changing_the_reason_wants_the_permission_to_stop(
+    staff: Callable[..., Client], page: Client
+) -> None:
+    pull(page)
+    for nobody in (
+        staff("view_featurecontrol", "change_featurecontrol"),
+        staff("view_featurecontrol", "release_feature"),
+    ):
+        assert CHANGE_REASON not in nobody.get(DETAIL).text + nobody.get(LIST).text
+        assert restate(nobody).status_code == 403
+    assert row().kill_reason == "Bad answers."
+    puller = staff("view_featurecontrol", "stop_feature")
+    assert CHANGE_REASON in puller.get(DETAIL).text
+    restate(puller)
+    assert row().kill_reason == "It is worse."
+
+
+@pytest.mark.parametrize("address", [STOP, RELEASE, CHANGE_REASON])
+def test_each_dialog_is_a_page_of_its_own_without_a_script(page: Client, address: str) -> None:
+    alone, part = page.get(address).text, page.get(address, headers={"HX-Request": "true"}).text
+    assert "<html" in alone
+    assert "<html" not in part
+    for text in (alone, part):
+        assert 'id="dialog-title"' in text
+        assert '<button type="button"' in text, "what closes it can be reached by a keyboard"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -79,3 +79,18 @@ def test_revoking_needs_the_permission(staff: Callable[..., Client], customer: U
 
 def test_revoking_what_is_not_there_is_not_found(page: Client) -> None:
     assert page.post(f"{LIST}12345/revoke/", YES).status_code == 404
+
+
+def test_tokens_are_filtered_by_what_they_are_good_for(page: Client, customer: User) -> None:
+    made = {
+        state: ApiToken.issue(user_id=customer.pk, name=f"the-{state}-one", lasts=lasts)[0]
+        for state, lasts in (
+            ("valid", None),
+            ("expired", -timedelta(days=1)),
+            ("revoked", timedelta(days=1)),
+        )
+    }
+    ApiToken.objects.filter(pk=made["revoked"].pk).revoke()
+    for state in made:
+        text = page.get("/admin/aifeature/apitoken/", {"state": state}).text
+        assert [other for other in made if f"the-{other}-one" in text] == [state]

@@ -1,0 +1,76 @@
+"""What tells the stacks of two checkouts on one host apart, and what one prints for a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from project.stack import plan
+from project.stack.checks import environment
+from project.stack.environment import stack_environment
+from project.stack.external import External
+from project.stack.local_dir import CHECKOUT, LocalDir
+from project.stack.secrets import load_secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "STAFF_COOKIE_NAME")
+
+
+@pytest.fixture
+def checkouts(tmp_path: Path) -> list[LocalDir]:
+    """The data folders of two of them."""
+    found = [LocalDir(tmp_path / name) for name in ("one", "two")]
+    for local in found:
+        local.prepare()
+    return found
+
+
+def variables(local: LocalDir) -> dict[str, str]:
+    return stack_environment(
+        local=local,
+        secrets=load_secrets(local),
+        external=External(None, None, None, None),
+        database_url="postgresql://app@127.0.0.1:1/app",
+        redis_url="redis://127.0.0.1:1/0",
+        ports={"web": 8000, "flower": 5555, "sandbox": 8090},
+    )
+
+
+def cookies(**values: str) -> list[str]:
+    """Their names, as a process with this environment has them."""
+    show = f"from project import settings as s; print(*(getattr(s, n) for n in {NAMES!r}))"
+    env = {**os.environ, **environment("settings"), **values}
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=CHECKOUT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_two_checkouts_share_no_cookie_and_each_keeps_its_own(checkouts: list[LocalDir]) -> None:
+    first, second = (cookies(**variables(local)) for local in checkouts)
+    assert len({*first, *second}) == 2 * len(NAMES)
+    assert variables(checkouts[0])["COOKIE_SUFFIX"] == variables(checkouts[0])["COOKIE_SUFFIX"]
+
+
+def test_elsewhere_cookies_keep_their_names() -> None:
+    assert cookies(COOKIE_SUFFIX="") == ["sessionid", "csrftoken", "staff_browser"]
+
+
+def test_what_is_printed_can_be_pasted_into_a_shell(checkouts: list[LocalDir]) -> None:
+    secrets = load_secrets(checkouts[0])
+    lines = plan.addresses("http://127.0.0.1:8001/", 5556, secrets)
+    exports = [line for line in lines if line.startswith("export ")]
+    script = "\n".join([*exports, 'printf "%s %s" "$URL/api/v1/features" "$TOKEN"'])
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"http://127.0.0.1:8001/api/v1/features {secrets.demo_token}"
