@@ -12,7 +12,10 @@ from django.core.exceptions import BadRequest, ValidationError
 from django.db import transaction
 from django.db.models import Field, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold import admin, views
+from unfold.widgets import INPUT_CLASSES
 
 
 class ChangeList(views.ChangeList):
@@ -43,9 +46,29 @@ class _Chosen(AutocompleteSelect):
         pk = self.field.remote_field.model._meta.pk  # noqa: SLF001 (public in Django)
         return super().optgroups(name, [text for text in value if _fits(pk, text)], attr)
 
+    def render(self, name: str, *args: Any, **kwargs: Any) -> SafeString:
+        """The field, and one for an id, since nothing can be searched without JavaScript."""
+        return format_html(
+            '{}<noscript><input type="text" name="{}" class="{}" placeholder="{}"></noscript>',
+            super().render(name, *args, **kwargs),
+            f"{name}-id",
+            " ".join(INPUT_CLASSES),
+            "or an id",
+        )
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """What was chosen, or the id that was typed."""
+        return data.get(f"{name}-id", "").strip() or super().value_from_datadict(data, files, name)
+
 
 class _ManyChosen(_Chosen, AutocompleteSelectMultiple):
-    """The same for several."""
+    """The same for several; ids that were typed, with commas between them, are added."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """What was chosen and typed."""
+        chosen = AutocompleteSelectMultiple.value_from_datadict(self, data, files, name) or []
+        typed = data.get(f"{name}-id", "").split(",")
+        return [*chosen, *(each.strip() for each in typed if each.strip())]
 
 
 class ModelAdmin(admin.ModelAdmin):

@@ -111,6 +111,12 @@ class ApiTokenAdmin(ModelAdmin):
         is_over = token.expires_at is not None and token.expires_at <= timezone.now()
         return "expired" if is_over else "valid"
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The form's field, with a text for people where the column's is one for the code."""
+        if db_field.name == "expires_at":
+            kwargs["help_text"] = "In UTC. Without a date it does not end."
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A member of staff without full rights issues tokens for themselves alone."""
         if db_field.name == "user" and not request.user.is_superuser:

@@ -99,7 +99,7 @@ def test_a_row_of_the_trail_that_says_nothing_is_passed_over(ended: Callable[...
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_was_flipped_when_and_for_whom(ended: Callable[..., Job], seed: int) -> None:
     """Compared with each minute of each job, for users in and out of a partial release."""
-    dice = Random(seed)  # noqa: S311 (no secret)
+    dice = Random(seed)
     history = {slug: _steps(dice) for slug in (SLUG, EVERYTHING)}
     for slug, steps in history.items():
         for minute, killed, percent in steps:

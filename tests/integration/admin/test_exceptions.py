@@ -228,3 +228,15 @@ def test_a_launch_of_everything_is_withdrawn_with_a_reason(
     assert not Launch.objects.exists()
     assert trail()[1][0] == "_everything"
     assert trail()[1][3:] == ("", "Put off.")
+
+
+def test_without_javascript_a_user_is_named_by_an_id(
+    page: Client, customer: User, rates: dict[str, Any]
+) -> None:
+    assert 'name="user-id"' in page.get(f"{RATES}add/").text
+    typed = {**rates, "user": "", "user-id": f" {customer.pk} "}
+    assert page.post(f"{RATES}add/", typed).status_code == 302
+    assert RateOverride.objects.get().user == customer
+    for wrong in ("0", "customer", "1,2", str(10**30)):
+        again = page.post(f"{RATES}add/", {**typed, "user-id": wrong})
+        assert "user" in again.context["adminform"].form.errors

@@ -255,6 +255,13 @@ def test_the_rates_of_a_user_can_be_set(page: Client) -> None:
     assert row.user_in_flight == 2
 
 
+def test_without_javascript_invited_users_are_named_by_ids(
+    page: Client, boss: User, customer: User
+) -> None:
+    save(page, beta_users=[customer.pk], **{"beta_users-id": f"{boss.pk}, "}, reason="Pilot.")
+    assert set(FeatureControl.objects.get(feature="summarize").beta_users.all()) == {boss, customer}
+
+
 def test_the_form_flips_no_switch(page: Client) -> None:
     save(page, killed="on", kill_reason="r", release_percent="5", reason="Try.")
     row = FeatureControl.objects.get(feature="summarize")

@@ -227,6 +227,7 @@ def test_a_form_that_says_too_little_settles_nothing(
     rows = calls(1)
     answer = settle(page, choose(page, *rows), **{field: value})
     assert field in answer.context["form"].errors
+    assert 'id="not-saved"' in answer.text
     assert states(rows) == [("unknown", 0)]
 
 

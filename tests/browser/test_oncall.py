@@ -1,0 +1,210 @@
+"""Admin by keyboard, after a failed save, and without JavaScript."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import User
+
+from aifeature.models import FeatureControl, Forced, ModelControl, Status
+from tests.browser import scenes
+from tests.browser.screenshots import LOOKS, press
+from tests.browser.test_kill_switch import FEATURE, PAGES, ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Axe, OpenPage
+    from tests.browser.live import Site
+
+LIST = f"{ROOT}/featurecontrol/"
+MODEL = f"{ROOT}/modelcontrol/claude-haiku-5-5/change/"
+
+
+@pytest.fixture
+def sam(site: Site) -> User:
+    return scenes.person("sam", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def plain(open_page: OpenPage, sam: User) -> Page:
+    """A browser without JavaScript."""
+    return open_page(sam, java_script_enabled=False)
+
+
+def row(slug: str = "summarize") -> FeatureControl:
+    return FeatureControl.objects.get(feature=slug)
+
+
+def focused(page: Page, within: str) -> bool:
+    found: bool = page.evaluate(
+        "within => document.querySelector(within).contains(document.activeElement)", within
+    )
+    return found
+
+
+@pytest.mark.parametrize("what", ["stop", "change_reason", "release"])
+@pytest.mark.parametrize("address", [FEATURE, LIST])
+def test_a_dialog_takes_the_keyboard_keeps_it_and_gives_it_back(
+    open_page: OpenPage, sam: User, address: str, what: str
+) -> None:
+    if what != "stop":
+        FeatureControl.objects.filter(feature="summarize").update(killed=True, kill_reason="r")
+    page = open_page(sam)
+    page.goto(address)
+    opener = page.locator(f'a[hx-get$="/summarize/{what}/"]')
+    opener.focus()
+    page.keyboard.press("Enter")
+    title = {"stop": "Pull", "change_reason": "Change why", "release": "Release"}[what]
+    dialog = page.get_by_role("dialog", name=title)
+    dialog.wait_for()
+    page.wait_for_function("document.activeElement.form")  # a field of the form
+    assert dialog.get_attribute("aria-modal") == "true"
+    for key in [*["Tab"] * 12, *["Shift+Tab"] * 12]:
+        page.keyboard.press(key)
+        assert focused(page, "#modal-content"), key
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    page.wait_for_function("!document.getElementById('page').inert")
+    assert opener.evaluate("element => element === document.activeElement")
+
+
+def test_the_button_that_closes_a_dialog_is_reached_by_the_keyboard(
+    open_page: OpenPage, sam: User
+) -> None:
+    page = open_page(sam)
+    page.goto(FEATURE)
+    press(page, "stop")
+    page.get_by_role("button", name="Close").press("Enter")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    assert not row().killed
+
+
+def test_what_is_wrong_in_a_dialog_has_the_focus(open_page: OpenPage, sam: User) -> None:
+    page = open_page(sam)
+    page.goto(FEATURE)
+    press(page, "stop")
+    page.locator("#dialog").get_by_role("button", name="Stop").click()
+    page.wait_for_function("document.activeElement.name === 'reason'")
+    page.keyboard.type("Answers leak addresses.")
+    page.keyboard.press("Enter")
+    page.get_by_text("Stopped by its kill switch", exact=True).wait_for()
+    assert row().kill_reason == "Answers leak addresses."
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_failed_save_shows_its_errors_in_view_and_with_the_focus(
+    open_page: OpenPage, sam: User, no_barriers: Axe, look: str, *, javascript: bool
+) -> None:
+    page = open_page(sam, java_script_enabled=javascript, **LOOKS[look])
+    page.goto(FEATURE)
+    page.get_by_label("Budget of a day (USD)").fill("-5")
+    page.get_by_role("button", name="Save", exact=True).click()
+    errors = page.locator("#not-saved")
+    errors.wait_for()
+    box, height = errors.bounding_box(), LOOKS[look]["viewport"]["height"]
+    assert box is not None
+    assert 0 <= box["y"] < box["y"] + box["height"] <= height
+    assert errors.evaluate("element => element === document.activeElement")
+    said = errors.inner_text()
+    assert "Nothing was saved" in said
+    assert "Budget of a day (USD)" in said
+    assert "Reason" in said
+    errors.get_by_role("link", name="Reason").click()
+    assert page.locator("#id_reason").evaluate("element => element === document.activeElement")
+    if javascript:
+        no_barriers(page)
+
+
+def test_the_page_of_a_model_says_what_its_breaker_does(open_page: OpenPage, sam: User) -> None:
+    ModelControl.objects.create(model="claude-haiku-5-5", forced=Forced.OPEN, reason="r")
+    page = open_page(sam)
+    page.goto(MODEL)
+    assert page.get_by_text("forced open: nothing is sent", exact=True).is_visible()
+
+
+def test_the_switch_works_without_javascript(plain: Page, sam: User) -> None:
+    plain.context.clear_cookies()
+    plain.goto("/admin/")
+    plain.get_by_label("Username").fill("sam")
+    plain.get_by_label("Password").fill("correct horse")
+    plain.get_by_role("button", name="Log in").click()
+    plain.get_by_role("link", name="Stop everything").click()
+    assert "every feature" in plain.locator("#dialog").inner_text()
+    plain.get_by_role("button", name="Stop").click()
+    assert plain.get_by_text("This field is required.").is_visible()
+    assert not FeatureControl.objects.filter(killed=True).exists()
+    plain.get_by_label("Reason").fill("The key was stolen.")
+    plain.get_by_role("button", name="Stop").click()
+    assert plain.get_by_text("Everything is stopped; its jobs are held.").is_visible()
+    assert row("_everything").killed
+    plain.get_by_role("link", name="Change reason").click()
+    plain.get_by_label("Cancel: they end for good").check()
+    plain.get_by_label("Reason").fill("It was used.")
+    plain.get_by_role("button", name="Change reason").click()
+    everything = row("_everything")
+    assert (everything.kill_reason, everything.kill_mode) == ("It was used.", "cancel")
+    plain.get_by_role("link", name="Release").click()
+    plain.get_by_role("link", name="Cancel", exact=True).click()
+    plain.get_by_role("link", name="Release").click()
+    plain.get_by_label("Reason").fill("A new key.")
+    plain.get_by_role("button", name="Release").click()
+    assert not row("_everything").killed
+
+
+def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sam: User) -> None:
+    failed = scenes.job(sam, Status.FAILED)
+    scenes.job(sam, Status.SUCCEEDED)
+    plain.goto(FEATURE)
+    plain.get_by_label("Budget of a day (USD)").fill("12")
+    plain.get_by_label("Reason").fill("Less.")
+    plain.get_by_role("button", name="Save", exact=True).click()
+    assert plain.get_by_text("was changed successfully").is_visible()
+    assert row().daily_budget_usd == 12
+    plain.goto(f"{ROOT}/job/")
+    plain.locator("#changelist-filter").get_by_role("link", name="Failed").click()
+    assert "status__exact=failed" in plain.url
+    assert plain.locator(".data-row").count() == 1
+    plain.locator(".data-row").get_by_role("link").first.click()
+    assert str(failed.pk) in plain.url
+    plain.goto(MODEL)
+    plain.get_by_role("link", name="Force open").click()
+    plain.get_by_label("Reason").fill("Their status page.")
+    plain.get_by_role("button", name="Force open").click()
+    assert plain.get_by_text("forced open: nothing is sent", exact=True).is_visible()
+    assert ModelControl.objects.get(model="claude-haiku-5-5").forced == "open"
+    plain.get_by_role("button", name="Log out").click()
+    plain.goto("/admin/")
+    assert plain.get_by_label("Username").is_visible()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_page_hides_or_covers_anything_without_javascript(
+    open_page: OpenPage, sam: User, look: str
+) -> None:
+    """What is at the middle of a visible text is that text, or a part of it."""
+    scenes.bad_day(sam)
+    page = open_page(sam, java_script_enabled=False, **LOOKS[look])
+    for path in (*PAGES, f"{ROOT}/job/", f"{ROOT}/attempt/"):
+        page.goto(path)
+        assert page.locator("#content").is_visible(), path
+        covered = page.evaluate(_COVERED)
+        assert covered == [], path
+        page.get_by_role("link", name="Jobs", exact=True).first.scroll_into_view_if_needed()
+        assert page.get_by_role("link", name="Jobs", exact=True).first.is_visible(), path
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{path} scrolls sideways by {wide} px"
+
+
+_COVERED = """() => [...document.querySelectorAll("#content :is(a, h1, h2, input)")]
+  .filter((element) => {
+    const box = element.getBoundingClientRect();
+    const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+    if (!box.width || !box.height) return false;
+    if (x < 0 || y < 0 || x > innerWidth || y > innerHeight) return false;
+    const top = document.elementFromPoint(x, y);
+    return top && !element.contains(top) && !top.contains(element);
+  })
+  .map((element) => element.outerHTML.slice(0, 150))"""
