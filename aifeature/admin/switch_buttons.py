@@ -51,7 +51,7 @@ class SwitchButtons(ModelAdmin):
         if not (request.user.has_perm(STOP) or request.user.has_perm(RELEASE)):
             return shown
 
-        @admin.display(description="flip it")
+        @admin.display(description="stop or release")
         def flips(row: FeatureControl) -> str:
             state = SwitchState(row.feature, killed=row.killed, percent=row.release_percent)
             found = {"buttons": buttons(request, state)}
