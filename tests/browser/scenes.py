@@ -19,6 +19,7 @@ from aifeature.models import (
     CheckRun,
     Forced,
     Job,
+    KillMode,
     Launch,
     RateOverride,
     SpendWindow,
@@ -151,6 +152,12 @@ def unsure_calls(user: User, features: int = 3) -> None:
                 started_at=at,
                 ended_at=at,
             )
+
+
+def stopped(staff: User) -> None:
+    """A feature that somebody has stopped."""
+    reason = "Answers leak addresses."
+    switch.stop("summarize", reason=reason, mode=KillMode.HOLD, user_id=staff.pk)
 
 
 def bad_day(staff: User) -> None:

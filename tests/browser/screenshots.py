@@ -40,8 +40,11 @@ class Shot:
     act: Callable[[Page], object] = lambda _: None
     """What the person does before the picture."""
 
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], object] = lambda: None
     """Makes what this picture and all later ones show."""
+
+    has_scripts: bool = True
+    """Whether the browser runs JavaScript."""
 
 
 def main() -> int:
@@ -87,7 +90,9 @@ def _take(folder: Path, only: set[str]) -> int:
 def _shoot(browser: Browser, url: str, shot: Shot, options: dict[str, Any], to: Path) -> None:
     from tests.browser import scenes  # noqa: PLC0415
 
-    context = browser.new_context(base_url=url, locale="en-GB", **options)
+    context = browser.new_context(
+        base_url=url, locale="en-GB", java_script_enabled=shot.has_scripts, **options
+    )
     if shot.user is not None:
         scenes.sign_in(context, shot.user, url)
     page = context.new_page()
@@ -180,6 +185,25 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-alerts", f"{root}/alert/", staff),
         Shot("admin-checks", f"{root}/checkrun/", staff),
         Shot("admin-schedule", "/admin/django_celery_beat/periodictask/", staff),
+        Shot("admin-stop-wrong", feature, staff, _stop_without_a_reason),
+        Shot("admin-not-saved", feature, staff, _save_wrongly),
+        Shot(
+            "admin-not-saved-task", "/admin/django_celery_beat/crontabschedule/add/", staff, _save
+        ),
+        Shot("plain", "/admin/", staff, has_scripts=False),
+        Shot("plain-features", f"{root}/featurecontrol/", staff, has_scripts=False),
+        Shot("plain-feature", feature, staff, has_scripts=False),
+        Shot("plain-stop", f"{root}/featurecontrol/summarize/stop/", staff, has_scripts=False),
+        Shot("plain-jobs", f"{root}/job/", staff, has_scripts=False),
+        Shot("plain-rates-add", f"{root}/rateoverride/add/", staff, has_scripts=False),
+        Shot(
+            "plain-model", f"{root}/modelcontrol/claude-haiku-5-5/change/", staff, has_scripts=False
+        ),
+        Shot("plain-login", "/admin/login/", has_scripts=False),
+        Shot("admin-stopped", feature, staff, prepare=lambda: scenes.stopped(staff)),
+        Shot("admin-stopped-list", f"{root}/featurecontrol/", staff),
+        Shot("admin-change-reason", feature, staff, lambda page: press(page, "change_reason")),
+        Shot("plain-stopped-already", f"{root}/featurecontrol/summarize/stop/", staff),
     ]
 
 
@@ -187,6 +211,22 @@ def press(page: Page, what: str) -> None:
     """Press a button of admin that asks before it acts, and wait for its question."""
     page.locator(f'a[hx-get$="/{what}/"]').first.click()
     page.locator("#dialog").wait_for()
+
+
+def _stop_without_a_reason(page: Page) -> None:
+    press(page, "stop")
+    page.locator("#dialog").get_by_role("button", name="Stop").click()
+    page.get_by_text("This field is required.").wait_for()
+
+
+def _save_wrongly(page: Page) -> None:
+    page.get_by_label("Budget of a day (USD)").fill("-5")
+    _save(page)
+
+
+def _save(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator("#not-saved").wait_for()
 
 
 def _tick_all(page: Page) -> None:
