@@ -10,4 +10,4 @@ class Migration(migrations.Migration):
     """
 
     dependencies = [("aifeature", "0029_access")]
-    operations = [sql.load("switch")]
+    operations = sql.load("switch")

@@ -187,9 +187,7 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-schedule", "/admin/django_celery_beat/periodictask/", staff),
         Shot("admin-stop-wrong", feature, staff, _stop_without_a_reason),
         Shot("admin-not-saved", feature, staff, _save_wrongly),
-        Shot(
-            "admin-not-saved-task", "/admin/django_celery_beat/periodictask/add/", staff, _save
-        ),
+        Shot("admin-not-saved-task", "/admin/django_celery_beat/periodictask/add/", staff, _save),
         Shot("plain", "/admin/", staff, has_scripts=False),
         Shot("plain-features", f"{root}/featurecontrol/", staff, has_scripts=False),
         Shot("plain-feature", feature, staff, has_scripts=False),

@@ -157,11 +157,12 @@ def test_a_missing_permission_is_answered_with_those_who_have_it(eve: User) -> N
         run("stop", "summarize", *WHY, "--user", "bob", "--yes")
 
 
-@pytest.mark.parametrize("action", ["stop", "release"])
+@pytest.mark.parametrize("action", ["stop", "change_reason", "release"])
 def test_a_reason_is_needed(eve: User, action: str) -> None:
     with pytest.raises(CommandError, match="--reason"):
         run(action, "summarize", "--user", "eve", "--yes")
-    switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=eve.pk)
+    if action != "stop":
+        switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=eve.pk)
     before = ControlChange.objects.count()
     with pytest.raises(CommandError, match="needs a reason"):
         run(action, "summarize", "--reason", "  ", "--user", "eve", "--yes")

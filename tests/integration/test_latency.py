@@ -16,9 +16,9 @@ from aifeature.models import ControlChange, FeatureControl, Job, Status
 from aifeature.policies.release import place
 from aifeature.services import latency, overview
 from aifeature.services.control import EVERYTHING
-from tests.integration.jobs.conftest import MakeJob, ada, make_job
+from tests.integration.jobs.conftest import MakeJob, make_job
 
-__all__ = ["ada", "make_job"]
+__all__ = ["make_job"]
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 SLUG = "summarize"
@@ -31,16 +31,20 @@ def at(minute: float) -> datetime:
     return MIDNIGHT + timedelta(minutes=minute)
 
 
-def flip(minute: float, slug: str = SLUG, **values: Any) -> None:
-    """What a flip at this minute of today leaves behind."""
-    row, _ = FeatureControl.objects.get_or_create(feature=slug)
-    for field, new in values.items():
-        old = str(getattr(row, field))
-        ControlChange.objects.create(
-            feature=slug, field=field, old=old, new=str(new), reason="r", at=at(minute)
-        )
-        setattr(row, field, new)
+def flipped(*flips: tuple[float, dict[str, Any]], slug: str = SLUG, **before: Any) -> None:
+    """What these flips, each at a minute of today, leave behind of a switch that stood `before`."""
+    row = FeatureControl(feature=slug, **before)
+    for minute, values in flips:
+        for field, new in values.items():
+            old = str(getattr(row, field))
+            ControlChange.objects.create(
+                feature=slug, field=field, old=old, new=str(new), reason="r", at=at(minute)
+            )
+            setattr(row, field, new)
     row.save()
+
+
+ON, OFF = {"killed": True}, {"killed": False}
 
 
 @pytest.fixture
@@ -60,8 +64,7 @@ def median(slug: str = SLUG) -> float:
 def test_the_time_for_which_a_job_was_held_does_not_count(ended: Callable[..., Job]) -> None:
     ended(10, 75)
     assert median() == pytest.approx(65)
-    flip(11, killed=True)
-    flip(71, killed=False)
+    flipped((11, ON), (71, OFF))
     assert median() == pytest.approx(5)
     assert overview.today(at(80))[SLUG].p95_s == pytest.approx(300)
 
@@ -71,10 +74,8 @@ def test_the_switch_of_everything_holds_too_and_no_minute_counts_twice(
 ) -> None:
     ended(10, 75)
     ended(10, 75, feature="another")
-    flip(20, killed=True)
-    flip(30, EVERYTHING, killed=True)
-    flip(50, killed=False)
-    flip(60, EVERYTHING, killed=False)
+    flipped((20, ON), (50, OFF))
+    flipped((30, ON), (60, OFF), slug=EVERYTHING)
     assert median() == pytest.approx(25)
     assert median("another") == pytest.approx(35)
 
@@ -82,9 +83,7 @@ def test_the_switch_of_everything_holds_too_and_no_minute_counts_twice(
 def test_a_switch_that_was_on_before_midnight_and_one_that_still_is(
     ended: Callable[..., Job],
 ) -> None:
-    FeatureControl.objects.create(feature=SLUG, killed=True)
-    flip(20, killed=False)
-    flip(60, killed=True)
+    flipped((20, OFF), (60, ON), killed=True)
     ended(10, 75)
     assert median() == pytest.approx(40)
 
@@ -102,8 +101,8 @@ def test_whatever_was_flipped_when_and_for_whom(ended: Callable[..., Job], seed:
     dice = Random(seed)
     history = {slug: _steps(dice) for slug in (SLUG, EVERYTHING)}
     for slug, steps in history.items():
-        for minute, killed, percent in steps:
-            flip(minute, slug, killed=killed, release_percent=percent)
+        flips = [(a, {"killed": k, "release_percent": p}) for a, k, p in steps]
+        flipped(*flips, slug=slug)
     for number in range(4):
         user = User.objects.create_user(f"user{number}")
         begin = dice.randint(0, 500)

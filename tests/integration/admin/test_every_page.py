@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -94,7 +95,7 @@ def test_each_detail_page_answers_and_escapes(page: Client, rows: list[Model]) -
         assert response.status_code == 200, row
         assert "<script>alert(&#x27;" not in response.text
         assert "<script>alert('a" not in response.text
-        assert "(&#x27;" not in response.text, "no value is shown as Python writes it"
+        assert not re.search(r"\(&#x27;[^,()]*&#x27;, ", response.text), "a tuple is no text"
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model not in NO_ADD])

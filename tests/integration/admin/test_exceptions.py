@@ -126,7 +126,8 @@ def test_a_throttle_is_lifted_with_a_reason(
     assert lift(editor, throttle.pk).status_code == 403
     assert "reason" in lift(page, throttle.pk, " ").context["form"].errors
     assert RateOverride.objects.exists()
-    assert lift(staff("view_rateoverride", "delete_rateoverride"), throttle.pk).status_code == 200
+    lifted = lift(staff("view_rateoverride", "delete_rateoverride"), throttle.pk)
+    assert lifted["HX-Redirect"] == RATES
     assert not RateOverride.objects.exists()
     old = f"#{customer.pk}: 0.1 requests/min"
     assert trail() == [("summarize", "rate_override", old, "the feature's rates", "Calmed down.")]
