@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from aifeature.models import FeatureControl, Forced, ModelControl, Status
 from tests.browser import scenes
 from tests.browser.screenshots import LOOKS, press
-from tests.browser.test_kill_switch import FEATURE, PAGES, ROOT
+from tests.browser.test_kill_switch import FEATURE, ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -187,7 +187,7 @@ def test_no_page_hides_or_covers_anything_without_javascript(
     """What is at the middle of a visible text is that text, or a part of it."""
     scenes.bad_day(sam)
     page = open_page(sam, java_script_enabled=False, **LOOKS[look])
-    for path in (*PAGES, f"{ROOT}/job/", f"{ROOT}/attempt/"):
+    for path in ("/admin/", FEATURE, LIST, MODEL, f"{ROOT}/job/"):
         page.goto(path)
         assert page.locator("#content").is_visible(), path
         covered = page.evaluate(_COVERED)
