@@ -192,8 +192,9 @@ def test_no_page_hides_or_covers_anything_without_javascript(
         assert page.locator("#content").is_visible(), path
         covered = page.evaluate(_COVERED)
         assert covered == [], path
-        page.get_by_role("link", name="Jobs", exact=True).first.scroll_into_view_if_needed()
-        assert page.get_by_role("link", name="Jobs", exact=True).first.is_visible(), path
+        menu = page.locator(f'#nav-sidebar a[href="{ROOT}/job/"]')
+        menu.scroll_into_view_if_needed()
+        assert menu.is_visible(), path
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{path} scrolls sideways by {wide} px"
 
