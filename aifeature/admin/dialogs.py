@@ -57,7 +57,7 @@ def button(
         "form_class": form,
         "form_submit_text": text,
     }
-    decorator = action(description=text, permissions=[permission], dialog=dialog, **looks)
+    decorator: Any = action(description=text, permissions=[permission], dialog=dialog, **looks)
 
     def made(method: Button) -> Button:
         # The library's annotations say it gives a dataclass; it gives the function.

@@ -84,5 +84,5 @@ def _spend(limits: Limits) -> str:
     return "twice what they may be charged"
 
 
-def _number(value: float | None) -> str:
+def _number(value: Decimal | float | None) -> str:
     return "no limit" if value is None or value >= NO_LIMIT else f"{value:,}, from the code"

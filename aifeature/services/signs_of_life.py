@@ -46,7 +46,10 @@ def last_seen() -> Mapping[str, LastSeen]:
         live=Count("name", filter=live),
         threads=Sum("slots", filter=live, default=0),
     )
-    found: dict[str, Any] = {row.pop("queue"): row for row in rows.order_by()}
+    found: dict[str, Any] = {
+        row["queue"]: {name: row[name] for name in ("ago", "live", "threads")}
+        for row in rows.order_by()
+    }
     # The row of a worker is deleted after an hour; what the watchers wrote down stays.
     names = {f"queue {queue}": queue for queue in queues.QUEUES}
     noted = Watch.objects.filter(name__in=list(names), alive_at__isnull=False)
