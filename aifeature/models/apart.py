@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from django.db import connection
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 
 from aifeature.models.functions import rows_of
@@ -42,8 +43,10 @@ class Apart:
                 self._connection = wrapper.connect_apart(**self._session)
             try:
                 return rows_of(self._connection, function, *arguments)
-            except psycopg.Error:
-                if self._connection.info.transaction_status is not TransactionStatus.IDLE:
+            except psycopg.Error as error:
+                # A server that only reads may have been replaced: a new connection finds out.
+                lost = self._connection.info.transaction_status is not TransactionStatus.IDLE
+                if lost or isinstance(error, ReadOnlySqlTransaction):
                     self.close()
                 raise
 

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from aifeature import prompts, registry
 from aifeature.models import transitions
-from aifeature.models.functions import brief, is_lock_timeout, is_refused
+from aifeature.models.functions import brief, is_lock_timeout, is_refused, is_turned_away
 from aifeature.models.transitions import (
     AttemptRefusedError,
     Caps,
     Claimed,
     FencedError,
+    NewAttempt,
     Settlement,
 )
 from aifeature.prompts import Prompt
@@ -104,7 +105,8 @@ def _run(claimed: Claimed, *, lease_s: float) -> None:
         with lease.keeper.hold(claimed, cancel):
             outcome = _execute_or_later(claimed, cancel)
             left_s = ends - time.monotonic()
-            outcomes.record(claimed, outcome, for_s=lease_s, locked_for_s=left_s)
+            # The answer is paid for. A run that is taken over meanwhile is fenced.
+            outcomes.record(claimed, outcome, for_s=max(lease_s, left_s), locked_for_s=left_s)
     except FencedError:
         logger.warning("job %s: epoch %d was taken over; stopped", claimed.job, claimed.epoch)
     else:
@@ -256,7 +258,7 @@ class _Run:
             lambda: outcomes.until_stored(
                 lambda: transitions.settle(self.claimed, settlement),
                 what,
-                for_s=settings.AIFEATURE["LEASE_S"],
+                for_s=max(settings.AIFEATURE["LEASE_S"], self._seconds_left()),
                 locked_for_s=self._seconds_left(),
             ),
             what,
@@ -305,7 +307,7 @@ class _Run:
             bound_micro=gateway().upper_bound_micro(request),
         )
         try:
-            transitions.begin_attempt(self.claimed, attempt, self._caps())
+            self._begin(attempt)
         except BaseException:
             permit.give_back()
             raise
@@ -321,6 +323,28 @@ class _Run:
             return error
         odd_answers.note(request.model, result)
         return result
+
+    def _begin(self, attempt: NewAttempt) -> None:
+        """Enter a call into the ledger.
+
+        While the database takes no writes, a run with an answer that is paid for waits: run again
+        from its beginning, it would be paid for again.
+
+        Raises:
+            FencedError, AttemptRefusedError: as `transitions.begin_attempt`.
+            django.db.Error: the database is away, or takes no writes.
+        """
+        while True:
+            try:
+                transitions.begin_attempt(self.claimed, attempt, self._caps())
+            except DatabaseError as error:
+                waits = self.progress.paid and is_turned_away(error)
+                if not waits or self._seconds_left() < self._least_s():
+                    raise
+                logger.warning("job %s: a call waits: %s", self.claimed.job, brief(error))
+                time.sleep(outcomes.RETRY_S)
+            else:
+                return
 
     def _caps(self) -> Caps:
         in_flight = rates.of(self.feature, self.claimed.user_id).in_flight

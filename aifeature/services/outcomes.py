@@ -78,8 +78,7 @@ def record(
 ) -> None:
     """Write the end of a run: one round trip, one transaction.
 
-    The answer is paid for, so what keeps it from being stored is waited out (`until_stored`), an
-    outage as long as the lease may last without the database, a lock until the job's deadline.
+    The answer is paid for, so what keeps it from being stored is waited out (`until_stored`).
     Writing it twice does no harm: the second finds the job ended. An end that the database refuses
     is no outage: the job ends all the same, with less and less of what came from the provider, so
     that the call is not made and paid for again.
@@ -169,9 +168,10 @@ def until_stored(
     Args:
         write: One transition.
         what: Is being stored; for the log.
-        for_s: Seconds for which the database may be away.
+        for_s: Seconds for which the database may be away, or take no writes.
         locked_for_s: Seconds, if that is more, for which a lock may be in the way while the
-            database answers: meanwhile nobody takes over a run of a process that lives.
+            database answers: meanwhile nobody takes over a run of a process that lives. Nothing is
+            tried for longer than the longer of the two.
         clock: Seconds that never go back.
         sleep: Waits.
 
@@ -188,9 +188,7 @@ def until_stored(
             now = clock()
             if is_lock_timeout(error):
                 answered = now
-                if now - began >= max(for_s, locked_for_s):
-                    raise
-            elif now - answered >= for_s:
+            if now - answered >= for_s or now - began >= max(for_s, locked_for_s):
                 raise
             logger.warning("%s is not stored yet: %s", what, brief(error))
             sleep(RETRY_S)

@@ -8,8 +8,10 @@ from typing import Any, Final
 import psycopg
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
+from django.utils.functional import cached_property
 
 from project.database import session
+from project.database.errors import ErrorWrapper
 from project.database.pool import Connection, Pool, urgent
 
 URGENT: Final = {"connect_timeout": 2, "tcp_user_timeout": 2000}
@@ -33,14 +35,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # Of two threads that come first at once, one makes it for both.
         return pools.get(self.alias) or pools.setdefault(self.alias, self._make_pool(options))
 
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        """Return the context that raises psycopg's errors as Django's."""
+        return ErrorWrapper(self)
+
     def close_if_health_check_failed(self) -> None:
         """Let go of a connection that is known to be lost. Called before every statement.
 
         Django looks for one at the end of a request only, so a thread that serves none would
-        keep it for ever.
+        keep it for ever. The same holds for a connection to a server that takes no writes.
         """
         connection = self.connection
-        if connection is not None and connection.closed and not self.in_atomic_block:
+        if connection is None or self.in_atomic_block:
+            return
+        pool = self.pool
+        if connection.closed or (pool is not None and pool.doubts(connection)):
             self.close()
 
     def urgent(self, *, trusted: bool = True) -> AbstractContextManager[None]:

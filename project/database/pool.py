@@ -40,6 +40,13 @@ SPARE: Final = 2
 URGENT_WAIT_S: Final = 1.0
 """Seconds that urgent work waits while all connections that it may use are in use."""
 
+DOUBT_S: Final = 2.0
+"""Least seconds between two replacements of all connections, while the server takes no writes: a
+new connection may lead to another server, or to the same one again."""
+
+_NO_WRITES: Final = (b"in_hot_standby", b"default_transaction_read_only")
+"""Settings that a server reports by itself, from PostgreSQL 14 on. A pooler may keep them back."""
+
 _trusted: ContextVar[bool | None] = ContextVar("_trusted", default=None)
 """Which kind of urgent work this is; None: it is not urgent."""
 
@@ -122,6 +129,11 @@ class Pool:
         self._size = 0
         self._away_until = float("-inf")
         self._expire_at: dict[int, float] = {}
+        self._generation = 0
+        self._generation_of: dict[int, int] = {}
+        """By `id`: which of the connections were made before the server was last in doubt."""
+
+        self._doubted_at = float("-inf")
         self._closed = False
 
     @property
@@ -165,7 +177,10 @@ class Pool:
         }:
             with suppress(psycopg.Error):  # its status tells then
                 connection.rollback()
+        if _takes_no_writes(connection):
+            self.doubt()
         usable = connection.info.transaction_status is TransactionStatus.IDLE
+        usable = usable and not self.doubts(connection)
         # Without autocommit the next statement would be rolled back when it comes here again.
         if self._closed or not usable or not connection.autocommit:
             self._discard(connection)
@@ -176,6 +191,25 @@ class Pool:
                 self._serve(idle)
             else:
                 self._idle.append(idle)
+
+    def doubt(self) -> None:
+        """Replace the connections that there are: their server takes no writes.
+
+        After a failover the same address may lead to another server, and a setting of a role or a
+        database holds for new sessions only. It happens every DOUBT_S at most.
+        """
+        with self._lock:
+            now = self._clock()
+            if now - self._doubted_at >= DOUBT_S:
+                self._doubted_at = now
+                self._generation += 1
+
+    def doubts(self, connection: Connection) -> bool:
+        """Return whether this connection was made before the server was last in doubt.
+
+        A connection that is not the pool's is never in doubt.
+        """
+        return self._generation_of.get(id(connection), self._generation) < self._generation
 
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it comes back."""
@@ -269,6 +303,7 @@ class Pool:
                 self._size -= 1
 
     def _new(self) -> Connection:
+        generation = self._generation  # before connecting: the doubt may come meanwhile
         try:
             connection = self._connect_unless_away()
         except BaseException:
@@ -276,6 +311,7 @@ class Pool:
             raise
         jitter = random.uniform(0.9, 1.0)  # noqa: S311 (spreads load, guards nothing)
         self._expire_at[id(connection)] = self._clock() + MAX_LIFETIME_S * jitter
+        self._generation_of[id(connection)] = generation
         return connection
 
     def _connect_unless_away(self) -> Connection:
@@ -292,13 +328,23 @@ class Pool:
     def _serves(self, idle: _Idle) -> bool:
         now = self._clock()
         young = now - idle.since < MAX_IDLE_S and now < self._expire_at[id(idle.connection)]
-        return young and not _has_ended(idle.connection)
+        sure = not self.doubts(idle.connection)
+        return young and sure and not _has_ended(idle.connection)
 
     def _discard(self, connection: Connection) -> None:
         connection._pool = None  # noqa: SLF001
         connection.close()
         self._expire_at.pop(id(connection), None)
+        self._generation_of.pop(id(connection), None)
         self._one_less()
+
+
+def _takes_no_writes(connection: Connection) -> bool:
+    """Whether the server has reported that its transactions only read."""
+    pgconn = connection.pgconn
+    if pgconn.status != ConnStatus.OK:
+        return False
+    return any(pgconn.parameter_status(name) == b"on" for name in _NO_WRITES)
 
 
 def _has_ended(connection: Connection) -> bool:
