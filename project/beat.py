@@ -5,6 +5,7 @@ A row that cannot be sent is skipped and reported, and the others go on.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 import signal
@@ -20,6 +21,9 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, transaction
 from django_celery_beat import schedulers
 from django_celery_beat.models import PeriodicTask
+from kombu import Connection
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from aifeature.models import Alert
 from aifeature.services import alerts
@@ -32,6 +36,10 @@ logger = logging.getLogger(__name__)
 AGAIN_S: Final = 2.0
 """Until the schedule is read again when the database was away. Celery would end beat instead, and
 whatever starts it anew would wait longer from time to time."""
+
+
+AWAY: Final = (OperationalError, InterfaceError, KombuError, RedisError, OSError)
+"""What the database and the broker raise while they are away or refuse. It ends no beat."""
 
 
 SCHEDULE_BROKEN: Final = "schedule_broken"
@@ -162,8 +170,33 @@ class Scheduler(schedulers.DatabaseScheduler):
                 # What is planned was planned by a clock that was ahead.
                 self.populate_heap()
             self._looked_at = now
-            seconds: float = super().tick(*args, **more)
+            first = self._heap[0] if self._heap else None
+            try:
+                seconds: float = super().tick(*args, **more)
+            except AWAY as error:
+                logger.warning(
+                    "beat: nothing can be sent, trying again every %g s: %s",
+                    *(AGAIN_S, type(error).__name__),
+                )
+                self._put_back(first)
+                seconds = AGAIN_S
         return seconds
+
+    def _put_back(self, event: Any) -> None:
+        """Plan again what was taken from the heap to be sent, and was not."""
+        if event is not None and all(each is not event for each in self._heap):
+            heapq.heappush(self._heap, event)
+
+    def _ensure_connected(self) -> Connection:
+        """Return the broker's connection. The library would try for ever, deaf to signals.
+
+        Raises:
+            kombu.exceptions.KombuError, redis.RedisError, OSError: it cannot be made now.
+        """
+        known: Any = self
+        connection: Connection = known.connection
+        connection.connect()
+        return connection
 
     def sync(self) -> None:
         """Write down what was sent when."""
@@ -199,6 +232,13 @@ class Scheduler(schedulers.DatabaseScheduler):
 
 def _report(problems: dict[str, str]) -> None:
     """Open an alert for each broken row, and close those of rows that are well or gone."""
+    try:
+        _alert(problems)
+    except (OperationalError, InterfaceError) as error:  # the other rows are sent all the same
+        logger.warning("beat: no alert about rows of the schedule: %s", type(error).__name__)
+
+
+def _alert(problems: dict[str, str]) -> None:
     for name, problem in problems.items():
         logger.warning("beat: the row %r of the schedule is skipped: %s", name, problem)
         alerts.begin(

@@ -5,18 +5,24 @@ A worker's main thread handles every message: what it costs there is taken from 
 
 from __future__ import annotations
 
+import time
 from queue import Empty
-from typing import Any
+from typing import Any, Final
 
 import redis
 from kombu.asynchronous import get_event_loop
-from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils.json import loads
 from vine import ppartial
 
+from aifeature.policies import redis_replies
 from project import messages
 from project.messages import NotOursError
+from project.refusals import refusals
+
+REST_S: Final = 1.0
+"""Seconds until a worker looks for messages again after the broker has refused."""
 
 _look_again = ppartial(lambda: None)  # type: ignore[arg-type]  # the stubs are wrong
 
@@ -28,14 +34,45 @@ class QoS(kombu_redis.QoS):
     when something wakes it: by default the event for Flower, which we send later (`consumer`).
     """
 
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember a message until it is acknowledged.
+
+        Without Redis's copy it is not sent again if this process dies. It need not be: its job is
+        chosen anew.
+        """
+        try:
+            super().append(message, delivery_tag)
+        except redis.ResponseError as error:
+            refusals.note("a copy of a message", error)
+            virtual.QoS.append(self, message, delivery_tag)
+
     def ack(self, delivery_tag: str) -> None:
         connection: Any = self.channel.connection
         if connection is None or connection.client is None:
             return  # it came by a connection that is closed: it may come again, a claim decides
-        super().ack(delivery_tag)
+        try:
+            super().ack(delivery_tag)
+        except redis.ResponseError as error:
+            refusals.note("an acknowledgement", error)
+            virtual.QoS.ack(self, delivery_tag)  # it may come again, a claim decides
         hub = get_event_loop()
         if hub is not None:
             hub.call_soon(_look_again)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's)
+        """Take a message for done, or give it back."""
+        try:
+            super().reject(delivery_tag, requeue)
+        except redis.ResponseError as error:
+            refusals.note("a rejection", error)
+            virtual.QoS.ack(self, delivery_tag)
+
+    def restore_visible(self, *args: Any, **more: Any) -> None:
+        """Give back what nobody acknowledged for long; if that is refused, next time."""
+        try:
+            super().restore_visible(*args, **more)  # type: ignore[misc]  # not in the stubs
+        except redis.ResponseError as error:
+            refusals.note("looking for lost messages", error)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's)
         """Give a message back that was taken and not acknowledged.
@@ -57,6 +94,7 @@ class Channel(kombu_redis.Channel):
 
     QoS = QoS
     _kept: redis.Redis | None = None
+    _rests_until = float("-inf")
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 (kombu's)
         connection: Any = self.connection
@@ -72,18 +110,44 @@ class Channel(kombu_redis.Channel):
             kept = self._kept = super()._create_client()  # type: ignore[misc]
         return kept
 
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Ask for the next message, unless the broker has refused a moment ago."""
+        if time.monotonic() >= self._rests_until:
+            super()._brpop_start(timeout)  # type: ignore[misc]  # as above
+
     def _brpop_read(self, **options: Any) -> bool:
         """Deliver the next message. One that is no JSON is dropped: it is out of its list already.
 
         Raises:
-            Empty: there was none.
+            Empty: there was none, or the broker gives none.
         """
         try:
             found: bool = super()._brpop_read(**options)  # type: ignore[misc]  # as above
         except NotOursError as error:
             messages.dropped("(unknown)", error)
             raise Empty from None
+        except redis.ResponseError as error:
+            # Such as WRONGTYPE for one of the keys: the worker waits, for its jobs go on.
+            refusals.note("looking for messages", error)
+            self._rests_until = time.monotonic() + REST_S
+            if redis_replies.is_read_only(error) and self.client.connection is not None:
+                self.client.connection.disconnect()
+            raise Empty from None
         return found
+
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        """Publish a message.
+
+        Raises:
+            redis.RedisError: Redis did not take it. A replica is left: after a failover the address
+                may lead to another server.
+        """
+        try:
+            super()._put(queue, message, **kwargs)  # type: ignore[misc]  # as above
+        except redis.ResponseError as error:
+            if redis_replies.is_read_only(error):
+                self.pool.disconnect(inuse_connections=False)
+            raise
 
     def _receive_one(self, c: Any) -> Any:
         """Deliver the next broadcast, such as an event for Flower.

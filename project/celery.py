@@ -43,6 +43,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # a worker outlasts any outage of Redis
+    broker_channel_error_retry=True,  # and any error that Redis answers with
     broker_connection_timeout=2,
     broker_pool_limit=10,
     imports=["workers.tasks"],

@@ -6,6 +6,7 @@ Celery sends each as soon as it can, which was a sixth of all the Python that a 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -16,7 +17,9 @@ from kombu.asynchronous import Hub
 from vine import promise
 
 from project import messages
+from project.broker import REST_S
 from project.messages import NotOursError
+from project.refusals import refusals
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,31 @@ class BatchingConsumer(Consumer):
         ensure = partial(conn.ensure_connection, interval_start=1, interval_max=LONGEST_PAUSE_S)
         setattr(conn, "ensure_connection", ensure)  # noqa: B010 (a method, to the type checker)
         return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Go on after the broker did not let this worker connect."""
+        self._rest_if_refused(exc)
+        super().on_connection_error_before_connected(exc)  # type: ignore[misc]  # not in the stubs
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Connect anew after an error of the broker."""
+        self._rest_if_refused(exc)
+        super().on_connection_error_after_connected(exc)  # type: ignore[misc]  # as above
+
+    def _rest_if_refused(self, exc: Exception) -> None:
+        """Pause: a broker that answers and refuses is connected at once, time and again."""
+        known: Any = self
+        if isinstance(exc, known.channel_errors):
+            refusals.note("what a worker needs", exc)
+            time.sleep(REST_S)
+
+    def _flush_events(self) -> None:
+        """Send the task events. They are for Flower: what is refused is not sent again."""
+        known: Any = self
+        try:
+            super()._flush_events()  # type: ignore[misc]  # as above
+        except known.channel_errors as error:
+            refusals.note("events for Flower", error)
 
     def create_task_handler(self, promise: Any = promise) -> Callable[[Message], None]:
         """The handler of a task's message. One that is not ours is dropped, and ends nothing."""

@@ -3,23 +3,73 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-import psycopg
-import redis
-from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from aifeature.services import redis_state
+from project.database import look as database_state
 
 logger = logging.getLogger(__name__)
 
-DATABASE_TIMEOUT_S: Final = 2
-REDIS_TIMEOUT_S: Final = 0.5
+EVERY_S: Final = 1.0
+"""Seconds for which one answer holds: probes may come as often as they like."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    database: database_state.State
+    redis: redis_state.State
+
+
+class Readiness:
+    """Looks at the stores when the last look is old; safe for any number of threads."""
+
+    def __init__(
+        self, look: Callable[[], _Found], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Prepare.
+
+        Args:
+            look: At both stores.
+            clock: Seconds that never go back.
+        """
+        self._look = look
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: _Found | None = None
+        self._looked_at = float("-inf")
+
+    def found(self) -> _Found:
+        """Return what the latest look found. Who comes during a look waits for it."""
+        with self._lock:
+            if self._found is None or self._clock() - self._looked_at >= EVERY_S:
+                self._found = self._look()
+                self._looked_at = self._clock()
+            return self._found
+
+    def forget(self) -> None:
+        """Look again at the next probe."""
+        with self._lock:
+            self._found = None
+
+
+def _look() -> _Found:
+    found = _Found(database_state.look(), redis_state.look())
+    for name, state in (("PostgreSQL", found.database), ("Redis", found.redis)):
+        if state.sentence:
+            logger.warning("readyz: %s: %s. %s", name, state.word, state.sentence)
+    return found
+
+
+readiness: Final = Readiness(_look)
 
 
 @never_cache
@@ -32,51 +82,16 @@ def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 (a view's for
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 (a view's form)
-    """200 while PostgreSQL answers, else 503; says which part is down, never where it stands.
+    """200 while PostgreSQL takes a write, else 503; `checks` say in a word what is in the way.
 
-    Without Redis jobs are accepted all the same, so that is `degraded` and still 200.
+    Without Redis jobs are accepted all the same, so that is `degraded` and still 200. Where the
+    stores stand is never said.
     """
-    database, broker = _database_answers(), _redis_answers()
-    status = "unavailable" if not database else "ready" if broker else "degraded"
-    checks = {"database": _word(answers=database), "redis": _word(answers=broker)}
+    found = readiness.found()
+    database, redis = found.database.word, found.redis.word
+    writes = database == database_state.OK
+    status = "unavailable" if not writes else "ready" if redis == redis_state.OK else "degraded"
     return JsonResponse(
-        {"status": status, "checks": checks},
-        status=HTTPStatus.OK if database else HTTPStatus.SERVICE_UNAVAILABLE,
+        {"status": status, "checks": {"database": database, "redis": redis}},
+        status=HTTPStatus.OK if writes else HTTPStatus.SERVICE_UNAVAILABLE,
     )
-
-
-def _word(*, answers: bool) -> str:
-    return "ok" if answers else "down"
-
-
-def _database_answers() -> bool:
-    """Asks over a connection of its own: a busy pool is load, not an outage."""
-    parameters = {
-        **connection.get_connection_params(),
-        "connect_timeout": DATABASE_TIMEOUT_S,
-        "options": f"-c statement_timeout={DATABASE_TIMEOUT_S * 1000}",
-    }
-    try:
-        with psycopg.connect(**parameters) as fresh:
-            fresh.execute("SELECT 1")
-    except psycopg.Error as error:
-        logger.warning("readyz: the database does not answer: %s", type(error).__name__)
-        return False
-    return True
-
-
-def _redis_answers() -> bool:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        **settings.REDIS_SOCKET,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-    try:
-        with client:
-            client.ping()
-    except (redis.RedisError, OSError) as error:
-        logger.warning("readyz: Redis does not answer: %s", type(error).__name__)
-        return False
-    return True

@@ -12,7 +12,7 @@ from aifeature.models.sign_in import SignIn, SignInCount
 from aifeature.models.spike import Launch, SpendHour
 from aifeature.models.tick import TickSlot
 from aifeature.models.token import ApiToken
-from aifeature.models.watch import ScheduleDefault, Watch
+from aifeature.models.watch import Probe, ScheduleDefault, Watch
 
 __all__ = [
     "NEEDS_A_PERSON",
@@ -32,6 +32,7 @@ __all__ = [
     "KillMode",
     "Launch",
     "ModelControl",
+    "Probe",
     "ProviderAccount",
     "RateOverride",
     "ScheduleDefault",

@@ -14,6 +14,9 @@ class Worker(models.Model):
         "threads", help_text="Jobs it runs at once; 0 while it is stopping."
     )
     seen_at = models.DateTimeField("last seen", help_text="Every second while it lives.")
+    resumed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was seen again after a gap of seconds."
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -41,6 +41,20 @@ class Watch(models.Model):
         return self.name
 
 
+class Probe(models.Model):
+    """What readiness probes write, to see that the database takes it: one row (`sql/probe.sql`)."""
+
+    id = models.IntegerField(primary_key=True)
+    written_at = models.DateTimeField(db_default=Now())
+    filler = models.TextField(default="", db_default="")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"written at {self.written_at}"
+
+
 @dataclass(frozen=True, slots=True)
 class CheckAge:
     """How long ago a scheduled check last ran to its end, or the watching for it began."""
@@ -59,6 +73,16 @@ class QueueAge:
 
     queue: str
     away_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Jobs that are due while nothing runs although workers are there."""
+
+    jobs: int
+    """A thousand at most."""
+    due_s: float
+    """For how long the first of them has been due."""
 
 
 def take_turn(*, after_s: float) -> bool:
@@ -80,3 +104,9 @@ def check_ages(checks: Sequence[str]) -> list[CheckAge]:
 def queue_ages(queues: Sequence[str]) -> list[QueueAge]:
     """For how long each of these queues has been without a live worker."""
     return [QueueAge(queue, rows("aif_queue_away_s", queue)[0][0]) for queue in queues]
+
+
+def stalled(*, after_s: float) -> Stalled | None:
+    """Return the jobs that have been due for `after_s` seconds in which nothing ran; None: none."""
+    found = rows("aif_stalled", after_s)
+    return Stalled(*found[0]) if found else None

@@ -37,6 +37,7 @@ RUNBOOKS: Final = {
     "check_late": "watchers",
     "no_worker": "watchers",
     "schedule_broken": "watchers",
+    "nothing_runs": "refusing-services",
     "answer_garbled": "odd-answers",
     "usage_unseen": "odd-answers",
 }

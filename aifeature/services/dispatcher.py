@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from aifeature.models import turns
+from aifeature.policies import redis_replies
 from aifeature.services import dispatch, recovery, watch
 from aifeature.services.paused_jobs import PausedJobs
 
@@ -89,6 +90,8 @@ def notice_lost_messages() -> None:
         _client().set(MARKER, 1)
     except (redis.RedisError, OSError) as error:
         logger.debug("dispatcher: the broker does not answer: %r", error)
+        if redis_replies.is_read_only(error):  # after a failover the address may lead elsewhere
+            _client().connection_pool.disconnect(inuse_connections=False)
         return
     if count:
         logger.warning("dispatcher: the broker came back empty, %d jobs are sent again", count)

@@ -1,3 +1,17 @@
+-- Whether this worker may find that another one is gone. After a time in which the database took no
+-- writes nobody's sign of life is fresh, and a run that has its answer stores it first. A worker
+-- without a row has just begun.
+CREATE OR REPLACE FUNCTION aif_may_take_over(p_worker text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN NOT EXISTS (SELECT 1 FROM aifeature_worker w
+                        WHERE w.name = p_worker
+                          AND (   w.seen_at < statement_timestamp() - interval '3 seconds'
+                               OR w.resumed_at > statement_timestamp() - interval '5 seconds'));
+END
+$$;
+
 -- Give a due or abandoned job to a worker: one compare-and-set by the database's clock.
 -- No row comes back when somebody else has the job, or it is not due, or it has ended. A run is taken
 -- over only when its lease is over and its worker has shown no sign of life for as long: a lease that
@@ -28,7 +42,8 @@ BEGIN
              WHERE d.id = p_job
                AND (   (d.status = 'queued' AND d.run_at <= statement_timestamp())
                     OR (d.status = 'running' AND d.lease_until < statement_timestamp()
-                        AND NOT aif_lives(d.worker, p_lease_s)))
+                        AND NOT aif_lives(d.worker, p_lease_s)
+                        AND aif_may_take_over(p_worker)))
                FOR NO KEY UPDATE SKIP LOCKED)
         RETURNING j.epoch, j.feature::text, j.user_id::bigint, j.input, j.tries, j.attempts,
                   extract(epoch FROM j.deadline_at - statement_timestamp())::double precision,

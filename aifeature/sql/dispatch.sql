@@ -286,7 +286,8 @@ AS $$
 $$;
 
 -- A worker's sign of life: the queue it serves and the threads it offers, 0 when it takes no more
--- work. Those that have been gone for an hour are forgotten.
+-- work; and when signs came again after a gap (`aif_may_take_over`). Those that have been gone for an
+-- hour are forgotten.
 CREATE OR REPLACE FUNCTION aif_worker_alive(p_worker text, p_queue text, p_slots integer)
 RETURNS void
 LANGUAGE sql
@@ -295,7 +296,11 @@ AS $$
     INSERT INTO aifeature_worker (name, queue, slots, seen_at)
     VALUES (p_worker, p_queue, p_slots, statement_timestamp())
         ON CONFLICT (name) DO UPDATE
-       SET queue = p_queue, slots = p_slots, seen_at = statement_timestamp();
+       SET queue = p_queue, slots = p_slots,
+           resumed_at = CASE WHEN aifeature_worker.seen_at
+                                  < statement_timestamp() - interval '3 seconds'
+                             THEN statement_timestamp() ELSE aifeature_worker.resumed_at END,
+           seen_at = statement_timestamp();
     DELETE FROM aifeature_worker w WHERE w.name IN (
         SELECT g.name FROM aifeature_worker g
          WHERE g.seen_at < statement_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED);

@@ -6,12 +6,14 @@ code, ours and others', treats an OperationalError as what it is: the database c
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Any, Final
 
 from django.db import OperationalError
 from django.db.utils import DatabaseErrorWrapper
 from psycopg.errors import (
+    DiskFull,
     IdleInTransactionSessionTimeout,
     ReadOnlySqlTransaction,
     TransactionTimeout,
@@ -19,6 +21,11 @@ from psycopg.errors import (
 
 OUTAGES: Final = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, TransactionTimeout)
 """A server that only reads, and transactions that took too long."""
+
+
+no_room: Final = threading.Event()
+"""Set while a write of this process was refused for lack of room and none of a usual size was taken
+since: `project.database.look` tries one."""
 
 
 class ErrorWrapper(DatabaseErrorWrapper):
@@ -35,6 +42,8 @@ class ErrorWrapper(DatabaseErrorWrapper):
         Raises:
             django.db.Error: for each error of psycopg, with that as its cause.
         """
+        if isinstance(exc_value, DiskFull):
+            no_room.set()
         if not isinstance(exc_value, OUTAGES):
             return super().__exit__(exc_type, exc_value, traceback)  # type: ignore[arg-type]
         self.wrapper.errors_occurred = True  # type: ignore[attr-defined]  # not in the stubs

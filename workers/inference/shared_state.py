@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ class SharedState:
             self._until = self._clock() + PAUSE_S
             news = not self._away
             self._away = True
+        if isinstance(error, ReadOnlyError):  # after a failover the address may lead elsewhere
+            self._client.connection_pool.disconnect(inuse_connections=False)
         if news:
             logger.warning(
                 "gates: Redis does not answer, this process goes by limits of its own: %s: %s",

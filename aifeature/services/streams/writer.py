@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from aifeature.models.storable import storable
+from aifeature.policies import redis_replies
 from aifeature.services.streams.entries import MAX_ENTRIES, TTL_S, Entry, key
 from aifeature.services.streams.field_text import FieldText
 
@@ -199,6 +200,8 @@ class StreamWriter:
 
     def _failed(self, error: Exception) -> None:
         self._again_at = self._clock() + PAUSE_S
+        if redis_replies.is_read_only(error):
+            self._client.connection_pool.disconnect(inuse_connections=False)
         if not self._away:
             logger.warning("streams: Redis takes no text, readers wait for results: %r", error)
         self._away = True

@@ -16,8 +16,9 @@ from typing import Final
 from django.db import Error as DatabaseError
 
 from aifeature.models import Alert, watch
+from aifeature.models.functions import brief
 from aifeature.services import alerts
-from aifeature.services.watch import gaps, lateness, queues
+from aifeature.services.watch import gaps, lateness, queues, stalled
 from aifeature.services.watch.found import Finding
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,16 @@ EVERY_S: Final = 5.0
 STAND_IN_S: Final = 15.0
 """Seconds without a look from which on an llm worker takes one."""
 
+REPORT_AFTER_S: Final = 30.0
+"""Seconds without a look that the database took, from which on the log says so as an error: an
+alert is a row, and there is no other way to tell while none can be written."""
+
 FINDERS: Final[Mapping[str, Callable[[], list[Finding]]]] = MappingProxyType(
-    {lateness.CHECK_LATE: lateness.late, queues.NO_WORKER: queues.away}
+    {
+        lateness.CHECK_LATE: lateness.late,
+        queues.NO_WORKER: queues.away,
+        stalled.NOTHING_RUNS: stalled.found,
+    }
 )
 """What is looked for, by the kind of its alerts."""
 
@@ -47,6 +56,8 @@ class Watcher:
         self._after_s = after_s
         self._clock = clock
         self._asked_at = float("-inf")
+        self._failing_since: float | None = None
+        self._reported = False
 
     def look(self) -> bool:
         """Look if nobody has for long enough. Returns whether it did.
@@ -57,16 +68,39 @@ class Watcher:
             return False
         self._asked_at = self._clock()
         try:
-            return look(after_s=self._after_s)
+            looked = look(after_s=self._after_s)
         except DatabaseError as error:
-            logger.warning("watcher: the database does not answer, trying again: %s", error)
+            self._failed(error)
         except Exception:  # a defect here must not stop what the thread does beside
             logger.exception("watcher: a look failed, trying again")
+        else:
+            self._worked()
+            return looked
         return False
+
+    def _failed(self, error: Exception) -> None:
+        now = self._clock()
+        if self._failing_since is None:
+            self._failing_since = now
+        away_s = now - self._failing_since
+        if away_s < REPORT_AFTER_S or self._reported:
+            logger.warning("watcher: the database does not answer, trying again: %s", brief(error))
+            return
+        self._reported = True
+        logger.error(
+            "watcher: for %.0f s the database has taken no writes (%s), so no alert can be opened."
+            " See deploy/runbooks/refusing-services.md.",
+            *(away_s, brief(error)),
+        )
+
+    def _worked(self) -> None:
+        if self._reported:
+            logger.warning("watcher: the database takes writes again")
+        self._failing_since, self._reported = None, False
 
 
 def look(*, after_s: float) -> bool:
-    """Open and close the alerts about late checks and missing workers, and tell what is new.
+    """Open and close the alerts of FINDERS, and tell what is new.
 
     Returns False, and does nothing, if the last look of any process is less than `after_s` old.
 

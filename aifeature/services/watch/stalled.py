@@ -1,0 +1,34 @@
+"""Jobs that were accepted and that nobody starts, by the database's clock."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aifeature.models import watch
+from aifeature.services import redis_state
+from aifeature.services.watch.found import Finding
+
+NOTHING_RUNS: Final = "nothing_runs"
+
+AFTER_S: Final = 30.0
+"""Seconds for which jobs are due and nothing runs, although workers are there."""
+
+_NO_CAUSE: Final = "Redis takes messages: look at the logs of the llm workers, and restart them."
+
+
+def found() -> list[Finding]:
+    """Return what is to be alerted: at most one finding, which names what keeps messages back."""
+    stalled = watch.stalled(after_s=AFTER_S)
+    if stalled is None:
+        return []
+    redis = redis_state.look()
+    jobs = "1 accepted job is" if stalled.jobs == 1 else f"{stalled.jobs} accepted jobs are"
+    return [
+        Finding(
+            NOTHING_RUNS,
+            "jobs",
+            f"{jobs} due, and for {stalled.due_s:.0f} seconds none was started although workers"
+            f" are there. {redis.sentence or _NO_CAUSE}",
+            {"jobs": stalled.jobs, "due_s": round(stalled.due_s), "redis": redis.word},
+        )
+    ]
