@@ -21,6 +21,7 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, transaction
 from django_celery_beat import schedulers
 from django_celery_beat.models import PeriodicTask
+from django_celery_beat.tzcrontab import TzAwareCrontab
 from kombu import Connection
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -28,6 +29,7 @@ from redis.exceptions import RedisError
 from aifeature.models import Alert
 from aifeature.services import alerts
 from aifeature.services.watch import broken, defaults, schedule
+from aifeature.services.watch.wall_clock import WallClock
 from project import boot
 from project.logs import READY
 
@@ -67,6 +69,8 @@ class Entry(schedulers.ModelEntry):
         if found := broken.problems(model):
             raise BrokenRowError(" ".join(sentence for _, sentence in found))
         super().__init__(model, app)  # type: ignore[no-untyped-call]  # it has no types
+        if isinstance(self.schedule, TzAwareCrontab):
+            self.schedule = WallClock.of(self.schedule)
 
     @classmethod
     def from_entry(cls, name: str, app: Any = None, **entry: Any) -> Entry:

@@ -9,12 +9,13 @@ from celery.schedules import ParseException
 from django import forms
 from django.contrib.admin.utils import unquote
 from django.db.models import Model
+from django.utils import timezone
 from django_celery_beat import admin as beat
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature.admin.dialogs import ReasonForm
-from aifeature.services.watch import broken, protected
+from aifeature.services.watch import broken, protected, wall_clock
 
 if TYPE_CHECKING:  # only the stubs' class takes a model
     _CrontabForm = forms.ModelForm[CrontabSchedule]
@@ -63,7 +64,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         if self.errors:
             return
         row = self.instance
-        for field, sentence in broken.problems(row):
+        for field, sentence in [*broken.problems(row), *broken.in_vain(row)]:
             self.add_error(field if field in self.fields else None, sentence)
         for name in broken.ignored(row):
             self.add_error("kwargs", f"{row.task} does nothing with {name!r}. Remove it.")
@@ -81,9 +82,12 @@ class CrontabForm(_CrontabForm):
         if self.errors:
             return
         try:
-            _ = self.instance.schedule
+            when = self.instance.schedule
         except (ValueError, ParseException) as error:
             self.add_error(None, f"Beat cannot read this crontab: {error}.")
+            return
+        if wall_clock.next_run(when, timezone.now()) is None:
+            self.add_error(None, wall_clock.NEVER)
 
 
 class TaskForm(ReasonForm):

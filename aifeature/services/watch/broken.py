@@ -8,7 +8,11 @@ from importlib import import_module
 from typing import Any, Final
 
 from celery import current_app
+from celery.schedules import crontab
 from django.db import Error as DatabaseError
+from django.utils import timezone
+
+from aifeature.services.watch import wall_clock
 
 SHORTEST_S: Final = 1
 """Seconds between two sends of one task: less would fill the queue faster than anybody works."""
@@ -41,6 +45,20 @@ def problems(row: Any) -> list[tuple[str, str]]:
 def of_message(row: Any) -> list[tuple[str, str]]:
     """Return what is wrong with the parts that are sent: task, arguments, queue and headers."""
     return [*_of_task(row), *_of_queue(row), *_of_headers(row)]
+
+
+def in_vain(row: Any) -> list[tuple[str, str]]:
+    """Return why a row that can be sent will not be: it has expired, or will have when it starts.
+
+    Beat disables such a row. One that expired while it was there is as it was meant to be.
+    """
+    if row.expires is None:
+        return []
+    if row.expires <= timezone.now():
+        return [("expires", "This time is past, so it would never be sent.")]
+    if row.start_time is not None and row.start_time >= row.expires:
+        return [("expires", "It expires before it starts, so it would never be sent.")]
+    return []
 
 
 def ignored(row: Any) -> list[str]:
@@ -118,6 +136,8 @@ def _of_schedule(row: Any) -> list[tuple[str, str]]:
         return [("", f"Its schedule cannot be read: {error!r}. Give it another one.")]
     if when is None:
         return [("", "It has no schedule. Choose an interval or a crontab.")]
+    if isinstance(when, crontab) and wall_clock.next_run(when, timezone.now()) is None:
+        return [("crontab", wall_clock.NEVER)]
     every = getattr(when, "run_every", None)
     if row.interval is not None and every is not None and every.total_seconds() < SHORTEST_S:
         return [("interval", "It would be sent all the time. Choose a second or more.")]

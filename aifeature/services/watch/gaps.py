@@ -12,6 +12,8 @@ from celery.schedules import crontab, schedule
 from django.conf import settings
 
 DAY_S: Final = 86_400
+_HOUR_S: Final = 3_600
+_HOURS: Final = 24
 _WEEK_MIN: Final = 7 * 24 * 60
 _MONTH_S: Final = 31 * DAY_S
 
@@ -61,7 +63,10 @@ def gap_s(when: Any) -> float | None:
     if isinstance(when, crontab):
         every_day = len(known.day_of_month) == 31 and len(known.month_of_year) == 12  # noqa: PLR2004
         sets = (frozenset(each) for each in (known.minute, known.hour, known.day_of_week))
-        return _crontab_gap_s(*sets, every_day=every_day)
+        gap = _crontab_gap_s(*sets, every_day=every_day)
+        # When its clocks go back, what runs at some hours only runs an hour later.
+        changes = gap >= _HOUR_S and str(getattr(known, "tz", "UTC")) != "UTC"
+        return gap + _HOUR_S * (changes and len(known.hour) < _HOURS)
     if type(when) is schedule:
         seconds: float = known.run_every.total_seconds()
         return seconds
