@@ -60,6 +60,14 @@ async def read(user: User, job_id: UUID) -> Ended | None:
     return None
 
 
+def last_id(job: Job) -> str:
+    """Return the id of the last event of a job as it is now.
+
+    An approval changes the status, and so a reader from before it is not at the end.
+    """
+    return f"{job.epoch}-{job.status}"
+
+
 def stream_field(feature: str) -> str | None:
     """The field of the feature's output that is streamed, if there is one."""
     try:
@@ -91,6 +99,8 @@ def _last_event(job: Job, status: Status) -> bytes:
     shown = job_out(job)
     if status in {Status.SUCCEEDED, Status.NEEDS_APPROVAL}:
         # As the job's own address shows it, character for character.
-        return sse.event("result", json.dumps(shown.model_dump(), cls=NinjaJSONEncoder))
+        text = json.dumps(shown.model_dump(), cls=NinjaJSONEncoder)
+        return sse.event("result", text, event_id=last_id(job))
     code, message = (shown.error.code, shown.error.message) if shown.error else (str(status), "")
-    return sse.event("error", {"code": code, "message": message, "status": status})
+    data = {"code": code, "message": message, "status": status}
+    return sse.event("error", data, event_id=last_id(job))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Annotated, Final, Self
 
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from ninja import Header, Router
 
 from aifeature.api import access, ending, slots, sse, stopping, waiting
@@ -46,9 +48,11 @@ The job's events, as `text/event-stream`: everything from the start, then what h
 | `error` | `{"code", "message", "status"}` | it ended otherwise; the last event |
 
 The text is that of one field of the result, as it is being written; at `result` it equals that
-field. Ids are `epoch-offset`, where the offset counts the text's characters (code points). A
-client that connects again with `Last-Event-ID` gets only what it lacks. After the last event the
-server ends the stream, and so it does when it restarts: close the one, reconnect after the other.
+field. Ids are `epoch-offset`, where the offset counts the text's characters (code points), and
+`epoch-status` of the last event. A client that connects again with `Last-Event-ID` gets only what
+it lacks. After the last event the server ends the stream, and so it does when it restarts: close
+the one, reconnect after the other. A client that has the last event and connects again gets 204,
+which ends an EventSource.
 """
 
 router = Router(tags=["AI features"])
@@ -76,10 +80,12 @@ async def job_events(
         str | None,
         Header(alias="Last-Event-ID", description="Id of the last event you have."),
     ] = None,
-) -> StreamingHttpResponse:
+) -> HttpResponseBase:
     """Stream the job's events; refusals come as problems before the stream starts."""
     user = user_of(request)
     job = await read_job(request, job_id)
+    if Status(job.status) not in UNDER_WAY and last_event_id == ending.last_id(job):
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
     slots.take(user.pk)
     claimed = (read_position(last_event_id) or _UNKNOWN) if last_event_id else None
     return StreamingHttpResponse(

@@ -106,6 +106,7 @@ def documented(
     if event_stream:
         content = {"text/event-stream": {"schema": _TEXT}}
         responses[200] = {"description": "The events.", "content": content}
+        responses[204] = {"description": "You have the last event: do not connect again."}
     extra: dict[str, Any] = {"responses": responses}
     if body:
         schema = {"$ref": _REF.format(model=SubmissionBody.__name__)}
