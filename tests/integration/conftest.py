@@ -41,6 +41,7 @@ PATIENT = (
     "workers.inference.shared_state.TIMEOUT_S",
     "aifeature.services.dispatch.PUBLISH_TIMEOUT_S",
     "aifeature.services.dispatcher.TIMEOUT_S",
+    "aifeature.services.redis_state.TIMEOUT_S",
     "aifeature.services.streams.writer.TIMEOUT_S",
     "aifeature.services.streams.hub.TIMEOUT_S",
 )

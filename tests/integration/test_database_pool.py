@@ -14,6 +14,7 @@ from django.db import OperationalError, connection
 
 from project.database import pool as pool_module
 from project.database.pool import (
+    DOUBT_S,
     MAX_IDLE_S,
     MAX_LIFETIME_S,
     Connection,
@@ -348,3 +349,58 @@ def test_a_thread_that_serves_no_requests_gets_over_a_lost_connection() -> None:
         ask()
     ask()
     assert connection.connection is not lost
+
+
+ONLY_READS = "SET default_transaction_read_only = on"
+"""As a server that was demoted reports it, for this session."""
+
+
+def test_connections_to_a_server_that_only_reads_are_replaced(pool: Pool, server: Server) -> None:
+    """All of them: the address may lead to another server by now."""
+    first, second = pool.getconn(), pool.getconn()
+    first.execute(ONLY_READS)
+    pool.putconn(first)
+    pool.putconn(second)
+    assert first.closed
+    assert second.closed
+    pool.putconn(pool.getconn())
+    assert (server.connects, pool.size) == (3, 1)
+
+
+def test_an_idle_connection_from_before_is_not_used(pool: Pool, server: Server) -> None:
+    idle, used = pool.getconn(), pool.getconn()
+    pool.putconn(idle)
+    used.execute(ONLY_READS)
+    pool.putconn(used)
+    fresh = pool.getconn()
+    assert fresh is not idle
+    assert idle.closed
+    pool.putconn(fresh)
+
+
+def test_a_server_that_goes_on_to_only_read_is_not_connected_all_the_time(
+    pool: Pool, server: Server, clock: Clock
+) -> None:
+    for _ in range(5):
+        found = pool.getconn()
+        found.execute(ONLY_READS)
+        pool.putconn(found)
+    assert server.connects == 2, "the one in doubt, and one more that is kept"
+    clock.ahead += DOUBT_S
+    found = pool.getconn()
+    pool.putconn(found)
+    assert found.closed
+
+
+def test_a_thread_lets_go_of_its_connection_to_a_server_in_doubt(committed: None) -> None:
+    """A thread that serves no request would keep it for ever."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    held: Any = connection.connection
+    pool: Any = connection.pool  # type: ignore[attr-defined]
+    pool._doubted_at = float("-inf")
+    pool.doubt()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert held.closed
+    assert connection.connection is not held

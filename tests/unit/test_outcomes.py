@@ -100,6 +100,16 @@ def test_an_outage_after_a_lock_has_all_its_time(monkeypatch: pytest.MonkeyPatch
     assert database.tries == 151
 
 
+def test_nothing_is_tried_past_the_longer_of_the_two_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run past its deadline counts as one that hangs."""
+    database = Database(monkeypatch, *[locked(), OperationalError("away")] * 1_000)
+    with pytest.raises(OperationalError):
+        database.record(locked_for_s=100)
+    assert database.now == pytest.approx(100, abs=1)
+
+
 def test_a_job_that_is_no_longer_ours_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(monkeypatch, FencedError())
     with pytest.raises(FencedError):

@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import Client
 
+from aifeature.services import redis_state
+from project import probes
+from project.database import errors, look
+from project.probes import Readiness
+
 SECRET_HOST = "127.0.0.1:1"  # nothing listens there
+
+Connect = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _looks_again() -> Iterator[None]:
+    probes.readiness.forget()
+    errors.no_room.clear()
+    yield
+    probes.readiness.forget()
+    errors.no_room.clear()
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_row() -> Iterator[None]:
+    """A probe commits."""
+    yield
+    if connection.connection is not None:
+        with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
+            other.execute("DELETE FROM aifeature_probe")
+
+
+@pytest.fixture
+def connects(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Have probes connect otherwise."""
+
+    def change(**values: Any) -> None:
+        known = connection.get_connection_params()
+        monkeypatch.setattr(connection, "get_connection_params", lambda: {**known, **values})
+
+    return change
 
 
 @pytest.fixture
@@ -55,6 +95,107 @@ def test_without_the_database_it_takes_none(
     assert body == {"status": "unavailable", "checks": {"database": "down", "redis": "down"}}
     assert SECRET_HOST not in caplog.text
     assert "password" not in caplog.text
+
+
+def test_a_database_that_only_reads_takes_no_traffic(
+    client: Client, db: None, connects: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    connects(options="-c default_transaction_read_only=on")
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["checks"]["database"] == "read_only"
+    assert "Was it demoted" in caplog.text
+
+
+def test_a_database_that_takes_no_more_connections_takes_no_traffic(
+    client: Client, db: None, connects: Connect
+) -> None:
+    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
+        other.execute("CREATE ROLE crowded LOGIN CONNECTION LIMIT 0")
+        try:
+            connects(user="crowded")
+            response = client.get("/readyz")
+        finally:
+            other.execute("DROP ROLE crowded")
+    assert response.status_code == 503
+    assert response.json()["checks"]["database"] == "no_connections"
+
+
+def test_a_database_without_this_release_takes_no_traffic(
+    client: Client, db: None, connects: Connect
+) -> None:
+    connects(dbname="postgres")
+    assert client.get("/readyz").json()["checks"]["database"] == "not_migrated"
+
+
+def test_the_settings_of_the_connection_hold_for_probes_too(
+    client: Client, db: None, connects: Connect
+) -> None:
+    connects(options="-c search_path=nowhere")
+    assert client.get("/readyz").json()["checks"]["database"] == "not_migrated"
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (psycopg.errors.DiskFull(), "disk_full"),
+        (psycopg.errors.QueryCanceled(), "cancelled"),
+        (psycopg.errors.CannotConnectNow(), "starting"),
+        (psycopg.errors.CheckViolation(), "refuses"),
+        (psycopg.OperationalError("FATAL:  the database system is starting up"), "starting"),
+        (psycopg.OperationalError("FATAL:  sorry, too many clients already"), "no_connections"),
+        (psycopg.OperationalError("timeout expired"), "down"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_refusal_has_a_word(error: psycopg.Error, word: str) -> None:
+    assert look._word(error) == word
+
+
+def test_after_a_write_lacked_room_one_of_a_usual_size_must_be_taken(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors.no_room.set()
+    with monkeypatch.context() as faulty:
+        faulty.setattr(secrets, "token_hex", lambda _: "\0")  # what PostgreSQL takes in no text
+        assert look.look().word != look.OK
+    assert errors.no_room.is_set()
+    assert client.get("/readyz").json()["checks"]["database"] == "ok"
+    assert not errors.no_room.is_set()
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        (left,) = other.execute("SELECT count(*) FROM aifeature_probe").fetchone() or (None,)
+    assert left == 1, "what was tried is undone"
+
+
+def found(word: str = "ok") -> probes._Found:
+    return probes._Found(look.State(word), redis_state.State("ok"))
+
+
+def test_however_many_probes_come_there_is_one_look_a_second() -> None:
+    now, looks = [0.0], []
+
+    def one_look() -> probes._Found:
+        looks.append(now[0])
+        return found()
+
+    readiness = Readiness(one_look, clock=lambda: now[0])
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: readiness.found(), range(100)))
+    assert len(looks) == 1
+    now[0] = probes.EVERY_S
+    readiness.found()
+    assert len(looks) == 2
+
+
+def test_all_processes_together_write_once_a_second(db: None) -> None:
+    def written() -> Any:
+        return one.execute("SELECT aif_probe()").fetchone()
+
+    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as one:
+        first = written()
+        assert written() == first
+        one.execute("UPDATE aifeature_probe SET written_at = written_at - interval '1 second'")
+        assert written() > first
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

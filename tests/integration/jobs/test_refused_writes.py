@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -170,6 +171,63 @@ def test_an_outage_is_waited_out_and_is_no_refusal(
     monkeypatch.setattr(transitions, "finish", once)
     assert summarise(make_job).status == Status.SUCCEEDED
     assert len(sandbox.calls()) == 1
+
+
+def turned_away() -> OperationalError:
+    error = OperationalError("cannot execute UPDATE in a read-only transaction")
+    error.__cause__ = psycopg_errors.ReadOnlySqlTransaction()
+    return error
+
+
+def failing(write: Callable[..., Any], *, while_: Callable[[], bool]) -> Callable[..., Any]:
+    """The same transition, which the database takes no more for a while."""
+
+    def tried(*arguments: Any, **more: Any) -> Any:
+        if while_():
+            raise turned_away()
+        return write(*arguments, **more)
+
+    return tried
+
+
+@pytest.mark.parametrize("transition", ["finish", "settle"])
+def test_an_answer_is_kept_for_longer_than_a_lease_lasts(
+    make_job: MakeJob,
+    sandbox: SandboxServer,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    transition: str,
+) -> None:
+    """Nobody else can take the run over meanwhile: that would be a write as well."""
+    settings.AIFEATURE = {**settings.AIFEATURE, "LEASE_S": 0.2}
+    began: list[float] = []
+
+    def only_reads() -> bool:
+        began.append(time.monotonic())
+        return began[-1] - began[0] < 0.6
+
+    write = getattr(transitions, transition)
+    monkeypatch.setattr(transitions, transition, failing(write, while_=only_reads))
+    if transition == "settle":
+        sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    job = summarise(make_job)
+    assert (job.status, job.epoch, job.tries) == (Status.SUCCEEDED, 1, 0)
+    assert len(sandbox.calls()) == (2 if transition == "settle" else 1)
+
+
+def test_a_second_call_waits_for_the_database_and_the_first_is_not_paid_again(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    tries = iter([False, True, True])
+    monkeypatch.setattr(
+        transitions,
+        "begin_attempt",
+        failing(transitions.begin_attempt, while_=lambda: next(tries, False)),
+    )
+    job = summarise(make_job)
+    assert (job.status, job.epoch, job.tries) == (Status.SUCCEEDED, 1, 0)
+    assert len(sandbox.calls()) == 2
 
 
 @pytest.mark.parametrize("scope", ["user", "account", "feature", "global", "month"])

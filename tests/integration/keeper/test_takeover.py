@@ -9,8 +9,17 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.db.models.functions import Now
 
-from aifeature.models import Attempt, Job, KillMode, SpendWindow, Worker, transitions, turns
-from aifeature.models.functions import is_lock_timeout
+from aifeature.models import (
+    Attempt,
+    Job,
+    KillMode,
+    SpendWindow,
+    Worker,
+    keeping,
+    transitions,
+    turns,
+)
+from aifeature.models.functions import is_lock_timeout, rows
 from aifeature.services import dispatcher, recovery, switch
 from aifeature.services.feeder import Feeder
 from aifeature.services.lease import LeaseKeeper
@@ -277,3 +286,31 @@ def _backend(keeper: LeaseKeeper) -> int:
     session = keeper._session._connection
     assert session is not None
     return session.info.backend_pid
+
+
+def test_after_signs_of_life_failed_for_all_nobody_is_taken_for_gone_at_once(
+    make_job: MakeJob,
+) -> None:
+    """The database took no writes: a run that has its answer stores it first."""
+    job = make_job()
+    claim(job, worker=WORKER)
+    age(job, lease_until=timedelta(seconds=1))
+    for name in (WORKER, "llm@other/2"):
+        keeping.alive(rows, name, queue="llm", slots=4)
+    Worker.objects.update(seen_at=Now() - timedelta(seconds=60))
+
+    def taken_over() -> bool:
+        return transitions.claim(job.pk, worker="llm@other/2", lease_s=15) is not None
+
+    assert not taken_over(), "it has not been seen itself"
+    keeping.alive(rows, "llm@other/2", queue="llm", slots=4)
+    assert not taken_over(), "it was seen again a moment ago"
+    Worker.objects.filter(resumed_at__isnull=False).update(resumed_at=Now() - timedelta(seconds=6))
+    assert taken_over()
+
+
+def test_signs_of_life_without_a_gap_are_no_return(make_job: MakeJob) -> None:
+    keeping.alive(rows, WORKER, queue="llm", slots=4)
+    Worker.objects.update(seen_at=Now() - timedelta(seconds=2))
+    keeping.alive(rows, WORKER, queue="llm", slots=4)
+    assert Worker.objects.get().resumed_at is None

@@ -1,0 +1,79 @@
+"""A server that answers and cannot write now is an outage, whatever psycopg calls its error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import InternalError, OperationalError, connection, transaction
+
+from aifeature.models.apart import Apart
+from aifeature.models.functions import is_refused, is_turned_away, rows
+from project.database import errors
+
+pytestmark = pytest.mark.django_db
+
+RAISE = "DO $$ BEGIN RAISE 'it is so' USING ERRCODE = '{}'; END $$"
+
+
+def raised(code: str) -> Exception:
+    with pytest.raises(Exception) as found, transaction.atomic(), connection.cursor() as cursor:  # noqa: PT011 (any)
+        cursor.execute(RAISE.format(code))
+    return found.value
+
+
+@pytest.mark.parametrize("code", ["25006", "25P03", "25P04", "53100", "53200", "53300", "57014"])
+def test_what_a_server_refuses_for_now_is_an_operational_error(code: str) -> None:
+    error = raised(code)
+    assert isinstance(error, OperationalError)
+    assert getattr(error.__cause__, "sqlstate", None) == code
+    assert not is_refused(error)
+    assert is_turned_away(error) == (not code.startswith("25P"))
+
+
+@pytest.mark.parametrize("code", ["25001", "25P02", "XX000", "2D000"])
+def test_a_defect_stays_one(code: str) -> None:
+    error = raised(code)
+    assert isinstance(error, InternalError)
+    assert not is_turned_away(error)
+
+
+def by_orm() -> None:
+    User.objects.update(first_name="x")
+
+
+def by_function() -> None:
+    rows("aif_probe")
+
+
+@pytest.mark.parametrize("write", [by_orm, by_function])
+def test_a_write_to_a_server_that_only_reads_is_turned_away(write: Callable[[], None]) -> None:
+    pool: Any = connection.pool  # type: ignore[attr-defined]
+    pool._doubted_at, before = float("-inf"), pool._generation
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL transaction_read_only = on")
+        with pytest.raises(OperationalError) as found:
+            write()
+        transaction.set_rollback(True)
+    assert is_turned_away(found.value)
+    assert pool._generation == before + 1, "its connections are replaced"
+
+
+def test_a_connection_apart_leaves_a_server_that_only_reads() -> None:
+    apart = Apart(lock_timeout="1s", statement_timeout="10s")
+    apart.rows("set_config", "default_transaction_read_only", "on", False)
+    with pytest.raises(OperationalError):
+        apart.rows("aif_probe")
+    assert not apart.is_open
+    apart.rows("aif_probe")
+    apart.close()
+
+
+def test_a_full_disk_is_remembered_until_a_write_of_a_usual_size_is_taken() -> None:
+    errors.no_room.clear()
+    assert isinstance(raised("53100").__cause__, psycopg.errors.DiskFull)
+    assert errors.no_room.is_set()
+    errors.no_room.clear()
