@@ -26,6 +26,7 @@ def test_the_document_names_every_event_and_the_header(operation: dict[str, Any]
         assert f"`{name}`" in operation["description"]
     assert ("header", "Last-Event-ID") in {(p["in"], p["name"]) for p in operation["parameters"]}
     assert set(operation["responses"]["429"]["headers"]) == {"Retry-After"}
+    assert "content" not in operation["responses"]["204"]
 
 
 @pytest.mark.parametrize("status", list(Status))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
+from redis.exceptions import AuthenticationError, ResponseError
 
 from project import beat
 from project.beat import Scheduler
@@ -142,3 +144,47 @@ def test_the_last_sync_is_not_cut_short_by_an_impatient_supervisor(
     monkeypatch.setattr(DatabaseScheduler, "sync", interrupted)
     scheduler.close()
     assert written == [True]
+
+
+REFUSALS = [
+    ResponseError("MISCONF Errors writing to the AOF file"),
+    AuthenticationError("Authentication required.", status_code="NOAUTH"),
+    ConnectionRefusedError("nothing listens"),
+    OperationalError("cannot execute UPDATE in a read-only transaction"),
+]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+def test_a_broker_or_database_that_refuses_ends_no_beat_and_costs_no_line(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    sent: list[str] = []
+
+    def refused(_: Scheduler) -> None:
+        raise error
+
+    for entry in scheduler.schedule.values():
+        entry.last_run_at -= timedelta(days=1)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Scheduler, "_ensure_connected", refused)
+        for _ in range(3):
+            assert scheduler.tick() == beat.AGAIN_S
+    monkeypatch.setattr(scheduler, "producer", None, raising=False)
+    monkeypatch.setattr(
+        scheduler, "apply_entry", lambda entry, producer=None: sent.append(entry.name)
+    )
+    while scheduler.tick() == 0:
+        pass
+    assert sorted(sent) == sorted(app.conf.beat_schedule)
+
+
+def test_a_broken_row_keeps_no_other_from_being_sent_while_no_alert_can_be_written(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OperationalError("cannot execute INSERT in a read-only transaction")
+
+    PeriodicTask.objects.filter(name="Look at budgets").update(queue="nowhere")
+    monkeypatch.setattr(beat.alerts, "begin", refused)
+    others = app.conf.beat_schedule.keys() - {"Look at budgets"}
+    assert scheduler.all_as_schedule().keys() == others

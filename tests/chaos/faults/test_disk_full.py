@@ -97,6 +97,10 @@ def test_a_full_disk_refuses_in_plain_words_and_damages_nothing(small_disk: Path
                     accepted[str(response.json()["id"])] = number
                 return response
 
+            def readiness() -> tuple[int, str]:
+                answer = client.get("/readyz")
+                return answer.status_code, str(answer.json()["checks"]["database"])
+
             with psycopg.connect(found.servers.env["DATABASE_URL"]) as connection:
                 # Its log has a new file of 16 MB: none must begin while the disk is full, for
                 # then PostgreSQL would have to end.
@@ -114,7 +118,9 @@ def test_a_full_disk_refuses_in_plain_words_and_damages_nothing(small_disk: Path
                 # The process writes its log there too, and goes on without.
                 assert client.get("/healthz").status_code == 200
                 assert client.get(f"/api/v1/jobs/{first}").status_code == 200
+                assert wait_until(lambda: readiness() == (503, "disk_full"), timeout_s=BOUND_S)
 
+            assert wait_until(lambda: readiness() == (200, "ok"), timeout_s=BOUND_S)
             for number in range(MOST, MOST + 5):
                 assert submit(number).status_code == 202
         with psycopg.connect(found.servers.env["DATABASE_URL"]) as connection:

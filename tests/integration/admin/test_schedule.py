@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -341,6 +343,52 @@ def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, v
     answer = page.post("/admin/django_celery_beat/crontabschedule/add/", form)
     assert answer.status_code == 200
     assert not CrontabSchedule.objects.filter(**{part: value}).exists()
+
+
+@pytest.mark.parametrize(
+    ("day", "month", "weekday", "words"),
+    [
+        ("31", "2", "*", "Beat cannot read this crontab"),
+        ("31", "4,6,9,11", "*", "Beat cannot read this crontab"),
+        ("29", "2", "{never}", "It runs on no day of the next eight years"),
+    ],
+)
+def test_a_crontab_of_a_day_that_does_not_come_is_refused(
+    page: Client, day: str, month: str, weekday: str, words: str
+) -> None:
+    leap_days = [date(year, 2, 29) for year in range(date.today().year, 2600) if isleap(year)]  # noqa: DTZ011
+    never = next(n for n in range(7) if n not in {d.isoweekday() % 7 for d in leap_days[:4]})
+    inline = {f"periodictask_set-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
+    form = {
+        "minute": "0", "hour": "0", "day_of_month": day, "month_of_year": month,
+        "day_of_week": weekday.format(never=never), "timezone": "UTC", **inline,
+    }  # fmt: skip
+    answer = page.post("/admin/django_celery_beat/crontabschedule/add/", form)
+    assert answer.status_code == 200
+    assert words in answer.text
+    assert not CrontabSchedule.objects.filter(day_of_month=day).exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"expires_0": "2020-01-01", "expires_1": "00:00"}, "This time is past"),
+        (
+            {
+                "start_time_0": "2990-01-02", "start_time_1": "00:00",
+                "expires_0": "2990-01-01", "expires_1": "00:00",
+            },
+            "It expires before it starts",
+        ),
+    ],
+)  # fmt: skip
+def test_a_row_that_beat_would_disable_unsent_is_refused(
+    page: Client, own: Any, values: dict[str, str], words: str
+) -> None:
+    answer = page.post(page_of(own), form_of(own, **values))
+    assert answer.status_code == 200
+    assert words in str(answer.context["adminform"].form.errors)
+    assert now(own).expires is None
 
 
 def test_a_form_that_claims_many_rows_gets_few(page: Client) -> None:

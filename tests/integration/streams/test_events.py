@@ -90,7 +90,8 @@ def test_every_reader_gets_everything_early_or_late(claimed: Claimed, token: str
                     assert stream.events[0].data == {"status": "running", "message": None}
                     assert stream.events[-1].name == "result"
                     assert stream.named("reset") == []
-                    assert stream.last_id == f"{claimed.epoch}-21"
+                    assert stream.last_id == f"{claimed.epoch}-succeeded"
+                    assert f"{claimed.epoch}-21" in {event.id for event in stream.events}
                 assert early.events[1].id == f"{claimed.epoch}-13"
 
     play(scene())
@@ -216,6 +217,59 @@ def test_an_id_that_does_not_fit_starts_the_text_anew(
             take("30 days.")
             await stream.until(shows(stream, "Refunds take 30 days."))
         assert stream.named("reset") == [{"text": "Refunds take "}]
+
+    play(scene())
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED])
+def test_a_reader_that_has_the_last_event_is_not_to_connect_again(
+    claimed: Claimed, token: str, status: Status
+) -> None:
+    """An EventSource connects again after each end but 204, and got everything once more."""
+
+    async def scene() -> None:
+        await finish(claimed, "It is so." if status is Status.SUCCEEDED else None, status)
+        async with reader(token, claimed.job) as first:
+            await first.end()
+        assert first.events[-1].id == first.last_id
+        async with reader(token, claimed.job, last_id=first.last_id) as again:
+            await again.end()
+        assert (again.status, again.events) == (204, [])
+
+    play(scene())
+
+
+@pytest.mark.parametrize(
+    "last_id",
+    [
+        "",
+        "{epoch}-9",
+        "{epoch}-running",
+        "{epoch}-needs_approval",
+        "{later}-succeeded",
+        "succeeded",
+    ],
+)
+def test_a_reader_that_lacks_the_last_event_gets_it(
+    claimed: Claimed, token: str, last_id: str
+) -> None:
+    asked = last_id.format(epoch=claimed.epoch, later=claimed.epoch + 1)
+
+    async def scene() -> None:
+        await finish(claimed, "It is so.")
+        async with reader(token, claimed.job, last_id=asked) as again:
+            await again.end()
+        assert (again.status, again.events[-1].name) == (200, "result")
+        assert again.text == "It is so." or asked.endswith("-9")
+
+    play(scene())
+
+
+def test_a_reader_of_a_job_under_way_is_never_at_its_end(claimed: Claimed, token: str) -> None:
+    async def scene() -> None:
+        async with reader(token, claimed.job, last_id=f"{claimed.epoch}-running") as stream:
+            await stream.until(lambda: stream.status != 0)
+            assert stream.status == 200
 
     play(scene())
 

@@ -1,0 +1,204 @@
+"""Redis answers each command with an error: jobs are accepted, no process ends, all go on after."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx2
+import psycopg
+import pytest
+import redis
+
+from project.stack.children import Child
+from project.stack.signals import wait_until
+from tests.chaos.faults.system import BOUND_S, LIMIT_S, System, system
+from tests.redis_address import through
+from tests.refusing_redis import HOST, RefusingRedis
+from tests.sandbox_server import running_sandbox
+from tests.system import component
+
+pytestmark = pytest.mark.timeout(LIMIT_S)
+
+INPUT = {"input": {"document": "Refunds are paid within 30 days."}}
+Client = Any
+
+
+@dataclass
+class Site:
+    """The whole system but for Flower, behind a proxy that can refuse."""
+
+    system: System
+    client: httpx2.Client
+    server: Client
+    """Redis itself."""
+
+    proxy: RefusingRedis
+    children: dict[str, Child]
+
+    def submit(self) -> str:
+        answer = self.client.post("/api/v1/features/summarize/jobs", json=INPUT)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def status(self, job: str) -> str:
+        with psycopg.connect(self.system.servers.env["DATABASE_URL"]) as connection:
+            row = connection.execute(
+                "SELECT status FROM aifeature_job WHERE id = %s", [job]
+            ).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def redis_word(self) -> str:
+        answer = self.client.get("/readyz")
+        assert answer.status_code == 200, "jobs are accepted without Redis"
+        found = answer.json()
+        assert (found["status"] == "ready") == (found["checks"]["redis"] == "ok")
+        return str(found["checks"]["redis"])
+
+    def logs(self) -> dict[str, str]:
+        return {
+            name: child.log.read_text(errors="replace") for name, child in self.children.items()
+        }
+
+    def all_live(self) -> None:
+        for name, child in self.children.items():
+            assert child.process.poll() is None, f"{name} ended:\n{child.log.read_text()[-3000:]}"
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with ExitStack() as exits:
+        sandbox = exits.enter_context(running_sandbox())
+        found = exits.enter_context(system(sandbox))
+        url = found.servers.env["REDIS_URL"]
+        parts = urlsplit(url)
+        target = (parts.hostname or HOST, parts.port or 6379)
+        proxy = exits.enter_context(RefusingRedis(target))
+        env = {"REDIS_URL": through(url, host=HOST, port=proxy.port)}
+        web = exits.enter_context(found.web(**env))
+        children = {
+            queue: exits.enter_context(found.worker(queue, **env)) for queue in ("llm", "control")
+        }
+        beat = component("beat", logs=found.servers.launcher.logs)
+        children["beat"] = exits.enter_context(found._process("beat", beat.argv, env))
+        headers = {"Authorization": f"Bearer {found.seed.tokens[0]}"}
+        client = exits.enter_context(
+            httpx2.Client(base_url=web, headers=headers, trust_env=False, timeout=BOUND_S)
+        )
+        server = exits.enter_context(redis.Redis.from_url(url, protocol=2))
+        yield Site(found, client, cast("Client", server), proxy, children)
+
+
+def configured(server: Client, **values: object) -> Callable[[], None]:
+    names = {name: name.replace("_", "-") for name in values}
+    before = {names[name]: server.config_get(names[name])[names[name]] for name in values}
+    for name, value in values.items():
+        server.config_set(names[name], value)
+
+    def undo() -> None:
+        for name, value in before.items():
+            server.config_set(name, value)
+
+    return undo
+
+
+def full(site: Site) -> Callable[[], None]:
+    return configured(site.server, maxmemory=1, maxmemory_policy="noeviction")
+
+
+def replica(site: Site) -> Callable[[], None]:
+    site.server.replicaof("127.0.0.1", "9")
+    return lambda: site.server.replicaof("NO", "ONE")
+
+
+def too_few_replicas(site: Site) -> Callable[[], None]:
+    return configured(site.server, min_replicas_to_write=3)
+
+
+def without_permission(site: Site) -> Callable[[], None]:
+    allow = site.server.execute_command
+    allow("ACL", "SETUSER", "default", "-brpop", "-lpush", "-publish", "-set")
+    return lambda: allow("ACL", "SETUSER", "default", "+@all")
+
+
+def another_password(site: Site) -> Callable[[], None]:
+    undo = configured(site.server, requirepass="another")
+    for kind in ("normal", "pubsub"):
+        site.server.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+    return undo
+
+
+def another_type(site: Site) -> Callable[[], None]:
+    site.server.set("llm", "text")
+    return lambda: site.server.delete("llm")
+
+
+def copies_of_another_type(site: Site) -> Callable[[], None]:
+    """Of what is not acknowledged: messages are taken all the same."""
+    for key in ("unacked", "unacked_index"):
+        site.server.set(key, "text")
+    return lambda: site.server.delete("unacked", "unacked_index")
+
+
+def answered(code: str) -> Callable[[Site], Callable[[], None]]:
+    def fault(site: Site) -> Callable[[], None]:
+        site.proxy.refuse(f"{code} it is so")
+        return site.proxy.allow
+
+    fault.__name__ = code
+    return fault
+
+
+def made_up(seed: int) -> str:
+    dice = random.Random(seed)
+    return "".join(dice.choices(string.ascii_uppercase, k=dice.randint(3, 12)))
+
+
+REAL = [full, replica, too_few_replicas, without_permission, another_password, another_type]
+CODES = ["LOADING", "MISCONF", "NOAUTH", "BUSY", "MASTERDOWN", "ERR", *map(made_up, range(3))]
+
+
+@contextmanager
+def refusing(site: Site, fault: Callable[[Site], Callable[[], None]]) -> Iterator[None]:
+    undo = fault(site)
+    try:
+        yield
+    finally:
+        undo()
+
+
+@pytest.mark.parametrize(
+    "fault", [*REAL, copies_of_another_type, *map(answered, CODES)], ids=lambda each: each.__name__
+)
+def test_no_process_ends_and_all_go_on_after(
+    site: Site, fault: Callable[[Site], Callable[[], None]]
+) -> None:
+    before = site.logs()
+    with refusing(site, fault):
+        job = site.submit()
+        assert wait_until(lambda: site.redis_word() != "ok", timeout_s=BOUND_S)
+        # What is refused or tried again is logged.
+        assert wait_until(lambda: site.logs()["control"] != before["control"], timeout_s=BOUND_S)
+        if fault is not full:  # a full Redis hands out what it has
+            assert wait_until(lambda: site.logs()["llm"] != before["llm"], timeout_s=BOUND_S)
+        site.all_live()
+    assert wait_until(lambda: site.status(job) == "succeeded", timeout_s=BOUND_S), site.logs()
+    assert wait_until(lambda: site.redis_word() == "ok", timeout_s=BOUND_S)
+    site.all_live()
+    assert "Unrecoverable error" not in "".join(site.logs().values())
+
+
+def test_a_refusal_is_one_line_a_minute_and_names_the_next_step(site: Site) -> None:
+    before = len(site.logs()["llm"])
+    with refusing(site, another_type):
+        assert wait_until(lambda: "WRONGTYPE" in site.logs()["llm"], timeout_s=BOUND_S)
+    log = site.logs()["llm"][before:]
+    lines = [line for line in log.splitlines() if "looking for messages was refused" in line]
+    assert len(lines) <= 1
+    assert "it is so" not in "".join(site.logs().values())
