@@ -10,7 +10,13 @@ from typing import Any
 import psycopg
 from django.db import DatabaseError, DataError, IntegrityError, connection
 from django.utils.asyncio import async_unsafe
-from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, ReadOnlySqlTransaction
+from psycopg.errors import (
+    DeadlockDetected,
+    InsufficientPrivilege,
+    LockNotAvailable,
+    QueryCanceled,
+    ReadOnlySqlTransaction,
+)
 
 from aifeature.models.storable import storable
 
@@ -49,12 +55,14 @@ def is_lock_timeout(error: Exception) -> bool:
 def is_turned_away(error: Exception) -> bool:
     """Whether the database answers and takes this write from nobody at the moment.
 
-    It only reads, has no room for data or connections (class 53), or somebody cancelled the
-    statement. Nothing was changed then, and trying again is safe.
+    It only reads, refuses our user, has no room for data or connections (class 53), or somebody
+    cancelled the statement. Nothing was changed then, and trying again is safe.
     """
     cause = error.__cause__
     code = getattr(cause, "sqlstate", None) or ""
-    return isinstance(cause, ReadOnlySqlTransaction | QueryCanceled) or code.startswith("53")
+    return code.startswith("53") or isinstance(
+        cause, ReadOnlySqlTransaction | InsufficientPrivilege | QueryCanceled
+    )
 
 
 def is_refused(error: Exception) -> bool:

@@ -24,6 +24,7 @@ from kombu.pools import producers
 from redis.exceptions import RedisError
 
 from aifeature.models import turns
+from aifeature.policies import redis_replies
 from aifeature.services import rates, wiring
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,10 @@ def publish(jobs: Sequence[UUID]) -> int:
                 sent += 1
     except (KombuError, RedisError, OSError) as error:
         pause.begin()
-        logger.warning("broker: publish failed, the rest is sent again: %r", error)
+        logger.warning(
+            "broker: publish failed, the rest is sent again: %s",
+            redis_replies.code(error) or repr(error),
+        )
         _take_back_if_possible(jobs[sent:])
     else:
         pause.end()

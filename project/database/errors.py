@@ -1,7 +1,8 @@
 """PostgreSQL's errors as Django's, with those of a server that is in no state to write as outages.
 
-psycopg follows the DB-API and calls these InternalError, as it calls a defect of the server. Django
-code, ours and others', treats an OperationalError as what it is: the database cannot do this now.
+psycopg follows the DB-API and calls these InternalError or ProgrammingError, as it calls defects.
+Django code, ours and others', treats an OperationalError as what it is: the database cannot do this
+now.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from django.db.utils import DatabaseErrorWrapper
 from psycopg.errors import (
     DiskFull,
     IdleInTransactionSessionTimeout,
+    InsufficientPrivilege,
     ReadOnlySqlTransaction,
     TransactionTimeout,
 )
 
-OUTAGES: Final = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, TransactionTimeout)
-"""A server that only reads, and transactions that took too long."""
+OUTAGES: Final = (
+    ReadOnlySqlTransaction,
+    InsufficientPrivilege,
+    IdleInTransactionSessionTimeout,
+    TransactionTimeout,
+)
+"""A server that only reads, or refuses our user; and transactions that took too long."""
 
 
 no_room: Final = threading.Event()

@@ -25,7 +25,9 @@ def raised(code: str) -> Exception:
     return found.value
 
 
-@pytest.mark.parametrize("code", ["25006", "25P03", "25P04", "53100", "53200", "53300", "57014"])
+@pytest.mark.parametrize(
+    "code", ["25006", "25P03", "25P04", "42501", "53100", "53200", "53300", "57014"]
+)
 def test_what_a_server_refuses_for_now_is_an_operational_error(code: str) -> None:
     error = raised(code)
     assert isinstance(error, OperationalError)

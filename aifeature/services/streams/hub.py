@@ -19,7 +19,7 @@ import redis.asyncio
 from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from aifeature.services.streams import entries
 from aifeature.services.streams.live_text import LiveText
@@ -147,6 +147,8 @@ class Hub:
             if self.reachable:
                 logger.warning("streams: Redis does not answer, no live text: %r", error)
             self._set_reachable(False)
+            if isinstance(error, ResponseError):  # a replica, say: the address may lead elsewhere
+                await client.connection_pool.disconnect(inuse_connections=False)
             await asyncio.sleep(PAUSE_S)
             return
         self._blocked = False
