@@ -58,13 +58,20 @@ def test_an_acknowledged_message_wakes_the_loop(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_overridden_exists() -> None:
     """A release that renames one of these would silently undo the change."""
     assert hasattr(KombuChannel, "_create_client")
-    for name in ("_brpop_read", "_receive_one"):
+    for name in ("_brpop_start", "_brpop_read", "_receive_one", "_put"):
         assert hasattr(KombuChannel, name)
-    assert hasattr(KombuQoS, "restore_by_tag")
+    for name in ("append", "ack", "reject", "restore_visible", "restore_by_tag"):
+        assert hasattr(KombuQoS, name)
     assert hasattr(kombu_redis.Transport, "_deliver")
     assert getattr(kombu_redis, "loads") is broker._read  # noqa: B009 (the stubs lack it)
     for name in (
         *("on_send_event_buffered", "register_with_event_loop", "_flush_events"),
         *("create_task_handler", "on_decode_error"),
+        *("on_connection_error_before_connected", "on_connection_error_after_connected"),
     ):
         assert hasattr(Consumer, name)
+
+
+def test_an_error_of_the_broker_ends_no_worker() -> None:
+    """Celery ends itself at each error that is not a lost connection."""
+    assert app.conf.broker_channel_error_retry is True

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from project.stack.children import Child
+from project.stack.ports import take_port
 from project.stack.signals import wait_until
 from tests.chaos.faults.system import BOUND_S, LIMIT_S, System, system
 from tests.redis_address import through
@@ -31,7 +32,7 @@ Client = Any
 
 @dataclass
 class Site:
-    """The whole system but for Flower, behind a proxy that can refuse."""
+    """The system behind a proxy that can refuse."""
 
     system: System
     client: httpx2.Client
@@ -87,6 +88,11 @@ def site() -> Iterator[Site]:
         }
         beat = component("beat", logs=found.servers.launcher.logs)
         children["beat"] = exits.enter_context(found._process("beat", beat.argv, env))
+        port = exits.enter_context(take_port(8700))
+        flower = component("flower", logs=found.servers.launcher.logs, flower=port)
+        child = exits.enter_context(found._process("flower", flower.argv, {**flower.env, **env}))
+        found.until(flower.ready, child)
+        children["flower"] = child
         headers = {"Authorization": f"Bearer {found.seed.tokens[0]}"}
         client = exits.enter_context(
             httpx2.Client(base_url=web, headers=headers, trust_env=False, timeout=BOUND_S)

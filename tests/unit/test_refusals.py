@@ -1,0 +1,50 @@
+"""What a worker logs when its broker refuses: once a minute, with the next step, without content."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ResponseError
+
+from aifeature.policies import redis_replies
+from project.refusals import AGAIN_S, Refusals
+
+WRONG_TYPE = ResponseError("Command # 1 (HSET unacked MARK) of pipeline caused error: WRONGTYPE x")
+
+
+def test_the_same_refusal_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    refusals = Refusals(lambda: now[0])
+    for second in range(600):
+        now[0] = second / 10
+        refusals.note("looking for messages", WRONG_TYPE)
+    assert len(caplog.records) == 1
+    now[0] = AGAIN_S
+    refusals.note("looking for messages", WRONG_TYPE)
+    refusals.note("an acknowledgement", WRONG_TYPE)
+    assert len(caplog.records) == 3
+
+
+def test_the_line_names_the_next_step_and_quotes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Refusals().note("a copy of a message", WRONG_TYPE)
+    assert "a copy of a message was refused (WRONGTYPE)" in caplog.text
+    assert "Rename or delete the key" in caplog.text
+    assert "refusing-services.md" in caplog.text
+    assert "MARK" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("UNBLOCKED force unblock from blocking operation", "read_only"),
+        ("NOREPLICAS Not enough good replicas to write.", "no_replicas"),
+        ("max number of clients reached", "no_connections"),
+        ("SOMETHING new", "refuses"),
+        ("Connection closed by server.", "down"),
+        ("", "down"),
+    ],
+)
+def test_each_answer_has_a_word(text: str, word: str) -> None:
+    assert redis_replies.word(ResponseError(text)) == word
+    assert redis_replies.sentence(word)
