@@ -1,4 +1,4 @@
-"""What a worker logs when its broker refuses: once a minute, with the next step, without content."""
+"""What a worker logs when its broker refuses: once a minute, with the next step, no content."""
 
 from __future__ import annotations
 
