@@ -200,6 +200,38 @@ def test_no_process_ends_and_all_go_on_after(
     assert "Unrecoverable error" not in "".join(site.logs().values())
 
 
+COMMANDS = (
+    *("brpop", "lpush", "rpush", "publish", "psubscribe", "ping", "zadd", "hset", "multi", "exec"),
+    *("zrem", "hdel", "sadd", "smembers", "set", "get", "exists", "evalsha", "eval", "zrange"),
+    *("hget", "watch", "xadd", "xread", "type", "client"),
+)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_is_forbidden_no_process_ends(site: Site, seed: int) -> None:
+    """Each command that a process sends may be the one that fails."""
+    dice = random.Random(seed)
+    forbidden = dice.sample(COMMANDS, dice.randint(1, 8))
+    allow = site.server.execute_command
+    before = site.logs()
+    allow("ACL", "SETUSER", "default", *(f"-{name}" for name in forbidden))
+    if dice.random() < 0.5:
+        for kind in ("normal", "pubsub"):
+            allow("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+    try:
+        job = site.submit()
+
+        def is_felt() -> bool:
+            return site.logs() != before or site.status(job) == "succeeded"
+
+        assert wait_until(is_felt, timeout_s=BOUND_S)
+        site.all_live()
+    finally:
+        allow("ACL", "SETUSER", "default", "+@all")
+    assert wait_until(lambda: site.status(job) == "succeeded", timeout_s=BOUND_S), site.logs()
+    site.all_live()
+
+
 def test_a_refusal_is_one_line_a_minute_and_names_the_next_step(site: Site) -> None:
     before = len(site.logs()["llm"])
     with refusing(site, another_type):
