@@ -215,7 +215,7 @@ def test_whatever_is_forbidden_no_process_ends(site: Site, seed: int) -> None:
     allow = site.server.execute_command
     before = site.logs()
     allow("ACL", "SETUSER", "default", *(f"-{name}" for name in forbidden))
-    if dice.random() < 0.5:
+    if "client" not in forbidden and dice.random() < 0.5:
         for kind in ("normal", "pubsub"):
             allow("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
     try:
