@@ -5,7 +5,6 @@ A row that cannot be sent is skipped and reported, and the others go on.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import os
 import signal
@@ -174,22 +173,16 @@ class Scheduler(schedulers.DatabaseScheduler):
                 # What is planned was planned by a clock that was ahead.
                 self.populate_heap()
             self._looked_at = now
-            first = self._heap[0] if self._heap else None
             try:
+                _ = self.producer  # made before a line is taken to be sent, or that would be lost
                 seconds: float = super().tick(*args, **more)
             except AWAY as error:
                 logger.warning(
                     "beat: nothing can be sent, trying again every %g s: %s",
                     *(AGAIN_S, type(error).__name__),
                 )
-                self._put_back(first)
                 seconds = AGAIN_S
         return seconds
-
-    def _put_back(self, event: Any) -> None:
-        """Plan again what was taken from the heap to be sent, and was not."""
-        if event is not None and all(each is not event for each in self._heap):
-            heapq.heappush(self._heap, event)
 
     def _ensure_connected(self) -> Connection:
         """Return the broker's connection. The library would try for ever, deaf to signals.

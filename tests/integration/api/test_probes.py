@@ -34,9 +34,10 @@ def _looks_again() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _leaves_no_row() -> Iterator[None]:
     """A probe commits."""
+    known = connection.get_connection_params()
     yield
     if connection.connection is not None:
-        with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
+        with psycopg.connect(**known, autocommit=True) as other:
             other.execute("DELETE FROM aifeature_probe")
 
 
