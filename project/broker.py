@@ -70,7 +70,7 @@ class QoS(kombu_redis.QoS):
     def restore_visible(self, *args: Any, **more: Any) -> None:
         """Give back what nobody acknowledged for long; if that is refused, next time."""
         try:
-            super().restore_visible(*args, **more)  # type: ignore[misc]  # not in the stubs
+            super().restore_visible(*args, **more)
         except redis.ResponseError as error:
             refusals.note("looking for lost messages", error)
 
@@ -143,7 +143,7 @@ class Channel(kombu_redis.Channel):
                 may lead to another server.
         """
         try:
-            super()._put(queue, message, **kwargs)  # type: ignore[misc]  # as above
+            super()._put(queue, message, **kwargs)
         except redis.ResponseError as error:
             if redis_replies.is_read_only(error):
                 self.pool.disconnect(inuse_connections=False)

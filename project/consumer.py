@@ -41,7 +41,7 @@ class BatchingConsumer(Consumer):
         super().register_with_event_loop(hub)
         if self._flushing is not None:
             self._flushing.cancel()
-        self._flushing = hub.call_repeatedly(FLUSH_S, self._flush_events)  # type: ignore[attr-defined]
+        self._flushing = hub.call_repeatedly(FLUSH_S, self._flush_events)
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect, however long it takes. Celery's own pauses grow to half a minute."""
@@ -52,12 +52,12 @@ class BatchingConsumer(Consumer):
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Go on after the broker did not let this worker connect."""
         self._rest_if_refused(exc)
-        super().on_connection_error_before_connected(exc)  # type: ignore[misc]  # not in the stubs
+        super().on_connection_error_before_connected(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Connect anew after an error of the broker."""
         self._rest_if_refused(exc)
-        super().on_connection_error_after_connected(exc)  # type: ignore[misc]  # as above
+        super().on_connection_error_after_connected(exc)
 
     def _rest_if_refused(self, exc: Exception) -> None:
         """Pause: a broker that answers and refuses is connected at once, time and again."""

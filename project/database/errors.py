@@ -52,7 +52,7 @@ class ErrorWrapper(DatabaseErrorWrapper):
         if isinstance(exc_value, DiskFull):
             no_room.set()
         if not isinstance(exc_value, OUTAGES):
-            return super().__exit__(exc_type, exc_value, traceback)  # type: ignore[arg-type]
+            return super().__exit__(exc_type, exc_value, traceback)
         self.wrapper.errors_occurred = True  # type: ignore[attr-defined]  # not in the stubs
         if isinstance(exc_value, ReadOnlySqlTransaction) and (pool := self.wrapper.pool):  # type: ignore[attr-defined]
             pool.doubt()

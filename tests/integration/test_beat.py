@@ -15,6 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 from redis.exceptions import AuthenticationError, ResponseError
 
+from aifeature.services import alerts
 from project import beat
 from project.beat import Scheduler
 from project.celery import app
@@ -187,5 +188,5 @@ def test_a_broken_row_keeps_no_other_from_being_sent_while_no_alert_can_be_writt
     every = PeriodicTask.objects.filter(interval__isnull=False)[0].interval
     broken = PeriodicTask(name="Bad", task="llm.run_job", interval=every, queue="nowhere")
     PeriodicTask.objects.bulk_create([broken])
-    monkeypatch.setattr(beat.alerts, "begin", refused)
+    monkeypatch.setattr(alerts, "begin", refused)
     assert scheduler.all_as_schedule().keys() == app.conf.beat_schedule.keys()
