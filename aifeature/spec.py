@@ -12,7 +12,14 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    field_validator,
+    model_validator,
+)
 
 MAX_RETENTION_DAYS = 3650
 """Longest that inputs and outputs may be kept: ten years."""
@@ -135,9 +142,18 @@ class Feature(_Frozen):
             raise ValueError("routes must be ordered by up_to_bytes, smallest first")
         return routes
 
+    @field_validator("input_model", "output_model")
+    @classmethod
+    def _has_a_schema(cls, model: type[BaseModel]) -> type[BaseModel]:
+        try:
+            _schema(model)
+        except PydanticUserError as error:
+            raise ValueError(f"{model.__name__} has no JSON Schema: {error.message}") from None
+        return model
+
     @model_validator(mode="after")
     def _stream_field_exists(self) -> Feature:
-        if self.stream_field and self.stream_field not in self.output_model.model_fields:
+        if self.stream_field and self.stream_field not in self.output_schema.get("properties", {}):
             raise ValueError(f"stream_field {self.stream_field!r} is no field of the output model")
         return self
 

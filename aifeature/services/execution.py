@@ -27,6 +27,7 @@ from aifeature.prompts import Prompt
 from aifeature.services import (
     calls,
     control,
+    input_values,
     lease,
     ledger,
     odd_answers,
@@ -44,7 +45,7 @@ from aifeature.services.outcomes import (
     Outcome,
     UnstorableError,
 )
-from aifeature.services.output import OutputInvalidError
+from aifeature.services.output import OutputInvalidError, OutputUncheckableError
 from aifeature.services.streams import writer
 from aifeature.services.streams.writer import JobStream
 from aifeature.services.wiring import gateway
@@ -160,11 +161,11 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
         return ended
 
     try:
-        value = feature.input_model.model_validate(claimed.input)
+        value = input_values.read(feature.input_model, claimed.input)
     except ValidationError:  # accepted by an earlier release of the feature
         return Failed("input_invalid")
     prompt = prompts.get(feature.slug, control.prompt_version(feature))
-    question = prompt.render({k: str(v) for k, v in value.model_dump(mode="json").items()})
+    question = prompt.render(input_values.for_prompt(value))
     route = feature.route(len(question.encode()))
 
     withdrawal = None
@@ -240,12 +241,23 @@ class _Run:
                     return self._after_error(answer, last, model)
                 last = ledger.answered(request, answer)
                 try:
-                    return Accepted(output.validate(self.feature, answer.text), last)
+                    return self._checked(answer.text, last)
                 except OutputInvalidError as error:
                     logger.info("job %s: %s: invalid output", self.claimed.job, model)
                     turns = (turns[0], *output.repair_turns(answer.text, error))
                     purpose = Purpose.REPAIR
         return Failed("output_invalid", last)
+
+    def _checked(self, text: str, settlement: Settlement) -> Outcome:
+        """The end of a job whose answer fits, or whose output model fails on it.
+
+        Raises:
+            OutputInvalidError: the answer does not fit.
+        """
+        try:
+            return Accepted(output.validate(self.feature, text), settlement)
+        except OutputUncheckableError:
+            return Failed(ledger.GARBLED, settlement)
 
     def _settle(self, settlement: Settlement) -> None:
         """Store how a call ended whose job goes on.

@@ -19,10 +19,18 @@ from pydantic_core import ErrorDetails
 
 from aifeature import registry
 from aifeature.models import Job, Status, submission, transitions
-from aifeature.models.storable import is_storable
 from aifeature.models.submission import Outcome
 from aifeature.policies.rates import Left
-from aifeature.services import admission, control, dispatch, input_text, messages, rates
+from aifeature.services import (
+    admission,
+    control,
+    dispatch,
+    input_text,
+    input_values,
+    json_values,
+    messages,
+    rates,
+)
 from aifeature.services.refusals import (
     FeaturePaused,
     IdempotencyConflict,
@@ -80,6 +88,10 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         RateLimited, BudgetExhausted, BudgetReached, NoWorker, Overloaded: see `admission`.
         django.db.Error: the database is away, or a lock is in the way; no request was taken.
     """
+    if odd := json_values.problem(data):
+        model = visible_feature(user=user, slug=slug).input_model
+        field = input_text.known_path(model, odd.path)
+        raise InvalidInput(_DOES_NOT_FIT, errors=[{"field": field, "message": odd.message}])
     canonical = _canonical(data)
     digest = _digest(slug, canonical)
     if key and (earlier := _replay(user, key, slug, canonical)):
@@ -246,9 +258,7 @@ def _own(user: User) -> QuerySet[Job]:
 
 
 def _canonical(data: Any) -> bytes:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-        errors="surrogatepass"
-    )
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _digest(slug: str, canonical: bytes, *, secret: str | None = None) -> str:
@@ -275,11 +285,9 @@ def _check_size(feature: Feature, canonical: bytes) -> None:
 
 
 def _validated(feature: Feature, data: Any) -> dict[str, Any]:
-    if not is_storable(data):
-        raise InvalidInput("The input holds a NUL or half a surrogate pair. Remove it.")
     model = feature.input_model
     try:
-        value = model.model_validate(data).model_dump(mode="json")
+        value = input_values.dumped(input_values.read(model, data))
     except ValidationError as error:
         problems = [
             {"field": input_text.known_path(model, problem["loc"]), "message": _message(problem)}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from pydantic import ValidationError
 
 from aifeature.models.storable import storable_json
+from aifeature.services import json_values
 from aifeature.spec import Feature
 from workers.inference import Message, TextBlock
+
+logger = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 10
 """How many problems a model is shown; more would cost more than they help."""
@@ -22,12 +26,27 @@ class OutputInvalidError(ValueError):
         self.problems = problems
 
 
+class OutputUncheckableError(Exception):
+    """The output model failed on an answer. The same answer would fail again, at the same cost."""
+
+
 def validate(feature: Feature, text: str) -> dict[str, Any]:
     """The answer as JSON values that fit the output model.
 
     Raises:
         OutputInvalidError: it is not JSON, or does not fit.
+        OutputUncheckableError: the code of the model failed on it.
     """
+    try:
+        return _validated(feature, text)
+    except OutputInvalidError:
+        raise
+    except Exception:
+        logger.exception("feature %s: its output model fails on an answer", feature.slug)
+        raise OutputUncheckableError(feature.slug) from None
+
+
+def _validated(feature: Feature, text: str) -> dict[str, Any]:
     try:
         answer = feature.output_model.model_validate_json(storable_json(text))
     except ValidationError as error:
@@ -37,7 +56,10 @@ def validate(feature: Feature, text: str) -> dict[str, Any]:
                 for problem in error.errors(include_input=False, include_url=False)[:MAX_PROBLEMS]
             ]
         ) from None
-    result: dict[str, Any] = answer.model_dump(mode="json")
+    result: dict[str, Any] = answer.model_dump(mode="json", by_alias=True)
+    # JSON parsers read 1e400 as infinity, which neither PostgreSQL nor a client can take.
+    if odd := json_values.problem(result):
+        raise OutputInvalidError([f"{'.'.join(map(str, odd.path)) or 'answer'}: {odd.message}"])
     return result
 
 

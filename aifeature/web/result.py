@@ -32,7 +32,9 @@ class Node:
 
 def sections(root: Schema, data: Any) -> list[Node]:
     """One node for each property of an object, in the schema's order, then those it misses."""
-    return list(_properties(root, root, data)) if isinstance(data, dict) else [_raw(data)]
+    if not isinstance(data, dict):
+        return [_raw(data)]
+    return list(_properties(schema.resolved(root, root), root, data))
 
 
 def _properties(found: Schema, root: Schema, data: dict[str, Any]) -> tuple[Node, ...]:

@@ -26,7 +26,7 @@ def without_null(schema: Schema, root: Schema) -> tuple[Schema, bool]:
         return schema, False
     others = [option for option in options if option.get("type") != "null"]
     if len(others) != 1:
-        return schema, len(others) < len(options)
+        return {**schema, "anyOf": others}, len(others) < len(options)
     beside = {name: value for name, value in schema.items() if name != "anyOf"}
     return {**resolved(others[0], root), **beside}, len(others) < len(options)
 
@@ -37,6 +37,17 @@ def choices(schema: Schema) -> list[Any] | None:
         return [schema["const"]]
     values: list[Any] | None = schema.get("enum")
     return values
+
+
+def is_decimal(schema: Schema) -> bool:
+    """Whether it is a decimal number, which pydantic reads from a number or from its text."""
+    options = schema.get("anyOf") or ()
+    kinds = {option.get("type"): option for option in options}
+    return (
+        len(options) == len(kinds)
+        and kinds.keys() == {"number", "string"}
+        and ("pattern" in kinds["string"])
+    )
 
 
 def label(name: str, schema: Schema) -> str:

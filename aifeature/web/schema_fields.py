@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from django import forms
 
-from aifeature.web import schema
+from aifeature.web import choices, schema
+from aifeature.web.json_fields import Given, JsonValue, Number
 from aifeature.web.schema import Schema
 
 FEW: Final = 5
@@ -21,10 +21,6 @@ INPUT_TYPES: Final = {
     "email": "email",
     "uri": "url",
 }
-
-
-class UnsupportedSchemaError(TypeError):
-    """No form field can ask for such a value; the message names the field and the reason."""
 
 
 class LongText(forms.CharField):
@@ -45,17 +41,13 @@ class Lines(LongText):
 
 
 def field(name: str, found: Schema, root: Schema, *, required: bool) -> forms.Field:
-    """The field for one property.
-
-    Raises:
-        UnsupportedSchemaError: there is none.
-    """
+    """The field for one property; what no other field can ask for is written as JSON."""
     value, nullable = schema.without_null(found, root)
-    made = _made(name, value, root, required=required and not nullable)
+    made = _made(value, root, required=required and not nullable)
     made.label = schema.label(name, found)
-    made.help_text = value.get("description", "")
+    made.help_text = " ".join(filter(None, (value.get("description"), made.help_text)))
     if value.get("default") is not None:
-        made.initial = value["default"]
+        made.initial = from_json(made, value["default"])
     return made
 
 
@@ -63,7 +55,18 @@ def to_json(made: forms.Field, cleaned: Any) -> Any:
     """What the form has cleaned, as JSON has it."""
     if isinstance(made, Lines):
         return [line.strip() for line in cleaned.splitlines() if line.strip()]
-    return cleaned
+    return Given.unwrapped(cleaned)
+
+
+def from_json(made: forms.Field, value: Any) -> Any:
+    """A JSON value as the form shows it before anything is entered."""
+    if isinstance(made, Lines):
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(made, forms.TypedMultipleChoiceField):
+        return [choices.key(made, each) for each in value] if isinstance(value, list) else None
+    if isinstance(made, forms.TypedChoiceField):
+        return choices.key(made, value)
+    return value
 
 
 def is_list(made: forms.Field) -> bool:
@@ -71,9 +74,11 @@ def is_list(made: forms.Field) -> bool:
     return isinstance(made, Lines | forms.MultipleChoiceField)
 
 
-def _made(name: str, value: Schema, root: Schema, *, required: bool) -> forms.Field:
+def _made(value: Schema, root: Schema, *, required: bool) -> forms.Field:  # noqa: PLR0911 (one a kind)
     if (allowed := schema.choices(value)) is not None:
         return _choice(allowed, required=required, chosen=value.get("default") is not None)
+    if schema.is_decimal(value):
+        return forms.CharField(required=required)  # a float would change its last digits
     match value.get("type"):
         case "string":
             return _text(value, required=required)
@@ -85,7 +90,7 @@ def _made(name: str, value: Schema, root: Schema, *, required: bool) -> forms.Fi
                 step_size=value.get("multipleOf"),
             )
         case "number":
-            return forms.FloatField(
+            return Number(
                 required=required,
                 min_value=value.get("minimum"),
                 max_value=value.get("maximum"),
@@ -94,9 +99,9 @@ def _made(name: str, value: Schema, root: Schema, *, required: bool) -> forms.Fi
         case "boolean":
             return _flag(required=required, value=value)
         case "array":
-            return _list(name, value, root, required=required)
-        case kind:
-            raise UnsupportedSchemaError(f"{name}: a form cannot ask for type {kind!r}")
+            return _list(value, root, required=required)
+        case _:
+            return JsonValue(required=required)
 
 
 def _text(value: Schema, *, required: bool) -> forms.Field:
@@ -130,7 +135,7 @@ def _uncut(made: forms.Field) -> forms.Field:
 
 
 def _choice(allowed: list[Any], *, required: bool, chosen: bool) -> forms.Field:
-    pairs: list[tuple[str, str]] = [(_key(v), schema.in_words(str(v))) for v in allowed]
+    pairs, coerce = choices.of(allowed)
     few = len(pairs) <= FEW
     if not required and not chosen:
         pairs.insert(0, NOT_SAID)
@@ -139,7 +144,7 @@ def _choice(allowed: list[Any], *, required: bool, chosen: bool) -> forms.Field:
     return forms.TypedChoiceField(
         choices=pairs,
         required=required,
-        coerce={_key(v): v for v in allowed}.__getitem__,
+        coerce=coerce,
         empty_value=None,
         widget=forms.RadioSelect() if few else forms.Select(),
         error_messages={"required": "Choose one."},
@@ -165,23 +170,19 @@ class Flag(forms.BooleanField):
     empty_values = ()
 
 
-def _list(name: str, value: Schema, root: Schema, *, required: bool) -> forms.Field:
-    items, _ = schema.without_null(value.get("items", {}), root)
-    if (allowed := schema.choices(items)) is not None:
+def _list(value: Schema, root: Schema, *, required: bool) -> forms.Field:
+    items, nullable = schema.without_null(value.get("items", {}), root)
+    if (allowed := schema.choices(items)) is not None and not nullable:
+        pairs, coerce = choices.of(allowed)
         return forms.TypedMultipleChoiceField(
-            choices=[(_key(v), schema.in_words(str(v))) for v in allowed],
+            choices=pairs,
             required=required and bool(value.get("minItems")),
-            coerce={_key(v): v for v in allowed}.__getitem__,
+            coerce=coerce,
             widget=forms.CheckboxSelectMultiple(),
         )
-    if items.get("type") == "string":
+    if items.get("type") == "string" and not nullable:
         return Lines(
             required=required and bool(value.get("minItems")),
             widget=forms.Textarea(attrs={"rows": 4}),
         )
-    raise UnsupportedSchemaError(f"{name}: a form cannot ask for a list of {items.get('type')!r}")
-
-
-def _key(value: Any) -> str:
-    """A choice's value for the form; strings stay as they are."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return JsonValue(required=required)

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 
 from aifeature.spec import Feature
-from aifeature.web import schema_fields, uploads
+from aifeature.web import schema, schema_fields, uploads
 
 PREFIX = "in"
 """Before each field's name, so that none collides with the page's own."""
@@ -76,19 +76,25 @@ class SchemaForm(forms.Form):
         return read  # type: ignore[no-any-return]
 
 
+def initial(form: type[SchemaForm], value: Mapping[str, Any]) -> dict[str, Any]:
+    """An input as its form shows it, for somebody who changes it and sends it again."""
+    return {
+        name: schema_fields.from_json(field, value[name])
+        for name, field in form.base_fields.items()
+        if value.get(name) is not None
+    }
+
+
 @cache
 def form_class(feature: Feature) -> type[SchemaForm]:
-    """The form of a feature's input.
-
-    Raises:
-        UnsupportedSchemaError: a field is of a kind no form can ask for.
-    """
-    root = feature.input_model.model_json_schema()
+    """The form of a feature's input."""
+    whole = feature.input_model.model_json_schema()
+    root = schema.resolved(whole, whole)  # that of a recursive model is a reference
     required = set(root.get("required", ()))
     fields = {
-        name: schema_fields.field(name, schema, root, required=name in required)
-        for name, schema in root.get("properties", {}).items()
+        name: schema_fields.field(name, found, whole, required=name in required)
+        for name, found in root.get("properties", {}).items()
     }
     lists = frozenset(n for n in required & set(fields) if schema_fields.is_list(fields[n]))
-    own = {"max_file_bytes": feature.limits.max_input_bytes, "lists": lists}
+    own: dict[str, Any] = {"max_file_bytes": feature.limits.max_input_bytes, "lists": lists}
     return type(f"{feature.slug.title()}Form", (SchemaForm,), {**fields, **own})

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from aifeature.services import jobs
 from aifeature.services.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
 from aifeature.web import history, rows
-from aifeature.web.schema_form import PREFIX, SchemaForm, form_class
+from aifeature.web.schema_form import PREFIX, SchemaForm, form_class, initial
 from aifeature.web.sign_in import signed_in
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def feature(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404 from None
     make = form_class(found)
     if request.method != "POST":
-        form = make(initial=_earlier_input(user, found, request.GET.get("from", "")))
+        earlier = _earlier_input(user, found, request.GET.get("from", ""))
+        form = make(initial=initial(make, earlier))
         return _page(request, found, form)
     form = make(request.POST, request.FILES)
     if not form.is_valid():
@@ -115,8 +116,4 @@ def _earlier_input(user: User, found: Feature, job_id: str) -> dict[str, Any]:
         return {}
     if job.feature != found.slug or not isinstance(job.input, dict):
         return {}
-    return {
-        name: "\n".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in job.input.items()
-        if value is not None
-    }
+    return job.input

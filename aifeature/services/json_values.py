@@ -1,0 +1,138 @@
+"""Which JSON values go through unchanged: Python, PostgreSQL's jsonb, the prompt, the API, a page.
+
+JSON itself has neither NaN nor Infinity, PostgreSQL's jsonb neither NUL nor half of a surrogate
+pair, a Python integer of 4,300 digits is no text any more, and parsers end at some depth.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+MAX_DEPTH: Final = 64
+"""How deeply arrays and objects may nest. Far more than a form needs, far less than the
+interpreter's recursion limit."""
+
+MAX_DIGITS: Final = 308
+"""Digits of an integer: those of the largest float. Every parser takes it as some number."""
+
+TOO_DEEP: Final = f"This nests more than {MAX_DEPTH} levels deep."
+UNSTORABLE: Final = "Text must not hold NUL characters or unpaired surrogates."
+NOT_FINITE: Final = "This must be a finite number. NaN and Infinity are none."
+TOO_LARGE: Final = "This number is too large."
+NO_JSON: Final = "This is no value of JSON."
+
+_NOT_IN_JSONB: Final = re.compile("[\0\ud800-\udfff]")
+_LARGEST: Final = 10**MAX_DIGITS
+
+
+class NotJsonError(ValueError):
+    """A text is no JSON. Its own text says why and quotes nothing."""
+
+
+class TooDeepError(NotJsonError):
+    """A text nests so deeply that it cannot be read."""
+
+
+class TwiceError(NotJsonError):
+    """An object holds one name twice; of the two values, parsers differ in which they keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Stands in a parsed text for a number that no parser keeps, so that its place is known."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A value that would not go through, and where it stands."""
+
+    path: Sequence[str | int]
+    message: str
+
+
+def parse(text: str | bytes) -> Any:
+    """Return the value of a JSON text, with an `Odd` in place of each number that is out of range.
+
+    Raises:
+        NotJsonError: it is no JSON, as RFC 8259 has it; NaN and Infinity are read all the same.
+    """
+    try:
+        return json.loads(
+            text,
+            parse_constant=lambda _: Odd(NOT_FINITE),
+            parse_float=_float,
+            parse_int=_integer,
+            object_pairs_hook=_once_each,
+        )
+    except RecursionError:
+        raise TooDeepError(TOO_DEEP) from None
+    except NotJsonError:
+        raise
+    except ValueError:  # also JSONDecodeError and UnicodeDecodeError, which quote what was sent
+        raise NotJsonError("This is not valid JSON.") from None
+
+
+def problem(value: Any) -> Problem | None:
+    """Return the first thing in a JSON value that would not go through; None: all of it would.
+
+    Works without recursion, so that no depth can break it.
+    """
+    waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
+    while waiting:
+        item, path = waiting.pop()
+        if message := _wrong(item):
+            return Problem(path, message)
+        if not isinstance(item, dict | list):
+            continue
+        if len(path) >= MAX_DEPTH:
+            return Problem(path, TOO_DEEP)
+        if isinstance(item, dict) and (message := next(filter(None, map(_wrong_name, item)), "")):
+            return Problem(path, message)
+        parts = list(item.items() if isinstance(item, dict) else enumerate(item))
+        waiting.extend((part, (*path, name)) for name, part in reversed(parts))
+    return None
+
+
+def _wrong(item: Any) -> str:
+    match item:
+        case str():
+            return UNSTORABLE if _NOT_IN_JSONB.search(item) else ""
+        case Odd(message):
+            return message
+        case bool() | None | dict() | list():
+            return ""
+        case int():
+            return "" if -_LARGEST < item < _LARGEST else TOO_LARGE
+        case float():
+            return "" if math.isfinite(item) else NOT_FINITE
+        case _:
+            return NO_JSON
+
+
+def _wrong_name(name: Any) -> str:
+    if not isinstance(name, str):
+        return NO_JSON
+    return UNSTORABLE if _NOT_IN_JSONB.search(name) else ""
+
+
+def _float(text: str) -> float | Odd:
+    number = float(text)
+    return number if math.isfinite(number) else Odd(TOO_LARGE)
+
+
+def _integer(text: str) -> int | Odd:
+    return int(text) if len(text) <= MAX_DIGITS + 1 else Odd(TOO_LARGE)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise TwiceError("An object holds the same name twice.")
+    return found
