@@ -32,6 +32,8 @@ _FILE = re.compile(
 class PromptError(ValueError):
     """A prompt file is missing or malformed, or its variables do not fit the input."""
 
+    text_is_ours = True  # file names and names of fields
+
 
 class Parameters(BaseModel):
     """What a prompt sets besides its words."""

@@ -29,7 +29,7 @@ from aifeature.models import Alert
 from aifeature.services import alerts
 from aifeature.services.watch import broken, defaults, schedule
 from aifeature.services.watch.wall_clock import WallClock
-from project import boot
+from project import boot, scrubbing
 from project.logs import READY
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ _SUBJECT: Final = 120
 
 class BrokenRowError(ValueError):
     """A row of the schedule that no worker could run. Its text says what is wrong."""
+
+    text_is_ours = True
 
 
 class Entry(schedulers.ModelEntry):
@@ -161,7 +163,7 @@ class Scheduler(schedulers.DatabaseScheduler):
             except DatabaseError:
                 raise
             except Exception as error:  # noqa: BLE001 (one row must not end beat)
-                problems[model.name] = str(error) or repr(error)
+                problems[model.name] = scrubbing.kind(error)
         _report(problems)
         return found
 

@@ -17,7 +17,7 @@ from project import broker
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 broker.install()
-app = Celery("project")
+app = Celery("project", task_cls="project.task_events:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     # Named by the queue alone, a task goes through the default exchange, which needs no binding:

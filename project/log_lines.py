@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Final
+from typing import Any, Final
+
+from project import scrubbing
 
 LONGEST: Final = 2_000
 """Characters of one line."""
@@ -53,10 +55,14 @@ class LineFormatter(logging.Formatter):
             return printable(self.formatMessage(record), LONGEST_REFUSAL)
         return "\n".join((printable(self.formatMessage(record)), *self._below(record)))
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
+        """The traceback without messages, of a record that `log_records` did not make."""
+        return "\n".join(scrubbing.trace(ei[1], ei[2])) if ei[1] is not None else ""
+
     def _below(self, record: logging.LogRecord) -> list[str]:
         lines: list[str] = []
         if record.exc_info:
-            lines += self.formatException(record.exc_info).splitlines()
+            lines += (record.exc_text or self.formatException(record.exc_info)).splitlines()
         lines += getattr(record, "where", "").splitlines()
         if record.stack_info:
             lines += self.formatStack(record.stack_info).splitlines()

@@ -22,7 +22,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "filters": {"refusals": {"()": "project.log_flood.RefusalFilter"}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
+                "class": "project.log_records.StandardError",
                 "formatter": "line",
                 "filters": ["refusals"],
             },
@@ -42,5 +42,7 @@ def logging_config(level: str) -> dict[str, Any]:
             "anthropic": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
             "httpcore2": {"level": "WARNING"},
+            # Queries, with their parameters.
+            "django.db.backends": {"level": "WARNING"},
         },
     }

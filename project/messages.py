@@ -27,6 +27,8 @@ _HEADERS: Final[dict[str, type | tuple[type, ...]]] = {
 class NotOursError(Exception):
     """A message that no process of ours has sent. Its text says why, and quotes nothing of it."""
 
+    text_is_ours = True
+
 
 def check_envelope(raw: Any) -> None:
     """Check what kombu reads of a message before anybody else does.

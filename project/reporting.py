@@ -1,21 +1,46 @@
-"""Error reports to Sentry, without anything a user wrote or a model answered."""
+"""Error reports to Sentry, without anything a user wrote or a model answered.
+
+A report is made of what is known to hold no content, and everything else is left out, whatever a
+later release of Sentry's SDK adds.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import sentry_sdk
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.logging import ignore_logger
 
+from project import scrubbing
+
+_KEPT: Final = (
+    *("event_id", "timestamp", "level", "logger", "platform", "fingerprint", "transaction"),
+    *("transaction_info", "release", "environment", "dist", "server_name", "sdk", "modules"),
+    *("tags", "exception", "logentry", "breadcrumbs"),
+)
+_OF_FRAMES: Final = ("filename", "abs_path", "module", "function", "lineno", "in_app")
+_OF_EXCEPTIONS: Final = ("type", "module", "thread_id")
+_OF_MECHANISMS: Final = (
+    *("type", "handled", "synthetic", "source", "exception_id", "parent_id"),
+    "is_exception_group",
+)
+_OF_CRUMBS: Final = ("type", "level", "category", "message", "timestamp")
+_OF_CONTEXTS: Final = {
+    "runtime": ("name", "version"),
+    "trace": ("trace_id", "span_id", "parent_span_id", "op"),
+}
+_OURS: Final = ("project", "aifeature", "workers", "evals", "deploy")
+"""Whose log lines become breadcrumbs: they hold ids, names and codes."""
+
 
 def start(dsn: str, **options: Any) -> None:
     """Report errors to this DSN. `options` go to `sentry_sdk.init`.
 
-    By default prompts would leave by the LLM integrations (`include_prompts`), by
-    `data_collection` and by the local variables of a traceback. The first are not enabled, the
-    others are off, and so are request bodies, cookies, queries and task arguments.
+    Prompts would leave by the LLM integrations, by local variables, request bodies, queries, task
+    arguments, breadcrumbs, traces, logs, and by the messages of exceptions. Integrations are not
+    enabled by themselves, all collecting is off, and each report is rebuilt before it is sent.
     """
     # What Django refuses as malformed is no defect, and anybody could send a flood of it.
     ignore_logger("django.security.*")
@@ -36,5 +61,67 @@ def start(dsn: str, **options: Any) -> None:
             "queues": False,
             "stack_frame_variables": False,
         },
+        before_send=rebuilt,
+        before_send_transaction=_nothing,
+        before_send_log=_nothing,
+        before_send_metric=_nothing,
+        before_breadcrumb=crumb,
+        spotlight=False,
         **options,
     )
+
+
+def rebuilt(event: Any, hint: Any) -> Any:
+    """Return what is sent of an event: types, codes, places, and our own log lines."""
+    error = _error(hint)
+    found = {name: event[name] for name in _KEPT if name in event}
+    found["contexts"] = {
+        name: _only(event["contexts"][name], kept)
+        for name, kept in _OF_CONTEXTS.items()
+        if name in event.get("contexts", {})
+    }
+    if "request" in event:
+        found["request"] = _only(event["request"], ("method", "url"))
+    if "exception" in event:
+        kinds = {type(each).__name__: scrubbing.kind(each) for each in scrubbing.everything(error)}
+        values = event["exception"].get("values") or []
+        found["exception"] = {"values": [_exception(value, kinds) for value in values]}
+    if "logentry" in event:
+        record = hint.get("log_record")
+        message = record.getMessage() if record is not None else ""
+        found["logentry"] = {"message": message, "formatted": message}
+    if "breadcrumbs" in event:
+        crumbs = event["breadcrumbs"].get("values") or []
+        found["breadcrumbs"] = {"values": [_only(each, _OF_CRUMBS) for each in crumbs]}
+    return found
+
+
+def crumb(crumb: Any, hint: Any) -> Any:
+    """Return a log line of ours as a breadcrumb; None for all others, such as queries."""
+    record = hint.get("log_record")
+    if record is None or record.name.partition(".")[0] not in _OURS:
+        return None
+    return _only(crumb, _OF_CRUMBS)
+
+
+def _exception(value: Any, kinds: dict[str, str]) -> dict[str, Any]:
+    found = _only(value, _OF_EXCEPTIONS)
+    found["value"] = kinds.get(str(value.get("type")).rpartition(".")[2], "")
+    found["mechanism"] = _only(value.get("mechanism") or {}, _OF_MECHANISMS)
+    frames = (value.get("stacktrace") or {}).get("frames") or []
+    if frames:
+        found["stacktrace"] = {"frames": [_only(frame, _OF_FRAMES) for frame in frames]}
+    return found
+
+
+def _error(hint: Any) -> BaseException | None:
+    exc_info = hint.get("exc_info")
+    return exc_info[1] if exc_info and isinstance(exc_info[1], BaseException) else None
+
+
+def _only(found: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: found[name] for name in names if name in found}
+
+
+def _nothing(*_: Any) -> None:
+    return None

@@ -9,12 +9,13 @@ from typing import Any
 from celery.schedules import crontab
 from psycopg.conninfo import conninfo_to_dict
 
-from project import content_policy, env, redis_url, reporting
+from project import content_policy, crashes, env, redis_url, reporting
 from project.env import BASE_DIR
 from project.logs import logging_config
 from workers.inference import tcp
 
 ENV = env.load()
+crashes.install()
 
 SECRET_KEY = ENV.secret_key.get_secret_value()
 SECRET_KEY_FALLBACKS = [key.get_secret_value() for key in ENV.secret_key_fallbacks]
@@ -212,6 +213,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; the API answers 413 above it
 FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144  # bytes; the rest of a request waits on disk until it is read
 
+DEFAULT_EXCEPTION_REPORTER = "project.crash_pages.Reporter"
 LOGGING = logging_config(ENV.log_level)
 LOGGING_CONFIG = "logging.config.dictConfig"
 

@@ -114,6 +114,8 @@ class Settlement:
 class AttemptRefusedError(Exception):
     """The database let no call be sent. `verdict` is one of aif_begin_attempt's words."""
 
+    text_is_ours = True
+
     def __init__(self, verdict: str) -> None:
         super().__init__(verdict)
         self.verdict, _, self.scope = verdict.partition(" ")

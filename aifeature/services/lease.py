@@ -228,7 +228,7 @@ class LeaseKeeper:
             step()
         except DatabaseError as error:  # also a lock that somebody holds
             if failure not in self._failing:
-                logger.warning("keeper: %s, trying again: %s", failure, str(error).strip())
+                logger.warning("keeper: %s, trying again: %s", failure, error)
                 self._failing.add(failure)
             self._is_away = not self._session.is_open
             return False

@@ -81,6 +81,9 @@ class Deferred(Exception):  # noqa: N818 - an answer, not a defect
     Ask again after `wait_s`, as one that was booked: until then its place is kept from others.
     """
 
+    text_is_ours: ClassVar = True
+    """Its text is made of names and numbers of ours, so it may be logged."""
+
     def __init__(
         self,
         *,

@@ -96,7 +96,7 @@ class SharedState:
             answer = question()
         except (RedisError, OSError) as error:
             self._failed(error)
-            raise StateAway(repr(error)) from None
+            raise StateAway(type(error).__name__) from None
         if self._away:
             self._is_back()
         return answer
@@ -120,8 +120,7 @@ class SharedState:
             self._client.connection_pool.disconnect(inuse_connections=False)
         if news:
             logger.warning(
-                "gates: Redis does not answer, this process goes by limits of its own: %s: %s",
-                type(error).__name__,
+                "gates: Redis does not answer, this process goes by limits of its own: %s",
                 error,
             )
 

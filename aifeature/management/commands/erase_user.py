@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
+from aifeature.models.functions import brief
 from aifeature.services.people import closing, erasure, records
 from aifeature.services.people.closing import StillRunningError
 from aifeature.services.people.erasure import ErasureError
@@ -95,8 +96,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except DatabaseError as error:
             raise CommandError(
-                f"The database refused: {error}".strip() + " Nothing was erased in this step. Run"
-                " the same command again."
+                f"The database refused: {brief(error)}. Nothing was erased in this step. Run the"
+                " same command again."
             ) from None
 
     def _forget_streams(self, user: User) -> None:
@@ -104,9 +105,9 @@ class Command(BaseCommand):
             erasure.forget_streams(user)
         except RedisError as error:
             self.stderr.write(
-                f"Redis is away ({error!r}): texts of the last hour stay there until they expire,"
-                " an hour after they were written. To delete them now, run the command again, with"
-                f" the name {records.erased_name(user)}, when Redis is back."
+                f"Redis is away ({type(error).__name__}): texts of the last hour stay there until"
+                " they expire, an hour after they were written. To delete them now, run the command"
+                f" again, with the name {records.erased_name(user)}, when Redis is back."
             )
 
 
