@@ -178,6 +178,9 @@ class EmbeddedPostgres:
             "shared_buffers": "64MB",
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
+            # A failed statement and the row it was about hold what users wrote.
+            "log_error_verbosity": "terse",
+            "log_min_error_statement": "panic",
             **self._extra,
         }
         return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

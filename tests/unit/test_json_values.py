@@ -1,0 +1,93 @@
+"""What goes through every layer, and what is refused with its place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aifeature.services import json_values
+from tests import made_models
+from tests.made_models import LARGEST
+
+ODD = {
+    "NaN": json_values.NOT_FINITE,
+    "Infinity": json_values.NOT_FINITE,
+    "-Infinity": json_values.NOT_FINITE,
+    "1e999": json_values.TOO_LARGE,
+    "-1e400": json_values.TOO_LARGE,
+    "9" * 309: json_values.TOO_LARGE,
+    "-" + "9" * 5_000: json_values.TOO_LARGE,
+    r'"a\u0000"': json_values.UNSTORABLE,
+    r'"\ud800"': json_values.UNSTORABLE,
+    r'{"\udfff": 1}': json_values.UNSTORABLE,
+    "[" * 65 + "]" * 65: json_values.TOO_DEEP,
+    '{"a":' * 65 + "1" + "}" * 65: json_values.TOO_DEEP,
+}
+
+steps = st.lists(st.sampled_from(("a", "b", 0, 1)), max_size=4)
+
+
+def placed(text: str, path: list[str | int]) -> str:
+    """JSON in which a text stands at a path, beside what is well."""
+    for step in reversed(path):
+        if isinstance(step, int):
+            text = f"[{', '.join([*['null'] * step, text, 'null'])}]"
+        else:
+            text = f'{{"z": [1], "{step}": {text}, "y": ""}}'
+    return text
+
+
+@given(made_models.json_values)
+def test_every_other_value_is_read_as_it_was_sent(value: Any) -> None:
+    found = json_values.parse(json.dumps(value))
+    assert found == value
+    assert json_values.problem(found) is None
+
+
+@given(st.sampled_from(sorted(ODD)), steps)
+def test_what_does_not_go_through_is_found_with_its_place(odd: str, path: list[Any]) -> None:
+    found = json_values.problem(json_values.parse(placed(odd, path)))
+    assert found is not None
+    assert list(found.path)[: len(path)] == path
+    assert found.message == ODD[odd]
+
+
+def test_no_depth_breaks_the_search() -> None:
+    value: Any = 1
+    for _ in range(100_000):
+        value = [value]
+    found = json_values.problem(value)
+    assert found is not None
+    assert found.message == json_values.TOO_DEEP
+    while value != 1:  # else the interpreter takes the lists apart by recursion
+        value = value[0]
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 100_000, "[" * 9_999 + "]" * 9_999])
+def test_a_text_of_any_depth_is_refused(text: str) -> None:
+    with pytest.raises(json_values.NotJsonError):
+        json_values.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe", "canary", '{"canary', "[1,]", "'a'"])
+def test_no_json_is_refused_without_being_quoted(text: str | bytes) -> None:
+    with pytest.raises(json_values.NotJsonError) as refusal:
+        json_values.parse(text)
+    assert "canary" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", [{1}, (1,), object(), b"a", {1: "a"}, [{None: 1}]], ids=str)
+def test_what_is_no_json_at_all_is_refused(value: Any) -> None:
+    found = json_values.problem(value)
+    assert found is not None
+    assert found.message == json_values.NO_JSON
+
+
+def test_the_largest_numbers_go_through() -> None:
+    for number in (LARGEST, -LARGEST, 2**53 + 1, 1.7976931348623157e308, 5e-324):
+        assert json_values.problem([number]) is None
+    assert json_values.problem([10**308]) is not None

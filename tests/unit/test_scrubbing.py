@@ -1,0 +1,137 @@
+"""No log line quotes an exception, whatever raised it and whichever library writes it."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+
+import psycopg
+import pytest
+import redis
+from django.core.exceptions import DisallowedHost
+from django.db import IntegrityError, OperationalError
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg import errors as psycopg_errors
+
+from project import log_records, scrubbing
+from project.log_lines import LineFormatter
+from project.messages import NotOursError
+from tests.canaries import CANARY, KINDS, every_kind, is_clean, raised
+from workers.inference import AccessDenied
+
+texts = st.text(st.characters(categories=("L", "N", "P", "Zs", "Cc")), min_size=12)
+"""Long enough that none is found by chance in a path or in the source."""
+
+
+def logged(report: Callable[[logging.Logger, BaseException], None], error: BaseException) -> str:
+    """What two handlers write: ours, and one of a library."""
+    out = io.StringIO()
+    logger = logging.getLogger("tests.scrubbing")
+    ours, plain = logging.StreamHandler(out), logging.StreamHandler(out)
+    ours.setFormatter(LineFormatter("%(levelname)s %(name)s %(message)s"))
+    for handler in (ours, plain):
+        logger.addHandler(handler)
+    try:
+        raise error  # noqa: TRY301 (it is to be caught here)
+    except BaseException as again:  # noqa: BLE001 (it is the one that was given)
+        report(logger, again)
+    finally:
+        for handler in (ours, plain):
+            logger.removeHandler(handler)
+    return out.getvalue()
+
+
+WAYS: dict[str, Callable[[logging.Logger, BaseException], None]] = {
+    "exception": lambda logger, _: logger.exception("failed"),  # noqa: LOG004 (called in one)
+    "argument": lambda logger, error: logger.error("failed: %s", error),
+    "repr": lambda logger, error: logger.warning("failed: %r", error),
+    "text": lambda logger, error: logger.error(f"failed: {error}"),  # noqa: G004
+    "its repr in a text": lambda logger, error: logger.error(f"<Task {error!r}>"),  # noqa: G004
+    "itself": lambda logger, error: logger.error(error),
+    "named": lambda logger, error: logger.error(
+        "Task %(name)s raised: %(exc)s", {"name": "t", "exc": repr(error)}, exc_info=error
+    ),
+    "stack": lambda logger, error: logger.error("failed", stack_info=True, exc_info=error),
+}
+
+
+@every_kind
+@pytest.mark.parametrize("way", sorted(WAYS))
+def test_no_log_line_quotes_an_exception(kind: str, way: str) -> None:
+    error = raised(kind, CANARY)
+    found = logged(WAYS[way], error)
+    assert type(error).__name__ in found
+    assert is_clean(found), found
+
+
+@given(st.sampled_from(sorted(KINDS)), texts)
+def test_a_trace_names_types_and_places_and_quotes_nothing(kind: str, text: str) -> None:
+    error = raised(kind, text)
+    found = "\n".join(scrubbing.trace(error))
+    assert text not in found
+    assert repr(text)[1:-1] not in found
+    assert type(error).__name__ in found
+    assert "canaries.py" in found
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (psycopg_errors.CheckViolation("DETAIL: x"), "CheckViolation 23514"),
+        (OSError(111, "x", "/secret"), "ConnectionRefusedError 111 Connection refused"),
+        (redis.ConnectionError("Error 111 to h:1. Connection refused."), "Connection refused"),
+        (OperationalError('FATAL: role "x" does not exist'), "OperationalError does not exist"),
+        (psycopg.OperationalError("timeout expired"), "OperationalError timeout expired"),
+        (AccessDenied("HTTP 401"), "access_denied"),
+        (NotOursError("it has no id"), "NotOursError it has no id"),
+        (DisallowedHost("Invalid HTTP_HOST header: 'h'."), "Invalid HTTP_HOST header: 'h'."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_codes_are_kept_and_what_helps_an_operator(error: Exception, kind: str) -> None:
+    assert kind in scrubbing.kind(error)
+
+
+def test_the_cause_that_a_library_wraps_is_named() -> None:
+    error = IntegrityError("canary")
+    error.__cause__ = psycopg_errors.UniqueViolation("canary")
+    assert scrubbing.kind(error) == "IntegrityError < UniqueViolation 23505"
+
+
+def test_a_code_that_came_with_an_answer_is_none_of_ours() -> None:
+    error = RuntimeError("failed")
+    error.code = "canary"  # type: ignore[attr-defined]
+    assert scrubbing.kind(error) == "RuntimeError"
+
+
+def test_an_endless_chain_ends() -> None:
+    first, second = ValueError("canary"), KeyError("canary")
+    first.__context__, second.__context__ = second, first
+    assert is_clean("\n".join(scrubbing.trace(first)))
+
+
+def test_what_asyncio_says_of_callbacks_is_left_out() -> None:
+    out = io.StringIO()
+    logger = logging.getLogger("asyncio")
+    handler = logging.StreamHandler(out)
+    logger.addHandler(handler)
+    try:
+        logger.error("Exception in callback f('canary')\nhandle: <Handle f('canary')>")
+    finally:
+        logger.removeHandler(handler)
+    assert out.getvalue().startswith("Exception in callback")
+    assert "canary" not in out.getvalue()
+
+
+def test_a_record_that_cannot_be_written_loses_its_arguments() -> None:
+    out = io.StringIO()
+    handler = log_records.StandardError(out)
+    logger = logging.Logger("tests.broken")  # noqa: LOG001 (no other test shares it)
+    logger.addHandler(handler)
+    logger.error("%d documents", "canary")
+    assert "tests.broken" in out.getvalue()
+    assert "TypeError" in out.getvalue()
+    assert "canary" not in out.getvalue()
+    assert logging.raiseExceptions is False  # so do the handlers of libraries
