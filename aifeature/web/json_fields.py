@@ -56,9 +56,9 @@ class JsonValue(forms.Field):
 
     def prepare_value(self, value: Any) -> Any:
         """The text that the page shows."""
-        if value is None or isinstance(value, _Entered):
-            return value
-        return json.dumps(value, indent=2, ensure_ascii=False)
+        if isinstance(value, Given):
+            return json.dumps(value.value, indent=2, ensure_ascii=False)
+        return value
 
 
 class Number(forms.FloatField):

@@ -23,7 +23,7 @@ def without_null(schema: Schema, root: Schema) -> tuple[Schema, bool]:
     schema = resolved(schema, root)
     options = schema.get("anyOf")
     if options is None:
-        return schema, False
+        return schema, schema.get("type") == "null"
     others = [option for option in options if option.get("type") != "null"]
     if len(others) != 1:
         return {**schema, "anyOf": others}, len(others) < len(options)

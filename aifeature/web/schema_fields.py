@@ -62,6 +62,8 @@ def from_json(made: forms.Field, value: Any) -> Any:
     """A JSON value as the form shows it before anything is entered."""
     if isinstance(made, Lines):
         return "\n".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(made, JsonValue):
+        return Given(value)
     if isinstance(made, forms.TypedMultipleChoiceField):
         return [choices.key(made, each) for each in value] if isinstance(value, list) else None
     if isinstance(made, forms.TypedChoiceField):

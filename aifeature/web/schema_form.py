@@ -26,6 +26,9 @@ class SchemaForm(forms.Form):
     lists: frozenset[str]
     """Fields whose empty value is a value: the lists that the input must have."""
 
+    nulls: frozenset[str]
+    """Fields that the input must have, and that are null if they are left empty."""
+
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
@@ -47,12 +50,14 @@ class SchemaForm(forms.Form):
         return self.cleaned_data
 
     def value(self) -> dict[str, Any]:
-        """The input as the feature takes it. Fields left empty are left out."""
+        """The input as the feature takes it. Fields left empty are left out, if they may be."""
         found = {}
         for name, field in self.fields.items():
             cleaned = self.cleaned_data.get(name)
             if cleaned not in field.empty_values or name in self.lists:
                 found[name] = schema_fields.to_json(field, cleaned)
+            elif name in self.nulls:
+                found[name] = None
         return found
 
     def refuse(self, problems: Any) -> None:
@@ -78,11 +83,12 @@ class SchemaForm(forms.Form):
 
 def initial(form: type[SchemaForm], value: Mapping[str, Any]) -> dict[str, Any]:
     """An input as its form shows it, for somebody who changes it and sends it again."""
-    return {
+    shown = {
         name: schema_fields.from_json(field, value[name])
         for name, field in form.base_fields.items()
-        if value.get(name) is not None
+        if name in value
     }
+    return {name: each for name, each in shown.items() if each is not None}
 
 
 @cache
@@ -96,5 +102,12 @@ def form_class(feature: Feature) -> type[SchemaForm]:
         for name, found in root.get("properties", {}).items()
     }
     lists = frozenset(n for n in required & set(fields) if schema_fields.is_list(fields[n]))
-    own: dict[str, Any] = {"max_file_bytes": feature.limits.max_input_bytes, "lists": lists}
+    nullable = {
+        n for n, p in root.get("properties", {}).items() if schema.without_null(p, whole)[1]
+    }
+    own: dict[str, Any] = {
+        "max_file_bytes": feature.limits.max_input_bytes,
+        "lists": lists - nullable,
+        "nulls": frozenset(required & nullable),
+    }
     return type(f"{feature.slug.title()}Form", (SchemaForm,), {**fields, **own})

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, field_validator
 
 from aifeature import registry
 from aifeature.models.storable import is_storable, storable, storable_json
-from aifeature.services import output
+from aifeature.services import json_values, output
 from aifeature.services.messages import MESSAGES
-from aifeature.services.output import OutputInvalidError
+from aifeature.services.output import OutputInvalidError, OutputUncheckableError
 
 SUMMARIZE = registry.get("summarize")
 
@@ -98,3 +100,62 @@ def test_every_message_is_a_sentence_for_users() -> None:
         assert text[0].isupper(), code
         assert text.endswith("."), code
         assert "_" not in text, code
+
+
+class Broad(BaseModel):
+    share: float
+    count: int
+    text: str
+
+    @field_validator("count")
+    @classmethod
+    def _divides(cls, count: int) -> int:
+        return count * (count // count)
+
+
+BROAD = SUMMARIZE.model_copy(update={"output_model": Broad, "stream_field": None})
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "problem"),
+    [
+        ("NaN", "1", "share: This must be a finite number"),
+        ("1e400", "1", "share: This must be a finite number"),
+        ("-Infinity", "1", "share: This must be a finite number"),
+        ("1", "9" * 400, "count: This number is too large"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_number_that_no_layer_keeps_does_not_fit(share: str, count: str, problem: str) -> None:
+    with pytest.raises(OutputInvalidError, match=problem):
+        output.validate(BROAD, f'{{"share": {share}, "count": {count}, "text": "a"}}')
+
+
+def test_a_model_that_fails_on_an_answer_says_so_without_quoting_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(OutputUncheckableError):
+        output.validate(BROAD, '{"share": 1, "count": 0, "text": "SECRET"}')
+    assert "ZeroDivisionError" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+@given(
+    st.recursive(
+        st.sampled_from(("NaN", "1e999", "1", "-0", '"\\ud800"', '"\\u0000"', "null", "9" * 5000)),
+        lambda inner: st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]"),
+    ),
+    st.integers(0, 300),
+)
+def test_whatever_an_answer_holds_it_fits_or_is_refused(text: str, depth: int) -> None:
+    nested = "[" * depth + text + "]" * depth
+    feature = SUMMARIZE.model_copy(update={"output_model": AnyAnswer, "stream_field": None})
+    try:
+        found = output.validate(feature, f'{{"value": {nested}}}')
+    except OutputInvalidError:
+        return
+    assert json_values.problem(found) is None
+
+
+class AnyAnswer(BaseModel):
+    value: Any

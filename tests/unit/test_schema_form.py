@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,8 @@ from pydantic import BaseModel, Field
 
 from aifeature import registry
 from aifeature.spec import Feature, Route
-from aifeature.web import schema_fields, show
+from aifeature.web import choices, show
+from aifeature.web.json_fields import Given
 from aifeature.web.schema_form import SchemaForm, form_class
 
 
@@ -179,15 +181,56 @@ def test_problems_of_the_model_go_to_their_fields() -> None:
     assert form.non_field_errors() == ["No."]
 
 
-def test_what_no_form_can_ask_for_is_named() -> None:
-    class Inner(BaseModel):
-        a: int
+class Inner(BaseModel):
+    a: int
 
-    class Nested(BaseModel):
-        inner: Inner
 
-    with pytest.raises(schema_fields.UnsupportedSchemaError, match=r"inner: .*object"):
-        form_class(feature(Nested))
+class Nested(BaseModel):
+    inner: Inner
+    anything: Any
+    rows: list[list[int]] = []
+    amount: Decimal
+    share: float
+    answer: Literal[True, "1", 1, None]  # noqa: PYI061 (pydantic reads it)
+    nothing: str | None
+
+
+NESTED = form_class(feature(Nested))
+
+
+def test_what_no_other_field_can_ask_for_is_written_as_json() -> None:
+    form = NESTED(
+        QueryDict(
+            'in-inner={"a": 1}&in-anything=[]&in-amount=0.12345678901234567890'
+            "&in-share=9007199254740993&in-answer=null"
+        )
+    )
+    assert form.is_valid(), form.errors
+    assert form.value() == {
+        "inner": {"a": 1}, "anything": [], "amount": "0.12345678901234567890",
+        "share": 9007199254740993, "answer": None, "nothing": None,
+    }  # fmt: skip
+    html = NESTED(initial={"rows": Given([[1]])}).as_div()
+    assert "Written as JSON." in html
+    for label in ("Yes", "Nothing"):
+        assert label in html
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "required"), ("{", "valid JSON"), ('{"a": 1, "a": 2}', "twice"), ("[" * 9_999, "JSON")],
+    ids=lambda value: value[:20],
+)
+def test_what_is_no_json_is_told_at_its_field(text: str, words: str) -> None:
+    form = NESTED({"in-inner": text})
+    assert words in str(form.errors["inner"])
+
+
+def test_values_of_different_kinds_are_different_options() -> None:
+    field: Any = NESTED.base_fields["answer"]
+    keys = {choices.key(field, value) for value in (True, "1", 1, None)}
+    assert len(keys) == 4
+    assert choices.key(field, "true") is None
 
 
 @pytest.mark.parametrize("slug", list(registry.all_features()))
