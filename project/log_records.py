@@ -91,7 +91,9 @@ def _arguments(arguments: Any) -> Any:
 
 
 def _argument(value: Any) -> Any:
-    return _Kind(value) if isinstance(value, BaseException) else value
+    if not isinstance(value, BaseException):
+        return value
+    return str(value) if scrubbing.text_is_ours(value) else _Kind(value)
 
 
 def _raised(exc_info: Any) -> tuple[BaseException | None, Any]:

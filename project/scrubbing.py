@@ -109,10 +109,17 @@ def without_texts(text: str, error: BaseException | None) -> str:
     Libraries put the exception that they log into the line: `"task raised: %r" % error`.
     """
     for each in everything(error):
+        if text_is_ours(each):
+            continue
         for quoted in sorted(_texts(each), key=len, reverse=True):
             if len(quoted) >= SHORTEST_TEXT and quoted in text:
                 text = text.replace(quoted, _one(each))
     return text
+
+
+def text_is_ours(error: BaseException) -> bool:
+    """Whether the class of an exception vouches for its message: names and numbers of ours."""
+    return bool(getattr(type(error), "text_is_ours", False))
 
 
 def _one(error: BaseException) -> str:
@@ -122,7 +129,7 @@ def _one(error: BaseException) -> str:
 
 
 def _codes(error: BaseException) -> Iterator[Any]:
-    if getattr(type(error), "text_is_ours", False):
+    if text_is_ours(error):
         yield _text(error)[:LONGEST_OURS]
         return
     if isinstance(error, pydantic.ValidationError):

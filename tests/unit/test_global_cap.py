@@ -73,7 +73,7 @@ def test_boot_goes_on_without_a_database(
 
     monkeypatch.setattr(control, "global_daily", away)
     global_cap.announce()
-    assert "Global daily cap not read: no route." in caplog.text
+    assert "Global daily cap not read: OperationalError." in caplog.text
 
 
 def test_the_announcement_has_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
