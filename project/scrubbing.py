@@ -18,7 +18,7 @@ import psycopg
 import pydantic
 import redis
 from django.core.exceptions import DisallowedHost
-from django.db import Error as DjangoDatabaseError
+from django.db import InterfaceError, OperationalError
 from kombu.exceptions import KombuError
 
 LONGEST_CHAIN: Final = 10
@@ -35,11 +35,8 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _CODE_NAMES: Final = ("code", "error_code", "status", "status_code")
 
 _ABOUT_CONNECTIONS: Final = (
-    OSError,
-    psycopg.Error,
-    redis.RedisError,
-    DjangoDatabaseError,
-    KombuError,
+    *(OSError, redis.RedisError, KombuError),
+    *(psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError),
 )
 _PHRASES: Final = (
     "authentication failed",

@@ -89,9 +89,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         django.db.Error: the database is away, or a lock is in the way; no request was taken.
     """
     if odd := json_values.problem(data):
-        model = visible_feature(user=user, slug=slug).input_model
-        field = input_text.known_path(model, odd.path)
-        raise InvalidInput(_DOES_NOT_FIT, errors=[{"field": field, "message": odd.message}])
+        raise _refused(visible_feature(user=user, slug=slug), odd)
     canonical = _canonical(data)
     digest = _digest(slug, canonical)
     if key and (earlier := _replay(user, key, slug, canonical)):
@@ -294,10 +292,17 @@ def _validated(feature: Feature, data: Any) -> dict[str, Any]:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise InvalidInput(_DOES_NOT_FIT, errors=problems) from None
+    if odd := json_values.lost_digits(data, value):
+        raise _refused(feature, odd)
     if empty := input_text.without_text(model, value):
         problems = [{"field": name, "message": input_text.NOTHING_TO_READ} for name in empty]
         raise InvalidInput(_DOES_NOT_FIT, errors=problems)
     return value
+
+
+def _refused(feature: Feature, odd: json_values.Problem) -> InvalidInput:
+    field = input_text.known_path(feature.input_model, odd.path)
+    return InvalidInput(_DOES_NOT_FIT, errors=[{"field": field, "message": odd.message}])
 
 
 def _message(problem: ErrorDetails) -> str:

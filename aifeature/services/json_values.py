@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Self
 
 MAX_DEPTH: Final = 64
 """How deeply arrays and objects may nest. Far more than a form needs, far less than the
@@ -24,6 +25,7 @@ TOO_DEEP: Final = f"This nests more than {MAX_DEPTH} levels deep."
 UNSTORABLE: Final = "Text must not hold NUL characters or unpaired surrogates."
 NOT_FINITE: Final = "This must be a finite number. NaN and Infinity are none."
 TOO_LARGE: Final = "This number is too large."
+TOO_PRECISE: Final = "This number has more digits than a number of JSON keeps. Send it as text."
 NO_JSON: Final = "This is no value of JSON."
 
 _NOT_IN_JSONB: Final = re.compile("[\0\ud800-\udfff]")
@@ -47,6 +49,18 @@ class Odd:
     """Stands in a parsed text for a number that no parser keeps, so that its place is known."""
 
     message: str
+
+
+class Precise(float):
+    """A number of more digits than a float keeps, with its text."""
+
+    def __new__(cls, text: str) -> Self:
+        """Return the nearest float."""
+        found = super().__new__(cls, text)
+        found.text = text
+        return found
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,35 @@ def problem(value: Any) -> Problem | None:
     return None
 
 
+def lost_digits(sent: Any, kept: Any, path: tuple[str | int, ...] = ()) -> Problem | None:
+    """Return the first decimal number that is kept with other digits than it was sent with.
+
+    A model's decimals are kept as text. They are read from a number only if a float holds it.
+
+    Args:
+        sent: What `parse` returned, without problems.
+        kept: What a model made of it.
+        path: Where both stand.
+    """
+    match sent, kept:
+        case Precise(), str():
+            return Problem(path, TOO_PRECISE) if _differs(kept, sent) else None
+        case dict(), dict():
+            pairs = [(name, sent[name], kept[name]) for name in sent if name in kept]
+        case list(), list() if len(sent) == len(kept):
+            pairs = [(place, sent[place], kept[place]) for place in range(len(sent))]
+        case _:
+            return None
+    return next(filter(None, (lost_digits(a, b, (*path, name)) for name, a, b in pairs)), None)
+
+
+def _differs(kept: str, sent: Precise) -> bool:
+    try:
+        return Decimal(kept) != Decimal(sent.text)
+    except InvalidOperation:  # a number became a date or a duration
+        return False
+
+
 def _wrong(item: Any) -> str:
     match item:
         case str():
@@ -124,7 +167,9 @@ def _wrong_name(name: Any) -> str:
 
 def _float(text: str) -> float | Odd:
     number = float(text)
-    return number if math.isfinite(number) else Odd(TOO_LARGE)
+    if not math.isfinite(number):
+        return Odd(TOO_LARGE)
+    return number if Decimal(text) == Decimal(repr(number)) else Precise(text)
 
 
 def _integer(text: str) -> int | Odd:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from aifeature.services import json_values
+from aifeature.services import input_values, json_values
 from tests import made_models
 from tests.made_models import LARGEST
 
@@ -91,3 +93,34 @@ def test_the_largest_numbers_go_through() -> None:
     for number in (LARGEST, -LARGEST, 2**53 + 1, 1.7976931348623157e308, 5e-324):
         assert json_values.problem([number]) is None
     assert json_values.problem([10**308]) is not None
+
+
+class Priced(BaseModel):
+    amount: Decimal
+    share: float
+    more: list[dict[str, Decimal]] = []
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=None))
+def test_a_decimal_keeps_its_digits_or_is_refused(amount: Decimal) -> None:
+    text = f'{{"amount": {amount:f}, "share": {amount:f}, "more": [{{"a": {amount:f}}}]}}'
+    sent = json_values.parse(text)
+    if json_values.problem(sent):
+        return  # it has more digits than any number may have
+    stored = input_values.dumped(input_values.read(Priced, sent))
+    if odd := json_values.lost_digits(sent, stored):
+        assert odd.message == json_values.TOO_PRECISE
+        assert odd.path in {("amount",), ("more", 0, "a")}
+    else:
+        assert Decimal(stored["amount"]) == amount
+        assert Decimal(stored["more"][0]["a"]) == amount
+    assert stored["share"] == float(amount)
+
+
+def test_a_decimal_that_a_float_does_not_hold_is_refused_and_as_text_it_is_kept() -> None:
+    sent = json_values.parse('{"amount": 0.12345678901234567890, "share": 0.10000000000000001}')
+    odd = json_values.lost_digits(sent, input_values.dumped(input_values.read(Priced, sent)))
+    assert odd is not None
+    assert odd.path == ("amount",)
+    kept = input_values.read(Priced, {**sent, "amount": "0.12345678901234567890"})
+    assert kept.amount == Decimal("0.12345678901234567890")
