@@ -8,6 +8,8 @@ import warnings
 from types import TracebackType
 from typing import Any, Final
 
+from celery.utils.log import LoggingProxy
+
 from project import log_records, scrubbing
 from project.log_lines import INDENT, printable
 
@@ -75,7 +77,8 @@ def _warning(
 
 def _write(first: str, below: list[str]) -> None:
     lines = [printable(first), *(INDENT + printable(line) for line in below)]
-    out = sys.stderr
+    # Celery's would make one record of all lines, and cut it.
+    out = sys.__stderr__ if isinstance(sys.stderr, LoggingProxy) else sys.stderr
     if out is not None:
         out.write("\n".join(lines) + "\n")
         out.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
 import sys
 import threading
 import types
@@ -16,17 +18,49 @@ from django.core import mail
 from django.test import RequestFactory
 from django.utils.log import AdminEmailHandler
 
-from project import crashes, log_records
+from project import crashes
 from project.crash_pages import Reporter
 from tests.canaries import CANARY, Form, every_kind, is_clean, raised
 from tests.kept_reports import Kept, kept_reports
 
+PROGRAM = """
+import logging, os, sys, threading, warnings
+import django
+django.setup()
+text = os.environ["CANARY"]
+def crash():
+    {}[text]
+thread = threading.Thread(target=crash, name="worker")
+thread.start()
+thread.join()
+warnings.warn(text)
+logging.getLogger("anybody").error("failed: %s", text.__class__, exc_info=ValueError(text))
+class Held:
+    def __del__(self):
+        int(text)
+Held()
+crash()
+"""
 
-def test_this_process_has_the_hooks() -> None:
-    """They come with the settings, which every program reads."""
-    assert logging.getLogRecordFactory() is log_records.Record
-    assert warnings.formatwarning is crashes._warning
-    assert sys.excepthook is crashes._uncaught
+
+def test_a_program_that_reads_the_settings_quotes_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "CANARY": CANARY, "DJANGO_SETTINGS_MODULE": "project.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    for expected in (
+        "uncaught in thread worker: KeyError",
+        "UserWarning",
+        "ERROR anybody failed",
+        "ignored in a function: ValueError",
+        "uncaught: KeyError",
+    ):
+        assert expected in done.stderr
+    assert is_clean(done.stdout + done.stderr), done.stderr
 
 
 @every_kind

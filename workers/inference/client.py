@@ -353,7 +353,7 @@ def wire_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         return _wire_schema(json.dumps(schema, sort_keys=False))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AssertionError, RecursionError) as error:
         raise RequestRejected(f"output schema: {error}", billing=Billing.NONE) from error
 
 
