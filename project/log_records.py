@@ -44,7 +44,8 @@ class Record(logging.LogRecord):
             text = self.getMessage()
         except Exception:  # noqa: BLE001 (the handler reports it)
             return
-        settled = scrubbing.without_texts(text, error)
+        template = str(self.msg) if self.args else ""
+        settled = scrubbing.without_texts(text, error, template=template)
         if settled != text:
             self.msg, self.args = "%s", (settled,)
 

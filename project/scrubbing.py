@@ -100,16 +100,21 @@ def trace(error: BaseException, tb: TracebackType | None = None) -> list[str]:
     return lines
 
 
-def without_texts(text: str, error: BaseException | None) -> str:
+def without_texts(text: str, error: BaseException | None, *, template: str = "") -> str:
     """Return a text in which an exception's type stands for its message and its repr.
 
     Libraries put the exception that they log into the line: `"task raised: %r" % error`.
+
+    Args:
+        text: The line.
+        error: The exception about which it is.
+        template: What a programmer wrote of the line. Words of it stay.
     """
     for each in everything(error):
         if text_is_ours(each):
             continue
         for quoted in sorted(_texts(each), key=len, reverse=True):
-            if len(quoted) >= SHORTEST_TEXT and quoted in text:
+            if len(quoted) >= SHORTEST_TEXT and quoted in text and quoted not in template:
                 text = text.replace(quoted, _one(each))
     return text
 
