@@ -72,7 +72,7 @@ def start(dsn: str, **options: Any) -> None:
 
 
 def rebuilt(event: Any, hint: Any) -> Any:
-    """Return what is sent of an event: types, codes, places, and our own log lines."""
+    """Return an event rebuilt from types, codes, places, and our own log lines."""
     error = _error(hint)
     found = {name: event[name] for name in _KEPT if name in event}
     found["contexts"] = {

@@ -46,7 +46,7 @@ class Kind:
 
     annotation: Any
     values: SearchStrategy[Any]
-    """What is sent for it, as JSON has it."""
+    """Values of it, as JSON has them."""
     carried: bool = True
     """Whether the provider can answer with it."""
     is_plain: bool = True

@@ -24,9 +24,10 @@ EXCERPT: Final = 160
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_TEXT: Final = (
-    "left(jsonb_path_query_first(%(expressions)s, "
-    """'$.* ? (@.type() == "string")') #>> '{}', """ + str(EXCERPT) + ")"
+    "left(coalesce(jsonb_path_query_first(%(expressions)s, "
+    """'$.* ? (@.type() == "string")') #>> '{}', (%(expressions)s)::text), """ + str(EXCERPT) + ")"
 )
+"""The first text of an input; of one without any, its JSON."""
 
 
 @dataclass(frozen=True, slots=True)

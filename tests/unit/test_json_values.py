@@ -1,4 +1,4 @@
-"""What goes through every layer, and what is refused with its place."""
+"""Values that go through every layer, and those that are refused with their place."""
 
 from __future__ import annotations
 
