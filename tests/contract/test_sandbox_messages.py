@@ -113,6 +113,23 @@ def test_structured_output_streams_as_growing_json(sdk: anthropic.Anthropic) -> 
     Triage.model_validate_json(text)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {}}},
+        {"type": "object", "additionalProperties": {"type": "integer"}},
+        {"$ref": "#/$defs/A", "$defs": {"A": {"type": "array", "items": {"$ref": "#/$defs/A"}}}},
+    ],
+    ids=["any value", "any keys", "recursive"],
+)
+def test_a_schema_that_leaves_its_values_open_is_refused(
+    sdk: anthropic.Anthropic, schema: dict[str, Any]
+) -> None:
+    form: Any = {"type": "json_schema", "schema": schema}
+    with pytest.raises(anthropic.BadRequestError, match=r"output_config\.format\.schema"):
+        sdk.messages.create(**ask(output_config={"format": form}))
+
+
 def test_count_tokens_agrees_with_the_usage(sdk: anthropic.Anthropic) -> None:
     request = ask()
     usage = sdk.messages.create(**request).usage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from workers.inference import dialect
 from workers.inference.sandbox.catalog import MODELS
 from workers.inference.sandbox.rejection import Rejection
 
@@ -135,6 +136,8 @@ def _check_output_config(body: Mapping[str, Any]) -> None:
         raise Rejection(400, "output_config.format.type: Input should be 'json_schema'")
     if not isinstance(form.get("schema"), dict):
         raise Rejection(400, "output_config.format.schema: Field required")
+    if problems := dialect.problems(form["schema"]):
+        raise Rejection(400, f"output_config.format.schema: {problems[0]}")
 
 
 def _all_blocks(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
