@@ -6,6 +6,7 @@ later release of Sentry's SDK adds.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import sentry_sdk
@@ -87,9 +88,7 @@ def rebuilt(event: Any, hint: Any) -> Any:
         values = event["exception"].get("values") or []
         found["exception"] = {"values": [_exception(value, kinds) for value in values]}
     if "logentry" in event:
-        record = hint.get("log_record")
-        message = record.getMessage() if record is not None else ""
-        found["logentry"] = {"message": message, "formatted": message}
+        found["logentry"] = _entry(hint.get("log_record"))
     if "breadcrumbs" in event:
         crumbs = event["breadcrumbs"].get("values") or []
         found["breadcrumbs"] = {"values": [_only(each, _OF_CRUMBS) for each in crumbs]}
@@ -99,9 +98,19 @@ def rebuilt(event: Any, hint: Any) -> Any:
 def crumb(crumb: Any, hint: Any) -> Any:
     """Return a log line of ours as a breadcrumb; None for all others, such as queries."""
     record = hint.get("log_record")
-    if record is None or record.name.partition(".")[0] not in _OURS:
-        return None
-    return _only(crumb, _OF_CRUMBS)
+    return _only(crumb, _OF_CRUMBS) if record is not None and _is_ours(record) else None
+
+
+def _entry(record: logging.LogRecord | None) -> dict[str, str]:
+    """A log line: what is filled into those of libraries may be anything."""
+    if record is None:
+        return {"message": ""}
+    entry = {"message": str(record.msg)}
+    return {**entry, "formatted": record.getMessage()} if _is_ours(record) else entry
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in _OURS
 
 
 def _exception(value: Any, kinds: dict[str, str]) -> dict[str, Any]:

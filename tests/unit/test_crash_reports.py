@@ -142,6 +142,7 @@ def test_a_report_holds_the_type_and_quotes_nothing(kind: str, reports: Kept) ->
         trace.set_data("db.statement", CANARY)
         sentry_sdk.add_breadcrumb(category="query", message=CANARY, data={"input": CANARY})
         logging.getLogger("someone.else").warning("%s", CANARY)
+        logging.getLogger("someone.else").error("theirs: %s", CANARY)
         ours.warning("a breadcrumb of ours: %s", error, extra={"input": CANARY})
         sentry_sdk.capture_exception(error)
         sentry_sdk.capture_message(CANARY)
@@ -151,5 +152,6 @@ def test_a_report_holds_the_type_and_quotes_nothing(kind: str, reports: Kept) ->
     assert f'"type":"{type(error).__name__}"' in found
     assert '"function":"raised"' in found
     assert "it failed" in found
+    assert "theirs" in found
     assert "a breadcrumb of ours" in found
     assert is_clean(found), found
