@@ -20,19 +20,6 @@ _ESCAPE = re.compile(
 """An escape of a JSON string, or the two that are one character."""
 
 
-def is_storable(value: Any) -> bool:
-    """Whether no string in a JSON value, key or text, holds what cannot be stored."""
-    match value:
-        case str():
-            return _UNSTORABLE.search(value) is None
-        case dict():
-            return all(is_storable(part) for item in value.items() for part in item)
-        case list() | tuple():
-            return all(is_storable(part) for part in value)
-        case _:
-            return True
-
-
 def storable(value: Any) -> Any:
     """The same JSON value with U+FFFD in place of each character that cannot be stored."""
     match value:

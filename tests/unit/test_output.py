@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, field_validator
 
 from aifeature import registry
-from aifeature.models.storable import is_storable, storable, storable_json
+from aifeature.models.storable import storable, storable_json
 from aifeature.services import json_values, output
 from aifeature.services.messages import MESSAGES
 from aifeature.services.output import OutputInvalidError, OutputUncheckableError
 
 SUMMARIZE = registry.get("summarize")
+
+
+def is_storable(value: object) -> bool:
+    return json_values.problem(value) is None
 
 
 def test_an_answer_that_fits_is_returned_as_json_values() -> None:
