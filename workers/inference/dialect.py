@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
+TYPES: Final = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 _ALTERNATIVES: Final = ("anyOf", "oneOf", "allOf")
 _HERE: Final = "the answer"
