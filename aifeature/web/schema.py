@@ -42,12 +42,7 @@ def choices(schema: Schema) -> list[Any] | None:
 def is_decimal(schema: Schema) -> bool:
     """Whether it is a decimal number, which pydantic reads from a number or from its text."""
     options = schema.get("anyOf") or ()
-    kinds = {option.get("type"): option for option in options}
-    return (
-        len(options) == len(kinds)
-        and kinds.keys() == {"number", "string"}
-        and ("pattern" in kinds["string"])
-    )
+    return sorted(str(option.get("type")) for option in options) == ["number", "string"]
 
 
 def label(name: str, schema: Schema) -> str:
