@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import string
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -198,7 +197,7 @@ def feature(input_model: type[BaseModel], output_model: type[BaseModel]) -> Feat
     )
 
 
-def prompt_source(names_of_fields: Callable[[], list[str]]) -> str:
+def prompt_source(names_of_fields: list[str]) -> str:
     """A prompt file with each field between tags of its name."""
-    parts = "\n".join(f"<{name}>\n{{{{{name}}}}}\n</{name}>" for name in names_of_fields())
+    parts = "\n".join(f"<{name}>\n{{{{{name}}}}}\n</{name}>" for name in names_of_fields)
     return f"+++\nmax_tokens = 4000\n+++\n# System\nAnswer.\n\n# User\n{parts}\nGo on.\n"

@@ -40,9 +40,7 @@ class Answer(BaseModel):
 @pytest.fixture
 def client(install: Install, ada: User, opened: None) -> Client:
     install(Asked, Answer)
-    found = bearer(ada)
-    found.force_login(ada)
-    return found
+    return bearer(ada)
 
 
 def post(client: Client, raw: str) -> Any:
@@ -68,8 +66,12 @@ def test_it_is_refused_with_its_field(client: Client, odd: str, path: list[Any])
 
 @thorough(30)
 @given(odd=st.sampled_from(sorted(ODD)), path=steps)
-def test_the_page_shows_it_at_its_field(client: Client, odd: str, path: list[Any]) -> None:
-    page: Any = client.post(FORM, {"in-document": "Text.", "in-anything": placed(odd, path)})
+def test_the_page_shows_it_at_its_field(
+    client: Client, ada: User, odd: str, path: list[Any]
+) -> None:
+    browser = Client()
+    browser.force_login(ada)
+    page: Any = browser.post(FORM, {"in-document": "Text.", "in-anything": placed(odd, path)})
     assert page.status_code == 422
     assert list(page.context["form"].errors) == ["anything"]
     assert not Job.objects.exists()
