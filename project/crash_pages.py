@@ -16,7 +16,7 @@ class _NoValues(SafeExceptionReporterFilter):
         self,
         request: HttpRequest | None,  # noqa: ARG002 (Django's signature)
         tb_frame: FrameType,  # noqa: ARG002
-    ) -> list[tuple[str, Any]]:
+    ) -> Any:
         return []
 
     def get_safe_settings(self) -> dict[str, Any]:

@@ -85,13 +85,13 @@ def _template(text: str) -> None:
 
 
 KINDS: dict[str, Callable[[str], Any]] = {
-    "KeyError": lambda text: {}[text],
+    "KeyError": lambda text: dict[str, int]()[text],
     "ValueError": int,
     "UnicodeEncodeError": lambda text: text.encode("ascii"),
     "UnicodeDecodeError": lambda text: text.encode("latin-1").decode("utf-8"),
     "JSONDecodeError": lambda text: json.loads(f'{{"{text}'),
     "ValidationError": lambda text: Form.model_validate({"count": text, "text": text}),
-    "TypeError": lambda text: TypeAdapter(int).validate_python(1) + text,
+    "TypeError": lambda text: TypeAdapter(Any).validate_python(1) + text,
     "AttributeError": lambda text: getattr(object(), text),
     "FileNotFoundError": lambda text: open(f"/{text}"),  # noqa: PTH123, SIM115
     "IntegrityError": _chained,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import operator
 import string
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -18,9 +19,7 @@ from aifeature.spec import Feature, Limits, Route
 
 LARGEST = 10**307
 
-texts = st.text(
-    st.characters(exclude_characters="\0\u200b<", exclude_categories=("Cs",)), max_size=20
-)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\u200b<"), max_size=20)
 """No half of a surrogate pair and no NUL; no `<` either, which a prompt may break up."""
 
 names = st.text(string.ascii_lowercase, min_size=3, max_size=8).map(lambda name: f"f_{name}")
@@ -90,6 +89,10 @@ class Pair(NamedTuple):
     right: str
 
 
+_of: Any = operator.getitem
+"""A type of another one, made at run time."""
+
+
 def _composed(inner: SearchStrategy[Kind]) -> SearchStrategy[Kind]:
     return st.one_of(
         inner.map(_listed),
@@ -105,20 +108,22 @@ def _open(inner: SearchStrategy[Kind]) -> SearchStrategy[Kind]:
 
 
 def _listed(kind: Kind) -> Kind:
-    return Kind(list[kind.annotation], st.lists(kind.values, max_size=3), kind.carried, False)
+    return Kind(_of(list, kind.annotation), st.lists(kind.values, max_size=3), kind.carried, False)
 
 
 def _tuple(kind: Kind) -> Kind:
-    return Kind(tuple[kind.annotation, ...], st.lists(kind.values, max_size=3), kind.carried, False)
+    return Kind(
+        _of(tuple, (kind.annotation, ...)), st.lists(kind.values, max_size=3), kind.carried, False
+    )
 
 
 def _set(kind: Kind) -> Kind:
-    return Kind(set[kind.annotation], st.lists(kind.values, max_size=3), kind.carried, False)
+    return Kind(_of(set, kind.annotation), st.lists(kind.values, max_size=3), kind.carried, False)
 
 
 def _optional(kind: Kind) -> Kind:
     return Kind(
-        Optional[kind.annotation],  # noqa: UP045 (made at run time)
+        _of(Optional, kind.annotation),
         st.none() | kind.values,
         kind.carried,
         kind.is_plain,
@@ -132,13 +137,16 @@ def _nested(fields: dict[str, Kind]) -> Kind:
 
 def _keyed(kind: Kind) -> Kind:
     return Kind(
-        dict[str, kind.annotation], st.dictionaries(texts, kind.values, max_size=3), False, False
+        _of(dict, (str, kind.annotation)),
+        st.dictionaries(texts, kind.values, max_size=3),
+        False,
+        False,
     )
 
 
 def _by_position(kind: Kind) -> Kind:
     return Kind(
-        tuple[int, kind.annotation], st.tuples(integers, kind.values).map(list), False, False
+        _of(tuple, (int, kind.annotation)), st.tuples(integers, kind.values).map(list), False, False
     )
 
 

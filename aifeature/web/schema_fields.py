@@ -45,7 +45,7 @@ def field(name: str, found: Schema, root: Schema, *, required: bool) -> forms.Fi
     value, nullable = schema.without_null(found, root)
     made = _made(value, root, required=required and not nullable)
     made.label = schema.label(name, found)
-    made.help_text = " ".join(filter(None, (value.get("description"), made.help_text)))
+    made.help_text = " ".join(filter(None, (value.get("description"), str(made.help_text))))
     if value.get("default") is not None:
         made.initial = from_json(made, value["default"])
     return made

@@ -80,7 +80,7 @@ def test_uncaught_exceptions_quote_nothing_on_standard_error(
 
 
 def test_a_warning_quotes_no_value() -> None:
-    value = Form.model_construct(count="canary")
+    value = Form.model_construct(count="canary")  # type: ignore[arg-type]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value.model_dump()
@@ -117,6 +117,7 @@ def test_an_email_to_admins_quotes_nothing(kind: str, settings: Any) -> None:
         logger.error("Server error: %s", error, exc_info=error, extra=extra)
     finally:
         logger.removeHandler(handler)
+    message: Any
     (message,) = mail.outbox
     assert type(error).__name__ in message.body
     assert is_clean(f"{message.subject}{message.body}{message.alternatives}")

@@ -159,7 +159,7 @@ def test_the_switch_of_everything_pauses_each_feature(ada: User) -> None:
         ({"document": ""}, "document"),
         ({"document": "   "}, "document"),
         ({"document": 5}, "document"),
-        ({"document": "a", "more": 1}, "more"),
+        ({"document": "a", "more": 1}, "input"),
         ({"document": "x" * 400_001}, "document"),
         ([], "input"),
         (None, "input"),
