@@ -21,8 +21,8 @@ from project.messages import NotOursError
 from tests.canaries import CANARY, KINDS, every_kind, is_clean, raised
 from workers.inference import AccessDenied
 
-texts = st.text(st.characters(categories=("L", "N", "P", "Zs", "Cc")), min_size=12)
-"""Long enough that none is found by chance in a path or in the source."""
+texts = st.text(st.characters(codec="utf-8"), min_size=8).map("¶{}¶".format)
+"""None of them is found by chance in a path, in the source, or in an indentation."""
 
 
 def logged(report: Callable[[logging.Logger, BaseException], None], error: BaseException) -> str:
