@@ -14,7 +14,7 @@ MESSAGES: Final = {
     "cancelled_by_staff": "Our team cancelled this request.",
     "cancelled_by_switch": "This feature was stopped, so your request was cancelled.",
     "deadline_exceeded": "This took longer than we allow, so we stopped. Please try again.",
-    "feature_paused": "This feature is paused at the moment. Please try again later.",
+    "feature_paused": "Paused by our team. Your request is kept and continues by itself.",
     "feature_removed": "This feature is no longer offered.",
     "internal_error": "Something went wrong on our side. We try again.",
     "input_invalid": "The input no longer fits this feature. Please submit it again.",
@@ -46,6 +46,12 @@ FAILED_AFTER_WAITING: Final = {
 }
 """The code of a job whose deadline passed while it waited, by the code of what it waited for."""
 
+_ENDED: Final = {
+    "feature_paused": "Our team paused this feature for longer than your request could wait, so it"
+    " was not done. Please send it again once the feature is back.",
+}
+"""Sentences for jobs that failed, where that of a job that waits would be wrong."""
+
 
 def sentence(code: str) -> str:
     """The sentence for an error code.
@@ -57,3 +63,12 @@ def sentence(code: str) -> str:
         KeyError: no sentence was written for it; a test lists every code that is used.
     """
     return MESSAGES[code]
+
+
+def sentence_at_end(code: str) -> str:
+    """The sentence for the error code of a job that failed and does not continue.
+
+    Raises:
+        KeyError: no sentence was written for it.
+    """
+    return _ENDED.get(code) or sentence(code)

@@ -15,7 +15,7 @@ from aifeature.models import Status, transitions
 from aifeature.models.functions import brief, is_lock_timeout, is_refused
 from aifeature.models.transitions import Claimed, FencedError, Settlement
 from aifeature.services import ledger
-from aifeature.services.messages import sentence
+from aifeature.services.messages import sentence, sentence_at_end
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
                 claimed,
                 Status.FAILED,
                 error_code=code,
-                error_message=sentence(code),
+                error_message=sentence_at_end(code),
                 settlement=settlement,
             )
         case CancelledByUser(settlement):

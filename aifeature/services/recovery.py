@@ -12,7 +12,7 @@ from aifeature.models import calls, turns
 from aifeature.models.functions import is_lock_timeout
 from aifeature.services import alerts, checks, dispatch, stuck, switch
 from aifeature.services.checks import Found
-from aifeature.services.messages import FAILED_AFTER_WAITING, sentence
+from aifeature.services.messages import FAILED_AFTER_WAITING, sentence_at_end
 
 logger = logging.getLogger(__name__)
 
@@ -91,5 +91,6 @@ def _ends() -> dict[str, dict[str, str]]:
     """The failure of a job whose deadline passed, by what it waited for."""
     codes = {"": "deadline_exceeded", **FAILED_AFTER_WAITING}
     return {
-        waited_for: {"code": code, "message": sentence(code)} for waited_for, code in codes.items()
+        waited_for: {"code": code, "message": sentence_at_end(code)}
+        for waited_for, code in codes.items()
     }

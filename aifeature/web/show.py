@@ -42,6 +42,9 @@ _CANCELLED_AFTER_TEXT: Final = (
     "You cancelled this request. The part of the answer that you had been shown is below. It counts"
     " towards your budget of today."
 )
+HELD: Final = "feature_paused"
+"""The error code of a job that waits because its feature is paused."""
+
 _STOPPING: Final = State("Stopping", "You cancelled this request. It ends in a moment.", "wait")
 UNDER_WAY: Final = frozenset({Status.QUEUED, Status.RUNNING})
 
@@ -56,6 +59,8 @@ def state(job: Job) -> State:
         return State(known.label, gone, known.tone)
     if status is Status.CANCELLED and job.partial_text:
         return State(known.label, _CANCELLED_AFTER_TEXT, known.tone)
+    if status is Status.QUEUED and job.error_code == HELD:
+        return State("Paused", job.error_message, "wait")
     tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
     if tells and job.error_message:
         return State(known.label, job.error_message, known.tone)
