@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from django.db.models import BooleanField, Case, F, Func, Q, QuerySet, TextField, Value, When
+from django.db.models import BooleanField, Case, F, Func, Q, QuerySet, Value, When
 
 from aifeature.models import Job, Status
+from aifeature.web import titles
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -19,15 +20,7 @@ PAGE: Final = 20
 SEARCHED: Final = 1_000
 """How many of the newest jobs a search reads: each holds a whole document."""
 
-EXCERPT: Final = 160
-"""Characters of the input that a row shows."""
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_TEXT: Final = (
-    "left(coalesce(jsonb_path_query_first(%(expressions)s, "
-    """'$.* ? (@.type() == "string")') #>> '{}', (%(expressions)s)::text), """ + str(EXCERPT) + ")"
-)
-"""The first text of an input; of one without any, its JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +67,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to `PAGE` jobs, newest first, each with `excerpt`, and where the neighbours start."""
+    """Up to `PAGE` jobs, newest first, each with `beginning`, and where the neighbours start."""
 
     jobs: list[Job]
     older: Position | None
@@ -153,5 +146,4 @@ class _Match(Func):
 
 def _shown(rows: QuerySet[Job]) -> QuerySet[Job]:
     """Without the documents themselves: a page of them can have megabytes."""
-    excerpt = Func(F("input"), template=_FIRST_TEXT, output_field=TextField())
-    return rows.defer("input", "result").annotate(excerpt=excerpt)
+    return rows.defer("input", "result").annotate(beginning=titles.content())

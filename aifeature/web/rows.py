@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from aifeature.models import TERMINAL, Job, Status
 from aifeature.services import retention
-from aifeature.web import show
+from aifeature.web import show, titles
 from aifeature.web.show import State
 
 NOTHING_LEFT = "The text is no longer stored."
@@ -25,8 +25,10 @@ class Row:
 
     job: Job
     title: str
+    """The beginning of what its user sent, else the feature's title."""
+    about: str
+    """The feature's title, or why the text is not the title."""
     state: State
-    excerpt: str
     took: str
     """Empty while it has not ended."""
 
@@ -34,10 +36,11 @@ class Row:
 def row(job: Job) -> Row:
     """The line of a job that `history.page` has found."""
     ended = Status(job.status) in TERMINAL
+    title = titles.shortened(getattr(job, "beginning", None) or "")
     return Row(
         job=job,
-        title=show.title(job),
+        title=title or show.title(job),
+        about=show.title(job) if title else retention.told(job),
         state=show.state(job),
-        excerpt=getattr(job, "excerpt", None) or nothing_left(job),
         took=show.duration(show.took(job, timezone.now())) if ended else "",
     )

@@ -1,0 +1,96 @@
+"""A job's title in a list: the beginning of the text that its user sent."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from typing import Any, Final
+
+from django.db.models import Case, F, Func, TextField, Value, When
+from django.db.models.expressions import Combinable
+
+from aifeature import registry
+from aifeature.spec import Feature
+from aifeature.web import schema
+
+LONGEST: Final = 90
+"""Characters of a title."""
+
+READ: Final = 400
+"""Characters of the text that are read for it: a document may begin with a lot of white space."""
+
+_MARKS: Final = re.compile(r"^[\s#>*_=~`|-]+")
+"""What stands before the first word of a heading or a quote in Markdown."""
+
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs"})
+"""Categories of characters that show nothing, or turn the direction of the text around them."""
+
+_JOINERS: Final = "\u200c\u200d"
+"""Invisible characters that words of some languages, and some emoji, are made with."""
+
+_LONGEST_TEXT: Final = (
+    "(SELECT v #>> '{}' FROM jsonb_path_query(%(expressions)s,"
+    """ '$.** ? (@.type() == "string")') v ORDER BY length(v #>> '{}') DESC LIMIT 1)"""
+)
+_JSON: Final = "nullif((%(expressions)s)::text, '{}')"
+_TRIMMED: Final = "nullif(btrim(%(expressions)s, E' \\n\\r\\t'), '')"
+
+
+def shortened(text: str) -> str:
+    """Return the text as a title: one line of at most `LONGEST` characters, perhaps empty.
+
+    Without the marks of a heading, and without characters that nobody can see.
+    """
+    shown = "".join(c for c in text if c.isspace() or c in _JOINERS or _is_visible(c))
+    line = " ".join(_MARKS.sub("", shown).split())
+    if not any(map(_is_visible, line)):
+        return ""
+    if len(line) <= LONGEST:
+        return line
+    cut = line[: LONGEST - 1]
+    words, space, _ = cut.rpartition(" ")
+    return (words if space and len(words) > LONGEST // 2 else cut).rstrip(" ,;:.-") + "…"
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character) not in _INVISIBLE
+
+
+def content() -> Combinable:
+    """Return an expression for the beginning of what a job is about, NULL once it is deleted.
+
+    That is the first free text of the feature's form, else the longest text of the input, else its
+    JSON.
+    """
+    fields = {feature.slug: field_of(feature) for feature in registry.all_features().values()}
+    texts = [_text(F("input"), template=each) for each in (_LONGEST_TEXT, _JSON)]
+    if cases := [When(feature=slug, then=_value(name)) for slug, name in fields.items() if name]:
+        texts.insert(0, _text(Case(*cases, default=None), template=_TRIMMED))
+    # `coalesce` takes one argument as well, where Django's Coalesce wants two.
+    return _text(_text(*texts, function="coalesce"), Value(READ), function="left")
+
+
+@cache
+def field_of(feature: Feature) -> str | None:
+    """Return the input field whose text names a job: the first free text that is required.
+
+    None: the form asks for no free text.
+    """
+    root = feature.input_model.model_json_schema()
+    required = root.get("required", ())
+    texts = []
+    for name, found in root.get("properties", {}).items():
+        value, _ = schema.without_null(found, root)
+        is_text = value.get("type") == "string" and schema.choices(value) is None
+        if is_text and value.get("format") in {None, "textarea"}:
+            texts.append(name)
+    return next((name for name in texts if name in required), next(iter(texts), None))
+
+
+def _value(field: str) -> Combinable:
+    return _text(F("input"), Value(field), template="(%(expressions)s)", arg_joiner=" ->> ")
+
+
+def _text(*expressions: Any, **how: Any) -> Combinable:
+    return Func(*expressions, output_field=TextField(), **how)
