@@ -4,6 +4,7 @@ from aifeature.models.account import ProviderAccount
 from aifeature.models.alert import Alert, CheckRun
 from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
+from aifeature.models.failure import WebFailure
 from aifeature.models.job import TERMINAL, CancelledBy, Job, Status
 from aifeature.models.ledger import NEEDS_A_PERSON, UNSURE, Attempt, AttemptState, SpendWindow
 from aifeature.models.limits import RateOverride
@@ -44,5 +45,6 @@ __all__ = [
     "Status",
     "TickSlot",
     "Watch",
+    "WebFailure",
     "Worker",
 ]

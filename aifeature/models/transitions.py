@@ -145,11 +145,17 @@ def _flag(function: str, *arguments: Any) -> None:
         raise FencedError
 
 
-def settled(settlement: Settlement | None) -> tuple[UUID | None, str | None]:
-    """The call it is of and its figures, as the SQL functions take them."""
+def settled(settlement: Settlement | None, shown: str = "") -> tuple[UUID | None, str | None]:
+    """The call it is of and its figures, as the SQL functions take them.
+
+    `shown` is text that the user had been shown by an earlier call or run: a job that they have
+    cancelled keeps it, and they are not charged for it.
+    """
     if settlement is None:
-        return None, None
+        return None, as_json({"delivered_text": shown}) if shown else None
     values = {name: _fitting(name, getattr(settlement, name)) for name in _FIGURES}
+    if shown and not settlement.delivered_text:
+        values |= {"delivered_text": shown, "delivered_micro": 0}
     return settlement.attempt, as_json(values)
 
 
@@ -216,8 +222,11 @@ def finish(
     error_code: str = "",
     error_message: str = "",
     settlement: Settlement | None = None,
+    shown: str = "",
 ) -> None:
     """End a job; with status succeeded or needs_approval the settled call is charged.
+
+    See `settled` for `shown`.
 
     Raises:
         FencedError: the job is no longer ours.
@@ -225,7 +234,7 @@ def finish(
     _flag(
         "aif_finish",
         *(claimed.job, claimed.epoch, status.value, as_json(result), error_code, error_message),
-        *settled(settlement),
+        *settled(settlement, shown),
     )
 
 
@@ -237,8 +246,11 @@ def release(
     error_code: str = "",
     error_message: str = "",
     settlement: Settlement | None = None,
+    shown: str = "",
 ) -> None:
     """Put a job back in the queue, due in `delay_s` seconds; `burn` counts this run as a try.
+
+    One that was to be cancelled ends instead; see `settled` for `shown`.
 
     Raises:
         FencedError: the job is no longer ours.
@@ -246,7 +258,7 @@ def release(
     _flag(
         "aif_release",
         *(claimed.job, claimed.epoch, delay_s, burn, error_code, error_message),
-        *settled(settlement),
+        *settled(settlement, shown),
     )
 
 
@@ -263,12 +275,14 @@ def settle_unknown(
 
 
 def cancel(
-    job: UUID, *, user_id: int, message: str, by: CancelledBy = CancelledBy.USER
+    job: UUID, *, user_id: int, message: str, by: CancelledBy = CancelledBy.USER, shown: str = ""
 ) -> Status | None:
     """Cancel a user's job for `by`; `message` is what the user reads.
+
+    A job that waits keeps `shown`, the text that an interrupted run had shown to its user.
 
     Returns its status now: `running` means its worker was asked to stop. None when the user has
     no such job.
     """
-    status = rows("aif_cancel_by", job, user_id, message, by.value)[0][0]
+    status = rows("aif_cancel_shown", job, user_id, message, by.value, shown)[0][0]
     return Status(status) if status else None

@@ -46,7 +46,7 @@ from aifeature.services.outcomes import (
     UnstorableError,
 )
 from aifeature.services.output import OutputInvalidError, OutputUncheckableError
-from aifeature.services.streams import writer
+from aifeature.services.streams import shown, writer
 from aifeature.services.streams.writer import JobStream
 from aifeature.services.wiring import gateway
 from aifeature.spec import Feature, Purpose
@@ -180,14 +180,27 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
             outcome = run.ask(route.models, question)
         except Cancelled as stopped:  # during a probe: nothing of this job is under way
             outcome = verdicts.after_abort(stopped, None)
+        outcome = _with_shown(outcome, claimed, stream)
     if withdrawal is not None and not verdicts.provider_failed(outcome):
         retries.give_back(withdrawal)
     return outcome
 
 
+def _with_shown(outcome: Outcome, claimed: Claimed, stream: JobStream) -> Outcome:
+    """The outcome with the text that a user who cancels keeps, also if no call of now wrote it."""
+    match outcome:
+        case CancelledByUser(settlement) if not (settlement and settlement.delivered_text):
+            text = stream.confirmed() or shown.latest(claimed.job, claimed.epoch)
+            return replace(outcome, shown=text)
+        case Later():
+            return replace(outcome, shown=stream.confirmed())
+        case _:
+            return outcome
+
+
 def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None:
-    if claimed.cancel_requested:
-        return CancelledByUser()
+    if claimed.cancel_requested:  # its last worker was lost before it could say what was shown
+        return CancelledByUser(shown=shown.latest(claimed.job, claimed.epoch))
     if claimed.tries >= feature.limits.max_tries:
         return Failed("poison")
     if claimed.seconds_left <= 0:
@@ -387,8 +400,8 @@ class _Run:
     def _after_error(self, error: InferenceError, settlement: Settlement, model: str) -> Outcome:
         if isinstance(error, Cancelled):
             if error.reason == lease.USER:
-                shown = self.stream.delivered()
-                settlement = ledger.cancelled_by_user(settlement, model=model, shown=shown)
+                read = self.stream.delivered()
+                settlement = ledger.cancelled_by_user(settlement, model=model, shown=read)
             return verdicts.after_abort(error, settlement)
         if error.account_wide:
             self._settle(settlement)

@@ -38,6 +38,7 @@ from aifeature.services.refusals import (
     InvalidInput,
     NotFound,
 )
+from aifeature.services.streams import shown
 from aifeature.spec import Feature
 
 if TYPE_CHECKING:
@@ -157,14 +158,15 @@ def page(
 def cancel(*, user: User, job_id: UUID) -> Job:
     """Cancel a job: at once while it waits; while it runs, its worker is asked to stop.
 
-    A job that has ended stays as it is.
+    A job that has ended stays as it is. The text that its user had been shown is kept.
 
     Raises:
         NotFound: this user has no such job.
     """
+    job = get(user=user, job_id=job_id)
+    text = shown.latest(job.id, job.epoch) if job.status == Status.QUEUED else ""
     message = messages.sentence("cancelled")
-    if transitions.cancel(job_id, user_id=user.pk, message=message) is None:
-        raise NotFound("You have no request with this id.")
+    transitions.cancel(job_id, user_id=user.pk, message=message, shown=text)
     return get(user=user, job_id=job_id)
 
 

@@ -44,6 +44,8 @@ class CancelledByUser:
     """The user, or our team, asked for it; the sentence was stored with the request."""
 
     settlement: Settlement | None = None
+    shown: str = ""
+    """What the user had been shown by a call before the last one; kept and not charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Later:
     burn: bool
     code: str
     settlement: Settlement | None = None
+    shown: str = ""
+    """The same, for a job that was cancelled at this moment: it ends instead."""
 
 
 Outcome = Accepted | Failed | CancelledByUser | Later
@@ -208,14 +212,15 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
                 error_message=sentence_at_end(code),
                 settlement=settlement,
             )
-        case CancelledByUser(settlement):
+        case CancelledByUser(settlement, shown):
             transitions.finish(
                 claimed,
                 Status.CANCELLED,
                 error_code="cancelled",
                 settlement=settlement,
+                shown=shown,
             )
-        case Later(delay_s, burn, code, settlement):
+        case Later(delay_s, burn, code, settlement, shown):
             transitions.release(
                 claimed,
                 delay_s=delay_s,
@@ -223,4 +228,5 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
                 error_code=code,
                 error_message=sentence(code),
                 settlement=settlement,
+                shown=shown,
             )

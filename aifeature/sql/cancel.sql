@@ -1,7 +1,10 @@
 -- Cancel a job of this user: at once while it waits, by asking its worker while it runs.
 -- The first caller stays on record: `p_by` (user, staff, erasure) and the sentence for the user.
+-- A job that waits keeps `p_shown`, what the user had been shown by a run that was interrupted; it is
+-- not charged. Of a job that runs its worker says so when it stops.
 -- Returns the status it has now, or NULL when the user has no such job.
-CREATE OR REPLACE FUNCTION aif_cancel_by(p_job uuid, p_user bigint, p_message text, p_by text)
+CREATE OR REPLACE FUNCTION aif_cancel_shown(
+    p_job uuid, p_user bigint, p_message text, p_by text, p_shown text)
 RETURNS text
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
@@ -14,6 +17,8 @@ BEGIN
            cancelled_by = CASE WHEN t.cancel_requested_at IS NULL THEN p_by
                                ELSE t.cancelled_by END,
            status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END,
+           partial_text = CASE WHEN t.status = 'queued' AND p_by = 'user' THEN p_shown
+                               ELSE t.partial_text END,
            error_code = CASE t.status WHEN 'running' THEN t.error_code ELSE 'cancelled' END,
            error_message = CASE WHEN t.cancel_requested_at IS NULL THEN p_message
                                 ELSE t.error_message END,
@@ -26,6 +31,13 @@ BEGIN
     END IF;
     RETURN (SELECT t.status FROM aifeature_job t WHERE t.id = p_job AND t.user_id = p_user);
 END
+$$;
+
+-- As processes of an earlier release call it, which do not say what was shown.
+CREATE OR REPLACE FUNCTION aif_cancel_by(p_job uuid, p_user bigint, p_message text, p_by text)
+RETURNS text
+LANGUAGE sql AS $$
+    SELECT aif_cancel_shown(p_job, p_user, p_message, p_by, '');
 $$;
 
 -- As processes of an earlier release call it, which do not say who cancels.

@@ -2,7 +2,8 @@
 -- no longer this worker's; then nothing at all has changed.
 -- A job that its user cancelled is charged for the text they were shown: `p_settlement` holds that text
 -- and its worth as `delivered_text` and `delivered_micro`, and the job keeps the text. No other end of
--- a job without a result is charged.
+-- a job without a result is charged. Text of an earlier call or run, also without a call (`p_attempt`
+-- NULL), is kept in the same way and worth nothing.
 CREATE OR REPLACE FUNCTION aif_finish(
     p_job uuid, p_epoch integer, p_status text, p_result jsonb, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
@@ -28,7 +29,7 @@ BEGIN
         RETURN aif_finish(
             p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
     END IF;
-    IF p_status = 'cancelled' AND author = 'user' AND p_attempt IS NOT NULL THEN
+    IF p_status = 'cancelled' AND author = 'user' THEN
         shown := coalesce(p_settlement->>'delivered_text', '');
     END IF;
     IF p_attempt IS NOT NULL THEN

@@ -89,6 +89,11 @@ class JobStream:
             self._text = self._text[: max(self._sent, self._acknowledged)]
             return self._text[: self._acknowledged]
 
+    def confirmed(self) -> str:
+        """Return the text that readers of this run see: of the latest call that wrote any."""
+        with self._lock:
+            return self._text[: self._acknowledged]
+
     def close(self) -> None:
         """The run is over; what is not written yet is written once more, and then forgotten."""
         self.closed = True

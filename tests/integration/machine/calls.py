@@ -169,12 +169,14 @@ class Cancel:
     text: str
     by: str = "user"
     """Empty: a process of the release before, which does not say it."""
+    shown: str = ""
+    """What an interrupted run had shown."""
 
     def statement(self, now: datetime) -> Statement:
         asked = (self.job, self.user, self.text)
         if not self.by:
             return "SELECT aif_cancel(%s, %s, %s)", asked
-        return "SELECT aif_cancel_by(%s, %s, %s, %s)", (*asked, self.by)
+        return "SELECT aif_cancel_shown(%s, %s, %s, %s, %s)", (*asked, self.by, self.shown)
 
     def run(self, view: View) -> object:
         row = view.job(self.job)
@@ -182,8 +184,10 @@ class Cancel:
             view.lock(("job", self.job))
             if row is not None and self._may(row):
                 runs = row.status == "running"
+                keeps = row.status == "queued" and self.by == "user"
                 row = view.change(
                     row,
+                    partial=self.shown if keeps else row.partial,
                     status="running" if runs else "cancelled",
                     code=row.code if runs else "cancelled",
                     text=row.text if row.cancel_requested_at else self.text,

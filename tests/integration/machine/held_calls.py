@@ -168,7 +168,7 @@ class Finish:
         if self.status == "needs_approval" and row.cancel_requested_at is not None:
             return Finish(self.held, "cancelled", self.attempt, self.ending).run(view)
         shown = ""
-        if self.status == "cancelled" and row.cancelled_by == "user" and self.attempt is not None:
+        if self.status == "cancelled" and row.cancelled_by == "user":
             shown = self.ending.shown  # nobody else's cancellation charges
         is_first = not row.cancelled_by and row.cancel_requested_at is None
         row = view.change(
@@ -235,9 +235,9 @@ class Release:
 
 
 def settlement(attempt: UUID | None, ending: Ending) -> str | None:
-    """The settlement as a worker sends it: of no call, none."""
+    """The settlement as a worker sends it: of no call, only what an earlier one had shown."""
     if attempt is None:
-        return None
+        return json.dumps({"delivered_text": ending.shown}) if ending.shown else None
     return json.dumps(
         {
             "state": ending.state,

@@ -147,7 +147,8 @@ class JobLife(Transactions):
                 row = self.world.get(("job", job))
                 owner = row.user if isinstance(row, JobRow) else USERS[0]
                 user, by = dice.one_of((owner, owner, *USERS)), dice.one_of(AUTHORS)
-                return Cancel(job, user, f"C{self.now:%S%f}", by)
+                shown = dice.one_of(("", "S"))
+                return Cancel(job, user, f"C{self.now:%S%f}", by, shown)
             case 6 | 7:
                 return Claim(dice.one_of(self.jobs), dice.one_of(("w1", "w2")))
             case 8 | 9 if held := self._free_run(dice):

@@ -193,6 +193,8 @@ MUTATIONS: Final = (
         "a.cost_micro",
     ),
     Mutation("calls of every job are closed", "settle_attempt", "a.job_id = p_job AND "),
+    Mutation("anybody's cancellation keeps text", "cancel", " AND p_by = 'user'"),
+    Mutation("cancel forgets the text", "cancel", "p_by = 'user' THEN p_shown", "false THEN ''"),
     Mutation("cancel ignores the owner", "cancel", " AND t.user_id = p_user\n", " \n"),
     Mutation(
         "cancel ignores the status",

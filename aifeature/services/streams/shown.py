@@ -1,0 +1,62 @@
+"""What readers of a job have been shown so far, read from Redis once, without a hub."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any, Final
+from uuid import UUID
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from aifeature.services.streams import entries
+from aifeature.services.streams.live_text import LiveText
+
+logger = logging.getLogger(__name__)
+
+EPOCHS: Final = 8
+"""How many of a job's latest epochs are looked at; each run raises the epoch by one or two."""
+
+TIMEOUT_S: Final = 0.5
+
+
+def latest(job: UUID, epoch: int) -> str:
+    """Return the text of the job's latest run that wrote any, up to this epoch.
+
+    Empty if there is none, or if Redis is away: nobody's cancellation waits for it.
+    """
+    epochs = range(epoch, max(0, epoch - EPOCHS), -1)
+    if not epochs:
+        return ""
+    try:
+        found = _read(job, epochs)
+    except (redis.RedisError, OSError) as error:
+        logger.warning("streams: what was shown of job %s is not known: %r", job, error)
+        return ""
+    return next((text for text in map(_text, epochs, found) if text), "")
+
+
+def _read(job: UUID, epochs: range) -> list[Any]:
+    with redis.Redis.from_url(
+        settings.REDIS_URL,
+        **settings.REDIS_SOCKET,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    ) as client:
+        pipeline = client.pipeline(transaction=False)
+        for epoch in epochs:
+            pipeline.xrange(entries.key(job, epoch))
+        return list(pipeline.execute())
+
+
+def _text(epoch: int, found: list[Any]) -> str:
+    live = LiveText(epoch)
+    for _, fields in found:
+        with suppress(ValueError):  # of another release
+            live.take(entries.read(fields))
+    return live.text
