@@ -84,6 +84,7 @@ def navigation(request: HttpRequest) -> list[Item]:
             "Operate",
             _list(request, "aifeature", "job", "Jobs", "work"),
             _list(request, "aifeature", "attempt", "Attempts", "receipt_long"),
+            _list(request, "aifeature", "webfailure", "Web failures", "report"),
             _list(request, "aifeature", "worker", "Workers", "memory"),
             _list(request, "aifeature", "alert", "Alerts", "error"),
             _list(request, "aifeature", "featurecontrol", "Features", "toggle_on"),

@@ -8,8 +8,10 @@ from typing import Any, Final
 from django.http import HttpResponse
 
 from aifeature.api import problems, rate
+from aifeature.services import references
 from aifeature.services.refusals import Refusal
 from aifeature.web import errors
+from project.failed_requests import HEADER
 from project.lifespan import Send
 
 _SECURE: Final = {
@@ -43,11 +45,14 @@ class Answer:
             refusal: Why it is not answered.
             close: Whether the connection ends with it: what follows on it is no request.
         """
+        visit = references.begin()
         is_api = scope["path"].startswith("/api/")
         may_repeat = scope["method"] == "GET"  # a form would be sent without what was typed
         response = problems.problem(refusal) if is_api else _page(refusal, again=may_repeat)
         rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
         response.headers.setdefault("Cache-Control", "no-store")
+        if visit.is_noted:
+            response.headers[HEADER] = visit.reference
         for name, value in _SECURE.items():
             response.headers.setdefault(name, value)
         headers = [(k.lower().encode(), v.encode()) for k, v in response.items()]
@@ -64,4 +69,5 @@ def _page(refusal: Refusal, *, again: bool) -> HttpResponse:
         *(refusal.status, refusal.title, refusal.detail),
         again=again,
         retry_after_s=refusal.retry_after_s,
+        code=refusal.code,
     )

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from project import scrubbing
 
+from aifeature.services import references
+
 LONGEST: Final = 2_000
 """Characters of one line."""
 
@@ -36,6 +38,8 @@ def is_refusal(record: logging.LogRecord) -> bool:
 class LineFormatter(logging.Formatter):
     """Formats a record as one line in UTC, and below it where it was raised.
 
+    While a request is answered the line names its reference.
+
     A refusal, such as 404 or 403, is expected and needs no traceback. `extra={"where": text}` adds
     the frames of a traceback without the message of its exception. `left_out` is what
     `log_flood.RefusalFilter` counted.
@@ -48,6 +52,8 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, and indented ones for its traceback."""
         record.message = record.getMessage()
+        if reference := references.current():
+            record.message = f"[{reference}] {record.message}"
         if left_out := getattr(record, "left_out", ""):
             record.message = f"({left_out}) {record.message}"
         record.asctime = self.formatTime(record, self.datefmt)

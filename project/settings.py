@@ -42,6 +42,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "project.failed_requests.FailedRequests",  # first: whatever fails has a reference
     "django.middleware.security.SecurityMiddleware",
     "project.request_encoding.utf8",  # before anything that reads a form
     "project.content_policy.ContentPolicyMiddleware",
@@ -164,6 +165,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a person who keeps trying gets in again
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "aifeature.web.errors.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "carried"]  # the last: a user's own text
 AXES_DISABLE_ACCESS_LOG = True  # who signed in from where is kept no longer than it is needed
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False

@@ -14,6 +14,7 @@ from aifeature.admin import (
     rate_overrides,
     schedule,
     tokens,
+    web_failures,
     workers,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "rate_overrides",
     "schedule",
     "tokens",
+    "web_failures",
     "workers",
 ]

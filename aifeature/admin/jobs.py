@@ -1,7 +1,5 @@
 """Jobs: what was asked, where it stands, what it cost, and each provider call made for it."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
-
 from __future__ import annotations
 
 from typing import Any
@@ -10,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html
 from unfold.decorators import display
@@ -22,7 +20,7 @@ from aifeature.admin.names import STATUS_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
 from aifeature.admin.show import Labelled, dollar_column, moment_column
 from aifeature.models import TERMINAL, CancelledBy, Job, Status, transitions
-from aifeature.services import jobs
+from aifeature.services import jobs, references
 from aifeature.services.jobs import CannotRequeueError
 from aifeature.services.messages import sentence
 
@@ -42,7 +40,7 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     ordering = ("-created_at", "-id")
     search_fields = ("id", "user__username")
-    search_help_text = "A job's id, or how a user's name begins."
+    search_help_text = "A reference such as J-3F2A91C4, an id, or how a user's name begins."
     wide_fields = ("input", "result", "partial_text")
     actions = ("cancel_selected", "requeue_selected")
     actions_detail: Any = ("requeue",)
@@ -111,7 +109,13 @@ class JobAdmin(ReadOnlyAdmin):
         if (job_id := as_uuid(term)) is not None:
             return queryset.filter(id=job_id), False
         users = get_user_model().objects.filter(username__istartswith=term)
-        return queryset.filter(user_id__in=users.values("pk")[:_MATCHING_USERS]), False
+        found = Q(user_id__in=users.values("pk")[:_MATCHING_USERS])
+        if (ids := references.jobs(term)) is not None:
+            found |= Q(id__range=ids)
+        elif references.request(term):
+            told = "This is the reference of a request: search for it under Web failures."
+            self.message_user(request, told, messages.WARNING)
+        return queryset.filter(found), False
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Nobody edits a job, so the permission to change one means to cancel it."""

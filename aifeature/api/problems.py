@@ -26,6 +26,7 @@ from aifeature.api.refusals import (
     Unauthenticated,
 )
 from aifeature.services.refusals import InputTooLarge, InvalidInput, NotFound, Refusal
+from aifeature.services.web_failures import failures
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,13 @@ DATABASE_RETRY_S: Final = 5
 """What a client is asked to wait while the database is away: about one failover probe."""
 
 
-def problem(refusal: Refusal, headers: Mapping[str, str] | None = None) -> HttpResponse:
-    """The response that says why. Holds nothing the client sent but names of known fields."""
+def problem(
+    refusal: Refusal, headers: Mapping[str, str] | None = None, *, error: Exception | None = None
+) -> HttpResponse:
+    """The response that says why. Holds nothing the client sent but names of known fields.
+
+    A fault of ours is noted for on-call, and the body has its reference. `error` is behind it.
+    """
     body: dict[str, Any] = {
         "type": f"urn:aifeature:problem:{refusal.code}",
         "title": refusal.title,
@@ -43,6 +49,9 @@ def problem(refusal: Refusal, headers: Mapping[str, str] | None = None) -> HttpR
         "detail": refusal.detail,
         "code": refusal.code,
     }
+    is_ours = refusal.status >= InternalError.status
+    if is_ours and (reference := failures.note(refusal.status, refusal.code, error)):
+        body["reference"] = reference
     if refusal.errors:
         body["errors"] = list(refusal.errors)
     response = HttpResponse(json.dumps(body), status=refusal.status, content_type=MEDIA_TYPE)
@@ -134,4 +143,4 @@ def answer(request: HttpRequest, error: Exception) -> HttpResponse:
             "api: %s %r failed: %s", request.method, request.path, name, extra={"where": where}
         )
         refusal = InternalError("Something went wrong on our side. Our team has been told.")
-    return problem(refusal)
+    return problem(refusal, error=None if isinstance(error, Refusal) else error)

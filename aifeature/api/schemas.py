@@ -27,6 +27,9 @@ class Problem(Schema):
     status: int
     detail: str = Field(description="A sentence for the user.")
     code: str = Field(description="Stable name of the problem; branch on this.")
+    reference: str = Field(
+        default="", description="Names a fault of ours; give it when you ask for help."
+    )
     errors: list[FieldError] = Field(
         default_factory=list, description="Left out when no field is to blame."
     )

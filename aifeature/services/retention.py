@@ -9,7 +9,7 @@ from typing import Final
 from django.db import connection
 
 from aifeature.models import Job
-from aifeature.services import checks, control, ticks
+from aifeature.services import checks, control, ticks, web_failures
 from aifeature.services.checks import Found
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ def run_daily() -> int:
         nonlocal blanked
         forgotten = ticks.prune()
         blanked = blank_expired()
+        web_failures.prune()
         logger.info("retention: %d jobs blanked, %d old ticks forgotten", blanked, forgotten)
         return Found(ok=True, result=f"The content of {blanked} jobs was deleted.")
 

@@ -12,16 +12,23 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from aifeature.web import context
+from aifeature.services.web_failures import failures
+from aifeature.web import context, sign_in, sign_in_reasons
 
 DATABASE_RETRY_S: Final = 5
 """What a browser is asked to wait while the database is away: about one failover probe."""
 
 
 def page(
-    status: int, title: str, *sentences: str, again: bool = False, retry_after_s: int | None = None
+    status: int,
+    title: str,
+    *sentences: str,
+    again: bool = False,
+    retry_after_s: int | None = None,
+    code: str = "",
+    error: BaseException | None = None,
 ) -> HttpResponse:
-    """An error page.
+    """An error page. The failure is noted for on-call, and the page shows its reference.
 
     Args:
         status: HTTP status.
@@ -29,8 +36,16 @@ def page(
         sentences: Why, and what the person can do.
         again: Whether asking for the same page again may help; then it offers that.
         retry_after_s: Seconds for the Retry-After header.
+        code: Why, in a word for on-call.
+        error: The exception that is behind it.
     """
-    values = {"status": status, "title": title, "sentences": sentences, "again": again}
+    values = {
+        "status": status,
+        "title": title,
+        "sentences": sentences,
+        "again": again,
+        "reference": failures.note(status, code, error),
+    }
     response = HttpResponse(
         render_to_string("error.html", {**values, **context.site()}), status=status
     )
@@ -59,12 +74,18 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
-    """403: the form's protection against forgery did not match. Mostly it was merely old."""
+    """403: the form's protection against forgery did not match. Mostly it was merely old.
+
+    A browser that shows no session any more is asked to sign in: that is what it needs first.
+    """
+    if sign_in_reasons.is_form(request) and settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        return sign_in.ask(request)
     return page(
         403,
         "This form is out of date",
         "You signed in or out since it was opened, or your browser sent no cookies.",
         "Nothing was sent. Go back, reload the page, and send it again.",
+        code="csrf",
     )
 
 
@@ -88,23 +109,27 @@ def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
         "If you forgot your password, your administrator can set a new one.",
         *([on_call] if request.path == reverse("admin:login") else ()),
         retry_after_s=wait_s,
+        code="sign_in_locked",
     )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     """500; or 503 when the database is away, which is an outage and no defect of the page."""
     # A pool that ran dry (PoolBusyError) arrives as an OperationalError too.
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
         return page(
             503,
             "We are away for a moment",
             "The service is temporarily unavailable. Nothing that you sent before is lost.",
             again=True,
             retry_after_s=DATABASE_RETRY_S,
+            error=error,
         )
     return page(
         500,
         "Something broke on our side",
         "It was not your fault, and our team has been told.",
         again=True,
+        error=error,
     )

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from aifeature import registry
 from aifeature.models import TERMINAL, Job, Status
-from aifeature.services import jobs
+from aifeature.services import jobs, references
 from aifeature.services.refusals import NotFound
 from aifeature.web import history, rows, show
 from aifeature.web.history import Position, Wanted
@@ -106,6 +106,7 @@ def _about(request: HttpRequest, job: Job) -> dict[str, Any]:
         "stream_label": show.stream_label(feature),
         "answer": show.answer(job),
         "question": show.question(job),
+        "reference": references.of_job(job.id) if show.is_failure(job) else "",
         "nothing_left": rows.nothing_left(job),
         "took": show.duration(span),
         "took_ms": round(span.total_seconds() * 1000),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from aifeature import registry
-from aifeature.models import TERMINAL, Job, Status
+from aifeature.models import TERMINAL, CancelledBy, Job, Status
 from aifeature.services import retention
 from aifeature.spec import Feature
 from aifeature.web import result, schema
@@ -60,11 +60,19 @@ def state(job: Job) -> State:
     if status is Status.CANCELLED and job.partial_text:
         return State(known.label, _CANCELLED_AFTER_TEXT, known.tone)
     if status is Status.QUEUED and job.error_code == HELD:
-        return State("Paused", job.error_message, "wait")
+        return State("Paused", job.error_message, "held")
     tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
     if tells and job.error_message:
         return State(known.label, job.error_message, known.tone)
     return known
+
+
+def is_failure(job: Job) -> bool:
+    """Whether the job ended without its answer, and not by its user's own wish."""
+    status = Status(job.status)
+    if status is Status.CANCELLED:
+        return job.cancelled_by not in {"", CancelledBy.USER}
+    return status in {Status.FAILED, Status.REJECTED}
 
 
 def label(status: Status) -> str:

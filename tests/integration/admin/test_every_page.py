@@ -28,6 +28,7 @@ from aifeature.models import (
     ProviderAccount,
     RateOverride,
     SpendWindow,
+    WebFailure,
     Worker,
 )
 from project.admin_site import environment, navigation
@@ -35,11 +36,11 @@ from project.admin_site import environment, navigation
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NO_ADD = {
     *(Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker),
-    *(Alert, CheckRun, ModelControl, ProviderAccount),
+    *(Alert, CheckRun, ModelControl, ProviderAccount, WebFailure),
 }
 EDIT_NEVER = [
     *(Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl),
-    ProviderAccount,
+    *(ProviderAccount, WebFailure),
 ]
 
 
@@ -65,6 +66,7 @@ def rows(
         Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
         CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
         ModelControl.objects.create(model="claude-haiku-5-5"),
+        WebFailure.objects.create(reference="W-0123456789", status=500, code="KeyError"),
         ProviderAccount.objects.create(account="sandbox, key 0", stopped_at=Now(), code="x"),
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
         Launch.objects.create(
@@ -156,7 +158,7 @@ def test_the_sidebar_shows_what_the_visitor_may_see(
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
-        *("Jobs", "Attempts", "Workers", "Alerts", "Features", "Models"),
+        *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Models"),
         *(
             "Provider accounts",
             "Rates of users",

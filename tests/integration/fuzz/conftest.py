@@ -32,6 +32,7 @@ from aifeature.models import (
     RateOverride,
     SpendWindow,
     Status,
+    WebFailure,
     Worker,
 )
 from tests.integration.fuzz.asgi import Site
@@ -130,6 +131,7 @@ def _controls(boss: User, customer: User) -> list[Model]:
         SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
         FeatureControl.objects.get(feature="summarize"),
         ControlChange.objects.create(feature="_everything", field="killed", reason="r", user=boss),
+        WebFailure.objects.create(reference="W-0123456789", status=500, code="KeyError"),
         Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
         CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
         ModelControl.objects.get_or_create(model="claude-haiku-5-5")[0],

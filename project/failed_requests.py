@@ -1,0 +1,84 @@
+"""Gives each request a reference, and stores those that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import sentry_sdk
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.signals import request_finished
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from aifeature.services import references
+from aifeature.services.references import Visit
+from aifeature.services.web_failures import failures
+from project.switch_requests import ENDINGS
+
+HEADER: Final = "X-Request-ID"
+
+PROBES: Final = ("/healthz", "/readyz")
+
+_FAULT: Final = 500
+
+
+class FailedRequests:
+    """The outermost middleware. The header of a failed answer names its reference."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        """Be asynchronous when the neighbours are."""
+        self._get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Pass the request on; then store what failed."""
+        if request.path in PROBES:
+            passed: HttpResponseBase | Awaitable[HttpResponseBase] = self._get_response(request)
+            return passed
+        if self._is_async:
+            return self._answer(request)
+        visit = _begin(request)
+        response: HttpResponseBase = self._get_response(request)
+        _end(visit, response)
+        if _may_store(request):
+            failures.store()
+        return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        visit = _begin(request)
+        response: HttpResponseBase = await self._get_response(request)
+        _end(visit, response)
+        if _may_store(request):
+            await sync_to_async(failures.store)()
+        return response
+
+
+@receiver(request_finished, dispatch_uid="project.failed_requests")
+def _forget(**_: Any) -> None:
+    """Lines of the log that come later are about no request."""
+    references.visit.set(None)
+
+
+def _begin(request: HttpRequest) -> Visit:
+    visit = references.begin(request)
+    sentry_sdk.set_tag("reference", visit.reference)
+    return visit
+
+
+def _end(visit: Visit, response: HttpResponseBase) -> None:
+    if response.status_code >= _FAULT:
+        failures.note(response.status_code, "")
+    if visit.is_noted:
+        response.headers[HEADER] = visit.reference
+
+
+def _may_store(request: HttpRequest) -> bool:
+    """Not while a switch is flipped: that must wait for no connection of the pool."""
+    return failures.must_store() and not request.path.endswith(ENDINGS)

@@ -1,0 +1,301 @@
+"""Each failure shows a reference, and on-call finds it: in admin and in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import re
+from typing import Any, cast
+
+import httpx2
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client
+
+from aifeature.models import Status, WebFailure
+from aifeature.services import admission, control, jobs, references, web_failures
+from aifeature.services.refusals import (
+    BudgetExhausted,
+    BudgetReached,
+    NoWorker,
+    Overloaded,
+    RateLimited,
+)
+from aifeature.services.web_failures import Failures
+from project.concurrency import Concurrency
+from project.handler import Handler
+from project.log_lines import LineFormatter
+from tests.browser import scenes
+
+FORM = "/f/summarize/"
+SECRET = "a zebra of db.internal"
+SHOWN = re.compile(r"[Rr]eference: <b>([^<]+)</b>")
+
+
+@pytest.fixture(autouse=True)
+def failures(monkeypatch: pytest.MonkeyPatch) -> Failures:
+    """Those of a process that has just started; its clock stands still."""
+    made = Failures(clock=lambda: made_at[0])
+    for module in ("aifeature.services.web_failures", "aifeature.web.errors", *USERS):
+        monkeypatch.setattr(f"{module}.failures", made)
+    return made
+
+
+USERS = ("aifeature.web.views", "aifeature.api.problems", "project.failed_requests")
+made_at = [0.0]
+
+
+@pytest.fixture
+def visitor(ada: User, opened: None) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def on_call(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("boss"))
+    return client
+
+
+def reference_on(response: Any) -> str:
+    (shown,) = SHOWN.findall(response.text)
+    assert response.headers["X-Request-ID"] == shown
+    return str(shown)
+
+
+def found_by(on_call: Client, reference: str) -> WebFailure:
+    page = on_call.get("/admin/aifeature/webfailure/", {"q": f" {reference.lower()} "})
+    assert f"/admin/aifeature/webfailure/{reference}/change/" in page.text
+    row = WebFailure.objects.get(pk=reference)
+    detail = on_call.get(f"/admin/aifeature/webfailure/{reference}/change/")
+    assert row.code in detail.text
+    assert SECRET not in detail.text
+    return row
+
+
+def breaks(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(jobs, "visible_features", broken)
+    monkeypatch.setattr(jobs, "visible_feature", broken)
+
+
+@pytest.mark.parametrize("error", [RuntimeError(SECRET), ValueError(SECRET), KeyError(SECRET)])
+def test_a_defect_is_found_by_its_reference_without_what_it_quotes(
+    visitor: Client, on_call: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with monkeypatch.context() as patch:
+        breaks(patch, error)
+        answers = [visitor.get("/"), visitor.get(FORM), visitor.post(FORM, {"in-document": "A."})]
+    for answer, place in zip(answers, ["", "f/<slug:slug>/", "f/<slug:slug>/"], strict=True):
+        assert answer.status_code == 500
+        row = found_by(on_call, reference_on(answer))
+        assert (row.status, row.place, row.code) == (500, place, type(error).__name__)
+        assert "in broken" in row.where
+        assert SECRET not in row.where
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        NoWorker("No.", retry_after_s=5),
+        Overloaded("No.", retry_after_s=5),
+        BudgetReached("No."),
+        BudgetExhausted("No."),
+        RateLimited("No.", retry_after_s=5),
+    ],
+)
+def test_a_refused_form_shows_a_reference(
+    visitor: Client, on_call: Client, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise refusal
+
+    monkeypatch.setattr(admission, "admit", refuse)
+    answer = visitor.post(FORM, {"in-document": "My text.", "key": "k"})
+    row = found_by(on_call, reference_on(answer))
+    assert (row.status, row.code) == (answer.status_code, refusal.code)  # type: ignore[attr-defined]
+    assert "My text." in answer.text
+
+
+def test_every_error_page_shows_a_reference(
+    visitor: Client, on_call: Client, settings: Any, opened: None
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = visitor.cookies
+    stranger = Client()
+    for _ in range(5):
+        locked = stranger.post("/accounts/login/", {"username": "eve", "password": "wrong"})
+    pages = {
+        404: visitor.get("/nowhere/"),
+        413: visitor.post(FORM, {"in-document": "x" * 2_000}),
+        403: strict.post(FORM, {"in-document": "A text."}),
+        429: locked,
+    }
+    for status, page in pages.items():
+        assert page.status_code == status
+        assert found_by(on_call, reference_on(page)).status == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(RuntimeError(SECRET), 500, "RuntimeError"), (NoWorker("No."), 503, "no_worker")],
+)
+def test_a_problem_of_the_api_has_a_reference_if_the_fault_is_ours(
+    visitor: Client,
+    on_call: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        breaks(patch, error)
+        answer = visitor.get("/api/v1/features")
+    assert answer.status_code == status
+    assert answer.json()["reference"] == answer.headers["X-Request-ID"]
+    assert found_by(on_call, answer.json()["reference"]).code == code
+    missing = visitor.get("/api/v1/nothing")
+    assert "reference" not in missing.json()
+    assert "X-Request-ID" not in missing.headers
+
+
+def test_a_request_that_is_refused_before_it_is_read_has_a_reference(
+    visitor: Client, on_call: Client
+) -> None:
+    async def send() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=cast("Any", Concurrency(Handler())))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            return await client.post(FORM, content=b"x" * 100, headers={"content-length": "9" * 9})
+
+    answer = asyncio.run(send())
+    assert answer.status_code == 413
+    reference = reference_on(answer)
+    visitor.get("/")
+    assert found_by(on_call, reference).code == "input_too_large"
+
+
+def test_an_answer_that_did_not_fail_is_not_kept(visitor: Client, db: None) -> None:
+    assert "X-Request-ID" not in visitor.get("/").headers
+    assert visitor.post(FORM, {"in-document": ""}).status_code == 422
+    assert not WebFailure.objects.exists()
+
+
+def test_the_log_names_the_reference(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(LineFormatter("%(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger("django.request")
+    logger.addHandler(handler)
+    try:
+        breaks(monkeypatch, RuntimeError(SECRET))
+        reference = reference_on(visitor.get("/"))
+    finally:
+        logger.removeHandler(handler)
+    assert f"ERROR django.request [{reference}] Internal Server Error: /" in lines.getvalue()
+
+
+def test_what_fails_while_the_database_is_away_is_stored_when_it_is_back(
+    visitor: Client, on_call: Client, monkeypatch: pytest.MonkeyPatch, failures: Failures
+) -> None:
+    with monkeypatch.context() as patch:
+        breaks(patch, OperationalError(SECRET))
+        answer = visitor.get("/")
+    assert answer.status_code == 503
+    reference = reference_on(answer)
+    visitor.get("/")
+    assert not WebFailure.objects.exists(), "the database is left alone for a moment"
+    made_at[0] += web_failures.RETRY_S
+    visitor.get("/")
+    row = found_by(on_call, reference)
+    assert (row.status, row.code) == (503, "OperationalError")
+
+
+def test_a_record_that_cannot_be_stored_spoils_no_answer_and_is_stored_later(
+    visitor: Client, on_call: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OperationalError(SECRET)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(WebFailure.objects), "bulk_create", broken)
+        answer = visitor.get("/nowhere/")
+    assert answer.status_code == 404
+    made_at[0] += web_failures.RETRY_S
+    visitor.get("/")
+    found_by(on_call, reference_on(answer))
+
+
+def test_many_failures_of_a_kind_share_references_and_each_is_found(
+    visitor: Client, on_call: Client
+) -> None:
+    most = web_failures.PER_MINUTE
+    shown = [reference_on(visitor.get(f"/nowhere/{number}/")) for number in range(most + 15)]
+    assert len(set(shown)) == WebFailure.objects.count() == most
+    assert WebFailure.objects.filter(pk__in=shown).count() == most
+    of_another_kind = reference_on(visitor.post("/nowhere/"))
+    assert of_another_kind not in shown
+    found_by(on_call, of_another_kind)
+
+
+def test_old_failures_are_deleted_and_the_newest_stay(db: None) -> None:
+    for number in range(5):
+        WebFailure.objects.create(
+            reference=f"W-{number}", status=500, at=f"2026-01-0{number + 1}T00:00Z"
+        )
+    new = [WebFailure.objects.create(reference=f"W-A{n}", status=500) for n in range(4)]
+    assert web_failures.prune(most=3) == 6
+    assert set(WebFailure.objects.all()) < set(new)
+    assert WebFailure.objects.count() == 3
+
+
+FAILED: list[tuple[Status, dict[str, str]]] = [
+    (Status.FAILED, {}),
+    (Status.REJECTED, {}),
+    *((Status.CANCELLED, {"cancelled_by": by}) for by in ("staff", "switch", "account")),
+]
+
+
+@pytest.mark.parametrize(("status", "values"), FAILED)
+def test_a_job_that_failed_shows_a_reference_that_admin_finds(
+    visitor: Client, on_call: Client, ada: User, status: Status, values: dict[str, str]
+) -> None:
+    job, other = scenes.job(ada, status, **values), scenes.job(ada, status, **values)
+    page = visitor.get(f"/jobs/{job.id}/")
+    (reference,) = SHOWN.findall(page.text)
+    assert reference == references.of_job(job.id)
+    for term in (reference, reference.lower(), reference.removeprefix("J-"), f" {reference} "):
+        listed = on_call.get("/admin/aifeature/job/", {"q": term}).text
+        assert str(job.id) in listed
+        assert str(other.id) not in listed
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.SUCCEEDED])
+def test_a_job_that_did_not_fail_shows_none(visitor: Client, ada: User, status: Status) -> None:
+    assert not SHOWN.findall(visitor.get(f"/jobs/{scenes.job(ada, status).id}/").text)
+
+
+def test_admin_says_where_the_reference_of_a_request_is_found(on_call: Client) -> None:
+    page = on_call.get("/admin/aifeature/job/", {"q": references.new_request()})
+    assert "search for it under Web failures" in page.text
+
+
+def test_a_user_whose_name_looks_like_a_reference_is_found(
+    on_call: Client, opened: None, ada: User
+) -> None:
+    named = scenes.job(scenes.person("12345678"), Status.FAILED)
+    scenes.job(ada, Status.FAILED)
+    assert str(named.id) in on_call.get("/admin/aifeature/job/", {"q": "12345678"}).text
+
+
+def test_a_paused_feature_refuses_with_a_reference(visitor: Client, on_call: Client) -> None:
+    control.change("summarize", {"killed": True}, reason="test", check_name="test")
+    control.cache.clear()
+    answer = visitor.post(FORM, {"in-document": "My text.", "key": "k"})
+    assert found_by(on_call, reference_on(answer)).code == "feature_paused"
