@@ -98,6 +98,19 @@ def admit(feature: Feature, user_id: int) -> Left | None:
     return left
 
 
+def why_not(feature: Feature, user_id: int) -> Refusal | None:
+    """Why a job of this user would not be accepted now, besides their rate; None: it would be.
+
+    No request is taken, so that a page can tell it before anybody has typed.
+    """
+    try:
+        _check_windows(feature, user_id)
+        _check_load(feature, user_id)
+    except Refusal as refusal:
+        return refusal
+    return None
+
+
 def left_of(feature: Feature, user_id: int) -> Left | None:
     """What is left of the user's requests, without taking one; None: nothing limits them."""
     found = _ask(feature, user_id, amount=0)

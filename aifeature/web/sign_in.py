@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 from axes.backends import AxesStandaloneBackend
 from axes.exceptions import AxesBackendPermissionDenied
 from axes.helpers import get_client_ip_address
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import LoginView
 from django.core.validators import MaxLengthValidator
 from django.dispatch import receiver
-from django.shortcuts import resolve_url
+from django.http import HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
 from django_htmx.http import HttpResponseClientRedirect
 
 from aifeature.services import sign_in_limits
+from aifeature.web import carried, sign_in_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,18 +77,50 @@ class SignIn(LoginView):
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the sentence that says why the visitor must sign in."""
+        reason = sign_in_reasons.sentence(self.request, self.get_redirect_url())
+        own = {"reason": reason, "carried": carried.packed(self.request)}
+        return {**super().get_context_data(**kwargs), **own}
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Sign in, then on; with what is carried if it is of this user."""
+        onward = super().form_valid(form)
+        to, text = self.get_redirect_url(), carried.packed(self.request)
+        if carried.is_by(text, form.get_user()) and carried.leads_to_form(to):
+            return render(self.request, "registration/continue.html", {"to": to, "carried": text})
+        return onward
+
+
+def ask(request: HttpRequest) -> HttpResponse:
+    """Lead a visitor who is not signed in to the sign-in page.
+
+    A part of a page that is fetched by htmx cannot show it: the whole page goes.
+    """
+    address = sign_in_reasons.sign_in_address(request)
+    if getattr(request, "htmx", False):
+        return HttpResponseClientRedirect(address)
+    if not (text := carried.pack(request)):
+        return HttpResponseRedirect(address)
+    values = {
+        "form": SignInForm(request),
+        "action": address,
+        "next": sign_in_reasons.page_of(request),
+        "reason": sign_in_reasons.UNSENT,
+        "carried": text,
+    }
+    response = render(request, "registration/login.html", values)
+    add_never_cache_headers(response)
+    return response
+
 
 def signed_in(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """For people who are signed in; the others sign in first and then come back.
-
-    A part of a page that is fetched by htmx cannot show the sign-in form: the whole page goes.
-    """
-    guarded = login_required(view)
+    """For people who are signed in; the others sign in first and then come back."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if getattr(request, "htmx", False) and not request.user.is_authenticated:
-            return HttpResponseClientRedirect(resolve_url("login"))
-        return guarded(request, *args, **kwargs)
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        return ask(request)
 
     return wrapped

@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from aifeature.services import jobs
+from aifeature.services import admission, control, jobs
 from aifeature.services.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
-from aifeature.web import history, rows
+from aifeature.services.web_failures import failures
+from aifeature.web import carried, history, rows
 from aifeature.web.schema_form import PREFIX, SchemaForm, form_class, initial
 from aifeature.web.sign_in import signed_in
 
@@ -39,8 +40,10 @@ def start(request: HttpRequest) -> HttpResponse:
     """The features this user may use, and what they last asked for."""
     user = cast("User", request.user)
     recent = history.page(user, history.Wanted()).jobs[:RECENT]
+    features = jobs.visible_features(user=user)
     context = {
-        "features": jobs.visible_features(user=user),
+        "features": features,
+        "paused": [each.slug for each in features if control.is_paused(each.slug, user.pk)],
         "recent": [rows.row(job) for job in recent],
     }
     return render(request, "aifeature/start.html", context)
@@ -62,9 +65,9 @@ def feature(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404 from None
     make = form_class(found)
     if request.method != "POST":
-        earlier = _earlier_input(user, found, request.GET.get("from", ""))
-        form = make(initial=initial(make, earlier))
-        return _page(request, found, form)
+        return _unsent(request, found, make)
+    if carried.is_by(text := carried.packed(request), user):
+        return _page(request, found, make(initial=carried.typed(text, make)), is_back=True)
     form = make(request.POST, request.FILES)
     if not form.is_valid():
         return _page(request, found, form, status=422)
@@ -74,11 +77,21 @@ def feature(request: HttpRequest, slug: str) -> HttpResponse:
         form.refuse(refusal.errors or [{"field": "", "message": refusal.detail}])
         return _page(request, found, form, status=refusal.status)
     except Refusal as refusal:
-        response = _page(request, found, form, status=refusal.status, refusal=refusal.detail)
+        response = _page(request, found, form, status=refusal.status, refusal=refusal)
         if refusal.retry_after_s is not None:
             response["Retry-After"] = str(refusal.retry_after_s)
         return response
     return HttpResponseRedirect(reverse("job", kwargs={"job_id": job.id}), status=SEE_OTHER)
+
+
+def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> HttpResponse:
+    """The page with a form to fill in. What would keep it from being accepted stands above it."""
+    user = cast("User", request.user)
+    paused = control.is_paused(found.slug, user.pk)
+    closed = None if paused else admission.why_not(found, user.pk)
+    earlier = _earlier_input(user, found, request.GET.get("from", ""))
+    told = {"is_paused": paused, "closed": closed and closed.detail, "is_pristine": not earlier}
+    return _page(request, found, make(initial=initial(make, earlier)), **told)
 
 
 def _submit(user: User, found: Feature, form: SchemaForm, key: str) -> Job:
@@ -91,19 +104,29 @@ def _submit(user: User, found: Feature, form: SchemaForm, key: str) -> Job:
     try:
         return jobs.submit(user=user, slug=found.slug, data=value, key=key).job
     except IdempotencyConflict:
-        return jobs.submit(user=user, slug=found.slug, data=value, key=f"web:{uuid.uuid4()}").job
+        other = f"{key}:{uuid.uuid4()}"  # begins alike, so that the page knows its draft was sent
+        return jobs.submit(user=user, slug=found.slug, data=value, key=other).job
 
 
 def _page(
-    request: HttpRequest, found: Feature, form: SchemaForm, *, status: int = 200, refusal: str = ""
+    request: HttpRequest,
+    found: Feature,
+    form: SchemaForm,
+    *,
+    status: int = 200,
+    refusal: Refusal | None = None,
+    **told: Any,
 ) -> HttpResponse:
     context: dict[str, Any] = {
         "feature": found,
         "form": form,
         "prefix": PREFIX,
         "key": uuid.uuid4(),
-        "refusal": refusal,
+        "typist": carried.typist(cast("User", request.user)),
+        "refusal": refusal.detail if refusal else "",
+        "reference": failures.note(refusal.status, refusal.code) if refusal else "",
         "max_file_bytes": form.max_file_bytes,
+        **told,
     }
     return render(request, "aifeature/feature.html", context, status=status)
 

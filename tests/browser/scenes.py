@@ -69,6 +69,16 @@ def open_features() -> None:
     control.cache.clear()
 
 
+def pause(staff: User) -> None:
+    """Nobody may use `summarize` until `go_on`."""
+    switch.stop("summarize", reason="Answers leak addresses.", mode=KillMode.HOLD, user_id=staff.pk)
+
+
+def go_on(staff: User) -> None:
+    """End the pause."""
+    switch.release("summarize", reason="Mended.", user_id=staff.pk)
+
+
 def person(name: str = "ada", **values: Any) -> User:
     """Somebody with the password `correct horse`."""
     return User.objects.create_user(name, password="correct horse", **values)

@@ -105,6 +105,8 @@ def _shoot(browser: Browser, url: str, shot: Shot, options: dict[str, Any], to: 
 
 def _shots() -> list[Shot]:
     from aifeature.models import Status  # noqa: PLC0415
+    from aifeature.services import messages  # noqa: PLC0415
+    from aifeature.web import show  # noqa: PLC0415
     from tests.browser import scenes  # noqa: PLC0415
 
     scenes.open_features()
@@ -119,18 +121,24 @@ def _shots() -> list[Shot]:
             document=f"Request {number}: the weekly report of the help desk is late again.",
         )
     read = scenes.job(ada, Status.CANCELLED, cancelled_by="user", partial_text=scenes.READ)
+    held = scenes.job(
+        ada, Status.QUEUED, error_code=show.HELD, error_message=messages.sentence(show.HELD)
+    )
     states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
     failed, form = f"/jobs/{jobs[Status.FAILED].id}/", "/f/summarize/"
     return [
         Shot("login", "/accounts/login/"),
+        Shot("login-ended", form, ada, _send_too_late),
         Shot("login-wrong", "/accounts/login/", act=_sign_in_wrongly),
         Shot("start", "/", ada),
         Shot("start-first", "/", newcomer),
         Shot("form", form, ada),
         Shot("form-wrong", form, ada, lambda page: page.get_by_text("Send", exact=True).click()),
+        Shot("form-restored", form, ada, _reload),
         Shot("streaming", form, ada, _stream),
         *states,
         Shot("job-cancelled-after-text", f"/jobs/{read.id}/", ada),
+        Shot("job-held", f"/jobs/{held.id}/", ada),
         Shot("job-asked", failed, ada, lambda page: page.get_by_text("What you sent").click()),
         Shot("history", "/jobs/", ada),
         Shot("history-page", "/jobs/", ada, _older),
@@ -139,7 +147,10 @@ def _shots() -> list[Shot]:
         Shot("account", "/account/", ada, prepare=lambda: scenes.tokens(ada)),
         Shot("account-made", "/account/", newcomer, _make_token),
         Shot("account-wrong", "/account/", newcomer, _change_password_wrongly),
-        Shot("error-404", "/nowhere/", ada),
+        Shot("start-paused", "/", ada, prepare=lambda: scenes.pause(staff)),
+        Shot("form-paused", form, ada),
+        Shot("form-refused", form, ada, _send_while_paused),
+        Shot("error-404", "/nowhere/", ada, prepare=lambda: scenes.go_on(staff)),
         Shot("error-429", "/accounts/login/", act=_lock_out),
         *_admin_shots(staff),
         Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
@@ -183,6 +194,7 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-launches", f"{root}/launch/", staff),
         Shot("admin-launches-add", f"{root}/launch/add/", staff),
         Shot("admin-alerts", f"{root}/alert/", staff),
+        Shot("admin-web-failures", f"{root}/webfailure/", staff),
         Shot("admin-checks", f"{root}/checkrun/", staff),
         Shot("admin-schedule", "/admin/django_celery_beat/periodictask/", staff),
         Shot("admin-stop-wrong", feature, staff, _stop_without_a_reason),
@@ -273,6 +285,32 @@ def _lock_out(page: Page) -> None:
             page.get_by_label("Username").fill("mallory")
             page.get_by_label("Password").fill("wrong")
             page.get_by_role("button", name="Sign in").click()
+
+
+def _type(page: Page) -> None:
+    from tests.browser import live, scenes  # noqa: PLC0415
+
+    page.get_by_label("Document").fill(scenes.THREAD)
+    live.wait_until(lambda: page.evaluate("sessionStorage.length"), "the draft is kept")
+
+
+def _send_too_late(page: Page) -> None:
+    _type(page)
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_text("What you typed is kept").wait_for()
+
+
+def _reload(page: Page) -> None:
+    _type(page)
+    page.reload()
+    page.get_by_text("Here is what you typed before.").wait_for()
+
+
+def _send_while_paused(page: Page) -> None:
+    page.get_by_label("Document").fill("A text.")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_text("Not sent.").wait_for()
 
 
 def _stream(page: Page) -> None:

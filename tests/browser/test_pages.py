@@ -10,8 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from aifeature.models import Job, Stage, Status
+from aifeature.models import Job, Stage, Status, WebFailure
 from aifeature.services import control
+from aifeature.web import history
 from tests.browser import scenes
 from tests.browser.screenshots import LOOKS
 
@@ -89,6 +90,21 @@ def test_the_history_finds_filters_and_turns_pages(open_page: OpenPage, ada: Use
     page.get_by_text("zebra").wait_for()
     rows.first.get_by_role("link").click()
     page.locator("[data-state=failed]").wait_for()
+
+
+def test_a_search_that_fails_says_so_with_a_reference(
+    open_page: OpenPage, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a zebra")
+
+    page = open_page(ada)
+    page.goto("/jobs/")
+    monkeypatch.setattr(history, "page", broken)
+    page.get_by_label("Search").fill("zebra")
+    page.get_by_role("heading", name="Something broke on our side").wait_for()
+    reference = page.locator(".reference b").inner_text()
+    assert WebFailure.objects.get(pk=reference).code == "RuntimeError"
 
 
 def test_the_history_works_without_javascript(open_page: OpenPage, ada: User) -> None:

@@ -14,4 +14,11 @@
 
   localise(document);
   document.addEventListener("htmx:afterSettle", () => localise(document));
+
+  // A part that fails is asked for as a whole page, which says why and shows a reference.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.status < 400) return;
+    event.detail.isError = false;
+    location.assign(event.detail.pathInfo.finalRequestPath);
+  });
 })();

@@ -82,6 +82,17 @@ def test_a_job_for_a_queue_without_a_worker_is_refused_for_now(
     assert submit(client).status_code == 202
 
 
+def test_a_page_says_that_no_worker_is_there_before_anything_is_typed(
+    ada: User, opened: None, watched: None
+) -> None:
+    visitor = Client()
+    visitor.force_login(ada)
+    assert "data-closed" not in visitor.get("/f/summarize/").text
+    gone("llm", 61)
+    admission.loads.clear()
+    assert "data-closed" in visitor.get("/f/summarize/").text
+
+
 @pytest.mark.parametrize("queue", ["evals", "control"])
 def test_a_job_needs_no_worker_of_another_queue(client: Client, watched: None, queue: str) -> None:
     gone(queue, 3600)

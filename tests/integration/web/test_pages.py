@@ -237,7 +237,7 @@ def test_the_history_reads_no_documents(
         scenes.job(ada, Status.SUCCEEDED)
     with django_assert_max_num_queries(6) as queries:
         ada_client.get("/jobs/")
-    rows = [q["sql"] for q in queries if "jsonb_path_query_first" in q["sql"]]
+    rows = [q["sql"] for q in queries if "jsonb_path_query" in q["sql"]]
     assert len(rows) == 1
     assert '"result"' not in rows[0].split(" FROM ")[0]
 

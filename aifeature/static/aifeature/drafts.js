@@ -1,0 +1,145 @@
+// Keeps what is typed into a feature's form, in this tab alone, until it was sent: an ended session
+// or a reload must not lose it. A draft belongs to the user who typed it. It is deleted as soon as
+// a page of another user is shown in the tab, when somebody signs out, and after an hour.
+"use strict";
+
+(() => {
+  const PREFIX = "draft:";
+  const MOST_AGE_MS = 60 * 60 * 1000;
+  const PAUSE_MS = 300;
+  const FIELD = "in-";
+
+  const owner = document.body.dataset.owner ?? "";
+  const channel = "BroadcastChannel" in window ? new BroadcastChannel("drafts") : null;
+  let isSignedOut = false;
+
+  // Storage may be switched off, or full: then nothing is kept, and all else works.
+  function attempt(what) {
+    try {
+      return what();
+    } catch {
+      return undefined;
+    }
+  }
+
+  function names() {
+    return attempt(() => Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX))) ?? [];
+  }
+
+  function read(name) {
+    return attempt(() => JSON.parse(sessionStorage.getItem(name))) ?? null;
+  }
+
+  function remove(name) {
+    attempt(() => sessionStorage.removeItem(name));
+  }
+
+  function removeAll() {
+    names().forEach(remove);
+  }
+
+  function signOut() {
+    isSignedOut = true;
+    removeAll();
+  }
+
+  function isOf(draft, someone) {
+    const age = Date.now() - draft.at;
+    return draft.owner === someone && age >= 0 && age < MOST_AGE_MS && Array.isArray(draft.entries);
+  }
+
+  function removeForeign() {
+    for (const name of names()) {
+      const draft = read(name);
+      if (!draft || !isOf(draft, owner || draft.owner)) remove(name);
+    }
+  }
+
+  // The job that a draft became names the form's key.
+  function removeSent(key) {
+    for (const name of names()) {
+      const draft = read(name);
+      if (draft?.key && key.includes(draft.key)) remove(name);
+    }
+  }
+
+  function entriesOf(form) {
+    return [...new FormData(form)].filter(
+      ([name, value]) => name.startsWith(FIELD) && typeof value === "string",
+    );
+  }
+
+  function fill(form, entries) {
+    for (const control of form.elements) {
+      if (!control.name.startsWith(FIELD) || control.type === "file") continue;
+      const values = entries.filter(([name]) => name === control.name).map(([, value]) => value);
+      if (control.type === "checkbox" || control.type === "radio") {
+        control.checked = values.includes(control.value);
+      } else if (control.type === "select-multiple") {
+        for (const option of control.options) option.selected = values.includes(option.value);
+      } else if (values.length) {
+        [control.value] = values;
+      }
+      control.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  }
+
+  function watch(form) {
+    const name = PREFIX + form.getAttribute("action");
+    const key = form.elements.key.value;
+    const untouched = JSON.stringify(entriesOf(form));
+    const note = document.querySelector("[data-restored]");
+    let timer = null;
+
+    function save() {
+      clearTimeout(timer);
+      timer = null;
+      if (isSignedOut) return;
+      const entries = entriesOf(form);
+      if ("pristine" in form.dataset && JSON.stringify(entries) === untouched) remove(name);
+      else attempt(() => sessionStorage.setItem(name, JSON.stringify({ owner, key, at: Date.now(), entries })));
+    }
+
+    const draft = read(name);
+    if (draft && "pristine" in form.dataset) {
+      fill(form, draft.entries);
+      note.hidden = false;
+    }
+    form.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(save, PAUSE_MS);
+    });
+    form.addEventListener("submit", save);
+    window.addEventListener("pagehide", () => { if (timer !== null) save(); });
+    note?.querySelector("button").addEventListener("click", () => {
+      fill(form, JSON.parse(untouched));
+      remove(name);
+      note.hidden = true;
+      form.querySelector("textarea, input:not([type=hidden])")?.focus();
+    });
+  }
+
+  removeForeign();
+  const sent = document.querySelector("[data-sent-key]");
+  if (sent) removeSent(sent.dataset.sentKey);
+
+  const form = document.querySelector("form[data-draft]");
+  if (form && owner) watch(form);
+
+  for (const leaving of document.querySelectorAll("form[data-signs-out]")) {
+    leaving.addEventListener("submit", () => {
+      signOut();
+      channel?.postMessage("signed out");
+    });
+  }
+  channel?.addEventListener("message", signOut);
+
+  const kept = document.querySelector("[data-kept]");
+  if (kept && names().length) {
+    kept.hidden = false;
+    kept.querySelector("button").addEventListener("click", () => {
+      removeAll();
+      kept.hidden = true;
+    });
+  }
+})();

@@ -1,0 +1,100 @@
+"""Where a visitor who is not signed in goes, and what the sign-in page tells them about why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.http import QueryDict
+from django.urls import reverse
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+_REASON: Final = "why"
+
+PAGES: Final = {
+    "feature": "feature",
+    "cancel": "job",
+    "change_password": "account",
+    "end_session": "account",
+    "sign_out_everywhere": "account",
+    "make_token": "account",
+    "revoke_token": "account",
+}
+"""The page with the form of each address that forms are sent to, by their names."""
+
+_NAMED_BY: Final = {"feature": ("slug",), "job": ("job_id",)}
+"""The arguments of these pages' addresses."""
+
+
+class Reason(StrEnum):
+    """Why a visitor must sign in. It stands in the address of the sign-in page."""
+
+    ENDED = "ended"
+    UNSENT = "unsent"
+
+
+UNSENT: Final = (
+    "Your session has ended, so nothing was sent. Please sign in again, and then send it once more."
+)
+_SENTENCES: Final = {
+    Reason.ENDED: "Your session has ended. Please sign in again to continue.",
+    Reason.UNSENT: UNSENT,
+}
+_ASKED: Final = "The page that you opened is for people who are signed in."
+
+
+def sign_in_address(request: HttpRequest) -> str:
+    """Return the address of the sign-in page, with the page to go to afterwards and the reason.
+
+    A form that was sent is not sent again by the sign-in: the page that holds it is shown.
+    """
+    query = QueryDict(mutable=True)
+    if to := page_of(request):
+        query["next"] = to
+    if request.method not in {"GET", "HEAD"}:
+        query[_REASON] = Reason.UNSENT
+    elif settings.SESSION_COOKIE_NAME in request.COOKIES:
+        query[_REASON] = Reason.ENDED
+    address = reverse("login")
+    return f"{address}?{query.urlencode(safe='/')}" if query else address
+
+
+def is_form(request: HttpRequest) -> bool:
+    """Return whether the request sends a form of a page for people who are signed in."""
+    return _name(request) in PAGES and request.method == "POST"
+
+
+def sentence(request: HttpRequest, to: str) -> str:
+    """Return why this visitor must sign in; empty if they opened the sign-in page by themselves.
+
+    Args:
+        request: For the sign-in page.
+        to: The page that is shown after the sign-in; empty if none was asked for.
+    """
+    try:
+        return _SENTENCES[Reason(request.GET.get(_REASON, ""))]
+    except ValueError:
+        return _ASKED if to not in {"", "/"} else ""
+
+
+def page_of(request: HttpRequest) -> str:
+    """Return the page to go to after the sign-in; empty for the start page."""
+    htmx: Any = getattr(request, "htmx", None)
+    if htmx:
+        try:
+            return str(htmx.current_url_abs_path or "")
+        except ValueError:  # the header holds no address
+            return ""
+    match = request.resolver_match
+    if match is None or request.method in {"GET", "HEAD"}:
+        return request.get_full_path()
+    page = PAGES[_name(request)]
+    return reverse(page, kwargs={name: match.kwargs[name] for name in _NAMED_BY.get(page, ())})
+
+
+def _name(request: HttpRequest) -> str:
+    match = request.resolver_match
+    return (match.url_name or "") if match else ""

@@ -1,0 +1,208 @@
+"""What somebody typed outlives their session, in their tab, and nobody else sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+
+from aifeature.models import Job
+from tests.browser import scenes
+from tests.browser.live import wait_until
+from tests.browser.screenshots import LOOKS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Axe, OpenPage
+    from tests.browser.live import Site
+
+FORM = "/f/summarize/"
+TEXT = "Zebras: Grüße, <b>bold</b> & “quotes”.\nSecond line, 👩‍🚀.\n"
+
+
+def stored(page: Page) -> str:
+    """All that the tab keeps."""
+    kept = "JSON.stringify([Object.entries(sessionStorage), Object.entries(localStorage)])"
+    return page.evaluate(kept)  # type: ignore[no-any-return]
+
+
+def typed(page: Page) -> str:
+    return page.get_by_label("Document").input_value()
+
+
+def type_text(page: Page, text: str = TEXT) -> None:
+    page.goto(FORM)
+    page.get_by_label("Document").fill(text)
+    wait_until(lambda: "Zebras" in stored(page), "the draft is kept")
+
+
+def press_send(page: Page) -> None:
+    page.get_by_role("button", name="Send", exact=True).click()
+
+
+def sign_in(page: Page, name: str) -> None:
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Sign in").click()
+
+
+def _end_in_the_database(page: Page) -> None:
+    Session.objects.all().delete()
+
+
+def _lose_the_cookies(page: Page) -> None:
+    page.context.clear_cookies()
+
+
+ENDS = [_end_in_the_database, _lose_the_cookies]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_text_is_there_again_after_the_sign_in(
+    site: Site, open_page: OpenPage, ada: User, no_barriers: Axe, end: Callable[[Page], None]
+) -> None:
+    page = open_page(ada)
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
+    type_text(page)
+    end(page)
+    press_send(page)
+    page.get_by_text("Your session has ended, so nothing was sent.").wait_for()
+    page.get_by_text("What you typed is kept in this tab.").wait_for()
+    no_barriers(page)
+    sign_in(page, "ada")
+    page.get_by_text("Here is what you typed before. It was not sent.").wait_for()
+    assert typed(page) == TEXT
+    no_barriers(page)
+    assert not Job.objects.exists()
+
+    press_send(page)
+    page.wait_for_url("**/jobs/*/")
+    assert Job.objects.get().input == {"document": TEXT.strip()}
+    wait_until(lambda: "Zebras" not in stored(page), "the draft of a sent job is deleted")
+    page.goto(FORM)
+    assert typed(page) == ""
+    assert not any("ebras" in address for address in addresses)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_next_person_at_the_browser_sees_nothing_of_it(
+    site: Site, open_page: OpenPage, ada: User, end: Callable[[Page], None]
+) -> None:
+    scenes.person("bob")
+    page = open_page(ada)
+    type_text(page)
+    end(page)
+    press_send(page)
+    page.get_by_text("What you typed is kept in this tab.").wait_for()
+    assert "Zebras" not in page.content()
+    sign_in(page, "bob")
+    page.wait_for_url(f"**{FORM}")
+    assert typed(page) == ""
+    assert "Zebras" not in page.content()
+    assert "Zebras" not in stored(page)
+
+
+def test_it_can_be_deleted_without_signing_in(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    type_text(page)
+    _lose_the_cookies(page)
+    press_send(page)
+    page.get_by_role("button", name="Delete it").click()
+    assert "Zebras" not in stored(page)
+    assert page.get_by_text("What you typed is kept").is_hidden()
+    sign_in(page, "ada")
+    page.wait_for_url(f"**{FORM}")
+    assert typed(page) == ""
+
+
+def test_signing_out_deletes_it_in_every_tab(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    type_text(page)
+    other = page.context.new_page()
+    type_text(other)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Username").wait_for()
+    for tab in (page, other):
+        wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
+    assert page.get_by_text("What you typed is kept").is_hidden()
+
+
+def test_a_reload_keeps_it_until_it_is_cleared(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    type_text(page)
+    page.reload()
+    page.get_by_text("Here is what you typed before.").wait_for()
+    assert typed(page) == TEXT
+    page.get_by_role("button", name="Clear it").click()
+    assert typed(page) == ""
+    assert "Zebras" not in stored(page)
+    page.reload()
+    assert typed(page) == ""
+    assert page.get_by_text("Here is what you typed before.").is_hidden()
+
+
+def test_it_is_forgotten_after_an_hour(site: Site, open_page: OpenPage, ada: User) -> None:
+    page = open_page(ada)
+    page.clock.install()
+    type_text(page)
+    page.clock.fast_forward("59:00")
+    page.reload()
+    assert typed(page) == TEXT
+    page.clock.fast_forward("01:00:10")
+    page.goto("/jobs/")
+    wait_until(lambda: "Zebras" not in stored(page), "it is deleted")
+
+
+def test_a_browser_that_stores_nothing_sends_all_the_same(
+    site: Site, open_page: OpenPage, ada: User
+) -> None:
+    page = open_page(ada)
+    page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('off'); } })"
+    )
+    page.goto(FORM)
+    page.get_by_label("Document").fill(TEXT)
+    press_send(page)
+    page.wait_for_url("**/jobs/*/")
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize(("name", "seen"), [("ada", TEXT), ("bob", "")])
+def test_without_javascript_the_sign_in_page_carries_it(
+    site: Site, open_page: OpenPage, ada: User, name: str, seen: str
+) -> None:
+    scenes.person("bob")
+    page = open_page(ada, java_script_enabled=False)
+    page.goto(FORM)
+    page.get_by_label("Document").fill(TEXT)
+    _end_in_the_database(page)
+    press_send(page)
+    page.get_by_text("Your session has ended, so nothing was sent.").wait_for()
+    sign_in(page, name)
+    if seen:
+        page.get_by_role("button", name="Show it again").click()
+    page.get_by_label("Document").wait_for()
+    assert typed(page) == seen
+    assert ("Zebras" in page.content()) == bool(seen)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_what_comes_back_has_no_barrier(
+    site: Site, open_page: OpenPage, ada: User, no_barriers: Axe, look: str
+) -> None:
+    page = open_page(ada, **LOOKS[look])
+    type_text(page)
+    page.reload()
+    page.get_by_text("Here is what you typed before.").wait_for()
+    no_barriers(page)
+    _lose_the_cookies(page)
+    press_send(page)
+    page.get_by_text("What you typed is kept in this tab.").wait_for()
+    no_barriers(page)
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0

@@ -1,0 +1,99 @@
+"""Rows of the history are titled by what their user sent."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aifeature.models import Job, Status
+from aifeature.models.storable import is_storable
+from aifeature.web import titles
+from tests.browser import scenes
+
+ROW = re.compile(r'<div class="row-main">(.*?)</div>', re.DOTALL)
+TITLE = re.compile(r'<a href="[^"]*" dir="auto">(.*?)</a>', re.DOTALL)
+
+
+@pytest.fixture
+def ada_client(client: Client, ada: User, opened: None) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def title_on(client: Client, path: str = "/jobs/") -> str:
+    (found,) = TITLE.findall(client.get(path).text)
+    return html.unescape(found)
+
+
+def of_a_feature_that_is_gone(user: User, **sent: Any) -> Job:
+    now = timezone.now()
+    return Job.objects.create(user=user, feature="old_one", input=sent, deadline_at=now)
+
+
+@given(text=st.text(min_size=1).filter(is_storable))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_title_is_the_beginning_of_the_text(client: Client, opened: None, text: str) -> None:
+    user = User.objects.create_user(uuid4().hex)
+    client.force_login(user)
+    scenes.job(user, Status.SUCCEEDED, document=text)
+    read = text.strip(" \n\r\t")[: titles.READ]
+    for path in ["/jobs/", "/"]:
+        assert title_on(client, path) == (titles.shortened(read) or "Summarise a document")
+
+
+def test_the_feature_is_named_below_the_title(ada_client: Client, ada: User) -> None:
+    scenes.job(ada, Status.SUCCEEDED)
+    (row,) = ROW.findall(ada_client.get("/jobs/").text)
+    assert row.index("The parcel for the Lisbon office") < row.index("Summarise a document")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"tone": "formal", "document": "A zebra crossed the street."},
+        {"a": {"b": ["x", {"c": "A zebra crossed the street."}]}, "n": 12},
+        {"lines": ["A zebra crossed the street.", "No."]},
+    ],
+)
+def test_without_its_feature_the_longest_text_names_a_job(
+    ada_client: Client, ada: User, sent: dict[str, Any]
+) -> None:
+    of_a_feature_that_is_gone(ada, **sent)
+    assert title_on(ada_client) == "A zebra crossed the street."
+
+
+@pytest.mark.parametrize("sent", [{}, {"n": 12}, {"text": ""}, {"text": " \n"}])
+def test_a_job_without_text_is_named_by_its_feature(
+    ada_client: Client, ada: User, sent: dict[str, Any]
+) -> None:
+    of_a_feature_that_is_gone(ada, **sent)
+    assert title_on(ada_client) == "Old one"
+
+
+def test_a_title_is_escaped_and_in_no_log(
+    ada_client: Client, ada: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    scenes.job(ada, Status.SUCCEEDED, document="<script>alert('zebra')</script>")
+    page = ada_client.get("/jobs/").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(&#x27;zebra&#x27;)" in page
+    assert "zebra" not in caplog.text
+
+
+def test_a_deleted_text_is_no_title(ada_client: Client, ada: User) -> None:
+    job = scenes.job(ada, Status.SUCCEEDED)
+    Job.objects.filter(pk=job.pk).update(input=None, content_blanked_at=timezone.now())
+    (row,) = ROW.findall(ada_client.get("/jobs/").text)
+    assert title_on(ada_client) == "Summarise a document"
+    assert "Its text was deleted on" in row

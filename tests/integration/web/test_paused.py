@@ -1,0 +1,114 @@
+"""What users read while their feature is stopped: before they type, and about what they sent."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from aifeature.models import FeatureControl, Job, KillMode, Status
+from aifeature.services import control, recovery, switch
+from aifeature.services.control import EVERYTHING
+from tests.browser import scenes
+
+FORM = "/f/summarize/"
+HELD = "Paused by our team. Your request is kept and continues by itself."
+
+
+@pytest.fixture
+def ada_client(client: Client, ada: User, opened: None) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def stop(slug: str, boss: User) -> None:
+    switch.stop(slug, reason="Answers leak.", mode=KillMode.HOLD, user_id=boss.pk)
+
+
+def text_of(response: Any) -> str:
+    return " ".join(response.content.decode().split())
+
+
+@pytest.mark.parametrize("slug", ["summarize", EVERYTHING])
+def test_a_paused_feature_says_so_before_anything_is_typed(
+    ada_client: Client, bob: User, slug: str
+) -> None:
+    for path, told in [("/", "Paused by our team"), (FORM, "data-paused")]:
+        assert told not in text_of(ada_client.get(path))
+    stop(slug, bob)
+    for path, told in [("/", "Paused by our team"), (FORM, "data-paused")]:
+        assert told in text_of(ada_client.get(path))
+    switch.release(slug, reason="Mended.", user_id=bob.pk)
+    assert "data-paused" not in text_of(ada_client.get(FORM))
+
+
+def test_of_a_partial_release_each_user_reads_their_own_case(
+    ada_client: Client, bob: User, opened: None
+) -> None:
+    stop("summarize", bob)
+    switch.release("summarize", reason="Mended.", user_id=bob.pk, percent=50)
+    for number in range(12):
+        visitor = Client()
+        visitor.force_login(User.objects.create_user(f"user{number}"))
+        is_told = "data-paused" in text_of(visitor.get(FORM))
+        sent = visitor.post(FORM, {"in-document": "A text.", "key": "k"})
+        assert sent.status_code == (503 if is_told else 303)
+
+
+def test_a_held_job_tells_its_user_that_it_is_kept(
+    ada_client: Client, ada: User, bob: User
+) -> None:
+    job = scenes.job(ada, Status.QUEUED)
+    stop("summarize", bob)
+    recovery.sweep()
+    for path in [f"/jobs/{job.id}/", f"/jobs/{job.id}/?part"]:
+        page = text_of(ada_client.get(path))
+        assert HELD in page
+        assert "try again" not in page.lower()
+        assert 'data-label="Paused"' in page
+    told = ada_client.get(f"/api/v1/jobs/{job.id}").json()["error"]
+    assert told == {"code": "feature_paused", "message": HELD}
+    switch.release("summarize", reason="Mended.", user_id=bob.pk)
+    recovery.sweep()
+    assert HELD not in text_of(ada_client.get(f"/jobs/{job.id}/"))
+
+
+def test_a_job_that_was_held_for_too_long_does_not_claim_to_continue(
+    ada_client: Client, ada: User, bob: User
+) -> None:
+    job = scenes.job(ada, Status.QUEUED)
+    stop("summarize", bob)
+    recovery.sweep()
+    Job.objects.filter(pk=job.pk).update(deadline_at=job.created_at)
+    recovery.sweep()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == (Status.FAILED, "feature_paused")
+    page = text_of(ada_client.get(f"/jobs/{job.id}/"))
+    assert "for longer than your request could wait" in page
+    assert HELD not in page
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"user_daily_budget_usd": "0.00"},
+        {"user_daily_spend_usd": "0.00"},
+        {"daily_budget_usd": "0.00"},
+    ],
+)
+def test_a_spent_budget_is_told_before_anything_is_typed(
+    ada_client: Client, limits: dict[str, str]
+) -> None:
+    assert "data-closed" not in text_of(ada_client.get(FORM))
+    FeatureControl.objects.update_or_create(feature="summarize", defaults=limits)
+    control.cache.clear()
+    opened = ada_client.get(FORM)
+    assert opened.status_code == 200
+    assert "data-closed" in text_of(opened)
+    sent = ada_client.post(FORM, {"in-document": "A text.", "key": "k"})
+    assert sent.status_code in {429, 503}
+    (told,) = re.findall(r"data-closed><strong>[^<]*</strong> ([^<]*)<", opened.text)
+    assert told in text_of(sent), "the same sentence as after sending"
