@@ -90,7 +90,11 @@ def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> Htt
     paused = control.is_paused(found.slug, user.pk)
     closed = None if paused else admission.why_not(found, user.pk)
     earlier = _earlier_input(user, found, request.GET.get("from", ""))
-    told = {"is_paused": paused, "closed": closed and closed.detail, "is_pristine": not earlier}
+    told: dict[str, Any] = {
+        "is_paused": paused,
+        "closed": closed and closed.detail,
+        "is_pristine": not earlier,
+    }
     return _page(request, found, make(initial=initial(make, earlier)), **told)
 
 

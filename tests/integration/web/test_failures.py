@@ -255,7 +255,7 @@ def test_old_failures_are_deleted_and_the_newest_stay(db: None) -> None:
     assert WebFailure.objects.count() == 3
 
 
-FAILED: list[tuple[Status, dict[str, str]]] = [
+FAILED: list[tuple[Status, dict[str, Any]]] = [
     (Status.FAILED, {}),
     (Status.REJECTED, {}),
     *((Status.CANCELLED, {"cancelled_by": by}) for by in ("staff", "switch", "account")),
@@ -264,7 +264,7 @@ FAILED: list[tuple[Status, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("status", "values"), FAILED)
 def test_a_job_that_failed_shows_a_reference_that_admin_finds(
-    visitor: Client, on_call: Client, ada: User, status: Status, values: dict[str, str]
+    visitor: Client, on_call: Client, ada: User, status: Status, values: dict[str, Any]
 ) -> None:
     job, other = scenes.job(ada, status, **values), scenes.job(ada, status, **values)
     page = visitor.get(f"/jobs/{job.id}/")
