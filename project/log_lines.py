@@ -10,9 +10,8 @@ import logging
 import time
 from typing import Any, Final
 
-from project import scrubbing
-
 from aifeature.services import references
+from project import scrubbing
 
 LONGEST: Final = 2_000
 """Characters of one line."""

@@ -42,7 +42,5 @@ def logging_config(level: str) -> dict[str, Any]:
             "anthropic": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
             "httpcore2": {"level": "WARNING"},
-            # Queries, with their parameters.
-            "django.db.backends": {"level": "WARNING"},
         },
     }

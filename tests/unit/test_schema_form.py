@@ -218,7 +218,12 @@ def test_what_no_other_field_can_ask_for_is_written_as_json() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "required"), ("{", "valid JSON"), ('{"a": 1, "a": 2}', "twice"), ("[" * 9_999, "levels deep")],
+    [
+        ("", "required"),
+        ("{", "valid JSON"),
+        ('{"a": 1, "a": 2}', "twice"),
+        ("[" * 9_999, "levels deep"),
+    ],
     ids=lambda value: value[:20],
 )
 def test_what_is_no_json_is_told_at_its_field(text: str, words: str) -> None:

@@ -7,7 +7,7 @@ from aifeature import sql
 class Migration(migrations.Migration):
     """Failed requests have a reference, and a cancelled job keeps text of an interrupted run."""
 
-    dependencies = [("aifeature", "0029_access")]
+    dependencies = [("aifeature", "0030_refuse")]
 
     operations = [
         migrations.CreateModel(

@@ -9,5 +9,5 @@ class Migration(migrations.Migration):
     The release before calls `aif_switch_stop` as it did.
     """
 
-    dependencies = [("aifeature", "0029_access")]
+    dependencies = [("aifeature", "0031_users")]
     operations = sql.load("switch")
