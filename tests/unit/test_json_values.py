@@ -82,7 +82,11 @@ def test_no_json_is_refused_without_being_quoted(text: str | bytes) -> None:
     assert "canary" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("value", [{1}, (1,), object(), b"a", {1: "a"}, [{None: 1}]], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [{1}, (1,), object(), b"a", {1: "a"}, [{None: 1}]],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_json_at_all_is_refused(value: Any) -> None:
     found = json_values.problem(value)
     assert found is not None
