@@ -16,6 +16,9 @@ from django.utils.crypto import constant_time_compare
 from aifeature.api.auth import user_of
 from aifeature.api.turns import give_connections_back
 from aifeature.models import ApiToken
+from aifeature.models.lookup import Lookup, Slot
+
+_VALID: Final = Lookup(lambda: ApiToken.objects.valid().filter(pk=Slot("pk")))
 
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
 """A thousand streams look at the same moment; they must not start a thousand threads."""
@@ -35,7 +38,7 @@ def holds_now(request: HttpRequest) -> bool:
     token: ApiToken | None = getattr(request, "api_token", None)
     try:
         if token is not None:
-            return ApiToken.objects.valid().filter(pk=token.pk).exists()
+            return _VALID.find(pk=token.pk) is not None
         return _session_holds(request)
     except (OperationalError, InterfaceError):
         return True

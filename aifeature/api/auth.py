@@ -21,12 +21,17 @@ from ninja.utils import check_csrf
 from aifeature.api import scope, visitors
 from aifeature.api.refusals import CsrfFailed
 from aifeature.models import ApiToken
+from aifeature.models.lookup import Lookup, Slot
 from aifeature.models.token import PREFIX, digest
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 logger = logging.getLogger(__name__)
+
+_VALID: Final = Lookup(
+    lambda: ApiToken.objects.valid().filter(digest=Slot("digest")), related="user"
+)
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 """How fresh `last_used_at` is kept; a write on each request would cost more than it tells."""
@@ -58,7 +63,7 @@ class BearerToken(HttpBearer):
         """The user of a token that is neither revoked nor expired, nor of somebody inactive."""
         if not token.startswith(PREFIX):
             return None
-        row = ApiToken.objects.valid().select_related("user").filter(digest=digest(token)).first()
+        row = _VALID.find(digest=digest(token))
         if row is None:
             return None
         _note_use(row)

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from aifeature import registry
 from aifeature.models import Job, Status, submission, transitions
+from aifeature.models.lookup import Lookup, Slot
 from aifeature.models.submission import Outcome
 from aifeature.policies.rates import Left
 from aifeature.services import (
@@ -43,6 +44,8 @@ from aifeature.spec import Feature
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+_OWN: Final = Lookup(lambda: Job.objects.filter(id=Slot("id"), user_id=Slot("user_id")))
 
 PAUSED: Final = "This feature is paused at the moment."
 _DOES_NOT_FIT: Final = "The input does not fit this feature."
@@ -123,7 +126,7 @@ def get(*, user: User, job_id: UUID) -> Job:
     Raises:
         NotFound: there is none; also when it is somebody else's.
     """
-    job = _own(user).filter(id=job_id).first()
+    job = _OWN.find(id=job_id, user_id=user.pk)
     if job is None:
         raise NotFound("You have no request with this id.")
     return job
