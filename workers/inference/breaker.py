@@ -11,14 +11,17 @@ above its threshold opens it. Differences, each for a reason:
 - After a probe was answered, trial calls go through: two, and two more for each one whose answer
   has begun or has come. The rates of the first few decide. So a provider that answers tiny calls
   and fails large ones gets a handful of them, and users of one that is well wait for nothing.
+- Once trial calls have failed, the next one goes alone until the breaker closes. That buys the
+  short open time: one large call every few seconds costs less than two after half a minute, and
+  users are served seconds after the provider's return.
 - The same steps, probe and trial calls, come before calls that fall back from a model whose breaker
   is open: if the next, dearer one is down as well, a tiny call finds it out and not ten whole jobs.
 - Probes and trial calls are leased, so that one whose process died does not keep its place.
 - A result counts only in the state its call was let in by, so that the stragglers of an outage say
   nothing of what came after it.
 - A breaker that opens again soon after it closed stays open twice as long, up to a limit. After a
-  probe that failed the open time does not grow: a probe costs next to nothing, and the provider's
-  return is to be seen soon.
+  probe or trial calls that failed the open time does not grow: the provider's return is to be seen
+  soon.
 
 What several breakers know together stands in `trips.py`. `lua/breaker.lua` is the same in Redis,
 for all processes.
@@ -72,7 +75,7 @@ class BreakerPolicy:
     its feature says otherwise."""
 
     open_s: float = 5.0
-    """Seconds until a probe may be sent, after a trip and after a probe that failed."""
+    """Seconds until a probe may be sent: after a trip, a probe that failed, trials that failed."""
 
     longest_open_s: float = 30.0
     """The open time doubles with each trip that follows a closing soon, up to this."""
@@ -87,7 +90,7 @@ class BreakerPolicy:
     """Trial calls that decide, after a probe was answered."""
 
     first_trials: int = 2
-    """Trial calls that are let through before any of them is answered."""
+    """Trial calls that are let through before any of them is answered, unless some failed."""
 
     lease_s: float = 20.0
     """Seconds after which a probe or a trial call without a result makes room for another: its
@@ -220,6 +223,9 @@ class BreakerModel:
     flaps: int = 0
     """Trips in a row that followed a closing soon."""
 
+    wary: bool = False
+    """Trial calls failed since it was closed last: from then on the first one goes alone."""
+
     trying: bool = False
     """Half open, and a probe was answered: trial calls go through."""
 
@@ -252,7 +258,7 @@ class BreakerModel:
             return "call"
         if not proved:
             return "wait" if _live(self.probes, now) else "probe"
-        room = self.policy.first_trials + 2 * (_answered(self.results) + len(self.answering))
+        room = self._first_trials + 2 * (_answered(self.results) + len(self.answering))
         return "trial" if _live(self.trials, now) + len(self.results) < room else "wait"
 
     def admit(
@@ -307,6 +313,10 @@ class BreakerModel:
             return None
         return self._decided(self.ring, now)
 
+    @property
+    def _first_trials(self) -> int:
+        return 1 if self.wary else self.policy.first_trials
+
     def _bad(self, ring: str) -> bool:
         calls, failed, slow = rates(ring)
         minimum = self.policy.minimum
@@ -327,7 +337,7 @@ class BreakerModel:
 
     def _tried(self, outcome: str, now: int) -> Change | None:
         self.results += outcome
-        enough = self.policy.first_trials + 2 * _answered(self.results)
+        enough = self._first_trials + 2 * _answered(self.results)
         if not outcome or len(self.results) < min(self.policy.trials, enough):
             return None
         if self.state == "closed" and not self._bad(self.results):
@@ -338,14 +348,16 @@ class BreakerModel:
     def _decided(self, ring: str, now: int) -> Change:
         before = self.state
         if self._bad(ring):
-            soon = before == "half_open" or (
-                self.since > 0 and now - self.since < self.policy.healthy_us
-            )
+            if before == "half_open":
+                self.wary = True
+                return self._open(ring, ring, now)
+            soon = self.since > 0 and now - self.since < self.policy.healthy_us
             self.flaps = self.flaps + 1 if soon else 0
             longest = self.policy.longest_open_us
             open_us = min(self.policy.open_us * 2 ** min(self.flaps, MOST_FLAPS), longest)
             return self._open(ring, ring, now, open_us)
         self._become("closed", now)
+        self.wary = False
         self.trusted = now
         self.ring, self.open_until, self.next = "", 0, 0
         self.trips.closed(self.model)

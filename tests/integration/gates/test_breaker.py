@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -85,6 +86,15 @@ def probe(
     permit = refused(gate, model=model, fallback=fallback, now=now).probe
     assert isinstance(permit, ProbePermit)
     end(permit, outcome, now=now)
+
+
+def let_through(gate: Gate, *, now: int) -> list[GatePermit]:
+    """Calls until one is told to wait."""
+    permits: list[GatePermit] = []
+    with suppress(Deferred):
+        while len(permits) < POLICY.minimum:
+            permits.append(admit(gate, now=now))
+    return permits
 
 
 def closed_again(gate: Gate, *, model: str = MODEL, now: int = OPENED_AT) -> None:
@@ -353,19 +363,25 @@ def test_the_first_trial_calls_decide(gate: Gate, outcomes: str, becomes: str) -
     assert gate.breaker(MODEL, now=OPENED_AT).state == becomes
 
 
-def test_a_provider_that_answers_probes_and_fails_calls_is_left_alone_longer_each_time(
+def test_a_provider_that_answers_probes_and_fails_calls_gets_one_at_a_time_every_few_seconds(
     gate: Gate,
 ) -> None:
     opened(gate)
-    now, waits = OPENED_AT, []
-    for _ in range(6):
+    now, rounds = OPENED_AT, []
+    for _ in range(4):
         probe(gate, "0", now=now)
-        for permit in [admit(gate, now=now) for _ in range(2)]:
+        trials = let_through(gate, now=now)
+        for permit in trials:
             end(permit, "3", now=now + 60 * SECOND)
         now += 60 * SECOND
-        waits.append(open_for(gate, now=now))
-        now += round(waits[-1] * SECOND)
-    assert waits == [10, 20, 30, 30, 30, 30]
+        rounds.append((len(trials), open_for(gate, now=now)))
+        now += POLICY.open_us
+    assert rounds == [(POLICY.first_trials, POLICY.open_s)] + [(1, POLICY.open_s)] * 3
+    closed_again(gate, now=now)
+    opened(gate, now=now)
+    now += round(open_for(gate, now=now) * SECOND)
+    probe(gate, "0", now=now)
+    assert len(let_through(gate, now=now)) == POLICY.first_trials
 
 
 def test_one_that_opens_soon_after_it_closed_stays_open_longer_until_it_was_well_for_a_minute(

@@ -65,18 +65,6 @@ def users_are_served_soon(found: Found, storm: Storm) -> None:
     assert found.last_served <= SERVED_S + hanging_s
 
 
-NOT_KEPT = pytest.mark.xfail(
-    strict=True,
-    reason="a breaker whose probes are answered while calls fail stays open for up to 30 s",
-)
-"""How late users are served after these storms is up to the breaker's phase when the storm ends.
-With a shorter open time the spend of storms that hang goes beyond the cap."""
-
-CASES = [
-    pytest.param(name, marks=NOT_KEPT) if name == "cut but for probes" else name for name in STORMS
-]
-
-
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("storm", STORMS)
 def test_a_storm_fills_no_cap(storm: str, mix: str) -> None:
@@ -87,7 +75,7 @@ def test_a_storm_fills_no_cap(storm: str, mix: str) -> None:
 
 
 @pytest.mark.parametrize("mix", MIXES)
-@pytest.mark.parametrize("storm", CASES)
+@pytest.mark.parametrize("storm", STORMS)
 def test_users_are_served_soon_after_a_storm(storm: str, mix: str) -> None:
     users_are_served_soon(played(storm, mix), STORMS[storm])
 

@@ -9,6 +9,7 @@
 --   next     when the next call that is told to wait is to come back
 --   held     the same of calls that came while a person held it open
 --   flaps    trips in a row that followed a closing soon
+--   wary     trial calls failed since it was closed last: the first one goes alone
 --   proved   when a probe was answered last
 --   trusted  when trial calls went well last
 --   p:<id>   until when a probe takes up room, unless it ends before
@@ -36,6 +37,11 @@ end
 local function answered(results)
   local _, count = string.gsub(results, '[02]', '')
   return count
+end
+
+-- How many trial calls are let through before any of them is answered.
+local function first_trials(breaker, policy)
+  return breaker.wary and 1 or policy.first_trials
 end
 
 local function live(breaker, prefix)
@@ -80,7 +86,7 @@ local function breaker_look(breaker, policy, doubted)
     for field in pairs(breaker) do
       if string.sub(field, 1, 2) == 'a:' then begun = begun + 1 end
     end
-    local room = policy.first_trials + 2 * (answered(results) + begun)
+    local room = first_trials(breaker, policy) + 2 * (answered(results) + begun)
     if live(breaker, 't:') + #results < room then return 'trial', 0 end
   elseif live(breaker, 'p:') == 0 then
     return 'probe', policy.recheck
@@ -131,11 +137,17 @@ local function breaker_decided(key, trips_key, breaker, policy, ring)
   if not bad(ring, policy) then
     breaker_become(key, breaker, 'closed')
     redis.call('HSET', key, 'trusted', whole(now))
+    redis.call('HDEL', key, 'wary')
     redis.call('HDEL', trips_key, 'f:' .. policy.model, 'l:' .. policy.model, 'outage')
     return {state, 'closed', rates(ring)}
   end
+  if state == 'half_open' then
+    redis.call('HSET', key, 'wary', '1')
+    breaker_open(key, trips_key, breaker, policy, ring, policy.open)
+    return {state, 'open', rates(ring)}
+  end
   local since, flaps = tonumber(breaker.since or 0), 0
-  if state == 'half_open' or (since > 0 and now - since < policy.healthy) then
+  if since > 0 and now - since < policy.healthy then
     flaps = tonumber(breaker.flaps or 0) + 1
   end
   redis.call('HSET', key, 'flaps', whole(flaps))
@@ -158,7 +170,7 @@ local function breaker_record(key, trips_key, breaker, policy, lease, since, out
     redis.call('HDEL', key, 't:' .. lease, 'a:' .. lease)
     if outcome == '' then return {} end
     ring = (breaker.results or '') .. outcome
-    full = #ring >= math.min(policy.trials, policy.first_trials + 2 * answered(ring))
+    full = #ring >= math.min(policy.trials, first_trials(breaker, policy) + 2 * answered(ring))
     redis.call('HSET', key, 'results', ring)
   elseif (breaker.state or 'closed') == 'closed' and outcome ~= ''
     and (breaker.since or '0') == since then
