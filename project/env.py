@@ -143,7 +143,7 @@ class Env(BaseSettings):
     )
     """Comma-separated origins (scheme and host) behind a proxy that ends TLS."""
 
-    cookie_suffix: str = Field(default="", pattern=r"^[A-Za-z0-9]{0,32}$")
+    cookie_suffix: str = Field(default="", pattern=r"^[A-Za-z0-9]{0,32}$", examples=["b", "8001"])
     """Letters and digits at the end of the names of cookies. Sites that share a host name, on
     different ports for instance, need different ones, or they sign each other's visitors out."""
 

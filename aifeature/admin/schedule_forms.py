@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery.schedules import ParseException
@@ -77,6 +77,12 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 class CrontabForm(_CrontabForm):
     """Refuses what beat could not read: the model's own checks let some of it through."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "timezone" in self.fields:
+            field: Any = self.fields["timezone"]
+            field.coerce = _zone(field.coerce)
+
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # as above
         if self.errors:
@@ -88,6 +94,19 @@ class CrontabForm(_CrontabForm):
             return
         if wall_clock.next_run(when, timezone.now()) is None:
             self.add_error(None, wall_clock.NEVER)
+
+
+def _zone(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`coerce`, with one error for all that is no zone: a name is that of a file, and some names
+    cannot be one."""
+
+    def zone(value: Any) -> Any:
+        try:
+            return coerce(value)
+        except OSError as error:
+            raise ValueError from error
+
+    return zone
 
 
 class TaskForm(ReasonForm):

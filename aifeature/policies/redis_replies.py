@@ -26,6 +26,7 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "MISCONF": "cannot_save",
         "NOAUTH": "password",
         "WRONGPASS": "password",
+        "AUTH": "no_password",
         "NOPERM": "permission",
         "WRONGTYPE": WRONG_TYPE,
         "NOREPLICAS": "no_replicas",
@@ -43,6 +44,8 @@ _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "loading": "Redis is loading its data: it answers when that is done.",
         "cannot_save": "Redis cannot save to its disk, so it takes no writes: look at its disk.",
         "password": "Redis refuses the password: set REDIS_URL to the present one and restart.",
+        "no_password": "Redis has no password, and REDIS_URL has one: remove it, or set the same"
+        " one for Redis.",
         "permission": "Redis lets the user of REDIS_URL do too little: allow it all commands.",
         WRONG_TYPE: "A key of the queues holds another type of value: somebody else writes to this"
         " Redis. Rename or delete the key.",

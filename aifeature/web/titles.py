@@ -33,7 +33,6 @@ _LONGEST_TEXT: Final = (
     "(SELECT v #>> '{}' FROM jsonb_path_query(%(expressions)s,"
     """ '$.** ? (@.type() == "string")') v ORDER BY length(v #>> '{}') DESC LIMIT 1)"""
 )
-_JSON: Final = "nullif((%(expressions)s)::text, '{}')"
 _TRIMMED: Final = "nullif(btrim(%(expressions)s, E' \\n\\r\\t'), '')"
 
 
@@ -60,11 +59,10 @@ def _is_visible(character: str) -> bool:
 def content() -> Combinable:
     """Return an expression for the beginning of what a job is about, NULL once it is deleted.
 
-    That is the first free text of the feature's form, else the longest text of the input, else its
-    JSON.
+    That is the first free text of the feature's form, else the longest text of the input.
     """
     fields = {feature.slug: field_of(feature) for feature in registry.all_features().values()}
-    texts = [_text(F("input"), template=each) for each in (_LONGEST_TEXT, _JSON)]
+    texts = [_text(F("input"), template=_LONGEST_TEXT)]
     if cases := [When(feature=slug, then=_value(name)) for slug, name in fields.items() if name]:
         texts.insert(0, _text(Case(*cases, default=None), template=_TRIMMED))
     # `coalesce` takes one argument as well, where Django's Coalesce wants two.

@@ -117,7 +117,7 @@ def test_cancelling_ends_it(open_page: OpenPage, ada: User, go_on: threading.Eve
 def test_a_failure_is_told_in_words_while_the_page_is_open(
     site: Site, open_page: OpenPage, ada: User
 ) -> None:
-    site.provider.set_faults({"kind": "permission"})
+    site.provider.set_faults({"kind": "refusal"})
     page = open_page(ada)
     job = send(page)
     page.locator("[data-state=failed]").wait_for()

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -123,27 +124,35 @@ class Place:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A Valkey that takes every documented way to it, and free ports."""
+    """Valkeys that take every documented way to them, and free ports."""
     folder = tmp_path_factory.mktemp("p")
     with ExitStack() as exits:
         redis_port = exits.enter_context(take_port(6700))
         web_port = exits.enter_context(take_port(8700))
-        redis_socket = folder / "redis.sock"
-        configuration = folder / "valkey.conf"
-        configuration.write_text(
-            f"bind {HOST}\nport {redis_port}\nunixsocket {redis_socket}\ndatabases {DATABASES}\n"
-            f'save ""\ndir {folder}\n'
-            "user default on nopass ~* &* +@all\nuser user on >password ~* &* +@all\n"
-        )
+        redis_socket = folder / "open.sock"
+        secret_port = exits.enter_context(take_port(6800))
         launcher = Launcher(folder, folder, secrets.token_hex(8))
-        child = launcher.launch("valkey", [str(get_binary_path()), str(configuration)], env={})
-        exits.callback(child.stop)
-        assert wait_until(lambda: _answers(redis_port), timeout_s=20, tick=child.check)
+        for name, port, users in (
+            (
+                "open",
+                redis_port,
+                "user default on nopass ~* &* +@all\nuser user on >password ~* &* +@all",
+            ),
+            ("secret", secret_port, "requirepass password"),
+        ):
+            configuration = folder / f"{name}.conf"
+            configuration.write_text(
+                f"bind {HOST}\nport {port}\nunixsocket {folder / name}.sock\n"
+                f'databases {DATABASES}\nsave ""\ndir {folder}\n{users}\n'
+            )
+            child = launcher.launch(name, [str(get_binary_path()), str(configuration)], env={})
+            exits.callback(child.stop)
+            assert wait_until(partial(_answers, port), timeout_s=20, tick=child.check)
         authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(HOST).configure_cert(context)
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-        tls_port = exits.enter_context(tls_front(redis_port, context))
+        tls_port = exits.enter_context(tls_front(secret_port, context))
         yield Place(folder, redis_port, redis_socket, tls_port, folder / "ca.pem", web_port)
 
 
@@ -159,5 +168,7 @@ def _answers(port: int) -> bool:
     with redis.Redis(host=HOST, port=port) as client:
         try:
             return bool(client.ping())
+        except redis.AuthenticationError:
+            return True
         except redis.RedisError:
             return False

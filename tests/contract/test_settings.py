@@ -197,7 +197,7 @@ def test_no_variable_is_read_that_is_not_documented() -> None:
 
 OTHERS = {
     # Of Django, and of the local stack; documented in the README.
-    *("DJANGO_SETTINGS_MODULE", "LOCAL_DIR", "DEMO_PASSWORDS", "PATH"),
+    *("DJANGO_SETTINGS_MODULE", "LOCAL_DIR", "DEMO_PASSWORDS", "DEMO_TOKEN", "PATH"),
 }
 
 

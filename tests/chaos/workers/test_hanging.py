@@ -52,7 +52,7 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     assert Attempt.objects.get().state == "unknown"
     alert = Alert.objects.get(kind="stuck_worker")
     assert f"job {job.pk} of summarize" in alert.summary
-    assert "called by aifeature.services.output.validate, line " in alert.summary
+    assert "called by aifeature.services.output._validated, line " in alert.summary
     connection.close()
     crew.llm("mended")
     wait_ended(crew.queue(2))

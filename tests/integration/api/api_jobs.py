@@ -67,7 +67,8 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
     assert response["Content-Type"] == "application/problem+json"
     assert response["Cache-Control"] == "no-store"
     body: dict[str, Any] = response.json()
-    assert set(body) - {"errors"} == {"type", "title", "status", "detail", "code"}
+    ours = {"reference"} if status >= 500 else set()
+    assert set(body) - {"errors"} == {"type", "title", "status", "detail", "code"} | ours
     assert (body["status"], body["code"]) == (status, code)
     assert body["detail"].endswith(".")
     return body

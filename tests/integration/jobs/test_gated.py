@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from aifeature import registry
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status, transitions
 from aifeature.models.transitions import Settlement
-from aifeature.services import control, execution, wiring
+from aifeature.services import control, execution, outcomes, wiring
 from aifeature.services.execution import LEAST_CALL_S
 from aifeature.services.messages import sentence
 from tests.integration.conftest import empty_gates
@@ -257,6 +257,8 @@ def test_an_outage_after_a_paid_call_counts_a_try(
         raise OperationalError
 
     sandbox.set_faults({"kind": "malformed_output"})
+    # It stays away for as long as anybody waits for it.
+    monkeypatch.setattr(outcomes, "until_stored", lambda write, what, **_: write())
     monkeypatch.setattr(transitions, "settle", away)
     job = run(make_job(input={"document": ARTICLE}))
     assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "interrupted", 1)

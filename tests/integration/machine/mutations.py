@@ -170,8 +170,16 @@ MUTATIONS: Final = (
         "coalesce(already, 0) + p_micro > p_cap",
         "true",
     ),
-    Mutation("a reservation is not given back", "windows", "held_micro = w.held_micro - p_held, "),
-    Mutation("what was held is not spent", "windows", ", spent_micro = w.spent_micro + p_spent"),
+    Mutation(
+        "a reservation is not given back",
+        "windows",
+        "held_micro = greatest(0, w.held_micro - p_held),\n           ",
+    ),
+    Mutation(
+        "what was held is not spent",
+        "windows",
+        ",\n           spent_micro = greatest(0, w.spent_micro + p_spent)",
+    ),
     Mutation("the window of every day moves", "windows", " AND w.day = p_day;", ";"),
     Mutation(
         "the window of today moves",

@@ -10,7 +10,7 @@ from tests.integration.machine.mutations import Mutation
 _OWN = ",\n           own_spend_micro = greatest(0, w.own_spend_micro + p_own)"
 _SPEND = "CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END"
 _BY_THE_USER = "p_status = 'cancelled' AND author = 'user'"
-_SHARED = "SET held_micro = greatest(0, w.held_micro - p_held),\n           spent_micro = w.spent_micro + p_charge"
+_SHARED = "SET held_micro = greatest(0, w.held_micro - p_held),\n           spent_micro = greatest(0, w.spent_micro + p_charge)"
 _AUTHOR = "CASE WHEN t.cancel_requested_at IS NULL THEN p_by\n                               ELSE t.cancelled_by END"
 
 SPEND_MUTATIONS: Final = (
@@ -27,13 +27,15 @@ SPEND_MUTATIONS: Final = (
         "the account keeps what is no longer held",
         "windows",
         _SHARED,
-        "SET spent_micro = w.spent_micro + p_charge",
+        "SET spent_micro = greatest(0, w.spent_micro + p_charge)",
+        last=True,
     ),
     Mutation(
         "the account counts no charge",
         "windows",
         _SHARED,
         "SET held_micro = greatest(0, w.held_micro - p_held)",
+        last=True,
     ),
     Mutation(
         "the cap of charges is not looked at",

@@ -67,8 +67,8 @@ ORDER_MUTATIONS: Final = (
     Mutation(
         "a settlement locks the account first",
         "windows",
-        "BEGIN\n    UPDATE aifeature_spendwindow w\n       SET held_micro = w.held_micro - p_held,\n           spent_micro",
-        "BEGIN\n    PERFORM 1 FROM aifeature_spendwindow w\n      WHERE w.scope = 'account' AND w.key = p_user::text AND w.day = p_day FOR UPDATE;\n    UPDATE aifeature_spendwindow w\n       SET held_micro = w.held_micro - p_held,\n           spent_micro",
+        "BEGIN\n    UPDATE aifeature_spendwindow w\n       SET held_micro = greatest(0, w.held_micro - p_held),\n           spent_micro = greatest(0, w.spent_micro + p_charge)",
+        "BEGIN\n    PERFORM 1 FROM aifeature_spendwindow w\n      WHERE w.scope = 'account' AND w.key = p_user::text AND w.day = p_day FOR UPDATE;\n    UPDATE aifeature_spendwindow w\n       SET held_micro = greatest(0, w.held_micro - p_held),\n           spent_micro = greatest(0, w.spent_micro + p_charge)",
     ),
     Mutation(
         "a settlement locks everything before the feature",
