@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.core.paginator import InvalidPage
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import reverse
 from unfold.forms import AuthenticationForm
@@ -47,6 +47,14 @@ class AdminSite(UnfoldAdminSite):
             return answer
 
         return checked
+
+    def password_change(
+        self,
+        request: HttpRequest,  # noqa: ARG002 (Django's signature)
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> HttpResponseBase:
+        """Go to the account's own page, which counts wrong passwords and ends other sessions."""
+        return HttpResponseRedirect(reverse("account"))
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Search pages of the admin by name.

@@ -16,7 +16,7 @@ from celery.bin.celery import main as celery
 from flower.views import BaseHandler
 from tornado.web import HTTPError
 
-from aifeature.policies import sign_in
+from aifeature.policies import networks, sign_in
 
 MOST: Final = 10_000
 """Names and addresses that are remembered at once; the oldest are forgotten first."""
@@ -73,7 +73,7 @@ def guard(handler: type[Any], door: Door) -> None:
         name = _name(self.request.headers.get("Authorization", ""))
         if name is None or not self.application.options.basic_auth:
             return check(self)
-        address = self.request.remote_ip or ""
+        address = networks.network(self.request.remote_ip or "")
         if wait_s := door.wait_s(name, address):
             self.set_header("Retry-After", str(wait_s))
             raise HTTPError(429, "too many attempts to sign in")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin, messages
@@ -78,7 +79,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         """
         if not request.user.is_superuser:
             raise PermissionDenied
-        return super().user_change_password(request, id, form_url)
+        answer = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
+            user = self.get_object(request, unquote(id))
+            if user is not None and not user.has_usable_password():
+                sign_ins.end_all(user)  # no new password, so nobody else does it
+        return answer
 
     def has_sign_out_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
         """Who may change accounts; the button looks at the account itself as well."""

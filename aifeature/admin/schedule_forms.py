@@ -97,8 +97,7 @@ class CrontabForm(_CrontabForm):
 
 
 def _zone(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`coerce`, with one error for all that is no zone: a name is that of a file, and some names
-    cannot be one."""
+    """`coerce`, with one error for all that is no zone: some names cannot be that of a file."""
 
     def zone(value: Any) -> Any:
         try:

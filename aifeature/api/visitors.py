@@ -17,9 +17,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, NamedTuple
 
+from aifeature.policies.networks import network
 from aifeature.policies.rates import Left
 from aifeature.services.refusals import RateLimited
 
@@ -273,17 +273,6 @@ def recognise(user_id: int) -> None:
     """
     if visit := _visit.get():
         visit.visitors.move(visit, visit.remember(user_id))
-
-
-def network(address: str) -> str:
-    """The address, or of an IPv6 address the network: one subscriber has all of that."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address):
-        return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
-    return str(found)
 
 
 def _less(counts: Counter[Visitor], visitor: Visitor) -> None:

@@ -5,7 +5,7 @@ A kill switch is flipped by `services.switch`, which shares no validation with t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from aifeature import prompts, registry
-from aifeature.models import ControlChange, FeatureControl, Stage
+from aifeature.models import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.transitions import Caps
 from aifeature.policies import budget
 from aifeature.policies.access import Visitor, may_use
@@ -39,6 +39,7 @@ __all__ = [
     "global_daily",
     "is_paused",
     "is_visible",
+    "keeps_jobs",
     "open_for_local_stack",
     "prompt_version",
     "retention_days",
@@ -54,12 +55,21 @@ def is_visible(feature: Feature, user: User) -> bool:
 
 def is_paused(slug: str, user_id: int) -> bool:
     """Whether a kill switch, the feature's or that of everything, stops this user's jobs."""
+    return next(_pulled(slug, user_id), None) is not None
+
+
+def keeps_jobs(slug: str, user_id: int) -> bool:
+    """Whether the switches that stop this user's jobs hold them, and cancel none."""
+    return all(control.kill_mode == KillMode.HOLD for control in _pulled(slug, user_id))
+
+
+def _pulled(slug: str, user_id: int) -> Iterator[Control]:
+    """The controls, of the feature and of everything, that stop this user's jobs."""
     controls = cache.all()
-    each = ((name, controls.of(name)) for name in (slug, EVERYTHING))
-    return any(
-        control.killed or not is_released(name, user_id, percent=control.release_percent)
-        for name, control in each
-    )
+    for name in (slug, EVERYTHING):
+        control = controls.of(name)
+        if control.killed or not is_released(name, user_id, percent=control.release_percent):
+            yield control
 
 
 def prompt_version(feature: Feature) -> str:

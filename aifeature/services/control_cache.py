@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from aifeature.models import FeatureControl, RateOverride, Stage
+from aifeature.models import FeatureControl, KillMode, RateOverride, Stage
 from aifeature.models.functions import connected
 from aifeature.policies.rates import Override, Rates
 
@@ -34,6 +34,7 @@ class Control:
     percent: int = 0
     invited: frozenset[int] = field(default_factory=frozenset)
     killed: bool = False
+    kill_mode: KillMode = KillMode.HOLD
     release_percent: int = 100
     prompt_version: str = ""
     daily_budget_usd: Decimal | None = None
@@ -151,6 +152,7 @@ def _from_row(row: FeatureControl) -> Control:
         percent=row.percent,
         invited=frozenset(user.pk for user in row.beta_users.all()),
         killed=row.killed,
+        kill_mode=row.known_kill_mode,
         release_percent=row.release_percent,
         prompt_version=row.prompt_version,
         daily_budget_usd=row.daily_budget_usd,

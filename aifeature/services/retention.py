@@ -9,7 +9,7 @@ from typing import Final
 from django.db import connection
 
 from aifeature.models import Job
-from aifeature.services import checks, control, ticks, web_failures
+from aifeature.services import checks, control, sign_in_limits, ticks, web_failures
 from aifeature.services.checks import Found
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def run_daily() -> int:
         forgotten = ticks.prune()
         blanked = blank_expired()
         web_failures.prune()
+        sign_in_limits.prune()
         logger.info("retention: %d jobs blanked, %d old ticks forgotten", blanked, forgotten)
         return Found(ok=True, result=f"The content of {blanked} jobs was deleted.")
 

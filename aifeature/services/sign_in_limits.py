@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 
+from django.db.models.functions import Now
+
+from aifeature.models import SignInCount
 from aifeature.models.functions import rows
+from aifeature.policies.networks import network
 from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
 
 
@@ -34,8 +38,13 @@ def succeeded(name: str, address: str) -> None:
     rows("aif_sign_in_succeeded", own, others)
 
 
+def prune() -> int:
+    """Delete the counts that are over; return how many."""
+    return SignInCount.objects.filter(until__lt=Now() - WINDOW).delete()[0]
+
+
 def _keys(name: str, address: str) -> list[str]:
-    name = name.casefold()
+    name, address = name.casefold(), network(address)
     return [_digest("both", name, address), _digest("address", address), _digest("name", name)]
 
 

@@ -14,6 +14,13 @@ DECLARE
     longest CONSTANT interval := make_interval(secs => p_window_s);
     wait_s double precision;
 BEGIN
+    -- First as it is, without a row: who is refused over and over must not fill the table.
+    SELECT max(extract(epoch FROM c.until - clock_timestamp())) INTO wait_s
+      FROM unnest(p_keys, p_limits) AS l (key, most) JOIN aifeature_signincount c USING (key)
+     WHERE c.until > clock_timestamp() AND c.tries >= l.most;
+    IF wait_s IS NOT NULL THEN
+        RETURN greatest(wait_s, 1);
+    END IF;
     INSERT INTO aifeature_signincount (key, tries, until)
     SELECT k, 0, clock_timestamp() + longest FROM unnest(p_keys) k ORDER BY k
         ON CONFLICT (key) DO NOTHING;

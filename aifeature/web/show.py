@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -39,9 +39,9 @@ _STATES: Final = {
     ),
 }
 _CANCELLED_AFTER_TEXT: Final = (
-    "You cancelled this request. The part of the answer that you had been shown is below. It counts"
-    " towards your budget of today."
+    "You cancelled this request. The part of the answer that you had been shown is below."
 )
+_COUNTS: Final = " It counts towards your budget of today."
 HELD: Final = "feature_paused"
 """The error code of a job that waits because its feature is paused."""
 
@@ -53,12 +53,13 @@ def state(job: Job) -> State:
     """The job's state. Why it waits, failed or was cancelled was stored with it."""
     status = Status(job.status)
     if status in UNDER_WAY and job.cancel_requested_at is not None:
-        return _STOPPING
+        return _STOPPING if _by_its_user(job) else replace(_STOPPING, sentence=job.error_message)
     known = _STATES[status]
     if status is Status.SUCCEEDED and (gone := retention.told(job)):
         return State(known.label, gone, known.tone)
     if status is Status.CANCELLED and job.partial_text:
-        return State(known.label, _CANCELLED_AFTER_TEXT, known.tone)
+        counts = _COUNTS if job.charge_micro else ""
+        return State(known.label, _CANCELLED_AFTER_TEXT + counts, known.tone)
     if status is Status.QUEUED and job.error_code == HELD:
         return State("Paused", job.error_message, "held")
     tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
@@ -71,8 +72,12 @@ def is_failure(job: Job) -> bool:
     """Whether the job ended without its answer, and not by its user's own wish."""
     status = Status(job.status)
     if status is Status.CANCELLED:
-        return job.cancelled_by not in {"", CancelledBy.USER}
+        return not _by_its_user(job)
     return status in {Status.FAILED, Status.REJECTED}
+
+
+def _by_its_user(job: Job) -> bool:
+    return job.cancelled_by in {"", CancelledBy.USER}
 
 
 def label(status: Status) -> str:

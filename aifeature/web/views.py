@@ -92,6 +92,7 @@ def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> Htt
     earlier = _earlier_input(user, found, request.GET.get("from", ""))
     told: dict[str, Any] = {
         "is_paused": paused,
+        "is_kept": paused and control.keeps_jobs(found.slug, user.pk),
         "closed": closed and closed.detail,
         "is_pristine": not earlier,
     }

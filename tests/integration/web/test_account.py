@@ -190,3 +190,27 @@ def test_the_account_needs_a_sign_in_and_a_csrf_token(
 )
 def test_a_browser_is_named_and_its_header_not_kept(header: str, words: str) -> None:
     assert browser_of(header) == words
+
+
+def test_admin_has_no_door_of_its_own_to_a_password(db: None) -> None:
+    """One that counts nothing would take any number of guesses."""
+    User.objects.create_user("sam", password=WORD, is_staff=True)
+    browser = signed_in(User.objects.get(username="sam"))
+    for _ in range(8):
+        answer = browser.post("/admin/password_change/", {"old_password": "guess", **NEW})
+        assert (answer.status_code, answer["Location"]) == (302, PAGE)
+    assert User.objects.get(username="sam").check_password(WORD)
+
+
+def test_a_password_that_is_disabled_in_admin_ends_the_tokens_too(
+    carol: User, browser: Client
+) -> None:
+    token = token_of(carol)
+    boss = Client()
+    boss.force_login(User.objects.create_superuser("boss"))
+    path = f"/admin/auth/user/{carol.pk}/password/"
+    assert boss.post(path, {"usable_password": "false"}).status_code == 302
+    assert not User.objects.get(pk=carol.pk).has_usable_password()
+    assert not works(token)
+    assert not is_in(browser)
+    assert boss.get("/admin/").status_code == 200

@@ -24,8 +24,11 @@ def ada_client(client: Client, ada: User, opened: None) -> Client:
     return client
 
 
-def stop(slug: str, boss: User) -> None:
-    switch.stop(slug, reason="Answers leak.", mode=KillMode.HOLD, user_id=boss.pk)
+KEPT = "What you sent before is kept"
+
+
+def stop(slug: str, boss: User, mode: KillMode = KillMode.HOLD) -> None:
+    switch.stop(slug, reason="Answers leak.", mode=mode, user_id=boss.pk)
 
 
 def text_of(response: Any) -> str:
@@ -43,6 +46,20 @@ def test_a_paused_feature_says_so_before_anything_is_typed(
         assert told in text_of(ada_client.get(path))
     switch.release(slug, reason="Mended.", user_id=bob.pk)
     assert "data-paused" not in text_of(ada_client.get(FORM))
+
+
+@pytest.mark.parametrize("slug", ["summarize", EVERYTHING])
+def test_a_switch_that_cancels_promises_nothing(
+    ada_client: Client, ada: User, bob: User, slug: str
+) -> None:
+    scenes.job(ada, Status.QUEUED)
+    stop(slug, bob, KillMode.CANCEL)
+    page = text_of(ada_client.get(FORM))
+    assert "data-paused" in page
+    assert KEPT not in page
+    switch.release(slug, reason="Mended.", user_id=bob.pk)
+    stop(slug, bob)
+    assert KEPT in text_of(ada_client.get(FORM))
 
 
 def test_of_a_partial_release_each_user_reads_their_own_case(

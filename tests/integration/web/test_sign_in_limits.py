@@ -11,12 +11,13 @@ import pytest
 from django.contrib.auth.hashers import check_password as real_check
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aifeature.models import SignInCount
-from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME
+from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
 from aifeature.services import sign_in_limits
 
 LOGIN = "/accounts/login/"
@@ -97,6 +98,28 @@ def test_one_password_for_many_names_locks_the_address(db: None, checked: list[s
     assert statuses == [200] * OF_ADDRESS + [429] * 5
     assert len(checked) == OF_ADDRESS
     assert attempt(names[0], "correct horse", "192.0.2.2") == 302
+
+
+def test_the_addresses_of_one_subscriber_are_one(db: None, checked: list[str]) -> None:
+    statuses = [attempt(f"user{n}", "Summer2026!", f"2001:db8:1:1::{n:x}") for n in range(22)]
+    assert statuses == [200] * OF_ADDRESS + [429] * 2
+    assert attempt("user1", "Summer2026!", "2001:db8:1:2::1") == 200
+
+
+def test_who_is_refused_over_and_over_fills_no_table(db: None) -> None:
+    for n in range(OF_ADDRESS):
+        assert sign_in_limits.take(f"user{n}", "192.0.2.1") == 0
+    rows = SignInCount.objects.count()
+    for n in range(50):
+        assert sign_in_limits.take(f"other{n}", "192.0.2.1") > 0
+    assert SignInCount.objects.count() == rows
+
+
+def test_counts_that_are_over_are_forgotten(db: None) -> None:
+    sign_in_limits.take("carol", "192.0.2.1")
+    assert sign_in_limits.prune() == 0
+    SignInCount.objects.update(until=Now() - 2 * WINDOW)
+    assert sign_in_limits.prune() == 3
 
 
 def test_one_name_from_many_addresses_is_locked(db: None, checked: list[str]) -> None:

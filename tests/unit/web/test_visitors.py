@@ -15,8 +15,8 @@ from aifeature.api.visitors import (
     Kind,
     Visitor,
     Visitors,
-    network,
 )
+from aifeature.policies.networks import network
 from aifeature.policies.rates import Left
 from aifeature.services.refusals import RateLimited
 
