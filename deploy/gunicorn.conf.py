@@ -35,6 +35,8 @@ def _given(name: str, default: str) -> str:
             return Path(path).read_text(encoding="utf-8").strip() or default
         except OSError as error:
             raise SystemExit(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SystemExit(f"{name}_FILE: {path} is no UTF-8 text") from None
     return os.environ.get(name) or default
 
 

@@ -8,6 +8,7 @@ what it has loaded, HUP does not load anew.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import mmap
 import select
@@ -225,8 +226,9 @@ class WebWorker(UvicornWorker):
         from django.db import connection  # noqa: PLC0415
 
         from aifeature.services import global_cap  # noqa: PLC0415
-        from project import boot  # noqa: PLC0415
+        from project import boot, log_flood  # noqa: PLC0415
 
+        logging.getLogger("uvicorn.error").addFilter(log_flood.ServerFilter())
         if not boot.is_fit(boot.web()):
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         sys.setswitchinterval(SWITCH_S)

@@ -52,7 +52,7 @@ class AdminSite(UnfoldAdminSite):
         self,
         request: HttpRequest,  # noqa: ARG002 (Django's signature)
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
-    ) -> HttpResponseBase:
+    ) -> Any:
         """Go to the account's own page, which counts wrong passwords and ends other sessions."""
         return HttpResponseRedirect(reverse("account"))
 

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from project import file_limit
+from project.database import session
 from project.database.base import DatabaseWrapper
 from project.database.session import UnfitDatabaseError
 
@@ -89,6 +90,12 @@ def server() -> Iterator[Problem]:
         return
     with fresh:
         limit = fresh.execute(f"SHOW {_SESSION_LIMIT}".encode()).fetchone()
+        dropped = session.dropped(fresh)
+    for name, needed in dropped.items():
+        yield Problem(
+            f"the session's {name} is another than this project needs, and a pooler drops what we"
+            f" set: run `ALTER ROLE ... SET {name} = '{needed}'` (docs/operations/database.md)"
+        )
     if limit == ("0",):
         yield Problem(
             f"the session has no {_SESSION_LIMIT}, so a process that stops between two statements"

@@ -83,7 +83,8 @@ class Env(BaseSettings):
 
     secret_key_fallbacks: CommaSeparatedSecrets = Field(default_factory=list)
     """Comma-separated keys that were SECRET_KEY before, newest first. Sessions that they signed
-    stay valid, and a request that is sent again finds its job. Remove one after 30 days."""
+    stay valid, and a request that is sent again finds its job. Remove one a day
+    after the longest time for which a feature keeps content (retention_days, by default 30)."""
 
     database_url: DatabaseAddress = Field(
         examples=[
@@ -102,7 +103,8 @@ class Env(BaseSettings):
 
     peer_timeout_seconds: int = Field(default=8, ge=2, le=50, examples=[8, 4])
     """Seconds until a connection to PostgreSQL or Redis counts as lost when nothing acknowledges
-    its packets. Below two thirds of LEASE_SECONDS, so that a worker keeps its jobs meanwhile."""
+    its packets. At most two thirds of LEASE_SECONDS whatever it is, so that a worker keeps its jobs
+    meanwhile."""
 
     redis_url: RedisAddress = Field(
         examples=[
@@ -250,6 +252,11 @@ class Env(BaseSettings):
                 )
         return self
 
+    @property
+    def notice_s(self) -> int:
+        """Seconds until a lost connection is noticed; see `peer_timeout_seconds`."""
+        return min(self.peer_timeout_seconds, self.lease_seconds * 2 // 3)
+
     @model_validator(mode="after")
     def _sandbox_only_locally(self) -> Self:
         if self.provider == "sandbox" and not self.local_stack:
@@ -281,6 +288,8 @@ def _from_files() -> dict[str, Any]:
                 values[field] = Path(path).read_text(encoding="utf-8").strip()
             except OSError as error:
                 raise ConfigurationError(f"{name}: cannot read {path}: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise ConfigurationError(f"{name}: {path} is no UTF-8 text") from None
     return values
 
 

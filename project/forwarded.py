@@ -31,7 +31,7 @@ class Forwarded:
 
     def _resolved(self, scope: Any) -> Any:
         client = scope.get("client")
-        peer = address_in(client[0]) if client else ""
+        peer = address_in(client[0]) if client else None if _is_tcp(scope) else ""
         if peer is None:  # no address of this kind of server: nobody is trusted by it
             return {**scope, "client": None}
         given = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
@@ -64,3 +64,9 @@ class Forwarded:
                 " docs/operations/behind-a-proxy.md",
                 peer,
             )
+
+
+def _is_tcp(scope: Any) -> bool:
+    """Whether the connection has a port here: who hung up at once has no address any more."""
+    server = scope.get("server")
+    return server is not None and server[1] is not None

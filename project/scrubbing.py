@@ -201,7 +201,9 @@ def everything(error: BaseException | None) -> list[BaseException]:
 
 
 def _texts(error: BaseException) -> set[str]:
-    return {_text(error), _text(error, repr)}
+    parts = {each for each in error.args if isinstance(each, str)}
+    whole = {_text(error), _text(error, repr)}
+    return whole | parts | {repr(each) for each in whole | parts}
 
 
 def _text(error: BaseException, make: Any = str) -> str:

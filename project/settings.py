@@ -76,7 +76,7 @@ TEMPLATES = [
 ]
 
 
-_WATCHFUL = tcp.watchful(notice_s=ENV.peer_timeout_seconds)
+_WATCHFUL = tcp.watchful(notice_s=ENV.notice_s)
 _LIBPQ_NAMES = {
     getattr(socket, name, None): libpq
     for name, libpq in {
@@ -136,7 +136,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 1,
     # What the kernel cannot notice: a Redis that acknowledges and does not answer. It takes up to
     # twice this and a second.
-    "health_check_interval": ENV.peer_timeout_seconds,
+    "health_check_interval": ENV.notice_s,
     **REDIS_SOCKET,
 }
 CELERY_BEAT_SCHEDULER = "project.beat:Scheduler"

@@ -136,7 +136,8 @@ def answer(request: HttpRequest, error: Exception) -> HttpResponse:
     refusal = refusal_for(error)
     name = type(error).__name__
     if isinstance(refusal, DatabaseUnavailable):
-        logger.error("api: %s %r: %s", request.method, request.path, name)
+        told = {"status_code": refusal.status}  # after the first of a minute they are counted
+        logger.error("api: %s %r: %s", request.method, request.path, name, extra=told)
     if refusal is None:
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error(

@@ -20,28 +20,28 @@ logger = logging.getLogger(__name__)
 
 Connection = psycopg.Connection[Any]
 
-OPTIONS: Final = " ".join(
-    f"-c {setting}"
-    for setting in (
-        "DateStyle=ISO",
-        "IntervalStyle=postgres",
-        "TimeZone=UTC",
-        "standard_conforming_strings=on",
-        "bytea_output=hex",
-        "array_nulls=on",
-        "transform_null_equals=off",
-        "default_transaction_isolation=read\\ committed",
-        "default_transaction_deferrable=off",
-    )
-)
-"""For libpq's `options`. Our functions and psycopg read and write dates, arrays and strings in
-these forms."""
-
-_REPORTED: Final = {
+_NEEDED: Final = {
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+}
+"""Our functions and psycopg read and write dates, arrays and strings in these forms."""
+
+OPTIONS: Final = " ".join(
+    f"-c {name}={value}".replace("read committed", "read\\ committed")
+    for name, value in _NEEDED.items()
+)
+"""For libpq's `options`."""
+
+_REPORTED: Final = {
+    name: _NEEDED[name]
+    for name in ("DateStyle", "IntervalStyle", "TimeZone", "standard_conforming_strings")
 }
 """The ones of them that a server reports by itself, so that comparing costs no round trip."""
 
@@ -127,6 +127,16 @@ def _wrong(connection: Connection) -> list[str]:
         value = connection.info.parameter_status(name)
         if value is not None and value.split(",")[0] != needed:
             found.append(name)
+    return found
+
+
+def dropped(connection: Connection) -> dict[str, str]:
+    """Return the settings that a pooler dropped and the server has otherwise, as we need them."""
+    found = {}
+    for name, needed in _NEEDED.items():
+        row = connection.execute(f"SHOW {name}".encode()).fetchone()
+        if row is not None and str(row[0]).split(",")[0] != needed:
+            found[name] = needed
     return found
 
 

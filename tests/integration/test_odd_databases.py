@@ -233,3 +233,16 @@ def test_a_pooler_that_drops_a_guard_of_sessions_is_reported(
         (found,) = boot.server()
     assert not found.is_fatal
     assert "ALTER ROLE" in found.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("default_transaction_isolation", "serializable"), ("transform_null_equals", "on")],
+)
+def test_a_setting_of_the_server_that_a_pooler_leaves_is_named_at_boot(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with set_in_database({name: value}), behind(renames=True) as pooled:
+        monkeypatch.setattr(boot, "connections", {"default": pooled})
+        (told,) = [each.text for each in boot.server() if each.is_fatal]
+    assert f"SET {name} = " in told

@@ -96,6 +96,23 @@ def test_an_unreadable_secret_file_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         env.load()
 
 
+def test_a_secret_file_that_is_no_text_is_named_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"\xff" * 48)
+    monkeypatch.setenv("SECRET_KEY_FILE", str(file))
+    with pytest.raises(env.ConfigurationError) as refused:
+        env.load()
+    assert str(refused.value) == f"SECRET_KEY_FILE: {file} is no UTF-8 text"
+
+
+@given(lease_s=st.integers(3, 600), peer_s=st.integers(2, 50))
+def test_a_lost_connection_is_noticed_well_within_a_lease(lease_s: int, peer_s: int) -> None:
+    found = env.Env.model_construct(lease_seconds=lease_s, peer_timeout_seconds=peer_s)
+    assert 2 <= found.notice_s <= min(peer_s, lease_s * 2 / 3)
+
+
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", "a.example, b.example,")
     assert env.load().allowed_hosts == ["a.example", "b.example"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project.log_flood import PER_MINUTE, RefusalFilter
+from project.log_flood import PER_MINUTE, RefusalFilter, ServerFilter
 from project.log_lines import INDENT, LONGEST, LONGEST_REFUSAL, LineFormatter
 from project.logs import logging_config
 
@@ -121,6 +121,25 @@ def test_refusals_of_a_minute_are_counted_beyond_the_first(
     clock.now += 61
     logger.warning("Not Found: %s", "/" + "x" * 60_000, extra=NOT_FOUND)
     assert "(left out before this line: 500 of 404)" in stream.getvalue().splitlines()[-1]
+
+
+def test_warnings_of_the_server_are_counted_too(clock: Clock) -> None:
+    """Their handler is the server's own, which shows nothing but the text."""
+    stream = io.StringIO()
+    logger = logging.Logger("test")  # noqa: LOG001 (no other test shares it)
+    logger.addHandler(logging.StreamHandler(stream))
+    logger.addFilter(ServerFilter(clock))
+    for _ in range(PER_MINUTE + 500):
+        logger.warning("Invalid HTTP request received.")
+    assert len(stream.getvalue().splitlines()) == PER_MINUTE
+    logger.error("Exception in ASGI application")
+    clock.now += 61
+    logger.warning("Invalid HTTP request received.")
+    told = "(left out before this line: 500 of Invalid HTTP request received.) Invalid HTTP"
+    assert stream.getvalue().splitlines()[-1].startswith(told)
+    for _ in range(PER_MINUTE + 5):
+        logger.error("Exception in ASGI application")
+    assert stream.getvalue().count("Exception in ASGI application") == PER_MINUTE + 6
 
 
 def test_no_defect_is_left_out(log: tuple[logging.Logger, io.StringIO]) -> None:

@@ -110,8 +110,19 @@ class Site:
     async def _keep(self, scope: Any, _receive: Any, _send: Any) -> None:
         self.scopes.append(scope)
 
-    def visit(self, client: tuple[str, int] | None, *headers: tuple[bytes, bytes]) -> Any:
-        scope = {"type": "http", "scheme": "http", "client": client, "headers": list(headers)}
+    def visit(
+        self,
+        client: tuple[str, int] | None,
+        *headers: tuple[bytes, bytes],
+        server: tuple[str, int | None] = ("/run/web.sock", None),
+    ) -> Any:
+        scope = {
+            "type": "http",
+            "scheme": "http",
+            "client": client,
+            "server": server if client is None else ("127.0.0.1", 8000),
+            "headers": list(headers),
+        }
         asyncio.run(self._app(scope, None, None))  # type: ignore[arg-type]
         return self.scopes[-1]
 
@@ -125,6 +136,13 @@ def test_on_a_unix_socket_each_visitor_has_an_address_of_their_own() -> None:
     assert site.visit(None, forwarded_for("203.0.113.5"))["client"][0] == "203.0.113.5"
     assert site.visit(None, forwarded_for("1.1.1.1", "203.0.113.6"))["client"][0] == "203.0.113.6"
     assert site.visit(None)["client"] is None
+
+
+def test_who_hangs_up_at_once_is_not_taken_for_the_unix_socket() -> None:
+    """Uvicorn finds no address of a TCP connection that was reset."""
+    told = (forwarded_for("203.0.113.5"), (b"x-forwarded-proto", b"https"))
+    found = Site("10.0.0.1").visit(None, *told, server=("127.0.0.1", 8000))
+    assert (found["client"], found["scheme"]) == (None, "http")
 
 
 def test_several_headers_are_one_list() -> None:

@@ -135,3 +135,9 @@ def test_a_record_that_cannot_be_written_loses_its_arguments() -> None:
     assert "TypeError" in out.getvalue()
     assert "canary" not in out.getvalue()
     assert logging.raiseExceptions is False  # so do the handlers of libraries
+
+
+@pytest.mark.parametrize("error", [KeyError("The patient, Mr Miller"), ValueError(7, "Mr\nMiller")])
+def test_a_part_of_an_error_is_not_quoted_either(error: Exception) -> None:
+    for quoted in (error.args[-1], repr(error.args[-1]), repr(str(error))):
+        assert "Miller" not in scrubbing.without_texts(f"lookup failed for {quoted}", error)

@@ -59,7 +59,7 @@ class FromSocket(Visit):
 
     def scope(self) -> dict[str, Any]:
         """As uvicorn makes it: without a client."""
-        return {**super().scope(), "client": None}
+        return {**super().scope(), "client": None, "server": ("/run/web.sock", None)}
 
 
 @thorough(60)
