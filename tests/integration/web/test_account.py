@@ -16,6 +16,7 @@ from aifeature.services.sign_ins import browser_of, shown
 
 PAGE = "/account/"
 WORD = "correct horse"
+DISABLED = {"usable_password": "false", "unset-password": "Disable"}
 NEW = {"new_password1": "battery staple 42", "new_password2": "battery staple 42"}
 
 
@@ -209,7 +210,7 @@ def test_a_password_that_is_disabled_in_admin_ends_the_tokens_too(
     boss = Client()
     boss.force_login(User.objects.create_superuser("boss"))
     path = f"/admin/auth/user/{carol.pk}/password/"
-    assert boss.post(path, {"usable_password": "false"}).status_code == 302
+    assert boss.post(path, DISABLED).status_code == 302
     assert not User.objects.get(pk=carol.pk).has_usable_password()
     assert not works(token)
     assert not is_in(browser)
