@@ -174,6 +174,8 @@ def test_a_database_that_takes_no_writes_is_explained(page: Client) -> None:
         assert "The database takes no writes" in answer.text
         for address in (DETAIL, "/admin/aifeature/featurecontrol/"):
             assert page.get(address).status_code == 200, "and what can be read is shown"
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]  # its sessions still take no writes
     assert not killed()
 
 

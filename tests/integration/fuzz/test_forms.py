@@ -14,7 +14,7 @@ from tests.integration.fuzz.asgi import Site, Visit
 from tests.integration.fuzz.conftest import VISITORS, Header
 from tests.integration.fuzz.pages import Form, forms_of
 from tests.integration.fuzz.places import known_values, places
-from tests.integration.fuzz.values import query, thorough, values
+from tests.integration.fuzz.values import TIMES, query, thorough, values
 
 
 @pytest.fixture
@@ -90,12 +90,15 @@ def test_nothing_in_a_form_breaks_the_site(
 def test_no_single_field_breaks_the_site(
     site: Site, visitors: dict[str, list[Header]], forms: list[Form]
 ) -> None:
-    """Every field of every form once with each of these; examples alone might miss one."""
+    """Every field of every form with some of these; examples alone might miss one."""
     actions = {form.action for form in forms}
     assert {"/accounts/login/", "/admin/login/", "/f/summarize/", "/jobs/"} <= actions
     assert len(forms) > 50
-    for form, value in product(forms, ("a\0b", "-Infinity", "9" * 40, "a" * 256)):
+    odd = ("a\0b", "-Infinity", "9" * 40)
+    for number, form in enumerate(forms):
         for place, (name, _) in enumerate(form.fields):
-            fields = [*form.fields[:place], (name, value), *form.fields[place + 1 :]]
-            answer = site.visit(_submission(form, visitors["boss"], fields))
-            assert answer.is_fine, (str(form), name, value[:20], answer)
+            own = odd if TIMES > 1 else (odd[(number + place) % len(odd)],)
+            for value in (*own, "a" * 256):
+                fields = [*form.fields[:place], (name, value), *form.fields[place + 1 :]]
+                answer = site.visit(_submission(form, visitors["boss"], fields))
+                assert answer.is_fine, (str(form), name, value[:20], answer)

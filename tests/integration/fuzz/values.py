@@ -9,6 +9,9 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+TIMES: Final = int(os.environ.get("FUZZ_TIMES", "1"))
+"""How many times as many examples as usual; above 1 for a long run."""
+
 SHARP: Final = (
     *("", " ", "\0", "a\0b", "%00", "\ud800", "\udfff\ud800", "\u2028", "\u202e", "\ufeff", "🎉"),
     *("0", "1", "-1", "1.5", "-0", "1_0", "١٢٣", "1e400", "nan", "inf", "-Infinity", "0x10"),
@@ -48,12 +51,9 @@ values: Final = st.one_of(
 
 
 def thorough(examples: int) -> settings:
-    """Settings of a test that shares its rows among its examples; each example undoes its writes.
-
-    FUZZ_TIMES multiplies the examples, for a long run.
-    """
+    """Settings of a test that shares its rows among its examples; each example undoes its writes."""
     return settings(
-        max_examples=examples * int(os.environ.get("FUZZ_TIMES", "1")),
+        max_examples=examples * TIMES,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

@@ -134,10 +134,11 @@ class Claim:
             row.code,
         )
 
-    @staticmethod
-    def _is_ours(row: JobRow, view: View) -> bool:
+    def _is_ours(self, row: JobRow, view: View) -> bool:
         due = row.status == "queued" and row.run_at <= view.now
-        return due or (is_over(row, view) and not view.lives(row.worker, LEASE))
+        if due or not is_over(row, view):
+            return due
+        return not view.lives(row.worker, LEASE) and view.may_take_over(self.worker)
 
 
 @dataclass(frozen=True, slots=True)

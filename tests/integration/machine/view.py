@@ -26,6 +26,8 @@ from tests.integration.machine.rows import (
 )
 
 EVERYTHING: Final = "_everything"
+FRESH: Final = timedelta(seconds=3)
+"""How old the sign of life of a worker may be that takes a run over (`aif_may_take_over`)."""
 
 
 class Refused(Exception):  # noqa: N818 (a verdict, not a defect)
@@ -138,6 +140,11 @@ class View:
         """Whether a worker gave a sign of life lately, by the snapshot of the statement."""
         row = self._before.get(("worker", worker))
         return isinstance(row, WorkerRow) and row.seen_at > self.now - stale
+
+    def may_take_over(self, worker: str) -> bool:
+        """Whether a worker's own signs of life are fresh, or it has given none yet."""
+        row = self._before.get(("worker", worker))
+        return not isinstance(row, WorkerRow) or row.seen_at >= self.now - FRESH
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
