@@ -51,7 +51,7 @@ values: Final = st.one_of(
 
 
 def thorough(examples: int) -> settings:
-    """Settings of a test that shares its rows among its examples; each example undoes its writes."""
+    """Settings of a test that shares rows among its examples; each example undoes its writes."""
     return settings(
         max_examples=examples * TIMES,
         deadline=None,
