@@ -22,6 +22,28 @@ TEXT = json.dumps({"summary": "The billing moved.", "key_facts": []})
 USAGE = {"input_tokens": 900, "output_tokens": 40}
 """A usage that the requests of both tests can have."""
 
+UNASKED: dict[str, dict[str, Any]] = {
+    "priority": {"service_tier": "priority"},
+    "batch": {"service_tier": "batch"},
+    "a new tier": {"service_tier": "gold"},
+    "fast": {"speed": "fast"},
+    "an hour's cache": {
+        "cache_creation_input_tokens": 800,
+        "cache_creation": {"ephemeral_1h_input_tokens": 800},
+    },
+    "searches": {"server_tool_use": {"web_search_requests": 10_000}},
+    "searches beyond bigint": {"server_tool_use": {"web_search_requests": 2**80}},
+    "all of them": {
+        "service_tier": "priority",
+        "speed": "fast",
+        "inference_geo": "us",
+        "server_tool_use": {"web_search_requests": 10_000},
+        "cache_creation_input_tokens": 800,
+        "cache_creation": {"ephemeral_1h_input_tokens": 800},
+    },
+}
+"""What a usage may say beside its counts, and no request of ours can cause."""
+
 Events = list[tuple[str, Any]]
 
 
@@ -356,6 +378,13 @@ def _usages() -> Iterator[tuple[str, Broken]]:
     for name, count in {"huge": 2**62, "negative": -1, "fractional": 0.5, "text": "1"}.items():
         usage = {**USAGE, "cache_read_input_tokens": count}
         yield f"cache count {name}", Broken(stream(*good(usage=usage)), Then.UNSEEN)
+    for name, unasked in UNASKED.items():
+        usage = {**USAGE, **unasked}
+        answer = good(usage=usage, start=usage)
+        yield f"usage with {name}", Broken(stream(*answer), Then.ANSWERED)
+        yield f"usage with {name}, then an end", Broken(stream(*answer[:1]), Then.CUT)
+        garbled = stream(*answer[:2], ("content_block_delta", "{no"))
+        yield f"usage with {name}, then nonsense", Broken(garbled, Then.GARBLED)
     yield (
         "a count that is NaN",
         Broken(

@@ -14,7 +14,19 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests import wire
-from tests.broken_answers import ANSWERS, OK, TEXT, USAGE, Broken, Then, delta, good, head, whole
+from tests.broken_answers import (
+    ANSWERS,
+    OK,
+    TEXT,
+    UNASKED,
+    USAGE,
+    Broken,
+    Then,
+    delta,
+    good,
+    head,
+    whole,
+)
 from tests.wire import WireServer, serving
 from workers.inference import (
     AnswerGarbled,
@@ -209,10 +221,15 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
     return value
 
 
+usages = st.lists(st.sampled_from(list(UNASKED.values())), max_size=3).map(
+    lambda some: {key: value for part in (USAGE, *some) for key, value in part.items()}
+)
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
     """The events of an answer: some missing, repeated, out of order, or with other data."""
-    events = good()
+    events = good(usage=draw(usages), start=draw(usages))
     chosen = draw(st.lists(st.sampled_from(events), min_size=1, max_size=9) | st.just(events))
     sent = []
     for name, data in chosen:
@@ -235,7 +252,9 @@ header_names = st.sampled_from(
 )
 bodies = (
     streams()
-    | mutated(whole()).map(lambda body: json.dumps(body).encode())
+    | usages.flatmap(lambda usage: mutated(whole(usage=usage))).map(
+        lambda body: json.dumps(body).encode()
+    )
     | st.binary(max_size=200)
     | st.binary(max_size=50).map(lambda tail: wire.sse(*good()[:3]) + tail)
 )

@@ -151,8 +151,7 @@ class Gateway:
             NotPriced: The model is not in the catalog, or has no price.
             RequestRejected: Its output schema cannot be expressed for the provider.
         """
-        size = schema_bytes(request)
-        return pricing.upper_bound_micro(request, schema_bytes=size, at=self._clock())
+        return _bound_micro(request, self._clock())
 
     def delivered_micro(self, model: str, usage: TokenUsage, text: str) -> int:
         """What the part of an answer that a user has read is worth, in micro-dollars.
@@ -181,8 +180,7 @@ class Gateway:
         if not found.unasked:
             return cost
         logger.warning("call %s: usage reports what no request asks: %s", request.attempt_id, found)
-        bound = pricing.upper_bound_micro(request, schema_bytes=schema_bytes(request), at=at)
-        return min(cost, bound)
+        return min(cost, _bound_micro(request, at))
 
     def _price(self, request: InferenceRequest, error: InferenceError, at: datetime) -> None:
         """Set what a failed call costs, or the most it costs, from the usage that was reported."""
@@ -191,6 +189,12 @@ class Gateway:
         if error.billing is Billing.KNOWN:
             error.cost_micro = self._cost_micro(request, error.usage, at)
         elif error.billing is Billing.CEILING:
-            error.cost_micro = pricing.ceiling_micro(request, error.usage, at=at)
-            if error.cost_micro is None:
+            ceiling = pricing.ceiling_micro(request, error.usage, at=at)
+            if ceiling is None:
                 error.billing = Billing.UNSEEN
+            else:
+                error.cost_micro = min(ceiling, _bound_micro(request, at))
+
+
+def _bound_micro(request: InferenceRequest, at: datetime) -> int:
+    return pricing.upper_bound_micro(request, schema_bytes=schema_bytes(request), at=at)
