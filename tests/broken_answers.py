@@ -266,6 +266,7 @@ def _framing() -> Iterator[tuple[str, Broken]]:
             Then.GARBLED,
         ),
         "a page until the end": (head("HTTP/1.0 200 OK") + PAGE, Then.GARBLED),
+        "half a word": (head("HTTP/1.0 200 OK", kind) + b"eve", Then.CUT),
     }
     for name, (data, then) in answers.items():
         yield f"framing: {name}", Broken(raw(data), then)
@@ -290,6 +291,7 @@ def _bodies() -> Iterator[tuple[str, Broken]]:
         "no UTF-8": (b"data: \xff\xfe\n\n", Then.GARBLED),
         "OpenAI events": (b'data: {"choices": []}\n\ndata: [DONE]\n\n', Then.GARBLED),
         "pings alone": (wire.sse(("ping", {"type": "ping"})), Then.GARBLED),
+        "half a word": (b"eve", Then.GARBLED),
         "5 MB of JSON": (b'{"a": "' + b"x" * 5_000_000, Then.GARBLED),
     }
     for field in ("type", "content", "model", "stop_reason"):

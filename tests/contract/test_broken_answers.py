@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 from uuid import uuid4
 
@@ -99,6 +100,12 @@ def outcome(
     return failed
 
 
+@pytest.fixture(scope="module")
+def door() -> Iterator[tuple[WireServer, Gateway]]:
+    with serving(lambda exchange: exchange.close()) as server, gateway(server) as found:
+        yield server, found
+
+
 def test_the_table_has_more_than_a_hundred_answers() -> None:
     assert len(ANSWERS) > 100
 
@@ -145,6 +152,31 @@ def test_a_character_that_is_split_over_two_events_stays_whole(text: str, size: 
         found = outcome(door, a_request(), pieces)
     assert isinstance(found, InferenceResult)
     assert found.text == "".join(pieces) == text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@settings(max_examples=25)
+@given(cuts=st.lists(st.integers(1, 40), max_size=8))
+@example(cuts=[])
+@example(cuts=[1, 2])
+def test_a_good_body_is_an_answer_however_it_is_cut(
+    door: tuple[WireServer, Gateway], cuts: list[int], *, stream: bool
+) -> None:
+    """Into pieces of these lengths and the rest; no lengths: one byte at a time."""
+    data = wire.sse(*good()) if stream else json.dumps(whole()).encode()
+    ends = list(accumulate(cuts)) if cuts else list(range(1, len(data)))
+
+    def script(exchange: wire.Exchange) -> None:
+        exchange.start_stream()
+        for begin, end in zip([0, *ends], [*ends, None], strict=True):
+            exchange.chunk(data[begin:end])
+        exchange.chunk(b"")
+
+    server, gate = door
+    server.script = script
+    found = outcome(gate, a_request())
+    assert isinstance(found, InferenceResult)
+    assert (found.text, found.usage_problem) == (TEXT, "")
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 400, 503])
@@ -259,12 +291,6 @@ bodies = (
     | st.binary(max_size=50).map(lambda tail: wire.sse(*good()[:3]) + tail)
 )
 statuses = st.sampled_from([200] * 6 + [201, 204, 302, 400, 401, 404, 408, 409, 429, 500, 503, 529])
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[tuple[WireServer, Gateway]]:
-    with serving(lambda exchange: exchange.close()) as server, gateway(server) as found:
-        yield server, found
 
 
 @settings(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Final
+from itertools import chain
+from typing import Final, Literal
 
 PIECE: Final = 65_536
 """Most bytes that are decompressed at once."""
@@ -27,6 +28,13 @@ _ENCODINGS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 ACCEPT_ENCODING: Final = "gzip, deflate"
 
 
+Form = Literal["events", "message", "neither", "unknown"]
+"""What a body is by its beginning; `unknown`: it ended before that shows."""
+
+_EVENTS_BEGIN: Final = (b"event:", b"data:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
+"""How a body of server-sent events can begin."""
+
+
 class TooLargeError(ValueError):
     """An answer, or one event of it, is larger than its request allows."""
 
@@ -43,6 +51,27 @@ def answer_limit(max_tokens: int) -> int:
 def stream_limit(max_tokens: int) -> int:
     """Return the most bytes of a streamed answer. It is counted and never held in memory."""
     return _BASE_BYTES + _STREAM_BYTES_PER_TOKEN * max_tokens
+
+
+def opened(chunks: Iterable[bytes]) -> tuple[Form, Iterator[bytes]]:
+    """Tell what a body is, however it is cut, and pass it on, without the space before it."""
+    rest = iter(chunks)
+    begun = b""
+    while (form := _form(begun)) == "unknown":
+        piece = next(rest, None)
+        if piece is None:
+            break
+        begun = (begun + piece).lstrip()
+    return form, chain([begun], rest)
+
+
+def _form(begun: bytes) -> Form:
+    if begun.startswith(b"{"):
+        return "message"
+    if begun.startswith(_EVENTS_BEGIN):
+        return "events"
+    undecided = any(mark.startswith(begun) for mark in _EVENTS_BEGIN)
+    return "unknown" if undecided else "neither"
 
 
 def within(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:

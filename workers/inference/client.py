@@ -11,7 +11,6 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import anthropic  # noqa: TID251 - this is the one
@@ -210,24 +209,23 @@ class _Attempt:
         Raises:
             ValueError: It is neither.
         """
-        first = next((chunk for chunk in chunks if chunk.strip()), b"")
-        everything = chain([first], chunks)
-        self._in_events = first.lstrip().startswith(_EVENTS_BEGIN)
-        if not self._in_events and first.lstrip().startswith(b"{"):
-            self._answer.read_message(b"".join(body.within(everything, self._limit)))
-        elif self._in_events:
-            for kind, data in body.events(everything, limit=self._limit):
+        form, pieces = body.opened(chunks)
+        self._in_events = form == "events"
+        if form == "message":
+            self._answer.read_message(b"".join(body.within(pieces, self._limit)))
+        elif form == "events":
+            for kind, data in body.events(pieces, limit=self._limit):
                 self._take(kind or _type(data), data)
             if not self._answer.begun and not self._call.closed:
                 raise ValueError("events without a beginning")
-        elif first or not self._call.closed:
+        elif form == "neither" or not self._call.closed:
             raise ValueError("neither events nor a message")
 
     def _take(self, kind: str, data: str) -> None:
         if kind == "error":
-            if not self._answer.complete:
-                raise failures.from_event(data, begun=self._answer.begun, facts=self._facts())
-            return
+            if self._answer.complete:
+                return
+            raise failures.from_event(data, begun=self._answer.begun, facts=self._facts())
         piece = self._answer.read_event(kind, data)
         if self._answer.complete:
             self._call.deadline = min(self._call.deadline, time.monotonic() + DRAIN_S)
@@ -324,10 +322,6 @@ class _Attempt:
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._call.started) * 1000)
-
-
-_EVENTS_BEGIN = (b"event:", b"data:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
-"""How a body of server-sent events can begin."""
 
 
 def _type(data: str) -> str:

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from workers.inference.answer import Answer
 from workers.inference.body import (
     EncodingError,
+    Form,
     TooLargeError,
     answer_limit,
     decompressed,
     events,
+    opened,
     stream_limit,
     within,
 )
@@ -125,3 +127,36 @@ def test_joined_text_holds_no_half_of_a_character(text: str, size: int) -> None:
     joined.encode()
     whole = Joiner()
     assert joined == whole.feed(text) + whole.end()
+
+
+BEGINNINGS: dict[bytes, Form] = {
+    b"event: ping\n\n": "events",
+    b"data: 1\n\n": "events",
+    b"retry: 1\n\n": "events",
+    b"id: 1\n\n": "events",
+    b": ping\n\n": "events",
+    b"\xef\xbb\xbfdata: 1\n\n": "events",
+    b' \r\n{"a": 1}': "message",
+    b"\n\nevent: ping\n\n": "events",
+    b"<html>": "neither",
+    b"evening: 1": "neither",
+    b"[]": "neither",
+    b"eve": "unknown",
+    b" \n": "unknown",
+    b"": "unknown",
+}
+
+
+@pytest.mark.parametrize(("sent", "form"), BEGINNINGS.items())
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 99])
+def test_what_a_body_is_shows_however_it_is_cut(sent: bytes, form: Form, size: int) -> None:
+    found, rest = opened(pieces(sent, size))
+    assert (found, b"".join(rest)) == (form, sent.lstrip())
+
+
+def test_a_body_is_not_waited_for_once_it_is_known_to_be_neither() -> None:
+    def sent() -> Iterator[bytes]:
+        yield b"<"
+        raise AssertionError
+
+    assert opened(sent())[0] == "neither"
