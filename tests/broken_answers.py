@@ -364,6 +364,20 @@ def _streams() -> Iterator[tuple[str, Broken]]:
     )
 
 
+def _after_the_end() -> Iterator[tuple[str, Broken]]:
+    """Nothing that follows a complete answer takes it away."""
+    for kind, data in {
+        "": '{"type": ' + '{"a": ' * 100_000,
+        "error": "{no",
+        "message_start": "[" * 100_000,
+        "message_delta": {"delta": {"stop_reason": "refusal"}, "usage": None},
+    }.items():
+        after = Broken(stream(*good(), (kind, data)), Then.ANSWERED)
+        yield f"an end, then {kind or 'deep JSON without a name'}", after
+    after = Broken(reply(wire.sse(*good()) + b"data: \xff\n\n"), Then.ANSWERED)
+    yield "an end, then no UTF-8", after
+
+
 def _usages() -> Iterator[tuple[str, Broken]]:
     yield "no usage", Broken(stream(*_without_usage()), Then.UNSEEN)
     odd: tuple[Any, ...] = (True, 7, "x", [], {})
@@ -422,7 +436,7 @@ def _headers() -> Iterator[tuple[str, Broken]]:
 
 def _table() -> dict[str, Broken]:
     makers: tuple[Callable[[], Iterator[tuple[str, Broken]]], ...] = (
-        *(_statuses, _framing, _bodies, _streams, _usages, _headers),
+        *(_statuses, _framing, _bodies, _streams, _after_the_end, _usages, _headers),
     )
     found: dict[str, Broken] = {}
     for maker in makers:

@@ -216,6 +216,10 @@ class _Attempt:
         elif form == "events":
             for kind, data in body.events(pieces, limit=self._limit):
                 self._take(kind or _type(data), data)
+                if self._answer.complete:
+                    break
+            for _ in pieces:
+                pass  # what follows is no part of the answer; its end frees the connection
             if not self._answer.begun and not self._call.closed:
                 raise ValueError("events without a beginning")
         elif form == "neither" or not self._call.closed:
@@ -223,8 +227,6 @@ class _Attempt:
 
     def _take(self, kind: str, data: str) -> None:
         if kind == "error":
-            if self._answer.complete:
-                return
             raise failures.from_event(data, begun=self._answer.begun, facts=self._facts())
         piece = self._answer.read_event(kind, data)
         if self._answer.complete:
