@@ -36,9 +36,9 @@ KIND: Final = "provider_account"
 POLL_S: Final = 0.5
 """Age in seconds at which a process reads the state again."""
 
-LEASE_S: Final = 30.0
+LEASE_S: Final = 45.0
 """Seconds after which a probe without a result makes room for another: its process may be dead.
-Longer than two probes and the storing of their ends take."""
+Longer than a probe of each model and the storing of their ends take."""
 
 PROBE_EVERY_S: Final = (5.0, 10.0, 20.0, 30.0)
 """Seconds until the next probe, by how many failed in a row; the last one holds from there on."""
@@ -57,6 +57,9 @@ UNUSED_S: Final = 600.0
 
 Probe = Callable[[str], BaseException | None]
 """Sends one probe to a model. Returns its error, None if it was answered."""
+
+Errors = list[BaseException | None]
+"""Of the probes of one turn, in their order; never empty."""
 
 Finding = Literal["account", "request", "busy", "unclear"]
 """What an error was about. `busy`: another probe is under way; `unclear`: the probe gave no answer
@@ -163,8 +166,13 @@ def _read(account: str) -> float | None:
     return (found[0] or timedelta()).total_seconds() if found else None
 
 
-def admit(model: str, *, probe: Probe) -> None:
-    """Let a call pass if the account is well, after one probe if it was stopped and one is due.
+def admit(model: str, *, models: Sequence[str], probe: Probe) -> None:
+    """Let a call pass if the account is well, after a probe if it was stopped and one is due.
+
+    Args:
+        model: An id of the catalog.
+        models: As in `suspect`.
+        probe: Sends a probe.
 
     Raises:
         Deferred: The account is stopped. It says when to come back.
@@ -174,7 +182,7 @@ def admit(model: str, *, probe: Probe) -> None:
         return
     if due_in > 0 or not _take_turn(stopped=True):
         raise _deferred(due_in)
-    if _tried(lambda: [probe(model)]) == "request":
+    if _tried(model, models, probe) == "request":
         return
     raise _deferred(cache.probe_in_s() or 0.0)
 
@@ -185,7 +193,7 @@ def suspect(error: InferenceError, model: str, *, models: Sequence[str], probe: 
     Args:
         error: Of a call to `model`; its `account_wide` is true.
         model: An id of the catalog.
-        models: All models that may be called. A 403 may be about one model, so another one has to
+        models: All models that may be called. A 403 may be about one model, so all others have to
             fail as well.
         probe: Sends a probe.
     """
@@ -200,15 +208,7 @@ def suspect(error: InferenceError, model: str, *, models: Sequence[str], probe: 
             return "account"
     if not _take_turn(stopped=False):
         return "busy"
-    other = next((each for each in models if each != model), None)
-
-    def probes() -> list[BaseException | None]:
-        first = probe(model)
-        if other is None or getattr(first, "status", None) != _FORBIDDEN:
-            return [first]
-        return [first, probe(other)]
-
-    found = _tried(probes)
+    found = _tried(model, models, probe)
     if found == "request":
         cache.note_cleared(model, error.code)
     return found
@@ -217,14 +217,14 @@ def suspect(error: InferenceError, model: str, *, models: Sequence[str], probe: 
 _FORBIDDEN: Final = 403
 
 
-def _tried(probes: Callable[[], list[BaseException | None]]) -> Finding:
-    """Send what was leased and store what the last probe found."""
+def _tried(model: str, models: Sequence[str], probe: Probe) -> Finding:
+    """Send what was leased and store what it found."""
     try:
-        error = probes()[-1]
+        errors = _probes(model, models, probe)
     except BaseException:
         _let_go()
         raise
-    found = _about(error)
+    error, found = errors[-1], _finding(errors)
     if found == "account" and isinstance(error, InferenceError):
         _stop(error)
     elif found == "request":
@@ -232,6 +232,28 @@ def _tried(probes: Callable[[], list[BaseException | None]]) -> Finding:
     else:
         _let_go()
     return found
+
+
+def _probes(model: str, models: Sequence[str], probe: Probe) -> Errors:
+    """Probe a model; after a 403, which may be about it alone, the others until one is let in."""
+    errors: Errors = [probe(model)]
+    if _is_forbidden(errors[0]):
+        for other in models:
+            if other != model:
+                errors.append(probe(other))
+                if _about(errors[-1]) != "unclear" and not _is_forbidden(errors[-1]):
+                    break
+    return errors
+
+
+def _finding(errors: Errors) -> Finding:
+    """What the probes of one turn show; a model that none could ask may be let in."""
+    found = [_about(error) for error in errors]
+    return "unclear" if _is_forbidden(errors[-1]) and "unclear" in found else found[-1]
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    return getattr(error, "status", None) == _FORBIDDEN
 
 
 def _about(error: BaseException | None) -> Finding:

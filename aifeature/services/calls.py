@@ -116,7 +116,8 @@ def admit(
 ) -> Permit:
     """Ask the gate for leave to send a call, after a probe if the account or a breaker needs one.
 
-    A probe is a tiny call of no job. It is paid by the feature and takes up to PROBE_S seconds.
+    A probe is a tiny call of no job. It is paid by the feature and takes up to PROBE_S seconds; the
+    account can need one of each model.
 
     Args:
         feature: Whose budget pays for the probe, and whose switch stops it.
@@ -130,7 +131,8 @@ def admit(
         Deferred: nothing may be sent now; it says when.
         Cancelled: `cancel` was used during the probe. Of the call itself nothing was sent.
     """
-    account.admit(request.model, probe=_prober(feature, cancel))
+    models = gateway().known_models()
+    account.admit(request.model, models=models, probe=_prober(feature, cancel))
 
     def ask() -> Permit:
         return gateway().admit(request, user=user, booked=booked, fallback=fallback)

@@ -128,6 +128,33 @@ def test_a_403_of_one_model_is_not_the_accounts(make_job: MakeJob, sandbox: Sand
     assert ProviderAccount.objects.get().stopped_at is None
 
 
+@pytest.mark.parametrize("second", ["permission", "overloaded"])
+def test_a_403_is_not_the_accounts_as_long_as_one_model_is_let_in(
+    make_job: MakeJob, sandbox: SandboxServer, second: str
+) -> None:
+    sandbox.set_faults({"kind": "permission", "model": HAIKU}, {"kind": second, "model": SONNET})
+    job = summarise(make_job)
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
+    assert ProviderAccount.objects.get().stopped_at is None
+
+
+def test_a_403_of_one_model_keeps_no_account_stopped(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "permission"})
+    job = summarise(make_job)
+    assert job.error_code == "provider_account"
+    sandbox.set_faults({"kind": "permission", "model": HAIKU})
+    probe_is_due()
+    job = again(job)
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
+    assert ProviderAccount.objects.get().stopped_at is None
+
+
+def test_a_turn_outlasts_a_probe_of_each_model() -> None:
+    assert calls.PROBE_S * len(wiring.gateway().known_models()) < account.LEASE_S
+
+
 def test_jobs_go_on_after_a_probe_was_answered(make_job: MakeJob, sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "credit_too_low"})
     job = summarise(make_job)
