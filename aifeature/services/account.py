@@ -25,6 +25,7 @@ from django.db.models.functions import Coalesce, Now
 
 from aifeature.models import Attempt, AttemptState, ProviderAccount
 from aifeature.models.functions import connected
+from aifeature.models.transitions import AttemptRefusedError
 from aifeature.services import account_words, alerts
 from workers.inference import AnswerUnusable, Deferred, InferenceError, RequestRejected
 
@@ -229,6 +230,8 @@ def _tried(model: str, models: Sequence[str], probe: Probe) -> Finding:
         _stop(error)
     elif found == "request":
         _well()
+    elif isinstance(errors[0], AttemptRefusedError):
+        _give_back()
     else:
         _let_go()
     return found
@@ -349,6 +352,12 @@ def end_unused() -> int:
 def stopped() -> list[ProviderAccount]:
     """The accounts that refuse every call."""
     return list(ProviderAccount.objects.filter(stopped_at__isnull=False).order_by("account"))
+
+
+def _give_back() -> None:
+    """Nothing was sent, since the ledger had no room for it: the turn is another feature's."""
+    with connected():
+        _row(name()).update(probe_until=None)
 
 
 def _let_go() -> None:

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from aifeature import prompts, registry
 from aifeature.models import Alert, Attempt, Job, ProviderAccount, Status
-from aifeature.services import account, calls, provider_watch, wiring
+from aifeature.services import account, calls, control, provider_watch, wiring
 from aifeature.services.execution import LEAST_CALL_S
 from aifeature.services.watch import watcher
 from aifeature.spec import Purpose
@@ -149,6 +149,21 @@ def test_a_403_of_one_model_keeps_no_account_stopped(
     job = again(job)
     assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
     assert ProviderAccount.objects.get().stopped_at is None
+
+
+def test_a_probe_that_our_own_ledger_refuses_leaves_its_turn_to_another_feature(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "authentication"})
+    job = summarise(make_job)
+    sandbox.set_faults()
+    probe_is_due()
+    before = ProviderAccount.objects.get()
+    control.change("summarize", {"daily_budget_usd": "0"}, reason="test", check_name="test")
+    assert again(job).error_code == "provider_account"
+    after = ProviderAccount.objects.get()
+    assert (after.next_probe_at, after.probe_until) == (before.next_probe_at, None)
+    assert after.stopped_at is not None
 
 
 def test_a_turn_outlasts_a_probe_of_each_model() -> None:
