@@ -180,6 +180,8 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
             outcome = run.ask(route.models, question)
         except Cancelled as stopped:  # during a probe: nothing of this job is under way
             outcome = verdicts.after_abort(stopped, None)
+        max_tries = feature.limits.max_tries
+        outcome = verdicts.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
         outcome = _with_shown(outcome, claimed, stream)
     if withdrawal is not None and not verdicts.provider_failed(outcome):
         retries.give_back(withdrawal)

@@ -49,6 +49,16 @@ def provider_failed(outcome: Outcome) -> bool:
     return getattr(outcome, "code", "") in {"provider_waiting", "provider_unavailable"}
 
 
+def within_tries(outcome: Outcome, *, tries: int, max_tries: int) -> Outcome:
+    """Let a job fail at its last try by what it would wait for: its next run would send nothing."""
+    match outcome:
+        case Later(burn=True, code=code, settlement=settlement) if tries + 1 >= max_tries:
+            ended = FAILED_AFTER_WAITING.get(code)
+            return outcome if ended is None else Failed(ended, settlement)
+        case _:
+            return outcome
+
+
 def after_abort(error: Cancelled, settlement: Settlement | None) -> Outcome:
     """We stopped the call ourselves: that is no failure of the provider and burns no try.
 

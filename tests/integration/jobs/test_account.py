@@ -255,6 +255,19 @@ def test_a_doubt_that_no_probe_can_settle_counts_as_a_try(
     assert ProviderAccount.objects.get().stopped_at is None
 
 
+@pytest.mark.parametrize("probes", ["overloaded", "rate_limited"])
+def test_a_job_that_no_probe_can_settle_fails_by_the_provider_at_its_last_try(
+    make_job: MakeJob, sandbox: SandboxServer, probes: str
+) -> None:
+    job = make_job(input={"document": ARTICLE})
+    for _ in range(registry.get("summarize").limits.max_tries):
+        assert job.status == Status.QUEUED
+        sandbox.set_faults({"kind": "authentication", "times": 1}, {"kind": probes})
+        job = again(job)
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
+    assert job.error_message.startswith("The service is temporarily unavailable.")
+
+
 def test_a_job_whose_deadline_is_near_fails_with_a_sentence(
     make_job: MakeJob, sandbox: SandboxServer
 ) -> None:
