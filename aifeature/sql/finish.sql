@@ -112,7 +112,8 @@ BEGIN
 END
 $$;
 
--- Close a call whose job goes on (an answer that will be repaired, say).
+-- Close a call whose job goes on (an answer that will be repaired, say). False when the job is no
+-- longer this worker's. Asked again after a reply that was lost, it changes nothing and says the same.
 CREATE OR REPLACE FUNCTION aif_settle(
     p_job uuid, p_epoch integer, p_attempt uuid, p_settlement jsonb)
 RETURNS boolean
@@ -122,6 +123,10 @@ AS $$
 BEGIN
     PERFORM 1 FROM aifeature_job t
       WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running' FOR UPDATE;
-    RETURN FOUND AND aif_settle_attempt(p_attempt, p_settlement, false);
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM aif_settle_attempt(p_attempt, p_settlement, false);
+    RETURN true;
 END
 $$;

@@ -215,6 +215,25 @@ def test_an_answer_is_kept_for_longer_than_a_lease_lasts(
     assert len(sandbox.calls()) == (2 if transition == "settle" else 1)
 
 
+def test_an_end_whose_reply_was_lost_is_stored_again_and_no_call_is_paid_again(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    store, replies = transitions.settle, iter([OperationalError("the connection is lost")])
+
+    def stored(*arguments: Any) -> None:
+        store(*arguments)
+        for lost in replies:
+            raise lost
+
+    monkeypatch.setattr(transitions, "settle", stored)
+    job = summarise(make_job)
+    assert (job.status, job.epoch, job.tries) == (Status.SUCCEEDED, 1, 0)
+    assert len(sandbox.calls()) == 2
+    spent = {window.scope: window.spent_micro for window in SpendWindow.objects.all()}
+    assert spent["feature"] == sum(call.cost_micro for call in Attempt.objects.filter(job=job))
+
+
 def test_a_second_call_waits_for_the_database_and_the_first_is_not_paid_again(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,7 +131,8 @@ class Settle:
     def run(self, view: View) -> object:
         if self.held.locked(view) is None:
             return False
-        return ledger.close(view, self.attempt, self.ending) is not None
+        ledger.close(view, self.attempt, self.ending)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
