@@ -302,7 +302,7 @@ class _Run:
             max_tokens=self.prompt.parameters.max_tokens,
             output_schema=self.feature.output_schema,
             stream=self.feature.stream_field is not None,
-            deadline_s=max(0.0, min(self.feature.limits.call_deadline_s, self._seconds_left())),
+            deadline_s=self._call_deadline_s(),
         )
 
     def _call(
@@ -340,6 +340,8 @@ class _Run:
             raise
         if self.claimed.last_error != "provider_waiting":
             retries.deposit()
+        # A probe, and a database that takes no writes, may have taken a while.
+        request = replace(request, deadline_s=self._call_deadline_s())
         try:
             result = gateway().infer(
                 request, cancel=self.cancel, on_delta=self.stream.sink(), permit=permit
@@ -438,6 +440,9 @@ class _Run:
     def _least_s(self) -> float:
         """Seconds without which no call is begun: it would be cut, and paid for by nobody."""
         return min(LEAST_CALL_S, control.deadline_s(self.feature) * LEAST_SHARE)
+
+    def _call_deadline_s(self) -> float:
+        return max(0.0, min(self.feature.limits.call_deadline_s, self._seconds_left()))
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)

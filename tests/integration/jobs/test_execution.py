@@ -565,16 +565,29 @@ def test_the_time_that_a_run_has_taken_is_missing_for_its_next_call(
     assert len(sandbox.calls()) == 1, "the repair is not begun"
 
 
-@pytest.mark.parametrize(("left_s", "longest_s"), [(250, 120), (60, 60)])
+@pytest.mark.parametrize(
+    ("left_s", "entered_in_s", "longest_s"), [(250, 0, 120), (60, 0, 60), (250, 150, 100)]
+)
 def test_a_call_may_take_what_is_left_of_its_job_and_no_more_than_its_feature_says(
     make_job: MakeJob,
     sandbox: SandboxServer,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     left_s: int,
+    entered_in_s: int,
     longest_s: int,
 ) -> None:
     gateway, allowed = wiring.gateway(), list[float]()
-    infer = gateway.infer
+    infer, begin = gateway.infer, transitions.begin_attempt
+    clock = SimpleNamespace(ahead=0.0)
+    clock.monotonic = lambda: time.monotonic() + clock.ahead
+    monkeypatch.setattr(execution, "time", clock)
+
+    def after_long(*arguments: Any) -> None:
+        begin(*arguments)
+        clock.ahead += entered_in_s
+
+    monkeypatch.setattr(transitions, "begin_attempt", after_long)
 
     def noted(request: Any, **how: Any) -> Any:
         allowed.append(request.deadline_s)
@@ -584,7 +597,7 @@ def test_a_call_may_take_what_is_left_of_its_job_and_no_more_than_its_feature_sa
     run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=left_s)))
     (seconds,) = allowed
     assert 0 < seconds <= longest_s
-    assert (seconds == longest_s) == (longest_s < left_s)
+    assert (seconds == longest_s) == (longest_s < left_s - entered_in_s)
 
 
 def test_what_a_run_has_to_store_waits_for_a_lock_as_long_as_its_job_may_last(
