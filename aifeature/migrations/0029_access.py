@@ -111,5 +111,5 @@ class Migration(migrations.Migration):
                 max_length=8,
             ),
         ),
-        *sql.load("closed_accounts", "begin_attempt", "truncate_guards", "sign_in"),
+        *sql.load("closed_accounts", "begin_attempt", "sign_in"),
     ]

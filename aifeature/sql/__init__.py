@@ -7,12 +7,59 @@ by side during a deploy.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
+from django.db import OperationalError, transaction
 from django.db.migrations import RunSQL
+
+from aifeature.models.functions import is_lock_timeout
 
 _FOLDER = Path(__file__).resolve().parent
 _UNCHECKED = "SET LOCAL check_function_bodies = off;\n"
+
+TRIES: Final = 30
+"""How often a statement is tried that needs the lock of a whole table."""
+
+LOCK_S: Final = 1.0
+"""Seconds that a try waits for it: everybody who wants to write waits behind it."""
+
+PAUSE_S: Final = 1.0
+"""Seconds between two tries, in which those who waited go on."""
+
+
+class Patient(RunSQL):
+    """A statement that locks a table which never stands still, in a transaction of its own.
+
+    For migrations that are not atomic. It gives up its place in the queue for the lock soon, so
+    that nobody waits long behind it, and comes back a few times.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        self._try(super().database_forwards, app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        self._try(super().database_backwards, app_label, schema_editor, from_state, to_state)
+
+    @staticmethod
+    def _try(run: Callable[..., None], app_label: str, schema_editor: Any, *states: Any) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                with transaction.atomic(schema_editor.connection.alias):
+                    schema_editor.execute(f"SET LOCAL lock_timeout = '{LOCK_S:g}s'")
+                    run(app_label, schema_editor, *states)
+            except OperationalError as error:
+                if not (left and is_lock_timeout(error)):
+                    raise
+                time.sleep(PAUSE_S)
+            else:
+                return
 
 
 def load(*names: str) -> list[RunSQL]:

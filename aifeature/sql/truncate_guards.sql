@@ -12,20 +12,3 @@ BEGIN
         USING ERRCODE = 'integrity_constraint_violation', TABLE = TG_TABLE_NAME;
 END
 $$;
-
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_job
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_attempt
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_spendwindow
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_controlchange
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_featurecontrol
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_modelcontrol
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_rateoverride
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();
-CREATE OR REPLACE TRIGGER truncate_guard BEFORE TRUNCATE ON aifeature_launch
-    FOR EACH STATEMENT EXECUTE FUNCTION aif_guard_truncate();

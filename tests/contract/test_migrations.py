@@ -65,7 +65,7 @@ REVIEWED: dict[str, str] = {
     "0018_guards_of_bills: SQL: CREATE OR REPLACE TRIGGER": (
         "They refuse what no release has ever done, and allow one change more than before."
     ),
-    "0029_access: SQL: CREATE OR REPLACE TRIGGER truncate_guard": (
+    "0033_truncate_guards: SQL: CREATE OR REPLACE TRIGGER truncate_guard": (
         "No release has ever emptied a table with TRUNCATE."
     ),
     "0024_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
