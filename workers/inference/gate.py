@@ -40,8 +40,8 @@ LEAST_APART_US: Final = 1_000
 KEEP_MS: Final = 3_600_000
 """How long Redis keeps what nothing has been heard of."""
 
-_ADMIT: Final = Script("bucket", "breaker", "admit")
-_SETTLE: Final = Script("bucket", "breaker", "settle")
+_ADMIT: Final = Script("bucket", "limits", "breaker", "admit")
+_SETTLE: Final = Script("bucket", "limits", "breaker", "settle")
 _BEGUN: Final = Script("begun")
 
 _TRIPS: Final = "aif:trips"

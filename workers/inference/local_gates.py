@@ -51,6 +51,8 @@ class LocalGates:
         self._breakers: dict[str, BreakerModel] = {}
         self._trips = Trips()
         self._limits: dict[str, tuple[int, ...]] = {}
+        self._lower: dict[str, frozenset[int]] = {}
+        """Which limits of a model the last answer that named them wanted lower."""
         self._blocked: dict[str, int] = {}
 
     def admit(self, asked: Asked) -> tuple[HeldHere, Change | None]:
@@ -129,13 +131,20 @@ class LocalGates:
         if block_us:
             with self._lock:
                 self._blocked[model] = max(self._now() + block_us, self._blocked.get(model, 0))
-        known = self._limits.get(model, (0, 0, 0))
-        limits = tuple(
-            told.limit if told else before for told, before in zip(headers, known, strict=True)
-        )
-        if limits != known:
+        known, lower = self._limits.get(model, (0, 0, 0)), self._lower.get(model, frozenset())
+        limits, doubted = list(known), set(lower)
+        for row, (told, before) in enumerate(zip(headers, known, strict=True)):
+            if told is None:
+                continue
+            # A lower limit is believed once a second answer names one.
+            if told.limit < before and row not in lower:
+                doubted.add(row)
+            else:
+                limits[row] = told.limit
+                doubted.discard(row)
+        if tuple(limits) != known or doubted != lower:
             with self._lock:
-                self._limits[model] = limits
+                self._limits[model], self._lower[model] = tuple(limits), frozenset(doubted)
 
     def view(self, model: str, *, forced: Forced) -> BreakerView:
         """The breaker of this process."""

@@ -4,7 +4,8 @@ Three buckets for each model: requests, input tokens and output tokens, refilled
 the provider's are. An unknown limit lets everything pass. The first headers set a bucket's level;
 from then on our own accounting leads, since it knows of the calls that are under way. Each call
 reserves its bound and gives back at its end what it did not use. Headers correct the accounting
-downward alone: what others take with the same key shows as a surplus of ours that stays. The steps
+downward alone: what others take with the same key shows as a surplus of ours that stays. A limit
+that one answer lowers holds for twenty seconds, unless a second answer confirms it. The steps
 themselves are in `lua/admit.lua` and `lua/settle.lua`.
 """
 
@@ -143,7 +144,8 @@ def view(model: str, fields: Mapping[str, str], *, now: int) -> LimitsView:
     """The limits from their hash at a moment in microseconds."""
     found = []
     for number, name in enumerate(NAMES, 1):
-        limit = int(fields.get(f"limit{number}", 0))
+        doubted = int(fields.get(f"doubt{number}", now + 1)) <= now
+        limit = int(fields.get(f"{'was' if doubted else 'limit'}{number}", 0))
         if limit:
             debt = max(int(fields.get(f"tat{number}", 0)) - now, 0)
             booked = max(int(fields.get(f"at{number}", 0)) - now, 0) / SECOND

@@ -353,6 +353,36 @@ def test_one_answer_keeps_others_away_for_twenty_seconds_at_most(
     admit(gate, now=NOW + 20 * SECOND, booked=True)
 
 
+@pytest.mark.parametrize("lower", [110, 500, 5_000])
+def test_a_limit_that_one_answer_lowers_keeps_others_away_for_twenty_seconds_at_most(
+    gate: Gate, lower: int
+) -> None:
+    taught(gate, headers(requests=AMPLE, inward=AMPLE, outward=AMPLE))
+    taught(gate, headers(requests=AMPLE, inward=(lower, 0), outward=AMPLE))
+    at = NOW + SECOND
+    admit(gate, inward=9_000, now=at)
+    waits = [wait_of(gate, inward=9_000, now=at) for _ in range(40)]
+    assert min(waits) > 9
+    assert max(waits) <= 19
+    assert len(set(waits)) > 20, "they do not all come back at once"
+    later = NOW + 20 * SECOND
+    for _ in range(40):
+        admit(gate, inward=9_000, now=later)
+    seen = gate.limits(MODEL, now=later)
+    assert seen is not None
+    assert seen.limits[1].per_minute == 1_000_000
+
+
+def test_a_limit_that_two_answers_lower_holds(gate: Gate) -> None:
+    taught(gate, headers(requests=(60, 60), inward=AMPLE, outward=AMPLE))
+    for remaining in (6, 5):
+        taught(gate, headers(requests=(6, remaining), inward=AMPLE, outward=AMPLE))
+    later = NOW + 25 * SECOND
+    seen = gate.limits(MODEL, now=later)
+    assert seen is not None
+    assert seen.limits[0].per_minute == 6
+
+
 @pytest.mark.parametrize("odd", ["0", "1", "99", "-5", "1_000", "٣", "9" * 4_000, "1e9", "nan", ""])
 def test_a_limit_that_the_call_itself_proves_wrong_is_not_learned(gate: Gate, odd: str) -> None:
     named = headers(requests=AMPLE, inward=AMPLE, outward=AMPLE)

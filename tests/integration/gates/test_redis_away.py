@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -142,6 +142,25 @@ def test_what_was_seen_of_the_providers_limits_holds_in_a_tenth(
     with pytest.raises(Deferred) as deferred:
         gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
     assert deferred.value.reason == "provider_limit"
+
+
+@pytest.mark.parametrize(("answers", "more"), [(1, 7), (2, 0)])
+def test_a_lower_limit_is_believed_there_once_a_second_answer_names_it(
+    dead: SharedState, clock: Clock, answers: int, more: int
+) -> None:
+    gate, let_in = Gate(dead, clock=clock), 0
+    permits = [gate.admit(model=MODEL, input_tokens=1, output_tokens=1) for _ in range(3)]
+    for permit, limit in zip(permits, [80, *[10] * answers], strict=False):
+        told = {
+            f"anthropic-ratelimit-requests-{name}": str(limit) for name in ("limit", "remaining")
+        }
+        permit.succeeded(TokenUsage(), told, 100)
+    gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    with suppress(Deferred):
+        while True:
+            gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+            let_in += 1
+    assert let_in == more
 
 
 def test_a_rate_limit_keeps_the_process_away(dead: SharedState, clock: Clock) -> None:

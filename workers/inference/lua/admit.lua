@@ -33,7 +33,7 @@ local function turn(tat, pointer, cost, share)
   return math.min(wait, farthest), math.min(empty + math.max(expected, least), now + farthest)
 end
 
-local limits = read_hash(KEYS[3])
+local limits = read_limits()
 
 -- The breaker.
 local way, since, breaker = 'call', '0', nil
@@ -93,6 +93,13 @@ for i = 1, 3 do
     local tat, pointer = tonumber(limits['tat' .. i] or 0), tonumber(limits['at' .. i] or 0)
     local wait, after_it = turn(tat, pointer, costs[i], limits['share' .. i])
     pointers[i] = after_it
+    local doubted = tonumber(limits['doubt' .. i] or now + wait) - now
+    -- It may be lifted before this wait is over: come back by then, each at a moment of its own.
+    if wait > doubted then
+      local half = math.floor(doubted / 2)
+      local told = redis.call('HINCRBY', KEYS[3], 'told' .. i, 1)
+      wait = doubted - half + told * APART % (half + 1)
+    end
     worst = math.max(worst, wait)
   end
 end

@@ -13,7 +13,7 @@ local KEEP_MS = 3600000
 local SMOOTH = 0.1
 
 local returned, block, refused = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
-local limits = read_hash(KEYS[3])
+local limits = read_limits()
 local news = {}
 
 local function learn_share(number, share)
@@ -28,23 +28,20 @@ local function surplus(limit, remaining, then_debt, now_debt)
   return MINUTE - math.max(then_debt, now_debt) - math.floor((remaining + 1) * MINUTE / limit)
 end
 
--- A limit that was raised: the same amounts take less time to refill, and what was booked was booked
--- at the lower one.
-local function raise(i, limit)
+-- One answer may be wrong: a lower limit holds at once, and for a while only.
+local function doubt(i, limit)
   local known = tonumber(limits['limit' .. i] or limit)
-  if known >= limit then return 1 end
-  local tat = tonumber(limits['tat' .. i] or 0)
-  if tat > now then
-    limits['tat' .. i] = whole(now + math.ceil((tat - now) * (known / limit)))
+  if limits['doubt' .. i] then
+    settle_doubt(limits, i)
+  elseif limit < known then
+    news['was' .. i], news['doubt' .. i] = whole(known), whole(now + DOUBT)
   end
-  redis.call('HDEL', KEYS[3], 'at' .. i, 'least' .. i, 'begun' .. i)
-  limits['at' .. i], limits['least' .. i], limits['begun' .. i] = nil, nil, nil
-  return known / limit
 end
 
 -- Our own accounting leads. Others who use the same key show as a surplus that stays.
 local function learn(i, limit, remaining, back, level)
-  local scale = raise(i, limit)
+  doubt(i, limit)
+  local scale = raise(limits, i, limit)
   local tat = tonumber(limits['tat' .. i] or 0)
   if not limits['limit' .. i] then
     tat = now + MINUTE - math.floor(math.min(remaining, limit) * MINUTE / limit)
