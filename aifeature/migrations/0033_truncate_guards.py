@@ -6,6 +6,9 @@ TABLES = (
     *("aifeature_job", "aifeature_attempt", "aifeature_spendwindow", "aifeature_controlchange"),
     *("aifeature_featurecontrol", "aifeature_modelcontrol", "aifeature_rateoverride"),
     "aifeature_launch",
+    *("django_celery_beat_periodictask", "django_celery_beat_intervalschedule"),
+    *("django_celery_beat_crontabschedule", "django_celery_beat_clockedschedule"),
+    "django_celery_beat_solarschedule",
 )
 
 

@@ -7,8 +7,8 @@ BEGIN
     IF current_setting('aifeature.may_truncate', true) = 'yes' THEN
         RETURN NULL;
     END IF;
-    RAISE EXCEPTION '%: emptying it is refused. Jobs, the ledger, controls and the audit trail stay;'
-        ' retention and erasure empty the content of jobs.', TG_TABLE_NAME
+    RAISE EXCEPTION '%: emptying it is refused. Jobs, the ledger, controls, the audit trail and the'
+        ' schedule stay; retention and erasure empty the content of jobs.', TG_TABLE_NAME
         USING ERRCODE = 'integrity_constraint_violation', TABLE = TG_TABLE_NAME;
 END
 $$;
