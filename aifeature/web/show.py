@@ -46,6 +46,7 @@ HELD: Final = "feature_paused"
 """The error code of a job that waits because its feature is paused."""
 
 _STOPPING: Final = State("Stopping", "You cancelled this request. It ends in a moment.", "wait")
+_ENDS: Final = "This request is being stopped."
 UNDER_WAY: Final = frozenset({Status.QUEUED, Status.RUNNING})
 
 
@@ -53,7 +54,11 @@ def state(job: Job) -> State:
     """The job's state. Why it waits, failed or was cancelled was stored with it."""
     status = Status(job.status)
     if status in UNDER_WAY and job.cancel_requested_at is not None:
-        return _STOPPING if _by_its_user(job) else replace(_STOPPING, sentence=job.error_message)
+        return (
+            _STOPPING
+            if _by_its_user(job)
+            else replace(_STOPPING, sentence=job.error_message or _ENDS)
+        )
     known = _STATES[status]
     if status is Status.SUCCEEDED and (gone := retention.told(job)):
         return State(known.label, gone, known.tone)

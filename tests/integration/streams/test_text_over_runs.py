@@ -71,7 +71,9 @@ def test_a_waiting_job_keeps_the_text_of_the_run_that_was_interrupted(
     visitor = Client()
     visitor.force_login(ada)
     assert visitor.get(f"/api/v1/jobs/{job.pk}").json()["partial_text"] == text
-    assert "<script>alert(1)" not in visitor.get(f"/jobs/{job.pk}/").text
+    page = visitor.get(f"/jobs/{job.pk}/").text
+    assert "<script>alert(1)" not in page
+    assert "counts towards" not in page, "it is free"
 
 
 def test_the_latest_run_that_wrote_any_text_counts(make_job: MakeJob, ada: User) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from project.forwarded import Forwarded
+from project.log_flood import PER_MINUTE
 from project.proxies import networks
 from tests.contract.settings_servers import UnixConnection
 from tests.integration.fuzz.asgi import Site, Visit
@@ -137,3 +139,10 @@ def test_a_server_on_a_unix_socket_limits_each_visitor_apart(
     assert "names no visitor" in web.log(), "the probe of this test"
     for entry in ("unknown", "garbage", "[::1", ", ,"):
         assert asked(place, LOGIN, entry) in {200, 429}
+    for _ in range(PER_MINUTE + 20):
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(str(place))
+            other.sendall(b"\x00\r\n\r\n")
+            other.recv(100)
+    told = web.log().count("Invalid HTTP request received")
+    assert 0 < told <= PER_MINUTE, "anybody can send what is no HTTP"
