@@ -102,6 +102,11 @@ TAMPERED: dict[str, tuple[Promise, str, Callable[[Evidence], None]]] = {
         f"charged {CEILING + 1}, the ledger counts {CEILING}",
         of_taken_job(charge_micro=CEILING + 1),
     ),
+    "text of an earlier run was charged": (
+        Promise.CHARGE,
+        f"charged {CHARGE}, the ledger counts 0",
+        of_taken_job(epoch=2),
+    ),
     "text that is not stored was charged": (
         Promise.CHARGE,
         f"cancelled by user, no text is stored, charged {CHARGE}",
@@ -315,6 +320,13 @@ def test_text_on_the_screen_may_be_free(why: str) -> None:
 def test_text_of_a_call_that_a_retry_replaced_may_be_free() -> None:
     evidence = attacked()
     of_taken_job(partial_text="", charge_micro=0, epoch=2)(evidence)
+    assert said(evidence, Promise.CHARGE) == ""
+
+
+def test_stored_text_of_an_earlier_run_is_free() -> None:
+    evidence = attacked()
+    of_taken_job(charge_micro=0, epoch=2)(evidence)
+    of_cut_call(error_code="answer_incomplete", own_spend=False)(evidence)
     assert said(evidence, Promise.CHARGE) == ""
 
 
