@@ -110,7 +110,7 @@ class ModelAdmin(admin.ModelAdmin):
         """Run the action on the rows that were selected.
 
         Raises:
-            BadRequest: what was sent as selected cannot be the id of a row.
+            BadRequest: a selected value cannot be the id of a row.
         """
         if not all(map(self._is_id, request.POST.getlist(ACTION_CHECKBOX_NAME))):
             raise BadRequest("What was selected is no row of this list.")

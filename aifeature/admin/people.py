@@ -129,7 +129,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
-    """Only a superuser changes groups: whoever changes one can grant any permission."""
+    """Only a superuser changes groups, since a group can grant any permission."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser

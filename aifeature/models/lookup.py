@@ -1,7 +1,7 @@
 """One row, found by a query that is compiled once.
 
-The ORM compiles a query anew each time. For a row found by its key that takes five times as long as
-the database and its driver, and each poll of each user who waits reads a token and a job.
+The ORM compiles a query at every use. For a row found by its key, compiling takes five times as
+long as the database and its driver. Every poll reads a token and a job in this way.
 """
 
 from __future__ import annotations

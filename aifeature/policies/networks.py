@@ -1,4 +1,4 @@
-"""Whom an IP address stands for where somebody is counted by it."""
+"""Groups IP addresses by subscriber, for limits per address."""
 
 from __future__ import annotations
 

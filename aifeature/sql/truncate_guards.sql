@@ -1,5 +1,5 @@
 -- Rows that may not be deleted cannot be truncated either: TRUNCATE passes by the triggers of rows.
--- A test database is emptied between tests: there the setting `aifeature.may_truncate` is `yes`.
+-- Tests that empty a table set `aifeature.may_truncate` to `yes`.
 CREATE OR REPLACE FUNCTION aif_guard_truncate()
 RETURNS trigger
 LANGUAGE plpgsql AS $$
