@@ -149,18 +149,30 @@ def test_users_whose_jobs_wait_for_their_time_are_passed_by(ada: User, bob: User
 
 
 def test_thousands_who_wait_for_their_time_cost_a_dispatcher_little(ada: User) -> None:
-    """As in an outage. The statistics are still those of an empty queue."""
-    crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(3000))
+    """As in an outage. The statistics are still those of a queue that was emptied."""
+    jobs, choices = 3000, 3
+    crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(jobs))
     later, deadline = Now() + timedelta(hours=1), Now() + timedelta(hours=2)
-    Job.objects.bulk_create(
+    made = [
         Job(user=user, feature="summarize", input={}, run_at=later, deadline_at=deadline)
         for user in crowd
-    )
-    with transaction.atomic():  # what is counted is what this transaction reads
+    ]
+    Job.objects.bulk_create(made)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE aifeature_job")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("DELETE FROM aifeature_job")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE aifeature_job")
+    with transaction.atomic():  # nobody else sees, counts or analyses these jobs
+        Job.objects.bulk_create(made)
+        before = jobs_read()
         assert choose() == []
         (due,) = many(1, crowd[-1])
         assert due.pk in [*choose(), *choose()]
-        assert 3_000 <= jobs_read() < 30_000, "reading the queue at each step is millions"
+        readings = (jobs_read() - before) / (jobs * choices)
+        assert 1 <= readings < 10, "reading the queue at each step makes it a thousand"
 
 
 def jobs_read() -> int:
