@@ -49,6 +49,21 @@ class System:
                 yield url
 
     @contextmanager
+    def client(self) -> Iterator[httpx2.Client]:
+        """A client of a web server, with a user's token and as many connections as it takes."""
+        with (
+            self.web() as url,
+            httpx2.Client(
+                base_url=url,
+                headers={"Authorization": f"Bearer {self.seed.tokens[0]}"},
+                trust_env=False,
+                timeout=BOUND_S,
+                limits=httpx2.Limits(max_connections=None),
+            ) as client,
+        ):
+            yield client
+
+    @contextmanager
     def worker(self, queue: str = "llm", **env: str) -> Iterator[Child]:
         """A worker. Yields when it takes jobs."""
         found = component(f"worker-{queue}", logs=self.servers.launcher.logs)

@@ -52,16 +52,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with running_sandbox() as sandbox, system(sandbox) as found, found.web() as url:
-        headers = {"Authorization": f"Bearer {found.seed.tokens[0]}"}
-        with httpx2.Client(
-            base_url=url,
-            headers=headers,
-            trust_env=False,
-            timeout=BOUND_S,
-            limits=httpx2.Limits(max_connections=None),
-        ) as client:
-            yield Site(found, sandbox, client)
+    with running_sandbox() as sandbox, system(sandbox) as found, found.client() as client:
+        yield Site(found, sandbox, client)
 
 
 @pytest.fixture(autouse=True)
