@@ -169,7 +169,11 @@ def _float(text: str) -> float | Odd:
     number = float(text)
     if not math.isfinite(number):
         return Odd(TOO_LARGE)
-    return number if Decimal(text) == Decimal(repr(number)) else Precise(text)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:  # its exponent has more digits than any library keeps
+        return Odd(TOO_PRECISE)
+    return number if exact == Decimal(repr(number)) else Precise(text)
 
 
 def _integer(text: str) -> int | Odd:

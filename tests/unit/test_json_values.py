@@ -21,6 +21,8 @@ ODD = {
     "-Infinity": json_values.NOT_FINITE,
     "1e999": json_values.TOO_LARGE,
     "-1e400": json_values.TOO_LARGE,
+    "0e99999999999999999999": json_values.TOO_PRECISE,
+    "1e-99999999999999999999": json_values.TOO_PRECISE,
     "9" * 309: json_values.TOO_LARGE,
     "-" + "9" * 5_000: json_values.TOO_LARGE,
     r'"a\u0000"': json_values.UNSTORABLE,
@@ -29,6 +31,9 @@ ODD = {
     "[" * 65 + "]" * 65: json_values.TOO_DEEP,
     '{"a":' * 65 + "1" + "}" * 65: json_values.TOO_DEEP,
 }
+
+NUMBER = r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,25})?"
+"""As RFC 8259 has it."""
 
 steps = st.lists(st.sampled_from(("a", "b", 0, 1)), max_size=4)
 
@@ -48,6 +53,15 @@ def test_every_other_value_is_read_as_it_was_sent(value: Any) -> None:
     found = json_values.parse(json.dumps(value))
     assert found == value
     assert json_values.problem(found) is None
+
+
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,25})?", fullmatch=True)
+)
+def test_any_number_that_json_can_write_is_read_or_refused(text: str) -> None:
+    found = json_values.parse(f'{{"a": [{text}]}}')
+    if json_values.problem(found) is None:
+        assert float(found["a"][0]) == float(text)
 
 
 @given(st.sampled_from(sorted(ODD)), steps)
