@@ -15,10 +15,13 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, transaction
+from django.db.models import Case, Value, When
 from django.db.models.functions import Now
+from django.http import HttpRequest
 
 from aifeature.models import WebFailure
 from aifeature.services import references
@@ -36,6 +39,9 @@ RETRY_S: Final = 5.0
 
 KEPT: Final = timedelta(days=30)
 MOST_KEPT: Final = 50_000
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Other methods are stored as one: a request may name any, and each would be a kind of its own."""
 
 FRAMES: Final = 12
 """Innermost frames of a traceback that are kept."""
@@ -89,7 +95,7 @@ class Failures:
             return visit.reference
         visit.is_noted = True
         match = visit.request.resolver_match if visit.request else None
-        method = (visit.request.method or "")[:8] if visit.request else ""
+        method = _method(visit.request) if visit.request else ""
         if error is not None:
             code = type(error).__name__
         kind = (status, method, (match.route if match else "")[:200], code[:80])
@@ -139,9 +145,14 @@ failures: Final = Failures()
 
 
 def prune(*, kept: timedelta = KEPT, most: int = MOST_KEPT) -> int:
-    """Delete failures older than `kept`, and all but the newest `most`; return how many."""
+    """Delete failures older than `kept`, and all but `most`; return how many.
+
+    The newest stay, and faults of ours before what anybody can bring about.
+    """
     old = WebFailure.objects.filter(at__lt=Now() - kept).delete()[0]
-    beyond = WebFailure.objects.order_by("-at", "pk").values("pk")[most:]
+    ours = When(status__gte=HTTPStatus.INTERNAL_SERVER_ERROR, then=Value(0))
+    by_worth = WebFailure.objects.order_by(Case(ours, default=Value(1)), "-at", "pk")
+    beyond = by_worth.values("pk")[most:]
     return old + WebFailure.objects.filter(pk__in=beyond).delete()[0]
 
 
@@ -150,6 +161,11 @@ def where_of(error: BaseException | None) -> str:
     if error is None:
         return ""
     return "".join(traceback.format_tb(error.__traceback__)[-FRAMES:])
+
+
+def _method(request: HttpRequest) -> str:
+    method = request.method or ""
+    return method if method in METHODS else "other"
 
 
 def _row(noted: Noted, *, age_s: float) -> WebFailure:

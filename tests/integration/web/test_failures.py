@@ -244,6 +244,12 @@ def test_many_failures_of_a_kind_share_references_and_each_is_found(
     found_by(on_call, of_another_kind)
 
 
+def test_made_up_methods_are_of_one_kind(visitor: Client, db: None) -> None:
+    for number in range(3 * web_failures.PER_MINUTE):
+        visitor.generic(f"Z{number}", "/nowhere/")
+    assert WebFailure.objects.count() == web_failures.PER_MINUTE
+
+
 def test_old_failures_are_deleted_and_the_newest_stay(db: None) -> None:
     for number in range(5):
         WebFailure.objects.create(
@@ -253,6 +259,11 @@ def test_old_failures_are_deleted_and_the_newest_stay(db: None) -> None:
     assert web_failures.prune(most=3) == 6
     assert set(WebFailure.objects.all()) < set(new)
     assert WebFailure.objects.count() == 3
+    faults = list(WebFailure.objects.all())
+    for number in range(4):
+        WebFailure.objects.create(reference=f"W-B{number}", status=404)
+    assert web_failures.prune(most=4) == 3, "what anybody can bring about goes first"
+    assert set(WebFailure.objects.all()) > set(faults)
 
 
 FAILED: list[tuple[Status, dict[str, Any]]] = [
