@@ -81,6 +81,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
             raise PermissionDenied
         answer = super().user_change_password(request, id, form_url)
         if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
+            sign_ins.note(request, request.user)  # Django gave the visitor's session another key
             user = self.get_object(request, unquote(id))
             if user is not None and not user.has_usable_password():
                 sign_ins.end_all(user)  # no new password, so nobody else does it

@@ -66,18 +66,23 @@ def browser_of(user_agent: str) -> str:
 
 @receiver(user_logged_in, dispatch_uid="aifeature.sign_ins")
 def note(request: HttpRequest | None, user: User, **_: Any) -> None:
-    """Remember whose session this is. What fails here keeps nobody from signing in."""
-    key = getattr(getattr(request, "session", None), "session_key", None)
-    if request is None or key is None:
+    """Remember whose session this is. What fails here keeps nobody from signing in.
+
+    Call it also where a session gets another key.
+    """
+    session = getattr(request, "session", None)
+    if request is None or session is None:
         return
     browser = browser_of(request.headers.get("User-Agent", ""))
     try:
         with transaction.atomic():
+            if session.session_key is None:  # somebody else's was flushed: it has no key until now
+                session.save()
             SignIn.objects.exclude(
                 session_key__in=Session.objects.filter(expire_date__gt=Now()).values("pk")
             ).filter(user=user).delete()
             SignIn.objects.update_or_create(
-                session_key=key, defaults={"user": user, "browser": browser}
+                session_key=session.session_key, defaults={"user": user, "browser": browser}
             )
     except DatabaseError:  # a full disk: what only reads still works
         return

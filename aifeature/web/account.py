@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from django.contrib import messages
 from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,9 +21,6 @@ from aifeature.services import jobs, sign_in_limits, sign_ins
 from aifeature.web import errors
 from aifeature.web.account_forms import OwnPasswordForm, TokenForm
 from aifeature.web.sign_in import address_of, signed_in
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 SEE_OTHER: Final = 303
 
@@ -46,7 +45,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
 
     The present password is asked for, and guesses of it are counted as at sign-in.
     """
-    user = cast("User", request.user)
+    user = cast(User, request.user)
     address = address_of(request)
     if wait_s := sign_in_limits.take(user.get_username(), address):
         request.sign_in_wait_s = wait_s  # type: ignore[attr-defined]
@@ -74,7 +73,7 @@ def end_session(request: HttpRequest, number: str) -> HttpResponse:
     Raises:
         Http404: this user has no such session.
     """
-    if not sign_ins.end(cast("User", request.user), number):
+    if not sign_ins.end(cast(User, request.user), number):
         raise Http404
     messages.success(request, "That browser is signed out.")
     return _back()
@@ -84,9 +83,9 @@ def end_session(request: HttpRequest, number: str) -> HttpResponse:
 @signed_in
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """End every session of the user, this one too, and revoke their tokens."""
-    sign_ins.end_all(cast("User", request.user))
+    sign_ins.end_all(cast(User, request.user))
     logout(request)
-    return HttpResponseRedirect(reverse("login"), status=SEE_OTHER)
+    return HttpResponseRedirect(reverse("signed_out"), status=SEE_OTHER)
 
 
 @never_cache
@@ -94,13 +93,16 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
 @signed_in
 def make_token(request: HttpRequest) -> HttpResponse:
     """Make a token. Its text is in this answer and nowhere else."""
-    user = cast("User", request.user)
+    user = cast(User, request.user)
     form = TokenForm(request.POST, features=jobs.visible_features(user=user))
-    if form.is_valid() and _valid(user).count() >= MOST_TOKENS:
-        form.add_error("name", f"You have {MOST_TOKENS} valid tokens. Revoke one first.")
-    if not form.is_valid():
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # one after the other
+        if form.is_valid() and _valid(user).count() >= MOST_TOKENS:
+            form.add_error("name", f"You have {MOST_TOKENS} valid tokens. Revoke one first.")
+        issued = form.is_valid() and ApiToken.issue(user_id=user.pk, **form.scope)
+    if not issued:
         return _page(request, token=form, status=422)
-    row, text = ApiToken.issue(user_id=user.pk, **form.scope)
+    row, text = issued
     return _page(request, made={"name": row.name, "text": text})
 
 
@@ -112,7 +114,7 @@ def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
     Raises:
         Http404: this user has no such token.
     """
-    found = ApiToken.objects.filter(user=cast("User", request.user), pk=token_id)
+    found = ApiToken.objects.filter(user=cast(User, request.user), pk=token_id)
     if not found.exists():
         raise Http404
     found.revoke()
@@ -128,7 +130,7 @@ def _page(
     made: dict[str, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    user = cast("User", request.user)
+    user = cast(User, request.user)
     features = jobs.visible_features(user=user)
     titles = {each.slug: each.title for each in features}
     context = {

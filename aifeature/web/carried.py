@@ -7,9 +7,9 @@ on if that very user signs in. So no other user is handed a text, and no other s
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from django.conf import settings
 from django.core import signing
 from django.urls import Resolver404, resolve
 from django.utils.datastructures import MultiValueDict
@@ -26,7 +26,8 @@ TYPIST: Final = "typist"
 FIELD: Final = "carried"
 """The field of the sign-in page. Records of failed sign-ins leave it out, see the settings."""
 
-_MOST_AGE: Final = timedelta(days=1)
+_MOST_AGE_S: Final = 86_400
+"""Of what the sign-in page holds."""
 
 
 def typist(user: User) -> str:
@@ -78,7 +79,9 @@ def typed(text: str, make: type[SchemaForm]) -> dict[str, Any]:
 
 
 def _loads(text: str, *, salt: str) -> Any:
+    # A form may be open for as long as the session that it was made in.
+    max_age = settings.SESSION_COOKIE_AGE if salt == TYPIST else _MOST_AGE_S
     try:
-        return signing.loads(text, salt=salt, max_age=_MOST_AGE)
+        return signing.loads(text, salt=salt, max_age=max_age)
     except signing.BadSignature:
         return None

@@ -80,7 +80,11 @@ class SignIn(LoginView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the sentence that says why the visitor must sign in."""
         reason = sign_in_reasons.sentence(self.request, self.get_redirect_url())
-        own = {"reason": reason, "carried": carried.packed(self.request)}
+        own = {
+            "reason": reason,
+            "reason_is_unsent": reason == sign_in_reasons.UNSENT,
+            "carried": carried.packed(self.request),
+        }
         return {**super().get_context_data(**kwargs), **own}
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:

@@ -14,6 +14,11 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/", job_views.job_page, name="job"),
     path("jobs/<uuid:job_id>/cancel/", job_views.cancel_job, name="cancel"),
     path("accounts/login/", sign_in.SignIn.as_view(), name="login"),
+    path(
+        "accounts/signed-out/",  # also from admin: nothing that was typed stays in the tab
+        sign_in.SignIn.as_view(extra_context={"is_signed_out": True}),
+        name="signed_out",
+    ),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("account/", account.account, name="account"),
     path("account/password/", account.change_password, name="change_password"),

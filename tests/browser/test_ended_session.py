@@ -15,7 +15,7 @@ from tests.browser.live import wait_until
 from tests.browser.screenshots import LOOKS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from tests.browser.conftest import Axe, OpenPage
     from tests.browser.live import Site
@@ -75,7 +75,8 @@ def test_the_text_is_there_again_after_the_sign_in(
     page.get_by_text("What you typed is kept in this tab.").wait_for()
     no_barriers(page)
     sign_in(page, "ada")
-    page.get_by_text("Here is what you typed before. It was not sent.").wait_for()
+    page.get_by_text("It was not sent.", exact=True).wait_for()
+    assert page.get_by_text("It may have been sent.").is_hidden()
     assert typed(page) == TEXT
     no_barriers(page)
     assert not Job.objects.exists()
@@ -130,6 +131,46 @@ def test_signing_out_deletes_it_in_every_tab(site: Site, open_page: OpenPage, ad
     for tab in (page, other):
         wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
     assert page.get_by_text("What you typed is kept").is_hidden()
+
+
+def test_signing_out_in_admin_deletes_it_too(site: Site, open_page: OpenPage, ada: User) -> None:
+    User.objects.filter(pk=ada.pk).update(is_staff=True)
+    page = open_page(ada)
+    type_text(page)
+    other = page.context.new_page()
+    type_text(other)
+    page.goto("/admin/")
+    page.evaluate("document.querySelector('#logout-form').submit()")
+    page.get_by_text("You are signed out.").wait_for()
+    for tab in (page, other):
+        wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
+    assert page.get_by_text("What you typed is kept").is_hidden()
+
+
+@pytest.mark.parametrize(("changed", "jobs"), [("", 1), ("More.", 2)])
+def test_what_is_sent_again_after_a_lost_answer_is_not_done_twice(
+    site: Site, open_page: OpenPage, ada: User, changed: str, jobs: int
+) -> None:
+    page = open_page(ada)
+    type_text(page)
+
+    def lose_the_answer(route: Route) -> None:
+        route.fetch(max_redirects=0)
+        route.abort()
+
+    page.route(f"**{FORM}", lose_the_answer)
+    press_send(page)
+    wait_until(lambda: Job.objects.count() == 1, "the job is there")
+    page.unroute(f"**{FORM}")
+    page.goto(FORM)
+    page.get_by_text("It may have been sent.").wait_for()
+    assert typed(page) == TEXT
+    if changed:
+        page.get_by_label("Document").fill(TEXT + changed)
+    press_send(page)
+    page.wait_for_url("**/jobs/*/")
+    assert Job.objects.count() == jobs
+    wait_until(lambda: "Zebras" not in stored(page), "the draft of a sent job is deleted")
 
 
 def test_a_reload_keeps_it_until_it_is_cleared(site: Site, open_page: OpenPage, ada: User) -> None:

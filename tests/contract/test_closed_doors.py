@@ -29,7 +29,8 @@ OPEN_OF_FLOWER = {"/healthcheck", "/metrics"}
 """They hold names of tasks and workers, and no content."""
 
 OPEN_OF_WEB = {
-    *("/healthz", "/readyz", "/accounts/login/", "/admin/login/", "/admin/logout/"),
+    *("/healthz", "/readyz", "/admin/login/", "/admin/logout/"),
+    *("/accounts/login/", "/accounts/logout/", "/accounts/signed-out/"),
     *("/api/v1/openapi.json", "/api/v1/docs"),
 }
 

@@ -1,6 +1,7 @@
 // Keeps what is typed into a feature's form, in this tab alone, until it was sent: an ended session
 // or a reload must not lose it. A draft belongs to the user who typed it. It is deleted as soon as
-// a page of another user is shown in the tab, when somebody signs out, and after an hour.
+// a page of another user is shown in the tab, when somebody signs out, and after an hour. A draft
+// that was sent keeps the key it was sent with: sent again after its answer was lost, it is one job.
 "use strict";
 
 (() => {
@@ -63,6 +64,14 @@
     }
   }
 
+  // The server has said that nothing was done with them.
+  function markUnsent() {
+    for (const name of names()) {
+      const draft = read(name);
+      if (draft) attempt(() => sessionStorage.setItem(name, JSON.stringify({ ...draft, isSent: false })));
+    }
+  }
+
   function entriesOf(form) {
     return [...new FormData(form)].filter(
       ([name, value]) => name.startsWith(FIELD) && typeof value === "string",
@@ -86,33 +95,41 @@
 
   function watch(form) {
     const name = PREFIX + form.getAttribute("action");
-    const key = form.elements.key.value;
+    const freshKey = form.elements.key.value;
     const untouched = JSON.stringify(entriesOf(form));
     const note = document.querySelector("[data-restored]");
     let timer = null;
 
-    function save() {
+    function save({ isSent = false } = {}) {
       clearTimeout(timer);
       timer = null;
       if (isSignedOut) return;
       const entries = entriesOf(form);
       if ("pristine" in form.dataset && JSON.stringify(entries) === untouched) remove(name);
-      else attempt(() => sessionStorage.setItem(name, JSON.stringify({ owner, key, at: Date.now(), entries })));
+      else {
+        const key = form.elements.key.value;
+        const draft = { owner, key, at: Date.now(), isSent, entries };
+        attempt(() => sessionStorage.setItem(name, JSON.stringify(draft)));
+      }
     }
 
     const draft = read(name);
     if (draft && "pristine" in form.dataset) {
       fill(form, draft.entries);
+      form.elements.key.value = draft.key;
+      note.querySelector("[data-not-sent]").hidden = draft.isSent;
+      note.querySelector("[data-perhaps-sent]").hidden = !draft.isSent;
       note.hidden = false;
-    }
+    } else if (draft) save(); // the server has refused it
     form.addEventListener("input", () => {
       clearTimeout(timer);
       timer = setTimeout(save, PAUSE_MS);
     });
-    form.addEventListener("submit", save);
+    form.addEventListener("submit", () => save({ isSent: true }));
     window.addEventListener("pagehide", () => { if (timer !== null) save(); });
     note?.querySelector("button").addEventListener("click", () => {
       fill(form, JSON.parse(untouched));
+      form.elements.key.value = freshKey;
       remove(name);
       note.hidden = true;
       form.querySelector("textarea, input:not([type=hidden])")?.focus();
@@ -133,6 +150,12 @@
     });
   }
   channel?.addEventListener("message", signOut);
+
+  if (document.querySelector("[data-signed-out]")) { // also by admin's button
+    signOut();
+    channel?.postMessage("signed out");
+  }
+  if (document.querySelector("[data-unsent]")) markUnsent();
 
   const kept = document.querySelector("[data-kept]");
   if (kept && names().length) {

@@ -8,11 +8,14 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from aifeature.models import ApiToken, SignIn, SignInCount
 from aifeature.services.sign_ins import browser_of, shown
+from aifeature.web.account import MOST_TOKENS
 
 PAGE = "/account/"
 WORD = "correct horse"
@@ -121,7 +124,7 @@ def test_sign_out_everywhere_ends_sessions_and_tokens_of_this_user_alone(
     other, old, stranger = signed_in(carol), signed_in(carol), signed_in(dora)
     SignIn.objects.filter(pk=old.session.session_key).delete()  # of before there were such rows
     mine, theirs = token_of(carol), token_of(dora)
-    assert browser.post(f"{PAGE}sign-out-everywhere/")["Location"] == "/accounts/login/"
+    assert browser.post(f"{PAGE}sign-out-everywhere/")["Location"] == "/accounts/signed-out/"
     assert not any(map(is_in, (browser, other, old)))
     assert not works(mine)
     assert is_in(stranger)
@@ -215,3 +218,32 @@ def test_a_password_that_is_disabled_in_admin_ends_the_tokens_too(
     assert not works(token)
     assert not is_in(browser)
     assert boss.get("/admin/").status_code == 200
+
+
+def test_a_session_that_gets_another_key_stays_on_the_list(carol: User, browser: Client) -> None:
+    boss = User.objects.create_superuser("boss", password=WORD)
+    browser.post("/admin/login/", {"username": "boss", "password": WORD})
+    (first,) = shown(boss, this=browser.session.session_key)
+    assert first.is_this, "it began over somebody else's"
+    path = f"/admin/auth/user/{carol.pk}/password/"
+    new = {"usable_password": "true", "password1": NEW["new_password1"]}
+    assert browser.post(path, {**new, "password2": new["password1"]}).status_code == 302
+    (second,) = shown(boss, this=browser.session.session_key)
+    assert second.is_this
+    assert second.number != first.number
+
+
+def test_only_so_many_tokens_are_made_also_at_once(carol: User, opened: None) -> None:
+    """The count is taken while the user's row is locked."""
+    for _ in range(MOST_TOKENS - 1):
+        token_of(carol)
+    browser = signed_in(carol)
+    form = {"name": "nightly", "may": "read", "days": "30", "features": ["summarize"]}
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.post(f"{PAGE}tokens/", form).status_code == 200
+        sql = [query["sql"] for query in queries.captured_queries]
+    assert ApiToken.objects.filter(user=carol).count() == MOST_TOKENS
+    assert browser.post(f"{PAGE}tokens/", form).status_code == 422
+    (locked,) = [n for n, each in enumerate(sql) if "FOR NO KEY UPDATE" in each]
+    (counted,) = [n for n, each in enumerate(sql) if "COUNT(*)" in each and "apitoken" in each]
+    assert locked < counted

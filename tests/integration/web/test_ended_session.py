@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from axes.models import AccessAttempt
+from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
@@ -19,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aifeature.models import Job, Status
-from aifeature.web import sign_in_reasons
+from aifeature.web import carried, sign_in_reasons
 from tests.browser import scenes
 
 LOGIN = "/accounts/login/"
@@ -174,6 +176,16 @@ def test_without_scripts_the_sign_in_page_carries_the_text(
     assert not Job.objects.exists()
     assert "zebra" not in str(AccessAttempt.objects.values())
     assert handed_on[:50] not in str(AccessAttempt.objects.values())
+
+
+def test_a_form_that_was_open_for_as_long_as_a_session_lasts_is_carried(
+    client: Client, carol: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = time.time() + django_settings.SESSION_COOKIE_AGE - 60
+    field = carried.typist(carol)
+    monkeypatch.setattr("django.core.signing.time.time", lambda: later)
+    asked = client.post(FORM, {"in-document": SECRET, "typist": field})
+    assert CARRIED.findall(asked.text)
 
 
 def test_what_is_carried_is_handed_to_nobody_else(client: Client, carol: User) -> None:

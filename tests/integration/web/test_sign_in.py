@@ -48,7 +48,8 @@ def test_signing_out_takes_a_post(client: Client, carol: User) -> None:
     client.force_login(carol)
     assert client.get("/accounts/logout/").status_code == 405
     assert client.get("/").status_code == 200
-    assert client.post("/accounts/logout/")["Location"] == LOGIN
+    assert client.post("/accounts/logout/")["Location"] == "/accounts/signed-out/"
+    assert "You are signed out." in client.get("/accounts/signed-out/").content.decode()
     assert client.get("/").status_code == 302
 
 

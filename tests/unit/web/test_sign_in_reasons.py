@@ -6,7 +6,7 @@ from django.urls import get_resolver
 
 from aifeature.web import sign_in_reasons, urls
 
-NO_FORMS = {"start", "history", "job", "login", "logout", "account"}
+NO_FORMS = {"start", "history", "job", "login", "signed_out", "logout", "account"}
 """Pages that take no form, or one that needs nobody to be signed in."""
 
 
