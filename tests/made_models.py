@@ -19,6 +19,11 @@ from aifeature.spec import Feature, Limits, Route
 
 LARGEST = 10**307
 
+NUMBERS = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,25})?", fullmatch=True
+)
+"""Numbers as RFC 8259 lets a text hold them, also those that no float and no decimal can be."""
+
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\u200b<"), max_size=20)
 """No half of a surrogate pair and no NUL; no `<` either, which a prompt may break up."""
 

@@ -130,12 +130,14 @@ def _shots() -> list[Shot]:
     return [
         Shot("login", "/accounts/login/"),
         Shot("login-ended", form, ada, _send_too_late),
+        Shot("login-signed-out", "/accounts/signed-out/"),
         Shot("login-wrong", "/accounts/login/", act=_sign_in_wrongly),
         Shot("start", "/", ada),
         Shot("start-first", "/", newcomer),
         Shot("form", form, ada),
         Shot("form-wrong", form, ada, lambda page: page.get_by_text("Send", exact=True).click()),
         Shot("form-restored", form, ada, _reload),
+        Shot("form-perhaps-sent", form, ada, _lose_the_answer),
         Shot("streaming", form, ada, _stream),
         *states,
         Shot("job-cancelled-after-text", f"/jobs/{read.id}/", ada),
@@ -300,6 +302,15 @@ def _send_too_late(page: Page) -> None:
     page.context.clear_cookies()
     page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_text("What you typed is kept").wait_for()
+
+
+def _lose_the_answer(page: Page) -> None:
+    _type(page)
+    page.route("**/f/summarize/", lambda route: route.abort())
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.unroute("**/f/summarize/")
+    page.goto("/f/summarize/")
+    page.get_by_text("It may have been sent.").wait_for()
 
 
 def _reload(page: Page) -> None:
