@@ -19,8 +19,11 @@ from aifeature.spec import Feature, Limits, Route
 
 LARGEST = 10**307
 
-NUMBERS = st.from_regex(
-    r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,25})?", fullmatch=True
+NUMBERS = st.one_of(
+    st.from_regex(
+        r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,25})?", fullmatch=True
+    ),
+    st.from_regex(r"-?[0-9](\.[0-9])?[eE]-?[1-9][0-9]{19,24}", fullmatch=True),
 )
 """Numbers as RFC 8259 lets a text hold them, also those that no float and no decimal can be."""
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from aifeature.services import input_values, json_values
 from tests import made_models
-from tests.made_models import LARGEST
+from tests.made_models import LARGEST, NUMBERS
 
 ODD = {
     "NaN": json_values.NOT_FINITE,
@@ -31,9 +31,6 @@ ODD = {
     "[" * 65 + "]" * 65: json_values.TOO_DEEP,
     '{"a":' * 65 + "1" + "}" * 65: json_values.TOO_DEEP,
 }
-
-NUMBER = r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,25})?"
-"""As RFC 8259 has it."""
 
 steps = st.lists(st.sampled_from(("a", "b", 0, 1)), max_size=4)
 
