@@ -59,6 +59,19 @@ def pytest_configure() -> None:
     _judge_no_speed()
 
 
+@pytest.fixture(autouse=True)
+def _a_test_may_compute_between_two_statements(request: pytest.FixtureRequest) -> None:
+    """The product's limit ends a transaction that is left alone; a test in one may be slow."""
+    if "db" not in request.fixturenames and not request.node.get_closest_marker("django_db"):
+        return
+    request.getfixturevalue("db")
+    from django.db import connection  # noqa: PLC0415 (Django is ready only now)
+
+    if connection.in_atomic_block:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
 KEPT: Final = {"django_content_type", "auth_permission"}
 """Tables that say which models there are: the same in each test."""
 

@@ -230,12 +230,3 @@ def test_whatever_is_forbidden_no_process_ends(site: Site, seed: int) -> None:
         allow("ACL", "SETUSER", "default", "+@all")
     assert wait_until(lambda: site.status(job) == "succeeded", timeout_s=BOUND_S), site.logs()
     site.all_live()
-
-
-def test_a_refusal_is_one_line_a_minute_and_names_the_next_step(site: Site) -> None:
-    before = len(site.logs()["llm"])
-    with refusing(site, another_type):
-        assert wait_until(lambda: "WRONGTYPE" in site.logs()["llm"], timeout_s=BOUND_S)
-    log = site.logs()["llm"][before:]
-    lines = [line for line in log.splitlines() if "looking for messages was refused" in line]
-    assert len(lines) <= 1

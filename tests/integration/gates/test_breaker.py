@@ -129,6 +129,7 @@ def spelled_out(steps: list[Step]) -> Iterator[Step]:
             yield "end", one, "1" if what == "outage" else "0", -1, 0
 
 
+@pytest.mark.timeout(600)  # examples, on a machine that may be busy
 @given(
     steps=st.lists(
         st.tuples(

@@ -109,8 +109,9 @@ def test_an_error_of_one_request_stops_nothing(
 
 
 def test_errors_of_requests_cause_one_probe_in_a_while(
-    make_job: MakeJob, sandbox: SandboxServer
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(account.cache, "_clock", lambda: 0.0)
     for _ in range(3):
         sandbox.set_faults({"kind": "credit_too_low", "times": 1})
         assert summarise(make_job).status == Status.FAILED
