@@ -1,7 +1,7 @@
 """Alerts on-call about answers that cannot be read, or whose reported usage cannot be right.
 
-Neither opens a circuit breaker: a wrong address or a gateway that reports no usage says nothing of
-a model. Without an alert such calls would only fill the budget.
+No call of a job opens a circuit breaker by either: a wrong address or a gateway that reports no
+usage says nothing of a model. Without an alert such calls would only fill the budget.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from workers.inference.errors import (
+    AnswerGarbled,
     AnswerUnusable,
     Cancelled,
     DeadlineReached,
@@ -160,12 +161,14 @@ def outcome_of_failure(policy: BreakerPolicy, error: BaseException) -> str:
 def outcome_of_probe(error: BaseException) -> str:
     """The digit of a probe that failed; '' where it says nothing about the provider.
 
-    Its own deadline counts: it is tiny, and any provider that is well answers it sooner. A status
-    that rejects it is an answer. Otherwise a model that accepts no such call could never close.
+    Its own deadline counts: it is tiny, and any provider that is well answers it sooner. So does an
+    answer that cannot be read: its text is ours, so no input of a user causes that, and the next
+    one, which is counted at its bound as well, waits for the open time. A status that rejects it is
+    an answer. Otherwise a model that accepts no such call could never close.
     """
     if not isinstance(error, InferenceError) or isinstance(error, Cancelled | RateLimited):
         return ""
-    if isinstance(error, DeadlineReached) or error.provider_failure:
+    if isinstance(error, DeadlineReached | AnswerGarbled) or error.provider_failure:
         return "1"
     return "0" if isinstance(error, AnswerUnusable) or error.status is not None else ""
 

@@ -205,7 +205,8 @@ class AnswerIncomplete(Transient):
 class AnswerGarbled(InferenceError):  # noqa: N818 - part of the tree
     """The same call would be answered by the same address in the same way, and be paid again.
 
-    It says nothing of the model: no breaker counts it.
+    It says nothing of the model, since its request may be the cause: no breaker counts it. Of a
+    probe, whose request is always the same, it is a failure.
     """
 
     code = "answer_garbled"

@@ -20,6 +20,7 @@ from tests.integration.conftest import empty_gates
 from tests.integration.fuzz.values import TIMES
 from tests.integration.jobs.conftest import MakeJob
 from tests.integration.jobs.test_execution import held, run
+from tests.integration.jobs.test_gated import OPEN_S, open_breaker, set_probe_time
 from tests.wire import Exchange, WireServer, serving
 
 pytestmark = [pytest.mark.usefixtures("committed", "opened")]
@@ -143,6 +144,23 @@ def test_answers_that_say_nothing_of_the_model_open_no_breaker(
     for _ in range(12):
         summarise(make_job)
     check_others(make_job, provider, bob)
+
+
+@pytest.mark.parametrize("name", ["body: a page", "framing: no HTTP"])
+def test_jobs_in_a_row_whose_probes_cannot_be_read_send_one_to_each_model(
+    make_job: MakeJob, provider: WireServer, name: str
+) -> None:
+    """Each of them is counted at its bound, so the next one waits like one after an outage."""
+    open_breaker(HAIKU)
+    set_probe_time(HAIKU, in_s=0)
+    provider.script = ANSWERS[name].script
+    for _ in range(10):
+        job = summarise(make_job)
+        assert (job.status, job.error_code) == (Status.QUEUED, "provider_paused")
+        for model in (HAIKU, SONNET):  # however long ten jobs take here
+            set_probe_time(model, in_s=OPEN_S)
+    asked = Attempt.objects.order_by("started_at").values_list("model", "purpose")
+    assert list(asked) == [(HAIKU, "probe"), (SONNET, "probe")]
 
 
 def test_a_wait_longer_than_the_deadline_goes_to_the_next_model(

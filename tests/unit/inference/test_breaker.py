@@ -69,6 +69,7 @@ def test_only_what_the_provider_did_counts(error: Exception, outcome: str) -> No
         (ProviderTimeout("x"), FAILED),
         (Overloaded("x", status=529), FAILED),
         (ConnectionFailed("x"), FAILED),
+        (AnswerGarbled("nothing of a user is in it"), FAILED),
         (RequestRejected("it is an answer", status=400), WELL),
         (AccessDenied("x", status=401), WELL),
         (NotPriced("never sent"), NOTHING),
