@@ -44,6 +44,9 @@ Longer than a probe of each model and the storing of their ends take."""
 PROBE_EVERY_S: Final = (5.0, 10.0, 20.0, 30.0)
 """Seconds until the next probe, by how many failed in a row; the last one holds from there on."""
 
+LONGEST_S: Final = PROBE_EVERY_S[-1]
+"""Longest wait that a call is told."""
+
 BUSY_S: Final = 2.0
 """Seconds until a call is to come back while a probe is under way."""
 
@@ -51,7 +54,8 @@ CLEARED_S: Final = 10.0
 """Seconds for which an error that a probe found to be the request's starts no further probe."""
 
 PER_S: Final = 10
-"""Calls that one process tells to come back in one second: each costs a run of a job."""
+"""Calls that one process tells to come back in one second: each costs a run of a job. More, if so
+many wait that LONGEST_S has no room for them."""
 
 UNUSED_S: Final = 600.0
 """Seconds without a probe after which a stopped account may be one whose key was replaced."""
@@ -98,12 +102,21 @@ class StateCache:
         """When the next call that is turned away is to come back."""
 
     def back_in_s(self, earliest_s: float) -> float:
-        """Seconds until a call that is turned away is to come back, behind those before it."""
+        """Seconds until a call that is turned away is to come back, behind those before it.
+
+        Those before it may have been woken, or be over. So no wait is longer than LONGEST_S, if the
+        probe is due by then, and whoever would wait longer is told a moment of its second half.
+        """
         with self._pace:
             now = self._clock()
             at = max(now + earliest_s, self._next)
             self._next = at + 1 / PER_S
-            return at - now
+            wait_s = at - now
+        longest_s = max(earliest_s, LONGEST_S)
+        room_s = longest_s - max(earliest_s, LONGEST_S / 2)
+        if wait_s <= longest_s:
+            return wait_s
+        return longest_s - wait_s % room_s if room_s else longest_s
 
     def probe_in_s(self) -> float | None:
         """Seconds until the next probe is due, at least 0; None while the account is well."""
@@ -123,7 +136,7 @@ class StateCache:
         """Read again at the next call."""
         self._known = None
         self._cleared = {}
-        self._next = float("-inf")
+        self._begin_anew()
 
     def reread(self) -> None:
         """Read again at the next call, and keep which errors were cleared."""
@@ -151,6 +164,13 @@ class StateCache:
             self._known = _Known(account, now, known.due_at if known else None)
         else:
             self._known = _Known(account, now, None if wait is None else now + wait)
+            if wait is None:
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Nobody waits for what they were told: calls are answered."""
+        with self._pace:
+            self._next = float("-inf")
 
 
 cache = StateCache()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -137,3 +138,29 @@ def test_calls_that_the_account_turns_away_come_back_one_by_one(clock: Clock) ->
     assert [cache.back_in_s(5.0) for _ in range(3)] == pytest.approx([5.0, 5.1, 5.2])
     clock.now += 60.0
     assert cache.back_in_s(5.0) == 5.0
+
+
+def test_what_the_first_stop_of_an_account_booked_holds_up_nobody_in_the_second(
+    clock: Clock,
+) -> None:
+    cache = account.StateCache(clock)
+    row = ProviderAccount.objects.create(account=account.name(), stopped_at=Now())
+    assert cache.probe_in_s() is not None
+    for _ in range(200):
+        cache.back_in_s(5.0)
+    for stopped_at in (None, Now()):
+        ProviderAccount.objects.filter(pk=row.pk).update(stopped_at=stopped_at)
+        clock.now += account.POLL_S
+        assert (cache.probe_in_s() is None) == (stopped_at is None)
+    assert cache.back_in_s(5.0) == 5.0
+
+
+def test_nobody_waits_for_the_account_longer_than_its_probes_lie_apart(clock: Clock) -> None:
+    """However many were told a moment, in a process that did not see it well in between."""
+    cache = account.StateCache(clock)
+    waits = [cache.back_in_s(5.0) for _ in range(2_000)]
+    assert min(waits) >= 5
+    assert max(waits) <= 30
+    most_at_once = max(Counter(round(wait, 1) for wait in waits).values())
+    assert most_at_once < 20, "they do not all come back at once"
+    assert cache.back_in_s(30.0) == 30, "no sooner than the next probe"
