@@ -374,6 +374,15 @@ def stopped() -> list[ProviderAccount]:
     return list(ProviderAccount.objects.filter(stopped_at__isnull=False).order_by("account"))
 
 
+def is_well() -> bool:
+    """Whether calls are sent with the key of this process; without one: with every key.
+
+    So the state of a key that was replaced counts no more where the other one is set.
+    """
+    rows = _row(name()) if settings.AIFEATURE["API_KEY"] else ProviderAccount.objects.all()
+    return not rows.filter(stopped_at__isnull=False).exists()
+
+
 def _give_back() -> None:
     """Nothing was sent, since the ledger had no room for it: the turn is another feature's."""
     with connected():

@@ -57,7 +57,7 @@ class PausedJobs:
         with connected():
             if not _paused().exists():
                 return 0
-            well = not account.stopped()
+            well = account.is_well()
         answering = [slug for slug in registry.slugs() if _is_answered(slug)]
         go_on = Q(error_code=_BREAKER, feature__in=answering)
         if well:

@@ -133,6 +133,21 @@ def test_jobs_go_on_when_the_account_is_well(
     assert waits(other) > 50, "its breaker is open"
 
 
+@pytest.mark.parametrize(("key", "goes_on"), [("the new one", 1), (None, 0)])
+def test_a_key_that_was_replaced_keeps_no_job_where_the_new_one_is_set(
+    paused: PausedJobs,
+    make_waiting: Callable[..., Job],
+    settings: Any,
+    key: str | None,
+    goes_on: int,
+) -> None:
+    """A process without a key cannot know which one is used."""
+    settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": key}
+    ProviderAccount.objects.create(account="sandbox, key 0ld", stopped_at=Now())
+    make_waiting("provider_account")
+    assert paused.look() == goes_on
+
+
 def test_calls_that_the_account_turns_away_come_back_one_by_one(clock: Clock) -> None:
     cache = account.StateCache(clock)
     assert [cache.back_in_s(5.0) for _ in range(3)] == pytest.approx([5.0, 5.1, 5.2])
