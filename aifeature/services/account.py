@@ -377,10 +377,11 @@ def stopped() -> list[ProviderAccount]:
 def is_well() -> bool:
     """Whether calls are sent with the key of this process; without one: with every key.
 
-    So the state of a key that was replaced counts no more where the other one is set.
+    So the state of a key that was replaced counts no more where the other one is set. While a probe
+    is under way nobody knows: calls that wait for it are sent after it.
     """
     rows = _row(name()) if settings.AIFEATURE["API_KEY"] else ProviderAccount.objects.all()
-    return not rows.filter(stopped_at__isnull=False).exists()
+    return not rows.filter(Q(stopped_at__isnull=False) | Q(probe_until__gt=Now())).exists()
 
 
 def _give_back() -> None:

@@ -133,6 +133,19 @@ def test_jobs_go_on_when_the_account_is_well(
     assert waits(other) > 50, "its breaker is open"
 
 
+def test_jobs_wait_for_the_probe_of_an_account_that_is_doubted(
+    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+) -> None:
+    """They were told to: each would be sent, fail in the same way and ask for the same probe."""
+    until = Now() + timedelta(hours=1)
+    row = ProviderAccount.objects.create(account=account.name(), probe_until=until)
+    make_waiting("provider_account")
+    assert paused.look() == 0
+    ProviderAccount.objects.filter(pk=row.pk).update(probe_until=None)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+
+
 @pytest.mark.parametrize(("key", "goes_on"), [("the new one", 1), (None, 0)])
 def test_a_key_that_was_replaced_keeps_no_job_where_the_new_one_is_set(
     paused: PausedJobs,
