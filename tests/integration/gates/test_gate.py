@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -341,6 +342,15 @@ def test_nobody_is_told_to_wait_for_longer_than_a_minute(gate: Gate) -> None:
     waits = [wait_of(gate) for _ in range(40)]
     assert 30 < max(waits) <= 60
     assert len(set(waits)) > 20, "they do not all come back at once"
+
+
+@pytest.mark.parametrize("limit", [2, 7])
+def test_a_long_queue_whose_waits_are_cut_comes_back_spread(gate: Gate, limit: int) -> None:
+    """Also where its bookings are farther than any is kept, or thirty seconds apart."""
+    taught(gate, headers(requests=(limit, 0), inward=AMPLE, outward=AMPLE))
+    waits = [wait_of(gate) for _ in range(300)]
+    assert max(waits) <= 60
+    assert max(Counter(round(wait, 1) for wait in waits).values()) <= 5
 
 
 @pytest.mark.parametrize("asked_s", [21.0, 86_400.0, 1e300])

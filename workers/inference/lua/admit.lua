@@ -110,8 +110,12 @@ if blocked > now then
   worst = math.min(math.max(worst, turns - now), farthest)
 end
 -- A minute fills every bucket, and what was learned of a limit may be wrong. A longer wait could
--- outlast a job's deadline, so it is cut, and spread over the second half of a minute.
-if worst > MINUTE then worst = MINUTE / 2 + worst % (MINUTE / 2) end
+-- outlast a job's deadline, so it is cut, and spread over the second half of a minute: by a counter,
+-- since bookings end at the farthest one and may lie apart by a part of half a minute.
+if worst > MINUTE then
+  local half = MINUTE / 2
+  worst = half + redis.call('HINCRBY', KEYS[3], 'told', 1) * APART % (half + 1)
+end
 if worst > 0 then
   for i, pointer in pairs(pointers) do
     redis.call('HSET', KEYS[3], 'at' .. i, whole(pointer))

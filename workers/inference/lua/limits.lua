@@ -4,7 +4,7 @@
 -- A second answer settles it, whatever it says. LONGEST_BLOCK_US in gate.py is the same.
 local DOUBT = 20000000
 
--- Between those who are told to come back before its end.
+-- Between those who are told to come back before its end, and those whose wait is cut.
 local APART = 277777
 
 -- A limit that was raised: the same amounts take less time to refill, and what was booked was booked
