@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -259,6 +260,7 @@ def _framing() -> Iterator[tuple[str, Broken]]:
         "a head alone": (head(OK, "content-length: 500"), Then.CUT),
         "events that break off": (head(OK, "content-length: 99999") + events[:600], Then.CUT),
         "zstd": (head(OK, "content-encoding: zstd") + events, Then.GARBLED),
+        "deflate": (head(OK, "content-encoding: deflate") + zlib.compress(events), Then.GARBLED),
         "gzip that is none": (head(OK, "content-encoding: gzip") + events, Then.GARBLED),
         "gzip": (head(OK, "content-encoding: gzip") + gzip.compress(events), Then.ANSWERED),
         "a gzip bomb": (

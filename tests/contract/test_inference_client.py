@@ -185,6 +185,7 @@ def test_the_request_as_it_is_sent() -> None:
         infer(door, attempt_id=attempt, output_schema=schema)
     (sent,) = server.requests
     assert sent.headers["x-attempt-id"] == str(attempt)
+    assert sent.headers["accept-encoding"] == "gzip"
     assert sent.headers["authorization"] == "Bearer sk-test"
     assert sent.body["system"] == [
         {"type": "text", "text": "You help."},

@@ -22,10 +22,14 @@ _BYTES_PER_TOKEN: Final = 128
 _STREAM_BYTES_PER_TOKEN: Final = 2_048
 """An event can bring a single token."""
 
-_ENCODINGS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
-"""The `wbits` of zlib for each encoding that is asked for; 47 finds the header by itself."""
+ACCEPT_ENCODING: Final = "gzip"
+"""Not `deflate`: some servers send it with a header and some without, and it saves no more."""
 
-ACCEPT_ENCODING: Final = "gzip, deflate"
+_GZIP: Final = frozenset({ACCEPT_ENCODING, "x-gzip"})
+"""The names of what is asked for."""
+
+_GZIP_WBITS: Final = 31
+"""What zlib calls a gzip header and the largest window."""
 
 
 Form = Literal["events", "message", "neither", "unknown"]
@@ -98,9 +102,9 @@ def decompressed(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     if name in {"", "identity"}:
         yield from chunks
         return
-    if name not in _ENCODINGS:
+    if name not in _GZIP:
         raise EncodingError("an encoding that was not asked for")
-    decoder = zlib.decompressobj(_ENCODINGS[name])
+    decoder = zlib.decompressobj(_GZIP_WBITS)
     try:
         for chunk in chunks:
             rest = chunk

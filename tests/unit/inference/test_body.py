@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from itertools import repeat
 
@@ -83,16 +82,16 @@ def test_what_was_asked_for_is_decompressed(data: bytes, size: int) -> None:
     for encoding, packed in (
         ("gzip", gzip.compress(data)),
         (" GZip ", gzip.compress(data)),
-        ("deflate", zlib.compress(data)),
+        ("x-gzip", gzip.compress(data)),
         ("identity", data),
         ("", data),
     ):
         assert b"".join(decompressed(pieces(packed, size), encoding)) == data
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x"])
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "x"])
 def test_what_was_not_asked_for_is_refused(encoding: str) -> None:
-    with pytest.raises(EncodingError):
+    with pytest.raises(EncodingError, match="not asked for"):
         list(decompressed([b"x"], encoding))
 
 
