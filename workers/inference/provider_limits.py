@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from workers.inference.token_bucket import MINUTE, SECOND
+from workers.inference.tokens import MOST_BYTES_PER_TOKEN
 from workers.inference.types import TokenUsage
 
 NAMES: Final = ("requests", "input-tokens", "output-tokens")
@@ -61,8 +62,9 @@ def believed(
 ) -> tuple[Told | None, ...]:
     """What was said of the limits, without those that the call itself proves wrong.
 
-    A call that was answered fits in each of them. One that was not has at least a sixteenth of the
-    tokens that its bound reserved (`tokens.MOST_BYTES_PER_TOKEN`).
+    A call that was measured fits in each of them with what it took. Of any other only the prompt is
+    known. Its bound is about its bytes, and a text has a token for each sixteen of them or more
+    (`tokens.MOST_BYTES_PER_TOKEN`). What such a call wrote may be nothing, whatever was reserved.
 
     Args:
         told: What the headers of its answer say.
@@ -70,7 +72,7 @@ def believed(
         used: What it took.
         measured: Whether `used` is what the provider counted.
     """
-    least = _row(used) if measured else tuple(amount // 16 for amount in _row(reserved))
+    least = _row(used) if measured else (0, reserved.input_tokens // MOST_BYTES_PER_TOKEN, 0)
     return tuple(
         None if news is not None and news.limit < amount else news
         for news, amount in zip(told, least, strict=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from workers.inference.provider_limits import (
     Amounts,
     Told,
+    believed,
     given_back,
     read_headers,
     share,
@@ -53,6 +54,20 @@ def test_an_overdrawn_limit_has_nothing_left() -> None:
 
 def test_cache_reads_count_for_no_limit() -> None:
     assert used_by(TokenUsage(10, 20, 1_000, 300)) == Amounts(1, 310, 20)
+
+
+@pytest.mark.parametrize(
+    ("measured", "limits"), [(False, (1, 200, 1)), (True, (1, 150, 40))], ids=["not", "measured"]
+)
+def test_a_limit_is_believed_unless_the_call_surely_exceeded_it(
+    measured: bool, limits: tuple[int, int, int]
+) -> None:
+    """The bound of a prompt is its bytes; how much was written nobody knows without a report."""
+    reserved, used = Amounts(1, 3_200, 3_200), Amounts(1, 150, 40)
+    told = tuple(Told(limit, 0) for limit in limits)
+    assert believed(told, reserved, used, measured=measured) == told
+    lower = (None, Told(limits[1] - 1, 0), None)
+    assert believed(lower, reserved, used, measured=measured) == (None, None, None)
 
 
 @given(cost=st.integers(0, 10**10), reserved=st.integers(1, 10**6), used=st.integers(0, 10**6))
