@@ -394,7 +394,7 @@ def _let_go() -> None:
     """The probe found nothing out: make room for the next one."""
     wait = timedelta(seconds=PROBE_EVERY_S[0])
     with connected():
-        _row(name()).update(probe_until=None)
+        _row(name()).update(probe_until=None, tried_at=Now())
         _row(name()).filter(stopped_at__isnull=False).update(next_probe_at=Now() + wait)
     cache.reread()
 

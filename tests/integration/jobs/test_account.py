@@ -17,7 +17,7 @@ from aifeature.services import account, calls, control, provider_watch, wiring
 from aifeature.services.execution import LEAST_CALL_S
 from aifeature.services.watch import watcher
 from aifeature.spec import Purpose
-from tests.integration.jobs.conftest import MakeJob
+from tests.integration.jobs.conftest import MakeCall, MakeJob
 from tests.integration.jobs.test_execution import ARTICLE, run
 from tests.integration.jobs.test_gated import HAIKU, SONNET, waits
 from tests.sandbox_server import SandboxServer
@@ -330,6 +330,20 @@ def test_a_key_that_was_replaced_is_forgotten_and_one_that_is_used_is_not(
     ProviderAccount.objects.update(tried_at=Now() - timedelta(seconds=account.UNUSED_S + 1))
     assert provider_watch.check().ok
     assert Alert.objects.get().closed_at is not None
+
+
+def test_a_key_whose_probes_show_nothing_is_not_taken_for_one_that_was_replaced(
+    make_job: MakeJob, make_call: MakeCall, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "authentication"})
+    job = summarise(make_job)
+    ProviderAccount.objects.update(tried_at=Now() - timedelta(seconds=account.UNUSED_S + 1))
+    sandbox.set_faults({"kind": "overloaded"})
+    probe_is_due()
+    assert again(job).error_code == "provider_account"
+    make_call()  # of another key
+    assert account.end_unused() == 0
+    assert ProviderAccount.objects.get().stopped_at is not None
 
 
 def test_a_stopped_account_is_not_ended_while_nothing_is_answered(
