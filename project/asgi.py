@@ -13,5 +13,6 @@ from project.concurrency import Concurrency  # noqa: E402 (they need the apps lo
 from project.forwarded import Forwarded  # noqa: E402
 from project.handler import Handler  # noqa: E402
 from project.lifespan import Lifespan  # noqa: E402
+from project.readable import Readable  # noqa: E402
 
-application = Lifespan(Forwarded(Concurrency(Handler()), settings.FORWARDED_ALLOW_IPS))
+application = Lifespan(Forwarded(Readable(Concurrency(Handler())), settings.FORWARDED_ALLOW_IPS))

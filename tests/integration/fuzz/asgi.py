@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from asgiref.sync import async_to_sync
-from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
 
 from aifeature.services import control
+from project.handler import Handler
+from project.readable import Readable
 
 HOST = (b"host", b"testserver")
 
@@ -68,7 +69,7 @@ class Site:
     """The application, in this test's own transaction."""
 
     def __init__(self) -> None:
-        self._handler = ASGIHandler()
+        self._handler = Handler()
 
     def visit(self, visit: Visit) -> Answer:
         """Send a request. What it writes is undone."""
@@ -101,7 +102,8 @@ class Site:
                 over.set()  # the reader hangs up after the first event
 
         # Not by its call, which would run views in a thread outside of the test's transaction.
-        await self._handler.handle(visit.scope(), receive, send)
+        handle: Any = self._handler.handle
+        await Readable(handle)(visit.scope(), receive, send)
         over.set()
 
 

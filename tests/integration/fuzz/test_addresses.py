@@ -41,7 +41,12 @@ CONTENT_TYPES = (
     "multipart/form-data; boundary=b; charset=base64",
     "multipart/form-data; boundary=b; charset=raw_unicode_escape",
     "multipart/form-data; boundary=" + "b" * 300,
+    "multipart/form-data; boundary=b; a*=nothing''x",
     "text/plain; charset=nothing",
+    "text/plain; charset*=nothing''x",
+    "text/plain; charset*=undefined''x",
+    "text/plain; charset*0*=x; charset*1=y",
+    "text/plain; a*2=x; a*=",
     ";;;",
 )
 PARTS = (
@@ -49,6 +54,8 @@ PARTS = (
     b'--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n\\ud800\\u0000\r\n--b--\r\n',
     b'--b\r\nContent-Disposition: form-data; name="f"; filename="\0/.."\r\n\r\nx\r\n--b--\r\n',
     b"--b\r\nContent-Disposition: form-data; name*=utf-7''+AAA-\r\n\r\nx\r\n--b--\r\n",
+    b"--b\r\nContent-Disposition: form-data; name*=nothing''q\r\n\r\nx\r\n--b--\r\n",
+    b'--b\r\nContent-Disposition: form-data; name="q"; a*2=x; a*=\r\n\r\nx\r\n--b--\r\n',
     (
         b"--b\r\nContent-Transfer-Encoding: base64\r\n"
         b'Content-Disposition: form-data; name="q"\r\n\r\n=a=\r\n--b--'
