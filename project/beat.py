@@ -124,7 +124,10 @@ class Scheduler(schedulers.DatabaseScheduler):
         logging.getLogger(READY).info("beat: the schedule is loaded")
 
     def update_from_dict(self, mapping: dict[str, Any]) -> None:
-        """Store what the code defines. A row that an operator deleted stays deleted."""
+        """Store what the code defines. A row that an operator deleted stays deleted.
+
+        Not so a protected check: see `defaults.deleted`.
+        """
         gone = defaults.deleted(mapping)
         for name in sorted(gone):
             logger.warning("beat: the row %r of the code's schedule was deleted in admin", name)

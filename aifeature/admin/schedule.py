@@ -161,7 +161,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         "Delete",
         permission="remove",
         title="Delete this task",
-        description="One that the code defines comes back when beat starts.",
+        description="A protected check comes back when beat starts. Any other task stays deleted.",
         form=RemoveForm,
         icon="delete",
         variant=ActionVariant.DANGER,

@@ -7,13 +7,14 @@ code, and one that differs was edited and stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django_celery_beat.models import PeriodicTask
 
 from aifeature.models import ControlChange, ScheduleDefault
 from aifeature.services.watch import schedule
+from aifeature.services.watch.protected import PROTECTED
 
 _WHEN: Final = frozenset({"interval", "crontab", "solar", "clocked"})
 """Fields that are one: a row has exactly one of them."""
@@ -40,12 +41,19 @@ def unedited(name: str, defined: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in defined.items() if field not in edited}
 
 
-def deleted(names: Iterable[str]) -> set[str]:
-    """Those of the code's rows that an operator deleted or renamed: they were stored once."""
-    wanted = set(names)
-    stored = ScheduleDefault.objects.filter(name__in=wanted).values_list("name", flat=True)
-    there = PeriodicTask.objects.filter(name__in=wanted).values_list("name", flat=True)
-    return set(stored) - set(there)
+def deleted(entries: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Those of the code's rows that an operator deleted or renamed: they were stored once.
+
+    A protected check that no row sends any more is none of them. It comes back.
+
+    Args:
+        entries: Of the code's schedule, by name.
+    """
+    stored = ScheduleDefault.objects.filter(name__in=entries).values_list("name", flat=True)
+    there = PeriodicTask.objects.filter(name__in=entries).values_list("name", flat=True)
+    sent = set(PeriodicTask.objects.values_list("task", flat=True))
+    lost = {name for name, entry in entries.items() if entry["task"] in PROTECTED - sent}
+    return set(stored) - set(there) - lost
 
 
 def _edited(row: Any, defined: Mapping[str, str]) -> set[str]:

@@ -13,6 +13,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from aifeature.models import ScheduleDefault
 from aifeature.services.watch import schedule as trail
+from aifeature.services.watch.protected import PROTECTED
 from project.beat import Scheduler
 from project.celery import app
 
@@ -138,6 +139,31 @@ def test_a_row_that_was_deleted_is_not_made_again(ada: User) -> None:
     scheduler = start()
     assert "Look at controls" not in scheduler.schedule
     assert PeriodicTask.objects.count() == len(NAMES) - 1
+
+
+def test_a_protected_check_that_was_deleted_comes_back(ada: User) -> None:
+    """A start of beat must not leave spend without its guards."""
+    start()
+    usual = {row.name: shown(row) for row in PeriodicTask.objects.filter(task__in=PROTECTED)}
+    assert len(usual) == len(PROTECTED)
+    for row in PeriodicTask.objects.filter(task__in=PROTECTED):
+        trail.delete(row, reason="r", user_id=ada.pk)
+    scheduler = start()
+    assert usual.keys() <= scheduler.schedule.keys()
+    back = {row.name: shown(row) for row in PeriodicTask.objects.filter(task__in=PROTECTED)}
+    assert {name: {**row, "id": 0} for name, row in back.items()} == {
+        name: {**row, "id": 0} for name, row in usual.items()
+    }
+
+
+def test_a_protected_check_that_was_renamed_is_not_sent_twice(ada: User) -> None:
+    start()
+    row: Any = PeriodicTask.objects.get(name="Look at budgets")
+    row.name = "Look at all budgets"
+    trail.save(row, reason="r", user_id=ada.pk)
+    scheduler = start()
+    assert "Look at budgets" not in scheduler.schedule
+    assert PeriodicTask.objects.count() == len(NAMES)
 
 
 def test_edits_of_the_release_before_are_known_by_the_audit_trail(ada: User) -> None:
