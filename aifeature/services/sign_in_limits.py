@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 
+from axes.models import AccessAttempt
+from django.db import transaction
 from django.db.models.functions import Now
 
 from aifeature.models import SignInCount
@@ -36,6 +38,21 @@ def succeeded(name: str, address: str) -> None:
     """
     own, *others = _keys(name, address)
     rows("aif_sign_in_succeeded", own, others)
+
+
+def forget(name: str) -> int:
+    """Forget the failures of a name, and those of the addresses it was tried from.
+
+    For operators: afterwards the sign-in is open again for this name, wherever it was locked.
+
+    Returns:
+        How many counts and records were deleted.
+    """
+    with transaction.atomic():
+        tried = AccessAttempt.objects.filter(username__iexact=name)
+        addresses = {"", *filter(None, tried.values_list("ip_address", flat=True))}
+        keys = {key for address in addresses for key in _keys(name, address)}
+        return tried.delete()[0] + SignInCount.objects.filter(key__in=keys).delete()[0]
 
 
 def prune() -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.hashers import check_password as real_check
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
@@ -146,6 +148,29 @@ def test_an_account_of_their_own_does_not_clear_the_way_to_others(db: None) -> N
         attempt("mallory", "correct horse", "192.0.2.1")
     assert attempt("mallory", "correct horse", "192.0.2.1") == 429
     assert statuses.count(200) == OF_ADDRESS
+
+
+@pytest.mark.parametrize("typed", ["carol", "CAROL"])
+def test_an_operator_opens_the_sign_in_of_a_name_again(db: None, typed: str) -> None:
+    """Whether the name, the address, or both were tried too often."""
+    User.objects.create_user("carol", password="correct horse")
+    User.objects.create_user("dave", password="correct horse")
+    for n in range(OF_NAME + OF_BOTH):
+        attempt("Carol" if n % 2 else "carol", "guess", f"192.0.2.{n // OF_BOTH}")
+    for n in range(OF_ADDRESS):
+        attempt(f"user{n}", "guess", "192.0.2.0")
+        attempt("dave", "guess", "198.51.100.1")
+    assert attempt("carol", "correct horse", "192.0.2.0") == 429
+    call_command("reopen_sign_in", typed, stdout=StringIO())
+    assert attempt("carol", "correct horse", "192.0.2.0") == 302
+    assert attempt("carol", "correct horse", "203.0.113.1") == 302
+    assert attempt("dave", "correct horse", "198.51.100.1") == 429, "others stay locked"
+
+
+def test_an_operator_is_told_that_a_name_was_not_counted(db: None) -> None:
+    said = StringIO()
+    call_command("reopen_sign_in", "carol", stdout=said)
+    assert "Nothing was counted for carol" in said.getvalue()
 
 
 names = st.text(st.characters(codec=None), max_size=300)
