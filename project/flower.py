@@ -6,6 +6,7 @@ thread, so the counts are kept in memory and no two requests are checked at once
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from base64 import b64decode
@@ -17,6 +18,7 @@ from flower.views import BaseHandler
 from tornado.web import HTTPError
 
 from aifeature.policies import networks, sign_in
+from project.log_flood import WarningFilter
 
 MOST: Final = 10_000
 """Names and addresses that are remembered at once; the oldest are forgotten first."""
@@ -67,7 +69,7 @@ def guard(handler: type[Any], door: Door) -> None:
 
     The first request of a browser has no password; it is asked for one and not counted.
     """
-    check = handler.get_current_user
+    check, write_error = handler.get_current_user, handler.write_error
 
     def guarded(self: Any) -> Any:
         name = _name(self.request.headers.get("Authorization", ""))
@@ -75,17 +77,26 @@ def guard(handler: type[Any], door: Door) -> None:
             return check(self)
         address = networks.network(self.request.remote_ip or "")
         if wait_s := door.wait_s(name, address):
-            self.set_header("Retry-After", str(wait_s))
+            self.sign_in_wait_s = wait_s
             raise HTTPError(429, "too many attempts to sign in")
         try:
             found = check(self)
-        except HTTPError:
+        except (HTTPError, TypeError) as error:
             door.failed(name, address)
+            if isinstance(error, TypeError):  # Flower compares ASCII alone
+                raise HTTPError(401) from error
             raise
         door.succeeded(name, address)
         return found
 
+    def write_error_with_wait(self: Any, status_code: int, **more: Any) -> None:
+        """Tornado has cleared all headers when it comes here."""
+        if wait_s := getattr(self, "sign_in_wait_s", 0):
+            self.set_header("Retry-After", str(wait_s))
+        write_error(self, status_code, **more)
+
     handler.get_current_user = guarded
+    handler.write_error = write_error_with_wait
 
 
 def _name(header: str) -> str | None:
@@ -102,6 +113,7 @@ def _name(header: str) -> str | None:
 def main() -> None:
     """Run Flower of this project's Celery app with the options of the command line."""
     guard(BaseHandler, Door())
+    logging.getLogger("tornado.general").addFilter(WarningFilter())
     sys.argv = ["celery", "-A", "project", "flower", *sys.argv[1:]]
     celery()
 

@@ -66,15 +66,19 @@ class RefusalFilter(FloodFilter):
         return str(status)
 
 
-class ServerFilter(FloodFilter):
-    """Counts the warnings of the HTTP server, by their text: anybody can send what is no HTTP."""
+class WarningFilter(FloodFilter):
+    """Counts warnings of a library's server, by their text: anybody can send what is refused."""
 
     def kind(self, record: logging.LogRecord) -> str:
         """The text, without what is put into it."""
         return str(record.msg) if record.levelno <= logging.WARNING else ""
 
+
+class ServerFilter(WarningFilter):
+    """The same, for a server whose handler is its own and shows nothing but the text."""
+
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the record; its handler is the server's and shows nothing but text."""
+        """Whether to write the record."""
         passes = super().filter(record)
         if left_out := getattr(record, "left_out", ""):
             record.msg, record.args = f"({left_out}) {record.getMessage()}", None

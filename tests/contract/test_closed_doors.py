@@ -16,6 +16,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
 
+from aifeature.policies.sign_in import WINDOW
+from project.log_flood import PER_MINUTE
 from project.stack.children import Child, Launcher
 from project.stack.components import Component, django_components
 from project.stack.ports import HOST, take_port
@@ -36,9 +38,14 @@ OPEN_OF_WEB = {
 
 
 @pytest.fixture(scope="module")
-def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Flower writes its log."""
+    return tmp_path_factory.mktemp("flower")
+
+
+@pytest.fixture(scope="module")
+def flower(root: Path) -> Iterator[int]:
     """The port of a Flower that runs as the local stack runs it."""
-    root: Path = tmp_path_factory.mktemp("flower")
     launcher = Launcher(root, root, secrets.token_hex(8))
     with take_port(5655) as port:
         component = _flower(root, port)
@@ -79,6 +86,19 @@ def asked(
     source: str = HOST,
 ) -> int:
     """The status that Flower answers."""
+    return answered(port, method, path, password, user=user, source=source).status
+
+
+def answered(
+    port: int,
+    method: str,
+    path: str,
+    password: str | None = None,
+    *,
+    user: str = FLOWER_USER,
+    source: str = HOST,
+) -> http.client.HTTPResponse:
+    """What Flower answers."""
     connection = http.client.HTTPConnection(HOST, port, timeout=60, source_address=(source, 0))
     headers = {}
     if password is not None:
@@ -86,7 +106,7 @@ def asked(
         headers["Authorization"] = f"Basic {credentials}"
     try:
         connection.request(method, path, headers=headers)
-        return connection.getresponse().status
+        return connection.getresponse()
     finally:
         connection.close()
 
@@ -118,6 +138,20 @@ def test_flower_stops_checking_passwords_after_five_wrong_ones(flower: int) -> N
     guesses = [asked(flower, "GET", "/", f"guess {n}", source=source) for n in range(7)]
     assert guesses == [401] * 5 + [429] * 2
     assert asked(flower, "GET", "/", PASSWORD, source=source) == 429
+
+
+def test_flower_says_when_to_try_again_and_logs_few_of_those_who_do_not_wait(
+    flower: int, root: Path
+) -> None:
+    source = "127.0.0.4"
+    guesses = [answered(flower, "GET", "/", "gu\u00ebss", source=source) for _ in range(5)]
+    assert [guess.status for guess in guesses] == [401] * 5
+    refused = [answered(flower, "GET", "/", source=source, password="x") for _ in range(99)]
+    assert {answer.status for answer in refused} == {429}
+    waits = {int(answer.headers["Retry-After"]) for answer in refused}
+    assert all(0 < wait_s <= WINDOW.total_seconds() for wait_s in waits)
+    lines = (root / "flower.log").read_text().splitlines()
+    assert 0 < len([line for line in lines if source in line]) <= PER_MINUTE
 
 
 def test_flower_takes_no_orders_not_even_with_its_password(flower: int) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from flower.views import BaseHandler
 from tornado.web import HTTPError
 
 from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
@@ -31,6 +32,9 @@ class Handler:
         if self.request.headers["Authorization"] != basic("flower", "right"):
             raise HTTPError(401)
         return True
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        pass
 
 
 def basic(name: str, password: str) -> str:
@@ -76,6 +80,17 @@ def test_a_header_that_cannot_be_read_is_counted(
     guarded: tuple[type[Any], Clock], header: str
 ) -> None:
     kind, _ = guarded
+    assert [ask(kind, header) for _ in range(OF_BOTH + 1)] == [401] * OF_BOTH + [429]
+
+
+@pytest.mark.parametrize(("name", "password"), [("flöwer", "x"), ("flower", "\u2028"), ("\0", "é")])
+def test_a_name_or_password_that_is_not_ascii_is_wrong_and_counted(
+    name: str, password: str
+) -> None:
+    checks = {"get_current_user": BaseHandler.get_current_user}
+    kind = type("Flowers", (Handler,), checks)
+    guard(kind, Door())
+    header = basic(name, password)
     assert [ask(kind, header) for _ in range(OF_BOTH + 1)] == [401] * OF_BOTH + [429]
 
 
