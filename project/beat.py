@@ -166,7 +166,8 @@ class Scheduler(schedulers.DatabaseScheduler):
             except DatabaseError:
                 raise
             except Exception as error:  # noqa: BLE001 (one row must not end beat)
-                problems[model.name] = scrubbing.kind(error)
+                ours = scrubbing.text_is_ours(error)
+                problems[model.name] = str(error) if ours else scrubbing.kind(error)
         _report(problems)
         return found
 

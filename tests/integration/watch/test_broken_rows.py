@@ -12,6 +12,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from aifeature.models import Alert
 from aifeature.services import alerts
 from aifeature.services.watch import broken
+from project import scrubbing
 from project.beat import SCHEDULE_BROKEN, Scheduler
 from project.celery import app
 
@@ -119,6 +120,15 @@ def test_a_schedule_that_cannot_be_read_breaks_its_rows_alone(every: Any, statem
     scheduler = QuietScheduler(app=app)  # type: ignore[no-untyped-call]
     assert set(scheduler.schedule) == {good}
     assert Alert.objects.get(kind=SCHEDULE_BROKEN).subject == bad
+
+
+def test_the_alert_says_all_that_is_wrong_and_begins_with_the_sentence(every: Any) -> None:
+    row = add(every, task="control.swep", queue="controll", headers="[]")
+    QuietScheduler(app=app).all_as_schedule()  # type: ignore[no-untyped-call]
+    sentences = " ".join(sentence for _, sentence in broken.problems(row))
+    assert len(sentences) > scrubbing.LONGEST_OURS
+    said = f"The row 'Bad' of the schedule is not sent: {sentences} Mend it in admin"
+    assert Alert.objects.get(kind=SCHEDULE_BROKEN).summary.startswith(said)
 
 
 def test_the_alert_ends_when_the_row_is_mended_or_gone(every: Any) -> None:
