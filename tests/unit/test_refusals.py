@@ -6,7 +6,9 @@ import pytest
 from redis.exceptions import ResponseError
 
 from aifeature.policies import redis_replies
+from project.database import look
 from project.refusals import AGAIN_S, Refusals
+from project.stack.local_dir import CHECKOUT
 
 WRONG_TYPE = ResponseError("Command # 1 (HSET unacked MARK) of pipeline caused error: WRONGTYPE x")
 
@@ -48,3 +50,13 @@ def test_the_line_names_the_next_step_and_quotes_nothing(
 def test_each_answer_has_a_word(text: str, word: str) -> None:
     assert redis_replies.word(ResponseError(text)) == word
     assert redis_replies.sentence(word)
+
+
+def test_the_runbook_says_what_to_do_for_each_word_of_readyz() -> None:
+    runbook = CHECKOUT / "deploy" / "runbooks" / "refusing-services.md"
+    postgres, redis = runbook.read_text().split("## Redis\n")
+    of_postgres = {*look._WORDS.values(), *look._AT_CONNECT.values(), *look._SENTENCES, "refuses"}
+    of_redis = {*redis_replies._WORDS.values(), *redis_replies._SENTENCES}
+    for part, words in ((postgres, of_postgres), (redis, of_redis)):
+        rows = "".join(line.split("|")[1] for line in part.splitlines() if line.startswith("|"))
+        assert {word for word in words if f"`{word}`" not in rows} == set()
