@@ -21,7 +21,7 @@ class Forwarded:
         """Trust these proxies; see `forwarded_allow_ips` in project/env.py."""
         self._app = app
         self._trusted = trusted
-        self._warned = False
+        self._warned_of: set[str] = set()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -37,7 +37,7 @@ class Forwarded:
         given = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         found = visitor(peer, b",".join(given).decode("latin-1"), self._trusted)
         is_named = peer != "" and is_trusted(peer, self._trusted)
-        self._warn_once(peer, found, is_named=is_named, is_forwarded=bool(given))
+        self._warn_of_one_address(peer, found, is_named=is_named, is_forwarded=bool(given))
         scope = {**scope, "client": (found, client[1] if found == peer else 0) if found else None}
         if is_named:
             for name, value in scope["headers"]:
@@ -45,25 +45,29 @@ class Forwarded:
                     scope["scheme"] = text
         return scope
 
-    def _warn_once(self, peer: str, found: str, *, is_named: bool, is_forwarded: bool) -> None:
-        """Report a set-up in which many visitors count as one address."""
-        if self._warned:
-            return
+    def _warn_of_one_address(
+        self, peer: str, found: str, *, is_named: bool, is_forwarded: bool
+    ) -> None:
+        """Report once each set-up in which many visitors count as one address."""
         if not found:
-            self._warned = True
-            logger.warning(
+            self._warn(
                 "proxies: a request on the Unix socket names no visitor, so all such requests count"
                 " as one address. Have the proxy send X-Forwarded-For:"
                 " docs/operations/behind-a-proxy.md"
             )
         elif is_forwarded and not is_named and peer:
-            self._warned = True
-            logger.warning(
+            self._warn(
                 "proxies: %s sends X-Forwarded-For and is not in FORWARDED_ALLOW_IPS, so it counts"
                 " as the visitor. If it is your proxy, name it there:"
                 " docs/operations/behind-a-proxy.md",
                 peer,
             )
+
+    def _warn(self, text: str, *values: str) -> None:
+        """Log it, unless it was logged before."""
+        if text not in self._warned_of:
+            self._warned_of.add(text)
+            logger.warning(text, *values)
 
 
 def _is_tcp(scope: Any) -> bool:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 
 Network = IPv4Network | IPv6Network
+
+_MAPPED_BITS: Final = 96
+"""Of an IPv6 address that says that the rest of it is one of IPv4."""
 
 
 def networks(value: str) -> list[Network]:
@@ -26,7 +30,7 @@ def networks(value: str) -> list[Network]:
                 "* lets visitors make their address up: name the proxies' addresses or networks"
             )
         try:
-            network = ip_network(part, strict=False)
+            network = _unmapped(ip_network(part, strict=False))
         except ValueError:
             raise ValueError(
                 "a part is no address and no network such as 10.0.0.0/8 (a name matches no proxy)"
@@ -35,6 +39,18 @@ def networks(value: str) -> list[Network]:
             raise ValueError("a network of all addresses lets visitors make their address up")
         found.append(network)
     return found
+
+
+def _unmapped(network: Network) -> Network:
+    """The IPv4 network that an IPv6 one such as ::ffff:10.0.0.0/104 stands for, as in `address_in`.
+
+    Any other network stays as it is.
+    """
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+    return network
 
 
 def address_in(text: str) -> str | None:

@@ -90,6 +90,7 @@ def test_one_address_has_one_spelling() -> None:
         ("10.0.0.1, *", "make their address up"),
         ("0.0.0.0/0", "make their address up"),
         ("::/0", "make their address up"),
+        ("::ffff:0:0/96", "make their address up"),
         ("nginx", "a name matches no proxy"),
         ("10.0.0.1:80", "no address"),
         ("10.0.0.0/33", "no address"),
@@ -98,6 +99,22 @@ def test_one_address_has_one_spelling() -> None:
 def test_what_would_trust_everybody_or_nobody_is_refused(value: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         networks(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        ("::ffff:10.0.0.2", "10.0.0.2"),
+        ("::ffff:a00:2", "10.0.0.2"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+    ],
+)
+def test_an_ipv4_proxy_may_be_named_as_ipv6_shows_it(value: str, same: str) -> None:
+    """Its address as a peer is of IPv4: see `address_in`."""
+    assert networks(value) == networks(same)
+    peer = address_in("::ffff:10.0.0.2")
+    assert peer is not None
+    assert visitor(peer, "203.0.113.5", networks(value)) == "203.0.113.5"
 
 
 class Site:
@@ -182,6 +199,16 @@ def test_a_set_up_in_which_all_visitors_count_as_one_is_reported_once(
     for _ in range(3):
         site.visit(client, *headers)
     assert [text in record.message for record in caplog.records] == [True]
+
+
+def test_one_report_keeps_no_other_from_being_written(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site("10.0.0.1")
+    for _ in range(2):
+        site.visit(None)
+        site.visit(("192.0.2.9", 1), forwarded_for("203.0.113.5"))
+    first, second = (record.message for record in caplog.records)
+    assert "names no visitor" in first
+    assert "192.0.2.9 sends X-Forwarded-For" in second
 
 
 def test_visitors_with_addresses_are_not_reported(caplog: pytest.LogCaptureFixture) -> None:
