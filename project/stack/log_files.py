@@ -55,9 +55,9 @@ class LogFile:
             OSError: the disk takes no more.
         """
         if self._file.tell() + len(data) > LARGEST and self._file.tell():
-            self._file.close()
-            rotate(self._path)
-            self._file = self._opened()
+            rotate(self._path)  # if it fails, the next line tries again
+            full, self._file = self._file, self._opened()
+            full.close()
         self._file.write(data)
 
     def close(self) -> None:

@@ -48,6 +48,26 @@ def test_a_writer_starts_a_new_file_when_one_is_full(tmp_path: Path) -> None:
     assert log.read_bytes() == LINE
 
 
+@pytest.mark.parametrize(("of", "failing"), [(log_files, "rotate"), (Path, "open")])
+def test_a_file_that_could_not_be_rotated_once_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: Any, failing: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("no room")
+
+    log = tmp_path / "web.log"
+    with closing(LogFile(log)) as file:
+        file.write(LINE * (LARGEST // len(LINE)))
+        for _ in range(2):
+            with monkeypatch.context() as full:
+                full.setattr(of, failing, fails)
+                with pytest.raises(OSError, match="no room"):
+                    file.write(LINE)
+        file.write(LINE)
+    assert log.read_bytes() == LINE
+    assert (tmp_path / "web.log.1").stat().st_size == LARGEST
+
+
 @pytest.mark.usefixtures("_hang_up_as_before")
 def test_a_component_s_output_is_bounded(tmp_path: Path) -> None:
     for name in ("pids", "logs"):
