@@ -49,6 +49,8 @@ def _whole(name: str, default: str) -> int:
 
 def _addresses(name: str, default: str) -> list[str]:
     found = [part.strip() for part in _given(name, default).split(",") if part.strip()]
+    if not found:
+        raise SystemExit(f"{name}: names no address to listen on (see project/env.py)")
     for part in found:
         try:
             address = parse_address(part)

@@ -137,6 +137,8 @@ def test_a_web_process_with_too_low_a_limit_says_so_and_serves(
         ("WEB_CONCURRENCY", "0"),
         ("WEB_CONCURRENCY", "-1"),
         ("WEB_GRACEFUL_TIMEOUT", "1.5"),
+        ("WEB_BIND", ","),
+        ("WEB_BIND", " "),
         ("WEB_BIND", "127.0.0.1:port"),
         ("WEB_BIND", "127.0.0.1:99999"),
         ("WEB_BIND", "127.0.0.1:8000,unix:"),
