@@ -19,6 +19,10 @@ _WORDS: Final = re.compile(r"[A-Za-z ]*")
 """What is kept of asyncio's messages: the rest is the repr of callbacks and their arguments."""
 
 
+_DEEPEST: Final = 8
+"""How deep in containers exceptions are looked for; a dict counts twice, as a list of pairs."""
+
+
 class Record(logging.LogRecord):
     """A record whose exceptions are written by their types and codes."""
 
@@ -27,7 +31,8 @@ class Record(logging.LogRecord):
         super().__init__(*arguments, **more)
         if isinstance(self.msg, BaseException):
             self.msg, self.args = "%s", (self.msg,)
-        self.args = _arguments(self.args)
+        given: Any = self.args
+        self.args = _argument(dict(given) if isinstance(given, Mapping) else given)
         error, tb = _raised(self.exc_info)
         if error is not None and self.exc_info:
             self.exc_text = "\n".join(scrubbing.trace(error, tb))
@@ -83,18 +88,18 @@ def install() -> None:
     logging.raiseExceptions = False  # handlers of libraries would write the arguments of a record
 
 
-def _arguments(arguments: Any) -> Any:
-    if isinstance(arguments, Mapping):
-        return {name: _argument(value) for name, value in arguments.items()}
-    if isinstance(arguments, tuple):
-        return tuple(map(_argument, arguments))
-    return arguments
-
-
-def _argument(value: Any) -> Any:
-    if not isinstance(value, BaseException):
+def _argument(value: Any, depth: int = 0) -> Any:
+    """The argument as it may be written. One that holds no exception stays the same object."""
+    if isinstance(value, BaseException):
+        return str(value) if scrubbing.text_is_ours(value) else _Kind(value)
+    if depth == _DEEPEST or not isinstance(value, (dict, list, tuple, set, frozenset)):
         return value
-    return str(value) if scrubbing.text_is_ours(value) else _Kind(value)
+    parts = list(value.items() if isinstance(value, dict) else value)
+    found = [_argument(part, depth + 1) for part in parts]
+    if all(new is old for new, old in zip(found, parts, strict=True)):
+        return value
+    make = next(kind for kind in (dict, list, tuple, set, frozenset) if isinstance(value, kind))
+    return make(found)
 
 
 def _raised(exc_info: Any) -> tuple[BaseException | None, Any]:

@@ -31,6 +31,9 @@ and numbers of ours, and quotes nothing."""
 SHORTEST_TEXT: Final = 4
 """Characters of a message that is looked for in a log line."""
 
+SHORTEST_LINE: Final = 20
+"""Characters of one line of a message that is looked for by itself. A shorter one may be chance."""
+
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _CODE_NAMES: Final = ("code", "error_code", "status", "status_code")
 
@@ -101,9 +104,10 @@ def trace(error: BaseException, tb: TracebackType | None = None) -> list[str]:
 
 
 def without_texts(text: str, error: BaseException | None, *, template: str = "") -> str:
-    """Return a text in which an exception's type stands for its message and its repr.
+    """Return a text in which an exception's type stands for its message, its repr, and their lines.
 
-    Libraries put the exception that they log into the line: `"task raised: %r" % error`.
+    Libraries put the exception that they log into the line: `"task raised: %r" % error`. A message
+    that was shortened in another way is not found.
 
     Args:
         text: The line.
@@ -203,7 +207,9 @@ def everything(error: BaseException | None) -> list[BaseException]:
 def _texts(error: BaseException) -> set[str]:
     parts = {each for each in error.args if isinstance(each, str)}
     whole = {_text(error), _text(error, repr)}
-    return whole | parts | {repr(each) for each in whole | parts}
+    lines = {line.strip() for each in whole | parts for line in each.splitlines()}
+    long = {line for line in lines if len(line) >= SHORTEST_LINE}
+    return whole | parts | long | {repr(each) for each in whole | parts | long}
 
 
 def _text(error: BaseException, make: Any = str) -> str:

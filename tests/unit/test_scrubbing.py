@@ -66,6 +66,52 @@ def test_no_log_line_quotes_an_exception(kind: str, way: str) -> None:
     assert is_clean(found), found
 
 
+CONTAINERS: dict[str, Callable[[BaseException], object]] = {
+    "list": lambda error: [1, error],
+    "tuple": lambda error: (error,),
+    "set": lambda error: {error},
+    "dict": lambda error: {"a": error},
+    "key": lambda error: {error: 1},
+    "nested": lambda error: {"a": [({"b": error},)]},
+}
+
+
+@every_kind
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_no_exception_in_an_argument_is_quoted_even_after_it_was_handled(
+    kind: str, container: str
+) -> None:
+    error = raised(kind, CANARY)
+    held = CONTAINERS[container](error)
+    record = log_records.Record("x", logging.ERROR, __file__, 1, "failed: %s", (held,), None)
+    named = log_records.Record("x", logging.ERROR, __file__, 1, "%(a)s", ({"a": held},), None)
+    for found in (record.getMessage(), named.getMessage()):
+        assert type(error).__name__ in found
+        assert is_clean(found), found
+
+
+def test_an_argument_that_holds_no_exception_is_the_one_that_was_given() -> None:
+    endless: list[object] = [{"a": (1, 2)}]
+    endless.append(endless)
+    record = log_records.Record("x", logging.ERROR, __file__, 1, "%s %s", (endless, 1), None)
+    assert isinstance(record.args, tuple)
+    assert record.args[0] is endless
+
+
+def test_no_log_line_quotes_a_line_of_an_exception() -> None:
+    first, second = "Failing row contains (Mrs Miller)", "  DETAIL: she has the flu"
+
+    def report(logger: logging.Logger, error: BaseException) -> None:
+        for line in str(error).splitlines():
+            logger.warning("failed: %s", line)
+            logger.warning("failed: %r", line.strip())
+
+    found = logged(report, ValueError(f"{first}\n{second}"))
+    assert found.count("ValueError") == 2 * 4, "by each of two handlers"
+    assert "Miller" not in found
+    assert "flu" not in found
+
+
 @given(st.sampled_from(sorted(KINDS)), texts)
 def test_a_trace_names_types_and_places_and_quotes_nothing(kind: str, text: str) -> None:
     error = raised(kind, text)
