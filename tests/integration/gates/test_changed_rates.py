@@ -30,7 +30,7 @@ ANY_STATE = hypothesis(
 def used_up(limiter: RequestLimiter, key: str, rate: Decimal | int) -> int:
     """Take all at once if it is there, else half of it, and so on; return how many were let in."""
     taken, amount = 0, max(int(rate), 1)
-    while amount:
+    while amount and taken <= 10 * max(rate, 1):
         if limiter.take(key, rate, amount=amount, now=NOW).allowed:
             taken += amount
         else:
