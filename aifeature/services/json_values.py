@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -18,8 +19,9 @@ MAX_DEPTH: Final = 64
 """How deeply arrays and objects may nest. Far more than a form needs, far less than the
 interpreter's recursion limit."""
 
-MAX_DIGITS: Final = 308
-"""Digits of an integer: those of the largest float. Every parser takes it as some number."""
+MAX_DIGITS: Final = 309
+"""Digits of the largest float. An integer up to that is some number for every parser, and jsonb
+makes one of each large float."""
 
 TOO_DEEP: Final = f"This nests more than {MAX_DEPTH} levels deep."
 UNSTORABLE: Final = "Text must not hold NUL characters or unpaired surrogates."
@@ -29,7 +31,7 @@ TOO_PRECISE: Final = "This number has more digits than a number of JSON keeps. S
 NO_JSON: Final = "This is no value of JSON."
 
 _NOT_IN_JSONB: Final = re.compile("[\0\ud800-\udfff]")
-_LARGEST: Final = 10**MAX_DIGITS
+_LARGEST: Final = int(sys.float_info.max)
 
 
 class NotJsonError(ValueError):
@@ -152,7 +154,7 @@ def _wrong(item: Any) -> str:
         case bool() | None | dict() | list():
             return ""
         case int():
-            return "" if -_LARGEST < item < _LARGEST else TOO_LARGE
+            return "" if abs(item) <= _LARGEST else TOO_LARGE
         case float():
             return "" if math.isfinite(item) else NOT_FINITE
         case _:

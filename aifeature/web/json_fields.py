@@ -11,7 +11,7 @@ from django import forms
 
 from aifeature.services import json_values
 
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,308}")
+_WHOLE: Final = re.compile(rf"[+-]?[0-9]{{1,{json_values.MAX_DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True)

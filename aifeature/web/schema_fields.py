@@ -55,6 +55,8 @@ def to_json(made: forms.Field, cleaned: Any) -> Any:
     """What the form has cleaned, as JSON has it."""
     if isinstance(made, Lines):
         return [line.strip() for line in cleaned.splitlines() if line.strip()]
+    if isinstance(made, forms.TypedMultipleChoiceField):
+        return [Given.unwrapped(each) for each in cleaned]
     return Given.unwrapped(cleaned)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -105,7 +106,16 @@ def test_what_is_no_json_at_all_is_refused(value: Any) -> None:
 def test_the_largest_numbers_go_through() -> None:
     for number in (LARGEST, -LARGEST, 2**53 + 1, 1.7976931348623157e308, 5e-324):
         assert json_values.problem([number]) is None
-    assert json_values.problem([10**308]) is not None
+    for number in (2 * 10**308, -2 * 10**308, 10**309):
+        assert json_values.problem([number]) is not None
+
+
+@pytest.mark.parametrize("number", [sys.float_info.max, -1.7976931348623155e308, -1e308, 1e308])
+def test_a_large_float_is_read_back_as_jsonb_writes_it(number: float) -> None:
+    """All digits, without an exponent."""
+    found = json_values.parse(f"[{Decimal(repr(number)):f}]")
+    assert json_values.problem(found) is None
+    assert float(found[0]) == number
 
 
 class Priced(BaseModel):

@@ -61,7 +61,11 @@ def test_control_and_beat_stop_soon_and_another_control_worker_goes_on(
         lambda: all(row.published_at for row in rows([*during, *after])), "jobs to be handed over"
     )
     wanted = {str(job.pk) for job in [*during, *after]}
+    # One that came late may be handed over, in the moment before it is ended.
+    ended_late = {str(job.pk) for job in late}
     with broker() as queue:
-        wait_until(lambda: sent(queue) == wanted, "their messages, one of them twice perhaps")
+        wait_until(
+            lambda: sent(queue) - ended_late == wanted, "their messages, one of them twice perhaps"
+        )
     with capsys.disabled():
         print(f"\ncontrol, beat: ended {took[0]:.1f}, {sum(took):.1f} s after SIGTERM")  # noqa: T201
