@@ -193,6 +193,7 @@ class Nested(BaseModel):
     share: float
     answer: Literal[True, "1", 1, None]  # noqa: PYI061 (pydantic reads it)
     nothing: str | None
+    several: list[Literal["a", None]] = []  # noqa: PYI061 (pydantic reads it)
 
 
 NESTED = form_class(feature(Nested))
@@ -203,12 +204,14 @@ def test_what_no_other_field_can_ask_for_is_written_as_json() -> None:
         QueryDict(
             'in-inner={"a": 1}&in-anything=[]&in-amount=0.12345678901234567890'
             "&in-share=9007199254740993&in-answer=null"
+            "&in-several=null&in-several=%22a%22"
         )
     )
     assert form.is_valid(), form.errors
     assert form.value() == {
         "inner": {"a": 1}, "anything": [], "amount": "0.12345678901234567890",
         "share": 9007199254740993, "answer": None, "nothing": None,
+        "several": [None, "a"],
     }  # fmt: skip
     html = NESTED(initial={"rows": Given([[1]])}).as_div()
     assert "Written as JSON." in html

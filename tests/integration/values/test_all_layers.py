@@ -106,12 +106,12 @@ def test_a_form_that_is_sent_as_it_is_shown_sends_the_same_values(
     form.is_valid()
     for name, field in form.fields.items():
         note(f"{name}: {type(field).__name__} {shown[name].value()!r} of {stored[name]!r}")
-        value = stored[name]
+        wanted = stored[name]
         if isinstance(field, TypedMultipleChoiceField) and name in form.nulls:
-            value = value or None  # no box is ticked for either of them
+            wanted = wanted or None  # no box is ticked for either of them
         if isinstance(field, EXACT) and stored[name] is not None:
             assert name not in form.errors
-            assert _same(form.value()[name], value)
+            assert _same(form.value()[name], wanted)
 
 
 def _same(one: Any, other: Any) -> bool:
