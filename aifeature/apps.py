@@ -10,4 +10,4 @@ class AIFeatureConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and what is noted of each sign-in."""
         from aifeature import checks, model_checks  # noqa: F401, PLC0415 (models must be loaded first)
-        from aifeature.services import sign_ins  # noqa: F401, PLC0415
+        from aifeature.services.sign_in import sign_ins  # noqa: F401, PLC0415

@@ -16,7 +16,7 @@ from django.db import Error as DatabaseError
 from aifeature import prompts, registry
 from aifeature.policies import budget
 from aifeature.prompts import PromptError
-from aifeature.services import control_watch
+from aifeature.services.controls import row_check
 from aifeature.spec import Feature, Route
 from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
 
@@ -52,7 +52,7 @@ def check_controls(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
     try:
         return [
             Doubt(problem.summary, hint=problem.next_step, id="aifeature.W001")
-            for problem in control_watch.problems()
+            for problem in row_check.problems()
         ]
     except DatabaseError:  # away, or not migrated yet: another check's business
         return []

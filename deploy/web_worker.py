@@ -225,7 +225,7 @@ class WebWorker(UvicornWorker):
         from django.conf import settings  # noqa: PLC0415 (only a worker may load these)
         from django.db import connection  # noqa: PLC0415
 
-        from aifeature.services import global_cap  # noqa: PLC0415
+        from aifeature.services.controls import global_cap  # noqa: PLC0415
         from project import boot, log_flood  # noqa: PLC0415
 
         logging.getLogger("uvicorn.error").addFilter(log_flood.ServerFilter())

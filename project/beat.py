@@ -26,7 +26,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from aifeature.models import Alert
-from aifeature.services import alerts
+from aifeature.services.alerting import alerts
 from aifeature.services.watch import broken, defaults, schedule
 from aifeature.services.watch.wall_clock import WallClock
 from project import boot, scrubbing

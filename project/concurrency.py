@@ -23,7 +23,7 @@ from aifeature.api import stopping
 from aifeature.api.turns import FairThreads, Turn
 from aifeature.api.visitors import Visitor, Visitors
 from aifeature.policies.rates import Left
-from aifeature.services.refusals import Overloaded, RateLimited, Refusal
+from aifeature.services.jobs.refusals import Overloaded, RateLimited, Refusal
 from project import switch_requests
 from project.early_answer import Answer
 from project.lifespan import App, Receive, Send

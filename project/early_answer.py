@@ -8,8 +8,8 @@ from typing import Any, Final
 from django.http import HttpResponse
 
 from aifeature.api import problems, rate
-from aifeature.services import references
-from aifeature.services.refusals import Refusal
+from aifeature.services.jobs.refusals import Refusal
+from aifeature.services.texts import references
 from aifeature.web import errors
 from project.failed_requests import HEADER
 from project.lifespan import Send

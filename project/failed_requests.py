@@ -12,9 +12,9 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from aifeature.services import references
-from aifeature.services.references import Visit
-from aifeature.services.web_failures import failures
+from aifeature.services.failures.web_failures import failures
+from aifeature.services.texts import references
+from aifeature.services.texts.references import Visit
 from project.switch_requests import ENDINGS
 
 HEADER: Final = "X-Request-ID"

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, Final
 
 from aifeature.api import stopping
-from aifeature.services import global_cap
+from aifeature.services.controls import global_cap
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

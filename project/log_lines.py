@@ -10,7 +10,7 @@ import logging
 import time
 from typing import Any, Final
 
-from aifeature.services import references
+from aifeature.services.texts import references
 from project import scrubbing
 
 LONGEST: Final = 2_000

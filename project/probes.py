@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from aifeature.services import redis_state
+from aifeature.services.stores import redis_state
 from project.database import look as database_state
 
 logger = logging.getLogger(__name__)

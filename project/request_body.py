@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from aifeature.api.refusals import BadRequest, RequestTimeout
 from aifeature.api.visitors import Visitor
-from aifeature.services.refusals import InputTooLarge, RateLimited, Refusal
+from aifeature.services.jobs.refusals import InputTooLarge, RateLimited, Refusal
 from project.lifespan import Receive
 
 BODY_S: Final = 60.0

@@ -131,7 +131,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # Longer than any feature's deadline; the database lease, not Redis, rescues a lost job.
     "visibility_timeout": 3600,
     # Seconds one answer may take. Consumers wait in BRPOP for up to a second, so they need more
-    # than that; publishers give up sooner (aifeature.services.dispatch).
+    # than that; publishers give up sooner (aifeature.services.dispatch.publisher).
     "socket_timeout": 5,
     "socket_connect_timeout": 1,
     # What the kernel cannot notice: a Redis that acknowledges and does not answer. It takes up to
@@ -152,7 +152,7 @@ AUTH_PASSWORD_VALIDATORS = [
             "NumericPasswordValidator",
         )
     ),
-    {"NAME": "aifeature.services.sign_ins.TokensEndWithThePassword"},
+    {"NAME": "aifeature.services.sign_in.sign_ins.TokensEndWithThePassword"},
 ]
 AUTHENTICATION_BACKENDS = [
     "aifeature.web.sign_in.Throttle",

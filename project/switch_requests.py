@@ -31,7 +31,7 @@ from django.utils.http import urlencode
 
 from aifeature.admin import switch_page
 from aifeature.admin.switch_forms import ChangeReasonForm, ReleaseForm, StopForm
-from aifeature.services import switch_refusal
+from aifeature.services.controls import switch_refusal
 from aifeature.web import errors
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from workers.inference.sandbox import delivery, messages
+from workers.sandbox import delivery, messages
 
 FIRST_S = 1_000.0
 SECOND_S = 2_000.0

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workers.inference.sandbox.app import create_app
-from workers.inference.sandbox.faults import FaultPlan
-from workers.inference.sandbox.server import build_server, listen
+from workers.sandbox.app import create_app
+from workers.sandbox.faults import FaultPlan
+from workers.sandbox.server import build_server, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.applications import Starlette
 
-    from workers.inference.sandbox.settings import Clock, SandboxSettings
-    from workers.inference.sandbox.state import Sandbox
+    from workers.sandbox.settings import Clock, SandboxSettings
+    from workers.sandbox.state import Sandbox
 
 START_LIMIT_S = 60.0
 

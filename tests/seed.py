@@ -27,7 +27,7 @@ def main() -> None:
     from django.core.management import call_command  # noqa: PLC0415
 
     from aifeature.models import ApiToken, Stage  # noqa: PLC0415
-    from aifeature.services import control  # noqa: PLC0415
+    from aifeature.services.controls import effective  # noqa: PLC0415
 
     call_command("migrate", interactive=False, verbosity=0)
     User.objects.create_superuser(ADMIN)
@@ -42,7 +42,7 @@ def main() -> None:
         "tokens_per_minute": 2_000_000_000,
         "user_in_flight": 1_000,
     }
-    control.change("summarize", opened, reason="Opened for a test.", check_name="seed")
+    effective.change("summarize", opened, reason="Opened for a test.", check_name="seed")
     sys.stdout.write(json.dumps({"users": [user.pk for user in users], "tokens": tokens}) + "\n")
 
 

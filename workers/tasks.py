@@ -14,22 +14,16 @@ from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from aifeature.services import (
-    budgets,
-    checks,
-    control_watch,
-    dispatch,
-    global_cap,
-    lease,
-    provider_watch,
-    reconciler,
-    recovery,
-    retention,
-    runner,
-    wiring,
-)
-from aifeature.services.dispatcher import Dispatcher
-from aifeature.services.spikes import check as spikes
+from aifeature.services import dispatch, provider
+from aifeature.services.alerting import checks
+from aifeature.services.controls import global_cap, row_check
+from aifeature.services.dispatch import recovery
+from aifeature.services.dispatch.dispatcher import Dispatcher
+from aifeature.services.execution import lease, runner
+from aifeature.services.monitoring.spikes import check as spikes
+from aifeature.services.privacy import retention
+from aifeature.services.provider import watch
+from aifeature.services.spend import budgets, reconciler
 from project import boot
 
 _dispatcher = Dispatcher()
@@ -59,7 +53,7 @@ def _prepare(sender: Any, **_: Any) -> None:
         raise SystemExit(os.EX_CONFIG)
     queues = _queues(sender)
     if queues & {"llm", "evals"}:
-        wiring.gateway()  # before the first job: it costs 0.1 s of CPU
+        provider.gateway()  # before the first job: it costs 0.1 s of CPU
     if "control" in queues:
         _dispatcher.start()
     global_cap.announce()
@@ -116,7 +110,7 @@ def reconcile(**_: Any) -> str:
 @shared_task(name="control.provider")
 def look_at_provider(**_: Any) -> str:
     """Tell on-call of a circuit breaker that is open."""
-    return checks.run("control.provider", provider_watch.check).result
+    return checks.run("control.provider", watch.check).result
 
 
 @shared_task(name="control.budgets")
@@ -125,10 +119,10 @@ def look_at_budgets(**_: Any) -> str:
     return checks.run("control.budgets", budgets.check).result
 
 
-@shared_task(name=control_watch.TASK)
+@shared_task(name=row_check.TASK)
 def look_at_controls(**_: Any) -> str:
     """Alert on-call about controls that this release cannot follow."""
-    return checks.run(control_watch.TASK, control_watch.check).result
+    return checks.run(row_check.TASK, row_check.check).result
 
 
 @shared_task(name=spikes.TASK)

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 
 from aifeature.admin.show import NO_LIMIT, Labelled, span
 from aifeature.models import Forced
-from aifeature.services.model_views import Live, ModelView
+from aifeature.services.provider.model_views import Live, ModelView
 
 HEADERS: Final = ["model", "breaker", "failed", "slow", "provider limits"]
 

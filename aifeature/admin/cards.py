@@ -15,9 +15,10 @@ from aifeature.admin.names import STAGE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.show import money, span
 from aifeature.admin.switch_forms import described
 from aifeature.models import FeatureControl, Stage, Status
-from aifeature.services import overview, switch_state
-from aifeature.services.overview import Spend, Today
-from aifeature.services.switch_state import SwitchState
+from aifeature.services.controls import switch_state
+from aifeature.services.controls.switch_state import SwitchState
+from aifeature.services.monitoring import overview
+from aifeature.services.monitoring.overview import Spend, Today
 
 ERRORS_ALARM = 0.02
 """Share of failed jobs from which on the figure is red (the error rate that pages somebody)."""

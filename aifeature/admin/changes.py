@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from aifeature.admin.read_only import ControlFilter, ReadOnlyAdmin
 from aifeature.admin.show import moment, moment_column
 from aifeature.models import ControlChange
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import EVERYTHING
 from aifeature.services.watch import schedule
 
 LATEST = 50

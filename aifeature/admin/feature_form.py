@@ -15,7 +15,7 @@ from aifeature.admin import limit_words
 from aifeature.admin.limit_words import Meaning
 from aifeature.models import FeatureControl, Stage
 from aifeature.policies import budget
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import EVERYTHING
 from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
 _SLOWEST: Final = Decimal("0.01")

@@ -13,8 +13,9 @@ from aifeature.admin.breaker_rows import HEADERS, cells
 from aifeature.admin.changes import named
 from aifeature.admin.show import figures, moment
 from aifeature.admin.switch_buttons import buttons
-from aifeature.services import model_views, overview, switch, switch_state, trips
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import EVERYTHING, kill_switch_history, switch, switch_state
+from aifeature.services.monitoring import overview
+from aifeature.services.provider import model_views
 
 
 def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
         found["trips"] = {"headers": ["when", "what", "check", "reason", "figures"]}
         found["trips"]["rows"] = [
             [moment(row.at), named(row), row.check_name, row.reason, figures(row.figures)]
-            for row in trips.latest(slug)
+            for row in kill_switch_history.latest(slug)
         ]
     return found
 

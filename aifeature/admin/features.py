@@ -23,9 +23,9 @@ from aifeature.admin.names import STAGE_COLOURS, title_of
 from aifeature.admin.show import Labelled, dollars, moment_column
 from aifeature.admin.switch_buttons import SwitchButtons
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
-from aifeature.services import control, switch
-from aifeature.services.control import EVERYTHING
-from aifeature.services.switch_state import ALL
+from aifeature.services import controls
+from aifeature.services.controls import EVERYTHING, switch
+from aifeature.services.controls.switch_state import ALL
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class FeatureControlAdmin(SwitchButtons):
         feature = registry.find(row.feature)
         if feature is None:
             return row.prompt_version or "-"
-        runs, active = control.prompt_version(feature), row.prompt_version
+        runs, active = controls.prompt_version(feature), row.prompt_version
         return runs if active in {"", runs} else f"{runs}, since {active} cannot be used"
 
     @admin.display(description="spend today")
@@ -167,7 +167,7 @@ class FeatureControlAdmin(SwitchButtons):
                 reason=form.cleaned_data["reason"],
                 user_id=request.user.pk,
             )
-        transaction.on_commit(control.cache.clear)
+        transaction.on_commit(controls.cache.clear)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -177,9 +177,9 @@ class FeatureControlAdmin(SwitchButtons):
 
 
 def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:
-    control.change(slug, values, reason=reason, user_id=request.user.pk)
+    controls.change(slug, values, reason=reason, user_id=request.user.pk)
     # The service cleared the cache inside this request's transaction; others may have read since.
-    transaction.on_commit(control.cache.clear)
+    transaction.on_commit(controls.cache.clear)
 
 
 def _make_rows() -> None:

@@ -20,9 +20,9 @@ from aifeature.admin.names import STATUS_COLOURS
 from aifeature.admin.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
 from aifeature.admin.show import Labelled, dollar_column, moment_column
 from aifeature.models import TERMINAL, CancelledBy, Job, Status, transitions
-from aifeature.services import jobs, references
+from aifeature.services import jobs
 from aifeature.services.jobs import CannotRequeueError
-from aifeature.services.messages import sentence
+from aifeature.services.texts import references, sentence
 
 _MATCHING_USERS = 50
 """Most users whose jobs one search by user name shows."""

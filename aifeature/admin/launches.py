@@ -28,8 +28,7 @@ from aifeature.admin.names import feature_choices, title_of
 from aifeature.admin.read_only import ControlFilter
 from aifeature.admin.show import moment_column
 from aifeature.models import Launch
-from aifeature.services import launches
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import EVERYTHING, launches
 
 if TYPE_CHECKING:  # only the stubs' class takes a model
     _ModelForm = forms.ModelForm[Launch]

@@ -30,7 +30,7 @@ from aifeature.admin.show import (
     moment_column,
 )
 from aifeature.models import UNSURE, Attempt, AttemptState, SpendWindow
-from aifeature.services import settlement
+from aifeature.services.spend import settlement
 
 _SETTLED = "Settled by hand"
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")

@@ -10,7 +10,6 @@ from typing import Final
 from django.conf import settings
 
 from aifeature.admin.show import NO_LIMIT
-from aifeature.services import control
 from aifeature.spec import Feature, Limits
 
 HELP: Final = MappingProxyType(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aifeature import registry
 from aifeature.models import AttemptState, Stage, Status
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import EVERYTHING
 
 STAGE_COLOURS: dict[str, str] = {
     Stage.STAFF: "info",

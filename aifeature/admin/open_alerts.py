@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from aifeature.admin.show import utc
 from aifeature.models import Alert
-from aifeature.services import alerts
-from aifeature.services.control import EVERYTHING
+from aifeature.services.alerting import alerts
+from aifeature.services.controls import EVERYTHING
 from aifeature.services.watch import queues
 
 

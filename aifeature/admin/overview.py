@@ -16,9 +16,9 @@ from aifeature.admin.names import title_of
 from aifeature.admin.show import moment, span, utc
 from aifeature.admin.switch_buttons import STOP, stop_url
 from aifeature.models import Status
-from aifeature.services import overview, signs_of_life
-from aifeature.services.control import EVERYTHING
-from aifeature.services.overview import Queue
+from aifeature.services.controls import EVERYTHING
+from aifeature.services.monitoring import overview, signs_of_life
+from aifeature.services.monitoring.overview import Queue
 
 JOBS: Final = "llm"
 """The queue whose workers run the jobs of users."""

@@ -26,7 +26,7 @@ from aifeature.admin.base import ModelAdmin
 from aifeature.admin.dialogs import button, done
 from aifeature.admin.reach import is_within_reach
 from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride
-from aifeature.services import sign_ins
+from aifeature.services.sign_in import sign_ins
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -10,7 +10,7 @@ from unfold.decorators import display
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import moment_column
 from aifeature.models import ProviderAccount
-from aifeature.services import account_words
+from aifeature.services.provider import account_words
 
 COLOURS: Final = {"well": "success", "stopped": "danger"}
 

@@ -18,8 +18,9 @@ from aifeature.admin.dialogs import ReasonForm, button, done
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import Labelled, moment_column
 from aifeature.models import Forced, ModelControl
-from aifeature.services import breakers, model_views
-from aifeature.services.model_views import ModelView
+from aifeature.services.controls import breakers
+from aifeature.services.provider import model_views
+from aifeature.services.provider.model_views import ModelView
 from workers.inference import catalog
 
 _SHOWN = ("model", "breaker", "failed", "slow", "limits")

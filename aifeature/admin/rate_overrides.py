@@ -24,7 +24,7 @@ from aifeature.admin.names import feature_choices, title_of
 from aifeature.admin.read_only import FeatureFilter
 from aifeature.admin.show import moment_column
 from aifeature.models import RateOverride
-from aifeature.services import rate_overrides
+from aifeature.services.controls import rate_overrides
 
 if TYPE_CHECKING:  # only the stubs' class takes a model
     _ModelForm = forms.ModelForm[RateOverride]

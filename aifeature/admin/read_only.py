@@ -16,7 +16,7 @@ from unfold.paginator import InfinitePaginator
 from aifeature import registry
 from aifeature.admin.base import ModelAdmin
 from aifeature.admin.names import feature_choices
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import EVERYTHING
 
 
 class ReadOnlyAdmin(ModelAdmin):

@@ -14,7 +14,7 @@ from aifeature.admin.dialogs import ReasonForm
 from aifeature.admin.read_only import as_uuid
 from aifeature.admin.show import dollars
 from aifeature.models import NEEDS_A_PERSON, UNSURE, Attempt
-from aifeature.services.settlement import Tokens
+from aifeature.services.spend.settlement import Tokens
 
 _LARGEST = 2**31 - 1
 

@@ -24,8 +24,8 @@ from aifeature.admin.names import title_of
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import dollars
 from aifeature.models import UNSURE, Attempt, AttemptState
-from aifeature.services import bulk_settlement
-from aifeature.services.bulk_settlement import LIMIT, Bill, Preview, Step
+from aifeature.services.spend import bulk_settlement
+from aifeature.services.spend.bulk_settlement import LIMIT, Bill, Preview, Step
 
 LIST = "admin:aifeature_attempt_changelist"
 VIEW = "aifeature_attempt_settle_many"

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from aifeature.admin.names import STATE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.show import as_sent, content, dollars, money, span, utc
 from aifeature.models import TERMINAL, Attempt, AttemptState, CancelledBy, Job, Status
-from aifeature.services import retention
+from aifeature.services.privacy import retention
 
 SHOWN = 20_000
 """Characters of each text of a call shown with its job; the call's own page has all of it."""

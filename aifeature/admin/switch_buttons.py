@@ -25,8 +25,8 @@ from aifeature.admin.switch_forms import (
 )
 from aifeature.admin.switch_page import FLIPPED
 from aifeature.models import FeatureControl, KillMode
-from aifeature.services import switch
-from aifeature.services.switch_state import ALL, SwitchState
+from aifeature.services.controls import switch
+from aifeature.services.controls.switch_state import ALL, SwitchState
 
 STOP: Final = "aifeature.stop_feature"
 RELEASE: Final = "aifeature.release_feature"

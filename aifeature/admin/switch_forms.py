@@ -17,9 +17,8 @@ from aifeature.admin.dialogs import ReasonForm
 from aifeature.admin.names import title_of
 from aifeature.admin.show import utc
 from aifeature.models import KillMode
-from aifeature.services import switch_state
-from aifeature.services.control import EVERYTHING
-from aifeature.services.switch_state import ALL, SwitchState
+from aifeature.services.controls import EVERYTHING, switch_state
+from aifeature.services.controls.switch_state import ALL, SwitchState
 
 
 class _SwitchForm(ReasonForm):

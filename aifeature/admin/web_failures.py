@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import content_column, moment_column
 from aifeature.models import WebFailure
-from aifeature.services import references
+from aifeature.services.texts import references
 
 
 @admin.register(WebFailure)

@@ -13,7 +13,7 @@ from unfold.decorators import display
 from aifeature.admin.read_only import ReadOnlyAdmin
 from aifeature.admin.show import moment_column
 from aifeature.models import Job, Status, Worker
-from aifeature.services.signs_of_life import GONE_AFTER
+from aifeature.services.monitoring.signs_of_life import GONE_AFTER
 
 COLOURS: Final = {"live": "success", "stopping": "warning", "gone": "danger"}
 

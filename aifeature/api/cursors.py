@@ -7,7 +7,7 @@ import binascii
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from aifeature.services.refusals import InvalidInput
+from aifeature.services.jobs.refusals import InvalidInput
 
 Position = tuple[datetime, UUID]
 """Creation time and id of the last job that was shown."""

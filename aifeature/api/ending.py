@@ -18,7 +18,7 @@ from aifeature.api.representation import job_out
 from aifeature.api.turns import give_connections_back
 from aifeature.models import Job, Status
 from aifeature.services import jobs
-from aifeature.services.refusals import NotFound
+from aifeature.services.jobs.refusals import NotFound
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -25,8 +25,8 @@ from aifeature.api.refusals import (
     MethodNotAllowed,
     Unauthenticated,
 )
-from aifeature.services.refusals import InputTooLarge, InvalidInput, NotFound, Refusal
-from aifeature.services.web_failures import failures
+from aifeature.services.failures.web_failures import failures
+from aifeature.services.jobs.refusals import InputTooLarge, InvalidInput, NotFound, Refusal
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from aifeature.api import problems
 from aifeature.api.auth import user_of
 from aifeature.policies.rates import Left
-from aifeature.services import admission, jobs
-from aifeature.services.refusals import NotFound, Refusal
+from aifeature.services import jobs
+from aifeature.services.jobs import admission
+from aifeature.services.jobs.refusals import NotFound, Refusal
 
 SUBMISSIONS: Final = "requests"
 """Names the policy of a feature's submissions in both headers."""

@@ -1,8 +1,8 @@
-"""The refusals that only HTTP knows; those of the domain stand in `aifeature.services.refusals`."""
+"""The refusals that only HTTP knows; those of the domain stand in `aifeature.services.jobs.refusals`."""
 
 from __future__ import annotations
 
-from aifeature.services.refusals import Refusal
+from aifeature.services.jobs.refusals import Refusal
 
 
 class BadRequest(Refusal):

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from aifeature.api.schemas import FeatureLinks, FeatureOut, JobError, JobOut, Usage
 from aifeature.models import TERMINAL, Job, Status
-from aifeature.services import retention
+from aifeature.services.privacy import retention
 from aifeature.spec import Feature
 
 NAMESPACE: Final = "api"

@@ -28,7 +28,7 @@ from aifeature.api.schemas import FeatureList, JobOut, JobPage
 from aifeature.api.submission import read_input
 from aifeature.models import Status
 from aifeature.services import jobs
-from aifeature.services.refusals import NotFound
+from aifeature.services.jobs.refusals import NotFound
 
 if TYPE_CHECKING:
     from aifeature.models import Job

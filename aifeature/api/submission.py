@@ -7,8 +7,8 @@ from typing import Any
 from django.http import HttpRequest
 
 from aifeature.api.refusals import InvalidJson, UnsupportedMediaType
-from aifeature.services import json_values
-from aifeature.services.refusals import InvalidInput
+from aifeature.services.jobs.refusals import InvalidInput
+from aifeature.services.payloads import json_values
 
 
 def read_input(request: HttpRequest) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Final, NoReturn, ParamSpec, Self, TypeVar
 
 from django.db import connections
 
-from aifeature.services.refusals import Overloaded
+from aifeature.services.jobs.refusals import Overloaded
 
 LONGEST_WAIT_S: Final = 10.0
 """Who has waited longer for a thread is refused when one is free: by then the client has given up,

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from aifeature.policies.networks import network
 from aifeature.policies.rates import Left
-from aifeature.services.refusals import RateLimited
+from aifeature.services.jobs.refusals import RateLimited
 
 logger = logging.getLogger(__name__)
 

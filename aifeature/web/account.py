@@ -17,7 +17,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from aifeature.models import ApiToken
-from aifeature.services import jobs, sign_in_limits, sign_ins
+from aifeature.services import jobs
+from aifeature.services.sign_in import limits, sign_ins
 from aifeature.web import errors
 from aifeature.web.account_forms import OwnPasswordForm, TokenForm
 from aifeature.web.sign_in import address_of, signed_in
@@ -47,12 +48,12 @@ def change_password(request: HttpRequest) -> HttpResponse:
     """
     user = cast(User, request.user)
     address = address_of(request)
-    if wait_s := sign_in_limits.take(user.get_username(), address):
+    if wait_s := limits.take(user.get_username(), address):
         request.sign_in_wait_s = wait_s  # type: ignore[attr-defined]
         return errors.locked_out(request)
     form = OwnPasswordForm(user, request.POST)
     if "old_password" not in _checked(form):
-        sign_in_limits.succeeded(user.get_username(), address)
+        limits.succeeded(user.get_username(), address)
     if not form.is_valid():
         return _page(request, password=form, status=422)
     form.save()

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from aifeature.services.web_failures import failures
+from aifeature.services.failures.web_failures import failures
 from aifeature.web import context, sign_in, sign_in_reasons
 
 DATABASE_RETRY_S: Final = 5

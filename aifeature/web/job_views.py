@@ -15,8 +15,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from aifeature import registry
 from aifeature.models import TERMINAL, Job, Status
-from aifeature.services import jobs, references
-from aifeature.services.refusals import NotFound
+from aifeature.services import jobs
+from aifeature.services.jobs.refusals import NotFound
+from aifeature.services.texts import references
 from aifeature.web import history, rows, show
 from aifeature.web.history import Position, Wanted
 from aifeature.web.sign_in import signed_in

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django import forms
 
-from aifeature.services import json_values
+from aifeature.services.payloads import json_values
 
 _WHOLE: Final = re.compile(rf"[+-]?[0-9]{{1,{json_values.MAX_DIGITS}}}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from aifeature.models import TERMINAL, Job, Status
-from aifeature.services import retention
+from aifeature.services.privacy import retention
 from aifeature.web import show, titles
 from aifeature.web.show import State
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aifeature import registry
 from aifeature.models import TERMINAL, CancelledBy, Job, Status
-from aifeature.services import retention
+from aifeature.services.privacy import retention
 from aifeature.spec import Feature
 from aifeature.web import result, schema
 from aifeature.web.result import Node

@@ -18,7 +18,7 @@ from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 from django_htmx.http import HttpResponseClientRedirect
 
-from aifeature.services import sign_in_limits
+from aifeature.services.sign_in import limits
 from aifeature.web import carried, sign_in_reasons
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Throttle(AxesStandaloneBackend):
             return
         super().authenticate(request, **credentials)
         name = str(credentials.get("username") or "")
-        if wait_s := sign_in_limits.take(name, address_of(request)):
+        if wait_s := limits.take(name, address_of(request)):
             request.axes_locked_out = True  # type: ignore[attr-defined]
             request.sign_in_wait_s = wait_s  # type: ignore[attr-defined]
             raise AxesBackendPermissionDenied("too many attempts to sign in")
@@ -54,7 +54,7 @@ class Throttle(AxesStandaloneBackend):
 def forget_failures(request: HttpRequest | None, user: User, **_: Any) -> None:
     """A sign-in with the right password takes its count back."""
     if request is not None and hasattr(request, "axes_updated"):
-        sign_in_limits.succeeded(user.get_username(), address_of(request))
+        limits.succeeded(user.get_username(), address_of(request))
 
 
 def address_of(request: HttpRequest) -> str:

@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from aifeature.services import admission, control, jobs
-from aifeature.services.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
-from aifeature.services.web_failures import failures
+from aifeature.services import controls, jobs
+from aifeature.services.failures.web_failures import failures
+from aifeature.services.jobs import admission
+from aifeature.services.jobs.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
 from aifeature.web import carried, history, rows
 from aifeature.web.schema_form import PREFIX, SchemaForm, form_class, initial
 from aifeature.web.sign_in import signed_in
@@ -43,7 +44,7 @@ def start(request: HttpRequest) -> HttpResponse:
     features = jobs.visible_features(user=user)
     context = {
         "features": features,
-        "paused": [each.slug for each in features if control.is_paused(each.slug, user.pk)],
+        "paused": [each.slug for each in features if controls.is_paused(each.slug, user.pk)],
         "recent": [rows.row(job) for job in recent],
     }
     return render(request, "aifeature/start.html", context)
@@ -87,12 +88,12 @@ def feature(request: HttpRequest, slug: str) -> HttpResponse:
 def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> HttpResponse:
     """The page with a form to fill in. What would keep it from being accepted stands above it."""
     user = cast("User", request.user)
-    paused = control.is_paused(found.slug, user.pk)
+    paused = controls.is_paused(found.slug, user.pk)
     closed = None if paused else admission.why_not(found, user.pk)
     earlier = _earlier_input(user, found, request.GET.get("from", ""))
     told: dict[str, Any] = {
         "is_paused": paused,
-        "is_kept": paused and control.keeps_jobs(found.slug, user.pk),
+        "is_kept": paused and controls.keeps_jobs(found.slug, user.pk),
         "closed": closed and closed.detail,
         "is_pristine": not earlier,
     }

@@ -61,7 +61,7 @@ def django_components(
 def _sandbox(port: int) -> Component:
     return Component(
         "sandbox",
-        (PYTHON, "-m", "workers.inference.sandbox", "--host", HOST, "--port", str(port)),
+        (PYTHON, "-m", "workers.sandbox", "--host", HOST, "--port", str(port)),
         answers(port, "/", below=ANY_STATUS),
         f"http://{HOST}:{port}",
     )

@@ -66,7 +66,7 @@ class Bed:
     def sandbox(self, *, latency_s: float, first_byte_s: float) -> Sandbox:
         """Start the sandbox provider; each answer takes `latency_s` in all, whatever its length."""
         port = self.exits.enter_context(take_port(9200))
-        argv = [PYTHON, "-m", "workers.inference.sandbox", "--host", HOST, "--port", str(port)]
+        argv = [PYTHON, "-m", "workers.sandbox", "--host", HOST, "--port", str(port)]
         argv += ["--latency", str(latency_s), "--first-byte", str(first_byte_s)]
         sandbox = Sandbox(f"http://{HOST}:{port}")
         self.start("sandbox", argv, ready=sandbox.answers)

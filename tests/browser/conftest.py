@@ -13,11 +13,12 @@ import pytest
 from django.db import connections
 
 from aifeature.models import Job, Status
-from aifeature.services import breakers, control, jobs
+from aifeature.services.controls import breakers, effective
+from aifeature.services.jobs import lifecycle
 from tests.browser import live, scenes
 from tests.browser.live import Site
 from tests.integration.conftest import wait_until_quiet
-from workers.inference.sandbox import delivery
+from workers.sandbox import delivery
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -65,7 +66,7 @@ def site(running: Site, transactional_db: None) -> Iterator[Site]:
     scenes.open_features()
     yield running
     _end_all_jobs()
-    control.cache.clear()
+    effective.cache.clear()
     breakers.cache.clear()
     connections.close_all()
 
@@ -129,7 +130,7 @@ def _end_all_jobs() -> None:
     """Cancel what waits or runs, and wait until nobody works: the tables are emptied next."""
     under_way = Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING])
     for job in under_way.select_related("user"):
-        jobs.cancel(user=job.user, job_id=job.pk)
+        lifecycle.cancel(user=job.user, job_id=job.pk)
     of_workers = under_way.filter(worker__gt="")
     live.wait_until(lambda: not of_workers.exists(), "all jobs have ended")
     wait_until_quiet()

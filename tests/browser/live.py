@@ -20,11 +20,12 @@ from celery.contrib.testing.worker import start_worker
 from django.test import override_settings
 from playwright.sync_api import Browser, sync_playwright
 
-from aifeature.services import control, wiring
+from aifeature.services.controls import effective
+from aifeature.services.provider import factory
 from project.asgi import application
 from tests.sandbox_server import SandboxServer, running_sandbox
-from workers.inference.sandbox.server import listen
-from workers.inference.sandbox.settings import SandboxSettings
+from workers.sandbox.server import listen
+from workers.sandbox.settings import SandboxSettings
 
 START_LIMIT_S = 60.0
 HUMAN_PACE = SandboxSettings(first_byte_s=0.3, tokens_per_second=60)
@@ -85,15 +86,15 @@ def running_site(pace: SandboxSettings = HUMAN_PACE) -> Iterator[Site]:
         provider = exits.enter_context(running_sandbox(pace))
         talk_to = {**settings.AIFEATURE, "API_KEY": "k", "BASE_URL": provider.url}
         exits.enter_context(override_settings(AIFEATURE=talk_to))
-        wiring.gateway.cache_clear()
+        factory.gateway.cache_clear()
         exits.callback(_forget_gateway)
         exits.enter_context(_worker())
         yield Site(exits.enter_context(_web()), provider)
 
 
 def _forget_gateway() -> None:
-    wiring.gateway().close()
-    wiring.gateway.cache_clear()
+    factory.gateway().close()
+    factory.gateway.cache_clear()
 
 
 @contextmanager
@@ -111,7 +112,7 @@ def _worker() -> Iterator[None]:
 
 @contextmanager
 def _web() -> Iterator[str]:
-    control.cache.clear()
+    effective.cache.clear()
     sock = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         application, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1

@@ -26,7 +26,9 @@ from aifeature.models import (
     Stage,
     Status,
 )
-from aifeature.services import alerts, breakers, control, messages, switch
+from aifeature.services.alerting import alerts
+from aifeature.services.controls import breakers, effective, switch
+from aifeature.services.texts import messages
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -65,8 +67,8 @@ CODES = {
 
 def open_features() -> None:
     """Everyone may use `summarize`."""
-    control.change("summarize", {"stage": Stage.EVERYONE}, reason="test", check_name="test")
-    control.cache.clear()
+    effective.change("summarize", {"stage": Stage.EVERYONE}, reason="test", check_name="test")
+    effective.cache.clear()
 
 
 def pause(staff: User) -> None:

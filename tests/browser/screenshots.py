@@ -106,7 +106,7 @@ def _shoot(browser: Browser, url: str, shot: Shot, options: dict[str, Any], to: 
 
 def _shots() -> list[Shot]:
     from aifeature.models import Status  # noqa: PLC0415
-    from aifeature.services import messages  # noqa: PLC0415
+    from aifeature.services.texts import messages  # noqa: PLC0415
     from aifeature.web import show  # noqa: PLC0415
     from tests.browser import scenes  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature.api.events import NO_LIVE_TEXT
-from aifeature.services import wiring
+from aifeature.services.provider import factory
 from aifeature.services.streams import hub, writer
 from tests.browser import scenes
 from tests.browser.test_job import see_done, send
@@ -29,7 +29,7 @@ def redis_door(settings: Any) -> Iterator[Proxy]:
     Who writes them, and who counts calls, is made before: the process keeps both for later tests.
     """
     writer.process()
-    wiring.shared_state()
+    factory.shared_state()
     usual = settings.REDIS_URL
     parts = urlsplit(usual)
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:

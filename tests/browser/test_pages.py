@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from aifeature.models import Job, Stage, Status, WebFailure
-from aifeature.services import control
+from aifeature.services.controls import effective
 from aifeature.web import history
 from tests.browser import scenes
 from tests.browser.screenshots import LOOKS
@@ -122,8 +122,8 @@ def test_the_history_works_without_javascript(open_page: OpenPage, ada: User) ->
 
 def test_without_permission_there_is_nothing_here(open_page: OpenPage, ada: User) -> None:
     theirs = scenes.job(scenes.person("bob"), Status.SUCCEEDED)
-    control.change("summarize", {"stage": Stage.STAFF}, reason="test", check_name="test")
-    control.cache.clear()
+    effective.change("summarize", {"stage": Stage.STAFF}, reason="test", check_name="test")
+    effective.cache.clear()
     page = open_page(ada)
     for path in [f"/jobs/{theirs.id}/", FORM, f"/jobs/{theirs.id}/?part"]:
         response = page.goto(path)

@@ -9,7 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature.models import Job, KillMode, Status
-from aifeature.services import recovery, switch
+from aifeature.services.controls import switch
+from aifeature.services.dispatch import recovery
 from tests.browser import scenes
 from tests.browser.live import wait_until
 from tests.browser.screenshots import LOOKS

@@ -28,7 +28,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import ApiToken, Job, Status
-from aifeature.services import dispatch
+from aifeature.services.dispatch import publisher
 from project.stack.children import Child, Launcher
 from project.stack.components import Component
 from project.stack.local_dir import CHECKOUT
@@ -125,7 +125,7 @@ class Crew:
     def queue(self, count: int) -> list[Job]:
         """Jobs of the user, due now, handed over as far as the window allows."""
         made = [Job.objects.create(**job_of(self.user)) for _ in range(count)]
-        dispatch.refill()
+        publisher.refill()
         connection.close()
         return made
 

@@ -221,7 +221,7 @@ def _processes(
 
         return Process(name, argv, {**env, **(more or {})}, of_life, servers.launcher)
 
-    sandbox = [PYTHON, "-m", "workers.inference.sandbox", "--host", HOST]
+    sandbox = [PYTHON, "-m", "workers.sandbox", "--host", HOST]
     sandbox += ["--port", str(sandbox_port), "--record", str(record)]
     sandbox += ["--first-byte", str(FIRST_BYTE_S), "--tokens-per-second", str(TOKENS_PER_SECOND)]
     sandbox += ["--requests-per-minute", str(per_minute)]

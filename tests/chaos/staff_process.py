@@ -27,7 +27,7 @@ def main() -> None:
     from django.db import Error, connection  # noqa: PLC0415
 
     from aifeature.models import KillMode, RateOverride  # noqa: PLC0415
-    from aifeature.services import control, switch  # noqa: PLC0415
+    from aifeature.services.controls import effective, switch  # noqa: PLC0415
     from tests.seed import ADMIN  # noqa: PLC0415
 
     person = User.objects.get(username=ADMIN).pk
@@ -40,7 +40,7 @@ def main() -> None:
 
     def budget(slug: str, values: Mapping[str, str]) -> None:
         usd = {name: Decimal(value) for name, value in values.items()}
-        control.change(slug, usd, reason=REASON, user_id=person)
+        effective.change(slug, usd, reason=REASON, user_id=person)
 
     def rates(users: list[int], values: Mapping[str, Any]) -> None:
         RateOverride.objects.bulk_create(

@@ -13,7 +13,7 @@ from django.http import Http404
 from django.test import Client, RequestFactory
 
 from aifeature.api import problems, refusals
-from aifeature.services.refusals import Refusal
+from aifeature.services.jobs.refusals import Refusal
 from project.database.pool import PoolBusyError
 
 CANARY = "canary-7f3a"

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.checks import run_checks
 
 from aifeature import checks, prompts, registry
-from aifeature.services import dispatch, messages
+from aifeature.services.dispatch import publisher
+from aifeature.services.texts import messages
 from aifeature.spec import Feature, Route
 from project import checks as project_checks
 from project.celery import app
@@ -154,7 +155,7 @@ def test_code_of_a_feature_that_raises_is_one_error_at_boot(
 
 
 def test_every_task_that_is_sent_is_registered() -> None:
-    assert set(app.tasks) >= dispatch.TASK_NAMES
+    assert set(app.tasks) >= publisher.TASK_NAMES
 
 
 def test_a_task_name_nobody_knows_is_reported() -> None:

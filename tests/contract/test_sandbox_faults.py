@@ -16,8 +16,8 @@ import pytest
 
 from tests.contract.sandbox_clients import HAIKU, FakeClock, ask, client
 from tests.sandbox_server import SandboxServer, running_sandbox
-from workers.inference.sandbox.faults import FaultKind
-from workers.inference.sandbox.settings import SandboxSettings
+from workers.sandbox.faults import FaultKind
+from workers.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -403,7 +403,7 @@ def test_a_fixed_latency_goes_before_every_pace_streaming_or_not() -> None:
 
 
 def test_the_process_says_where_it_is_and_stops_with_streams_open() -> None:
-    command = [sys.executable, "-m", "workers.inference.sandbox", "--tokens-per-second", "1"]
+    command = [sys.executable, "-m", "workers.sandbox", "--tokens-per-second", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

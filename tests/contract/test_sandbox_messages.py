@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from tests.contract.sandbox_clients import HAIKU, FakeClock, ask, client
 from tests.sandbox_server import SandboxServer, running_sandbox
-from workers.inference.sandbox.settings import SandboxSettings
+from workers.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

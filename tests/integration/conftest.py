@@ -14,16 +14,11 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 
 from aifeature.models import Stage
-from aifeature.services import (
-    account,
-    admission,
-    breakers,
-    control,
-    dispatch,
-    dispatcher,
-    execution,
-    wiring,
-)
+from aifeature.services.controls import breakers, effective
+from aifeature.services.dispatch import dispatcher, publisher
+from aifeature.services.execution import job_run
+from aifeature.services.jobs import admission
+from aifeature.services.provider import account, factory
 from aifeature.services.streams import writer
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.retry_budget import RetryBudget
@@ -39,9 +34,9 @@ DAY_TURNS_S = 20.0
 
 PATIENT = (
     "workers.inference.shared_state.TIMEOUT_S",
-    "aifeature.services.dispatch.PUBLISH_TIMEOUT_S",
-    "aifeature.services.dispatcher.TIMEOUT_S",
-    "aifeature.services.redis_state.TIMEOUT_S",
+    "aifeature.services.dispatch.publisher.PUBLISH_TIMEOUT_S",
+    "aifeature.services.dispatch.dispatcher.TIMEOUT_S",
+    "aifeature.services.stores.redis_state.TIMEOUT_S",
     "aifeature.services.streams.writer.TIMEOUT_S",
     "aifeature.services.streams.hub.TIMEOUT_S",
 )
@@ -74,30 +69,30 @@ def _patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _forget_redis() -> None:
-    for each in (wiring.gate, wiring.request_limiter, wiring.shared_state):
+    for each in (factory.gate, factory.request_limiter, factory.shared_state):
         each.cache_clear()
-    dispatch._connection.cache_clear()
-    dispatch.pause.end()
+    publisher._connection.cache_clear()
+    publisher.pause.end()
     dispatcher._client.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def _fresh_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test's retries are missing in the budget of another."""
-    monkeypatch.setattr(execution, "retries", RetryBudget())
+    monkeypatch.setattr(job_run, "retries", RetryBudget())
 
 
 @pytest.fixture(autouse=True)
 def _fresh_control_cache() -> Iterator[None]:
-    control.cache.clear()
+    effective.cache.clear()
     yield
-    control.cache.clear()
+    effective.cache.clear()
 
 
 @pytest.fixture
 def caches_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read is not read again by itself, however slow the test: for counting queries."""
-    for cache in (control.cache, breakers.cache, account.cache, admission.loads):
+    for cache in (effective.cache, breakers.cache, account.cache, admission.loads):
         cache.clear()
         monkeypatch.setattr(cache, "_clock", lambda: 0.0)
 
@@ -119,7 +114,7 @@ def _fresh_gates(_patient_with_redis: None) -> Iterator[None]:
 
 def empty_gates() -> None:
     """Forget what was taken, learned and counted."""
-    if wiring.shared_state.cache_info().currsize:
+    if factory.shared_state.cache_info().currsize:
         with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
             for key in client.scan_iter("aif:*", count=1000):
                 client.delete(key)
@@ -139,7 +134,7 @@ def bob(db: None) -> User:
 def opened(db: None) -> None:
     """`summarize` is open to everyone, as often as they like."""
     values = {"stage": Stage.EVERYONE, **AMPLE_RATES}
-    control.change("summarize", values, reason="test", check_name="test")
+    effective.change("summarize", values, reason="test", check_name="test")
 
 
 @pytest.fixture(scope="session")
@@ -155,10 +150,10 @@ def sandbox(
     """The process's gateway talks to a sandbox provider without faults."""
     _sandbox_server.reset()
     settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": "k", "BASE_URL": _sandbox_server.url}
-    wiring.gateway.cache_clear()
+    factory.gateway.cache_clear()
     yield _sandbox_server
-    wiring.gateway().close()
-    wiring.gateway.cache_clear()
+    factory.gateway().close()
+    factory.gateway.cache_clear()
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from aifeature.models import Alert, CheckRun
-from aifeature.services import alerts, checks
-from aifeature.services.checks import Found
+from aifeature.services.alerting import alerts, checks
+from aifeature.services.alerting.checks import Found
 
 pytestmark = pytest.mark.django_db
 

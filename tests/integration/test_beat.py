@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 from redis.exceptions import AuthenticationError, ResponseError
 
-from aifeature.services import alerts
+from aifeature.services.alerting import alerts
 from project import beat
 from project.beat import Scheduler
 from project.celery import app

@@ -12,7 +12,8 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import ControlChange, Forced, ModelControl
-from aifeature.services import breakers, model_views
+from aifeature.services.controls import breakers
+from aifeature.services.provider import model_views
 from workers.inference import catalog
 from workers.inference.breaker import Forced as Kept
 

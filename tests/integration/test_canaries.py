@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from aifeature.models import Job
-from aifeature.services import execution, output
+from aifeature.services.execution import job_run, output
 from project import scrubbing, task_events
 from project.celery import app
 from tests.canaries import CANARY, KINDS, every_kind, is_clean, raised
@@ -104,7 +104,7 @@ def test_a_crash_in_the_middle_of_a_job_quotes_neither_input_nor_answer(
 ) -> None:
     monkeypatch.setattr(output, "validate", lambda *_: KINDS[kind](CANARY))
     job = make_job(input={"document": f"{CANARY} is in this text."})
-    execution.run_feature(job.pk, worker="test")
+    job_run.run_feature(job.pk, worker="test")
     job.refresh_from_db()
     assert job.error_code in {"internal_error", "interrupted", "answer_garbled"}
     assert is_clean(caplog.text), caplog.text
@@ -123,7 +123,7 @@ def test_a_write_that_is_refused_quotes_no_row(
     job = make_job(input={"document": CANARY})
     with refusing("aifeature_job", "NEW.status <> 'running'", code):
         try:
-            execution.run_feature(job.pk, worker="test")
+            job_run.run_feature(job.pk, worker="test")
         except DatabaseError as error:
             logging.getLogger("celery.app.trace").exception("raised: %s", repr(error))  # noqa: TRY401 (as Celery does)
     assert code in caplog.text
@@ -141,7 +141,7 @@ def test_a_page_that_breaks_quotes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    monkeypatch.setattr("aifeature.services.jobs.submit", lambda **_: KINDS[kind](CANARY))
+    monkeypatch.setattr("aifeature.services.jobs.lifecycle.submit", lambda **_: KINDS[kind](CANARY))
     client.force_login(ada)
     client.raise_request_exception = False
     page = client.post("/f/summarize/", {"in-document": CANARY})

@@ -12,7 +12,8 @@ from django.core.exceptions import ValidationError
 from aifeature import registry
 from aifeature.models import ControlChange, FeatureControl, Stage
 from aifeature.models.transitions import Caps
-from aifeature.services import control, control_cache
+from aifeature.services.controls import cache as control_cache
+from aifeature.services.controls import effective
 
 pytestmark = pytest.mark.django_db
 
@@ -20,10 +21,10 @@ SUMMARIZE = registry.get("summarize")
 
 
 def test_a_feature_nobody_opened_is_off_with_the_limits_of_its_code() -> None:
-    assert control.cache.get("summarize") == control.Control()
-    assert control.deadline_s(SUMMARIZE) == SUMMARIZE.limits.deadline_s
-    assert control.prompt_version(SUMMARIZE) == "v3"
-    assert control.caps(SUMMARIZE) == Caps(
+    assert effective.cache.get("summarize") == effective.Control()
+    assert effective.deadline_s(SUMMARIZE) == SUMMARIZE.limits.deadline_s
+    assert effective.prompt_version(SUMMARIZE) == "v3"
+    assert effective.caps(SUMMARIZE) == Caps(
         user=10_000_000,
         user_spend=20_000_000,
         account=20_000_000,
@@ -33,7 +34,7 @@ def test_a_feature_nobody_opened_is_off_with_the_limits_of_its_code() -> None:
 
 
 def test_what_an_operator_sets_goes_before_the_code() -> None:
-    control.change(
+    effective.change(
         "summarize",
         {
             "daily_budget_usd": "0.01",
@@ -44,21 +45,21 @@ def test_what_an_operator_sets_goes_before_the_code() -> None:
         reason="test",
         check_name="test",
     )
-    assert control.caps(SUMMARIZE) == Caps(
+    assert effective.caps(SUMMARIZE) == Caps(
         user=0, user_spend=0, account=0, feature=10_000, everything=10_000
     )
-    assert control.deadline_s(SUMMARIZE) == 60
-    assert control.prompt_version(SUMMARIZE) == "v1"
+    assert effective.deadline_s(SUMMARIZE) == 60
+    assert effective.prompt_version(SUMMARIZE) == "v1"
 
 
 def test_caps_of_everything_come_from_admin_else_from_the_environment(settings: Any) -> None:
     own = {"GLOBAL_DAILY_BUDGET_USD": Decimal(30), "GLOBAL_MONTHLY_BUDGET_USD": Decimal(900)}
     settings.AIFEATURE = {**settings.AIFEATURE, **own}
-    caps = control.caps(SUMMARIZE)
+    caps = effective.caps(SUMMARIZE)
     assert (caps.everything, caps.month) == (30_000_000, 900_000_000)
     values = {"daily_budget_usd": "40", "monthly_budget_usd": "700"}
-    control.change(control.EVERYTHING, values, reason="test", check_name="test")
-    caps = control.caps(SUMMARIZE)
+    effective.change(effective.EVERYTHING, values, reason="test", check_name="test")
+    caps = effective.caps(SUMMARIZE)
     assert (caps.everything, caps.month) == (40_000_000, 700_000_000)
 
 
@@ -74,12 +75,12 @@ def test_an_account_has_the_cap_of_the_feature_that_allows_most(
     other = SUMMARIZE.model_copy(update={"slug": "triage", "limits": limits})
     both = {"summarize": SUMMARIZE, "triage": other}
     monkeypatch.setattr(registry, "all_features", lambda: both)
-    assert control.account_spend_usd() == account
+    assert effective.account_spend_usd() == account
 
 
 def test_each_changed_field_leaves_a_record(ada: User) -> None:
-    control.change("summarize", {"stage": Stage.STAFF}, reason="try it", user_id=ada.pk)
-    control.change(
+    effective.change("summarize", {"stage": Stage.STAFF}, reason="try it", user_id=ada.pk)
+    effective.change(
         "summarize", {"stage": Stage.STAFF, "percent": 5}, reason="wider", check_name="c"
     )
     rows = ControlChange.objects.order_by("id").values_list(
@@ -93,14 +94,14 @@ def test_each_changed_field_leaves_a_record(ada: User) -> None:
 
 def test_a_change_without_a_reason_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a reason"):
-        control.change("summarize", {"stage": Stage.STAFF}, reason="  ")
+        effective.change("summarize", {"stage": Stage.STAFF}, reason="  ")
     assert not FeatureControl.objects.exists()
 
 
 @pytest.mark.parametrize("values", [{"percent": 101}, {"prompt_version": "v99"}])
 def test_a_wrong_value_changes_nothing(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        control.change("summarize", values, reason="x", check_name="x")
+        effective.change("summarize", values, reason="x", check_name="x")
     assert not ControlChange.objects.exists()
     assert not FeatureControl.objects.exists()
 
@@ -117,8 +118,8 @@ def test_the_cache_reads_again_after_half_a_second() -> None:
 
 
 def test_the_local_stack_opens_only_what_nobody_touched() -> None:
-    control.open_for_local_stack()
+    effective.open_for_local_stack()
     assert FeatureControl.objects.get(feature="summarize").stage == Stage.EVERYONE
-    control.change("summarize", {"stage": Stage.OFF}, reason="x", check_name="x")
-    control.open_for_local_stack()
+    effective.change("summarize", {"stage": Stage.OFF}, reason="x", check_name="x")
+    effective.open_for_local_stack()
     assert FeatureControl.objects.get(feature="summarize").stage == Stage.OFF

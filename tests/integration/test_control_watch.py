@@ -13,8 +13,11 @@ from django.test import Client
 
 from aifeature import prompts, registry
 from aifeature.models import Alert, Attempt, CheckRun, ControlChange, FeatureControl, Job, Status
-from aifeature.services import alerts, control, control_watch, execution, jobs, switch
-from aifeature.services.refusals import NotFound
+from aifeature.services.alerting import alerts
+from aifeature.services.controls import effective, row_check, switch
+from aifeature.services.execution import job_run
+from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs.refusals import NotFound
 from project.stack.local_dir import CHECKOUT
 from tests.integration.admin.test_features import DETAIL, LIST, save, shown
 from tests.integration.jobs.conftest import MakeJob, make_job
@@ -38,7 +41,7 @@ def page(db: None) -> Client:
 def left_behind(**values: Any) -> None:
     """What a newer release has written; no service of this one would."""
     FeatureControl.objects.update_or_create(feature="summarize", defaults=values)
-    control.cache.clear()
+    effective.cache.clear()
 
 
 def open_alerts() -> list[tuple[str, str]]:
@@ -52,7 +55,7 @@ def test_a_job_runs_with_the_codes_prompt_where_the_active_one_is_missing(
 ) -> None:
     left_behind(prompt_version="v9")
     job = make_job(input={"document": "A parcel was sent on Monday and came on Friday."})
-    execution.run_feature(job.id, worker="test")
+    job_run.run_feature(job.id, worker="test")
     job.refresh_from_db()
     assert job.status == Status.SUCCEEDED
     attempt = Attempt.objects.get(job=job)
@@ -66,9 +69,9 @@ def test_a_prompt_that_is_malformed_is_replaced_as_well(monkeypatch: pytest.Monk
         raise prompts.PromptError(f"prompt summarize/{version}: parameters: odd")
 
     left_behind(prompt_version="v1")
-    assert control.prompt_version(SUMMARIZE) == "v1"
+    assert effective.prompt_version(SUMMARIZE) == "v1"
     monkeypatch.setattr(prompts, "get", broken)
-    assert control.prompt_version(SUMMARIZE) == SUMMARIZE.prompt_version
+    assert effective.prompt_version(SUMMARIZE) == SUMMARIZE.prompt_version
 
 
 def test_the_alert_opens_once_and_ends_when_the_prompt_is_there() -> None:
@@ -81,14 +84,14 @@ def test_the_alert_opens_once_and_ends_when_the_prompt_is_there() -> None:
     assert "Its jobs run with v3." in alert.summary
     assert "Deploy a release that has v9, or choose another version in admin" in alert.summary
     assert not CheckRun.objects.get(name="control.controls").ok
-    control.change("summarize", {"prompt_version": "v2"}, reason="r", check_name="test")
+    effective.change("summarize", {"prompt_version": "v2"}, reason="r", check_name="test")
     tasks.look_at_controls()
     assert open_alerts() == []
     assert CheckRun.objects.get(name="control.controls").ok
 
 
 def test_each_kind_of_alert_has_its_page() -> None:
-    for kind in control_watch.KINDS:
+    for kind in row_check.KINDS:
         assert (CHECKOUT / "deploy" / "runbooks" / f"{alerts.RUNBOOKS[kind]}.md").is_file()
 
 
@@ -115,12 +118,12 @@ def test_a_stage_of_another_release_closes_one_feature_and_breaks_no_other(
     page: Client, ada: User
 ) -> None:
     left_behind(stage="canary", kill_mode="drain", killed=True)
-    assert not control.is_visible(SUMMARIZE, ada)
+    assert not effective.is_visible(SUMMARIZE, ada)
     with pytest.raises(NotFound):
-        jobs.submit(user=ada, slug="summarize", data={"document": "x"})
+        lifecycle.submit(user=ada, slug="summarize", data={"document": "x"})
     for address in ("/admin/", LIST, DETAIL, f"{LIST}summarize/stop/", f"{LIST}summarize/release/"):
         assert page.get(address).status_code == 200, address
-    control_watch.check()
+    row_check.check()
     assert open_alerts() == [("control_unknown", "summarize")]
 
 
@@ -131,7 +134,7 @@ def test_a_control_of_a_feature_that_the_code_lacks_breaks_no_page(page: Client)
         assert page.get(address).status_code == 200, address
     assert save(page, gone, percent="5", reason="Try.").status_code == 302
     assert FeatureControl.objects.get(feature="gone").percent == 5
-    control.change("gone", {"retention_days": 3}, reason="r", check_name="test")
+    effective.change("gone", {"retention_days": 3}, reason="r", check_name="test")
 
 
 def test_another_field_is_edited_while_the_active_prompt_is_missing(page: Client) -> None:
@@ -169,8 +172,8 @@ def test_an_invited_user_who_is_deleted_breaks_nothing(page: Client, ada: User, 
     left_behind(stage="beta")
     FeatureControl.objects.get().beta_users.set([ada, bob])
     bob.delete()
-    control.cache.clear()
-    assert control.cache.get("summarize").invited == {ada.pk}
+    effective.cache.clear()
+    assert effective.cache.get("summarize").invited == {ada.pk}
     assert save(page, percent="5", reason="Try.").status_code == 302
 
 
@@ -183,5 +186,5 @@ def test_an_edit_writes_no_column_of_the_switch(monkeypatch: pytest.MonkeyPatch)
         FeatureControl.objects.filter(feature="summarize").update(killed=True)
 
     monkeypatch.setattr(FeatureControl, "full_clean", pulled_meanwhile)
-    control.change("summarize", {"percent": 5}, reason="r", check_name="test")
+    effective.change("summarize", {"percent": 5}, reason="r", check_name="test")
     assert switch.is_stopped("summarize")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError, connection
 
-from aifeature.services import database_clock, wiring
-from aifeature.services.database_clock import READ_S, DatabaseClock
+from aifeature.services.provider import factory
+from aifeature.services.stores import database_clock
+from aifeature.services.stores.database_clock import READ_S, DatabaseClock
 from tests.integration.jobs.conftest import database_time
 from tests.sandbox_server import SandboxServer
 
@@ -36,7 +37,7 @@ def test_while_the_database_is_away_it_goes_on() -> None:
 
 
 def test_the_gateway_prices_by_it(sandbox: SandboxServer) -> None:
-    assert wiring.gateway()._clock == database_clock.clock.now
+    assert factory.gateway()._clock == database_clock.clock.now
 
 
 def _refuse(*_: object) -> None:

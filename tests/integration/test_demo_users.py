@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from aifeature.models import ApiToken
-from aifeature.services import control
+from aifeature.services.controls import effective
 
 TOKEN = f"aif_{secrets.token_urlsafe(32)}"
 
@@ -20,7 +20,7 @@ def _local_stack(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_STACK", "1")
     monkeypatch.setenv("DEMO_PASSWORDS", "staff:correct-horse-1,ada:correct-horse-2")
     monkeypatch.setenv("DEMO_TOKEN", f"ada:{TOKEN}")
-    control.cache.clear()
+    effective.cache.clear()
 
 
 def status() -> int:

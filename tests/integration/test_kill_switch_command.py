@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 
 from aifeature.models import ControlChange, FeatureControl, KillMode
-from aifeature.services import control, switch
+from aifeature.services.controls import effective, switch
 from tests.integration.jobs.conftest import MakeJob, make_job
 
 __all__ = ["make_job"]
@@ -189,9 +189,9 @@ def test_status_tells_of_each_switch_who_and_why(eve: User, make_job: MakeJob) -
 def test_it_works_without_redis(eve: User, settings: Any) -> None:
     settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
     run("stop", "summarize", *WHY, "--user", "eve", "--yes")
-    assert control.cache.get("summarize").killed
+    assert effective.cache.get("summarize").killed
     run("release", "summarize", *WHY, "--user", "eve", "--yes")
-    assert not control.cache.get("summarize").killed
+    assert not effective.cache.get("summarize").killed
 
 
 def test_a_stop_of_what_is_stopped_changes_nothing_and_says_so(eve: User) -> None:

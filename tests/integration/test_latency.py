@@ -14,8 +14,8 @@ from django.db import transaction
 
 from aifeature.models import ControlChange, FeatureControl, Job, Status
 from aifeature.policies.release import place
-from aifeature.services import latency, overview
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.monitoring import latency, overview
 from tests.integration.jobs.conftest import MakeJob, make_job
 
 __all__ = ["make_job"]

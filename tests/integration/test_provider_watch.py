@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature.models import Alert, CheckRun, Forced
-from aifeature.services import breakers, wiring
+from aifeature.services.controls import breakers
+from aifeature.services.provider import factory
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
 from workers import tasks
@@ -57,8 +58,8 @@ def test_an_alert_goes_on_while_the_model_is_tried() -> None:
     tasks.look_at_provider()
     set_probe_time(HAIKU, in_s=0)
     with pytest.raises(Deferred):
-        wiring.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)
-    assert wiring.gate().breaker(HAIKU).state == "half_open"
+        factory.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)
+    assert factory.gate().breaker(HAIKU).state == "half_open"
     assert tasks.look_at_provider() == f"Nothing is sent to {HAIKU}."
     assert Alert.objects.get().closed_at is None
 
@@ -72,4 +73,4 @@ def test_one_that_is_forced_open_is_told_with_its_reason(ada: User) -> None:
 def test_what_is_forced_holds_for_the_next_call(ada: User) -> None:
     breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
     with pytest.raises(Deferred, match="breaker"):
-        wiring.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)
+        factory.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)

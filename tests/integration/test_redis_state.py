@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aifeature.policies import redis_replies
-from aifeature.services import redis_state
+from aifeature.services.stores import redis_state
 from project.stack.throwaway import running
 from tests.refusing_redis import HOST, RefusingRedis
 

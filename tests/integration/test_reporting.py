@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aifeature.services import execution, output
+from aifeature.services.execution import job_run, output
 from tests.integration.jobs.conftest import MakeJob, make_job
 from tests.kept_reports import Kept, kept_reports
 from tests.sandbox_server import SandboxServer
@@ -38,7 +38,7 @@ def test_a_crash_in_the_middle_of_a_job_carries_no_prompt(
 
     monkeypatch.setattr(output, "validate", crash)
     job = make_job(input={"document": f"{CANARY} is in this text."})
-    execution.run_feature(job.pk, worker="test")
+    job_run.run_feature(job.pk, worker="test")
     report = reports.text
     assert '"type":"RuntimeError"' in report
     assert "_execute" in report

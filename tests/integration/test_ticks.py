@@ -15,10 +15,10 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import TickSlot
-from aifeature.services import ticks
-from aifeature.services.ticks import DAILY, WEEKLY
+from aifeature.services.ticks import periods
+from aifeature.services.ticks.periods import DAILY, WEEKLY
 
-NOW = ticks.Period(timedelta(weeks=1), first=datetime.now(UTC) - timedelta(days=3))
+NOW = periods.Period(timedelta(weeks=1), first=datetime.now(UTC) - timedelta(days=3))
 """Slots of a week, none of which ends while the tests run."""
 
 
@@ -29,13 +29,15 @@ NOW = ticks.Period(timedelta(weeks=1), first=datetime.now(UTC) - timedelta(days=
         (DAILY, "2026-11-22T23:59:59.999999", "2026-11-22T00:00:00"),
         (WEEKLY, "2026-11-22T23:59:59", "2026-11-16T00:00:00"),  # a Sunday; from Monday on
         (WEEKLY, "2026-11-23T00:00:00", "2026-11-23T00:00:00"),
-        (ticks.every(300), "2026-11-22T10:04:59", "2026-11-22T10:00:00"),
-        (ticks.every(300), "2026-11-22T10:05:00", "2026-11-22T10:05:00"),
-        (ticks.every(7), "1970-01-01T00:00:13", "1970-01-01T00:00:07"),
+        (periods.every(300), "2026-11-22T10:04:59", "2026-11-22T10:00:00"),
+        (periods.every(300), "2026-11-22T10:05:00", "2026-11-22T10:05:00"),
+        (periods.every(7), "1970-01-01T00:00:13", "1970-01-01T00:00:07"),
         (DAILY, "1969-12-31T12:00:00", "1969-12-31T00:00:00"),
     ],
 )
-def test_a_slot_begins_where_its_period_says(period: ticks.Period, moment: str, began: str) -> None:
+def test_a_slot_begins_where_its_period_says(
+    period: periods.Period, moment: str, began: str
+) -> None:
     def utc(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
@@ -45,20 +47,20 @@ def test_a_slot_begins_where_its_period_says(period: ticks.Period, moment: str, 
 @pytest.mark.parametrize("seconds", [0, -1, 61 * 86_400])
 def test_a_slot_without_length_or_longer_than_the_memory_is_refused(seconds: int) -> None:
     with pytest.raises(ValueError, match="a slot of"):
-        ticks.every(seconds)
+        periods.every(seconds)
 
 
 def test_a_slot_is_taken_once_and_by_task(db: None) -> None:
-    assert ticks.claim("a", NOW)
-    assert not ticks.claim("a", NOW)
-    assert ticks.claim("b", NOW), "another task has slots of its own"
+    assert periods.claim("a", NOW)
+    assert not periods.claim("a", NOW)
+    assert periods.claim("b", NOW), "another task has slots of its own"
 
 
 def test_the_next_slot_is_free_again(db: None) -> None:
-    assert ticks.claim("a", DAILY)
+    assert periods.claim("a", DAILY)
     row = TickSlot.objects.get()
     TickSlot.objects.update(slot=row.slot - timedelta(days=1))
-    assert ticks.claim("a", DAILY)
+    assert periods.claim("a", DAILY)
 
 
 def test_the_slot_is_that_of_the_databases_clock(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,14 +77,14 @@ def test_the_slot_is_that_of_the_databases_clock(db: None, monkeypatch: pytest.M
 
     monkeypatch.setattr("time.time", lambda: 0.0)
     before = midnight()
-    assert ticks.claim("a", DAILY)
+    assert periods.claim("a", DAILY)
     assert TickSlot.objects.get().slot in {before, midnight()}
 
 
 def test_slots_are_forgotten_only_when_no_period_can_need_them(db: None) -> None:
     for name, days in (("old", 61), ("kept", 59)):
         TickSlot.objects.create(task=name, slot=Now(), claimed_at=Now() - timedelta(days=days))
-    assert ticks.prune() == 1
+    assert periods.prune() == 1
     assert TickSlot.objects.get().task == "kept"
 
 
@@ -94,7 +96,7 @@ def test_of_many_connections_at_once_one_wins() -> None:
         try:
             connection.ensure_connection()
             start.wait(60)
-            return ticks.claim("race", NOW)
+            return periods.claim("race", NOW)
         finally:
             connection.close()
 
@@ -123,7 +125,7 @@ def test_who_comes_second_waits_and_takes_over_only_from_one_that_failed(
 ) -> None:
     def claim() -> bool:
         try:
-            return ticks.claim("a", NOW)
+            return periods.claim("a", NOW)
         finally:
             connection.close()
 

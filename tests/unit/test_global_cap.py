@@ -14,7 +14,7 @@ from django.db import OperationalError
 
 from aifeature import checks, registry
 from aifeature.policies.budget import GlobalDaily, global_daily
-from aifeature.services import control, global_cap
+from aifeature.services.controls import effective, global_cap
 
 CAPS = {"answer": Decimal(20), "triage": Decimal(5)}
 
@@ -60,7 +60,7 @@ def test_boot_logs_the_cap_and_its_source(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="aifeature")
-    monkeypatch.setattr(control, "global_daily", lambda: GlobalDaily(Decimal(50), "set in admin"))
+    monkeypatch.setattr(effective, "global_daily", lambda: GlobalDaily(Decimal(50), "set in admin"))
     global_cap.announce()
     assert "Global daily cap: $50.00, set in admin." in caplog.text
 
@@ -71,7 +71,7 @@ def test_boot_goes_on_without_a_database(
     def away() -> GlobalDaily:
         raise OperationalError("no route")
 
-    monkeypatch.setattr(control, "global_daily", away)
+    monkeypatch.setattr(effective, "global_daily", away)
     global_cap.announce()
     assert "Global daily cap not read: OperationalError." in caplog.text
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aifeature.services.held_time import Flip, Hold, holds_of
+from aifeature.services.monitoring.held_time import Flip, Hold, holds_of
 
 MIDNIGHT = datetime(2026, 11, 28, tzinfo=UTC)
 DAY = 24 * 60

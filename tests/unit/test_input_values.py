@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, Json, RootModel, computed_field
 
 from aifeature import model_checks
-from aifeature.services import input_values
+from aifeature.services.payloads import input_values
 from tests import made_models
 from tests.made_models import Kind
 

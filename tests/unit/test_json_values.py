@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from aifeature.services import input_values, json_values
+from aifeature.services.payloads import input_values, json_values
 from tests import made_models
 from tests.made_models import LARGEST, NUMBERS
 

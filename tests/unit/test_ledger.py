@@ -11,7 +11,7 @@ import pytest
 
 from aifeature.models import Attempt, AttemptState, transitions
 from aifeature.models.transitions import Settlement
-from aifeature.services import execution, lease, ledger
+from aifeature.services.execution import job_run, lease, ledger
 from workers.inference import (
     AnswerIncomplete,
     Billing,
@@ -88,7 +88,7 @@ def test_only_the_users_own_cancellation_takes_the_shown_text_along(
     monkeypatch.setattr(ledger, "gateway", lambda: door)
     run: Any = SimpleNamespace(stream=SimpleNamespace(delivered=lambda: "The sum"))
     cut, stopped = Settlement(uuid4(), AttemptState.ESTIMATED), Cancelled("x", reason=reason)
-    outcome = execution._Run._after_error(run, stopped, cut, "claude-opus-5-5")
+    outcome = job_run._Run._after_error(run, stopped, cut, "claude-opus-5-5")
     settlement = outcome.settlement
     assert settlement is not None
     assert settlement.delivered_text == shown

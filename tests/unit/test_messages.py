@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aifeature.services import messages
-from aifeature.services.messages import FAILED_AFTER_WAITING, MESSAGES, sentence, sentence_at_end
+from aifeature.services.texts import messages
+from aifeature.services.texts.messages import (
+    FAILED_AFTER_WAITING,
+    MESSAGES,
+    sentence,
+    sentence_at_end,
+)
 
 SERVICES = Path(messages.__file__).parent
 

@@ -12,8 +12,8 @@ from psycopg.errors import ProgramLimitExceeded
 
 from aifeature.models import transitions
 from aifeature.models.transitions import Claimed, FencedError
-from aifeature.services import outcomes
-from aifeature.services.outcomes import Failed
+from aifeature.services.execution import outcomes
+from aifeature.services.execution.outcomes import Failed
 
 CLAIMED = Claimed(uuid.uuid4(), 1, "summarize", 1, {}, 0, 0, 60.0, False, "")
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel, field_validator
 
 from aifeature import registry
 from aifeature.models.storable import storable, storable_json
-from aifeature.services import json_values, output
-from aifeature.services.messages import MESSAGES
-from aifeature.services.output import OutputInvalidError, OutputUncheckableError
+from aifeature.services.execution import output
+from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
+from aifeature.services.payloads import json_values
+from aifeature.services.texts.messages import MESSAGES
 
 SUMMARIZE = registry.get("summarize")
 

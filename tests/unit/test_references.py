@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aifeature.services import references
+from aifeature.services.texts import references
 
 SPACES = st.text(" \t\n", max_size=3)
 MISHEARD = {"0": "oO0", "1": "iIlL1"}

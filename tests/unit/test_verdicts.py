@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aifeature.models.transitions import AttemptRefusedError
-from aifeature.services import verdicts
-from aifeature.services.messages import sentence
-from aifeature.services.outcomes import Failed, Later, Outcome
+from aifeature.services.execution import run_decisions
+from aifeature.services.execution.outcomes import Failed, Later, Outcome
+from aifeature.services.texts.messages import sentence
 
 ENDS = "Cancelled and repeated requests count too. It starts again at 00:00 UTC."
 
@@ -39,7 +39,7 @@ def test_a_spent_budget_is_told_as_the_users_own_or_as_that_of_all(
     scope: str, code: str, read: str
 ) -> None:
     refused = AttemptRefusedError(f"budget_spent {scope}")
-    outcome = verdicts.after_refusal(refused, paid=False, waited_for="")
+    outcome = run_decisions.after_refusal(refused, paid=False, waited_for="")
     assert outcome == Failed(code)
     assert sentence(code) == read
 
@@ -59,7 +59,7 @@ def test_at_its_last_try_a_job_ends_by_what_it_would_wait_for(
     waits: Later, ends: Failed | None
 ) -> None:
     found: list[Outcome] = [
-        verdicts.within_tries(waits, tries=tries, max_tries=5) for tries in range(5)
+        run_decisions.within_tries(waits, tries=tries, max_tries=5) for tries in range(5)
     ]
     assert found == [waits] * 4 + [ends or waits]
 

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 
-from aifeature.services.usage import calls, days, exports
-from aifeature.services.usage.calls import Difference, Kind
-from aifeature.services.usage.days import DayDifference
-from aifeature.services.usage.exports import Call, Days, UnreadableError
+from aifeature.services.spend.usage import calls, days, exports
+from aifeature.services.spend.usage.calls import Difference, Kind
+from aifeature.services.spend.usage.days import DayDifference
+from aifeature.services.spend.usage.exports import Call, Days, UnreadableError
 
 SAME, DIFFERS, UNREADABLE = range(3)
 """Exit codes."""

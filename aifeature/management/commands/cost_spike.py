@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from aifeature.services.spikes import check, rehearsal, telling
-from aifeature.services.spikes.attacks import ATTACKS
-from aifeature.services.spikes.judge import Rules
-from aifeature.services.spikes.replay import Event
-from aifeature.services.spikes.simulation import EACH, Outcome, Simulated
+from aifeature.services.monitoring.spikes import check, rehearsal, telling
+from aifeature.services.monitoring.spikes.attacks import ATTACKS
+from aifeature.services.monitoring.spikes.judge import Rules
+from aifeature.services.monitoring.spikes.replay import Event
+from aifeature.services.monitoring.spikes.simulation import EACH, Outcome, Simulated
 
 WORLDS: Final = 8
 DAYS: Final = 125

@@ -10,9 +10,9 @@ from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from aifeature.models.functions import brief
-from aifeature.services.people import closing, erasure, records
-from aifeature.services.people.closing import StillRunningError
-from aifeature.services.people.erasure import ErasureError
+from aifeature.services.privacy import closing, erasure, records
+from aifeature.services.privacy.closing import StillRunningError
+from aifeature.services.privacy.erasure import ErasureError
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

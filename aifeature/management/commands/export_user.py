@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from aifeature.services.people import export
+from aifeature.services.privacy import export
 
 OWNER_ONLY = 0o600
 

@@ -10,9 +10,8 @@ from django.db import Error
 
 from aifeature.models import KillMode
 from aifeature.models.functions import urgently
-from aifeature.services import switch, switch_refusal, switch_state
-from aifeature.services.control import EVERYTHING
-from aifeature.services.switch_state import ALL, NOT_STOPPED, SwitchState
+from aifeature.services.controls import EVERYTHING, switch, switch_refusal, switch_state
+from aifeature.services.controls.switch_state import ALL, NOT_STOPPED, SwitchState
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from aifeature.services import sign_in_limits
+from aifeature.services.sign_in import limits
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, name: str, **_: Any) -> None:
         """Forget them."""
-        if sign_in_limits.forget(name):
+        if limits.forget(name):
             self.stdout.write(f"{name} may sign in again.")
         else:
             self.stdout.write(f"Nothing was counted for {name}: look for another spelling.")

@@ -9,7 +9,7 @@ from django_celery_beat.models import PeriodicTask
 
 from aifeature.models import watch
 from aifeature.models.watch import CheckAge
-from aifeature.services import checks
+from aifeature.services.alerting import checks
 from aifeature.services.watch import gaps
 from aifeature.services.watch.found import Finding
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aifeature.models import watch
-from aifeature.services import redis_state
+from aifeature.services.stores import redis_state
 from aifeature.services.watch.found import Finding
 
 NOTHING_RUNS: Final = "nothing_runs"

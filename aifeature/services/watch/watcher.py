@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 
 from aifeature.models import Alert, watch
 from aifeature.models.functions import brief
-from aifeature.services import alerts
+from aifeature.services.alerting import alerts
 from aifeature.services.watch import gaps, lateness, queues, stalled
 from aifeature.services.watch.found import Finding
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aifeature.models import ApiToken
 from aifeature.models.token import digest
-from aifeature.services import control
+from aifeature.services import controls
 
 STAFF = "staff"
 DOMAIN = "@demo.invalid"
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             _ensure_token(name, text)
         if not get_user_model().objects.exclude(email__endswith=DOMAIN).exists():
             # With real users in the database it is theirs, and its features stay as they are.
-            control.open_for_local_stack()
+            controls.open_for_local_stack()
 
 
 def _passwords(value: str) -> dict[str, str]:

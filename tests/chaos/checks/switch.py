@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from aifeature import registry
-from aifeature.services.messages import sentence
+from aifeature.services.texts.messages import sentence
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.errand import FEATURE
 from tests.chaos.evidence import TERMINAL, Attempt, Call, Evidence, Job
@@ -33,7 +33,7 @@ CANCELS_S: Final = 5.0
 """Within so many seconds jobs that wait are cancelled, a batch at a time."""
 
 LEAST_CALL_S: Final = 30.0
-"""As in `aifeature.services.execution`, which needs settings: with less time no call is begun."""
+"""As in `aifeature.services.execution.job_run`, which needs settings: with less time no call is begun."""
 
 AFTERMATH_S: Final = 6.0
 """So long after an outage of the database its connections are made anew."""

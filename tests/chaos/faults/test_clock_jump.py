@@ -16,7 +16,7 @@ from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from aifeature.models import Attempt, Job, SpendWindow, Status
-from aifeature.services import dispatch
+from aifeature.services.dispatch import publisher
 from project.stack.local_dir import CHECKOUT
 from project.stack.signals import wait_until
 from tests.chaos.faults.system import BOUND_S, LIMIT_S
@@ -103,19 +103,19 @@ def extension_of(job: Job) -> Callable[[], bool]:
     longer = Job.objects.filter(pk=job.pk, lease_until__gt=job.lease_until)
 
     def is_extended() -> bool:
-        dispatch.refill()
+        publisher.refill()
         return longer.exists()
 
     return is_extended
 
 
 def is_called(sandbox: SandboxServer) -> bool:
-    dispatch.refill()
+    publisher.refill()
     return bool(sandbox.calls())
 
 
 def ended(job: Job) -> bool:
-    dispatch.refill()
+    publisher.refill()
     job.refresh_from_db()
     return job.status == Status.SUCCEEDED
 

@@ -23,7 +23,7 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from aifeature.models import Job, Status
-from aifeature.services import dispatch, dispatcher
+from aifeature.services.dispatch import dispatcher, publisher
 from aifeature.services.streams import writer
 from aifeature.services.streams.hub import Hub
 from project import settings as project_settings
@@ -207,7 +207,7 @@ def test_a_worker_gives_its_broker_up_and_goes_on_afterwards(
     log = tmp_path / "worker-llm.log"
 
     def succeeds(job: Job) -> bool:
-        dispatch.refill()
+        publisher.refill()
         return Job.objects.get(pk=job.pk).status == Status.SUCCEEDED
 
     with Proxy(target=redis_target()) as proxy:
@@ -250,7 +250,7 @@ def test_production_values_are_below_a_minute(
         assert_watchful(stream.get_extra_info("socket"))
     for synchronous in (writer.process()._client, dispatcher._client()):
         assert_watchful(open_socket(synchronous.connection_pool))
-    for broker in (current_app.connection_for_read(), dispatch._connection()):
+    for broker in (current_app.connection_for_read(), publisher._connection()):
         channel: Any = broker.default_channel
         assert_watchful(open_socket(channel.client.connection_pool))
         broker.release()

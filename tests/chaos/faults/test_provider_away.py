@@ -11,7 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from aifeature.models import Attempt, Job, Status
-from aifeature.services import breakers, execution, wiring
+from aifeature.services.controls import breakers
+from aifeature.services.execution import job_run
+from aifeature.services.provider import factory
 from tests.integration.jobs.conftest import MakeJob, age
 from tests.sandbox_server import SandboxServer
 from workers.retry_budget import FLOOR, RATIO, WINDOW_S, RetryBudget
@@ -32,12 +34,12 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Of this process's retry budget."""
     clock = Clock()
-    monkeypatch.setattr(execution, "retries", RetryBudget(clock=clock))
+    monkeypatch.setattr(job_run, "retries", RetryBudget(clock=clock))
     return clock
 
 
 def run(job: Job) -> Job:
-    execution.run_feature(job.id, worker="test")
+    job_run.run_feature(job.id, worker="test")
     job.refresh_from_db()
     return job
 
@@ -53,8 +55,8 @@ def test_an_outage_is_not_amplified_and_jobs_outlast_it(
 ) -> None:
     # Held closed, the breakers leave it all to the retry budget.
     monkeypatch.setattr(breakers, "forced", lambda _model: "closed")
-    wiring.gate.cache_clear()
-    wiring.gateway.cache_clear()
+    factory.gate.cache_clear()
+    factory.gateway.cache_clear()
     sandbox.set_faults({"kind": "overloaded"})
     jobs = [run(make_job(input=TEXT)) for _ in range(20)]
     assert len(sandbox.calls()) == 20
@@ -85,7 +87,7 @@ def test_an_outage_is_not_amplified_and_jobs_outlast_it(
 def test_a_retry_without_budget_waits_longer_and_calls_nobody(
     make_job: MakeJob, sandbox: SandboxServer, clock: Clock
 ) -> None:
-    execution.retries = RetryBudget(floor=0, clock=clock)
+    job_run.retries = RetryBudget(floor=0, clock=clock)
     job = run(make_job(input=TEXT, error_code="provider_waiting", tries=3))
     assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_waiting", 3)
     wait = (job.run_at - job.created_at).total_seconds()
@@ -97,7 +99,7 @@ def test_a_retry_without_budget_waits_longer_and_calls_nobody(
 def test_a_job_near_its_deadline_is_not_deferred_past_it(
     make_job: MakeJob, sandbox: SandboxServer, clock: Clock
 ) -> None:
-    execution.retries = RetryBudget(floor=0, clock=clock)
+    job_run.retries = RetryBudget(floor=0, clock=clock)
     job = make_job(
         input=TEXT, error_code="provider_waiting", deadline_at=Now() + timedelta(seconds=12)
     )
@@ -114,7 +116,7 @@ def test_the_waits_are_spread(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A random part comes on top of what the provider asks; who comes later is not sent."""
-    monkeypatch.setattr(execution, "_jitter", lambda: 0.75)
+    monkeypatch.setattr(job_run, "_jitter", lambda: 0.75)
     sandbox.set_faults({"kind": "rate_limited", "retry_after": 20})
     first, *later = [run(make_job(input=TEXT, attempts=5)) for _ in range(6)]
     sent_away = Attempt.objects.get()
@@ -127,7 +129,7 @@ def test_the_waits_are_spread(
 def test_the_longer_it_lasts_the_longer_a_job_waits(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "_jitter", lambda: 0.5)
+    monkeypatch.setattr(job_run, "_jitter", lambda: 0.5)
     sandbox.set_faults({"kind": "overloaded"})
     job = run(make_job(input=TEXT, attempts=5))
     row = Attempt.objects.get(job=job)

@@ -11,9 +11,9 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import Alert, Attempt, FeatureControl, Job
-from aifeature.services import dispatch
-from aifeature.services.messages import sentence
-from aifeature.services.runner import EXIT_CODE
+from aifeature.services.dispatch import publisher
+from aifeature.services.execution.runner import EXIT_CODE
+from aifeature.services.texts.messages import sentence
 from tests.chaos.crew import BOUND_S, LIMIT_S, Crew, job_of, rows, text_of, wait_ended
 from tests.releases import next_release
 from tests.sandbox_server import SandboxServer
@@ -31,7 +31,7 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     crew.env["WORKER_GRACE_SECONDS"] = "1"
     defect = next_release(tmp_path)
     defect.edit(
-        "aifeature/services/output.py",
+        "aifeature/services/execution/output.py",
         "    try:\n        answer =",
         "    __import__('threading').Event().wait()\n    try:\n        answer =",
     )
@@ -42,7 +42,7 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     hangs = replace(crew, release=defect.folder).llm("hangs", threads=4)
     deadline = Now() + timedelta(seconds=DEADLINE_S)
     job = Job.objects.create(**{**job_of(crew.user), "deadline_at": deadline})
-    dispatch.refill()
+    publisher.refill()
     connection.close()
     assert hangs.process.wait(BOUND_S) == EXIT_CODE, text_of(hangs.log)
 
@@ -52,7 +52,7 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     assert Attempt.objects.get().state == "unknown"
     alert = Alert.objects.get(kind="stuck_worker")
     assert f"job {job.pk} of summarize" in alert.summary
-    assert "called by aifeature.services.output._validated, line " in alert.summary
+    assert "called by aifeature.services.execution.output._validated, line " in alert.summary
     connection.close()
     crew.llm("mended")
     wait_ended(crew.queue(2))

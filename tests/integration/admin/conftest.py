@@ -12,14 +12,14 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from aifeature.models import Attempt, AttemptState, Job, Status
-from aifeature.services import control
+from aifeature.services.controls import effective
 
 PROMPT = "<script>alert('a secret in the prompt')</script>"
 
 
 @pytest.fixture(autouse=True)
 def _fresh_controls() -> None:
-    control.cache.clear()
+    effective.cache.clear()
 
 
 @pytest.fixture

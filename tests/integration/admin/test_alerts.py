@@ -11,7 +11,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from aifeature.admin import open_alerts
 from aifeature.models import Alert, CheckRun
-from aifeature.services import alerts
+from aifeature.services.alerting import alerts
 from project.env import BASE_DIR
 
 INDEX = "/admin/"

@@ -15,8 +15,9 @@ from aifeature import registry
 from aifeature.admin import limit_words
 from aifeature.checks import LARGEST_SHARE, largest_bound_micro
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
-from aifeature.services import control, model_views, switch
-from aifeature.services.model_views import LimitLeft, Live
+from aifeature.services.controls import effective, switch
+from aifeature.services.provider import model_views
+from aifeature.services.provider.model_views import LimitLeft, Live
 from workers.inference import catalog
 
 LIST = "/admin/aifeature/featurecontrol/"
@@ -49,7 +50,7 @@ def test_every_feature_of_the_code_is_listed_and_a_row_means_off(page: Client, d
     assert "Everything" in text
     for slug, feature in registry.all_features().items():
         assert feature.title in text
-        assert control.cache.get(slug) == control.Control()
+        assert effective.cache.get(slug) == effective.Control()
     assert not ControlChange.objects.exists()
 
 
@@ -150,13 +151,13 @@ def test_a_cap_that_changes_what_a_few_users_can_do_is_warned_of(
 
 def test_a_cap_that_was_too_small_before_is_not_in_the_way_of_other_changes(page: Client) -> None:
     values = {"user_daily_spend_usd": Decimal("0.01")}
-    control.change("summarize", values, reason="Before the form asked.", check_name="test")
+    effective.change("summarize", values, reason="Before the form asked.", check_name="test")
     assert save(page, percent="5", reason="Ramp.").status_code == 302
 
 
 def test_a_page_opened_before_a_trip_cannot_release_the_switch(page: Client) -> None:
     opened = shown(page)
-    control.change("summarize", {"killed": True}, reason="Cost.", check_name="cost spike")
+    effective.change("summarize", {"killed": True}, reason="Cost.", check_name="cost spike")
     response = page.post(DETAIL, {**opened, "percent": "5", "reason": "Ramp up."})
     assert response.status_code == 200
     assert "changed while you had the page open" in response.text
@@ -237,7 +238,7 @@ def test_the_month_is_shown_beside_the_day(page: Client) -> None:
     make(scope="global", key="", day=today, spent_micro=7_000_000)
     make(scope="month", key="", day=today.replace(day=1), spent_micro=81_000_000)
     save(page, EVERYTHING, monthly_budget_usd="90", reason="r")
-    control.cache.clear()
+    effective.cache.clear()
     text = page.get(EVERYTHING).text
     assert "$7.00" in text
     assert "$81.00" in text

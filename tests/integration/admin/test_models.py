@@ -12,12 +12,13 @@ from django.test import Client
 
 from aifeature.admin import breaker_rows
 from aifeature.models import ControlChange, Forced, ModelControl
-from aifeature.services import breakers, wiring
-from aifeature.services.model_views import LimitLeft, Live, ModelView
+from aifeature.services.controls import breakers
+from aifeature.services.provider import factory
+from aifeature.services.provider.model_views import LimitLeft, Live, ModelView
 from workers.inference import catalog
 from workers.inference.breaker import BreakerPolicy
 from workers.inference.errors import ProviderFault
-from workers.inference.sandbox.limits import GENEROUS
+from workers.sandbox.limits import GENEROUS
 
 LIST = "/admin/aifeature/modelcontrol/"
 MODEL = "claude-haiku-5-5"
@@ -43,7 +44,7 @@ def test_the_pages_show_what_the_workers_found(page: Client, no_breakers: None) 
         "anthropic-ratelimit-requests-remaining": "3000",
     }
     for _ in range(BreakerPolicy().minimum):
-        permit = wiring.gate().admit(model=MODEL, input_tokens=1, output_tokens=1)
+        permit = factory.gate().admit(model=MODEL, input_tokens=1, output_tokens=1)
         permit.failed(ProviderFault("500", rate_limits=headers))
     for address in (DETAIL, LIST, "/admin/aifeature/featurecontrol/summarize/change/"):
         text = page.get(address).text

@@ -30,7 +30,8 @@ from aifeature.models import (
 )
 from aifeature.models.functions import rows as ask
 from aifeature.models.watch import Watch
-from aifeature.services import control, overview, signs_of_life
+from aifeature.services.controls import effective
+from aifeature.services.monitoring import overview, signs_of_life
 
 INDEX = "/admin/"
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
@@ -183,11 +184,11 @@ def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: 
     make(scope="feature", key="summarize", day=day - timedelta(days=1), spent_micro=99_000_000)
     make(scope="user", key="summarize:1", day=day, spent_micro=77_000_000)
     make(scope="global", key="", day=day, spent_micro=5_000_000)
-    control.change("summarize", {"daily_budget_usd": 8}, reason="r", check_name="test")
+    effective.change("summarize", {"daily_budget_usd": 8}, reason="r", check_name="test")
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
     spend = overview.spend(NOON)
     assert spend["summarize"] == overview.Spend(3_000_000, 1_000_000, 8_000_000)
-    assert spend[control.EVERYTHING] == overview.Spend(5_000_000, 0, 8_000_000)
+    assert spend[effective.EVERYTHING] == overview.Spend(5_000_000, 0, 8_000_000)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_every_link_of_the_page_leads_somewhere(
     failed = make_job(status=Status.FAILED)
     make_attempt(failed, state=AttemptState.UNKNOWN)
     waiting = make_job()
-    control.change("summarize", {"killed": True}, reason="Odd.", check_name="test")
+    effective.change("summarize", {"killed": True}, reason="Odd.", check_name="test")
     links = _Links(page.get(INDEX).text).found
     assert len(links) > 10
     assert [link for link in links if page.get(link).status_code != 200] == []
@@ -252,7 +253,7 @@ def test_every_link_of_the_page_leads_somewhere(
 
 def test_a_kill_switch_cannot_be_overlooked(page: Client) -> None:
     assert 'class="aif-stop' not in page.get(INDEX).text
-    control.change(
+    effective.change(
         "summarize",
         {"stage": Stage.EVERYONE, "killed": True, "kill_reason": "<b>Leak</b>"},
         reason="r",
@@ -263,14 +264,14 @@ def test_a_kill_switch_cannot_be_overlooked(page: Client) -> None:
     assert "&lt;b&gt;Leak&lt;/b&gt;" in text
     assert "<b>Leak</b>" not in text
     assert "Everything is stopped" not in text
-    control.change(control.EVERYTHING, {"killed": True}, reason="r", check_name="t")
+    effective.change(effective.EVERYTHING, {"killed": True}, reason="r", check_name="t")
     assert "Everything is stopped" in page.get(INDEX).text
 
 
 def test_what_users_and_providers_wrote_is_escaped(page: Client, make_job: MakeJob) -> None:
     evil = "<script>alert(1)</script>"
     make_job(status=Status.FAILED, error_code=evil, error_message=evil)
-    control.change("summarize", {"percent": 5}, reason=evil, check_name="t")
+    effective.change("summarize", {"percent": 5}, reason=evil, check_name="t")
     text = page.get(INDEX).text
     assert evil not in text
     assert text.count("&lt;script&gt;alert(1)") >= 3
@@ -291,18 +292,18 @@ def test_the_page_takes_as_many_queries_for_many_jobs_as_for_one(
     caches_stand_still: None,
 ) -> None:
     def visit() -> list[str]:
-        control.cache.clear()
+        effective.cache.clear()
         with CaptureQueriesContext(connection) as captured:
             assert page.get(INDEX).status_code == 200
         return [query["sql"] for query in captured.captured_queries]
 
     make_attempt(make_job(status=Status.FAILED), state=AttemptState.UNKNOWN)
-    control.change("summarize", {"percent": 50}, reason="r", check_name="t")
+    effective.change("summarize", {"percent": 50}, reason="r", check_name="t")
     one = visit()
     for _ in range(20):
         make_attempt(make_job(status=Status.FAILED), state=AttemptState.UNKNOWN)
         make_job()
-        control.change("summarize", {"percent": _}, reason="r", check_name="t")
+        effective.change("summarize", {"percent": _}, reason="r", check_name="t")
     many = visit()
     assert len(many) == len(one) <= 25
     assert not [sql for sql in many if '"aifeature_job"."input"' in sql]

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from aifeature.models import Job, Stage, Status
-from aifeature.services import control
+from aifeature.services.controls import effective
 
 LIST = "/admin/aifeature/job/"
 FORM = {"_form_submitted": "on", "reason": "The provider is back."}
@@ -21,7 +21,7 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture
 def failed(make_job: MakeJob) -> Job:
-    control.change("summarize", {"stage": Stage.EVERYONE}, reason="r", check_name="test")
+    effective.change("summarize", {"stage": Stage.EVERYONE}, reason="r", check_name="test")
     return make_job(status=Status.FAILED, error_code="poison")
 
 
@@ -68,7 +68,7 @@ def test_requeueing_has_a_permission_of_its_own(staff: Callable[..., Client], fa
 
 
 def test_a_refusal_is_told_in_a_sentence(page: Client, failed: Job) -> None:
-    control.change("summarize", {"killed": True}, reason="r", check_name="test")
+    effective.change("summarize", {"killed": True}, reason="r", check_name="test")
     answer = page.post(button_of(failed), FORM)
     assert answer["HX-Redirect"] == page_of(failed)
     assert "Not requeued. Its feature is stopped by a kill switch" in page.get(page_of(failed)).text

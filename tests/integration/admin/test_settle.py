@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from aifeature.admin.ledger import AttemptAdmin
 from aifeature.models import Attempt, AttemptState, Job
-from aifeature.services.settlement import Tokens
+from aifeature.services.spend.settlement import Tokens
 
 LIST = "/admin/aifeature/attempt/"
 FORM = {"_form_submitted": "on", "cost_usd": "0.0123", "reason": "Their usage page."}

@@ -17,7 +17,7 @@ from django.test import Client
 
 from aifeature.admin.ledger import AttemptAdmin
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow
-from aifeature.services import bulk_settlement, settlement
+from aifeature.services.spend import bulk_settlement, settlement
 
 LIST = "/admin/aifeature/attempt/"
 SETTLE = f"{LIST}settle-many/"

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature.models import ControlChange, FeatureControl, Job, KillMode, SpendWindow, Status
-from aifeature.services import control, switch
+from aifeature.services.controls import effective, switch
 
 LIST = "/admin/aifeature/featurecontrol/"
 DETAIL = f"{LIST}summarize/change/"
@@ -239,11 +239,11 @@ def test_what_was_typed_is_escaped(page: Client, db: None) -> None:
 
 
 def test_every_flip_is_seen_by_this_process_at_once(page: Client, db: None) -> None:
-    assert not control.cache.get("summarize").killed
+    assert not effective.cache.get("summarize").killed
     pull(page)
-    assert control.cache.get("summarize").killed
+    assert effective.cache.get("summarize").killed
     let_go(page)
-    assert not control.cache.get("summarize").killed
+    assert not effective.cache.get("summarize").killed
 
 
 def restate(page: Client, **values: str) -> Any:

@@ -17,7 +17,7 @@ from django.test import AsyncClient, Client
 
 from aifeature import registry
 from aifeature.models import ControlChange, FeatureControl
-from aifeature.services import switch
+from aifeature.services.controls import switch
 from project import switch_requests
 from project.database import pool as pool_module
 from tests.integration.admin.test_switch import DETAIL, RELEASE, STOP, STOP_ALL

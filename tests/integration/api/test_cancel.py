@@ -18,7 +18,7 @@ from django.test import Client
 
 from aifeature.models import TERMINAL, Attempt, Job, SpendWindow, Status
 from aifeature.models.functions import is_lock_timeout
-from aifeature.services import execution
+from aifeature.services.execution import job_run
 from tests.integration.api.api_jobs import bearer, job, nobody, problem
 from tests.sandbox_server import SandboxServer
 
@@ -38,7 +38,7 @@ def due(user: User) -> Job:
 
 def run(job_id: UUID) -> None:
     try:
-        execution.run_feature(job_id, worker="w")
+        job_run.run_feature(job_id, worker="w")
     finally:
         connection.close()
 

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from aifeature.services import redis_state
+from aifeature.services.stores import redis_state
 from project import probes
 from project.database import errors, look
 from project.probes import Readiness

@@ -16,7 +16,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import Job, RateOverride
-from aifeature.services import control, dispatch, rates, wiring
+from aifeature.services.controls import effective, rates
+from aifeature.services.dispatch import publisher
+from aifeature.services.provider import factory
 from tests.integration.api.api_jobs import bearer, problem, submit
 from workers.inference import shared_state
 
@@ -31,12 +33,12 @@ def client(ada: User, opened: None) -> Client:
 
 def rate(per_minute: str | int) -> None:
     values = {"requests_per_minute": Decimal(per_minute)}
-    control.change("summarize", values, reason="test", check_name="test")
+    effective.change("summarize", values, reason="test", check_name="test")
 
 
 def override(**values: Any) -> None:
     RateOverride.objects.create(reason="test", **values)
-    control.cache.clear()
+    effective.cache.clear()
 
 
 def left(response: Any) -> tuple[int, int, int, int]:
@@ -65,7 +67,7 @@ def test_a_user_who_sends_too_many_is_told_when_to_come_back(client: Client) -> 
 
 
 def test_the_wait_is_right_to_the_second(client: Client, ada: User) -> None:
-    limiter, now = wiring.request_limiter(), 1_800_000_000 * SECOND
+    limiter, now = factory.request_limiter(), 1_800_000_000 * SECOND
     for _ in range(3):
         assert limiter.take(f"x:{ada.pk}", 3, now=now).allowed
     wait = limiter.take(f"x:{ada.pk}", 3, now=now).retry_after_s
@@ -83,7 +85,7 @@ def test_every_answer_says_what_is_left(client: Client) -> None:
     conflict = submit(client, {"input": {"document": "Other text."}}, idempotency_key="k")
     assert conflict.status_code == 409
     assert left(conflict)[2] == 1
-    control.change("summarize", {"killed": True}, reason="test", check_name="test")
+    effective.change("summarize", {"killed": True}, reason="test", check_name="test")
     paused = submit(client)
     assert paused.status_code == 503
     assert left(paused)[2] == 1
@@ -165,7 +167,7 @@ def test_a_group_with_rates_costs_a_submission_no_query(
 
 
 def test_who_may_have_more_at_once_is_handed_more(client: Client, ada: User) -> None:
-    control.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
+    effective.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
     assert rates.at_once() == {"summarize": 2}
     override(user=ada, in_flight=5)
     assert rates.at_once() == {"summarize": 2, f"summarize:{ada.pk}": 5}
@@ -192,8 +194,8 @@ def test_without_redis_a_process_lets_a_few_in_and_never_all(
     client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    wiring.shared_state.cache_clear()
-    wiring.request_limiter.cache_clear()
+    factory.shared_state.cache_clear()
+    factory.request_limiter.cache_clear()
     assert accepted(client, 4) == 1
 
 
@@ -201,10 +203,10 @@ def test_a_redis_that_kept_a_submission_waiting_is_not_asked_once_more(
     client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_state, "PAUSE_S", 600.0)  # longer than any submission takes
-    assert dispatch.can_publish()
+    assert publisher.can_publish()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    wiring.shared_state.cache_clear()
-    wiring.request_limiter.cache_clear()
+    factory.shared_state.cache_clear()
+    factory.request_limiter.cache_clear()
     assert submit(client).status_code == 202
-    assert not dispatch.can_publish()
+    assert not publisher.can_publish()
     assert Job.objects.get().published_at is None

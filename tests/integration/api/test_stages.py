@@ -11,7 +11,7 @@ from django.test import Client
 
 from aifeature import registry
 from aifeature.models import FeatureControl, Job, Stage
-from aifeature.services import control
+from aifeature.services.controls import effective
 from tests.integration.api.api_jobs import bearer, problem, submit
 from tests.integration.conftest import AMPLE_RATES
 
@@ -63,12 +63,12 @@ def people(db: None) -> People:
 
 def row(stage: Stage, percent: int) -> FeatureControl:
     values = {"stage": stage, "percent": percent, **AMPLE_RATES}
-    return control.change("summarize", values, reason="test", check_name="test")
+    return effective.change("summarize", values, reason="test", check_name="test")
 
 
 def visible_to(people: People) -> set[str]:
     feature = registry.get("summarize")
-    return {name for name, user in people.items() if control.is_visible(feature, user)}
+    return {name for name, user in people.items() if effective.is_visible(feature, user)}
 
 
 def listed_for(people: People) -> set[str]:
@@ -117,7 +117,7 @@ def test_a_stage_opens_the_feature_to_its_users_only(
 
 def test_an_invitation_ends_with_its_entry_on_the_list(people: People) -> None:
     row(Stage.BETA, 0).beta_users.remove(people["invited"])
-    control.cache.clear()
+    effective.cache.clear()
     assert visible_to(people) == {"staff"}
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature.models import Job, Stage
-from aifeature.services import control
+from aifeature.services.controls import effective
 from tests.integration.api.api_jobs import (
     DOCUMENT,
     JOB_FIELDS,
@@ -41,7 +41,7 @@ def test_lists_the_features_with_their_schemas(client: Client) -> None:
 
 
 def test_a_feature_that_is_not_open_for_the_user_does_not_exist(client: Client) -> None:
-    control.change("summarize", {"stage": Stage.OFF}, reason="test")
+    effective.change("summarize", {"stage": Stage.OFF}, reason="test")
     assert client.get("/api/v1/features").json() == {"items": []}
     closed = problem(submit(client), 404, "not_found")
     absent = client.post(
@@ -94,7 +94,7 @@ def test_a_key_of_200_characters_fits(client: Client) -> None:
 
 
 def test_a_paused_feature_says_when_to_come_back(client: Client) -> None:
-    control.change("summarize", {"killed": True}, reason="test")
+    effective.change("summarize", {"killed": True}, reason="test")
     response = submit(client)
     problem(response, 503, "feature_paused")
     assert int(response["Retry-After"]) > 0
@@ -199,7 +199,7 @@ def test_a_defect_is_a_500_without_a_trace(
     def broken(**_: Any) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr("aifeature.services.jobs.submit", broken)
+    monkeypatch.setattr("aifeature.services.jobs.lifecycle.submit", broken)
     response = submit(bearer(ada))
     problem(response, 500, "internal_error")
     assert CANARY not in response.content.decode()

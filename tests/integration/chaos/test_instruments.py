@@ -22,7 +22,8 @@ from aifeature.models import (
 )
 from aifeature.models.ledger import AttemptState
 from aifeature.models.transitions import Settlement
-from aifeature.services import alerts, control
+from aifeature.services.alerting import alerts
+from aifeature.services.controls import effective
 from tests.chaos import instruments
 from tests.chaos.caps import settled_micro
 from tests.chaos.evidence import from_database, from_logs, from_provider
@@ -135,7 +136,7 @@ def test_drifts_caps_and_alerts_are_found(watched: psycopg.Connection, ada: User
     )
     begin(claim(job), bound=900)
     SpendWindow.objects.filter(scope="user").update(held_micro=1_000)
-    control.change("_everything", {"monthly_budget_usd": 3}, reason="r", user_id=ada.pk)
+    effective.change("_everything", {"monthly_budget_usd": 3}, reason="r", user_id=ada.pk)
     alerts.begin("drift", "windows", "One differed.")
     found = from_database(watched)
     assert [(d.scope, d.held_micro) for d in found["drifts"]] == [("user", 100)]
@@ -169,9 +170,9 @@ def test_caps_do_not_rise_with_spend_that_is_only_a_ceiling(
 def test_what_checks_changed_is_found_and_what_people_changed_is_not(
     watched: psycopg.Connection, ada: User, bob: User
 ) -> None:
-    control.change("summarize", {"percent": 5}, reason="r", user_id=ada.pk)
-    control.change("summarize", {"percent": 6}, reason="r", check_name="seed")
-    control.change("summarize", {"killed": True}, reason="Dear.", check_name="cost_spike")
+    effective.change("summarize", {"percent": 5}, reason="r", user_id=ada.pk)
+    effective.change("summarize", {"percent": 6}, reason="r", check_name="seed")
+    effective.change("summarize", {"killed": True}, reason="Dear.", check_name="cost_spike")
     RateOverride.objects.create(user=ada, reason="r", requests_per_minute=1, created_by=bob)
     RateOverride.objects.create(user=bob, reason="r", requests_per_minute=1, check_name="c")
     found = from_database(watched)

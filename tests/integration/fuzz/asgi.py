@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
 
-from aifeature.services import control
+from aifeature.services.controls import effective
 from project.handler import Handler
 from project.readable import Readable
 
@@ -77,7 +77,7 @@ class Site:
         with _noting_defects(answer), _connection_kept(), transaction.atomic():
             async_to_sync(self._send)(visit, answer)
             transaction.set_rollback(True)
-        control.cache.clear()
+        effective.cache.clear()
         return answer
 
     async def _send(self, visit: Visit, answer: Answer) -> None:

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from aifeature import prompts, registry
-from aifeature.services import paused_jobs
-from aifeature.services.calls import PROBE, PROBE_S
+from aifeature.services.dispatch import paused_jobs
+from aifeature.services.execution.calls import PROBE, PROBE_S
 from workers import retry
 from workers.inference import (
     AnswerIncomplete,

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from aifeature.services import wiring
+from aifeature.services.provider import factory
 from tests.sandbox_server import SandboxServer
 from workers.inference.admission import End, Held, HeldHere, OpenPermit, UserTokens
 from workers.inference.client import AnthropicClient
@@ -192,9 +192,9 @@ def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:
 def test_the_process_is_wired_to_the_redis_of_its_settings(
     db: None, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
-    for wired in (wiring.shared_state, wiring.gate, wiring.request_limiter, wiring.gateway):
+    for wired in (factory.shared_state, factory.gate, factory.request_limiter, factory.gateway):
         wired.cache_clear()
-    assert wiring.request_limiter().take("web", 5).remaining == 4
-    wiring.gateway().admit(a_request(), user=ADA, booked=False)
+    assert factory.request_limiter().take("web", 5).remaining == 4
+    factory.gateway().admit(a_request(), user=ADA, booked=False)
     rates = {b"aif:requests:web:rate", f"aif:rate:{ADA.key}".encode()}
     assert {b"aif:requests:web", KEY.encode(), *rates} == set(raw_redis.keys("*"))

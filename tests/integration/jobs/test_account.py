@@ -13,8 +13,11 @@ from django.db.models.functions import Now
 
 from aifeature import prompts, registry
 from aifeature.models import Alert, Attempt, Job, ProviderAccount, Status
-from aifeature.services import account, calls, control, provider_watch, wiring
-from aifeature.services.execution import LEAST_CALL_S
+from aifeature.services.controls import effective
+from aifeature.services.execution import calls
+from aifeature.services.execution.job_run import LEAST_CALL_S
+from aifeature.services.provider import account, factory
+from aifeature.services.provider import watch as provider_watch
 from aifeature.services.watch import watcher
 from aifeature.spec import Purpose
 from tests.integration.jobs.conftest import MakeCall, MakeJob
@@ -160,7 +163,7 @@ def test_a_probe_that_our_own_ledger_refuses_leaves_its_turn_to_another_feature(
     sandbox.set_faults()
     probe_is_due()
     before = ProviderAccount.objects.get()
-    control.change("summarize", {"daily_budget_usd": "0"}, reason="test", check_name="test")
+    effective.change("summarize", {"daily_budget_usd": "0"}, reason="test", check_name="test")
     assert again(job).error_code == "provider_account"
     after = ProviderAccount.objects.get()
     assert (after.next_probe_at, after.probe_until) == (before.next_probe_at, None)
@@ -168,7 +171,7 @@ def test_a_probe_that_our_own_ledger_refuses_leaves_its_turn_to_another_feature(
 
 
 def test_a_turn_outlasts_a_probe_of_each_model() -> None:
-    assert calls.PROBE_S * len(wiring.gateway().known_models()) < account.LEASE_S
+    assert calls.PROBE_S * len(factory.gateway().known_models()) < account.LEASE_S
 
 
 def test_jobs_go_on_after_a_probe_was_answered(make_job: MakeJob, sandbox: SandboxServer) -> None:
@@ -367,5 +370,5 @@ def _refused(sandbox: SandboxServer) -> InferenceError:
         max_tokens=5,
     )
     with pytest.raises(InferenceError) as caught:
-        wiring.gateway().infer(request, cancel=Cancel())
+        factory.gateway().infer(request, cancel=Cancel())
     return caught.value

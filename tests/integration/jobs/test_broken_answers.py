@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
 from aifeature.models import Alert, Attempt, Job, SpendWindow, Status
-from aifeature.services import provider_watch, wiring
-from aifeature.services.messages import MESSAGES
+from aifeature.services.provider import factory, watch
+from aifeature.services.texts.messages import MESSAGES
 from tests.broken_answers import ANSWERS, Broken, Then, good
 from tests.contract.test_broken_answers import DOCUMENT, streams
 from tests.integration.conftest import empty_gates
@@ -43,10 +43,10 @@ def provider(_fresh_gates: None, settings: Any) -> Iterator[WireServer]:
     """The process's gateway talks to a bare socket."""
     with serving(lambda exchange: exchange.stream(*good())) as server:
         settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": "k", "BASE_URL": server.url}
-        wiring.gateway.cache_clear()
+        factory.gateway.cache_clear()
         yield server
-        wiring.gateway().close()
-        wiring.gateway.cache_clear()
+        factory.gateway().close()
+        factory.gateway.cache_clear()
 
 
 def summarise(make_job: MakeJob, **values: Any) -> Job:
@@ -70,8 +70,8 @@ def check_others(make_job: MakeJob, provider: WireServer, other: User) -> None:
     """The next job is answered: at once, or after the twenty seconds that one answer may take."""
     provider.script = lambda exchange: exchange.stream(*good())
     for model in (HAIKU, SONNET):
-        assert wiring.gate().breaker(model).state == "closed"
-        limits = wiring.gate().limits(model)
+        assert factory.gate().breaker(model).state == "closed"
+        limits = factory.gate().limits(model)
         assert limits is not None
         assert limits.blocked_s <= 20
         if limits.blocked_s > 0:
@@ -199,11 +199,11 @@ def test_a_rejected_request_is_tried_again_only_a_few_times(
 def test_the_alert_of_an_odd_answer_ends_by_itself(make_job: MakeJob, provider: WireServer) -> None:
     provider.script = ANSWERS["no usage"].script
     summarise(make_job)
-    provider_watch.check()
+    watch.check()
     alert = Alert.objects.get(kind="usage_unseen")
     assert alert.closed_at is None
     alert.seen_at = alert.seen_at.replace(year=2020)
     alert.save()
-    provider_watch.check()
+    watch.check()
     alert.refresh_from_db()
     assert alert.closed_at is not None

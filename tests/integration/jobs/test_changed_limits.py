@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from aifeature import registry
 from aifeature.models import Job, RateOverride, SpendWindow, Status
 from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed
-from aifeature.services import control, rate_overrides, rates
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import effective, rate_overrides, rates
+from aifeature.services.controls.effective import EVERYTHING
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.jobs.test_execution import run
 from tests.integration.jobs.test_gated import set_control, waits
@@ -37,11 +37,11 @@ def test_jobs_that_wait_for_a_rate_are_looked_at_again_when_it_changes(
     make_job: MakeJob, opened: None, slug: str, value: dict[str, int]
 ) -> None:
     job, other = waiting(make_job), waiting(make_job, code="provider_paused")
-    control.change(slug, value, reason="test", check_name="test")
+    effective.change(slug, value, reason="test", check_name="test")
     assert waits(job) <= 1.0
     assert waits(other) > 500, "it waits for something else"
     Job.objects.update(run_at=Now() + FAR)
-    control.change(slug, value, reason="test", check_name="test")
+    effective.change(slug, value, reason="test", check_name="test")
     assert waits(job) > 500, "nothing changed"
 
 
@@ -79,11 +79,11 @@ def test_a_group_that_gets_rates_has_them_with_the_next_look_at_the_controls(
     first, second = (Group.objects.create(name=name) for name in ("pilot", "partners"))
     ada.groups.add(second)
     RateOverride.objects.create(group=first, in_flight=3, reason="r", created_by=ada)
-    control.cache.clear()
+    effective.cache.clear()
     feature = registry.get("summarize")
     assert rates.of(feature, ada.pk).in_flight == 1_000
     RateOverride.objects.create(group=second, in_flight=5, reason="r", created_by=ada)
-    control.cache._read_at = float("-inf")  # half a second later
+    effective.cache._read_at = float("-inf")  # half a second later
     assert rates.of(feature, ada.pk).in_flight == 5
 
 

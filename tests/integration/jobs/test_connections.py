@@ -15,7 +15,9 @@ from django.db import connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from aifeature.models import Job, transitions
-from aifeature.services import admission, control, execution
+from aifeature.services.controls import effective
+from aifeature.services.execution import job_run
+from aifeature.services.jobs import admission
 from tests.integration.jobs.conftest import MakeJob
 from tests.sandbox_server import SandboxServer
 
@@ -51,7 +53,7 @@ def test_many_calls_in_flight_need_few_connections(
     connection.close()
 
     def run(job: Job) -> None:
-        execution.run_feature(job.pk, worker="test")
+        job_run.run_feature(job.pk, worker="test")
         assert connection.connection is None, "a connection was kept"
 
     with ThreadPoolExecutor(CALLS) as threads:
@@ -97,7 +99,7 @@ def test_a_function_is_not_called_where_it_would_block_all_others(make_job: Make
 
 @pytest.mark.parametrize(
     "look",
-    [control.cache.all, lambda: admission.loads.get("summarize")],
+    [effective.cache.all, lambda: admission.loads.get("summarize")],
     ids=["controls", "load"],
 )
 def test_who_reads_for_all_never_waits_for_those_who_wait_for_it(
@@ -105,7 +107,7 @@ def test_who_reads_for_all_never_waits_for_those_who_wait_for_it(
 ) -> None:
     """A cache is stale: one looks without a connection, and those with all the connections too."""
     connection.close()
-    control.cache.clear()
+    effective.cache.clear()
     admission.loads.clear()
     all_are_taken = threading.Barrier(3)
 

@@ -22,12 +22,14 @@ from django.db.models.functions import Now
 from redis import Redis
 
 from aifeature.models import FeatureControl, Job, transitions
-from aifeature.services import dispatch, jobs, recovery, switch
+from aifeature.services.controls import switch
+from aifeature.services.dispatch import publisher, recovery
+from aifeature.services.jobs import lifecycle
 from tests.integration.jobs.conftest import MakeJob, age, claim
 
 pytestmark = pytest.mark.usefixtures("committed")
 
-PUBLISH_TIMEOUT_S = dispatch.PUBLISH_TIMEOUT_S
+PUBLISH_TIMEOUT_S = publisher.PUBLISH_TIMEOUT_S
 """As it is outside of tests, which are more patient with a Redis that is well."""
 
 PATIENCE_S = 20.0
@@ -40,15 +42,15 @@ ENDLESS_S = 600.0
 def broker_at(url: str, settings: Any) -> Iterator[None]:
     before = settings.CELERY_BROKER_URL
     settings.CELERY_BROKER_URL = url
-    dispatch._connection.cache_clear()
+    publisher._connection.cache_clear()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dispatch, "PUBLISH_TIMEOUT_S", PUBLISH_TIMEOUT_S)
+            patch.setattr(publisher, "PUBLISH_TIMEOUT_S", PUBLISH_TIMEOUT_S)
             yield
     finally:
         settings.CELERY_BROKER_URL = before
-        dispatch._connection.cache_clear()
-        dispatch.pause.end()
+        publisher._connection.cache_clear()
+        publisher.pause.end()
 
 
 @pytest.fixture
@@ -127,14 +129,14 @@ def refusing_broker() -> Iterator[Broker]:
 def submit(user: User, text: str = "Text.") -> uuid.UUID:
     """Submit in any thread."""
     try:
-        return jobs.submit(user=user, slug="summarize", data={"document": text}).job.pk
+        return lifecycle.submit(user=user, slug="summarize", data={"document": text}).job.pk
     finally:
         connection.close()
 
 
 def test_a_message_holds_the_id_and_nothing_else(make_job: MakeJob, queue: Redis) -> None:
     job = make_job(input={"document": "SECRET"})
-    assert dispatch.publish([job.pk]) == 1
+    assert publisher.publish([job.pk]) == 1
     (raw,) = queue.lrange("llm", 0, -1)
     message = json.loads(raw)
     arguments = json.loads(base64.b64decode(message["body"]))
@@ -159,7 +161,7 @@ def test_a_job_that_came_back_at_once_is_not_taken_for_published(
         return sent
 
     monkeypatch.setattr(current_app, "send_task", send_and_be_overtaken)
-    job = jobs.submit(user=ada, slug="summarize", data={"document": "Text."}).job
+    job = lifecycle.submit(user=ada, slug="summarize", data={"document": "Text."}).job
     monkeypatch.undo()
     assert Job.objects.get(pk=job.pk).published_at is None
     assert recovery.sweep() == 1
@@ -232,12 +234,12 @@ def test_a_broker_that_just_failed_is_not_asked_by_every_submission(
     ada: User, opened: None, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(dispatch, "pause", dispatch.Pause(lambda: now))
+    monkeypatch.setattr(publisher, "pause", publisher.Pause(lambda: now))
     with frozen_broker() as broker, broker_at(broker.url, settings):
         for number in range(20):
             submit(ada, f"Text {number}.")
         assert broker.asked() == 1
-        now += dispatch.PAUSE_S
+        now += publisher.PAUSE_S
         submit(ada, "After a pause.")
         assert broker.asked() == 2
     assert Job.objects.filter(published_at=None).count() == 21

@@ -29,7 +29,9 @@ from aifeature.models import (
 )
 from aifeature.models.functions import rows
 from aifeature.models.transitions import Claimed
-from aifeature.services import breakers, control, execution, lease, outcomes, output, wiring
+from aifeature.services.controls import breakers, effective
+from aifeature.services.execution import job_run, lease, outcomes, output
+from aifeature.services.provider import factory
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob, age, claim
 from tests.sandbox_server import SandboxServer
@@ -47,7 +49,7 @@ ARTICLE = (
 
 
 def run(job: Job) -> Job:
-    execution.run_feature(job.id, worker="test")
+    job_run.run_feature(job.id, worker="test")
     job.refresh_from_db()
     return job
 
@@ -90,7 +92,7 @@ def test_a_document_becomes_a_summary(make_job: MakeJob, sandbox: SandboxServer)
 def test_a_single_call_job_makes_three_round_trips(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for cache in (control.cache, breakers.cache):  # read once in a while, however many jobs run
+    for cache in (effective.cache, breakers.cache):  # read once in a while, however many jobs run
         monkeypatch.setattr(cache, "_clock", lambda: 0.0)
     run(make_job(input={"document": ARTICLE}))
     job = make_job(input={"document": ARTICLE})
@@ -103,7 +105,7 @@ def test_a_single_call_job_makes_three_round_trips(
         return execute(cursor, query, *arguments, **options)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", noted)
-    execution.run_feature(job.id, worker="test")
+    job_run.run_feature(job.id, worker="test")
     assert [s.split("(")[0].split()[-1] for s in sent] == [
         "aif_claim",
         "aif_begin_attempt",
@@ -541,7 +543,7 @@ def test_a_call_needs_a_tenth_of_a_short_deadline_and_never_more_than_thirty_sec
     left_s: int,
     sent: int,
 ) -> None:
-    control.change("summarize", {"deadline_s": deadline_s}, reason="test", check_name="test")
+    effective.change("summarize", {"deadline_s": deadline_s}, reason="test", check_name="test")
     run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=left_s)))
     assert len(sandbox.calls()) == sent
 
@@ -551,7 +553,7 @@ def test_the_time_that_a_run_has_taken_is_missing_for_its_next_call(
 ) -> None:
     clock = SimpleNamespace(ahead=0.0)
     clock.monotonic = lambda: time.monotonic() + clock.ahead
-    monkeypatch.setattr(execution, "time", clock)
+    monkeypatch.setattr(job_run, "time", clock)
     validate = output.validate
 
     def after_long(*arguments: Any) -> Any:
@@ -577,11 +579,11 @@ def test_a_call_may_take_what_is_left_of_its_job_and_no_more_than_its_feature_sa
     entered_in_s: int,
     longest_s: int,
 ) -> None:
-    gateway, allowed = wiring.gateway(), list[float]()
+    gateway, allowed = factory.gateway(), list[float]()
     infer, begin = gateway.infer, transitions.begin_attempt
     clock = SimpleNamespace(ahead=0.0)
     clock.monotonic = lambda: time.monotonic() + clock.ahead
-    monkeypatch.setattr(execution, "time", clock)
+    monkeypatch.setattr(job_run, "time", clock)
 
     def after_long(*arguments: Any) -> None:
         begin(*arguments)

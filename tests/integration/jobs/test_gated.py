@@ -16,9 +16,11 @@ from django.db.models.functions import Now
 from aifeature import registry
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status, transitions
 from aifeature.models.transitions import Settlement
-from aifeature.services import control, execution, outcomes, wiring
-from aifeature.services.execution import LEAST_CALL_S
-from aifeature.services.messages import sentence
+from aifeature.services.controls import effective
+from aifeature.services.execution import job_run, outcomes
+from aifeature.services.execution.job_run import LEAST_CALL_S
+from aifeature.services.provider import factory
+from aifeature.services.texts.messages import sentence
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.jobs.test_execution import ARTICLE, run
@@ -44,12 +46,12 @@ def waits(job: Job) -> float:
 
 
 def set_control(**values: Any) -> None:
-    control.change("summarize", values, reason="test", check_name="test")
+    effective.change("summarize", values, reason="test", check_name="test")
 
 
 def open_breaker(model: str) -> None:
     """As many failures of this model as open its breaker. It stays open longer than any test."""
-    gate = wiring.gate()
+    gate = factory.gate()
     for _ in range(BreakerPolicy().minimum):
         if gate.breaker(model).state == "closed":  # sooner where calls went well before
             gate.admit(model=model, input_tokens=1, output_tokens=1).failed(_fault())
@@ -136,7 +138,7 @@ def test_a_deferral_takes_nothing_from_the_retry_budget(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget = RetryBudget(floor=1, ratio=0)
-    monkeypatch.setattr(execution, "retries", budget)
+    monkeypatch.setattr(job_run, "retries", budget)
     for model in (HAIKU, SONNET):
         open_breaker(model)
     for _ in range(3):
@@ -169,7 +171,7 @@ def test_who_comes_back_at_the_time_they_were_told_has_a_place_kept(
     waited_for: str,
     booked: bool,
 ) -> None:
-    gateway, asked = wiring.gateway(), list[bool]()
+    gateway, asked = factory.gateway(), list[bool]()
     admit = gateway.admit
 
     def noted(*arguments: Any, **how: Any) -> Any:

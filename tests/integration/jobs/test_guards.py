@@ -22,7 +22,7 @@ from aifeature.models import (
     transitions,
 )
 from aifeature.models.transitions import Claimed, Settlement
-from aifeature.services import control
+from aifeature.services.controls import effective
 from tests.integration.jobs.conftest import MakeCall, MakeJob, begin, claim
 from tests.integration.jobs.guarded_rows import SECRET, change, of_status, other, refused
 
@@ -161,7 +161,7 @@ def test_the_audit_trail_is_only_added_to(opened: None) -> None:
     row = ControlChange.objects.latest("at")
     before = ControlChange.objects.count()
     refused(row, "The audit trail is only added to", reason="Another.")
-    control.change("summarize", {"percent": 5}, reason="More.", check_name="test")
+    effective.change("summarize", {"percent": 5}, reason="More.", check_name="test")
     assert ControlChange.objects.count() == before + 1
 
 

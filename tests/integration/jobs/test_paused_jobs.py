@@ -13,8 +13,10 @@ from django.db.models.functions import Now
 
 from aifeature import registry
 from aifeature.models import Forced, Job, ProviderAccount
-from aifeature.services import account, breakers, paused_jobs, wiring
-from aifeature.services.paused_jobs import PausedJobs
+from aifeature.services.controls import breakers
+from aifeature.services.dispatch import paused_jobs
+from aifeature.services.dispatch.paused_jobs import PausedJobs
+from aifeature.services.provider import account, factory
 from tests.integration.conftest import empty_gates
 from tests.integration.jobs.conftest import MakeJob
 from tests.integration.jobs.test_gated import HAIKU, open_breaker, set_probe_time, waits
@@ -116,7 +118,7 @@ def test_without_redis_nobody_knows_what_the_workers_find(
     monkeypatch.setattr(SharedState, "read", away)
     make_waiting()
     assert paused.look() == 0
-    assert not wiring.gate().breaker(HAIKU).shared
+    assert not factory.gate().breaker(HAIKU).shared
 
 
 def test_jobs_go_on_when_the_account_is_well(

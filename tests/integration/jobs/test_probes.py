@@ -11,7 +11,9 @@ from django.db.models.functions import Now
 from aifeature import prompts, registry
 from aifeature.models import Attempt, Job, SpendWindow, Status
 from aifeature.models import calls as ledger_calls
-from aifeature.services import calls, control, lease, wiring
+from aifeature.services.controls import effective
+from aifeature.services.execution import calls, lease
+from aifeature.services.provider import factory
 from aifeature.spec import Purpose
 from tests.integration.jobs.conftest import MakeJob
 from tests.integration.jobs.test_execution import ARTICLE, run
@@ -37,7 +39,7 @@ def probe_is_due(model: str) -> None:
 
 
 def states() -> dict[str, str]:
-    return {model: wiring.gate().breaker(model).state for model in (HAIKU, SONNET)}
+    return {model: factory.gate().breaker(model).state for model in (HAIKU, SONNET)}
 
 
 def probes() -> list[Attempt]:
@@ -65,7 +67,7 @@ def test_a_probe_keeps_a_thread_for_ten_seconds_at_most(
 ) -> None:
     open_breaker(HAIKU)
     probe_is_due(HAIKU)
-    gateway, sent = wiring.gateway(), list[InferenceRequest]()
+    gateway, sent = factory.gateway(), list[InferenceRequest]()
     infer = gateway.infer
 
     def noted(request: InferenceRequest, **how: Any) -> Any:
@@ -102,7 +104,7 @@ def test_in_an_outage_of_the_provider_jobs_wait_and_nothing_falls_back(
     sandbox.set_faults({"kind": "overloaded"})
     assert summarise(make_job).error_code == "provider_paused"
     assert states() == {HAIKU: "open", SONNET: "open"}
-    assert wiring.gate().outage() == (HAIKU, SONNET)
+    assert factory.gate().outage() == (HAIKU, SONNET)
     sandbox.set_faults()
     probe_is_due(SONNET)
     assert summarise(make_job).error_code == "provider_paused"
@@ -122,7 +124,7 @@ def test_a_job_that_finds_the_provider_back_goes_on_at_once(
     for _ in range(4):
         assert summarise(make_job).status == Status.SUCCEEDED
     assert states() == {HAIKU: "closed", SONNET: "open"}
-    assert wiring.gate().outage() == ()
+    assert factory.gate().outage() == ()
 
 
 @pytest.mark.parametrize("switch", [{"killed": True}, {"daily_budget_usd": "0"}])
@@ -132,10 +134,10 @@ def test_a_probe_stops_with_the_switch_and_at_the_caps(
     open_breaker(HAIKU)
     probe_is_due(HAIKU)
     job = make_job(input={"document": ARTICLE})
-    control.change("summarize", switch, reason="test", check_name="test")
+    effective.change("summarize", switch, reason="test", check_name="test")
     assert run(job).status == Status.QUEUED
     assert sandbox.calls() == []
-    assert wiring.gate().breaker(HAIKU).probes == 0, "its place is free for another feature"
+    assert factory.gate().breaker(HAIKU).probes == 0, "its place is free for another feature"
 
 
 def test_a_job_that_is_cancelled_during_its_probe_ends(

@@ -14,7 +14,7 @@ from psycopg import errors as psycopg_errors
 
 from aifeature import prompts, registry
 from aifeature.models import Attempt, Job, SpendWindow, Status, transitions
-from aifeature.services import calls, output
+from aifeature.services.execution import calls, output
 from aifeature.spec import Purpose
 from tests.integration.jobs.conftest import MakeJob
 from tests.integration.jobs.test_execution import ARTICLE, held, run

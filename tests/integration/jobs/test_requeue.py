@@ -12,10 +12,12 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature.models import Job, Stage, Status
-from aifeature.services import control, dispatch, jobs
-from aifeature.services.execution import run_feature
-from aifeature.services.jobs import CannotRequeueError
-from aifeature.services.refusals import NotFound
+from aifeature.services.controls import effective
+from aifeature.services.dispatch import publisher
+from aifeature.services.execution.job_run import run_feature
+from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs.lifecycle import CannotRequeueError
+from aifeature.services.jobs.refusals import NotFound
 from tests.integration.jobs.conftest import MakeJob
 from tests.sandbox_server import SandboxServer
 
@@ -47,7 +49,7 @@ def test_a_failed_job_runs_again_as_a_new_job_of_the_same_user(
     committed: None, failed: Job, sandbox: SandboxServer
 ) -> None:
     before = row(failed)
-    new = jobs.requeue(job_id=failed.pk)
+    new = lifecycle.requeue(job_id=failed.pk)
     assert (new.user, new.feature, new.input) == (failed.user, "summarize", DOCUMENT)
     assert (new.status, new.epoch, new.tries, new.attempts) == ("queued", 0, 0, 0)
     assert (new.requeued_from_id, new.idempotency_key, new.error_code) == (failed.pk, None, "")
@@ -62,24 +64,24 @@ def test_it_is_published_after_its_commit(
     failed: Job, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(dispatch, "publish", sent.extend)
+    monkeypatch.setattr(publisher, "publish", sent.extend)
     with django_capture_on_commit_callbacks(execute=True):
-        new = jobs.requeue(job_id=failed.pk)
+        new = lifecycle.requeue(job_id=failed.pk)
         assert sent == []
     assert sent == [new.pk]
 
 
 def test_it_is_requeued_once_and_says_as_what(failed: Job) -> None:
-    new = jobs.requeue(job_id=failed.pk)
+    new = lifecycle.requeue(job_id=failed.pk)
     with pytest.raises(CannotRequeueError, match=f"It was requeued before, as job {new.pk}"):
-        jobs.requeue(job_id=failed.pk)
+        lifecycle.requeue(job_id=failed.pk)
     assert Job.objects.count() == 2
 
 
 def test_one_that_failed_again_is_requeued_in_its_turn(failed: Job) -> None:
-    second = jobs.requeue(job_id=failed.pk)
+    second = lifecycle.requeue(job_id=failed.pk)
     Job.objects.filter(pk=second.pk).update(status=Status.FAILED, finished_at=Now())
-    third = jobs.requeue(job_id=second.pk)
+    third = lifecycle.requeue(job_id=second.pk)
     assert third.requeued_from_id == second.pk
 
 
@@ -87,18 +89,18 @@ def test_one_that_failed_again_is_requeued_in_its_turn(failed: Job) -> None:
 def test_only_a_failed_job_is_requeued(make_job: MakeJob, opened: None, status: str) -> None:
     job = make_job(status=status, finished_at=Now(), input=DOCUMENT)
     with pytest.raises(CannotRequeueError, match=f"Only a job that failed .* is {status}"):
-        jobs.requeue(job_id=job.pk)
+        lifecycle.requeue(job_id=job.pk)
     queued = make_job(input=DOCUMENT)
     with pytest.raises(CannotRequeueError, match="this one is queued"):
-        jobs.requeue(job_id=queued.pk)
+        lifecycle.requeue(job_id=queued.pk)
 
 
 def kill(slug: str) -> Callable[[Job], object]:
-    return lambda _: control.change(slug, {"killed": True}, reason="r", check_name="test")
+    return lambda _: effective.change(slug, {"killed": True}, reason="r", check_name="test")
 
 
 def close(_job: Job) -> None:
-    control.change("summarize", {"stage": Stage.STAFF}, reason="r", check_name="test")
+    effective.change("summarize", {"stage": Stage.STAFF}, reason="r", check_name="test")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def close(_job: Job) -> None:
     [
         (lambda job: Job.objects.filter(pk=job.pk).update(input=None), "content was blanked"),
         (kill("summarize"), "stopped by a kill switch"),
-        (kill(control.EVERYTHING), "stopped by a kill switch"),
+        (kill(effective.EVERYTHING), "stopped by a kill switch"),
         (close, "may not use this feature at its present stage"),
     ],
 )
@@ -114,9 +116,9 @@ def test_what_may_not_run_is_not_requeued(
     failed: Job, spoil: Callable[[Job], object], sentence: str
 ) -> None:
     spoil(failed)
-    control.cache.clear()
+    effective.cache.clear()
     with pytest.raises(CannotRequeueError, match=sentence):
-        jobs.requeue(job_id=failed.pk)
+        lifecycle.requeue(job_id=failed.pk)
     assert Job.objects.count() == 1
 
 
@@ -124,9 +126,9 @@ def test_a_switch_this_process_has_not_heard_of_stops_a_requeue_too(
     failed: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kill("summarize")(failed)
-    monkeypatch.setattr(control, "is_paused", lambda *_: False)  # as it stood half a second ago
+    monkeypatch.setattr(effective, "is_paused", lambda *_: False)  # as it stood half a second ago
     with pytest.raises(CannotRequeueError, match="stopped by a kill switch"):
-        jobs.requeue(job_id=failed.pk)
+        lifecycle.requeue(job_id=failed.pk)
     assert Job.objects.count() == 1
 
 
@@ -142,9 +144,9 @@ def test_what_the_code_no_longer_takes_is_not_requeued(
 ) -> None:
     job = make_job(status=Status.FAILED, finished_at=Now(), **values)
     with pytest.raises(CannotRequeueError, match=sentence):
-        jobs.requeue(job_id=job.pk)
+        lifecycle.requeue(job_id=job.pk)
 
 
 def test_a_job_that_is_not_there_is_not_requeued(db: None) -> None:
     with pytest.raises(NotFound):
-        jobs.requeue(job_id=uuid4())
+        lifecycle.requeue(job_id=uuid4())

@@ -13,9 +13,9 @@ from django.db import OperationalError, connection, connections
 from django.db.models.functions import Now
 
 from aifeature.models import Attempt, Job, Worker
-from aifeature.services import execution, lease
-from aifeature.services.lease import LeaseKeeper
-from aifeature.services.runner import EXIT_CODE, Runner
+from aifeature.services.execution import job_run, lease
+from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.execution.runner import EXIT_CODE, Runner
 from tests.integration.jobs.conftest import MakeJob, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel
@@ -32,7 +32,7 @@ PATIENCE_S = 30.0
 def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
     """A worker process of its own, so that other tests' jobs are not stopped with it."""
     keeper = LeaseKeeper(15)
-    monkeypatch.setattr("aifeature.services.lease.keeper", keeper)
+    monkeypatch.setattr("aifeature.services.execution.lease.keeper", keeper)
     runner = Runner(keeper)
     runner.start(worker="llm@test", slots=4)
     yield runner
@@ -136,7 +136,7 @@ def test_a_message_that_an_outage_keeps_from_becoming_a_run_is_handed_back(
     def away(*_: object, **__: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(execution, "run_feature", away)
+    monkeypatch.setattr(job_run, "run_feature", away)
     monkeypatch.setattr(runner, "_hand_back", handed_back.append)
     job = uuid4()
     with pytest.raises(OperationalError):

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow, transitions
 from aifeature.models.transitions import Claimed, Settlement
-from aifeature.services.settlement import NotUnknownError, Tokens, settle_unknown
+from aifeature.services.spend.settlement import NotUnknownError, Tokens, settle_unknown
 from tests.integration.jobs.conftest import MakeCall, begin, database_time
 
 BOUND = 1000

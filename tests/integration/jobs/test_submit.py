@@ -11,8 +11,10 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 
 from aifeature.models import Job, Stage, submission
-from aifeature.services import control, dispatch, jobs
-from aifeature.services.refusals import (
+from aifeature.services.controls import effective
+from aifeature.services.dispatch import publisher
+from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs.refusals import (
     FeaturePaused,
     IdempotencyConflict,
     InputTooLarge,
@@ -33,15 +35,15 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
         sent.extend(ids)
         return len(ids)
 
-    monkeypatch.setattr(dispatch, "publish", publish)
+    monkeypatch.setattr(publisher, "publish", publish)
     return sent
 
 
 pytestmark = pytest.mark.usefixtures("committed", "published", "opened")
 
 
-def submit(user: User, data: Any = INPUT, key: str | None = None) -> jobs.Submission:
-    return jobs.submit(user=user, slug="summarize", data=data, key=key)
+def submit(user: User, data: Any = INPUT, key: str | None = None) -> lifecycle.Submission:
+    return lifecycle.submit(user=user, slug="summarize", data=data, key=key)
 
 
 def test_a_job_is_stored_then_published(ada: User, published: list[uuid.UUID]) -> None:
@@ -89,7 +91,7 @@ def test_the_same_key_and_body_return_the_same_job(ada: User, published: list[uu
 
 def test_a_replay_comes_before_everything_else(ada: User) -> None:
     first = submit(ada, key="k")
-    control.change("summarize", {"stage": Stage.OFF}, reason="t", check_name="t")
+    effective.change("summarize", {"stage": Stage.OFF}, reason="t", check_name="t")
     assert submit(ada, key="k").job.pk == first.job.pk
 
 
@@ -129,25 +131,25 @@ def test_the_same_key_submitted_at_once_makes_one_job(ada: User) -> None:
 @pytest.mark.parametrize("slug", ["no-such", "SUMMARIZE", "../x", ""])
 def test_an_unknown_feature_is_not_found(ada: User, slug: str) -> None:
     with pytest.raises(NotFound):
-        jobs.submit(user=ada, slug=slug, data=INPUT)
+        lifecycle.submit(user=ada, slug=slug, data=INPUT)
 
 
 def test_a_feature_nobody_opened_is_not_found(ada: User) -> None:
-    control.change("summarize", {"stage": Stage.OFF}, reason="t", check_name="t")
+    effective.change("summarize", {"stage": Stage.OFF}, reason="t", check_name="t")
     with pytest.raises(NotFound):
         submit(ada)
-    assert jobs.visible_features(user=ada) == []
+    assert lifecycle.visible_features(user=ada) == []
 
 
 def test_a_paused_feature_refuses_and_says_when_to_come_back(ada: User) -> None:
-    control.change("summarize", {"killed": True}, reason="t", check_name="t")
+    effective.change("summarize", {"killed": True}, reason="t", check_name="t")
     with pytest.raises(FeaturePaused) as refusal:
         submit(ada)
     assert refusal.value.retry_after_s
 
 
 def test_the_switch_of_everything_pauses_each_feature(ada: User) -> None:
-    control.change(control.EVERYTHING, {"killed": True}, reason="t", check_name="t")
+    effective.change(effective.EVERYTHING, {"killed": True}, reason="t", check_name="t")
     with pytest.raises(FeaturePaused):
         submit(ada)
 
@@ -190,12 +192,12 @@ def test_an_input_that_is_too_large_is_refused(ada: User) -> None:
 
 def test_jobs_are_read_listed_and_cancelled_by_their_owner_alone(ada: User, bob: User) -> None:
     job = submit(ada).job
-    for action in (jobs.get, jobs.cancel):
+    for action in (lifecycle.get, lifecycle.cancel):
         with pytest.raises(NotFound):
             action(user=bob, job_id=job.pk)
-    assert jobs.page(user=bob, limit=10).jobs == []
-    assert jobs.get(user=ada, job_id=job.pk).status == "queued"
-    assert jobs.cancel(user=ada, job_id=job.pk).status == "cancelled"
+    assert lifecycle.page(user=bob, limit=10).jobs == []
+    assert lifecycle.get(user=ada, job_id=job.pk).status == "queued"
+    assert lifecycle.cancel(user=ada, job_id=job.pk).status == "cancelled"
 
 
 def test_pages_show_every_job_once_newest_first(ada: User) -> None:
@@ -204,7 +206,7 @@ def test_pages_show_every_job_once_newest_first(ada: User) -> None:
     seen: list[uuid.UUID] = []
     after = None
     while True:
-        page = jobs.page(user=ada, limit=2, after=after)
+        page = lifecycle.page(user=ada, limit=2, after=after)
         seen += [job.pk for job in page.jobs]
         if (after := page.next_after) is None:
             break

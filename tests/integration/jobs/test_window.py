@@ -33,8 +33,10 @@ from aifeature.models import (
 from aifeature.models.functions import rows
 from aifeature.models.transitions import FencedError
 from aifeature.policies.release import place
-from aifeature.services import control, dispatch, dispatcher, jobs
-from aifeature.services.feeder import Feeder
+from aifeature.services.controls import effective
+from aifeature.services.dispatch import dispatcher, publisher
+from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.jobs import lifecycle
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -150,8 +152,8 @@ def test_users_whose_jobs_wait_for_their_time_are_passed_by(ada: User, bob: User
 
 def test_thousands_who_wait_for_their_time_cost_a_dispatcher_little(ada: User) -> None:
     """As in an outage. The statistics are still those of a queue that was emptied."""
-    jobs, choices = 3000, 3
-    crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(jobs))
+    lifecycle, choices = 3000, 3
+    crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(lifecycle))
     later, deadline = Now() + timedelta(hours=1), Now() + timedelta(hours=2)
     made = [
         Job(user=user, feature="summarize", input={}, run_at=later, deadline_at=deadline)
@@ -171,7 +173,7 @@ def test_thousands_who_wait_for_their_time_cost_a_dispatcher_little(ada: User) -
         assert choose() == []
         (due,) = many(1, crowd[-1])
         assert due.pk in [*choose(), *choose()]
-        readings = (jobs_read() - before) / (jobs * choices)
+        readings = (jobs_read() - before) / (lifecycle * choices)
         assert 1 <= readings < 10, "reading the queue at each step makes it a thousand"
 
 
@@ -247,7 +249,7 @@ def test_a_run_whose_worker_is_gone_is_handed_over_as_soon_as_its_lease_is_over(
 
 def test_a_submission_is_handed_over_while_a_thread_is_free(ada: User, opened: None) -> None:
     accepted = [
-        jobs.submit(user=ada, slug="summarize", data={"document": f"Text {number}."}).job
+        lifecycle.submit(user=ada, slug="summarize", data={"document": f"Text {number}."}).job
         for number in range(FLOOR + 3)
     ]
     assert sent() == [job.pk for job in accepted[:FLOOR]]
@@ -381,12 +383,12 @@ def test_a_user_may_have_another_figure(ada: User, bob: User) -> None:
 
 
 def test_what_is_submitted_beyond_it_waits_for_its_turn(ada: User, opened: None) -> None:
-    control.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
+    effective.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
     for _ in range(4):
-        jobs.submit(user=ada, slug="summarize", data={"document": "Text."})
+        lifecycle.submit(user=ada, slug="summarize", data={"document": "Text."})
     assert Job.objects.filter(published_at__isnull=False).count() == 2
     assert len(sent()) == 2
-    assert dispatch.refill() == 0
+    assert publisher.refill() == 0
 
 
 def test_a_user_for_whom_a_switch_is_still_on_is_passed_by(ada: User, bob: User) -> None:

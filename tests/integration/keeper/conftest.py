@@ -14,8 +14,8 @@ import pytest
 from django.db import connection, connections
 
 from aifeature.models import Job
-from aifeature.services import execution, lease
-from aifeature.services.lease import LeaseKeeper
+from aifeature.services.execution import job_run, lease
+from aifeature.services.execution.lease import LeaseKeeper
 from tests.integration.jobs.conftest import MakeJob, make_call, make_job
 from tests.sandbox_server import SandboxServer
 
@@ -92,7 +92,7 @@ def runs(make_job: MakeJob, sandbox: SandboxServer) -> Iterator[Runs]:
 
 def run(job: Job) -> None:
     try:
-        execution.run_feature(job.pk, worker=WORKER)
+        job_run.run_feature(job.pk, worker=WORKER)
     finally:
         connections.close_all()
 

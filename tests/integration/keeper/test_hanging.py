@@ -12,9 +12,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature.models import Alert, Attempt, Job
-from aifeature.services import dispatcher, output, stuck
-from aifeature.services.lease import LeaseKeeper
-from aifeature.services.messages import sentence
+from aifeature.services.dispatch import dispatcher
+from aifeature.services.execution import output, stuck_runs
+from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.texts.messages import sentence
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 from tests.integration.keeper.conftest import LEASE_S, WORKER, Clock, Runs, run, wait_for
 from tests.integration.keeper.test_locks import pool_taken
@@ -145,7 +146,7 @@ def test_what_hangs_is_told_also_while_the_pool_is_in_use(
 
 @pytest.mark.parametrize(("slots", "most"), [(1, 1), (2, 1), (10, 1), (11, 2), (16, 2), (200, 20)])
 def test_a_tenth_of_the_threads_is_rounded_up(slots: int, most: int) -> None:
-    assert stuck.tenth(slots) == most
+    assert stuck_runs.tenth(slots) == most
 
 
 def test_a_process_that_was_paused_past_a_deadline_has_no_thread_that_hangs(
@@ -167,13 +168,13 @@ def test_a_process_that_was_paused_past_a_deadline_has_no_thread_that_hangs(
 def test_the_alert_ends_when_nothing_is_said_of_it_any_more(db: None) -> None:
     Alert.objects.create(kind="stuck_worker", subject="llm@a/1", summary="It hangs.")
     Alert.objects.create(kind="drift", subject="d", summary="It drifts.")
-    stuck.settle_alerts()
+    stuck_runs.settle_alerts()
     assert not Alert.objects.filter(closed_at__isnull=False).exists()
-    Alert.objects.update(seen_at=Now() - timedelta(seconds=stuck.OVER_AFTER_S + 1))
-    stuck.settle_alerts()
+    Alert.objects.update(seen_at=Now() - timedelta(seconds=stuck_runs.OVER_AFTER_S + 1))
+    stuck_runs.settle_alerts()
     assert Alert.objects.get(closed_at__isnull=False).kind == "stuck_worker"
 
 
 def look_long(keeper: LeaseKeeper) -> None:
-    for _ in range(stuck.LOOKS):
+    for _ in range(stuck_runs.LOOKS):
         keeper.beat()

@@ -15,8 +15,8 @@ from django.db.models.functions import Now
 
 from aifeature import prompts, registry
 from aifeature.models import FeatureControl, Job
-from aifeature.services import calls
-from aifeature.services.lease import LeaseKeeper
+from aifeature.services.execution import calls
+from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.spec import Purpose
 from tests.integration.jobs.conftest import MakeJob, age, claim
 from tests.integration.keeper.conftest import (

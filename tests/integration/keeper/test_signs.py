@@ -12,8 +12,8 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from aifeature.models import Job, Worker, keeping
-from aifeature.services import lease
-from aifeature.services.lease import LeaseKeeper
+from aifeature.services.execution import lease
+from aifeature.services.execution.lease import LeaseKeeper
 from tests.integration.jobs.conftest import MakeJob, claim
 from tests.integration.keeper.conftest import WORKER, Clock, locked, wait_for
 from workers.inference import Cancel
@@ -117,7 +117,7 @@ def test_what_fails_at_each_beat_is_logged_when_it_begins_and_when_it_is_over(
     keeper: LeaseKeeper, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper.appear(WORKER, queue="llm", slots=4)
-    with caplog.at_level(logging.INFO, logger="aifeature.services.lease"):
+    with caplog.at_level(logging.INFO, logger="aifeature.services.execution.lease"):
         with locked("LOCK TABLE aifeature_worker IN ACCESS EXCLUSIVE MODE"):
             for _ in range(3):
                 keeper.beat()

@@ -20,10 +20,11 @@ from aifeature.models import (
     turns,
 )
 from aifeature.models.functions import is_lock_timeout, rows
-from aifeature.services import dispatcher, recovery, switch
-from aifeature.services.feeder import Feeder
-from aifeature.services.lease import LeaseKeeper
-from aifeature.services.runner import Runner
+from aifeature.services.controls import switch
+from aifeature.services.dispatch import dispatcher, recovery
+from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.execution.runner import Runner
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
 from tests.integration.keeper.conftest import WORKER, Clock, locked, other_session
 from workers.inference import Cancel

@@ -29,9 +29,9 @@ from aifeature.models import (
     RateOverride,
     SpendWindow,
 )
-from aifeature.services import jobs
-from aifeature.services.jobs import CannotRequeueError
-from aifeature.services.people import closing, erasure, sums
+from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs.lifecycle import CannotRequeueError
+from aifeature.services.privacy import closing, erasure, sums
 from tests.integration.api.api_jobs import bearer
 from tests.integration.people.conftest import KEY, NAME, PERSONAL, SAID
 from tests.integration.people.erasing import CASE, lines_with, run, whole_database
@@ -188,7 +188,7 @@ def test_the_job_of_a_closed_account_is_not_requeued(
     failed = ended(days_ago=1, status="failed", result=None, charge_micro=0)
     closing.close(ada)
     with pytest.raises(CannotRequeueError, match="account of its user is closed"):
-        jobs.requeue(job_id=failed.pk)
+        lifecycle.requeue(job_id=failed.pk)
 
 
 def test_tokens_and_sessions_end_at_once(ada: User, opened: None) -> None:

@@ -20,9 +20,10 @@ from aifeature.models import (
     transitions,
 )
 from aifeature.models.transitions import FencedError, Settlement
-from aifeature.services import execution, jobs
-from aifeature.services.people import closing, erasure
-from aifeature.services.refusals import NotFound
+from aifeature.services.execution import job_run
+from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs.refusals import NotFound
+from aifeature.services.privacy import closing, erasure
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.people.conftest import NAME, SAID
 from tests.integration.people.erasing import CASE, run, whole_database
@@ -59,7 +60,7 @@ def test_what_runs_is_stopped_by_its_worker_first(
 
 def work(job: Job) -> None:
     try:
-        execution.run_feature(job.pk, worker="w")
+        job_run.run_feature(job.pk, worker="w")
     finally:
         connection.close()
 
@@ -147,7 +148,7 @@ def test_a_request_that_was_let_in_before_is_refused_once_the_account_is_closed(
 ) -> None:
     def submit() -> Job:
         try:
-            return jobs.submit(user=ada, slug="summarize", data={"document": SAID}).job
+            return lifecycle.submit(user=ada, slug="summarize", data={"document": SAID}).job
         finally:
             connection.close()
 

@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from aifeature.models import ApiToken, Job
-from aifeature.services.people import export
+from aifeature.services.privacy import export
 from tests.integration.people.conftest import NAME, PERSONAL, SAID
 from tests.integration.people.erasing import lines_with
 from tests.integration.retention.conftest import EndedJob, call

@@ -22,7 +22,7 @@ KNOWN = {
     "auth.User_groups.user",
     "auth.User_user_permissions.user",
 }
-"""Columns that point to an account; `aifeature.services.people` says what becomes of each."""
+"""Columns that point to an account; `aifeature.services.privacy` says what becomes of each."""
 
 FREE_TEXT = {
     Job: {

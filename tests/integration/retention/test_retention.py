@@ -16,7 +16,9 @@ from django.test import Client
 from django.utils import timezone
 
 from aifeature.models import Attempt, Job, SpendWindow, Status
-from aifeature.services import control, jobs, retention
+from aifeature.services.controls import effective
+from aifeature.services.jobs import lifecycle
+from aifeature.services.privacy import retention
 from tests.integration.api.api_jobs import bearer
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.retention.conftest import SECRET, EndedJob, call
@@ -88,7 +90,7 @@ def test_a_job_that_has_not_ended_keeps_its_content_however_old(make_job: MakeJo
 def test_a_feature_keeps_content_as_long_as_an_operator_says(ended: EndedJob) -> None:
     job = ended(days_ago=8)
     assert retention.blank_expired() == 0
-    control.change("summarize", {"retention_days": 7}, reason="Policy.", check_name="test")
+    effective.change("summarize", {"retention_days": 7}, reason="Policy.", check_name="test")
     assert retention.blank_expired() == 1
     job.refresh_from_db()
     assert job.input is None
@@ -97,7 +99,7 @@ def test_a_feature_keeps_content_as_long_as_an_operator_says(ended: EndedJob) ->
 def test_each_feature_goes_by_its_own_days_also_one_that_left_the_code(ended: EndedJob) -> None:
     mine, gone = ended(days_ago=40), ended(days_ago=40, feature="retired")
     kept = ended(days_ago=29, feature="retired")
-    control.change("summarize", {"retention_days": 90}, reason="Policy.", check_name="test")
+    effective.change("summarize", {"retention_days": 90}, reason="Policy.", check_name="test")
     assert retention.blank_expired() == 1
     left = set(Job.objects.filter(content_blanked_at=None).values_list("pk", flat=True))
     assert left == {mine.pk, kept.pk}
@@ -109,9 +111,11 @@ def test_many_jobs_go_in_batches_with_progress_in_the_log(
 ) -> None:
     for number in range(7):
         ended(days_ago=31 + number)
-    caplog.set_level(logging.INFO, logger="aifeature.services.retention")
+    caplog.set_level(logging.INFO, logger="aifeature.services.privacy.retention")
     assert retention.blank_expired(batch=3) == 7
-    told = [r.getMessage() for r in caplog.records if r.name == "aifeature.services.retention"]
+    told = [
+        r.getMessage() for r in caplog.records if r.name == "aifeature.services.privacy.retention"
+    ]
     assert [text.split(": ")[2] for text in told] == [
         f"{done} jobs older than 30 days blanked" for done in (3, 6, 7)
     ]
@@ -204,10 +208,10 @@ def test_a_stream_of_it_ends_at_once_with_what_is_left(ada: User, blanked: Job) 
 
 
 def test_the_same_key_still_leads_to_the_job(ada: User, opened: None) -> None:
-    first = jobs.submit(user=ada, slug="summarize", data={"document": SECRET}, key="k").job
-    jobs.cancel(user=ada, job_id=first.pk)
+    first = lifecycle.submit(user=ada, slug="summarize", data={"document": SECRET}, key="k").job
+    lifecycle.cancel(user=ada, job_id=first.pk)
     assert retention.blank_expired(days=lambda _: 0) == 1
-    again = jobs.submit(user=ada, slug="summarize", data={"document": SECRET}, key="k")
+    again = lifecycle.submit(user=ada, slug="summarize", data={"document": SECRET}, key="k")
     assert again.replayed
     assert again.job.pk == first.pk
     assert again.job.input is None

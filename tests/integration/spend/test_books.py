@@ -25,7 +25,9 @@ from aifeature.models import (
     transitions,
 )
 from aifeature.models.transitions import AttemptRefusedError, Caps, Settlement
-from aifeature.services import alerts, budgets, control, settlement, switch
+from aifeature.services.alerting import alerts
+from aifeature.services.controls import effective, switch
+from aifeature.services.spend import budgets, settlement
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from workers import tasks
 
@@ -242,7 +244,7 @@ def test_on_call_is_told_once_when_a_budget_is_used_up_and_once_when_it_is_back(
     assert "(_everything day)" in found[1]
     assert all("deploy/runbooks/budgets.md" in text for text in found)
     FeatureControl.objects.update(daily_budget_usd=5)
-    control.cache.clear()
+    effective.cache.clear()
     for _ in range(2):
         tasks.look_at_budgets()
         alerts.tell()

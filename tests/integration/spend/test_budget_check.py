@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aifeature.models import Alert, FeatureControl, SpendWindow
-from aifeature.services import budgets
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.spend import budgets
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db

@@ -27,7 +27,9 @@ from aifeature.models import calls as rows
 from aifeature.models.functions import Rows
 from aifeature.models.keeping import Owner
 from aifeature.models.transitions import AttemptRefusedError, Caps
-from aifeature.services import calls, control, ledger, recovery
+from aifeature.services.controls import effective
+from aifeature.services.dispatch import recovery
+from aifeature.services.execution import calls, ledger
 from aifeature.spec import Purpose
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.sandbox_server import SandboxServer
@@ -115,7 +117,7 @@ def test_caps_and_switches_hold_for_it(
     sandbox: SandboxServer, slug: str, values: dict[str, Any], verdict: str
 ) -> None:
     FeatureControl.objects.create(feature=slug, **values)
-    control.cache.clear()
+    effective.cache.clear()
     with pytest.raises(AttemptRefusedError, match=verdict):
         pay(request())
     assert not Attempt.objects.exists()

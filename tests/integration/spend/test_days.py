@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from aifeature.models import Attempt, AttemptState, SpendWindow, reconciliation, transitions
-from aifeature.services import reconciler, settlement
+from aifeature.services.spend import reconciler, settlement
 from tests.integration.jobs.conftest import MakeCall, MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db

@@ -27,8 +27,9 @@ from aifeature.models import (
 )
 from aifeature.models.functions import rows
 from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Settlement
-from aifeature.services import control, jobs
-from aifeature.services.refusals import BudgetExhausted
+from aifeature.services.controls import effective
+from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs.refusals import BudgetExhausted
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.jobs.guarded_rows import refused
 
@@ -323,7 +324,7 @@ def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob)
 def test_a_user_at_their_limit_reads_that_cancelled_requests_count(
     ada: User, scope: str, of_what: str
 ) -> None:
-    feature = control.caps(FEATURE)
+    feature = effective.caps(FEATURE)
     cap = feature.user_spend if scope == "user" else feature.account
     assert cap is not None
     key = f"summarize:{ada.pk}" if scope == "user" else str(ada.pk)
@@ -332,23 +333,25 @@ def test_a_user_at_their_limit_reads_that_cancelled_requests_count(
         day = cursor.fetchone()[0]
     SpendWindow.objects.create(scope=scope, key=key, day=day, own_spend_micro=cap)
     with pytest.raises(BudgetExhausted, match="Cancelled and repeated requests count too") as told:
-        jobs.submit(user=ada, slug="summarize", data={"document": "Text."})
+        lifecycle.submit(user=ada, slug="summarize", data={"document": "Text."})
     assert of_what in told.value.detail
     assert "It starts again at 00:00 UTC." in told.value.detail
     assert told.value.retry_after_s is not None
 
 
 def test_spend_caps_follow_what_users_may_be_charged(db: None) -> None:
-    caps = control.caps(FEATURE)
+    caps = effective.caps(FEATURE)
     assert (caps.user, caps.user_spend, caps.account) == (10_000_000, 20_000_000, 20_000_000)
     change = {"user_daily_budget_usd": Decimal(3)}
-    control.change("summarize", change, reason="test", check_name="test")
-    assert (control.caps(FEATURE).user_spend, control.caps(FEATURE).account) == (6_000_000,) * 2
+    effective.change("summarize", change, reason="test", check_name="test")
+    assert (effective.caps(FEATURE).user_spend, effective.caps(FEATURE).account) == (6_000_000,) * 2
     change = {"user_daily_spend_usd": Decimal(4)}
-    control.change("summarize", change, reason="test", check_name="test")
-    assert control.caps(FEATURE).user_spend == 4_000_000
-    control.change(control.EVERYTHING, change | {"user_daily_spend_usd": Decimal(2)}, reason="t")
-    assert control.caps(FEATURE).account == 2_000_000
+    effective.change("summarize", change, reason="test", check_name="test")
+    assert effective.caps(FEATURE).user_spend == 4_000_000
+    effective.change(
+        effective.EVERYTHING, change | {"user_daily_spend_usd": Decimal(2)}, reason="t"
+    )
+    assert effective.caps(FEATURE).account == 2_000_000
 
 
 @pytest.mark.parametrize(

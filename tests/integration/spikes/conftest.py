@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature.models import Attempt, AttemptState, SpendHour
-from aifeature.services.spikes.baseline import midnight
+from aifeature.services.monitoring.spikes.baseline import midnight
 
 NOON = datetime(2020, 11, 18, 12, tzinfo=UTC)
 """The moment of every look, unless it says otherwise. A Wednesday, long before any machine's now:

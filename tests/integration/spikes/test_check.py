@@ -22,10 +22,10 @@ from aifeature.models import (
     SpendHour,
     TickSlot,
 )
-from aifeature.services import switch
-from aifeature.services.control import EVERYTHING
-from aifeature.services.spikes import check
-from aifeature.services.spikes.baseline import midnight
+from aifeature.services.controls import switch
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.monitoring.spikes import check
+from aifeature.services.monitoring.spikes.baseline import midnight
 from tests.integration.spikes.conftest import DOLLAR, NOON, Usual, call
 
 pytestmark = pytest.mark.django_db

@@ -16,11 +16,11 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from aifeature.models import Alert, FeatureControl, Launch, RateOverride, SpendHour
-from aifeature.services import control
-from aifeature.services.spikes import rehearsal
-from aifeature.services.spikes.attacks import ATTACKS
-from aifeature.services.spikes.baseline import midnight
-from aifeature.services.spikes.judge import Rules
+from aifeature.services.controls import effective
+from aifeature.services.monitoring.spikes import rehearsal
+from aifeature.services.monitoring.spikes.attacks import ATTACKS
+from aifeature.services.monitoring.spikes.baseline import midnight
+from aifeature.services.monitoring.spikes.judge import Rules
 from tests.integration.spikes.conftest import DOLLAR, NOON, Usual
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ YESTERDAY = midnight(NOON) - 24 * HOUR
 def _usual(usual: Usual) -> None:
     usual("feature", "summarize", DOLLAR, days=14)
     usual("global", "", DOLLAR, days=14)
-    control.change(
+    effective.change(
         "summarize", {"daily_budget_usd": 1000}, reason="No cap to burn.", check_name="test"
     )
 

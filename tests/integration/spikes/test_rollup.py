@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from aifeature.models import Attempt, AttemptState, SpendHour
-from aifeature.services.spikes.rollup import KEPT, prune, roll_up
+from aifeature.services.monitoring.spikes.rollup import KEPT, prune, roll_up
 from tests.integration.spikes.conftest import NOON, call
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +122,7 @@ def test_hours_long_past_are_left_alone() -> None:
 
 
 def test_it_is_found_by_the_index_of_beginnings() -> None:
-    from aifeature.services.spikes import rollup  # noqa: PLC0415 (its statement)
+    from aifeature.services.monitoring.spikes import rollup  # noqa: PLC0415 (its statement)
 
     for days in range(200):
         call(1, at=NOON - timedelta(days=days))

@@ -16,7 +16,7 @@ from django.test import Client
 from aifeature.api import events
 from aifeature.models import ApiToken
 from aifeature.models.transitions import Claimed
-from aifeature.services import sign_ins
+from aifeature.services.sign_in import sign_ins
 from tests.integration.streams.readers import reader, token_of
 from tests.integration.streams.test_events import begin, play, written
 

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from aifeature.models import Job, Status
-from aifeature.services import execution
+from aifeature.services.execution import job_run
 from tests.held import held
 from tests.integration.jobs.conftest import MakeJob
 from tests.integration.streams.readers import reader
@@ -27,7 +27,7 @@ ARTICLE = (
 
 
 def run(job: Job) -> None:
-    execution.run_feature(job.id, worker="test")
+    job_run.run_feature(job.id, worker="test")
     connection.close()
 
 

@@ -15,8 +15,10 @@ from django.test import Client
 
 from aifeature.models import Attempt, AttemptState, CancelledBy, Job, transitions
 from aifeature.models.transitions import Claimed, Settlement
-from aifeature.services import execution, jobs, outcomes, reconciler
-from aifeature.services.outcomes import CancelledByUser, Later
+from aifeature.services.execution import job_run, outcomes
+from aifeature.services.execution.outcomes import CancelledByUser, Later
+from aifeature.services.jobs import lifecycle
+from aifeature.services.spend import reconciler
 from aifeature.services.streams import writer
 from aifeature.services.streams.writer import JobStream
 from tests.integration.jobs.conftest import MakeJob, age, begin, claim
@@ -66,7 +68,7 @@ def test_a_waiting_job_keeps_the_text_of_the_run_that_was_interrupted(
 ) -> None:
     job = interrupted(make_job, text)
     assert job.status == "queued"
-    jobs.cancel(user=ada, job_id=job.pk)
+    lifecycle.cancel(user=ada, job_id=job.pk)
     assert kept(job) == ("cancelled", text, 0)
     visitor = Client()
     visitor.force_login(ada)
@@ -78,7 +80,7 @@ def test_a_waiting_job_keeps_the_text_of_the_run_that_was_interrupted(
 
 def test_the_latest_run_that_wrote_any_text_counts(make_job: MakeJob, ada: User) -> None:
     job = interrupted(make_job, "The first words.", "The second words.", "", "")
-    jobs.cancel(user=ada, job_id=job.pk)
+    lifecycle.cancel(user=ada, job_id=job.pk)
     assert kept(job) == ("cancelled", "The second words.", 0)
 
 
@@ -104,9 +106,9 @@ def test_nobody_else_makes_a_job_keep_text(
 def test_a_job_whose_worker_was_lost_keeps_its_text(make_job: MakeJob, ada: User) -> None:
     job = make_job()
     write(claim(job, worker="llm@gone/1"), "Some words.")
-    assert jobs.cancel(user=ada, job_id=job.pk).status == "running"
+    assert lifecycle.cancel(user=ada, job_id=job.pk).status == "running"
     age(job, lease_until=timedelta(seconds=1))
-    execution.run_feature(job.pk, worker="test")
+    job_run.run_feature(job.pk, worker="test")
     assert kept(job) == ("cancelled", "Some words.", 0)
 
 
@@ -115,7 +117,7 @@ def test_a_run_that_is_put_back_at_the_moment_of_the_cancellation_keeps_its_text
 ) -> None:
     job = make_job()
     begun = claim(job)
-    jobs.cancel(user=ada, job_id=job.pk)
+    lifecycle.cancel(user=ada, job_id=job.pk)
     later = Later(1.0, burn=False, code="interrupted", shown="Some words.")
     outcomes.record(begun, later, for_s=1)
     assert kept(job) == ("cancelled", "Some words.", 0)
@@ -127,13 +129,13 @@ def test_text_of_an_answer_that_is_being_repaired_is_kept_free_of_charge(
     job = make_job()
     begun = claim(job)
     attempt = begin(begun)
-    jobs.cancel(user=ada, job_id=job.pk)
+    lifecycle.cancel(user=ada, job_id=job.pk)
     with writer.process().open(begun.job, begun.epoch, "summary") as stream:
         write_to(stream, "Some words.")
         stream.sink()  # the repair, of which no text has come
         assert stream.delivered() == ""
         ended = Settlement(attempt, AttemptState.UNKNOWN, ended_by="user")
-        outcome = execution._with_shown(CancelledByUser(ended), begun, stream)
+        outcome = job_run._with_shown(CancelledByUser(ended), begun, stream)
     outcomes.record(begun, outcome, for_s=1)
     assert kept(job) == ("cancelled", "Some words.", 0)
     assert Attempt.objects.get().own_spend
@@ -145,5 +147,5 @@ def test_a_redis_that_is_away_keeps_nobody_from_cancelling(
 ) -> None:
     job = interrupted(make_job, "Some words.")
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    jobs.cancel(user=ada, job_id=job.pk)
+    lifecycle.cancel(user=ada, job_id=job.pk)
     assert kept(job) == ("cancelled", "", 0)

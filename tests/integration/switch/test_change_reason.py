@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from aifeature.models import ControlChange, FeatureControl, KillMode
-from aifeature.services import switch
+from aifeature.services.controls import switch
 
 SLUG = "summarize"
 

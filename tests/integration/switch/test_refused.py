@@ -23,8 +23,8 @@ from django.db import Error, OperationalError, connection
 
 from aifeature.models import Alert, ControlChange, FeatureControl, KillMode
 from aifeature.models.functions import urgently
-from aifeature.services import control_watch, switch, switch_refusal
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import row_check, switch, switch_refusal
+from aifeature.services.controls.effective import EVERYTHING
 from tests.integration.streams.web_server import database_url
 from tests.releases import next_release
 
@@ -195,7 +195,7 @@ def test_an_alert_that_cannot_be_ended_undoes_no_release_and_ends_with_the_next_
         run("release", "summarize")
         assert not stopped()
         assert Alert.objects.get(kind="kill_switch").closed_at is None
-    control_watch.check()
+    row_check.check()
     assert Alert.objects.get(kind="kill_switch").closed_at is not None
 
 

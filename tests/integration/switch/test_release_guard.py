@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError
 
 from aifeature.models import ControlChange, FeatureControl, KillMode
-from aifeature.services import switch
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import switch
+from aifeature.services.controls.effective import EVERYTHING
 from tests.integration.switch.test_switch import commit
 
 pytestmark = pytest.mark.django_db

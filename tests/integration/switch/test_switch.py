@@ -29,13 +29,15 @@ from aifeature.models import (
 from aifeature.models.functions import rows
 from aifeature.models.transitions import AttemptRefusedError, Claimed
 from aifeature.policies import release
-from aifeature.services import alerts, control, recovery, switch
-from aifeature.services.messages import sentence
+from aifeature.services.alerting import alerts
+from aifeature.services.controls import effective, switch
+from aifeature.services.dispatch import recovery
+from aifeature.services.texts.messages import sentence
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db
 
-EVERYTHING = control.EVERYTHING
+EVERYTHING = effective.EVERYTHING
 
 
 @pytest.fixture(params=["summarize", EVERYTHING])
@@ -73,7 +75,7 @@ def test_a_stop_says_who_and_why(ada: User, slug: str) -> None:
     assert (row.killed, row.kill_reason, row.kill_mode) == (True, "Odd answers.", "hold")
     change = ControlChange.objects.get(field="killed")
     assert (change.user, change.new, change.reason) == (ada, "True", "Odd answers.")
-    assert control.is_paused("summarize", ada.pk)
+    assert effective.is_paused("summarize", ada.pk)
 
 
 def test_a_stopped_feature_sends_nothing(make_job: MakeJob, ada: User, slug: str) -> None:
@@ -173,7 +175,7 @@ def test_only_a_person_with_a_reason_releases_it(ada: User, slug: str) -> None:
     released = FeatureControl.objects.filter(feature=slug)
     for release_it in (
         lambda: released.update(killed=False),
-        lambda: control.change(slug, {"killed": False}, reason="r", check_name="a check"),
+        lambda: effective.change(slug, {"killed": False}, reason="r", check_name="a check"),
     ):
         with pytest.raises(IntegrityError, match="releasing its kill switch is refused"):
             commit(release_it)
@@ -245,8 +247,8 @@ def test_a_release_bit_by_bit_lets_the_same_users_in(
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     held, free = make_job(user=high), make_job(user=low)
     switch.release(slug, reason="Try.", user_id=ada.pk, percent=percent)
-    assert not control.is_paused("summarize", low.pk)
-    assert control.is_paused("summarize", high.pk)
+    assert not effective.is_paused("summarize", low.pk)
+    assert effective.is_paused("summarize", high.pk)
     recovery.sweep()
     for job in (held, free):
         job.refresh_from_db()
@@ -275,8 +277,8 @@ def test_a_wiped_redis_releases_nothing(make_job: MakeJob, ada: User, slug: str)
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
         client.flushdb()
-    control.cache.clear()
-    assert control.is_paused("summarize", ada.pk)
+    effective.cache.clear()
+    assert effective.is_paused("summarize", ada.pk)
     assert recovery.sweep() == 0
 
 

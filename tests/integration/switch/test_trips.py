@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature.models import Alert, FeatureControl, KillMode, Status
-from aifeature.services import control, recovery, switch, switch_state, trips
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import effective, kill_switch_history, switch, switch_state
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.dispatch import recovery
 from tests.integration.jobs.conftest import MakeJob
 
 pytestmark = pytest.mark.django_db
@@ -41,13 +42,13 @@ def test_what_a_person_has_stopped_stays_theirs(ada: User) -> None:
     row = FeatureControl.objects.get(feature="summarize")
     assert (row.kill_reason, row.kill_mode) == ("Odd answers.", "cancel")
     assert not Alert.objects.exists()
-    assert trips.latest("summarize") == []
+    assert kill_switch_history.latest("summarize") == []
 
 
 def test_this_process_sees_it_at_once(ada: User) -> None:
-    assert not control.is_paused("summarize", ada.pk)
+    assert not effective.is_paused("summarize", ada.pk)
     assert trip()
-    assert control.is_paused("summarize", ada.pk)
+    assert effective.is_paused("summarize", ada.pk)
 
 
 def test_the_last_ones_are_those_of_checks_newest_first(ada: User) -> None:
@@ -57,8 +58,11 @@ def test_the_last_ones_are_those_of_checks_newest_first(ada: User) -> None:
         assert trip(check=check)
         release(ada)
     assert trip(EVERYTHING)
-    assert [pull.check_name for pull in trips.latest("summarize")] == ["overrun", "cost_spike"]
-    every = [(pull.feature, pull.check_name) for pull in trips.latest(EVERYTHING)]
+    assert [pull.check_name for pull in kill_switch_history.latest("summarize")] == [
+        "overrun",
+        "cost_spike",
+    ]
+    every = [(pull.feature, pull.check_name) for pull in kill_switch_history.latest(EVERYTHING)]
     assert every == [
         (EVERYTHING, "cost_spike"),
         ("summarize", "overrun"),

@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from aifeature.models import KillMode, Status
-from aifeature.services import recovery, switch
+from aifeature.services.controls import switch
+from aifeature.services.dispatch import recovery
 from tests.integration.jobs.conftest import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from aifeature.models import Attempt, Job
-from aifeature.services import execution
+from aifeature.services.execution import job_run
 from tests.integration.jobs.conftest import MakeJob, make_job
 from tests.sandbox_server import SandboxServer
 
@@ -56,7 +56,7 @@ def run_jobs(
 
     def run(number: int) -> Record:
         for _ in range(number):
-            execution.run_feature(make_job().pk, worker="w")
+            job_run.run_feature(make_job().pk, worker="w")
         return Record(tmp_path / "calls.jsonl", sandbox.ended_calls())
 
     return run

@@ -14,8 +14,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import Attempt, Job
-from aifeature.services import execution
-from aifeature.services.settlement import settle_unknown
+from aifeature.services.execution import job_run
+from aifeature.services.spend.settlement import settle_unknown
 from tests.integration.jobs.conftest import MakeJob, begin, claim
 from tests.integration.retention.conftest import call, ended
 from tests.integration.usage.conftest import Record, only_call
@@ -164,7 +164,7 @@ def test_an_unknown_call_that_never_arrived_was_not_billed(
     job = make_job()
     lost = begin(claim(job, lease_s=-1))
     claim(job)
-    execution.run_feature(make_job().pk, worker="w")
+    job_run.run_feature(make_job().pk, worker="w")
     record.calls.append(shifted(record.calls[0], seconds=600))
     compared = record.compare()
     (line,) = [line for line in compared.text.splitlines() if str(lost) in line]

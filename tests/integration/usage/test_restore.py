@@ -19,11 +19,12 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from aifeature.models import Attempt, Job, transitions
-from aifeature.services import execution, wiring
+from aifeature.services.execution import job_run
+from aifeature.services.provider import factory
 from project.stack.postgres_account import POSTGRES_BIN_PATH
 from tests.integration.jobs.conftest import MakeJob
 from tests.sandbox_server import SandboxServer, running_sandbox
-from workers.inference.sandbox.settings import SandboxSettings
+from workers.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -88,15 +89,15 @@ def provider(tmp_path: Path, settings: Any) -> Iterator[SandboxServer]:
             "API_KEY": "k",
             "BASE_URL": server.url,
         }
-        wiring.gateway.cache_clear()
+        factory.gateway.cache_clear()
         yield server
-        wiring.gateway().close()
-        wiring.gateway.cache_clear()
+        factory.gateway().close()
+        factory.gateway.cache_clear()
 
 
 def work(job: Job) -> None:
     try:
-        execution.run_feature(job.pk, worker="w")
+        job_run.run_feature(job.pk, worker="w")
     finally:
         connection.close()
 

@@ -19,7 +19,8 @@ from pydantic import BaseModel
 
 from aifeature import model_checks
 from aifeature.models import Attempt, Job, Status
-from aifeature.services import execution, input_values
+from aifeature.services.execution import job_run
+from aifeature.services.payloads import input_values
 from aifeature.web.json_fields import JsonValue, Number
 from aifeature.web.schema_fields import Flag
 from aifeature.web.schema_form import SchemaForm, form_class
@@ -62,7 +63,7 @@ def test_a_value_is_the_same_in_every_layer(
     dumps = (input_values.dumped(stored), input_values.dumped(value))
     assert stored == value or _same(*dumps)  # in JSON, 1e30 and its whole number are one
 
-    execution.run_feature(job.pk, worker="test")
+    job_run.run_feature(job.pk, worker="test")
     job.refresh_from_db()
     assert (job.status, job.attempts) == (Status.SUCCEEDED, 1), job.error_code
     question = _question(job)

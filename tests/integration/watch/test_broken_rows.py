@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from aifeature.models import Alert
-from aifeature.services import alerts
+from aifeature.services.alerting import alerts
 from aifeature.services.watch import broken
 from project import scrubbing
 from project.beat import SCHEDULE_BROKEN, Scheduler

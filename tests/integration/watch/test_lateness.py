@@ -13,10 +13,12 @@ from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from aifeature.models import Alert, CheckRun, Watch
-from aifeature.services import checks, recovery, retention
-from aifeature.services.checks import Found
-from aifeature.services.dispatcher import Dispatcher
-from aifeature.services.feeder import Feeder
+from aifeature.services.alerting import checks
+from aifeature.services.alerting.checks import Found
+from aifeature.services.dispatch import recovery
+from aifeature.services.dispatch.dispatcher import Dispatcher
+from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.privacy import retention
 from aifeature.services.watch import EVERY_S, STAND_IN_S, broken, gaps, protected, watcher
 from aifeature.services.watch import schedule as schedule_of_beat
 from project.celery import app
@@ -207,7 +209,7 @@ def test_the_dispatchers_thread_looks_whatever_becomes_of_its_turn(
         dispatcher.stop()
         raise ZeroDivisionError
 
-    monkeypatch.setattr("aifeature.services.dispatcher.turn", fails)
+    monkeypatch.setattr("aifeature.services.dispatch.dispatcher.turn", fails)
     dispatcher._run()
     assert late() == {"control.budgets"}
     assert Alert.objects.get().told_at is not None

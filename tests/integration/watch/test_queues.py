@@ -12,7 +12,7 @@ from django.test import Client
 
 from aifeature.admin import open_alerts
 from aifeature.models import Alert, Job, Watch, Worker
-from aifeature.services import admission
+from aifeature.services.jobs import admission
 from aifeature.services.watch import watcher
 from aifeature.services.watch.queues import QUEUES
 from project.celery import app

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature.models import Alert, Attempt, Job, KillMode, Watch
-from aifeature.services import switch
+from aifeature.services.controls import switch
 from aifeature.services.watch import stalled, watcher
 from tests.integration.jobs.conftest import MakeJob, age, claim, make_job
 from tests.integration.watch.conftest import age_watch, worker

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from aifeature.models import ApiToken, SignIn, SignInCount
-from aifeature.services.sign_ins import browser_of, shown
+from aifeature.services.sign_in.sign_ins import browser_of, shown
 from aifeature.web.account import MOST_TOKENS
 
 PAGE = "/account/"

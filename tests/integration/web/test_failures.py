@@ -15,15 +15,18 @@ from django.db import OperationalError
 from django.test import Client
 
 from aifeature.models import Status, WebFailure
-from aifeature.services import admission, control, jobs, references, web_failures
-from aifeature.services.refusals import (
+from aifeature.services.controls import effective
+from aifeature.services.failures import web_failures
+from aifeature.services.failures.web_failures import Failures
+from aifeature.services.jobs import admission, lifecycle
+from aifeature.services.jobs.refusals import (
     BudgetExhausted,
     BudgetReached,
     NoWorker,
     Overloaded,
     RateLimited,
 )
-from aifeature.services.web_failures import Failures
+from aifeature.services.texts import references
 from project.concurrency import Concurrency
 from project.handler import Handler
 from project.log_lines import LineFormatter
@@ -38,7 +41,7 @@ SHOWN = re.compile(r"[Rr]eference: <b>([^<]+)</b>")
 def failures(monkeypatch: pytest.MonkeyPatch) -> Failures:
     """Those of a process that has just started; its clock stands still."""
     made = Failures(clock=lambda: made_at[0])
-    for module in ("aifeature.services.web_failures", "aifeature.web.errors", *USERS):
+    for module in ("aifeature.services.failures.web_failures", "aifeature.web.errors", *USERS):
         monkeypatch.setattr(f"{module}.failures", made)
     return made
 
@@ -81,8 +84,8 @@ def breaks(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(jobs, "visible_features", broken)
-    monkeypatch.setattr(jobs, "visible_feature", broken)
+    monkeypatch.setattr(lifecycle, "visible_features", broken)
+    monkeypatch.setattr(lifecycle, "visible_feature", broken)
 
 
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), ValueError(SECRET), KeyError(SECRET)])
@@ -306,7 +309,7 @@ def test_a_user_whose_name_looks_like_a_reference_is_found(
 
 
 def test_a_paused_feature_refuses_with_a_reference(visitor: Client, on_call: Client) -> None:
-    control.change("summarize", {"killed": True}, reason="test", check_name="test")
-    control.cache.clear()
+    effective.change("summarize", {"killed": True}, reason="test", check_name="test")
+    effective.cache.clear()
     answer = visitor.post(FORM, {"in-document": "My text.", "key": "k"})
     assert found_by(on_call, reference_on(answer)).code == "feature_paused"

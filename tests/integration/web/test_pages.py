@@ -13,7 +13,8 @@ from django.db import OperationalError
 from django.test import Client
 
 from aifeature.models import Job, Status
-from aifeature.services import control, jobs
+from aifeature.services.controls import effective
+from aifeature.services.jobs import lifecycle
 from tests.browser import scenes
 
 FORM = "/f/summarize/"
@@ -81,8 +82,8 @@ def test_what_is_missing_is_told_and_nothing_is_sent(ada_client: Client, text: s
 
 
 def test_the_text_is_kept_when_the_feature_is_paused(ada_client: Client) -> None:
-    control.change("summarize", {"killed": True}, reason="test", check_name="test")
-    control.cache.clear()
+    effective.change("summarize", {"killed": True}, reason="test", check_name="test")
+    effective.cache.clear()
     response = send(ada_client, "My <long> text.")
     assert response.status_code == 503
     assert response["Retry-After"] == "60"
@@ -152,7 +153,7 @@ def test_strangers_find_nothing(ada_client: Client, bob: User) -> None:
     assert ada_client.get(f"/jobs/{job.id}/").status_code == 404
     assert ada_client.post(f"/jobs/{job.id}/cancel/").status_code == 404
     assert str(job.id) not in text_of(ada_client.get("/jobs/"))
-    assert jobs.get(user=bob, job_id=job.id).cancel_requested_at is None
+    assert lifecycle.get(user=bob, job_id=job.id).cancel_requested_at is None
 
 
 def found(client: Client, query: str = "") -> list[UUID]:

@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature.models import FeatureControl, Job, KillMode, Status
-from aifeature.services import control, recovery, switch
-from aifeature.services.control import EVERYTHING
+from aifeature.services.controls import effective, switch
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.dispatch import recovery
 from tests.browser import scenes
 
 FORM = "/f/summarize/"
@@ -121,7 +122,7 @@ def test_a_spent_budget_is_told_before_anything_is_typed(
 ) -> None:
     assert "data-closed" not in text_of(ada_client.get(FORM))
     FeatureControl.objects.update_or_create(feature="summarize", defaults=limits)
-    control.cache.clear()
+    effective.cache.clear()
     opened = ada_client.get(FORM)
     assert opened.status_code == 200
     assert "data-closed" in text_of(opened)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from aifeature.models import SignInCount
 from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
-from aifeature.services import sign_in_limits
+from aifeature.services.sign_in import limits
 
 LOGIN = "/accounts/login/"
 
@@ -65,18 +65,18 @@ def test_of_forty_guesses_at_once_five_are_checked(
 
 
 def test_a_try_waits_for_the_count_of_one_that_is_under_way(committed: None) -> None:
-    assert sign_in_limits.take("carol", "192.0.2.1") == 0
+    assert limits.take("carol", "192.0.2.1") == 0
 
     def another() -> int:
         try:
-            return sign_in_limits.take("carol", "192.0.2.1")
+            return limits.take("carol", "192.0.2.1")
         finally:
             connection.close()
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             for _ in range(OF_BOTH - 1):
-                assert sign_in_limits.take("carol", "192.0.2.1") == 0
+                assert limits.take("carol", "192.0.2.1") == 0
             waiting = pool.submit(another)
             with connection.cursor() as cursor:
                 for _ in range(2_000):
@@ -110,18 +110,18 @@ def test_the_addresses_of_one_subscriber_are_one(db: None, checked: list[str]) -
 
 def test_who_is_refused_over_and_over_fills_no_table(db: None) -> None:
     for n in range(OF_ADDRESS):
-        assert sign_in_limits.take(f"user{n}", "192.0.2.1") == 0
+        assert limits.take(f"user{n}", "192.0.2.1") == 0
     rows = SignInCount.objects.count()
     for n in range(50):
-        assert sign_in_limits.take(f"other{n}", "192.0.2.1") > 0
+        assert limits.take(f"other{n}", "192.0.2.1") > 0
     assert SignInCount.objects.count() == rows
 
 
 def test_counts_that_are_over_are_forgotten(db: None) -> None:
-    sign_in_limits.take("carol", "192.0.2.1")
-    assert sign_in_limits.prune() == 0
+    limits.take("carol", "192.0.2.1")
+    assert limits.prune() == 0
     SignInCount.objects.update(until=Now() - 2 * WINDOW)
-    assert sign_in_limits.prune() == 3
+    assert limits.prune() == 3
 
 
 def test_one_name_from_many_addresses_is_locked(db: None, checked: list[str]) -> None:
@@ -180,5 +180,5 @@ names = st.text(st.characters(codec=None), max_size=300)
 @given(name=names, address=st.sampled_from(["192.0.2.1", "2001:db8::1", ""]))
 def test_any_name_is_counted(db: None, name: str, address: str) -> None:
     SignInCount.objects.all().delete()
-    assert [sign_in_limits.take(name, address) for _ in range(OF_BOTH)] == [0] * OF_BOTH
-    assert sign_in_limits.take(name, address) > 0
+    assert [limits.take(name, address) for _ in range(OF_BOTH)] == [0] * OF_BOTH
+    assert limits.take(name, address) > 0

@@ -9,8 +9,8 @@ import pytest
 
 from aifeature import registry
 from aifeature.policies.release import is_released
-from aifeature.services import execution
-from aifeature.services.messages import sentence
+from aifeature.services.execution import job_run
+from aifeature.services.texts.messages import sentence
 from tests.bench.flood import Flooded
 from tests.chaos.checks import violations
 from tests.chaos.checks.limits import ADDRESS_FACTOR, SITE_BURST
@@ -139,7 +139,7 @@ def test_a_job_that_was_to_be_cancelled_and_was_not_is_found() -> None:
 
 
 def test_the_checks_go_by_the_least_time_of_a_call() -> None:
-    assert LEAST_CALL_S == execution.LEAST_CALL_S
+    assert LEAST_CALL_S == job_run.LEAST_CALL_S
 
 
 @pytest.mark.parametrize(

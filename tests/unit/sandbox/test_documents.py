@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from workers.inference.sandbox import clauses, document, tokens
-from workers.inference.sandbox.answer import answer
-from workers.inference.sandbox.cache import PromptUsage
-from workers.inference.sandbox.compose import compose
-from workers.inference.sandbox.summarize import Summarizer
+from workers.sandbox import clauses, document, tokens
+from workers.sandbox.answer import answer
+from workers.sandbox.cache import PromptUsage
+from workers.sandbox.compose import compose
+from workers.sandbox.summarize import Summarizer
 
 LIGHTHOUSE = """# The lighthouse ledger
 

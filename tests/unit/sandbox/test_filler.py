@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.inference.sandbox.answer import answer
-from workers.inference.sandbox.compose import malformed
+from workers.sandbox.answer import answer
+from workers.sandbox.compose import malformed
 
 NAMES = st.sampled_from(
     ["summary", "key_facts", "score", "reason", "category", "citations", "is_safe", "count", "id"]

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from workers.inference.sandbox.classify import classify, describe, holds
-from workers.inference.sandbox.cues import Cues, limits, read
-from workers.inference.sandbox.judge import judge
-from workers.inference.sandbox.retrieve import retrieve, sections
-from workers.inference.sandbox.summarize import Summarizer, facts, summary
+from workers.sandbox.classify import classify, describe, holds
+from workers.sandbox.cues import Cues, limits, read
+from workers.sandbox.judge import judge
+from workers.sandbox.retrieve import retrieve, sections
+from workers.sandbox.summarize import Summarizer, facts, summary
 
 REPORT = """The harbour board met on Monday. Coffee was served. The board decided to dredge the
 north channel because the channel has silted up. Dredging the north channel will cost 2.4 million

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.inference.sandbox.pace import Pace
-from workers.inference.sandbox.settings import SandboxSettings
+from workers.sandbox.pace import Pace
+from workers.sandbox.settings import SandboxSettings
 
 ARRIVED = 1_000.0
 

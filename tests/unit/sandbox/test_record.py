@@ -7,8 +7,8 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from workers.inference.sandbox import record as record_module
-from workers.inference.sandbox.record import Call, Record
+from workers.sandbox import record as record_module
+from workers.sandbox.record import Call, Record
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.inference.sandbox import text, tokens
+from workers.sandbox import text, tokens
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from aifeature.policies.spike import PastDay
-from aifeature.services.spikes import baseline
-from aifeature.services.spikes.baseline import AS_USUAL, NOTHING, Announced
+from aifeature.services.monitoring.spikes import baseline
+from aifeature.services.monitoring.spikes.baseline import AS_USUAL, NOTHING, Announced
 
 DAY = datetime(2026, 11, 18, tzinfo=UTC)
 EVEN = [60] * 24

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aifeature.policies.spike import Excess, Kind, Spend, Verdict
-from aifeature.services.spikes.few import beyond_usual, is_unusual, who_caused
+from aifeature.services.monitoring.spikes.few import beyond_usual, is_unusual, who_caused
 
 
 def verdict(kind: Kind, above: int) -> Verdict:

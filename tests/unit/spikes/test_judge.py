@@ -5,8 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aifeature.policies.spike import Kind, Share
-from aifeature.services.control import EVERYTHING
-from aifeature.services.spikes.judge import Days, Done, Known, Spenders, judge, judge_all, trailing
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.monitoring.spikes.judge import (
+    Days,
+    Done,
+    Known,
+    Spenders,
+    judge,
+    judge_all,
+    trailing,
+)
 
 DOLLAR = 1_000_000
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)

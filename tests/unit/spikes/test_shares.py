@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from aifeature.policies.spike import Kind
-from aifeature.services.control import EVERYTHING
-from aifeature.services.spikes.judge import Days, Known
-from aifeature.services.spikes.shares import sentence, top
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.monitoring.spikes.judge import Days, Known
+from aifeature.services.monitoring.spikes.shares import sentence, top
 
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)
 

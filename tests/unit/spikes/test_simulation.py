@@ -9,9 +9,9 @@ from operator import add
 import pytest
 
 from aifeature.policies import spike
-from aifeature.services.spikes.attacks import ATTACKS
-from aifeature.services.spikes.judge import Rules
-from aifeature.services.spikes.simulation import Outcome, Simulated
+from aifeature.services.monitoring.spikes.attacks import ATTACKS
+from aifeature.services.monitoring.spikes.judge import Rules
+from aifeature.services.monitoring.spikes.simulation import Outcome, Simulated
 
 pytestmark = pytest.mark.timeout(900)
 """About half a minute of work, but a machine may be busy with much else."""

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from aifeature.services.usage import exports
-from aifeature.services.usage.exports import Call, Days, UnreadableError
+from aifeature.services.spend.usage import exports
+from aifeature.services.spend.usage.exports import Call, Days, UnreadableError
 from workers.inference import TokenUsage
 
 ATTEMPT = "0d8a7d0e-5b0c-4a55-9b1f-2f9f5d3a6c11"

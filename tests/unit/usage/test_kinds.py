@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from aifeature.models import Attempt
-from aifeature.services.usage.calls import Kind, _kind
-from aifeature.services.usage.exports import Call
+from aifeature.services.spend.usage.calls import Kind, _kind
+from aifeature.services.spend.usage.exports import Call
 from workers.inference import TokenUsage
 
 AT = datetime(2026, 11, 3, tzinfo=UTC)

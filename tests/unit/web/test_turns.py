@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 import pytest
 
 from aifeature.api.turns import LONGEST_WAIT_S, FairThreads, Turn
-from aifeature.services.refusals import Overloaded
+from aifeature.services.jobs.refusals import Overloaded
 
 PATIENCE_S = 30.0
 SIZE = 4

@@ -18,7 +18,7 @@ from aifeature.api.visitors import (
 )
 from aifeature.policies.networks import network
 from aifeature.policies.rates import Left
-from aifeature.services.refusals import RateLimited
+from aifeature.services.jobs.refusals import RateLimited
 
 HOME = "192.0.2.1"
 

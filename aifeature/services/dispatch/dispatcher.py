@@ -1,0 +1,110 @@
+"""The thread of the control worker that keeps the window full and ends what is overdue.
+
+It sleeps until the next job is due. Beat's tick does most of the same work less often, in case no
+thread runs; any number of both do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import cache
+from typing import Final
+
+import redis
+from django.conf import settings
+from django.db import Error as DatabaseError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from aifeature.models import turns
+from aifeature.policies import redis_replies
+from aifeature.services import watch
+from aifeature.services.dispatch import publisher, recovery
+from aifeature.services.dispatch.paused_jobs import PausedJobs
+
+logger = logging.getLogger(__name__)
+
+MOST_SLEEP_S: Final = 1.0
+"""A job may become due sooner than what was known when the sleep began."""
+
+LEAST_SLEEP_S: Final = 0.2
+"""While jobs wait for room: the workers refill the window themselves, after each job."""
+
+MARKER: Final = "aifeature:broker-has-not-lost-anything"
+"""A key in the broker. Where it is missing, the messages are gone as well."""
+
+TIMEOUT_S: Final = 0.5
+
+
+_paused_jobs: Final = PausedJobs()
+
+
+class Dispatcher:
+    """Runs until it is stopped; one per process is enough."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._watcher = watch.Watcher(after_s=watch.EVERY_S)
+
+    def start(self) -> None:
+        """Begin to dispatch in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after its turn."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(MOST_SLEEP_S)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._watcher.look()
+            self._stopped.wait(self._turn_or_log())
+
+    def _turn_or_log(self) -> float:
+        try:
+            return turn()
+        except DatabaseError as error:
+            logger.warning("dispatcher: the database does not answer, trying again: %s", error)
+        except Exception:  # a defect must not stop dispatching for good
+            logger.exception("dispatcher: a turn failed, trying again")
+        return MOST_SLEEP_S
+
+
+def turn() -> float:
+    """Do all there is to do. Returns the seconds until there may be more."""
+    notice_lost_messages()
+    recovery.sweep()
+    _paused_jobs.look()
+    due = turns.next_due_s()
+    return MOST_SLEEP_S if due is None else min(MOST_SLEEP_S, max(LEAST_SLEEP_S, due))
+
+
+def notice_lost_messages() -> None:
+    """Choose every job again that was handed to a broker which has lost its memory since."""
+    try:
+        if _client().exists(MARKER):
+            return
+        count = publisher.take_all_back()
+        _client().set(MARKER, 1)
+    except (redis.RedisError, OSError) as error:
+        logger.debug("dispatcher: the broker does not answer: %r", error)
+        if redis_replies.is_read_only(error):  # after a failover the address may lead elsewhere
+            _client().connection_pool.disconnect(inuse_connections=False)
+        return
+    if count:
+        logger.warning("dispatcher: the broker came back empty, %d jobs are sent again", count)
+
+
+@cache
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        **settings.REDIS_SOCKET,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )

@@ -1,0 +1,189 @@
+"""Hands job ids to the broker. The job row is the outbox: a publish may fail and loses nothing.
+
+Only a window of jobs is out at once, twice the threads of all live workers, and the database
+chooses which (aifeature/sql/dispatch.sql): while a thread is free a submission is handed over at
+once, all else waits for `refill`, which takes one job of each user in turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from celery import current_app
+from django.conf import settings
+from django.db import Error as DatabaseError
+from kombu import Connection
+from kombu.exceptions import KombuError
+from kombu.pools import producers
+from redis.exceptions import RedisError
+
+from aifeature.models import turns
+from aifeature.policies import redis_replies
+from aifeature.services import provider
+from aifeature.services.controls import rates
+
+logger = logging.getLogger(__name__)
+
+RUN_JOB: Final = "llm.run_job"
+TASK_NAMES: Final = frozenset({RUN_JOB})
+"""Every task name that is sent from here; a system check holds them against the registry."""
+
+PUBLISH_TIMEOUT_S = 0.25
+"""How long one answer of a slow broker may hold a publisher up."""
+
+PAUSE_S: Final = 1.0
+"""Seconds without a publish after one that failed, so that an outage costs few requests time."""
+
+LOST_AFTER_S: Final = 60.0
+"""Age at which a job that was handed over and that nobody claimed counts as lost."""
+
+ABANDONED_AGAIN_AFTER_S: Final = 10.0
+"""Seconds until a run whose worker is gone is handed over once more, if nobody claims it."""
+
+BATCH: Final = 500
+
+
+class Pause:
+    """Remembers for a moment that the broker does not answer. Safe for any number of threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until = float("-inf")
+
+    def begin(self) -> None:
+        """A publish failed."""
+        with self._lock:
+            self._until = self._clock() + PAUSE_S
+
+    def end(self) -> None:
+        """A publish went through."""
+        with self._lock:
+            self._until = float("-inf")
+
+    def __bool__(self) -> bool:
+        with self._lock:
+            return self._clock() < self._until
+
+
+pause: Final = Pause()
+
+
+@cache
+def _connection() -> Connection:
+    """The publishers' broker connection: no retry anywhere, since `refill` publishes again."""
+    options: dict[str, Any] = {
+        **current_app.conf.broker_transport_options,
+        "socket_timeout": PUBLISH_TIMEOUT_S,
+        "socket_connect_timeout": PUBLISH_TIMEOUT_S,
+        "max_retries": 0,  # of kombu's connecting; left out, it waits two seconds before the next
+    }
+    return Connection(
+        settings.CELERY_BROKER_URL, transport_options=options, connect_timeout=PUBLISH_TIMEOUT_S
+    )
+
+
+def can_publish() -> bool:
+    """Whether the broker can be handed a job now.
+
+    It is the Redis of the gates: what has just kept a submission waiting is not asked once more.
+    """
+    return not (pause or provider.shared_state().rests)
+
+
+def refill(limit: int = BATCH) -> int:
+    """Fill the window with the jobs whose turn it is; also sends again what got lost.
+
+    Sending one too often is harmless: a claim decides. Returns how many were handed over.
+    """
+    if pause:
+        return 0
+    chosen = turns.dispatch(
+        limit=limit,
+        lost_after_s=LOST_AFTER_S,
+        again_after_s=ABANDONED_AGAIN_AFTER_S,
+        at_once=rates.at_once(),
+    )
+    return publish(chosen) if chosen else 0
+
+
+def publish(jobs: Sequence[UUID]) -> int:
+    """Send these jobs to the workers, best effort; call it after commit.
+
+    They are marked as published already, by the statement that made or chose them: a mark set
+    after sending could fall behind a worker that has run the job and put it back by then. The
+    marks of those that could not be sent are taken back.
+
+    Returns:
+        How many were handed over. The rest is found by the next `refill`.
+    """
+    sent = 0
+    try:
+        with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
+            for job in jobs:
+                current_app.send_task(
+                    RUN_JOB,
+                    kwargs={"job_id": str(job)},
+                    queue="llm",
+                    producer=producer,
+                    retry=False,
+                    ignore_result=True,
+                )
+                sent += 1
+    except (KombuError, RedisError, OSError) as error:
+        pause.begin()
+        logger.warning(
+            "broker: publish failed, the rest is sent again: %s",
+            redis_replies.code(error) or repr(error),
+        )
+        _take_back_if_possible(jobs[sent:])
+    else:
+        pause.end()
+    return sent
+
+
+def send(task: str, *, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str) -> None:
+    """Send one task, within the time that a publish may take.
+
+    Raises:
+        kombu.exceptions.KombuError, redis.exceptions.RedisError, OSError: the broker did not take
+            it.
+    """
+    with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
+        current_app.send_task(
+            task, args=args, kwargs=dict(kwargs), queue=queue, producer=producer, retry=False,
+            ignore_result=True,
+        )  # fmt: skip
+
+
+def take_back(jobs: Sequence[UUID]) -> set[UUID]:
+    """These were handed over and will not run from that message: choose them again.
+
+    Returns those that somebody has locked: they are to be taken back later.
+
+    Raises:
+        django.db.Error: the database is away.
+    """
+    return turns.take_back(jobs)
+
+
+def take_all_back() -> int:
+    """No message is left in the broker: choose everything again. Returns how many jobs wait.
+
+    Those that somebody has locked count as lost after a while.
+    """
+    return turns.take_all_back()
+
+
+def _take_back_if_possible(jobs: Sequence[UUID]) -> None:
+    """What is accepted stays accepted if that fails as well."""
+    try:
+        take_back(jobs)
+    except DatabaseError as error:
+        logger.warning("%d jobs count as published until they count as lost: %r", len(jobs), error)

@@ -1,0 +1,452 @@
+"""The one path of a job through a worker. It reads from top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from pydantic import ValidationError
+
+from aifeature import prompts, registry
+from aifeature.models import transitions
+from aifeature.models.functions import brief, is_lock_timeout, is_refused, is_turned_away
+from aifeature.models.transitions import (
+    AttemptRefusedError,
+    Caps,
+    Claimed,
+    FencedError,
+    NewAttempt,
+    Settlement,
+)
+from aifeature.prompts import Prompt
+from aifeature.services import controls
+from aifeature.services.controls import rates
+from aifeature.services.execution import calls, lease, ledger, outcomes, output, run_decisions
+from aifeature.services.execution.outcomes import (
+    Accepted,
+    CancelledByUser,
+    Failed,
+    Later,
+    Outcome,
+    UnstorableError,
+)
+from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
+from aifeature.services.payloads import input_values
+from aifeature.services.provider import gateway, odd_answers
+from aifeature.services.streams import shown, writer
+from aifeature.services.streams.writer import JobStream
+from aifeature.services.texts import FAILED_AFTER_WAITING
+from aifeature.spec import Feature, Purpose
+from workers import retry
+from workers.inference import (
+    Billing,
+    Cancel,
+    Cancelled,
+    Deferred,
+    InferenceError,
+    InferenceRequest,
+    InferenceResult,
+    Message,
+    TextBlock,
+)
+from workers.inference.admission import UserTokens
+from workers.retry_budget import RetryBudget
+
+logger = logging.getLogger(__name__)
+
+RETRY_OUTAGE_S = 1.0
+"""Seconds until a job is run again that the database's outage interrupted, once it is back."""
+
+RETRY_DEFECT_S = 5.0
+"""Seconds until a job is run again whose run ended in an exception nobody foresaw."""
+
+LEAST_CALL_S = 30.0
+"""Seconds that a usual call takes at most. With less left until its job's deadline none is begun:
+what a deadline cuts is spent and charged to nobody, and a user could bring it about by waiting."""
+
+LEAST_SHARE = 0.1
+"""The same as a share of the deadline, for features whose deadline is short."""
+
+retries = RetryBudget()
+"""Of this process."""
+
+
+def run_feature(job_id: UUID, *, worker: str) -> None:
+    """Run a job if it is ours to run: claim it, execute it, write how it ended.
+
+    A job that is not due, has ended or is another's is left alone; so delivering an id twice, or
+    for a job that is gone, does no harm.
+    """
+    with lease.keeper.claiming(job_id):
+        lease_s = settings.AIFEATURE["LEASE_S"]
+        claimed = transitions.claim(job_id, worker=worker, lease_s=lease_s)
+        if claimed is None:
+            logger.info("job %s: nothing to do", job_id)
+            return
+        _run(claimed, lease_s=lease_s)
+
+
+def _run(claimed: Claimed, *, lease_s: float) -> None:
+    cancel = Cancel()
+    ends = time.monotonic() + claimed.seconds_left
+    try:
+        with lease.keeper.hold(claimed, cancel):
+            outcome = _execute_or_later(claimed, cancel)
+            left_s = ends - time.monotonic()
+            # The answer is paid for. A run that is taken over meanwhile is fenced.
+            outcomes.record(claimed, outcome, for_s=max(lease_s, left_s), locked_for_s=left_s)
+    except FencedError:
+        logger.warning("job %s: epoch %d was taken over; stopped", claimed.job, claimed.epoch)
+    else:
+        logger.info("job %s: %s", claimed.job, _brief(outcome))
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a run has come, for what ends it in an exception."""
+
+    paid: bool = False
+    """A call was answered: made anew, it is paid for anew."""
+
+
+def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
+    """Neither an outage nor a defect of ours leaves a job to its lease or runs it for ever."""
+    progress = _Progress()
+    try:
+        return _execute(claimed, cancel, progress)
+    except FencedError:
+        raise
+    except UnstorableError as unstorable:
+        return Failed(ledger.GARBLED, unstorable.settlement)
+    except (DatabaseError, InterfaceError) as error:
+        if is_refused(error):
+            return _after_refused_write(claimed, error, paid=progress.paid)
+        logger.warning(
+            "job %s: the database went away during its run: %s", claimed.job, brief(error)
+        )
+        burn = progress.paid and not is_lock_timeout(error)
+        return Later(RETRY_OUTAGE_S, burn=burn, code="interrupted")
+    except Exception:
+        logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
+        return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
+
+
+def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> Outcome:
+    """End a job whose answered call would be made and paid for again, to be refused again."""
+    logger.error("job %s: the database refused a write: %s", claimed.job, brief(error))
+    if paid:
+        return Failed(ledger.GARBLED)
+    return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
+
+
+def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
+    try:
+        feature = registry.get(claimed.feature)
+    except registry.UnknownFeatureError:
+        return Failed("feature_removed")
+    if ended := _ended_before_it_began(claimed, feature):
+        return ended
+
+    try:
+        value = input_values.read(feature.input_model, claimed.input)
+    except ValidationError:  # accepted by an earlier release of the feature
+        return Failed("input_invalid")
+    prompt = prompts.get(feature.slug, controls.prompt_version(feature))
+    question = prompt.render(input_values.for_prompt(value))
+    route = feature.route(len(question.encode()))
+
+    withdrawal = None
+    if claimed.last_error == "provider_waiting" and (withdrawal := retries.withdraw()) is None:
+        return run_decisions.decided(
+            retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter()), settlement=None
+        )
+    started = time.monotonic()
+    with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
+        run = _Run(claimed, feature, prompt, cancel, stream, started, progress)
+        try:
+            outcome = run.ask(route.models, question)
+        except Cancelled as stopped:  # during a probe: nothing of this job is under way
+            outcome = run_decisions.after_abort(stopped, None)
+        max_tries = feature.limits.max_tries
+        outcome = run_decisions.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
+        outcome = _with_shown(outcome, claimed, stream)
+    if withdrawal is not None and not run_decisions.provider_failed(outcome):
+        retries.give_back(withdrawal)
+    return outcome
+
+
+def _with_shown(outcome: Outcome, claimed: Claimed, stream: JobStream) -> Outcome:
+    """The outcome with the text that a user who cancels keeps, also if no call of now wrote it."""
+    match outcome:
+        case CancelledByUser(settlement) if not (settlement and settlement.delivered_text):
+            text = stream.confirmed() or shown.latest(claimed.job, claimed.epoch)
+            return replace(outcome, shown=text)
+        case Later():
+            return replace(outcome, shown=stream.confirmed())
+        case _:
+            return outcome
+
+
+def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None:
+    if claimed.cancel_requested:  # its last worker was lost before it could say what was shown
+        return CancelledByUser(shown=shown.latest(claimed.job, claimed.epoch))
+    if claimed.tries >= feature.limits.max_tries:
+        return Failed("poison")
+    if claimed.seconds_left <= 0:
+        return Failed(FAILED_AFTER_WAITING.get(claimed.last_error, "deadline_exceeded"))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One claimed job on its way through the models of its route."""
+
+    claimed: Claimed
+    feature: Feature
+    prompt: Prompt
+    cancel: Cancel
+    stream: JobStream
+    started: float
+    progress: _Progress
+
+    def ask(self, models: tuple[str, ...], question: str) -> Outcome:
+        """Ask each model, with one repair each, until an answer fits.
+
+        Raises:
+            Cancelled: during a probe.
+        """
+        last: Settlement | None = None
+        passed_over: Deferred | None = None
+        for position, model in enumerate(models):
+            purpose = Purpose.ESCALATION if position else Purpose.GENERATION
+            turns: tuple[Message, ...] = (Message("user", (TextBlock(question),)),)
+            for _ in range(2):
+                if last is not None:
+                    self._settle(last)
+                    last = None
+                request = self._request(model, turns)
+                try:
+                    answer = self._call(request, purpose, passed_over)
+                except Deferred as deferred:
+                    if not self._may_fall_back(deferred, models[position + 1 :]):
+                        return self._after_deferral(deferred)
+                    logger.info("job %s: %s; the next model is asked", self.claimed.job, deferred)
+                    passed_over = deferred
+                    break
+                except AttemptRefusedError as refused:
+                    return self._after_refusal(refused, passed_over)
+                self.progress.paid = self.progress.paid or _may_be_billed(answer)
+                if isinstance(answer, InferenceError):
+                    last = ledger.failed(request, answer)
+                    if answer.next_model or self._comes_too_late(answer, models[position + 1 :]):
+                        break
+                    return self._after_error(answer, last, model)
+                last = ledger.answered(request, answer)
+                try:
+                    return self._checked(answer.text, last)
+                except OutputInvalidError as error:
+                    logger.info("job %s: %s: invalid output", self.claimed.job, model)
+                    turns = (turns[0], *output.repair_turns(answer.text, error))
+                    purpose = Purpose.REPAIR
+        return Failed("output_invalid", last)
+
+    def _checked(self, text: str, settlement: Settlement) -> Outcome:
+        """The end of a job whose answer fits, or whose output model fails on it.
+
+        Raises:
+            OutputInvalidError: the answer does not fit.
+        """
+        try:
+            return Accepted(output.validate(self.feature, text), settlement)
+        except OutputUncheckableError:
+            return Failed(ledger.GARBLED, settlement)
+
+    def _settle(self, settlement: Settlement) -> None:
+        """Store how a call ended whose job goes on.
+
+        Raises:
+            UnstorableError: the database refuses it.
+        """
+        what = f"job {self.claimed.job}: a call"
+        refused = outcomes.refusal(
+            lambda: outcomes.until_stored(
+                lambda: transitions.settle(self.claimed, settlement),
+                what,
+                for_s=max(settings.AIFEATURE["LEASE_S"], self._seconds_left()),
+                locked_for_s=self._seconds_left(),
+            ),
+            what,
+        )
+        if refused is not None:
+            raise UnstorableError(settlement)
+
+    def _request(self, model: str, turns: tuple[Message, ...]) -> InferenceRequest:
+        return InferenceRequest(
+            attempt_id=uuid4(),
+            model=model,
+            system=(TextBlock(self.prompt.system, cache=True),),
+            messages=turns,
+            max_tokens=self.prompt.parameters.max_tokens,
+            output_schema=self.feature.output_schema,
+            stream=self.feature.stream_field is not None,
+            deadline_s=self._call_deadline_s(),
+        )
+
+    def _call(
+        self, request: InferenceRequest, purpose: Purpose, passed_over: Deferred | None
+    ) -> InferenceResult | InferenceError:
+        """Ask the gate, enter the call into the ledger, then send it.
+
+        Raises:
+            Cancelled: during a probe; nothing was sent.
+            Deferred: the gate let nothing be sent.
+            AttemptRefusedError: the database did not, or too little time is left.
+            FencedError: the job is no longer ours.
+        """
+        if self._seconds_left() < self._least_s():
+            raise AttemptRefusedError("deadline")
+        permit = calls.admit(
+            self.feature,
+            request,
+            user=self._tokens(),
+            booked=self.claimed.last_error in run_decisions.BOOKED,
+            cancel=self.cancel,
+            fallback=passed_over is not None and passed_over.reason == "breaker",
+        )
+        attempt = ledger.opened(
+            request,
+            purpose=purpose,
+            prompt=self.prompt,
+            provider=settings.AIFEATURE["PROVIDER"],
+            bound_micro=gateway().upper_bound_micro(request),
+        )
+        try:
+            self._begin(attempt)
+        except BaseException:
+            permit.give_back()
+            raise
+        if self.claimed.last_error != "provider_waiting":
+            retries.deposit()
+        # A probe, and a database that takes no writes, may have taken a while.
+        request = replace(request, deadline_s=self._call_deadline_s())
+        try:
+            result = gateway().infer(
+                request, cancel=self.cancel, on_delta=self.stream.sink(), permit=permit
+            )
+        except InferenceError as error:
+            odd_answers.note(request.model, error)
+            logger.warning("job %s: attempt %s: %s", self.claimed.job, attempt.id, error.code)
+            return error
+        odd_answers.note(request.model, result)
+        return result
+
+    def _begin(self, attempt: NewAttempt) -> None:
+        """Enter a call into the ledger.
+
+        While the database takes no writes, a run with an answer that is paid for waits: run again
+        from its beginning, it would be paid for again.
+
+        Raises:
+            FencedError, AttemptRefusedError: as `transitions.begin_attempt`.
+            django.db.Error: the database is away, or takes no writes.
+        """
+        while True:
+            try:
+                transitions.begin_attempt(self.claimed, attempt, self._caps())
+            except DatabaseError as error:
+                waits = self.progress.paid and is_turned_away(error)
+                if not waits or self._seconds_left() < self._least_s():
+                    raise
+                logger.warning("job %s: a call waits: %s", self.claimed.job, brief(error))
+                time.sleep(outcomes.RETRY_S)
+            else:
+                return
+
+    def _caps(self) -> Caps:
+        in_flight = rates.of(self.feature, self.claimed.user_id).in_flight
+        return replace(controls.caps(self.feature), in_flight=in_flight)
+
+    def _tokens(self) -> UserTokens | None:
+        user_id = self.claimed.user_id
+        per_minute = rates.of(self.feature, user_id).tokens_per_minute
+        if per_minute is None:
+            return None
+        return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
+
+    def _may_fall_back(self, deferred: Deferred, others: tuple[str, ...]) -> bool:
+        next_model = deferred.next_model or (
+            deferred.reason == "provider_limit" and self._is_too_long(deferred.wait_s)
+        )
+        return next_model and self.feature.falls_back and bool(others)
+
+    def _comes_too_late(self, error: InferenceError, others: tuple[str, ...]) -> bool:
+        """Whether the provider asks for a wait that the job has no time for, and others remain."""
+        wait_s = error.retry_after_s if error.retryable else None
+        too_long = wait_s is not None and self._is_too_long(wait_s)
+        return too_long and self.feature.falls_back and bool(others)
+
+    def _is_too_long(self, wait_s: float) -> bool:
+        return wait_s >= self._seconds_left() - retry.LAST_TRY_S
+
+    def _after_error(self, error: InferenceError, settlement: Settlement, model: str) -> Outcome:
+        if isinstance(error, Cancelled):
+            if error.reason == lease.USER:
+                read = self.stream.delivered()
+                settlement = ledger.cancelled_by_user(settlement, model=model, shown=read)
+            return run_decisions.after_abort(error, settlement)
+        if error.account_wide:
+            self._settle(settlement)
+            found = calls.suspect(self.feature, model, error, self.cancel)
+            return run_decisions.after_suspicion(found, error, paid=self.progress.paid)
+        decision = retry.decide(
+            error,
+            failures=self.claimed.attempts,
+            tries=self.claimed.tries,
+            max_tries=self.feature.limits.max_tries,
+            seconds_left=self._seconds_left(),
+            jitter=_jitter(),
+        )
+        return run_decisions.decided(decision, settlement)
+
+    def _after_refusal(self, refused: AttemptRefusedError, passed_over: Deferred | None) -> Outcome:
+        if passed_over is not None and refused.verdict == "budget_spent":
+            # What is left is too little for this model, perhaps not for the one passed over.
+            return self._after_deferral(passed_over)
+        return run_decisions.after_refusal(
+            refused, paid=self.progress.paid, waited_for=self.claimed.last_error
+        )
+
+    def _after_deferral(self, deferred: Deferred) -> Outcome:
+        return run_decisions.after_deferral(
+            deferred,
+            seconds_left=self._seconds_left(),
+            least_s=self._least_s(),
+            paid=self.progress.paid,
+        )
+
+    def _least_s(self) -> float:
+        """Seconds without which no call is begun: it would be cut, and paid for by nobody."""
+        return min(LEAST_CALL_S, controls.deadline_s(self.feature) * LEAST_SHARE)
+
+    def _call_deadline_s(self) -> float:
+        return max(0.0, min(self.feature.limits.call_deadline_s, self._seconds_left()))
+
+    def _seconds_left(self) -> float:
+        return self.claimed.seconds_left - (time.monotonic() - self.started)
+
+
+def _may_be_billed(answer: InferenceResult | InferenceError) -> bool:
+    return not (isinstance(answer, InferenceError) and answer.billing is Billing.NONE)
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 (spreads load, guards nothing)
+
+
+def _brief(outcome: Outcome) -> str:
+    return f"{type(outcome).__name__} {getattr(outcome, 'code', '')}".strip()

@@ -1,0 +1,150 @@
+"""From the inference layer's words to the ledger's: one call's row before and after it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from aifeature.models import AttemptState
+from aifeature.models.transitions import NewAttempt, Settlement
+from aifeature.prompts import Prompt
+from aifeature.services.provider import gateway
+from aifeature.spec import Purpose
+from workers.inference import (
+    AnswerGarbled,
+    Billing,
+    InferenceError,
+    InferenceRequest,
+    InferenceResult,
+    TextBlock,
+    TokenUsage,
+)
+
+GARBLED: Final = AnswerGarbled.code
+USAGE_UNSEEN: Final = "usage_unseen"
+"""The code of a call that was answered, and whose reported usage cannot be right."""
+
+_STATES = {
+    Billing.NONE: AttemptState.FAILED,
+    Billing.KNOWN: AttemptState.SETTLED,
+    Billing.CEILING: AttemptState.ESTIMATED,
+    Billing.UNSEEN: AttemptState.UNKNOWN,
+}
+
+
+def opened(
+    request: InferenceRequest, *, purpose: Purpose, prompt: Prompt, provider: str, bound_micro: int
+) -> NewAttempt:
+    """The row of a call that is about to be sent."""
+    return NewAttempt(
+        id=request.attempt_id,
+        purpose=purpose,
+        provider=provider,
+        model=request.model,
+        prompt_version=prompt.version,
+        prompt_hash=prompt.hash,
+        request=as_sent(request),
+        bound_micro=bound_micro,
+    )
+
+
+def answered(request: InferenceRequest, result: InferenceResult) -> Settlement:
+    """How a call ended that was answered in full.
+
+    Without a usage that can be right nobody knows what it cost: it is counted at its bound, and
+    its user is not charged.
+    """
+    if result.usage_problem:
+        return Settlement(
+            attempt=request.attempt_id,
+            state=AttemptState.UNKNOWN,
+            output=result.text,
+            latency_ms=result.latency_ms,
+            ttft_ms=result.ttft_ms,
+            stop_reason=result.stop_reason,
+            request_id=result.request_id or "",
+            error_code=USAGE_UNSEEN,
+            error_detail=result.usage_problem,
+        )
+    return Settlement(
+        attempt=request.attempt_id,
+        state=AttemptState.SETTLED,
+        output=result.text,
+        cost_micro=result.cost_micro,
+        latency_ms=result.latency_ms,
+        ttft_ms=result.ttft_ms,
+        stop_reason=result.stop_reason,
+        request_id=result.request_id or "",
+        **_tokens(result.usage),
+    )
+
+
+def failed(request: InferenceRequest, error: InferenceError) -> Settlement:
+    """How a call ended that failed: its state says what is known of the bill."""
+    return Settlement(
+        attempt=request.attempt_id,
+        state=_STATES[error.billing],
+        output=error.text,
+        cost_micro=error.cost_micro or 0,
+        latency_ms=error.latency_ms,
+        ttft_ms=error.ttft_ms,
+        stop_reason=error.stop_reason or "",
+        request_id=error.request_id or "",
+        error_code=error.code,
+        error_detail="; ".join(filter(None, (error.detail, error.usage_problem))),
+        **_tokens(error.usage or TokenUsage()),
+    )
+
+
+def without_content(settlement: Settlement, why: str) -> Settlement:
+    """The same end without any text that the provider sent, which the database refused."""
+    return replace(
+        settlement,
+        output="",
+        stop_reason="",
+        request_id="",
+        delivered_text="",
+        delivered_micro=0,
+        error_code=settlement.error_code or GARBLED,
+        error_detail=f"its answer could not be stored: {why}",
+    )
+
+
+def unseen(settlement: Settlement, why: str) -> Settlement:
+    """The end of a call of which nothing can be stored: it is counted at its bound."""
+    return Settlement(
+        attempt=settlement.attempt,
+        state=AttemptState.UNKNOWN,
+        error_code=GARBLED,
+        error_detail=f"its end could not be stored: {why}",
+    )
+
+
+def cancelled_by_user(settlement: Settlement, *, model: str, shown: str) -> Settlement:
+    """The same end, caused by the user's own cancellation after they were `shown` this text.
+
+    It counts as their own spend, and they are charged for the text.
+    """
+    usage = TokenUsage(**{name: getattr(settlement, name) for name in TokenUsage.__slots__})
+    worth = gateway().delivered_micro(model, usage, shown) if shown else 0
+    return replace(settlement, ended_by="user", delivered_text=shown, delivered_micro=worth)
+
+
+def _tokens(usage: TokenUsage) -> dict[str, Any]:
+    return {name: getattr(usage, name) for name in TokenUsage.__slots__}
+
+
+def as_sent(request: InferenceRequest) -> dict[str, Any]:
+    """System and messages of a call, as its row keeps them."""
+
+    def text(blocks: tuple[TextBlock, ...]) -> str:
+        return "\n\n".join(block.text for block in blocks)
+
+    return {
+        "system": text(request.system),
+        "messages": [
+            {"role": message.role, "content": text(message.content)} for message in request.messages
+        ],
+        "max_tokens": request.max_tokens,
+        "stream": request.stream,
+    }

@@ -1,0 +1,162 @@
+"""Keeps the sums of a made-up world, as `rollup` keeps those of the ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from heapq import nlargest
+from itertools import accumulate, pairwise
+from typing import Final
+
+from aifeature.policies.spike import HOURS
+from aifeature.services.controls import EVERYTHING
+from aifeature.services.monitoring.spikes.baseline import DAYS
+from aifeature.services.monitoring.spikes.history import SPENDERS, weights_by_feature
+from aifeature.services.monitoring.spikes.judge import Days, Known, Spenders, feature_of
+from aifeature.services.monitoring.spikes.made_up import BIN, BINS, FEATURES, FIRST, Sitting, World
+
+PER_HOUR: Final = 60 // BIN
+HALF_HOUR: Final = 30 // BIN
+
+LIKELY: Final = 3 * SPENDERS
+"""Users with the greatest days, and with the dearest sittings, who may be the top spenders."""
+
+
+class Books:
+    """The sums of a made-up world. Days are opened one after the other."""
+
+    def __init__(self, world: World, caps: Mapping[str, int | None]) -> None:
+        self._world = world
+        self._caps = caps
+        self._hours: dict[str, dict[date, list[int]]] = {of: {} for of in (*FEATURES, EVERYTHING)}
+        self._user_hours: dict[tuple[str, int], list[int]] = {}
+        for number, sittings in enumerate(world.days):
+            for slug, sums in _sums(sittings).items():
+                self._hours[slug][_date(number)] = _hours(sums, BINS)
+
+    def open(self, number: int, sittings: Sequence[Sitting] | None = None) -> Day:
+        """One day of the world, with other sittings than it had if some are given."""
+        return Day(self, number, self._world.days[number] if sittings is None else sittings)
+
+    def before(self, slug: str, number: int) -> dict[date, list[int]]:
+        """Spend by the hour of the days before this one, of a feature or EVERYTHING."""
+        days = map(_date, range(max(0, number - DAYS), number))
+        return {day: self._hours[slug][day] for day in days}
+
+    def user_before(self, key: str, number: int) -> dict[date, list[int]]:
+        """The same of a user."""
+        of = self._world.users.get(key, {})
+        found = {}
+        for past in range(number - DAYS, number):
+            if past in of:
+                if (key, past) not in self._user_hours:
+                    self._user_hours[key, past] = _curve(of[past], BINS)
+                found[_date(past)] = self._user_hours[key, past]
+        return found
+
+    def blank(self, number: int) -> Known:
+        """What is known of a day besides its spend."""
+        day = FIRST + timedelta(days=number)
+        return Known(
+            days={}, weights=weights_by_feature(self._world.launches, day), caps=self._caps
+        )
+
+
+class Day:
+    """A day at any moment of it: when so many bins are over."""
+
+    def __init__(self, books: Books, number: int, sittings: Sequence[Sitting]) -> None:
+        self._books, self._date, self._number = books, _date(number), number
+        self._blank = books.blank(number)
+        self._sums = _sums(sittings)
+        self._past = {slug: books.before(slug, number) for slug in self._sums}
+        users: defaultdict[str, list[Sitting]] = defaultdict(list)
+        for each in sittings:
+            users[each.key].append(each)
+        self._users = users
+        whole = {key: _spent(of, BINS) for key, of in users.items()}
+        dearest = {key: max(each.micro for each in of) for key, of in users.items()}
+        self._whole = whole
+        self._likely = {*_most(whole, LIKELY), *_most(dearest, LIKELY)}
+
+    def spent(self, key: str, bins: int) -> int:
+        """What a feature, EVERYTHING or a user has spent."""
+        return self._sums[key][bins] if key in self._sums else _spent(self._users[key], bins)
+
+    def half_hour(self, slug: str, bins: int) -> int:
+        """What a feature, EVERYTHING or a user has spent in the half hour before."""
+        return self.spent(slug, bins) - self.spent(slug, max(0, bins - HALF_HOUR))
+
+    def known(self, bins: int, least: int) -> Known:
+        """As `history` reads it."""
+        much = [key for key, whole in self._whole.items() if whole >= least]
+        return Known(
+            days={
+                slug: {**self._past[slug], self._date: _hours(sums, bins)}
+                for slug, sums in self._sums.items()
+            },
+            users=self._curves((key for key in much if self.spent(key, bins) >= least), bins),
+            weights=self._blank.weights,
+            caps=self._blank.caps,
+            half_hours={slug: self.half_hour(slug, bins) for slug in self._sums},
+        )
+
+    def spenders(self, bins: int) -> Spenders:
+        """Those who spent most, today and in the latest half hour."""
+        today = {key: self.spent(key, bins) for key in self._likely}
+        lately = {key: self.half_hour(key, bins) for key in self._likely}
+        most = {*_most(today, SPENDERS), *_most(lately, SPENDERS)}
+        return Spenders(self._curves(most, bins), {key: lately[key] for key in most})
+
+    def _curves(self, keys: Iterable[str], bins: int) -> dict[str, Days]:
+        return {
+            key: {
+                **self._books.user_before(key, self._number),
+                self._date: _curve(self._users[key], bins),
+            }
+            for key in keys
+        }
+
+
+def _date(number: int) -> date:
+    return (FIRST + timedelta(days=number)).date()
+
+
+def _most(of: Mapping[str, int], count: int) -> list[str]:
+    """Of each feature, those with most."""
+    by_feature: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for key, micro in of.items():
+        by_feature[feature_of(key)].append((micro, key))
+    return [key for each in by_feature.values() for _, key in nlargest(count, each)]
+
+
+def _spent(sittings: Sequence[Sitting], bins: int) -> int:
+    spent = 0
+    for _, begin, length, micro in sittings:
+        if bins > begin:
+            spent += micro * min(length, bins - begin)
+    return spent
+
+
+def _sums(sittings: Sequence[Sitting]) -> dict[str, list[int]]:
+    """Of each feature and of EVERYTHING, what is spent when so many bins are over."""
+    steps = {slug: [0] * (BINS + 1) for slug in FEATURES}
+    for key, begin, length, micro in sittings:
+        of_feature = steps[feature_of(key)]
+        of_feature[begin] += micro
+        of_feature[min(BINS, begin + length)] -= micro
+    spent = {slug: list(accumulate(of))[:BINS] for slug, of in steps.items()}
+    spent[EVERYTHING] = [sum(each) for each in zip(*spent.values(), strict=True)]
+    return {slug: list(accumulate(of, initial=0)) for slug, of in spent.items()}
+
+
+def _hours(sums: Sequence[int], bins: int) -> list[int]:
+    """Of each hour, from the sums until each bin."""
+    at = [sums[min(bins, hour * PER_HOUR)] for hour in range(HOURS + 1)]
+    return [after - before for before, after in pairwise(at)]
+
+
+def _curve(sittings: Sequence[Sitting], bins: int) -> list[int]:
+    sums = [_spent(sittings, min(bins, hour * PER_HOUR)) for hour in range(HOURS + 1)]
+    return [after - before for before, after in pairwise(sums)]

@@ -1,0 +1,111 @@
+"""The check itself, once a minute: sum up, judge, throttle or stop, tell."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+
+from aifeature.models import Alert
+from aifeature.policies.spike import Kind, Verdict
+from aifeature.services import ticks
+from aifeature.services.alerting import alerts, checks
+from aifeature.services.alerting.checks import Found
+from aifeature.services.controls import EVERYTHING, switch
+from aifeature.services.monitoring.spikes import history, rollup, shares, telling, throttle
+from aifeature.services.monitoring.spikes.history import CHECK, USER_SPIKE
+from aifeature.services.monitoring.spikes.judge import Known, Rules, feature_of, judge_all
+
+TASK: Final = "control.cost_spike"
+COST_SPIKE: Final = "cost_spike"
+"""Alerts about features and EVERYTHING."""
+
+_MINUTE: Final = ticks.every(60)
+
+
+def run_once() -> bool:
+    """Look, if nobody has in this minute. Returns whether it was our turn."""
+    if not ticks.claim(TASK, _MINUTE):
+        return False
+    checks.run(f"control.{CHECK}", lambda: look(database_now()))
+    return True
+
+
+def look(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
+    """Throttle users and stop features whose spend is a spike at this moment.
+
+    A switch stays pulled until a person releases it, also when the day's baseline has caught up.
+    """
+    rollup.roll_up(now)
+    rollup.prune(now)
+    known, verdicts = judge_all(
+        history.known(now, least_of_user=rules.user.min_spend_micro),
+        lambda: history.spenders(now),
+        now,
+        rules,
+    )
+    spikes = {key: verdict for key, verdict in verdicts.items() if verdict.kind is not Kind.OK}
+    users = [key for key in known.users if key in spikes]
+    for key in users:
+        if key not in known.done:
+            most = shares.top(known, feature_of(key), spikes[key].kind, now)
+            throttle.throttle(key, spikes[key], most, now)
+    switches = [key for key in known.days if key in spikes]
+    for slug in switches:
+        _stop(slug, spikes[slug], known, now)
+    # A throttle lasts until midnight, and its alert as long.
+    _end(USER_SPIKE, [*users, *known.done])
+    _end(COST_SPIKE, switches)
+    return _found(verdicts[EVERYTHING], users, switches, spikes, now)
+
+
+def _stop(slug: str, verdict: Verdict, known: Known, now: datetime) -> None:
+    most = shares.top(known, slug, verdict.kind, now)
+    figures = telling.figures(verdict, now) | {"top_spenders": shares.figures(most)}
+    seen = telling.sentence(f"{telling.name(slug)} spent {telling.why(verdict, now)}")
+    seen = f"{seen} {shares.sentence(most)}"
+    switch.trip(slug, check=CHECK, reason=seen, figures=figures)
+    alerts.begin(
+        COST_SPIKE,
+        slug,
+        f"{seen} Its kill switch is pulled: find out who spends, then release it in admin.",
+        figures,
+    )
+
+
+def _end(kind: str, still: list[str]) -> None:
+    for alert in Alert.objects.filter(kind=kind, closed_at=None).exclude(subject__in=still):
+        alerts.end(kind, alert.subject)
+
+
+def _found(
+    everything: Verdict,
+    users: list[str],
+    switches: list[str],
+    spikes: dict[str, Verdict],
+    now: datetime,
+) -> Found:
+    figures = {
+        "everything": telling.figures(everything, now),
+        "spikes": {key: telling.figures(verdict, now) for key, verdict in spikes.items()},
+    }
+    parts = [f"{telling.name(slug)} spent {telling.why(spikes[slug], now)}" for slug in switches]
+    if users:
+        parts.append(f"{len(users)} {'user' if len(users) == 1 else 'users'} far above the usual")
+    if parts:
+        return Found(ok=False, result=telling.sentence("; ".join(parts)), figures=figures)
+    spent = f"{telling.dollars(everything.today)} spent today"
+    if everything.baseline is None:
+        usual = "there are too few days to say what is usual"
+    else:
+        usual = f"usual by now are {telling.dollars(everything.baseline)}"
+    return Found(ok=True, result=f"Nothing unusual: {spent}, {usual}.", figures=figures)
+
+
+def database_now() -> datetime:
+    """The hosts' clocks may differ, and the ledger goes by this one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+        return moment

@@ -1,0 +1,213 @@
+"""Reads what the cost-spike check goes by."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime, timedelta
+from heapq import nlargest
+from typing import Final
+
+from django.db.models import F, QuerySet, Sum
+
+from aifeature import registry
+from aifeature.models import (
+    Alert,
+    ControlChange,
+    FeatureControl,
+    Launch,
+    RateOverride,
+    SpendHour,
+    SpendWindow,
+)
+from aifeature.policies.spike import HOURS
+from aifeature.services import controls
+from aifeature.services.controls import EVERYTHING
+from aifeature.services.monitoring.spikes import baseline, recent
+from aifeature.services.monitoring.spikes.baseline import (
+    AS_USUAL,
+    DAYS,
+    Announced,
+    Weights,
+    midnight,
+)
+from aifeature.services.monitoring.spikes.judge import Days, Done, Known, Spenders, feature_of
+
+CHECK: Final = "cost_spike"
+"""The name of the check in audit rows and throttles."""
+
+USER_SPIKE: Final = "user_spike"
+"""Alerts about users. Their subject is `feature:user id`."""
+
+SPENDERS: Final = 10
+"""How many are read of those who spent most, of each feature and stretch of time."""
+
+REAL: Final = F("spend_micro") - F("phantom_micro")
+"""What the rules go by."""
+
+Scope = SpendWindow.Scope
+
+
+def known(now: datetime, *, least_of_user: int) -> Known:
+    """What is known at this moment; of users only those who may have begun a spike.
+
+    Args:
+        now: The moment.
+        least_of_user: Micro-dollars of today below which a user is no spike.
+    """
+    since = midnight(now) - timedelta(days=DAYS)
+    return Known(
+        days=of_features(since, now),
+        users=_of_users(since, now, least_of_user),
+        weights=launches(now),
+        caps=caps(),
+        done={**_throttles(now), **_trips(now)},
+        half_hours=_half_hours(now),
+        tripped=_tripped(since),
+    )
+
+
+def spenders(now: datetime) -> Spenders:
+    """The users who spent most of each feature: today, in the latest hours, in the half hour."""
+    since = midnight(now) - timedelta(days=DAYS)
+    today = SpendHour.objects.filter(scope=Scope.USER, hour__gte=midnight(now), hour__lte=now)
+    latest = SpendHour.objects.filter(
+        scope=Scope.USER, hour__gt=now - timedelta(hours=2), hour__lte=now
+    )
+    keys = most(today, SPENDERS) | most(latest, SPENDERS)
+    half_hours = recent.of_users(now, most=SPENDERS, also=list(keys))
+    keys |= set(half_hours)
+    return Spenders(_days_of_users(keys, since, now), {**dict.fromkeys(keys, 0), **half_hours})
+
+
+def most(hours: QuerySet[SpendHour], count: int) -> set[str]:
+    """Keys of the users who spent most in these hours, so many of each feature."""
+    spent = hours.values("key").annotate(spent=Sum(REAL)).filter(spent__gt=0)
+    by_feature: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for key, micro in spent.values_list("key", "spent").iterator():
+        by_feature[feature_of(key)].append((micro, key))
+    return {key for of in by_feature.values() for _, key in nlargest(count, of)}
+
+
+def _half_hours(now: datetime) -> dict[str, int]:
+    found = recent.of_features(now)
+    return {slug: found.get(slug, 0) for slug in (*registry.all_features(), EVERYTHING)}
+
+
+def caps() -> dict[str, int | None]:
+    """Micro-dollars of a day, of every feature and of EVERYTHING; None is no cap."""
+    each = {slug: controls.caps(feature) for slug, feature in registry.all_features().items()}
+    everything = next((of.everything for of in each.values()), None)
+    return {**{slug: of.feature for slug, of in each.items()}, EVERYTHING: everything}
+
+
+def of_features(since: datetime, until: datetime) -> dict[str, Days]:
+    """Spend by the hour of every feature and of EVERYTHING."""
+    hours = SpendHour.objects.filter(
+        scope__in=(Scope.FEATURE, Scope.GLOBAL), hour__gte=since, hour__lte=until
+    )
+    found = by_key(hours)
+    days = {slug: found.get(slug, {}) for slug in registry.all_features()}
+    return {**days, EVERYTHING: found.get("", {})}
+
+
+def by_key(hours: QuerySet[SpendHour]) -> dict[str, Days]:
+    """Spend by the hour of the days of each key, without phantom spend."""
+    found: dict[str, dict[date, list[int]]] = {}
+    for key, hour, micro in hours.annotate(real=REAL).values_list("key", "hour", "real"):
+        days = found.setdefault(key, {})
+        days.setdefault(hour.date(), [0] * HOURS)[hour.hour] = micro
+    return dict(found)
+
+
+def launches(now: datetime) -> dict[str, Weights]:
+    """How announced launches raise the hours of today, of each feature and of EVERYTHING."""
+    begin = midnight(now)
+    rows = Launch.objects.filter(starts_at__lt=begin + timedelta(days=1), ends_at__gt=begin)
+    return weights_by_feature(
+        [(row.feature, Announced(row.starts_at, row.ends_at, float(row.factor))) for row in rows],
+        begin,
+    )
+
+
+def weights_by_feature(
+    announced: Iterable[tuple[str, Announced]], day: datetime
+) -> dict[str, Weights]:
+    """A launch of EVERYTHING raises each feature as well. Only what is raised is there."""
+    listed: defaultdict[str, list[Announced]] = defaultdict(list)
+    for slug, launch in announced:
+        listed[slug].append(launch)
+    shared = listed.get(EVERYTHING, [])
+    found = {slug: baseline.weights([*own, *shared], day) for slug, own in listed.items()}
+    return {slug: by for slug, by in found.items() if by != list(AS_USUAL)}
+
+
+def _of_users(since: datetime, now: datetime, least: int) -> dict[str, Days]:
+    """Whoever spent in this hour or the last, and so much today; and those told of already."""
+    today = SpendHour.objects.filter(scope=Scope.USER, hour__gte=midnight(now), hour__lte=now)
+    lately = today.filter(hour__gt=now - timedelta(hours=2)).values("key")
+    much = today.filter(key__in=lately).values("key").annotate(spent=Sum(REAL))
+    keys = set(much.filter(spent__gte=least).values_list("key", flat=True))
+    told = Alert.objects.filter(kind=USER_SPIKE, closed_at=None)
+    keys |= set(told.values_list("subject", flat=True))
+    return _days_of_users(keys, since, now)
+
+
+def _days_of_users(keys: Collection[str], since: datetime, now: datetime) -> dict[str, Days]:
+    if not keys:
+        return {}
+    hours = SpendHour.objects.filter(scope=Scope.USER, key__in=keys, hour__gte=since, hour__lte=now)
+    return _without_throttled({key: {} for key in keys} | by_key(hours), since, midnight(now))
+
+
+def _without_throttled(
+    users: Mapping[str, Days], since: datetime, until: datetime
+) -> dict[str, Days]:
+    """A day on which this check throttled a user is no measure of what is usual.
+
+    A throttle that an operator deleted was a mistake: that day counts.
+    """
+    rows = RateOverride.objects.filter(
+        check_name=CHECK, expires_at__gt=since, expires_at__lte=until
+    ).values_list("feature", "user_id", "expires_at")
+    left_out = {(f"{slug}:{user}", _day_before(at)) for slug, user, at in rows if at is not None}
+    return {
+        key: {day: curve for day, curve in days.items() if (key, day) not in left_out}
+        for key, days in users.items()
+    }
+
+
+def _day_before(end: datetime) -> date:
+    return (end - timedelta(microseconds=1)).date()
+
+
+def _throttles(now: datetime) -> dict[str, Done]:
+    told = Alert.objects.filter(kind=USER_SPIKE, figures__day=now.date().isoformat())
+    return {alert.subject: _done(alert.figures) for alert in told}
+
+
+def _trips(now: datetime) -> dict[str, Done]:
+    """The latest of each switch today. One that is no longer pulled was released by a person."""
+    killed = set(FeatureControl.objects.filter(killed=True).values_list("feature", flat=True))
+    rows = _all_trips().filter(figures__day=now.date().isoformat()).order_by("at", "id")
+    return {
+        row.feature: _done(row.figures or {}, released=row.feature not in killed) for row in rows
+    }
+
+
+def _tripped(since: datetime) -> dict[str, set[date]]:
+    """The days on which each switch was pulled by this check."""
+    found: defaultdict[str, set[date]] = defaultdict(set)
+    for row in _all_trips().filter(at__gte=since):
+        found[row.feature].add(date.fromisoformat((row.figures or {})["day"]))
+    return found
+
+
+def _all_trips() -> QuerySet[ControlChange]:
+    return ControlChange.objects.filter(
+        check_name=CHECK, field="killed", new="True", figures__has_key="day"
+    )
+
+
+def _done(figures: Mapping[str, int], *, released: bool = False) -> Done:
+    return Done(today=figures["today_micro"], released=released)

@@ -1,0 +1,230 @@
+"""Judges users, features and everything together, at one moment. Figures only, no database.
+
+From small to large: the excess of a few users who cause a spike is not held against the feature,
+nor that of a feature that is stopped against everything. Else one account would stop them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from aifeature.policies import spike
+from aifeature.policies.spike import Excess, Kind, Share, Spend, Verdict
+from aifeature.services.controls import EVERYTHING
+from aifeature.services.monitoring.spikes import baseline, few
+from aifeature.services.monitoring.spikes.baseline import AS_USUAL, DAYS, NOTHING, Curve, Weights
+
+Days = Mapping[date, Curve]
+"""Spend by the hour of each UTC day; a day that is missing had none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rule of each scope."""
+
+    user: spike.SpikeRule = spike.USER
+    feature: spike.SpikeRule = spike.FEATURE
+    everything: spike.SpikeRule = spike.EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What this check did today, for one user or feature. Micro-dollars as it saw them then."""
+
+    today: int
+    released: bool = False
+    """Whether a person released the switch since. Of a throttle: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known at one moment. Users by `feature:user id`, else by feature or EVERYTHING."""
+
+    days: Mapping[str, Days]
+    """Of each feature, and of EVERYTHING."""
+    users: Mapping[str, Days] = field(default_factory=dict)
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    """How launches raise today, of each feature and of EVERYTHING; one that is missing: not."""
+    caps: Mapping[str, int | None] = field(default_factory=dict)
+    """Of today in micro-dollars."""
+    done: Mapping[str, Done] = field(default_factory=dict)
+    half_hours: Mapping[str, int] = field(default_factory=dict)
+    """Spend of the latest half hour; of a key that is missing it is taken from its hours."""
+    tripped: Mapping[str, Collection[date]] = field(default_factory=dict)
+    """The past days on which this check pulled a switch."""
+
+
+class Spenders(NamedTuple):
+    """The users who spent most, by `feature:user id`."""
+
+    days: Mapping[str, Days]
+    half_hours: Mapping[str, int]
+    """Spend of the latest half hour."""
+
+
+def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verdict]:
+    """The verdict on each user, each feature and EVERYTHING, by their keys."""
+    found: dict[str, Verdict] = {}
+    beyond: dict[str, Excess] = {}
+    for key, days in known.users.items():
+        spend = _spend(known, key, days, [(days, _weights(known, feature_of(key)))], now)
+        found[key] = spike.decide(rules.user, spend)
+        beyond[key] = few.beyond_usual(spend, found[key], _busiest_hour(days, now))
+    slugs = [slug for slug in known.days if slug != EVERYTHING]
+    dealt, least = Excess(), rules.user.min_spend_micro
+    for slug in slugs:
+        own = {key: of for key, of in beyond.items() if feature_of(key) == slug}
+        spend = _after(_of_feature(known, slug, now), known.done.get(slug))
+        dealt += _decide(slug, rules.feature, spend, own, least, found)
+        if slug in known.done or found[slug].kind is not Kind.OK:
+            # Also what it spent since it was released: how far that may go its own verdict says.
+            dealt += found[slug].above
+    shared = {key for key in found if found[key].kind is Kind.SHARE}
+    rest = {key: of for key, of in beyond.items() if key not in shared}
+    everything = replace(_of_everything(known, slugs, now), dealt_with=dealt)
+    spend = _after(everything, known.done.get(EVERYTHING))
+    _decide(EVERYTHING, rules.everything, spend, rest, least, found)
+    return found
+
+
+def judge_all(
+    known: Known,
+    spenders: Callable[[], Spenders],
+    now: datetime,
+    rules: Rules = Rules(),
+) -> tuple[Known, dict[str, Verdict]]:
+    """Judge; if anything new would be done, judge again with those who spent most.
+
+    Args:
+        known: What is known.
+        spenders: Reads the users who spent most.
+        now: The moment.
+        rules: The rules.
+
+    Returns:
+        What is known then, and the verdicts on it.
+    """
+    found = judge(known, now, rules)
+    if all(
+        verdict.kind is Kind.OK or (key in known.users and key in known.done)
+        for key, verdict in found.items()
+    ):
+        return known, found
+    most = spenders()
+    known = replace(
+        known,
+        users={**most.days, **known.users},
+        half_hours={**most.half_hours, **known.half_hours},
+    )
+    return known, judge(known, now, rules)
+
+
+def _decide(
+    slug: str,
+    rule: spike.SpikeRule,
+    spend: Spend,
+    beyond: Mapping[str, Excess],
+    least: int,
+    found: dict[str, Verdict],
+) -> Excess:
+    """Find the verdict on a feature, or on EVERYTHING, and on the few users who caused it.
+
+    Args:
+        slug: The feature, or EVERYTHING.
+        rule: Its rule.
+        spend: What it spent.
+        beyond: What each of its users spent above their usual.
+        least: Micro-dollars of today below which a user is no spike.
+        found: Takes the verdicts.
+
+    Returns:
+        What a throttle of those users deals with.
+    """
+    verdict = found[slug] = spike.decide(rule, spend)
+    if verdict.kind is Kind.OK:
+        return Excess()
+
+    def without(excess: Excess) -> Verdict:
+        return spike.decide(rule, replace(spend, dealt_with=spend.dealt_with + excess))
+
+    keys, excess = few.who_caused(verdict, beyond, without)
+    if not keys:
+        return Excess()
+    found[slug] = without(excess)
+    whole = verdict.excess_of(verdict.kind)
+    for key in keys:
+        own = found[key]
+        if own.kind is Kind.OK and few.is_unusual(verdict.kind, own, least):
+            part = spike.part_of(beyond[key], verdict.kind)
+            share = Share(slug, min(1.0, part / whole) if whole else 1.0)
+            found[key] = replace(own, kind=Kind.SHARE, share=share)
+    return excess
+
+
+def feature_of(key: str) -> str:
+    """The feature of a user's key."""
+    return key.rpartition(":")[0]
+
+
+def _weights(known: Known, slug: str) -> Weights:
+    return known.weights.get(slug) or known.weights.get(EVERYTHING) or AS_USUAL
+
+
+def _of_feature(known: Known, slug: str, now: datetime) -> Spend:
+    days = known.days[slug]
+    spend = _spend(known, slug, days, [(days, _weights(known, slug))], now)
+    return replace(spend, cap=known.caps.get(slug))
+
+
+def _of_everything(known: Known, slugs: Sequence[str], now: datetime) -> Spend:
+    """A feature's launch raises the whole by that feature's share of it."""
+    days, usual = known.days.get(EVERYTHING, {}), known.weights.get(EVERYTHING, AS_USUAL)
+    parts = [(days, usual)]
+    for slug in slugs:
+        more = _weights(known, slug)
+        if more is not usual:
+            extra = [own - all_ for own, all_ in zip(more, usual, strict=True)]
+            parts.append((known.days[slug], extra))
+    spend = _spend(known, EVERYTHING, days, parts, now)
+    return replace(spend, cap=known.caps.get(EVERYTHING))
+
+
+def _spend(
+    known: Known, key: str, days: Days, parts: Sequence[tuple[Days, Weights]], now: datetime
+) -> Spend:
+    """Of today, beside the sum of these raised parts on each past day."""
+    dates = [day for day in trailing(now) if day in days]
+    past = [
+        _sum(baseline.raised(part[day], by) for part, by in parts if day in part) for day in dates
+    ]
+    today = days.get(now.date(), NOTHING)
+    spend = baseline.spend(today, past, now, half_hour=known.half_hours.get(key))
+    tripped = known.tripped.get(key)
+    if not tripped:
+        return spend
+    seen = zip(spend.past, dates, strict=True)
+    return replace(spend, past=tuple(replace(of, tripped=day in tripped) for of, day in seen))
+
+
+def _sum(curves: Iterator[Curve]) -> Curve:
+    first = next(curves)
+    for curve in curves:
+        first = [a + b for a, b in zip(first, curve, strict=True)]
+    return first
+
+
+def trailing(now: datetime) -> list[date]:
+    """The past days that make the baseline."""
+    return [now.date() - timedelta(days=back) for back in range(1, DAYS + 1)]
+
+
+def _busiest_hour(days: Days, now: datetime) -> int:
+    return max((max(days[day]) for day in trailing(now) if day in days), default=0)
+
+
+def _after(spend: Spend, done: Done | None) -> Spend:
+    """Raise what a person let go on. While the switch is still pulled, it stays a spike."""
+    return replace(spend, released_at=done.today) if done and done.released else spend

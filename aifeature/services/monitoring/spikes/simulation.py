@@ -1,0 +1,219 @@
+"""How often the rules err, and how fast they act, in worlds that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from statistics import fmean, median
+from typing import Final
+
+from aifeature.services.controls import EVERYTHING
+from aifeature.services.monitoring.spikes.attacks import ATTACKS, PATIENCE
+from aifeature.services.monitoring.spikes.books import Books, Day
+from aifeature.services.monitoring.spikes.judge import Rules, feature_of
+from aifeature.services.monitoring.spikes.made_up import BIN, BINS, FEATURES, FIRST, World, world
+from aifeature.services.monitoring.spikes.replay import Event, Replay
+
+LOOK: Final = 60 // BIN
+"""Bins between two looks for false alarms, at the full hour on one day and at half past on the
+next: a day's spend stays a spike for longer, and of the half hours each second one is seen."""
+CAP: Final = 4
+"""The cap of a feature and of everything, in usual days."""
+EACH: Final = 8
+"""How often each attack is made in a world by default."""
+LEARNT: Final = 14
+"""Days before the first that is judged."""
+MONTH: Final = 30
+YEAR: Final = 365
+WORKDAYS: Final = 5
+"""Attacks begin on these, from Monday on."""
+OFFICE: Final = (8, 16)
+"""The hours between which they begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One attack."""
+
+    attack: str
+    minutes: int | None
+    """Until the check acted; None: it did not."""
+    lost_micro: int
+    """Spent until then by what was attacked, its usual spend included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one made-up world, or of several together."""
+
+    days: int
+    """Days that were judged."""
+    active: int
+    """Users who came in a month, summed over the months."""
+    throttled: int
+    """Users who were throttled wrongly in a month, summed over the months."""
+    alarms: list[Event]
+    """False ones, since nothing was wrong."""
+    attacks: list[Timed]
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            self.days + other.days,
+            self.active + other.active,
+            self.throttled + other.throttled,
+            self.alarms + other.alarms,
+            self.attacks + other.attacks,
+        )
+
+    @property
+    def trips(self) -> list[Event]:
+        """Switches that were pulled wrongly."""
+        return [event for event in self.alarms if not event.is_throttle]
+
+    @property
+    def throttled_share(self) -> float:
+        """Share of the users of a month who were throttled wrongly in it."""
+        return self.throttled / self.active if self.active else 0.0
+
+    @property
+    def trips_a_year(self) -> float:
+        """Of all features and of everything together."""
+        return len(self.trips) * YEAR / self.days
+
+    def of(self, attack: str) -> Times:
+        """How fast attacks of this kind were seen."""
+        runs = [run for run in self.attacks if run.attack == attack]
+        minutes = sorted(run.minutes for run in runs if run.minutes is not None)
+        rank = -(-len(runs) * 9 // 10) - 1
+        return Times(
+            median_min=median(minutes) if minutes else None,
+            p90_min=minutes[rank] if rank < len(minutes) else None,
+            missed=len(runs) - len(minutes),
+            lost_micro=round(median(run.lost_micro for run in runs)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Minutes from the beginning of attacks until the check acted; None: most were missed."""
+
+    median_min: float | None
+    p90_min: int | None
+    missed: int
+    lost_micro: int
+    """The median of what was spent until then."""
+
+
+class Simulated:
+    """A made-up world, in which rules can be tried."""
+
+    def __init__(self, seed: int, *, days: int) -> None:
+        """Make it.
+
+        Args:
+            seed: The same gives the same world.
+            days: How many of its days are judged.
+        """
+        self._seed = seed
+        self._made = world(Random(seed), LEARNT + days)  # noqa: S311 (no secret)
+        self._books = Books(self._made, _caps(self._made))
+
+    def run(
+        self,
+        rules: Rules,
+        *,
+        each: int = EACH,
+        attacks: Collection[str] = tuple(ATTACKS),
+        usual: bool = True,
+    ) -> Outcome:
+        """Look for false alarms, and then attack it in each way.
+
+        Args:
+            rules: The rules to try.
+            each: How often each attack is made.
+            attacks: Which of them.
+            usual: Whether days without an attack are judged at all.
+
+        Returns:
+            What was found; the same each time.
+        """
+        random = Random(self._seed)  # noqa: S311 (no secret)
+        timed = [self._time(random, name, rules) for name in attacks for _ in range(each)]
+        active = {
+            (key, _month(FIRST + timedelta(days=day)))
+            for key, days in self._made.users.items()
+            for day in days
+            if day >= LEARNT
+        }
+        alarms = self._alarms(rules) if usual else []
+        throttled = {(event.key, _month(event.at)) for event in alarms if event.is_throttle}
+        days = len(self._made.days) - LEARNT
+        return Outcome(days, len(active), len(throttled), alarms, timed)
+
+    def _alarms(self, rules: Rules) -> list[Event]:
+        replay = Replay(rules)
+        found: list[Event] = []
+        for number in range(LEARNT, len(self._made.days)):
+            day = self._books.open(number)
+            for bins in (*range(LOOK // (1 + number % 2), BINS, LOOK), BINS - 1):
+                if bins == BINS - 1 or _matters(day, bins, rules):
+                    found += _look(day, replay, number, bins)
+        return found
+
+    def _time(self, random: Random, name: str, rules: Rules) -> Timed:
+        """A working day and a time of it by chance, looked at each BIN minutes."""
+        number = random.randrange(LEARNT, len(self._made.days))
+        while number % 7 >= WORKDAYS:
+            number -= 1
+        begin = random.randrange(OFFICE[0] * 60 // BIN, OFFICE[1] * 60 // BIN)
+        attacked, sittings = ATTACKS[name](random, self._made, number, begin)
+        day, replay = self._books.open(number, sittings), Replay(rules)
+        until = min(begin + PATIENCE // BIN, BINS - 1)
+        for bins in range(begin + 1, until):
+            seen = {event.key for event in _look(day, replay, number, bins)}
+            if seen & {attacked, feature_of(attacked), EVERYTHING}:
+                lost = day.spent(attacked, bins) - day.spent(attacked, begin)
+                return Timed(name, (bins - begin) * BIN, lost)
+        return Timed(name, None, day.spent(attacked, until) - day.spent(attacked, begin))
+
+
+def _look(day: Day, replay: Replay, number: int, bins: int) -> list[Event]:
+    now = FIRST + timedelta(days=number, minutes=bins * BIN)
+    known = day.known(bins, replay.rules.user.min_spend_micro)
+    return replay.step(now, known, lambda: day.spenders(bins))
+
+
+def _matters(day: Day, bins: int, rules: Rules) -> bool:
+    """Whether a feature, or everything, has reached a minimum: below it, all is well.
+
+    A user who is above their limit still is at the end of the day.
+    """
+    surge = rules.feature.surge_min_micro
+    return day.spent(EVERYTHING, bins) >= rules.everything.min_spend_micro or any(
+        day.spent(slug, bins) >= rules.feature.min_spend_micro
+        or (surge is not None and day.half_hour(slug, bins) >= surge)
+        for slug in FEATURES
+    )
+
+
+def _month(at: datetime) -> int:
+    return (at - FIRST).days // MONTH
+
+
+def _caps(made: World) -> Mapping[str, int]:
+    """By the working days of the last fortnight."""
+    last = range(len(made.days) - 14, len(made.days))
+    days = [number for number in last if number % 7 < WORKDAYS]
+    caps = {
+        slug: round(
+            CAP
+            * fmean(
+                sum(each.until(BINS) for each in made.days[day] if feature_of(each.key) == slug)
+                for day in days
+            )
+        )
+        for slug in FEATURES
+    }
+    return {**caps, EVERYTHING: sum(caps.values())}

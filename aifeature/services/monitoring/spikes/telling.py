@@ -1,0 +1,69 @@
+"""What the cost-spike check says: sentences for people, figures for the audit trail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from aifeature.policies.budget import MICRO
+from aifeature.policies.spike import Kind, Verdict
+from aifeature.services.controls import EVERYTHING
+
+
+def dollars(micro: int) -> str:
+    """An amount as people write it."""
+    return f"${Decimal(micro) / MICRO:,.2f}"
+
+
+def name(slug: str) -> str:
+    """Of a switch, within a sentence."""
+    return "everything" if slug == EVERYTHING else slug
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def why(verdict: Verdict, now: datetime) -> str:
+    """What was seen, as the end of a sentence that begins with who spent."""
+    by = f"{dollars(verdict.today)} today by {now:%H:%M} UTC"
+    if verdict.kind is Kind.BURN and verdict.cap is not None:
+        return (
+            f"{by}, {dollars(verdict.latest_hour)} of it in the latest hour: at this rate the day's"
+            f" cap of {dollars(verdict.cap)} is gone in {verdict.cap_lasts_h or 0:.1f} hours"
+        )
+    if verdict.kind is Kind.SURGE:
+        return (
+            f"{by}, {dollars(verdict.latest_half_hour)} of it in the latest half hour, where"
+            f" {dollars(verdict.usual_half_hour or 0)} are much for that half hour"
+        )
+    if verdict.share is not None:
+        part = f"{100 * verdict.share.of_excess:.0f} %"
+        return f"{by}, {part} of what {name(verdict.share.slug)} spends above its usual"
+    if verdict.ratio is None:
+        return f"{by}, where usually nothing is spent by then"
+    usual = dollars(verdict.baseline or 0)
+    when = "on a whole day" if verdict.whole_days else "by then"
+    return f"{by}, {verdict.ratio:.1f} times the {usual} that are usual {when}"
+
+
+def figures(verdict: Verdict, now: datetime) -> dict[str, Any]:
+    """The numbers of a verdict as JSON. `history` reads them back."""
+    lasts = verdict.cap_lasts_h
+    return {
+        "day": now.date().isoformat(),
+        "at": now.isoformat(timespec="seconds"),
+        "kind": verdict.kind.value,
+        "today_micro": verdict.today,
+        "baseline_micro": verdict.baseline,
+        "ratio": verdict.ratio,
+        "limit_micro": verdict.limit,
+        "excess_micro": verdict.excess,
+        "latest_hour_micro": verdict.latest_hour,
+        "latest_half_hour_micro": verdict.latest_half_hour,
+        "usual_half_hour_micro": verdict.usual_half_hour,
+        "cap_micro": verdict.cap,
+        "cap_lasts_h": None if lasts is None else round(lasts, 2),
+    }

@@ -1,0 +1,71 @@
+"""Holds a user to what is usual for them, for the rest of the UTC day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import ROUND_UP, Decimal
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Max
+
+from aifeature.models import RateOverride, SpendHour, SpendWindow
+from aifeature.policies.spike import Verdict
+from aifeature.services.alerting import alerts
+from aifeature.services.monitoring.spikes import shares, telling
+from aifeature.services.monitoring.spikes.baseline import DAYS, midnight
+from aifeature.services.monitoring.spikes.history import CHECK, USER_SPIKE
+from aifeature.services.monitoring.spikes.shares import TopSpender
+
+LEAST: Final = Decimal("0.1")
+"""Requests a minute that everybody keeps."""
+
+
+def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: datetime) -> RateOverride:
+    """Throttle a user of a feature, and tell.
+
+    The alert is what remembers that this was done today: with it in one transaction, a throttle
+    that an operator deletes is not made again.
+
+    Args:
+        key: `feature:user id`.
+        verdict: What was seen.
+        most: The users of this feature who spent most.
+        now: When.
+    """
+    slug, _, user = key.rpartition(":")
+    rate = usual_rate(key, now)
+    seen = f"User {user} of {slug} spent {telling.why(verdict, now)}"
+    with transaction.atomic():
+        alerts.begin(
+            USER_SPIKE,
+            key,
+            f"{seen}. {shares.sentence(most)} User {user} is held to {rate.normalize():f} requests"
+            " a minute until midnight UTC: look at their jobs; delete the rate override if all is"
+            " right.",
+            {
+                **telling.figures(verdict, now),
+                "requests_per_minute": str(rate),
+                "top_spenders": shares.figures(most),
+            },
+        )
+        return RateOverride.objects.create(
+            user_id=int(user),
+            feature=slug,
+            requests_per_minute=rate,
+            in_flight=1,  # what they have queued already is not sent all at once
+            reason=f"{seen}.",
+            expires_at=midnight(now) + timedelta(days=1),
+            check_name=CHECK,
+        )
+
+
+def usual_rate(key: str, now: datetime) -> Decimal:
+    """Requests a minute of the busiest hour in the trailing days; never less than LEAST."""
+    begin = midnight(now)
+    past = SpendHour.objects.filter(
+        scope=SpendWindow.Scope.USER, key=key, hour__gte=begin - timedelta(days=DAYS)
+    ).filter(hour__lt=begin)
+    busiest = past.aggregate(calls=Max("calls"))["calls"] or 0
+    return max(LEAST, (Decimal(busiest) / 60).quantize(Decimal("0.01"), ROUND_UP))

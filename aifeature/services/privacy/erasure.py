@@ -1,0 +1,170 @@
+"""Blanks what says who a person is and what they wrote, and proves that no figure has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import redis
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from aifeature.models import ApiToken, Attempt, ControlChange, Job
+from aifeature.services.controls import EVERYTHING
+from aifeature.services.privacy import records, sums
+from aifeature.services.streams import entries
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+CHECK_NAME: Final = "manage.py erase_user"
+BATCH: Final = 500
+STREAMS_OF: Final = timedelta(seconds=2 * entries.TTL_S)
+"""Streams of jobs that ended longer ago have expired, with an hour to spare."""
+
+BLANK: Final = "erased"
+
+
+class ErasureError(Exception):
+    """It was not erased, and why; the message is for the operator."""
+
+
+def check_reason(user: User, reason: str) -> None:
+    """Refuse a reason that is empty, or names the person: it is kept for good.
+
+    Raises:
+        ErasureError: it is one of the two.
+    """
+    if not reason.strip():
+        raise ErasureError("An erasure needs a reason: who asked for it, and when.")
+    if records.is_named(user, reason):
+        raise ErasureError("The reason is kept for good: leave the person's name out of it.")
+
+
+def erase(user: User, *, reason: str, tell: Callable[[str], None]) -> bool:
+    """Blank everything, in one transaction, or nothing.
+
+    Args:
+        user: Whose account was closed, and whose jobs have ended.
+        reason: For the audit trail.
+        tell: Gets a sentence of progress after each batch.
+
+    Returns:
+        Whether there was anything left to erase.
+
+    Raises:
+        ErasureError: the account or a job is open, the new name is taken, or a sum of the ledger
+            would have changed.
+        django.db.OperationalError: somebody changed the same rows at this moment. Try again.
+    """
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            # One snapshot: what others spend meanwhile is in neither sum.
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        _check(user)
+        before = sums.of_everything()
+        jobs = _erase_jobs(user, tell)
+        # Each is carried out; a list, so that none is skipped once one has changed something.
+        changed = any([jobs, _erase_calls(user), _erase_traces(user), _rename(user)])
+        if (after := sums.of_everything()) != before:
+            raise ErasureError(
+                "The sums of the ledger would have changed, so nothing was erased. This is a"
+                f" defect, please report it: {before} would have become {after}."
+            )
+        if changed:
+            ControlChange.objects.create(
+                feature=EVERYTHING,
+                field="erased_account",
+                new=f"account {user.pk}, content of {jobs} jobs",
+                reason=reason,
+                check_name=CHECK_NAME,
+            )
+    return changed
+
+
+def forget_streams(user: User) -> int:
+    """Delete the texts of the person's latest jobs from Redis. Returns how many there were.
+
+    Raises:
+        redis.RedisError: Redis is away. They expire by themselves, at most an hour after they
+            were written.
+    """
+    recent = Job.objects.filter(user=user, finished_at__gte=Now() - STREAMS_OF)
+    keys = [
+        entries.key(job, epoch)
+        for job, last in recent.values_list("pk", "epoch")
+        for epoch in range(1, last + 1)
+    ]
+    with redis.Redis.from_url(
+        settings.REDIS_URL, protocol=2, socket_timeout=5, socket_connect_timeout=2
+    ) as client:
+        batches = (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
+        return sum(client.delete(*batch) for batch in batches)
+
+
+def _check(user: User) -> None:
+    people = get_user_model().objects
+    if people.select_for_update().get(pk=user.pk).is_active:
+        raise ErasureError("The account is open: close it first.")
+    name = records.erased_name(user)
+    if people.filter(username=name).exclude(pk=user.pk).exists():
+        raise ErasureError(f"Another account is named {name}: rename that one first.")
+    if Job.objects.filter(user=user, finished_at=None).exists():
+        raise ErasureError("A job of this account has not ended: cancel it first.")
+
+
+def _erase_jobs(user: User, tell: Callable[[str], None]) -> int:
+    total = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT aif_erase_jobs(%s, %s)", [user.pk, BATCH])
+            done: int = cursor.fetchone()[0]
+        if not done:
+            return total
+        total += done
+        tell(f"{total} jobs blanked.")
+
+
+def _erase_calls(user: User) -> int:
+    """Calls without a job, and what may be left in others."""
+    content = Q(request__isnull=False) | ~Q(output="") | ~Q(error_detail="")
+    calls = Attempt.objects.filter(content, user=user)
+    return calls.update(request=None, output="", error_detail="")
+
+
+def _erase_traces(user: User) -> int:
+    tokens = ApiToken.objects.filter(user=user).exclude(name=BLANK)
+    done = records.log_about(user).exclude(object_repr=BLANK).update(object_repr=BLANK)
+    done += records.log_naming(user).update(change_message=BLANK)
+    done += tokens.update(name=BLANK)
+    done += sum(rows.delete()[0] for rows in records.sign_ins(user))
+    # Whoever made the exception is on record; what was excepted stands in the trail, by id.
+    done += records.rate_overrides(user).delete()[0]
+    for control in records.invitations(user):
+        control.beta_users.remove(user)
+        done += 1
+    return done
+
+
+def _rename(user: User) -> bool:
+    row = get_user_model().objects.get(pk=user.pk)
+    new = {
+        "username": records.erased_name(user),
+        "first_name": "",
+        "last_name": "",
+        "email": "",
+        "last_login": None,
+        "is_staff": False,
+        "is_superuser": False,
+    }
+    changed = any(getattr(row, name) != value for name, value in new.items())
+    for name, value in new.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(new))
+    row.groups.clear()
+    row.user_permissions.clear()
+    return changed

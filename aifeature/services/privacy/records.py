@@ -1,0 +1,155 @@
+"""Finds what is stored on a person outside their jobs, and counts it all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from aifeature.models import (
+    ApiToken,
+    Attempt,
+    ControlChange,
+    FeatureControl,
+    Job,
+    Launch,
+    RateOverride,
+)
+from aifeature.services.sign_in import sign_ins as sessions
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+_SIGN_INS: Final = (AccessAttempt, AccessFailureLog, AccessLog)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How much is stored on a person."""
+
+    jobs: int
+    open_jobs: int
+    jobs_with_content: int
+    calls: int
+    valid_tokens: int
+    sessions: int
+    sign_ins: int
+    invitations: int
+    rate_overrides: int
+
+
+def find(user: User) -> Found:
+    """Count it."""
+    jobs = Job.objects.filter(user=user)
+    return Found(
+        jobs=jobs.count(),
+        open_jobs=jobs.filter(finished_at=None).count(),
+        jobs_with_content=jobs.filter(content_blanked_at=None).count(),
+        calls=Attempt.objects.filter(user=user).count(),
+        valid_tokens=ApiToken.objects.filter(user=user, revoked_at=None).count(),
+        sessions=len(list(sessions.of(user))),
+        sign_ins=sum(rows.count() for rows in sign_ins(user)),
+        invitations=invitations(user).count(),
+        rate_overrides=rate_overrides(user).count(),
+    )
+
+
+def sign_ins(user: User) -> list[QuerySet[Any]]:
+    """Records of sign-ins, failed ones mostly, with the account's name or address."""
+    tried = Q(username__iexact=user.get_username())
+    if user.email:
+        tried |= Q(username__iexact=user.email)
+    return [model.objects.filter(tried) for model in _SIGN_INS]
+
+
+def invitations(user: User) -> QuerySet[FeatureControl]:
+    """Features this person was invited to."""
+    return FeatureControl.objects.filter(beta_users=user)
+
+
+def rate_overrides(user: User) -> QuerySet[RateOverride]:
+    """Rates this person has for themselves."""
+    return RateOverride.objects.filter(user=user)
+
+
+def log_about(user: User) -> QuerySet[LogEntry]:
+    """Entries of admin's log about the account or one of its tokens: they show its name."""
+    return _logged((get_user_model(), [user.pk]), (ApiToken, _ids(ApiToken, user)))
+
+
+def log_about_work(user: User) -> QuerySet[LogEntry]:
+    """Entries of admin's log about the person's jobs and calls."""
+    return _logged((Job, _ids(Job, user)), (Attempt, _ids(Attempt, user)))
+
+
+def log_naming(user: User) -> QuerySet[LogEntry]:
+    """Entries of admin's log in whose message somebody typed the person's name."""
+    return LogEntry.objects.filter(_naming(user, "change_message"))
+
+
+def _ids(model: type[Any], user: User) -> QuerySet[Any]:
+    rows = model.objects.filter(user=user)
+    return rows.values_list(Cast("pk", TextField()), flat=True)  # type: ignore[no-any-return]
+
+
+def _logged(*about: tuple[type[Any], Any]) -> QuerySet[LogEntry]:
+    found = Q(pk=None)
+    for model, ids in about:
+        kind = ContentType.objects.get_for_model(model)
+        found |= Q(content_type=kind, object_id__in=ids)
+    return LogEntry.objects.filter(found)
+
+
+def erased_name(user: User) -> str:
+    """What the account is called once it is erased."""
+    return f"erased-{user.pk}"
+
+
+def is_named(user: User, text: str) -> bool:
+    """Whether a text holds the person's user name, name or address as a word."""
+    return any(re.search(_as_word(name), text, re.IGNORECASE) for name in _names(user))
+
+
+def mentions(user: User) -> list[str]:
+    """Records that stay and in which somebody typed the person's name, as labels."""
+    changes = changes_naming(user)
+    calls = Attempt.objects.filter(_naming(user, "settled_reason"), user=user)
+    others = RateOverride.objects.filter(_naming(user, "reason")).exclude(user=user)
+    launches = Launch.objects.filter(_naming(user, "note"))
+    return [
+        *(f"change {pk}" for pk in changes.order_by("pk").values_list("pk", flat=True)),
+        *(f"call {pk}" for pk in calls.order_by("pk").values_list("pk", flat=True)),
+        *(f"rates {pk}" for pk in others.order_by("pk").values_list("pk", flat=True)),
+        *(f"launch {pk}" for pk in launches.order_by("pk").values_list("pk", flat=True)),
+    ]
+
+
+def changes_naming(user: User) -> QuerySet[ControlChange]:
+    """Rows of the audit trail that hold the person's name."""
+    return ControlChange.objects.filter(_naming(user, "old", "new", "reason"))
+
+
+def _naming(user: User, *fields: str) -> Q:
+    found = Q(pk=None)
+    for name in _names(user):
+        for field in fields:
+            found |= Q(**{f"{field}__iregex": _as_word(name)})
+    return found
+
+
+def _names(user: User) -> list[str]:
+    own = (user.get_username(), user.email, user.get_full_name())
+    return [name for name in own if name and name != erased_name(user)]
+
+
+def _as_word(name: str) -> str:
+    """A pattern that Python and PostgreSQL read alike."""
+    escaped = re.sub(r"([^0-9A-Za-z_\u0080-\U0010ffff])", r"\\\1", name)
+    return rf"(^|\W){escaped}($|\W)"

@@ -1,0 +1,90 @@
+"""Deletes what people sent and got once its time is over; what it took and cost stays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from django.db import connection
+
+from aifeature.models import Job
+from aifeature.services import controls, ticks
+from aifeature.services.alerting import checks
+from aifeature.services.alerting.checks import Found
+from aifeature.services.failures import web_failures
+from aifeature.services.sign_in import limits
+
+logger = logging.getLogger(__name__)
+
+TASK: Final = "control.retention"
+
+BATCH: Final = 500
+"""Jobs blanked in one transaction: short enough that nobody waits for its locks."""
+
+
+def run_daily() -> int:
+    """Blank what is due, if nobody has begun with it today (UTC). Returns how many jobs."""
+    if not ticks.claim(TASK, ticks.DAILY):
+        return 0
+    blanked = 0
+
+    def blank() -> Found:
+        nonlocal blanked
+        forgotten = ticks.prune()
+        blanked = blank_expired()
+        web_failures.prune()
+        limits.prune()
+        logger.info("retention: %d jobs blanked, %d old ticks forgotten", blanked, forgotten)
+        return Found(ok=True, result=f"The content of {blanked} jobs was deleted.")
+
+    checks.run(TASK, blank)
+    return blanked
+
+
+def blank_expired(
+    *, days: Callable[[str], int] = controls.retention_days, batch: int = BATCH
+) -> int:
+    """Blank every job that ended longer ago than its feature keeps content.
+
+    Each batch is a transaction of its own, so that a run that is broken off has lost nothing, and
+    two at once share the work. Its cost is that of what it blanks, not of what there is.
+
+    Args:
+        days: How long a feature keeps content, by its slug.
+        batch: Jobs in one transaction.
+
+    Returns:
+        How many jobs were blanked.
+    """
+    return sum(_of_feature(slug, days(slug), batch) for slug in _features_with_content())
+
+
+def told(job: Job) -> str:
+    """What to tell of a job whose content is gone; empty while it is there."""
+    if job.content_blanked_at is None:
+        return ""
+    gone = f"Its text was deleted on {job.content_blanked_at:%-d %B %Y}"
+    if job.finished_at is None:
+        return f"{gone}."
+    days = (job.content_blanked_at - job.finished_at).days
+    return f"{gone}, {days} day{'' if days == 1 else 's'} after it ended."
+
+
+def _of_feature(slug: str, days: int, batch: int) -> int:
+    total = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT aif_blank_expired(%s, %s, %s)", [slug, days, batch])
+            done: int = cursor.fetchone()[0]
+        total += done
+        if done:
+            logger.info("retention: %s: %d jobs older than %d days blanked", slug, total, days)
+        if done < batch:
+            return total
+
+
+def _features_with_content() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM aif_features_with_content()")
+        return [slug for (slug,) in cursor.fetchall()]

@@ -1,0 +1,73 @@
+"""Tells on-call when a feature's budget, or that of everything, is used up, and when it is back."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from aifeature import registry
+from aifeature.services import controls
+from aifeature.services.alerting import alerts
+from aifeature.services.alerting.checks import Found
+from aifeature.services.controls import EVERYTHING
+
+MICRO_PER_USD = 1_000_000
+
+
+def check() -> Found:
+    """Look at each cap of today and of this month."""
+    spent, next_call = _spent(), _usual_bounds()
+    reached: list[str] = []
+    features = registry.all_features()
+    for slug, feature in features.items():
+        needed = spent.get(slug, 0) + next_call.get(slug, 0)
+        _look(slug, "day", needed, controls.caps(feature).feature, reached)
+    least = min(next_call.values(), default=0)
+    whole = controls.caps(next(iter(features.values())))
+    _look(EVERYTHING, "day", spent.get("", 0) + least, whole.everything, reached)
+    _look(EVERYTHING, "month", spent.get("month", 0) + least, whole.month, reached)
+    if not reached:
+        return Found(ok=True, result="No budget is used up.")
+    return Found(ok=False, result=f"Used up: {', '.join(reached)}.")
+
+
+def _look(slug: str, period: str, needed: int, cap: int | None, reached: list[str]) -> None:
+    """`needed`: what is spent, and what a usual call reserves on top."""
+    subject = f"{slug} {period}"
+    if cap is None or needed <= cap:
+        alerts.end("budget_reached", subject)
+        return
+    reached.append(subject)
+    alerts.begin(
+        "budget_reached",
+        subject,
+        f"The {period}'s budget of {slug}, ${cap / MICRO_PER_USD:,.2f}, has no room for a usual"
+        " call. Users are refused until it starts anew, or is raised in admin.",
+        {"needed_micro": needed, "cap_micro": cap},
+    )
+
+
+def _spent() -> dict[str, int]:
+    """Micro-dollars by feature, '' for everything today, 'month' for this month."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT CASE w.scope WHEN 'month' THEN 'month' ELSE w.key END, w.spent_micro
+              FROM aifeature_spendwindow w,
+                   (SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date AS day) AS today
+             WHERE w.scope IN ('feature', 'global') AND w.day = today.day
+                OR w.scope = 'month' AND w.day = aif_month(today.day)"""
+        )
+        return dict(cursor.fetchall())
+
+
+def _usual_bounds() -> dict[str, int]:
+    """What the latest calls of each feature reserved, in micro-dollars: their mean."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT a.feature, avg(a.bound_micro)::bigint
+              FROM (SELECT t.feature, t.bound_micro FROM aifeature_attempt t
+                     ORDER BY t.started_at DESC LIMIT 500) AS a
+             GROUP BY a.feature"""
+        )
+        return dict(cursor.fetchall())

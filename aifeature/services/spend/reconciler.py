@@ -1,0 +1,53 @@
+"""Proves every few minutes that each spend window is the sum of the ledger, else puts it right.
+
+A window that is wrong blocks falsely, or lets too much through.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db import connection
+
+from aifeature.models import reconciliation
+from aifeature.services.alerting import alerts
+from aifeature.services.alerting.checks import Found
+
+logger = logging.getLogger(__name__)
+
+DAYS_BACK: Final = 1
+"""Yesterday's calls may end today; what is older changes by hand alone."""
+
+SHOWN: Final = 20
+
+
+def check() -> Found:
+    """Compare and repair; drift is an alert that ends with the next clean run."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    since = now.astimezone(UTC).date() - timedelta(days=DAYS_BACK)
+    drifts = reconciliation.reconcile(since, repair=True)
+    for drift in drifts:
+        logger.error(
+            "window %s %s %s was %+d spent, %+d held and %+d own micro-dollars off the ledger;"
+            " repaired",
+            *(drift.scope, drift.key, drift.day),
+            *(drift.spent_micro, drift.held_micro, drift.own_spend_micro),
+        )
+    if not drifts:
+        alerts.end("drift", "windows")
+        return Found(ok=True, result="Every window is the sum of the ledger.")
+    figures = {
+        f"{drift.scope} {drift.key} {drift.day}": [
+            drift.spent_micro,
+            drift.held_micro,
+            drift.own_spend_micro,
+        ]
+        for drift in drifts[:SHOWN]
+    }
+    result = f"{len(drifts)} windows differed from the ledger and were put right."
+    alerts.begin("drift", "windows", result, figures)
+    return Found(ok=False, result=result, figures=figures)

@@ -1,0 +1,115 @@
+"""Messages and the events of a stream, in the provider's shapes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workers.sandbox import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workers.sandbox.cache import PromptUsage
+
+TOKENS_PER_DELTA = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A finished answer: what is sent and what it costs."""
+
+    message_id: str
+    model: str
+    text: str
+    stop_reason: str
+    prompt: PromptUsage
+    output_tokens: int
+    stop_sequence: str | None = None
+    has_content: bool = True
+
+    def usage(self, output_tokens: int | None = None) -> dict[str, Any]:
+        """Usage when `output_tokens` were written (default: all)."""
+        return {
+            "input_tokens": self.prompt.input_tokens,
+            "cache_creation_input_tokens": self.prompt.cache_write_5m + self.prompt.cache_write_1h,
+            "cache_read_input_tokens": self.prompt.cache_read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": self.prompt.cache_write_5m,
+                "ephemeral_1h_input_tokens": self.prompt.cache_write_1h,
+            },
+            "output_tokens": self.output_tokens if output_tokens is None else output_tokens,
+            "service_tier": "standard",
+        }
+
+    def billed(self) -> dict[str, Any] | None:
+        """The usage that is billed: all of it, or nothing for a refusal without output."""
+        return self.usage() if self.has_content or self.stop_reason != "refusal" else None
+
+    def ending(self) -> dict[str, Any]:
+        """The fields that say why it stopped."""
+        refused = self.stop_reason == "refusal"
+        details = {"type": "refusal", "category": None, "explanation": None} if refused else None
+        return {
+            "stop_reason": self.stop_reason,
+            "stop_sequence": self.stop_sequence,
+            "stop_details": details,
+        }
+
+    def message(self) -> dict[str, Any]:
+        """The whole message, as a call without streaming gets it."""
+        content = [{"type": "text", "text": self.text}] if self.has_content else []
+        return {**self.head(), "content": content, **self.ending(), "usage": self.usage()}
+
+    def head(self) -> dict[str, Any]:
+        """The fields that do not change while it is written."""
+        return {"id": self.message_id, "type": "message", "role": "assistant", "model": self.model}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a stream, and how many output tokens are written once it is sent."""
+
+    name: str
+    data: dict[str, Any]
+    written: int
+
+    def encode(self) -> bytes:
+        """The event as bytes of `text/event-stream`."""
+        return sse(self.name, json.dumps(self.data, ensure_ascii=False))
+
+
+def sse(name: str, data: str) -> bytes:
+    """An event with data of any kind."""
+    return f"event: {name}\ndata: {data}\n\n".encode()
+
+
+def stream(reply: Reply) -> Iterator[Event]:
+    """The events of a reply, in the order the provider sends them."""
+    start = {
+        **reply.head(),
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+        "usage": reply.usage(min(1, reply.output_tokens)),
+    }
+    yield Event("message_start", {"type": "message_start", "message": start}, 0)
+    written = 0
+    if reply.has_content:
+        block = {"type": "text", "text": ""}
+        opening = {"type": "content_block_start", "index": 0, "content_block": block}
+        yield Event("content_block_start", opening, written)
+        yield Event("ping", {"type": "ping"}, written)
+        pieces = tokens.pieces(reply.text)
+        for at in range(0, len(pieces), TOKENS_PER_DELTA):
+            delta = {"type": "text_delta", "text": "".join(pieces[at : at + TOKENS_PER_DELTA])}
+            written = min(at + TOKENS_PER_DELTA, len(pieces))
+            data = {"type": "content_block_delta", "index": 0, "delta": delta}
+            yield Event("content_block_delta", data, written)
+        yield Event("content_block_stop", {"type": "content_block_stop", "index": 0}, written)
+    usage = {k: v for k, v in reply.usage().items() if k not in ("cache_creation", "service_tier")}
+    data = {"type": "message_delta", "delta": reply.ending(), "usage": usage}
+    yield Event("message_delta", data, reply.output_tokens)
+    yield Event("message_stop", {"type": "message_stop"}, reply.output_tokens)
