@@ -17,8 +17,7 @@ from django.conf import settings
 from aifeature.services import dispatch, provider
 from aifeature.services.alerting import checks
 from aifeature.services.controls import global_cap, row_check
-from aifeature.services.dispatch import recovery
-from aifeature.services.dispatch.dispatcher import Dispatcher
+from aifeature.services.dispatch import Dispatcher, recovery
 from aifeature.services.execution import lease, runner
 from aifeature.services.monitoring.spikes import check as spikes
 from aifeature.services.privacy import retention

@@ -167,7 +167,7 @@ class FeatureControlAdmin(SwitchButtons):
                 reason=form.cleaned_data["reason"],
                 user_id=request.user.pk,
             )
-        transaction.on_commit(controls.cache.clear)
+        transaction.on_commit(controls.clear_cache)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -179,7 +179,7 @@ class FeatureControlAdmin(SwitchButtons):
 def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:
     controls.change(slug, values, reason=reason, user_id=request.user.pk)
     # The service cleared the cache inside this request's transaction; others may have read since.
-    transaction.on_commit(controls.cache.clear)
+    transaction.on_commit(controls.clear_cache)
 
 
 def _make_rows() -> None:

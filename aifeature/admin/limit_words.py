@@ -10,6 +10,7 @@ from typing import Final
 from django.conf import settings
 
 from aifeature.admin.show import NO_LIMIT
+from aifeature.services import controls
 from aifeature.spec import Feature, Limits
 
 HELP: Final = MappingProxyType(
@@ -66,7 +67,7 @@ def of_everything() -> dict[str, Meaning]:
             "as much as in the feature that allows most",
         ),
         "daily_budget_usd": Meaning(
-            f"What all features together may spend in one UTC day. Now: {control.global_daily()}.",
+            f"What all features together may spend in one UTC day. Now: {controls.global_daily()}.",
             "GLOBAL_DAILY_BUDGET_USD, or else the sum of the features' daily caps",
         ),
         "monthly_budget_usd": Meaning(HELP["monthly_budget_usd"], setting),

@@ -1,4 +1,4 @@
-"""The refusals that only HTTP knows; those of the domain stand in `aifeature.services.jobs.refusals`."""
+"""Refusals that only HTTP has; those of the domain are in `services/jobs/refusals.py`."""
 
 from __future__ import annotations
 

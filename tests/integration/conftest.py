@@ -19,6 +19,7 @@ from aifeature.services.dispatch import dispatcher, publisher
 from aifeature.services.execution import job_run
 from aifeature.services.jobs import admission
 from aifeature.services.provider import account, factory
+from aifeature.services.stores import broker
 from aifeature.services.streams import writer
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.retry_budget import RetryBudget
@@ -34,7 +35,7 @@ DAY_TURNS_S = 20.0
 
 PATIENT = (
     "workers.inference.shared_state.TIMEOUT_S",
-    "aifeature.services.dispatch.publisher.PUBLISH_TIMEOUT_S",
+    "aifeature.services.stores.broker.PUBLISH_TIMEOUT_S",
     "aifeature.services.dispatch.dispatcher.TIMEOUT_S",
     "aifeature.services.stores.redis_state.TIMEOUT_S",
     "aifeature.services.streams.writer.TIMEOUT_S",
@@ -71,7 +72,7 @@ def _patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _forget_redis() -> None:
     for each in (factory.gate, factory.request_limiter, factory.shared_state):
         each.cache_clear()
-    publisher._connection.cache_clear()
+    broker.connection.cache_clear()
     publisher.pause.end()
     dispatcher._client.cache_clear()
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aifeature.services.texts import messages
+from aifeature.services.texts import FAILED_AFTER_WAITING, messages
 from aifeature.services.texts.messages import (
-    FAILED_AFTER_WAITING,
     MESSAGES,
     sentence,
     sentence_at_end,

@@ -1,0 +1,8 @@
+"""Opens and closes alerts for on-call, and records each run of a scheduled check.
+
+Public: `alerts`, `checks`.
+"""
+
+from aifeature.services.alerting import alerts, checks
+
+__all__ = ["alerts", "checks"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from django.db import transaction
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 50
 
+STUCK_WORKER: Final = "stuck_worker"
+
 RUNBOOKS: Final = {
     "budget_reached": "budgets",
     "cost_spike": "cost-spike",
@@ -31,7 +34,7 @@ RUNBOOKS: Final = {
     "provider_outage": "provider-down",
     "provider_account": "provider-account",
     "kill_switch": "kill-switch",
-    "stuck_worker": "stuck-worker",
+    STUCK_WORKER: "stuck-worker",
     "prompt_missing": "controls",
     "control_unknown": "controls",
     "check_late": "watchers",
@@ -68,6 +71,12 @@ def end(kind: str, subject: str) -> bool:
     """It is no longer so. False: it was not known to be."""
     still = Alert.objects.filter(kind=kind, subject=subject, closed_at=None)
     return bool(still.update(closed_at=Now()))
+
+
+def end_unseen(kind: str, after: timedelta) -> int:
+    """End the open alerts of a kind that were last seen longer ago than this. Returns how many."""
+    unseen = Alert.objects.filter(kind=kind, closed_at=None, seen_at__lt=Now() - after)
+    return unseen.update(closed_at=Now())
 
 
 def tell() -> int:

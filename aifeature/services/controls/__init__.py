@@ -1,0 +1,60 @@
+"""What operators set per feature and for everything: stage, caps, rates, kill switch, breakers.
+
+Public: the effective values below, and the modules that change or explain them.
+"""
+
+from aifeature.services.controls import (
+    breakers,
+    global_cap,
+    kill_switch_history,
+    launches,
+    rate_overrides,
+    rates,
+    row_check,
+    switch,
+    switch_refusal,
+    switch_state,
+)
+from aifeature.services.controls.cache import clear_cache
+from aifeature.services.controls.effective import (
+    EVERYTHING,
+    account_spend_usd,
+    caps,
+    change,
+    deadline_s,
+    feature_rates,
+    global_daily,
+    is_paused,
+    is_visible,
+    keeps_jobs,
+    open_for_local_stack,
+    prompt_version,
+    retention_days,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "account_spend_usd",
+    "breakers",
+    "caps",
+    "change",
+    "clear_cache",
+    "deadline_s",
+    "feature_rates",
+    "global_cap",
+    "global_daily",
+    "is_paused",
+    "is_visible",
+    "keeps_jobs",
+    "kill_switch_history",
+    "launches",
+    "open_for_local_stack",
+    "prompt_version",
+    "rate_overrides",
+    "rates",
+    "retention_days",
+    "row_check",
+    "switch",
+    "switch_refusal",
+    "switch_state",
+]

@@ -168,3 +168,8 @@ def _from_row(row: FeatureControl) -> Control:
 
 
 cache = ControlCache()
+
+
+def clear_cache() -> None:
+    """Read the controls anew when they are next asked for."""
+    cache.clear()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from aifeature import registry
-from aifeature.policies.rates import Rates, effective
-from aifeature.services.controls import effective as control
+from aifeature.policies import rates as policy
+from aifeature.policies.rates import Rates
+from aifeature.services.controls import cache, effective
 from aifeature.spec import Feature
 
 
 def of(feature: Feature, user_id: int) -> Rates:
     """The rates this user has for this feature now."""
-    controls = control.cache.all()
-    return effective(
-        control.feature_rates(feature),
+    controls = cache.cache.all()
+    return policy.effective(
+        effective.feature_rates(feature),
         controls.overrides_of(user_id),
         slug=feature.slug,
         user_id=user_id,
@@ -26,11 +27,11 @@ def at_once() -> dict[str, int]:
     Members of a group that may have more are not told apart here: then all may be handed over as
     many, and `begin_attempt` sends those back that are too many.
     """
-    overrides = control.cache.all().overrides
+    overrides = cache.cache.all().overrides
     of_groups = [each.rates.in_flight or 0 for each in overrides.get(None, ())]
     found: dict[str, int] = {}
     for slug, feature in registry.all_features().items():
-        usual = control.feature_rates(feature).in_flight
+        usual = effective.feature_rates(feature).in_flight
         if usual is not None:
             found[slug] = max([usual, *of_groups])
         for user_id, own in overrides.items():

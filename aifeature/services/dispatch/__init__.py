@@ -1,0 +1,20 @@
+"""Hands jobs to workers: publishes job ids, keeps the dispatch window full, recovers lost jobs.
+
+Public: `publish`, `refill`, `can_publish`, the two background threads, and `recovery`.
+"""
+
+from aifeature.services.dispatch import recovery
+from aifeature.services.dispatch.dispatcher import Dispatcher
+from aifeature.services.dispatch.publisher import RUN_JOB, TASK_NAMES, can_publish, publish, refill
+from aifeature.services.dispatch.worker_agent import Feeder
+
+__all__ = [
+    "RUN_JOB",
+    "TASK_NAMES",
+    "Dispatcher",
+    "Feeder",
+    "can_publish",
+    "publish",
+    "recovery",
+    "refill",
+]

@@ -21,8 +21,8 @@ from aifeature import registry
 from aifeature.models import Job, Status
 from aifeature.models.functions import connected
 from aifeature.services import provider
-from aifeature.services.execution import run_decisions
 from aifeature.services.provider import account
+from aifeature.services.texts import DEFERRED
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ EVERY_S: Final = 1.0
 AT_ONCE: Final = 100
 """Jobs that one look makes due."""
 
-_BREAKER: Final = run_decisions.DEFERRED["breaker"]
-_ACCOUNT: Final = run_decisions.DEFERRED["account"]
+_BREAKER: Final = DEFERRED["breaker"]
+_ACCOUNT: Final = DEFERRED["account"]
 
 SOON: Final = timedelta(seconds=1)
 """What is due by then is left alone."""

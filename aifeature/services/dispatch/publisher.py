@@ -10,32 +10,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 from uuid import UUID
 
 from celery import current_app
-from django.conf import settings
 from django.db import Error as DatabaseError
-from kombu import Connection
-from kombu.exceptions import KombuError
-from kombu.pools import producers
-from redis.exceptions import RedisError
 
 from aifeature.models import turns
 from aifeature.policies import redis_replies
 from aifeature.services import provider
 from aifeature.services.controls import rates
+from aifeature.services.stores import broker
 
 logger = logging.getLogger(__name__)
 
 RUN_JOB: Final = "llm.run_job"
 TASK_NAMES: Final = frozenset({RUN_JOB})
 """Every task name that is sent from here; a system check holds them against the registry."""
-
-PUBLISH_TIMEOUT_S = 0.25
-"""How long one answer of a slow broker may hold a publisher up."""
 
 PAUSE_S: Final = 1.0
 """Seconds without a publish after one that failed, so that an outage costs few requests time."""
@@ -75,20 +67,6 @@ class Pause:
 pause: Final = Pause()
 
 
-@cache
-def _connection() -> Connection:
-    """The publishers' broker connection: no retry anywhere, since `refill` publishes again."""
-    options: dict[str, Any] = {
-        **current_app.conf.broker_transport_options,
-        "socket_timeout": PUBLISH_TIMEOUT_S,
-        "socket_connect_timeout": PUBLISH_TIMEOUT_S,
-        "max_retries": 0,  # of kombu's connecting; left out, it waits two seconds before the next
-    }
-    return Connection(
-        settings.CELERY_BROKER_URL, transport_options=options, connect_timeout=PUBLISH_TIMEOUT_S
-    )
-
-
 def can_publish() -> bool:
     """Whether the broker can be handed a job now.
 
@@ -125,7 +103,7 @@ def publish(jobs: Sequence[UUID]) -> int:
     """
     sent = 0
     try:
-        with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
+        with broker.producer() as producer:
             for job in jobs:
                 current_app.send_task(
                     RUN_JOB,
@@ -136,7 +114,7 @@ def publish(jobs: Sequence[UUID]) -> int:
                     ignore_result=True,
                 )
                 sent += 1
-    except (KombuError, RedisError, OSError) as error:
+    except broker.BROKER_ERRORS as error:
         pause.begin()
         logger.warning(
             "broker: publish failed, the rest is sent again: %s",
@@ -146,20 +124,6 @@ def publish(jobs: Sequence[UUID]) -> int:
     else:
         pause.end()
     return sent
-
-
-def send(task: str, *, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str) -> None:
-    """Send one task, within the time that a publish may take.
-
-    Raises:
-        kombu.exceptions.KombuError, redis.exceptions.RedisError, OSError: the broker did not take
-            it.
-    """
-    with producers[_connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as producer:
-        current_app.send_task(
-            task, args=args, kwargs=dict(kwargs), queue=queue, producer=producer, retry=False,
-            ignore_result=True,
-        )  # fmt: skip
 
 
 def take_back(jobs: Sequence[UUID]) -> set[UUID]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 from django.db import Error as DatabaseError
@@ -14,7 +15,6 @@ from aifeature.services.alerting import alerts, checks
 from aifeature.services.alerting.checks import Found
 from aifeature.services.controls import switch
 from aifeature.services.dispatch import publisher
-from aifeature.services.execution import stuck_runs
 from aifeature.services.texts import FAILED_AFTER_WAITING, sentence_at_end
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 TASK: Final = "control.sweep"
 
 BATCH = 500
+
+STUCK_SEEN_FOR: Final = timedelta(seconds=60)
+"""Time without a new sight of threads that hang after which the alert of a worker ends."""
 
 LOST_CALL_S = 900
 """Age at which a call of no job counts as lost: longer than any call may take. A probe, which takes
@@ -32,7 +35,7 @@ def sweep() -> int:
     """End what is overdue and fill the window. Returns how many jobs were handed over."""
     steps = (
         *(_end_of_closed_accounts, _end_overdue, _end_abandoned, _close_lost_calls),
-        *(switch.settle_stopped, stuck_runs.settle_alerts, alerts.tell),
+        *(switch.settle_stopped, _end_alerts_of_stuck_workers, alerts.tell),
     )
     try:
         for step in steps:
@@ -83,6 +86,10 @@ def _end_abandoned() -> None:
 def _close_lost_calls() -> None:
     while calls.close_lost(older_s=LOST_CALL_S):
         _say_ended(1)
+
+
+def _end_alerts_of_stuck_workers() -> None:
+    alerts.end_unseen(alerts.STUCK_WORKER, STUCK_SEEN_FOR)
 
 
 def _say_ended(count: int) -> None:

@@ -9,7 +9,7 @@ from aifeature.models.transitions import AttemptRefusedError, FencedError, Settl
 from aifeature.services.execution import lease
 from aifeature.services.execution.outcomes import CancelledByUser, Failed, Later, Outcome
 from aifeature.services.provider import account
-from aifeature.services.texts import FAILED_AFTER_WAITING
+from aifeature.services.texts import DEFERRED, FAILED_AFTER_WAITING, SPENT
 from workers import retry
 from workers.inference import Cancelled, Deferred, InferenceError
 
@@ -21,19 +21,8 @@ HOLD_S: Final = 2.0
 BUSY_S: Final = 0.5
 """Seconds until a job is looked at again whose user has as many calls under way as may be."""
 
-DEFERRED: Final = {
-    "user_tokens": "user_tokens",
-    "provider_limit": "provider_limited",
-    "breaker": "provider_paused",
-    "account": "provider_account",
-}
-"""The code of a job that the gate let not be sent, by the gate's reason."""
-
 BOOKED: Final = frozenset(DEFERRED.values()) - {"provider_account"}
 """Codes of jobs that come back at a moment which the gate keeps for them."""
-
-SPENT: Final = {"user_spend": "user_limit", "account": "account_limit"}
-"""The code of a job that a user's own spend keeps from being sent, by the window's scope."""
 
 
 def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:

@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db import Error as DatabaseError
 
 from aifeature.models.functions import is_lock_timeout
-from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.dispatch import Feeder
 from aifeature.services.execution import job_run, lease
 
 logger = logging.getLogger(__name__)

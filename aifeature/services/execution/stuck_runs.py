@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from types import FrameType
 from typing import Final
 
-from django.db.models.functions import Now
-
-from aifeature.models import Alert
 from aifeature.models.functions import Rows
 from aifeature.services.alerting import alerts
 from aifeature.services.execution.holdings import HeldRun
-
-KIND: Final = "stuck_worker"
 
 LOOKS: Final = 40
 """How often a run must be seen past its time. The database answers at each look, so a run that
@@ -28,9 +22,6 @@ waits for it is none, and neither is one whose process was stopped and has only 
 
 SEEN_AGAIN_S: Final = 10.0
 """Seconds between two signs that threads still hang."""
-
-OVER_AFTER_S: Final = 60.0
-"""Seconds without such a sign after which the alert ends."""
 
 NAMED: Final = 5
 """Most runs that an alert names."""
@@ -64,7 +55,7 @@ class Watch:
             return
         named = [_described(held, now) for held in stuck[:NAMED]]
         alerts.begin(
-            KIND,
+            alerts.STUCK_WORKER,
             worker[:120],
             f"{len(stuck)} of {slots} threads of this worker hang: {'; '.join(named)}."
             f" Once {tenth(slots)} hang it stops, with exit code 75: its supervisor starts another."
@@ -78,14 +69,6 @@ class Watch:
 def tenth(slots: int) -> int:
     """How many threads must hang before the process ends: a tenth of them, at least one."""
     return max(1, -(-slots // 10))
-
-
-def settle_alerts() -> int:
-    """End the alerts of workers that say no longer that threads hang. Returns how many."""
-    silent = Alert.objects.filter(
-        kind=KIND, closed_at=None, seen_at__lt=Now() - timedelta(seconds=OVER_AFTER_S)
-    )
-    return silent.update(closed_at=Now())
 
 
 def _described(held: HeldRun, now: float) -> str:

@@ -22,7 +22,6 @@ from aifeature.policies.overload import too_late_by_s
 from aifeature.policies.rates import Left
 from aifeature.services import controls, provider
 from aifeature.services.controls import rates
-from aifeature.services.execution import run_decisions
 from aifeature.services.jobs.refusals import (
     BudgetExhausted,
     BudgetReached,
@@ -31,7 +30,7 @@ from aifeature.services.jobs.refusals import (
     RateLimited,
     Refusal,
 )
-from aifeature.services.texts import sentence
+from aifeature.services.texts import SPENT, sentence
 from aifeature.services.watch import queues
 from aifeature.spec import Feature
 from workers.inference.token_bucket import Take
@@ -167,8 +166,8 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     scope = full[0]
     reset = budget.starts_anew(scope, now)
     wait = math.ceil((reset - now).total_seconds())
-    if scope in run_decisions.SPENT:
-        raise BudgetExhausted(sentence(run_decisions.SPENT[scope]), retry_after_s=wait)
+    if scope in SPENT:
+        raise BudgetExhausted(sentence(SPENT[scope]), retry_after_s=wait)
     if scope == "user":
         raise BudgetExhausted(
             "You have used up your budget for this feature."

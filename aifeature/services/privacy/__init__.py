@@ -1,4 +1,6 @@
-"""What is stored on a person: exported to them, or erased.
+"""Exports, erases and expires personal data.
+
+Public: `closing`, `erasure`, `export`, `records`, `retention`.
 
 Where personal data stands, and what an erasure makes of it. What lies outside this database is in
 deploy/runbooks/erase-a-person.md. A test knows every table that points to an account: whoever adds
@@ -22,3 +24,7 @@ one says here what becomes of it.
   A worker that was frozen may write into the dead stream of its epoch once more: nobody reads
   that, and it expires within the hour.
 """
+
+from aifeature.services.privacy import closing, erasure, export, records, retention
+
+__all__ = ["closing", "erasure", "export", "records", "retention"]

@@ -1,0 +1,8 @@
+"""Sessions and API tokens of a user, and the limits on failed sign-ins.
+
+Public: `limits`, `sign_ins`.
+"""
+
+from aifeature.services.sign_in import limits, sign_ins
+
+__all__ = ["limits", "sign_ins"]

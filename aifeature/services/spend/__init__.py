@@ -1,0 +1,8 @@
+"""Budgets, the reconciler of the ledger, and the settlement of calls with an unknown bill.
+
+Public: `budgets`, `bulk_settlement`, `reconciler`, `settlement`, and the package `usage`.
+"""
+
+from aifeature.services.spend import budgets, bulk_settlement, reconciler, settlement, usage
+
+__all__ = ["budgets", "bulk_settlement", "reconciler", "settlement", "usage"]

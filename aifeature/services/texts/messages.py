@@ -34,18 +34,6 @@ MESSAGES: Final = {
     "interrupted": "Your request was interrupted. It goes on in a moment.",
 }
 
-FAILED_AFTER_WAITING: Final = {
-    "provider_limited": "overloaded",
-    "provider_account": "provider_unavailable",
-    "provider_paused": "provider_unavailable",
-    "provider_waiting": "provider_unavailable",
-    "user_busy": "overloaded",
-    "user_tokens": "overloaded",
-    "feature_paused": "feature_paused",
-    "budget_held": "budget_spent",
-}
-"""The code of a job whose deadline passed while it waited, by the code of what it waited for."""
-
 _ENDED: Final = {
     "feature_paused": "Our team paused this feature for longer than your request could wait, so it"
     " was not done. Please send it again once the feature is back.",

@@ -1,0 +1,8 @@
+"""Runs a scheduled task once per period, even if beat sends it twice.
+
+Public: all names below.
+"""
+
+from aifeature.services.ticks.periods import DAILY, KEPT, WEEKLY, Period, claim, every, prune
+
+__all__ = ["DAILY", "KEPT", "WEEKLY", "Period", "claim", "every", "prune"]

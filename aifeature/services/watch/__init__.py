@@ -2,10 +2,20 @@
 
 Public: `Watcher`, which a thread of each worker process runs; `schedule`, the one way to change
 the schedule; `broken`, what is wrong with a row of it; `protected`, what weakens a check; `queues`,
-which of them have no worker.
+which of them have no worker; `defaults` and `wall_clock`, for beat.
 """
 
-from aifeature.services.watch import broken, protected, queues, schedule
+from aifeature.services.watch import broken, defaults, protected, queues, schedule, wall_clock
 from aifeature.services.watch.watcher import EVERY_S, STAND_IN_S, Watcher
 
-__all__ = ["EVERY_S", "STAND_IN_S", "Watcher", "broken", "protected", "queues", "schedule"]
+__all__ = [
+    "EVERY_S",
+    "STAND_IN_S",
+    "Watcher",
+    "broken",
+    "defaults",
+    "protected",
+    "queues",
+    "schedule",
+    "wall_clock",
+]

@@ -12,11 +12,9 @@ from typing import Any, Final
 from celery import current_app
 from django.db import transaction
 from django_celery_beat.models import PeriodicTask
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from aifeature.models import ControlChange
-from aifeature.services import dispatch
+from aifeature.services.stores import broker
 
 TRAIL: Final = "_schedule"
 """What the audit trail names in place of a feature. No slug begins with an underscore."""
@@ -79,11 +77,11 @@ def run_now(row: Any, *, reason: str, user_id: int) -> None:
     queue = row.queue or current_app.conf.task_default_queue
     _record(row, [("run now", "", f"sent to {queue}")], reason=reason, user_id=user_id)
     try:
-        dispatch.send(
+        broker.send(
             row.task, args=json.loads(row.args or "[]"), kwargs=json.loads(row.kwargs or "{}"),
             queue=queue,
         )  # fmt: skip
-    except (KombuError, RedisError, OSError) as error:
+    except broker.BROKER_ERRORS as error:
         raise NotSentError(
             f"{row.task} was not sent, since the broker does not answer. Look at Redis, then try"
             " again."

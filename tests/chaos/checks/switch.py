@@ -33,7 +33,7 @@ CANCELS_S: Final = 5.0
 """Within so many seconds jobs that wait are cancelled, a batch at a time."""
 
 LEAST_CALL_S: Final = 30.0
-"""As in `aifeature.services.execution.job_run`, which needs settings: with less time no call is begun."""
+"""As in `execution/job_run.py`, which needs settings: with less time no call is begun."""
 
 AFTERMATH_S: Final = 6.0
 """So long after an outage of the database its connections are made anew."""

@@ -24,6 +24,7 @@ from django.db import connection
 
 from aifeature.models import Job, Status
 from aifeature.services.dispatch import dispatcher, publisher
+from aifeature.services.stores import broker
 from aifeature.services.streams import writer
 from aifeature.services.streams.hub import Hub
 from project import settings as project_settings
@@ -250,10 +251,10 @@ def test_production_values_are_below_a_minute(
         assert_watchful(stream.get_extra_info("socket"))
     for synchronous in (writer.process()._client, dispatcher._client()):
         assert_watchful(open_socket(synchronous.connection_pool))
-    for broker in (current_app.connection_for_read(), publisher._connection()):
-        channel: Any = broker.default_channel
+    for used in (current_app.connection_for_read(), broker.connection()):
+        channel: Any = used.default_channel
         assert_watchful(open_socket(channel.client.connection_pool))
-        broker.release()
+        used.release()
     options = django_settings.CELERY_BROKER_TRANSPORT_OPTIONS
     assert 1 + 2 * options["health_check_interval"] < MINUTE_S
     asyncio.run(look_at_hub())

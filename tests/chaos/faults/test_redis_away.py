@@ -18,7 +18,7 @@ from django.test import Client
 
 from aifeature.models import Job, Status, keeping
 from aifeature.models.functions import rows
-from aifeature.services.dispatch import publisher
+from aifeature.services.stores import broker
 from project.stack.components import GUNICORN_CONFIG
 from project.stack.signals import wait_until
 from tests.chaos import packets
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.usefixtures("committed", "opened"), pytest.mark.timeou
 SUBMIT_S = 0.5
 """Promised. How long it takes is judged by `make bench ONLY=abort`; here, what it may wait for."""
 
-WAITS_S = shared_state.TIMEOUT_S + publisher.PUBLISH_TIMEOUT_S
+WAITS_S = shared_state.TIMEOUT_S + broker.PUBLISH_TIMEOUT_S
 """As they stand in the code: a test may have more patience."""
 
 SOON_S = 10.0

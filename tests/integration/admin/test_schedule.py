@@ -21,7 +21,7 @@ from django_celery_beat.models import (
 )
 
 from aifeature.models import ControlChange
-from aifeature.services.dispatch import publisher
+from aifeature.services.stores import broker
 from aifeature.services.watch import protected, schedule
 from project.beat import Entry
 from project.celery import app
@@ -245,7 +245,7 @@ def test_a_task_that_is_run_now_is_sent_once_and_in_the_trail(
     page: Client, own: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(publisher, "send", lambda task, **how: sent.append((task, how)))
+    monkeypatch.setattr(broker, "send", lambda task, **how: sent.append((task, how)))
     pressed(page, own, "run_now")
     assert sent == [("llm.run_job", {"args": [], "kwargs": {"job_id": "0"}, "queue": "control"})]
     assert trail() == [("run now", "Own: (empty)", "Own: sent to control")]
@@ -257,7 +257,7 @@ def test_a_task_that_the_broker_does_not_take_is_said_to_be_not_sent(
     def refuses(*_: Any, **__: Any) -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(publisher, "send", refuses)
+    monkeypatch.setattr(broker, "send", refuses)
     pressed(page, own, "run_now")
     assert "was not sent, since the broker does not answer" in page.get(LIST).text
 

@@ -25,11 +25,12 @@ from aifeature.models import FeatureControl, Job, transitions
 from aifeature.services.controls import switch
 from aifeature.services.dispatch import publisher, recovery
 from aifeature.services.jobs import lifecycle
+from aifeature.services.stores import broker
 from tests.integration.jobs.conftest import MakeJob, age, claim
 
 pytestmark = pytest.mark.usefixtures("committed")
 
-PUBLISH_TIMEOUT_S = publisher.PUBLISH_TIMEOUT_S
+PUBLISH_TIMEOUT_S = broker.PUBLISH_TIMEOUT_S
 """As it is outside of tests, which are more patient with a Redis that is well."""
 
 PATIENCE_S = 20.0
@@ -42,14 +43,14 @@ ENDLESS_S = 600.0
 def broker_at(url: str, settings: Any) -> Iterator[None]:
     before = settings.CELERY_BROKER_URL
     settings.CELERY_BROKER_URL = url
-    publisher._connection.cache_clear()
+    broker.connection.cache_clear()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(publisher, "PUBLISH_TIMEOUT_S", PUBLISH_TIMEOUT_S)
+            patch.setattr(broker, "PUBLISH_TIMEOUT_S", PUBLISH_TIMEOUT_S)
             yield
     finally:
         settings.CELERY_BROKER_URL = before
-        publisher._connection.cache_clear()
+        broker.connection.cache_clear()
         publisher.pause.end()
 
 

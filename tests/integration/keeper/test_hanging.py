@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature.models import Alert, Attempt, Job
-from aifeature.services.dispatch import dispatcher
+from aifeature.services.dispatch import dispatcher, recovery
 from aifeature.services.execution import output, stuck_runs
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.texts.messages import sentence
@@ -168,10 +168,10 @@ def test_a_process_that_was_paused_past_a_deadline_has_no_thread_that_hangs(
 def test_the_alert_ends_when_nothing_is_said_of_it_any_more(db: None) -> None:
     Alert.objects.create(kind="stuck_worker", subject="llm@a/1", summary="It hangs.")
     Alert.objects.create(kind="drift", subject="d", summary="It drifts.")
-    stuck_runs.settle_alerts()
+    recovery._end_alerts_of_stuck_workers()
     assert not Alert.objects.filter(closed_at__isnull=False).exists()
-    Alert.objects.update(seen_at=Now() - timedelta(seconds=stuck_runs.OVER_AFTER_S + 1))
-    stuck_runs.settle_alerts()
+    Alert.objects.update(seen_at=Now() - recovery.STUCK_SEEN_FOR + timedelta(seconds=1))
+    recovery._end_alerts_of_stuck_workers()
     assert Alert.objects.get(closed_at__isnull=False).kind == "stuck_worker"
 
 
