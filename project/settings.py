@@ -230,7 +230,7 @@ UNFOLD = {
     "SCRIPTS": ["project.admin_site.focus_script"],
     "SHOW_HISTORY": True,
     "ENVIRONMENT": "project.admin_site.environment",
-    "DASHBOARD_CALLBACK": "aifeature.admin.overview.dashboard",
+    "DASHBOARD_CALLBACK": "aifeature.admin.monitoring.overview.dashboard",
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,

@@ -29,8 +29,8 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 
-from aifeature.admin import switch_page
-from aifeature.admin.switch_forms import ChangeReasonForm, ReleaseForm, StopForm
+from aifeature.admin.common import dialog_page
+from aifeature.admin.controls.switch_forms import ChangeReasonForm, ReleaseForm, StopForm
 from aifeature.services.controls import switch_refusal
 from aifeature.web import errors
 
@@ -111,7 +111,7 @@ class SwitchRequests:
             return _refused(request, flip, said, status=503)
         if isinstance(error, PermissionDenied):
             return _refused(request, flip, _may_not(flip), status=403)
-        if switch_page.by_htmx(request):
+        if dialog_page.by_htmx(request):
             logger.error("a flip of %s failed", flip.slug, exc_info=error)
             said = ("This button has a defect. Our team has been told.", f"Use {flip.command}.")
             return _refused(request, flip, said, status=500)
@@ -153,18 +153,18 @@ def _seen(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """The answer as a dialog can show it."""
     if flip_of(request) is None:
         return response
-    if switch_page.FLIPPED in request.META and response.status_code >= 500:  # noqa: PLR2004 (HTTP)
+    if dialog_page.FLIPPED in request.META and response.status_code >= 500:  # noqa: PLR2004 (HTTP)
         # The flip is committed; what failed is the session, which keeps a message.
-        return _go(request, request.META[switch_page.FLIPPED])
+        return _go(request, request.META[dialog_page.FLIPPED])
     if request.path.endswith(_SIGN_IN):
         return response
     login = reverse("admin:login")
     if urlsplit(response.headers.get("Location", "")).path == login:
-        query = urlencode({"next": switch_page.address(request)})
+        query = urlencode({"next": dialog_page.address(request)})
         return _go(request, f"{login}?{query}")
     forged = response.status_code == 403 and request.method == "POST"  # noqa: PLR2004 (HTTP)
     if forged and not hasattr(response, "is_explained"):
-        return _go(request, switch_page.address(request, **{switch_page.OUT_OF_DATE: "1"}))
+        return _go(request, dialog_page.address(request, **{dialog_page.OUT_OF_DATE: "1"}))
     return response
 
 
@@ -188,7 +188,7 @@ def _remembered(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 def _go(request: HttpRequest, where: str) -> HttpResponse:
     """A script follows no plain redirect to another page."""
-    if switch_page.by_htmx(request):
+    if dialog_page.by_htmx(request):
         return HttpResponse(headers={"HX-Redirect": where})
     return HttpResponseRedirect(where)
 
@@ -205,12 +205,12 @@ def _may_not(flip: Flip) -> tuple[str, ...]:
 def _refused(
     request: HttpRequest, flip: Flip, sentences: tuple[str, ...], *, status: int
 ) -> HttpResponse:
-    if not switch_page.by_htmx(request):
+    if not dialog_page.by_htmx(request):
         response = errors.page(status, switch_refusal.UNCHANGED, *sentences, again=True)
     else:
         form = None
         if request.method == "POST" and status != 403:  # noqa: PLR2004 (HTTP)
-            form = _FORMS[flip.action](request, flip.slug, initial=switch_page.typed(request))
+            form = _FORMS[flip.action](request, flip.slug, initial=dialog_page.typed(request))
         values = {"title": switch_refusal.UNCHANGED, "sentences": sentences, "form": form}
         response = render(request, "aifeature/admin/switch_refused.html", values)
     response.is_explained = True  # type: ignore[attr-defined]  # for `_seen`

@@ -1,22 +1,15 @@
 """The screens of operations and on-call. Importing this package registers them."""
 
-from aifeature.admin import (
-    alerts,
-    changes,
-    features,
-    jobs,
-    launches,
-    ledger,
-    overview,
-    people,
-    provider_accounts,
-    provider_models,
-    rate_overrides,
-    schedule,
-    tokens,
-    web_failures,
-    workers,
-)
+from aifeature.admin.alerting import alerts
+from aifeature.admin.audit_log import changes
+from aifeature.admin.controls import features, launches, rate_overrides
+from aifeature.admin.failures import web_failures
+from aifeature.admin.jobs import jobs
+from aifeature.admin.monitoring import overview, workers
+from aifeature.admin.provider import provider_accounts, provider_models
+from aifeature.admin.sign_in import people, tokens
+from aifeature.admin.spend import ledger
+from aifeature.admin.watch import schedule
 
 __all__ = [
     "alerts",

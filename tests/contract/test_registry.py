@@ -197,7 +197,7 @@ def test_tasks_take_ids_as_keywords_and_ignore_what_they_do_not_know() -> None:
 def test_every_error_code_that_is_written_has_a_sentence() -> None:
     """Codes are literals in the services and in the retry decision."""
     root = Path(registry.__file__).parent
-    files = [*(root / "services").glob("*.py"), Path(retry.__file__)]
+    files = [*(root / "services").rglob("*.py"), Path(retry.__file__)]
     used: set[str] = set()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -21,8 +21,11 @@ from aifeature.services.jobs import admission
 from aifeature.services.provider import account, factory
 from aifeature.services.stores import broker
 from aifeature.services.streams import writer
+from tests.integration.job_rows import claimed, make_call, make_job
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.retry_budget import RetryBudget
+
+__all__ = ["claimed", "make_call", "make_job"]
 
 AMPLE_RATES = {
     "requests_per_minute": Decimal(99_999),

@@ -1,6 +1,8 @@
 """What operators set per feature and for everything: stage, caps, rates, kill switch, breakers.
 
 Public: the effective values below, and the modules that change or explain them.
+
+Size limit: 1,600 lines.
 """
 
 from aifeature.services.controls import (

@@ -1,6 +1,8 @@
 """Hands jobs to workers: publishes job ids, keeps the dispatch window full, recovers lost jobs.
 
 Public: `publish`, `refill`, `can_publish`, the two background threads, and `recovery`.
+
+Size limit: 650 lines.
 """
 
 from aifeature.services.dispatch import recovery

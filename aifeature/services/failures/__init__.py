@@ -1,6 +1,8 @@
 """Stores failed web requests for on-call, under the reference their user was shown.
 
 Public: `web_failures`.
+
+Size limit: 250 lines.
 """
 
 from aifeature.services.failures import web_failures

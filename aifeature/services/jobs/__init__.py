@@ -1,6 +1,8 @@
 """A user's jobs: submit, read, list, cancel and requeue them.
 
 Public: the functions below, `admission` (may a user submit now) and `refusals` (why not).
+
+Size limit: 750 lines.
 """
 
 from aifeature.services.jobs import admission, refusals

@@ -1,6 +1,8 @@
 """Checks and normalizes what users and providers send: JSON values, input values, input text.
 
 Public: `input_text`, `input_values`, `json_values`.
+
+Size limit: 350 lines.
 """
 
 from aifeature.services.payloads import input_text, input_values, json_values

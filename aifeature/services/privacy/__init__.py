@@ -23,6 +23,8 @@ one says here what becomes of it.
 * Redis: the text streams of the jobs of the last two hours are deleted; older ones have expired.
   A worker that was frozen may write into the dead stream of its epoch once more: nobody reads
   that, and it expires within the hour.
+
+Size limit: 800 lines.
 """
 
 from aifeature.services.privacy import closing, erasure, export, records, retention

@@ -1,6 +1,8 @@
 """This process's access to the provider: gateway, rate gates, account state, model health.
 
 Public: the four factories below and the modules.
+
+Size limit: 850 lines.
 """
 
 from aifeature.services.provider import account, account_words, model_views, odd_answers, watch

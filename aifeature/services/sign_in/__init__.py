@@ -1,6 +1,8 @@
 """Sessions and API tokens of a user, and the limits on failed sign-ins.
 
 Public: `limits`, `sign_ins`.
+
+Size limit: 300 lines.
 """
 
 from aifeature.services.sign_in import limits, sign_ins

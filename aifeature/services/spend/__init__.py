@@ -1,6 +1,8 @@
 """Budgets, the reconciler of the ledger, and the settlement of calls with an unknown bill.
 
 Public: `budgets`, `bulk_settlement`, `reconciler`, `settlement`, and the package `usage`.
+
+Size limit: 1,050 lines.
 """
 
 from aifeature.services.spend import budgets, bulk_settlement, reconciler, settlement, usage

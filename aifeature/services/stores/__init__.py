@@ -1,6 +1,8 @@
 """Connections to Redis and the broker, the state of Redis, and the database clock.
 
 Public: `broker`, `database_clock`, `redis_state`.
+
+Size limit: 250 lines.
 """
 
 from aifeature.services.stores import broker, database_clock, redis_state

@@ -4,6 +4,8 @@ A worker appends to one Redis stream per job and epoch; each web process reads t
 visitors look at. All of it may get lost at any moment: the stored result is what counts.
 
 Public: `writer` for workers, `hub`, `cursor` and `shown` for readers, `entries` for erasures.
+
+Size limit: 1,000 lines.
 """
 
 from aifeature.services.streams import cursor, entries, hub, shown, writer

@@ -1,6 +1,8 @@
 """What users read: the code and sentence of a job that waits or ended, and references to quote.
 
 Public: all names below.
+
+Size limit: 250 lines.
 """
 
 from aifeature.services.texts import references

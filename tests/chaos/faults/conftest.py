@@ -14,7 +14,7 @@ from tests.integration.conftest import (
     opened,
     sandbox,
 )
-from tests.integration.jobs.conftest import make_job
+from tests.integration.job_rows import make_job
 
 __all__ = [
     "_fresh_control_cache",

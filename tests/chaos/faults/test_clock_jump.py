@@ -21,7 +21,7 @@ from project.stack.local_dir import CHECKOUT
 from project.stack.signals import wait_until
 from tests.chaos.faults.system import BOUND_S, LIMIT_S
 from tests.held import FIRST_S, held
-from tests.integration.jobs.conftest import MakeJob
+from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 from tests.system import component, environment
 

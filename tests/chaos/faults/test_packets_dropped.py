@@ -33,7 +33,7 @@ from project.stack.signals import wait_until
 from tests.chaos import packets
 from tests.chaos.faults.system import BOUND_S, LIMIT_S
 from tests.chaos.proxy import HOST, Mode, Proxy, Target
-from tests.integration.jobs.conftest import MakeJob
+from tests.integration.job_rows import MakeJob
 from tests.redis_address import through
 from tests.sandbox_server import SandboxServer
 from tests.system import component, environment

@@ -14,7 +14,7 @@ from aifeature.models import Attempt, Job, Status
 from aifeature.services.controls import breakers
 from aifeature.services.execution import job_run
 from aifeature.services.provider import factory
-from tests.integration.jobs.conftest import MakeJob, age
+from tests.integration.job_rows import MakeJob, age
 from tests.sandbox_server import SandboxServer
 from workers.retry_budget import FLOOR, RATIO, WINDOW_S, RetryBudget
 

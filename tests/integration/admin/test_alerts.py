@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from aifeature.admin import open_alerts
+from aifeature.admin.alerting import open_alerts
 from aifeature.models import Alert, CheckRun
 from aifeature.services.alerting import alerts
 from project.env import BASE_DIR

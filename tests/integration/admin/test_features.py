@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature import registry
-from aifeature.admin import limit_words
+from aifeature.admin.controls import limit_words
 from aifeature.checks import LARGEST_SHARE, largest_bound_micro
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services.controls import effective, switch

@@ -10,7 +10,7 @@ import redis
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aifeature.admin import breaker_rows
+from aifeature.admin.controls import breaker_rows
 from aifeature.models import ControlChange, Forced, ModelControl
 from aifeature.services.controls import breakers
 from aifeature.services.provider import factory

@@ -15,8 +15,8 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from aifeature import registry
-from aifeature.admin import cards
-from aifeature.admin.show import money, span
+from aifeature.admin.common.show import money, span
+from aifeature.admin.controls import cards
 from aifeature.models import (
     TERMINAL,
     Attempt,

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from aifeature.admin.ledger import AttemptAdmin
+from aifeature.admin.spend.ledger import AttemptAdmin
 from aifeature.models import Attempt, AttemptState, Job
 from aifeature.services.spend.settlement import Tokens
 

@@ -15,7 +15,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aifeature.admin.ledger import AttemptAdmin
+from aifeature.admin.spend.ledger import AttemptAdmin
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow
 from aifeature.services.spend import bulk_settlement, settlement
 

@@ -21,7 +21,7 @@ from aifeature.services.controls import switch
 from project import switch_requests
 from project.database import pool as pool_module
 from tests.integration.admin.test_switch import DETAIL, RELEASE, STOP, STOP_ALL
-from tests.integration.switch.test_refused import in_force, other_session
+from tests.integration.controls.switch.test_refused import in_force, other_session
 
 LOGIN = "/admin/login/"
 PASSWORD = "correct horse"

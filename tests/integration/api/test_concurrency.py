@@ -23,7 +23,7 @@ from project.handler import Handler
 from tests.integration.admin.test_switch import DETAIL, STOP
 from tests.integration.api.api_jobs import job
 from tests.integration.api.test_long_poll import end
-from tests.integration.keeper.conftest import locked
+from tests.integration.execution.keeper.conftest import locked
 
 pytestmark = pytest.mark.usefixtures("committed", "opened")
 

@@ -9,7 +9,7 @@ from django.test import Client
 from aifeature.models import Job, Stage
 from aifeature.services.controls import effective
 from tests.integration.api.api_jobs import bearer, job, problem, submit
-from tests.integration.keeper.conftest import locked
+from tests.integration.execution.keeper.conftest import locked
 
 pytestmark = pytest.mark.usefixtures("committed")
 

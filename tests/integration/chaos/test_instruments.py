@@ -27,9 +27,7 @@ from aifeature.services.controls import effective
 from tests.chaos import instruments
 from tests.chaos.caps import settled_micro
 from tests.chaos.evidence import from_database, from_logs, from_provider
-from tests.integration.jobs.conftest import MakeCall, begin, claim, make_call, make_job
-
-__all__ = ["make_call", "make_job"]
+from tests.integration.job_rows import MakeCall, begin, claim
 
 if TYPE_CHECKING:
     import psycopg

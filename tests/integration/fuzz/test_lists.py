@@ -11,7 +11,7 @@ from django.urls import reverse
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from aifeature.admin.base import ChangeList, ModelAdmin
+from aifeature.admin.common.base import ChangeList, ModelAdmin
 from tests.integration.fuzz.asgi import Site, Visit
 from tests.integration.fuzz.conftest import Header
 from tests.integration.fuzz.values import query, thorough, values

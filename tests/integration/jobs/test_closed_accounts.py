@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from aifeature.models import Attempt, CancelledBy, Job, SpendWindow, Status, transitions
 from aifeature.models.transitions import AttemptRefusedError
 from aifeature.services.dispatch import recovery
-from tests.integration.jobs.conftest import MakeJob, begin, claim
+from tests.integration.job_rows import MakeJob, begin, claim
 
 
 def close(user: User) -> None:

@@ -18,7 +18,7 @@ from aifeature.services.execution.job_run import run_feature
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.lifecycle import CannotRequeueError
 from aifeature.services.jobs.refusals import NotFound
-from tests.integration.jobs.conftest import MakeJob
+from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 
 DOCUMENT = {"document": "The parcel was lost. We sent another one on Monday."}

@@ -28,7 +28,7 @@ from aifeature.models.transitions import AttemptRefusedError, Caps, Settlement
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective, switch
 from aifeature.services.spend import budgets, settlement
-from tests.integration.jobs.conftest import MakeJob, begin, claim
+from tests.integration.job_rows import MakeJob, begin, claim
 from workers import tasks
 
 pytestmark = pytest.mark.django_db

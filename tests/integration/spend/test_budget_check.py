@@ -10,7 +10,7 @@ import pytest
 from aifeature.models import Alert, FeatureControl, SpendWindow
 from aifeature.services.controls.effective import EVERYTHING
 from aifeature.services.spend import budgets
-from tests.integration.jobs.conftest import MakeJob, begin, claim
+from tests.integration.job_rows import MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db
 

@@ -31,7 +31,7 @@ from aifeature.services.controls import effective
 from aifeature.services.dispatch import recovery
 from aifeature.services.execution import calls, ledger
 from aifeature.spec import Purpose
-from tests.integration.jobs.conftest import MakeJob, begin, claim
+from tests.integration.job_rows import MakeJob, begin, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import (
     Cancelled,

@@ -12,7 +12,7 @@ from django.db import connection
 
 from aifeature.models import Attempt, AttemptState, SpendWindow, reconciliation, transitions
 from aifeature.services.spend import reconciler, settlement
-from tests.integration.jobs.conftest import MakeCall, MakeJob, begin, claim
+from tests.integration.job_rows import MakeCall, MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db
 

@@ -21,7 +21,7 @@ from aifeature.models import (
     turns,
 )
 from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Settlement
-from tests.integration.jobs.conftest import MakeJob, age, begin, claim
+from tests.integration.job_rows import MakeJob, age, begin, claim
 
 pytestmark = [pytest.mark.usefixtures("committed")]
 

@@ -30,8 +30,8 @@ from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Set
 from aifeature.services.controls import effective
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.refusals import BudgetExhausted
-from tests.integration.jobs.conftest import MakeJob, begin, claim
-from tests.integration.jobs.guarded_rows import refused
+from tests.integration.job_rows import MakeJob, begin, claim
+from tests.integration.models.guarded_rows import refused
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from project import file_limit
 from project.stack.components import GUNICORN_CONFIG
 from project.stack.local_dir import CHECKOUT
-from tests.integration.test_odd_databases import database_of
+from tests.integration.database.test_odd_databases import database_of
 from tests.integration.web.test_behind_a_proxy import asked
 from tests.product import started, stores
 

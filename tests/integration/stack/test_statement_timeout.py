@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature.models import ApiToken
-from tests.integration.keeper.conftest import locked
+from tests.integration.execution.keeper.conftest import locked
 from tests.integration.streams.test_reload import GUNICORN
 from tests.integration.streams.web_server import running
 

@@ -10,10 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from aifeature.services.streams import writer
-from tests.integration.jobs.conftest import claimed, make_job
 from tests.integration.streams.readers import token_of
-
-__all__ = ["claimed", "make_job"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from django.test import Client
 
 from aifeature.models import Attempt, CancelledBy, Job, SpendWindow, transitions
 from aifeature.services.streams import writer
-from tests.integration.jobs.conftest import MakeJob
+from tests.integration.job_rows import MakeJob
 from tests.integration.streams.readers import reader, until
 from tests.integration.streams.test_end_to_end import ARTICLE, run
 from tests.sandbox_server import SandboxServer

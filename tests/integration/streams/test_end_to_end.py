@@ -11,7 +11,7 @@ from django.db import connection
 from aifeature.models import Job, Status
 from aifeature.services.execution import job_run
 from tests.held import held
-from tests.integration.jobs.conftest import MakeJob
+from tests.integration.job_rows import MakeJob
 from tests.integration.streams.readers import reader
 from tests.sandbox_server import SandboxServer
 

@@ -23,7 +23,7 @@ from aifeature.services.streams.entries import key
 from aifeature.services.streams.hub import hub
 from aifeature.services.streams.writer import DeltaSink, JobStream
 from project.asgi import application
-from tests.integration.jobs.conftest import MakeJob, claim
+from tests.integration.job_rows import MakeJob, claim
 from tests.integration.streams.gate import gate
 from tests.integration.streams.readers import Stream, reader, token_of, until
 

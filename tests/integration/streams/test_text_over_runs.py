@@ -21,7 +21,7 @@ from aifeature.services.jobs import lifecycle
 from aifeature.services.spend import reconciler
 from aifeature.services.streams import writer
 from aifeature.services.streams.writer import JobStream
-from tests.integration.jobs.conftest import MakeJob, age, begin, claim
+from tests.integration.job_rows import MakeJob, age, begin, claim
 
 TEXTS = [
     "The parcel for Lisbon",

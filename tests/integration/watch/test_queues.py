@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.test import Client
 
-from aifeature.admin import open_alerts
+from aifeature.admin.alerting import open_alerts
 from aifeature.models import Alert, Job, Watch, Worker
 from aifeature.services.jobs import admission
 from aifeature.services.watch import watcher

@@ -17,10 +17,8 @@ from django.db.models.functions import Now
 from aifeature.models import Alert, Attempt, Job, KillMode, Watch
 from aifeature.services.controls import switch
 from aifeature.services.watch import stalled, watcher
-from tests.integration.jobs.conftest import MakeJob, age, claim, make_job
+from tests.integration.job_rows import MakeJob, age, claim
 from tests.integration.watch.conftest import age_watch, worker
-
-__all__ = ["make_job"]
 
 pytestmark = pytest.mark.usefixtures("committed", "opened")
 

@@ -23,7 +23,7 @@ def test_the_vocabulary_comes_without_the_sdk() -> None:
 
 def test_the_gates_are_wired_without_the_sdk() -> None:
     code = (
-        "import sys, django; django.setup(); from aifeature.services import wiring; "
+        "import sys, django; django.setup(); from aifeature.services import provider; "
         "print('anthropic' in sys.modules)"
     )
     ran = subprocess.run(

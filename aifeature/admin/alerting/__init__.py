@@ -1,0 +1,1 @@
+"""Lists alerts and shows the open ones on other pages."""

@@ -1,0 +1,1 @@
+"""Lists who changed which control, when and why."""

@@ -1,0 +1,107 @@
+"""The audit trail of the controls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.utils.html import format_html
+
+from aifeature.admin.common.read_only import ControlFilter, ReadOnlyAdmin
+from aifeature.admin.common.show import moment, moment_column
+from aifeature.models import ControlChange
+from aifeature.services.controls import EVERYTHING
+from aifeature.services.watch import schedule
+
+LATEST = 50
+NAMES = {EVERYTHING: "Everything", schedule.TRAIL: "Schedule"}
+_ACCOUNT = re.compile(r"#([0-9]+)")
+_WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
+"""Fields whose values name accounts, by their ids."""
+
+
+class _TrailFilter(ControlFilter):
+    def choose(self) -> Iterable[tuple[str, str]]:
+        return [*super().choose(), (schedule.TRAIL, "Schedule")]
+
+
+@admin.register(ControlChange)
+class ControlChangeAdmin(ReadOnlyAdmin):
+    """Every change of a control: who or which check, from, to, why."""
+
+    list_display = ("changed", "control", "field", "before", "after", "who", "reason")
+    list_display_links = ("changed",)
+    list_filter = (_TrailFilter, "field", "at")
+    list_select_related = ("user",)
+    search_fields = ("reason", "user__username", "check_name")
+    fieldsets = (
+        (None, {"fields": ("changed", "control", "field", "before", "after", "who", "reason")}),
+    )
+
+    changed = moment_column("at", "when")
+
+    @admin.display(description="feature", ordering="feature")
+    def control(self, change: ControlChange) -> str:
+        return named(change)
+
+    @admin.display(description="from")
+    def before(self, change: ControlChange) -> str:
+        return _value(change, change.old)
+
+    @admin.display(description="to")
+    def after(self, change: ControlChange) -> str:
+        return _value(change, change.new)
+
+    @admin.display(description="who")
+    def who(self, change: ControlChange) -> str:
+        return made_by(change)
+
+
+def made_by(change: ControlChange) -> str:
+    """The person, or the check or command, that made a change."""
+    return change.user.get_username() if change.user else change.check_name or "-"
+
+
+def latest(slug: str) -> dict[str, Any]:
+    """The latest changes of one control as headers and rows of a table, newest first."""
+    return table(ControlChange.objects.filter(feature=slug).select_related("user")[:LATEST])
+
+
+def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[str, Any]:
+    """These changes as headers and rows of a table; `with_control` says which feature's each is."""
+    headers = ["when", "who", "field", "from → to", "reason"]
+    return {
+        "headers": ["feature", *headers] if with_control else headers,
+        "rows": [[*([named(row)] if with_control else []), *_cells(row)] for row in rows],
+    }
+
+
+def _value(change: ControlChange, text: str) -> str:
+    """A value; accounts stand in the trail by their ids and are shown by their names of today."""
+    if change.field not in _WITH_ACCOUNTS:
+        return text
+    ids = {int(found) for found in _ACCOUNT.findall(text)}
+    names = {user.pk: user.get_username() for user in get_user_model().objects.filter(pk__in=ids)}
+    return _ACCOUNT.sub(lambda found: names.get(int(found[1]), found[0]), text)
+
+
+def named(change: ControlChange) -> str:
+    """What was changed: everything, the schedule, a feature, or a model."""
+    return NAMES.get(change.feature, change.feature)
+
+
+def _cells(change: ControlChange) -> list[str]:
+    return [
+        moment(change.at),
+        made_by(change),
+        change.field,
+        format_html(
+            "{} → {}",
+            _value(change, change.old) or "not set",
+            _value(change, change.new) or "not set",
+        ),
+        change.reason,
+    ]

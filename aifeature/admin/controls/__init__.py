@@ -1,0 +1,1 @@
+"""Pages of features: limits, kill switches, launches and rate overrides."""

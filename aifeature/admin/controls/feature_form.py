@@ -1,0 +1,181 @@
+"""The form of a feature's control: what may be entered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from aifeature import checks, prompts, registry
+from aifeature.admin.controls import limit_words
+from aifeature.admin.controls.limit_words import Meaning
+from aifeature.models import FeatureControl, Stage
+from aifeature.policies import budget
+from aifeature.services.controls import EVERYTHING
+from aifeature.spec import MAX_RETENTION_DAYS, Feature
+
+_SLOWEST: Final = Decimal("0.01")
+"""Requests per minute: the smallest rate above none that the column holds."""
+
+if TYPE_CHECKING:  # only the stubs' class takes a model
+    _ModelForm = forms.ModelForm[FeatureControl]
+else:
+    _ModelForm = forms.ModelForm
+
+_LABELS: Final = {
+    "daily_budget_usd": "Budget of a day (USD)",
+    "user_daily_budget_usd": "Budget of one user's day (USD)",
+    "user_daily_spend_usd": "Spend of one user's day (USD)",
+    "monthly_budget_usd": "Budget of a month (USD)",
+}
+
+_OF_A_USER: Final = ("user_daily_budget_usd", "user_daily_spend_usd")
+
+
+class FeatureControlForm(_ModelForm):
+    """Refuses a save without a reason, and one that is based on values that changed meanwhile."""
+
+    reason = forms.CharField(
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+    )
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    """When the values shown were last changed."""
+
+    class Meta:
+        model = FeatureControl
+        fields = (
+            *("stage", "percent", "beta_users", "prompt_version"),
+            *("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd"),
+            "monthly_budget_usd",
+            *("requests_per_minute", "tokens_per_minute", "user_in_flight"),
+            *("deadline_s", "retention_days"),
+        )
+        # For those who may only view: the model's own texts say what a field without a value means.
+        help_texts: ClassVar = limit_words.HELP
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, label in _LABELS.items():
+            if name in self.fields:
+                self.fields[name].label = label
+        self.fields["seen"].initial = self._last_change
+        self._limit("percent", 0, 100)
+        self._limit("daily_budget_usd", 0)
+        self._limit("user_daily_budget_usd", 0)
+        self._limit("user_daily_spend_usd", 0)
+        self._limit("monthly_budget_usd", 0)
+        self._limit("requests_per_minute", _SLOWEST)
+        self._limit("tokens_per_minute", 1)
+        self._limit("user_in_flight", 1)
+        self._limit("deadline_s", 1, 3000)
+        self._limit("retention_days", 1, MAX_RETENTION_DAYS)
+        feature = registry.find(self.instance.feature)
+        if feature is not None:
+            self._explain(limit_words.of_feature(feature))
+        elif self.instance.feature == EVERYTHING:
+            self._explain(limit_words.of_everything())
+        if "prompt_version" in self.fields:
+            self.fields["prompt_version"] = self._prompt_version(feature)
+        if "stage" in self.fields and self.instance.stage not in Stage:
+            stages = cast("forms.ChoiceField", self.fields["stage"])
+            stages.choices = [
+                *Stage.choices,
+                (self.instance.stage, _elsewhere(self.instance.stage)),
+            ]
+
+    @property
+    def controls_changed(self) -> list[str]:
+        """Names of the control's own fields that were given another value."""
+        return [name for name in self.changed_data if name not in {"reason", "seen"}]
+
+    def clean_seen(self) -> str:
+        """Refuse to write over what somebody, or a check, changed since the page was opened.
+
+        Otherwise a save of one field would put back all others as they were, and so might
+        raise a cap that nobody meant to raise.
+        """
+        seen: str = self.cleaned_data["seen"]
+        if seen != self._last_change:
+            raise forms.ValidationError(
+                "This control was changed while you had the page open. Reload it and try again."
+            )
+        return seen
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse caps under which the largest input of the feature could never be sent."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in _OF_A_USER:
+            if name in self.changed_data and values.get(name) is not None:
+                for feature in self._features():
+                    if problem := checks.too_small(feature, values[name]):
+                        self.add_error(name, f"{problem} Enter more.")
+                        break
+        return values
+
+    def _features(self) -> list[Feature]:
+        """Those that the caps of this form hold for."""
+        if self.instance.feature == EVERYTHING:
+            return list(registry.all_features().values())
+        feature = registry.find(self.instance.feature)
+        return [] if feature is None else [feature]
+
+    @property
+    def doubts(self) -> list[str]:
+        """Sentences about values that are allowed, and perhaps not meant."""
+        feature = registry.find(self.instance.feature)
+        if feature is None or not {*_OF_A_USER, "daily_budget_usd"} & set(self.controls_changed):
+            return []
+        charge, spend, daily = (
+            self.cleaned_data[name] for name in (*_OF_A_USER, "daily_budget_usd")
+        )
+        daily = feature.limits.daily_budget_usd if daily is None else daily
+        spend = budget.user_spend_usd(feature.limits, budget_usd=charge, spend_usd=spend)
+        problem = checks.too_large(feature, spend_usd=spend, daily_usd=daily)
+        return [problem] if problem else []
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """A value that is not changed is not judged: this release may not know it."""
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # no stub
+        return exclusions | {name for name in self.fields if name not in self.changed_data}
+
+    @property
+    def _last_change(self) -> str:
+        return self.instance.updated_at.isoformat()
+
+    def _limit(self, name: str, lowest: int | Decimal, highest: int | None = None) -> None:
+        if name not in self.fields:
+            return
+        self.fields[name].validators.append(MinValueValidator(lowest))
+        if highest is not None:
+            self.fields[name].validators.append(MaxValueValidator(highest))
+
+    def _explain(self, meanings: Mapping[str, Meaning]) -> None:
+        for name, meaning in meanings.items():
+            if name in self.fields:
+                self.fields[name].help_text = meaning.limits
+                self.fields[name].widget.attrs["placeholder"] = meaning.unset
+
+    def _prompt_version(self, feature: Feature | None) -> forms.ChoiceField:
+        current = self.instance.prompt_version
+        choices = [("", "the code's")] if feature is None else _versions(feature)
+        if current and current not in dict(choices):
+            choices.append((current, _elsewhere(current)))
+        return forms.ChoiceField(
+            choices=choices,
+            required=False,
+            widget=UnfoldAdminSelectWidget,
+            help_text="The version that answers.",
+        )
+
+
+def _elsewhere(value: str) -> str:
+    return f"{value} (not in this release)"
+
+
+def _versions(feature: Feature) -> list[tuple[str, str]]:
+    named = [(version, version) for version in prompts.versions(feature.slug)]
+    return [("", f"{feature.prompt_version}, the version the code names"), *named]

@@ -1,0 +1,52 @@
+"""What a feature's page tells beside what can be set: models, trips, alerts, the month."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+
+from aifeature import registry
+from aifeature.admin.alerting import open_alerts
+from aifeature.admin.audit_log.changes import named
+from aifeature.admin.common.show import figures, moment
+from aifeature.admin.controls import cards
+from aifeature.admin.controls.breaker_rows import HEADERS, cells
+from aifeature.admin.controls.switch_buttons import buttons
+from aifeature.services.controls import EVERYTHING, kill_switch_history, switch, switch_state
+from aifeature.services.monitoring import overview
+from aifeature.services.provider import model_views
+
+
+def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
+    """The parts of the page that this visitor may see."""
+    found: dict[str, Any] = {}
+    if switch.exists(slug):
+        found["buttons"] = buttons(request, switch_state.of(slug))
+    if cards.may_see(request, "alert"):
+        found["alerts"] = open_alerts.rows(None if slug == EVERYTHING else slug)
+    if slug == EVERYTHING:
+        if cards.may_see(request, "featurecontrol"):
+            found["switch"] = cards.switch_of(EVERYTHING)
+        if cards.may_see(request, "spendwindow"):
+            found["day"] = cards.spend_bar(overview.spend(now)[EVERYTHING])
+            found["month"] = cards.spend_bar(overview.month(now))
+    if cards.may_see(request, "modelcontrol"):
+        found["models"] = {"headers": HEADERS, "rows": _models(slug)}
+    if cards.may_see(request, "controlchange"):
+        found["trips"] = {"headers": ["when", "what", "check", "reason", "figures"]}
+        found["trips"]["rows"] = [
+            [moment(row.at), named(row), row.check_name, row.reason, figures(row.figures)]
+            for row in kill_switch_history.latest(slug)
+        ]
+    return found
+
+
+def _models(slug: str) -> list[list[str]]:
+    feature = registry.all_features().get(slug)
+    return [
+        cells(view)
+        for view in model_views.views()
+        if feature is None or view.model in feature.models
+    ]

@@ -1,0 +1,212 @@
+"""Feature control: one page for all that operators set, and all they must know, of a feature."""
+
+# ruff: noqa: ARG002 - Django calls these methods with more than they need
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any, ClassVar, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db import Error, transaction
+from django.db.models import BigIntegerField, Case, Model, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from aifeature import registry
+from aifeature.admin.audit_log import changes
+from aifeature.admin.common.names import STAGE_COLOURS, title_of
+from aifeature.admin.common.show import Labelled, dollars, moment_column
+from aifeature.admin.controls import cards, feature_page
+from aifeature.admin.controls.feature_form import FeatureControlForm
+from aifeature.admin.controls.switch_buttons import SwitchButtons
+from aifeature.models import ControlChange, FeatureControl, SpendWindow
+from aifeature.services import controls
+from aifeature.services.controls import EVERYTHING, switch
+from aifeature.services.controls.switch_state import ALL
+
+logger = logging.getLogger(__name__)
+
+_FACTS = ("spend_today", "changed")
+_FORM_ONLY = ("reason", "seen")
+
+
+@admin.register(FeatureControl)
+class FeatureControlAdmin(SwitchButtons):
+    """One row per feature, and one for everything. Each saved change needs a reason.
+
+    The kill switch is no field of the form: it is flipped by its buttons alone.
+    """
+
+    form = FeatureControlForm
+    locks_while_saving = True
+    list_display = ("title", "stage_label", "percent", "switch", "prompt", "spend_today", "changed")
+    list_display_links = ("title",)
+    ordering = ("feature",)
+    readonly_fields = _FACTS
+    autocomplete_fields = ("beta_users",)
+    change_form_outer_before_template: Any = "aifeature/admin/feature_today.html"
+    change_form_outer_after_template: Any = "aifeature/admin/changes.html"
+    warn_unsaved_form = True
+
+    class Media:
+        css: ClassVar = {"all": ["aifeature/admin.css"]}
+        js = ("aifeature/admin.js",)
+
+    changed = moment_column("updated_at", "last change")
+
+    @admin.display(description="feature", ordering="feature")
+    def title(self, row: FeatureControl) -> str:
+        return title_of(row.feature)
+
+    @display(description="stage", label=STAGE_COLOURS)
+    def stage_label(self, row: FeatureControl) -> Labelled:
+        everything = row.feature == EVERYTHING
+        return Labelled("", "-") if everything else Labelled(row.stage, row.get_stage_display())
+
+    @display(
+        description="kill switch",
+        label={"stopped": "danger", "partly": "warning", "running": "success"},
+    )
+    def switch(self, row: FeatureControl) -> Labelled:
+        if row.killed:
+            return Labelled("stopped", "stopped")
+        if row.release_percent < ALL:
+            return Labelled("partly", f"released for {row.release_percent} % of users")
+        return Labelled("running", "running")
+
+    @admin.display(description="prompt")
+    def prompt(self, row: FeatureControl) -> str:
+        feature = registry.find(row.feature)
+        if feature is None:
+            return row.prompt_version or "-"
+        runs, active = controls.prompt_version(feature), row.prompt_version
+        return runs if active in {"", runs} else f"{runs}, since {active} cannot be used"
+
+    @admin.display(description="spend today")
+    def spend_today(self, row: Any) -> str:
+        return f"{dollars(row.spent_today)} spent, {dollars(row.held_today)} held"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        today = {"spent_today": _today("spent_micro"), "held_today": _today("held_micro")}
+        return cast("QuerySet[Any]", rows.annotate(**today))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        everything = isinstance(obj, FeatureControl) and obj.feature == EVERYTHING
+        why = _FORM_ONLY if self.has_change_permission(request, obj) else ()
+        now = ("Now", {"fields": ("spend_today", "changed")})
+        reason = [("Why", {"fields": why})] if why else []
+        if everything:
+            caps = ("daily_budget_usd", "user_daily_spend_usd", "monthly_budget_usd")
+            return [("Caps", {"fields": caps}), *reason, now]
+        return [
+            ("Who may use it", {"fields": ("stage", "percent", "beta_users")}),
+            (
+                "Caps",
+                {"fields": ("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd")},
+            ),
+            (
+                "Limits of one user",
+                {"fields": ("requests_per_minute", "tokens_per_minute", "user_in_flight")},
+            ),
+            ("Answers", {"fields": ("prompt_version", "deadline_s", "retention_days")}),
+            *reason,
+            now,
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        _make_rows()
+        return super().changelist_view(request, extra_context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> Any:
+        slug = unquote(object_id or "")
+        if switch.exists(slug):
+            _make_rows()
+        context = {
+            "subtitle": title_of(slug),
+            "changes": changes.latest(slug),
+            "cards": cards.of_features(request, datetime.now(UTC), only=slug),
+            "panels": feature_page.panels(request, slug, datetime.now(UTC)),
+            **(extra_context or {}),
+        }
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Save through the service, which writes the audit rows."""
+        if not form.controls_changed:
+            return
+        values = {name: form.cleaned_data[name] for name in form.controls_changed}
+        values.pop("beta_users", None)
+        _set(request, obj.feature, values, form.cleaned_data["reason"])
+        for doubt in form.doubts:
+            messages.warning(request, doubt)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        row = form.instance
+        before = set(row.beta_users.values_list("pk", flat=True))
+        super().save_related(request, form, formsets, change)
+        after = set(row.beta_users.values_list("pk", flat=True))
+        if before != after:
+            # By their ids: the trail is never edited, and a person may ask to be forgotten.
+            marks = [f"+#{pk}" for pk in sorted(after - before)]
+            marks += [f"-#{pk}" for pk in sorted(before - after)]
+            ControlChange.objects.create(
+                feature=row.feature,
+                field="beta_users",
+                old=f"{len(before)} users",
+                new=f"{len(after)} users ({', '.join(marks)})",
+                reason=form.cleaned_data["reason"],
+                user_id=request.user.pk,
+            )
+        transaction.on_commit(controls.clear_cache)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:
+    controls.change(slug, values, reason=reason, user_id=request.user.pk)
+    # The service cleared the cache inside this request's transaction; others may have read since.
+    transaction.on_commit(controls.clear_cache)
+
+
+def _make_rows() -> None:
+    """A row for each feature of the code. Its defaults mean what no row means: off.
+
+    A database that takes no writes shows those there are.
+    """
+    known = set(FeatureControl.objects.values_list("feature", flat=True))
+    if not (missing := set(switch.names()) - known):
+        return
+    try:
+        with transaction.atomic():
+            FeatureControl.objects.bulk_create(
+                (FeatureControl(feature=slug) for slug in missing), ignore_conflicts=True
+            )
+    except Error:
+        logger.warning("no control rows can be made for %s", ", ".join(sorted(missing)))
+
+
+def _today(column: str) -> Case:
+    """Today's amount of the row's own window, as part of the list's one query."""
+    windows = SpendWindow.objects.filter(day=datetime.now(UTC).date())
+    everything = windows.filter(scope=SpendWindow.Scope.GLOBAL)
+    own = windows.filter(scope=SpendWindow.Scope.FEATURE, key=OuterRef("feature"))
+    return Case(
+        When(feature=EVERYTHING, then=Coalesce(Subquery(everything.values(column)[:1]), 0)),
+        default=Coalesce(Subquery(own.values(column)[:1]), 0),
+        output_field=BigIntegerField(),
+    )

@@ -1,0 +1,151 @@
+"""Launches: traffic that is expected, so that no check takes it for an accident."""
+
+# ruff: noqa: ARG002 - Django calls these methods with more than they need
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db.models import Model
+from django.db.models.functions import Now
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from aifeature.admin.common.base import ModelAdmin
+from aifeature.admin.common.dialogs import ReasonForm, button, done
+from aifeature.admin.common.names import feature_choices, title_of
+from aifeature.admin.common.read_only import ControlFilter
+from aifeature.admin.common.show import moment_column
+from aifeature.models import Launch
+from aifeature.services.controls import EVERYTHING, launches
+
+if TYPE_CHECKING:  # only the stubs' class takes a model
+    _ModelForm = forms.ModelForm[Launch]
+else:
+    _ModelForm = forms.ModelForm
+
+_LONGEST_H: Final = 24 * 14
+_HOUR: Final = timedelta(hours=1)
+
+
+class LaunchForm(_ModelForm):
+    """When it begins, for how many hours, and how many times the usual spend is expected."""
+
+    feature = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
+    hours = forms.DecimalField(
+        min_value=1,
+        max_value=_LONGEST_H,
+        decimal_places=1,
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text="From its beginning on. 336, two weeks, at most.",
+    )
+    note = forms.CharField(
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="What is launched. Kept in the audit trail.",
+    )
+
+    class Meta:
+        # A visitor who may only view gets a form without the model's fields.
+        help_texts: ClassVar = {"starts_at": "In UTC."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["feature"].choices = [*feature_choices(), (EVERYTHING, "Everything")]  # type: ignore[attr-defined]
+        if self.instance.pk:
+            lasts = self.instance.ends_at - self.instance.starts_at
+            self.fields["hours"].initial = round(lasts / _HOUR, 1)
+
+    def clean_factor(self) -> Any:
+        """Refuse what would lower the baseline."""
+        factor = self.cleaned_data["factor"]
+        if factor < 1:
+            raise forms.ValidationError("Enter 1 or more: a launch raises what is expected.")
+        return factor
+
+    def _post_clean(self) -> None:
+        # Before the model's own checks, which compare the end with the beginning.
+        begin, hours = self.cleaned_data.get("starts_at"), self.cleaned_data.get("hours")
+        if begin and hours:
+            self.instance.ends_at = begin + float(hours) * _HOUR
+        super()._post_clean()  # type: ignore[misc]
+
+
+@admin.register(Launch)
+class LaunchAdmin(ModelAdmin):
+    """Announced, changed and withdrawn, each with its row in the audit trail."""
+
+    form = LaunchForm
+    list_display = ("what", "note", "state", "starts", "ends", "factor", "who")
+    list_display_links = ("what",)
+    list_select_related = ("announced_by",)
+    list_filter = (ControlFilter, "starts_at")
+    search_fields = ("note",)
+    readonly_fields = ("who", "announced")
+    actions_row: Any = ("withdraw",)
+    actions_detail: Any = ("withdraw",)
+    fieldsets = (
+        ("What", {"fields": ("feature", "note")}),
+        ("When, and how much", {"fields": ("starts_at", "hours", "factor")}),
+        ("Record", {"fields": ("who", "announced")}),
+    )
+
+    starts = moment_column("starts_at", "begins")
+    ends = moment_column("ends_at", "ends")
+    announced = moment_column("announced_at", "announced")
+
+    @admin.display(description="feature", ordering="feature")
+    def what(self, row: Launch) -> str:
+        return title_of(row.feature)
+
+    @display(description="state", label={"now": "success", "to come": "info", "over": ""})
+    def state(self, row: Launch) -> str:
+        now = timezone.now()
+        return "over" if row.ends_at <= now else "now" if row.starts_at <= now else "to come"
+
+    @admin.display(description="announced by")
+    def who(self, row: Launch) -> str:
+        return row.announced_by.get_username() if row.announced_by else "-"
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Save through the service, which writes the audit row."""
+        if not change:
+            obj.announced_at = Now()
+        if form.changed_data:
+            launches.save(obj, user_id=int(request.user.pk or 0))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_withdraw_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Who may delete one; the button asks why, as Django's own page does not."""
+        return request.user.has_perm("aifeature.delete_launch")
+
+    @button(
+        "Withdraw",
+        permission="withdraw",
+        title="Withdraw this launch",
+        description="The usual spend is expected again, at once.",
+        form=ReasonForm,
+        icon="event_busy",
+        variant=ActionVariant.DANGER,
+    )
+    def withdraw(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        reason = form.cleaned_data["reason"]
+        launches.withdraw(row, reason=reason, user_id=int(request.user.pk or 0))
+        self.message_user(request, "The usual spend is expected again.", messages.SUCCESS)
+        return done("admin:aifeature_launch_changelist")

@@ -1,0 +1,154 @@
+"""Exceptions from the rates of a feature, for a user or the members of a group."""
+
+# ruff: noqa: ARG002 - Django calls these methods with more than they need
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+from django.db.models.functions import Now
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from aifeature.admin.common.base import ModelAdmin
+from aifeature.admin.common.dialogs import ReasonForm, button, done
+from aifeature.admin.common.names import feature_choices, title_of
+from aifeature.admin.common.read_only import FeatureFilter
+from aifeature.admin.common.show import moment_column
+from aifeature.models import RateOverride
+from aifeature.services.controls import rate_overrides
+
+if TYPE_CHECKING:  # only the stubs' class takes a model
+    _ModelForm = forms.ModelForm[RateOverride]
+else:
+    _ModelForm = forms.ModelForm
+
+_RATES = ("requests_per_minute", "tokens_per_minute", "in_flight")
+
+
+class RateOverrideForm(_ModelForm):
+    """For a user or a group, never both; with at least one rate and a reason."""
+
+    feature = forms.ChoiceField(
+        required=False, widget=UnfoldAdminSelectWidget, help_text="Where these rates count."
+    )
+    reason = forms.CharField(
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+    )
+
+    class Meta:
+        # A visitor who may only view gets a form without the model's fields.
+        help_texts: ClassVar = {
+            "feature": "Where these rates count.",
+            "requests_per_minute": "Submissions; 0.1 is one in ten minutes.",
+            "tokens_per_minute": "Tokens of calls.",
+            "in_flight": "Jobs that run at the same time; the others wait.",
+            "expires_at": "In UTC. Without a date it does not end.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["feature"].choices = [("", "Every feature"), *feature_choices()]  # type: ignore[attr-defined]
+        for name in _RATES:
+            if name in self.fields:
+                self.fields[name].widget.attrs["placeholder"] = "as the feature has it"
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what would be nobody's, two people's, or no exception at all."""
+        found: dict[str, Any] = super().clean() or {}
+        if bool(found.get("user")) == bool(found.get("group")):
+            raise ValidationError("Choose a user or a group, one of the two.")
+        given = [found.get(name) for name in _RATES]
+        if not self.errors and all(value is None for value in given):
+            raise ValidationError("Enter at least one rate: without any it is no exception.")
+        for name, value in zip(_RATES, given, strict=True):
+            if value is not None and value <= 0:
+                self.add_error(name, "Enter more than zero. To stop somebody, close their account.")
+        return found
+
+
+@admin.register(RateOverride)
+class RateOverrideAdmin(ModelAdmin):
+    """Made and changed with a reason; lifted with one, never deleted without a trace."""
+
+    form = RateOverrideForm
+    list_display = ("whose", "where", *_RATES, "state", "expires", "reason", "who")
+    list_display_links = ("whose",)
+    list_select_related = ("user", "group", "created_by")
+    list_filter = (FeatureFilter, "expires_at")
+    search_fields = ("user__username", "group__name", "reason")
+    ordering = ("-created_at", "-id")
+    autocomplete_fields = ("user", "group")
+    readonly_fields = ("who", "created")
+    actions_row: Any = ("lift",)
+    actions_detail: Any = ("lift",)
+    fieldsets = (
+        ("For whom", {"fields": ("user", "group", "feature")}),
+        ("Rates", {"fields": _RATES}),
+        ("Until when, and why", {"fields": ("expires_at", "reason")}),
+        ("Record", {"fields": ("who", "created")}),
+    )
+
+    expires = moment_column("expires_at", "expires")
+    created = moment_column("created_at", "made")
+
+    @admin.display(description="for", ordering="user__username")
+    def whose(self, row: RateOverride) -> str:
+        return row.user.get_username() if row.user else f"group {row.group}"
+
+    @admin.display(description="feature", ordering="feature")
+    def where(self, row: RateOverride) -> str:
+        return title_of(row.feature) if row.feature else "Every feature"
+
+    @display(
+        description="state",
+        label={"in force": "success", "throttles": "warning", "expired": ""},
+    )
+    def state(self, row: RateOverride) -> str:
+        if row.expires_at and row.expires_at <= timezone.now():
+            return "expired"
+        return "throttles" if row.check_name else "in force"
+
+    @admin.display(description="made by")
+    def who(self, row: RateOverride) -> str:
+        return row.created_by.get_username() if row.created_by else row.check_name or "-"
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Save through the service, which writes the audit row."""
+        if not change:
+            obj.created_at = Now()
+        if form.changed_data:
+            rate_overrides.save(obj, user_id=int(request.user.pk or 0))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_lift_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Who may delete one; the button asks why, as Django's own page does not."""
+        return request.user.has_perm("aifeature.delete_rateoverride")
+
+    @button(
+        "Lift",
+        permission="lift",
+        title="Lift this exception",
+        description="The feature's own rates count again, at once.",
+        form=ReasonForm,
+        icon="delete",
+        variant=ActionVariant.DANGER,
+    )
+    def lift(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        reason = form.cleaned_data["reason"]
+        rate_overrides.lift(row, reason=reason, user_id=int(request.user.pk or 0))
+        self.message_user(request, "The feature's own rates count again.", messages.SUCCESS)
+        return done("admin:aifeature_rateoverride_changelist")

@@ -1,0 +1,1 @@
+"""Lists jobs and shows the timeline of each."""

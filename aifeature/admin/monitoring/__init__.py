@@ -1,0 +1,1 @@
+"""The overview of on-call, and the workers."""

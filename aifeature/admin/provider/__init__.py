@@ -1,0 +1,1 @@
+"""Pages of provider accounts and of models with their circuit breakers."""

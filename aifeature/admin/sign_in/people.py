@@ -1,0 +1,149 @@
+"""Users and groups. Users are never deleted under their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse
+from unfold.enums import ActionVariant
+from unfold.forms import (
+    AdminPasswordChangeForm,
+    BaseDialogForm,
+    UserChangeForm,
+    UserCreationForm,
+)
+
+from aifeature.admin.common.base import ModelAdmin
+from aifeature.admin.common.dialogs import button, done
+from aifeature.admin.sign_in.reach import is_within_reach
+from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride
+from aifeature.services.sign_in import sign_ins
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+_RECORDS: tuple[tuple[type[Model], str, str], ...] = (
+    (Job, "user", "has jobs: they and their cost stay on record. Deactivate the user instead."),
+    (Attempt, "user", "has provider calls in the ledger. Deactivate the user instead."),
+    (Attempt, "settled_by", "settled calls in the ledger. Deactivate the user instead."),
+    (ControlChange, "user", "has changes in the audit trail. Deactivate the user instead."),
+    (RateOverride, "created_by", "made exceptions from rates. Deactivate the user instead."),
+    (Launch, "announced_by", "announced launches. Deactivate the user instead."),
+)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
+    """Staff without full rights edits and closes accounts that have no rights, and grants none.
+
+    Only a superuser sets somebody's password: it opens the account, with its jobs.
+    """
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    show_full_result_count = False
+    actions_detail: Any = ("sign_out",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        if request.user.is_superuser:
+            return fields
+        return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_within_reach(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_within_reach(request, obj) and super().has_delete_permission(request, obj)
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 (Django's own name)
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Set a password.
+
+        Raises:
+            PermissionDenied: the visitor is not a superuser.
+        """
+        if not request.user.is_superuser:
+            raise PermissionDenied
+        answer = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
+            sign_ins.note(request, request.user)  # Django gave the visitor's session another key
+            user = self.get_object(request, unquote(id))
+            if user is not None and not user.has_usable_password():
+                sign_ins.end_all(user)  # no new password, so nobody else does it
+        return answer
+
+    def has_sign_out_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
+        """Who may change accounts; the button looks at the account itself as well."""
+        return request.user.has_perm("auth.change_user")
+
+    @button(
+        "Sign out everywhere",
+        permission="sign_out",
+        title="Sign this user out everywhere?",
+        description="Every session ends and every API token is revoked, at once. Jobs go on."
+        " To stop those too, clear Active.",
+        icon="logout",
+        variant=ActionVariant.DANGER,
+    )
+    def sign_out(self, request: HttpRequest, _form: BaseDialogForm, object_id: str) -> HttpResponse:
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        if not is_within_reach(request, user):
+            raise PermissionDenied
+        revoked = sign_ins.end_all(user)
+        self.log_change(request, user, "Signed out everywhere.")
+        told = f"{user} is signed out everywhere; {revoked} API tokens are revoked."
+        self.message_user(request, told, messages.SUCCESS)
+        return done("admin:auth_user_change", user.pk)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
+        """What goes with these users, or why they stay.
+
+        Asked here first, since Django would load every job of a user to list it.
+        """
+        if reasons := list(_kept_by(objs)):
+            return [], {}, set(), reasons
+        deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
+        # They cannot be deleted by themselves, but they go with their user.
+        for model in (ApiToken, RateOverride):
+            missing.discard(model._meta.verbose_name)  # noqa: SLF001 (Django's documented API)
+        return deleted, counts, missing, protected
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
+    """Only a superuser changes groups, since a group can grant any permission."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return request.user.is_superuser
+
+
+def _kept_by(users: Iterable[User]) -> Iterable[str]:
+    for user in users:
+        for model, who, what in _RECORDS:
+            if model._default_manager.filter(**{who: user}).exists():  # noqa: SLF001 (public in Django)
+                yield f"{user.get_username()} {what}"

@@ -1,0 +1,1 @@
+"""The ledger, and the settlement of calls with an unknown bill."""

@@ -1,0 +1,85 @@
+"""What settling a call whose bill is not sure asks for, and the filter that finds such calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget
+
+from aifeature.admin.common.dialogs import ReasonForm
+from aifeature.admin.common.read_only import as_uuid
+from aifeature.admin.common.show import dollars
+from aifeature.models import NEEDS_A_PERSON, UNSURE, Attempt
+from aifeature.services.spend.settlement import Tokens
+
+_LARGEST = 2**31 - 1
+
+
+def _count(label: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=f"{label} tokens",
+        required=False,
+        min_value=0,
+        max_value=_LARGEST,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+
+
+class SettleForm(ReasonForm):
+    """What the call cost, the tokens if they are known, and how that was found out."""
+
+    cost_usd = forms.DecimalField(
+        label="Cost (USD)",
+        min_value=0,
+        max_digits=12,
+        decimal_places=6,
+        widget=UnfoldAdminDecimalFieldWidget,
+    )
+    input_tokens = _count("Input")
+    output_tokens = _count("Output")
+    cache_read_tokens = _count("Cache read")
+    cache_write_tokens = _count("Cache write")
+    field_order = ("cost_usd", *Tokens.__slots__, "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].help_text = "How it was found out. Kept with the call."
+        call = as_uuid(str(self.object_id))
+        rows = Attempt.objects.filter(pk__in=[call] if call else [])
+        attempt = rows.only("state", "cost_micro", "bound_micro").first()
+        if attempt is not None:
+            self.fields["cost_usd"].help_text = (
+                f"What the provider billed; 0 if it billed nothing. Counted until now:"
+                f" {dollars(attempt.spend_micro)}, the most it could cost."
+            )
+
+    @property
+    def tokens(self) -> Tokens:
+        """The counts that were entered."""
+        return Tokens(**{name: self.cleaned_data[name] for name in Tokens.__slots__})
+
+
+class BillFilter(admin.SimpleListFilter):
+    """Calls by whether their bill is sure, and whether a person has to find it out."""
+
+    title = "bill"
+    parameter_name = "bill"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        del request, model_admin
+        return [("unsure", "Estimated or unknown"), ("person", "To be settled by a person")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
+        """The calls of the choice."""
+        del request
+        match self.value():
+            case "unsure":
+                return queryset.filter(state__in=UNSURE)
+            case "person":
+                return queryset.filter(NEEDS_A_PERSON)
+        return queryset

@@ -1,0 +1,159 @@
+"""What a change of the schedule asks for, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from celery.schedules import ParseException
+from django import forms
+from django.contrib.admin.utils import unquote
+from django.db.models import Model
+from django.utils import timezone
+from django_celery_beat import admin as beat
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from aifeature.admin.common.dialogs import ReasonForm
+from aifeature.services.watch import broken, protected, wall_clock
+
+if TYPE_CHECKING:  # only the stubs' class takes a model
+    _CrontabForm = forms.ModelForm[CrontabSchedule]
+else:
+    _CrontabForm = forms.ModelForm
+
+
+def may_weaken(user: Any) -> bool:
+    """Whether somebody may disable, delete or slow down a protected check."""
+    allowed: bool = user.has_perm(protected.PERMISSION)
+    return allowed
+
+
+def why_not(task: str, phrases: Sequence[str]) -> str:
+    """The sentence for somebody who may not."""
+    return (
+        f"{task} is a protected check. To {' and to '.join(phrases)} you need the permission"
+        ' "Can release the kill switch".'
+    )
+
+
+class _TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
+    """The registered tasks, in this site's looks."""
+
+    def tasks_as_choices(self) -> tuple[tuple[str, str], ...]:
+        return (("", ""), *((name, name) for name in broken.task_names()))
+
+
+class PeriodicTaskForm(beat.PeriodicTaskForm):
+    """Refuses what no worker could run, and what weakens a protected check."""
+
+    may_weaken = False
+    reason = forms.CharField(
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "regtask" in self.fields:
+            self.fields["regtask"].widget = _TaskSelect()
+            self.fields["task"].widget = UnfoldAdminTextInputWidget()
+
+    def _post_clean(self) -> None:
+        # After the model's own checks: the row has its new values from there on.
+        super()._post_clean()  # type: ignore[misc]
+        if self.errors:
+            return
+        row = self.instance
+        for field, sentence in [*broken.problems(row), *broken.in_vain(row)]:
+            self.add_error(field if field in self.fields else None, sentence)
+        for name in broken.ignored(row):
+            self.add_error("kwargs", f"{row.task} does nothing with {name!r}. Remove it.")
+        before: Any = PeriodicTask.objects.filter(pk=row.pk).first()
+        phrases = protected.weakened(before, row) if before and not self.errors else []
+        if phrases and not self.may_weaken:
+            self.add_error(None, why_not(before.task, phrases))
+
+
+class CrontabForm(_CrontabForm):
+    """Refuses what beat could not read: the model's own checks let some of it through."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "timezone" in self.fields:
+            field: Any = self.fields["timezone"]
+            field.coerce = _zone(field.coerce)
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # as above
+        if self.errors:
+            return
+        try:
+            when = self.instance.schedule
+        except (ValueError, ParseException) as error:
+            self.add_error(None, f"Beat cannot read this crontab: {error}.")
+            return
+        if wall_clock.next_run(when, timezone.now()) is None:
+            self.add_error(None, wall_clock.NEVER)
+
+
+def _zone(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`coerce`, with one error for all that is no zone: some names cannot be that of a file."""
+
+    def zone(value: Any) -> Any:
+        try:
+            return coerce(value)
+        except OSError as error:
+            raise ValueError from error
+
+    return zone
+
+
+class TaskForm(ReasonForm):
+    """Asks why, about one periodic task."""
+
+    @property
+    def row(self) -> Any:
+        """The task, as it is stored."""
+        return self._row
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what is gone, cannot be sent, or may not be weakened by this visitor."""
+        self._row: Any = PeriodicTask.objects.filter(pk=unquote(str(self.object_id))).first()
+        gone = "Somebody deleted this task meanwhile."
+        if problem := self.problem() if self._row else gone:
+            self.add_error("reason", problem)  # the dialog shows no errors but those of fields
+        found: dict[str, Any] = super().clean() or {}
+        return found
+
+    def problem(self) -> str:
+        """Why it cannot be done; empty if it can."""
+        raise NotImplementedError
+
+    def _weakens(self, after: Model | None) -> str:
+        phrases = protected.weakened(self._row, after)
+        if not phrases or may_weaken(self.request.user):
+            return ""
+        return why_not(self._row.task, phrases)
+
+
+class SendForm(TaskForm):
+    """For what has beat send a task: now, or from now on."""
+
+    def problem(self) -> str:
+        return " ".join(sentence for _, sentence in broken.problems(self._row))
+
+
+class DisableForm(TaskForm):
+    """For what keeps beat from sending a task."""
+
+    def problem(self) -> str:
+        after = PeriodicTask.objects.get(pk=self._row.pk)
+        after.enabled = False
+        return self._weakens(after)
+
+
+class RemoveForm(TaskForm):
+    """For deleting one."""
+
+    def problem(self) -> str:
+        return self._weakens(None)

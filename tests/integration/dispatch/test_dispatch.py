@@ -1,0 +1,246 @@
+"""Publishing: quick to give up, and nothing is lost when it does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models.functions import Now
+from redis import Redis
+
+from aifeature.models import FeatureControl, Job, transitions
+from aifeature.services.controls import switch
+from aifeature.services.dispatch import publisher, recovery
+from aifeature.services.jobs import lifecycle
+from aifeature.services.stores import broker
+from tests.integration.job_rows import MakeJob, age, claim
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+PUBLISH_TIMEOUT_S = broker.PUBLISH_TIMEOUT_S
+"""As it is outside of tests, which are more patient with a Redis that is well."""
+
+PATIENCE_S = 20.0
+"""How long a test waits for what should come at once. How soon it comes, `make bench` says."""
+
+ENDLESS_S = 600.0
+
+
+@contextmanager
+def broker_at(url: str, settings: Any) -> Iterator[None]:
+    before = settings.CELERY_BROKER_URL
+    settings.CELERY_BROKER_URL = url
+    broker.connection.cache_clear()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(broker, "PUBLISH_TIMEOUT_S", PUBLISH_TIMEOUT_S)
+            yield
+    finally:
+        settings.CELERY_BROKER_URL = before
+        broker.connection.cache_clear()
+        publisher.pause.end()
+
+
+@pytest.fixture
+def queue(settings: Any) -> Iterator[Redis]:
+    """The `llm` queue of the real broker, empty."""
+    client = Redis.from_url(settings.REDIS_URL)
+    client.delete("llm")
+    yield client
+    client.delete("llm")
+    client.close()
+
+
+class Broker:
+    """Takes connections, counts them, and either never answers or hangs up at once."""
+
+    def __init__(self, listener: socket.socket, *, hangs_up: bool) -> None:
+        self.url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        self._addresses: list[Any] = []
+        self._own = 0
+        self._held: list[socket.socket] = []
+        self._listener, self._hangs_up = listener, hangs_up
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                peer, address = self._listener.accept()
+                self._addresses.append(address)
+                peer.close() if self._hangs_up else self._held.append(peer)
+
+    def asked(self) -> int:
+        """How many connections were made so far: all that came before one of our own."""
+        with socket.create_connection(self._listener.getsockname(), PATIENCE_S) as last:
+            until = time.monotonic() + PATIENCE_S
+            while last.getsockname() not in self._addresses:
+                assert time.monotonic() < until
+                time.sleep(0.001)
+            before = self._addresses.index(last.getsockname()) - self._own
+        self._own += 1
+        return before
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(20)
+        for peer in self._held:
+            peer.close()
+
+
+@contextmanager
+def frozen_broker(*, hangs_up: bool = False) -> Iterator[Broker]:
+    """Accepts connections and never answers, as a stopped process does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        broker = Broker(listener, hangs_up=hangs_up)
+        try:
+            yield broker
+        finally:
+            broker.close()
+
+
+@contextmanager
+def broken_broker() -> Iterator[Broker]:
+    """Hangs up on whoever connects."""
+    with frozen_broker(hangs_up=True) as broker:
+        yield broker
+
+
+@contextmanager
+def refusing_broker() -> Iterator[Broker]:
+    """Nobody listens there any more."""
+    with frozen_broker() as broker:
+        pass
+    yield broker
+
+
+def submit(user: User, text: str = "Text.") -> uuid.UUID:
+    """Submit in any thread."""
+    try:
+        return lifecycle.submit(user=user, slug="summarize", data={"document": text}).job.pk
+    finally:
+        connection.close()
+
+
+def test_a_message_holds_the_id_and_nothing_else(make_job: MakeJob, queue: Redis) -> None:
+    job = make_job(input={"document": "SECRET"})
+    assert publisher.publish([job.pk]) == 1
+    (raw,) = queue.lrange("llm", 0, -1)
+    message = json.loads(raw)
+    arguments = json.loads(base64.b64decode(message["body"]))
+    assert message["headers"]["task"] == "llm.run_job"
+    assert arguments[:2] == [[], {"job_id": str(job.pk)}]
+    assert b"SECRET" not in raw
+
+
+def test_a_job_that_came_back_at_once_is_not_taken_for_published(
+    ada: User, opened: None, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may have run the job and put it back before its sender goes on."""
+    send = current_app.send_task
+
+    def send_and_be_overtaken(*args: Any, **options: Any) -> Any:
+        sent = send(*args, **options)
+        taken = transitions.claim(
+            uuid.UUID(options["kwargs"]["job_id"]), worker="quick", lease_s=15
+        )
+        assert taken
+        transitions.release(taken, delay_s=0, burn=True)
+        return sent
+
+    monkeypatch.setattr(current_app, "send_task", send_and_be_overtaken)
+    job = lifecycle.submit(user=ada, slug="summarize", data={"document": "Text."}).job
+    monkeypatch.undo()
+    assert Job.objects.get(pk=job.pk).published_at is None
+    assert recovery.sweep() == 1
+
+
+@pytest.mark.parametrize("away", [frozen_broker, broken_broker, refusing_broker])
+def test_a_broker_that_is_away_is_asked_once_given_up_and_costs_no_job(
+    ada: User, opened: None, settings: Any, monkeypatch: pytest.MonkeyPatch, away: Any
+) -> None:
+    # What workers wait for an answer is no help: it is publishing that gives up.
+    options = {**current_app.conf.broker_transport_options, "socket_timeout": ENDLESS_S}
+    monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
+    with ThreadPoolExecutor(1) as thread, away() as broker, broker_at(broker.url, settings):
+        job = Job.objects.get(pk=thread.submit(submit, ada).result(PATIENCE_S))
+        assert away is refusing_broker or broker.asked() == 1
+    assert (job.status, job.published_at) == ("queued", None)
+    assert recovery.sweep() == 1
+    job.refresh_from_db()
+    assert job.published_at is not None
+
+
+def test_submitting_at_once_to_a_frozen_broker_accepts_every_job(
+    ada: User, opened: None, settings: Any
+) -> None:
+    texts = [f"Text {number}." for number in range(40)]
+    with (
+        frozen_broker() as broker,
+        broker_at(broker.url, settings),
+        ThreadPoolExecutor(40) as threads,
+    ):
+        accepted = list(threads.map(submit, [ada] * 40, texts))
+    assert len(set(accepted)) == Job.objects.filter(published_at=None).count() == 40
+
+
+@pytest.mark.parametrize("slug", ["summarize", "_everything"])
+def test_held_jobs_are_left_alone_until_the_switch_is_released(
+    make_job: MakeJob, ada: User, queue: Redis, slug: str
+) -> None:
+    FeatureControl.objects.create(feature=slug, killed=True)
+    make_job()
+    assert recovery.sweep() == 0
+    switch.release(slug, reason="Mended.", user_id=ada.pk)
+    assert recovery.sweep() == 1
+
+
+def test_what_is_due_lost_or_abandoned_is_handed_over(make_job: MakeJob, queue: Redis) -> None:
+    waiting = make_job(run_at=Now() + timedelta(seconds=60))
+    due = make_job()
+    on_its_way = make_job(published_at=Now())
+    lost = make_job(published_at=Now() - timedelta(seconds=61))
+    running = make_job()
+    claim(running)
+    abandoned = make_job(published_at=Now() - timedelta(seconds=16))
+    claim(abandoned)
+    age(abandoned, lease_until=timedelta(seconds=1))
+    ended = make_job(status="failed", finished_at=Now())
+
+    before = {job.pk: job.published_at for job in Job.objects.all()}
+    assert recovery.sweep() == 3
+    changed = {job.pk for job in Job.objects.all() if job.published_at != before[job.pk]}
+    assert changed == {due.pk, lost.pk, abandoned.pk}
+    assert queue.llen("llm") == 3
+    assert not {waiting.pk, on_its_way.pk, running.pk, ended.pk} & changed
+    assert recovery.sweep() == 0, "they are on their way now"
+    age(abandoned, published_at=timedelta(seconds=11))
+    assert recovery.sweep() == 1, "until somebody claims it"
+
+
+def test_a_broker_that_just_failed_is_not_asked_by_every_submission(
+    ada: User, opened: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(publisher, "pause", publisher.Pause(lambda: now))
+    with frozen_broker() as broker, broker_at(broker.url, settings):
+        for number in range(20):
+            submit(ada, f"Text {number}.")
+        assert broker.asked() == 1
+        now += publisher.PAUSE_S
+        submit(ada, "After a pause.")
+        assert broker.asked() == 2
+    assert Job.objects.filter(published_at=None).count() == 21

@@ -1,0 +1,196 @@
+"""A long queue behind a breaker goes on soon after that is closed, a part at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+
+from aifeature import registry
+from aifeature.models import Forced, Job, ProviderAccount
+from aifeature.services.controls import breakers
+from aifeature.services.dispatch import paused_jobs
+from aifeature.services.dispatch.paused_jobs import PausedJobs
+from aifeature.services.provider import account, factory
+from tests.integration.conftest import empty_gates
+from tests.integration.execution.test_gated import HAIKU, open_breaker, set_probe_time, waits
+from tests.integration.job_rows import MakeJob
+from workers.inference.shared_state import SharedState, StateAway
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+class Clock:
+    """Seconds, moved by the test."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def paused(clock: Clock) -> PausedJobs:
+    return PausedJobs(clock)
+
+
+@pytest.fixture
+def make_waiting(make_job: MakeJob) -> Callable[..., Job]:
+    def make(code: str = "provider_paused", **values: Any) -> Job:
+        late = {"run_at": Now() + timedelta(seconds=60), **values}
+        return make_job(error_code=code, **late)
+
+    return make
+
+
+def test_jobs_go_on_when_the_breaker_is_closed(
+    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+) -> None:
+    open_breaker(HAIKU)
+    job, other = make_waiting(), make_waiting("user_tokens")
+    assert paused.look() == 0
+    set_probe_time(HAIKU, in_s=0)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 0, "a probe is due, and it may fail"
+    empty_gates()  # the breaker is closed again
+    assert paused.look() == 0, "not twice within a second"
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+    assert waits(job) <= 0
+    assert waits(other) > 50, "it waits for something else"
+
+
+def test_a_part_of_a_long_queue_goes_on_at_a_time(
+    paused: PausedJobs,
+    clock: Clock,
+    make_waiting: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paused_jobs, "AT_ONCE", 2)
+    waiting = [make_waiting(run_at=Now() + timedelta(seconds=60 - each)) for each in range(3)]
+    assert paused.look() == 2
+    assert [waits(job) <= 0 for job in waiting] == [False, True, True], "the nearest first"
+    open_breaker(HAIKU)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 0
+    empty_gates()
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+
+
+@pytest.mark.parametrize("model", sorted(registry.get("summarize").models))
+def test_one_model_that_answers_is_not_enough(
+    paused: PausedJobs, make_waiting: Callable[..., Job], model: str
+) -> None:
+    """A job may wait for the second model, and has paid the first."""
+    open_breaker(model)
+    make_waiting()
+    assert paused.look() == 0
+
+
+@pytest.mark.parametrize(("forced", "goes_on"), [(Forced.OPEN, 0), (Forced.CLOSED, 1)])
+def test_what_a_person_decides_holds(
+    paused: PausedJobs, make_waiting: Callable[..., Job], ada: User, forced: Forced, goes_on: int
+) -> None:
+    if goes_on:
+        open_breaker(HAIKU)
+    breakers.force(HAIKU, forced=forced, reason="r", user_id=ada.pk)
+    make_waiting()
+    assert paused.look() == goes_on
+
+
+def test_without_redis_nobody_knows_what_the_workers_find(
+    paused: PausedJobs, make_waiting: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StateAway
+
+    monkeypatch.setattr(SharedState, "read", away)
+    make_waiting()
+    assert paused.look() == 0
+    assert not factory.gate().breaker(HAIKU).shared
+
+
+def test_jobs_go_on_when_the_account_is_well(
+    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+) -> None:
+    open_breaker(HAIKU)
+    row = ProviderAccount.objects.create(account=account.name(), stopped_at=Now())
+    job, other = make_waiting("provider_account"), make_waiting()
+    assert paused.look() == 0
+    ProviderAccount.objects.filter(pk=row.pk).update(stopped_at=None)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+    assert waits(job) <= 0
+    assert waits(other) > 50, "its breaker is open"
+
+
+def test_jobs_wait_for_the_probe_of_an_account_that_is_doubted(
+    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+) -> None:
+    """They were told to: each would be sent, fail in the same way and ask for the same probe."""
+    until = Now() + timedelta(hours=1)
+    row = ProviderAccount.objects.create(account=account.name(), probe_until=until)
+    make_waiting("provider_account")
+    assert paused.look() == 0
+    ProviderAccount.objects.filter(pk=row.pk).update(probe_until=None)
+    clock.now += paused_jobs.EVERY_S
+    assert paused.look() == 1
+
+
+@pytest.mark.parametrize(("key", "goes_on"), [("the new one", 1), (None, 0)])
+def test_a_key_that_was_replaced_keeps_no_job_where_the_new_one_is_set(
+    paused: PausedJobs,
+    make_waiting: Callable[..., Job],
+    settings: Any,
+    key: str | None,
+    goes_on: int,
+) -> None:
+    """A process without a key cannot know which one is used."""
+    settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": key}
+    ProviderAccount.objects.create(account="sandbox, key 0ld", stopped_at=Now())
+    make_waiting("provider_account")
+    assert paused.look() == goes_on
+
+
+def test_calls_that_the_account_turns_away_come_back_one_by_one(clock: Clock) -> None:
+    cache = account.StateCache(clock)
+    assert [cache.back_in_s(5.0) for _ in range(3)] == pytest.approx([5.0, 5.1, 5.2])
+    clock.now += 60.0
+    assert cache.back_in_s(5.0) == 5.0
+
+
+def test_what_the_first_stop_of_an_account_booked_holds_up_nobody_in_the_second(
+    clock: Clock,
+) -> None:
+    cache = account.StateCache(clock)
+    row = ProviderAccount.objects.create(account=account.name(), stopped_at=Now())
+    assert cache.probe_in_s() is not None
+    for _ in range(200):
+        cache.back_in_s(5.0)
+    for stopped_at in (None, Now()):
+        ProviderAccount.objects.filter(pk=row.pk).update(stopped_at=stopped_at)
+        clock.now += account.POLL_S
+        assert (cache.probe_in_s() is None) == (stopped_at is None)
+    assert cache.back_in_s(5.0) == 5.0
+
+
+def test_nobody_waits_for_the_account_longer_than_its_probes_lie_apart(clock: Clock) -> None:
+    """However many were told a moment, in a process that did not see it well in between."""
+    cache = account.StateCache(clock)
+    waits = [cache.back_in_s(5.0) for _ in range(2_000)]
+    assert min(waits) >= 5
+    assert max(waits) <= 30
+    most_at_once = max(Counter(round(wait, 1) for wait in waits).values())
+    assert most_at_once < 20, "they do not all come back at once"
+    assert cache.back_in_s(30.0) == 30, "no sooner than the next probe"

@@ -1,0 +1,180 @@
+"""A validator that blocks for ever: its job ends, and a process that loses threads to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from aifeature.models import Alert, Attempt, Job
+from aifeature.services.dispatch import dispatcher, recovery
+from aifeature.services.execution import output, stuck_runs
+from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.texts.messages import sentence
+from tests.integration.execution.keeper.conftest import LEASE_S, WORKER, Clock, Runs, run, wait_for
+from tests.integration.execution.keeper.test_locks import pool_taken
+from tests.integration.job_rows import MakeJob, age, begin, claim
+from tests.sandbox_server import SandboxServer
+from workers.inference import Cancel
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+LATE = timedelta(seconds=LEASE_S + 1)
+
+
+@pytest.fixture
+def blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Validators block until it is set; tells by `reached` how many do."""
+    go_on = threading.Event()
+    go_on.reached = 0  # type: ignore[attr-defined]
+    validate = output.validate
+
+    def blocks(*arguments: Any) -> Any:
+        go_on.reached += 1  # type: ignore[attr-defined]
+        go_on.wait()
+        return validate(*arguments)
+
+    monkeypatch.setattr(output, "validate", blocks)
+    yield go_on
+    go_on.set()
+
+
+def hang(runs: Runs, blocked: Any, count: int = 1) -> list[Job]:
+    """So many jobs whose validator blocks."""
+    jobs = [runs.make_job() for _ in range(count)]
+    runs.futures += [runs.pool.submit(run, job) for job in jobs]
+    wait_for(lambda: blocked.reached == count)
+    return jobs
+
+
+def test_no_lease_lasts_longer_than_a_margin_after_the_deadline(
+    keeper: LeaseKeeper, make_job: MakeJob
+) -> None:
+    job = make_job()
+    with keeper.hold(claim(job), Cancel()):
+        age(job, deadline_at=timedelta(seconds=5))
+        Job.objects.update(lease_until=Now() + timedelta(seconds=1))
+        keeper.beat()
+        keeper.beat()
+    row = Job.objects.annotate(over=F("lease_until") - F("deadline_at")).get()
+    assert row.over == timedelta(seconds=LEASE_S)
+
+
+def test_a_job_whose_validator_blocks_ends_although_its_worker_lives(
+    keeper: LeaseKeeper, runs: Runs, sandbox: SandboxServer, blocked: threading.Event
+) -> None:
+    keeper.appear(WORKER, queue="llm", slots=4)
+    (job,) = hang(runs, blocked)
+    age(job, deadline_at=timedelta(seconds=1), lease_until=timedelta(seconds=1))
+    keeper._signs["llm"].written_at = float("-inf")
+    keeper._show_signs()
+    dispatcher.turn()
+    job.refresh_from_db()
+    assert job.status == "running", "within the margin it is its worker's"
+    age(job, deadline_at=LATE, lease_until=timedelta(seconds=1))
+    keeper.beat()
+    dispatcher.turn()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "deadline_exceeded")
+    assert job.error_message == sentence("deadline_exceeded")
+    attempt = Attempt.objects.get()
+    assert (attempt.state, attempt.error_code) == ("unknown", "lease_lost")
+    blocked.set()
+    runs.ended()
+    after = Job.objects.get()
+    assert (after.status, after.result, after.charge_micro) == ("failed", None, 0)
+
+
+def test_an_open_call_of_a_run_that_hangs_becomes_unknown(
+    keeper: LeaseKeeper, make_job: MakeJob
+) -> None:
+    job = make_job()
+    keeper.appear(WORKER, queue="llm", slots=4)
+    taken = claim(job, worker=WORKER)
+    with keeper.hold(taken, Cancel()):
+        call = begin(taken)
+        keeper.beat()
+        age(job, deadline_at=LATE, lease_until=timedelta(seconds=1))
+        dispatcher.turn()
+        assert Attempt.objects.get(pk=call).state == "unknown"
+
+
+def test_a_process_that_loses_a_tenth_of_its_threads_stops_and_says_what_hangs(
+    keeper: LeaseKeeper,
+    clock: Clock,
+    runs: Runs,
+    sandbox: SandboxServer,
+    blocked: threading.Event,
+) -> None:
+    stops: list[str] = []
+    keeper.appear(WORKER, queue="llm", slots=20, when_stuck=lambda: stops.append("stop"))
+    first = hang(runs, blocked)
+    clock.now += 300 + LEASE_S + 1
+    look_long(keeper)
+    assert stops == [], "one of twenty is less than a tenth"
+    alert = Alert.objects.get(kind="stuck_worker")
+    assert alert.subject == WORKER
+    assert f"1 of 20 threads of this worker hang: job {first[0].pk} of summarize" in alert.summary
+    assert "in threading.Condition.wait, line " in alert.summary
+    assert f"called by {__name__}.blocked.<locals>.blocks, line " in alert.summary
+    Job.objects.update(status="failed", lease_until=None, finished_at=Now())
+    second = runs.make_job()
+    runs.futures.append(runs.pool.submit(run, second))
+    wait_for(lambda: blocked.reached == 2)  # type: ignore[attr-defined]
+    clock.now += 300 + LEASE_S + 1
+    look_long(keeper)
+    look_long(keeper)
+    assert stops == ["stop"], "once"
+
+
+def test_what_hangs_is_told_also_while_the_pool_is_in_use(
+    keeper: LeaseKeeper, clock: Clock, make_job: MakeJob
+) -> None:
+    job = make_job()
+    keeper.appear(WORKER, queue="llm", slots=20, when_stuck=lambda: None)
+    with keeper.hold(claim(job, worker=WORKER), Cancel()):
+        clock.now += 300 + LEASE_S + 1
+        with pool_taken(job):
+            look_long(keeper)
+        assert Alert.objects.get().subject == WORKER
+
+
+@pytest.mark.parametrize(("slots", "most"), [(1, 1), (2, 1), (10, 1), (11, 2), (16, 2), (200, 20)])
+def test_a_tenth_of_the_threads_is_rounded_up(slots: int, most: int) -> None:
+    assert stuck_runs.tenth(slots) == most
+
+
+def test_a_process_that_was_paused_past_a_deadline_has_no_thread_that_hangs(
+    keeper: LeaseKeeper, clock: Clock, make_job: MakeJob
+) -> None:
+    """When it goes on, its threads have had no time to come back."""
+    stops: list[str] = []
+    keeper.appear(WORKER, queue="llm", slots=1, when_stuck=lambda: stops.append("stop"))
+    cancel = Cancel()
+    with keeper.hold(claim(make_job(), worker=WORKER), cancel):
+        clock.now += 300 + LEASE_S + 1
+        for _ in range(20):  # five seconds, in which threads that only waited for it have ended
+            keeper.beat()
+    look_long(keeper)
+    assert stops == []
+    assert not Alert.objects.exists()
+
+
+def test_the_alert_ends_when_nothing_is_said_of_it_any_more(db: None) -> None:
+    Alert.objects.create(kind="stuck_worker", subject="llm@a/1", summary="It hangs.")
+    Alert.objects.create(kind="drift", subject="d", summary="It drifts.")
+    recovery._end_alerts_of_stuck_workers()
+    assert not Alert.objects.filter(closed_at__isnull=False).exists()
+    Alert.objects.update(seen_at=Now() - recovery.STUCK_SEEN_FOR + timedelta(seconds=1))
+    recovery._end_alerts_of_stuck_workers()
+    assert Alert.objects.get(closed_at__isnull=False).kind == "stuck_worker"
+
+
+def look_long(keeper: LeaseKeeper) -> None:
+    for _ in range(stuck_runs.LOOKS):
+        keeper.beat()

@@ -1,0 +1,176 @@
+"""What jobs do while breakers are open: probe cheaply, wait in an outage, try when it is over."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db.models.functions import Now
+
+from aifeature import prompts, registry
+from aifeature.models import Attempt, Job, SpendWindow, Status
+from aifeature.models import calls as ledger_calls
+from aifeature.services.controls import effective
+from aifeature.services.execution import calls, lease
+from aifeature.services.provider import factory
+from aifeature.spec import Purpose
+from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
+from tests.integration.execution.test_job_run import ARTICLE, run
+from tests.integration.job_rows import MakeJob
+from tests.sandbox_server import SandboxServer
+from workers.inference import InferenceRequest, Message, TextBlock
+
+pytestmark = [pytest.mark.usefixtures("committed")]
+
+
+def summarise(make_job: MakeJob, **values: Any) -> Job:
+    return run(make_job(input={"document": ARTICLE}, **values))
+
+
+def again(job: Job) -> Job:
+    Job.objects.filter(pk=job.pk).update(run_at=Now())
+    return run(job)
+
+
+def probe_is_due(model: str) -> None:
+    """As if its open time had passed."""
+    set_probe_time(model, in_s=0)
+
+
+def states() -> dict[str, str]:
+    return {model: factory.gate().breaker(model).state for model in (HAIKU, SONNET)}
+
+
+def probes() -> list[Attempt]:
+    return list(Attempt.objects.filter(purpose=Purpose.PROBE).order_by("started_at"))
+
+
+def test_a_probe_is_a_tiny_call_of_no_user_in_the_ledger(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    open_breaker(HAIKU)
+    probe_is_due(HAIKU)
+    job = summarise(make_job)
+    assert job.status == Status.SUCCEEDED
+    (probe,) = probes()
+    assert (probe.model, probe.state, probe.error_code) == (HAIKU, "settled", "")
+    assert (probe.job_id, probe.user_id, probe.feature) == (None, None, "summarize")
+    assert 0 < probe.cost_micro <= probe.bound_micro < 100
+    spent = {w.scope: w.spent_micro for w in SpendWindow.objects.all()}
+    assert spent["feature"] == probe.cost_micro + job.charge_micro
+    assert spent["user"] == job.charge_micro
+
+
+def test_a_probe_keeps_a_thread_for_ten_seconds_at_most(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_breaker(HAIKU)
+    probe_is_due(HAIKU)
+    gateway, sent = factory.gateway(), list[InferenceRequest]()
+    infer = gateway.infer
+
+    def noted(request: InferenceRequest, **how: Any) -> Any:
+        sent.append(request)
+        return infer(request, **how)
+
+    monkeypatch.setattr(gateway, "infer", noted)
+    summarise(make_job)
+    probe, call = sent
+    assert (probe.deadline_s, probe.max_tokens) == (10, 1)
+    assert call.deadline_s > 10
+
+
+def test_a_storm_is_probed_with_tiny_calls_and_no_job_is_sent(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "overloaded"})
+    open_breaker(HAIKU)
+    job = summarise(make_job)
+    for _ in range(3):
+        probe_is_due(HAIKU)
+        probe_is_due(SONNET)
+        job = again(job)
+        assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_paused", 0)
+    assert {call.purpose for call in Attempt.objects.all()} == {Purpose.PROBE}
+    assert not Attempt.objects.filter(job=job).exists()
+
+
+def test_in_an_outage_of_the_provider_jobs_wait_and_nothing_falls_back(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    """The second model is found to be down by its probe, not by jobs that are dearer there."""
+    open_breaker(HAIKU)
+    sandbox.set_faults({"kind": "overloaded"})
+    assert summarise(make_job).error_code == "provider_paused"
+    assert states() == {HAIKU: "open", SONNET: "open"}
+    assert factory.gate().outage() == (HAIKU, SONNET)
+    sandbox.set_faults()
+    probe_is_due(SONNET)
+    assert summarise(make_job).error_code == "provider_paused"
+    assert [probe.model for probe in probes()] == [SONNET], "it was not even asked"
+
+
+def test_a_job_that_finds_the_provider_back_goes_on_at_once(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    job = summarise(make_job)
+    assert job.error_code == "provider_paused"
+    probe_is_due(HAIKU)
+    job = again(job)
+    assert (job.status, job.model) == (Status.SUCCEEDED, HAIKU)
+    for _ in range(4):
+        assert summarise(make_job).status == Status.SUCCEEDED
+    assert states() == {HAIKU: "closed", SONNET: "open"}
+    assert factory.gate().outage() == ()
+
+
+@pytest.mark.parametrize("switch", [{"killed": True}, {"daily_budget_usd": "0"}])
+def test_a_probe_stops_with_the_switch_and_at_the_caps(
+    make_job: MakeJob, opened: None, sandbox: SandboxServer, switch: dict[str, Any]
+) -> None:
+    open_breaker(HAIKU)
+    probe_is_due(HAIKU)
+    job = make_job(input={"document": ARTICLE})
+    effective.change("summarize", switch, reason="test", check_name="test")
+    assert run(job).status == Status.QUEUED
+    assert sandbox.calls() == []
+    assert factory.gate().breaker(HAIKU).probes == 0, "its place is free for another feature"
+
+
+def test_a_job_that_is_cancelled_during_its_probe_ends(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_breaker(HAIKU)
+    probe_is_due(HAIKU)
+    job = make_job(input={"document": ARTICLE})
+    begin = ledger_calls.begin
+
+    def cancelled_meanwhile(*arguments: Any) -> None:
+        begin(*arguments)
+        Job.objects.filter(pk=job.pk).update(cancel_requested_at=Now())
+        lease.keeper.abort_all(lease.USER)
+
+    monkeypatch.setattr(ledger_calls, "begin", cancelled_meanwhile)
+    assert run(job).status == Status.CANCELLED
+    assert not Attempt.objects.filter(job=job).exists()
+
+
+def test_calls_of_no_job_probe_too(sandbox: SandboxServer) -> None:
+    """Else the breaker of a model that only judges would stay open for ever."""
+    open_breaker(HAIKU)
+    probe_is_due(HAIKU)
+    request = InferenceRequest(
+        attempt_id=uuid4(),
+        model=HAIKU,
+        system=(),
+        messages=(Message("user", (TextBlock("Score the answer."),)),),
+        max_tokens=200,
+        stream=False,
+    )
+    feature = registry.get("summarize")
+    prompt = prompts.get("summarize", "v3")
+    calls.call(feature, request, purpose=Purpose.JUDGE, prompt=prompt)
+    assert [call.purpose for call in Attempt.objects.order_by("started_at")] == ["probe", "judge"]

@@ -1,0 +1,182 @@
+"""A worker process that is asked to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import OperationalError, connection, connections
+from django.db.models.functions import Now
+
+from aifeature.models import Attempt, Job, Worker
+from aifeature.services.execution import job_run, lease
+from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.execution.runner import EXIT_CODE, Runner
+from tests.integration.job_rows import MakeJob, claim
+from tests.sandbox_server import SandboxServer
+from workers.inference import Cancel
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+LONG_S = 3600.0
+
+PATIENCE_S = 30.0
+"""How long a test waits for what should come at once."""
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
+    """A worker process of its own, so that other tests' jobs are not stopped with it."""
+    keeper = LeaseKeeper(15)
+    monkeypatch.setattr("aifeature.services.execution.lease.keeper", keeper)
+    runner = Runner(keeper)
+    runner.start(worker="llm@test", slots=4)
+    yield runner
+    runner.close()
+    connections.close_all()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def run(runner: Runner, job: Job) -> None:
+    try:
+        runner.run(job.pk, worker="llm@test")
+    finally:
+        connection.close()
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
+    until = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def in_flight(
+    runner: Runner, job: Job, threads: ThreadPoolExecutor, sandbox: SandboxServer
+) -> Future[None]:
+    """Run the job in a thread until the provider has its call, which is never answered."""
+    sandbox.set_faults({"kind": "slow_first_byte", "seconds": LONG_S})
+    future = threads.submit(run, runner, job)
+    wait_for(lambda: bool(sandbox.calls()))
+    return future
+
+
+def test_after_the_grace_period_a_call_is_aborted_and_its_job_put_back(
+    runner: Runner, make_job: MakeJob, threads: ThreadPoolExecutor, sandbox: SandboxServer
+) -> None:
+    job = make_job(published_at=Now())
+    future = in_flight(runner, job, threads, sandbox)
+    began = time.monotonic()
+    runner.drain(grace_s=0.3, end_s=LONG_S)
+    future.result(timeout=PATIENCE_S)
+    assert time.monotonic() - began >= 0.3
+    job.refresh_from_db()
+    assert (job.status, job.epoch, job.tries, job.error_code) == ("queued", 2, 0, "interrupted")
+    attempt = Attempt.objects.get(job=job)
+    assert (attempt.state, attempt.cost_micro, job.charge_micro) == ("unknown", 0, 0)
+    runner.close()
+    job.refresh_from_db()
+    assert job.published_at is not None, "it was handed over for another worker"
+
+
+def test_within_the_grace_period_a_job_ends_as_usual(
+    runner: Runner, make_job: MakeJob, threads: ThreadPoolExecutor, sandbox: SandboxServer
+) -> None:
+    job = make_job(published_at=Now())
+    sandbox.set_faults({"kind": "slow_first_byte", "seconds": 0.5})
+    future = threads.submit(run, runner, job)
+    wait_for(lambda: bool(sandbox.calls()))
+    runner.drain(grace_s=LONG_S, end_s=LONG_S)
+    future.result(timeout=PATIENCE_S)
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == ("succeeded", 1)
+
+
+def test_a_job_that_is_just_being_claimed_is_aborted_as_well(make_job: MakeJob) -> None:
+    """No job is held when the process is asked to stop, and then there is one."""
+    keeper = LeaseKeeper(15)
+    runner = Runner(keeper, end=lambda: None)
+    runner.drain(grace_s=0.1, end_s=LONG_S)
+    time.sleep(0.3)
+    cancel = Cancel()
+    with keeper.hold(claim(make_job()), cancel):
+        wait_for(lambda: cancel.reason is not None)
+    runner.close()
+    assert cancel.reason == lease.STOPPING
+
+
+def test_a_process_whose_threads_hang_is_asked_to_stop(runner: Runner) -> None:
+    asked: list[str] = []
+    keeper = LeaseKeeper(15)
+    other = Runner(keeper, ask_to_stop=lambda: asked.append("stop"))
+    other.start(worker="llm@hangs", slots=4)
+    when_stuck = keeper._signs["llm"].when_stuck
+    assert when_stuck is not None
+    when_stuck()
+    other.close()
+    assert asked == ["stop"]
+    assert EXIT_CODE == 75, "its supervisor starts it again"
+
+
+def test_a_message_that_an_outage_keeps_from_becoming_a_run_is_handed_back(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the outage is no secret."""
+    handed_back: list[UUID] = []
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(job_run, "run_feature", away)
+    monkeypatch.setattr(runner, "_hand_back", handed_back.append)
+    job = uuid4()
+    with pytest.raises(OperationalError):
+        runner.run(job, worker="llm@test")
+    assert handed_back == [job]
+
+
+def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:
+    """Celery would wait for them without end: a query on a dead connection, say."""
+    ended = threading.Event()
+    stuck = Runner(LeaseKeeper(15), end=ended.set)
+    stuck.drain(grace_s=0, end_s=0.2)
+    assert ended.wait(20)
+
+
+def test_a_process_that_ends_in_time_is_left_alone(runner: Runner) -> None:
+    ended = threading.Event()
+    before = set(threading.enumerate())
+    quick = Runner(LeaseKeeper(15), end=ended.set)
+    quick.drain(grace_s=0, end_s=LONG_S)
+    begun = set(threading.enumerate()) - before
+    (watch,) = (thread for thread in begun if thread.name == "grace-period")
+    quick.close()
+    watch.join(20)
+    assert not watch.is_alive()
+    assert not ended.is_set()
+
+
+def test_a_stopping_worker_claims_nothing_and_hands_its_messages_back(
+    runner: Runner, make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    job = make_job(published_at=Now())  # not so long ago that its message counts as lost
+    before = Job.objects.get(pk=job.pk).published_at
+    runner.drain(grace_s=LONG_S, end_s=LONG_S)
+    run(runner, job)
+    runner.close()
+    job.refresh_from_db()
+    assert (job.status, job.epoch) == ("queued", 0)
+    assert before is not None
+    assert job.published_at is not None
+    assert job.published_at > before, "another worker gets a message of its own"
+    assert sandbox.calls() == []
+    assert Worker.objects.get(name="llm@test").slots == 0

@@ -1,0 +1,655 @@
+"""The breaker in Redis: the same as the model, one for all processes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from tests.integration.inference.rush import rush
+from workers.inference.breaker import BreakerModel, BreakerPolicy, Forced, Look
+from workers.inference.errors import (
+    Billing,
+    Cancelled,
+    DeadlineReached,
+    Deferred,
+    InferenceError,
+    Overloaded,
+    RateLimited,
+)
+from workers.inference.gate import FARTHEST_US, Gate
+from workers.inference.permit import GatePermit, ProbePermit
+from workers.inference.shared_state import SharedState, connect
+from workers.inference.token_bucket import SECOND
+from workers.inference.trips import Trips
+from workers.inference.types import TokenUsage
+
+NOW = 1_800_000_000 * SECOND
+MODEL, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
+POLICY = BreakerPolicy()
+SMALL = BreakerPolicy(size=6, minimum=4, trials=3)
+ENDS = {
+    "0": lambda permit, now: permit.succeeded(TokenUsage(), {}, 100, now=now),
+    "1": lambda permit, now: permit.failed(Overloaded("no"), now=now),
+    "2": lambda permit, now: permit.succeeded(TokenUsage(), {}, 60_001, now=now),
+    "3": lambda permit, now: permit.failed(Overloaded("no", latency_ms=60_001), now=now),
+    "": lambda permit, now: permit.give_back(now=now),
+}
+NEVER_SLOW = str.maketrans("23", "01")
+OPENED_AT = NOW + POLICY.open_us
+
+
+def admit(gate: Gate, *, model: str = MODEL, fallback: bool = False, now: int = NOW) -> GatePermit:
+    return gate.admit(model=model, input_tokens=1, output_tokens=1, fallback=fallback, now=now)
+
+
+def end(permit: GatePermit, outcome: str, *, now: int = NOW) -> None:
+    ENDS[outcome](permit, now)
+
+
+def opened(gate: Gate, *, model: str = MODEL, now: int = NOW) -> None:
+    """Ten failures at once."""
+    for _ in range(POLICY.minimum):
+        end(admit(gate, model=model, now=now), "1", now=now)
+
+
+def refused(
+    gate: Gate, *, model: str = MODEL, fallback: bool = False, now: int = OPENED_AT
+) -> Deferred:
+    """How the gate defers a call."""
+    with pytest.raises(Deferred) as deferred:
+        admit(gate, model=model, fallback=fallback, now=now)
+    assert (deferred.value.reason, deferred.value.scope) == ("breaker", model)
+    return deferred.value
+
+
+def asked(gate: Gate, **question: Any) -> tuple[Any, Deferred | None]:
+    """The permit that comes back, for a call or for a probe, and how the call was deferred."""
+    try:
+        return admit(gate, **question), None
+    except Deferred as deferred:
+        return deferred.probe, deferred
+
+
+def probe(
+    gate: Gate, outcome: str, *, model: str = MODEL, fallback: bool = False, now: int = OPENED_AT
+) -> None:
+    """Send the probe that is due; it is answered, fails or says nothing."""
+    permit = refused(gate, model=model, fallback=fallback, now=now).probe
+    assert isinstance(permit, ProbePermit)
+    end(permit, outcome, now=now)
+
+
+def let_through(gate: Gate, *, now: int) -> list[GatePermit]:
+    """Calls until one is told to wait."""
+    permits: list[GatePermit] = []
+    with suppress(Deferred):
+        while len(permits) < POLICY.minimum:
+            permits.append(admit(gate, now=now))
+    return permits
+
+
+def closed_again(gate: Gate, *, model: str = MODEL, now: int = OPENED_AT) -> None:
+    probe(gate, "0", model=model, now=now)
+    for _ in range(POLICY.trials):
+        end(admit(gate, model=model, now=now), "0", now=now)
+    assert gate.breaker(model, now=now).state == "closed"
+
+
+def open_for(gate: Gate, *, model: str = MODEL, now: int) -> float:
+    """Seconds until a probe may be sent."""
+    seen = gate.breaker(model, now=now)
+    assert seen.state == "open"
+    return seen.open_for_s
+
+
+Step = tuple[str, int, str, int, int]
+"""What happens, to which model, with which outcome, to which call, and how much later."""
+
+
+def spelled_out(steps: list[Step]) -> Iterator[Step]:
+    """A call that is answered at once, and an outage of a model, as the steps they are made of.
+
+    Without these hardly any breaker would open, let alone close again.
+    """
+    for what, one, outcome, which, later in steps:
+        if what not in {"answer", "outage"}:
+            yield what, one, outcome, which, later
+            continue
+        for number in range(SMALL.minimum if what == "outage" else 1):
+            yield "admit", one, "", 0, 0 if number else later
+            yield "end", one, "1" if what == "outage" else "0", -1, 0
+
+
+@pytest.mark.timeout(600)  # examples, on a machine that may be busy
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    *("admit", "admit", "fall back", "held open", "begin", "end", "end"),
+                    *("answer", "outage"),
+                ]
+            ),
+            st.sampled_from([0, 0, 1]),
+            st.sampled_from(["0", "0", "1", "1", "2", "3", ""]),
+            st.integers(0, 30),
+            st.sampled_from([0, 0, 0, 1, SECOND, 5 * SECOND, 15 * SECOND, 61 * SECOND]),
+        ),
+        min_size=10,
+        max_size=60,
+    )
+)
+@hypothesis(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_redis_and_the_model_agree(
+    raw_redis: redis.Redis,
+    state: SharedState,
+    steps: list[Step],
+) -> None:
+    raw_redis.flushdb()
+    held: Forced = ""
+    gate, trips, now = Gate(state, policy=SMALL, forced=lambda _: held), Trips(), NOW
+    models = [BreakerModel(SMALL, name, trips) for name in (MODEL, SONNET)]
+    under_way: list[tuple[GatePermit, BreakerModel, str, Look]] = []
+    for number, (what, one, outcome, which, later) in enumerate(spelled_out(steps)):
+        now, model = now + later, models[one]
+        if what in {"admit", "fall back", "held open"}:
+            fallback, lease = what == "fall back", str(number)
+            held = "open" if what == "held open" else ""
+            look = model.admit(
+                lease, now=now, farthest=FARTHEST_US, fallback=fallback, held_open=bool(held)
+            )
+            permit, deferred = asked(gate, model=model.model, fallback=fallback, now=now)
+            held = ""
+            if deferred is not None:
+                assert round(deferred.wait_s * SECOND) == look.wait
+                assert deferred.outage == (trips.outage and what != "held open")
+            assert (permit is None) == (look.way == "wait")
+            assert isinstance(permit, ProbePermit) == (look.way == "probe")
+            if permit is not None:
+                under_way.append((permit, model, lease, look))
+        elif what == "begin" and under_way:
+            permit, model, lease, look = under_way[which % len(under_way)]
+            sink = permit.sink(None)
+            assert (sink is not None) == (look.way == "trial")
+            if sink is not None:
+                sink("text")
+                model.begun(lease)
+        elif what == "end" and under_way:
+            permit, model, lease, look = under_way.pop(which % len(under_way))
+            end(permit, outcome, now=now)
+            # A probe has a deadline of its own: it is never slow.
+            told = outcome.translate(NEVER_SLOW) if isinstance(permit, ProbePermit) else outcome
+            model.record(lease, look.since, told, now=now)
+        for model in models:
+            seen = gate.breaker(model.model, now=now)
+            assert seen.state == model.state
+            assert seen.calls == len(model.ring)
+            assert seen.open_for_s * SECOND == pytest.approx(
+                max(model.open_until - now, 0) if model.state == "open" else 0
+            )
+        assert bool(gate.outage()) == trips.outage
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "becomes"),
+    [
+        ("1" * 9, "closed"),
+        ("1" * 10, "open"),
+        ("0" * 5 + "1" * 5, "open"),
+        ("0" * 6 + "1" * 5, "closed"),
+        ("0" * 3 + "2" * 7, "closed"),
+        ("0" * 2 + "2" * 8, "open"),
+        ("0" * 50 + "110" * 12, "closed"),
+        ("0" * 50 + "110" * 12 + "1", "open"),
+        ("0" * 50 + "1" * 9, "closed"),
+        ("0" * 50 + "1" * 10, "open"),
+    ],
+)
+def test_it_opens_at_its_rates_and_not_before(gate: Gate, outcomes: str, becomes: str) -> None:
+    for outcome in outcomes:
+        end(admit(gate), outcome)
+    assert gate.breaker(MODEL, now=NOW).state == becomes
+
+
+def test_while_it_is_open_nothing_is_sent_and_those_who_wait_come_back_one_by_one(
+    gate: Gate,
+) -> None:
+    opened(gate)
+    deferred = [refused(gate, now=NOW) for _ in range(3)]
+    assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
+    assert {each.probe for each in deferred} == {None}
+
+
+def test_after_the_open_time_one_probe_at_a_time_is_sent_and_no_call(gate: Gate) -> None:
+    opened(gate)
+    assert refused(gate, now=OPENED_AT - 1).probe is None
+    first = refused(gate)
+    assert first.probe is not None
+    second = refused(gate)
+    assert second.probe is None
+    assert second.wait_s == pytest.approx(POLICY.recheck_s)
+    seen = gate.breaker(MODEL, now=OPENED_AT)
+    assert (seen.state, seen.probes, seen.trials) == ("half_open", 1, 0)
+
+
+def test_after_a_probe_that_failed_the_next_one_comes_as_soon_as_the_first(gate: Gate) -> None:
+    opened(gate)
+    now = OPENED_AT
+    for _ in range(10):
+        probe(gate, "1", now=now)
+        assert open_for(gate, now=now) == POLICY.open_s
+        now += POLICY.open_us
+    assert gate.breaker(MODEL, now=now).calls == POLICY.minimum, "what opened it is still shown"
+
+
+def test_a_probe_that_says_nothing_makes_room_for_the_next(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "")
+    probe(gate, "1")
+
+
+def test_a_probe_that_meets_a_rate_limit_keeps_the_next_one_away(gate: Gate) -> None:
+    """Without a word of the provider on how long."""
+    opened(gate)
+    permit = refused(gate).probe
+    assert isinstance(permit, ProbePermit)
+    permit.failed(RateLimited("429", billing=Billing.NONE), now=OPENED_AT)
+    with pytest.raises(Deferred) as deferred:
+        admit(gate, now=OPENED_AT)
+    assert (deferred.value.reason, deferred.value.probe) == ("provider_limit", None)
+    assert deferred.value.wait_s == pytest.approx(POLICY.recheck_s)
+    probe(gate, "0", now=OPENED_AT + POLICY.recheck_us)
+
+
+def test_after_an_answered_probe_two_calls_try_and_two_more_for_each_answer(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0")
+    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    assert refused(gate).probe is None
+    end(first[0], "0", now=OPENED_AT)
+    for _ in range(2):
+        admit(gate, now=OPENED_AT)
+    refused(gate)
+
+
+def test_an_answer_that_has_begun_makes_room_before_it_ends(gate: Gate) -> None:
+    """Else everybody would wait for the longest of the first answers."""
+    opened(gate)
+    probe(gate, "0")
+    for allowed in (2, 4, 8):
+        permits = [admit(gate, now=OPENED_AT) for _ in range(allowed)]
+        refused(gate)
+        for permit in permits:
+            sink = permit.sink(None)
+            assert sink is not None
+            sink("The")
+            sink(" board")
+    assert gate.breaker(MODEL, now=OPENED_AT).state == "half_open", "they are not known to end well"
+
+
+def test_an_answer_that_has_begun_and_failed_makes_no_more_room(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0")
+    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    for permit in first:
+        sink = permit.sink(None)
+        assert sink is not None
+        sink("The")
+    end(first[0], "1", now=OPENED_AT)
+    for _ in range(2):
+        admit(gate, now=OPENED_AT)
+    refused(gate)
+
+
+def test_each_time_it_is_tried_anew_a_probe_comes_before_the_trial_calls(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0")
+    for _ in range(2):
+        end(admit(gate, now=OPENED_AT), "1", now=OPENED_AT)
+    later = OPENED_AT + 2 * POLICY.open_us
+    assert refused(gate, now=later).probe is not None
+    assert refused(gate, now=later).probe is None
+
+
+def test_trial_calls_of_before_it_opened_again_say_nothing_of_what_came_after(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0")
+    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    for permit in first:
+        sink = permit.sink(None)
+        assert sink is not None
+        sink("The")
+    stragglers = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    for permit in first:
+        end(permit, "1", now=OPENED_AT)
+    later = OPENED_AT + 2 * POLICY.open_us
+    probe(gate, "0", now=later)
+    for permit in stragglers:
+        end(permit, "1", now=later)
+    assert gate.breaker(MODEL, now=later).state == "half_open"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "becomes"),
+    [
+        ("00000", "closed"),
+        ("00110", "closed"),
+        ("00111", "open"),
+        ("22222", "open"),
+        ("11", "open"),
+        ("0111", "open"),
+        ("0000", "half_open"),
+    ],
+)
+def test_the_first_trial_calls_decide(gate: Gate, outcomes: str, becomes: str) -> None:
+    opened(gate)
+    probe(gate, "0")
+    permits = []
+    for outcome in outcomes:
+        permits.append(admit(gate, now=OPENED_AT))
+        end(permits[-1], outcome, now=OPENED_AT)
+    assert gate.breaker(MODEL, now=OPENED_AT).state == becomes
+
+
+def test_a_provider_that_answers_probes_and_fails_calls_gets_one_at_a_time_every_few_seconds(
+    gate: Gate,
+) -> None:
+    opened(gate)
+    now, rounds = OPENED_AT, []
+    for _ in range(4):
+        probe(gate, "0", now=now)
+        trials = let_through(gate, now=now)
+        for permit in trials:
+            end(permit, "3", now=now + 60 * SECOND)
+        now += 60 * SECOND
+        rounds.append((len(trials), open_for(gate, now=now)))
+        now += POLICY.open_us
+    assert rounds == [(POLICY.first_trials, POLICY.open_s)] + [(1, POLICY.open_s)] * 3
+    closed_again(gate, now=now)
+    opened(gate, now=now)
+    now += round(open_for(gate, now=now) * SECOND)
+    probe(gate, "0", now=now)
+    assert len(let_through(gate, now=now)) == POLICY.first_trials
+
+
+def test_one_that_opens_soon_after_it_closed_stays_open_longer_until_it_was_well_for_a_minute(
+    gate: Gate,
+) -> None:
+    opened(gate)
+    closed_again(gate)
+    now = OPENED_AT + POLICY.healthy_us - 1
+    opened(gate, now=now)
+    assert open_for(gate, now=now) == 2 * POLICY.open_s
+    now += 2 * POLICY.open_us
+    closed_again(gate, now=now)
+    now += POLICY.healthy_us
+    opened(gate, now=now)
+    assert open_for(gate, now=now) == POLICY.open_s
+
+
+@pytest.mark.parametrize("begins", [0, 1])
+def test_a_probe_or_trial_whose_process_died_is_free_after_its_lease(
+    gate: Gate, begins: int
+) -> None:
+    opened(gate)
+    later = OPENED_AT + POLICY.lease_us
+    if begins:
+        probe(gate, "0")
+        for _ in range(2):
+            admit(gate, now=OPENED_AT)
+        refused(gate, now=later - 1)
+        admit(gate, now=later)
+    else:
+        refused(gate)
+        assert refused(gate, now=later - 1).probe is None
+        assert refused(gate, now=later).probe is not None
+
+
+def test_what_a_trial_tells_after_its_lease_counts(gate: Gate) -> None:
+    """Else a model whose calls are longer than a lease would never be let in again."""
+    opened(gate)
+    probe(gate, "0")
+    slow = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    later = OPENED_AT + POLICY.lease_us
+    slow += [admit(gate, now=later) for _ in range(2)]
+    for permit in slow:
+        end(permit, "0", now=later + 1)
+    end(admit(gate, now=later + 2), "0", now=later + 2)
+    assert gate.breaker(MODEL, now=later + 2).state == "closed"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Cancelled("stopped", reason="switch"),
+        RateLimited("429", billing=Billing.NONE),
+        DeadlineReached("the job had 2 s left", latency_ms=2_000),
+    ],
+)
+def test_a_trial_that_ends_without_a_verdict_is_free_at_once(
+    gate: Gate, error: InferenceError
+) -> None:
+    opened(gate)
+    probe(gate, "0")
+    trials = [admit(gate, now=OPENED_AT) for _ in range(2)]
+    trials[0].failed(error, now=OPENED_AT)
+    admit(gate, now=OPENED_AT)
+    refused(gate)
+
+
+def test_stragglers_of_the_outage_do_not_open_it_again(gate: Gate) -> None:
+    stragglers = [admit(gate) for _ in range(20)]
+    opened(gate)
+    closed_again(gate)
+    for straggler in stragglers:
+        end(straggler, "1", now=OPENED_AT + 1)
+    seen = gate.breaker(MODEL, now=OPENED_AT + 1)
+    assert (seen.state, seen.calls) == ("closed", 0)
+
+
+def test_two_models_that_fail_within_a_minute_are_an_outage_until_one_is_closed(
+    gate: Gate, state: SharedState
+) -> None:
+    opened(gate)
+    assert not refused(gate, now=NOW).outage
+    assert refused(gate, now=NOW).next_model
+    later = NOW + POLICY.together_us
+    opened(gate, model=SONNET, now=later)
+    another_process = Gate(state)
+    for model in (MODEL, SONNET):
+        deferred = refused(another_process, model=model, now=later)
+        assert (deferred.outage, deferred.next_model) == (True, False)
+        if isinstance(deferred.probe, ProbePermit):
+            end(deferred.probe, "", now=later)
+    assert another_process.outage() == (MODEL, SONNET)
+    closed_again(gate, now=later)
+    assert another_process.outage() == ()
+    assert refused(another_process, model=SONNET, now=later).next_model
+
+
+def test_two_models_that_fail_apart_are_no_outage(gate: Gate) -> None:
+    opened(gate)
+    later = NOW + POLICY.together_us + 1
+    opened(gate, model=SONNET, now=later)
+    assert refused(gate, model=SONNET, now=later).next_model
+    probe(gate, "1", now=later)
+    assert refused(gate, model=SONNET, now=later).outage, "now both have failed within a minute"
+
+
+def test_a_model_that_goes_on_failing_and_one_that_fails_later_are_an_outage(gate: Gate) -> None:
+    """What counts is when it failed last, not when it began to."""
+    opened(gate)
+    later = NOW + 2 * POLICY.together_us
+    probe(gate, "1", now=later)
+    opened(gate, model=SONNET, now=later + POLICY.together_us)
+    assert gate.outage() == (MODEL, SONNET)
+
+
+def test_a_model_that_is_closed_again_and_another_that_fails_then_are_no_outage(
+    gate: Gate,
+) -> None:
+    opened(gate)
+    closed_again(gate)
+    opened(gate, model=SONNET, now=OPENED_AT + 1)
+    assert gate.outage() == ()
+
+
+def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: Gate) -> None:
+    """Else the next, dearer model would be found to be down by ten whole jobs."""
+    opened(gate)
+    admit(gate, model=SONNET)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    for _ in range(2):
+        end(admit(gate, model=SONNET, fallback=True), "0")
+    for _ in range(4):
+        admit(gate, model=SONNET, fallback=True)
+    assert refused(gate, model=SONNET, fallback=True, now=NOW).probe is None
+    admit(gate, model=SONNET)
+    assert refused(gate, now=NOW).next_model
+
+
+def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    for _ in range(POLICY.trials):
+        end(admit(gate, model=SONNET, fallback=True), "0")
+    for _ in range(50):
+        admit(gate, model=SONNET, fallback=True)
+
+
+def test_a_model_that_passed_its_trials_is_tried_again_when_the_first_one_opens_anew(
+    gate: Gate,
+) -> None:
+    """And not at each probe of the first one that fails."""
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    for _ in range(POLICY.trials):
+        end(admit(gate, model=SONNET, fallback=True), "0")
+    probe(gate, "1")
+    for _ in range(50):
+        admit(gate, model=SONNET, fallback=True, now=OPENED_AT)
+    later = OPENED_AT + POLICY.open_us
+    closed_again(gate, now=later)
+    opened(gate, now=later)
+    assert refused(gate, model=SONNET, fallback=True, now=later).probe is not None
+
+
+def test_what_trial_calls_told_before_the_last_probe_counts_no_more(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    end(admit(gate, model=SONNET, fallback=True), "1")
+    closed_again(gate)
+    opened(gate, now=OPENED_AT)
+    probe(gate, "0", model=SONNET, fallback=True, now=OPENED_AT)
+    end(admit(gate, model=SONNET, fallback=True, now=OPENED_AT), "1", now=OPENED_AT)
+    assert gate.breaker(SONNET, now=OPENED_AT).state == "closed", "it takes two"
+
+
+def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "0", model=SONNET, fallback=True, now=NOW)
+    for _ in range(POLICY.first_trials):
+        end(admit(gate, model=SONNET, fallback=True), "1")
+    assert gate.outage() == (MODEL, SONNET)
+
+
+def test_a_next_model_that_does_not_answer_its_probe_makes_it_an_outage(gate: Gate) -> None:
+    opened(gate)
+    probe(gate, "1", model=SONNET, fallback=True, now=NOW)
+    assert refused(gate, model=SONNET, fallback=True, now=NOW).outage
+    assert not refused(gate, now=NOW).next_model
+
+
+def test_a_call_is_counted_once_whatever_is_said_of_it_later(gate: Gate) -> None:
+    permit = admit(gate)
+    end(permit, "1")
+    end(permit, "1")
+    assert gate.breaker(MODEL, now=NOW).calls == 1
+
+
+def test_a_change_is_told_once(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        opened(gate)
+        closed_again(gate)
+    of_the_gate = [r for r in caplog.records if r.name == "workers.inference.gate"]
+    assert [record.getMessage() for record in of_the_gate] == [
+        f"breaker of {MODEL}: closed -> open (10 calls: 10 failed, 0 slow)",
+        f"breaker of {MODEL}: open -> half_open (0 calls: 0 failed, 0 slow)",
+        f"breaker of {MODEL}: half_open -> closed (5 calls: 0 failed, 0 slow)",
+    ]
+
+
+def test_it_can_be_held_open(state: SharedState) -> None:
+    gate = Gate(state, forced=lambda _: "open")
+    deferred = [refused(gate, now=NOW) for _ in range(3)]
+    assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
+
+
+def test_one_that_is_held_open_in_an_outage_lets_the_next_model_be_asked(
+    state: SharedState, gate: Gate
+) -> None:
+    """Else nobody would find out that the next model answers again."""
+    opened(gate)
+    opened(gate, model=SONNET)
+    assert not refused(gate, now=NOW).next_model
+    held = Gate(state, forced=lambda model: "open" if model == MODEL else "")
+    assert refused(held, now=NOW).next_model
+
+
+def test_moments_that_were_told_while_it_was_held_open_are_over_with_that(
+    state: SharedState, gate: Gate
+) -> None:
+    held = Gate(state, forced=lambda _: "open")
+    for _ in range(200):
+        refused(held, now=NOW)
+    opened(gate)
+    assert refused(gate, now=NOW).wait_s == pytest.approx(POLICY.open_s)
+
+
+def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate: Gate) -> None:
+    decided: Forced = "closed"
+    held = Gate(state, forced=lambda _: decided)
+    for _ in range(20):
+        end(admit(held), "1")
+    assert held.breaker(MODEL, now=NOW).calls == 0
+    opened(gate)
+    for _ in range(60):
+        end(admit(held), "0")
+    assert held.breaker(MODEL, now=NOW).forced == "closed"
+    with pytest.raises(Deferred):
+        admit(gate)
+
+
+def test_the_view_tells_what_opened_it(gate: Gate) -> None:
+    for outcome in "0000011111":
+        end(admit(gate), outcome)
+    seen = gate.breaker(MODEL, now=NOW + 5 * SECOND)
+    assert (seen.state, seen.calls, seen.failure_rate, seen.slow_rate) == ("open", 10, 0.5, 0.0)
+    assert (seen.open_for_s, seen.shared, seen.forced) == (0.0, True, "")
+
+
+def _asks(url: str) -> Callable[[], bool]:
+    gate = Gate(connect(url, {}))
+
+    def ask() -> bool:
+        return refused(gate).probe is not None
+
+    return ask
+
+
+def test_all_processes_together_get_one_probe(gate: Gate) -> None:
+    opened(gate)
+    assert sum(rush(_asks, settings.REDIS_URL, each=20)) == 1

@@ -1,0 +1,397 @@
+"""The SQL functions of a job's life, each promise on real PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from aifeature.models import (
+    Attempt,
+    AttemptState,
+    FeatureControl,
+    Job,
+    SpendWindow,
+    Status,
+    transitions,
+)
+from aifeature.models.transitions import (
+    AttemptRefusedError,
+    Caps,
+    Claimed,
+    FencedError,
+    NewAttempt,
+    Settlement,
+)
+from aifeature.spec import Purpose
+from tests.integration.job_rows import MakeJob, age, begin, claim, database_time
+
+pytestmark = pytest.mark.django_db
+
+
+def settled(attempt: uuid.UUID, cost: int = 700, **more: Any) -> Settlement:
+    return Settlement(attempt, AttemptState.SETTLED, output="{}", cost_micro=cost, **more)
+
+
+def windows() -> dict[str, tuple[int, int]]:
+    """(spent, held) by scope; those of accounts have tests of their own."""
+    rows = SpendWindow.objects.exclude(scope="account")
+    return {w.scope: (w.spent_micro, w.held_micro) for w in rows}
+
+
+def test_a_due_job_is_claimed_once(make_job: MakeJob) -> None:
+    job = make_job()
+    taken = claim(job)
+    claimed_by = database_time()
+    assert (taken.epoch, taken.tries, taken.input) == (1, 0, {"document": "Text."})
+    left = (job.deadline_at - claimed_by).total_seconds()
+    assert left <= taken.seconds_left <= 300
+    assert transitions.claim(job.id, worker="w2", lease_s=15) is None
+    job.refresh_from_db()
+    assert (job.status, job.worker) == (Status.RUNNING, "w1")
+    assert job.started_at is not None
+
+
+def test_a_job_is_not_claimed_before_it_is_due(make_job: MakeJob) -> None:
+    job = make_job(run_at=Now() + timedelta(seconds=60))
+    assert transitions.claim(job.id, worker="w", lease_s=15) is None
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "rejected"])
+def test_an_ended_job_is_never_claimed(make_job: MakeJob, status: str) -> None:
+    job = make_job(status=status, finished_at=Now())
+    assert transitions.claim(job.id, worker="w", lease_s=15) is None
+
+
+def test_an_abandoned_job_is_taken_over_and_its_open_call_becomes_unknown(
+    make_job: MakeJob,
+) -> None:
+    job = make_job()
+    first = claim(job)
+    attempt = begin(first, bound=1000)
+    age(job, lease_until=timedelta(seconds=1))
+
+    second = claim(job, worker="w2")
+
+    assert (second.epoch, second.tries) == (2, 1)
+    row = Attempt.objects.get(pk=attempt)
+    assert (row.state, row.error_code, row.spend_micro) == ("unknown", "lease_lost", 1000)
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (1000, 0),
+        "global": (1000, 0),
+        "month": (1000, 0),
+    }
+    with pytest.raises(FencedError):
+        transitions.finish(first, Status.SUCCEEDED, result={}, settlement=settled(attempt))
+    job.refresh_from_db()
+    assert (job.status, job.charge_micro) == (Status.RUNNING, 0)
+
+
+def test_finish_stores_result_charge_and_usage_in_one_go(claimed: Claimed) -> None:
+    attempt = begin(claimed, bound=1000)
+    assert windows() == {
+        "user": (0, 1000),
+        "feature": (0, 1000),
+        "global": (0, 1000),
+        "month": (0, 1000),
+    }
+    transitions.finish(
+        claimed,
+        Status.SUCCEEDED,
+        result={"summary": "S"},
+        settlement=settled(attempt, 700, input_tokens=10, output_tokens=3, cache_read_tokens=2),
+    )
+    job = Job.objects.get(pk=claimed.job)
+    assert (job.status, job.result, job.charge_micro) == ("succeeded", {"summary": "S"}, 700)
+    assert (job.model, job.prompt_version) == ("claude-haiku-5-5", "v3")
+    assert (job.input_tokens, job.output_tokens, job.cache_read_tokens) == (10, 3, 2)
+    assert job.finished_at is not None
+    assert windows() == {
+        "user": (700, 0),
+        "feature": (700, 0),
+        "global": (700, 0),
+        "month": (700, 0),
+    }
+
+
+def test_a_finished_job_is_not_finished_again(claimed: Claimed) -> None:
+    attempt = begin(claimed)
+    transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(attempt))
+    with pytest.raises(FencedError):
+        transitions.finish(claimed, Status.FAILED, error_code="poison", error_message="x")
+    assert windows()["user"] == (700, 0)
+
+
+def test_a_failed_job_costs_spend_but_no_charge(claimed: Claimed) -> None:
+    attempt = begin(claimed)
+    transitions.finish(
+        claimed,
+        Status.FAILED,
+        error_code="output_invalid",
+        error_message="Sorry.",
+        settlement=settled(attempt, 700),
+    )
+    assert windows() == {"user": (0, 0), "feature": (700, 0), "global": (700, 0), "month": (700, 0)}
+    assert Job.objects.get(pk=claimed.job).charge_micro == 0
+
+
+def test_only_the_accepted_call_is_charged(claimed: Claimed) -> None:
+    first = begin(claimed)
+    transitions.settle(claimed, settled(first, 300))
+    second = begin(claimed)
+    transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(second, 400))
+    assert Job.objects.get(pk=claimed.job).charge_micro == 400
+    assert windows() == {
+        "user": (400, 0),
+        "feature": (700, 0),
+        "global": (700, 0),
+        "month": (700, 0),
+    }
+    assert list(Attempt.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
+
+
+@pytest.mark.parametrize("whose", ["closed before", "another job's"])
+def test_a_job_ends_with_an_open_call_of_its_own_or_not_at_all(
+    claimed: Claimed, make_job: MakeJob, whose: str
+) -> None:
+    if whose == "closed before":
+        call = begin(claimed)
+        transitions.settle(claimed, settled(call, cost=10))
+    else:
+        call = begin(claim(make_job()))
+    with pytest.raises(IntegrityError, match="no open call of job"), transaction.atomic():
+        transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(call, cost=10))
+    job = Job.objects.get(pk=claimed.job)
+    assert (job.status, job.charge_micro) == ("running", 0)
+
+
+def test_settling_moves_the_windows_of_the_day_that_reserved(claimed: Claimed) -> None:
+    begin(claimed)
+    call = Attempt.objects.get()
+    call.id, call.number, call.day = uuid.uuid4(), 2, call.day - timedelta(days=1)
+    call.save(force_insert=True)  # begun before midnight
+    days = SpendWindow.objects.exclude(scope="month")
+    for window in days.all():
+        window.id, window.day = None, call.day
+        window.save(force_insert=True)
+    transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(call.id))
+    before_midnight = days.filter(day=call.day)
+    assert {w.scope: (w.spent_micro, w.held_micro) for w in before_midnight} == {
+        "user": (700, 0),
+        "account": (700, 0),
+        "feature": (700, 0),
+        "global": (700, 0),
+    }
+    # The other call was closed unseen, in its own day.
+    today = days.exclude(day=call.day)
+    assert {w.scope: w.spent_micro for w in today} == {
+        "user": 0,
+        "account": 0,
+        "feature": 1000,
+        "global": 1000,
+    }
+
+
+def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> None:
+    attempt, before = begin(claimed), database_time()
+    transitions.release(
+        claimed,
+        delay_s=30,
+        burn=True,
+        error_code="provider_waiting",
+        error_message="We keep trying.",
+        settlement=Settlement(attempt, AttemptState.FAILED, error_code="overloaded"),
+    )
+    after, job = database_time(), Job.objects.get(pk=claimed.job)
+    assert (job.status, job.tries, job.epoch) == ("queued", 1, 2)
+    assert before <= job.run_at - timedelta(seconds=30) <= after
+    assert job.lease_until is None
+    assert job.published_at is None
+    assert windows() == {"user": (0, 0), "feature": (0, 0), "global": (0, 0), "month": (0, 0)}
+    with pytest.raises(FencedError):
+        begin(claimed)
+
+
+def test_a_deferral_burns_no_try(claimed: Claimed) -> None:
+    transitions.release(claimed, delay_s=0, burn=False)
+    again = transitions.claim(claimed.job, worker="w", lease_s=15)
+    assert again is not None
+    assert again.tries == 0
+
+
+def test_nothing_is_sent_for_a_job_that_is_no_longer_ours(claimed: Claimed) -> None:
+    age(Job.objects.get(pk=claimed.job), lease_until=timedelta(seconds=1))
+    claim(Job.objects.get(pk=claimed.job), worker="w2")
+    with pytest.raises(FencedError):
+        begin(claimed)
+    with pytest.raises(FencedError):
+        transitions.settle(claimed, settled(uuid.uuid4()))
+    with pytest.raises(FencedError):
+        transitions.release(claimed, delay_s=0, burn=False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "verdict"),
+    [
+        (lambda job: transitions.cancel(job.id, user_id=job.user_id, message="m"), "cancelled"),
+        (lambda job: age(job, deadline_at=timedelta(seconds=1)), "deadline"),
+        (
+            lambda job: FeatureControl.objects.create(feature=job.feature, killed=True),
+            "paused",
+        ),
+        (lambda job: FeatureControl.objects.create(feature="_everything", killed=True), "paused"),
+    ],
+)
+def test_the_database_refuses_a_call_that_must_not_be_sent(
+    claimed: Claimed, spoil: Callable[[Job], object], verdict: str
+) -> None:
+    spoil(Job.objects.get(pk=claimed.job))
+    with pytest.raises(AttemptRefusedError) as refused:
+        begin(claimed)
+    assert refused.value.verdict == verdict
+    assert not Attempt.objects.exists()
+    assert windows() == {}
+
+
+@pytest.mark.parametrize("scope", ["user", "feature", "global"])
+def test_a_cap_is_kept_to_the_micro_dollar(claimed: Claimed, scope: str) -> None:
+    caps = Caps(
+        user=1000 if scope == "user" else None,
+        feature=1000 if scope == "feature" else None,
+        everything=1000 if scope == "global" else None,
+    )
+    begin(claimed, bound=600, caps=caps)
+    begin(claimed, bound=400, caps=caps)
+    with pytest.raises(AttemptRefusedError) as refused:
+        begin(claimed, bound=1, caps=caps)
+    assert (refused.value.verdict, refused.value.scope) == ("budget_held", scope)
+    assert windows() == {
+        "user": (0, 1000),
+        "feature": (0, 1000),
+        "global": (0, 1000),
+        "month": (0, 1000),
+    }
+    assert Job.objects.get(pk=claimed.job).attempts == 2
+
+
+def test_a_spent_cap_is_told_from_one_that_is_only_held(claimed: Claimed) -> None:
+    caps = Caps(feature=1000)
+    attempt = begin(claimed, bound=1000, caps=caps)
+    transitions.settle(claimed, settled(attempt, 1000))
+    with pytest.raises(AttemptRefusedError) as refused:
+        begin(claimed, bound=1, caps=caps)
+    assert (refused.value.verdict, refused.value.scope) == ("budget_spent", "feature")
+    with pytest.raises(AttemptRefusedError, match="budget_spent user"):
+        begin(claimed, bound=2000, caps=Caps(user=1999))
+
+
+def test_a_cap_may_be_lowered_below_what_is_spent(claimed: Claimed) -> None:
+    attempt = begin(claimed, bound=1000, caps=Caps(feature=1000))
+    with pytest.raises(AttemptRefusedError):
+        begin(claimed, bound=1, caps=Caps(feature=10))
+    transitions.settle(claimed, settled(attempt, 900))
+    assert windows()["feature"] == (900, 0)
+
+
+def test_cancel_ends_a_waiting_job_at_once(make_job: MakeJob, ada: User) -> None:
+    job = make_job()
+    assert transitions.cancel(job.id, user_id=ada.pk, message="You did.") == Status.CANCELLED
+    job.refresh_from_db()
+    assert (job.status, job.error_code, job.error_message) == ("cancelled", "cancelled", "You did.")
+    assert transitions.claim(job.id, worker="w", lease_s=15) is None
+
+
+def test_cancel_asks_the_worker_of_a_running_job(claimed: Claimed, ada: User) -> None:
+    assert transitions.cancel(claimed.job, user_id=ada.pk, message="m") == Status.RUNNING
+    assert Job.objects.get(pk=claimed.job).cancel_requested_at is not None
+
+
+def test_cancel_leaves_an_ended_job_as_it_is(claimed: Claimed, ada: User) -> None:
+    transitions.finish(claimed, Status.FAILED, error_code="poison", error_message="x")
+    assert transitions.cancel(claimed.job, user_id=ada.pk, message="m") == Status.FAILED
+    assert Job.objects.get(pk=claimed.job).error_code == "poison"
+
+
+def test_a_stranger_cancels_nothing(claimed: Claimed, bob: User) -> None:
+    assert transitions.cancel(claimed.job, user_id=bob.pk, message="m") is None
+    assert Job.objects.get(pk=claimed.job).cancel_requested_at is None
+
+
+# But for a word of our own: one that does not fit is a defect, and is never cut.
+COLUMNS = {field.name for field in Attempt._meta.fields} - {"error_code"}
+TEXTS = [f.name for f in fields(Settlement) if f.type == "str" and f.name in COLUMNS]
+COUNTS = [f.name for f in fields(Settlement) if "int" in str(f.type) and f.name in COLUMNS]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud83db", "long" * 1000], ids=["nul", "half", "long"])
+def test_no_text_of_the_provider_costs_us_the_row(claimed: Claimed, name: str, text: str) -> None:
+    attempt = begin(claimed)
+    changed: dict[str, Any] = {name: text}
+    done = replace(settled(attempt), **changed)
+    transitions.finish(claimed, Status.SUCCEEDED, result={"text": text}, settlement=done)
+    assert Job.objects.get(pk=claimed.job).status == "succeeded"
+    stored = getattr(Attempt.objects.get(pk=attempt), name)
+    assert stored == text.replace("\x00", "\ufffd").replace("\ud83d", "\ufffd")[: len(stored)]
+    assert stored
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_no_count_of_the_provider_costs_us_the_row(claimed: Claimed, name: str) -> None:
+    attempt = begin(claimed)
+    changed: dict[str, Any] = {name: 2**62 if name == "cost_micro" else 2**40}
+    done = replace(settled(attempt), **changed)
+    transitions.finish(claimed, Status.FAILED, settlement=done)
+    assert getattr(Attempt.objects.get(pk=attempt), name) >= 2**31 - 1
+
+
+def test_what_is_sent_is_stored_whatever_it_holds(claimed: Claimed) -> None:
+    attempt = NewAttempt(
+        id=uuid.uuid4(),
+        purpose=Purpose.REPAIR,
+        provider="sandbox",
+        model="m",
+        prompt_version="v1",
+        prompt_hash="0",
+        request={"messages": [{"content": "half \ud83d and \x00"}]},
+        bound_micro=1,
+    )
+    transitions.begin_attempt(claimed, attempt, Caps())
+    stored = Attempt.objects.get(pk=attempt.id).request
+    assert stored == {"messages": [{"content": "half \ufffd and \ufffd"}]}
+
+
+def test_a_job_that_was_to_be_cancelled_is_not_put_back(claimed: Claimed, ada: User) -> None:
+    attempt = begin(claimed)
+    transitions.cancel(claimed.job, user_id=ada.pk, message="You did.")
+    transitions.release(
+        claimed,
+        delay_s=60,
+        burn=True,
+        error_code="provider_waiting",
+        error_message="We keep trying.",
+        settlement=Settlement(attempt, AttemptState.FAILED),
+    )
+    job = Job.objects.get(pk=claimed.job)
+    assert (job.status, job.error_code, job.error_message) == ("cancelled", "cancelled", "You did.")
+    assert windows()["global"] == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["release", "finish"])
+def test_a_call_nobody_waits_for_is_closed_with_its_run(claimed: Claimed, end: str) -> None:
+    attempt = begin(claimed, bound=1000)
+    if end == "release":
+        transitions.release(claimed, delay_s=0, burn=True)
+    else:
+        transitions.finish(claimed, Status.FAILED, error_code="poison")
+    row = Attempt.objects.get(pk=attempt)
+    assert (row.state, row.error_code) == ("unknown", "run_failed")
+    assert windows()["global"] == (1000, 0)

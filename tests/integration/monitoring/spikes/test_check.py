@@ -1,0 +1,470 @@
+"""What the check does about a user, a feature and everything, on real rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models.functions import Now
+
+from aifeature.models import (
+    Alert,
+    AttemptState,
+    CheckRun,
+    ControlChange,
+    FeatureControl,
+    KillMode,
+    Launch,
+    RateOverride,
+    SpendHour,
+    TickSlot,
+)
+from aifeature.services.controls import switch
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.monitoring.spikes import check
+from aifeature.services.monitoring.spikes.baseline import midnight
+from tests.integration.monitoring.spikes.conftest import DOLLAR, NOON, Usual, call
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+MORNING = NOON - 6 * HOUR
+"""Long enough ago to burn no cap."""
+
+
+def stopped() -> set[str]:
+    return set(FeatureControl.objects.filter(killed=True).values_list("feature", flat=True))
+
+
+def told(*, open_only: bool = True) -> list[tuple[str, str]]:
+    alerts = Alert.objects.exclude(kind="kill_switch").order_by("kind", "subject")
+    found = alerts.filter(closed_at=None) if open_only else alerts
+    return list(found.values_list("kind", "subject"))
+
+
+class TestFeature:
+    """One dollar an hour is usual; the limit at noon is twice twelve dollars."""
+
+    @pytest.fixture(autouse=True)
+    def _usual(self, usual: Usual) -> None:
+        usual("feature", "summarize", DOLLAR)
+        usual("global", "", 10 * DOLLAR)
+
+    def test_above_twice_the_usual_its_switch_trips_with_its_numbers(self) -> None:
+        call(24 * DOLLAR + 1)
+        found = check.look(NOON)
+        assert stopped() == {"summarize"}
+        row = ControlChange.objects.get(feature="summarize", field="killed")
+        assert row.check_name == "cost_spike"
+        assert row.figures is not None
+        assert row.figures["today_micro"] == 24 * DOLLAR + 1
+        assert row.figures["baseline_micro"] == 12 * DOLLAR
+        assert row.figures["ratio"] == 2.0
+        assert "$24.00 today by 12:00 UTC, 2.0 times the $12.00" in row.reason
+        assert told() == [("cost_spike", "summarize")]
+        assert not found.ok
+
+    def test_at_twice_the_usual_nothing_happens(self) -> None:
+        call(24 * DOLLAR, at=MORNING)
+        found = check.look(NOON)
+        assert found.ok
+        assert found.result == "Nothing unusual: $24.00 spent today, usual by now are $120.00."
+        assert stopped() == set()
+        assert told() == []
+
+    def test_an_announced_launch_raises_the_baseline(self) -> None:
+        launch = Launch.objects.create(
+            feature="summarize",
+            starts_at=midnight(NOON) + 6 * HOUR,
+            ends_at=NOON + 6 * HOUR,
+            factor=Decimal(3),
+            note="A newsletter.",
+        )
+        call(47 * DOLLAR, at=MORNING)  # usual are 6 + 3 * 6 dollars now
+        check.look(NOON)
+        assert stopped() == set()
+        launch.delete()
+        check.look(NOON)
+        assert stopped() == {"summarize"}
+
+    def test_when_the_day_has_caught_up_the_alert_ends_and_the_switch_stays(self) -> None:
+        call(25 * DOLLAR)
+        check.look(NOON)
+        assert told() == [("cost_spike", "summarize")]
+        check.look(NOON + 2 * HOUR)
+        assert told() == []
+        assert stopped() == {"summarize"}
+
+    def test_a_second_look_tells_and_stops_nothing_again(self) -> None:
+        call(25 * DOLLAR)
+        check.look(NOON)
+        check.look(NOON + MINUTE)
+        assert told() == told(open_only=False) == [("cost_spike", "summarize")]
+        assert ControlChange.objects.filter(field="killed").count() == 1
+
+    def test_a_released_switch_trips_again_only_when_spend_has_doubled_again(
+        self, ada: User
+    ) -> None:
+        call(30 * DOLLAR)
+        check.look(NOON)
+        switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
+        call(29 * DOLLAR, at=NOON)
+        check.look(NOON + MINUTE)
+        assert stopped() == set()
+        assert told() == []
+        call(2 * DOLLAR, at=NOON)
+        check.look(NOON + MINUTE)
+        assert stopped() == {"summarize"}
+
+    def test_a_release_of_yesterday_does_not_excuse_today(self, ada: User) -> None:
+        call(30 * DOLLAR)
+        check.look(NOON)
+        switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
+        call(25 * DOLLAR, at=NOON + 23 * HOUR)
+        check.look(NOON + 24 * HOUR)
+        assert stopped() == {"summarize"}
+
+    def test_a_day_on_which_it_tripped_hides_no_spike_of_the_next(self, ada: User) -> None:
+        call(30 * DOLLAR, at=MORNING)
+        check.look(NOON)
+        switch.release("summarize", reason="A bug is mended.", user_id=ada.pk)
+        call(25 * DOLLAR, at=MORNING + 24 * HOUR)
+        SpendHour.objects.filter(scope="global").delete()
+        check.look(NOON + 24 * HOUR)
+        assert stopped() == {"summarize"}
+
+    def test_a_switch_that_a_person_pulled_is_left_and_told_of(self, ada: User) -> None:
+        switch.stop("summarize", reason="Odd.", mode=KillMode.HOLD, user_id=ada.pk)
+        call(25 * DOLLAR)
+        check.look(NOON)
+        assert told() == [("cost_spike", "summarize")]
+        assert not ControlChange.objects.filter(check_name="cost_spike").exists()
+
+
+def test_the_excess_of_a_stopped_feature_does_not_stop_everything(usual: Usual) -> None:
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", DOLLAR)
+    call(30 * DOLLAR)
+    check.look(NOON)
+    check.look(NOON + MINUTE)
+    assert stopped() == {"summarize"}
+
+
+def test_what_a_released_feature_spends_on_does_not_stop_everything(
+    usual: Usual, ada: User
+) -> None:
+    """Until that has doubled: then the feature stops by itself."""
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", DOLLAR)
+    call(30 * DOLLAR)
+    check.look(NOON)
+    switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
+    call(25 * DOLLAR, at=NOON)
+    check.look(NOON + MINUTE)
+    assert stopped() == set()
+
+
+def test_everything_trips_when_no_feature_of_its_own_explains_it(usual: Usual) -> None:
+    usual("global", "", DOLLAR)
+    call(25 * DOLLAR, feature="evals")
+    check.look(NOON)
+    assert stopped() == {EVERYTHING}
+    assert told() == [("cost_spike", EVERYTHING)]
+    assert "Everything spent $25.00" in Alert.objects.get(kind="cost_spike").summary
+
+
+@pytest.mark.parametrize(("days", "trips"), [(2, False), (3, True)])
+def test_two_days_are_no_history(usual: Usual, days: int, trips: bool) -> None:
+    usual("feature", "summarize", DOLLAR, days=days)
+    call(30 * DOLLAR, at=NOON - 5 * HOUR)
+    check.look(NOON)
+    assert ("summarize" in stopped()) is trips
+
+
+def test_without_history_a_rate_that_burns_the_cap_trips_it() -> None:
+    """Fifty dollars a day; at twenty an hour the rest lasts two hours."""
+    call(20 * DOLLAR, at=NOON - 10 * MINUTE)
+    check.look(NOON)
+    assert stopped() == {"summarize"}
+    row = ControlChange.objects.get(feature="summarize", field="killed")
+    assert "cap of $100.00 is gone in 4.0 hours" in row.reason
+
+
+class TestUser:
+    """Five cents and ten calls an hour are usual for ada, and many others use the feature."""
+
+    @pytest.fixture(autouse=True)
+    def _usual(self, usual: Usual, ada: User) -> None:
+        usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+        usual("feature", "summarize", DOLLAR)
+        usual("global", "", DOLLAR)
+
+    def test_a_user_far_above_their_usual_is_throttled_for_the_day_and_told_of(
+        self, ada: User
+    ) -> None:
+        call(5 * DOLLAR, user=ada)
+        found = check.look(NOON)
+        override = RateOverride.objects.get()
+        assert (override.user, override.feature, override.check_name) == (
+            ada,
+            "summarize",
+            "cost_spike",
+        )
+        assert override.requests_per_minute == Decimal("0.17")  # ten calls an hour
+        assert override.in_flight == 1
+        assert override.expires_at == midnight(NOON) + timedelta(days=1)
+        assert "$5.00 today by 12:00 UTC, 4.2 times the $1.20" in override.reason
+        assert told() == [("user_spike", f"summarize:{ada.pk}")]
+        assert stopped() == set()
+        assert found.result == "1 user far above the usual."
+
+    def test_a_user_who_does_a_little_more_is_left_alone(self, ada: User) -> None:
+        call(3 * DOLLAR, user=ada)
+        check.look(NOON)
+        assert not RateOverride.objects.exists()
+
+    def test_nobody_is_throttled_or_told_of_twice_in_a_day(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        RateOverride.objects.all().delete()  # an operator: all is right
+        Alert.objects.update(closed_at=Now())
+        call(5 * DOLLAR, user=ada, at=NOON)
+        check.look(NOON + MINUTE)
+        assert not RateOverride.objects.exists()
+        assert Alert.objects.filter(kind="user_spike").count() == 1
+
+    def test_the_alert_of_a_user_who_has_gone_silent_stays_while_it_is_so(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        check.look(NOON + 4 * HOUR)
+        assert told() == [("user_spike", f"summarize:{ada.pk}")]
+
+    def test_the_alert_ends_with_the_day(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        check.look(midnight(NOON) + 24 * HOUR + MINUTE)
+        assert told() == []
+
+    def test_a_day_of_a_throttle_is_no_measure_of_the_next(self, ada: User) -> None:
+        call(5 * DOLLAR, user=ada)
+        check.look(NOON)
+        call(5 * DOLLAR, user=ada, at=NOON + 23 * HOUR)
+        check.look(NOON + 24 * HOUR)
+        assert RateOverride.objects.count() == 2
+
+    def test_a_throttled_users_excess_does_not_stop_the_feature(self, ada: User) -> None:
+        call(10 * DOLLAR, at=MORNING)
+        call(16 * DOLLAR, user=ada)
+        check.look(NOON)
+        check.look(NOON + MINUTE)
+        assert stopped() == set()
+        assert RateOverride.objects.exists()
+
+
+@pytest.mark.parametrize(("by", "throttled"), [("cost_spike", True), ("", False)])
+def test_days_on_which_this_check_throttled_a_user_are_no_measure(
+    usual: Usual, ada: User, by: str, *, throttled: bool
+) -> None:
+    """On four of seven days they spent twenty times the usual. By an operator's throttle they are
+    days like others."""
+    usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+    for back in range(4):
+        end = midnight(NOON) - back * 24 * HOUR
+        hours = SpendHour.objects.filter(hour__lt=end, hour__gte=end - 24 * HOUR)
+        hours.update(spend_micro=DOLLAR)
+        RateOverride.objects.create(
+            user=ada, feature="summarize", reason="r", expires_at=end, check_name=by
+        )
+    call(5 * DOLLAR, user=ada)
+    check.look(NOON)
+    assert RateOverride.objects.filter(expires_at__gt=NOON).exists() is throttled
+
+
+def test_a_throttle_that_cannot_be_made_is_not_told_of_as_done(
+    usual: Usual, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would not be tried again today."""
+
+    def full(**_: object) -> None:
+        raise OSError("no space left")
+
+    usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+    call(5 * DOLLAR, user=ada)
+    monkeypatch.setattr(RateOverride.objects, "create", full)
+    with pytest.raises(OSError, match="no space left"):
+        check.look(NOON)
+    assert told() == []
+
+
+def test_sums_of_long_ago_are_forgotten() -> None:
+    SpendHour.objects.create(
+        scope="global", key="", hour=NOON - timedelta(days=61), spend_micro=1, calls=1
+    )
+    check.look(NOON)
+    assert not SpendHour.objects.exists()
+
+
+def test_when_many_users_spend_too_much_it_is_the_feature(usual: Usual) -> None:
+    users = [User.objects.create_user(f"user{number}") for number in range(4)]
+    usual("feature", "summarize", DOLLAR)
+    for user in users:
+        usual("user", f"summarize:{user.pk}", DOLLAR // 20)
+        call(13 * DOLLAR, user=user)
+        check.look(NOON)
+        assert stopped() == ({"summarize"} if user is users[3] else set())
+
+
+def test_a_new_account_that_spends_the_feature_is_throttled_and_the_feature_goes_on(
+    usual: Usual, ada: User, bob: User
+) -> None:
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", DOLLAR)
+    call(2 * DOLLAR, user=bob)
+    call(25 * DOLLAR, user=ada)
+    check.look(NOON)
+    assert stopped() == set()
+    assert told() == [("user_spike", f"summarize:{ada.pk}")]
+    alert = Alert.objects.get()
+    assert f"Top spenders: user {ada.pk} (93 %), user {bob.pk} (7 %)." in alert.summary
+    assert "of what summarize spends above its usual" in alert.summary
+    assert alert.figures["top_spenders"][0] == {
+        "user": ada.pk,
+        "spent_micro": 25 * DOLLAR,
+        "share": 0.926,
+    }
+    check.look(NOON + 3 * HOUR)
+    assert told() == [("user_spike", f"summarize:{ada.pk}")], "as long as the throttle"
+
+
+def test_a_trip_names_the_top_spenders_by_their_ids(usual: Usual) -> None:
+    usual("feature", "summarize", DOLLAR)
+    users = [User.objects.create_user(f"user{number}") for number in range(12)]
+    for number, user in enumerate(users):
+        call(2 * DOLLAR + number, user=user, at=MORNING)
+    call(6 * DOLLAR, at=MORNING)
+    check.look(NOON)
+    assert stopped() == {"summarize"}
+    alert = Alert.objects.get(kind="cost_spike", subject="summarize")
+    last, before, third = (user.pk for user in reversed(users[-3:]))
+    names = f"user {last} (7 %), user {before} (7 %), user {third} (7 %)"
+    assert f"Top spenders: {names}." in alert.summary
+    assert "user11" not in alert.summary
+    assert len(alert.figures["top_spenders"]) == 10
+    row = ControlChange.objects.get(feature="summarize", field="killed")
+    assert row.figures is not None
+    assert row.figures["top_spenders"] == alert.figures["top_spenders"]
+
+
+def test_two_features_of_one_account_count_together_against_everything(
+    usual: Usual, ada: User, bob: User
+) -> None:
+    usual("global", "", DOLLAR)
+    call(13 * DOLLAR, user=ada, feature="evals", at=MORNING)
+    call(13 * DOLLAR, user=ada, feature="poc", at=MORNING)
+    check.look(NOON)
+    assert stopped() == set()
+    assert told() == [("user_spike", f"evals:{ada.pk}"), ("user_spike", f"poc:{ada.pk}")]
+
+
+class TestPhantomSpend:
+    """Calls that may never be billed stand in the ledger at their ceilings."""
+
+    @pytest.fixture(autouse=True)
+    def _usual(self, usual: Usual) -> None:
+        usual("feature", "summarize", DOLLAR)
+        usual("global", "", DOLLAR)
+
+    @pytest.mark.parametrize("state", ["unknown", "estimated", "started"])
+    def test_an_outage_throttles_nobody_and_stops_nothing(self, ada: User, state: str) -> None:
+        for _ in range(50):
+            call(DOLLAR, user=ada, state=AttemptState(state), at=NOON - 10 * MINUTE)
+            call(DOLLAR, state=AttemptState(state), at=NOON - 10 * MINUTE)
+        found = check.look(NOON)
+        assert found.ok
+        assert (stopped(), told()) == (set(), [])
+
+    @pytest.mark.parametrize("state", ["unknown", "estimated"])
+    def test_who_causes_it_by_cancelling_is_throttled_and_nobody_else(
+        self, ada: User, state: str
+    ) -> None:
+        """Eleven large documents within the hour, each cancelled while it ran."""
+        for _ in range(11):
+            call(992_000, user=ada, state=AttemptState(state), own=True, at=NOON - 10 * MINUTE)
+        check.look(NOON)
+        assert stopped() == set()
+        assert told() == [("user_spike", f"summarize:{ada.pk}")]
+
+    def test_it_counts_against_a_users_own_usual(self, usual: Usual, ada: User) -> None:
+        usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+        for _ in range(4):
+            call(DOLLAR, user=ada, state=AttemptState.UNKNOWN, own=True)
+        check.look(NOON)
+        assert RateOverride.objects.get().user == ada
+
+    def test_a_crowd_that_cancels_stops_the_feature(self) -> None:
+        for number in range(16):
+            user = User.objects.create_user(f"user{number}")
+            call(2 * DOLLAR, user=user, state=AttemptState.UNKNOWN, own=True, at=MORNING)
+        check.look(NOON)
+        assert stopped() == {"summarize"}
+
+
+def test_a_crowd_within_half_an_hour_stops_the_feature(usual: Usual) -> None:
+    """The day is still below its usual."""
+    usual("feature", "summarize", DOLLAR)
+    usual("global", "", 10 * DOLLAR)
+    for number in range(8):
+        user = User.objects.create_user(f"user{number}")
+        call(DOLLAR // 4, user=user, at=NOON - 10 * MINUTE)
+    check.look(NOON)
+    assert stopped() == {"summarize"}
+    row = ControlChange.objects.get(feature="summarize", field="killed")
+    assert "$2.00 of it in the latest half hour" in row.reason
+
+
+def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User) -> None:
+    usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
+    SpendHour.objects.update(calls=2)
+    for _ in range(20):  # neither today's hours nor old ones are a measure
+        call(DOLLAR // 4, user=ada)
+    SpendHour.objects.create(
+        scope="user",
+        key=f"summarize:{ada.pk}",
+        hour=NOON - timedelta(days=8),
+        spend_micro=0,
+        calls=6_000,
+    )
+    check.look(NOON)
+    assert RateOverride.objects.get().requests_per_minute == Decimal("0.10")
+
+
+def test_two_beats_in_a_minute_look_once_and_the_run_is_kept() -> None:
+    assert check.run_once()
+    first = CheckRun.objects.get(name="control.cost_spike")
+    row = TickSlot.objects.get()
+    # The minute may turn just now: then it is the next one that somebody has looked in.
+    TickSlot.objects.create(task=row.task, slot=row.slot + MINUTE)
+    assert not check.run_once()
+    assert first.ok
+    assert first.result.startswith("Nothing unusual: $0.00 spent today")
+    TickSlot.objects.filter(slot__gt=row.slot).delete()
+    TickSlot.objects.update(slot=row.slot - MINUTE)
+    assert check.run_once(), "the next minute is free again"
+
+
+def test_a_look_costs_a_handful_of_statements(usual: Usual, ada: User) -> None:
+    usual("feature", "summarize", DOLLAR)
+    usual("user", f"summarize:{ada.pk}", DOLLAR)
+    call(DOLLAR, user=ada)
+    check.look(NOON)
+    before = len(connection.queries_log)
+    connection.force_debug_cursor = True
+    try:
+        check.look(NOON + MINUTE)
+        assert len(connection.queries_log) - before <= 16
+    finally:
+        connection.force_debug_cursor = False

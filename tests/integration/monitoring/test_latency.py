@@ -1,0 +1,127 @@
+"""How long jobs took does not count the time a kill switch held them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from aifeature.models import ControlChange, FeatureControl, Job, Status
+from aifeature.policies.release import place
+from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.monitoring import latency, overview
+from tests.integration.job_rows import MakeJob
+
+MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+SLUG = "summarize"
+
+Step = tuple[int, bool, int]
+"""A minute of today, whether the switch is pulled then, and for how many percent it is off."""
+
+
+def at(minute: float) -> datetime:
+    return MIDNIGHT + timedelta(minutes=minute)
+
+
+def flipped(*flips: tuple[float, dict[str, Any]], slug: str = SLUG, **before: Any) -> None:
+    """What these flips, each at a minute of today, leave behind of a switch that stood `before`."""
+    row = FeatureControl(feature=slug, **before)
+    for minute, values in flips:
+        for field, new in values.items():
+            old = str(getattr(row, field))
+            ControlChange.objects.create(
+                feature=slug, field=field, old=old, new=str(new), reason="r", at=at(minute)
+            )
+            setattr(row, field, new)
+    row.save()
+
+
+ON, OFF = {"killed": True}, {"killed": False}
+
+
+@pytest.fixture
+def ended(make_job: MakeJob) -> Callable[..., Job]:
+    def make(begin: float, end: float, **values: Any) -> Job:
+        values.setdefault("status", Status.SUCCEEDED)
+        return make_job(created_at=at(begin), finished_at=at(end), **values)
+
+    return make
+
+
+def median(slug: str = SLUG) -> float:
+    """In minutes."""
+    return latency.percentiles(MIDNIGHT, sample=100)[slug][0] / 60
+
+
+def test_the_time_for_which_a_job_was_held_does_not_count(ended: Callable[..., Job]) -> None:
+    ended(10, 75)
+    assert median() == pytest.approx(65)
+    flipped((11, ON), (71, OFF))
+    assert median() == pytest.approx(5)
+    assert overview.today(at(80))[SLUG].p95_s == pytest.approx(300)
+
+
+def test_the_switch_of_everything_holds_too_and_no_minute_counts_twice(
+    ended: Callable[..., Job],
+) -> None:
+    ended(10, 75)
+    ended(10, 75, feature="another")
+    flipped((20, ON), (50, OFF))
+    flipped((30, ON), (60, OFF), slug=EVERYTHING)
+    assert median() == pytest.approx(25)
+    assert median("another") == pytest.approx(35)
+
+
+def test_a_switch_that_was_on_before_midnight_and_one_that_still_is(
+    ended: Callable[..., Job],
+) -> None:
+    flipped((20, OFF), (60, ON), killed=True)
+    ended(10, 75)
+    assert median() == pytest.approx(40)
+
+
+def test_a_row_of_the_trail_that_says_nothing_is_passed_over(ended: Callable[..., Job]) -> None:
+    ended(10, 20)
+    FeatureControl.objects.create(feature=SLUG)
+    ControlChange.objects.create(feature=SLUG, field="killed", reason="r", at=at(12))
+    assert median() == pytest.approx(10)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_was_flipped_when_and_for_whom(ended: Callable[..., Job], seed: int) -> None:
+    """Compared with each minute of each job, for users in and out of a partial release."""
+    dice = Random(seed)
+    history = {slug: _steps(dice) for slug in (SLUG, EVERYTHING)}
+    for slug, steps in history.items():
+        flips = [(a, {"killed": k, "release_percent": p}) for a, k, p in steps]
+        flipped(*flips, slug=slug)
+    for number in range(4):
+        user = User.objects.create_user(f"user{number}")
+        begin = dice.randint(0, 500)
+        end = begin + dice.randint(1, 300)
+        with transaction.atomic():
+            ended(begin, end, user=user)
+            held = sum(
+                any(_holds(slug, steps, minute, user) for slug, steps in history.items())
+                for minute in range(begin, end)
+            )
+            assert median() == pytest.approx(end - begin - held)
+            transaction.set_rollback(True)
+
+
+def _steps(dice: Random) -> list[Step]:
+    minutes = sorted(dice.sample(range(1, 600), dice.randint(0, 5)))
+    return [(minute, dice.random() < 0.5, dice.choice([10, 50, 90, 100])) for minute in minutes]
+
+
+def _holds(slug: str, steps: list[Step], minute: int, user: User) -> bool:
+    spans = pairwise([*steps, (10**6, False, 100)])
+    now = ((killed, percent) for (a, killed, percent), (b, *_) in spans if a <= minute < b)
+    killed, percent = next(now, (False, 100))
+    return killed or place(slug, user.pk) >= percent

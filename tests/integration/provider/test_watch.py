@@ -1,0 +1,76 @@
+"""On-call is told of a breaker that is open, once, and once when it is closed."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from aifeature.models import Alert, CheckRun, Forced
+from aifeature.services.controls import breakers
+from aifeature.services.provider import factory
+from tests.integration.conftest import empty_gates
+from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
+from workers import tasks
+from workers.inference import Deferred
+from workers.inference.breaker import BreakerPolicy
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh_forced() -> None:
+    breakers.cache.clear()
+
+
+def test_an_open_breaker_is_told_until_it_is_closed(ada: User) -> None:
+    assert tasks.look_at_provider() == "Calls to every model go through."
+    open_breaker(HAIKU)
+    for _ in range(2):
+        assert tasks.look_at_provider() == f"Nothing is sent to {HAIKU}."
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.subject, alert.closed_at) == ("breaker_open", HAIKU, None)
+    assert f"of the {BreakerPolicy().minimum} calls that opened it 100% failed" in alert.summary
+    assert not CheckRun.objects.get(name="control.provider").ok
+    breakers.force(HAIKU, forced=Forced.CLOSED, reason="Known to be well.", user_id=ada.pk)
+    assert tasks.look_at_provider() == "Calls to every model go through."
+    assert Alert.objects.get().closed_at is not None
+
+
+def test_an_outage_of_the_provider_is_one_alert_that_names_it() -> None:
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    for _ in range(2):
+        assert tasks.look_at_provider() == (
+            f"Nothing is sent to {HAIKU}, {SONNET}."
+            " The provider is down: jobs wait, and none falls back."
+        )
+    alert = Alert.objects.get(kind="provider_outage")
+    assert (alert.subject, alert.figures) == ("sandbox", {"models": [HAIKU, SONNET]})
+    assert alert.summary.startswith(f"The provider sandbox is down: {HAIKU} and {SONNET} failed")
+    empty_gates()  # the breakers are closed again
+    tasks.look_at_provider()
+    assert not Alert.objects.filter(closed_at=None).exists()
+
+
+def test_an_alert_goes_on_while_the_model_is_tried() -> None:
+    """Else each probe of a long outage would end it and begin another."""
+    open_breaker(HAIKU)
+    tasks.look_at_provider()
+    set_probe_time(HAIKU, in_s=0)
+    with pytest.raises(Deferred):
+        factory.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)
+    assert factory.gate().breaker(HAIKU).state == "half_open"
+    assert tasks.look_at_provider() == f"Nothing is sent to {HAIKU}."
+    assert Alert.objects.get().closed_at is None
+
+
+def test_one_that_is_forced_open_is_told_with_its_reason(ada: User) -> None:
+    breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
+    tasks.look_at_provider()
+    assert Alert.objects.get().summary == f"A person keeps calls from {HAIKU}: Odd answers."
+
+
+def test_what_is_forced_holds_for_the_next_call(ada: User) -> None:
+    breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
+    with pytest.raises(Deferred, match="breaker"):
+        factory.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)

@@ -1,0 +1,226 @@
+"""A call whose bill is not sure is settled once, for a reason; the user pays nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+
+from aifeature.models import Attempt, AttemptState, Job, SpendWindow, transitions
+from aifeature.models.transitions import Claimed, Settlement
+from aifeature.services.spend.settlement import NotUnknownError, Tokens, settle_unknown
+from tests.integration.job_rows import MakeCall, begin, database_time
+
+BOUND = 1000
+
+
+def windows() -> dict[str, tuple[int, int]]:
+    """(spent, held) by scope; those of accounts have tests of their own."""
+    rows = SpendWindow.objects.exclude(scope="account")
+    return {w.scope: (w.spent_micro, w.held_micro) for w in rows}
+
+
+@pytest.fixture
+def unknown(claimed: Claimed) -> UUID:
+    """A call of a run that ended without it."""
+    attempt = begin(claimed, bound=BOUND)
+    transitions.release(claimed, delay_s=0, burn=True)
+    return attempt
+
+
+def settle(attempt: UUID, usd: str, *, user_id: int | None = None, **more: Tokens) -> Attempt:
+    return settle_unknown(
+        attempt_id=attempt, cost_usd=Decimal(usd), reason="Usage page.", user_id=user_id, **more
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("usd", "micro"), [("0", 0), ("0.0007", 700), ("0.001", 1000)])
+def test_spend_goes_from_the_bound_to_the_cost_and_the_user_pays_nothing(
+    unknown: UUID, usd: str, micro: int
+) -> None:
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (BOUND, 0),
+        "global": (BOUND, 0),
+        "month": (BOUND, 0),
+    }
+    attempt = settle(unknown, usd)
+    assert (attempt.state, attempt.cost_micro, attempt.spend_micro) == ("settled", micro, micro)
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (micro, 0),
+        "global": (micro, 0),
+        "month": (micro, 0),
+    }
+    job = Job.objects.get()
+    assert (job.status, job.charge_micro) == ("queued", 0)
+
+
+@pytest.fixture
+def estimated(claimed: Claimed) -> UUID:
+    """A call whose answer began and was cut off; it costs 300 at most."""
+    attempt = begin(claimed, bound=BOUND)
+    cut = Settlement(
+        attempt, AttemptState.ESTIMATED, input_tokens=5, output_tokens=1, cost_micro=300
+    )
+    transitions.release(claimed, delay_s=0, burn=True, settlement=cut)
+    return attempt
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("usd", "micro"), [("0", 0), ("0.0001", 100), ("0.0007", 700)])
+def test_spend_goes_from_the_ceiling_to_the_cost(estimated: UUID, usd: str, micro: int) -> None:
+    before = windows()
+    assert (before["feature"], before["global"], before["month"]) == ((300, 0),) * 3
+    attempt = settle(estimated, usd)
+    assert (attempt.state, attempt.cost_micro, attempt.spend_micro) == ("settled", micro, micro)
+    assert (attempt.input_tokens, attempt.output_tokens) == (5, 1)
+    after = windows()
+    assert after["user"] == before["user"]
+    assert (after["feature"], after["global"], after["month"]) == ((micro, 0),) * 3
+
+
+@pytest.mark.django_db
+def test_an_estimated_call_is_settled_once(estimated: UUID) -> None:
+    settle(estimated, "0.0001")
+    with pytest.raises(NotUnknownError, match="settled this call before"):
+        settle(estimated, "0.0002")
+    assert windows()["global"] == (100, 0)
+
+
+@pytest.mark.django_db
+def test_the_call_tells_who_settled_it_when_and_why(unknown: UUID, ada: User) -> None:
+    before = database_time()
+    ended_at = Attempt.objects.get().ended_at
+    attempt = settle(unknown, "0.0007", user_id=ada.pk)
+    assert (attempt.settled_by, attempt.settled_reason) == (ada, "Usage page.")
+    assert attempt.ended_at == ended_at
+    assert attempt.settled_at is not None
+    assert before <= attempt.settled_at <= database_time()
+    assert attempt.error_code == "run_failed"
+
+
+@pytest.mark.django_db
+def test_tokens_that_were_found_out_replace_those_stored(claimed: Claimed) -> None:
+    begun = begin(claimed)
+    cut = Settlement(begun, AttemptState.UNKNOWN, input_tokens=5, cache_read_tokens=3)
+    transitions.settle(claimed, cut)
+    attempt = settle(begun, "0.0007", tokens=Tokens(output_tokens=9, cache_read_tokens=0))
+    assert (attempt.input_tokens, attempt.output_tokens, attempt.cache_read_tokens) == (5, 9, 0)
+
+
+@pytest.mark.django_db
+def test_a_cost_above_the_bound_is_stored_in_full_and_names_the_call(
+    unknown: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle(unknown, "0.0025")
+    assert windows() == {
+        "user": (0, 0),
+        "feature": (2500, 0),
+        "global": (2500, 0),
+        "month": (2500, 0),
+    }
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    told = error.getMessage()
+    assert str(unknown) in told
+    assert "settled at 2500 micro-dollars, above the 1000 that were counted" in told
+
+
+@pytest.mark.django_db
+def test_a_cost_above_the_ceiling_names_the_call(
+    estimated: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle(estimated, "0.0007")
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert f"attempt {estimated}: settled at 700 micro-dollars, above the 300" in error.getMessage()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("call", "usd"), [("unknown", "0.001"), ("estimated", "0.0003")])
+def test_a_cost_up_to_what_was_counted_is_no_error(
+    request: pytest.FixtureRequest, call: str, usd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle(request.getfixturevalue(call), usd)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.django_db
+def test_the_windows_of_its_own_day_are_moved(make_call: MakeCall) -> None:
+    call = make_call(AttemptState.UNKNOWN)
+    call.day -= timedelta(days=3)
+    call.pk = uuid4()
+    call.number = 2
+    call.save(force_insert=True)
+    for day in (call.day, call.day + timedelta(days=3)):
+        for scope, key in (("user", "summarize:1"), ("feature", "summarize"), ("global", "")):
+            SpendWindow.objects.create(scope=scope, key=key, day=day, spent_micro=5000)
+    settle(call.pk, "0.0007")
+    spent = {(w.scope, w.day): w.spent_micro for w in SpendWindow.objects.all()}
+    assert spent.pop(("feature", call.day)) == 4700
+    assert spent.pop(("global", call.day)) == 4700
+    assert set(spent.values()) == {5000}
+
+
+@pytest.mark.django_db
+def test_a_settled_call_is_not_settled_again(unknown: UUID, ada: User) -> None:
+    settle(unknown, "0.0007", user_id=ada.pk)
+    with pytest.raises(NotUnknownError, match=r"ada settled this call before, at .*: Usage page"):
+        settle(unknown, "0.0001")
+    assert windows()["global"] == (700, 0)
+    assert Attempt.objects.get().cost_micro == 700
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", ["started", "settled", "failed"])
+def test_only_an_estimated_or_unknown_call_is_settled(make_call: MakeCall, state: str) -> None:
+    call = make_call(AttemptState(state))
+    wanted = f"This call is {state}: only an estimated or unknown one"
+    with pytest.raises(NotUnknownError, match=wanted):
+        settle(call.pk, "0.0007")
+    assert Attempt.objects.get().state == state
+
+
+@pytest.mark.django_db
+def test_a_call_that_is_not_there_is_not_settled() -> None:
+    with pytest.raises(Attempt.DoesNotExist):
+        settle(uuid4(), "0.0007")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("usd", "reason"), [("1", " "), ("-0.000001", "r"), ("0.0000001", "r")])
+def test_a_settlement_needs_a_reason_and_a_cost(unknown: UUID, usd: str, reason: str) -> None:
+    with pytest.raises(ValueError, match="a settlement needs a reason and a cost"):
+        settle_unknown(attempt_id=unknown, cost_usd=Decimal(usd), reason=reason, user_id=None)
+    assert Attempt.objects.get().state == "unknown"
+
+
+def test_of_two_at_once_one_settles_and_the_other_is_told(
+    committed: None, ada: User, bob: User, unknown: UUID
+) -> None:
+    told: list[str] = []
+
+    def second() -> None:
+        try:
+            settle(unknown, "0.0001", user_id=bob.pk)
+        except NotUnknownError as error:
+            told.append(str(error))
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=second)
+    with transaction.atomic():
+        settle(unknown, "0.0007", user_id=ada.pk)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()  # it waits for the first
+    other.join(30)
+    (sentence,) = told
+    assert sentence.startswith("ada settled this call before")
+    assert windows()["global"] == (700, 0)
