@@ -20,6 +20,7 @@ from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Worker
 from aifeature.models.load import Ahead, Load
 from aifeature.policies.overload import too_late_by_s, wait_s
 from aifeature.policies.rates import Left
+from aifeature.services import controls
 from aifeature.services.controls import effective
 from aifeature.services.jobs import admission
 from aifeature.spec import Feature
@@ -201,7 +202,7 @@ def test_a_process_that_has_not_heard_of_the_switch_accepts_nothing_either(
 ) -> None:
     assert submit(client).status_code == 202
     set_control("_everything", killed=True, kill_reason="An incident.")
-    monkeypatch.setattr(effective, "is_paused", lambda *_: False)  # as it stood half a second ago
+    monkeypatch.setattr(controls, "is_paused", lambda *_: False)  # as it stood half a second ago
     problem(submit(client), 503, "feature_paused")
     assert Job.objects.count() == 1
 

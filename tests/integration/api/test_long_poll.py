@@ -219,7 +219,7 @@ def test_the_database_going_away_is_a_503_that_says_when_to_come_back(
         raise OperationalError
 
     row, client = job(ada), bearer(ada)
-    monkeypatch.setattr("aifeature.services.jobs.lifecycle.get", away)
+    monkeypatch.setattr("aifeature.services.jobs.get", away)
     response = client.get(f"/api/v1/jobs/{row.id}?wait=1")
     assert response.status_code == 503
     assert response.json()["code"] == "database_unavailable"

@@ -199,7 +199,7 @@ def test_a_defect_is_a_500_without_a_trace(
     def broken(**_: Any) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr("aifeature.services.jobs.lifecycle.submit", broken)
+    monkeypatch.setattr("aifeature.services.jobs.submit", broken)
     response = submit(bearer(ada))
     problem(response, 500, "internal_error")
     assert CANARY not in response.content.decode()

@@ -12,8 +12,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature.models import Job, Stage, Status
+from aifeature.services import controls, dispatch
 from aifeature.services.controls import effective
-from aifeature.services.dispatch import publisher
 from aifeature.services.execution.job_run import run_feature
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.lifecycle import CannotRequeueError
@@ -64,7 +64,7 @@ def test_it_is_published_after_its_commit(
     failed: Job, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(publisher, "publish", sent.extend)
+    monkeypatch.setattr(dispatch, "publish", sent.extend)
     with django_capture_on_commit_callbacks(execute=True):
         new = lifecycle.requeue(job_id=failed.pk)
         assert sent == []
@@ -126,7 +126,7 @@ def test_a_switch_this_process_has_not_heard_of_stops_a_requeue_too(
     failed: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kill("summarize")(failed)
-    monkeypatch.setattr(effective, "is_paused", lambda *_: False)  # as it stood half a second ago
+    monkeypatch.setattr(controls, "is_paused", lambda *_: False)  # as it stood half a second ago
     with pytest.raises(CannotRequeueError, match="stopped by a kill switch"):
         lifecycle.requeue(job_id=failed.pk)
     assert Job.objects.count() == 1

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 
 from aifeature.models import Job, Stage, submission
+from aifeature.services import dispatch
 from aifeature.services.controls import effective
-from aifeature.services.dispatch import publisher
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.refusals import (
     FeaturePaused,
@@ -35,7 +35,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
         sent.extend(ids)
         return len(ids)
 
-    monkeypatch.setattr(publisher, "publish", publish)
+    monkeypatch.setattr(dispatch, "publish", publish)
     return sent
 
 

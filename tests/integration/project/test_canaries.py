@@ -139,7 +139,7 @@ def test_a_page_that_breaks_quotes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    monkeypatch.setattr("aifeature.services.jobs.lifecycle.submit", lambda **_: KINDS[kind](CANARY))
+    monkeypatch.setattr("aifeature.services.jobs.submit", lambda **_: KINDS[kind](CANARY))
     client.force_login(ada)
     client.raise_request_exception = False
     page = client.post("/f/summarize/", {"in-document": CANARY})

@@ -15,10 +15,11 @@ from django.db import OperationalError
 from django.test import Client
 
 from aifeature.models import Status, WebFailure
+from aifeature.services import jobs
 from aifeature.services.controls import effective
 from aifeature.services.failures import web_failures
 from aifeature.services.failures.web_failures import Failures
-from aifeature.services.jobs import admission, lifecycle
+from aifeature.services.jobs import admission
 from aifeature.services.jobs.refusals import (
     BudgetExhausted,
     BudgetReached,
@@ -84,8 +85,8 @@ def breaks(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(lifecycle, "visible_features", broken)
-    monkeypatch.setattr(lifecycle, "visible_feature", broken)
+    monkeypatch.setattr(jobs, "visible_features", broken)
+    monkeypatch.setattr(jobs, "visible_feature", broken)
 
 
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), ValueError(SECRET), KeyError(SECRET)])

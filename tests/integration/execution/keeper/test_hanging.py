@@ -170,7 +170,7 @@ def test_the_alert_ends_when_nothing_is_said_of_it_any_more(db: None) -> None:
     Alert.objects.create(kind="drift", subject="d", summary="It drifts.")
     recovery._end_alerts_of_stuck_workers()
     assert not Alert.objects.filter(closed_at__isnull=False).exists()
-    Alert.objects.update(seen_at=Now() - recovery.STUCK_SEEN_FOR + timedelta(seconds=1))
+    Alert.objects.update(seen_at=Now() - (recovery.STUCK_SEEN_FOR + timedelta(seconds=1)))
     recovery._end_alerts_of_stuck_workers()
     assert Alert.objects.get(closed_at__isnull=False).kind == "stuck_worker"
 
