@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import operator
 import string
+import sys
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from aifeature.spec import Feature, Limits, Route
 
-LARGEST = 10**307
+LARGEST = int(sys.float_info.max)
 
 NUMBERS = st.one_of(
     st.from_regex(

@@ -6,7 +6,7 @@ from django.db import models
 
 
 class ProviderAccount(models.Model):
-    """One row per account that was ever suspected. Changed by `services.account` alone."""
+    """One row per account that was ever suspected. Changed by `services.provider.account` alone."""
 
     account = models.CharField(
         max_length=80, primary_key=True, help_text="The provider and a fingerprint of the key."

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 class Alert(models.Model):
     """Something on-call must know: told once when it begins and once when it ends.
 
-    The row is the outbox: whoever opens it may die at once, `services.alerts.tell` finds it.
+    The row is the outbox: its author may die at once, `services.alerting.alerts.tell` finds it.
     """
 
     kind = models.CharField(max_length=40, help_text="Names its runbook.")

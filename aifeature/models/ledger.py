@@ -149,7 +149,7 @@ class SpendWindow(models.Model):
 
     In `user` and `account` windows `spent_micro` counts charges, and `own_spend_micro` the spend
     that counts towards the user's spend cap; in the others `spent_micro` counts spend. Changed only
-    by `transitions`, and repaired by `services.reconciler`.
+    by `transitions`, and repaired by `services.spend.reconciler`.
     """
 
     class Scope(models.TextChoices):

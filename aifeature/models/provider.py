@@ -14,7 +14,7 @@ class Forced(models.TextChoices):
 
 
 class ModelControl(models.Model):
-    """One row per model whose circuit breaker was ever forced. Changed by `services.breakers`."""
+    """One row per model whose circuit breaker was ever forced, by `services.controls.breakers`."""
 
     model = models.CharField(max_length=80, primary_key=True)
     forced = models.CharField(

@@ -12,8 +12,10 @@ from pathlib import Path
 import grimp
 from importlinter import Contract, ContractCheck, fields, output
 
-Found = tuple[str, str, int | None]
-"""The module that imports, what it imports, and in which line."""
+ROOT = Path(__file__).resolve().parents[2]
+
+Found = tuple[str, str, str, int | None]
+"""The module that imports, what it imports, the room of that, and the line."""
 
 
 class Doors(Contract):
@@ -35,13 +37,12 @@ class Doors(Contract):
                     if importer != room and not importer.startswith(f"{room}."):
                         details = graph.get_import_details(importer=importer, imported=module)
                         line = details[0]["line_number"] if details else None
-                        found.append((importer, module, line))
+                        found.append((importer, module, room, line))
         return ContractCheck(kept=not found, metadata={"found": found})
 
     def render_broken_contract(self, check: ContractCheck) -> None:
         """Name each import, and the fix."""
-        for importer, module, line in check.metadata["found"]:
-            room = ".".join(module.split(".")[:3])
+        for importer, module, room, line in check.metadata["found"]:
             output.print_error(
                 f"{importer} (line {line}) imports {module}, which {room} does not list in"
                 " __all__: use a public name of the room, or make this one public.",
@@ -53,9 +54,11 @@ def listed(room: str) -> frozenset[str]:
     """The names in a package's `__all__`.
 
     Raises:
-        ValueError: The package has none.
+        ValueError: The package has none, or it is a plain module.
     """
-    path = Path(*room.split("."), "__init__.py")
+    path = ROOT.joinpath(*room.split("."), "__init__.py")
+    if not path.exists():
+        raise ValueError(f"{room} is no package: move the module into a room")
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets

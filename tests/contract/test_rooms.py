@@ -17,6 +17,8 @@ from tests.contract.doors import listed
 FOLDER = Path(services.__file__).parent
 ROOMS = sorted(path.parent.name for path in FOLDER.glob("*/__init__.py"))
 SIZE_LIMIT = re.compile(r"^Size limit: ([\d,]+) lines\.$", re.MULTILINE)
+PUBLIC = re.compile(r"^Public: .+?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"`(\w+)`")
 
 
 def docstring(room: str) -> str:
@@ -31,8 +33,9 @@ def test_every_module_is_in_a_room() -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_says_what_others_may_use(room: str) -> None:
-    assert listed(f"aifeature.services.{room}")
-    assert re.search(r"^Public: ", docstring(room), re.MULTILINE)
+    public = PUBLIC.search(docstring(room))
+    assert public, f"the docstring of {room} has no paragraph 'Public: ...'"
+    assert set(NAME.findall(public[0])) <= listed(f"aifeature.services.{room}")
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -33,7 +33,7 @@ RELEASE: Final = "aifeature.release_feature"
 
 
 class SwitchButtons(ModelAdmin):
-    """Pulls and releases through `services.switch`, each with a permission of its own.
+    """Pulls and releases through `services.controls.switch`, each with a permission of its own.
 
     The list and the page of a feature have their own buttons, and only those that do something: the
     theme shows the same ones for each row, and hides them in a menu that needs JavaScript.

@@ -171,5 +171,5 @@ cache = ControlCache()
 
 
 def clear_cache() -> None:
-    """Read the controls anew when they are next asked for."""
+    """Discard what this process has read of the controls."""
     cache.clear()

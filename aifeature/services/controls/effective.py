@@ -1,6 +1,6 @@
 """What the controls say of each feature, and the one way to edit them.
 
-A kill switch is flipped by `services.switch`, which shares no validation with this.
+A kill switch is flipped by `services.controls.switch`, which shares no validation with this.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _pulled(slug: str, user_id: int) -> Iterator[Control]:
 def prompt_version(feature: Feature) -> str:
     """The version that answers now: the active one, or the code's if this release lacks that.
 
-    `control_watch` opens an alert on it.
+    `row_check` opens an alert on it.
     """
     active = cache.get(feature.slug).prompt_version
     if not active or prompts.why_not(feature.slug, active):

@@ -1,6 +1,7 @@
 """Hands jobs to workers: publishes job ids, keeps the dispatch window full, recovers lost jobs.
 
-Public: `publish`, `refill`, `can_publish`, the two background threads, and `recovery`.
+Public: `publish`, `refill`, `can_publish`, the threads `Dispatcher` and `Feeder`, `recovery`, and
+the names of the tasks that are sent.
 
 Size limit: 650 lines.
 """

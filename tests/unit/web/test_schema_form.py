@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from pydantic import BaseModel, Field
 from aifeature import registry
 from aifeature.spec import Feature, Route
 from aifeature.web import choices, show
-from aifeature.web.json_fields import Given
+from aifeature.web.json_fields import Given, Number
 from aifeature.web.schema_form import SchemaForm, form_class
 
 
@@ -232,6 +233,11 @@ def test_what_no_other_field_can_ask_for_is_written_as_json() -> None:
 def test_what_is_no_json_is_told_at_its_field(text: str, words: str) -> None:
     form = NESTED({"in-inner": text})
     assert words in str(form.errors["inner"])
+
+
+def test_a_whole_number_keeps_all_its_digits() -> None:
+    number = int(sys.float_info.max) - 1  # no float is equal to it
+    assert Number(required=True).clean(str(number)) == number
 
 
 def test_values_of_different_kinds_are_different_options() -> None:
