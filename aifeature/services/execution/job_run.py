@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
@@ -37,7 +39,6 @@ from aifeature.services.execution.outcomes import (
 )
 from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
 from aifeature.services.payloads import input_values
-from aifeature.services.provider import gateway, odd_answers
 from aifeature.services.streams import shown, writer
 from aifeature.services.streams.writer import JobStream
 from aifeature.services.texts import FAILED_AFTER_WAITING
@@ -227,11 +228,11 @@ class _Run:
             turns: tuple[Message, ...] = (Message("user", (TextBlock(question),)),)
             for _ in range(2):
                 if last is not None:
-                    self._settle(last)
+                    self._store(last)
                     last = None
                 request = self._request(model, turns)
                 try:
-                    answer = self._call(request, purpose, passed_over)
+                    answer, last = self._call(request, purpose, passed_over)
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         return self._after_deferral(deferred)
@@ -240,13 +241,10 @@ class _Run:
                     break
                 except AttemptRefusedError as refused:
                     return self._after_refusal(refused, passed_over)
-                self.progress.paid = self.progress.paid or _may_be_billed(answer)
                 if isinstance(answer, InferenceError):
-                    last = ledger.failed(request, answer)
                     if answer.next_model or self._comes_too_late(answer, models[position + 1 :]):
                         break
                     return self._after_error(answer, last, model)
-                last = ledger.answered(request, answer)
                 try:
                     return self._checked(answer.text, last)
                 except OutputInvalidError as error:
@@ -266,7 +264,7 @@ class _Run:
         except OutputUncheckableError:
             return Failed(ledger.GARBLED, settlement)
 
-    def _settle(self, settlement: Settlement) -> None:
+    def _store(self, settlement: Settlement) -> None:
         """Store how a call ended whose job goes on.
 
         Raises:
@@ -294,66 +292,48 @@ class _Run:
             max_tokens=self.prompt.parameters.max_tokens,
             output_schema=self.feature.output_schema,
             stream=self.feature.stream_field is not None,
-            deadline_s=self._call_deadline_s(),
+            deadline_s=self.feature.limits.call_deadline_s,
         )
 
     def _call(
         self, request: InferenceRequest, purpose: Purpose, passed_over: Deferred | None
-    ) -> InferenceResult | InferenceError:
-        """Ask the gate, enter the call into the ledger, then send it.
+    ) -> calls.Ended:
+        """Make a call of this job.
 
         Raises:
-            Cancelled: during a probe; nothing was sent.
-            Deferred: the gate let nothing be sent.
-            AttemptRefusedError: the database did not, or too little time is left.
-            FencedError: the job is no longer ours.
+            Cancelled, Deferred, AttemptRefusedError, FencedError: as `calls.make`.
         """
         if self._seconds_left() < self._least_s():
             raise AttemptRefusedError("deadline")
-        permit = calls.admit(
-            self.feature,
-            request,
-            user=self._tokens(),
-            booked=self.claimed.last_error in run_decisions.BOOKED,
-            cancel=self.cancel,
-            fallback=passed_over is not None and passed_over.reason == "breaker",
+        is_fallback = passed_over is not None and passed_over.reason == "breaker"
+        ended = calls.make(
+            request, self, purpose=purpose, prompt=self.prompt, is_fallback=is_fallback
         )
-        attempt = ledger.opened(
-            request,
-            purpose=purpose,
-            prompt=self.prompt,
-            provider=settings.AIFEATURE["PROVIDER"],
-            bound_micro=gateway().upper_bound_micro(request),
-        )
-        try:
-            self._begin(attempt)
-        except BaseException:
-            permit.give_back()
-            raise
-        if self.claimed.last_error != "provider_waiting":
-            retries.deposit()
-        # A probe, and a database that takes no writes, may have taken a while.
-        request = replace(request, deadline_s=self._call_deadline_s())
-        try:
-            result = gateway().infer(
-                request, cancel=self.cancel, on_delta=self.stream.sink(), permit=permit
+        if isinstance(ended.answer, InferenceError):
+            logger.warning(
+                "job %s: attempt %s: %s", self.claimed.job, request.attempt_id, ended.answer.code
             )
-        except InferenceError as error:
-            odd_answers.note(request.model, error)
-            logger.warning("job %s: attempt %s: %s", self.claimed.job, attempt.id, error.code)
-            return error
-        odd_answers.note(request.model, result)
-        return result
+        self.progress.paid = self.progress.paid or _may_be_billed(ended.answer)
+        return ended
 
-    def _begin(self, attempt: NewAttempt) -> None:
-        """Enter a call into the ledger.
+    @property
+    def is_booked(self) -> bool:
+        """Whether the job comes back at a moment that the gate keeps for it."""
+        return self.claimed.last_error in run_decisions.BOOKED
+
+    def tokens(self) -> UserTokens | None:
+        """Those of the job's user, if the feature limits them."""
+        user_id = self.claimed.user_id
+        per_minute = rates.of(self.feature, user_id).tokens_per_minute
+        if per_minute is None:
+            return None
+        return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
+
+    def reserve(self, attempt: NewAttempt) -> None:
+        """Within the caps of the user as well.
 
         While the database takes no writes, a run with an answer that is paid for waits: run again
         from its beginning, it would be paid for again.
-
-        Raises:
-            FencedError, AttemptRefusedError: as `transitions.begin_attempt`.
-            django.db.Error: the database is away, or takes no writes.
         """
         while True:
             try:
@@ -365,18 +345,28 @@ class _Run:
                 logger.warning("job %s: a call waits: %s", self.claimed.job, brief(error))
                 time.sleep(outcomes.RETRY_S)
             else:
-                return
+                break
+        if self.claimed.last_error != "provider_waiting":
+            retries.deposit()
+
+    def deadline_s(self, request: InferenceRequest) -> float:  # noqa: ARG002 (a payer's form)
+        """The feature's limit for a call, at most until the job's deadline."""
+        return max(0.0, min(self.feature.limits.call_deadline_s, self._seconds_left()))
+
+    def watched(self) -> AbstractContextManager[None]:
+        """The keeper holds the whole run."""
+        return nullcontext()
+
+    def sink(self) -> Callable[[str], None] | None:
+        """The job's text stream."""
+        return self.stream.sink()
+
+    def settle(self, settlement: Settlement) -> None:
+        """The job's next transition stores it."""
 
     def _caps(self) -> Caps:
         in_flight = rates.of(self.feature, self.claimed.user_id).in_flight
         return replace(controls.caps(self.feature), in_flight=in_flight)
-
-    def _tokens(self) -> UserTokens | None:
-        user_id = self.claimed.user_id
-        per_minute = rates.of(self.feature, user_id).tokens_per_minute
-        if per_minute is None:
-            return None
-        return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
 
     def _may_fall_back(self, deferred: Deferred, others: tuple[str, ...]) -> bool:
         next_model = deferred.next_model or (
@@ -400,8 +390,8 @@ class _Run:
                 settlement = ledger.cancelled_by_user(settlement, model=model, shown=read)
             return run_decisions.after_abort(error, settlement)
         if error.account_wide:
-            self._settle(settlement)
-            found = calls.suspect(self.feature, model, error, self.cancel)
+            self._store(settlement)
+            found = calls.suspect(self, model, error)
             return run_decisions.after_suspicion(found, error, paid=self.progress.paid)
         decision = retry.decide(
             error,
@@ -432,9 +422,6 @@ class _Run:
     def _least_s(self) -> float:
         """Seconds without which no call is begun: it would be cut, and paid for by nobody."""
         return min(LEAST_CALL_S, controls.deadline_s(self.feature) * LEAST_SHARE)
-
-    def _call_deadline_s(self) -> float:
-        return max(0.0, min(self.feature.limits.call_deadline_s, self._seconds_left()))
 
     def _seconds_left(self) -> float:
         return self.claimed.seconds_left - (time.monotonic() - self.started)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from django.conf import settings
+
 from aifeature.models import AttemptState
 from aifeature.models.transitions import NewAttempt, Settlement
 from aifeature.prompts import Prompt
@@ -12,6 +14,7 @@ from aifeature.services.provider import gateway
 from aifeature.spec import Purpose
 from workers.inference import (
     AnswerGarbled,
+    AnswerUnusable,
     Billing,
     InferenceError,
     InferenceRequest,
@@ -32,20 +35,35 @@ _STATES = {
 }
 
 
-def opened(
-    request: InferenceRequest, *, purpose: Purpose, prompt: Prompt, provider: str, bound_micro: int
-) -> NewAttempt:
-    """The row of a call that is about to be sent."""
+def opened(request: InferenceRequest, *, purpose: Purpose, prompt: Prompt | None) -> NewAttempt:
+    """The row of a call that is about to be sent.
+
+    Raises:
+        InferenceError: the model has no price, or its schema cannot be sent.
+    """
     return NewAttempt(
         id=request.attempt_id,
         purpose=purpose,
-        provider=provider,
+        provider=settings.AIFEATURE["PROVIDER"],
         model=request.model,
-        prompt_version=prompt.version,
-        prompt_hash=prompt.hash,
-        request=as_sent(request),
-        bound_micro=bound_micro,
+        prompt_version=prompt.version if prompt else "",
+        prompt_hash=prompt.hash if prompt else "",
+        request=_as_sent(request),
+        bound_micro=gateway().upper_bound_micro(request),
     )
+
+
+def ended(
+    request: InferenceRequest, answer: InferenceResult | InferenceError, purpose: Purpose
+) -> Settlement:
+    """How a call ended, for the ledger."""
+    if isinstance(answer, InferenceResult):
+        return answered(request, answer)
+    settlement = failed(request, answer)
+    if purpose is Purpose.PROBE and isinstance(answer, AnswerUnusable):
+        # One token is all it may write: an answer that was cut there is as it should be.
+        return replace(settlement, error_code="", error_detail="")
+    return settlement
 
 
 def answered(request: InferenceRequest, result: InferenceResult) -> Settlement:
@@ -134,7 +152,7 @@ def _tokens(usage: TokenUsage) -> dict[str, Any]:
     return {name: getattr(usage, name) for name in TokenUsage.__slots__}
 
 
-def as_sent(request: InferenceRequest) -> dict[str, Any]:
+def _as_sent(request: InferenceRequest) -> dict[str, Any]:
     """System and messages of a call, as its row keeps them."""
 
     def text(blocks: tuple[TextBlock, ...]) -> str:

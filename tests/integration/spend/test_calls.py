@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -165,7 +166,7 @@ def test_a_switch_aborts_one_that_is_under_way(
 def entered(purpose: Purpose = Purpose.JUDGE) -> UUID:
     """A call that is under way."""
     sent = request()
-    row = ledger.opened(sent, purpose=purpose, prompt=PROMPT, provider="sandbox", bound_micro=500)
+    row = replace(ledger.opened(sent, purpose=purpose, prompt=PROMPT), bound_micro=500)
     rows.begin("summarize", row, Caps())
     return sent.attempt_id
 
