@@ -72,9 +72,13 @@ def _error(job: Job, status: Status) -> JobError | None:
     """Why there is no result; while it is queued, why it waits. A running job is trying."""
     if status is Status.SUCCEEDED and (gone := retention.told(job)):
         return JobError(code="content_deleted", message=gone)
-    if not job.error_code or status in {Status.RUNNING, Status.NEEDS_APPROVAL, Status.SUCCEEDED}:
-        return None
-    return JobError(code=job.error_code, message=job.error_message)
+    if status is Status.QUEUED:
+        code = job.wait_reason
+    elif status in TERMINAL:
+        code = job.error_code
+    else:
+        code = ""
+    return JobError(code=code, message=job.error_message) if code else None
 
 
 def _links(job: Job, status: Status) -> dict[str, str]:

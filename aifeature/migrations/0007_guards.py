@@ -23,5 +23,5 @@ class Migration(migrations.Migration):
                 name="job_charged_only_for_an_answer",
             ),
         ),
-        *sql.load("guards"),
+        *sql.load("guards", "guard_triggers"),
     ]

@@ -8,5 +8,5 @@ class Migration(migrations.Migration):
 
     dependencies = [("aifeature", "0017_unsure_calls")]
     operations = [
-        *sql.load("guards"),
+        *sql.load("guards", "guard_triggers"),
     ]

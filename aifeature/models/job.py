@@ -55,7 +55,16 @@ class Job(models.Model):
         db_default="",
         help_text="What the user had been shown of the answer when they cancelled it.",
     )
-    error_code = models.CharField(max_length=64, blank=True, default="", db_default="")
+    wait_reason = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why it waits, or waited before its present run; empty once it has ended.",
+    )
+    error_code = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Why it failed."
+    )
     error_message = models.TextField(
         blank=True, default="", db_default="", help_text="The sentence shown to the user."
     )

@@ -35,8 +35,8 @@ class Claimed:
     seconds_left: float
     """Until the job's deadline, by the database's clock; negative when it has passed."""
     cancel_requested: bool
-    last_error: str
-    """Code of what sent it back to the queue last; empty on the first run."""
+    waited_for: str
+    """The WaitReason that sent it back to the queue last; empty on the first run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +243,8 @@ def release(
     *,
     delay_s: float,
     burn: bool,
-    error_code: str = "",
-    error_message: str = "",
+    reason: str = "",
+    message: str = "",
     settlement: Settlement | None = None,
     shown: str = "",
 ) -> None:
@@ -257,7 +257,7 @@ def release(
     """
     _flag(
         "aif_release",
-        *(claimed.job, claimed.epoch, delay_s, burn, error_code, error_message),
+        *(claimed.job, claimed.epoch, delay_s, burn, reason, message),
         *settled(settlement, shown),
     )
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
 
 from aifeature.models.transitions import Caps
+from aifeature.reasons import FailureCode
 from aifeature.spec import Limits
 
 MICRO = 1_000_000
@@ -17,6 +20,11 @@ def to_micro(usd: Decimal | None) -> int | None:
     """Whole micro-dollars of an amount in dollars, rounded down; None stays None (no cap)."""
     return None if usd is None else int(usd * MICRO)
 
+
+SPENT_BY_USER: Final = MappingProxyType(
+    {"user_spend": FailureCode.USER_LIMIT, "account": FailureCode.ACCOUNT_LIMIT}
+)
+"""The failure of a job that a user's own spend keeps from being sent, by the window's scope."""
 
 SPEND_PER_CHARGE = 2
 """What a user may cost us in a day, in terms of what they may be charged."""

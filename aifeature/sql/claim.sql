@@ -47,7 +47,7 @@ BEGIN
                FOR NO KEY UPDATE SKIP LOCKED)
         RETURNING j.epoch, j.feature::text, j.user_id::bigint, j.input, j.tries, j.attempts,
                   extract(epoch FROM j.deadline_at - statement_timestamp())::double precision,
-                  j.cancel_requested_at IS NOT NULL, j.error_code::text;
+                  j.cancel_requested_at IS NOT NULL, j.wait_reason::text;
     IF FOUND THEN
         PERFORM aif_close_unseen(p_job, 'lease_lost');
     ELSIF EXISTS (SELECT 1 FROM aifeature_job j

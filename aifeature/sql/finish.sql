@@ -92,7 +92,7 @@ BEGIN
            tries = t.tries + p_burn::int,
            run_at = statement_timestamp() + make_interval(secs => p_delay_s),
            published_at = NULL,
-           error_code = coalesce(p_error_code, ''),
+           wait_reason = coalesce(p_error_code, ''),
            error_message = replace(coalesce(p_error_message, ''), '{until}',
                                    to_char(t.deadline_at AT TIME ZONE 'UTC', 'HH24:MI')),
            lease_until = NULL

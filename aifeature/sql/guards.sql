@@ -99,6 +99,11 @@ BEGIN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
             'Who cancelled a job first stays on record.');
     END IF;
+    IF NEW.status IN ('queued', 'running') THEN
+        NEW.error_code := NEW.wait_reason;  -- where the release before this one reads it
+    ELSE
+        NEW.wait_reason := '';
+    END IF;
     RETURN NEW;
 END
 $$;
@@ -161,13 +166,3 @@ BEGIN
     RETURN NULL;
 END
 $$;
-
-CREATE OR REPLACE TRIGGER job_guard
-    BEFORE UPDATE OR DELETE ON aifeature_job
-    FOR EACH ROW EXECUTE FUNCTION aif_guard_job();
-CREATE OR REPLACE TRIGGER attempt_guard
-    BEFORE UPDATE OR DELETE ON aifeature_attempt
-    FOR EACH ROW EXECUTE FUNCTION aif_guard_attempt();
-CREATE OR REPLACE TRIGGER change_guard
-    BEFORE UPDATE OR DELETE ON aifeature_controlchange
-    FOR EACH ROW EXECUTE FUNCTION aif_guard_audit();

@@ -83,7 +83,7 @@ BEGIN
                     WHERE a.job_id = p_job AND a.epoch = p_epoch AND a.state <> 'failed')::int,
                run_at = statement_timestamp() + make_interval(secs => p_delay_s),
                published_at = NULL, lease_until = NULL,
-               error_code = 'interrupted', error_message = p_message
+               wait_reason = 'interrupted', error_message = p_message
          WHERE t.id = p_job;
     ELSE
         -- Who asked for the cancellation left the sentence for the user there.

@@ -59,7 +59,7 @@ AS $$
         SELECT extract(epoch FROM j.run_at - statement_timestamp()) AS seconds
           FROM aifeature_job j
          WHERE j.status = 'queued' AND j.published_at IS NULL
-           AND j.feature = p_feature AND j.error_code = 'provider_limited'
+           AND j.feature = p_feature AND j.wait_reason = 'provider_limited'
     )
     SELECT aif_out() + coalesce((SELECT sum(w.jobs) FROM aif_waiting() w), 0)::bigint,
            aif_slots(),

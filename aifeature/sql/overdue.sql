@@ -11,7 +11,7 @@ AS $$
         SELECT j.id,
                coalesce(
                    p_ends -> CASE WHEN aif_paused(j.feature, j.user_id)
-                                  THEN 'feature_paused' ELSE j.error_code END,
+                                  THEN 'feature_paused' ELSE j.wait_reason END,
                    p_ends -> '') AS how
           FROM aifeature_job j
          WHERE j.status = 'queued' AND j.deadline_at <= statement_timestamp()
@@ -57,10 +57,10 @@ BEGIN
                                        ELSE 'deadline' END,
                    epoch = t.epoch + 1,
                    error_code = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
-                                     ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'code' END,
+                                     ELSE coalesce(p_ends -> t.wait_reason, p_ends -> '') ->> 'code' END,
                    -- Who asked for a cancellation left the sentence for the user there.
                    error_message = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.error_message
-                                        ELSE coalesce(p_ends -> t.error_code, p_ends -> '') ->> 'message'
+                                        ELSE coalesce(p_ends -> t.wait_reason, p_ends -> '') ->> 'message'
                                    END,
                    lease_until = NULL,
                    finished_at = statement_timestamp()

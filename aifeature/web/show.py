@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aifeature import registry
 from aifeature.models import TERMINAL, CancelledBy, Job, Status
+from aifeature.reasons import WaitReason
 from aifeature.services.privacy import retention
 from aifeature.spec import Feature
 from aifeature.web import result, schema
@@ -42,9 +43,6 @@ _CANCELLED_AFTER_TEXT: Final = (
     "You cancelled this request. The part of the answer that you had been shown is below."
 )
 _COUNTS: Final = " It counts towards your budget of today."
-HELD: Final = "feature_paused"
-"""The error code of a job that waits because its feature is paused."""
-
 _STOPPING: Final = State("Stopping", "You cancelled this request. It ends in a moment.", "wait")
 _ENDS: Final = "This request is being stopped."
 UNDER_WAY: Final = frozenset({Status.QUEUED, Status.RUNNING})
@@ -65,7 +63,7 @@ def state(job: Job) -> State:
     if status is Status.CANCELLED and job.partial_text:
         counts = _COUNTS if job.charge_micro else ""
         return State(known.label, _CANCELLED_AFTER_TEXT + counts, known.tone)
-    if status is Status.QUEUED and job.error_code == HELD:
+    if status is Status.QUEUED and job.wait_reason == WaitReason.FEATURE_PAUSED:
         return State("Paused", job.error_message, "held")
     tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
     if tells and job.error_message:

@@ -26,9 +26,10 @@ from aifeature.models import (
     Stage,
     Status,
 )
+from aifeature.reasons import FailureCode
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import breakers, effective, switch
-from aifeature.services.texts import messages
+from aifeature.services.texts import FAILED
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -60,8 +61,8 @@ READ = "The parcel with 40 headsets for Lisbon was left at a depot in Porto and 
 """What somebody had read of the summary when they cancelled it."""
 
 CODES = {
-    Status.FAILED: "provider_unavailable",
-    Status.CANCELLED: "cancelled",
+    Status.FAILED: FailureCode.PROVIDER_UNAVAILABLE,
+    Status.CANCELLED: FailureCode.CANCELLED,
 }
 
 
@@ -117,7 +118,7 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
         values.setdefault("result", RESULT)
     if status in CODES:
         values.setdefault("error_code", CODES[status])
-        values.setdefault("error_message", messages.sentence(CODES[status]))
+        values.setdefault("error_message", FAILED[CODES[status]])
     made: Job = Job.objects.create(
         user=user,
         feature="summarize",

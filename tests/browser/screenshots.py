@@ -106,8 +106,8 @@ def _shoot(browser: Browser, url: str, shot: Shot, options: dict[str, Any], to: 
 
 def _shots() -> list[Shot]:
     from aifeature.models import Status  # noqa: PLC0415
-    from aifeature.services.texts import messages  # noqa: PLC0415
-    from aifeature.web import show  # noqa: PLC0415
+    from aifeature.reasons import WaitReason  # noqa: PLC0415
+    from aifeature.services import texts  # noqa: PLC0415
     from tests.browser import scenes  # noqa: PLC0415
 
     scenes.open_features()
@@ -123,7 +123,10 @@ def _shots() -> list[Shot]:
         )
     read = scenes.job(ada, Status.CANCELLED, cancelled_by="user", partial_text=scenes.READ)
     held = scenes.job(
-        ada, Status.QUEUED, error_code=show.HELD, error_message=messages.sentence(show.HELD)
+        ada,
+        Status.QUEUED,
+        wait_reason=WaitReason.FEATURE_PAUSED,
+        error_message=texts.WAITING[WaitReason.FEATURE_PAUSED],
     )
     states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
     failed, form = f"/jobs/{jobs[Status.FAILED].id}/", "/f/summarize/"

@@ -50,7 +50,7 @@ BEGIN
         VALUES ('job', NEW.id, NEW.id, OLD.epoch, NEW.epoch, OLD.status, NEW.status, OLD.worker,
                 NEW.worker, chaos_names(to_jsonb(OLD), to_jsonb(NEW)),
                 CASE WHEN OLD.status = 'running' AND NEW.status = 'queued'
-                     THEN NEW.error_code END);
+                     THEN NEW.wait_reason END);
     END IF;
     RETURN NULL;
 END

@@ -13,11 +13,10 @@ from django.core.checks import run_checks
 
 from aifeature import checks, prompts, registry
 from aifeature.services.dispatch import publisher
-from aifeature.services.texts import messages
 from aifeature.spec import Feature, Route
 from project import checks as project_checks
 from project.celery import app
-from workers import retry, tasks
+from workers import tasks
 from workers.inference import InferenceRequest, Message, TextBlock, catalog, pricing
 from workers.inference.client import schema_bytes
 
@@ -192,26 +191,3 @@ def test_tasks_take_ids_as_keywords_and_ignore_what_they_do_not_know() -> None:
             if isinstance(node, ast.FunctionDef) and app.tasks[name].run.__name__ == node.name
         )
         assert function.args.kwarg is not None, name
-
-
-def test_every_error_code_that_is_written_has_a_sentence() -> None:
-    """Codes are literals in the services and in the retry decision."""
-    root = Path(registry.__file__).parent
-    files = [*(root / "services").rglob("*.py"), Path(retry.__file__)]
-    used: set[str] = set()
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                literals = [a.value for a in node.args if isinstance(a, ast.Constant)]
-                keywords = [
-                    k.value.value
-                    for k in node.keywords
-                    if k.arg == "code" and isinstance(k.value, ast.Constant)
-                ]
-                if name in {"Failed", "GiveUp", "sentence"}:
-                    used.update(str(value) for value in literals)
-                if name == "Later":
-                    used.update(str(value) for value in keywords)
-    assert {"output_invalid", "provider_waiting", "provider_refused"} <= used
-    assert used <= set(messages.MESSAGES)

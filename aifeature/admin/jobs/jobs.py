@@ -22,7 +22,7 @@ from aifeature.admin.jobs import timeline
 from aifeature.models import TERMINAL, CancelledBy, Job, Status, transitions
 from aifeature.services import jobs
 from aifeature.services.jobs import CannotRequeueError
-from aifeature.services.texts import references, sentence
+from aifeature.services.texts import CANCELLED_BY_STAFF, references
 
 _MATCHING_USERS = 50
 """Most users whose jobs one search by user name shows."""
@@ -34,7 +34,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     list_display = (
         *("short_id", "status_label", "feature", "user", "created", "tries", "attempts", "charge"),
-        "error_code",
+        "reason",
     )
     list_filter = ("status", FeatureFilter, "created_at")
     list_select_related = ("user",)
@@ -121,9 +121,14 @@ class JobAdmin(ReadOnlyAdmin):
         """Nobody edits a job, so the permission to change one means to cancel it."""
         return request.user.has_perm("aifeature.change_job")
 
+    @admin.display(description="Why")
+    def reason(self, job: Job) -> str:
+        """Why it waits or failed."""
+        return job.wait_reason or job.error_code
+
     @admin.action(description="Cancel the selected jobs", permissions=["cancel"])
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        told = sentence("cancelled_by_staff")
+        told = CANCELLED_BY_STAFF
         done = asked = 0
         for job in list(queryset.exclude(status__in=TERMINAL)[: self.list_per_page]):
             status = transitions.cancel(

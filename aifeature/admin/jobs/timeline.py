@@ -83,7 +83,7 @@ def _end(job: Job) -> Iterator[Moment]:
         colour = STATUS_COLOURS.get(job.status, "")
         yield Moment(job.finished_at, job.get_status_display(), detail, colour)
     if job.status == Status.QUEUED and job.epoch:
-        why = f"put back: {job.error_code}" if job.error_code else "put back"
+        why = f"put back: {job.wait_reason}" if job.wait_reason else "put back"
         yield Moment(job.run_at, "Due again", why, "warning")
     if job.status == Status.RUNNING and job.lease_until:
         yield Moment(job.lease_until, "Lease ends", f"unless {job.worker} extends it", "future")
@@ -141,7 +141,9 @@ def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str
         yield "Requeued from", _link(job.requeued_from_id)
     if later := job.requeued.only("pk").first():
         yield "Requeued as", _link(later.pk)
-    if job.error_code:
+    if job.wait_reason:
+        yield "Waits for", job.wait_reason
+    elif job.error_code:
         yield "Code", job.error_code
     yield "Charged to the user", dollars(job.charge_micro)
     if calls is not None:

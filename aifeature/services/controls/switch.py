@@ -12,10 +12,11 @@ from aifeature import registry
 from aifeature.models import FeatureControl, KillMode, switches
 from aifeature.models.functions import as_json, rows, urgently
 from aifeature.models.switches import WouldStop, would_stop
+from aifeature.reasons import WaitReason
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective
 from aifeature.services.controls.effective import EVERYTHING
-from aifeature.services.texts import sentence
+from aifeature.services.texts import CANCELLED_BY_SWITCH, WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ def settle_stopped() -> int:
     Returns how many jobs were touched.
     """
     cancelled = _cancel_stopped()
-    return cancelled + switches.tell_paused(limit=BATCH, message=sentence("feature_paused"))
+    return cancelled + switches.tell_paused(limit=BATCH, message=WAITING[WaitReason.FEATURE_PAUSED])
 
 
 def is_stopped(slug: str) -> bool:
@@ -164,7 +165,7 @@ def _cancels(slug: str) -> bool:
 
 
 def _cancel_stopped() -> int:
-    return len(switches.cancel_stopped(limit=BATCH, message=sentence("cancelled_by_switch")))
+    return len(switches.cancel_stopped(limit=BATCH, message=CANCELLED_BY_SWITCH))
 
 
 def _end_alerts(slug: str) -> None:

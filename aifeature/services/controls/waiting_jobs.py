@@ -8,13 +8,14 @@ from typing import Final
 from django.db.models.functions import Now
 
 from aifeature.models import Job, Status
+from aifeature.reasons import WaitReason
 from aifeature.services.controls.cache import EVERYTHING, POLL_S
 
 RATES: Final = frozenset({"tokens_per_minute", "user_in_flight"})
 """Fields of a feature's control that decide when a waiting job is sent."""
 
-_WAIT_FOR_RATES: Final = ("user_tokens", "user_busy")
-"""Codes of jobs that wait for them; the longest wait is ten minutes."""
+_WAIT_FOR_RATES: Final = (WaitReason.USER_TOKENS, WaitReason.USER_BUSY)
+"""Jobs with these reasons wait for them; the longest wait is ten minutes."""
 
 
 SOON: Final = timedelta(seconds=2 * POLL_S)
@@ -32,7 +33,7 @@ def look_again(slug: str, *, user_id: int | None = None) -> int:
         user_id: Of this user alone; None for all.
     """
     waiting = Job.objects.filter(
-        status=Status.QUEUED, error_code__in=_WAIT_FOR_RATES, run_at__gt=Now() + SOON
+        status=Status.QUEUED, wait_reason__in=_WAIT_FOR_RATES, run_at__gt=Now() + SOON
     )
     if slug not in {"", EVERYTHING}:
         waiting = waiting.filter(feature=slug)

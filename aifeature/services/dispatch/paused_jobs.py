@@ -20,9 +20,9 @@ from django.db.models.functions import Now
 from aifeature import registry
 from aifeature.models import Job, Status
 from aifeature.models.functions import connected
+from aifeature.reasons import WaitReason
 from aifeature.services import provider
 from aifeature.services.provider import account
-from aifeature.services.texts import DEFERRED
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,6 @@ EVERY_S: Final = 1.0
 AT_ONCE: Final = 100
 """Jobs that one look makes due."""
 
-_BREAKER: Final = DEFERRED["breaker"]
-_ACCOUNT: Final = DEFERRED["account"]
 
 SOON: Final = timedelta(seconds=1)
 """What is due by then is left alone."""
@@ -61,9 +59,9 @@ class PausedJobs:
                 return 0
             well = account.is_well()
         answering = [slug for slug in registry.slugs() if _is_answered(slug)]
-        go_on = Q(error_code=_BREAKER, feature__in=answering)
+        go_on = Q(wait_reason=WaitReason.PROVIDER_PAUSED, feature__in=answering)
         if well:
-            go_on |= Q(error_code=_ACCOUNT)
+            go_on |= Q(wait_reason=WaitReason.PROVIDER_ACCOUNT)
         chosen = _paused().filter(go_on).order_by("run_at")
         free = chosen.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
         with connected(), transaction.atomic():
@@ -77,7 +75,7 @@ class PausedJobs:
 def _paused() -> QuerySet[Job]:
     return Job.objects.filter(
         status=Status.QUEUED,
-        error_code__in=(_BREAKER, _ACCOUNT),
+        wait_reason__in=(WaitReason.PROVIDER_PAUSED, WaitReason.PROVIDER_ACCOUNT),
         run_at__gt=Now() + SOON,
     )
 

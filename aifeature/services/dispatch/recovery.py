@@ -11,11 +11,12 @@ from django.db import Error as DatabaseError
 
 from aifeature.models import calls, turns
 from aifeature.models.functions import is_lock_timeout
+from aifeature.reasons import WaitReason, after_waiting
 from aifeature.services.alerting import alerts, checks
 from aifeature.services.alerting.checks import Found
 from aifeature.services.controls import switch
 from aifeature.services.dispatch import publisher
-from aifeature.services.texts import FAILED_AFTER_WAITING, sentence_at_end
+from aifeature.services.texts import FAILED
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +100,5 @@ def _say_ended(count: int) -> None:
 
 def _ends() -> dict[str, dict[str, str]]:
     """The failure of a job whose deadline passed, by what it waited for."""
-    codes = {"": "deadline_exceeded", **FAILED_AFTER_WAITING}
-    return {
-        waited_for: {"code": code, "message": sentence_at_end(code)}
-        for waited_for, code in codes.items()
-    }
+    codes = {reason: after_waiting(reason) for reason in ("", *WaitReason)}
+    return {reason: {"code": code, "message": FAILED[code]} for reason, code in codes.items()}

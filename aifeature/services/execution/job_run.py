@@ -26,6 +26,7 @@ from aifeature.models.transitions import (
     Settlement,
 )
 from aifeature.prompts import Prompt
+from aifeature.reasons import FailureCode, WaitReason, after_waiting
 from aifeature.services import controls
 from aifeature.services.controls import rates
 from aifeature.services.execution import calls, lease, ledger, outcomes, output, run_decisions
@@ -41,7 +42,6 @@ from aifeature.services.execution.output import OutputInvalidError, OutputUnchec
 from aifeature.services.payloads import input_values
 from aifeature.services.streams import shown, writer
 from aifeature.services.streams.writer import JobStream
-from aifeature.services.texts import FAILED_AFTER_WAITING
 from aifeature.spec import Feature, Purpose
 from workers import retry
 from workers.inference import (
@@ -123,7 +123,7 @@ def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
     except FencedError:
         raise
     except UnstorableError as unstorable:
-        return Failed(ledger.GARBLED, unstorable.settlement)
+        return Failed(FailureCode.ANSWER_GARBLED, unstorable.settlement)
     except (DatabaseError, InterfaceError) as error:
         if is_refused(error):
             return _after_refused_write(claimed, error, paid=progress.paid)
@@ -131,38 +131,41 @@ def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
             "job %s: the database went away during its run: %s", claimed.job, brief(error)
         )
         burn = progress.paid and not is_lock_timeout(error)
-        return Later(RETRY_OUTAGE_S, burn=burn, code="interrupted")
+        return Later(RETRY_OUTAGE_S, burn=burn, reason=WaitReason.INTERRUPTED)
     except Exception:
         logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
-        return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
+        return Later(RETRY_DEFECT_S, burn=True, reason=WaitReason.INTERNAL_ERROR)
 
 
 def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> Outcome:
     """End a job whose answered call would be made and paid for again, to be refused again."""
     logger.error("job %s: the database refused a write: %s", claimed.job, brief(error))
     if paid:
-        return Failed(ledger.GARBLED)
-    return Later(RETRY_DEFECT_S, burn=True, code="internal_error")
+        return Failed(FailureCode.ANSWER_GARBLED)
+    return Later(RETRY_DEFECT_S, burn=True, reason=WaitReason.INTERNAL_ERROR)
 
 
 def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
     try:
         feature = registry.get(claimed.feature)
     except registry.UnknownFeatureError:
-        return Failed("feature_removed")
+        return Failed(FailureCode.FEATURE_REMOVED)
     if ended := _ended_before_it_began(claimed, feature):
         return ended
 
     try:
         value = input_values.read(feature.input_model, claimed.input)
     except ValidationError:  # accepted by an earlier release of the feature
-        return Failed("input_invalid")
+        return Failed(FailureCode.INPUT_INVALID)
     prompt = prompts.get(feature.slug, controls.prompt_version(feature))
     question = prompt.render(input_values.for_prompt(value))
     route = feature.route(len(question.encode()))
 
     withdrawal = None
-    if claimed.last_error == "provider_waiting" and (withdrawal := retries.withdraw()) is None:
+    if (
+        claimed.waited_for == WaitReason.PROVIDER_WAITING
+        and (withdrawal := retries.withdraw()) is None
+    ):
         return run_decisions.decided(
             retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter()), settlement=None
         )
@@ -197,9 +200,9 @@ def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None
     if claimed.cancel_requested:  # its last worker was lost before it could say what was shown
         return CancelledByUser(shown=shown.latest(claimed.job, claimed.epoch))
     if claimed.tries >= feature.limits.max_tries:
-        return Failed("poison")
+        return Failed(FailureCode.POISON)
     if claimed.seconds_left <= 0:
-        return Failed(FAILED_AFTER_WAITING.get(claimed.last_error, "deadline_exceeded"))
+        return Failed(after_waiting(claimed.waited_for))
     return None
 
 
@@ -251,7 +254,7 @@ class _Run:
                     logger.info("job %s: %s: invalid output", self.claimed.job, model)
                     turns = (turns[0], *output.repair_turns(answer.text, error))
                     purpose = Purpose.REPAIR
-        return Failed("output_invalid", last)
+        return Failed(FailureCode.OUTPUT_INVALID, last)
 
     def _checked(self, text: str, settlement: Settlement) -> Outcome:
         """The end of a job whose answer fits, or whose output model fails on it.
@@ -262,7 +265,7 @@ class _Run:
         try:
             return Accepted(output.validate(self.feature, text), settlement)
         except OutputUncheckableError:
-            return Failed(ledger.GARBLED, settlement)
+            return Failed(FailureCode.ANSWER_GARBLED, settlement)
 
     def _store(self, settlement: Settlement) -> None:
         """Store how a call ended whose job goes on.
@@ -319,7 +322,7 @@ class _Run:
     @property
     def is_booked(self) -> bool:
         """Whether the job comes back at a moment that the gate keeps for it."""
-        return self.claimed.last_error in run_decisions.BOOKED
+        return self.claimed.waited_for in run_decisions.BOOKED
 
     def tokens(self) -> UserTokens | None:
         """Those of the job's user, if the feature limits them."""
@@ -346,7 +349,7 @@ class _Run:
                 time.sleep(outcomes.RETRY_S)
             else:
                 break
-        if self.claimed.last_error != "provider_waiting":
+        if self.claimed.waited_for != WaitReason.PROVIDER_WAITING:
             retries.deposit()
 
     def deadline_s(self, request: InferenceRequest) -> float:  # noqa: ARG002 (a payer's form)
@@ -408,7 +411,7 @@ class _Run:
             # What is left is too little for this model, perhaps not for the one passed over.
             return self._after_deferral(passed_over)
         return run_decisions.after_refusal(
-            refused, paid=self.progress.paid, waited_for=self.claimed.last_error
+            refused, paid=self.progress.paid, waited_for=self.claimed.waited_for
         )
 
     def _after_deferral(self, deferred: Deferred) -> Outcome:
@@ -436,4 +439,5 @@ def _jitter() -> float:
 
 
 def _brief(outcome: Outcome) -> str:
-    return f"{type(outcome).__name__} {getattr(outcome, 'code', '')}".strip()
+    why = getattr(outcome, "code", None) or getattr(outcome, "reason", "")
+    return f"{type(outcome).__name__} {why}".strip()

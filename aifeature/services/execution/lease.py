@@ -30,9 +30,10 @@ from django.db import Error as DatabaseError
 from aifeature.models import keeping
 from aifeature.models.apart import Apart
 from aifeature.models.transitions import Claimed
+from aifeature.reasons import WaitReason
 from aifeature.services.execution import stuck_runs
 from aifeature.services.execution.holdings import HeldCall, HeldRun, Holdings
-from aifeature.services.texts import sentence
+from aifeature.services.texts import WAITING
 from workers.inference import Cancel
 
 logger = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ class LeaseKeeper:
         for worker in {sign.worker for sign in list(self._signs.values())}:
             strays = self._holdings.strays(keeping.runs_of(self._session.rows, worker))
             random.shuffle(strays)  # one that a lock keeps does not keep the others each time
-            message = sentence("interrupted")
+            message = WAITING[WaitReason.INTERRUPTED]
             for run in strays:
                 ask = self._session.rows
                 if keeping.give_back(ask, run, delay_s=GIVEN_BACK_S, message=message):

@@ -14,8 +14,9 @@ from django.db import DatabaseError, InterfaceError
 from aifeature.models import Status, transitions
 from aifeature.models.functions import brief, is_lock_timeout, is_refused
 from aifeature.models.transitions import Claimed, FencedError, Settlement
+from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services.execution import ledger
-from aifeature.services.texts import sentence, sentence_at_end
+from aifeature.services.texts import FAILED, WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Accepted:
 class Failed:
     """The job ends without a result. `code` names the sentence the user reads."""
 
-    code: str
+    code: FailureCode
     settlement: Settlement | None = None
 
 
@@ -54,7 +55,7 @@ class Later:
 
     delay_s: float
     burn: bool
-    code: str
+    reason: WaitReason
     settlement: Settlement | None = None
     shown: str = ""
     """The same, for a job that was cancelled at this moment: it ends instead."""
@@ -155,7 +156,7 @@ def _without_result(outcome: Outcome, settlement: Settlement | None) -> Outcome:
         case Failed(code):
             return Failed(code, settlement)
         case _:
-            return Failed(ledger.GARBLED, settlement)
+            return Failed(FailureCode.ANSWER_GARBLED, settlement)
 
 
 def until_stored(
@@ -209,24 +210,24 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
                 claimed,
                 Status.FAILED,
                 error_code=code,
-                error_message=sentence_at_end(code),
+                error_message=FAILED[code],
                 settlement=settlement,
             )
         case CancelledByUser(settlement, shown):
             transitions.finish(
                 claimed,
                 Status.CANCELLED,
-                error_code="cancelled",
+                error_code=FailureCode.CANCELLED,
                 settlement=settlement,
                 shown=shown,
             )
-        case Later(delay_s, burn, code, settlement, shown):
+        case Later(delay_s, burn, reason, settlement, shown):
             transitions.release(
                 claimed,
                 delay_s=delay_s,
                 burn=burn,
-                error_code=code,
-                error_message=sentence(code),
+                reason=reason,
+                message=WAITING[reason],
                 settlement=settlement,
                 shown=shown,
             )

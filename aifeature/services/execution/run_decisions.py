@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from types import MappingProxyType
 from typing import Final
 
 from aifeature.models.transitions import AttemptRefusedError, FencedError, Settlement
+from aifeature.policies.budget import SPENT_BY_USER
+from aifeature.reasons import AFTER_WAITING, FailureCode, WaitReason, after_waiting
 from aifeature.services.execution import lease
 from aifeature.services.execution.outcomes import CancelledByUser, Failed, Later, Outcome
 from aifeature.services.provider import account
-from aifeature.services.texts import DEFERRED, FAILED_AFTER_WAITING, SPENT
 from workers import retry
 from workers.inference import Cancelled, Deferred, InferenceError
 
@@ -21,29 +23,47 @@ HOLD_S: Final = 2.0
 BUSY_S: Final = 0.5
 """Seconds until a job is looked at again whose user has as many calls under way as may be."""
 
-BOOKED: Final = frozenset(DEFERRED.values()) - {"provider_account"}
-"""Codes of jobs that come back at a moment which the gate keeps for them."""
+DEFERRED: Final = MappingProxyType(
+    {
+        "user_tokens": WaitReason.USER_TOKENS,
+        "provider_limit": WaitReason.PROVIDER_LIMITED,
+        "breaker": WaitReason.PROVIDER_PAUSED,
+        "account": WaitReason.PROVIDER_ACCOUNT,
+    }
+)
+"""What a job waits for that the gate let not be sent, by the gate's reason."""
+
+BOOKED: Final = frozenset(DEFERRED.values()) - {WaitReason.PROVIDER_ACCOUNT}
+"""Reasons of jobs that come back at a moment which the gate keeps for them."""
 
 
 def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
     """A decision on a retry as the run's outcome."""
     match decision:
         case retry.RetryIn(delay_s, burn):
-            return Later(delay_s, burn=burn, code="provider_waiting", settlement=settlement)
+            return Later(
+                delay_s, burn=burn, reason=WaitReason.PROVIDER_WAITING, settlement=settlement
+            )
         case retry.GiveUp(code):
-            return Failed(code, settlement)
+            return Failed(FailureCode(code), settlement)
 
 
 def provider_failed(outcome: Outcome) -> bool:
     """Whether the run ended as those do that an outage of the provider ends."""
-    return getattr(outcome, "code", "") in {"provider_waiting", "provider_unavailable"}
+    match outcome:
+        case Later(reason=reason):
+            return reason is WaitReason.PROVIDER_WAITING
+        case Failed(code):
+            return code is FailureCode.PROVIDER_UNAVAILABLE
+        case _:
+            return False
 
 
 def within_tries(outcome: Outcome, *, tries: int, max_tries: int) -> Outcome:
     """Let a job fail at its last try by what it would wait for: its next run would send nothing."""
     match outcome:
-        case Later(burn=True, code=code, settlement=settlement) if tries + 1 >= max_tries:
-            ended = FAILED_AFTER_WAITING.get(code)
+        case Later(burn=True, reason=reason, settlement=settlement) if tries + 1 >= max_tries:
+            ended = AFTER_WAITING.get(reason)
             return outcome if ended is None else Failed(ended, settlement)
         case _:
             return outcome
@@ -58,9 +78,11 @@ def after_abort(error: Cancelled, settlement: Settlement | None) -> Outcome:
         case lease.USER:
             return CancelledByUser(settlement)
         case lease.PAUSED:
-            return Later(HOLD_S, burn=False, code="feature_paused", settlement=settlement)
+            return Later(
+                HOLD_S, burn=False, reason=WaitReason.FEATURE_PAUSED, settlement=settlement
+            )
         case lease.STOPPING:
-            return Later(0.0, burn=False, code="interrupted", settlement=settlement)
+            return Later(0.0, burn=False, reason=WaitReason.INTERRUPTED, settlement=settlement)
         case _:
             raise FencedError
 
@@ -77,15 +99,15 @@ def after_refusal(refused: AttemptRefusedError, *, paid: bool, waited_for: str) 
         case "cancelled":
             return CancelledByUser()
         case "deadline":
-            return Failed(FAILED_AFTER_WAITING.get(waited_for, "deadline_exceeded"))
+            return Failed(after_waiting(waited_for))
         case "budget_spent":
-            return Failed(SPENT.get(refused.scope, "budget_spent"))
+            return Failed(SPENT_BY_USER.get(refused.scope, FailureCode.BUDGET_SPENT))
         case "budget_held":
-            return Later(HOLD_S, burn=paid, code="budget_held")
+            return Later(HOLD_S, burn=paid, reason=WaitReason.BUDGET_HELD)
         case "user_busy":
-            return Later(BUSY_S, burn=paid, code="user_busy")
+            return Later(BUSY_S, burn=paid, reason=WaitReason.USER_BUSY)
         case "paused":
-            return Later(HOLD_S, burn=False, code="feature_paused")
+            return Later(HOLD_S, burn=False, reason=WaitReason.FEATURE_PAUSED)
         case verdict:
             raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
 
@@ -100,13 +122,13 @@ def after_suspicion(finding: account.Finding, error: InferenceError, *, paid: bo
     """
     match finding:
         case "account" | "busy":
-            return Later(account.BUSY_S, burn=paid, code="provider_account")
+            return Later(account.BUSY_S, burn=paid, reason=WaitReason.PROVIDER_ACCOUNT)
         case "unclear":
             # Counts as a try, so that a job cannot cause probes until its deadline.
-            return Later(account.BUSY_S, burn=True, code="provider_waiting")
+            return Later(account.BUSY_S, burn=True, reason=WaitReason.PROVIDER_WAITING)
         case _:
             logger.warning("%s is about the request, not the account", error.code)
-            return Failed("provider_refused")
+            return Failed(FailureCode.PROVIDER_REFUSED)
 
 
 def after_deferral(
@@ -124,11 +146,11 @@ def after_deferral(
         paid: A call of this run was answered before, and will be made anew: the run counts as a
             try, so that a job cannot pay for the same call without end.
     """
-    code, wait_s = DEFERRED[deferred.reason], deferred.wait_s
+    reason, wait_s = DEFERRED[deferred.reason], deferred.wait_s
     latest_s = seconds_left - retry.LAST_TRY_S
     if deferred.reason in {"breaker", "account"}:
         latest_s -= least_s
         wait_s = min(wait_s, max(latest_s - retry.LAST_TRY_S, retry.LAST_TRY_S))
     if wait_s >= latest_s:
-        return Failed(FAILED_AFTER_WAITING[code])
-    return Later(wait_s, burn=paid, code=code)
+        return Failed(after_waiting(reason))
+    return Later(wait_s, burn=paid, reason=reason)

@@ -30,7 +30,7 @@ from aifeature.services.jobs.refusals import (
     RateLimited,
     Refusal,
 )
-from aifeature.services.texts import SPENT, sentence
+from aifeature.services.texts import FAILED
 from aifeature.services.watch import queues
 from aifeature.spec import Feature
 from workers.inference.token_bucket import Take
@@ -166,8 +166,8 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     scope = full[0]
     reset = budget.starts_anew(scope, now)
     wait = math.ceil((reset - now).total_seconds())
-    if scope in SPENT:
-        raise BudgetExhausted(sentence(SPENT[scope]), retry_after_s=wait)
+    if scope in budget.SPENT_BY_USER:
+        raise BudgetExhausted(FAILED[budget.SPENT_BY_USER[scope]], retry_after_s=wait)
     if scope == "user":
         raise BudgetExhausted(
             "You have used up your budget for this feature."

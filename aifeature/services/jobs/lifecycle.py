@@ -162,7 +162,7 @@ def cancel(*, user: User, job_id: UUID) -> Job:
     """
     job = get(user=user, job_id=job_id)
     text = shown.latest(job.id, job.epoch) if job.status == Status.QUEUED else ""
-    message = texts.sentence("cancelled")
+    message = texts.CANCELLED_BY_USER
     transitions.cancel(job_id, user_id=user.pk, message=message, shown=text)
     return get(user=user, job_id=job_id)
 

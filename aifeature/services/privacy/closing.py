@@ -63,7 +63,7 @@ def end_jobs(
     Raises:
         StillRunningError: some did not end in time.
     """
-    told = texts.sentence("cancelled_by_staff")
+    told = texts.CANCELLED_BY_STAFF
     open_jobs = Job.objects.filter(user=user, finished_at=None)
     for job in open_jobs.values_list("pk", flat=True):
         transitions.cancel(job, user_id=user.pk, message=told, by=CancelledBy.ERASURE)

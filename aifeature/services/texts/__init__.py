@@ -1,4 +1,4 @@
-"""What users read: the code and sentence of a job that waits or ended, and references to quote.
+"""What users read: the sentence of a job that waits or ended, and references to quote.
 
 Public: all names below.
 
@@ -6,15 +6,19 @@ Size limit: 250 lines.
 """
 
 from aifeature.services.texts import references
-from aifeature.services.texts.codes import DEFERRED, FAILED_AFTER_WAITING, SPENT
-from aifeature.services.texts.messages import MESSAGES, sentence, sentence_at_end
+from aifeature.services.texts.messages import (
+    CANCELLED_BY_STAFF,
+    CANCELLED_BY_SWITCH,
+    CANCELLED_BY_USER,
+    FAILED,
+    WAITING,
+)
 
 __all__ = [
-    "DEFERRED",
-    "FAILED_AFTER_WAITING",
-    "MESSAGES",
-    "SPENT",
+    "CANCELLED_BY_STAFF",
+    "CANCELLED_BY_SWITCH",
+    "CANCELLED_BY_USER",
+    "FAILED",
+    "WAITING",
     "references",
-    "sentence",
-    "sentence_at_end",
 ]

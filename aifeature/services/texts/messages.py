@@ -1,62 +1,63 @@
-"""What a user reads when a job did not succeed, by its error code."""
+"""What users read about a job that waits, failed or was cancelled."""
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final
 
-MESSAGES: Final = {
-    "account_limit": "You have reached today's limit for all features together. Cancelled and"
-    " repeated requests count too. It starts again at 00:00 UTC.",
-    "answer_garbled": "The answer could not be read. Our team can see it. You can try again.",
-    "budget_spent": "The budget for this feature is used up for today. Please try again tomorrow.",
-    "budget_held": "Many requests are being answered right now. Yours is waiting its turn.",
-    "cancelled": "You cancelled this request.",
-    "cancelled_by_staff": "Our team cancelled this request.",
-    "cancelled_by_switch": "This feature was stopped, so your request was cancelled.",
-    "deadline_exceeded": "This took longer than we allow, so we stopped. Please try again.",
-    "feature_paused": "Paused by our team. Your request is kept and continues by itself.",
-    "feature_removed": "This feature is no longer offered.",
-    "internal_error": "Something went wrong on our side. We try again.",
-    "input_invalid": "The input no longer fits this feature. Please submit it again.",
-    "output_invalid": "We could not produce a usable answer for this input.",
-    "overloaded": "We could not get to your request in time. Please try again later.",
-    "poison": "We could not process this request. Our team can see it and will look into it.",
-    "provider_refused": "The request could not be processed. Our team can see it.",
-    "provider_unavailable": "The service is temporarily unavailable. Please try again later.",
-    "provider_limited": "Many requests are being answered right now. Yours is waiting its turn.",
-    "provider_account": "The service is temporarily unavailable. We keep trying until {until} UTC.",
-    "provider_paused": "The service is temporarily unavailable. We keep trying until {until} UTC.",
-    "provider_waiting": "The service is temporarily unavailable. We keep trying until {until} UTC.",
-    "user_busy": "Your other requests are being answered. This one goes on when one of them ends.",
-    "user_limit": "You have reached today's limit for this feature. Cancelled and repeated requests"
-    " count too. It starts again at 00:00 UTC.",
-    "user_tokens": "You have sent a lot within a minute. Your request goes on in a moment.",
-    "interrupted": "Your request was interrupted. It goes on in a moment.",
-}
+from aifeature.reasons import FailureCode, WaitReason
 
-_ENDED: Final = {
-    "feature_paused": "Our team paused this feature for longer than your request could wait, so it"
-    " was not done. Please send it again once the feature is back.",
-}
-"""Sentences for jobs that failed, where that of a job that waits would be wrong."""
+_BUSY: Final = "Many requests are being answered right now. Yours is waiting its turn."
+_AWAY: Final = "The service is temporarily unavailable. We keep trying until {until} UTC."
 
+WAITING: Final = MappingProxyType(
+    {
+        WaitReason.BUDGET_HELD: _BUSY,
+        WaitReason.FEATURE_PAUSED: "Paused by our team. Your request is kept and continues by"
+        " itself.",
+        WaitReason.INTERNAL_ERROR: "Something went wrong on our side. We try again.",
+        WaitReason.INTERRUPTED: "Your request was interrupted. It goes on in a moment.",
+        WaitReason.PROVIDER_ACCOUNT: _AWAY,
+        WaitReason.PROVIDER_LIMITED: _BUSY,
+        WaitReason.PROVIDER_PAUSED: _AWAY,
+        WaitReason.PROVIDER_WAITING: _AWAY,
+        WaitReason.USER_BUSY: "Your other requests are being answered. This one goes on when one of"
+        " them ends.",
+        WaitReason.USER_TOKENS: "You have sent a lot within a minute. Your request goes on in a"
+        " moment.",
+    }
+)
+"""By reason. The database fills in `{until}`: the time of day of the job's deadline."""
 
-def sentence(code: str) -> str:
-    """The sentence for an error code.
+FAILED: Final = MappingProxyType(
+    {
+        FailureCode.ACCOUNT_LIMIT: "You have reached today's limit for all features together."
+        " Cancelled and repeated requests count too. It starts again at 00:00 UTC.",
+        FailureCode.ANSWER_GARBLED: "The answer could not be read. Our team can see it. You can try"
+        " again.",
+        FailureCode.BUDGET_SPENT: "The budget for this feature is used up for today. Please try"
+        " again tomorrow.",
+        FailureCode.CANCELLED: "You cancelled this request.",
+        FailureCode.DEADLINE_EXCEEDED: "This took longer than we allow, so we stopped. Please try"
+        " again.",
+        FailureCode.FEATURE_PAUSED: "Our team paused this feature for longer than your request"
+        " could wait, so it was not done. Please send it again once the feature is back.",
+        FailureCode.FEATURE_REMOVED: "This feature is no longer offered.",
+        FailureCode.INPUT_INVALID: "The input no longer fits this feature. Please submit it again.",
+        FailureCode.OUTPUT_INVALID: "We could not produce a usable answer for this input.",
+        FailureCode.OVERLOADED: "We could not get to your request in time. Please try again later.",
+        FailureCode.POISON: "We could not process this request. Our team can see it and will look"
+        " into it.",
+        FailureCode.PROVIDER_REFUSED: "The request could not be processed. Our team can see it.",
+        FailureCode.PROVIDER_UNAVAILABLE: "The service is temporarily unavailable. Please try again"
+        " later.",
+        FailureCode.USER_LIMIT: "You have reached today's limit for this feature. Cancelled and"
+        " repeated requests count too. It starts again at 00:00 UTC.",
+    }
+)
+"""By code."""
 
-    `{until}` in it is filled in where the job is put back, by the database's clock: the time of
-    day at which the job's deadline ends it.
-
-    Raises:
-        KeyError: no sentence was written for it; a test lists every code that is used.
-    """
-    return MESSAGES[code]
-
-
-def sentence_at_end(code: str) -> str:
-    """The sentence for the error code of a job that failed and does not continue.
-
-    Raises:
-        KeyError: no sentence was written for it.
-    """
-    return _ENDED.get(code) or sentence(code)
+CANCELLED_BY_USER: Final = FAILED[FailureCode.CANCELLED]
+CANCELLED_BY_STAFF: Final = "Our team cancelled this request."
+CANCELLED_BY_SWITCH: Final = "This feature was stopped, so your request was cancelled."
+"""The sentence for a closed account is in `sql/closed_accounts.sql`."""

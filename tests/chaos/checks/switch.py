@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from aifeature import registry
-from aifeature.services.texts.messages import sentence
+from aifeature.services.texts import CANCELLED_BY_SWITCH, CANCELLED_BY_USER
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.errand import FEATURE
 from tests.chaos.evidence import TERMINAL, Attempt, Call, Evidence, Job
@@ -43,7 +43,7 @@ GIVEN_UP_S: Final = 25.0
 
 ASLEEP: Final = frozenset({Kind.LLM_STOP})
 WEB_SLEEPS: Final = frozenset({Kind.WEB_STOP, Kind.WEB_CHILD_STOP})
-CANCELLED: Final = frozenset({sentence("cancelled_by_switch"), sentence("cancelled")})
+CANCELLED: Final = frozenset({CANCELLED_BY_SWITCH, CANCELLED_BY_USER})
 
 
 def stops_within_s(evidence: Evidence, fault: Done, flip: Flip) -> float:

@@ -55,12 +55,12 @@ def with_priorities(folder: Path) -> Release:
         ("claim", "claim_by_priority"),
         ("aif_claim(", "aif_claim_by_priority("),
         ("error_code text\n)", "error_code text, priority smallint\n)"),
-        ("j.error_code::text;", "j.error_code::text, j.priority;"),
+        ("j.wait_reason::text;", "j.wait_reason::text, j.priority;"),
         ("worker = p_worker", f"worker = '{NEW}' || p_worker"),
     )
     transitions = "aifeature/models/transitions.py"
     release.edit(transitions, '"aif_claim"', '"aif_claim_by_priority"')
-    release.edit(transitions, "    last_error: str\n", "    last_error: str\n    priority: int\n")
+    release.edit(transitions, "    waited_for: str\n", "    waited_for: str\n    priority: int\n")
     _variant(
         release,
         ("submit", "submit_with_priority"),

@@ -88,8 +88,8 @@ def test_a_retry_without_budget_waits_longer_and_calls_nobody(
     make_job: MakeJob, sandbox: SandboxServer, clock: Clock
 ) -> None:
     job_run.retries = RetryBudget(floor=0, clock=clock)
-    job = run(make_job(input=TEXT, error_code="provider_waiting", tries=3))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_waiting", 3)
+    job = run(make_job(input=TEXT, wait_reason="provider_waiting", tries=3))
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_waiting", 3)
     wait = (job.run_at - job.created_at).total_seconds()
     assert 5 <= wait < 60, "up to 10, and what a busy machine takes"
     assert not sandbox.calls()
@@ -101,7 +101,7 @@ def test_a_job_near_its_deadline_is_not_deferred_past_it(
 ) -> None:
     job_run.retries = RetryBudget(floor=0, clock=clock)
     job = make_job(
-        input=TEXT, error_code="provider_waiting", deadline_at=Now() + timedelta(seconds=12)
+        input=TEXT, wait_reason="provider_waiting", deadline_at=Now() + timedelta(seconds=12)
     )
     run(job)
     assert job.status == Status.QUEUED

@@ -11,9 +11,10 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import Alert, Attempt, FeatureControl, Job
+from aifeature.reasons import FailureCode
 from aifeature.services.dispatch import publisher
 from aifeature.services.execution.runner import EXIT_CODE
-from aifeature.services.texts.messages import sentence
+from aifeature.services.texts import FAILED
 from tests.chaos.crew import BOUND_S, LIMIT_S, Crew, job_of, rows, text_of, wait_ended
 from tests.releases import next_release
 from tests.sandbox_server import SandboxServer
@@ -48,7 +49,7 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
 
     (row,) = rows([job])
     assert (row.status, row.error_code) == ("failed", "deadline_exceeded")
-    assert (row.error_message, row.charge_micro) == (sentence("deadline_exceeded"), 0)
+    assert (row.error_message, row.charge_micro) == (FAILED[FailureCode.DEADLINE_EXCEEDED], 0)
     assert Attempt.objects.get().state == "unknown"
     alert = Alert.objects.get(kind="stuck_worker")
     assert f"job {job.pk} of summarize" in alert.summary

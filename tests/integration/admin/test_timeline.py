@@ -97,7 +97,7 @@ def test_each_call_tells_its_outcome_time_tokens_and_cost(page: Client, life: Jo
 
 def test_a_waiting_job_tells_when_it_is_due_and_its_deadline(make_job: MakeJob) -> None:
     assert titles(make_job()) == ["Submitted", "Deadline"]
-    back = make_job(epoch=2, error_code="provider_waiting")
+    back = make_job(epoch=2, wait_reason="provider_waiting")
     Job.objects.filter(pk=back.pk).update(run_at=back.deadline_at - timedelta(seconds=9))
     assert titles(back) == ["Submitted", "Due again", "Deadline"]
 

@@ -277,7 +277,7 @@ def test_long_calls_of_another_feature_keep_nobody_out_of_an_empty_queue(client:
 
 def test_a_single_late_booking_closes_nothing(client: Client, bob: User) -> None:
     queue(call_s=5)
-    late = {"error_code": "provider_limited", "run_at": Now() + timedelta(seconds=400)}
+    late = {"wait_reason": "provider_limited", "run_at": Now() + timedelta(seconds=400)}
     Job.objects.bulk_create(Job(**_of(bob), **late) for _ in range(19))
     admission.loads.clear()
     assert submit(client).status_code == 202
@@ -287,13 +287,13 @@ def test_a_single_late_booking_closes_nothing(client: Client, bob: User) -> None
 
 
 @pytest.mark.parametrize(
-    "other", [{"feature": "triage"}, {"error_code": "provider_waiting"}], ids=str
+    "other", [{"feature": "triage"}, {"wait_reason": "provider_waiting"}], ids=str
 )
 def test_only_what_the_features_own_jobs_booked_is_waited_for(
     client: Client, bob: User, other: dict[str, str]
 ) -> None:
     queue(call_s=5)
-    late = {"error_code": "provider_limited", "run_at": Now() + timedelta(seconds=400)}
+    late = {"wait_reason": "provider_limited", "run_at": Now() + timedelta(seconds=400)}
     Job.objects.bulk_create(Job(**{**_of(bob), **late, **other}) for _ in range(20))
     admission.loads.clear()
     assert submit(client).status_code == 202

@@ -48,7 +48,7 @@ def paused(clock: Clock) -> PausedJobs:
 def make_waiting(make_job: MakeJob) -> Callable[..., Job]:
     def make(code: str = "provider_paused", **values: Any) -> Job:
         late = {"run_at": Now() + timedelta(seconds=60), **values}
-        return make_job(error_code=code, **late)
+        return make_job(wait_reason=code, **late)
 
     return make
 

@@ -303,7 +303,7 @@ def test_a_queued_job_past_its_deadline_ends_without_a_worker(make_job: MakeJob)
         "provider_waiting": "provider_unavailable",
         "budget_held": "budget_spent",
     }
-    overdue = {code: make_job(error_code=code, published_at=Now()) for code in cases}
+    overdue = {code: make_job(wait_reason=code, published_at=Now()) for code in cases}
     in_time = make_job(published_at=Now())
     for job in overdue.values():
         age(job, deadline_at=timedelta(seconds=1))

@@ -147,7 +147,7 @@ def test_a_403_of_one_model_keeps_no_account_stopped(
 ) -> None:
     sandbox.set_faults({"kind": "permission"})
     job = summarise(make_job)
-    assert job.error_code == "provider_account"
+    assert job.wait_reason == "provider_account"
     sandbox.set_faults({"kind": "permission", "model": HAIKU})
     probe_is_due()
     job = again(job)
@@ -164,7 +164,7 @@ def test_a_probe_that_our_own_ledger_refuses_leaves_its_turn_to_another_feature(
     probe_is_due()
     before = ProviderAccount.objects.get()
     effective.change("summarize", {"daily_budget_usd": "0"}, reason="test", check_name="test")
-    assert again(job).error_code == "provider_account"
+    assert again(job).wait_reason == "provider_account"
     after = ProviderAccount.objects.get()
     assert (after.next_probe_at, after.probe_until) == (before.next_probe_at, None)
     assert after.stopped_at is not None
@@ -179,7 +179,7 @@ def test_jobs_go_on_after_a_probe_was_answered(make_job: MakeJob, sandbox: Sandb
     job = summarise(make_job)
     probe_is_due()
     job = again(job)
-    assert (job.status, job.error_code) == (Status.QUEUED, "provider_account")
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_account")
     assert ProviderAccount.objects.get().failed_probes == 2
     assert sent_for(job) == 1, "probes are calls of no job"
     sandbox.set_faults()
@@ -205,7 +205,7 @@ def test_one_probe_at_a_time_asks_for_all_jobs(make_job: MakeJob, sandbox: Sandb
 
     with ThreadPoolExecutor(len(jobs)) as pool:
         ended = list(pool.map(work, jobs))
-    assert {job.error_code for job in ended} == {"provider_account"}
+    assert {job.wait_reason for job in ended} == {"provider_account"}
     assert sent_for(None) - before == 1
 
 
@@ -217,7 +217,7 @@ def test_a_probe_whose_process_died_makes_room_for_another(
     sandbox.set_faults()
     probe_is_due()
     ProviderAccount.objects.update(probe_until=Now() + timedelta(seconds=20))
-    assert again(job).error_code == "provider_account"
+    assert again(job).wait_reason == "provider_account"
     ProviderAccount.objects.update(probe_until=Now())
     assert again(job).status == Status.SUCCEEDED
 
@@ -233,7 +233,7 @@ def test_a_process_that_has_not_read_the_last_probe_sends_no_other(
     assert account.cache.probe_in_s() == 0
     ProviderAccount.objects.update(next_probe_at=Now() + timedelta(seconds=60))
     Job.objects.filter(pk=job.pk).update(run_at=Now())
-    assert run(job).error_code == "provider_account"
+    assert run(job).wait_reason == "provider_account"
     assert sent_for(None) == before
 
 
@@ -245,7 +245,7 @@ def test_a_probe_that_shows_nothing_changes_nothing(
     job = summarise(make_job)
     sandbox.set_faults({"kind": fault})
     probe_is_due()
-    assert again(job).error_code == "provider_account"
+    assert again(job).wait_reason == "provider_account"
     row = ProviderAccount.objects.get()
     assert (row.stopped_at is not None, row.probe_until) == (True, None)
 
@@ -255,7 +255,7 @@ def test_a_doubt_that_no_probe_can_settle_counts_as_a_try(
 ) -> None:
     sandbox.set_faults({"kind": "billing", "times": 1}, {"kind": "overloaded"})
     job = summarise(make_job)
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_waiting", 1)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_waiting", 1)
     assert ProviderAccount.objects.get().stopped_at is None
 
 
@@ -280,7 +280,7 @@ def test_a_job_whose_deadline_is_near_fails_with_a_sentence(
     ProviderAccount.objects.update(next_probe_at=Now() + timedelta(seconds=60))
     account.cache.clear()
     soon = Now() + timedelta(seconds=LEAST_CALL_S + 1.5)
-    job = summarise(make_job, deadline_at=soon, error_code="provider_account")
+    job = summarise(make_job, deadline_at=soon, wait_reason="provider_account")
     assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
     assert job.error_message.startswith("The service is temporarily unavailable.")
     assert 50 <= waits(summarise(make_job)) <= 61
@@ -343,7 +343,7 @@ def test_a_key_whose_probes_show_nothing_is_not_taken_for_one_that_was_replaced(
     ProviderAccount.objects.update(tried_at=Now() - timedelta(seconds=account.UNUSED_S + 1))
     sandbox.set_faults({"kind": "overloaded"})
     probe_is_due()
-    assert again(job).error_code == "provider_account"
+    assert again(job).wait_reason == "provider_account"
     make_call()  # of another key
     assert account.end_unused() == 0
     assert ProviderAccount.objects.get().stopped_at is not None

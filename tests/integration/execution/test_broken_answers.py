@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
 from aifeature.models import Alert, Attempt, Job, SpendWindow, Status
+from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services.provider import factory, watch
-from aifeature.services.texts.messages import MESSAGES
 from tests.broken_answers import ANSWERS, Broken, Then, good
 from tests.contract.test_broken_answers import DOCUMENT, streams
 from tests.integration.conftest import empty_gates
@@ -22,6 +22,8 @@ from tests.integration.execution.test_job_run import held, run
 from tests.integration.fuzz.values import TIMES
 from tests.integration.job_rows import MakeJob
 from tests.wire import Exchange, WireServer, serving
+
+KNOWN = {"", *WaitReason, *FailureCode}
 
 pytestmark = [pytest.mark.usefixtures("committed", "opened")]
 
@@ -87,7 +89,7 @@ def test_a_broken_answer_ends_its_job_or_lets_it_wait_and_stops_no_other(
     provider.script = broken.script
     job = summarise(make_job)
     calls = Attempt.objects.filter(job=job).count()
-    assert job.error_code == "" or job.error_code in MESSAGES
+    assert {job.wait_reason, job.error_code} <= KNOWN
     match broken.then:
         case Then.ANSWERED:
             assert (job.status, job.charge_micro > 0) == (Status.SUCCEEDED, True)
@@ -105,7 +107,9 @@ def test_a_broken_answer_ends_its_job_or_lets_it_wait_and_stops_no_other(
             assert (job.status, job.tries) == (Status.QUEUED, 1)
         case Then.TURNED_AWAY:
             late = job.status == Status.FAILED  # asked to wait for longer than its deadline
-            assert job.error_code == ("provider_unavailable" if late else "provider_waiting")
+            assert (job.wait_reason or job.error_code) == (
+                "provider_unavailable" if late else "provider_waiting"
+            )
             assert job.tries == 0
             assert calls == 1 + late
         case Then.REFUSED:
@@ -130,8 +134,8 @@ def test_whatever_a_stream_holds_its_job_ends_with_a_known_code(
     provider.script = script
     job = summarise(make_job)
     assert job.status in {Status.SUCCEEDED, Status.FAILED, Status.QUEUED}
-    assert job.error_code == "" or job.error_code in MESSAGES
-    assert job.error_code != "internal_error"
+    assert {job.wait_reason, job.error_code} <= KNOWN
+    assert (job.wait_reason or job.error_code) != "internal_error"
     assert Attempt.objects.filter(job=job).count() <= 4
     check_books(job)
 
@@ -156,7 +160,7 @@ def test_jobs_in_a_row_whose_probes_cannot_be_read_send_one_to_each_model(
     provider.script = ANSWERS[name].script
     for _ in range(10):
         job = summarise(make_job)
-        assert (job.status, job.error_code) == (Status.QUEUED, "provider_paused")
+        assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_paused")
         for model in (HAIKU, SONNET):  # however long ten jobs take here
             set_probe_time(model, in_s=OPEN_S)
     asked = Attempt.objects.order_by("started_at").values_list("model", "purpose")

@@ -28,7 +28,7 @@ FAR = timedelta(minutes=10)
 
 
 def waiting(make_job: MakeJob, code: str = "user_tokens", **values: Any) -> Job:
-    return make_job(error_code=code, run_at=Now() + FAR, **values)
+    return make_job(wait_reason=code, run_at=Now() + FAR, **values)
 
 
 @pytest.mark.parametrize("slug", ["summarize", EVERYTHING])
@@ -66,7 +66,7 @@ def test_a_job_that_overdrew_its_rate_goes_on_when_the_rate_is_raised(
     assert run(make_job(input={"document": "x " * 2_500})).status == Status.SUCCEEDED
     patient = Now() + timedelta(seconds=3_000)
     job = run(make_job(input={"document": "x " * 2_500}, deadline_at=patient))
-    assert (job.error_code, waits(job) > 100) == ("user_tokens", True)
+    assert (job.wait_reason, waits(job) > 100) == ("user_tokens", True)
     set_control(tokens_per_minute=10_000_000)
     assert waits(job) <= 1.0
     Job.objects.filter(pk=job.pk).update(run_at=Now())

@@ -16,11 +16,12 @@ from django.db.models.functions import Now
 from aifeature import registry
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status, transitions
 from aifeature.models.transitions import Settlement
+from aifeature.reasons import WaitReason
 from aifeature.services.controls import effective
 from aifeature.services.execution import job_run, outcomes
 from aifeature.services.execution.job_run import LEAST_CALL_S
 from aifeature.services.provider import factory
-from aifeature.services.texts.messages import sentence
+from aifeature.services.texts import WAITING
 from tests.integration.conftest import empty_gates
 from tests.integration.execution.test_job_run import ARTICLE, run
 from tests.integration.job_rows import MakeJob, begin, claim
@@ -87,8 +88,8 @@ def test_without_another_model_the_job_waits_for_the_probe(
     for model in (HAIKU, SONNET):
         open_breaker(model)
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_paused", 0)
-    assert job.error_message == sentence("provider_paused").replace(
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_paused", 0)
+    assert job.error_message == WAITING[WaitReason.PROVIDER_PAUSED].replace(
         "{until}", f"{job.deadline_at:%H:%M}"
     )
     assert 0 < waits(job) <= OPEN_S + 1
@@ -103,7 +104,7 @@ def test_a_job_that_is_told_to_come_back_too_late_looks_once_more_in_time(
     for model in (HAIKU, SONNET):
         open_breaker(model)
     job = run(make_job(input={"document": ARTICLE}, deadline_at=Now() + timedelta(seconds=60)))
-    assert (job.status, job.error_code) == (Status.QUEUED, "provider_paused")
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_paused")
     assert LEAST_CALL_S <= 60 - waits(job) <= LEAST_CALL_S + 5
     Job.objects.update(run_at=Now(), deadline_at=Now() + timedelta(seconds=LEAST_CALL_S + 1))
     job = run(job)
@@ -116,7 +117,7 @@ def test_a_budget_too_small_for_the_next_model_waits_for_the_first(
     set_control(user_daily_budget_usd="0.01")
     open_breaker(HAIKU)
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_paused", 0)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_paused", 0)
     assert 0 < waits(job) <= OPEN_S + 1
     assert not Attempt.objects.filter(job=job).exists()
     empty_gates()  # the breaker is closed again
@@ -131,7 +132,7 @@ def test_a_feature_may_rather_wait_than_fall_back(
     monkeypatch.setattr(registry, "get", lambda _slug: patient)
     open_breaker(HAIKU)
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code) == (Status.QUEUED, "provider_paused")
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_paused")
 
 
 def test_a_deferral_takes_nothing_from_the_retry_budget(
@@ -142,8 +143,8 @@ def test_a_deferral_takes_nothing_from_the_retry_budget(
     for model in (HAIKU, SONNET):
         open_breaker(model)
     for _ in range(3):
-        job = run(make_job(input={"document": ARTICLE}, error_code="provider_waiting"))
-        assert job.error_code == "provider_paused"
+        job = run(make_job(input={"document": ARTICLE}, wait_reason="provider_waiting"))
+        assert job.wait_reason == "provider_paused"
     assert budget.withdraw() is not None
 
 
@@ -155,8 +156,8 @@ def test_who_sends_a_lot_waits_and_is_told(
     second = run(make_job(input={"document": "x " * 2_500}))
     assert first.status == Status.SUCCEEDED
     # What the first did not need was given back; what it needed refills a hundred a second.
-    assert (second.status, second.error_code) == (Status.QUEUED, "user_tokens")
-    assert second.error_message == sentence("user_tokens")
+    assert (second.status, second.wait_reason) == (Status.QUEUED, "user_tokens")
+    assert second.error_message == WAITING[WaitReason.USER_TOKENS]
     assert 0 < waits(second) < 60
     assert run(make_job(user=bob, input={"document": "x " * 2_500})).status == Status.SUCCEEDED
 
@@ -179,7 +180,7 @@ def test_who_comes_back_at_the_time_they_were_told_has_a_place_kept(
         return admit(*arguments, **how)
 
     monkeypatch.setattr(gateway, "admit", noted)
-    run(make_job(input={"document": ARTICLE}, error_code=waited_for))
+    run(make_job(input={"document": ARTICLE}, wait_reason=waited_for))
     assert asked == [booked]
 
 
@@ -189,7 +190,7 @@ def test_calls_at_once_are_as_many_as_may_be(
     set_control(user_in_flight=1)
     begin(claim(make_job()))
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "user_busy", 0)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "user_busy", 0)
     assert sandbox.calls() == []
 
 
@@ -200,7 +201,7 @@ def test_a_refused_call_gives_back_what_the_gate_took(
     other = claim(make_job())
     call = begin(other)
     for _ in range(20):
-        assert run(make_job(input={"document": ARTICLE})).error_code == "user_busy"
+        assert run(make_job(input={"document": ARTICLE})).wait_reason == "user_busy"
     transitions.settle(other, Settlement(call, AttemptState.SETTLED))
     assert run(make_job(input={"document": ARTICLE})).status == Status.SUCCEEDED
 
@@ -214,7 +215,7 @@ def test_a_job_that_paid_before_it_was_deferred_counts_a_try(
     bound = 3_200
     set_control(daily_budget_usd="50", tokens_per_minute=bound)
     job = run(job)
-    assert (job.status, job.error_code) == (Status.QUEUED, "user_tokens")
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "user_tokens")
     assert job.tries == 1
     assert [c.purpose for c in Attempt.objects.filter(job=job)] == ["generation"]
     assert set(SpendWindow.objects.values_list("held_micro", flat=True)) == {0}
@@ -231,7 +232,7 @@ def test_a_budget_that_others_hold_after_a_paid_call_counts_a_try(
     set_control(daily_budget_usd="1")
     sandbox.set_faults({"kind": "malformed_output", "times": 1})
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "budget_held", 1)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "budget_held", 1)
 
 
 def test_a_user_who_is_busy_after_a_paid_call_counts_a_try(
@@ -248,7 +249,7 @@ def test_a_user_who_is_busy_after_a_paid_call_counts_a_try(
     monkeypatch.setattr(transitions, "settle", settle_and_begin_another)
     sandbox.set_faults({"kind": "malformed_output", "times": 1})
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "user_busy", 1)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "user_busy", 1)
 
 
 def test_an_outage_after_a_paid_call_counts_a_try(
@@ -264,7 +265,7 @@ def test_an_outage_after_a_paid_call_counts_a_try(
     monkeypatch.setattr(outcomes, "until_stored", lambda write, what, **_: write())
     monkeypatch.setattr(transitions, "settle", away)
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "interrupted", 1)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "interrupted", 1)
     monkeypatch.setattr(transitions, "begin_attempt", away)
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.error_code, job.tries) == ("interrupted", 0), "nothing was sent"
+    assert (job.wait_reason, job.tries) == ("interrupted", 0), "nothing was sent"

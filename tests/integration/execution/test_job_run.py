@@ -227,7 +227,7 @@ def test_a_passing_failure_sends_the_job_back_to_the_queue(
     job = run(make_job(input={"document": ARTICLE}))
     # What the provider may have worked on counts as a try, what it turned away does not.
     assert (job.status, job.tries) == (Status.QUEUED, int(state in UNSURE))
-    assert job.error_code == "provider_waiting"
+    assert job.wait_reason == "provider_waiting"
     row = Attempt.objects.get(job=job)
     assert (row.state, row.error_code) == (state, code)
     assert held() == {0}
@@ -279,7 +279,7 @@ def test_a_job_that_failed_too_often_is_poison(make_job: MakeJob, sandbox: Sandb
 def test_past_its_deadline_a_job_says_what_it_waited_for(
     make_job: MakeJob, sandbox: SandboxServer, waited_for: str, code: str
 ) -> None:
-    job = make_job(error_code=waited_for)
+    job = make_job(wait_reason=waited_for)
     age(job, deadline_at=timedelta(seconds=1))
     assert run(job).error_code == code
     assert not sandbox.calls()
@@ -289,7 +289,7 @@ def test_a_paused_feature_holds_its_jobs(make_job: MakeJob, sandbox: SandboxServ
     job = make_job(input={"document": ARTICLE})
     FeatureControl.objects.create(feature="summarize", killed=True)
     run(job)
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "feature_paused", 0)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "feature_paused", 0)
     assert not sandbox.calls()
 
 
@@ -366,7 +366,7 @@ def test_the_kill_switch_aborts_the_call_and_burns_no_try(
     )
     run(job)
     helper.join()
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "feature_paused", 0)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "feature_paused", 0)
 
 
 def test_a_worker_that_lost_its_job_writes_nothing(
@@ -443,7 +443,7 @@ def test_a_defect_of_ours_puts_the_job_back_and_closes_its_call(
 
     monkeypatch.setattr(output, "validate", crash)
     job = run(make_job(input={"document": ARTICLE}))
-    assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "internal_error", 1)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "internal_error", 1)
     assert Attempt.objects.get(job=job).state == "unknown"
     assert held() == {0}
 
@@ -488,7 +488,7 @@ def test_a_lock_that_keeps_a_call_from_being_begun_burns_no_try(
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION locked_out CASCADE")
-    assert (job.status, job.tries, job.error_code) == (Status.QUEUED, 0, "interrupted")
+    assert (job.status, job.tries, job.wait_reason) == (Status.QUEUED, 0, "interrupted")
     assert len(sandbox.calls()) == number - 1
     age(job, run_at=timedelta(seconds=1))
     assert run(job).status == Status.SUCCEEDED
@@ -513,7 +513,7 @@ def test_the_database_going_away_before_a_call_burns_no_try(
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION cut_off CASCADE")
-    assert (job.status, job.tries, job.error_code) == (Status.QUEUED, 0, "interrupted")
+    assert (job.status, job.tries, job.wait_reason) == (Status.QUEUED, 0, "interrupted")
     assert sandbox.calls() == []
     age(job, run_at=timedelta(seconds=1))
     assert run(job).status == Status.SUCCEEDED

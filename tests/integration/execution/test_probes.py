@@ -91,7 +91,7 @@ def test_a_storm_is_probed_with_tiny_calls_and_no_job_is_sent(
         probe_is_due(HAIKU)
         probe_is_due(SONNET)
         job = again(job)
-        assert (job.status, job.error_code, job.tries) == (Status.QUEUED, "provider_paused", 0)
+        assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_paused", 0)
     assert {call.purpose for call in Attempt.objects.all()} == {Purpose.PROBE}
     assert not Attempt.objects.filter(job=job).exists()
 
@@ -102,12 +102,12 @@ def test_in_an_outage_of_the_provider_jobs_wait_and_nothing_falls_back(
     """The second model is found to be down by its probe, not by jobs that are dearer there."""
     open_breaker(HAIKU)
     sandbox.set_faults({"kind": "overloaded"})
-    assert summarise(make_job).error_code == "provider_paused"
+    assert summarise(make_job).wait_reason == "provider_paused"
     assert states() == {HAIKU: "open", SONNET: "open"}
     assert factory.gate().outage() == (HAIKU, SONNET)
     sandbox.set_faults()
     probe_is_due(SONNET)
-    assert summarise(make_job).error_code == "provider_paused"
+    assert summarise(make_job).wait_reason == "provider_paused"
     assert [probe.model for probe in probes()] == [SONNET], "it was not even asked"
 
 
@@ -117,7 +117,7 @@ def test_a_job_that_finds_the_provider_back_goes_on_at_once(
     for model in (HAIKU, SONNET):
         open_breaker(model)
     job = summarise(make_job)
-    assert job.error_code == "provider_paused"
+    assert job.wait_reason == "provider_paused"
     probe_is_due(HAIKU)
     job = again(job)
     assert (job.status, job.model) == (Status.SUCCEEDED, HAIKU)

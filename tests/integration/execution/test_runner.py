@@ -80,7 +80,7 @@ def test_after_the_grace_period_a_call_is_aborted_and_its_job_put_back(
     future.result(timeout=PATIENCE_S)
     assert time.monotonic() - began >= 0.3
     job.refresh_from_db()
-    assert (job.status, job.epoch, job.tries, job.error_code) == ("queued", 2, 0, "interrupted")
+    assert (job.status, job.epoch, job.tries, job.wait_reason) == ("queued", 2, 0, "interrupted")
     attempt = Attempt.objects.get(job=job)
     assert (attempt.state, attempt.cost_micro, job.charge_micro) == ("unknown", 0, 0)
     runner.close()

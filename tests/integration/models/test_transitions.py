@@ -206,8 +206,8 @@ def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> Non
         claimed,
         delay_s=30,
         burn=True,
-        error_code="provider_waiting",
-        error_message="We keep trying.",
+        reason="provider_waiting",
+        message="We keep trying.",
         settlement=Settlement(attempt, AttemptState.FAILED, error_code="overloaded"),
     )
     after, job = database_time(), Job.objects.get(pk=claimed.job)
@@ -376,8 +376,8 @@ def test_a_job_that_was_to_be_cancelled_is_not_put_back(claimed: Claimed, ada: U
         claimed,
         delay_s=60,
         burn=True,
-        error_code="provider_waiting",
-        error_message="We keep trying.",
+        reason="provider_waiting",
+        message="We keep trying.",
         settlement=Settlement(attempt, AttemptState.FAILED),
     )
     job = Job.objects.get(pk=claimed.job)

@@ -60,7 +60,7 @@ def finish(claimed: Claimed, text: str | None, status: Status = Status.SUCCEEDED
 @sync_to_async
 def retry(claimed: Claimed) -> Claimed:
     transitions.release(
-        claimed, delay_s=0, burn=True, error_code="provider_waiting", error_message="We try on."
+        claimed, delay_s=0, burn=True, reason="provider_waiting", message="We try on."
     )
     again = transitions.claim(claimed.job, worker="w2", lease_s=15)
     connection.close()
@@ -322,7 +322,7 @@ def test_says_why_a_job_waits(make_job: MakeJob, token: str) -> None:
         async with reader(token, claimed.job) as stream:
             await stream.until(lambda: bool(stream.named("status")))
             await sync_to_async(transitions.release)(
-                claimed, delay_s=60, burn=False, error_code="budget_held", error_message="Wait."
+                claimed, delay_s=60, burn=False, reason="budget_held", message="Wait."
             )
             await stream.until(lambda: len(stream.named("status")) == 2)
             assert stream.named("status")[-1] == {"status": "queued", "message": "Wait."}

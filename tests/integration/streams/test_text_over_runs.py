@@ -15,6 +15,7 @@ from django.test import Client
 
 from aifeature.models import Attempt, AttemptState, CancelledBy, Job, transitions
 from aifeature.models.transitions import Claimed, Settlement
+from aifeature.reasons import WaitReason
 from aifeature.services.execution import job_run, outcomes
 from aifeature.services.execution.outcomes import CancelledByUser, Later
 from aifeature.services.jobs import lifecycle
@@ -118,7 +119,7 @@ def test_a_run_that_is_put_back_at_the_moment_of_the_cancellation_keeps_its_text
     job = make_job()
     begun = claim(job)
     lifecycle.cancel(user=ada, job_id=job.pk)
-    later = Later(1.0, burn=False, code="interrupted", shown="Some words.")
+    later = Later(1.0, burn=False, reason=WaitReason.INTERRUPTED, shown="Some words.")
     outcomes.record(begun, later, for_s=1)
     assert kept(job) == ("cancelled", "Some words.", 0)
 

@@ -10,7 +10,7 @@ import pytest
 from aifeature import registry
 from aifeature.policies.release import is_released
 from aifeature.services.execution import job_run
-from aifeature.services.texts.messages import sentence
+from aifeature.services.texts import CANCELLED_BY_SWITCH
 from tests.bench.flood import Flooded
 from tests.chaos.checks import violations
 from tests.chaos.checks.limits import ADDRESS_FACTOR, SITE_BURST
@@ -164,7 +164,7 @@ def test_the_time_of_a_job_that_waits_may_be_over_before_it_is_cancelled(
 
 def test_a_cancelled_job_that_tells_another_story_is_found() -> None:
     evidence = flipped(cancels=True)
-    change(evidence, "jobs", 1, finished_at=101.0, error_message=sentence("cancelled_by_switch"))
+    change(evidence, "jobs", 1, finished_at=101.0, error_message=CANCELLED_BY_SWITCH)
     assert said(evidence, Promise.SWITCH) == ""
     change(evidence, "jobs", 1, error_message="Gone.")
     assert "told 'Gone.'" in said(evidence, Promise.SWITCH)

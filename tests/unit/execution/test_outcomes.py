@@ -12,6 +12,7 @@ from psycopg.errors import ProgramLimitExceeded
 
 from aifeature.models import transitions
 from aifeature.models.transitions import Claimed, FencedError
+from aifeature.reasons import FailureCode
 from aifeature.services.execution import outcomes
 from aifeature.services.execution.outcomes import Failed
 
@@ -46,7 +47,7 @@ class Database:
     def record(self, *, locked_for_s: float = 0.0) -> None:
         outcomes.record(
             CLAIMED,
-            Failed("poison"),
+            Failed(FailureCode.POISON),
             for_s=15,
             locked_for_s=locked_for_s,
             clock=lambda: self.now,

@@ -15,7 +15,6 @@ from aifeature.models.storable import storable, storable_json
 from aifeature.services.execution import output
 from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
 from aifeature.services.payloads import json_values
-from aifeature.services.texts.messages import MESSAGES
 
 SUMMARIZE = registry.get("summarize")
 
@@ -98,13 +97,6 @@ def test_half_a_character_is_replaced_before_the_answer_is_checked() -> None:
     text = r'{"summary": "a\ud83d \uD83D\uDE00 \\ud83d \ude00\ud83d", "key_facts": []}'
     expected = "a\ufffd \U0001f600 \\ud83d \ufffd\ufffd"
     assert output.validate(SUMMARIZE, text)["summary"] == expected
-
-
-def test_every_message_is_a_sentence_for_users() -> None:
-    for code, text in MESSAGES.items():
-        assert text[0].isupper(), code
-        assert text.endswith("."), code
-        assert "_" not in text, code
 
 
 class Broad(BaseModel):

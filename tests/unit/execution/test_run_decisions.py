@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from aifeature.models.transitions import AttemptRefusedError
+from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services.execution import run_decisions
 from aifeature.services.execution.outcomes import Failed, Later, Outcome
-from aifeature.services.texts.messages import sentence
+from aifeature.services.texts import FAILED
 
 ENDS = "Cancelled and repeated requests count too. It starts again at 00:00 UTC."
 
@@ -40,19 +41,25 @@ def test_a_spent_budget_is_told_as_the_users_own_or_as_that_of_all(
 ) -> None:
     refused = AttemptRefusedError(f"budget_spent {scope}")
     outcome = run_decisions.after_refusal(refused, paid=False, waited_for="")
-    assert outcome == Failed(code)
-    assert sentence(code) == read
+    assert outcome == Failed(FailureCode(code))
+    assert FAILED[FailureCode(code)] == read
 
 
 @pytest.mark.parametrize(
     ("waits", "ends"),
     [
-        (Later(2.0, burn=True, code="provider_waiting"), Failed("provider_unavailable")),
-        (Later(2.0, burn=True, code="provider_account"), Failed("provider_unavailable")),
-        (Later(2.0, burn=True, code="user_tokens"), Failed("overloaded")),
-        (Later(2.0, burn=True, code="budget_held"), Failed("budget_spent")),
-        (Later(2.0, burn=True, code="internal_error"), None),
-        (Later(2.0, burn=False, code="provider_waiting"), None),
+        (
+            Later(2.0, burn=True, reason=WaitReason.PROVIDER_WAITING),
+            Failed(FailureCode.PROVIDER_UNAVAILABLE),
+        ),
+        (
+            Later(2.0, burn=True, reason=WaitReason.PROVIDER_ACCOUNT),
+            Failed(FailureCode.PROVIDER_UNAVAILABLE),
+        ),
+        (Later(2.0, burn=True, reason=WaitReason.USER_TOKENS), Failed(FailureCode.OVERLOADED)),
+        (Later(2.0, burn=True, reason=WaitReason.BUDGET_HELD), Failed(FailureCode.BUDGET_SPENT)),
+        (Later(2.0, burn=True, reason=WaitReason.INTERNAL_ERROR), None),
+        (Later(2.0, burn=False, reason=WaitReason.PROVIDER_WAITING), None),
     ],
 )
 def test_at_its_last_try_a_job_ends_by_what_it_would_wait_for(
@@ -62,8 +69,3 @@ def test_at_its_last_try_a_job_ends_by_what_it_would_wait_for(
         run_decisions.within_tries(waits, tries=tries, max_tries=5) for tries in range(5)
     ]
     assert found == [waits] * 4 + [ends or waits]
-
-
-def test_a_code_without_a_sentence_is_an_error_and_no_empty_answer() -> None:
-    with pytest.raises(KeyError):
-        sentence("unheard_of")

@@ -29,10 +29,11 @@ from aifeature.models import (
 from aifeature.models.functions import rows
 from aifeature.models.transitions import AttemptRefusedError, Claimed
 from aifeature.policies import release
+from aifeature.reasons import WaitReason
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective, switch
 from aifeature.services.dispatch import recovery
-from aifeature.services.texts.messages import sentence
+from aifeature.services.texts import CANCELLED_BY_SWITCH, WAITING
 from tests.integration.job_rows import MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db
@@ -117,12 +118,12 @@ def test_held_jobs_are_told_and_go_on_after_the_release(
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     recovery.sweep()
     job.refresh_from_db()
-    assert (job.status, job.error_code) == (Status.QUEUED, "feature_paused")
-    assert job.error_message == sentence("feature_paused")
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "feature_paused")
+    assert job.error_message == WAITING[WaitReason.FEATURE_PAUSED]
     switch.release(slug, reason="Mended.", user_id=ada.pk)
     assert recovery.sweep() == 1
     job.refresh_from_db()
-    assert (job.status, job.error_code, job.error_message) == (Status.QUEUED, "", "")
+    assert (job.status, job.wait_reason, job.error_message) == (Status.QUEUED, "", "")
     assert job.published_at is not None
 
 
@@ -142,12 +143,12 @@ def test_cancelled_jobs_end_and_say_why(make_job: MakeJob, ada: User, slug: str)
     for job in (waiting, other):
         job.refresh_from_db()
     assert (waiting.status, waiting.error_code) == (Status.CANCELLED, "cancelled")
-    assert waiting.error_message == sentence("cancelled_by_switch")
+    assert waiting.error_message == CANCELLED_BY_SWITCH
     assert other.status == (Status.CANCELLED if slug == EVERYTHING else Status.QUEUED)
     run = (running.job, running.epoch)
     assert keeping.running(rows, [run]) == {run: True}
     transitions.finish(running, Status.CANCELLED, error_code="cancelled")
-    assert Job.objects.get(pk=running.job).error_message == sentence("cancelled_by_switch")
+    assert Job.objects.get(pk=running.job).error_message == CANCELLED_BY_SWITCH
 
 
 def test_a_release_cancels_what_nobody_has_cancelled_yet(
@@ -253,7 +254,7 @@ def test_a_release_bit_by_bit_lets_the_same_users_in(
     for job in (held, free):
         job.refresh_from_db()
     assert free.published_at is not None
-    assert (held.published_at, held.error_code) == (None, "feature_paused")
+    assert (held.published_at, held.wait_reason) == (None, "feature_paused")
     with pytest.raises(AttemptRefusedError, match="paused"):
         begin(claim(held))
     begin(claim(free))

@@ -33,7 +33,7 @@ def test_it_holds_jobs_where_a_person_cancelled_them_before(make_job: MakeJob, a
     assert trip()
     recovery.sweep()
     job.refresh_from_db()
-    assert (job.status, job.error_code) == (Status.QUEUED, "feature_paused")
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "feature_paused")
 
 
 def test_what_a_person_has_stopped_stays_theirs(ada: User) -> None:

@@ -29,7 +29,7 @@ def test_after_its_release_no_job_is_cancelled_any_more(
     job = make_job()
     recovery.sweep()
     job.refresh_from_db()
-    assert (job.status, job.error_code) == (Status.QUEUED, "")
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "")
     assert job.published_at is not None
 
 
@@ -39,13 +39,13 @@ def test_jobs_of_other_features_are_told_nothing(make_job: MakeJob, ada: User) -
     assert switch.settle_stopped() == 1
     for job in (held, other):
         job.refresh_from_db()
-    assert (held.error_code, other.error_code) == ("feature_paused", "")
+    assert (held.wait_reason, other.wait_reason) == ("feature_paused", "")
 
 
 def test_who_waits_for_something_else_is_still_told_so(make_job: MakeJob) -> None:
     later = Now() + timedelta(seconds=60)
-    told = {"error_code": "provider_waiting", "error_message": "We keep trying."}
+    told = {"wait_reason": "provider_waiting", "error_message": "We keep trying."}
     job = make_job(run_at=later, **told)
     recovery.sweep()
     job.refresh_from_db()
-    assert (job.error_code, job.error_message) == tuple(told.values())
+    assert (job.wait_reason, job.error_message) == tuple(told.values())

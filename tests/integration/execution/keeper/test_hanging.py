@@ -12,10 +12,11 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from aifeature.models import Alert, Attempt, Job
+from aifeature.reasons import FailureCode
 from aifeature.services.dispatch import dispatcher, recovery
 from aifeature.services.execution import output, stuck_runs
 from aifeature.services.execution.lease import LeaseKeeper
-from aifeature.services.texts.messages import sentence
+from aifeature.services.texts import FAILED
 from tests.integration.execution.keeper.conftest import LEASE_S, WORKER, Clock, Runs, run, wait_for
 from tests.integration.execution.keeper.test_locks import pool_taken
 from tests.integration.job_rows import MakeJob, age, begin, claim
@@ -81,7 +82,7 @@ def test_a_job_whose_validator_blocks_ends_although_its_worker_lives(
     dispatcher.turn()
     job.refresh_from_db()
     assert (job.status, job.error_code) == ("failed", "deadline_exceeded")
-    assert job.error_message == sentence("deadline_exceeded")
+    assert job.error_message == FAILED[FailureCode.DEADLINE_EXCEEDED]
     attempt = Attempt.objects.get()
     assert (attempt.state, attempt.error_code) == ("unknown", "lease_lost")
     blocked.set()

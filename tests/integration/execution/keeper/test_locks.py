@@ -69,7 +69,7 @@ def test_a_pulled_switch_ends_every_call_while_something_is_locked(
         wait_for(lambda: all(call["ended_at"] is not None for call in sandbox.calls()))
     runs.ended()
     for job in Job.objects.all():
-        assert (job.status, job.error_code, job.tries) == ("queued", "feature_paused", 0)
+        assert (job.status, job.wait_reason, job.tries) == ("queued", "feature_paused", 0)
     assert len(sandbox.calls()) == len(jobs), "a call was made twice"
 
 

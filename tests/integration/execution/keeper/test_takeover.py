@@ -182,7 +182,7 @@ def test_a_run_whose_thread_is_gone_is_given_back_at_the_next_beat(
     job.refresh_from_db()
     of_another.refresh_from_db()
     assert (job.status, job.epoch, job.tries) == ("queued", 2, tries)
-    assert (job.error_code, job.published_at) == ("interrupted", None)
+    assert (job.wait_reason, job.published_at) == ("interrupted", None)
     assert list(Attempt.objects.values_list("state", "error_code")) == (
         [("unknown", "lease_lost")] * calls
     )
