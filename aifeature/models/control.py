@@ -162,7 +162,8 @@ class FeatureControl(models.Model):
 class ControlChange(models.Model):
     """One change of one field: who or which check, from, to, why. Never edited."""
 
-    feature = models.CharField(max_length=40)
+    feature = models.CharField(max_length=40, blank=True, help_text="Empty if it is of a model.")
+    model = models.CharField(max_length=80, blank=True, default="", db_default="")
     field = models.CharField(max_length=40)
     old = models.TextField(blank=True)
     new = models.TextField(blank=True)
@@ -184,4 +185,4 @@ class ControlChange(models.Model):
         indexes = (models.Index(fields=["feature", "-at"], name="change_of_feature"),)
 
     def __str__(self) -> str:
-        return f"{self.feature}.{self.field}: {self.old} → {self.new}"
+        return f"{self.feature or self.model}.{self.field}: {self.old} → {self.new}"

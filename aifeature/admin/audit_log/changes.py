@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.utils.html import format_html
 
 from aifeature.admin.common.read_only import ControlFilter, ReadOnlyAdmin
@@ -65,9 +66,9 @@ def made_by(change: ControlChange) -> str:
     return change.user.get_username() if change.user else change.check_name or "-"
 
 
-def latest(slug: str) -> dict[str, Any]:
-    """The latest changes of one control as headers and rows of a table, newest first."""
-    return table(ControlChange.objects.filter(feature=slug).select_related("user")[:LATEST])
+def latest(rows: QuerySet[ControlChange]) -> dict[str, Any]:
+    """The latest of these changes as headers and rows of a table, newest first."""
+    return table(rows.select_related("user")[:LATEST])
 
 
 def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def _value(change: ControlChange, text: str) -> str:
 
 def named(change: ControlChange) -> str:
     """What was changed: everything, the schedule, a feature, or a model."""
-    return NAMES.get(change.feature, change.feature)
+    return NAMES.get(change.feature, change.feature) or change.model
 
 
 def _cells(change: ControlChange) -> list[str]:

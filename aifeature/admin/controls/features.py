@@ -134,7 +134,7 @@ class FeatureControlAdmin(SwitchButtons):
             _make_rows()
         context = {
             "subtitle": title_of(slug),
-            "changes": changes.latest(slug),
+            "changes": changes.latest(ControlChange.objects.filter(feature=slug)),
             "cards": cards.of_features(request, datetime.now(UTC), only=slug),
             "panels": feature_page.panels(request, slug, datetime.now(UTC)),
             **(extra_context or {}),

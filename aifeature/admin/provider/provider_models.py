@@ -74,8 +74,8 @@ class ModelControlAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        name = breakers.name_in_trail(unquote(object_id or ""))
-        context = {"changes": changes.latest(name), **(extra_context or {})}
+        rows = breakers.changes(unquote(object_id or ""))
+        context = {"changes": changes.latest(rows), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 
     def has_force_permission(self, request: HttpRequest, object_id: object = None) -> bool:

@@ -97,7 +97,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        context = {"changes": changes.latest(schedule.TRAIL), **(extra_context or {})}
+        context = {"changes": changes.latest(schedule.changes()), **(extra_context or {})}
         page: Any = super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-untyped-call]
         return page
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
 from django.db import Error, connection, transaction
+from django.db.models import Q, QuerySet
 
 from aifeature.models import ControlChange, Forced, ModelControl
 from workers.inference import catalog
@@ -18,11 +19,6 @@ logger = logging.getLogger(__name__)
 
 POLL_S: Final = 0.5
 """Age in seconds at which a process reads again what is forced."""
-
-PREFIX: Final = "model:"
-"""Of a model's name where the audit trail names a feature."""
-
-_WIDTH: Final = ControlChange._meta.get_field("feature").max_length  # noqa: SLF001 (public in Django)
 
 
 class ForcedCache:
@@ -113,7 +109,7 @@ def force(model: str, *, forced: Forced, reason: str, user_id: int) -> None:
         row.save()
         if before != forced:
             ControlChange.objects.create(
-                feature=name_in_trail(model),
+                model=model,
                 field="breaker",
                 old=before or "automatic",
                 new=forced or "automatic",
@@ -123,6 +119,7 @@ def force(model: str, *, forced: Forced, reason: str, user_id: int) -> None:
     cache.clear()
 
 
-def name_in_trail(model: str) -> str:
-    """What the audit trail calls a model, where it would name a feature."""
-    return f"{PREFIX}{model}"[:_WIDTH]
+def changes(model: str) -> QuerySet[ControlChange]:
+    """The audit rows of a model's breaker, also those written before they had a column for it."""
+    named = Q(feature="", model=model) | Q(feature=f"model:{model}"[:40])
+    return ControlChange.objects.filter(named)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from celery import current_app
 from django.db import transaction
+from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
 
 from aifeature.models import ControlChange
@@ -98,6 +99,11 @@ def record_release(name: str, defined: Mapping[str, Any]) -> None:
         after = PeriodicTask(**{**_columns(row), **_ids(defined)})
         changed = differences(row, after)
         _record(row, changed, reason="This release defines it so.", check_name=BEAT)
+
+
+def changes() -> QuerySet[ControlChange]:
+    """The audit rows of the schedule."""
+    return ControlChange.objects.filter(feature=TRAIL)
 
 
 def differences(before: Any, after: Any) -> list[tuple[str, str, str]]:

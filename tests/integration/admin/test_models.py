@@ -80,9 +80,9 @@ def test_a_breaker_is_forced_with_a_reason_and_given_back(
     assert breakers.forced(MODEL) == ""
     assert said not in page.get(LIST).text
     rows = ControlChange.objects.order_by("id")
-    assert [(row.feature, row.user, row.reason) for row in rows] == [
-        (f"model:{MODEL}", boss, "They fail."),
-        (f"model:{MODEL}", boss, "Over."),
+    assert [(row.model, row.user, row.reason) for row in rows] == [
+        (MODEL, boss, "They fail."),
+        (MODEL, boss, "Over."),
     ]
     text = page.get(DETAIL).text
     assert "Latest changes" in text

@@ -52,14 +52,21 @@ def test_forcing_takes_effect_and_is_audited(ada: User) -> None:
         assert breakers.forced(MODEL) == forced
         assert breakers.forced(OTHER) == ""
     rows = ControlChange.objects.order_by("id").values_list(
-        "feature", "field", "old", "new", "reason", "user"
+        "feature", "model", "field", "old", "new", "reason", "user"
     )
-    name = f"model:{MODEL}"
     assert list(rows) == [
-        (name, "breaker", "automatic", "open", "To open.", ada.pk),
-        (name, "breaker", "open", "closed", "To closed.", ada.pk),
-        (name, "breaker", "closed", "automatic", "To .", ada.pk),
+        ("", MODEL, "breaker", "automatic", "open", "To open.", ada.pk),
+        ("", MODEL, "breaker", "open", "closed", "To closed.", ada.pk),
+        ("", MODEL, "breaker", "closed", "automatic", "To .", ada.pk),
     ]
+
+
+def test_its_changes_include_those_of_releases_that_named_it_otherwise(ada: User) -> None:
+    force(Forced.OPEN, ada)
+    for name in (f"model:{MODEL}", f"model:{OTHER}"):
+        ControlChange.objects.create(feature=name, field="breaker", reason="Before.")
+    assert {row.reason for row in breakers.changes(MODEL)} == {"They fail.", "Before."}
+    assert breakers.changes(MODEL).count() == 2
 
 
 def test_its_reason_goes_when_it_is_given_back(ada: User) -> None:
@@ -75,13 +82,6 @@ def test_a_wrong_model_or_no_reason_changes_nothing(ada: User, model: str, reaso
         breakers.force(model, forced=Forced.OPEN, reason=reason, user_id=ada.pk)
     assert not ModelControl.objects.exists()
     assert not ControlChange.objects.exists()
-
-
-def test_every_model_of_the_catalog_has_a_name_in_the_trail() -> None:
-    names = {breakers.name_in_trail(model) for model in catalog.known_models()}
-    assert len(names) == len(catalog.known_models())
-    assert all(len(name) <= 40 for name in names)
-    assert len(breakers.name_in_trail("m" * 80)) == 40
 
 
 def test_it_is_read_again_after_half_a_second(cache: breakers.ForcedCache, clock: Clock) -> None:
