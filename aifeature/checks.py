@@ -14,13 +14,13 @@ from django.core.checks import Warning as Doubt
 from django.db import Error as DatabaseError
 
 from aifeature import prompts, registry
+from aifeature.money import MICRO_PER_USD, cents_up
 from aifeature.policies import budget
 from aifeature.prompts import PromptError
 from aifeature.services.controls import row_check
 from aifeature.spec import Feature, Route
 from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
 
-CENT = 10_000
 """Micro-dollars."""
 
 LARGEST_SHARE = 5
@@ -130,12 +130,11 @@ def too_small(feature: Feature, *caps_usd: Decimal | None) -> str | None:
         caps_usd: What one user may cost us, or be charged, in a day; None is no cap.
     """
     caps = [each for each in caps_usd if each is not None]
-    if not caps or min(caps) * budget.MICRO >= (bound := largest_bound_micro(feature)):
+    if not caps or min(caps) * MICRO_PER_USD >= (bound := largest_bound_micro(feature)):
         return None
-    cents = -(-bound // CENT)
     return (
         f"A user of {feature.slug} has ${min(caps):.2f} a day, and the largest input reserves up to"
-        f" ${cents / 100:.2f}: it could never be sent."
+        f" {cents_up(bound)}: it could never be sent."
     )
 
 

@@ -6,13 +6,13 @@ from typing import Final
 
 from django.urls import reverse
 
+from aifeature import money
 from aifeature.api.schemas import FeatureLinks, FeatureOut, JobError, JobOut, Usage
 from aifeature.models import TERMINAL, Job, Status
 from aifeature.services.privacy import retention
 from aifeature.spec import Feature
 
 NAMESPACE: Final = "api"
-MICRO_PER_USD: Final = 1_000_000
 
 
 def job_path(job: Job) -> str:
@@ -42,7 +42,7 @@ def job_out(job: Job) -> JobOut:
             cache_read_tokens=job.cache_read_tokens,
             cache_write_tokens=job.cache_write_tokens,
         ),
-        cost_usd=usd(job.charge_micro),
+        cost_usd=money.exact(job.charge_micro),
         attempts=job.attempts,
         links=_links(job, status),
     )
@@ -61,11 +61,6 @@ def feature_out(feature: Feature) -> FeatureOut:
             submit=reverse(f"{NAMESPACE}:submit_job", kwargs={"slug": feature.slug})
         ),
     )
-
-
-def usd(micro: int) -> str:
-    """Micro-dollars as dollars with six decimals; exact, since no float is involved."""
-    return f"{micro // MICRO_PER_USD}.{micro % MICRO_PER_USD:06d}"
 
 
 def _error(job: Job, status: Status) -> JobError | None:

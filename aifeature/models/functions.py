@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -105,6 +106,18 @@ def _lent() -> Iterator[psycopg.Connection[Any]]:
     finally:
         if not connection.in_atomic_block:
             connection.close()  # back to the pool
+
+
+def database_now() -> datetime:
+    """Return the database's time in UTC. The hosts' clocks may differ; the ledger goes by this one.
+
+    Raises:
+        django.db.Error: the database is away.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment.astimezone(UTC)
 
 
 @contextmanager

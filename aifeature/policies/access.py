@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from aifeature.models.control import Stage
+from aifeature.policies.percent import place
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,6 @@ class Visitor:
     """Whether the feature's beta list names this user."""
 
 
-def bucket(slug: str, user_id: int) -> int:
-    """The user's place from 0 to 99 for a feature: always the same, and another per feature."""
-    digest = hashlib.sha256(f"{slug}:{user_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % 100
-
-
 def may_use(slug: str, *, stage: Stage, percent: int, visitor: Visitor) -> bool:
     """Whether the feature exists for this user. A stranger is told it does not (404)."""
     match stage:
@@ -34,6 +28,6 @@ def may_use(slug: str, *, stage: Stage, percent: int, visitor: Visitor) -> bool:
         case Stage.BETA:
             return visitor.is_staff or visitor.is_invited
         case Stage.PERCENT:
-            return visitor.is_staff or visitor.is_invited or bucket(slug, visitor.id) < percent
+            return visitor.is_staff or visitor.is_invited or place(slug, visitor.id) < percent
         case Stage.EVERYONE:
             return True

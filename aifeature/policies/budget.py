@@ -10,16 +10,9 @@ from types import MappingProxyType
 from typing import Final
 
 from aifeature.models.transitions import Caps
+from aifeature.money import to_micro
 from aifeature.reasons import FailureCode
 from aifeature.spec import Limits
-
-MICRO = 1_000_000
-
-
-def to_micro(usd: Decimal | None) -> int | None:
-    """Whole micro-dollars of an amount in dollars, rounded down; None stays None (no cap)."""
-    return None if usd is None else int(usd * MICRO)
-
 
 SPENT_BY_USER: Final = MappingProxyType(
     {"user_spend": FailureCode.USER_LIMIT, "account": FailureCode.ACCOUNT_LIMIT}

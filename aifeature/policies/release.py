@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+from aifeature.policies import percent as shares
 
 
 def place(slug: str, user_id: int) -> int:
-    """A user's place, 0 to 99: always the same, and another for each feature.
+    """Return a user's place, 0 to 99, in the release of a feature's switch.
 
     `aif_release_place` in sql/paused.sql computes it as well; a test holds the two equal.
     """
-    digest = hashlib.sha256(f"release:{slug}:{user_id}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") % 100
+    return shares.place(f"release:{slug}", user_id, width=4)
 
 
 def is_released(slug: str, user_id: int, *, percent: int) -> bool:
     """Whether the switch is off for this user when it is released for this share of them."""
-    return percent >= 100 or place(slug, user_id) < percent  # noqa: PLR2004 (all of them)
+    return place(slug, user_id) < percent

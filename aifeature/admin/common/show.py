@@ -11,7 +11,8 @@ from django.contrib import admin
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
-MICRO = 1_000_000
+from aifeature.money import MICRO_PER_USD, cents, to_usd
+
 NO_LIMIT = 1_000_000_000
 """A limit of so much or more is none that anything can reach."""
 
@@ -39,16 +40,16 @@ class Labelled(tuple[str, str]):
 
 def dollars(micro: int) -> str:
     """An amount of micro-dollars as dollars with six decimals, for example `$0.001250`."""
-    return f"${micro // MICRO:,}.{micro % MICRO:06d}"
+    return f"${micro // MICRO_PER_USD:,}.{micro % MICRO_PER_USD:06d}"
 
 
 def money(micro: int) -> str:
     """An amount of micro-dollars for a glance: cents from a dollar on, else four decimals."""
-    if 0 < micro < MICRO // 10_000:
+    if 0 < micro < MICRO_PER_USD // 10_000:
         return "<$0.0001"
-    if 0 < micro < MICRO:
-        return f"${micro / MICRO:.4f}"
-    return f"${micro / MICRO:,.2f}"
+    if 0 < micro < MICRO_PER_USD:
+        return f"${to_usd(micro):.4f}"
+    return cents(micro)
 
 
 def span(seconds: float) -> str:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 
+from aifeature.money import exact
 from aifeature.services.spend.usage import calls, days, exports
 from aifeature.services.spend.usage.calls import Difference, Kind
 from aifeature.services.spend.usage.days import DayDifference
@@ -20,7 +21,6 @@ from aifeature.services.spend.usage.exports import Call, Days, UnreadableError
 SAME, DIFFERS, UNREADABLE = range(3)
 """Exit codes."""
 
-MICRO = 1_000_000
 
 NEXT = {
     Kind.MISSING: "The provider bills these and no row counts them: lower today's budgets by the"
@@ -141,8 +141,8 @@ def _call_cells(found: Difference) -> tuple[str, ...]:
         str(found.attempt or "-"),
         found.request_id or "-",
         found.model,
-        _dollars(found.ledger_micro),
-        "no price" if found.provider_micro is None else _dollars(found.provider_micro),
+        exact(found.ledger_micro),
+        "no price" if found.provider_micro is None else exact(found.provider_micro),
     )
 
 
@@ -157,11 +157,11 @@ def _day_cells(found: DayDifference) -> list[tuple[str, ...]]:
 def _day_line(found: DayDifference) -> str:
     """The range that the ledger leaves, and whether the provider's sum lies in it."""
     ledger, provider = found.ledger, found.provider_micro
-    billed = "no price" if provider is None else f"${_dollars(provider)}"
+    billed = "no price" if provider is None else f"${exact(provider)}"
     verdict = "explained" if found.explained else "NOT explained"
     return (
-        f"{found.day} {found.model}: settled ${_dollars(ledger.settled_micro)}"
-        f" <= provider {billed} <= ${_dollars(ledger.most_micro)}"
+        f"{found.day} {found.model}: settled ${exact(ledger.settled_micro)}"
+        f" <= provider {billed} <= ${exact(ledger.most_micro)}"
         f" with {ledger.estimated} estimated and {ledger.unknown} unknown or open calls:"
         f" {verdict}, at the rates of short prompts."
     )
@@ -171,9 +171,5 @@ def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def _dollars(micro: int) -> str:
-    return f"{'-' if micro < 0 else ''}{abs(micro) // MICRO}.{abs(micro) % MICRO:06d}"
-
-
 def _signed(micro: int) -> str:
-    return f"{'-' if micro < 0 else '+'}${_dollars(abs(micro))}"
+    return f"{'-' if micro < 0 else '+'}${exact(abs(micro))}"

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from aifeature.services.monitoring.spikes import check, rehearsal, telling
+from aifeature.models.functions import database_now
+from aifeature.money import cents
+from aifeature.services.monitoring.spikes import rehearsal, telling
 from aifeature.services.monitoring.spikes.attacks import ATTACKS
 from aifeature.services.monitoring.spikes.judge import Rules
 from aifeature.services.monitoring.spikes.replay import Event
@@ -67,7 +69,7 @@ class Command(BaseCommand):
             self._simulate(seed, worlds, days)
 
     def _dry_run(self, days: int) -> None:
-        found = rehearsal.rehearse(check.database_now(), days=days, rules=Rules())
+        found = rehearsal.rehearse(database_now(), days=days, rules=Rules())
         self.stdout.write(
             f"Past {days} days and today, looked at every five minutes. Within an hour, spend is"
             " taken to be even: moments are right within the hour."
@@ -111,7 +113,7 @@ class Command(BaseCommand):
         for name, times in results.items():
             self.stdout.write(
                 f"{name:<18}{times.median_min or '-':>12}{times.p90_min or '-':>10}"
-                f"{times.missed:>8}{telling.dollars(times.lost_micro):>10}"
+                f"{times.missed:>8}{cents(times.lost_micro):>10}"
             )
         self._figures(
             "simulation",

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import connection
-
 from aifeature.models import CheckRun
+from aifeature.models.functions import database_now
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def run(name: str, check: Callable[[], Found]) -> Found:
     A run that breaks off leaves `completed_at` as it was: such a check becomes late. Times are the
     database's.
     """
-    began = _now()
+    began = database_now()
     try:
         found = check()
     except Exception as error:
@@ -50,7 +49,7 @@ def run(name: str, check: Callable[[], Found]) -> Found:
 
 
 def _write(name: str, began: datetime, found: Found, *, completed: bool) -> None:
-    ended = _now()
+    ended = database_now()
     run = CheckRun(
         name=name,
         began_at=began,
@@ -66,10 +65,3 @@ def _write(name: str, began: datetime, found: Found, *, completed: bool) -> None
         unique_fields=["name"],
         update_fields=[*_LAST, "completed_at"] if completed else _LAST,
     )
-
-
-def _now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        moment: datetime = cursor.fetchone()[0]
-        return moment

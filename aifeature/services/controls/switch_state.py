@@ -10,9 +10,7 @@ from django.db import Error, transaction
 
 from aifeature.models import ControlChange, FeatureControl, KillMode, switches
 from aifeature.models.switches import WouldStop
-
-_CENT: Final = 10_000
-"""Micro-dollars of one."""
+from aifeature.money import cents_up
 
 _OWN: Final = ("feature", "killed", "kill_reason", "kill_mode", "release_percent")
 """The columns of a control that are the switch's own."""
@@ -101,8 +99,7 @@ def in_words(found: WouldStop) -> str:
 
     What is held is rounded up to a cent, so that it never reads as nothing.
     """
-    cents = -(-found.held_micro // _CENT)
-    held = f"${cents // 100:,}.{cents % 100:02d}"
+    held = cents_up(found.held_micro)
     return f"{found.running:,} running, {found.queued:,} queued, {held} held"
 
 

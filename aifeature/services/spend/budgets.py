@@ -5,12 +5,11 @@ from __future__ import annotations
 from django.db import connection
 
 from aifeature import registry
+from aifeature.money import cents
 from aifeature.services import controls
 from aifeature.services.alerting import alerts
 from aifeature.services.alerting.checks import Found
 from aifeature.services.controls import EVERYTHING
-
-MICRO_PER_USD = 1_000_000
 
 
 def check() -> Found:
@@ -40,7 +39,7 @@ def _look(slug: str, period: str, needed: int, cap: int | None, reached: list[st
     alerts.begin(
         "budget_reached",
         subject,
-        f"The {period}'s budget of {slug}, ${cap / MICRO_PER_USD:,.2f}, has no room for a usual"
+        f"The {period}'s budget of {slug}, {cents(cap)}, has no room for a usual"
         " call. Users are refused until it starts anew, or is raised in admin.",
         {"needed_micro": needed, "cap_micro": cap},
     )

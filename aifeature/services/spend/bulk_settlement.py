@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -14,7 +13,7 @@ from django.db import transaction
 from django.db.models import BigIntegerField, Case, Count, F, QuerySet, Sum, When
 
 from aifeature.models import UNSURE, Attempt, AttemptState
-from aifeature.policies import budget
+from aifeature.money import to_usd
 from aifeature.services.spend import settlement
 
 LIMIT: Final = 5_000
@@ -129,7 +128,7 @@ def settle_batch(
                 note(
                     settlement.settle_unknown(
                         attempt_id=call,
-                        cost_usd=Decimal(micro) / budget.MICRO,
+                        cost_usd=to_usd(micro),
                         reason=reason,
                         user_id=user_id,
                     )

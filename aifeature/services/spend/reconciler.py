@@ -6,12 +6,11 @@ A window that is wrong blocks falsely, or lets too much through.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from django.db import connection
-
 from aifeature.models import reconciliation
+from aifeature.models.functions import database_now
 from aifeature.services.alerting import alerts
 from aifeature.services.alerting.checks import Found
 
@@ -25,10 +24,7 @@ SHOWN: Final = 20
 
 def check() -> Found:
     """Compare and repair; drift is an alert that ends with the next clean run."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    since = now.astimezone(UTC).date() - timedelta(days=DAYS_BACK)
+    since = database_now().date() - timedelta(days=DAYS_BACK)
     drifts = reconciliation.reconcile(since, repair=True)
     for drift in drifts:
         logger.error(

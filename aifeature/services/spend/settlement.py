@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from aifeature.models import Attempt, transitions
-from aifeature.policies import budget
+from aifeature.money import MICRO_PER_USD
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def settle_unknown(
         NotUnknownError: it was settled before, or its bill was known; nothing has changed.
         Attempt.DoesNotExist: there is no such call.
     """
-    micro = cost_usd * budget.MICRO
+    micro = cost_usd * MICRO_PER_USD
     if not reason.strip() or micro < 0 or micro != int(micro):
         raise ValueError("a settlement needs a reason and a cost in whole micro-dollars, from 0 on")
     counts = {name: count for name, count in asdict(tokens).items() if count is not None}

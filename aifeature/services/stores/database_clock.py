@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from django.db import Error, connection
+from django.db import Error
 
-from aifeature.models.functions import connected
+from aifeature.models.functions import connected, database_now
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +48,12 @@ class DatabaseClock:
     def _reread(self) -> None:
         self._read_at = self._clock()
         try:
-            with connected(), connection.cursor() as cursor:
-                cursor.execute("SELECT statement_timestamp()")
-                moment: datetime = cursor.fetchone()[0]
+            with connected():
+                moment = database_now()
         except Error as error:
             logger.warning("clock: the database cannot be read: %s", type(error).__name__)
         else:
-            self._read = moment.astimezone(UTC), self._clock()
+            self._read = moment, self._clock()
 
 
 clock = DatabaseClock()

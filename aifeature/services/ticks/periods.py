@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import TickSlot
+from aifeature.models.functions import database_now
 
 KEPT: Final = timedelta(days=60)
 """How long a slot is remembered. No period is longer."""
@@ -61,12 +62,11 @@ def claim(task: str, period: Period) -> bool:
     some way into the slot (a daily one not at midnight), or better more often than slots begin:
     clocks differ, and a tick that comes a second too early finds the slot before taken.
     """
+    slot = period.slot(database_now())
     with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        (now,) = cursor.fetchone()
         cursor.execute(
             "INSERT INTO aifeature_tickslot (task, slot) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            [task, period.slot(now)],
+            [task, slot],
         )
         return bool(cursor.rowcount)
 

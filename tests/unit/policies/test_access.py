@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aifeature.models.control import Stage
-from aifeature.policies.access import Visitor, bucket, may_use
+from aifeature.policies import release
+from aifeature.policies.access import Visitor, may_use
+from aifeature.policies.percent import place
 
 STAFF = Visitor(1, is_staff=True, is_invited=False)
 INVITED = Visitor(2, is_staff=False, is_invited=True)
@@ -48,6 +50,12 @@ def test_a_percentage_is_sticky_grows_and_is_about_right() -> None:
 
 
 def test_another_feature_picks_other_users() -> None:
-    one = {user for user in range(1000) if bucket("one", user) < 50}
-    two = {user for user in range(1000) if bucket("two", user) < 50}
+    one = {user for user in range(1000) if place("one", user) < 50}
+    two = {user for user in range(1000) if place("two", user) < 50}
     assert 150 < len(one & two) < 350
+
+
+def test_a_new_release_reshuffles_nobody() -> None:
+    """Figures of the first release."""
+    assert [place("summarize", 1), place("triage", 7)] == [9, 35]
+    assert [release.place("summarize", 1), release.place("triage", 7)] == [23, 46]

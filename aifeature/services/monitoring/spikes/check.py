@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from django.db import connection
-
 from aifeature.models import Alert
+from aifeature.models.functions import database_now
+from aifeature.money import cents
 from aifeature.policies.spike import Kind, Verdict
 from aifeature.services import ticks
 from aifeature.services.alerting import alerts, checks
@@ -95,17 +95,9 @@ def _found(
         parts.append(f"{len(users)} {'user' if len(users) == 1 else 'users'} far above the usual")
     if parts:
         return Found(ok=False, result=telling.sentence("; ".join(parts)), figures=figures)
-    spent = f"{telling.dollars(everything.today)} spent today"
+    spent = f"{cents(everything.today)} spent today"
     if everything.baseline is None:
         usual = "there are too few days to say what is usual"
     else:
-        usual = f"usual by now are {telling.dollars(everything.baseline)}"
+        usual = f"usual by now are {cents(everything.baseline)}"
     return Found(ok=True, result=f"Nothing unusual: {spent}, {usual}.", figures=figures)
-
-
-def database_now() -> datetime:
-    """The hosts' clocks may differ, and the ledger goes by this one."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        moment: datetime = cursor.fetchone()[0]
-        return moment

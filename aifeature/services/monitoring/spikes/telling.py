@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from aifeature.policies.budget import MICRO
+from aifeature.money import cents
 from aifeature.policies.spike import Kind, Verdict
 from aifeature.services.controls import EVERYTHING
-
-
-def dollars(micro: int) -> str:
-    """An amount as people write it."""
-    return f"${Decimal(micro) / MICRO:,.2f}"
 
 
 def name(slug: str) -> str:
@@ -28,23 +22,23 @@ def sentence(text: str) -> str:
 
 def why(verdict: Verdict, now: datetime) -> str:
     """What was seen, as the end of a sentence that begins with who spent."""
-    by = f"{dollars(verdict.today)} today by {now:%H:%M} UTC"
+    by = f"{cents(verdict.today)} today by {now:%H:%M} UTC"
     if verdict.kind is Kind.BURN and verdict.cap is not None:
         return (
-            f"{by}, {dollars(verdict.latest_hour)} of it in the latest hour: at this rate the day's"
-            f" cap of {dollars(verdict.cap)} is gone in {verdict.cap_lasts_h or 0:.1f} hours"
+            f"{by}, {cents(verdict.latest_hour)} of it in the latest hour: at this rate the day's"
+            f" cap of {cents(verdict.cap)} is gone in {verdict.cap_lasts_h or 0:.1f} hours"
         )
     if verdict.kind is Kind.SURGE:
         return (
-            f"{by}, {dollars(verdict.latest_half_hour)} of it in the latest half hour, where"
-            f" {dollars(verdict.usual_half_hour or 0)} are much for that half hour"
+            f"{by}, {cents(verdict.latest_half_hour)} of it in the latest half hour, where"
+            f" {cents(verdict.usual_half_hour or 0)} are much for that half hour"
         )
     if verdict.share is not None:
         part = f"{100 * verdict.share.of_excess:.0f} %"
         return f"{by}, {part} of what {name(verdict.share.slug)} spends above its usual"
     if verdict.ratio is None:
         return f"{by}, where usually nothing is spent by then"
-    usual = dollars(verdict.baseline or 0)
+    usual = cents(verdict.baseline or 0)
     when = "on a whole day" if verdict.whole_days else "by then"
     return f"{by}, {verdict.ratio:.1f} times the {usual} that are usual {when}"
 

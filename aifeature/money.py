@@ -1,0 +1,47 @@
+"""Money: whole micro-dollars, and how they are written as dollars."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+MICRO_PER_USD: Final = 1_000_000
+MICRO_PER_CENT: Final = MICRO_PER_USD // 100
+
+
+def to_micro(usd: Decimal | None) -> int | None:
+    """Return dollars as whole micro-dollars, rounded down; None stays None (no cap)."""
+    return None if usd is None else int(usd * MICRO_PER_USD)
+
+
+def to_usd(micro: int) -> Decimal:
+    """Return micro-dollars as dollars."""
+    return Decimal(micro) / MICRO_PER_USD
+
+
+def exact(micro: int) -> str:
+    """Write micro-dollars as dollars with six decimals.
+
+    >>> exact(-1250)
+    '-0.001250'
+    """
+    sign = "-" if micro < 0 else ""
+    return f"{sign}{abs(micro) // MICRO_PER_USD}.{abs(micro) % MICRO_PER_USD:06d}"
+
+
+def cents(micro: int) -> str:
+    """Write micro-dollars as dollars with two decimals.
+
+    >>> cents(1_234_567_890)
+    '$1,234.57'
+    """
+    return f"${to_usd(micro):,.2f}"
+
+
+def cents_up(micro: int) -> str:
+    """Write micro-dollars as dollars with two decimals, rounded up.
+
+    >>> cents_up(10_001)
+    '$0.02'
+    """
+    return cents(-(-micro // MICRO_PER_CENT) * MICRO_PER_CENT)

@@ -1,0 +1,19 @@
+"""Amounts are written as their docstrings say; none is lost between dollars and micro-dollars."""
+
+from __future__ import annotations
+
+import doctest
+from decimal import Decimal
+
+from aifeature import money
+
+
+def test_the_examples_hold() -> None:
+    found = doctest.testmod(money)
+    assert (found.failed, found.attempted) == (0, 3)
+
+
+def test_an_amount_survives_both_ways() -> None:
+    assert money.to_micro(money.to_usd(1_234_567)) == 1_234_567
+    assert money.to_micro(Decimal("0.0000019")) == 1
+    assert money.to_micro(None) is None
