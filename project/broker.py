@@ -5,7 +5,6 @@ A worker's main thread handles every message: what it costs there is taken from 
 
 from __future__ import annotations
 
-import time
 from queue import Empty
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from aifeature.policies import redis_replies
 from project import messages
 from project.messages import NotOursError
 from project.refusals import refusals
+from workers.inference.outage import Outage
 
 REST_S: Final = 1.0
 """Seconds until a worker looks for messages again after the broker has refused."""
@@ -94,7 +94,11 @@ class Channel(kombu_redis.Channel):
 
     QoS = QoS
     _kept: redis.Redis | None = None
-    _rests_until = float("-inf")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """As kombu's."""
+        self._outage = Outage(REST_S)
+        super().__init__(*args, **options)
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 (kombu's)
         connection: Any = self.connection
@@ -112,7 +116,7 @@ class Channel(kombu_redis.Channel):
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for the next message, unless the broker has refused a moment ago."""
-        if time.monotonic() >= self._rests_until:
+        if not self._outage.in_cooldown:
             super()._brpop_start(timeout)  # type: ignore[misc]  # as above
 
     def _brpop_read(self, **options: Any) -> bool:
@@ -129,7 +133,7 @@ class Channel(kombu_redis.Channel):
         except redis.ResponseError as error:
             # Such as WRONGTYPE for one of the keys: the worker waits, for its jobs go on.
             refusals.note("looking for messages", error)
-            self._rests_until = time.monotonic() + REST_S
+            self._outage.failed()
             if redis_replies.is_read_only(error) and self.client.connection is not None:
                 self.client.connection.disconnect()
             raise Empty from None

@@ -76,7 +76,7 @@ def _forget_redis() -> None:
     for each in (factory.gate, factory.request_limiter, factory.shared_state):
         each.cache_clear()
     broker.connection.cache_clear()
-    publisher.pause.end()
+    publisher.outage.succeeded()
     dispatcher._client.cache_clear()
 
 

@@ -7,7 +7,6 @@ at most, and for a while nobody asks again: each process goes by a state of its 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
-from redis.retry import Retry
+
+from workers.inference import redis_clients
+from workers.inference.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -56,16 +56,12 @@ class SharedState:
             clock: Seconds that never go back.
         """
         self._client = client
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._away = False
-        self._until = 0.0
+        self._outage = Outage(PAUSE_S, clock=clock)
 
     @property
-    def rests(self) -> bool:
+    def in_cooldown(self) -> bool:
         """Whether Redis did not answer a moment ago: asking it again would only cost time."""
-        with self._lock:
-            return self._away and self._clock() < self._until
+        return self._outage.in_cooldown
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
         """The script's answer, in one round trip.
@@ -91,45 +87,25 @@ class SharedState:
             return self._client.eval(script.text, len(keys), *keys, *args)
 
     def _ask(self, question: Callable[[], Any]) -> Any:
-        self._enter()
+        if not self._outage.may_try():
+            raise StateAway("Redis did not answer a moment ago")
         try:
             answer = question()
         except (RedisError, OSError) as error:
             self._failed(error)
             raise StateAway(type(error).__name__) from None
-        if self._away:
-            self._is_back()
+        if self._outage.succeeded():
+            logger.warning("gates: Redis answers again, limits are shared again")
         return answer
 
-    def _enter(self) -> None:
-        """Let through whoever may ask: all while it answers, one after each pause."""
-        if not self._away:
-            return
-        with self._lock:
-            now = self._clock()
-            if now < self._until:
-                raise StateAway("Redis did not answer a moment ago")
-            self._until = now + PAUSE_S
-
     def _failed(self, error: Exception) -> None:
-        with self._lock:
-            self._until = self._clock() + PAUSE_S
-            news = not self._away
-            self._away = True
         if isinstance(error, ReadOnlyError):  # after a failover the address may lead elsewhere
             self._client.connection_pool.disconnect(inuse_connections=False)
-        if news:
+        if self._outage.failed():
             logger.warning(
                 "gates: Redis does not answer, this process goes by limits of its own: %s",
                 error,
             )
-
-    def _is_back(self) -> None:
-        with self._lock:
-            news = self._away
-            self._away = False
-        if news:
-            logger.warning("gates: Redis answers again, limits are shared again")
 
 
 def connect(url: str, options: Mapping[str, Any]) -> SharedState:
@@ -137,16 +113,10 @@ def connect(url: str, options: Mapping[str, Any]) -> SharedState:
 
     Args:
         url: Of Redis.
-        options: More options of its client, for example of its sockets.
+        options: More options of its connections, for example of their sockets.
     """
     return SharedState(
-        redis.Redis.from_url(
-            url,
-            **options,
-            max_connections=MOST_CONNECTIONS,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
+        redis_clients.connect(
+            url, timeout_s=TIMEOUT_S, options=options, max_connections=MOST_CONNECTIONS
         )
     )

@@ -12,16 +12,14 @@ from functools import cache
 from typing import Final
 
 import redis
-from django.conf import settings
 from django.db import Error as DatabaseError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from aifeature.models import turns
 from aifeature.policies import redis_replies
 from aifeature.services import watch
 from aifeature.services.dispatch import publisher, recovery
 from aifeature.services.dispatch.paused_jobs import PausedJobs
+from aifeature.services.stores import redis_clients
 
 logger = logging.getLogger(__name__)
 
@@ -100,11 +98,4 @@ def notice_lost_messages() -> None:
 
 @cache
 def _client() -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        **settings.REDIS_SOCKET,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    return redis_clients.connect(TIMEOUT_S)

@@ -8,9 +8,7 @@ once, all else waits for `refill`, which takes one job of each user in turn.
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +20,7 @@ from aifeature.policies import redis_replies
 from aifeature.services import provider
 from aifeature.services.controls import rates
 from aifeature.services.stores import broker
+from workers.inference.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -41,30 +40,8 @@ ABANDONED_AGAIN_AFTER_S: Final = 10.0
 BATCH: Final = 500
 
 
-class Pause:
-    """Remembers for a moment that the broker does not answer. Safe for any number of threads."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._until = float("-inf")
-
-    def begin(self) -> None:
-        """A publish failed."""
-        with self._lock:
-            self._until = self._clock() + PAUSE_S
-
-    def end(self) -> None:
-        """A publish went through."""
-        with self._lock:
-            self._until = float("-inf")
-
-    def __bool__(self) -> bool:
-        with self._lock:
-            return self._clock() < self._until
-
-
-pause: Final = Pause()
+outage: Final = Outage(PAUSE_S)
+"""Of the broker, as this process's publishes find it."""
 
 
 def can_publish() -> bool:
@@ -72,7 +49,7 @@ def can_publish() -> bool:
 
     It is the Redis of the gates: what has just kept a submission waiting is not asked once more.
     """
-    return not (pause or provider.shared_state().rests)
+    return not (outage.in_cooldown or provider.shared_state().in_cooldown)
 
 
 def refill(limit: int = BATCH) -> int:
@@ -80,7 +57,7 @@ def refill(limit: int = BATCH) -> int:
 
     Sending one too often is harmless: a claim decides. Returns how many were handed over.
     """
-    if pause:
+    if outage.in_cooldown:
         return 0
     chosen = turns.dispatch(
         limit=limit,
@@ -115,14 +92,14 @@ def publish(jobs: Sequence[UUID]) -> int:
                 )
                 sent += 1
     except broker.BROKER_ERRORS as error:
-        pause.begin()
+        outage.failed()
         logger.warning(
             "broker: publish failed, the rest is sent again: %s",
             redis_replies.code(error) or repr(error),
         )
         _take_back_if_possible(jobs[sent:])
     else:
-        pause.end()
+        outage.succeeded()
     return sent
 
 

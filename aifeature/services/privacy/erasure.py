@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import redis
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models import Q
@@ -16,6 +14,7 @@ from django.db.models.functions import Now
 from aifeature.models import ApiToken, Attempt, ControlChange, Job
 from aifeature.services.controls import EVERYTHING
 from aifeature.services.privacy import records, sums
+from aifeature.services.stores import redis_clients
 from aifeature.services.streams import entries
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 CHECK_NAME: Final = "manage.py erase_user"
 BATCH: Final = 500
+
+TIMEOUT_S: Final = 5.0
 STREAMS_OF: Final = timedelta(seconds=2 * entries.TTL_S)
 """Streams of jobs that ended longer ago have expired, with an hour to spare."""
 
@@ -99,9 +100,7 @@ def forget_streams(user: User) -> int:
         for job, last in recent.values_list("pk", "epoch")
         for epoch in range(1, last + 1)
     ]
-    with redis.Redis.from_url(
-        settings.REDIS_URL, protocol=2, socket_timeout=5, socket_connect_timeout=2
-    ) as client:
+    with redis_clients.connect(TIMEOUT_S) as client:
         batches = (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
         return sum(client.delete(*batch) for batch in batches)
 

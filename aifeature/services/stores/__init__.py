@@ -1,10 +1,10 @@
 """Connections to Redis and the broker, the state of Redis, and the database clock.
 
-Public: `broker`, `database_clock`, `redis_state`.
+Public: `broker`, `database_clock`, `redis_clients`, `redis_state`.
 
 Size limit: 250 lines.
 """
 
-from aifeature.services.stores import broker, database_clock, redis_state
+from aifeature.services.stores import broker, database_clock, redis_clients, redis_state
 
-__all__ = ["broker", "database_clock", "redis_state"]
+__all__ = ["broker", "database_clock", "redis_clients", "redis_state"]

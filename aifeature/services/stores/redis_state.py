@@ -9,11 +9,9 @@ from typing import Any, Final
 
 import redis
 from celery import current_app
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from aifeature.policies import redis_replies
+from aifeature.services.stores import redis_clients
 
 OK: Final = "ok"
 TIMEOUT_S: Final = 0.5
@@ -39,14 +37,7 @@ class State:
 
 def look() -> State:
     """Return whether Redis takes what the broker needs: one round trip, one key that expires."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        **settings.REDIS_SOCKET,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    client = redis_clients.connect(TIMEOUT_S)
     try:
         with client:
             return _found(client)

@@ -17,10 +17,9 @@ from weakref import WeakKeyDictionary
 
 import redis.asyncio
 from django.conf import settings
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from aifeature.services.stores import redis_clients
 from aifeature.services.streams import entries
 from aifeature.services.streams.live_text import LiveText
 
@@ -113,14 +112,7 @@ class Hub:
             self._waking = None
 
     async def _run(self) -> None:
-        self._client = redis.asyncio.Redis.from_url(
-            self._url,
-            **settings.REDIS_SOCKET,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        self._client = redis_clients.connect_async(TIMEOUT_S)
         try:
             while self._texts:
                 await self._read_once(self._client)

@@ -8,10 +8,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from aifeature.services.stores import redis_clients
 from aifeature.services.streams import entries
 from aifeature.services.streams.live_text import LiveText
 
@@ -40,14 +38,7 @@ def latest(job: UUID, epoch: int) -> str:
 
 
 def _read(job: UUID, epochs: range) -> list[Any]:
-    with redis.Redis.from_url(
-        settings.REDIS_URL,
-        **settings.REDIS_SOCKET,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    ) as client:
+    with redis_clients.connect(TIMEOUT_S) as client:
         pipeline = client.pipeline(transaction=False)
         for epoch in epochs:
             pipeline.xrange(entries.key(job, epoch))

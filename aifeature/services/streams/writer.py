@@ -16,14 +16,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from aifeature.models.storable import storable
 from aifeature.policies import redis_replies
+from aifeature.services.stores import redis_clients
 from aifeature.services.streams.entries import MAX_ENTRIES, TTL_S, Entry, key
 from aifeature.services.streams.field_text import FieldText
+from workers.inference.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -140,13 +139,11 @@ class StreamWriter:
             clock: Seconds that never go back.
         """
         self._client = client
-        self._clock = clock
         self._lock = threading.Lock()
         self._dirty: dict[str, JobStream] = {}
         self._work = threading.Event()
         self._thread: threading.Thread | None = None
-        self._again_at = float("-inf")
-        self._away = False
+        self._outage = Outage(PAUSE_S, clock=clock)
 
     @contextmanager
     def open(self, job: UUID, epoch: int, field: str | None) -> Iterator[JobStream]:
@@ -164,7 +161,7 @@ class StreamWriter:
             self._dirty.clear()
         if not streams:
             return
-        if self._clock() < self._again_at:
+        if self._outage.in_cooldown:
             self._keep(streams)
             return
         batches = [(stream, entry) for stream in streams if (entry := stream.batch())]
@@ -176,9 +173,8 @@ class StreamWriter:
                 stream.lost()
             self._keep(streams)
         else:
-            if self._away:
+            if self._outage.succeeded():
                 logger.info("streams: Redis takes text again")
-            self._away = False
 
     def _write(self, batches: list[tuple[JobStream, Entry]]) -> None:
         pipeline = self._client.pipeline(transaction=False)
@@ -204,12 +200,10 @@ class StreamWriter:
                 next(answers)
 
     def _failed(self, error: Exception) -> None:
-        self._again_at = self._clock() + PAUSE_S
         if redis_replies.is_read_only(error):
             self._client.connection_pool.disconnect(inuse_connections=False)
-        if not self._away:
+        if self._outage.failed():
             logger.warning("streams: Redis takes no text, readers wait for results: %r", error)
-        self._away = True
 
     def _keep(self, streams: list[JobStream]) -> None:
         """Try these again later, but not those whose job is over: the result tells all."""
@@ -240,12 +234,5 @@ class StreamWriter:
 @cache
 def process() -> StreamWriter:
     """The writer of this process. Its connection gives up soon, since nobody waits for a stream."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        **settings.REDIS_SOCKET,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    client = redis_clients.connect(TIMEOUT_S)
     return StreamWriter(client)

@@ -27,6 +27,7 @@ from aifeature.services.dispatch import publisher, recovery
 from aifeature.services.jobs import lifecycle
 from aifeature.services.stores import broker
 from tests.integration.job_rows import MakeJob, age, claim
+from workers.inference.outage import Outage
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -51,7 +52,7 @@ def broker_at(url: str, settings: Any) -> Iterator[None]:
     finally:
         settings.CELERY_BROKER_URL = before
         broker.connection.cache_clear()
-        publisher.pause.end()
+        publisher.outage.succeeded()
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ def test_a_broker_that_just_failed_is_not_asked_by_every_submission(
     ada: User, opened: None, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(publisher, "pause", publisher.Pause(lambda: now))
+    monkeypatch.setattr(publisher, "outage", Outage(publisher.PAUSE_S, clock=lambda: now))
     with frozen_broker() as broker, broker_at(broker.url, settings):
         for number in range(20):
             submit(ada, f"Text {number}.")

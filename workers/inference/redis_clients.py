@@ -1,0 +1,40 @@
+"""The one way to make a client of Redis: it gives up soon and leaves retries to its caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+
+def connect(
+    url: str, *, timeout_s: float, options: Mapping[str, Any], max_connections: int | None = None
+) -> redis.Redis:
+    """Return a client with a pool of its own; nothing is connected yet.
+
+    Args:
+        url: Of Redis.
+        timeout_s: Seconds for a connection, and for one answer.
+        options: More options of its connections, for example of their sockets.
+        max_connections: Most connections at once.
+    """
+    return redis.Redis.from_url(url, **_all(timeout_s, options), max_connections=max_connections)
+
+
+def connect_async(url: str, *, timeout_s: float, options: Mapping[str, Any]) -> redis.asyncio.Redis:
+    """Return the same for the running event loop."""
+    return redis.asyncio.Redis.from_url(url, **_all(timeout_s, options))
+
+
+def _all(timeout_s: float, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **options,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
