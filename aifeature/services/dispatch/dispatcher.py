@@ -7,16 +7,15 @@ thread runs; any number of both do no harm.
 from __future__ import annotations
 
 import logging
-import threading
 from functools import cache
 from typing import Final
 
 import redis
-from django.db import Error as DatabaseError
 
 from aifeature.models import turns
 from aifeature.policies import redis_replies
 from aifeature.services import watch
+from aifeature.services.background import Loop
 from aifeature.services.dispatch import publisher, recovery
 from aifeature.services.dispatch.paused_jobs import PausedJobs
 from aifeature.services.stores import redis_clients
@@ -42,33 +41,20 @@ class Dispatcher:
     """Runs until it is stopped; one per process is enough."""
 
     def __init__(self) -> None:
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._watcher = watch.Watcher(after_s=watch.EVERY_S)
+        self._loop = Loop("dispatcher", self._turn, retry_s=MOST_SLEEP_S)
 
     def start(self) -> None:
         """Begin to dispatch in a thread of its own."""
-        self._thread.start()
+        self._loop.wake()
 
     def stop(self) -> None:
         """End the thread after its turn."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(MOST_SLEEP_S)
+        self._loop.stop(within_s=MOST_SLEEP_S)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._watcher.look()
-            self._stopped.wait(self._turn_or_log())
-
-    def _turn_or_log(self) -> float:
-        try:
-            return turn()
-        except DatabaseError as error:
-            logger.warning("dispatcher: the database does not answer, trying again: %s", error)
-        except Exception:  # a defect must not stop dispatching for good
-            logger.exception("dispatcher: a turn failed, trying again")
-        return MOST_SLEEP_S
+    def _turn(self) -> float:
+        self._watcher.look()
+        return turn()
 
 
 def turn() -> float:

@@ -11,9 +11,8 @@ import threading
 from typing import Final
 from uuid import UUID
 
-from django.db import Error as DatabaseError
-
 from aifeature.services import watch
+from aifeature.services.background import Loop
 from aifeature.services.dispatch import publisher
 
 logger = logging.getLogger(__name__)
@@ -34,31 +33,28 @@ class Feeder:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._handed_back: set[UUID] = set()
-        self._stopped = False
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+        self._loop = Loop(
+            "feeder", self._look_and_turn, retry_s=RETRY_S, least_s=COALESCE_S, has_last_turn=True
+        )
         self._watcher = watch.Watcher(after_s=watch.STAND_IN_S)
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
-        self._wake.set()
-        self._thread.start()
+        self._loop.wake()
 
     def job_ended(self) -> None:
         """There is room for another job."""
-        self._wake.set()
+        self._loop.wake()
 
     def hand_back(self, job: UUID) -> None:
         """The message for this job was taken here and will not become a run."""
         with self._lock:
             self._handed_back.add(job)
-        self._wake.set()
+        self._loop.wake()
 
     def stop(self) -> None:
         """End after a last turn."""
-        self._stopped = True
-        self._wake.set()
-        self._thread.join(MOST_SLEEP_S)
+        self._loop.stop(within_s=MOST_SLEEP_S)
 
     def turn(self) -> None:
         """Once through all of it.
@@ -74,20 +70,9 @@ class Feeder:
                 self._handed_back -= jobs - locked
         publisher.refill()
 
-    def _run(self) -> None:
-        idle = threading.Event()
-        while not self._stopped:
-            self._wake.wait(RETRY_S if self._handed_back else MOST_SLEEP_S)
-            self._wake.clear()
-            self._turn_or_log()
-            self._watcher.look()
-            idle.wait(COALESCE_S)
-        self._turn_or_log()
-
-    def _turn_or_log(self) -> None:
+    def _look_and_turn(self) -> float:
         try:
             self.turn()
-        except DatabaseError as error:
-            logger.warning("feeder: the database does not answer, trying again: %s", error)
-        except Exception:  # a defect must not end the thread
-            logger.exception("feeder: a turn failed, trying again")
+        finally:
+            self._watcher.look()
+        return RETRY_S if self._handed_back else MOST_SLEEP_S

@@ -31,6 +31,7 @@ from aifeature.models import keeping
 from aifeature.models.apart import Apart
 from aifeature.models.transitions import Claimed
 from aifeature.reasons import WaitReason
+from aifeature.services.background import Loop
 from aifeature.services.execution import stuck_runs
 from aifeature.services.execution.holdings import HeldCall, HeldRun, Holdings
 from aifeature.services.texts import WAITING
@@ -89,9 +90,7 @@ class LeaseKeeper:
         self._failing: set[str] = set()
         self._is_away = False
         """Found in this beat."""
-        self._work = threading.Event()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop("keeper", self._turn, least_s=BEAT_S)
 
     @contextmanager
     def claiming(self, job: UUID) -> Iterator[None]:
@@ -106,14 +105,14 @@ class LeaseKeeper:
     def hold(self, claimed: Claimed, cancel: Cancel) -> Iterator[None]:
         """Keep this job's lease while the block runs; `cancel` is used when it must stop."""
         with self._holdings.run(claimed, cancel):
-            self._start()
+            self._loop.wake()
             yield
 
     @contextmanager
     def hold_call(self, feature: str, cancel: Cancel) -> Iterator[None]:
         """A call of no job is under way while the block runs; a switch stops it."""
         with self._holdings.call(feature, cancel):
-            self._start()
+            self._loop.wake()
             yield
 
     def appear(
@@ -128,7 +127,7 @@ class LeaseKeeper:
             when_stuck: Called once when a tenth of its threads hang; it ends the process.
         """
         self._signs[queue] = _Sign(worker, queue, slots, slots, when_stuck)
-        self._start()
+        self._loop.wake()
 
     def offer_none(self) -> None:
         """This process takes no more work; it still lives."""
@@ -241,27 +240,12 @@ class LeaseKeeper:
             logger.info("keeper: it is over that %s", failure)
         return True
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-                self._thread.start()
-        self._work.set()
-
-    def _run(self) -> None:
-        idle = threading.Event()
-        while True:
-            if not self._has_work():
-                self._session.close()
-                self._work.clear()
-                if not self._has_work():  # it may have come in between
-                    self._work.wait()
-                    continue
-            self.beat()
-            idle.wait(BEAT_S)
-
-    def _has_work(self) -> bool:
-        return bool(self._signs) or bool(self._holdings)
+    def _turn(self) -> float | None:
+        if not self._holdings and not self._signs:
+            self._session.close()
+            return None
+        self.beat()
+        return 0.0
 
 
 keeper: Final = LeaseKeeper(settings.AIFEATURE["LEASE_S"])

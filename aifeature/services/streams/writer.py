@@ -19,6 +19,7 @@ import redis
 
 from aifeature.models.storable import storable
 from aifeature.policies import redis_replies
+from aifeature.services.background import Loop
 from aifeature.services.stores import redis_clients
 from aifeature.services.streams.entries import MAX_ENTRIES, TTL_S, Entry, key
 from aifeature.services.streams.field_text import FieldText
@@ -140,9 +141,9 @@ class StreamWriter:
         """
         self._client = client
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
         self._dirty: dict[str, JobStream] = {}
-        self._work = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop("stream-writer", self._turn, least_s=BATCH_S)
         self._outage = Outage(PAUSE_S, clock=clock)
 
     @contextmanager
@@ -155,7 +156,11 @@ class StreamWriter:
             stream.close()
 
     def flush(self) -> None:
-        """Write what is new, in one round trip. Raises nothing: a stream may get lost."""
+        """Write the text that came before this call. Raises nothing: a stream may get lost."""
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             streams = list(self._dirty.values())
             self._dirty.clear()
@@ -215,20 +220,11 @@ class StreamWriter:
     def _changed(self, stream: JobStream) -> None:
         with self._lock:
             self._dirty[stream.name] = stream
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="stream-writer", daemon=True)
-                self._thread.start()
-        self._work.set()
+        self._loop.wake()
 
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            self._work.wait()
-            self._work.clear()
-            self.flush()
-            pause.wait(BATCH_S)
-            if self._dirty:
-                self._work.set()
+    def _turn(self) -> float | None:
+        self.flush()
+        return 0.0 if self._dirty else None
 
 
 @cache

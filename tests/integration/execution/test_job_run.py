@@ -421,8 +421,8 @@ def test_a_zombie_in_the_same_process_is_stopped(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a long outage of the database one process may hold two epochs of a job."""
-    monkeypatch.setattr(lease.LeaseKeeper, "_start", lambda _: None)  # beats come from here
     keeper = lease.LeaseKeeper(lease_s=15)
+    monkeypatch.setattr(keeper._loop, "wake", lambda: None)  # beats come from here
     old, new = Cancel(), Cancel()
     job = make_job()
     first = claim(job)

@@ -206,11 +206,10 @@ def test_the_dispatchers_thread_looks_whatever_becomes_of_its_turn(
     dispatcher = Dispatcher()
 
     def fails() -> float:
-        dispatcher.stop()
         raise ZeroDivisionError
 
     monkeypatch.setattr("aifeature.services.dispatch.dispatcher.turn", fails)
-    dispatcher._run()
+    dispatcher._loop._turn_or_log()
     assert late() == {"control.budgets"}
     assert Alert.objects.get().told_at is not None
 
@@ -225,13 +224,8 @@ def test_an_llm_worker_looks_and_tells_once_control_is_gone(
     ran("control.budgets", 241)
     age_gap(silence_s)
     feeder = Feeder()
-
-    def last_turn() -> None:
-        feeder._stopped = True
-
-    monkeypatch.setattr(feeder, "turn", last_turn)
-    feeder._wake.set()
-    feeder._run()
+    monkeypatch.setattr(feeder, "turn", lambda: None)
+    feeder._loop._turn_or_log()
     assert late() == ({"control.budgets"} if stands_in else set())
     assert Alert.objects.filter(told_at__isnull=False).exists() is stands_in
 

@@ -54,7 +54,7 @@ def keeper(committed: None, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> It
     """The keeper of this process, which beats when a test says so."""
     keeper = LeaseKeeper(LEASE_S, clock=clock)
     monkeypatch.setattr(lease, "keeper", keeper)
-    monkeypatch.setattr(keeper, "_start", lambda: None)
+    monkeypatch.setattr(keeper._loop, "wake", lambda: None)
     yield keeper
     keeper._session.close()
 

@@ -1,0 +1,85 @@
+"""One turn after another in a thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from django.db import Error as DatabaseError
+
+from aifeature.models.functions import brief
+
+logger = logging.getLogger(__name__)
+
+
+class Loop:
+    """Calls `turn` in a daemon thread of its own; safe for any number of threads.
+
+    The next turn begins when the loop is woken, or after as many seconds as the last turn returned;
+    None means that it waits to be woken. No exception ends the loop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[], float | None],
+        *,
+        retry_s: float = 1.0,
+        least_s: float = 0.0,
+        has_last_turn: bool = False,
+    ) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            name: Of the thread, also in the log.
+            turn: The work. Returns the seconds until there may be more.
+            retry_s: Seconds after a turn that raised.
+            least_s: Seconds between two turns, however often the loop is woken.
+            has_last_turn: Whether `stop` makes one more turn.
+        """
+        self._name = name
+        self._turn = turn
+        self._retry_s = retry_s
+        self._least_s = least_s
+        self._has_last_turn = has_last_turn
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """Make a turn soon. Starts the thread if none runs, as in a process that was forked."""
+        if self._thread is None or not self._thread.is_alive():
+            with self._lock:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                    self._thread.start()
+        self._woken.set()
+
+    def stop(self, *, within_s: float) -> None:
+        """End after the present turn, and wait for that as long as `within_s` seconds."""
+        self._stopped.set()
+        self._woken.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(within_s)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            wait_s = self._turn_or_log()
+            self._stopped.wait(self._least_s)
+            self._woken.wait(wait_s)
+            self._woken.clear()
+        if self._has_last_turn:
+            self._turn_or_log()
+
+    def _turn_or_log(self) -> float | None:
+        try:
+            return self._turn()
+        except DatabaseError as error:
+            logger.warning(
+                "%s: the database does not answer, trying again: %s", self._name, brief(error)
+            )
+        except Exception:  # a defect must not end the thread
+            logger.exception("%s: a turn failed, trying again", self._name)
+        return self._retry_s
