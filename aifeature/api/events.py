@@ -16,8 +16,8 @@ from aifeature.api import access, ending, slots, sse, stopping, waiting
 from aifeature.api.auth import user_of
 from aifeature.api.openapi import documented
 from aifeature.api.routes import NO_JOB, UNDER_WAY, read_job
-from aifeature.api.waiting import JobState
 from aifeature.models import Job, Status
+from aifeature.models.job_states import JobState
 from aifeature.services.streams.cursor import Cursor, Position, TextEvent, read_position
 from aifeature.services.streams.hub import hub
 

@@ -16,11 +16,12 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 
 from aifeature.api import stopping
 from aifeature.api.turns import give_connections_back
 from aifeature.models import Status
+from aifeature.models.job_states import JobState, read_states
 
 logger = logging.getLogger(__name__)
 
@@ -28,36 +29,14 @@ TICK_S: Final = 0.2
 """Seconds between two looks at the database while anybody waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobState:
-    """What is watched of a job."""
-
-    status: Status
-    epoch: int
-    message: str = ""
-    """Why it waits, as a sentence for the user; empty unless it is queued again."""
-
-
 Read = Callable[[Iterable[UUID]], Mapping[UUID, JobState]]
 Notice = Callable[[JobState | None], None]
 """Told of a job's state at every look; None: the job is gone."""
 
-_STATES: Final = """
-SELECT id, status, epoch, CASE status WHEN 'queued' THEN error_message ELSE '' END
-  FROM aifeature_job WHERE id = ANY(%s)
-"""
 
-
-def read_states(jobs: Iterable[UUID]) -> dict[UUID, JobState]:
-    """The state of each job that exists. Gives the connection back to its pool."""
+def _read_from_thread(jobs: Iterable[UUID]) -> dict[UUID, JobState]:
     try:
-        with connection.cursor() as cursor:
-            # By hand: for a thousand ids the ORM takes several times as long as the database.
-            cursor.execute(_STATES, [list(jobs)])
-            return {
-                job: JobState(Status(status), epoch, message)
-                for job, status, epoch, message in cursor.fetchall()
-            }
+        return read_states(jobs)
     finally:
         give_connections_back()
 
@@ -71,7 +50,7 @@ class _Listener:
 class StatusWatch:
     """Tells the requests of one event loop when the jobs they wait for change."""
 
-    def __init__(self, *, read: Read = read_states, tick_s: float = TICK_S) -> None:
+    def __init__(self, *, read: Read = _read_from_thread, tick_s: float = TICK_S) -> None:
         """Prepare; nothing runs while nobody waits."""
         self._read = sync_to_async(read)
         self._tick_s = tick_s

@@ -3,17 +3,23 @@
 A function is edited in place, with CREATE OR REPLACE, and a new migration names its file again;
 one whose arguments or columns change gets a new name, so that old and new processes run side
 by side during a deploy.
+
+In a file, `@user_table@` stands for the table of AUTH_USER_MODEL, `@user_id@` for the column of its
+primary key, and `@user_key@` for that key's type; every integer type is a bigint.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from django.db import OperationalError, transaction
+from django.contrib.auth import get_user_model
+from django.db import OperationalError, connection, transaction
 from django.db.migrations import RunSQL
+from django.db.models import IntegerField
 
 from aifeature.models.functions import is_lock_timeout
 
@@ -72,4 +78,18 @@ def load(*names: str) -> list[RunSQL]:
 
 
 def _text(name: str) -> str:
-    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+    text = (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+    for token, value in _user_model().items():
+        text = text.replace(token, value)
+    return text
+
+
+@cache
+def _user_model() -> dict[str, str]:
+    user = get_user_model()._meta  # noqa: SLF001 (public in Django)
+    is_number = isinstance(user.pk, IntegerField)
+    return {
+        "@user_table@": connection.ops.quote_name(user.db_table),
+        "@user_id@": connection.ops.quote_name(str(user.pk.column)),
+        "@user_key@": "bigint" if is_number else str(user.pk.rel_db_type(connection)),
+    }

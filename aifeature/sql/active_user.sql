@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION aif_job_needs_active_user()
 RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM 1 FROM auth_user u WHERE u.id = NEW.user_id AND u.is_active FOR KEY SHARE;
+    PERFORM 1 FROM @user_table@ u WHERE u.@user_id@ = NEW.user_id AND u.is_active FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'aifeature_job %: account % is closed; only an active one submits jobs',
               NEW.id, NEW.user_id
@@ -14,7 +14,3 @@ BEGIN
     RETURN NEW;
 END
 $$;
-
-CREATE OR REPLACE TRIGGER aif_job_of_active_user
-    BEFORE INSERT ON aifeature_job
-    FOR EACH ROW EXECUTE FUNCTION aif_job_needs_active_user();

@@ -59,7 +59,7 @@ $$;
 
 -- Blank up to `p_limit` ended jobs of a person, whatever their age, with their calls and what the
 -- person chose themselves (the idempotency key). Returns how many.
-CREATE OR REPLACE FUNCTION aif_erase_jobs(p_user bigint, p_limit integer)
+CREATE OR REPLACE FUNCTION aif_erase_jobs(p_user @user_key@, p_limit integer)
 RETURNS integer
 LANGUAGE plpgsql
 SET lock_timeout = '2s'

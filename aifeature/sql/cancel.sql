@@ -4,7 +4,7 @@
 -- not charged. Of a job that runs its worker says so when it stops.
 -- Returns the status it has now, or NULL when the user has no such job.
 CREATE OR REPLACE FUNCTION aif_cancel_shown(
-    p_job uuid, p_user bigint, p_message text, p_by text, p_shown text)
+    p_job uuid, p_user @user_key@, p_message text, p_by text, p_shown text)
 RETURNS text
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
@@ -34,14 +34,14 @@ END
 $$;
 
 -- As processes of an earlier release call it, which do not say what was shown.
-CREATE OR REPLACE FUNCTION aif_cancel_by(p_job uuid, p_user bigint, p_message text, p_by text)
+CREATE OR REPLACE FUNCTION aif_cancel_by(p_job uuid, p_user @user_key@, p_message text, p_by text)
 RETURNS text
 LANGUAGE sql AS $$
     SELECT aif_cancel_shown(p_job, p_user, p_message, p_by, '');
 $$;
 
 -- As processes of an earlier release call it, which do not say who cancels.
-CREATE OR REPLACE FUNCTION aif_cancel(p_job uuid, p_user bigint, p_message text)
+CREATE OR REPLACE FUNCTION aif_cancel(p_job uuid, p_user @user_key@, p_message text)
 RETURNS text
 LANGUAGE sql AS $$
     SELECT aif_cancel_by(p_job, p_user, p_message, '');

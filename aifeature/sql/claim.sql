@@ -21,7 +21,7 @@ $$;
 -- Calls that an earlier holder left open become `unknown`: nobody saw how they ended.
 CREATE OR REPLACE FUNCTION aif_claim(p_job uuid, p_worker text, p_lease_s double precision)
 RETURNS TABLE (
-    epoch integer, feature text, user_id bigint, input jsonb, tries smallint, attempts smallint,
+    epoch integer, feature text, user_id @user_key@, input jsonb, tries smallint, attempts smallint,
     seconds_left double precision, cancel_requested boolean, error_code text
 )
 LANGUAGE plpgsql
@@ -45,7 +45,7 @@ BEGIN
                         AND NOT aif_lives(d.worker, p_lease_s)
                         AND aif_may_take_over(p_worker)))
                FOR NO KEY UPDATE SKIP LOCKED)
-        RETURNING j.epoch, j.feature::text, j.user_id::bigint, j.input, j.tries, j.attempts,
+        RETURNING j.epoch, j.feature::text, j.user_id::@user_key@, j.input, j.tries, j.attempts,
                   extract(epoch FROM j.deadline_at - statement_timestamp())::double precision,
                   j.cancel_requested_at IS NOT NULL, j.wait_reason::text;
     IF FOUND THEN

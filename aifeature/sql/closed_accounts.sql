@@ -8,11 +8,11 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT 'Your account was closed, so this request was cancelled.';
 $$;
 
-CREATE OR REPLACE FUNCTION aif_is_closed(p_user bigint)
+CREATE OR REPLACE FUNCTION aif_is_closed(p_user @user_key@)
 RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN NOT EXISTS (SELECT 1 FROM auth_user u WHERE u.id = p_user AND u.is_active);
+    RETURN NOT EXISTS (SELECT 1 FROM @user_table@ u WHERE u.@user_id@ = p_user AND u.is_active);
 END
 $$;
 
@@ -31,7 +31,7 @@ AS $$
         UNION
         SELECT j.user_id FROM aifeature_job j WHERE j.status = 'running'
     ), closed AS (
-        SELECT o.user_id FROM owners o JOIN auth_user u ON u.id = o.user_id WHERE NOT u.is_active
+        SELECT o.user_id FROM owners o JOIN @user_table@ u ON u.@user_id@ = o.user_id WHERE NOT u.is_active
     ), chosen AS (
         SELECT j.id FROM aifeature_job j
          WHERE j.user_id IN (SELECT c.user_id FROM closed c)

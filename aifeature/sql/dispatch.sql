@@ -40,7 +40,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- How many jobs of one user and feature are out.
-CREATE OR REPLACE FUNCTION aif_out_of(p_feature text, p_user bigint)
+CREATE OR REPLACE FUNCTION aif_out_of(p_feature text, p_user @user_key@)
 RETURNS integer
 LANGUAGE sql STABLE AS $$
     SELECT ((SELECT count(*) FROM aifeature_job j
@@ -51,7 +51,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- The same for a user who may have `p_at_once` jobs out; NULL is any number.
-CREATE OR REPLACE FUNCTION aif_mark_of_user(p_feature text, p_user bigint, p_at_once integer)
+CREATE OR REPLACE FUNCTION aif_mark_of_user(p_feature text, p_user @user_key@, p_at_once integer)
 RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN p_at_once IS NULL OR aif_out_of(p_feature, p_user) < p_at_once
@@ -78,13 +78,13 @@ AS $$
 DECLARE
     now_ timestamptz := statement_timestamp();
     at_feature text;
-    at_user bigint;
+    at_user @user_key@;
     live text[];
     out_of jsonb;
     whose text;
     room integer;
     picked uuid;
-    next_user bigint;
+    next_user @user_key@;
     found_one boolean := true;
 BEGIN
     RETURN QUERY

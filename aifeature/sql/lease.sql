@@ -4,8 +4,8 @@
 
 -- Of these features and users, those that a kill switch stops. A user that is NULL stands for calls
 -- of nobody: only a pulled switch stops those. No statement here touches jobs.
-CREATE OR REPLACE FUNCTION aif_paused_of(p_features text[], p_users bigint[])
-RETURNS TABLE (feature text, user_id bigint)
+CREATE OR REPLACE FUNCTION aif_paused_of(p_features text[], p_users @user_key@[])
+RETURNS TABLE (feature text, user_id @user_key@)
 LANGUAGE sql STABLE
 SET lock_timeout = '100ms'
 AS $$

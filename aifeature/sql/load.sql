@@ -3,7 +3,7 @@
 
 -- Jobs whose turn may come, by feature and user.
 CREATE OR REPLACE FUNCTION aif_waiting()
-RETURNS TABLE (feature text, user_id bigint, jobs bigint)
+RETURNS TABLE (feature text, user_id @user_key@, jobs bigint)
 LANGUAGE sql STABLE AS $$
     WITH w AS (
         SELECT j.feature, j.user_id, count(*) AS jobs FROM aifeature_job j
@@ -20,7 +20,7 @@ $$;
 -- How many jobs go before another one of this user and feature, and how many of them are the user's.
 -- Of each user of a feature go at most as many as this user would have, since turns go round; those
 -- that are out and not done go too.
-CREATE OR REPLACE FUNCTION aif_ahead_of(p_feature text, p_user bigint)
+CREATE OR REPLACE FUNCTION aif_ahead_of(p_feature text, p_user @user_key@)
 RETURNS TABLE (ahead bigint, own bigint)
 LANGUAGE sql STABLE
 SET lock_timeout = '2s'

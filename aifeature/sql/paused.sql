@@ -1,6 +1,6 @@
 -- Where a user stands, 0 to 99, when a kill switch is released for a share of them: always the same
 -- place, and another for each feature. `aifeature.policies.release` computes it as well.
-CREATE OR REPLACE FUNCTION aif_release_place(p_feature text, p_user bigint)
+CREATE OR REPLACE FUNCTION aif_release_place(p_feature text, p_user @user_key@)
 RETURNS integer
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ((get_byte(h, 0)::bigint << 24) + (get_byte(h, 1) << 16) + (get_byte(h, 2) << 8)
@@ -10,7 +10,7 @@ $$;
 
 -- Whether a kill switch, the feature's or that of everything, stops this user's jobs.
 -- In PL/pgSQL, which keeps its plan.
-CREATE OR REPLACE FUNCTION aif_paused(p_feature text, p_user bigint)
+CREATE OR REPLACE FUNCTION aif_paused(p_feature text, p_user @user_key@)
 RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN

@@ -4,7 +4,7 @@
 -- The user's charge is not touched. Counts of tokens that `p` leaves out stay. False when
 -- the call's bill is, or by now has become, sure.
 CREATE OR REPLACE FUNCTION aif_settle_unknown(
-    p_attempt uuid, p_user bigint, p_reason text, p jsonb)
+    p_attempt uuid, p_user @user_key@, p_reason text, p jsonb)
 RETURNS boolean
 LANGUAGE plpgsql
 SET lock_timeout = '2s'

@@ -5,7 +5,7 @@
 -- `p_publish`: whether it may be handed to the broker at once, if there is room; `p_at_once` is how
 -- many of the user's jobs may be out, NULL is any number.
 CREATE OR REPLACE FUNCTION aif_submit(
-    p_id uuid, p_user bigint, p_feature text, p_input jsonb, p_key text, p_digest text,
+    p_id uuid, p_user @user_key@, p_feature text, p_input jsonb, p_key text, p_digest text,
     p_requeued_from uuid, p_deadline_s double precision, p_publish boolean, p_at_once integer)
 RETURNS TABLE (outcome text, stored_at timestamptz, ends_at timestamptz, marked_at timestamptz)
 LANGUAGE plpgsql
@@ -14,7 +14,7 @@ AS $$
 DECLARE
     now_ timestamptz := statement_timestamp();
 BEGIN
-    PERFORM 1 FROM auth_user u WHERE u.id = p_user AND u.is_active FOR KEY SHARE;
+    PERFORM 1 FROM @user_table@ u WHERE u.@user_id@ = p_user AND u.is_active FOR KEY SHARE;
     IF NOT FOUND THEN
         outcome := 'closed';
     ELSIF aif_paused(p_feature, p_user) THEN

@@ -4,7 +4,7 @@
 
 -- The person and the reason of a flip. The key lock is the one that the audit row's foreign key takes
 -- at the commit; here it falls under the lock_timeout of the function.
-CREATE OR REPLACE FUNCTION aif_flip_by(p_user bigint, p_reason text)
+CREATE OR REPLACE FUNCTION aif_flip_by(p_user @user_key@, p_reason text)
 RETURNS void
 LANGUAGE plpgsql
 SET lock_timeout = '1s' AS $$
@@ -13,7 +13,7 @@ BEGIN
         RAISE EXCEPTION 'A kill switch is flipped with a reason.'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM 1 FROM auth_user u WHERE u.id = p_user FOR KEY SHARE;
+    PERFORM 1 FROM @user_table@ u WHERE u.@user_id@ = p_user FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'There is no user with the id %: a person flips a kill switch.', p_user
             USING ERRCODE = 'foreign_key_violation';
@@ -24,7 +24,7 @@ $$;
 -- Pull the switch of a feature, or of '_everything'. False, and nothing is changed, when it is pulled
 -- already: of two people who pull it at once, the first one's reason stays.
 CREATE OR REPLACE FUNCTION aif_switch_stop(
-    p_feature text, p_mode text, p_reason text, p_user bigint)
+    p_feature text, p_mode text, p_reason text, p_user @user_key@)
 RETURNS boolean
 LANGUAGE plpgsql
 SET lock_timeout = '1s' AS $$
@@ -59,7 +59,7 @@ $$;
 
 -- Change why a switch is pulled and what becomes of the jobs. False when it is not pulled.
 CREATE OR REPLACE FUNCTION aif_switch_change_reason(
-    p_feature text, p_mode text, p_reason text, p_user bigint)
+    p_feature text, p_mode text, p_reason text, p_user @user_key@)
 RETURNS boolean
 LANGUAGE plpgsql
 SET lock_timeout = '1s' AS $$
@@ -91,7 +91,7 @@ $$;
 -- Release the switch of a feature, or of '_everything', for a share of the users. False when that
 -- changes nothing.
 CREATE OR REPLACE FUNCTION aif_switch_release(
-    p_feature text, p_percent integer, p_reason text, p_user bigint)
+    p_feature text, p_percent integer, p_reason text, p_user @user_key@)
 RETURNS boolean
 LANGUAGE plpgsql
 SET lock_timeout = '1s' AS $$

@@ -43,7 +43,7 @@ $$;
 -- window counts charges and, apart from them, the user's own spend; each has its cap. Refuses as
 -- aif_hold does; the message is `user` (charges), `user_spend` or `account`.
 CREATE OR REPLACE FUNCTION aif_hold_of_user(
-    p_feature text, p_user bigint, p_day date, p_micro bigint,
+    p_feature text, p_user @user_key@, p_day date, p_micro bigint,
     p_charge_cap bigint, p_spend_cap bigint, p_account_cap bigint)
 RETURNS void
 LANGUAGE plpgsql AS $$
@@ -125,7 +125,7 @@ $$;
 
 -- The same in the two windows of a user: what is no longer held, the charge, and the own spend.
 CREATE OR REPLACE FUNCTION aif_move_hold_of_user(
-    p_feature text, p_user bigint, p_day date, p_held bigint, p_charge bigint, p_own bigint)
+    p_feature text, p_user @user_key@, p_day date, p_held bigint, p_charge bigint, p_own bigint)
 RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN

@@ -6,13 +6,17 @@ A new database has it in any case, for each migration loads the text of today.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import RunSQL
+from django.db.models import UUIDField
 
 from aifeature import sql
 
@@ -78,3 +82,34 @@ def test_a_file_that_was_edited_in_place_is_noticed() -> None:
     assert loaded.endswith("the list's line is 'claim 0003_next cc'")
     (new,) = problems({}, {"claim": ("0002_first", "aa")})
     assert new.endswith("the list's line is 'claim 0002_first aa'")
+
+
+class CustomUser(AbstractBaseUser):
+    """A host's own user model, with a key that is no number."""
+
+    id = UUIDField(primary_key=True)
+
+    class Meta:
+        """Of the model."""
+
+        app_label = "host"
+        db_table = "host_people"
+
+
+FILES = sorted(Path(sql.__file__).parent.glob("*.sql"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=attrgetter("stem"))
+def test_a_file_takes_table_and_key_from_the_user_model(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "get_user_model", lambda: CustomUser)
+    sql._user_model.cache_clear()
+    try:
+        (load,) = sql.load(file.stem)
+    finally:
+        sql._user_model.cache_clear()
+    assert re.findall(r"auth_user|@\w+@|user\w* bigint|user_id::bigint", str(load.sql)) == []
+    text = file.read_text(encoding="utf-8")
+    assert str(load.sql).count('"host_people"') == text.count("@user_table@")
+    assert str(load.sql).count(" uuid") >= text.count("@user_key@")

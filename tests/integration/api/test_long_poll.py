@@ -18,8 +18,8 @@ from django.db import OperationalError, connection, connections
 from django.test import Client
 
 from aifeature.api import stopping, waiting
-from aifeature.api.waiting import JobState
 from aifeature.models import ApiToken, Job, Status, transitions
+from aifeature.models.job_states import JobState
 from project.asgi import application
 from tests.integration.api.api_jobs import bearer, job
 

@@ -1,0 +1,43 @@
+"""The states of many jobs in one statement, for everybody who waits for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db import connection
+
+from aifeature.models.job import Status
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """What a waiting request watches of a job."""
+
+    status: Status
+    epoch: int
+    message: str = ""
+    """Why it waits, as a sentence for the user; empty unless it is queued again."""
+
+
+_STATES: Final = """
+SELECT id, status, epoch, CASE status WHEN 'queued' THEN error_message ELSE '' END
+  FROM aifeature_job WHERE id = ANY(%s)
+"""
+
+
+def read_states(jobs: Iterable[UUID]) -> dict[UUID, JobState]:
+    """Return the state of each job that exists.
+
+    Raises:
+        django.db.Error: the database is away.
+    """
+    with connection.cursor() as cursor:
+        # By hand: for a thousand ids the ORM takes several times as long as the database.
+        cursor.execute(_STATES, [list(jobs)])
+        return {
+            job: JobState(Status(status), epoch, message)
+            for job, status, epoch, message in cursor.fetchall()
+        }
