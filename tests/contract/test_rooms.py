@@ -46,3 +46,10 @@ def test_a_room_keeps_its_size_limit(room: str) -> None:
     files = (FOLDER / room).rglob("*.py")
     lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
     assert lines <= int(found[1].replace(",", "")), lines
+
+
+@pytest.mark.parametrize("layer", ["admin", "api", "web"])
+def test_views_hold_no_sql(layer: str) -> None:
+    """Queries by hand belong to the models."""
+    files = (FOLDER.parent / layer).rglob("*.py")
+    assert [file.name for file in files if ".cursor(" in file.read_text(encoding="utf-8")] == []

@@ -53,6 +53,9 @@ SECOND: Final = 1_000_000
 NEVER: Final = -1
 """A state that no result counts in."""
 
+KEEP_MS: Final = 3_600_000
+"""Milliseconds for which Redis keeps an idle breaker."""
+
 MOST_FLAPS: Final = 10
 """From here on the open time does not double any more, whatever its limit."""
 
@@ -131,6 +134,26 @@ class BreakerPolicy:
     @property
     def spacing_us(self) -> int:
         return SECOND // self.per_s
+
+    def arguments(self) -> dict[str, int]:
+        """The policy for the Lua scripts; times in microseconds, `keep_ms` in milliseconds."""
+        return {
+            "size": self.size,
+            "minimum": self.minimum,
+            "failure_percent": self.failure_percent,
+            "slow_percent": self.slow_percent,
+            "open": self.open_us,
+            "longest": self.longest_open_us,
+            "healthy": self.healthy_us,
+            "together": self.together_us,
+            "trials": self.trials,
+            "first_trials": self.first_trials,
+            "most_flaps": MOST_FLAPS,
+            "lease": self.lease_us,
+            "recheck": self.recheck_us,
+            "spacing": self.spacing_us,
+            "keep_ms": KEEP_MS,
+        }
 
 
 def outcome_of_success(policy: BreakerPolicy, latency_ms: int) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from workers.inference import breaker, provider_limits, trips
 from workers.inference.admission import Asked, End, Held, HeldHere, UserTokens
@@ -36,9 +36,6 @@ waits as long as it was asked to; the next call finds out whether it still holds
 
 LEAST_APART_US: Final = 1_000
 """Between two bookings, where the call's cost is unknown or next to nothing."""
-
-KEEP_MS: Final = 3_600_000
-"""How long Redis keeps what nothing has been heard of."""
 
 _ADMIT: Final = Script("bucket", "limits", "breaker", "admit")
 _SETTLE: Final = Script("bucket", "limits", "breaker", "settle")
@@ -73,6 +70,7 @@ class Gate:
         """
         self._state = state
         self._policy = policy or BreakerPolicy()
+        self._policy_arguments = self._policy.arguments()
         self._forced = forced
         self._local = LocalGates(self._policy, farthest_us=FARTHEST_US, clock=clock)
 
@@ -127,21 +125,24 @@ class Gate:
         return GatePermit(self, self._policy, held)
 
     def _admit(self, asked: Asked, now: int | None) -> Held:
-        policy = self._policy
         answer = self._state.run(
             _ADMIT,
             _keys(asked),
-            [
-                *("" if now is None else now, int(asked.booked), asked.user_cost),
-                *(asked.amounts.input_tokens, asked.amounts.output_tokens),
-                2 if asked.held_open else int(asked.use_breaker),
-                *(asked.lease, policy.first_trials, policy.lease_us),
-                # Nobody knows for how long a person holds it open: a call looks again after that.
-                policy.open_us if asked.held_open else policy.recheck_us,
-                *(policy.spacing_us, FARTHEST_US, LEAST_APART_US),
-                *(int(asked.fallback), asked.model, KEEP_MS),
-                "" if asked.user is None else rate_millionths(asked.user.per_minute),
-            ],
+            _known(
+                now=now,
+                booked=asked.booked,
+                user_cost=asked.user_cost,
+                user_rate=None if asked.user is None else rate_millionths(asked.user.per_minute),
+                input_tokens=asked.amounts.input_tokens,
+                output_tokens=asked.amounts.output_tokens,
+                breaker=_use_of_breaker(asked),
+                policy=self._policy_arguments,
+                lease=asked.lease,
+                fallback=asked.fallback,
+                model=asked.model,
+                farthest=FARTHEST_US,
+                least_apart=LEAST_APART_US,
+            ),
         )
         reason = answer[0].decode()
         if reason == "probe":
@@ -173,7 +174,7 @@ class Gate:
             self._local.begun(held)
             return
         with suppress(StateAway):
-            self._state.run(_BEGUN, _keys(held.asked), ["", held.asked.lease])
+            self._state.run(_BEGUN, [_breaker_key(held.asked.model)], {"lease": held.asked.lease})
 
     def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
         """Tell the gates how a call ended, best effort: what is lost refills by itself."""
@@ -206,31 +207,29 @@ class Gate:
         told: tuple[provider_limits.Told | None, ...],
         block_us: int,
         now: int | None,
-    ) -> list[str | int]:
-        asked, policy = held.asked, self._policy
+    ) -> dict[str, Any]:
+        asked = held.asked
         tokens = asked.amounts.tokens
-        args: list[str | int] = [
-            "" if now is None else now,
-            provider_limits.given_back(asked.user_cost, tokens, end.user_tokens),
-            block_us,
-            int(end.refused),
-            *(asked.lease, held.since, end.outcome if asked.use_breaker else "-"),
-            *(policy.size, policy.minimum, policy.failure_percent, policy.slow_percent),
-            *(policy.open_us, policy.trials),
-            provider_limits.share(tokens, end.user_tokens) if end.measured else "",
-        ]
-        reserved = _row(asked.amounts)
-        for row, used in enumerate(_row(end.used)):
-            level, news = held.levels[row], told[row]
-            back = provider_limits.given_back(level.wait, reserved[row], used) if level else 0
-            args += [news.limit, news.remaining] if news else ["", ""]
-            args += [back, level.debt if level else ""]
-            # A request is a request: there is nothing to learn of its share.
-            learns = end.measured and row > 0
-            args.append(provider_limits.share(reserved[row], used) if learns else "")
-        args += [policy.first_trials, policy.longest_open_us, breaker.MOST_FLAPS]
-        args += [policy.healthy_us, policy.together_us, asked.model]
-        return args
+        measured = end.measured
+        return _known(
+            now=now,
+            returned=provider_limits.given_back(asked.user_cost, tokens, end.user_tokens),
+            user_share=provider_limits.share(tokens, end.user_tokens) if measured else None,
+            block=block_us,
+            refused=end.refused,
+            limits=[
+                _limit(held.levels[row], news, reserved, used, learns=measured and row > 0)
+                # A request is a request: there is nothing to learn of its share.
+                for row, (news, reserved, used) in enumerate(
+                    zip(told, _row(asked.amounts), _row(end.used), strict=True)
+                )
+            ],
+            lease=asked.lease,
+            since=held.since,
+            outcome=end.outcome if asked.use_breaker else None,
+            policy=self._policy_arguments,
+            model=asked.model,
+        )
 
     def breaker(self, model: str, *, now: int | None = None) -> BreakerView:
         """A model's breaker as it stands: that of all processes, or ours while Redis is away."""
@@ -270,6 +269,33 @@ def _keys(asked: Asked) -> list[str]:
         _TRIPS,
         f"aif:rate:{user}",
     ]
+
+
+def _known(**arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _use_of_breaker(asked: Asked) -> str:
+    if asked.held_open:
+        return "held_open"
+    return "ask" if asked.use_breaker else "skip"
+
+
+def _limit(
+    level: Level | None,
+    news: provider_limits.Told | None,
+    reserved: int,
+    used: int,
+    *,
+    learns: bool,
+) -> dict[str, Any]:
+    return _known(
+        limit=news.limit if news else None,
+        remaining=news.remaining if news else None,
+        back=provider_limits.given_back(level.wait, reserved, used) if level else 0,
+        debt=level.debt if level else None,
+        share=provider_limits.share(reserved, used) if learns else None,
+    )
 
 
 def _nothing_of(asked: Asked) -> Asked:

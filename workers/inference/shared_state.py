@@ -6,6 +6,7 @@ at most, and for a while nobody asks again: each process goes by a state of its 
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,8 +64,13 @@ class SharedState:
         """Whether Redis did not answer a moment ago: asking it again would only cost time."""
         return self._outage.in_cooldown
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
-        """The script's answer, in one round trip.
+    def run(self, script: Script, keys: Sequence[str], args: Mapping[str, Any]) -> list[Any]:
+        """Return the script's answer, in one round trip.
+
+        Args:
+            script: What to run.
+            keys: All keys it touches.
+            args: By name, as JSON. Leave out what is unknown: null is no nil in Lua.
 
         Raises:
             StateAway: Redis does not answer. It may have run the script all the same.
@@ -80,11 +86,12 @@ class SharedState:
         found: Mapping[bytes, bytes] = self._ask(lambda: self._client.hgetall(key))
         return {name.decode(): value.decode() for name, value in found.items()}
 
-    def _run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+    def _run(self, script: Script, keys: Sequence[str], args: Mapping[str, Any]) -> Any:
+        document = json.dumps(args)
         try:
-            return self._client.evalsha(script.digest, len(keys), *keys, *args)
+            return self._client.evalsha(script.digest, len(keys), *keys, document)
         except NoScriptError:
-            return self._client.eval(script.text, len(keys), *keys, *args)
+            return self._client.eval(script.text, len(keys), *keys, document)
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         if not self._outage.may_try():

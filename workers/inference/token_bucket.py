@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from workers.inference.shared_state import Script, SharedState, StateAway
 
@@ -160,8 +160,11 @@ class TokenBuckets:
             StateAway: Redis does not answer.
         """
         keys = [key for key, _ in costs] + [f"{key}:rate" for key, _ in costs]
-        rate = "" if per_minute is None else rate_millionths(per_minute)
-        args = ["" if now is None else now, rate, *(cost for _, cost in costs)]
+        args: dict[str, Any] = {"costs": [cost for _, cost in costs]}
+        if now is not None:
+            args["now"] = now
+        if per_minute is not None:
+            args["rate"] = rate_millionths(per_minute)
         allowed, *rest = self._state.run(_TAKE, keys, args)
         levels = zip(map(int, rest[::2]), map(int, rest[1::2]), strict=True)
         return Taken(bool(allowed), tuple(Level(*level) for level in levels))

@@ -1,29 +1,32 @@
 -- Asks all gates for one call, all or nothing: the breaker, the user's tokens, the provider's
 -- limits, in this order; the first that says no decides and books the call's return.
--- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker, the trips of all,
--- the rate of the user's bucket.
--- ARGV: now, booked, the user's cost in microseconds (0: no such bucket), input and output tokens,
--- whether the breaker is asked (2: a person holds it open), the lease's id, the breaker's first trials, lease, recheck, spacing,
--- the farthest booking, the least time between two bookings, whether the call comes from a model
--- whose breaker is open, the model, milliseconds an idle breaker is kept, the user's rate in
--- millionths a minute ('' without a user).
+-- KEYS: see limits.lua. Arguments:
+--   now          instead of the clock of Redis
+--   booked       whether it was deferred before and comes back at its time
+--   user_cost    what it takes of the user's bucket; 0: no such bucket
+--   user_rate    of that bucket, in millionths a minute
+--   input_tokens, output_tokens
+--   breaker      'ask', 'skip', or 'held_open' by a person
+--   policy       of the breaker: see BreakerPolicy.arguments()
+--   lease        the call's id
+--   fallback     whether it comes from a model whose breaker is open
+--   model
+--   farthest     the farthest booking
+--   least_apart  the least time between two bookings
 -- Returns {'', since, trial?, then for each limit cost and debt (-1: unknown)}; or {reason, wait,
 -- outage?, half opened?}, where the reason `probe` means that the caller sends one now and then asks
 -- again.
 
-local booked = ARGV[2] == '1'
-local user_cost = tonumber(ARGV[3])
-local amounts = {1, tonumber(ARGV[4]), tonumber(ARGV[5])}
-local policy = {first_trials = tonumber(ARGV[8]), recheck = tonumber(ARGV[10])}
-local lease_us, spacing = tonumber(ARGV[9]), tonumber(ARGV[11])
-local farthest, least = tonumber(ARGV[12]), tonumber(ARGV[13])
+local amounts = {1, args.input_tokens, args.output_tokens}
+local policy, held_open = args.policy, args.breaker == 'held_open'
+local farthest, least = args.farthest, args.least_apart
 
 -- The pointer of a bucket is the moment at which all that was booked has been taken and it is empty.
 -- Returns the microseconds until the call may take, behind those that were told a time before it,
 -- and the pointer after it. A bucket that is more than half full lets all in: those that were
 -- booked did not need what was kept for them.
 local function turn(tat, pointer, cost, share)
-  if wait_for(tat, cost) == 0 and (booked or pointer <= now or debt(tat) * 2 <= MINUTE) then
+  if wait_for(tat, cost) == 0 and (args.booked or pointer <= now or debt(tat) * 2 <= MINUTE) then
     return 0
   end
   local empty = math.max(pointer, math.max(tat, now) - MINUTE)
@@ -37,49 +40,49 @@ local limits = read_limits()
 
 -- The breaker.
 local way, since, breaker = 'call', '0', nil
-if ARGV[6] ~= '0' then
+if args.breaker ~= 'skip' then
   local wait
   local doubted = 0
-  breaker = read_hash(KEYS[4])
+  breaker = read_hash(breaker_key)
   since = breaker.since or '0'
-  if ARGV[14] == '1' then doubted = first_of_others(read_hash(KEYS[5]), ARGV[15]) end
-  if ARGV[6] == '2' then
-    way, wait = 'wait', math.max(tonumber(breaker.held or 0) - now, policy.recheck)
+  if args.fallback then doubted = first_of_others(read_hash(trips_key), args.model) end
+  if held_open then
+    -- Nobody knows for how long: a call looks again after the open time.
+    way, wait = 'wait', math.max(tonumber(breaker.held or 0) - now, policy.open)
   else
     way, wait = breaker_look(breaker, policy, doubted)
   end
   if way == 'wait' then
     wait = math.min(wait, farthest)
     -- Moments told while a person holds it open are not kept for calls after that.
-    local held = ARGV[6] == '2'
-    redis.call('HSET', KEYS[4], held and 'held' or 'next', whole(now + wait + spacing))
-    redis.call('PEXPIRE', KEYS[4], ARGV[16])
+    redis.call('HSET', breaker_key, held_open and 'held' or 'next', whole(now + wait + policy.spacing))
+    redis.call('PEXPIRE', breaker_key, policy.keep_ms)
     -- A held breaker does not keep the next model from being asked, whatever else fails.
-    return {'breaker', wait, held and 0 or redis.call('HEXISTS', KEYS[5], 'outage'), 0}
+    return {'breaker', wait, held_open and 0 or redis.call('HEXISTS', trips_key, 'outage'), 0}
   end
   if way == 'probe' and tonumber(limits.block or 0) <= now then
     local opened = breaker.state == 'open' and 1 or 0
-    if opened == 1 then breaker_become(KEYS[4], breaker, 'half_open') end
-    redis.call('HSET', KEYS[4], 'p:' .. ARGV[7], whole(now + lease_us))
-    redis.call('PEXPIRE', KEYS[4], ARGV[16])
-    return {'probe', wait, redis.call('HEXISTS', KEYS[5], 'outage'), opened}
+    if opened == 1 then breaker_become(breaker_key, breaker, 'half_open') end
+    redis.call('HSET', breaker_key, 'p:' .. args.lease, whole(now + policy.lease))
+    redis.call('PEXPIRE', breaker_key, policy.keep_ms)
+    return {'probe', wait, redis.call('HEXISTS', trips_key, 'outage'), opened}
   end
 end
 
 -- The user's tokens.
 local user_tat
-if user_cost > 0 and way ~= 'probe' then
-  local taken = read(KEYS[1])
-  user_tat = at_rate(KEYS[6], taken, ARGV[17])
+if args.user_cost > 0 and way ~= 'probe' then
+  local taken = read(bucket_key)
+  user_tat = at_rate(rate_key, taken, args.user_rate)
   if user_tat < taken then
     -- What was booked was booked at the lower rate.
-    redis.call('DEL', KEYS[2])
-    write(KEYS[1], user_tat)
-    note_rate(KEYS[6], user_tat, ARGV[17])
+    redis.call('DEL', pointer_key)
+    write(bucket_key, user_tat)
+    note_rate(rate_key, user_tat, args.user_rate)
   end
-  local wait, pointer = turn(user_tat, read(KEYS[2]), user_cost, limits.share0)
+  local wait, pointer = turn(user_tat, read(pointer_key), args.user_cost, limits.share0)
   if wait > 0 then
-    write(KEYS[2], pointer)
+    write(pointer_key, pointer)
     return {'user_tokens', wait}
   end
 end
@@ -97,7 +100,7 @@ for i = 1, 3 do
     -- It may be lifted before this wait is over: come back by then, each at a moment of its own.
     if wait > doubted then
       local half = math.floor(doubted / 2)
-      local told = redis.call('HINCRBY', KEYS[3], 'told' .. i, 1)
+      local told = redis.call('HINCRBY', limits_key, 'told' .. i, 1)
       wait = doubted - half + told * APART % (half + 1)
     end
     worst = math.max(worst, wait)
@@ -114,26 +117,26 @@ end
 -- since bookings end at the farthest one and may lie apart by a part of half a minute.
 if worst > MINUTE then
   local half = MINUTE / 2
-  worst = half + redis.call('HINCRBY', KEYS[3], 'told', 1) * APART % (half + 1)
+  worst = half + redis.call('HINCRBY', limits_key, 'told', 1) * APART % (half + 1)
 end
 if worst > 0 then
   for i, pointer in pairs(pointers) do
-    redis.call('HSET', KEYS[3], 'at' .. i, whole(pointer))
+    redis.call('HSET', limits_key, 'at' .. i, whole(pointer))
   end
   return {'provider_limit', worst}
 end
 
 -- Nothing said no.
 if user_tat then
-  local tat = after(user_tat, user_cost)
-  write(KEYS[1], tat)
-  note_rate(KEYS[6], tat, ARGV[17])
+  local tat = after(user_tat, args.user_cost)
+  write(bucket_key, tat)
+  note_rate(rate_key, tat, args.user_rate)
 end
 local answer = {'', since, 0}
 for i = 1, 3 do
   if costs[i] then
     local tat = after(tonumber(limits['tat' .. i] or 0), costs[i])
-    redis.call('HSET', KEYS[3], 'tat' .. i, whole(tat))
+    redis.call('HSET', limits_key, 'tat' .. i, whole(tat))
     answer[2 + 2 * i], answer[3 + 2 * i] = costs[i], debt(tat)
   else
     answer[2 + 2 * i], answer[3 + 2 * i] = -1, -1
@@ -141,6 +144,6 @@ for i = 1, 3 do
 end
 if way == 'trial' then
   answer[2], answer[3] = '', 1
-  redis.call('HSET', KEYS[4], 't:' .. ARGV[7], whole(now + lease_us))
+  redis.call('HSET', breaker_key, 't:' .. args.lease, whole(now + policy.lease))
 end
 return answer

@@ -1,7 +1,8 @@
 -- The answer of a trial call has begun: there is room for more of them.
--- KEYS: as in admit.lua. ARGV: now, the lease's id.
+-- KEYS: the model's breaker. Arguments: lease.
 
-if redis.call('HEXISTS', KEYS[4], 't:' .. ARGV[2]) == 1 then
-  redis.call('HSET', KEYS[4], 'a:' .. ARGV[2], '1')
+local lease = cjson.decode(ARGV[1]).lease
+if redis.call('HEXISTS', KEYS[1], 't:' .. lease) == 1 then
+  redis.call('HSET', KEYS[1], 'a:' .. lease, '1')
 end
 return {}

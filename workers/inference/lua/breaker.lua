@@ -106,10 +106,10 @@ end
 local function breaker_open(key, trips_key, breaker, policy, ring, open)
   breaker_become(key, breaker, 'open')
   redis.call('HSET', key, 'ring', ring, 'until', whole(now + open))
-  redis.call('HSETNX', trips_key, 'f:' .. policy.model, whole(now))
-  redis.call('HSET', trips_key, 'l:' .. policy.model, whole(now))
+  redis.call('HSETNX', trips_key, 'f:' .. args.model, whole(now))
+  redis.call('HSET', trips_key, 'l:' .. args.model, whole(now))
   for field, at in pairs(read_hash(trips_key)) do
-    if string.sub(field, 1, 2) == 'l:' and string.sub(field, 3) ~= policy.model
+    if string.sub(field, 1, 2) == 'l:' and string.sub(field, 3) ~= args.model
       and now - tonumber(at) <= policy.together then
       redis.call('HSET', trips_key, 'outage', '1')
     end
@@ -138,7 +138,7 @@ local function breaker_decided(key, trips_key, breaker, policy, ring)
     breaker_become(key, breaker, 'closed')
     redis.call('HSET', key, 'trusted', whole(now))
     redis.call('HDEL', key, 'wary')
-    redis.call('HDEL', trips_key, 'f:' .. policy.model, 'l:' .. policy.model, 'outage')
+    redis.call('HDEL', trips_key, 'f:' .. args.model, 'l:' .. args.model, 'outage')
     return {state, 'closed', rates(ring)}
   end
   if state == 'half_open' then

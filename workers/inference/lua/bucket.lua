@@ -7,11 +7,12 @@ local MINUTE = 60000000
 -- With a clock of the caller's own the real one must not end a key under it.
 local MARGIN_MS = 600000
 
-local injected = ARGV[1] ~= ''
-local now
-if injected then
-  now = tonumber(ARGV[1])
-else
+-- The script's arguments by name; what is unknown is absent. Times are microseconds.
+local args = cjson.decode(ARGV[1])
+
+local injected = args.now ~= nil
+local now = args.now
+if not injected then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
@@ -60,20 +61,20 @@ end
 
 -- The tat of a bucket at this rate. A debt is a time, so at a higher rate than the one it was taken at
 -- the same amount takes less of it to refill. A lower rate leaves it: what is empty stays empty.
--- `rate_key` holds the rate of the last take, in millionths a minute; '' is no rate.
+-- `rate_key` holds the rate of the last take, in millionths a minute; nil is no rate.
 local function at_rate(rate_key, tat, rate)
-  if rate == '' or tat <= now then return tat end
+  if not rate or tat <= now then return tat end
   local known = tonumber(redis.call('GET', rate_key) or rate)
-  if known >= tonumber(rate) then return tat end
-  return now + math.ceil((tat - now) * (known / tonumber(rate)))
+  if known >= rate then return tat end
+  return now + math.ceil((tat - now) * (known / rate))
 end
 
 local function note_rate(rate_key, tat, rate)
-  if rate == '' then return end
+  if not rate then return end
   if tat <= now then
     redis.call('DEL', rate_key)
   else
-    redis.call('SET', rate_key, rate, 'PX', expiry_ms(tat))
+    redis.call('SET', rate_key, whole(rate), 'PX', expiry_ms(tat))
   end
 end
 

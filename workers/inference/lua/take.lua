@@ -1,12 +1,12 @@
 -- Takes from several buckets, all or nothing. KEYS: the buckets, then for each the key of its rate.
--- ARGV: now, the rate of them all in millionths a minute ('' is none), then the cost for each in
--- microseconds; below zero it is given back, zero only looks.
+-- Arguments: now; rate, of them all, in millionths a minute; costs, one for each, in microseconds: below
+-- zero it is given back, zero only looks.
 -- Returns whether all fitted, then for each its wait before and its debt after.
 
-local count, rate = #KEYS / 2, ARGV[2]
+local count, rate, costs = #KEYS / 2, args.rate, args.costs
 local tats, waits, fits = {}, {}, true
 for i = 1, count do
-  local cost, taken = tonumber(ARGV[i + 2]), read(KEYS[i])
+  local cost, taken = costs[i], read(KEYS[i])
   tats[i] = at_rate(KEYS[count + i], taken, rate)
   if tats[i] < taken then
     write(KEYS[i], tats[i])
@@ -18,7 +18,7 @@ end
 
 local answer = {fits and 1 or 0}
 for i = 1, count do
-  local cost = tonumber(ARGV[i + 2])
+  local cost = costs[i]
   if fits and cost ~= 0 then
     tats[i] = after(tats[i], cost)
     write(KEYS[i], tats[i])
