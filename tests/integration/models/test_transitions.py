@@ -30,6 +30,7 @@ from aifeature.models.transitions import (
     NewAttempt,
     Settlement,
 )
+from aifeature.reasons import FailureCode, WaitReason
 from aifeature.spec import Purpose
 from tests.integration.job_rows import MakeJob, age, begin, claim, database_time
 
@@ -395,3 +396,21 @@ def test_a_call_nobody_waits_for_is_closed_with_its_run(claimed: Claimed, end: s
     row = Attempt.objects.get(pk=attempt)
     assert (row.state, row.error_code) == ("unknown", "run_failed")
     assert windows()["global"] == (1000, 0)
+
+
+def test_the_release_before_finds_the_reason_of_a_wait_where_it_looks(make_job: MakeJob) -> None:
+    """It knows `error_code` alone, for waits and for failures."""
+    job = make_job()
+
+    def columns() -> tuple[str, str]:
+        job.refresh_from_db()
+        return job.wait_reason, job.error_code
+
+    transitions.release(
+        claim(job), delay_s=0, burn=False, reason=WaitReason.PROVIDER_WAITING, message="We wait."
+    )
+    assert columns() == ("provider_waiting", "provider_waiting")
+    running = claim(job)
+    assert columns() == ("provider_waiting", "provider_waiting"), "what it waited for before"
+    transitions.finish(running, Status.FAILED, error_code=FailureCode.OUTPUT_INVALID)
+    assert columns() == ("", "output_invalid")
