@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 MICRO_PER_USD: Final = 1_000_000
@@ -17,6 +17,11 @@ def to_micro(usd: Decimal | None) -> int | None:
 def to_usd(micro: int) -> Decimal:
     """Return micro-dollars as dollars."""
     return Decimal(micro) / MICRO_PER_USD
+
+
+def rounded(micro: int, *, places: int) -> Decimal:
+    """Return micro-dollars as dollars with so many decimals; a half is rounded away from zero."""
+    return to_usd(micro).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
 def exact(micro: int) -> str:
@@ -35,7 +40,7 @@ def cents(micro: int) -> str:
     >>> cents(1_234_567_890)
     '$1,234.57'
     """
-    return f"${to_usd(micro):,.2f}"
+    return f"${rounded(micro, places=2):,}"
 
 
 def cents_up(micro: int) -> str:

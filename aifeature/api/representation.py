@@ -69,7 +69,7 @@ def _error(job: Job, status: Status) -> JobError | None:
         return JobError(code="content_deleted", message=gone)
     if status is Status.QUEUED:
         code = job.wait_reason
-    elif status in TERMINAL:
+    elif status in TERMINAL - {Status.SUCCEEDED}:
         code = job.error_code
     else:
         code = ""

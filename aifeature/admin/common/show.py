@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
-from aifeature.money import MICRO_PER_USD, cents, to_usd
+from aifeature.money import MICRO_PER_USD, cents, rounded
 
 NO_LIMIT = 1_000_000_000
 """A limit of so much or more is none that anything can reach."""
@@ -48,7 +48,7 @@ def money(micro: int) -> str:
     if 0 < micro < MICRO_PER_USD // 10_000:
         return "<$0.0001"
     if 0 < micro < MICRO_PER_USD:
-        return f"${to_usd(micro):.4f}"
+        return f"${rounded(micro, places=4)}"
     return cents(micro)
 
 

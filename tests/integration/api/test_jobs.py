@@ -62,12 +62,14 @@ def test_a_succeeded_job_in_full(client: Client, ada: User) -> None:
 def test_result_error_and_links_follow_the_status(
     client: Client, ada: User, status: Status
 ) -> None:
-    row = job(ada, status, result={"summary": "S."}, error_code="x", error_message="Because.")
+    reasons = {"wait_reason": "waits", "error_code": "failed", "error_message": "Because."}
+    row = job(ada, status, result={"summary": "S."}, **reasons)
     body = client.get(path(row)).json()
     assert set(body) == JOB_FIELDS
     assert (body["result"] is not None) == (status == "succeeded")
-    told = status in {"queued", "failed", "cancelled", "rejected"}
-    assert body["error"] == ({"code": "x", "message": "Because."} if told else None)
+    codes = {"queued": "waits"} | dict.fromkeys(("failed", "cancelled", "rejected"), "failed")
+    code = codes.get(status)
+    assert body["error"] == (code and {"code": code, "message": "Because."})
     open_ = status in {"queued", "running", "needs_approval"}
     assert ("cancel" in body["links"]) == open_
 

@@ -36,7 +36,7 @@ FREE_TEXT = {
 NO_CONTENT = {
     Job: {
         *("id", "feature", "status", "error_code", "cancelled_by", "worker", "model"),
-        "prompt_version",
+        *("prompt_version", "wait_reason"),
     },
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
