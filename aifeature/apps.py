@@ -9,5 +9,6 @@ class AIFeatureConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and what is noted of each sign-in."""
-        from aifeature import checks, model_checks  # noqa: F401, PLC0415 (models must be loaded first)
+        # Models must be loaded before these.
+        from aifeature import model_checks, system_checks  # noqa: F401, PLC0415
         from aifeature.services.sign_in import sign_ins  # noqa: F401, PLC0415

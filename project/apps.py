@@ -17,4 +17,4 @@ class ProjectConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from project import checks  # noqa: F401, PLC0415 (apps must be loaded first)
+        from project import system_checks  # noqa: F401, PLC0415 (apps must be loaded first)

@@ -20,7 +20,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http.cookie import parse_cookie
 
 from aifeature.api import stopping
-from aifeature.api.turns import FairThreads, Turn
+from aifeature.api.fair_threads import FairThreads, Turn
 from aifeature.api.visitors import Visitor, Visitors
 from aifeature.policies.rates import Left
 from aifeature.services.jobs.refusals import Overloaded, RateLimited, Refusal

@@ -15,7 +15,7 @@ from celery.signals import worker_init, worker_ready, worker_shutdown, worker_sh
 from django.conf import settings
 
 from aifeature.services import dispatch, provider
-from aifeature.services.alerting import checks
+from aifeature.services.alerting import check_runs
 from aifeature.services.controls import global_cap, row_check
 from aifeature.services.dispatch import Dispatcher, recovery
 from aifeature.services.execution import lease, runner
@@ -103,25 +103,25 @@ def delete_old_content(**_: Any) -> int:
 @shared_task(name="control.reconcile")
 def reconcile(**_: Any) -> str:
     """Hold the spend windows against the ledger."""
-    return checks.run("control.reconcile", reconciler.check).result
+    return check_runs.run("control.reconcile", reconciler.check).result
 
 
 @shared_task(name="control.provider")
 def look_at_provider(**_: Any) -> str:
     """Tell on-call of a circuit breaker that is open."""
-    return checks.run("control.provider", watch.check).result
+    return check_runs.run("control.provider", watch.check).result
 
 
 @shared_task(name="control.budgets")
 def look_at_budgets(**_: Any) -> str:
     """Tell on-call of a budget that is used up."""
-    return checks.run("control.budgets", budgets.check).result
+    return check_runs.run("control.budgets", budgets.check).result
 
 
 @shared_task(name=row_check.TASK)
 def look_at_controls(**_: Any) -> str:
     """Alert on-call about controls that this release cannot follow."""
-    return checks.run(row_check.TASK, row_check.check).result
+    return check_runs.run(row_check.TASK, row_check.check).result
 
 
 @shared_task(name=spikes.TASK)

@@ -7,7 +7,7 @@ from aifeature.admin.failures import web_failures
 from aifeature.admin.jobs import jobs
 from aifeature.admin.monitoring import overview, workers
 from aifeature.admin.provider import provider_accounts, provider_models
-from aifeature.admin.sign_in import people, tokens
+from aifeature.admin.sign_in import tokens, users
 from aifeature.admin.spend import ledger
 from aifeature.admin.watch import schedule
 
@@ -19,12 +19,12 @@ __all__ = [
     "launches",
     "ledger",
     "overview",
-    "people",
     "provider_accounts",
     "provider_models",
     "rate_overrides",
     "schedule",
     "tokens",
+    "users",
     "web_failures",
     "workers",
 ]

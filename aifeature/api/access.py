@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
 from aifeature.api.auth import user_of
-from aifeature.api.turns import give_connections_back
+from aifeature.api.fair_threads import give_connections_back
 from aifeature.models import ApiToken
 from aifeature.models.lookup import Lookup, Slot
 

@@ -14,8 +14,8 @@ from ninja.responses import NinjaJSONEncoder
 
 from aifeature import registry
 from aifeature.api import sse, stopping
+from aifeature.api.fair_threads import give_connections_back
 from aifeature.api.representation import job_out
-from aifeature.api.turns import give_connections_back
 from aifeature.models import Job, Status
 from aifeature.services import jobs
 from aifeature.services.jobs.refusals import NotFound

@@ -12,7 +12,7 @@ from django.urls import reverse
 from ninja import Header, Query, Router
 from ninja.errors import AuthenticationError
 
-from aifeature.api import access, cursors, rate, scope, turns, waiting
+from aifeature.api import access, cursors, fair_threads, rate, scope, waiting
 from aifeature.api.auth import user_of
 from aifeature.api.openapi import (
     CSRF,
@@ -187,7 +187,7 @@ async def get_job(
 
     job = await read_job(request, job_id)
     if wait and not done(Status(job.status)):
-        turns.let_go()
+        fair_threads.let_go()
         await waiting.watch().until(job.id, done, timeout_s=wait)
         job = await read_again(request, job_id)
     return job_out(job)

@@ -19,7 +19,7 @@ from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError
 
 from aifeature.api import stopping
-from aifeature.api.turns import give_connections_back
+from aifeature.api.fair_threads import give_connections_back
 from aifeature.models import Status
 from aifeature.models.job_states import JobState, read_states
 

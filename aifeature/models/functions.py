@@ -22,7 +22,7 @@ from psycopg.errors import (
 from aifeature.models.storable import storable
 
 Rows = Callable[..., list[tuple[Any, ...]]]
-"""`rows`, or the same on a connection that is not the pool's (`aifeature.models.apart`)."""
+"""`rows`, or the same on a dedicated connection (`aifeature.models.dedicated_connection`)."""
 
 
 @async_unsafe

@@ -23,9 +23,9 @@ from tests.bench.report import Aim, BrokenRunError, Figure, progress
 from tests.bench.stack import Stack
 from workers.inference.client import AnthropicClient
 from workers.inference.errors import Deferred, RateLimited
-from workers.inference.gate import Gate
 from workers.inference.gateway import Gateway
 from workers.inference.provider_limits import Amounts, used_by
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import connect
 from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.chaos import story
+from tests.chaos import timeline
 from tests.chaos.caps import ROOM
 from tests.chaos.checks import bill, ledger, others, switch
 from tests.chaos.checks.http import closed_under
@@ -101,7 +101,7 @@ def accusation(evidence: Evidence, found: Sequence[Violation]) -> str:
         ids = " ".join(filter(None, [violation.job, violation.attempt]))
         lines.append(f"VIOLATION {violation.promise}: {violation.text} {ids}".rstrip())
         if told[violation.promise] <= STORIES and (violation.job or violation.attempt):
-            lines.append(story.of(evidence, violation))
+            lines.append(timeline.of(evidence, violation))
     return "\n".join(lines)
 
 

@@ -39,7 +39,7 @@ from workers.inference import (
     tokens,
 )
 from workers.inference.client import schema_bytes
-from workers.inference.gate import Gate
+from workers.inference.rate_gate import Gate
 
 LIVE_KEY = os.environ.get("LIVE_ANTHROPIC_API_KEY", "")
 

@@ -65,7 +65,7 @@ def test_every_function_that_is_called_gives_up_on_a_lock() -> None:
 
 def test_what_the_keeper_asks_waits_a_tenth_of_a_second() -> None:
     found = limits()
-    source = Path(settings.BASE_DIR) / "aifeature/models/keeping.py"
+    source = Path(settings.BASE_DIR) / "aifeature/models/heartbeats.py"
     asked = set(named(ast.parse(source.read_text(encoding="utf-8"))))
     assert asked
     assert {found[name] for name in asked} == {100}

@@ -11,10 +11,10 @@ import pytest
 from django.conf import settings
 from django.core.checks import run_checks
 
-from aifeature import checks, prompts, registry
+from aifeature import prompts, registry, system_checks
 from aifeature.services.dispatch import publisher
 from aifeature.spec import Feature, Route
-from project import checks as project_checks
+from project import system_checks as project_checks
 from project.celery import app
 from workers import tasks
 from workers.inference import InferenceRequest, Message, TextBlock, catalog, pricing
@@ -59,7 +59,7 @@ def broken(**changes: object) -> Feature:
 def test_a_broken_feature_is_reported_with_its_fix(
     feature: Feature, check: str, words: str
 ) -> None:
-    (problem,) = checks.problems_of(feature)
+    (problem,) = system_checks.problems_of(feature)
     assert problem.id == check
     assert words in problem.msg
     assert "summarize" in (problem.hint or "")
@@ -84,24 +84,24 @@ def test_the_largest_input_is_bound_as_its_call_would_be() -> None:
         output_schema=feature.output_schema,
     )
     real = pricing.upper_bound_micro(sent, schema_bytes=schema_bytes(sent))
-    assert real <= checks.largest_bound_micro(feature) <= 1.02 * real
+    assert real <= system_checks.largest_bound_micro(feature) <= 1.02 * real
 
 
 def test_a_model_is_bound_by_the_largest_input_of_its_own_route() -> None:
     large = Route(models=("claude-haiku-5-5",))
     both = (Route(models=("claude-opus-5-5",), up_to_bytes=1_000), large)
-    assert checks.largest_bound_micro(broken(routes=both)) == checks.largest_bound_micro(
-        broken(routes=(large,))
-    )
+    assert system_checks.largest_bound_micro(
+        broken(routes=both)
+    ) == system_checks.largest_bound_micro(broken(routes=(large,)))
 
 
 def test_a_cap_with_room_for_just_the_largest_input_is_enough() -> None:
     feature = registry.get("summarize")
-    bound = usd(checks.largest_bound_micro(feature))
-    assert checks.too_small(feature, None, bound, bound) is None
+    bound = usd(system_checks.largest_bound_micro(feature))
+    assert system_checks.too_small(feature, None, bound, bound) is None
     below = bound - usd(1)
-    assert checks.too_small(feature, below, None) is not None
-    assert checks.too_small(feature, bound, below) is not None
+    assert system_checks.too_small(feature, below, None) is not None
+    assert system_checks.too_small(feature, bound, below) is not None
 
 
 def ids_at_boot(monkeypatch: pytest.MonkeyPatch, feature: Feature) -> list[str | None]:

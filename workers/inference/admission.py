@@ -1,124 +1,151 @@
-"""What a call asks of the gates, and what it holds of them once it is let in."""
+"""Leave to send one call, and what each way to end it gives back and says."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from workers.inference.provider_limits import Amounts
+from workers.inference import breaker, provider_limits
+from workers.inference.breaker import BreakerPolicy
+from workers.inference.errors import AnswerGarbled, Billing, InferenceError, RateLimited
+from workers.inference.grants import End, Held, HeldHere
+from workers.inference.provider_limits import NOTHING
 from workers.inference.types import DeltaSink, TokenUsage
 
-if TYPE_CHECKING:
-    from workers.inference.breaker import Look
-    from workers.inference.token_bucket import Level
+
+class Gates(Protocol):
+    """What a permit tells of its call."""
+
+    def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
+        """How it ended."""
+
+    def begun(self, held: Held | HeldHere) -> None:
+        """Its answer has begun."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserTokens:
-    """Whose tokens a call takes."""
+class GatePermit:
+    """Leave to send one call. Only the first report of its end counts."""
 
-    key: str
-    """Names the bucket, for example by feature and user."""
-
-    per_minute: Decimal | int
-    """Above zero; it may differ from the last time, and be a fraction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One call before it is let in."""
-
-    model: str
-    amounts: Amounts
-    """At their bounds."""
-
-    user: UserTokens | None
-    user_cost: int
-    """Microseconds; 0 without a user."""
-
-    booked: bool
-    """It was told to come back at this time."""
-
-    use_breaker: bool
-    """False while a person holds the breaker closed."""
-
-    lease: str
-    """Names its probe or its trial, if it becomes one."""
-
-    fallback: bool = False
-    """The breaker of the model before it in the route is open."""
-
-    held_open: bool = False
-    """A person holds the breaker open."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the shared gates took for a call."""
-
-    asked: Asked
-    since: str
-    """The breaker's state it was let in by."""
-
-    levels: tuple[Level | None, ...]
-    """Of each limit the cost (as `wait`) and the debt after it; None: the limit is unknown."""
-
-    trial: bool = False
-    """It tries a model that failed a moment ago: the gates are told when its answer begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldHere:
-    """What the gates of this process took for a call while Redis was away."""
-
-    asked: Asked
-    look: Look | None
-    costs: tuple[tuple[str, int], ...]
-
-    @property
-    def trial(self) -> bool:
-        """As in `Held`."""
-        return self.look is not None and self.look.way == "trial"
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a call ended."""
-
-    used: Amounts
-    user_tokens: int
-    """What of the user's tokens stays taken."""
-
-    measured: bool
-    """`used` is what the provider counted, not what was assumed."""
-
-    outcome: str
-    """A digit for the breaker, '' for no verdict."""
-
-    rate_limits: Mapping[str, str] = field(default_factory=dict)
-    refused: bool = False
-    """By the provider, for a limit."""
-
-    block_s: float = 0.0
-    """Seconds the provider asked us to stay away."""
-
-
-class OpenPermit:
-    """Where there is no gate: holds nothing."""
+    def __init__(self, gates: Gates, policy: BreakerPolicy, held: Held | HeldHere) -> None:
+        """`gates` are told once; `policy` says what counts for the breaker."""
+        self._gates = gates
+        self._policy = policy
+        self._held = held
+        self._lock = threading.Lock()
+        self._ended = False
 
     def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
-        """See `Permit`."""
-        return on_delta
+        """`on_delta` itself; of a trial call one that also reports its first piece to the gates."""
+        if not self._held.trial:
+            return on_delta
+        told = False
 
-    def give_back(self) -> None:
-        """See `Permit`."""
+        def tell(piece: str) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self._gates.begun(self._held)
+            if on_delta is not None:
+                on_delta(piece)
+
+        return tell
+
+    def give_back(self, *, now: int | None = None) -> None:
+        """Nothing was sent."""
+        self._end(End(used=NOTHING, user_tokens=0, measured=False, outcome=""), now)
 
     def succeeded(
-        self, usage: TokenUsage | None, rate_limits: Mapping[str, str], latency_ms: int
+        self,
+        usage: TokenUsage | None,
+        rate_limits: Mapping[str, str],
+        latency_ms: int,
+        *,
+        now: int | None = None,
     ) -> None:
-        """See `Permit`."""
+        """A complete answer came: what it did not use is given back."""
+        used = self._held.asked.amounts if usage is None else provider_limits.used_by(usage)
+        outcome = breaker.outcome_of_success(self._policy, latency_ms)
+        self._end(
+            End(
+                used=used,
+                user_tokens=used.tokens,
+                measured=usage is not None,
+                outcome=outcome,
+                rate_limits=rate_limits,
+            ),
+            now,
+        )
 
-    def failed(self, error: BaseException) -> None:
-        """See `Permit`."""
+    def failed(self, error: BaseException, *, now: int | None = None) -> None:
+        """No usable answer came.
+
+        What the provider refused unworked is given back. What it may have worked on stays taken at
+        its bound, for a minute at most; the user gets theirs back if it was the provider's fault.
+        """
+        bound = self._held.asked.amounts
+        used, measured, user_tokens = bound, False, bound.tokens
+        if isinstance(error, InferenceError):
+            if error.billing is Billing.KNOWN and error.usage is not None:
+                used, measured = provider_limits.used_by(error.usage), True
+                user_tokens = used.tokens
+            elif error.billing is Billing.NONE:
+                used, user_tokens = NOTHING, 0
+            elif error.provider_failure or isinstance(error, AnswerGarbled):
+                user_tokens = 0
+        refused = isinstance(error, RateLimited)
+        self._end(
+            End(
+                used=used,
+                user_tokens=user_tokens,
+                measured=measured,
+                outcome=breaker.outcome_of_failure(self._policy, error),
+                rate_limits=error.rate_limits if isinstance(error, InferenceError) else {},
+                refused=refused,
+                block_s=error.retry_after_s or 0.0 if isinstance(error, RateLimited) else 0.0,
+            ),
+            now,
+        )
+
+    def _end(self, end: End, now: int | None) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._gates.settle(self._held, end, now=now)
+
+
+class ProbePermit(GatePermit):
+    """Leave to send one probe, a tiny call that takes nothing of any limit."""
+
+    def succeeded(
+        self,
+        usage: TokenUsage | None,  # noqa: ARG002 - as of any permit
+        rate_limits: Mapping[str, str],
+        latency_ms: int,  # noqa: ARG002 - it has a deadline of its own
+        *,
+        now: int | None = None,
+    ) -> None:
+        """A complete answer came."""
+        self._end(_end_of_probe("0", rate_limits), now)
+
+    def failed(self, error: BaseException, *, now: int | None = None) -> None:
+        """No answer came, or none of use. After a rate limit the next probe waits a moment."""
+        rate_limits = error.rate_limits if isinstance(error, InferenceError) else {}
+        block_s = 0.0
+        if isinstance(error, RateLimited):
+            block_s = max(error.retry_after_s or 0.0, self._policy.recheck_s)
+        outcome = breaker.outcome_of_probe(error)
+        self._end(_end_of_probe(outcome, rate_limits, block_s=block_s), now)
+
+
+def _end_of_probe(outcome: str, rate_limits: Mapping[str, str], *, block_s: float = 0.0) -> End:
+    return End(
+        used=NOTHING,
+        user_tokens=0,
+        measured=False,
+        outcome=outcome,
+        rate_limits=rate_limits,
+        refused=block_s > 0,
+        block_s=block_s,
+    )

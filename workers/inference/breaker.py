@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from workers.inference.breaker_trips import Trips
 from workers.inference.errors import (
     AnswerGarbled,
     AnswerUnusable,
@@ -41,7 +42,6 @@ from workers.inference.errors import (
     InferenceError,
     RateLimited,
 )
-from workers.inference.trips import Trips
 
 State = Literal["closed", "open", "half_open"]
 Forced = Literal["", "open", "closed"]

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from workers.inference import catalog, modifiers, pricing
-from workers.inference.admission import OpenPermit, UserTokens
 from workers.inference.client import RawAnswer, schema_bytes
 from workers.inference.errors import Billing, InferenceError
-from workers.inference.gate import Gate
+from workers.inference.grants import OpenPermit, UserTokens
+from workers.inference.rate_gate import Gate
 from workers.inference.types import (
     Cancel,
     DeltaSink,

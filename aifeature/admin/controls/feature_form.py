@@ -10,7 +10,7 @@ from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from aifeature import checks, prompts, registry
+from aifeature import prompts, registry, system_checks
 from aifeature.admin.controls import limit_words
 from aifeature.admin.controls.limit_words import Meaning
 from aifeature.models import FeatureControl, Stage
@@ -111,7 +111,7 @@ class FeatureControlForm(_ModelForm):
         for name in _OF_A_USER:
             if name in self.changed_data and values.get(name) is not None:
                 for feature in self._features():
-                    if problem := checks.too_small(feature, values[name]):
+                    if problem := system_checks.too_small(feature, values[name]):
                         self.add_error(name, f"{problem} Enter more.")
                         break
         return values
@@ -134,7 +134,7 @@ class FeatureControlForm(_ModelForm):
         )
         daily = feature.limits.daily_budget_usd if daily is None else daily
         spend = budget.user_spend_usd(feature.limits, budget_usd=charge, spend_usd=spend)
-        problem = checks.too_large(feature, spend_usd=spend, daily_usd=daily)
+        problem = system_checks.too_large(feature, spend_usd=spend, daily_usd=daily)
         return [problem] if problem else []
 
     def _get_validation_exclusions(self) -> set[str]:

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aifeature.models.functions import database_now
 from aifeature.money import cents
-from aifeature.services.monitoring.spikes import rehearsal, telling
+from aifeature.services.monitoring.spikes import notices, rehearsal
 from aifeature.services.monitoring.spikes.attacks import ATTACKS
 from aifeature.services.monitoring.spikes.judge import Rules
 from aifeature.services.monitoring.spikes.replay import Event
@@ -103,7 +103,7 @@ class Command(BaseCommand):
             f"Stopped wrongly: {len(found.trips)} times, {found.trips_a_year:.2f} a year"
         )
         for who, count in Counter(event.key for event in found.trips).most_common():
-            self.stdout.write(f"  {telling.name(who):<16}{count}")
+            self.stdout.write(f"  {notices.name(who):<16}{count}")
         for event in found.trips[:SHOWN]:
             self.stdout.write(f"  {event.at:%a %H:%M} {_what(event)}")
         self.stdout.write(
@@ -132,4 +132,4 @@ class Command(BaseCommand):
 
 def _what(event: Event) -> str:
     deed = "throttle" if event.is_throttle else "stop"
-    return f"{deed} {telling.name(event.key)}: {telling.why(event.verdict, event.at)}"
+    return f"{deed} {notices.name(event.key)}: {notices.why(event.verdict, event.at)}"

@@ -14,7 +14,7 @@ from django.db.models import Q
 from aifeature import prompts, registry
 from aifeature.models import Alert, FeatureControl, KillMode, Stage
 from aifeature.services.alerting import alerts
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting.check_runs import Found
 from aifeature.services.controls.switch import STOPPED
 
 TASK: Final = "control.controls"

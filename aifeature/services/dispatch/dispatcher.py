@@ -12,7 +12,7 @@ from typing import Final
 
 import redis
 
-from aifeature.models import turns
+from aifeature.models import fair_queue
 from aifeature.policies import redis_replies
 from aifeature.services import watch
 from aifeature.services.background import Loop
@@ -62,7 +62,7 @@ def turn() -> float:
     notice_lost_messages()
     recovery.sweep()
     _paused_jobs.look()
-    due = turns.next_due_s()
+    due = fair_queue.next_due_s()
     return MOST_SLEEP_S if due is None else min(MOST_SLEEP_S, max(LEAST_SLEEP_S, due))
 
 

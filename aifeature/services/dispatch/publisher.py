@@ -15,7 +15,7 @@ from uuid import UUID
 from celery import current_app
 from django.db import Error as DatabaseError
 
-from aifeature.models import turns
+from aifeature.models import fair_queue
 from aifeature.policies import redis_replies
 from aifeature.services import provider
 from aifeature.services.controls import rates
@@ -59,7 +59,7 @@ def refill(limit: int = BATCH) -> int:
     """
     if outage.in_cooldown:
         return 0
-    chosen = turns.dispatch(
+    chosen = fair_queue.dispatch(
         limit=limit,
         lost_after_s=LOST_AFTER_S,
         again_after_s=ABANDONED_AGAIN_AFTER_S,
@@ -111,7 +111,7 @@ def take_back(jobs: Sequence[UUID]) -> set[UUID]:
     Raises:
         django.db.Error: the database is away.
     """
-    return turns.take_back(jobs)
+    return fair_queue.take_back(jobs)
 
 
 def take_all_back() -> int:
@@ -119,7 +119,7 @@ def take_all_back() -> int:
 
     Those that somebody has locked count as lost after a while.
     """
-    return turns.take_all_back()
+    return fair_queue.take_all_back()
 
 
 def _take_back_if_possible(jobs: Sequence[UUID]) -> None:

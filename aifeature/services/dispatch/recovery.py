@@ -9,11 +9,11 @@ from typing import Final
 
 from django.db import Error as DatabaseError
 
-from aifeature.models import calls, turns
+from aifeature.models import calls, fair_queue
 from aifeature.models.functions import is_lock_timeout
 from aifeature.reasons import WaitReason, after_waiting
-from aifeature.services.alerting import alerts, checks
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting import alerts, check_runs
+from aifeature.services.alerting.check_runs import Found
 from aifeature.services.controls import switch
 from aifeature.services.dispatch import publisher
 from aifeature.services.texts import FAILED
@@ -55,7 +55,7 @@ def run_tick() -> int:
         handed_over = sweep()
         return Found(ok=True, result=f"{handed_over} jobs were handed over.")
 
-    checks.run(TASK, work)
+    check_runs.run(TASK, work)
     return handed_over
 
 
@@ -71,16 +71,16 @@ def _unless_locked(step: Callable[[], object]) -> None:
 
 def _end_of_closed_accounts() -> None:
     """Nothing more is sent for them in any case: `begin_attempt` looks at the account."""
-    if count := len(turns.cancel_of_closed(limit=BATCH)):
+    if count := len(fair_queue.cancel_of_closed(limit=BATCH)):
         logger.info("%d jobs of closed accounts were cancelled", count)
 
 
 def _end_overdue() -> None:
-    _say_ended(len(turns.end_overdue(limit=BATCH, ends=_ends())))
+    _say_ended(len(fair_queue.end_overdue(limit=BATCH, ends=_ends())))
 
 
 def _end_abandoned() -> None:
-    while turns.end_abandoned(ends=_ends()):
+    while fair_queue.end_abandoned(ends=_ends()):
         _say_ended(1)
 
 

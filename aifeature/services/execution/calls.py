@@ -34,7 +34,7 @@ from workers.inference import (
     Message,
     TextBlock,
 )
-from workers.inference.admission import OpenPermit, UserTokens
+from workers.inference.grants import OpenPermit, UserTokens
 from workers.inference.types import Permit
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from aifeature.models.keeping import Owner, Run
+from aifeature.models.heartbeats import Owner, Run
 from aifeature.models.transitions import Claimed
 from workers.inference import Cancel
 

@@ -55,7 +55,7 @@ from workers.inference import (
     Message,
     TextBlock,
 )
-from workers.inference.admission import UserTokens
+from workers.inference.grants import UserTokens
 from workers.retry_budget import RetryBudget
 
 logger = logging.getLogger(__name__)

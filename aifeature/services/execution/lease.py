@@ -27,8 +27,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from aifeature.models import keeping
-from aifeature.models.apart import Apart
+from aifeature.models import heartbeats
+from aifeature.models.dedicated_connection import Apart
 from aifeature.models.transitions import Claimed
 from aifeature.reasons import WaitReason
 from aifeature.services.background import Loop
@@ -169,14 +169,14 @@ class LeaseKeeper:
     def _stop_what_is_paused(self) -> None:
         held: list[HeldRun | HeldCall] = [*self._holdings.runs(), *self._holdings.calls()]
         if held:
-            paused = keeping.paused(self._session.rows, {each.owner for each in held})
+            paused = heartbeats.paused(self._session.rows, {each.owner for each in held})
             for each in held:
                 if each.owner in paused:
                     each.cancel.cancel(PAUSED)
 
     def _heed_flags(self, runs: list[HeldRun]) -> None:
         if runs:
-            found = keeping.running(self._session.rows, [held.run for held in runs])
+            found = heartbeats.running(self._session.rows, [held.run for held in runs])
             for held in runs:
                 if held.run not in found:
                     held.cancel.cancel(FENCED)
@@ -188,7 +188,7 @@ class LeaseKeeper:
             # Either may change while the database is told.
             leaves, slots, now = sign.leaves, sign.slots, self._clock()
             if leaves or slots != sign.written_slots or now - sign.written_at >= PRESENCE_S:
-                keeping.alive(self._session.rows, sign.worker, queue=sign.queue, slots=slots)
+                heartbeats.alive(self._session.rows, sign.worker, queue=sign.queue, slots=slots)
                 sign.written_slots, sign.written_at = slots, now
             if leaves:
                 del self._signs[sign.queue]
@@ -196,16 +196,18 @@ class LeaseKeeper:
 
     def _extend(self, runs: list[HeldRun]) -> None:
         if runs:
-            keeping.extend(self._session.rows, [held.run for held in runs], lease_s=self._lease_s)
+            heartbeats.extend(
+                self._session.rows, [held.run for held in runs], lease_s=self._lease_s
+            )
 
     def _give_back(self) -> None:
         for worker in {sign.worker for sign in list(self._signs.values())}:
-            strays = self._holdings.strays(keeping.runs_of(self._session.rows, worker))
+            strays = self._holdings.strays(heartbeats.runs_of(self._session.rows, worker))
             random.shuffle(strays)  # one that a lock keeps does not keep the others each time
             message = WAITING[WaitReason.INTERRUPTED]
             for run in strays:
                 ask = self._session.rows
-                if keeping.give_back(ask, run, delay_s=GIVEN_BACK_S, message=message):
+                if heartbeats.give_back(ask, run, delay_s=GIVEN_BACK_S, message=message):
                     logger.warning("job %s: no thread had epoch %d any more; given back", *run)
 
     def _watch_over(self, runs: list[HeldRun]) -> None:

@@ -10,8 +10,8 @@ from django.db import connection
 
 from aifeature.models import Job
 from aifeature.services import controls, ticks
-from aifeature.services.alerting import checks
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting import check_runs
+from aifeature.services.alerting.check_runs import Found
 from aifeature.services.failures import web_failures
 from aifeature.services.sign_in import limits
 
@@ -38,7 +38,7 @@ def run_daily() -> int:
         logger.info("retention: %d jobs blanked, %d old ticks forgotten", blanked, forgotten)
         return Found(ok=True, result=f"The content of {blanked} jobs was deleted.")
 
-    checks.run(TASK, blank)
+    check_runs.run(TASK, blank)
     return blanked
 
 

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from aifeature.services.controls import breakers
 from aifeature.services.stores import database_clock
 from workers import inference
-from workers.inference.gate import Gate
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import RequestLimiter
 

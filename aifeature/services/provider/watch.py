@@ -6,7 +6,7 @@ from django.conf import settings
 
 from aifeature.models import Forced
 from aifeature.services.alerting import alerts
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting.check_runs import Found
 from aifeature.services.provider import account, account_words, factory, model_views, odd_answers
 from aifeature.services.provider.model_views import ModelView
 

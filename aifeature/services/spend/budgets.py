@@ -8,7 +8,7 @@ from aifeature import registry
 from aifeature.money import cents
 from aifeature.services import controls
 from aifeature.services.alerting import alerts
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting.check_runs import Found
 from aifeature.services.controls import EVERYTHING
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from aifeature.models import reconciliation
 from aifeature.models.functions import database_now
 from aifeature.services.alerting import alerts
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting.check_runs import Found
 
 logger = logging.getLogger(__name__)
 

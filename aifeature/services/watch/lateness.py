@@ -9,9 +9,9 @@ from django_celery_beat.models import PeriodicTask
 
 from aifeature.models import watch
 from aifeature.models.watch import CheckAge
-from aifeature.services.alerting import checks
+from aifeature.services.alerting import check_runs
 from aifeature.services.watch import gaps
-from aifeature.services.watch.found import Finding
+from aifeature.services.watch.findings import Finding
 
 CHECK_LATE: Final = "check_late"
 
@@ -70,6 +70,6 @@ def _cause(age: CheckAge, gap: float, rows: list[Any]) -> str:
     slow = [found for row in rows if (found := _row_gap(row)) is not None]
     if slow and gaps.run_every(age.task, min(slow)) > gap:
         return f"Its row under Periodic tasks sends it every {min(slow):g} seconds: shorten that."
-    if age.result.startswith(checks.BROKE_OFF):
+    if age.result.startswith(check_runs.BROKE_OFF):
         return f"{age.result} The log of the control worker says where."
     return "Look at beat and at the control worker."

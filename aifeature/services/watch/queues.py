@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aifeature.models import watch
-from aifeature.services.watch.found import Finding
+from aifeature.services.watch.findings import Finding
 
 NO_WORKER: Final = "no_worker"
 

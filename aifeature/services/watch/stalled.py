@@ -6,7 +6,7 @@ from typing import Final
 
 from aifeature.models import watch
 from aifeature.services.stores import redis_state
-from aifeature.services.watch.found import Finding
+from aifeature.services.watch.findings import Finding
 
 NOTHING_RUNS: Final = "nothing_runs"
 

@@ -19,7 +19,7 @@ from aifeature.models import Alert, watch
 from aifeature.models.functions import brief
 from aifeature.services.alerting import alerts
 from aifeature.services.watch import gaps, lateness, queues, stalled
-from aifeature.services.watch.found import Finding
+from aifeature.services.watch.findings import Finding
 
 logger = logging.getLogger(__name__)
 

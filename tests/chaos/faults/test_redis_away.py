@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from aifeature.models import Job, Status, keeping
+from aifeature.models import Job, Status, heartbeats
 from aifeature.models.functions import rows
 from aifeature.services.stores import broker
 from project.stack.components import GUNICORN_CONFIG
@@ -83,7 +83,7 @@ def site(ada: User, tmp_path: Path) -> Iterator[Site]:
     session = staff.cookies["sessionid"].value
     token = token_of(ada)
     # A worker with room, so that every submission is to be handed over at once.
-    keeping.alive(rows, "test@host", queue="llm", slots=1_000)
+    heartbeats.alive(rows, "test@host", queue="llm", slots=1_000)
     connection.close()
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
         url = through(django_settings.REDIS_URL, host=HOST, port=proxy.port)

@@ -13,11 +13,11 @@ from django.test import Client
 
 from aifeature import registry
 from aifeature.admin.controls import limit_words
-from aifeature.checks import LARGEST_SHARE, largest_bound_micro
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services.controls import effective, switch
 from aifeature.services.provider import model_views
 from aifeature.services.provider.model_views import LimitLeft, Live
+from aifeature.system_checks import LARGEST_SHARE, largest_bound_micro
 from workers.inference import catalog
 
 LIST = "/admin/aifeature/featurecontrol/"

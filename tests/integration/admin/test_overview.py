@@ -26,7 +26,7 @@ from aifeature.models import (
     Stage,
     Status,
     Worker,
-    keeping,
+    heartbeats,
 )
 from aifeature.models.functions import rows as ask
 from aifeature.models.watch import Watch
@@ -117,7 +117,7 @@ def test_a_due_job_that_nobody_takes_is_told(aged: MakeJob, ago: float, *, stuck
 
 def test_a_worker_that_has_nothing_to_do_is_seen(page: Client) -> None:
     for queue in ("llm", "control"):
-        keeping.alive(ask, f"{queue}@host", queue=queue, slots=16)
+        heartbeats.alive(ask, f"{queue}@host", queue=queue, slots=16)
     shown = page.get(INDEX).context["workers"]
     assert shown["ago"].endswith(" ms ago")
     assert (shown["jobs"], shown["gone"]) == ("llm: 1 live, 16 threads", False)
@@ -129,8 +129,8 @@ def test_a_worker_that_has_nothing_to_do_is_seen(page: Client) -> None:
 
 @pytest.mark.parametrize(("ago", "gone"), [(19, False), (21, True), (3599, True)])
 def test_a_worker_counts_as_gone_after_twenty_seconds(db: None, ago: int, *, gone: bool) -> None:
-    keeping.alive(ask, "llm@host", queue="llm", slots=4)
-    keeping.alive(ask, "llm@old", queue="llm", slots=4)
+    heartbeats.alive(ask, "llm@host", queue="llm", slots=4)
+    heartbeats.alive(ask, "llm@old", queue="llm", slots=4)
     Worker.objects.filter(name="llm@host").update(seen_at=Now() - timedelta(seconds=ago))
     Worker.objects.filter(name="llm@old").update(seen_at=Now() - timedelta(seconds=3599))
     seen = signs_of_life.last_seen()["llm"]

@@ -9,12 +9,12 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
-from aifeature.models import Job, Worker, keeping
+from aifeature.models import Job, Worker, heartbeats
 from aifeature.models.functions import rows as ask
 
 
 def alive(worker: str, *, slots: int) -> None:
-    keeping.alive(ask, worker, queue="llm", slots=slots)
+    heartbeats.alive(ask, worker, queue="llm", slots=slots)
 
 
 def test_the_list_tells_who_lives_and_what_each_runs(

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from aifeature.models import Alert, CheckRun
-from aifeature.services.alerting import alerts, checks
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting import alerts, check_runs
+from aifeature.services.alerting.check_runs import Found
 
 pytestmark = pytest.mark.django_db
 
@@ -63,8 +63,8 @@ def test_a_check_that_breaks_off_says_so() -> None:
     def look() -> Found:
         raise ZeroDivisionError
 
-    assert checks.run("control.budgets", lambda: Found(ok=True, result="All is well.")).ok
+    assert check_runs.run("control.budgets", lambda: Found(ok=True, result="All is well.")).ok
     with pytest.raises(ZeroDivisionError):
-        checks.run("control.budgets", look)
+        check_runs.run("control.budgets", look)
     run = CheckRun.objects.get(name="control.budgets")
     assert (run.ok, run.result) == (False, "It broke off: ZeroDivisionError.")

@@ -15,7 +15,7 @@ from django.core.signals import request_finished
 from django.db import connection
 from django.test import Client
 
-from aifeature.api import turns, waiting
+from aifeature.api import fair_threads, waiting
 from aifeature.models import ApiToken, FeatureControl
 from project import switch_requests
 from project.concurrency import Concurrency
@@ -308,7 +308,7 @@ def test_a_request_whose_answer_has_begun_ends_properly_however_long_it_waits(
         sent = request(site, headers={"content-length": "0"}, parts=[b""], hold=hold)
         async with sent as answered:
             await until(lambda: bool(answered))
-            monkeypatch.setattr(turns, "LONGEST_WAIT_S", -1.0)  # every wait is too long now
+            monkeypatch.setattr(fair_threads, "LONGEST_WAIT_S", -1.0)  # every wait is too long now
             hold.set()
 
     request_finished.connect(note)

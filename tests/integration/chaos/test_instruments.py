@@ -201,9 +201,9 @@ def test_the_bill_of_a_call_is_read_from_the_record(tmp_path: Path) -> None:
 
 def test_the_opening_of_a_breaker_is_read_from_the_log(tmp_path: Path) -> None:
     (tmp_path / "llm-1.1.log").write_text(
-        "2026-11-22T07:06:47.319Z WARNING workers.inference.gate breaker of claude-haiku-5-5:"
+        "2026-11-22T07:06:47.319Z WARNING workers.inference.rate_gate breaker of claude-haiku-5-5:"
         " closed -> open (10 calls: 10 failed, 0 slow)\n"
-        "2026-11-22T07:07:02.319Z WARNING workers.inference.gate breaker of claude-haiku-5-5:"
+        "2026-11-22T07:07:02.319Z WARNING workers.inference.rate_gate breaker of claude-haiku-5-5:"
         " open -> half_open (0 calls: 0 failed, 0 slow)\n"
     )
     (opened,) = from_logs(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import InternalError, OperationalError, connection, transaction
 
-from aifeature.models.apart import Apart
+from aifeature.models.dedicated_connection import Apart
 from aifeature.models.functions import is_refused, is_turned_away, rows
 from project.database import errors
 

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import sql
 
-from project import boot, checks
+from project import boot, system_checks
 from project.database import session
 from project.database.base import DatabaseWrapper
 from project.database.session import UnfitDatabaseError
@@ -126,7 +126,7 @@ def test_a_database_of_another_encoding_is_named_in_one_line(
     with database_of(encoding) as name:
         monkeypatch.setitem(connections["default"].settings_dict, "NAME", name)
         assert not boot.is_fit(boot.web())
-        (found,) = checks.check_database(databases=["default"])
+        (found,) = system_checks.check_database(databases=["default"])
         head, mark, query = os.environ["DATABASE_URL"].partition("?")
         with pytest.raises(ConfigError, match=f"DATABASE_URL: .*{encoding}"):  # `make demo`
             external_services({"DATABASE_URL": f"{head.rpartition('/')[0]}/{name}{mark}{query}"})
@@ -176,12 +176,12 @@ def test_an_engine_without_our_pool_is_named_in_one_line(
     assert found.is_fatal
     assert engine in found.text
     assert problem in found.text
-    assert [each.id for each in checks.check_engine()] == ["project.E004"]
+    assert [each.id for each in system_checks.check_engine()] == ["project.E004"]
 
 
 def test_the_engine_of_the_settings_is_taken() -> None:
     assert boot.database() == []
-    assert checks.check_engine() == checks.check_database(databases=["default"]) == []
+    assert system_checks.check_engine() == system_checks.check_database(databases=["default"]) == []
 
 
 @contextmanager

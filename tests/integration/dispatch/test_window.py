@@ -26,9 +26,9 @@ from aifeature.models import (
     Job,
     Status,
     Worker,
-    keeping,
+    fair_queue,
+    heartbeats,
     transitions,
-    turns,
 )
 from aifeature.models.functions import rows
 from aifeature.models.transitions import FencedError
@@ -63,11 +63,11 @@ def sent() -> list[UUID]:
 
 
 def choose(limit: int = 500, **at_once: int) -> list[UUID]:
-    return turns.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once=at_once)
+    return fair_queue.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once=at_once)
 
 
 def alive(worker: str, *, slots: int, queue: str = "llm") -> None:
-    keeping.alive(rows, worker, queue=queue, slots=slots)
+    heartbeats.alive(rows, worker, queue=queue, slots=slots)
 
 
 def many(count: int, user: User, **fields: object) -> list[Job]:

@@ -24,7 +24,7 @@ from aifeature.models import (
     Job,
     SpendWindow,
     Status,
-    keeping,
+    heartbeats,
     transitions,
 )
 from aifeature.models.functions import rows
@@ -116,7 +116,7 @@ def test_a_single_call_job_makes_three_round_trips(
 def test_what_is_called_again_is_prepared(claimed: Claimed) -> None:
     with transaction.atomic(), connection.cursor() as cursor:  # one connection for all of it
         for _ in range(2):
-            keeping.running(rows, [(claimed.job, claimed.epoch)])
+            heartbeats.running(rows, [(claimed.job, claimed.epoch)])
         cursor.execute("SELECT statement FROM pg_prepared_statements")
         assert any("aif_still_running" in statement for (statement,) in cursor.fetchall())
 

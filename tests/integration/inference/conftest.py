@@ -6,7 +6,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from workers.inference.gate import Gate
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import SharedState, connect
 
 

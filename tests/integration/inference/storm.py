@@ -35,8 +35,8 @@ from workers.inference import (
     TokenUsage,
 )
 from workers.inference.client import schema_bytes
-from workers.inference.gate import Gate
 from workers.inference.pricing import prompt_bound_tokens, upper_bound_micro
+from workers.inference.rate_gate import Gate
 from workers.inference.token_bucket import SECOND
 
 THREADS: Final = 32

@@ -15,7 +15,9 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from tests.integration.inference.rush import rush
+from workers.inference.admission import GatePermit, ProbePermit
 from workers.inference.breaker import BreakerModel, BreakerPolicy, Forced, Look
+from workers.inference.breaker_trips import Trips
 from workers.inference.errors import (
     Billing,
     Cancelled,
@@ -25,11 +27,9 @@ from workers.inference.errors import (
     Overloaded,
     RateLimited,
 )
-from workers.inference.gate import FARTHEST_US, Gate
-from workers.inference.permit import GatePermit, ProbePermit
+from workers.inference.rate_gate import FARTHEST_US, Gate
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
-from workers.inference.trips import Trips
 from workers.inference.types import TokenUsage
 
 NOW = 1_800_000_000 * SECOND
@@ -584,7 +584,7 @@ def test_a_change_is_told_once(gate: Gate, caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.INFO):
         opened(gate)
         closed_again(gate)
-    of_the_gate = [r for r in caplog.records if r.name == "workers.inference.gate"]
+    of_the_gate = [r for r in caplog.records if r.name == "workers.inference.rate_gate"]
     assert [record.getMessage() for record in of_the_gate] == [
         f"breaker of {MODEL}: closed -> open (10 calls: 10 failed, 0 slow)",
         f"breaker of {MODEL}: open -> half_open (0 calls: 0 failed, 0 slow)",

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from tests.integration.inference.test_gate import AMPLE, NOW, admit, headers, taught, wait_of
-from workers.inference.admission import UserTokens
-from workers.inference.gate import Gate
+from tests.integration.inference.test_rate_gate import AMPLE, NOW, admit, headers, taught, wait_of
+from workers.inference.grants import UserTokens
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import SharedState
 from workers.inference.token_bucket import MINUTE, RequestLimiter
 from workers.inference.types import TokenUsage

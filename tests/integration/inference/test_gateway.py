@@ -11,7 +11,7 @@ import redis
 
 from aifeature.services.provider import factory
 from tests.sandbox_server import SandboxServer
-from workers.inference.admission import End, Held, HeldHere, OpenPermit, UserTokens
+from workers.inference.admission import GatePermit
 from workers.inference.client import AnthropicClient
 from workers.inference.errors import (
     AnswerTruncated,
@@ -21,9 +21,9 @@ from workers.inference.errors import (
     Overloaded,
     RateLimited,
 )
-from workers.inference.gate import Gate
 from workers.inference.gateway import Gateway
-from workers.inference.permit import GatePermit
+from workers.inference.grants import End, Held, HeldHere, OpenPermit, UserTokens
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import SharedState
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock

@@ -16,9 +16,9 @@ import redis
 from django.conf import settings
 
 from project.stack.throwaway import Servers, running
-from workers.inference.admission import UserTokens
 from workers.inference.errors import Billing, Deferred, Overloaded, RateLimited
-from workers.inference.gate import Gate
+from workers.inference.grants import UserTokens
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import PAUSE_S, TIMEOUT_S, SharedState, connect
 from workers.inference.token_bucket import RequestLimiter
 from workers.inference.types import TokenUsage

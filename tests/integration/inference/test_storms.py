@@ -21,7 +21,7 @@ from tests.integration.inference.storm import (
     cost,
     route,
 )
-from workers.inference.gate import Gate
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import SharedState
 
 CAP_MICRO = 100_000_000

@@ -16,17 +16,10 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from aifeature import prompts, registry
-from aifeature.models import (
-    UNSURE,
-    Attempt,
-    FeatureControl,
-    SpendWindow,
-    functions,
-    keeping,
-)
+from aifeature.models import UNSURE, Attempt, FeatureControl, SpendWindow, functions, heartbeats
 from aifeature.models import calls as rows
 from aifeature.models.functions import Rows
-from aifeature.models.keeping import Owner
+from aifeature.models.heartbeats import Owner
 from aifeature.models.transitions import AttemptRefusedError, Caps
 from aifeature.services.controls import effective
 from aifeature.services.dispatch import recovery
@@ -131,14 +124,14 @@ def test_a_switch_aborts_one_that_is_under_way(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, outages: int
 ) -> None:
     """Also if the database was away at a look before."""
-    errors, look = [OperationalError("away")] * outages, keeping.paused
+    errors, look = [OperationalError("away")] * outages, heartbeats.paused
 
     def paused(ask: Rows, owners: Collection[Owner]) -> set[Owner]:
         if errors:
             raise errors.pop()
         return look(ask, owners)
 
-    monkeypatch.setattr(keeping, "paused", paused)
+    monkeypatch.setattr(heartbeats, "paused", paused)
     sandbox.set_faults({"kind": "stall"})
     sent, ended = request(), threading.Event()
     reasons: list[str] = []
@@ -194,13 +187,13 @@ def test_a_switch_stops_the_calls_of_its_feature_and_that_of_everything_all(
 ) -> None:
     FeatureControl.objects.create(**switch)
     mine = ("summarize", None)
-    assert keeping.paused(functions.rows, [mine]) == ({mine} if is_stopped else set())
+    assert heartbeats.paused(functions.rows, [mine]) == ({mine} if is_stopped else set())
 
 
 def test_a_switch_that_is_off_for_some_users_lets_calls_of_nobody_go_on() -> None:
     FeatureControl.objects.create(feature="summarize", release_percent=0)
     mine, of_a_user = ("summarize", None), ("summarize", 1)
-    assert keeping.paused(functions.rows, [mine, of_a_user]) == {of_a_user}
+    assert heartbeats.paused(functions.rows, [mine, of_a_user]) == {of_a_user}
 
 
 def test_one_whose_process_died_becomes_unknown() -> None:

@@ -16,9 +16,9 @@ from aifeature.models import (
     AttemptState,
     SpendWindow,
     Status,
+    fair_queue,
     reconciliation,
     transitions,
-    turns,
 )
 from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Settlement
 from tests.integration.job_rows import MakeJob, age, begin, claim
@@ -67,7 +67,7 @@ def test_a_dollar_is_a_dollar(make_job: MakeJob, ada: User, caps: Caps) -> None:
     for job in lost:
         assert job is not None
         age(job, lease_until=timedelta(seconds=1), deadline_at=timedelta(seconds=1))
-        turns.end_abandoned(ends={"": {"code": "deadline_exceeded", "message": "Late."}})
+        fair_queue.end_abandoned(ends={"": {"code": "deadline_exceeded", "message": "Late."}})
     assert set(SpendWindow.objects.values_list("held_micro", flat=True)) == {0}, "a leak"
     assert reconciliation.reconcile(datetime.now(UTC).date(), repair=False) == []
 

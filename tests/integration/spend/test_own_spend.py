@@ -12,7 +12,6 @@ from django.db import IntegrityError, connection
 from django.db.models.functions import Now
 
 from aifeature import sql
-from aifeature.checks import budgets_of
 from aifeature.features.summarize.feature import FEATURE
 from aifeature.models import (
     Attempt,
@@ -30,6 +29,7 @@ from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Set
 from aifeature.services.controls import effective
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.refusals import BudgetExhausted
+from aifeature.system_checks import budgets_of
 from tests.integration.job_rows import MakeJob, begin, claim
 from tests.integration.models.guarded_rows import refused
 

@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from aifeature.models import Alert, CheckRun, Watch
-from aifeature.services.alerting import checks
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting import check_runs
+from aifeature.services.alerting.check_runs import Found
 from aifeature.services.dispatch import recovery
 from aifeature.services.dispatch.dispatcher import Dispatcher
 from aifeature.services.dispatch.worker_agent import Feeder
@@ -133,7 +133,7 @@ def test_a_check_that_keeps_breaking_off_is_late(watched: dict[str, Any]) -> Non
 
     ran("control.budgets", 241)
     with pytest.raises(ZeroDivisionError):
-        checks.run("control.budgets", look_and_break)
+        check_runs.run("control.budgets", look_and_break)
     look()
     assert late() == {"control.budgets"}
     summary = Alert.objects.get(subject="control.budgets").summary

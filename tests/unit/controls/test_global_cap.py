@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from aifeature import checks, registry
+from aifeature import registry, system_checks
 from aifeature.policies.budget import GlobalDaily, global_daily
 from aifeature.services.controls import effective, global_cap
 
@@ -52,7 +52,7 @@ def test_a_feature_without_a_cap_is_a_warning_at_boot(
 ) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
     monkeypatch.setattr(registry, "all_features", lambda: {"free": _Feature(_Limits(cap))})
-    found = checks.check_global_cap()
+    found = system_checks.check_global_cap()
     assert [each.id for each in found] == (["aifeature.W010"] if warned else [])
 
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from aifeature.services.monitoring.spikes.judge import feature_of
-from aifeature.services.monitoring.spikes.made_up import (
+from aifeature.services.monitoring.spikes.synthetic import (
     BIN,
     BINS,
     FEATURES,

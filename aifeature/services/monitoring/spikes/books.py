@@ -14,7 +14,14 @@ from aifeature.services.controls import EVERYTHING
 from aifeature.services.monitoring.spikes.baseline import DAYS
 from aifeature.services.monitoring.spikes.history import SPENDERS, weights_by_feature
 from aifeature.services.monitoring.spikes.judge import Days, Known, Spenders, feature_of
-from aifeature.services.monitoring.spikes.made_up import BIN, BINS, FEATURES, FIRST, Sitting, World
+from aifeature.services.monitoring.spikes.synthetic import (
+    BIN,
+    BINS,
+    FEATURES,
+    FIRST,
+    Sitting,
+    World,
+)
 
 PER_HOUR: Final = 60 // BIN
 HALF_HOUR: Final = 30 // BIN

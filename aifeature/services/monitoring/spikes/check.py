@@ -10,10 +10,10 @@ from aifeature.models.functions import database_now
 from aifeature.money import cents
 from aifeature.policies.spike import Kind, Verdict
 from aifeature.services import ticks
-from aifeature.services.alerting import alerts, checks
-from aifeature.services.alerting.checks import Found
+from aifeature.services.alerting import alerts, check_runs
+from aifeature.services.alerting.check_runs import Found
 from aifeature.services.controls import EVERYTHING, switch
-from aifeature.services.monitoring.spikes import history, rollup, shares, telling, throttle
+from aifeature.services.monitoring.spikes import history, notices, rollup, shares, throttle
 from aifeature.services.monitoring.spikes.history import CHECK, USER_SPIKE
 from aifeature.services.monitoring.spikes.judge import Known, Rules, feature_of, judge_all
 
@@ -28,7 +28,7 @@ def run_once() -> bool:
     """Look, if nobody has in this minute. Returns whether it was our turn."""
     if not ticks.claim(TASK, _MINUTE):
         return False
-    checks.run(f"control.{CHECK}", lambda: look(database_now()))
+    check_runs.run(f"control.{CHECK}", lambda: look(database_now()))
     return True
 
 
@@ -62,8 +62,8 @@ def look(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
 
 def _stop(slug: str, verdict: Verdict, known: Known, now: datetime) -> None:
     most = shares.top(known, slug, verdict.kind, now)
-    figures = telling.figures(verdict, now) | {"top_spenders": shares.figures(most)}
-    seen = telling.sentence(f"{telling.name(slug)} spent {telling.why(verdict, now)}")
+    figures = notices.figures(verdict, now) | {"top_spenders": shares.figures(most)}
+    seen = notices.sentence(f"{notices.name(slug)} spent {notices.why(verdict, now)}")
     seen = f"{seen} {shares.sentence(most)}"
     switch.trip(slug, check=CHECK, reason=seen, figures=figures)
     alerts.begin(
@@ -87,14 +87,14 @@ def _found(
     now: datetime,
 ) -> Found:
     figures = {
-        "everything": telling.figures(everything, now),
-        "spikes": {key: telling.figures(verdict, now) for key, verdict in spikes.items()},
+        "everything": notices.figures(everything, now),
+        "spikes": {key: notices.figures(verdict, now) for key, verdict in spikes.items()},
     }
-    parts = [f"{telling.name(slug)} spent {telling.why(spikes[slug], now)}" for slug in switches]
+    parts = [f"{notices.name(slug)} spent {notices.why(spikes[slug], now)}" for slug in switches]
     if users:
         parts.append(f"{len(users)} {'user' if len(users) == 1 else 'users'} far above the usual")
     if parts:
-        return Found(ok=False, result=telling.sentence("; ".join(parts)), figures=figures)
+        return Found(ok=False, result=notices.sentence("; ".join(parts)), figures=figures)
     spent = f"{cents(everything.today)} spent today"
     if everything.baseline is None:
         usual = "there are too few days to say what is usual"

@@ -13,8 +13,8 @@ from aifeature.services.controls import EVERYTHING
 from aifeature.services.monitoring.spikes.attacks import ATTACKS, PATIENCE
 from aifeature.services.monitoring.spikes.books import Books, Day
 from aifeature.services.monitoring.spikes.judge import Rules, feature_of
-from aifeature.services.monitoring.spikes.made_up import BIN, BINS, FEATURES, FIRST, World, world
 from aifeature.services.monitoring.spikes.replay import Event, Replay
+from aifeature.services.monitoring.spikes.synthetic import BIN, BINS, FEATURES, FIRST, World, world
 
 LOOK: Final = 60 // BIN
 """Bins between two looks for false alarms, at the full hour on one day and at half past on the

@@ -13,7 +13,7 @@ from django.db.models import Max
 from aifeature.models import RateOverride, SpendHour, SpendWindow
 from aifeature.policies.spike import Verdict
 from aifeature.services.alerting import alerts
-from aifeature.services.monitoring.spikes import shares, telling
+from aifeature.services.monitoring.spikes import notices, shares
 from aifeature.services.monitoring.spikes.baseline import DAYS, midnight
 from aifeature.services.monitoring.spikes.history import CHECK, USER_SPIKE
 from aifeature.services.monitoring.spikes.shares import TopSpender
@@ -36,7 +36,7 @@ def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: dateti
     """
     slug, _, user = key.rpartition(":")
     rate = usual_rate(key, now)
-    seen = f"User {user} of {slug} spent {telling.why(verdict, now)}"
+    seen = f"User {user} of {slug} spent {notices.why(verdict, now)}"
     with transaction.atomic():
         alerts.begin(
             USER_SPIKE,
@@ -45,7 +45,7 @@ def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: dateti
             " a minute until midnight UTC: look at their jobs; delete the rate override if all is"
             " right.",
             {
-                **telling.figures(verdict, now),
+                **notices.figures(verdict, now),
                 "requests_per_minute": str(rate),
                 "top_spenders": shares.figures(most),
             },

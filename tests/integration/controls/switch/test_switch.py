@@ -21,10 +21,10 @@ from aifeature.models import (
     KillMode,
     SpendWindow,
     Status,
-    keeping,
+    fair_queue,
+    heartbeats,
     switches,
     transitions,
-    turns,
 )
 from aifeature.models.functions import rows
 from aifeature.models.transitions import AttemptRefusedError, Claimed
@@ -82,10 +82,10 @@ def test_a_stop_says_who_and_why(ada: User, slug: str) -> None:
 def test_a_stopped_feature_sends_nothing(make_job: MakeJob, ada: User, slug: str) -> None:
     waiting, running = make_job(), claim(make_job())
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
-    assert turns.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}) == []
+    assert fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}) == []
     with pytest.raises(AttemptRefusedError, match="paused"):
         begin(running)
-    assert keeping.paused(rows, [("summarize", running.user_id)])
+    assert heartbeats.paused(rows, [("summarize", running.user_id)])
     waiting.refresh_from_db()
     assert waiting.published_at is None
 
@@ -146,7 +146,7 @@ def test_cancelled_jobs_end_and_say_why(make_job: MakeJob, ada: User, slug: str)
     assert waiting.error_message == CANCELLED_BY_SWITCH
     assert other.status == (Status.CANCELLED if slug == EVERYTHING else Status.QUEUED)
     run = (running.job, running.epoch)
-    assert keeping.running(rows, [run]) == {run: True}
+    assert heartbeats.running(rows, [run]) == {run: True}
     transitions.finish(running, Status.CANCELLED, error_code="cancelled")
     assert Job.objects.get(pk=running.job).error_message == CANCELLED_BY_SWITCH
 
@@ -163,7 +163,7 @@ def test_a_release_cancels_what_nobody_has_cancelled_yet(
         job.refresh_from_db()
     assert {job.status for job in waiting} == {Status.CANCELLED}
     run = (running.job, running.epoch)
-    assert keeping.running(rows, [run]) == {run: True}
+    assert heartbeats.running(rows, [run]) == {run: True}
     held = make_job()
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     switch.release(slug, reason="Mended.", user_id=ada.pk)
@@ -212,11 +212,11 @@ def test_a_trip_that_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatc
 
 def test_held_jobs_wake_no_dispatcher(make_job: MakeJob, ada: User, slug: str) -> None:
     make_job()
-    due = turns.next_due_s()
+    due = fair_queue.next_due_s()
     assert due is not None
     assert due < 1
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
-    until = turns.next_due_s()
+    until = fair_queue.next_due_s()
     assert until is not None
     assert until > 60, "only its deadline"
 

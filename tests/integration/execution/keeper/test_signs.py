@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 from django.db.models.functions import Now
 
-from aifeature.models import Job, Worker, keeping
+from aifeature.models import Job, Worker, heartbeats
 from aifeature.services.execution import lease
 from aifeature.services.execution.lease import LeaseKeeper
 from tests.integration.execution.keeper.conftest import WORKER, Clock, locked, wait_for
@@ -104,7 +104,7 @@ def test_a_defect_in_one_step_keeps_no_other_from_being_made(
     def defect(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(keeping, "paused", defect)
+    monkeypatch.setattr(heartbeats, "paused", defect)
     keeper.appear(WORKER, queue="llm", slots=4)
     with keeper.hold(claim(make_job(), worker=WORKER), Cancel()):
         Job.objects.update(lease_until=Now() + timedelta(seconds=1))

@@ -15,9 +15,9 @@ from aifeature.models import (
     KillMode,
     SpendWindow,
     Worker,
-    keeping,
+    fair_queue,
+    heartbeats,
     transitions,
-    turns,
 )
 from aifeature.models.functions import is_lock_timeout, rows
 from aifeature.services.controls import switch
@@ -35,7 +35,7 @@ ROW = "SELECT 1 FROM aifeature_job WHERE id = %s FOR UPDATE"
 
 
 def chosen() -> list[object]:
-    return list(turns.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}))
+    return list(fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}))
 
 
 def test_a_run_is_taken_over_when_its_lease_is_over_and_its_worker_is_silent(
@@ -49,7 +49,7 @@ def test_a_run_is_taken_over_when_its_lease_is_over_and_its_worker_is_silent(
         assert transitions.claim(job.pk, worker="w2", lease_s=15) is None
         assert chosen() == []
         recovery.sweep()
-        due = turns.next_due_s()
+        due = fair_queue.next_due_s()
         assert due is not None
         assert due > dispatcher.MOST_SLEEP_S, "nothing to do while its worker lives"
         Worker.objects.update(seen_at=Now() - timedelta(seconds=16))
@@ -90,7 +90,7 @@ def test_a_job_whose_row_is_locked_keeps_no_other_from_being_sent_anew(make_job:
     """After the broker has lost its memory."""
     held, _ = make_job(published_at=Now()), make_job(published_at=Now())
     with locked(ROW, held.pk):
-        assert turns.take_all_back() == 1
+        assert fair_queue.take_all_back() == 1
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
@@ -297,21 +297,21 @@ def test_after_signs_of_life_failed_for_all_nobody_is_taken_for_gone_at_once(
     claim(job, worker=WORKER)
     age(job, lease_until=timedelta(seconds=1))
     for name in (WORKER, "llm@other/2"):
-        keeping.alive(rows, name, queue="llm", slots=4)
+        heartbeats.alive(rows, name, queue="llm", slots=4)
     Worker.objects.update(seen_at=Now() - timedelta(seconds=60))
 
     def taken_over() -> bool:
         return transitions.claim(job.pk, worker="llm@other/2", lease_s=15) is not None
 
     assert not taken_over(), "it has not been seen itself"
-    keeping.alive(rows, "llm@other/2", queue="llm", slots=4)
+    heartbeats.alive(rows, "llm@other/2", queue="llm", slots=4)
     assert not taken_over(), "it was seen again a moment ago"
     Worker.objects.filter(resumed_at__isnull=False).update(resumed_at=Now() - timedelta(seconds=6))
     assert taken_over()
 
 
 def test_signs_of_life_without_a_gap_are_no_return(make_job: MakeJob) -> None:
-    keeping.alive(rows, WORKER, queue="llm", slots=4)
+    heartbeats.alive(rows, WORKER, queue="llm", slots=4)
     Worker.objects.update(seen_at=Now() - timedelta(seconds=2))
-    keeping.alive(rows, WORKER, queue="llm", slots=4)
+    heartbeats.alive(rows, WORKER, queue="llm", slots=4)
     assert Worker.objects.get().resumed_at is None

@@ -7,7 +7,7 @@ import io
 from django.core.management import call_command
 from django.db import connection
 
-from tests.integration.privacy.people.conftest import NAME
+from tests.integration.privacy.personal_data.conftest import NAME
 
 CASE = "Request 17 of 3 March."
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 
 import pytest
 
-from aifeature.api.turns import LONGEST_WAIT_S, FairThreads, Turn
+from aifeature.api.fair_threads import LONGEST_WAIT_S, FairThreads, Turn
 from aifeature.services.jobs.refusals import Overloaded
 
 PATIENCE_S = 30.0

@@ -14,13 +14,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from workers.inference import breaker, provider_limits, trips
-from workers.inference.admission import Asked, End, HeldHere
+from workers.inference import breaker, breaker_trips, provider_limits
 from workers.inference.breaker import BreakerModel, BreakerPolicy, BreakerView, Change, Forced
+from workers.inference.breaker_trips import Trips
 from workers.inference.errors import Deferred, Reason
+from workers.inference.grants import Asked, End, HeldHere
 from workers.inference.provider_limits import NOTHING
 from workers.inference.token_bucket import LONGEST, MINUTE, SECOND, BucketModel, local_rate
-from workers.inference.trips import Trips
 
 if TYPE_CHECKING:
     from workers.inference.provider_limits import Amounts
@@ -103,7 +103,7 @@ class LocalGates:
     def failing(self) -> tuple[str, ...]:
         """The models of an outage; none while there is no outage."""
         with self._lock:
-            return trips.failing(trips.fields_of(self._trips))
+            return breaker_trips.failing(breaker_trips.fields_of(self._trips))
 
     def settle(self, held: HeldHere, end: End) -> Change | None:
         """A call that was let in here ended. Returns the change it made to the breaker."""

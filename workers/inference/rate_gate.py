@@ -15,12 +15,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from workers.inference import breaker, provider_limits, trips
-from workers.inference.admission import Asked, End, Held, HeldHere, UserTokens
+from workers.inference import breaker, breaker_trips, provider_limits
+from workers.inference.admission import GatePermit, ProbePermit
 from workers.inference.breaker import BreakerPolicy, BreakerView, Change, Forced
 from workers.inference.errors import Deferred
-from workers.inference.local_gates import LocalGates
-from workers.inference.permit import GatePermit, ProbePermit
+from workers.inference.grants import Asked, End, Held, HeldHere, UserTokens
+from workers.inference.local_rate_gate import LocalGates
 from workers.inference.provider_limits import NOTHING, Amounts, LimitsView
 from workers.inference.shared_state import Script, SharedState, StateAway
 from workers.inference.token_bucket import SECOND, Level, cost_us, rate_millionths
@@ -246,7 +246,7 @@ class Gate:
         That of all processes, or what this one knows while Redis is away.
         """
         try:
-            return trips.failing(self._state.read(_TRIPS))
+            return breaker_trips.failing(self._state.read(_TRIPS))
         except StateAway:
             return self._local.failing()
 

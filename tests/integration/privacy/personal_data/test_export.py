@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from aifeature.models import ApiToken, Job
 from aifeature.services.privacy import export
-from tests.integration.privacy.people.conftest import NAME, PERSONAL, SAID
-from tests.integration.privacy.people.erasing import lines_with
+from tests.integration.privacy.personal_data.conftest import NAME, PERSONAL, SAID
+from tests.integration.privacy.personal_data.erasing import lines_with
 from tests.integration.privacy.retention.conftest import EndedJob, call
 
 

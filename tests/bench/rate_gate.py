@@ -11,8 +11,8 @@ import redis
 from tests.bench.figures import percentile
 from tests.bench.report import Aim, BrokenRunError, Figure
 from tests.bench.stack import Stack
-from workers.inference.admission import UserTokens
-from workers.inference.gate import Gate
+from workers.inference.grants import UserTokens
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import connect
 from workers.inference.token_bucket import RequestLimiter
 from workers.inference.types import TokenUsage

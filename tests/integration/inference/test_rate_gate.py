@@ -11,7 +11,7 @@ import redis
 from django.conf import settings
 
 from tests.integration.inference.rush import rush
-from workers.inference.admission import UserTokens
+from workers.inference.admission import GatePermit, ProbePermit
 from workers.inference.breaker import BreakerPolicy
 from workers.inference.errors import (
     Billing,
@@ -22,8 +22,8 @@ from workers.inference.errors import (
     Refused,
     RequestRejected,
 )
-from workers.inference.gate import Gate
-from workers.inference.permit import GatePermit, ProbePermit
+from workers.inference.grants import UserTokens
+from workers.inference.rate_gate import Gate
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import TokenUsage

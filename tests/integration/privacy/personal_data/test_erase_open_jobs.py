@@ -25,8 +25,8 @@ from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.refusals import NotFound
 from aifeature.services.privacy import closing, erasure
 from tests.integration.job_rows import MakeJob, begin, claim
-from tests.integration.privacy.people.conftest import NAME, SAID
-from tests.integration.privacy.people.erasing import CASE, run, whole_database
+from tests.integration.privacy.personal_data.conftest import NAME, SAID
+from tests.integration.privacy.personal_data.erasing import CASE, run, whole_database
 from tests.integration.ticks.test_periods import wait_until_blocked
 from tests.sandbox_server import SandboxServer
 

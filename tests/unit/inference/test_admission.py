@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from workers.inference import AnswerIncomplete, Billing, RateLimited, TokenUsage
-from workers.inference.admission import End
+from workers.inference.admission import GatePermit, ProbePermit
 from workers.inference.breaker import BreakerPolicy
-from workers.inference.permit import GatePermit, ProbePermit
+from workers.inference.grants import End
 from workers.inference.provider_limits import NOTHING, Amounts
 
 BOUND = Amounts(1, 5_000, 1_000)

@@ -33,8 +33,8 @@ from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.lifecycle import CannotRequeueError
 from aifeature.services.privacy import closing, erasure, sums
 from tests.integration.api.api_jobs import bearer
-from tests.integration.privacy.people.conftest import KEY, NAME, PERSONAL, SAID
-from tests.integration.privacy.people.erasing import CASE, lines_with, run, whole_database
+from tests.integration.privacy.personal_data.conftest import KEY, NAME, PERSONAL, SAID
+from tests.integration.privacy.personal_data.erasing import CASE, lines_with, run, whole_database
 from tests.integration.privacy.retention.conftest import EndedJob, call
 
 
