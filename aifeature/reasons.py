@@ -38,7 +38,7 @@ class FailureCode(StrEnum):
     INPUT_INVALID = "input_invalid"
     OUTPUT_INVALID = "output_invalid"
     OVERLOADED = "overloaded"
-    POISON = "poison"
+    MAX_TRIES_EXCEEDED = "poison"
     """Its runs were lost or failed as often as a job may be tried."""
     PROVIDER_REFUSED = "provider_refused"
     PROVIDER_UNAVAILABLE = "provider_unavailable"

@@ -22,7 +22,7 @@ from django.http.cookie import parse_cookie
 from aifeature.api import stopping
 from aifeature.api.fair_threads import FairThreads, Turn
 from aifeature.api.visitors import Visitor, Visitors
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 from aifeature.services.jobs.refusals import Overloaded, RateLimited, Refusal
 from project import switch_requests
 from project.early_answer import Answer
@@ -167,7 +167,7 @@ class Concurrency:
             raise RateLimited(
                 "Too many of your requests are waiting. Wait a moment and try again.",
                 retry_after_s=RETRY_S,
-                left=Left(MOST_QUEUED, window_s=RETRY_S, remaining=0, reset_s=RETRY_S),
+                left=RateLimitStatus(MOST_QUEUED, window_s=RETRY_S, remaining=0, reset_s=RETRY_S),
             )
 
     @asynccontextmanager

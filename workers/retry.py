@@ -30,7 +30,7 @@ class RetryIn:
 
     delay_s: float
 
-    burn: bool = True
+    counts_as_try: bool = True
     """Whether the run that ended counts as a try. A provider that turned the call away unworked
     was not hurt by the job and bills nothing, so such a job goes on until its deadline."""
 
@@ -74,15 +74,15 @@ def decide(
     if not (error.retryable or isinstance(error, DeadlineReached)):
         return GiveUp("provider_refused")
     # A request that was rejected is tried again only because the provider says so: not for ever.
-    burn = error.billing is not Billing.NONE or isinstance(error, Permanent)
-    if burn and tries + 1 >= max_tries:
+    counts_as_try = error.billing is not Billing.NONE or isinstance(error, Permanent)
+    if counts_as_try and tries + 1 >= max_tries:
         return GiveUp("provider_unavailable")
     earliest = error.retry_after_s or 0.0
     room = seconds_left - LAST_TRY_S - earliest
     if room <= 0:
         return GiveUp("provider_unavailable")
     backoff = min(MAX_DELAY_S, BASE_DELAY_S * 2 ** min(failures, 30), room)
-    return RetryIn(earliest + jitter * backoff, burn=burn)
+    return RetryIn(earliest + jitter * backoff, counts_as_try=counts_as_try)
 
 
 def defer(*, seconds_left: float, jitter: float) -> Decision:
@@ -95,4 +95,4 @@ def defer(*, seconds_left: float, jitter: float) -> Decision:
     room = seconds_left - LAST_TRY_S
     if room <= 0:
         return GiveUp("provider_unavailable")
-    return RetryIn(min(DEFER_S * (1 + jitter) / 2, room), burn=False)
+    return RetryIn(min(DEFER_S * (1 + jitter) / 2, room), counts_as_try=False)

@@ -16,9 +16,9 @@ from django.utils.crypto import constant_time_compare
 from aifeature.api.auth import user_of
 from aifeature.api.fair_threads import give_connections_back
 from aifeature.models import ApiToken
-from aifeature.models.lookup import Lookup, Slot
+from aifeature.models.lookup import Lookup, Parameter
 
-_VALID: Final = Lookup(lambda: ApiToken.objects.valid().filter(pk=Slot("pk")))
+_VALID: Final = Lookup(lambda: ApiToken.objects.valid().filter(pk=Parameter("pk")))
 
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
 """A thousand streams look at the same moment; they must not start a thousand threads."""

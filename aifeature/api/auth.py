@@ -21,7 +21,7 @@ from ninja.utils import check_csrf
 from aifeature.api import scope, visitors
 from aifeature.api.refusals import CsrfFailed
 from aifeature.models import ApiToken
-from aifeature.models.lookup import Lookup, Slot
+from aifeature.models.lookup import Lookup, Parameter
 from aifeature.models.token import PREFIX, digest
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _VALID: Final = Lookup(
-    lambda: ApiToken.objects.valid().filter(digest=Slot("digest")), related="user"
+    lambda: ApiToken.objects.valid().filter(digest=Parameter("digest")), related="user"
 )
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)

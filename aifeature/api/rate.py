@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from aifeature.api import problems
 from aifeature.api.auth import user_of
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 from aifeature.services import jobs
 from aifeature.services.jobs import admission
 from aifeature.services.jobs.refusals import NotFound, Refusal
@@ -22,7 +22,9 @@ ALL_REQUESTS: Final = "site"
 """Names that of all requests to the site; it is told when it refuses one."""
 
 
-def tell(response: HttpResponse, left: Left | None, *, policy: str = SUBMISSIONS) -> None:
+def tell(
+    response: HttpResponse, left: RateLimitStatus | None, *, policy: str = SUBMISSIONS
+) -> None:
     """Set both headers; none if nothing limits the user."""
     if left is not None:
         response["RateLimit-Policy"] = f'"{policy}";q={left.limit};w={left.window_s}'
@@ -37,7 +39,7 @@ def refused(request: HttpRequest, slug: str, error: Exception) -> HttpResponse:
     return response
 
 
-def left_after(request: HttpRequest, slug: str, refusal: Refusal | None) -> Left | None:
+def left_after(request: HttpRequest, slug: str, refusal: Refusal | None) -> RateLimitStatus | None:
     """What is left to a user whose submission was not accepted; asked if nobody has yet.
 
     Raises:

@@ -20,7 +20,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from aifeature.policies.networks import network
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 from aifeature.services.jobs.refusals import RateLimited
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Visitor(NamedTuple):
 class _Bucket:
     tokens: float
     at: float
-    told_at: float = float("-inf")
+    notified_at: float = float("-inf")
 
 
 class Visitors:
@@ -189,7 +189,7 @@ class Visitors:
                 return
         if wait_s:
             per_second = self._per_second * factor
-            left = Left(
+            left = RateLimitStatus(
                 math.ceil(per_second * BURST_S), window_s=BURST_S, remaining=0, reset_s=BURST_S
             )
             self._refuse(visitor, f"more than {per_second:g} a second", wait_s, left)
@@ -217,13 +217,13 @@ class Visitors:
         return bucket
 
     def _refuse(
-        self, visitor: Visitor, why: str, retry_after_s: int, left: Left | None = None
+        self, visitor: Visitor, why: str, retry_after_s: int, left: RateLimitStatus | None = None
     ) -> None:
         with self._lock:
             bucket = self._bucket(visitor, self._per_second * BURST_S)
-            silent = self._clock() - bucket.told_at < TOLD_EVERY_S
+            silent = self._clock() - bucket.notified_at < TOLD_EVERY_S
             if not silent:
-                bucket.told_at = self._clock()
+                bucket.notified_at = self._clock()
         if not silent:
             logger.warning("requests of %s are refused: %s in this process", visitor, why)
         raise RateLimited(

@@ -63,5 +63,5 @@ class Migration(migrations.Migration):
                 name="control_retention_in_range",
             ),
         ),
-        *sql.load("blanking", "active_user", "active_user_trigger"),
+        *sql.load("content_purge", "active_user", "active_user_trigger"),
     ]

@@ -23,6 +23,6 @@ class Migration(migrations.Migration):
         ),
         *sql.load(
             *("dispatch", "lease", "claim", "overdue", "finish", "cancel", "submit", "calls"),
-            *("load", "stopped", "trip", "reconcile", "settle_unknown", "blanking"),
+            *("load", "stopped", "trip", "reconcile", "settle_unknown", "content_purge"),
         ),
     ]

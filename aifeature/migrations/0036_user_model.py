@@ -8,6 +8,6 @@ class Migration(migrations.Migration):
 
     dependencies = [("aifeature", "0035_change_of_model")]
     operations = [
-        *sql.load("active_user", "blanking", "cancel", "claim", "closed_accounts", "dispatch"),
+        *sql.load("active_user", "content_purge", "cancel", "claim", "closed_accounts", "dispatch"),
         *sql.load("lease", "load", "paused", "settle_unknown", "submit", "switch", "windows"),
     ]

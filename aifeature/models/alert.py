@@ -20,8 +20,8 @@ class Alert(models.Model):
     opened_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now(), help_text="Last found to be still so.")
     closed_at = models.DateTimeField(null=True, blank=True)
-    told_at = models.DateTimeField(null=True, blank=True)
-    end_told_at = models.DateTimeField(null=True, blank=True)
+    notified_at = models.DateTimeField(null=True, blank=True, db_column="told_at")
+    end_notified_at = models.DateTimeField(null=True, blank=True, db_column="end_told_at")
 
     class Meta:
         ordering = ("-opened_at", "-id")
@@ -34,7 +34,7 @@ class Alert(models.Model):
             models.Index(fields=["-opened_at"], name="alert_newest"),
             models.Index(
                 fields=["opened_at"],
-                condition=Q(told_at=None) | Q(closed_at__isnull=False, end_told_at=None),
+                condition=Q(notified_at=None) | Q(closed_at__isnull=False, end_notified_at=None),
                 name="alert_to_tell",
             ),
         )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from project.database.base import DatabaseWrapper
 
 
-class Apart:
+class DedicatedConnection:
     """One connection, opened at the first call and again after an outage. For one thread."""
 
     def __init__(self, *, lock_timeout: str, statement_timeout: str) -> None:

@@ -17,7 +17,7 @@ def _stale_s() -> float:
 
 
 def dispatch(
-    *, limit: int, lost_after_s: float, again_after_s: float, at_once: Mapping[str, int]
+    *, limit: int, lost_after_s: float, again_after_s: float, max_concurrency: Mapping[str, int]
 ) -> list[UUID]:
     """Choose and mark the jobs that go to the broker next; send them in this order.
 
@@ -26,14 +26,14 @@ def dispatch(
         lost_after_s: Seconds after which a job that was handed over and never claimed is chosen
             again.
         again_after_s: The same for a run whose worker is gone.
-        at_once: How many jobs of one user may be out, by feature; and by "feature:user id" of users
-            with another figure.
+        max_concurrency: How many jobs of one user may be in flight, by feature; and by
+            "feature:user id" for users with a rate override.
     """
-    arguments = (limit, lost_after_s, again_after_s, _stale_s(), as_json(at_once))
+    arguments = (limit, lost_after_s, again_after_s, _stale_s(), as_json(max_concurrency))
     return [row[0] for row in rows("aif_choose_jobs", *arguments)]
 
 
-def take_back(jobs: Sequence[UUID]) -> set[UUID]:
+def unpublish(jobs: Sequence[UUID]) -> set[UUID]:
     """Take back the marks of these jobs, if they wait, so that they are chosen again.
 
     Returns those whose row is locked: they keep their mark.

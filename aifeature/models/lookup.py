@@ -16,7 +16,7 @@ from django.db.models import Expression, Field, Model, QuerySet
 M = TypeVar("M", bound=Model)
 
 
-class Slot(Expression):
+class Parameter(Expression):
     """Stands in a queryset for a value that is known when a row is looked for."""
 
     def __init__(self, name: str) -> None:
@@ -46,7 +46,7 @@ class Lookup(Generic[M]):
         """Return the row with these values in the slots, with all its fields."""
         sql, params, own, others = self._compiled
         with connection.cursor() as cursor:
-            cursor.execute(sql, [values[p.name] if isinstance(p, Slot) else p for p in params])
+            cursor.execute(sql, [values[p.name] if isinstance(p, Parameter) else p for p in params])
             row = cursor.fetchone()
         if row is None:
             return None

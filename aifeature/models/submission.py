@@ -22,19 +22,19 @@ class Outcome(StrEnum):
     """The user's idempotency key, or another requeue of the same job, was first."""
 
 
-def store(job: Job, *, deadline_s: float, publish: bool, at_once: int | None) -> Outcome:
+def store(job: Job, *, deadline_s: float, publish: bool, max_concurrency: int | None) -> Outcome:
     """Store a new job, in one statement; what the database decides of it is set on `job`.
 
     Args:
         job: Not saved; its user, feature and input, and perhaps its key, digest and whose requeue.
         deadline_s: Seconds from now until it fails.
         publish: Mark it as handed to the broker, if there is room.
-        at_once: How many of the user's jobs may be out; None: any number.
+        max_concurrency: How many of the user's jobs may be in flight; None: any number.
     """
     outcome, created_at, deadline_at, published_at = rows(
         "aif_submit",
         *(job.pk, job.user_id, job.feature, as_json(job.input), job.idempotency_key),
-        *(job.request_digest, job.requeued_from_id, deadline_s, publish, at_once),
+        *(job.request_digest, job.requeued_from_id, deadline_s, publish, max_concurrency),
     )[0]
     if outcome == Outcome.STORED:
         job.created_at = job.run_at = created_at

@@ -238,17 +238,19 @@ def finish(
     )
 
 
-def release(
+def return_to_queue(
     claimed: Claimed,
     *,
     delay_s: float,
-    burn: bool,
+    counts_as_try: bool,
     reason: str = "",
     message: str = "",
     settlement: Settlement | None = None,
     shown: str = "",
 ) -> None:
-    """Put a job back in the queue, due in `delay_s` seconds; `burn` counts this run as a try.
+    """Put a job back in the queue, due in `delay_s` seconds.
+
+    With `counts_as_try` this run counts towards the cap of tries.
 
     One that was to be cancelled ends instead; see `settled` for `shown`.
 
@@ -257,7 +259,7 @@ def release(
     """
     _flag(
         "aif_release",
-        *(claimed.job, claimed.epoch, delay_s, burn, reason, message),
+        *(claimed.job, claimed.epoch, delay_s, counts_as_try, reason, message),
         *settled(settlement, shown),
     )
 

@@ -19,7 +19,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class RateLimitStatus:
     """What a user may still send: whole requests and whole seconds."""
 
     limit: int
@@ -30,7 +30,7 @@ class Left:
     """Until all of them may be sent again."""
 
     @classmethod
-    def of(cls, per_minute: Decimal, *, remaining: int, reset_s: int) -> Left:
+    def of(cls, per_minute: Decimal, *, remaining: int, reset_s: int) -> RateLimitStatus:
         """At this rate. One that is slower than one a minute has a longer window."""
         if per_minute < 1:
             return cls(1, math.ceil(60 / per_minute), remaining, reset_s)

@@ -60,7 +60,7 @@ guard.
 FEATURE: Final = SpikeRule(
     min_spend_micro=6_000_000, margin=0.4, over_highest=1.5, surge_min_micro=500_000
 )
-EVERYTHING: Final = SpikeRule(min_spend_micro=10_000_000, margin=0.4, over_highest=1.5)
+GLOBAL: Final = SpikeRule(min_spend_micro=10_000_000, margin=0.4, over_highest=1.5)
 """A surge has a feature. What belongs to none, such as a weekly evaluation, comes in surges."""
 
 

@@ -25,7 +25,7 @@ from workers.inference.client import AnthropicClient
 from workers.inference.errors import Deferred, RateLimited
 from workers.inference.gateway import Gateway
 from workers.inference.provider_limits import Amounts, used_by
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import connect
 from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
 
@@ -120,7 +120,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
         _enforce(sandbox.url)
         client = AnthropicClient(api_key="sk-bench", base_url=sandbox.url)
         state = connect(bed.redis_url, {})
-        runs = [Run(model, Gateway(client, gate=Gate(state))) for model in LIMITS]
+        runs = [Run(model, Gateway(client, gate=RateGate(state))) for model in LIMITS]
         try:
             _drive(runs)
         finally:

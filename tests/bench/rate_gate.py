@@ -12,7 +12,7 @@ from tests.bench.figures import percentile
 from tests.bench.report import Aim, BrokenRunError, Figure
 from tests.bench.stack import Stack
 from workers.inference.grants import UserTokens
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import connect
 from workers.inference.token_bucket import RequestLimiter
 from workers.inference.types import TokenUsage
@@ -34,7 +34,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
     """One job after the other, each through all gates of a real Valkey."""
     with stack.bed("gate") as bed, redis.Redis.from_url(bed.redis_url) as raw:
         state = connect(bed.redis_url, {})
-        limiter, gate = RequestLimiter(state), Gate(state)
+        limiter, gate = RequestLimiter(state), RateGate(state)
         for number in range(WARM_UP):
             _job(limiter, gate, number)
         before = _commands(raw)
@@ -50,7 +50,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
     return Figure("gate", values, (Aim("round_trips", "at most", 3),), note)
 
 
-def _job(limiter: RequestLimiter, gate: Gate, number: int) -> float:
+def _job(limiter: RequestLimiter, gate: RateGate, number: int) -> float:
     """Microseconds that the gates of one job take."""
     user = f"summarize:{number % USERS}"
     begun = time.perf_counter()

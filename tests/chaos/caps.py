@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.chaos.injector import Done
     from tests.chaos.stack import Stack
 
-EVERYTHING: Final = "_everything"
+GLOBAL: Final = "_everything"
 CENT: Final = 10_000
 """Micro-dollars."""
 
@@ -52,8 +52,8 @@ OWN_SPEND_FACTOR: Final = 2
 
 WHERE: Final = {
     "feature": (FEATURE, "daily_budget_usd"),
-    "global": (EVERYTHING, "daily_budget_usd"),
-    "month": (EVERYTHING, "monthly_budget_usd"),
+    "global": (GLOBAL, "daily_budget_usd"),
+    "month": (GLOBAL, "monthly_budget_usd"),
 }
 """The control row and field of each."""
 
@@ -112,7 +112,7 @@ class Treasurer:
 
     def _raise(self, settled: int) -> None:
         room = self._room()
-        for slug in (FEATURE, EVERYTHING):
+        for slug in (FEATURE, GLOBAL):
             raised = {}
             for scope, least in ROOM.items():
                 cents = settled // CENT + least + room

@@ -197,7 +197,7 @@ def job_of(user: User) -> dict[str, Any]:
     return {"user": user, "feature": "summarize", "input": DOCUMENT, "deadline_at": deadline}
 
 
-def at_once(*starts: Callable[[], Started]) -> list[Started]:
+def max_concurrency(*starts: Callable[[], Started]) -> list[Started]:
     """Start several processes side by side: most of a start is waiting."""
     with ThreadPoolExecutor(len(starts)) as pool:
         return list(pool.map(lambda start: start(), starts))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from project.stack.signals import wait_until
-from tests.chaos.caps import EVERYTHING
+from tests.chaos.caps import GLOBAL
 from tests.chaos.errand import FEATURE
 from tests.chaos.flips import PARTLY_PERCENT, Flip
 from tests.chaos.plan import (
@@ -146,7 +146,7 @@ class Injector:
             with self._storm(_RULES[fault.kind](dice)):
                 time.sleep(fault.lasts_s)
         elif fault.kind in SWITCHES:
-            self._flip(fault, done, slug=dice.choice([FEATURE, EVERYTHING]))
+            self._flip(fault, done, slug=dice.choice([FEATURE, GLOBAL]))
         elif fault.kind is Kind.TWO_BEATS:
             self._two_beats(fault.lasts_s)
         elif fault.kind is Kind.ROLLING_RESTART:

@@ -82,6 +82,9 @@ def _problems_of(
     match operation:
         case RunSQL():
             yield from _sql_problems(str(operation.sql))
+        case operations.SeparateDatabaseAndState():
+            for part in operation.database_operations:
+                yield from _problems_of(part, state, made, app)
         case operations.AddField():
             yield from _new_field_problems(operation)
         case operations.AlterField():

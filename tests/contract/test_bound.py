@@ -39,7 +39,7 @@ from workers.inference import (
     tokens,
 )
 from workers.inference.client import schema_bytes
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 
 LIVE_KEY = os.environ.get("LIVE_ANTHROPIC_API_KEY", "")
 
@@ -193,7 +193,7 @@ def test_the_gateway_counts_the_schema_for_the_ledger_and_for_the_gate() -> None
     sent = a_request(output_schema=Deep.model_json_schema())
     size, asked = schema_bytes(sent), AskedGate()
     assert size > 1_000
-    door = Gateway(AnthropicClient(api_key="k"), gate=cast("Gate", asked))
+    door = Gateway(AnthropicClient(api_key="k"), gate=cast("RateGate", asked))
     assert door.upper_bound_micro(sent) == pricing.upper_bound_micro(sent, schema_bytes=size)
     door.admit(sent, user=None, booked=False)
     assert asked.input_tokens == pricing.prompt_bound_tokens(sent, schema_bytes=size)

@@ -9,7 +9,7 @@ from typing import Protocol
 from workers.inference import breaker, provider_limits
 from workers.inference.breaker import BreakerPolicy
 from workers.inference.errors import AnswerGarbled, Billing, InferenceError, RateLimited
-from workers.inference.grants import End, Held, HeldHere
+from workers.inference.grants import CallEnd, LocalGrant, SharedGrant
 from workers.inference.provider_limits import NOTHING
 from workers.inference.types import DeltaSink, TokenUsage
 
@@ -17,17 +17,19 @@ from workers.inference.types import DeltaSink, TokenUsage
 class Gates(Protocol):
     """What a permit tells of its call."""
 
-    def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
+    def settle(
+        self, held: SharedGrant | LocalGrant, end: CallEnd, *, now: int | None = None
+    ) -> None:
         """How it ended."""
 
-    def begun(self, held: Held | HeldHere) -> None:
+    def begun(self, held: SharedGrant | LocalGrant) -> None:
         """Its answer has begun."""
 
 
-class GatePermit:
+class GateAdmission:
     """Leave to send one call. Only the first report of its end counts."""
 
-    def __init__(self, gates: Gates, policy: BreakerPolicy, held: Held | HeldHere) -> None:
+    def __init__(self, gates: Gates, policy: BreakerPolicy, held: SharedGrant | LocalGrant) -> None:
         """`gates` are told once; `policy` says what counts for the breaker."""
         self._gates = gates
         self._policy = policy
@@ -53,7 +55,7 @@ class GatePermit:
 
     def give_back(self, *, now: int | None = None) -> None:
         """Nothing was sent."""
-        self._end(End(used=NOTHING, user_tokens=0, measured=False, outcome=""), now)
+        self._end(CallEnd(used=NOTHING, user_tokens=0, measured=False, outcome=""), now)
 
     def succeeded(
         self,
@@ -67,7 +69,7 @@ class GatePermit:
         used = self._held.asked.amounts if usage is None else provider_limits.used_by(usage)
         outcome = breaker.outcome_of_success(self._policy, latency_ms)
         self._end(
-            End(
+            CallEnd(
                 used=used,
                 user_tokens=used.tokens,
                 measured=usage is not None,
@@ -95,7 +97,7 @@ class GatePermit:
                 user_tokens = 0
         refused = isinstance(error, RateLimited)
         self._end(
-            End(
+            CallEnd(
                 used=used,
                 user_tokens=user_tokens,
                 measured=measured,
@@ -107,7 +109,7 @@ class GatePermit:
             now,
         )
 
-    def _end(self, end: End, now: int | None) -> None:
+    def _end(self, end: CallEnd, now: int | None) -> None:
         with self._lock:
             if self._ended:
                 return
@@ -115,7 +117,7 @@ class GatePermit:
         self._gates.settle(self._held, end, now=now)
 
 
-class ProbePermit(GatePermit):
+class ProbeAdmission(GateAdmission):
     """Leave to send one probe, a tiny call that takes nothing of any limit."""
 
     def succeeded(
@@ -139,8 +141,8 @@ class ProbePermit(GatePermit):
         self._end(_end_of_probe(outcome, rate_limits, block_s=block_s), now)
 
 
-def _end_of_probe(outcome: str, rate_limits: Mapping[str, str], *, block_s: float = 0.0) -> End:
-    return End(
+def _end_of_probe(outcome: str, rate_limits: Mapping[str, str], *, block_s: float = 0.0) -> CallEnd:
+    return CallEnd(
         used=NOTHING,
         user_tokens=0,
         measured=False,

@@ -23,8 +23,8 @@ above its threshold opens it. Differences, each for a reason:
   probe or trial calls that failed the open time does not grow: the provider's return is to be seen
   soon.
 
-What several breakers know together stands in `trips.py`. `lua/breaker.lua` is the same in Redis,
-for all processes.
+`breaker_trips.py` holds the state that all breakers share. `lua/breaker.lua` implements the same
+steps in Redis, for all processes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from workers.inference.breaker_trips import Trips
+from workers.inference.breaker_trips import BreakerTrips
 from workers.inference.errors import (
     AnswerGarbled,
     AnswerUnusable,
@@ -212,7 +212,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BreakerDecision:
     """What a breaker says to one call."""
 
     way: Way
@@ -234,7 +234,7 @@ class BreakerModel:
 
     policy: BreakerPolicy
     model: str = ""
-    trips: Trips = field(default_factory=Trips)
+    trips: BreakerTrips = field(default_factory=BreakerTrips)
     """Of all models; shared with their breakers."""
 
     state: State = "closed"
@@ -295,7 +295,7 @@ class BreakerModel:
         farthest: int,
         fallback: bool = False,
         held_open: bool = False,
-    ) -> Look:
+    ) -> BreakerDecision:
         """Let a call or its probe through, or say when to come back, at most `farthest` from now.
 
         A `probe` waits too: what it says is how long a call waits beside it. While an operator
@@ -307,18 +307,18 @@ class BreakerModel:
             if held_open:
                 wait = min(max(self.held - now, self.policy.open_us), farthest)
                 self.held = now + wait + self.policy.spacing_us
-                return Look(way, wait)
+                return BreakerDecision(way, wait)
             wait = min(max(self.next - now, opens_in), farthest)
             self.next = now + wait + self.policy.spacing_us
-            return Look(way, wait)
+            return BreakerDecision(way, wait)
         if way == "call":
-            return Look(way, since=self.since)
+            return BreakerDecision(way, since=self.since)
         if self.state == "open":
             change = Change("open", "half_open")
             self._become("half_open", now)
         leases = self.trials if way == "trial" else self.probes
         leases[lease] = now + self.policy.lease_us
-        return Look(way, self.policy.recheck_us if way == "probe" else 0, change=change)
+        return BreakerDecision(way, self.policy.recheck_us if way == "probe" else 0, change=change)
 
     def begun(self, lease: str) -> None:
         """The answer of a trial call has begun: there is room for more of them."""

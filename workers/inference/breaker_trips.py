@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Trips:
+class BreakerTrips:
     """Of one process. Not safe for threads by itself. Times are microseconds."""
 
     first: dict[str, int] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def failing(fields: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(name[2:] for name in fields if name.startswith("l:")))
 
 
-def fields_of(trips: Trips) -> dict[str, str]:
+def fields_of(trips: BreakerTrips) -> dict[str, str]:
     """The hash that stands for what one process knows."""
     outage = {"outage": "1"} if trips.outage else {}
     return outage | {f"l:{name}": str(at) for name, at in trips.last.items()}

@@ -34,7 +34,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict, Unpack
 
 if TYPE_CHECKING:
-    from workers.inference.types import Permit, TokenUsage
+    from workers.inference.types import Admission, TokenUsage
 
 
 class Billing(Enum):
@@ -91,7 +91,7 @@ class Deferred(Exception):  # noqa: N818 - an answer, not a defect
         wait_s: float,
         scope: str,
         outage: bool = False,
-        probe: Permit | None = None,
+        probe: Admission | None = None,
     ) -> None:
         super().__init__(f"{reason} of {scope}: come back in {wait_s:.3f} s")
         self.reason: Reason = reason

@@ -10,14 +10,14 @@ from typing import Protocol
 from workers.inference import catalog, modifiers, pricing
 from workers.inference.client import RawAnswer, schema_bytes
 from workers.inference.errors import Billing, InferenceError
-from workers.inference.grants import OpenPermit, UserTokens
-from workers.inference.rate_gate import Gate
+from workers.inference.grants import OpenAdmission, UserTokens
+from workers.inference.rate_gate import RateGate
 from workers.inference.types import (
+    Admission,
     Cancel,
     DeltaSink,
     InferenceRequest,
     InferenceResult,
-    Permit,
     TokenUsage,
 )
 
@@ -45,7 +45,7 @@ class Gateway:
         self,
         client: Client,
         *,
-        gate: Gate | None = None,
+        gate: RateGate | None = None,
         clock: Callable[[], datetime] = _wall_clock,
     ) -> None:
         """Prepare.
@@ -66,7 +66,7 @@ class Gateway:
         user: UserTokens | None,
         booked: bool,
         fallback: bool = False,
-    ) -> Permit:
+    ) -> Admission:
         """Ask whether a call may be sent now: breaker, the user's tokens, the provider's limits.
 
         Args:
@@ -84,7 +84,7 @@ class Gateway:
             RequestRejected: Its output schema cannot be expressed for the provider.
         """
         if self._gate is None:
-            return OpenPermit()
+            return OpenAdmission()
         bound = pricing.prompt_bound_tokens(request, schema_bytes=schema_bytes(request))
         return self._gate.admit(
             model=request.model,
@@ -101,7 +101,7 @@ class Gateway:
         *,
         cancel: Cancel,
         on_delta: DeltaSink | None = None,
-        permit: Permit | None = None,
+        permit: Admission | None = None,
     ) -> InferenceResult:
         """Make one call and wait for its answer. It is never retried here.
 
@@ -112,7 +112,7 @@ class Gateway:
         Raises:
             InferenceError: What went wrong; its class is the verdict, its `billing` the bill.
         """
-        permit = permit or OpenPermit()
+        permit = permit or OpenAdmission()
         at = self._clock()
         try:
             pricing.price_list(request.model, at=at)  # refuses what has no price

@@ -11,7 +11,7 @@ from workers.inference.provider_limits import Amounts
 from workers.inference.types import DeltaSink, TokenUsage
 
 if TYPE_CHECKING:
-    from workers.inference.breaker import Look
+    from workers.inference.breaker import BreakerDecision
     from workers.inference.token_bucket import Level
 
 
@@ -27,7 +27,7 @@ class UserTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AdmissionRequest:
     """One call before it is let in."""
 
     model: str
@@ -55,10 +55,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SharedGrant:
     """What the shared gates took for a call."""
 
-    asked: Asked
+    asked: AdmissionRequest
     since: str
     """The breaker's state it was let in by."""
 
@@ -70,21 +70,21 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldHere:
+class LocalGrant:
     """What the gates of this process took for a call while Redis was away."""
 
-    asked: Asked
-    look: Look | None
+    asked: AdmissionRequest
+    look: BreakerDecision | None
     costs: tuple[tuple[str, int], ...]
 
     @property
     def trial(self) -> bool:
-        """As in `Held`."""
+        """As in `SharedGrant`."""
         return self.look is not None and self.look.way == "trial"
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class CallEnd:
     """How a call ended."""
 
     used: Amounts
@@ -105,20 +105,20 @@ class End:
     """Seconds the provider asked us to stay away."""
 
 
-class OpenPermit:
+class OpenAdmission:
     """Where there is no gate: holds nothing."""
 
     def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
-        """See `Permit`."""
+        """See `Admission`."""
         return on_delta
 
     def give_back(self) -> None:
-        """See `Permit`."""
+        """See `Admission`."""
 
     def succeeded(
         self, usage: TokenUsage | None, rate_limits: Mapping[str, str], latency_ms: int
     ) -> None:
-        """See `Permit`."""
+        """See `Admission`."""
 
     def failed(self, error: BaseException) -> None:
-        """See `Permit`."""
+        """See `Admission`."""

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from workers.inference import breaker, breaker_trips, provider_limits
 from workers.inference.breaker import BreakerModel, BreakerPolicy, BreakerView, Change, Forced
-from workers.inference.breaker_trips import Trips
+from workers.inference.breaker_trips import BreakerTrips
 from workers.inference.errors import Deferred, Reason
-from workers.inference.grants import Asked, End, HeldHere
+from workers.inference.grants import AdmissionRequest, CallEnd, LocalGrant
 from workers.inference.provider_limits import NOTHING
 from workers.inference.token_bucket import LONGEST, MINUTE, SECOND, BucketModel, local_rate
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workers.inference.provider_limits import Amounts
 
 
-class LocalGates:
+class LocalRateGate:
     """Safe for any number of threads."""
 
     def __init__(
@@ -49,13 +49,13 @@ class LocalGates:
         self._lock = threading.Lock()
         self._buckets = BucketModel()
         self._breakers: dict[str, BreakerModel] = {}
-        self._trips = Trips()
+        self._trips = BreakerTrips()
         self._limits: dict[str, tuple[int, ...]] = {}
         self._lower: dict[str, frozenset[int]] = {}
         """Which limits of a model the last answer that named them wanted lower."""
         self._blocked: dict[str, int] = {}
 
-    def admit(self, asked: Asked) -> tuple[HeldHere, Change | None]:
+    def admit(self, asked: AdmissionRequest) -> tuple[LocalGrant, Change | None]:
         """Let a call in. Returns what it holds and the change it made to the breaker.
 
         If the `way` it holds is `probe`, only a probe may be sent.
@@ -78,7 +78,7 @@ class LocalGates:
             if own is not None and way == "probe":
                 probed = replace(asked, amounts=NOTHING, user=None, user_cost=0)
                 look = self._look(own, asked, now)
-                return HeldHere(probed, look, ()), look.change
+                return LocalGrant(probed, look, ()), look.change
             taken = self._buckets.take(costs, now=now)
             if not taken.allowed:
                 waits = [min(level.wait, self._farthest) for level in taken.levels]
@@ -87,9 +87,9 @@ class LocalGates:
                 raise _deferred("provider_limit", max(waits), asked.model)
             # The breaker last: a trial cannot be given back by one that is not let in.
             taking = self._look(own, asked, now) if own else None
-            return HeldHere(asked, taking, tuple(costs)), taking.change if taking else None
+            return LocalGrant(asked, taking, tuple(costs)), taking.change if taking else None
 
-    def begun(self, held: HeldHere) -> None:
+    def begun(self, held: LocalGrant) -> None:
         """The answer of a trial call that was let in here has begun."""
         with self._lock:
             self._breaker(held.asked.model).begun(held.asked.lease)
@@ -105,7 +105,7 @@ class LocalGates:
         with self._lock:
             return breaker_trips.failing(breaker_trips.fields_of(self._trips))
 
-    def settle(self, held: HeldHere, end: End) -> Change | None:
+    def settle(self, held: LocalGrant, end: CallEnd) -> Change | None:
         """A call that was let in here ended. Returns the change it made to the breaker."""
         with self._lock:
             now = self._now()
@@ -125,7 +125,7 @@ class LocalGates:
             )
 
     def learn(
-        self, model: str, headers: tuple[provider_limits.Told | None, ...], *, block_us: int
+        self, model: str, headers: tuple[provider_limits.LimitHeader | None, ...], *, block_us: int
     ) -> None:
         """Remember what the provider said of its limits, for a time without Redis."""
         if block_us:
@@ -152,7 +152,7 @@ class LocalGates:
             fields = breaker.fields_of(self._breaker(model))
             return breaker.view(model, fields, forced=forced, now=self._now(), shared=False)
 
-    def _costs(self, asked: Asked) -> list[tuple[str, int]]:
+    def _costs(self, asked: AdmissionRequest) -> list[tuple[str, int]]:
         costs: list[tuple[str, int]] = []
         if asked.user is not None:
             rate = local_rate(asked.user.per_minute)
@@ -171,7 +171,9 @@ class LocalGates:
                 costs.append((f"{asked.model}:{name}", _cost(amount, local_rate(limit))))
         return costs
 
-    def _look(self, own: BreakerModel, asked: Asked, now: int) -> breaker.Look:
+    def _look(
+        self, own: BreakerModel, asked: AdmissionRequest, now: int
+    ) -> breaker.BreakerDecision:
         return own.admit(
             asked.lease,
             now=now,
@@ -180,7 +182,7 @@ class LocalGates:
             held_open=asked.held_open,
         )
 
-    def _paused(self, asked: Asked, wait_us: int) -> Deferred:
+    def _paused(self, asked: AdmissionRequest, wait_us: int) -> Deferred:
         wait_s, outage = wait_us / SECOND, self._trips.outage and not asked.held_open
         return Deferred(reason="breaker", wait_s=wait_s, scope=asked.model, outage=outage)
 

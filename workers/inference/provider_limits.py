@@ -29,7 +29,7 @@ MILLION: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LimitHeader:
     """What a header said of one limit."""
 
     limit: int
@@ -38,18 +38,20 @@ class Told:
     remaining: int
 
 
-def read_headers(headers: Mapping[str, str]) -> tuple[Told | None, Told | None, Told | None]:
+def read_headers(
+    headers: Mapping[str, str],
+) -> tuple[LimitHeader | None, LimitHeader | None, LimitHeader | None]:
     """What the headers of an answer say of requests, input tokens and output tokens."""
     requests, inward, outward = (_told(headers, name) for name in NAMES)
     return requests, inward, outward
 
 
-def _told(headers: Mapping[str, str], name: str) -> Told | None:
+def _told(headers: Mapping[str, str], name: str) -> LimitHeader | None:
     limit = _count(headers.get(f"anthropic-ratelimit-{name}-limit"))
     remaining = _count(headers.get(f"anthropic-ratelimit-{name}-remaining"))
     if limit is None or remaining is None or limit <= 0:
         return None
-    return Told(limit, max(remaining, 0))
+    return LimitHeader(limit, max(remaining, 0))
 
 
 def _count(value: str | None) -> int | None:
@@ -58,8 +60,8 @@ def _count(value: str | None) -> int | None:
 
 
 def believed(
-    told: tuple[Told | None, ...], reserved: Amounts, used: Amounts, *, measured: bool
-) -> tuple[Told | None, ...]:
+    told: tuple[LimitHeader | None, ...], reserved: Amounts, used: Amounts, *, measured: bool
+) -> tuple[LimitHeader | None, ...]:
     """What was said of the limits, without those that the call itself proves wrong.
 
     A call that was measured fits in each of them with what it took. Of any other only the prompt is

@@ -16,13 +16,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from workers.inference import breaker, breaker_trips, provider_limits
-from workers.inference.admission import GatePermit, ProbePermit
+from workers.inference.admission import GateAdmission, ProbeAdmission
 from workers.inference.breaker import BreakerPolicy, BreakerView, Change, Forced
 from workers.inference.errors import Deferred
-from workers.inference.grants import Asked, End, Held, HeldHere, UserTokens
-from workers.inference.local_rate_gate import LocalGates
+from workers.inference.grants import AdmissionRequest, CallEnd, LocalGrant, SharedGrant, UserTokens
+from workers.inference.local_rate_gate import LocalRateGate
 from workers.inference.provider_limits import NOTHING, Amounts, LimitsView
-from workers.inference.shared_state import Script, SharedState, StateAway
+from workers.inference.shared_state import RedisUnavailable, Script, SharedState
 from workers.inference.token_bucket import SECOND, Level, cost_us, rate_millionths
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def _not_forced(_model: str) -> Forced:
     return ""
 
 
-class Gate:
+class RateGate:
     """The gates of all models of one provider; one per process, safe for any number of threads."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Gate:
         self._policy = policy or BreakerPolicy()
         self._policy_arguments = self._policy.arguments()
         self._forced = forced
-        self._local = LocalGates(self._policy, farthest_us=FARTHEST_US, clock=clock)
+        self._local = LocalRateGate(self._policy, farthest_us=FARTHEST_US, clock=clock)
 
     def admit(
         self,
@@ -84,7 +84,7 @@ class Gate:
         booked: bool = False,
         fallback: bool = False,
         now: int | None = None,
-    ) -> GatePermit:
+    ) -> GateAdmission:
         """Let one call in, at the bounds of its tokens.
 
         Args:
@@ -102,7 +102,7 @@ class Gate:
         """
         forced = self._forced(model)
         amounts = Amounts(1, input_tokens, output_tokens)
-        asked = Asked(
+        asked = AdmissionRequest(
             model=model,
             amounts=amounts,
             user=user,
@@ -113,18 +113,18 @@ class Gate:
             fallback=fallback,
             held_open=forced == "open",
         )
-        held: Held | HeldHere
+        held: SharedGrant | LocalGrant
         try:
             held = self._admit(asked, now)
-        except StateAway:
+        except RedisUnavailable:
             held, change = self._local.admit(asked)
             _tell(model, change)
             if held.look is not None and held.look.way == "probe":
                 wait_us = held.look.wait
                 raise self._probe(held, wait_us, outage=self._local.outage) from None
-        return GatePermit(self, self._policy, held)
+        return GateAdmission(self, self._policy, held)
 
-    def _admit(self, asked: Asked, now: int | None) -> Held:
+    def _admit(self, asked: AdmissionRequest, now: int | None) -> SharedGrant:
         answer = self._state.run(
             _ADMIT,
             _keys(asked),
@@ -148,7 +148,7 @@ class Gate:
         if reason == "probe":
             if answer[3]:
                 _tell(asked.model, Change("open", "half_open"))
-            probe = Held(_nothing_of(asked), "", (None, None, None))
+            probe = SharedGrant(_nothing_of(asked), "", (None, None, None))
             raise self._probe(probe, int(answer[1]), outage=bool(answer[2]))
         if reason:
             raise _deferred(asked, reason, int(answer[1]), outage=bool(answer[2:3] == [1]))
@@ -157,26 +157,28 @@ class Gate:
             None if cost < 0 else Level(cost, debt)
             for cost, debt in zip(rest[::2], rest[1::2], strict=True)
         )
-        return Held(asked, answer[1].decode(), levels, trial=bool(answer[2]))
+        return SharedGrant(asked, answer[1].decode(), levels, trial=bool(answer[2]))
 
-    def _probe(self, held: Held | HeldHere, wait_us: int, *, outage: bool) -> Deferred:
+    def _probe(self, held: SharedGrant | LocalGrant, wait_us: int, *, outage: bool) -> Deferred:
         return Deferred(
             reason="breaker",
             wait_s=wait_us / SECOND,
             scope=held.asked.model,
             outage=outage,
-            probe=ProbePermit(self, self._policy, held),
+            probe=ProbeAdmission(self, self._policy, held),
         )
 
-    def begun(self, held: Held | HeldHere) -> None:
+    def begun(self, held: SharedGrant | LocalGrant) -> None:
         """Tell the breaker that the answer of a trial call has begun, best effort."""
-        if isinstance(held, HeldHere):
+        if isinstance(held, LocalGrant):
             self._local.begun(held)
             return
-        with suppress(StateAway):
+        with suppress(RedisUnavailable):
             self._state.run(_BEGUN, [_breaker_key(held.asked.model)], {"lease": held.asked.lease})
 
-    def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
+    def settle(
+        self, held: SharedGrant | LocalGrant, end: CallEnd, *, now: int | None = None
+    ) -> None:
         """Tell the gates how a call ended, best effort: what is lost refills by itself."""
         told = provider_limits.believed(
             provider_limits.read_headers(end.rate_limits),
@@ -186,14 +188,14 @@ class Gate:
         )
         block_us = round(min(end.block_s * SECOND, LONGEST_BLOCK_US))
         self._local.learn(held.asked.model, told, block_us=block_us)
-        if isinstance(held, HeldHere):
+        if isinstance(held, LocalGrant):
             _tell(held.asked.model, self._local.settle(held, end))
             return
         try:
             answer = self._state.run(
                 _SETTLE, _keys(held.asked), self._end(held, end, told, block_us, now)
             )
-        except StateAway:
+        except RedisUnavailable:
             return
         if answer:
             before, after, *counts = answer
@@ -202,9 +204,9 @@ class Gate:
 
     def _end(
         self,
-        held: Held,
-        end: End,
-        told: tuple[provider_limits.Told | None, ...],
+        held: SharedGrant,
+        end: CallEnd,
+        told: tuple[provider_limits.LimitHeader | None, ...],
         block_us: int,
         now: int | None,
     ) -> dict[str, Any]:
@@ -236,7 +238,7 @@ class Gate:
         forced = self._forced(model)
         try:
             fields = self._state.read(_breaker_key(model))
-        except StateAway:
+        except RedisUnavailable:
             return self._local.view(model, forced=forced)
         return breaker.view(model, fields, forced=forced, now=_or_wall_clock(now))
 
@@ -247,19 +249,19 @@ class Gate:
         """
         try:
             return breaker_trips.failing(self._state.read(_TRIPS))
-        except StateAway:
+        except RedisUnavailable:
             return self._local.failing()
 
     def limits(self, model: str, *, now: int | None = None) -> LimitsView | None:
         """What is known of the provider's limits of a model; None while Redis is away."""
         try:
             fields = self._state.read(_limits_key(model))
-        except StateAway:
+        except RedisUnavailable:
             return None
         return provider_limits.view(model, fields, now=_or_wall_clock(now))
 
 
-def _keys(asked: Asked) -> list[str]:
+def _keys(asked: AdmissionRequest) -> list[str]:
     user = "" if asked.user is None else asked.user.key
     return [
         f"aif:tokens:{user}",
@@ -275,7 +277,7 @@ def _known(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _use_of_breaker(asked: Asked) -> str:
+def _use_of_breaker(asked: AdmissionRequest) -> str:
     if asked.held_open:
         return "held_open"
     return "ask" if asked.use_breaker else "skip"
@@ -283,7 +285,7 @@ def _use_of_breaker(asked: Asked) -> str:
 
 def _limit(
     level: Level | None,
-    news: provider_limits.Told | None,
+    news: provider_limits.LimitHeader | None,
     reserved: int,
     used: int,
     *,
@@ -298,7 +300,7 @@ def _limit(
     )
 
 
-def _nothing_of(asked: Asked) -> Asked:
+def _nothing_of(asked: AdmissionRequest) -> AdmissionRequest:
     """The same for its probe, which takes nothing of any limit."""
     return replace(asked, amounts=NOTHING, user=None, user_cost=0)
 
@@ -315,7 +317,7 @@ def _row(amounts: Amounts) -> tuple[int, int, int]:
     return amounts.requests, amounts.input_tokens, amounts.output_tokens
 
 
-def _deferred(asked: Asked, reason: str, wait_us: int, *, outage: bool) -> Deferred:
+def _deferred(asked: AdmissionRequest, reason: str, wait_us: int, *, outage: bool) -> Deferred:
     wait_s = wait_us / SECOND
     if reason == "breaker":
         return Deferred(reason="breaker", wait_s=wait_s, scope=asked.model, outage=outage)

@@ -34,7 +34,7 @@ MOST_CONNECTIONS: Final = 1_000
 _LUA: Final = Path(__file__).with_name("lua")
 
 
-class StateAway(Exception):  # noqa: N818 - a state of the world, not a defect
+class RedisUnavailable(Exception):  # noqa: N818 - a state of the world, not a defect
     """Redis does not answer, or did not a moment ago."""
 
 
@@ -95,12 +95,12 @@ class SharedState:
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         if not self._outage.may_try():
-            raise StateAway("Redis did not answer a moment ago")
+            raise RedisUnavailable("Redis did not answer a moment ago")
         try:
             answer = question()
         except (RedisError, OSError) as error:
             self._failed(error)
-            raise StateAway(type(error).__name__) from None
+            raise RedisUnavailable(type(error).__name__) from None
         if self._outage.succeeded():
             logger.warning("gates: Redis answers again, limits are shared again")
         return answer

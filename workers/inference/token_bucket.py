@@ -17,7 +17,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from workers.inference.shared_state import Script, SharedState, StateAway
+from workers.inference.shared_state import RedisUnavailable, Script, SharedState
 
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
@@ -77,7 +77,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class BucketResult:
     """What a take from several buckets came to."""
 
     allowed: bool
@@ -96,7 +96,7 @@ class BucketModel:
         self._tats: dict[str, int] = {}
         self._prune_at = _MANY
 
-    def take(self, costs: Sequence[tuple[str, int]], *, now: int) -> Taken:
+    def take(self, costs: Sequence[tuple[str, int]], *, now: int) -> BucketResult:
         """Take each cost from its bucket, all or nothing; below zero it is given back.
 
         Args:
@@ -110,7 +110,7 @@ class BucketModel:
                 self._put(key, cost, now)
             self._prune(now)
         debts = [max(self._tats.get(key, 0) - now, 0) for key, _ in costs]
-        return Taken(allowed, tuple(map(Level, waits, debts)))
+        return BucketResult(allowed, tuple(map(Level, waits, debts)))
 
     def _wait(self, key: str, cost: int, now: int) -> int:
         if cost < 0:
@@ -148,7 +148,7 @@ class TokenBuckets:
         *,
         now: int | None = None,
         per_minute: Decimal | int | None = None,
-    ) -> Taken:
+    ) -> BucketResult:
         """As `BucketModel.take`, shared by all processes, by the clock of Redis.
 
         Args:
@@ -167,11 +167,11 @@ class TokenBuckets:
             args["rate"] = rate_millionths(per_minute)
         allowed, *rest = self._state.run(_TAKE, keys, args)
         levels = zip(map(int, rest[::2]), map(int, rest[1::2]), strict=True)
-        return Taken(bool(allowed), tuple(Level(*level) for level in levels))
+        return BucketResult(bool(allowed), tuple(Level(*level) for level in levels))
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class RateLimitResult:
     """The answer to one request, in what `Retry-After` and `RateLimit` say."""
 
     allowed: bool
@@ -205,7 +205,7 @@ class RequestLimiter:
 
     def take(
         self, key: str, per_minute: Decimal | int, *, amount: int = 1, now: int | None = None
-    ) -> Take:
+    ) -> RateLimitResult:
         """Ask to let a request in.
 
         Args:
@@ -221,7 +221,7 @@ class RequestLimiter:
         try:
             cost = cost_us(amount, per_minute)
             taken = self._shared.take([(bucket, cost)], now=now, per_minute=per_minute)
-        except StateAway:
+        except RedisUnavailable:
             rate = local_rate(per_minute)
             taken = self._take_here(f"{bucket}@{rate}", math.ceil(amount * MINUTE / rate))
         return _told(taken, rate)
@@ -232,20 +232,20 @@ class RequestLimiter:
         try:
             cost = -cost_us(1, per_minute)
             self._shared.take([(bucket, cost)], now=now, per_minute=per_minute)
-        except StateAway:
+        except RedisUnavailable:
             rate = local_rate(per_minute)
             self._take_here(f"{bucket}@{rate}", -math.ceil(MINUTE / rate))
 
-    def _take_here(self, bucket: str, cost: int) -> Taken:
+    def _take_here(self, bucket: str, cost: int) -> BucketResult:
         with self._lock:
             return self._local.take([(bucket, cost)], now=int(self._clock() * SECOND))
 
 
-def _told(taken: Taken, rate: Fraction) -> Take:
+def _told(taken: BucketResult, rate: Fraction) -> RateLimitResult:
     (level,) = taken.levels
     each = math.ceil(MINUTE / rate)
     room = max(MINUTE + slack_us(each) - level.debt, 0) // each
-    return Take(
+    return RateLimitResult(
         allowed=taken.allowed,
         limit=max(math.floor(rate), 1),
         # A full bucket lets one in, however small it is.
@@ -258,10 +258,10 @@ def _told(taken: Taken, rate: Fraction) -> Take:
 __all__ = [
     "LOCAL_SHARE",
     "BucketModel",
+    "BucketResult",
     "Level",
+    "RateLimitResult",
     "RequestLimiter",
-    "Take",
-    "Taken",
     "TokenBuckets",
     "cost_us",
     "local_rate",

@@ -99,7 +99,7 @@ class InferenceResult:
     `cost_micro` the upper bound of the request."""
 
 
-class Permit(Protocol):
+class Admission(Protocol):
     """Leave to send one call. It must be told how the call ended; only the first word counts."""
 
     def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:

@@ -54,8 +54,8 @@ class AlertAdmin(ReadOnlyAdmin):
     opened = moment_column("opened_at", "since")
     seen = moment_column("seen_at", "last seen")
     closed = moment_column("closed_at", "ended")
-    told = moment_column("told_at", "on-call told")
-    end_told = moment_column("end_told_at", "end told")
+    told = moment_column("notified_at", "on-call notified")
+    end_told = moment_column("end_notified_at", "end notified")
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Open ones first, then those that ended last."""

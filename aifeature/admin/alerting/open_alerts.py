@@ -11,7 +11,7 @@ from django.urls import reverse
 from aifeature.admin.common.show import utc
 from aifeature.models import Alert
 from aifeature.services.alerting import alerts
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.watch import queues
 
 
@@ -53,7 +53,7 @@ def _is_about(alert: Alert, slug: str) -> bool:
 def _row(alert: Alert) -> dict[str, Any]:
     return {
         "kind": alert.kind.replace("_", " "),
-        "subject": alert.subject.replace(EVERYTHING, "everything"),
+        "subject": alert.subject.replace(GLOBAL, "everything"),
         "summary": alert.summary,
         "since": utc(alert.opened_at),
         "runbook": runbook(alert.kind),

@@ -14,11 +14,11 @@ from django.utils.html import format_html
 from aifeature.admin.common.read_only import ControlFilter, ReadOnlyAdmin
 from aifeature.admin.common.show import moment, moment_column
 from aifeature.models import ControlChange
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.watch import schedule
 
 LATEST = 50
-NAMES = {EVERYTHING: "Everything", schedule.TRAIL: "Schedule"}
+NAMES = {GLOBAL: "Everything", schedule.TRAIL: "Schedule"}
 _ACCOUNT = re.compile(r"#([0-9]+)")
 _WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
 """Fields whose values name accounts, by their ids."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aifeature import registry
 from aifeature.models import AttemptState, Stage, Status
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 
 STAGE_COLOURS: dict[str, str] = {
     Stage.STAFF: "info",
@@ -32,7 +32,7 @@ STATE_COLOURS: dict[str, str] = {
 
 def title_of(slug: str) -> str:
     """What a feature is called, or what became of it; also for the control of everything."""
-    if slug == EVERYTHING:
+    if slug == GLOBAL:
         return "Everything"
     if feature := registry.find(slug):
         return feature.title

@@ -16,7 +16,7 @@ from unfold.paginator import InfinitePaginator
 from aifeature import registry
 from aifeature.admin.common.base import ModelAdmin
 from aifeature.admin.common.names import feature_choices
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -90,7 +90,7 @@ class ControlFilter(FeatureFilter):
     """Features, and the control of everything."""
 
     def choose(self) -> Iterable[tuple[str, str]]:
-        return [*super().choose(), (EVERYTHING, "Everything")]
+        return [*super().choose(), (GLOBAL, "Everything")]
 
 
 class ModelFilter(_ChoiceFilter):

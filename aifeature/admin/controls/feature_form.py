@@ -15,7 +15,7 @@ from aifeature.admin.controls import limit_words
 from aifeature.admin.controls.limit_words import Meaning
 from aifeature.models import FeatureControl, Stage
 from aifeature.policies import budget
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
 _SLOWEST: Final = Decimal("0.01")
@@ -76,7 +76,7 @@ class FeatureControlForm(_ModelForm):
         feature = registry.find(self.instance.feature)
         if feature is not None:
             self._explain(limit_words.of_feature(feature))
-        elif self.instance.feature == EVERYTHING:
+        elif self.instance.feature == GLOBAL:
             self._explain(limit_words.of_everything())
         if "prompt_version" in self.fields:
             self.fields["prompt_version"] = self._prompt_version(feature)
@@ -118,7 +118,7 @@ class FeatureControlForm(_ModelForm):
 
     def _features(self) -> list[Feature]:
         """Those that the caps of this form hold for."""
-        if self.instance.feature == EVERYTHING:
+        if self.instance.feature == GLOBAL:
             return list(registry.all_features().values())
         feature = registry.find(self.instance.feature)
         return [] if feature is None else [feature]

@@ -14,7 +14,7 @@ from aifeature.admin.common.show import figures, moment
 from aifeature.admin.controls import cards
 from aifeature.admin.controls.breaker_rows import HEADERS, cells
 from aifeature.admin.controls.switch_buttons import buttons
-from aifeature.services.controls import EVERYTHING, kill_switch_history, switch, switch_state
+from aifeature.services.controls import GLOBAL, kill_switch_history, switch, switch_state
 from aifeature.services.monitoring import overview
 from aifeature.services.provider import model_views
 
@@ -25,12 +25,12 @@ def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
     if switch.exists(slug):
         found["buttons"] = buttons(request, switch_state.of(slug))
     if cards.may_see(request, "alert"):
-        found["alerts"] = open_alerts.rows(None if slug == EVERYTHING else slug)
-    if slug == EVERYTHING:
+        found["alerts"] = open_alerts.rows(None if slug == GLOBAL else slug)
+    if slug == GLOBAL:
         if cards.may_see(request, "featurecontrol"):
-            found["switch"] = cards.switch_of(EVERYTHING)
+            found["switch"] = cards.switch_of(GLOBAL)
         if cards.may_see(request, "spendwindow"):
-            found["day"] = cards.spend_bar(overview.spend(now)[EVERYTHING])
+            found["day"] = cards.spend_bar(overview.spend(now)[GLOBAL])
             found["month"] = cards.spend_bar(overview.month(now))
     if cards.may_see(request, "modelcontrol"):
         found["models"] = {"headers": HEADERS, "rows": _models(slug)}

@@ -25,7 +25,7 @@ from aifeature.admin.controls.feature_form import FeatureControlForm
 from aifeature.admin.controls.switch_buttons import SwitchButtons
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services import controls
-from aifeature.services.controls import EVERYTHING, switch
+from aifeature.services.controls import GLOBAL, switch
 from aifeature.services.controls.switch_state import ALL
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class FeatureControlAdmin(SwitchButtons):
 
     @display(description="stage", label=STAGE_COLOURS)
     def stage_label(self, row: FeatureControl) -> Labelled:
-        everything = row.feature == EVERYTHING
+        everything = row.feature == GLOBAL
         return Labelled("", "-") if everything else Labelled(row.stage, row.get_stage_display())
 
     @display(
@@ -96,7 +96,7 @@ class FeatureControlAdmin(SwitchButtons):
         return cast("QuerySet[Any]", rows.annotate(**today))
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        everything = isinstance(obj, FeatureControl) and obj.feature == EVERYTHING
+        everything = isinstance(obj, FeatureControl) and obj.feature == GLOBAL
         why = _FORM_ONLY if self.has_change_permission(request, obj) else ()
         now = ("Now", {"fields": ("spend_today", "changed")})
         reason = [("Why", {"fields": why})] if why else []
@@ -206,7 +206,7 @@ def _today(column: str) -> Case:
     everything = windows.filter(scope=SpendWindow.Scope.GLOBAL)
     own = windows.filter(scope=SpendWindow.Scope.FEATURE, key=OuterRef("feature"))
     return Case(
-        When(feature=EVERYTHING, then=Coalesce(Subquery(everything.values(column)[:1]), 0)),
+        When(feature=GLOBAL, then=Coalesce(Subquery(everything.values(column)[:1]), 0)),
         default=Coalesce(Subquery(own.values(column)[:1]), 0),
         output_field=BigIntegerField(),
     )

@@ -28,7 +28,7 @@ from aifeature.admin.common.names import feature_choices, title_of
 from aifeature.admin.common.read_only import ControlFilter
 from aifeature.admin.common.show import moment_column
 from aifeature.models import Launch
-from aifeature.services.controls import EVERYTHING, launches
+from aifeature.services.controls import GLOBAL, launches
 
 if TYPE_CHECKING:  # only the stubs' class takes a model
     _ModelForm = forms.ModelForm[Launch]
@@ -62,7 +62,7 @@ class LaunchForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["feature"].choices = [*feature_choices(), (EVERYTHING, "Everything")]  # type: ignore[attr-defined]
+        self.fields["feature"].choices = [*feature_choices(), (GLOBAL, "Everything")]  # type: ignore[attr-defined]
         if self.instance.pk:
             lasts = self.instance.ends_at - self.instance.starts_at
             self.fields["hours"].initial = round(lasts / _HOUR, 1)

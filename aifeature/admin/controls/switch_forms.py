@@ -17,7 +17,7 @@ from aifeature.admin.common.dialogs import ReasonForm
 from aifeature.admin.common.names import title_of
 from aifeature.admin.common.show import utc
 from aifeature.models import KillMode
-from aifeature.services.controls import EVERYTHING, switch_state
+from aifeature.services.controls import GLOBAL, switch_state
 from aifeature.services.controls.switch_state import ALL, SwitchState
 
 
@@ -36,7 +36,7 @@ class _SwitchForm(ReasonForm):
         """What is under way, counted when the dialog opens, and how the switch stands."""
         del request, object_id  # the form has both
         return {
-            "title": "every feature" if self.slug == EVERYTHING else title_of(self.slug),
+            "title": "every feature" if self.slug == GLOBAL else title_of(self.slug),
             "under_way": switch_state.under_way(self.slug),
             "change_reason_url": change_reason_url(self.slug),
             **self._state(),

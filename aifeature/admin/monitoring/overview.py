@@ -18,7 +18,7 @@ from aifeature.admin.common.show import moment, span, utc
 from aifeature.admin.controls import cards
 from aifeature.admin.controls.switch_buttons import STOP, stop_url
 from aifeature.models import Status
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring import overview, signs_of_life
 from aifeature.services.monitoring.overview import Queue
 
@@ -42,9 +42,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if cards.may_see(request, "alert"):
         context["alerts"] = open_alerts.rows()
     if cards.may_see(request, "featurecontrol"):
-        context["everything"] = cards.switch_of(EVERYTHING)
+        context["everything"] = cards.switch_of(GLOBAL)
     if request.user.has_perm(STOP):
-        context["stop_url"] = stop_url(EVERYTHING)
+        context["stop_url"] = stop_url(GLOBAL)
     if cards.may_see(request, "job"):
         context["queue"] = _queue(overview.queue(now))
         context["workers"] = _workers(request)
@@ -53,7 +53,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if cards.may_see(request, "attempt"):
         context["unknown"] = _unknown(overview.unknown_calls())
     if cards.may_see(request, "spendwindow"):
-        context["spend"] = cards.spend_bar(overview.spend(now)[EVERYTHING])
+        context["spend"] = cards.spend_bar(overview.spend(now)[GLOBAL])
     if cards.may_see(request, "controlchange"):
         context["changes"] = changes.table(overview.latest_changes(), with_control=True)
         context["changes_url"] = reverse("admin:aifeature_controlchange_changelist")

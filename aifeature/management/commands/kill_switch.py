@@ -10,7 +10,7 @@ from django.db import Error
 
 from aifeature.models import KillMode
 from aifeature.models.functions import urgently
-from aifeature.services.controls import EVERYTHING, switch, switch_refusal, switch_state
+from aifeature.services.controls import GLOBAL, switch, switch_refusal, switch_state
 from aifeature.services.controls.switch_state import ALL, NOT_STOPPED, SwitchState
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Command(BaseCommand):
                     case _:
                         self._release(_known(feature), **options)
         except Error as error:
-            refusal = switch_refusal.explain(error, feature or EVERYTHING)
+            refusal = switch_refusal.explain(error, feature or GLOBAL)
             said = (f"{switch_refusal.UNCHANGED}.", *refusal.sentences)
             raise CommandError("\n".join(said)) from error
 

@@ -85,18 +85,18 @@ def tell() -> int:
     Said before it is written down that it was: who dies in between says it twice, not never.
     """
     with transaction.atomic():
-        begun = _locked(Alert.objects.filter(told_at=None))
+        begun = _locked(Alert.objects.filter(notified_at=None))
         for alert in begun:
             logger.error(
                 "alert %s (%s): %s See deploy/runbooks/%s",
                 # A newer release may know kinds that this one does not.
                 *(alert.kind, alert.subject, alert.summary, _page(alert.kind)),
             )
-        Alert.objects.filter(pk__in=[alert.pk for alert in begun]).update(told_at=Now())
-        over = _locked(Alert.objects.filter(closed_at__isnull=False, end_told_at=None))
+        Alert.objects.filter(pk__in=[alert.pk for alert in begun]).update(notified_at=Now())
+        over = _locked(Alert.objects.filter(closed_at__isnull=False, end_notified_at=None))
         for alert in over:
             logger.warning("alert %s (%s) is over: %s", alert.kind, alert.subject, alert.summary)
-        Alert.objects.filter(pk__in=[alert.pk for alert in over]).update(end_told_at=Now())
+        Alert.objects.filter(pk__in=[alert.pk for alert in over]).update(end_notified_at=Now())
     return len(begun) + len(over)
 
 

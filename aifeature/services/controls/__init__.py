@@ -19,7 +19,7 @@ from aifeature.services.controls import (
 )
 from aifeature.services.controls.cache import clear_cache
 from aifeature.services.controls.effective import (
-    EVERYTHING,
+    GLOBAL,
     account_spend_usd,
     caps,
     change,
@@ -35,7 +35,7 @@ from aifeature.services.controls.effective import (
 )
 
 __all__ = [
-    "EVERYTHING",
+    "GLOBAL",
     "account_spend_usd",
     "breakers",
     "caps",

@@ -16,7 +16,7 @@ from aifeature.models import FeatureControl, KillMode, RateOverride, Stage
 from aifeature.models.functions import connected
 from aifeature.policies.rates import Override, Rates
 
-EVERYTHING = "_everything"
+GLOBAL = "_everything"
 """The control row whose kill switch stops every feature. No slug begins with an underscore."""
 
 POLL_S = 0.5
@@ -59,7 +59,7 @@ class Controls:
     """By user id, of groups that have rates of their own."""
 
     def of(self, slug: str) -> Control:
-        """The controls of a feature, or of EVERYTHING."""
+        """The controls of a feature, or of GLOBAL."""
         return self.by_slug.get(slug, Control())
 
     def overrides_of(self, user_id: int) -> tuple[Override, ...]:
@@ -80,7 +80,7 @@ class ControlCache:
         self._controls = Controls()
 
     def get(self, slug: str) -> Control:
-        """The controls of a feature, or of EVERYTHING."""
+        """The controls of a feature, or of GLOBAL."""
         return self.all().of(slug)
 
     def clear(self) -> None:

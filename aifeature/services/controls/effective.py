@@ -22,14 +22,14 @@ from aifeature.policies.budget import GlobalDaily
 from aifeature.policies.rates import Rates
 from aifeature.policies.release import is_released
 from aifeature.services.controls import waiting_jobs
-from aifeature.services.controls.cache import EVERYTHING, Control, cache
+from aifeature.services.controls.cache import GLOBAL, Control, cache
 from aifeature.spec import Feature, Limits
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 __all__ = [
-    "EVERYTHING",
+    "GLOBAL",
     "Control",
     "cache",
     "caps",
@@ -66,7 +66,7 @@ def keeps_jobs(slug: str, user_id: int) -> bool:
 def _pulled(slug: str, user_id: int) -> Iterator[Control]:
     """The controls, of the feature and of everything, that stop this user's jobs."""
     controls = cache.all()
-    for name in (slug, EVERYTHING):
+    for name in (slug, GLOBAL):
         control = controls.of(name)
         if control.killed or not is_released(name, user_id, percent=control.release_percent):
             yield control
@@ -100,7 +100,7 @@ def retention_days(slug: str) -> int:
 
 def caps(feature: Feature) -> Caps:
     """What each call of the feature must fit in, but for how many of a user there may be."""
-    control, everything = cache.get(feature.slug), cache.get(EVERYTHING)
+    control, everything = cache.get(feature.slug), cache.get(GLOBAL)
     return budget.caps(
         feature.limits,
         user_daily_usd=control.user_daily_budget_usd,
@@ -115,9 +115,9 @@ def caps(feature: Feature) -> Caps:
 def account_spend_usd() -> Decimal | None:
     """What one user's calls of all features may cost in one UTC day; None is no cap.
 
-    The largest spend cap of any feature, unless an operator set one for EVERYTHING.
+    The largest spend cap of any feature, unless an operator set one for GLOBAL.
     """
-    found = cache.get(EVERYTHING).user_daily_spend_usd
+    found = cache.get(GLOBAL).user_daily_spend_usd
     if found is not None:
         return found
     each = [_user_spend(f, cache.get(f.slug)) for f in registry.all_features().values()]
@@ -141,7 +141,7 @@ def global_daily() -> GlobalDaily:
             slug: _first(controls.of(slug).daily_budget_usd, feature.limits.daily_budget_usd)
             for slug, feature in registry.all_features().items()
         },
-        admin=controls.of(EVERYTHING).daily_budget_usd,
+        admin=controls.of(GLOBAL).daily_budget_usd,
         setting=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
     )
 
@@ -177,7 +177,7 @@ def change(
     """Set fields of a feature's control and write one audit row for each that changed.
 
     Args:
-        slug: A feature's slug, or EVERYTHING.
+        slug: A feature's slug, or GLOBAL.
         values: New values by field name of FeatureControl (not `beta_users`).
         reason: Why; never empty.
         user_id: Who did it; or

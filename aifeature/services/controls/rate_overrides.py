@@ -8,7 +8,7 @@ from django.db import transaction
 
 from aifeature.models import ControlChange, RateOverride
 from aifeature.services.controls import waiting_jobs
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 
 FIELD: Final = "rate_override"
 """What the audit trail calls one."""
@@ -66,7 +66,7 @@ def _record(override: RateOverride, old: str, new: str, *, reason: str, user_id:
     if not reason.strip():
         raise ValueError("an exception from the rates needs a reason")
     ControlChange.objects.create(
-        feature=override.feature or EVERYTHING,
+        feature=override.feature or GLOBAL,
         field=FIELD,
         old=old,
         new=new,

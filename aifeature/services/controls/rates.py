@@ -21,7 +21,7 @@ def of(feature: Feature, user_id: int) -> Rates:
     )
 
 
-def at_once() -> dict[str, int]:
+def max_concurrency() -> dict[str, int]:
     """How many jobs of one user may be out, as `turns.dispatch` takes it.
 
     Members of a group that may have more are not told apart here: then all may be handed over as

@@ -15,7 +15,7 @@ from aifeature.models.switches import WouldStop, would_stop
 from aifeature.reasons import WaitReason
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.texts import CANCELLED_BY_SWITCH, WAITING
 
 logger = logging.getLogger(__name__)
@@ -41,22 +41,22 @@ __all__ = [
 def names() -> list[str]:
     """Everything that has a switch.
 
-    That is EVERYTHING, each feature of the code, also one that does not load, and each feature
+    That is GLOBAL, each feature of the code, also one that does not load, and each feature
     that has a control row, also when the code lacks it.
     """
     known = FeatureControl.objects.values_list("feature", flat=True)
-    return [EVERYTHING, *sorted({*registry.slugs(), *known} - {EVERYTHING})]
+    return [GLOBAL, *sorted({*registry.slugs(), *known} - {GLOBAL})]
 
 
 def exists(slug: str) -> bool:
     """Whether there is a switch of this name. The database is asked only if the code lacks it."""
-    if slug == EVERYTHING or slug in registry.slugs():
+    if slug == GLOBAL or slug in registry.slugs():
         return True
     return FeatureControl.objects.filter(feature=slug).exists()
 
 
 def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
-    """Stop a feature, or EVERYTHING: no submission, no call, and those in flight are aborted.
+    """Stop a feature, or GLOBAL: no submission, no call, and those in flight are aborted.
 
     It depends on no other column of the control, and on nothing in the code of the feature.
 
@@ -82,7 +82,7 @@ def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
 
 
 def change_reason(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
-    """Change why a stopped feature, or EVERYTHING, is stopped, and what becomes of its jobs.
+    """Change why a stopped feature, or GLOBAL, is stopped, and what becomes of its jobs.
 
     Args:
         slug: One of `names()`.
@@ -106,7 +106,7 @@ def change_reason(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bo
 
 
 def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> bool:
-    """A check stops a feature, or EVERYTHING; jobs are held. False: it was stopped already."""
+    """A check stops a feature, or GLOBAL; jobs are held. False: it was stopped already."""
     with urgently():
         _check(slug)
         with transaction.atomic():  # both or neither, if the process dies in between
@@ -118,7 +118,7 @@ def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> b
 
 
 def release(slug: str, *, reason: str, user_id: int, percent: int = 100) -> None:
-    """Let a feature, or EVERYTHING, go on; for all users or for a share of them.
+    """Let a feature, or GLOBAL, go on; for all users or for a share of them.
 
     What was to be cancelled is so before, also if no control worker has run meanwhile.
 

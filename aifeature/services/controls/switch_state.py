@@ -55,7 +55,7 @@ class SwitchState:
 
 
 def of(slug: str) -> SwitchState:
-    """How the switch of this feature, or of EVERYTHING, stands in the database now."""
+    """How the switch of this feature, or of GLOBAL, stands in the database now."""
     return of_all([slug]).get(slug, SwitchState(slug))
 
 

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from aifeature.models import Job, Status
 from aifeature.reasons import WaitReason
-from aifeature.services.controls.cache import EVERYTHING, POLL_S
+from aifeature.services.controls.cache import GLOBAL, POLL_S
 
 RATES: Final = frozenset({"tokens_per_minute", "user_in_flight"})
 """Fields of a feature's control that decide when a waiting job is sent."""
@@ -29,13 +29,13 @@ def look_again(slug: str, *, user_id: int | None = None) -> int:
     new rate. A row that is locked is skipped: its job is being looked at.
 
     Args:
-        slug: The feature; EVERYTHING or an empty text for all.
+        slug: The feature; GLOBAL or an empty text for all.
         user_id: Of this user alone; None for all.
     """
     waiting = Job.objects.filter(
         status=Status.QUEUED, wait_reason__in=_WAIT_FOR_RATES, run_at__gt=Now() + SOON
     )
-    if slug not in {"", EVERYTHING}:
+    if slug not in {"", GLOBAL}:
         waiting = waiting.filter(feature=slug)
     if user_id is not None:
         waiting = waiting.filter(user_id=user_id)

@@ -1,7 +1,7 @@
 """Hands jobs to workers: publishes job ids, keeps the dispatch window full, recovers lost jobs.
 
-Public: `publish`, `refill`, `can_publish`, the threads `Dispatcher` and `Feeder`, `recovery`, and
-the names of the tasks that are sent.
+Public: `publish`, `refill`, `can_publish`, the threads `Dispatcher` and `WorkerAgent`,
+`recovery`, and the names of the tasks that are sent.
 
 Size limit: 650 lines.
 """
@@ -9,13 +9,13 @@ Size limit: 650 lines.
 from aifeature.services.dispatch import recovery
 from aifeature.services.dispatch.dispatcher import Dispatcher
 from aifeature.services.dispatch.publisher import RUN_JOB, TASK_NAMES, can_publish, publish, refill
-from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.dispatch.worker_agent import WorkerAgent
 
 __all__ = [
     "RUN_JOB",
     "TASK_NAMES",
     "Dispatcher",
-    "Feeder",
+    "WorkerAgent",
     "can_publish",
     "publish",
     "recovery",

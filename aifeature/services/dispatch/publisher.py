@@ -63,7 +63,7 @@ def refill(limit: int = BATCH) -> int:
         limit=limit,
         lost_after_s=LOST_AFTER_S,
         again_after_s=ABANDONED_AGAIN_AFTER_S,
-        at_once=rates.at_once(),
+        max_concurrency=rates.max_concurrency(),
     )
     return publish(chosen) if chosen else 0
 
@@ -103,7 +103,7 @@ def publish(jobs: Sequence[UUID]) -> int:
     return sent
 
 
-def take_back(jobs: Sequence[UUID]) -> set[UUID]:
+def unpublish(jobs: Sequence[UUID]) -> set[UUID]:
     """These were handed over and will not run from that message: choose them again.
 
     Returns those that somebody has locked: they are to be taken back later.
@@ -111,7 +111,7 @@ def take_back(jobs: Sequence[UUID]) -> set[UUID]:
     Raises:
         django.db.Error: the database is away.
     """
-    return fair_queue.take_back(jobs)
+    return fair_queue.unpublish(jobs)
 
 
 def take_all_back() -> int:
@@ -125,6 +125,6 @@ def take_all_back() -> int:
 def _take_back_if_possible(jobs: Sequence[UUID]) -> None:
     """What is accepted stays accepted if that fails as well."""
     try:
-        take_back(jobs)
+        unpublish(jobs)
     except DatabaseError as error:
         logger.warning("%d jobs count as published until they count as lost: %r", len(jobs), error)

@@ -27,7 +27,7 @@ RETRY_S: Final = 1.0
 """Seconds until what could not be handed back is tried again."""
 
 
-class Feeder:
+class WorkerAgent:
     """The feeder of one process; safe for any number of threads."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Feeder:
         with self._lock:
             jobs = set(self._handed_back)
         if jobs:
-            locked = publisher.take_back(list(jobs))
+            locked = publisher.unpublish(list(jobs))
             with self._lock:
                 self._handed_back -= jobs - locked
         publisher.refill()

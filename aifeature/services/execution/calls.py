@@ -34,8 +34,8 @@ from workers.inference import (
     Message,
     TextBlock,
 )
-from workers.inference.grants import OpenPermit, UserTokens
-from workers.inference.types import Permit
+from workers.inference.grants import OpenAdmission, UserTokens
+from workers.inference.types import Admission
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def make(
     *,
     purpose: Purpose,
     prompt: Prompt | None,
-    permit: Permit | None = None,
+    permit: Admission | None = None,
     is_fallback: bool = False,
 ) -> Ended:
     """Make one provider call. Every call of the product goes through here.
@@ -217,7 +217,7 @@ def call(
     return answer
 
 
-def admit(request: InferenceRequest, payer: Payer, *, is_fallback: bool) -> Permit:
+def admit(request: InferenceRequest, payer: Payer, *, is_fallback: bool) -> Admission:
     """Ask the gate for leave to send a call, after a probe if the account or a breaker needs one.
 
     A probe is a tiny call of no job. It is paid by the feature and takes up to PROBE_S seconds; the
@@ -230,7 +230,7 @@ def admit(request: InferenceRequest, payer: Payer, *, is_fallback: bool) -> Perm
     models = gateway().known_models()
     account.admit(request.model, models=models, probe=_prober(payer))
 
-    def ask() -> Permit:
+    def ask() -> Admission:
         return gateway().admit(
             request, user=payer.tokens(), booked=payer.is_booked, fallback=is_fallback
         )
@@ -265,10 +265,12 @@ def suspect(payer: Payer, model: str, error: InferenceError) -> account.Finding:
 
 def _prober(payer: Payer) -> account.Probe:
     """Probes of the account pass no gate: they are tiny, and one is sent at a time."""
-    return lambda model: _probe(payer, model, OpenPermit())
+    return lambda model: _probe(payer, model, OpenAdmission())
 
 
-def _probe(payer: Payer, model: str, permit: Permit) -> InferenceError | AttemptRefusedError | None:
+def _probe(
+    payer: Payer, model: str, permit: Admission
+) -> InferenceError | AttemptRefusedError | None:
     """Send a probe. Returns its error, None if it was answered.
 
     Its end is in the ledger, and its permit has it.

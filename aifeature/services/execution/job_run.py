@@ -34,8 +34,8 @@ from aifeature.services.execution.outcomes import (
     Accepted,
     CancelledByUser,
     Failed,
-    Later,
     Outcome,
+    Requeue,
     UnstorableError,
 )
 from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
@@ -130,11 +130,11 @@ def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
         logger.warning(
             "job %s: the database went away during its run: %s", claimed.job, brief(error)
         )
-        burn = progress.paid and not is_lock_timeout(error)
-        return Later(RETRY_OUTAGE_S, burn=burn, reason=WaitReason.INTERRUPTED)
+        counts_as_try = progress.paid and not is_lock_timeout(error)
+        return Requeue(RETRY_OUTAGE_S, counts_as_try=counts_as_try, reason=WaitReason.INTERRUPTED)
     except Exception:
         logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
-        return Later(RETRY_DEFECT_S, burn=True, reason=WaitReason.INTERNAL_ERROR)
+        return Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=WaitReason.INTERNAL_ERROR)
 
 
 def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> Outcome:
@@ -142,7 +142,7 @@ def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> O
     logger.error("job %s: the database refused a write: %s", claimed.job, brief(error))
     if paid:
         return Failed(FailureCode.ANSWER_GARBLED)
-    return Later(RETRY_DEFECT_S, burn=True, reason=WaitReason.INTERNAL_ERROR)
+    return Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=WaitReason.INTERNAL_ERROR)
 
 
 def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
@@ -190,7 +190,7 @@ def _with_shown(outcome: Outcome, claimed: Claimed, stream: JobStream) -> Outcom
         case CancelledByUser(settlement) if not (settlement and settlement.delivered_text):
             text = stream.confirmed() or shown.latest(claimed.job, claimed.epoch)
             return replace(outcome, shown=text)
-        case Later():
+        case Requeue():
             return replace(outcome, shown=stream.confirmed())
         case _:
             return outcome
@@ -200,7 +200,7 @@ def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None
     if claimed.cancel_requested:  # its last worker was lost before it could say what was shown
         return CancelledByUser(shown=shown.latest(claimed.job, claimed.epoch))
     if claimed.tries >= feature.limits.max_tries:
-        return Failed(FailureCode.POISON)
+        return Failed(FailureCode.MAX_TRIES_EXCEEDED)
     if claimed.seconds_left <= 0:
         return Failed(after_waiting(claimed.waited_for))
     return None

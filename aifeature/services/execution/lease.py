@@ -28,7 +28,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from aifeature.models import heartbeats
-from aifeature.models.dedicated_connection import Apart
+from aifeature.models.dedicated_connection import DedicatedConnection
 from aifeature.models.transitions import Claimed
 from aifeature.reasons import WaitReason
 from aifeature.services.background import Loop
@@ -85,7 +85,7 @@ class LeaseKeeper:
         self._clock = clock
         self._holdings = Holdings(clock)
         self._watch = stuck_runs.Watch(lease_s, clock)
-        self._session = Apart(lock_timeout="100ms", statement_timeout="1s")
+        self._session = DedicatedConnection(lock_timeout="100ms", statement_timeout="1s")
         self._signs: dict[str, _Sign] = {}
         self._failing: set[str] = set()
         self._is_away = False

@@ -50,18 +50,18 @@ class CancelledByUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """Back to the queue for some seconds; `burn` counts the run towards the cap of tries."""
+class Requeue:
+    """Back to the queue for some seconds; with `counts_as_try` the run counts as a try."""
 
     delay_s: float
-    burn: bool
+    counts_as_try: bool
     reason: WaitReason
     settlement: Settlement | None = None
     shown: str = ""
     """The same, for a job that was cancelled at this moment: it ends instead."""
 
 
-Outcome = Accepted | Failed | CancelledByUser | Later
+Outcome = Accepted | Failed | CancelledByUser | Requeue
 
 
 class UnstorableError(Exception):
@@ -221,11 +221,11 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
                 settlement=settlement,
                 shown=shown,
             )
-        case Later(delay_s, burn, reason, settlement, shown):
-            transitions.release(
+        case Requeue(delay_s, counts_as_try, reason, settlement, shown):
+            transitions.return_to_queue(
                 claimed,
                 delay_s=delay_s,
-                burn=burn,
+                counts_as_try=counts_as_try,
                 reason=reason,
                 message=WAITING[reason],
                 settlement=settlement,

@@ -10,7 +10,7 @@ from aifeature.models.transitions import AttemptRefusedError, FencedError, Settl
 from aifeature.policies.budget import SPENT_BY_USER
 from aifeature.reasons import AFTER_WAITING, FailureCode, WaitReason, after_waiting
 from aifeature.services.execution import lease
-from aifeature.services.execution.outcomes import CancelledByUser, Failed, Later, Outcome
+from aifeature.services.execution.outcomes import CancelledByUser, Failed, Outcome, Requeue
 from aifeature.services.provider import account
 from workers import retry
 from workers.inference import Cancelled, Deferred, InferenceError
@@ -40,9 +40,12 @@ BOOKED: Final = frozenset(DEFERRED.values()) - {WaitReason.PROVIDER_ACCOUNT}
 def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
     """A decision on a retry as the run's outcome."""
     match decision:
-        case retry.RetryIn(delay_s, burn):
-            return Later(
-                delay_s, burn=burn, reason=WaitReason.PROVIDER_WAITING, settlement=settlement
+        case retry.RetryIn(delay_s, counts_as_try):
+            return Requeue(
+                delay_s,
+                counts_as_try=counts_as_try,
+                reason=WaitReason.PROVIDER_WAITING,
+                settlement=settlement,
             )
         case retry.GiveUp(code):
             return Failed(FailureCode(code), settlement)
@@ -51,7 +54,7 @@ def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
 def provider_failed(outcome: Outcome) -> bool:
     """Whether the run ended as those do that an outage of the provider ends."""
     match outcome:
-        case Later(reason=reason):
+        case Requeue(reason=reason):
             return reason is WaitReason.PROVIDER_WAITING
         case Failed(code):
             return code is FailureCode.PROVIDER_UNAVAILABLE
@@ -62,7 +65,9 @@ def provider_failed(outcome: Outcome) -> bool:
 def within_tries(outcome: Outcome, *, tries: int, max_tries: int) -> Outcome:
     """Let a job fail at its last try by what it would wait for: its next run would send nothing."""
     match outcome:
-        case Later(burn=True, reason=reason, settlement=settlement) if tries + 1 >= max_tries:
+        case Requeue(counts_as_try=True, reason=reason, settlement=settlement) if (
+            tries + 1 >= max_tries
+        ):
             ended = AFTER_WAITING.get(reason)
             return outcome if ended is None else Failed(ended, settlement)
         case _:
@@ -78,11 +83,13 @@ def after_abort(error: Cancelled, settlement: Settlement | None) -> Outcome:
         case lease.USER:
             return CancelledByUser(settlement)
         case lease.PAUSED:
-            return Later(
-                HOLD_S, burn=False, reason=WaitReason.FEATURE_PAUSED, settlement=settlement
+            return Requeue(
+                HOLD_S, counts_as_try=False, reason=WaitReason.FEATURE_PAUSED, settlement=settlement
             )
         case lease.STOPPING:
-            return Later(0.0, burn=False, reason=WaitReason.INTERRUPTED, settlement=settlement)
+            return Requeue(
+                0.0, counts_as_try=False, reason=WaitReason.INTERRUPTED, settlement=settlement
+            )
         case _:
             raise FencedError
 
@@ -103,11 +110,11 @@ def after_refusal(refused: AttemptRefusedError, *, paid: bool, waited_for: str) 
         case "budget_spent":
             return Failed(SPENT_BY_USER.get(refused.scope, FailureCode.BUDGET_SPENT))
         case "budget_held":
-            return Later(HOLD_S, burn=paid, reason=WaitReason.BUDGET_HELD)
+            return Requeue(HOLD_S, counts_as_try=paid, reason=WaitReason.BUDGET_HELD)
         case "user_busy":
-            return Later(BUSY_S, burn=paid, reason=WaitReason.USER_BUSY)
+            return Requeue(BUSY_S, counts_as_try=paid, reason=WaitReason.USER_BUSY)
         case "paused":
-            return Later(HOLD_S, burn=False, reason=WaitReason.FEATURE_PAUSED)
+            return Requeue(HOLD_S, counts_as_try=False, reason=WaitReason.FEATURE_PAUSED)
         case verdict:
             raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
 
@@ -122,10 +129,10 @@ def after_suspicion(finding: account.Finding, error: InferenceError, *, paid: bo
     """
     match finding:
         case "account" | "busy":
-            return Later(account.BUSY_S, burn=paid, reason=WaitReason.PROVIDER_ACCOUNT)
+            return Requeue(account.BUSY_S, counts_as_try=paid, reason=WaitReason.PROVIDER_ACCOUNT)
         case "unclear":
             # Counts as a try, so that a job cannot cause probes until its deadline.
-            return Later(account.BUSY_S, burn=True, reason=WaitReason.PROVIDER_WAITING)
+            return Requeue(account.BUSY_S, counts_as_try=True, reason=WaitReason.PROVIDER_WAITING)
         case _:
             logger.warning("%s is about the request, not the account", error.code)
             return Failed(FailureCode.PROVIDER_REFUSED)
@@ -153,4 +160,4 @@ def after_deferral(
         wait_s = min(wait_s, max(latest_s - retry.LAST_TRY_S, retry.LAST_TRY_S))
     if wait_s >= latest_s:
         return Failed(after_waiting(reason))
-    return Later(wait_s, burn=paid, reason=reason)
+    return Requeue(wait_s, counts_as_try=paid, reason=reason)

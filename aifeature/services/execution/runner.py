@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db import Error as DatabaseError
 
 from aifeature.models.functions import is_lock_timeout
-from aifeature.services.dispatch import Feeder
+from aifeature.services.dispatch import WorkerAgent
 from aifeature.services.execution import job_run, lease
 
 logger = logging.getLogger(__name__)
@@ -57,14 +57,14 @@ class Runner:
         self._keeper = keeper
         self._end = end
         self._ask_to_stop = ask_to_stop
-        self._feeder: Feeder | None = None
+        self._feeder: WorkerAgent | None = None
         self._stopping = threading.Event()
         self._closed = threading.Event()
 
     def start(self, *, worker: str, slots: int) -> None:
         """Say that this process takes jobs, `slots` at once."""
         self._keeper.appear(worker, queue="llm", slots=slots, when_stuck=self._ask_to_stop)
-        self._feeder = Feeder()
+        self._feeder = WorkerAgent()
         self._feeder.start()
 
     def run(self, job: UUID, *, worker: str) -> None:

@@ -19,7 +19,7 @@ from aifeature.models.functions import connected
 from aifeature.models.load import Ahead, Load, ahead_of, load
 from aifeature.policies import budget
 from aifeature.policies.overload import too_late_by_s
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 from aifeature.services import controls, provider
 from aifeature.services.controls import rates
 from aifeature.services.jobs.refusals import (
@@ -33,7 +33,7 @@ from aifeature.services.jobs.refusals import (
 from aifeature.services.texts import FAILED
 from aifeature.services.watch import queues
 from aifeature.spec import Feature
-from workers.inference.token_bucket import Take
+from workers.inference.token_bucket import RateLimitResult
 
 LOAD_S: Final = 1.0
 """How long a look at the load counts."""
@@ -76,7 +76,7 @@ class LoadCache:
 loads: Final = LoadCache()
 
 
-def admit(feature: Feature, user_id: int) -> Left | None:
+def admit(feature: Feature, user_id: int) -> RateLimitStatus | None:
     """Take one of the user's requests, if there is room for what comes of it.
 
     Returns:
@@ -112,13 +112,13 @@ def why_not(feature: Feature, user_id: int) -> Refusal | None:
     return None
 
 
-def left_of(feature: Feature, user_id: int) -> Left | None:
+def left_of(feature: Feature, user_id: int) -> RateLimitStatus | None:
     """What is left of the user's requests, without taking one; None: nothing limits them."""
     found = _ask(feature, user_id, amount=0)
     return found and found[1]
 
 
-def _take(feature: Feature, user_id: int) -> Left | None:
+def _take(feature: Feature, user_id: int) -> RateLimitStatus | None:
     found = _ask(feature, user_id, amount=1)
     if found is None:
         return None
@@ -140,13 +140,15 @@ def give_back(feature: Feature, user_id: int) -> None:
         provider.request_limiter().give_back(f"{feature.slug}:{user_id}", per_minute)
 
 
-def _ask(feature: Feature, user_id: int, *, amount: int) -> tuple[Take, Left] | None:
+def _ask(
+    feature: Feature, user_id: int, *, amount: int
+) -> tuple[RateLimitResult, RateLimitStatus] | None:
     per_minute = rates.of(feature, user_id).requests_per_minute
     if per_minute is None:
         return None
     key = f"{feature.slug}:{user_id}"
     taken = provider.request_limiter().take(key, per_minute, amount=amount)
-    return taken, Left.of(per_minute, remaining=taken.remaining, reset_s=taken.reset_s)
+    return taken, RateLimitStatus.of(per_minute, remaining=taken.remaining, reset_s=taken.reset_s)
 
 
 def _check_windows(feature: Feature, user_id: int) -> None:
@@ -208,7 +210,7 @@ def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
 
 
 def _check_load(feature: Feature, user_id: int) -> None:
-    deadline, at_once = controls.deadline_s(feature), rates.of(feature, user_id).in_flight
+    deadline, max_concurrency = controls.deadline_s(feature), rates.of(feature, user_id).in_flight
     now = loads.get(feature.slug)
     if now.away_s is not None and now.away_s > queues.AWAY_S:
         raise NoWorker(
@@ -217,10 +219,10 @@ def _check_load(feature: Feature, user_id: int) -> None:
         )
     # Nobody has more ahead than all there are: mostly that is enough to know.
     most = Ahead(now.jobs, own=now.jobs)
-    if too_late_by_s(now, most, at_once=at_once, deadline_s=deadline) is None:
+    if too_late_by_s(now, most, max_concurrency=max_concurrency, deadline_s=deadline) is None:
         return
     ahead = ahead_of(feature.slug, user_id)
-    late = too_late_by_s(now, ahead, at_once=at_once, deadline_s=deadline)
+    late = too_late_by_s(now, ahead, max_concurrency=max_concurrency, deadline_s=deadline)
     if late is not None:
         wait = min(LONGEST_RETRY_S, math.ceil(late))
         raise Overloaded(

@@ -19,9 +19,9 @@ from pydantic_core import ErrorDetails
 
 from aifeature import registry
 from aifeature.models import Job, Status, submission, transitions
-from aifeature.models.lookup import Lookup, Slot
+from aifeature.models.lookup import Lookup, Parameter
 from aifeature.models.submission import Outcome
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 from aifeature.services import controls, dispatch, texts
 from aifeature.services.controls import rates
 from aifeature.services.jobs import admission
@@ -39,7 +39,7 @@ from aifeature.spec import Feature
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-_OWN: Final = Lookup(lambda: Job.objects.filter(id=Slot("id"), user_id=Slot("user_id")))
+_OWN: Final = Lookup(lambda: Job.objects.filter(id=Parameter("id"), user_id=Parameter("user_id")))
 
 PAUSED: Final = "This feature is paused at the moment."
 _DOES_NOT_FIT: Final = "The input does not fit this feature."
@@ -53,7 +53,7 @@ class Submission:
     job: Job
     replayed: bool
     """It had been accepted before under the same key."""
-    left: Left | None = None
+    left: RateLimitStatus | None = None
     """What is left of the user's requests; None: nothing was taken, or nothing limits them."""
 
 
@@ -239,7 +239,7 @@ def _store(job: Job, feature: Feature) -> Outcome:
         job,
         deadline_s=controls.deadline_s(feature),
         publish=dispatch.can_publish(),
-        at_once=rates.of(feature, job.user_id).in_flight,
+        max_concurrency=rates.of(feature, job.user_id).in_flight,
     )
     if job.published_at is None:
         return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 
 
 class Refusal(Exception):  # noqa: N818 (it is an answer, not a defect)
@@ -21,7 +21,7 @@ class Refusal(Exception):  # noqa: N818 (it is an answer, not a defect)
         *,
         errors: Sequence[dict[str, Any]] = (),
         retry_after_s: int | None = None,
-        left: Left | None = None,
+        left: RateLimitStatus | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail

@@ -18,7 +18,7 @@ class Hold:
     """A time in which one switch was on, for all users or for a part of them."""
 
     feature: str
-    """A slug, or EVERYTHING."""
+    """A slug, or GLOBAL."""
     begins: datetime
     ends: datetime | None
     """None: it is still on."""

@@ -8,7 +8,7 @@ from typing import Final
 from django.db import connection
 
 from aifeature.models import Job, Status
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.held_time import holds
 
 _ANSWERED: Final = (Status.SUCCEEDED, Status.FAILED)
@@ -49,7 +49,7 @@ def percentiles(since: datetime, *, sample: int) -> dict[str, tuple[float, float
           FROM ({inner}) AS j {_HELD if on else ""} GROUP BY j.feature"""  # noqa: S608 (made by the ORM)
     if on:
         each = zip(*((h.feature, h.begins, h.ends, h.percent) for h in on), strict=True)
-        arguments = (*arguments, *map(list, each), EVERYTHING)
+        arguments = (*arguments, *map(list, each), GLOBAL)
     with connection.cursor() as cursor:
         cursor.execute(statement, arguments)
         return {slug: (middle, high) for slug, (middle, high) in cursor.fetchall()}

@@ -23,7 +23,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from aifeature import registry
 from aifeature.models import NEEDS_A_PERSON, Attempt, ControlChange, Job, SpendWindow, Status
 from aifeature.services import controls
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring import latency
 
 SAMPLE = 10_000
@@ -119,15 +119,15 @@ def today(now: datetime) -> dict[str, Today]:
 
 
 def spend(now: datetime) -> dict[str, Spend]:
-    """Today's spend of every feature of the code by slug, and of EVERYTHING: one query."""
+    """Today's spend of every feature of the code by slug, and of GLOBAL: one query."""
     features = registry.all_features()
     everything = Q(scope=SpendWindow.Scope.GLOBAL, key="")
     each = Q(scope=SpendWindow.Scope.FEATURE, key__in=list(features))
     rows = SpendWindow.objects.filter(everything | each, day=midnight(now).date())
-    found = {row.key or EVERYTHING: (row.spent_micro, row.held_micro) for row in rows}
+    found = {row.key or GLOBAL: (row.spent_micro, row.held_micro) for row in rows}
     each_cap = {slug: controls.caps(feature) for slug, feature in features.items()}
     caps = {slug: own.feature for slug, own in each_cap.items()}
-    caps[EVERYTHING] = next(own.everything for own in each_cap.values())
+    caps[GLOBAL] = next(own.everything for own in each_cap.values())
     return {slug: Spend(*found.get(slug, (0, 0)), cap) for slug, cap in caps.items()}
 
 

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from aifeature.models import ApiToken, Attempt, ControlChange, Job
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.privacy import records, sums
 from aifeature.services.stores import redis_clients
 from aifeature.services.streams import entries
@@ -78,7 +78,7 @@ def erase(user: User, *, reason: str, tell: Callable[[str], None]) -> bool:
             )
         if changed:
             ControlChange.objects.create(
-                feature=EVERYTHING,
+                feature=GLOBAL,
                 field="erased_account",
                 new=f"account {user.pk}, content of {jobs} jobs",
                 reason=reason,

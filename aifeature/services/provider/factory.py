@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from aifeature.services.controls import breakers
 from aifeature.services.stores import database_clock
 from workers import inference
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import RequestLimiter
 
@@ -43,9 +43,9 @@ def gateway() -> inference.Gateway:
 
 
 @cache
-def gate() -> Gate:
+def gate() -> RateGate:
     """The breakers, token buckets and provider limits, shared with all processes through Redis."""
-    return Gate(shared_state(), forced=breakers.forced)
+    return RateGate(shared_state(), forced=breakers.forced)
 
 
 @cache

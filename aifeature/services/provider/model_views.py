@@ -11,7 +11,7 @@ from workers.inference import catalog
 
 
 @dataclass(frozen=True, slots=True)
-class LimitLeft:
+class LimitStatus:
     """One limit of the provider that was learned from its answers."""
 
     name: str
@@ -31,7 +31,7 @@ class Live:
     """Shares of these calls, 0 to 1."""
     open_for_s: float = 0
     """Seconds until a call is let through to try; 0: it is not open."""
-    limits: tuple[LimitLeft, ...] = ()
+    limits: tuple[LimitStatus, ...] = ()
     """Empty: nothing was learned yet."""
     blocked_s: float = 0
     """Seconds for which the provider asked us to stay away."""
@@ -69,7 +69,7 @@ def _live(model: str) -> Live:
         failure_rate=breaker.failure_rate,
         slow_rate=breaker.slow_rate,
         open_for_s=breaker.open_for_s,
-        limits=tuple(LimitLeft(one.name, one.per_minute, one.remaining) for one in learned),
+        limits=tuple(LimitStatus(one.name, one.per_minute, one.remaining) for one in learned),
         blocked_s=limits.blocked_s if limits else 0,
         shared=breaker.shared,
     )

@@ -9,7 +9,7 @@ from aifeature.money import cents
 from aifeature.services import controls
 from aifeature.services.alerting import alerts
 from aifeature.services.alerting.check_runs import Found
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 
 
 def check() -> Found:
@@ -22,8 +22,8 @@ def check() -> Found:
         _look(slug, "day", needed, controls.caps(feature).feature, reached)
     least = min(next_call.values(), default=0)
     whole = controls.caps(next(iter(features.values())))
-    _look(EVERYTHING, "day", spent.get("", 0) + least, whole.everything, reached)
-    _look(EVERYTHING, "month", spent.get("month", 0) + least, whole.month, reached)
+    _look(GLOBAL, "day", spent.get("", 0) + least, whole.everything, reached)
+    _look(GLOBAL, "month", spent.get("month", 0) + least, whole.month, reached)
     if not reached:
         return Found(ok=True, result="No budget is used up.")
     return Found(ok=False, result=f"Used up: {', '.join(reached)}.")

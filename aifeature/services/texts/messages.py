@@ -46,8 +46,9 @@ FAILED: Final = MappingProxyType(
         FailureCode.INPUT_INVALID: "The input no longer fits this feature. Please submit it again.",
         FailureCode.OUTPUT_INVALID: "We could not produce a usable answer for this input.",
         FailureCode.OVERLOADED: "We could not get to your request in time. Please try again later.",
-        FailureCode.POISON: "We could not process this request. Our team can see it and will look"
-        " into it.",
+        FailureCode.MAX_TRIES_EXCEEDED: (
+            "We could not process this request. Our team can see it and will look into it."
+        ),
         FailureCode.PROVIDER_REFUSED: "The request could not be processed. Our team can see it.",
         FailureCode.PROVIDER_UNAVAILABLE: "The service is temporarily unavailable. Please try again"
         " later.",

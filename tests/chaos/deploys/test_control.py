@@ -17,10 +17,10 @@ from aifeature.models import Job, Status
 from tests.chaos.crew import (
     LIMIT_S,
     Crew,
-    at_once,
     broker,
     ended,
     job_of,
+    max_concurrency,
     rows,
     tell,
     wait_ended,
@@ -42,7 +42,7 @@ def sent(queue: redis.Redis) -> set[str]:
 def test_control_and_beat_stop_soon_and_another_control_worker_goes_on(
     crew: Crew, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old, _, beat = at_once(
+    old, _, beat = max_concurrency(
         lambda: crew.control("old"), lambda: crew.control("new"), lambda: crew.beat("beat")
     )
     for child in (old, beat):

@@ -12,7 +12,7 @@ from django.db import connection
 
 from aifeature.models import Job, Status, transitions
 from aifeature.services.streams import writer
-from tests.chaos.crew import BOUND_S, LIMIT_S, Crew, at_once, ended, tell, wait_until
+from tests.chaos.crew import BOUND_S, LIMIT_S, Crew, ended, max_concurrency, tell, wait_until
 from tests.integration.streams.readers import Stream
 from tests.integration.streams.web_server import database_url
 
@@ -28,7 +28,7 @@ AFTER = " and another one is under way."
 def test_a_web_server_that_stops_answers_all_it_has_begun(
     crew: Crew, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old, new = at_once(lambda: crew.web("old"), lambda: crew.web("new"))
+    old, new = max_concurrency(lambda: crew.web("old"), lambda: crew.web("new"))
     (job,) = crew.queue(1)
     claimed = transitions.claim(job.id, worker="w", lease_s=300)
     assert claimed is not None

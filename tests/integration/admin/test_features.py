@@ -16,13 +16,13 @@ from aifeature.admin.controls import limit_words
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services.controls import effective, switch
 from aifeature.services.provider import model_views
-from aifeature.services.provider.model_views import LimitLeft, Live
+from aifeature.services.provider.model_views import LimitStatus, Live
 from aifeature.system_checks import LARGEST_SHARE, largest_bound_micro
 from workers.inference import catalog
 
 LIST = "/admin/aifeature/featurecontrol/"
 DETAIL = f"{LIST}summarize/change/"
-EVERYTHING = f"{LIST}_5Feverything/change/"
+GLOBAL = f"{LIST}_5Feverything/change/"
 
 
 def shown(page: Client, address: str = DETAIL) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_a_value_out_of_range_is_refused(page: Client, field: str, value: str) -
     [
         (DETAIL, "user_daily_budget_usd"),
         (DETAIL, "user_daily_spend_usd"),
-        (EVERYTHING, "user_daily_spend_usd"),
+        (GLOBAL, "user_daily_spend_usd"),
     ],
 )
 def test_a_cap_of_a_user_without_room_for_the_largest_input_is_refused(
@@ -206,20 +206,20 @@ def test_fields_without_a_value_show_what_holds_and_today_is_shown(page: Client)
     assert (
         placeholder(page, "daily_budget_usd") == f"${limits.daily_budget_usd:,.2f}, from the code"
     )
-    assert "Empty:" not in text + page.get(EVERYTHING).text
+    assert "Empty:" not in text + page.get(GLOBAL).text
     assert "$1.500000 spent, $0.000020 held" in text
-    assert "$7.000000 spent" in page.get(EVERYTHING).text
+    assert "$7.000000 spent" in page.get(GLOBAL).text
 
 
 def test_everything_has_only_its_caps(page: Client, settings: Any) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_MONTHLY_BUDGET_USD": Decimal(900)}
-    assert "stage" not in shown(page, EVERYTHING)
-    text = page.get(EVERYTHING).text
+    assert "stage" not in shown(page, GLOBAL)
+    text = page.get(GLOBAL).text
     assert "Now: $100.00, the sum of the features" in text
-    budget = placeholder(page, "monthly_budget_usd", EVERYTHING)
+    budget = placeholder(page, "monthly_budget_usd", GLOBAL)
     assert budget == "$900.00, from GLOBAL_MONTHLY_BUDGET_USD"
     values = {"daily_budget_usd": "40", "monthly_budget_usd": "700", "stage": "everyone"}
-    assert save(page, EVERYTHING, **values, reason="Budget round.").status_code == 302
+    assert save(page, GLOBAL, **values, reason="Budget round.").status_code == 302
     row = FeatureControl.objects.get(feature="_everything")
     assert (row.daily_budget_usd, row.monthly_budget_usd, row.stage) == (
         Decimal(40),
@@ -237,9 +237,9 @@ def test_the_month_is_shown_beside_the_day(page: Client) -> None:
     make = SpendWindow.objects.create
     make(scope="global", key="", day=today, spent_micro=7_000_000)
     make(scope="month", key="", day=today.replace(day=1), spent_micro=81_000_000)
-    save(page, EVERYTHING, monthly_budget_usd="90", reason="r")
+    save(page, GLOBAL, monthly_budget_usd="90", reason="r")
     effective.cache.clear()
-    text = page.get(EVERYTHING).text
+    text = page.get(GLOBAL).text
     assert "$7.00" in text
     assert "$81.00" in text
     assert "90% of the cap used" in text
@@ -278,7 +278,7 @@ def test_a_page_tells_what_is_wrong_and_what_checks_did(page: Client) -> None:
         assert part in text
     assert "Kill switch: summarize" in text
     assert "deploy/runbooks/kill-switch.md" in text
-    everything = page.get(EVERYTHING).text
+    everything = page.get(GLOBAL).text
     assert "Kill switch: summarize" in everything
     assert "spent $9.00" in everything
 
@@ -286,7 +286,7 @@ def test_a_page_tells_what_is_wrong_and_what_checks_did(page: Client) -> None:
 def test_a_page_lists_the_breakers_of_its_models_alone(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = (LimitLeft("requests", 4_000, 3_987),)
+    left = (LimitStatus("requests", 4_000, 3_987),)
     live = Live("half_open", calls=50, failure_rate=0.62, slow_rate=0.1, limits=left)
     monkeypatch.setattr(model_views, "_live", lambda _model: live)
     text = page.get(DETAIL).text
@@ -295,7 +295,7 @@ def test_a_page_lists_the_breakers_of_its_models_alone(
     own = registry.get("summarize").models
     for model in catalog.known_models():
         assert (model in text) == (model in own)
-        assert model in page.get(EVERYTHING).text
+        assert model in page.get(GLOBAL).text
 
 
 def test_looking_is_not_changing(staff: Callable[..., Client], page: Client) -> None:

@@ -14,7 +14,7 @@ from aifeature.admin.controls import breaker_rows
 from aifeature.models import ControlChange, Forced, ModelControl
 from aifeature.services.controls import breakers
 from aifeature.services.provider import factory
-from aifeature.services.provider.model_views import LimitLeft, Live, ModelView
+from aifeature.services.provider.model_views import LimitStatus, Live, ModelView
 from workers.inference import catalog
 from workers.inference.breaker import BreakerPolicy
 from workers.inference.errors import ProviderFault
@@ -131,7 +131,7 @@ def test_the_state_in_words(view: ModelView, colour: str, said: str) -> None:
 
 
 def test_rates_and_limits_in_words() -> None:
-    left = (LimitLeft("requests", 4_000, 12), LimitLeft("input tokens", 2_000_000, 1_500))
+    left = (LimitStatus("requests", 4_000, 12), LimitStatus("input tokens", 2_000_000, 1_500))
     live = Live("closed", 50, 0.04, 0.5, limits=left, blocked_s=3)
     assert breaker_rows.failed(live) == "4% of 50"
     assert breaker_rows.slow(live) == "50%"
@@ -139,7 +139,7 @@ def test_rates_and_limits_in_words() -> None:
         "requests: 12 of 4,000/min; input tokens: 1,500 of 2,000,000/min;"
         " asked to stay away for 3.0 s"
     )
-    huge = LimitLeft("output tokens", GENEROUS, GENEROUS - 7)
+    huge = LimitStatus("output tokens", GENEROUS, GENEROUS - 7)
     assert breaker_rows.limits(Live("closed", 0, 0, 0, limits=(huge, huge))) == "no limit"
     some = Live("closed", 0, 0, 0, limits=(left[0], huge))
     assert breaker_rows.limits(some) == "requests: 12 of 4,000/min"

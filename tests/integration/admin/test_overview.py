@@ -188,7 +188,7 @@ def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: 
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
     spend = overview.spend(NOON)
     assert spend["summarize"] == overview.Spend(3_000_000, 1_000_000, 8_000_000)
-    assert spend[effective.EVERYTHING] == overview.Spend(5_000_000, 0, 8_000_000)
+    assert spend[effective.GLOBAL] == overview.Spend(5_000_000, 0, 8_000_000)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_a_kill_switch_cannot_be_overlooked(page: Client) -> None:
     assert "&lt;b&gt;Leak&lt;/b&gt;" in text
     assert "<b>Leak</b>" not in text
     assert "Everything is stopped" not in text
-    effective.change(effective.EVERYTHING, {"killed": True}, reason="r", check_name="t")
+    effective.change(effective.GLOBAL, {"killed": True}, reason="r", check_name="t")
     assert "Everything is stopped" in page.get(INDEX).text
 
 

@@ -14,7 +14,7 @@ from aifeature.services.controls import effective, switch
 
 LIST = "/admin/aifeature/featurecontrol/"
 DETAIL = f"{LIST}summarize/change/"
-EVERYTHING = f"{LIST}_5Feverything/change/"
+GLOBAL = f"{LIST}_5Feverything/change/"
 STOP = f"{LIST}summarize/stop/"
 RELEASE = f"{LIST}summarize/release/"
 CHANGE_REASON = f"{LIST}summarize/change_reason/"
@@ -199,7 +199,7 @@ def test_everything_is_stopped_from_the_overview_in_one_click(
     assert STOP_ALL not in staff("view_featurecontrol").get("/admin/").text
     pull(page, STOP_ALL)
     assert row("_everything").killed
-    for address in ("/admin/", EVERYTHING):
+    for address in ("/admin/", GLOBAL):
         assert "Everything is stopped" in page.get(address).text
     let_go(page, f"{LIST}_5Feverything/release/", percent="5")
     assert "The kill switch of everything stops the others." in page.get("/admin/").text

@@ -19,7 +19,7 @@ from django.test import Client
 from aifeature.models import Attempt, FeatureControl, Job, SpendWindow, Worker
 from aifeature.models.load import Ahead, Load
 from aifeature.policies.overload import too_late_by_s, wait_s
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 from aifeature.services import controls
 from aifeature.services.controls import effective
 from aifeature.services.jobs import admission
@@ -214,7 +214,7 @@ def test_a_switch_that_is_pulled_after_all_checks_still_refuses_and_takes_no_req
     set_control("summarize", requests_per_minute=Decimal(2))
     admit = admission.admit
 
-    def then_pulled(feature: Feature, user_id: int) -> Left | None:
+    def then_pulled(feature: Feature, user_id: int) -> RateLimitStatus | None:
         left = admit(feature, user_id)
         FeatureControl.objects.update(killed=True)
         return left
@@ -318,13 +318,13 @@ LOAD = Load(jobs=16, slots=8, call_s=10, own_call_s=20, booked_s=0)
     ],
 )
 def test_the_wait_is_in_line_behind_ones_own_or_for_what_is_booked(
-    load: Load, ahead: Ahead, at_once: int | None, seconds: float
+    load: Load, ahead: Ahead, max_concurrency: int | None, seconds: float
 ) -> None:
-    assert wait_s(load, ahead, at_once=at_once) == seconds
+    assert wait_s(load, ahead, max_concurrency=max_concurrency) == seconds
 
 
 def test_a_job_is_late_when_its_own_call_would_end_too_late() -> None:
-    late = partial(too_late_by_s, LOAD, at_once=None)
+    late = partial(too_late_by_s, LOAD, max_concurrency=None)
     assert late(Ahead(16, own=0), deadline_s=40) is None
     assert late(Ahead(16, own=0), deadline_s=39) == 1
     assert late(Ahead(0, own=0), deadline_s=5) is None, "it waits for nothing"

@@ -11,7 +11,7 @@ from django.db.models import Model, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from aifeature.models import ApiToken, Job, Status
-from aifeature.models.lookup import Lookup, Slot
+from aifeature.models.lookup import Lookup, Parameter
 from tests.integration.api.api_jobs import job
 
 
@@ -21,7 +21,9 @@ def fields(row: Model) -> dict[str, object]:
 
 def test_a_row_has_every_field_and_that_of_its_key_too(ada: User) -> None:
     row, _ = ApiToken.issue(user_id=ada.pk, name="of a test", features=["summarize"])
-    find = Lookup(lambda: ApiToken.objects.valid().filter(digest=Slot("text")), related="user").find
+    find = Lookup(
+        lambda: ApiToken.objects.valid().filter(digest=Parameter("text")), related="user"
+    ).find
     with CaptureQueriesContext(connection) as asked:
         found = find(text=row.digest)
         assert found is not None
@@ -36,7 +38,7 @@ def test_a_row_has_every_field_and_that_of_its_key_too(ada: User) -> None:
 
 def test_json_comes_back_as_it_went_in_and_a_row_can_be_saved(ada: User) -> None:
     row = job(ada, Status.SUCCEEDED, result={"summary": "é", "key_facts": [None, 1.5]})
-    found = Lookup(lambda: Job.objects.filter(id=Slot("id"))).find(id=row.id)
+    found = Lookup(lambda: Job.objects.filter(id=Parameter("id"))).find(id=row.id)
     assert found is not None
     assert fields(found) == fields(Job.objects.get(id=row.id))
     found.save(update_fields=["error_message"])
@@ -47,7 +49,7 @@ def test_the_query_is_made_once_whatever_is_looked_for(ada: User) -> None:
 
     def rows() -> QuerySet[Job]:
         made.append(1)
-        return Job.objects.filter(id=Slot("id"), user_id=Slot("user"))
+        return Job.objects.filter(id=Parameter("id"), user_id=Parameter("user"))
 
     mine, lookup = job(ada), Lookup(rows)
     assert [lookup.find(id=mine.id, user=ada.pk), lookup.find(id=mine.id, user=0)] == [mine, None]

@@ -168,11 +168,11 @@ def test_a_group_with_rates_costs_a_submission_no_query(
 
 def test_who_may_have_more_at_once_is_handed_more(client: Client, ada: User) -> None:
     effective.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
-    assert rates.at_once() == {"summarize": 2}
+    assert rates.max_concurrency() == {"summarize": 2}
     override(user=ada, in_flight=5)
-    assert rates.at_once() == {"summarize": 2, f"summarize:{ada.pk}": 5}
+    assert rates.max_concurrency() == {"summarize": 2, f"summarize:{ada.pk}": 5}
     override(group=Group.objects.create(name="pilot"), in_flight=9)
-    assert rates.at_once()["summarize"] == 9
+    assert rates.max_concurrency()["summarize"] == 9
 
 
 def test_an_exception_ends_at_its_time_and_holds_for_its_feature(client: Client, ada: User) -> None:

@@ -58,7 +58,7 @@ def test_caps_of_everything_come_from_admin_else_from_the_environment(settings: 
     caps = effective.caps(SUMMARIZE)
     assert (caps.everything, caps.month) == (30_000_000, 900_000_000)
     values = {"daily_budget_usd": "40", "monthly_budget_usd": "700"}
-    effective.change(effective.EVERYTHING, values, reason="test", check_name="test")
+    effective.change(effective.GLOBAL, values, reason="test", check_name="test")
     caps = effective.caps(SUMMARIZE)
     assert (caps.everything, caps.month) == (40_000_000, 700_000_000)
 

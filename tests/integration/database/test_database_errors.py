@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import InternalError, OperationalError, connection, transaction
 
-from aifeature.models.dedicated_connection import Apart
+from aifeature.models.dedicated_connection import DedicatedConnection
 from aifeature.models.functions import is_refused, is_turned_away, rows
 from project.database import errors
 
@@ -65,7 +65,7 @@ def test_a_write_to_a_server_that_only_reads_is_turned_away(write: Callable[[], 
 
 
 def test_a_connection_apart_leaves_a_server_that_only_reads() -> None:
-    apart = Apart(lock_timeout="1s", statement_timeout="10s")
+    apart = DedicatedConnection(lock_timeout="1s", statement_timeout="10s")
     apart.rows("set_config", "default_transaction_read_only", "on", False)
     with pytest.raises(OperationalError):
         apart.rows("aif_probe")

@@ -20,7 +20,7 @@ from aifeature.services.provider import account, factory
 from tests.integration.conftest import empty_gates
 from tests.integration.execution.test_gated import HAIKU, open_breaker, set_probe_time, waits
 from tests.integration.job_rows import MakeJob
-from workers.inference.shared_state import SharedState, StateAway
+from workers.inference.shared_state import RedisUnavailable, SharedState
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -113,7 +113,7 @@ def test_without_redis_nobody_knows_what_the_workers_find(
     paused: PausedJobs, make_waiting: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
-        raise StateAway
+        raise RedisUnavailable
 
     monkeypatch.setattr(SharedState, "read", away)
     make_waiting()

@@ -35,7 +35,7 @@ from aifeature.models.transitions import FencedError
 from aifeature.policies.release import place
 from aifeature.services.controls import effective
 from aifeature.services.dispatch import dispatcher, publisher
-from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.jobs import lifecycle
 from tests.integration.job_rows import MakeJob, age, begin, claim
 
@@ -62,8 +62,10 @@ def sent() -> list[UUID]:
     return [UUID(body[1]["job_id"]) for body in bodies]
 
 
-def choose(limit: int = 500, **at_once: int) -> list[UUID]:
-    return fair_queue.dispatch(limit=limit, lost_after_s=60, again_after_s=10, at_once=at_once)
+def choose(limit: int = 500, **max_concurrency: int) -> list[UUID]:
+    return fair_queue.dispatch(
+        limit=limit, lost_after_s=60, again_after_s=10, max_concurrency=max_concurrency
+    )
 
 
 def alive(worker: str, *, slots: int, queue: str = "llm") -> None:
@@ -101,7 +103,7 @@ def test_twice_the_slots_of_the_live_workers_are_out(ada: User) -> None:
     for job in first[:5]:
         taken = claim(Job.objects.get(pk=job))
     assert choose() == [], "a job that runs is still out"
-    transitions.release(taken, delay_s=60, burn=False)
+    transitions.return_to_queue(taken, delay_s=60, counts_as_try=False)
     assert len(choose()) == 1
 
 
@@ -286,7 +288,7 @@ def test_the_dispatcher_sleeps_until_the_next_job_is_due(
 def test_a_message_that_cannot_become_a_run_is_chosen_again(make_job: MakeJob) -> None:
     waiting, running = make_job(published_at=Now()), make_job(published_at=Now())
     claim(running)
-    feeder = Feeder()
+    feeder = WorkerAgent()
     feeder.hand_back(waiting.pk)
     feeder.hand_back(running.pk)
     feeder.turn()

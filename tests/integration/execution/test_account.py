@@ -85,7 +85,7 @@ def test_an_account_that_fails_stops_every_model_and_tells_once(
     watcher.look(after_s=0)
     alert = Alert.objects.get()
     assert (alert.kind, alert.subject) == ("provider_account", account.name())
-    assert alert.told_at is not None, "within one look of the watcher, five seconds"
+    assert alert.notified_at is not None, "within one look of the watcher, five seconds"
 
 
 def test_the_state_names_the_key_by_a_fingerprint_only(

@@ -16,7 +16,7 @@ from aifeature import registry
 from aifeature.models import Job, RateOverride, SpendWindow, Status
 from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed
 from aifeature.services.controls import effective, rate_overrides, rates
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from tests.integration.execution.test_gated import set_control, waits
 from tests.integration.execution.test_job_run import run
 from tests.integration.job_rows import MakeJob, begin, claim
@@ -31,7 +31,7 @@ def waiting(make_job: MakeJob, code: str = "user_tokens", **values: Any) -> Job:
     return make_job(wait_reason=code, run_at=Now() + FAR, **values)
 
 
-@pytest.mark.parametrize("slug", ["summarize", EVERYTHING])
+@pytest.mark.parametrize("slug", ["summarize", GLOBAL])
 @pytest.mark.parametrize("value", [{"tokens_per_minute": 9_999}, {"user_in_flight": 9}])
 def test_jobs_that_wait_for_a_rate_are_looked_at_again_when_it_changes(
     make_job: MakeJob, opened: None, slug: str, value: dict[str, int]

@@ -61,13 +61,13 @@ def test_many_calls_in_flight_need_few_connections(
         give_up = time.monotonic() + PATIENCE_S
         while len(sandbox.calls()) < CALLS and time.monotonic() < give_up:
             time.sleep(0.02)
-        at_once = sum(call["ended_at"] is None for call in sandbox.calls())
+        max_concurrency = sum(call["ended_at"] is None for call in sandbox.calls())
         for job in jobs:
             transitions.cancel(job.pk, user_id=job.user_id, message="Enough.")
             connection.close()
         for outcome in outcomes:
             outcome.result()
-    assert at_once == CALLS
+    assert max_concurrency == CALLS
     assert set(Job.objects.values_list("status", flat=True)) == {"cancelled"}
 
 

@@ -6,7 +6,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState, connect
 
 
@@ -26,5 +26,5 @@ def state(raw_redis: redis.Redis) -> SharedState:
 
 
 @pytest.fixture
-def gate(state: SharedState) -> Gate:
-    return Gate(state)
+def gate(state: SharedState) -> RateGate:
+    return RateGate(state)

@@ -36,7 +36,7 @@ from workers.inference import (
 )
 from workers.inference.client import schema_bytes
 from workers.inference.pricing import prompt_bound_tokens, upper_bound_micro
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.token_bucket import SECOND
 
 THREADS: Final = 32
@@ -128,7 +128,9 @@ class Found:
 class Play:
     """One storm on one gate."""
 
-    def __init__(self, gate: Gate, storm: Storm, mix: Mix, *, clock: Clock, seed: int = 1) -> None:
+    def __init__(
+        self, gate: RateGate, storm: Storm, mix: Mix, *, clock: Clock, seed: int = 1
+    ) -> None:
         """Prepare: every model has been well for a while.
 
         Args:
@@ -281,8 +283,8 @@ class Play:
         )
         job.attempts += 1
         match decision:
-            case retry.RetryIn(delay_s, burn):
-                job.tries += burn
+            case retry.RetryIn(delay_s, counts_as_try):
+                job.tries += counts_as_try
                 self._later(job, delay_s)
             case _:
                 self.found.out_of_tries += job.tries + 1 >= FEATURE.limits.max_tries

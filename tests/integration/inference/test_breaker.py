@@ -15,9 +15,9 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from tests.integration.inference.rush import rush
-from workers.inference.admission import GatePermit, ProbePermit
-from workers.inference.breaker import BreakerModel, BreakerPolicy, Forced, Look
-from workers.inference.breaker_trips import Trips
+from workers.inference.admission import GateAdmission, ProbeAdmission
+from workers.inference.breaker import BreakerDecision, BreakerModel, BreakerPolicy, Forced
+from workers.inference.breaker_trips import BreakerTrips
 from workers.inference.errors import (
     Billing,
     Cancelled,
@@ -27,7 +27,7 @@ from workers.inference.errors import (
     Overloaded,
     RateLimited,
 )
-from workers.inference.rate_gate import FARTHEST_US, Gate
+from workers.inference.rate_gate import FARTHEST_US, RateGate
 from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import TokenUsage
@@ -47,22 +47,24 @@ NEVER_SLOW = str.maketrans("23", "01")
 OPENED_AT = NOW + POLICY.open_us
 
 
-def admit(gate: Gate, *, model: str = MODEL, fallback: bool = False, now: int = NOW) -> GatePermit:
+def admit(
+    gate: RateGate, *, model: str = MODEL, fallback: bool = False, now: int = NOW
+) -> GateAdmission:
     return gate.admit(model=model, input_tokens=1, output_tokens=1, fallback=fallback, now=now)
 
 
-def end(permit: GatePermit, outcome: str, *, now: int = NOW) -> None:
+def end(permit: GateAdmission, outcome: str, *, now: int = NOW) -> None:
     ENDS[outcome](permit, now)
 
 
-def opened(gate: Gate, *, model: str = MODEL, now: int = NOW) -> None:
+def opened(gate: RateGate, *, model: str = MODEL, now: int = NOW) -> None:
     """Ten failures at once."""
     for _ in range(POLICY.minimum):
         end(admit(gate, model=model, now=now), "1", now=now)
 
 
 def refused(
-    gate: Gate, *, model: str = MODEL, fallback: bool = False, now: int = OPENED_AT
+    gate: RateGate, *, model: str = MODEL, fallback: bool = False, now: int = OPENED_AT
 ) -> Deferred:
     """How the gate defers a call."""
     with pytest.raises(Deferred) as deferred:
@@ -71,7 +73,7 @@ def refused(
     return deferred.value
 
 
-def asked(gate: Gate, **question: Any) -> tuple[Any, Deferred | None]:
+def asked(gate: RateGate, **question: Any) -> tuple[Any, Deferred | None]:
     """The permit that comes back, for a call or for a probe, and how the call was deferred."""
     try:
         return admit(gate, **question), None
@@ -80,31 +82,36 @@ def asked(gate: Gate, **question: Any) -> tuple[Any, Deferred | None]:
 
 
 def probe(
-    gate: Gate, outcome: str, *, model: str = MODEL, fallback: bool = False, now: int = OPENED_AT
+    gate: RateGate,
+    outcome: str,
+    *,
+    model: str = MODEL,
+    fallback: bool = False,
+    now: int = OPENED_AT,
 ) -> None:
     """Send the probe that is due; it is answered, fails or says nothing."""
     permit = refused(gate, model=model, fallback=fallback, now=now).probe
-    assert isinstance(permit, ProbePermit)
+    assert isinstance(permit, ProbeAdmission)
     end(permit, outcome, now=now)
 
 
-def let_through(gate: Gate, *, now: int) -> list[GatePermit]:
+def let_through(gate: RateGate, *, now: int) -> list[GateAdmission]:
     """Calls until one is told to wait."""
-    permits: list[GatePermit] = []
+    permits: list[GateAdmission] = []
     with suppress(Deferred):
         while len(permits) < POLICY.minimum:
             permits.append(admit(gate, now=now))
     return permits
 
 
-def closed_again(gate: Gate, *, model: str = MODEL, now: int = OPENED_AT) -> None:
+def closed_again(gate: RateGate, *, model: str = MODEL, now: int = OPENED_AT) -> None:
     probe(gate, "0", model=model, now=now)
     for _ in range(POLICY.trials):
         end(admit(gate, model=model, now=now), "0", now=now)
     assert gate.breaker(model, now=now).state == "closed"
 
 
-def open_for(gate: Gate, *, model: str = MODEL, now: int) -> float:
+def open_for(gate: RateGate, *, model: str = MODEL, now: int) -> float:
     """Seconds until a probe may be sent."""
     seen = gate.breaker(model, now=now)
     assert seen.state == "open"
@@ -160,9 +167,9 @@ def test_redis_and_the_model_agree(
 ) -> None:
     raw_redis.flushdb()
     held: Forced = ""
-    gate, trips, now = Gate(state, policy=SMALL, forced=lambda _: held), Trips(), NOW
+    gate, trips, now = RateGate(state, policy=SMALL, forced=lambda _: held), BreakerTrips(), NOW
     models = [BreakerModel(SMALL, name, trips) for name in (MODEL, SONNET)]
-    under_way: list[tuple[GatePermit, BreakerModel, str, Look]] = []
+    under_way: list[tuple[GateAdmission, BreakerModel, str, BreakerDecision]] = []
     for number, (what, one, outcome, which, later) in enumerate(spelled_out(steps)):
         now, model = now + later, models[one]
         if what in {"admit", "fall back", "held open"}:
@@ -177,7 +184,7 @@ def test_redis_and_the_model_agree(
                 assert round(deferred.wait_s * SECOND) == look.wait
                 assert deferred.outage == (trips.outage and what != "held open")
             assert (permit is None) == (look.way == "wait")
-            assert isinstance(permit, ProbePermit) == (look.way == "probe")
+            assert isinstance(permit, ProbeAdmission) == (look.way == "probe")
             if permit is not None:
                 under_way.append((permit, model, lease, look))
         elif what == "begin" and under_way:
@@ -191,7 +198,7 @@ def test_redis_and_the_model_agree(
             permit, model, lease, look = under_way.pop(which % len(under_way))
             end(permit, outcome, now=now)
             # A probe has a deadline of its own: it is never slow.
-            told = outcome.translate(NEVER_SLOW) if isinstance(permit, ProbePermit) else outcome
+            told = outcome.translate(NEVER_SLOW) if isinstance(permit, ProbeAdmission) else outcome
             model.record(lease, look.since, told, now=now)
         for model in models:
             seen = gate.breaker(model.model, now=now)
@@ -218,14 +225,14 @@ def test_redis_and_the_model_agree(
         ("0" * 50 + "1" * 10, "open"),
     ],
 )
-def test_it_opens_at_its_rates_and_not_before(gate: Gate, outcomes: str, becomes: str) -> None:
+def test_it_opens_at_its_rates_and_not_before(gate: RateGate, outcomes: str, becomes: str) -> None:
     for outcome in outcomes:
         end(admit(gate), outcome)
     assert gate.breaker(MODEL, now=NOW).state == becomes
 
 
 def test_while_it_is_open_nothing_is_sent_and_those_who_wait_come_back_one_by_one(
-    gate: Gate,
+    gate: RateGate,
 ) -> None:
     opened(gate)
     deferred = [refused(gate, now=NOW) for _ in range(3)]
@@ -233,7 +240,7 @@ def test_while_it_is_open_nothing_is_sent_and_those_who_wait_come_back_one_by_on
     assert {each.probe for each in deferred} == {None}
 
 
-def test_after_the_open_time_one_probe_at_a_time_is_sent_and_no_call(gate: Gate) -> None:
+def test_after_the_open_time_one_probe_at_a_time_is_sent_and_no_call(gate: RateGate) -> None:
     opened(gate)
     assert refused(gate, now=OPENED_AT - 1).probe is None
     first = refused(gate)
@@ -245,7 +252,7 @@ def test_after_the_open_time_one_probe_at_a_time_is_sent_and_no_call(gate: Gate)
     assert (seen.state, seen.probes, seen.trials) == ("half_open", 1, 0)
 
 
-def test_after_a_probe_that_failed_the_next_one_comes_as_soon_as_the_first(gate: Gate) -> None:
+def test_after_a_probe_that_failed_the_next_one_comes_as_soon_as_the_first(gate: RateGate) -> None:
     opened(gate)
     now = OPENED_AT
     for _ in range(10):
@@ -255,17 +262,17 @@ def test_after_a_probe_that_failed_the_next_one_comes_as_soon_as_the_first(gate:
     assert gate.breaker(MODEL, now=now).calls == POLICY.minimum, "what opened it is still shown"
 
 
-def test_a_probe_that_says_nothing_makes_room_for_the_next(gate: Gate) -> None:
+def test_a_probe_that_says_nothing_makes_room_for_the_next(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "")
     probe(gate, "1")
 
 
-def test_a_probe_that_meets_a_rate_limit_keeps_the_next_one_away(gate: Gate) -> None:
+def test_a_probe_that_meets_a_rate_limit_keeps_the_next_one_away(gate: RateGate) -> None:
     """Without a word of the provider on how long."""
     opened(gate)
     permit = refused(gate).probe
-    assert isinstance(permit, ProbePermit)
+    assert isinstance(permit, ProbeAdmission)
     permit.failed(RateLimited("429", billing=Billing.NONE), now=OPENED_AT)
     with pytest.raises(Deferred) as deferred:
         admit(gate, now=OPENED_AT)
@@ -274,7 +281,7 @@ def test_a_probe_that_meets_a_rate_limit_keeps_the_next_one_away(gate: Gate) -> 
     probe(gate, "0", now=OPENED_AT + POLICY.recheck_us)
 
 
-def test_after_an_answered_probe_two_calls_try_and_two_more_for_each_answer(gate: Gate) -> None:
+def test_after_an_answered_probe_two_calls_try_and_two_more_for_each_answer(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0")
     first = [admit(gate, now=OPENED_AT) for _ in range(2)]
@@ -285,7 +292,7 @@ def test_after_an_answered_probe_two_calls_try_and_two_more_for_each_answer(gate
     refused(gate)
 
 
-def test_an_answer_that_has_begun_makes_room_before_it_ends(gate: Gate) -> None:
+def test_an_answer_that_has_begun_makes_room_before_it_ends(gate: RateGate) -> None:
     """Else everybody would wait for the longest of the first answers."""
     opened(gate)
     probe(gate, "0")
@@ -300,7 +307,7 @@ def test_an_answer_that_has_begun_makes_room_before_it_ends(gate: Gate) -> None:
     assert gate.breaker(MODEL, now=OPENED_AT).state == "half_open", "they are not known to end well"
 
 
-def test_an_answer_that_has_begun_and_failed_makes_no_more_room(gate: Gate) -> None:
+def test_an_answer_that_has_begun_and_failed_makes_no_more_room(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0")
     first = [admit(gate, now=OPENED_AT) for _ in range(2)]
@@ -314,7 +321,7 @@ def test_an_answer_that_has_begun_and_failed_makes_no_more_room(gate: Gate) -> N
     refused(gate)
 
 
-def test_each_time_it_is_tried_anew_a_probe_comes_before_the_trial_calls(gate: Gate) -> None:
+def test_each_time_it_is_tried_anew_a_probe_comes_before_the_trial_calls(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0")
     for _ in range(2):
@@ -324,7 +331,9 @@ def test_each_time_it_is_tried_anew_a_probe_comes_before_the_trial_calls(gate: G
     assert refused(gate, now=later).probe is None
 
 
-def test_trial_calls_of_before_it_opened_again_say_nothing_of_what_came_after(gate: Gate) -> None:
+def test_trial_calls_of_before_it_opened_again_say_nothing_of_what_came_after(
+    gate: RateGate,
+) -> None:
     opened(gate)
     probe(gate, "0")
     first = [admit(gate, now=OPENED_AT) for _ in range(2)]
@@ -354,7 +363,7 @@ def test_trial_calls_of_before_it_opened_again_say_nothing_of_what_came_after(ga
         ("0000", "half_open"),
     ],
 )
-def test_the_first_trial_calls_decide(gate: Gate, outcomes: str, becomes: str) -> None:
+def test_the_first_trial_calls_decide(gate: RateGate, outcomes: str, becomes: str) -> None:
     opened(gate)
     probe(gate, "0")
     permits = []
@@ -365,7 +374,7 @@ def test_the_first_trial_calls_decide(gate: Gate, outcomes: str, becomes: str) -
 
 
 def test_a_provider_that_answers_probes_and_fails_calls_gets_one_at_a_time_every_few_seconds(
-    gate: Gate,
+    gate: RateGate,
 ) -> None:
     opened(gate)
     now, rounds = OPENED_AT, []
@@ -386,7 +395,7 @@ def test_a_provider_that_answers_probes_and_fails_calls_gets_one_at_a_time_every
 
 
 def test_one_that_opens_soon_after_it_closed_stays_open_longer_until_it_was_well_for_a_minute(
-    gate: Gate,
+    gate: RateGate,
 ) -> None:
     opened(gate)
     closed_again(gate)
@@ -402,7 +411,7 @@ def test_one_that_opens_soon_after_it_closed_stays_open_longer_until_it_was_well
 
 @pytest.mark.parametrize("begins", [0, 1])
 def test_a_probe_or_trial_whose_process_died_is_free_after_its_lease(
-    gate: Gate, begins: int
+    gate: RateGate, begins: int
 ) -> None:
     opened(gate)
     later = OPENED_AT + POLICY.lease_us
@@ -418,7 +427,7 @@ def test_a_probe_or_trial_whose_process_died_is_free_after_its_lease(
         assert refused(gate, now=later).probe is not None
 
 
-def test_what_a_trial_tells_after_its_lease_counts(gate: Gate) -> None:
+def test_what_a_trial_tells_after_its_lease_counts(gate: RateGate) -> None:
     """Else a model whose calls are longer than a lease would never be let in again."""
     opened(gate)
     probe(gate, "0")
@@ -440,7 +449,7 @@ def test_what_a_trial_tells_after_its_lease_counts(gate: Gate) -> None:
     ],
 )
 def test_a_trial_that_ends_without_a_verdict_is_free_at_once(
-    gate: Gate, error: InferenceError
+    gate: RateGate, error: InferenceError
 ) -> None:
     opened(gate)
     probe(gate, "0")
@@ -450,7 +459,7 @@ def test_a_trial_that_ends_without_a_verdict_is_free_at_once(
     refused(gate)
 
 
-def test_stragglers_of_the_outage_do_not_open_it_again(gate: Gate) -> None:
+def test_stragglers_of_the_outage_do_not_open_it_again(gate: RateGate) -> None:
     stragglers = [admit(gate) for _ in range(20)]
     opened(gate)
     closed_again(gate)
@@ -461,18 +470,18 @@ def test_stragglers_of_the_outage_do_not_open_it_again(gate: Gate) -> None:
 
 
 def test_two_models_that_fail_within_a_minute_are_an_outage_until_one_is_closed(
-    gate: Gate, state: SharedState
+    gate: RateGate, state: SharedState
 ) -> None:
     opened(gate)
     assert not refused(gate, now=NOW).outage
     assert refused(gate, now=NOW).next_model
     later = NOW + POLICY.together_us
     opened(gate, model=SONNET, now=later)
-    another_process = Gate(state)
+    another_process = RateGate(state)
     for model in (MODEL, SONNET):
         deferred = refused(another_process, model=model, now=later)
         assert (deferred.outage, deferred.next_model) == (True, False)
-        if isinstance(deferred.probe, ProbePermit):
+        if isinstance(deferred.probe, ProbeAdmission):
             end(deferred.probe, "", now=later)
     assert another_process.outage() == (MODEL, SONNET)
     closed_again(gate, now=later)
@@ -480,7 +489,7 @@ def test_two_models_that_fail_within_a_minute_are_an_outage_until_one_is_closed(
     assert refused(another_process, model=SONNET, now=later).next_model
 
 
-def test_two_models_that_fail_apart_are_no_outage(gate: Gate) -> None:
+def test_two_models_that_fail_apart_are_no_outage(gate: RateGate) -> None:
     opened(gate)
     later = NOW + POLICY.together_us + 1
     opened(gate, model=SONNET, now=later)
@@ -489,7 +498,9 @@ def test_two_models_that_fail_apart_are_no_outage(gate: Gate) -> None:
     assert refused(gate, model=SONNET, now=later).outage, "now both have failed within a minute"
 
 
-def test_a_model_that_goes_on_failing_and_one_that_fails_later_are_an_outage(gate: Gate) -> None:
+def test_a_model_that_goes_on_failing_and_one_that_fails_later_are_an_outage(
+    gate: RateGate,
+) -> None:
     """What counts is when it failed last, not when it began to."""
     opened(gate)
     later = NOW + 2 * POLICY.together_us
@@ -499,7 +510,7 @@ def test_a_model_that_goes_on_failing_and_one_that_fails_later_are_an_outage(gat
 
 
 def test_a_model_that_is_closed_again_and_another_that_fails_then_are_no_outage(
-    gate: Gate,
+    gate: RateGate,
 ) -> None:
     opened(gate)
     closed_again(gate)
@@ -507,7 +518,7 @@ def test_a_model_that_is_closed_again_and_another_that_fails_then_are_no_outage(
     assert gate.outage() == ()
 
 
-def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: Gate) -> None:
+def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: RateGate) -> None:
     """Else the next, dearer model would be found to be down by ten whole jobs."""
     opened(gate)
     admit(gate, model=SONNET)
@@ -521,7 +532,7 @@ def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: Ga
     assert refused(gate, now=NOW).next_model
 
 
-def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: Gate) -> None:
+def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
     for _ in range(POLICY.trials):
@@ -531,7 +542,7 @@ def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: Gat
 
 
 def test_a_model_that_passed_its_trials_is_tried_again_when_the_first_one_opens_anew(
-    gate: Gate,
+    gate: RateGate,
 ) -> None:
     """And not at each probe of the first one that fails."""
     opened(gate)
@@ -547,7 +558,7 @@ def test_a_model_that_passed_its_trials_is_tried_again_when_the_first_one_opens_
     assert refused(gate, model=SONNET, fallback=True, now=later).probe is not None
 
 
-def test_what_trial_calls_told_before_the_last_probe_counts_no_more(gate: Gate) -> None:
+def test_what_trial_calls_told_before_the_last_probe_counts_no_more(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
     end(admit(gate, model=SONNET, fallback=True), "1")
@@ -558,7 +569,7 @@ def test_what_trial_calls_told_before_the_last_probe_counts_no_more(gate: Gate) 
     assert gate.breaker(SONNET, now=OPENED_AT).state == "closed", "it takes two"
 
 
-def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: Gate) -> None:
+def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
     for _ in range(POLICY.first_trials):
@@ -566,21 +577,21 @@ def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: G
     assert gate.outage() == (MODEL, SONNET)
 
 
-def test_a_next_model_that_does_not_answer_its_probe_makes_it_an_outage(gate: Gate) -> None:
+def test_a_next_model_that_does_not_answer_its_probe_makes_it_an_outage(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "1", model=SONNET, fallback=True, now=NOW)
     assert refused(gate, model=SONNET, fallback=True, now=NOW).outage
     assert not refused(gate, now=NOW).next_model
 
 
-def test_a_call_is_counted_once_whatever_is_said_of_it_later(gate: Gate) -> None:
+def test_a_call_is_counted_once_whatever_is_said_of_it_later(gate: RateGate) -> None:
     permit = admit(gate)
     end(permit, "1")
     end(permit, "1")
     assert gate.breaker(MODEL, now=NOW).calls == 1
 
 
-def test_a_change_is_told_once(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_is_told_once(gate: RateGate, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         opened(gate)
         closed_again(gate)
@@ -593,35 +604,35 @@ def test_a_change_is_told_once(gate: Gate, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_it_can_be_held_open(state: SharedState) -> None:
-    gate = Gate(state, forced=lambda _: "open")
+    gate = RateGate(state, forced=lambda _: "open")
     deferred = [refused(gate, now=NOW) for _ in range(3)]
     assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
 
 
 def test_one_that_is_held_open_in_an_outage_lets_the_next_model_be_asked(
-    state: SharedState, gate: Gate
+    state: SharedState, gate: RateGate
 ) -> None:
     """Else nobody would find out that the next model answers again."""
     opened(gate)
     opened(gate, model=SONNET)
     assert not refused(gate, now=NOW).next_model
-    held = Gate(state, forced=lambda model: "open" if model == MODEL else "")
+    held = RateGate(state, forced=lambda model: "open" if model == MODEL else "")
     assert refused(held, now=NOW).next_model
 
 
 def test_moments_that_were_told_while_it_was_held_open_are_over_with_that(
-    state: SharedState, gate: Gate
+    state: SharedState, gate: RateGate
 ) -> None:
-    held = Gate(state, forced=lambda _: "open")
+    held = RateGate(state, forced=lambda _: "open")
     for _ in range(200):
         refused(held, now=NOW)
     opened(gate)
     assert refused(gate, now=NOW).wait_s == pytest.approx(POLICY.open_s)
 
 
-def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate: Gate) -> None:
+def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate: RateGate) -> None:
     decided: Forced = "closed"
-    held = Gate(state, forced=lambda _: decided)
+    held = RateGate(state, forced=lambda _: decided)
     for _ in range(20):
         end(admit(held), "1")
     assert held.breaker(MODEL, now=NOW).calls == 0
@@ -633,7 +644,7 @@ def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate:
         admit(gate)
 
 
-def test_the_view_tells_what_opened_it(gate: Gate) -> None:
+def test_the_view_tells_what_opened_it(gate: RateGate) -> None:
     for outcome in "0000011111":
         end(admit(gate), outcome)
     seen = gate.breaker(MODEL, now=NOW + 5 * SECOND)
@@ -642,7 +653,7 @@ def test_the_view_tells_what_opened_it(gate: Gate) -> None:
 
 
 def _asks(url: str) -> Callable[[], bool]:
-    gate = Gate(connect(url, {}))
+    gate = RateGate(connect(url, {}))
 
     def ask() -> bool:
         return refused(gate).probe is not None
@@ -650,6 +661,6 @@ def _asks(url: str) -> Callable[[], bool]:
     return ask
 
 
-def test_all_processes_together_get_one_probe(gate: Gate) -> None:
+def test_all_processes_together_get_one_probe(gate: RateGate) -> None:
     opened(gate)
     assert sum(rush(_asks, settings.REDIS_URL, each=20)) == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.integration.inference.test_rate_gate import AMPLE, NOW, admit, headers, taught, wait_of
 from workers.inference.grants import UserTokens
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState
 from workers.inference.token_bucket import MINUTE, RequestLimiter
 from workers.inference.types import TokenUsage
@@ -66,14 +66,14 @@ def test_a_change_gives_nobody_more_than_the_higher_rate(
     assert first + used_up(limiter, key, after) <= most * 1.0001 + 1
 
 
-def test_an_overdrawn_user_whose_rate_is_raised_goes_on_at_once(gate: Gate) -> None:
+def test_an_overdrawn_user_whose_rate_is_raised_goes_on_at_once(gate: RateGate) -> None:
     slow, fast = UserTokens("summarize:1", 100), UserTokens("summarize:1", 1_000_000)
     admit(gate, inward=25_000, outward=25_000, user=slow)
     assert wait_of(gate, user=slow) > 500
     admit(gate, inward=25_000, outward=25_000, user=fast).give_back(now=NOW)
 
 
-def test_bookings_at_a_lower_rate_keep_nobody_waiting(gate: Gate) -> None:
+def test_bookings_at_a_lower_rate_keep_nobody_waiting(gate: RateGate) -> None:
     slow, fast = UserTokens("summarize:1", 400), UserTokens("summarize:1", 400_000)
     admit(gate, user=slow)
     admit(gate, user=slow)
@@ -85,14 +85,14 @@ def test_bookings_at_a_lower_rate_keep_nobody_waiting(gate: Gate) -> None:
     admit(gate, user=fast, now=NOW)
 
 
-def test_a_lowered_rate_holds_for_the_next_call(gate: Gate) -> None:
+def test_a_lowered_rate_holds_for_the_next_call(gate: RateGate) -> None:
     fast, slow = UserTokens("summarize:1", 4_000), UserTokens("summarize:1", 400)
     for _ in range(20):
         admit(gate, user=fast)
     assert wait_of(gate, user=slow) > 0
 
 
-def test_a_limit_that_the_provider_raises_holds_from_its_first_header_on(gate: Gate) -> None:
+def test_a_limit_that_the_provider_raises_holds_from_its_first_header_on(gate: RateGate) -> None:
     taught(gate, headers(requests=AMPLE, inward=(100, 100), outward=AMPLE))
     later = NOW + MINUTE
     small = admit(gate, inward=0, now=later)

@@ -11,7 +11,7 @@ import redis
 
 from aifeature.services.provider import factory
 from tests.sandbox_server import SandboxServer
-from workers.inference.admission import GatePermit
+from workers.inference.admission import GateAdmission
 from workers.inference.client import AnthropicClient
 from workers.inference.errors import (
     AnswerTruncated,
@@ -22,8 +22,8 @@ from workers.inference.errors import (
     RateLimited,
 )
 from workers.inference.gateway import Gateway
-from workers.inference.grants import End, Held, HeldHere, OpenPermit, UserTokens
-from workers.inference.rate_gate import Gate
+from workers.inference.grants import CallEnd, LocalGrant, OpenAdmission, SharedGrant, UserTokens
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
@@ -35,15 +35,17 @@ ADA = UserTokens("summarize:1", 20_000)
 KEY = f"aif:tokens:{ADA.key}"
 
 
-class StandingStill(Gate):
+class StandingStill(RateGate):
     """A gate at a moment that lasts, so that nothing refills between two looks."""
 
     NOW: Final = 1_800_000_000 * SECOND
 
-    def admit(self, **asked: Any) -> GatePermit:
+    def admit(self, **asked: Any) -> GateAdmission:
         return super().admit(**{**asked, "now": self.NOW})
 
-    def settle(self, held: Held | HeldHere, end: End, *, now: int | None = None) -> None:
+    def settle(
+        self, held: SharedGrant | LocalGrant, end: CallEnd, *, now: int | None = None
+    ) -> None:
         super().settle(held, end, now=self.NOW if now is None else now)
 
     def left(self) -> list[int]:
@@ -54,7 +56,7 @@ class StandingStill(Gate):
 
 
 @pytest.fixture
-def gateway(sandbox: SandboxServer, gate: Gate) -> Iterator[Gateway]:
+def gateway(sandbox: SandboxServer, gate: RateGate) -> Iterator[Gateway]:
     door = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url), gate=gate)
     yield door
     door.close()
@@ -104,7 +106,7 @@ def test_what_a_call_reserves_covers_what_it_uses_and_the_rest_comes_back(
 
 
 def test_failures_of_the_provider_open_the_breaker(
-    gateway: Gateway, gate: Gate, sandbox: SandboxServer
+    gateway: Gateway, gate: RateGate, sandbox: SandboxServer
 ) -> None:
     sandbox.set_faults({"kind": "overloaded"})
     for _ in range(10):
@@ -118,7 +120,7 @@ def test_failures_of_the_provider_open_the_breaker(
 
 
 def test_a_rate_limit_brings_its_headers_and_keeps_us_away(
-    gateway: Gateway, gate: Gate, sandbox: SandboxServer, raw_redis: redis.Redis
+    gateway: Gateway, gate: RateGate, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
     sandbox.set_faults(rate_limits={MODEL: {"requests": 1}})
     first, second = (gateway.admit(a_request(), user=ADA, booked=False) for _ in range(2))
@@ -157,7 +159,7 @@ def test_a_model_without_a_price_gives_everything_back(
 
 
 def test_a_defect_of_ours_ends_the_trial(
-    gateway: Gateway, gate: Gate, sandbox: SandboxServer, raw_redis: redis.Redis
+    gateway: Gateway, gate: RateGate, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
     sandbox.set_faults({"kind": "overloaded", "times": 10})
     for _ in range(10):
@@ -182,7 +184,7 @@ def test_a_defect_of_ours_ends_the_trial(
 def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:
     door = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url))
     permit = door.admit(a_request(), user=ADA, booked=False)
-    assert isinstance(permit, OpenPermit)
+    assert isinstance(permit, OpenAdmission)
     assert door.infer(a_request(), cancel=Cancel(), permit=permit).text
     assert door.infer(a_request(), cancel=Cancel()).text
     permit.give_back()

@@ -18,7 +18,7 @@ from django.conf import settings
 from project.stack.throwaway import Servers, running
 from workers.inference.errors import Billing, Deferred, Overloaded, RateLimited
 from workers.inference.grants import UserTokens
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import PAUSE_S, TIMEOUT_S, SharedState, connect
 from workers.inference.token_bucket import RequestLimiter
 from workers.inference.types import TokenUsage
@@ -87,7 +87,7 @@ def frozen(url: str) -> Iterator[None]:
 
 
 def test_a_breaker_that_is_held_open_tells_moments_apart(dead: SharedState, clock: Clock) -> None:
-    gate = Gate(dead, forced=lambda _: "open", clock=clock)
+    gate = RateGate(dead, forced=lambda _: "open", clock=clock)
     waits = []
     for _ in range(3):
         with pytest.raises(Deferred) as deferred:
@@ -111,7 +111,7 @@ def test_each_process_allows_a_tenth_and_at_least_one(
 
 
 def test_its_tokens_are_limited_too(dead: SharedState, clock: Clock) -> None:
-    gate, user = Gate(dead, clock=clock), UserTokens("u", 10_000)
+    gate, user = RateGate(dead, clock=clock), UserTokens("u", 10_000)
 
     def ask() -> None:
         gate.admit(model=MODEL, input_tokens=300, output_tokens=200, user=user)
@@ -131,7 +131,7 @@ def test_its_tokens_are_limited_too(dead: SharedState, clock: Clock) -> None:
 def test_what_was_seen_of_the_providers_limits_holds_in_a_tenth(
     dead: SharedState, clock: Clock
 ) -> None:
-    gate = Gate(dead, clock=clock)
+    gate = RateGate(dead, clock=clock)
     told = {
         "anthropic-ratelimit-requests-limit": "50",
         "anthropic-ratelimit-requests-remaining": "50",
@@ -148,7 +148,7 @@ def test_what_was_seen_of_the_providers_limits_holds_in_a_tenth(
 def test_a_lower_limit_is_believed_there_once_a_second_answer_names_it(
     dead: SharedState, clock: Clock, answers: int, more: int
 ) -> None:
-    gate, let_in = Gate(dead, clock=clock), 0
+    gate, let_in = RateGate(dead, clock=clock), 0
     permits = [gate.admit(model=MODEL, input_tokens=1, output_tokens=1) for _ in range(3)]
     for permit, limit in zip(permits, [80, *[10] * answers], strict=False):
         told = {
@@ -164,7 +164,7 @@ def test_a_lower_limit_is_believed_there_once_a_second_answer_names_it(
 
 
 def test_a_rate_limit_keeps_the_process_away(dead: SharedState, clock: Clock) -> None:
-    gate = Gate(dead, clock=clock)
+    gate = RateGate(dead, clock=clock)
     error = RateLimited("429", billing=Billing.NONE, retry_after_s=5.0)
     gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(error)
     with pytest.raises(Deferred) as deferred:
@@ -175,7 +175,7 @@ def test_a_rate_limit_keeps_the_process_away(dead: SharedState, clock: Clock) ->
 
 
 def test_its_breaker_is_its_own(dead: SharedState, clock: Clock) -> None:
-    gate = Gate(dead, clock=clock)
+    gate = RateGate(dead, clock=clock)
     for _ in range(10):
         gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
     with pytest.raises(Deferred) as deferred:
@@ -196,7 +196,7 @@ def test_its_breaker_is_its_own(dead: SharedState, clock: Clock) -> None:
 
 
 def test_it_knows_by_itself_that_the_provider_is_down(dead: SharedState, clock: Clock) -> None:
-    gate, next_one = Gate(dead, clock=clock), "claude-sonnet-5-5"
+    gate, next_one = RateGate(dead, clock=clock), "claude-sonnet-5-5"
     for _ in range(10):
         gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
     with pytest.raises(Deferred) as deferred:
@@ -211,7 +211,7 @@ def test_it_knows_by_itself_that_the_provider_is_down(dead: SharedState, clock: 
 def test_a_bucket_that_refuses_takes_no_trial_of_the_process(
     dead: SharedState, clock: Clock
 ) -> None:
-    gate, user = Gate(dead, clock=clock), UserTokens("u", 10_000)
+    gate, user = RateGate(dead, clock=clock), UserTokens("u", 10_000)
     for _ in range(10):
         gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
     clock.now += 15
@@ -228,7 +228,7 @@ def test_a_bucket_that_refuses_takes_no_trial_of_the_process(
 
 
 def test_nothing_is_known_of_shared_limits(dead: SharedState) -> None:
-    assert Gate(dead).limits(MODEL) is None
+    assert RateGate(dead).limits(MODEL) is None
 
 
 def test_an_outage_and_its_end_are_logged_once_each(
@@ -267,7 +267,7 @@ def test_a_frozen_redis_holds_one_caller_up_once_and_then_none(
     own_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect(own_url, settings.REDIS_SOCKET)._client
-    gate = Gate(SharedState(client, clock=clock), clock=clock)
+    gate = RateGate(SharedState(client, clock=clock), clock=clock)
     gate.admit(model=MODEL, input_tokens=1, output_tokens=1).give_back()
     connection: Any = client.connection_pool.get_connection()
     assert connection._sock.gettimeout() == TIMEOUT_S
@@ -314,7 +314,7 @@ def test_two_hundred_threads_at_once_are_no_outage(raw_redis: redis.Redis) -> No
 
 
 def test_a_permit_whose_redis_is_gone_by_its_end_brings_no_error(own_url: str) -> None:
-    gate = Gate(connect(own_url, settings.REDIS_SOCKET))
+    gate = RateGate(connect(own_url, settings.REDIS_SOCKET))
     permit = gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
     with frozen(own_url):
         permit.succeeded(TokenUsage(1, 1), {}, 100)

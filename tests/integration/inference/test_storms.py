@@ -21,7 +21,7 @@ from tests.integration.inference.storm import (
     cost,
     route,
 )
-from workers.inference.rate_gate import Gate
+from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState
 
 CAP_MICRO = 100_000_000
@@ -46,7 +46,7 @@ def played(name: str, mix: str) -> Found:
     """A storm on a gate without Redis: a property test holds its steps equal, and it is quicker."""
     clock = Clock()
     client = redis.Redis.from_url("redis://127.0.0.1:9/0", retry=None)
-    gate = Gate(SharedState(client, clock=lambda: 0.0), clock=clock)
+    gate = RateGate(SharedState(client, clock=lambda: 0.0), clock=clock)
     found = Play(gate, STORMS[name], MIXES[mix], clock=clock).run()
     print(f"\n{name}, {mix}: {found}")  # noqa: T201 - the figures of the promise
     return found
@@ -80,7 +80,7 @@ def test_users_are_served_soon_after_a_storm(storm: str, mix: str) -> None:
     users_are_served_soon(played(storm, mix), STORMS[storm])
 
 
-def test_the_gate_in_redis_weathers_it_as_well(gate: Gate) -> None:
+def test_the_gate_in_redis_weathers_it_as_well(gate: RateGate) -> None:
     storm = STORMS["reset after sending"]
     found = Play(gate, storm, LARGE, clock=Clock()).run()
     fills_no_cap(found)

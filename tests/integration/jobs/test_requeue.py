@@ -108,7 +108,7 @@ def close(_job: Job) -> None:
     [
         (lambda job: Job.objects.filter(pk=job.pk).update(input=None), "content was blanked"),
         (kill("summarize"), "stopped by a kill switch"),
-        (kill(effective.EVERYTHING), "stopped by a kill switch"),
+        (kill(effective.GLOBAL), "stopped by a kill switch"),
         (close, "may not use this feature at its present stage"),
     ],
 )

@@ -149,7 +149,7 @@ def test_a_paused_feature_refuses_and_says_when_to_come_back(ada: User) -> None:
 
 
 def test_the_switch_of_everything_pauses_each_feature(ada: User) -> None:
-    effective.change(effective.EVERYTHING, {"killed": True}, reason="t", check_name="t")
+    effective.change(effective.GLOBAL, {"killed": True}, reason="t", check_name="t")
     with pytest.raises(FeaturePaused):
         submit(ada)
 

@@ -199,7 +199,7 @@ class Release:
 
     held: Held
     delay: timedelta
-    burn: bool
+    counts_as_try: bool
     attempt: UUID | None
     ending: Ending
 
@@ -207,7 +207,7 @@ class Release:
         return (
             "SELECT aif_release(%s, %s, %s, %s, 'waiting', 'W {until}', %s, %s)",
             (
-                *(self.held.job, self.held.epoch, self.delay.total_seconds(), self.burn),
+                *(self.held.job, self.held.epoch, self.delay.total_seconds(), self.counts_as_try),
                 *(self.attempt, settlement(self.attempt, self.ending)),
             ),
         )
@@ -222,7 +222,7 @@ class Release:
             row,
             status="queued",
             epoch=row.epoch + 1,
-            tries=row.tries + self.burn,
+            tries=row.tries + self.counts_as_try,
             run_at=view.now + self.delay,
             published_at=None,
             code="waiting",

@@ -42,7 +42,7 @@ from tests.integration.machine.sweep_calls import (
     NextDue,
 )
 from tests.integration.machine.transactions import TICK, Transactions
-from tests.integration.machine.view import EVERYTHING
+from tests.integration.machine.view import GLOBAL
 
 ENDS = ("COMMIT", "HOLD", "COMMIT", "HOLD", "COMMIT", "ROLLBACK")
 CAPS = st.one_of(st.none(), st.integers(6, 24))
@@ -63,7 +63,7 @@ CUT = (
     Ending("unknown", 0, by_user=True),
 )
 CONTROLS: Final[tuple[Call, ...]] = (
-    *(Switch(name, killed) for killed in (False, True) for name in (*FEATURES, EVERYTHING)),
+    *(Switch(name, killed) for killed in (False, True) for name in (*FEATURES, GLOBAL)),
     *(Switch(FEATURES[0], True, "cancel"), CancelStopped(), CancelStopped()),
     *(Dispatch(1), Dispatch(2), Dispatch(4), Dispatch(2)),
     *(EndAbandoned(), EndOverdue(1), EndAbandoned(), EndOverdue(9), NextDue()),
@@ -196,8 +196,8 @@ class JobLife(Transactions):
         if what == "settle" and row:
             return Settle(held, row.id, ending)
         if what in {"settle", "release"}:
-            burn, delay = bool(dice.below(2)), timedelta(seconds=30 * dice.below(2))
-            return Release(held, delay, burn, attempt, ending)
+            counts_as_try, delay = bool(dice.below(2)), timedelta(seconds=30 * dice.below(2))
+            return Release(held, delay, counts_as_try, attempt, ending)
         if what == "late":
             return Finish(held, "failed", attempt, ending, late=True)
         return Finish(held, what, attempt, ending)

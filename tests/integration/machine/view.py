@@ -25,7 +25,7 @@ from tests.integration.machine.rows import (
     window_key,
 )
 
-EVERYTHING: Final = "_everything"
+GLOBAL: Final = "_everything"
 FRESH: Final = timedelta(seconds=3)
 """How old the sign of life of a worker may be that takes a run over (`aif_may_take_over`)."""
 
@@ -158,5 +158,5 @@ class View:
 
 
 def _killed(world: World, feature: str) -> list[ControlRow]:
-    rows = (world.get(("control", name)) for name in (feature, EVERYTHING))
+    rows = (world.get(("control", name)) for name in (feature, GLOBAL))
     return [row for row in rows if isinstance(row, ControlRow) and row.killed]

@@ -188,7 +188,7 @@ def test_a_whole_life_passes_the_guards(make_job: MakeJob, ada: User) -> None:
     job = make_job()
     first = claim(job)
     transitions.settle(first, Settlement(begin(first), AttemptState.FAILED))
-    transitions.release(first, delay_s=0, burn=True, message="Wait.")
+    transitions.return_to_queue(first, delay_s=0, counts_as_try=True, message="Wait.")
     second = claim(job)
     begin(second)
     change(job, lease_until=Now() - timedelta(seconds=1))

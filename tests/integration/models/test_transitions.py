@@ -203,10 +203,10 @@ def test_settling_moves_the_windows_of_the_day_that_reserved(claimed: Claimed) -
 
 def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> None:
     attempt, before = begin(claimed), database_time()
-    transitions.release(
+    transitions.return_to_queue(
         claimed,
         delay_s=30,
-        burn=True,
+        counts_as_try=True,
         reason="provider_waiting",
         message="We keep trying.",
         settlement=Settlement(attempt, AttemptState.FAILED, error_code="overloaded"),
@@ -222,7 +222,7 @@ def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> Non
 
 
 def test_a_deferral_burns_no_try(claimed: Claimed) -> None:
-    transitions.release(claimed, delay_s=0, burn=False)
+    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False)
     again = transitions.claim(claimed.job, worker="w", lease_s=15)
     assert again is not None
     assert again.tries == 0
@@ -236,7 +236,7 @@ def test_nothing_is_sent_for_a_job_that_is_no_longer_ours(claimed: Claimed) -> N
     with pytest.raises(FencedError):
         transitions.settle(claimed, settled(uuid.uuid4()))
     with pytest.raises(FencedError):
-        transitions.release(claimed, delay_s=0, burn=False)
+        transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False)
 
 
 @pytest.mark.parametrize(
@@ -373,10 +373,10 @@ def test_what_is_sent_is_stored_whatever_it_holds(claimed: Claimed) -> None:
 def test_a_job_that_was_to_be_cancelled_is_not_put_back(claimed: Claimed, ada: User) -> None:
     attempt = begin(claimed)
     transitions.cancel(claimed.job, user_id=ada.pk, message="You did.")
-    transitions.release(
+    transitions.return_to_queue(
         claimed,
         delay_s=60,
-        burn=True,
+        counts_as_try=True,
         reason="provider_waiting",
         message="We keep trying.",
         settlement=Settlement(attempt, AttemptState.FAILED),
@@ -390,7 +390,7 @@ def test_a_job_that_was_to_be_cancelled_is_not_put_back(claimed: Claimed, ada: U
 def test_a_call_nobody_waits_for_is_closed_with_its_run(claimed: Claimed, end: str) -> None:
     attempt = begin(claimed, bound=1000)
     if end == "release":
-        transitions.release(claimed, delay_s=0, burn=True)
+        transitions.return_to_queue(claimed, delay_s=0, counts_as_try=True)
     else:
         transitions.finish(claimed, Status.FAILED, error_code="poison")
     row = Attempt.objects.get(pk=attempt)
@@ -406,8 +406,12 @@ def test_the_release_before_finds_the_reason_of_a_wait_where_it_looks(make_job: 
         job.refresh_from_db()
         return job.wait_reason, job.error_code
 
-    transitions.release(
-        claim(job), delay_s=0, burn=False, reason=WaitReason.PROVIDER_WAITING, message="We wait."
+    transitions.return_to_queue(
+        claim(job),
+        delay_s=0,
+        counts_as_try=False,
+        reason=WaitReason.PROVIDER_WAITING,
+        message="We wait.",
     )
     assert columns() == ("provider_waiting", "provider_waiting")
     running = claim(job)

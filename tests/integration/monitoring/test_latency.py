@@ -14,7 +14,7 @@ from django.db import transaction
 
 from aifeature.models import ControlChange, FeatureControl, Job, Status
 from aifeature.policies.release import place
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.monitoring import latency, overview
 from tests.integration.job_rows import MakeJob
 
@@ -73,7 +73,7 @@ def test_the_switch_of_everything_holds_too_and_no_minute_counts_twice(
     ended(10, 75)
     ended(10, 75, feature="another")
     flipped((20, ON), (50, OFF))
-    flipped((30, ON), (60, OFF), slug=EVERYTHING)
+    flipped((30, ON), (60, OFF), slug=GLOBAL)
     assert median() == pytest.approx(25)
     assert median("another") == pytest.approx(35)
 
@@ -97,7 +97,7 @@ def test_a_row_of_the_trail_that_says_nothing_is_passed_over(ended: Callable[...
 def test_whatever_was_flipped_when_and_for_whom(ended: Callable[..., Job], seed: int) -> None:
     """Compared with each minute of each job, for users in and out of a partial release."""
     dice = Random(seed)
-    history = {slug: _steps(dice) for slug in (SLUG, EVERYTHING)}
+    history = {slug: _steps(dice) for slug in (SLUG, GLOBAL)}
     for slug, steps in history.items():
         flips = [(a, {"killed": k, "release_percent": p}) for a, k, p in steps]
         flipped(*flips, slug=slug)

@@ -98,7 +98,7 @@ def test_a_call_above_its_bound_counts_in_full_and_stops_its_feature(
     else:  # nobody saw its end, and a person found out
         running = claim(make_job())
         begin(running, bound=1000)
-        transitions.release(running, delay_s=0, burn=True)
+        transitions.return_to_queue(running, delay_s=0, counts_as_try=True)
         call = Attempt.objects.get()
         settlement.settle_unknown(
             attempt_id=call.pk, cost_usd=Decimal("0.001001"), reason="r", user_id=None
@@ -142,7 +142,7 @@ def life_of_a_day(make_job: MakeJob, bob: User) -> None:
     )
     lost = claim(make_job(user=bob))
     begin(lost, bound=250)
-    transitions.release(lost, delay_s=0, burn=True)
+    transitions.return_to_queue(lost, delay_s=0, counts_as_try=True)
     cancelled = claim(make_job(user=bob))
     call = begin(cancelled, bound=90)
     transitions.cancel(cancelled.job, user_id=bob.pk, message="You did.")

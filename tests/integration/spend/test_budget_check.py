@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aifeature.models import Alert, FeatureControl, SpendWindow
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.spend import budgets
 from tests.integration.job_rows import MakeJob, begin, claim
 
@@ -37,8 +37,8 @@ def reached() -> list[str]:
 
 CAPS: list[tuple[str, dict[str, Any], str]] = [
     ("feature", {"feature": "summarize", "daily_budget_usd": 1}, "summarize day"),
-    ("global", {"feature": EVERYTHING, "daily_budget_usd": 1}, f"{EVERYTHING} day"),
-    ("month", {"feature": EVERYTHING, "monthly_budget_usd": 1}, f"{EVERYTHING} month"),
+    ("global", {"feature": GLOBAL, "daily_budget_usd": 1}, f"{GLOBAL} day"),
+    ("month", {"feature": GLOBAL, "monthly_budget_usd": 1}, f"{GLOBAL} month"),
 ]
 
 

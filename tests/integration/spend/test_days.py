@@ -55,7 +55,7 @@ def test_a_window_of_yesterday_is_put_right_as_well(make_call: MakeCall) -> None
 def test_a_month_that_is_wrong_keeps_nobody_from_settling(make_job: MakeJob) -> None:
     running = claim(make_job())
     begin(running, bound=1000)
-    transitions.release(running, delay_s=0, burn=True)
+    transitions.return_to_queue(running, delay_s=0, counts_as_try=True)
     SpendWindow.objects.filter(scope="month").update(spent_micro=5)
     call = Attempt.objects.get()
     settlement.settle_unknown(

@@ -85,7 +85,7 @@ def test_a_cut_call_counts_for_its_user_only_if_they_cut_it(
     end = cut(claimed, state, ended_by=ended_by)
     if ended_by:
         transitions.cancel(claimed.job, user_id=claimed.user_id, message="You did.")
-    transitions.release(claimed, delay_s=0, burn=False, settlement=end)
+    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False, settlement=end)
     assert own_spend() == {"user": counted, "account": counted}
     assert Attempt.objects.get().own_spend == bool(counted)
 
@@ -95,13 +95,13 @@ def test_what_the_provider_cut_is_nobodys_spend_although_the_user_cancels(
 ) -> None:
     end = cut(claimed, ended_by="")
     transitions.cancel(claimed.job, user_id=claimed.user_id, message="You did.")
-    transitions.release(claimed, delay_s=0, burn=False, settlement=end)
+    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False, settlement=end)
     assert own_spend() == {"user": 0, "account": 0}
 
 
 def test_a_lost_worker_costs_the_user_nothing(claimed: Claimed) -> None:
     begin(claimed, bound=BOUND)
-    transitions.release(claimed, delay_s=0, burn=True)
+    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=True)
     assert own_spend() == {"user": 0, "account": 0}
 
 
@@ -143,7 +143,7 @@ def test_an_account_sums_the_features_of_one_user(make_job: MakeJob, bob: User) 
         run = claim(make_job(feature=feature))
         end = cut(run, ended_by="user")
         transitions.cancel(run.job, user_id=run.user_id, message="You did.")
-        transitions.release(run, delay_s=0, burn=False, settlement=end)
+        transitions.return_to_queue(run, delay_s=0, counts_as_try=False, settlement=end)
     caps = Caps(user_spend=BOUND + CEILING, account=2 * CEILING + BOUND - 1)
     with pytest.raises(AttemptRefusedError, match="budget_spent account"):
         begin(claim(make_job(feature="answer")), bound=BOUND, caps=caps)
@@ -199,7 +199,7 @@ def test_no_failure_and_no_retry_charges_shown_text(make_job: MakeJob, end: str)
     if end == "failed":
         transitions.finish(run, Status.FAILED, error_code="poison", settlement=settlement)
     else:
-        transitions.release(run, delay_s=0, burn=True, settlement=settlement)
+        transitions.return_to_queue(run, delay_s=0, counts_as_try=True, settlement=settlement)
     job = Job.objects.get(pk=run.job)
     assert (job.charge_micro, job.partial_text) == (0, "")
     assert SpendWindow.objects.get(scope="user").spent_micro == 0
@@ -260,7 +260,7 @@ def test_settling_a_call_of_an_outage_by_hand_is_not_the_users_spend(claimed: Cl
     answered = Settlement(begin(claimed), AttemptState.SETTLED, cost_micro=700)
     transitions.settle(claimed, answered)
     end = cut(claimed, AttemptState.UNKNOWN)
-    transitions.release(claimed, delay_s=0, burn=False, settlement=end)
+    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False, settlement=end)
     transitions.settle_unknown(
         end.attempt, user_id=None, reason="Usage page.", figures={"cost_micro": 50}
     )
@@ -292,10 +292,10 @@ def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob)
 
     def call(run: Claimed) -> str:
         try:
-            transitions.release(
+            transitions.return_to_queue(
                 run,
                 delay_s=0,
-                burn=False,
+                counts_as_try=False,
                 settlement=Settlement(
                     begin(run, bound=BOUND, caps=caps),
                     AttemptState.SETTLED,
@@ -348,9 +348,7 @@ def test_spend_caps_follow_what_users_may_be_charged(db: None) -> None:
     change = {"user_daily_spend_usd": Decimal(4)}
     effective.change("summarize", change, reason="test", check_name="test")
     assert effective.caps(FEATURE).user_spend == 4_000_000
-    effective.change(
-        effective.EVERYTHING, change | {"user_daily_spend_usd": Decimal(2)}, reason="t"
-    )
+    effective.change(effective.GLOBAL, change | {"user_daily_spend_usd": Decimal(2)}, reason="t")
     assert effective.caps(FEATURE).account == 2_000_000
 
 

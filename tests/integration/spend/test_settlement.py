@@ -30,7 +30,7 @@ def windows() -> dict[str, tuple[int, int]]:
 def unknown(claimed: Claimed) -> UUID:
     """A call of a run that ended without it."""
     attempt = begin(claimed, bound=BOUND)
-    transitions.release(claimed, delay_s=0, burn=True)
+    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=True)
     return attempt
 
 
@@ -70,7 +70,7 @@ def estimated(claimed: Claimed) -> UUID:
     cut = Settlement(
         attempt, AttemptState.ESTIMATED, input_tokens=5, output_tokens=1, cost_micro=300
     )
-    transitions.release(claimed, delay_s=0, burn=True, settlement=cut)
+    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=True, settlement=cut)
     return attempt
 
 

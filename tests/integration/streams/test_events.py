@@ -59,8 +59,8 @@ def finish(claimed: Claimed, text: str | None, status: Status = Status.SUCCEEDED
 
 @sync_to_async
 def retry(claimed: Claimed) -> Claimed:
-    transitions.release(
-        claimed, delay_s=0, burn=True, reason="provider_waiting", message="We try on."
+    transitions.return_to_queue(
+        claimed, delay_s=0, counts_as_try=True, reason="provider_waiting", message="We try on."
     )
     again = transitions.claim(claimed.job, worker="w2", lease_s=15)
     connection.close()
@@ -321,8 +321,8 @@ def test_says_why_a_job_waits(make_job: MakeJob, token: str) -> None:
     async def scene() -> None:
         async with reader(token, claimed.job) as stream:
             await stream.until(lambda: bool(stream.named("status")))
-            await sync_to_async(transitions.release)(
-                claimed, delay_s=60, burn=False, reason="budget_held", message="Wait."
+            await sync_to_async(transitions.return_to_queue)(
+                claimed, delay_s=60, counts_as_try=False, reason="budget_held", message="Wait."
             )
             await stream.until(lambda: len(stream.named("status")) == 2)
             assert stream.named("status")[-1] == {"status": "queued", "message": "Wait."}

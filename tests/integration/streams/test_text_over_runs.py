@@ -17,7 +17,7 @@ from aifeature.models import Attempt, AttemptState, CancelledBy, Job, transition
 from aifeature.models.transitions import Claimed, Settlement
 from aifeature.reasons import WaitReason
 from aifeature.services.execution import job_run, outcomes
-from aifeature.services.execution.outcomes import CancelledByUser, Later
+from aifeature.services.execution.outcomes import CancelledByUser, Requeue
 from aifeature.services.jobs import lifecycle
 from aifeature.services.spend import reconciler
 from aifeature.services.streams import writer
@@ -53,7 +53,7 @@ def interrupted(make_job: MakeJob, *texts: str) -> Job:
         begun = claim(job)
         if text:
             write(begun, text)
-        transitions.release(begun, delay_s=0, burn=False)
+        transitions.return_to_queue(begun, delay_s=0, counts_as_try=False)
     job.refresh_from_db()
     return job
 
@@ -119,7 +119,7 @@ def test_a_run_that_is_put_back_at_the_moment_of_the_cancellation_keeps_its_text
     job = make_job()
     begun = claim(job)
     lifecycle.cancel(user=ada, job_id=job.pk)
-    later = Later(1.0, burn=False, reason=WaitReason.INTERRUPTED, shown="Some words.")
+    later = Requeue(1.0, counts_as_try=False, reason=WaitReason.INTERRUPTED, shown="Some words.")
     outcomes.record(begun, later, for_s=1)
     assert kept(job) == ("cancelled", "Some words.", 0)
 

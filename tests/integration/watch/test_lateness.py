@@ -17,7 +17,7 @@ from aifeature.services.alerting import check_runs
 from aifeature.services.alerting.check_runs import Found
 from aifeature.services.dispatch import recovery
 from aifeature.services.dispatch.dispatcher import Dispatcher
-from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.privacy import retention
 from aifeature.services.watch import EVERY_S, STAND_IN_S, broken, gaps, protected, watcher
 from aifeature.services.watch import schedule as schedule_of_beat
@@ -211,7 +211,7 @@ def test_the_dispatchers_thread_looks_whatever_becomes_of_its_turn(
     monkeypatch.setattr("aifeature.services.dispatch.dispatcher.turn", fails)
     dispatcher._loop._turn_or_log()
     assert late() == {"control.budgets"}
-    assert Alert.objects.get().told_at is not None
+    assert Alert.objects.get().notified_at is not None
 
 
 @pytest.mark.parametrize(("silence_s", "stands_in"), [(STAND_IN_S - 5, False), (STAND_IN_S, True)])
@@ -223,7 +223,7 @@ def test_an_llm_worker_looks_and_tells_once_control_is_gone(
 ) -> None:
     ran("control.budgets", 241)
     age_gap(silence_s)
-    feeder = Feeder()
+    feeder = WorkerAgent()
     monkeypatch.setattr(feeder, "turn", lambda: None)
     feeder._loop._turn_or_log()
     assert late() == ({"control.budgets"} if stands_in else set())
@@ -241,7 +241,7 @@ def test_a_defect_in_one_kind_hides_neither_the_other_nor_what_is_to_be_told(
     ran("control.budgets", 241)
     look()
     assert late() == {"control.budgets"}
-    assert Alert.objects.get().told_at is not None
+    assert Alert.objects.get().notified_at is not None
 
 
 @pytest.mark.parametrize("error", [OperationalError("away"), ZeroDivisionError()], ids=repr)

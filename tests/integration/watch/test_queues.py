@@ -63,7 +63,7 @@ def test_a_queue_is_without_a_worker_after_a_minute(watched: None, queue: str) -
     assert without_worker() == {queue}
     alert = Alert.objects.get(kind="no_worker")
     assert f"No worker has served the queue {queue} for 61 seconds." in alert.summary
-    assert alert.told_at is not None
+    assert alert.notified_at is not None
     worker(queue)
     assert without_worker() == set()
 

@@ -11,7 +11,7 @@ from django.test import Client
 
 from aifeature.models import FeatureControl, Job, KillMode, Status
 from aifeature.services.controls import effective, switch
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.dispatch import recovery
 from tests.browser import scenes
 
@@ -36,7 +36,7 @@ def text_of(response: Any) -> str:
     return " ".join(response.content.decode().split())
 
 
-@pytest.mark.parametrize("slug", ["summarize", EVERYTHING])
+@pytest.mark.parametrize("slug", ["summarize", GLOBAL])
 def test_a_paused_feature_says_so_before_anything_is_typed(
     ada_client: Client, bob: User, slug: str
 ) -> None:
@@ -49,7 +49,7 @@ def test_a_paused_feature_says_so_before_anything_is_typed(
     assert "data-paused" not in text_of(ada_client.get(FORM))
 
 
-@pytest.mark.parametrize("slug", ["summarize", EVERYTHING])
+@pytest.mark.parametrize("slug", ["summarize", GLOBAL])
 def test_a_switch_that_cancels_promises_nothing(
     ada_client: Client, ada: User, bob: User, slug: str
 ) -> None:

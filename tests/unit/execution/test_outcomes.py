@@ -47,7 +47,7 @@ class Database:
     def record(self, *, locked_for_s: float = 0.0) -> None:
         outcomes.record(
             CLAIMED,
-            Failed(FailureCode.POISON),
+            Failed(FailureCode.MAX_TRIES_EXCEEDED),
             for_s=15,
             locked_for_s=locked_for_s,
             clock=lambda: self.now,

@@ -7,7 +7,7 @@ import pytest
 from aifeature.models.transitions import AttemptRefusedError
 from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services.execution import run_decisions
-from aifeature.services.execution.outcomes import Failed, Later, Outcome
+from aifeature.services.execution.outcomes import Failed, Outcome, Requeue
 from aifeature.services.texts import FAILED
 
 ENDS = "Cancelled and repeated requests count too. It starts again at 00:00 UTC."
@@ -49,21 +49,27 @@ def test_a_spent_budget_is_told_as_the_users_own_or_as_that_of_all(
     ("waits", "ends"),
     [
         (
-            Later(2.0, burn=True, reason=WaitReason.PROVIDER_WAITING),
+            Requeue(2.0, counts_as_try=True, reason=WaitReason.PROVIDER_WAITING),
             Failed(FailureCode.PROVIDER_UNAVAILABLE),
         ),
         (
-            Later(2.0, burn=True, reason=WaitReason.PROVIDER_ACCOUNT),
+            Requeue(2.0, counts_as_try=True, reason=WaitReason.PROVIDER_ACCOUNT),
             Failed(FailureCode.PROVIDER_UNAVAILABLE),
         ),
-        (Later(2.0, burn=True, reason=WaitReason.USER_TOKENS), Failed(FailureCode.OVERLOADED)),
-        (Later(2.0, burn=True, reason=WaitReason.BUDGET_HELD), Failed(FailureCode.BUDGET_SPENT)),
-        (Later(2.0, burn=True, reason=WaitReason.INTERNAL_ERROR), None),
-        (Later(2.0, burn=False, reason=WaitReason.PROVIDER_WAITING), None),
+        (
+            Requeue(2.0, counts_as_try=True, reason=WaitReason.USER_TOKENS),
+            Failed(FailureCode.OVERLOADED),
+        ),
+        (
+            Requeue(2.0, counts_as_try=True, reason=WaitReason.BUDGET_HELD),
+            Failed(FailureCode.BUDGET_SPENT),
+        ),
+        (Requeue(2.0, counts_as_try=True, reason=WaitReason.INTERNAL_ERROR), None),
+        (Requeue(2.0, counts_as_try=False, reason=WaitReason.PROVIDER_WAITING), None),
     ],
 )
 def test_at_its_last_try_a_job_ends_by_what_it_would_wait_for(
-    waits: Later, ends: Failed | None
+    waits: Requeue, ends: Failed | None
 ) -> None:
     found: list[Outcome] = [
         run_decisions.within_tries(waits, tries=tries, max_tries=5) for tries in range(5)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from workers.inference import AnswerIncomplete, Billing, RateLimited, TokenUsage
-from workers.inference.admission import GatePermit, ProbePermit
+from workers.inference.admission import GateAdmission, ProbeAdmission
 from workers.inference.breaker import BreakerPolicy
-from workers.inference.grants import End
+from workers.inference.grants import CallEnd
 from workers.inference.provider_limits import NOTHING, Amounts
 
 BOUND = Amounts(1, 5_000, 1_000)
@@ -29,16 +29,16 @@ REPORTED = TokenUsage(11, 1, 5, 3)
 def test_only_a_usage_that_is_final_releases_the_rest_of_the_bound(
     billing: Billing, used: Amounts
 ) -> None:
-    ends: list[End] = []
+    ends: list[CallEnd] = []
 
-    def settle(held: Any, end: End, *, now: int | None = None) -> None:
+    def settle(held: Any, end: CallEnd, *, now: int | None = None) -> None:
         del held, now
         ends.append(end)
 
     gates: Any = SimpleNamespace(settle=settle)
     held: Any = SimpleNamespace(asked=SimpleNamespace(amounts=BOUND))
     error = AnswerIncomplete("cut", billing=billing, usage=REPORTED)
-    GatePermit(gates, BreakerPolicy(), held).failed(error)
+    GateAdmission(gates, BreakerPolicy(), held).failed(error)
     assert ends[0].used == used
 
 
@@ -46,10 +46,10 @@ class Gates:
     """Notes what it is told."""
 
     def __init__(self) -> None:
-        self.ends: list[End] = []
+        self.ends: list[CallEnd] = []
         self.begins = 0
 
-    def settle(self, held: Any, end: End, *, now: int | None = None) -> None:
+    def settle(self, held: Any, end: CallEnd, *, now: int | None = None) -> None:
         del held, now
         self.ends.append(end)
 
@@ -64,9 +64,9 @@ def held(*, trial: bool = False) -> Any:
 
 def test_only_a_trial_call_tells_that_its_answer_has_begun_and_tells_it_once() -> None:
     gates, pieces = Gates(), list[str]()
-    usual = GatePermit(gates, BreakerPolicy(), held())
+    usual = GateAdmission(gates, BreakerPolicy(), held())
     assert usual.sink(pieces.append) == pieces.append
-    trial = GatePermit(gates, BreakerPolicy(), held(trial=True)).sink(pieces.append)
+    trial = GateAdmission(gates, BreakerPolicy(), held(trial=True)).sink(pieces.append)
     assert trial is not None
     for piece in ("The", " board", " met."):
         trial(piece)
@@ -75,7 +75,7 @@ def test_only_a_trial_call_tells_that_its_answer_has_begun_and_tells_it_once() -
 
 def test_only_the_first_report_of_an_end_counts() -> None:
     gates = Gates()
-    permit = GatePermit(gates, BreakerPolicy(), held())
+    permit = GateAdmission(gates, BreakerPolicy(), held())
     permit.give_back()
     permit.succeeded(TokenUsage(), {}, 100)
     assert [end.used for end in gates.ends] == [NOTHING]
@@ -88,5 +88,5 @@ def test_after_a_probe_that_met_a_rate_limit_all_stay_away_as_long_as_is_asked(
     """And for a moment at least: else the next probe would follow at once."""
     gates = Gates()
     error = RateLimited("429", billing=Billing.NONE, retry_after_s=asked_s)
-    ProbePermit(gates, BreakerPolicy(recheck_s=2.0), held()).failed(error)
+    ProbeAdmission(gates, BreakerPolicy(recheck_s=2.0), held()).failed(error)
     assert [(end.outcome, end.block_s, end.refused) for end in gates.ends] == [("", kept_s, True)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from workers.inference.provider_limits import (
     Amounts,
-    Told,
+    LimitHeader,
     believed,
     given_back,
     read_headers,
@@ -30,7 +30,11 @@ def test_the_three_limits_are_read() -> None:
         "anthropic-ratelimit-tokens-limit": "60000",
         "anthropic-ratelimit-tokens-remaining": "9000",
     }
-    assert read_headers(headers) == (Told(50, 49), Told(50_000, 0), Told(10_000, 9_000))
+    assert read_headers(headers) == (
+        LimitHeader(50, 49),
+        LimitHeader(50_000, 0),
+        LimitHeader(10_000, 9_000),
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_an_overdrawn_limit_has_nothing_left() -> None:
         "anthropic-ratelimit-requests-limit": "5",
         "anthropic-ratelimit-requests-remaining": "-3",
     }
-    assert read_headers(headers)[0] == Told(5, 0)
+    assert read_headers(headers)[0] == LimitHeader(5, 0)
 
 
 def test_cache_reads_count_for_no_limit() -> None:
@@ -64,9 +68,9 @@ def test_a_limit_is_believed_unless_the_call_surely_exceeded_it(
 ) -> None:
     """The bound of a prompt is its bytes; how much was written nobody knows without a report."""
     reserved, used = Amounts(1, 3_200, 3_200), Amounts(1, 150, 40)
-    told = tuple(Told(limit, 0) for limit in limits)
+    told = tuple(LimitHeader(limit, 0) for limit in limits)
     assert believed(told, reserved, used, measured=measured) == told
-    lower = (None, Told(limits[1] - 1, 0), None)
+    lower = (None, LimitHeader(limits[1] - 1, 0), None)
     assert believed(lower, reserved, used, measured=measured) == (None, None, None)
 
 

@@ -17,7 +17,7 @@ from aifeature.api.visitors import (
     Visitors,
 )
 from aifeature.policies.networks import network
-from aifeature.policies.rates import Left
+from aifeature.policies.rates import RateLimitStatus
 from aifeature.services.jobs.refusals import RateLimited
 
 HOME = "192.0.2.1"
@@ -57,7 +57,7 @@ def test_a_user_may_burst_and_then_has_a_rate(site: Visitors, clock: Clock) -> N
     assert allowed(site, b"token") == 2 * BURST_S
     with pytest.raises(RateLimited) as refused, site.request(b"token", HOME):
         pass
-    assert refused.value.left == Left(10, window_s=5, remaining=0, reset_s=5)
+    assert refused.value.left == RateLimitStatus(10, window_s=5, remaining=0, reset_s=5)
     clock.now += 3
     assert allowed(site, b"token") == 6
     clock.now += 1_000

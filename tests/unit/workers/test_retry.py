@@ -50,10 +50,10 @@ def turned_away(after: float | None = None) -> RateLimited:
         (ConnectionFailed("x"), 60, 300, RetryIn(30.0)),
         (DeadlineReached("x"), 0, 300, RetryIn(0.5)),
         # Not sooner than asked for, and not all at the same moment.
-        (turned_away(20), 0, 300, RetryIn(20.5, burn=False)),
-        (turned_away(0.1), 0, 300, RetryIn(0.6, burn=False)),
+        (turned_away(20), 0, 300, RetryIn(20.5, counts_as_try=False)),
+        (turned_away(0.1), 0, 300, RetryIn(0.6, counts_as_try=False)),
         # Near the deadline what is left of it is the backoff.
-        (turned_away(20), 6, 25, RetryIn(22.0, burn=False)),
+        (turned_away(20), 6, 25, RetryIn(22.0, counts_as_try=False)),
         # No later than the deadline, whatever the provider asks for.
         (turned_away(86_400), 0, 300, GiveUp("provider_unavailable")),
         (turned_away(20), 0, 21, GiveUp("provider_unavailable")),
@@ -80,7 +80,7 @@ def test_the_fifth_try_that_may_have_been_worked_on_is_the_last() -> None:
 
 
 def test_a_job_that_is_turned_away_goes_on_until_its_deadline() -> None:
-    assert decide(turned_away(), tries=4) == RetryIn(0.5, burn=False)
+    assert decide(turned_away(), tries=4) == RetryIn(0.5, counts_as_try=False)
 
 
 @given(
@@ -93,10 +93,10 @@ def test_a_retry_is_bounded_by_backoff_and_deadline(
     failures: int, jitter: float, left: float, after: float | None
 ) -> None:
     match decide(turned_away(after), failures=failures, left=left, jitter=jitter):
-        case RetryIn(delay, burn):
+        case RetryIn(delay, counts_as_try):
             assert 0 <= delay < left
             assert (after or 0) <= delay <= retry.MAX_DELAY_S + (after or 0)
-            assert not burn
+            assert not counts_as_try
         case GiveUp(code):
             assert code == "provider_unavailable"
             assert left - (after or 0) <= retry.LAST_TRY_S
@@ -105,10 +105,10 @@ def test_a_retry_is_bounded_by_backoff_and_deadline(
 @pytest.mark.parametrize(
     ("left", "jitter", "expected"),
     [
-        (300, 0.0, RetryIn(5.0, burn=False)),
-        (300, 0.5, RetryIn(7.5, burn=False)),
+        (300, 0.0, RetryIn(5.0, counts_as_try=False)),
+        (300, 0.5, RetryIn(7.5, counts_as_try=False)),
         # One more chance just before the deadline, then the end.
-        (6, 0.5, RetryIn(5.0, burn=False)),
+        (6, 0.5, RetryIn(5.0, counts_as_try=False)),
         (1, 0.5, GiveUp("provider_unavailable")),
         (-5, 0.5, GiveUp("provider_unavailable")),
     ],

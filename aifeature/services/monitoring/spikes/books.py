@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from aifeature.policies.spike import HOURS
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.spikes.baseline import DAYS
 from aifeature.services.monitoring.spikes.history import SPENDERS, weights_by_feature
 from aifeature.services.monitoring.spikes.judge import Days, Known, Spenders, feature_of
@@ -36,7 +36,7 @@ class Books:
     def __init__(self, world: World, caps: Mapping[str, int | None]) -> None:
         self._world = world
         self._caps = caps
-        self._hours: dict[str, dict[date, list[int]]] = {of: {} for of in (*FEATURES, EVERYTHING)}
+        self._hours: dict[str, dict[date, list[int]]] = {of: {} for of in (*FEATURES, GLOBAL)}
         self._user_hours: dict[tuple[str, int], list[int]] = {}
         for number, sittings in enumerate(world.days):
             for slug, sums in _sums(sittings).items():
@@ -47,7 +47,7 @@ class Books:
         return Day(self, number, self._world.days[number] if sittings is None else sittings)
 
     def before(self, slug: str, number: int) -> dict[date, list[int]]:
-        """Spend by the hour of the days before this one, of a feature or EVERYTHING."""
+        """Spend by the hour of the days before this one, of a feature or GLOBAL."""
         days = map(_date, range(max(0, number - DAYS), number))
         return {day: self._hours[slug][day] for day in days}
 
@@ -88,11 +88,11 @@ class Day:
         self._likely = {*_most(whole, LIKELY), *_most(dearest, LIKELY)}
 
     def spent(self, key: str, bins: int) -> int:
-        """What a feature, EVERYTHING or a user has spent."""
+        """What a feature, GLOBAL or a user has spent."""
         return self._sums[key][bins] if key in self._sums else _spent(self._users[key], bins)
 
     def half_hour(self, slug: str, bins: int) -> int:
-        """What a feature, EVERYTHING or a user has spent in the half hour before."""
+        """What a feature, GLOBAL or a user has spent in the half hour before."""
         return self.spent(slug, bins) - self.spent(slug, max(0, bins - HALF_HOUR))
 
     def known(self, bins: int, least: int) -> Known:
@@ -147,14 +147,14 @@ def _spent(sittings: Sequence[Sitting], bins: int) -> int:
 
 
 def _sums(sittings: Sequence[Sitting]) -> dict[str, list[int]]:
-    """Of each feature and of EVERYTHING, what is spent when so many bins are over."""
+    """Of each feature and of GLOBAL, what is spent when so many bins are over."""
     steps = {slug: [0] * (BINS + 1) for slug in FEATURES}
     for key, begin, length, micro in sittings:
         of_feature = steps[feature_of(key)]
         of_feature[begin] += micro
         of_feature[min(BINS, begin + length)] -= micro
     spent = {slug: list(accumulate(of))[:BINS] for slug, of in steps.items()}
-    spent[EVERYTHING] = [sum(each) for each in zip(*spent.values(), strict=True)]
+    spent[GLOBAL] = [sum(each) for each in zip(*spent.values(), strict=True)]
     return {slug: list(accumulate(of, initial=0)) for slug, of in spent.items()}
 
 

@@ -12,14 +12,14 @@ from aifeature.policies.spike import Kind, Verdict
 from aifeature.services import ticks
 from aifeature.services.alerting import alerts, check_runs
 from aifeature.services.alerting.check_runs import Found
-from aifeature.services.controls import EVERYTHING, switch
+from aifeature.services.controls import GLOBAL, switch
 from aifeature.services.monitoring.spikes import history, notices, rollup, shares, throttle
 from aifeature.services.monitoring.spikes.history import CHECK, USER_SPIKE
 from aifeature.services.monitoring.spikes.judge import Known, Rules, feature_of, judge_all
 
 TASK: Final = "control.cost_spike"
 COST_SPIKE: Final = "cost_spike"
-"""Alerts about features and EVERYTHING."""
+"""Alerts about features and GLOBAL."""
 
 _MINUTE: Final = ticks.every(60)
 
@@ -57,7 +57,7 @@ def look(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
     # A throttle lasts until midnight, and its alert as long.
     _end(USER_SPIKE, [*users, *known.done])
     _end(COST_SPIKE, switches)
-    return _found(verdicts[EVERYTHING], users, switches, spikes, now)
+    return _found(verdicts[GLOBAL], users, switches, spikes, now)
 
 
 def _stop(slug: str, verdict: Verdict, known: Known, now: datetime) -> None:

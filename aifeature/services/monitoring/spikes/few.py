@@ -51,7 +51,7 @@ def who_caused(
     those few make up less than ENOUGH of the excess.
 
     Args:
-        verdict: On the feature, or on EVERYTHING: not OK.
+        verdict: On the feature, or on GLOBAL: not OK.
         beyond: What each of its users spent above their usual, by `feature:user id`.
         without: The verdict without so much.
     """

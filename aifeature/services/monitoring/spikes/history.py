@@ -22,7 +22,7 @@ from aifeature.models import (
 )
 from aifeature.policies.spike import HOURS
 from aifeature.services import controls
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.spikes import baseline, recent
 from aifeature.services.monitoring.spikes.baseline import (
     AS_USUAL,
@@ -91,24 +91,24 @@ def most(hours: QuerySet[SpendHour], count: int) -> set[str]:
 
 def _half_hours(now: datetime) -> dict[str, int]:
     found = recent.of_features(now)
-    return {slug: found.get(slug, 0) for slug in (*registry.all_features(), EVERYTHING)}
+    return {slug: found.get(slug, 0) for slug in (*registry.all_features(), GLOBAL)}
 
 
 def caps() -> dict[str, int | None]:
-    """Micro-dollars of a day, of every feature and of EVERYTHING; None is no cap."""
+    """Micro-dollars of a day, of every feature and of GLOBAL; None is no cap."""
     each = {slug: controls.caps(feature) for slug, feature in registry.all_features().items()}
     everything = next((of.everything for of in each.values()), None)
-    return {**{slug: of.feature for slug, of in each.items()}, EVERYTHING: everything}
+    return {**{slug: of.feature for slug, of in each.items()}, GLOBAL: everything}
 
 
 def of_features(since: datetime, until: datetime) -> dict[str, Days]:
-    """Spend by the hour of every feature and of EVERYTHING."""
+    """Spend by the hour of every feature and of GLOBAL."""
     hours = SpendHour.objects.filter(
         scope__in=(Scope.FEATURE, Scope.GLOBAL), hour__gte=since, hour__lte=until
     )
     found = by_key(hours)
     days = {slug: found.get(slug, {}) for slug in registry.all_features()}
-    return {**days, EVERYTHING: found.get("", {})}
+    return {**days, GLOBAL: found.get("", {})}
 
 
 def by_key(hours: QuerySet[SpendHour]) -> dict[str, Days]:
@@ -121,7 +121,7 @@ def by_key(hours: QuerySet[SpendHour]) -> dict[str, Days]:
 
 
 def launches(now: datetime) -> dict[str, Weights]:
-    """How announced launches raise the hours of today, of each feature and of EVERYTHING."""
+    """How announced launches raise the hours of today, of each feature and of GLOBAL."""
     begin = midnight(now)
     rows = Launch.objects.filter(starts_at__lt=begin + timedelta(days=1), ends_at__gt=begin)
     return weights_by_feature(
@@ -133,11 +133,11 @@ def launches(now: datetime) -> dict[str, Weights]:
 def weights_by_feature(
     announced: Iterable[tuple[str, Announced]], day: datetime
 ) -> dict[str, Weights]:
-    """A launch of EVERYTHING raises each feature as well. Only what is raised is there."""
+    """A launch of GLOBAL raises each feature as well. Only what is raised is there."""
     listed: defaultdict[str, list[Announced]] = defaultdict(list)
     for slug, launch in announced:
         listed[slug].append(launch)
-    shared = listed.get(EVERYTHING, [])
+    shared = listed.get(GLOBAL, [])
     found = {slug: baseline.weights([*own, *shared], day) for slug, own in listed.items()}
     return {slug: by for slug, by in found.items() if by != list(AS_USUAL)}
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from aifeature.policies import spike
 from aifeature.policies.spike import Excess, Kind, Share, Spend, Verdict
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.spikes import baseline, few
 from aifeature.services.monitoring.spikes.baseline import AS_USUAL, DAYS, NOTHING, Curve, Weights
 
@@ -27,7 +27,7 @@ class Rules:
 
     user: spike.SpikeRule = spike.USER
     feature: spike.SpikeRule = spike.FEATURE
-    everything: spike.SpikeRule = spike.EVERYTHING
+    everything: spike.SpikeRule = spike.GLOBAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known at one moment. Users by `feature:user id`, else by feature or EVERYTHING."""
+    """What is known at one moment. Users by `feature:user id`, else by feature or GLOBAL."""
 
     days: Mapping[str, Days]
-    """Of each feature, and of EVERYTHING."""
+    """Of each feature, and of GLOBAL."""
     users: Mapping[str, Days] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
-    """How launches raise today, of each feature and of EVERYTHING; one that is missing: not."""
+    """How launches raise today, of each feature and of GLOBAL; one that is missing: not."""
     caps: Mapping[str, int | None] = field(default_factory=dict)
     """Of today in micro-dollars."""
     done: Mapping[str, Done] = field(default_factory=dict)
@@ -66,14 +66,14 @@ class Spenders(NamedTuple):
 
 
 def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verdict]:
-    """The verdict on each user, each feature and EVERYTHING, by their keys."""
+    """The verdict on each user, each feature and GLOBAL, by their keys."""
     found: dict[str, Verdict] = {}
     beyond: dict[str, Excess] = {}
     for key, days in known.users.items():
         spend = _spend(known, key, days, [(days, _weights(known, feature_of(key)))], now)
         found[key] = spike.decide(rules.user, spend)
         beyond[key] = few.beyond_usual(spend, found[key], _busiest_hour(days, now))
-    slugs = [slug for slug in known.days if slug != EVERYTHING]
+    slugs = [slug for slug in known.days if slug != GLOBAL]
     dealt, least = Excess(), rules.user.min_spend_micro
     for slug in slugs:
         own = {key: of for key, of in beyond.items() if feature_of(key) == slug}
@@ -85,8 +85,8 @@ def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verd
     shared = {key for key in found if found[key].kind is Kind.SHARE}
     rest = {key: of for key, of in beyond.items() if key not in shared}
     everything = replace(_of_everything(known, slugs, now), dealt_with=dealt)
-    spend = _after(everything, known.done.get(EVERYTHING))
-    _decide(EVERYTHING, rules.everything, spend, rest, least, found)
+    spend = _after(everything, known.done.get(GLOBAL))
+    _decide(GLOBAL, rules.everything, spend, rest, least, found)
     return found
 
 
@@ -130,10 +130,10 @@ def _decide(
     least: int,
     found: dict[str, Verdict],
 ) -> Excess:
-    """Find the verdict on a feature, or on EVERYTHING, and on the few users who caused it.
+    """Find the verdict on a feature, or on GLOBAL, and on the few users who caused it.
 
     Args:
-        slug: The feature, or EVERYTHING.
+        slug: The feature, or GLOBAL.
         rule: Its rule.
         spend: What it spent.
         beyond: What each of its users spent above their usual.
@@ -170,7 +170,7 @@ def feature_of(key: str) -> str:
 
 
 def _weights(known: Known, slug: str) -> Weights:
-    return known.weights.get(slug) or known.weights.get(EVERYTHING) or AS_USUAL
+    return known.weights.get(slug) or known.weights.get(GLOBAL) or AS_USUAL
 
 
 def _of_feature(known: Known, slug: str, now: datetime) -> Spend:
@@ -181,15 +181,15 @@ def _of_feature(known: Known, slug: str, now: datetime) -> Spend:
 
 def _of_everything(known: Known, slugs: Sequence[str], now: datetime) -> Spend:
     """A feature's launch raises the whole by that feature's share of it."""
-    days, usual = known.days.get(EVERYTHING, {}), known.weights.get(EVERYTHING, AS_USUAL)
+    days, usual = known.days.get(GLOBAL, {}), known.weights.get(GLOBAL, AS_USUAL)
     parts = [(days, usual)]
     for slug in slugs:
         more = _weights(known, slug)
         if more is not usual:
             extra = [own - all_ for own, all_ in zip(more, usual, strict=True)]
             parts.append((known.days[slug], extra))
-    spend = _spend(known, EVERYTHING, days, parts, now)
-    return replace(spend, cap=known.caps.get(EVERYTHING))
+    spend = _spend(known, GLOBAL, days, parts, now)
+    return replace(spend, cap=known.caps.get(GLOBAL))
 
 
 def _spend(

@@ -7,12 +7,12 @@ from typing import Any
 
 from aifeature.money import cents
 from aifeature.policies.spike import Kind, Verdict
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 
 
 def name(slug: str) -> str:
     """Of a switch, within a sentence."""
-    return "everything" if slug == EVERYTHING else slug
+    return "everything" if slug == GLOBAL else slug
 
 
 def sentence(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from django.db import connection
 
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.spikes.costs import PHANTOM, SPEND
 
 HALF_HOUR: Final = timedelta(minutes=30)
@@ -29,11 +29,11 @@ SELECT u.feature || ':' || u.user_id, u.spent
 
 
 def of_features(now: datetime) -> dict[str, int]:
-    """Micro-dollars of each feature that spent anything, and of EVERYTHING."""
+    """Micro-dollars of each feature that spent anything, and of GLOBAL."""
     with connection.cursor() as cursor:
         cursor.execute(_FEATURES, _between(now))
         found: dict[str, int] = dict(cursor.fetchall())
-    return {**found, EVERYTHING: sum(found.values())}
+    return {**found, GLOBAL: sum(found.values())}
 
 
 def of_users(now: datetime, *, most: int, also: list[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ class Event(NamedTuple):
 
     at: datetime
     key: str
-    """`feature:user id`, a feature, or EVERYTHING."""
+    """`feature:user id`, a feature, or GLOBAL."""
     verdict: Verdict
 
     @property

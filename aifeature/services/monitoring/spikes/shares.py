@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from aifeature.policies.spike import Kind, Spend
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.spikes import baseline
 from aifeature.services.monitoring.spikes.baseline import NOTHING
 from aifeature.services.monitoring.spikes.judge import Days, Known, feature_of
@@ -35,13 +35,13 @@ def top(known: Known, slug: str, kind: Kind, now: datetime) -> list[TopSpender]:
 
     Args:
         known: With the users who spent most.
-        slug: A feature, or EVERYTHING.
+        slug: A feature, or GLOBAL.
         kind: SURGE is about the latest half hour, BURN about the latest hour, else about today.
         now: The moment.
     """
     of: dict[int, int] = {}
     for key in known.users:
-        if slug in {feature_of(key), EVERYTHING}:
+        if slug in {feature_of(key), GLOBAL}:
             user = int(key.rpartition(":")[2])
             of[user] = of.get(user, 0) + _spent(known, key, known.users[key], kind, now)
     whole = _spent(known, slug, known.days.get(slug, {}), kind, now)

@@ -9,7 +9,7 @@ from random import Random
 from statistics import fmean, median
 from typing import Final
 
-from aifeature.services.controls import EVERYTHING
+from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.spikes.attacks import ATTACKS, PATIENCE
 from aifeature.services.monitoring.spikes.books import Books, Day
 from aifeature.services.monitoring.spikes.judge import Rules, feature_of
@@ -173,7 +173,7 @@ class Simulated:
         until = min(begin + PATIENCE // BIN, BINS - 1)
         for bins in range(begin + 1, until):
             seen = {event.key for event in _look(day, replay, number, bins)}
-            if seen & {attacked, feature_of(attacked), EVERYTHING}:
+            if seen & {attacked, feature_of(attacked), GLOBAL}:
                 lost = day.spent(attacked, bins) - day.spent(attacked, begin)
                 return Timed(name, (bins - begin) * BIN, lost)
         return Timed(name, None, day.spent(attacked, until) - day.spent(attacked, begin))
@@ -191,7 +191,7 @@ def _matters(day: Day, bins: int, rules: Rules) -> bool:
     A user who is above their limit still is at the end of the day.
     """
     surge = rules.feature.surge_min_micro
-    return day.spent(EVERYTHING, bins) >= rules.everything.min_spend_micro or any(
+    return day.spent(GLOBAL, bins) >= rules.everything.min_spend_micro or any(
         day.spent(slug, bins) >= rules.feature.min_spend_micro
         or (surge is not None and day.half_hour(slug, bins) >= surge)
         for slug in FEATURES
@@ -216,4 +216,4 @@ def _caps(made: World) -> Mapping[str, int]:
         )
         for slug in FEATURES
     }
-    return {**caps, EVERYTHING: sum(caps.values())}
+    return {**caps, GLOBAL: sum(caps.values())}

@@ -24,7 +24,7 @@ from django.db import Error, OperationalError, connection
 from aifeature.models import Alert, ControlChange, FeatureControl, KillMode
 from aifeature.models.functions import urgently
 from aifeature.services.controls import row_check, switch, switch_refusal
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from tests.integration.streams.web_server import database_url
 from tests.releases import next_release
 
@@ -113,8 +113,8 @@ def test_a_locked_control_names_its_holder_and_two_ways_out(sam: User, action: s
         assert f"SELECT pg_terminate_backend({pid})" in said
         assert SECOND_MEANS in said
         assert "The kill switch was not changed." in said
-        run("stop", EVERYTHING)
-        assert stopped(EVERYTHING), "its row is another one, which nobody has locked"
+        run("stop", GLOBAL)
+        assert stopped(GLOBAL), "its row is another one, which nobody has locked"
     run(action, "summarize")
     assert stopped() == (action == "stop")
 
@@ -130,10 +130,10 @@ def test_who_only_reads_the_controls_is_not_named(sam: User) -> None:
 
 
 def test_a_locked_switch_of_everything_is_not_named_as_a_way_out_of_itself(sam: User) -> None:
-    FeatureControl.objects.create(feature=EVERYTHING)
+    FeatureControl.objects.create(feature=GLOBAL)
     connection.close()
     with other_session("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE"):
-        said, code = refusal("stop", EVERYTHING)
+        said, code = refusal("stop", GLOBAL)
     assert code == switch_refusal.LOCKED
     assert "Try again. To end that session" in said
 
@@ -207,7 +207,7 @@ def test_an_account_that_another_session_holds_is_not_waited_for(sam: User) -> N
     assert not stopped()
 
 
-@pytest.mark.parametrize("slug", ["summarize", EVERYTHING])
+@pytest.mark.parametrize("slug", ["summarize", GLOBAL])
 def test_an_exhausted_pool_refuses_no_flip(sam: User, slug: str) -> None:
     pool: Any = connection.pool  # type: ignore[attr-defined]
     with ExitStack() as exits:
@@ -401,7 +401,7 @@ def test_a_feature_whose_code_does_not_load_is_stopped_by_the_command(
         )
 
     person = ("--user", "sam", "--reason", "r", "--yes")
-    for action, slug in (("stop", "summarize"), ("stop", EVERYTHING), ("release", "summarize")):
+    for action, slug in (("stop", "summarize"), ("stop", GLOBAL), ("release", "summarize")):
         done = command("kill_switch", action, slug, *person)
         assert done.returncode == 0, done.stderr
         assert stopped(slug) == (action == "stop")

@@ -8,7 +8,7 @@ from django.db import IntegrityError
 
 from aifeature.models import ControlChange, FeatureControl, KillMode
 from aifeature.services.controls import switch
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from tests.integration.controls.switch.test_switch import commit
 
 pytestmark = pytest.mark.django_db
@@ -36,17 +36,17 @@ def test_a_release_of_before_releases_nothing_now(ada: User) -> None:
 
 
 def test_the_release_of_one_switch_releases_no_other(ada: User) -> None:
-    for slug in ("summarize", EVERYTHING):
+    for slug in ("summarize", GLOBAL):
         stop(slug, ada)
 
     def release_both() -> None:
-        switch.release(EVERYTHING, reason="Mended.", user_id=ada.pk)
+        switch.release(GLOBAL, reason="Mended.", user_id=ada.pk)
         release_past_the_services()
 
     with pytest.raises(IntegrityError, match=REFUSED):
         commit(release_both)
     assert switch.is_stopped("summarize")
-    assert switch.is_stopped(EVERYTHING)
+    assert switch.is_stopped(GLOBAL)
 
 
 def test_a_record_that_gives_no_reason_releases_nothing(ada: User) -> None:

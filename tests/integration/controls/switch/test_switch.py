@@ -38,10 +38,10 @@ from tests.integration.job_rows import MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db
 
-EVERYTHING = effective.EVERYTHING
+GLOBAL = effective.GLOBAL
 
 
-@pytest.fixture(params=["summarize", EVERYTHING])
+@pytest.fixture(params=["summarize", GLOBAL])
 def slug(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -82,7 +82,7 @@ def test_a_stop_says_who_and_why(ada: User, slug: str) -> None:
 def test_a_stopped_feature_sends_nothing(make_job: MakeJob, ada: User, slug: str) -> None:
     waiting, running = make_job(), claim(make_job())
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
-    assert fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}) == []
+    assert fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, max_concurrency={}) == []
     with pytest.raises(AttemptRefusedError, match="paused"):
         begin(running)
     assert heartbeats.paused(rows, [("summarize", running.user_id)])
@@ -144,7 +144,7 @@ def test_cancelled_jobs_end_and_say_why(make_job: MakeJob, ada: User, slug: str)
         job.refresh_from_db()
     assert (waiting.status, waiting.error_code) == (Status.CANCELLED, "cancelled")
     assert waiting.error_message == CANCELLED_BY_SWITCH
-    assert other.status == (Status.CANCELLED if slug == EVERYTHING else Status.QUEUED)
+    assert other.status == (Status.CANCELLED if slug == GLOBAL else Status.QUEUED)
     run = (running.job, running.epoch)
     assert heartbeats.running(rows, [run]) == {run: True}
     transitions.finish(running, Status.CANCELLED, error_code="cancelled")

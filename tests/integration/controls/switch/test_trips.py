@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from aifeature.models import Alert, FeatureControl, KillMode, Status
 from aifeature.services.controls import effective, kill_switch_history, switch, switch_state
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.dispatch import recovery
 from tests.integration.job_rows import MakeJob
 
@@ -57,14 +57,14 @@ def test_the_last_ones_are_those_of_checks_newest_first(ada: User) -> None:
     for check in ("cost_spike", "overrun"):
         assert trip(check=check)
         release(ada)
-    assert trip(EVERYTHING)
+    assert trip(GLOBAL)
     assert [pull.check_name for pull in kill_switch_history.latest("summarize")] == [
         "overrun",
         "cost_spike",
     ]
-    every = [(pull.feature, pull.check_name) for pull in kill_switch_history.latest(EVERYTHING)]
+    every = [(pull.feature, pull.check_name) for pull in kill_switch_history.latest(GLOBAL)]
     assert every == [
-        (EVERYTHING, "cost_spike"),
+        (GLOBAL, "cost_spike"),
         ("summarize", "overrun"),
         ("summarize", "cost_spike"),
     ]

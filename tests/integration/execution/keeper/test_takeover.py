@@ -22,7 +22,7 @@ from aifeature.models import (
 from aifeature.models.functions import is_lock_timeout, rows
 from aifeature.services.controls import switch
 from aifeature.services.dispatch import dispatcher, recovery
-from aifeature.services.dispatch.worker_agent import Feeder
+from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.runner import Runner
 from tests.integration.execution.keeper.conftest import WORKER, Clock, locked, other_session
@@ -35,7 +35,7 @@ ROW = "SELECT 1 FROM aifeature_job WHERE id = %s FOR UPDATE"
 
 
 def chosen() -> list[object]:
-    return list(fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, at_once={}))
+    return list(fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, max_concurrency={}))
 
 
 def test_a_run_is_taken_over_when_its_lease_is_over_and_its_worker_is_silent(
@@ -149,7 +149,7 @@ def test_the_message_of_a_waiting_job_that_is_locked_is_handed_back(
     keeper: LeaseKeeper, make_job: MakeJob
 ) -> None:
     job = make_job(published_at=Now())
-    runner, feeder = Runner(keeper), Feeder()
+    runner, feeder = Runner(keeper), WorkerAgent()
     runner._feeder = feeder
     with locked(ROW, job.pk):
         with pytest.raises(OperationalError) as refused:

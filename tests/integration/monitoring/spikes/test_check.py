@@ -23,7 +23,7 @@ from aifeature.models import (
     TickSlot,
 )
 from aifeature.services.controls import switch
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.monitoring.spikes import check
 from aifeature.services.monitoring.spikes.baseline import midnight
 from tests.integration.monitoring.spikes.conftest import DOLLAR, NOON, Usual, call
@@ -172,8 +172,8 @@ def test_everything_trips_when_no_feature_of_its_own_explains_it(usual: Usual) -
     usual("global", "", DOLLAR)
     call(25 * DOLLAR, feature="evals")
     check.look(NOON)
-    assert stopped() == {EVERYTHING}
-    assert told() == [("cost_spike", EVERYTHING)]
+    assert stopped() == {GLOBAL}
+    assert told() == [("cost_spike", GLOBAL)]
     assert "Everything spent $25.00" in Alert.objects.get(kind="cost_spike").summary
 
 

@@ -125,7 +125,9 @@ def test_a_zombie_cannot_write_content_back(ada: User, make_job: MakeJob) -> Non
     with pytest.raises(FencedError):
         transitions.settle(zombie, told)
     with pytest.raises(FencedError):
-        transitions.release(zombie, delay_s=0, burn=False, message=SAID, settlement=told)
+        transitions.return_to_queue(
+            zombie, delay_s=0, counts_as_try=False, message=SAID, settlement=told
+        )
     with pytest.raises(FencedError):
         begin(zombie)
     assert transitions.claim(job.pk, worker="late", lease_s=15) is None

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aifeature.policies.spike import (
-    EVERYTHING,
     FEATURE,
+    GLOBAL,
     USER,
     Excess,
     Kind,
@@ -204,11 +204,11 @@ def dollars(
     [
         ("least of a user", USER, dollars(3, 0.5, 0.5, 0.5), dollars(3.01, 0.5, 0.5, 0.5)),
         ("least of a feature", FEATURE, dollars(6, 1, 1, 1), dollars(6.01, 1, 1, 1)),
-        ("least of all", EVERYTHING, dollars(10, 1, 1, 1), dollars(10.01, 1, 1, 1)),
+        ("least of all", GLOBAL, dollars(10, 1, 1, 1), dollars(10.01, 1, 1, 1)),
         ("margin", FEATURE, dollars(40, 0, 0, 0, whole=100), dollars(40.01, 0, 0, 0, whole=100)),
-        ("margin", EVERYTHING, dollars(40, 0, 0, 0, whole=100), dollars(41, 0, 0, 0, whole=100)),
+        ("margin", GLOBAL, dollars(40, 0, 0, 0, whole=100), dollars(41, 0, 0, 0, whole=100)),
         ("highest day", FEATURE, dollars(45, 10, 10, 30), dollars(45.01, 10, 10, 30)),
-        ("highest day", EVERYTHING, dollars(45, 10, 10, 30), dollars(45.01, 10, 10, 30)),
+        ("highest day", GLOBAL, dollars(45, 10, 10, 30), dollars(45.01, 10, 10, 30)),
         ("surge", FEATURE, dollars(2, 1, 1, 1, half_hour=0.49), dollars(2, 1, 1, 1, half_hour=0.5)),
     ],
 )
@@ -218,7 +218,7 @@ def test_the_rule_of_each_scope(what: str, rule: SpikeRule, harmless: Spend, fou
 
 
 def test_users_and_the_whole_have_no_surges_and_users_burn_no_cap() -> None:
-    for rule in (USER, EVERYTHING):
+    for rule in (USER, GLOBAL):
         assert decide(rule, dollars(9, 6, 6, 6, half_hour=9)).kind is Kind.OK
     burning = dollars(9, 6, 6, 6, hour=9, cap=10)
     assert decide(FEATURE, burning).kind is Kind.BURN
@@ -226,9 +226,9 @@ def test_users_and_the_whole_have_no_surges_and_users_burn_no_cap() -> None:
 
 
 def test_small_things_are_judged_with_more_patience_than_large_ones() -> None:
-    assert USER.min_spend_micro < FEATURE.min_spend_micro < EVERYTHING.min_spend_micro
+    assert USER.min_spend_micro < FEATURE.min_spend_micro < GLOBAL.min_spend_micro
     assert (USER.margin, USER.over_highest, USER.surge_min_micro) == (0, 0, None)
-    assert {rule.factor for rule in (USER, FEATURE, EVERYTHING)} == {2}
+    assert {rule.factor for rule in (USER, FEATURE, GLOBAL)} == {2}
 
 
 amounts = st.integers(0, 10**9)
@@ -254,7 +254,7 @@ spends = st.builds(
     dealt_with=st.builds(Excess, amounts, amounts, amounts),
     released_at=amounts,
 )
-rules = st.sampled_from([USER, FEATURE, EVERYTHING, RULE])
+rules = st.sampled_from([USER, FEATURE, GLOBAL, RULE])
 
 
 @given(rule=rules, seen=spends, more=amounts)

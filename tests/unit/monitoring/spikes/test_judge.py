@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aifeature.policies.spike import Kind, Share
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.monitoring.spikes.judge import (
     Days,
     Done,
@@ -33,7 +33,7 @@ PLENTY = spent(0, hourly=1_000)
 
 
 def test_a_user_above_their_own_usual_is_throttled_for_that_and_no_other_reason() -> None:
-    days = {"draft": spent(30, hourly=1), EVERYTHING: PLENTY}
+    days = {"draft": spent(30, hourly=1), GLOBAL: PLENTY}
     found = judge(Known(days, users={"draft:1": spent(18, hourly=0.05)}), NOON)
     assert (found["draft:1"].kind, found["draft:1"].share) == (Kind.SPIKE, None)
     assert found["draft"].kind is Kind.OK, "the feature goes on"
@@ -42,7 +42,7 @@ def test_a_user_above_their_own_usual_is_throttled_for_that_and_no_other_reason(
 def test_a_user_whose_usual_day_falls_into_half_an_hour_is_left_alone() -> None:
     """And so is the feature, where nobody else surges."""
     known = Known(
-        {"draft": spent(15, hourly=1), EVERYTHING: PLENTY},
+        {"draft": spent(15, hourly=1), GLOBAL: PLENTY},
         users={"draft:1": spent(3, hourly=0.5)},
         half_hours={"draft": 3 * DOLLAR, "draft:1": 3 * DOLLAR},
     )
@@ -52,32 +52,32 @@ def test_a_user_whose_usual_day_falls_into_half_an_hour_is_left_alone() -> None:
 
 def test_what_a_throttled_user_spent_is_taken_from_the_whole_once() -> None:
     """The whole spent 80, 28 of them by the user; the limit is 24."""
-    days = {"draft": spent(30, hourly=1), EVERYTHING: spent(80, hourly=1)}
+    days = {"draft": spent(30, hourly=1), GLOBAL: spent(80, hourly=1)}
     found = judge(Known(days, users={"draft:1": spent(28)}), NOON)
     assert found["draft:1"].kind is Kind.SHARE
-    assert found[EVERYTHING].kind is Kind.SPIKE
+    assert found[GLOBAL].kind is Kind.SPIKE
 
 
 def test_a_user_who_is_throttled_for_a_feature_reads_their_share_of_its_excess() -> None:
     """The feature spent 30 where 12 are usual."""
-    days = {"draft": spent(30, hourly=1), EVERYTHING: PLENTY}
+    days = {"draft": spent(30, hourly=1), GLOBAL: PLENTY}
     found = judge(Known(days, users={"draft:1": spent(9), "draft:2": spent(3)}), NOON)
     assert found["draft:1"].share == Share("draft", 0.5)
     assert found["draft:2"].kind is Kind.OK, "one was enough"
 
 
 def test_the_whole_burns_a_cap_of_its_own() -> None:
-    days = {EVERYTHING: {NOON.date(): [*[0] * 11, 20 * DOLLAR, *[0] * 12]}}
-    assert judge(Known(days), NOON)[EVERYTHING].kind is Kind.OK
-    burning = judge(Known(days, caps={EVERYTHING: 100 * DOLLAR}), NOON)
-    assert burning[EVERYTHING].kind is Kind.BURN
+    days = {GLOBAL: {NOON.date(): [*[0] * 11, 20 * DOLLAR, *[0] * 12]}}
+    assert judge(Known(days), NOON)[GLOBAL].kind is Kind.OK
+    burning = judge(Known(days, caps={GLOBAL: 100 * DOLLAR}), NOON)
+    assert burning[GLOBAL].kind is Kind.BURN
 
 
 def test_a_user_of_another_feature_did_not_cause_it() -> None:
     days = {
         "draft": spent(30, hourly=1),
         "proof": spent(100, hourly=100),
-        EVERYTHING: PLENTY,
+        GLOBAL: PLENTY,
     }
     found = judge(Known(days, users={"proof:1": spent(100)}), NOON)
     assert found["draft"].kind is Kind.SPIKE
@@ -87,7 +87,7 @@ def test_a_user_of_another_feature_did_not_cause_it() -> None:
 def test_who_was_throttled_before_is_no_reason_to_read_the_top_spenders() -> None:
     """Else each look of the rest of the day would read them."""
     known = Known(
-        {"draft": spent(15, hourly=1), EVERYTHING: PLENTY},
+        {"draft": spent(15, hourly=1), GLOBAL: PLENTY},
         users={"draft:1": spent(5, hourly=0.05)},
         done={"draft:1": Done(today=5 * DOLLAR)},
     )

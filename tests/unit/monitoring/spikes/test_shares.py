@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from aifeature.policies.spike import Kind
-from aifeature.services.controls.effective import EVERYTHING
+from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.monitoring.spikes.judge import Days, Known
 from aifeature.services.monitoring.spikes.shares import sentence, top
 
@@ -21,7 +21,7 @@ def spent(morning: int, latest_hour: int = 0) -> Days:
 
 
 KNOWN = Known(
-    days={"draft": spent(100, 50), "proof": spent(60), EVERYTHING: spent(160, 50)},
+    days={"draft": spent(100, 50), "proof": spent(60), GLOBAL: spent(160, 50)},
     users={
         "draft:1": spent(60),
         "draft:2": spent(10, 40),
@@ -42,7 +42,7 @@ KNOWN = Known(
         ("another feature", "proof", Kind.SPIKE, [(1, 20, 1 / 3)]),
         (
             "all features of each user",
-            EVERYTHING,
+            GLOBAL,
             Kind.SPIKE,
             [(1, 80, 80 / 210), (2, 50, 50 / 210), (3, 30, 30 / 210)],
         ),
