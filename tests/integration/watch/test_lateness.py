@@ -227,7 +227,7 @@ def test_an_llm_worker_looks_and_tells_once_control_is_gone(
     monkeypatch.setattr(feeder, "turn", lambda: None)
     feeder._loop._turn_or_log()
     assert late() == ({"control.budgets"} if stands_in else set())
-    assert Alert.objects.filter(told_at__isnull=False).exists() is stands_in
+    assert Alert.objects.filter(notified_at__isnull=False).exists() is stands_in
 
 
 def test_a_defect_in_one_kind_hides_neither_the_other_nor_what_is_to_be_told(
