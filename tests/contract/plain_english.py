@@ -87,8 +87,8 @@ def findings(file: str, source: str) -> Iterator[Finding]:
     if file.endswith(".py") and Path(file).name.startswith(("test_", "conftest")):
         for number, text in enumerate(source.splitlines(), 1):
             name = re.match(r"\s*(?:async )?def (test_\w+)", text)
-            if name and (match := IN_NAMES.search(name[1])):
-                yield Finding(file, number, name[1], f"rename the test without {match[0]!r}")
+            if name and (odd := IN_NAMES.search(name[1])):
+                yield Finding(file, number, name[1], f"rename the test without {odd[0]!r}")
 
 
 def _prose(file: str, source: str) -> Iterator[tuple[int, str]]:
