@@ -74,14 +74,15 @@ def load(*names: str) -> list[RunSQL]:
     Bodies are not checked: on a new database an early migration loads the text of today, which may
     name what a later one makes.
     """
-    return [RunSQL(_UNCHECKED + _text(name), RunSQL.noop) for name in names]
+    return [RunSQL(_UNCHECKED + text(name), RunSQL.noop) for name in names]
 
 
-def _text(name: str) -> str:
-    text = (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+def text(name: str) -> str:
+    """Return the SQL of a file for this project's user model."""
+    found = (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
     for token, value in _user_model().items():
-        text = text.replace(token, value)
-    return text
+        found = found.replace(token, value)
+    return found
 
 
 @cache

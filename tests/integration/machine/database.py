@@ -9,18 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
-from django.conf import settings
 from django.db import connection
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from tests.integration.machine.books_calls import FUNCTION
 
-FUNCTIONS = Path(settings.BASE_DIR) / "aifeature" / "sql"
 USERS = (1, 2)
 FEATURES = ("draft", "proof")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tests.integration.machine.database import FUNCTIONS
+from aifeature import sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Mutation:
 
 def original(file: str) -> str:
     """The text of a file of functions as it is."""
-    return (FUNCTIONS / f"{file}.sql").read_text(encoding="utf-8")
+    return sql.text(file)
 
 
 OURS: Final = "t.epoch = p_epoch AND t.status = 'running'"
