@@ -1,4 +1,4 @@
-"""What to do after a failed run: pure decisions from the error, the tries so far and the clock."""
+"""Retry decisions after a failed run: pure functions of the error, the tries and the time left."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ BASE_DELAY_S: Final = 1.0
 MAX_DELAY_S: Final = 60.0
 
 DEFER_S: Final = 10.0
-"""Longest wait, in seconds, of a job that the retry budget keeps from being sent. What is sent is
-bounded by that budget; this is how late such a job may learn that the provider is back."""
+"""Longest wait, in seconds, of a job that the retry budget holds back. The budget bounds the
+retries sent; this bounds the delay after the provider recovers."""
 
 LAST_TRY_S: Final = 1.0
-"""A try with less than this many seconds to the deadline is not worth its cost."""
+"""No try begins with fewer seconds to the deadline: it would not be worth its cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryIn:
-    """Run again in this many seconds."""
+    """Run again after `delay_s` seconds."""
 
     delay_s: float
-
     counts_as_try: bool = True
-    """Whether the run that ended counts as a try. A provider that turned the call away unworked
-    was not hurt by the job and bills nothing, so such a job goes on until its deadline."""
+    """Whether the ended run counts as a try. A call that the provider refused without work costs
+    nothing and did no harm, so such a job retries until its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +53,21 @@ def decide(
     seconds_left: float,
     jitter: float,
 ) -> Decision:
-    """Decide after a provider call failed.
+    """Return what to do after a failed provider call.
 
-    Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And
-    Jitter"), on top of the provider's retry-after, so that what it sent away together does not
-    come back together; never past the job's deadline.
+    The delay is exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff
+    And Jitter") added to the provider's retry-after, so that calls refused together do not retry
+    together. It never exceeds the job's deadline.
 
-    Args:
-        error: What happened; its class says whether trying again makes sense.
-        failures: Provider calls made before this one; the backoff grows with them.
-        tries: Runs that counted before this one.
-        max_tries: The feature's cap of runs.
-        seconds_left: Until the job's deadline.
-        jitter: Uniform in [0, 1); the caller's randomness.
+    The backoff grows with `failures`, the earlier provider calls. `tries` are earlier runs that
+    count. `seconds_left` is the time to the job's deadline. `jitter` is random in [0, 1).
     """
     if isinstance(error, AnswerGarbled):
         return GiveUp("answer_garbled")
-    # A call that outlasts its own deadline is as good as a provider that timed out.
+    # A call that exceeds its own deadline is treated like a timeout of the provider.
     if not (error.retryable or isinstance(error, DeadlineReached)):
         return GiveUp("provider_refused")
-    # A request that was rejected is tried again only because the provider says so: not for ever.
+    # A rejected request is retried only if the provider allows it, so its tries are limited.
     counts_as_try = error.billing is not Billing.NONE or isinstance(error, Permanent)
     if counts_as_try and tries + 1 >= max_tries:
         return GiveUp("provider_unavailable")
@@ -86,12 +80,7 @@ def decide(
 
 
 def defer(*, seconds_left: float, jitter: float) -> Decision:
-    """Decide after the retry budget let no call be sent. Counts as no try.
-
-    Args:
-        seconds_left: Until the job's deadline.
-        jitter: Uniform in [0, 1); the caller's randomness.
-    """
+    """Return what to do after the retry budget refused a call. It does not count as a try."""
     room = seconds_left - LAST_TRY_S
     if room <= 0:
         return GiveUp("provider_unavailable")

@@ -1,7 +1,7 @@
-"""Keeps the retries of one process to a share of its first calls, so that no outage is amplified.
+"""Limit of one process's retries to a share of its first calls, so that outages do not amplify.
 
-Asked when a retry is about to be sent. Asked when it is scheduled, the retries that piled up
-during an outage would all be sent at its end.
+The budget is checked when a retry is about to be sent, not when it is scheduled. Otherwise the
+retries that were scheduled during an outage would all be sent at its end.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from typing import Final
 RATIO: Final = 0.2
 FLOOR: Final = 10
 WINDOW_S: Final = 10.0
-"""At most so many retries for each first call, and so many more, in so many seconds."""
+"""In `WINDOW_S` seconds at most `RATIO` retries for each first call, and `FLOOR` more, so that a
+process with few calls can retry."""
 
 _SLICES: Final = 10
 
 
 class RetryBudget:
-    """Retries of a sliding window against its first calls; safe for any number of threads.
+    """Budget of retries in a sliding window. Thread-safe.
 
-    A retry that was answered is given back, as in the retry quota of the AWS SDKs: what counts is
-    those that failed or are under way, so a backlog drains quickly once the provider is well.
-    Each operation takes constant time and memory, whatever the load. The price is that the window
-    moves in tenths: a retry counts for up to a tenth longer, a first call up to a tenth shorter.
+    As in the retry quota of the AWS SDKs, an answered retry is given back: only retries that failed
+    or are in flight count, so a backlog drains quickly after the provider recovers. Operations take
+    constant time and memory. In exchange the window moves in tenths: a retry counts up to a tenth
+    longer, a first call up to a tenth shorter.
     """
 
     def __init__(
@@ -36,36 +37,24 @@ class RetryBudget:
         window_s: float = WINDOW_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare.
-
-        Args:
-            ratio: Retries allowed for each first call of the window.
-            floor: Retries allowed besides, so that a quiet process may retry at all.
-            window_s: Length of the window in seconds.
-            clock: Seconds that never go back.
-        """
         self._ratio = ratio
         self._floor = floor
         self._slice_s = window_s / _SLICES
         self._clock = clock
         self._lock = threading.Lock()
         self._now = 0
-        # By slice, newest last. One more than the window has, since the newest is not over yet.
+        # By slice, newest last. One more than the window has, because the newest is incomplete.
         self._firsts = [0] * (_SLICES + 1)
         self._retries = [0] * (_SLICES + 1)
 
     def deposit(self) -> None:
-        """A first call is about to be sent."""
+        """Record that a first call is about to be sent."""
         with self._lock:
             self._slide()
             self._firsts[-1] += 1
 
     def withdraw(self) -> int | None:
-        """Ask to send a retry.
-
-        Returns:
-            What `give_back` takes; None: it must not be sent now.
-        """
+        """Reserve a retry. Return the argument for `give_back`. None: do not send it now."""
         with self._lock:
             self._slide()
             allowed = self._floor + self._ratio * sum(self._firsts[1:])
@@ -75,7 +64,7 @@ class RetryBudget:
             return self._now
 
     def give_back(self, withdrawal: int) -> None:
-        """The retry was answered, or was not sent after all."""
+        """Give back a retry that was answered or not sent."""
         with self._lock:
             self._slide()
             age = self._now - withdrawal

@@ -1,6 +1,6 @@
-"""The Celery tasks: thin, ids as keywords, one domain call each.
+"""Celery tasks: thin, ids as keywords, one domain call each.
 
-Each takes and ignores unknown keywords, so that a newer sender does no harm during a deploy.
+Each task ignores unknown keywords, which a newer sender may add during a deploy.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from project import boot
 _dispatcher = Dispatcher()
 
 _PROCESS = secrets.token_hex(4)
-"""Tells this process from others of the same name: after a restart in a container host and number
-are the same, and a sign of life would stand for one that is gone."""
+"""Distinguishes this process from an earlier one: after a container restart host name and PID are
+the same, and the presence of the dead process would look alive."""
 
 
 def _queues(worker: Any) -> set[str]:
@@ -37,22 +37,18 @@ def _queues(worker: Any) -> set[str]:
 
 
 def _name(hostname: str | None) -> str:
-    """Of this process: during a restart two have the same name in Celery."""
+    """Return the name of this process. Celery's name is not unique during a restart."""
     return f"{hostname}/{_PROCESS}/{os.getpid()}"
 
 
 @worker_init.connect
 def _prepare(sender: Any, **_: Any) -> None:
-    """What does not wait for the broker.
-
-    Raises:
-        SystemExit: the database cannot serve this project; the log says why.
-    """
+    """Start what does not need the broker. Exit if the database does not fit this project."""
     if not boot.is_fit(boot.database()):
         raise SystemExit(os.EX_CONFIG)
     queues = _queues(sender)
     if queues & {"llm", "evals"}:
-        provider.gateway()  # before the first job: it costs 0.1 s of CPU
+        provider.gateway()  # before the first job, because it takes 0.1 s of CPU
     if "control" in queues:
         _dispatcher.start()
     global_cap.announce()
@@ -71,7 +67,7 @@ def _begin(sender: Any, **_: Any) -> None:
 
 @worker_shutting_down.connect
 def _drain(**_: Any) -> None:
-    """SIGTERM. Celery takes nothing new and waits for what runs; we say how long that may be."""
+    """Limit the time of running jobs after SIGTERM. Celery starts no task and waits for them."""
     config = settings.AIFEATURE
     runner.process.drain(grace_s=config["WORKER_GRACE_S"], end_s=config["LEASE_S"])
 
@@ -84,47 +80,46 @@ def _end(**_: Any) -> None:
 
 @shared_task(name=dispatch.RUN_JOB, bind=True)
 def run_job(self: Task[Any, Any], /, *, job_id: str, **_: Any) -> None:
-    """Run one job."""
     runner.process.run(UUID(job_id), worker=_name(self.request.hostname))
 
 
 @shared_task(name="control.sweep")
 def sweep(**_: Any) -> int:
-    """End what is overdue and hand over what is due, in case no dispatcher runs."""
+    """End overdue jobs and dispatch due ones, in case no dispatcher runs."""
     return recovery.run_tick()
 
 
 @shared_task(name="control.retention")
 def delete_old_content(**_: Any) -> int:
-    """Delete what jobs of long ago hold, once a day however often it is sent."""
+    """Delete the content of old jobs, once a day however often it is sent."""
     return retention.run_daily()
 
 
 @shared_task(name="control.reconcile")
 def reconcile(**_: Any) -> str:
-    """Hold the spend windows against the ledger."""
+    """Compare the spend windows with the ledger."""
     return check_runs.run("control.reconcile", reconciler.check).result
 
 
 @shared_task(name="control.provider")
 def look_at_provider(**_: Any) -> str:
-    """Tell on-call of a circuit breaker that is open."""
+    """Alert on-call about an open circuit breaker."""
     return check_runs.run("control.provider", watch.check).result
 
 
 @shared_task(name="control.budgets")
 def look_at_budgets(**_: Any) -> str:
-    """Tell on-call of a budget that is used up."""
+    """Alert on-call about a budget that is used up."""
     return check_runs.run("control.budgets", budgets.check).result
 
 
 @shared_task(name=row_check.TASK)
 def look_at_controls(**_: Any) -> str:
-    """Alert on-call about controls that this release cannot follow."""
+    """Alert on-call about controls that this release cannot apply."""
     return check_runs.run(row_check.TASK, row_check.check).result
 
 
 @shared_task(name=spikes.TASK)
 def look_for_cost_spikes(**_: Any) -> bool:
-    """Throttle users and stop features that spend far above the usual, once a minute."""
+    """Throttle users and stop features with unusually high spend, once a minute."""
     return spikes.run_once()

@@ -1,7 +1,7 @@
-"""The inference layer: everything between a complete request and a priced answer.
+"""The inference layer: from a complete request to a priced answer.
 
-Importing it loads the vocabulary (types and errors) alone. `Gateway` and `AnthropicClient` come on
-first use, for they load the provider's SDK, which web processes that only name types do not need.
+Importing it loads only types and errors. `Gateway` and `AnthropicClient` are loaded on first use,
+because they load the provider's SDK, which web processes do not need.
 """
 
 from __future__ import annotations

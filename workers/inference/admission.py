@@ -1,4 +1,4 @@
-"""Leave to send one call, and what each way to end it gives back and says."""
+"""Permission to send one call, and the report of its end."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from workers.inference.types import DeltaSink, TokenUsage
 
 
 class Gates(Protocol):
-    """What a permit tells of its call."""
+    """Receiver of an admission's reports."""
 
     def settle(
         self, held: SharedGrant | LocalGrant, end: CallEnd, *, now: int | None = None
     ) -> None:
-        """How it ended."""
+        """Record the end of the call."""
 
     def begun(self, held: SharedGrant | LocalGrant) -> None:
-        """Its answer has begun."""
+        """Record that the answer has begun."""
 
 
 class GateAdmission:
-    """Leave to send one call. Only the first report of its end counts."""
+    """Permission to send one call. Only the first report of its end counts."""
 
     def __init__(self, gates: Gates, policy: BreakerPolicy, held: SharedGrant | LocalGrant) -> None:
-        """`gates` are told once; `policy` says what counts for the breaker."""
         self._gates = gates
         self._policy = policy
         self._held = held
@@ -38,23 +37,23 @@ class GateAdmission:
         self._ended = False
 
     def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
-        """`on_delta` itself; of a trial call one that also reports its first piece to the gates."""
+        """Return `on_delta`. For a trial call, the sink also reports the first piece."""
         if not self._held.trial:
             return on_delta
-        told = False
+        reported = False
 
-        def tell(piece: str) -> None:
-            nonlocal told
-            if not told:
-                told = True
+        def report(piece: str) -> None:
+            nonlocal reported
+            if not reported:
+                reported = True
                 self._gates.begun(self._held)
             if on_delta is not None:
                 on_delta(piece)
 
-        return tell
+        return report
 
     def give_back(self, *, now: int | None = None) -> None:
-        """Nothing was sent."""
+        """Report that nothing was sent."""
         self._end(CallEnd(used=NOTHING, user_tokens=0, measured=False, outcome=""), now)
 
     def succeeded(
@@ -65,7 +64,7 @@ class GateAdmission:
         *,
         now: int | None = None,
     ) -> None:
-        """A complete answer came: what it did not use is given back."""
+        """Report a complete answer, and give back the unused part of the reservation."""
         used = self._held.asked.amounts if usage is None else provider_limits.used_by(usage)
         outcome = breaker.outcome_of_success(self._policy, latency_ms)
         self._end(
@@ -80,10 +79,10 @@ class GateAdmission:
         )
 
     def failed(self, error: BaseException, *, now: int | None = None) -> None:
-        """No usable answer came.
+        """Report that no usable answer was received.
 
-        What the provider refused unworked is given back. What it may have worked on stays taken at
-        its bound, for a minute at most; the user gets theirs back if it was the provider's fault.
+        If the provider did no work, everything is given back. If it may have worked, the bound
+        stays taken, for at most a minute. If the provider failed, the user's tokens are given back.
         """
         bound = self._held.asked.amounts
         used, measured, user_tokens = bound, False, bound.tokens
@@ -118,21 +117,21 @@ class GateAdmission:
 
 
 class ProbeAdmission(GateAdmission):
-    """Leave to send one probe, a tiny call that takes nothing of any limit."""
+    """Permission to send one probe, a tiny call that no limit counts."""
 
     def succeeded(
         self,
-        usage: TokenUsage | None,  # noqa: ARG002 - as of any permit
+        usage: TokenUsage | None,  # noqa: ARG002 - part of the interface
         rate_limits: Mapping[str, str],
-        latency_ms: int,  # noqa: ARG002 - it has a deadline of its own
+        latency_ms: int,  # noqa: ARG002 - a probe has its own deadline
         *,
         now: int | None = None,
     ) -> None:
-        """A complete answer came."""
+        """Report a complete answer."""
         self._end(_end_of_probe("0", rate_limits), now)
 
     def failed(self, error: BaseException, *, now: int | None = None) -> None:
-        """No answer came, or none of use. After a rate limit the next probe waits a moment."""
+        """Report that no usable answer was received. A rate limit delays the next probe."""
         rate_limits = error.rate_limits if isinstance(error, InferenceError) else {}
         block_s = 0.0
         if isinstance(error, RateLimited):

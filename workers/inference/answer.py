@@ -1,7 +1,7 @@
-"""Reads the provider's answer, streamed or whole, and says what a complete one is.
+"""Parser for the provider's answer, streamed or whole.
 
-Works on decoded JSON and not on the SDK's models: those are built without validation, a third of
-the call's CPU, and would let a malformed event pass as an object without attributes.
+It reads decoded JSON, not the SDK's models. Those take a third of the call's CPU and are built
+without validation, so a malformed event would become an object without attributes.
 """
 
 from __future__ import annotations
@@ -28,37 +28,30 @@ from workers.inference.types import TokenUsage
 from workers.inference.usage import Most, UsageReport
 
 COMPLETE = frozenset({"end_turn", "stop_sequence"})
-"""The stop reasons of an answer that is as it should be."""
+"""Stop reasons of a successful answer."""
 
 UNUSABLE: dict[str, type[AnswerUnusable]] = {
     "refusal": Refused,
     "max_tokens": AnswerTruncated,
     "model_context_window_exceeded": ContextExceeded,
 }
-"""The stop reasons of a complete answer nobody can use. Any other one (`tool_use`, `pause_turn`,
-one that is new) answers a question we did not ask."""
+"""Stop reasons of a complete but unusable answer. All others (`tool_use`, `pause_turn`, new ones)
+are unexpected: they answer something that was not requested."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""What an operator may read of the provider's words: a name holds no prompt and no output."""
+"""Values that may be shown to an operator: a plain name contains no prompt and no output."""
 
 
 class Answer:
-    """One answer as far as it was read. Garbled input raises LookupError, TypeError or ValueError.
+    """An answer, as far as it was read. Garbled input raises LookupError, TypeError or ValueError.
 
-    A wrong usage raises nothing: the text may be right, and it is paid for.
+    A wrong usage raises nothing: the text may still be right, and it is billed.
     """
 
     def __init__(self, most: Most, *, max_text: int) -> None:
-        """Prepare to read.
-
-        Args:
-            most: What the request can use.
-            max_text: The most characters of its text.
-        """
         self.begun = False
-        """Whether `message_start` came."""
+        """Whether `message_start` was read."""
         self.complete = False
-        """Whether its last event was seen."""
         self.model = ""
         self.stop_reason: str | None = None
         self._usage = UsageReport(most)
@@ -66,13 +59,12 @@ class Answer:
         self._pieces: list[str] = []
         self._joiner = Joiner()
         self._stopped = False
-        """Whether its stop reason came."""
         self._wrote = False
-        """Whether any output came, thinking included."""
+        """Whether any output was read, thinking included."""
 
     @property
     def reported(self) -> TokenUsage | None:
-        """The usage as far as it was reported; None while none was, or none that can be right."""
+        """Usage reported so far. None if none was reported, or if it cannot be right."""
         return self._usage.usage
 
     @property
@@ -81,7 +73,7 @@ class Answer:
 
     @property
     def usage_problem(self) -> str:
-        """Why the usage of a complete answer is not believed; empty if it is."""
+        """Reason to reject the usage of a complete answer. Empty if it is valid."""
         return self._usage.problem(wrote=self._wrote)
 
     @property
@@ -89,7 +81,6 @@ class Answer:
         return "".join(self._pieces)
 
     def read_message(self, body: bytes) -> None:
-        """Take a whole, unstreamed answer."""
         message = _object(json.loads(body))
         if message["type"] != "message":
             raise ValueError("the response is not a message")
@@ -100,7 +91,7 @@ class Answer:
         self._end()
 
     def read_event(self, kind: str, data: str) -> str:
-        """Take one event of a stream; return the text it added. Unknown kinds are passed over."""
+        """Read one event of a stream. Return the text it adds. Unknown kinds are ignored."""
         if self.complete:
             return ""
         if kind == "content_block_delta":
@@ -115,7 +106,7 @@ class Answer:
             return self._begin_block(block)
         elif kind == "message_start":
             if self.begun:
-                raise ValueError("a second beginning")
+                raise ValueError("a second message_start")
             self._start(_object(_object(json.loads(data))["message"]))
         elif kind == "message_delta":
             event = _object(json.loads(data))
@@ -124,30 +115,30 @@ class Answer:
         elif kind == "message_stop":
             self._must_have_begun()
             if not self._stopped:
-                raise ValueError("an end without a stop reason")
+                raise ValueError("message_stop without a stop reason")
             return self._end()
         return ""
 
     def verdict(self, facts: Facts) -> InferenceError | None:
-        """The error a complete answer amounts to, or None when it is as it should be."""
+        """Return the error of a complete answer. None: the answer is usable."""
         problem = self.usage_problem
         seen = not problem
         facts = {**facts, "usage_problem": problem, "usage": self.usage if seen else None}
         facts["billing"] = Billing.KNOWN if seen else Billing.UNSEEN
         facts["text"], facts["stop_reason"] = self.text, self.stop_reason
         if seen and self.stop_reason == "refusal" and not self._wrote:
-            facts["cost_micro"] = 0  # a refusal without any output is not billed
+            facts["cost_micro"] = 0  # a refusal without output is not billed
         if self.stop_reason in UNUSABLE:
             return UNUSABLE[self.stop_reason](f"stop reason {self.stop_reason}", **facts)
         if self.stop_reason not in COMPLETE:
             return UnexpectedStop(f"unexpected stop reason {_named(self.stop_reason)}", **facts)
         if not self.text.strip():
-            return AnswerEmpty("the answer holds no text", **facts)
+            return AnswerEmpty("the answer contains no text", **facts)
         return None
 
     def _must_have_begun(self) -> None:
         if not self.begun:
-            raise ValueError("no beginning")
+            raise ValueError("an event before message_start")
 
     def _begin_block(self, block: Mapping[str, Any]) -> str:
         if block["type"] == "text":
@@ -176,7 +167,7 @@ class Answer:
 
     def _finish(self, message: Mapping[str, Any], usage: Any) -> None:
         reason = message["stop_reason"]
-        # Cumulative: a count replaces the one of `message_start`, and is never added to it.
+        # Counts are cumulative: they replace those of `message_start`.
         self._usage.read(usage, final=True)
         self.stop_reason = None if reason is None else _text(reason)
         self._stopped = True
@@ -188,7 +179,7 @@ class Answer:
 
 
 def _named(reason: str | None) -> str:
-    return repr(reason) if reason is None or _NAME.fullmatch(reason) else "that is no name"
+    return repr(reason) if reason is None or _NAME.fullmatch(reason) else "(not a plain name)"
 
 
 def _object(value: Any) -> dict[str, Any]:

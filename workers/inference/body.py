@@ -1,7 +1,7 @@
-"""Reads a response body within limits: decompressed, as server-sent events.
+"""Size-limited reading of a response body: decompression and server-sent events.
 
-What a provider sends is untrusted. A body, an event and a decompressed piece have a largest size,
-so that no answer takes the memory of a process, and its end is not waited for.
+Responses are untrusted. Bodies, events and decompressed pieces are limited in size, so that no
+answer uses up a process's memory. Reading stops at the limit.
 """
 
 from __future__ import annotations
@@ -12,53 +12,51 @@ from itertools import chain
 from typing import Final, Literal
 
 PIECE: Final = 65_536
-"""Most bytes that are decompressed at once."""
+"""Most bytes that one decompression step returns."""
 
 ERROR_BYTES: Final = 65_536
-"""Most bytes that are read of the body of an error status; the rest is not needed."""
+"""Size limit of the body of an error response."""
 
 _BASE_BYTES: Final = 1_048_576
 _BYTES_PER_TOKEN: Final = 128
 _STREAM_BYTES_PER_TOKEN: Final = 2_048
-"""An event can bring a single token."""
+"""More than for a whole answer, because an event may contain a single token."""
 
 ACCEPT_ENCODING: Final = "gzip"
-"""Not `deflate`: some servers send it with a header and some without, and it saves no more."""
+"""Not `deflate`: some servers send it with a header, others without, and it saves no more."""
 
 _GZIP: Final = frozenset({ACCEPT_ENCODING, "x-gzip"})
-"""The names of what is asked for."""
-
 _GZIP_WBITS: Final = 31
-"""What zlib calls a gzip header and the largest window."""
+"""zlib's value for a gzip header with the largest window."""
 
 
 Form = Literal["events", "message", "neither", "unknown"]
-"""What a body is by its beginning; `unknown`: it ended before that shows."""
+"""Kind of a body, detected from its first bytes. `unknown`: it ended too early."""
 
 _EVENTS_BEGIN: Final = (b"event:", b"data:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
-"""How a body of server-sent events can begin."""
+"""First bytes of a body of server-sent events."""
 
 
 class TooLargeError(ValueError):
-    """An answer, or one event of it, is larger than its request allows."""
+    """An answer, or one of its events, is larger than its request allows."""
 
 
 class EncodingError(ValueError):
-    """A body is not compressed in the way its header names, or in a way that was not asked for."""
+    """A body has an encoding that was not requested, or does not match its header."""
 
 
 def answer_limit(max_tokens: int) -> int:
-    """Return the most bytes of an unstreamed answer, of one event, and of an answer's text."""
+    """Return the size limit of an unstreamed answer, of an event and of a text, in bytes."""
     return _BASE_BYTES + _BYTES_PER_TOKEN * max_tokens
 
 
 def stream_limit(max_tokens: int) -> int:
-    """Return the most bytes of a streamed answer. It is counted and never held in memory."""
+    """Return the size limit of a streamed answer, in bytes. It is never held in memory."""
     return _BASE_BYTES + _STREAM_BYTES_PER_TOKEN * max_tokens
 
 
 def opened(chunks: Iterable[bytes]) -> tuple[Form, Iterator[bytes]]:
-    """Tell what a body is, however it is cut, and pass it on, without the space before it."""
+    """Return the kind of a body, and its chunks without leading whitespace."""
     rest = iter(chunks)
     begun = b""
     while (form := _form(begun)) == "unknown":
@@ -79,11 +77,7 @@ def _form(begun: bytes) -> Form:
 
 
 def within(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """Pass the chunks on.
-
-    Raises:
-        TooLargeError: They are more than `limit` bytes.
-    """
+    """Yield the chunks. Raise `TooLargeError` after `limit` bytes."""
     size = 0
     for chunk in chunks:
         size += len(chunk)
@@ -93,17 +87,13 @@ def within(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def decompressed(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Undo a content encoding, in pieces of at most `PIECE` bytes.
-
-    Raises:
-        EncodingError: It is another encoding, or none.
-    """
+    """Yield the decompressed body, in pieces of at most `PIECE` bytes."""
     name = encoding.strip().lower()
     if name in {"", "identity"}:
         yield from chunks
         return
     if name not in _GZIP:
-        raise EncodingError("an encoding that was not asked for")
+        raise EncodingError("an encoding that was not requested")
     decoder = zlib.decompressobj(_GZIP_WBITS)
     try:
         for chunk in chunks:
@@ -114,17 +104,14 @@ def decompressed(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         if not decoder.eof:
             raise EncodingError("compressed data without an end")
     except zlib.error:
-        raise EncodingError("not compressed as its header names") from None
+        raise EncodingError("the data does not match the encoding in its header") from None
 
 
 def events(chunks: Iterable[bytes], *, limit: int) -> Iterator[tuple[str, str]]:
-    """Yield name and data of each server-sent event; the name is empty where none was sent.
+    """Yield name and data of each server-sent event. The name may be empty.
 
-    An event that its end does not follow is dropped, as the standard says.
-
-    Raises:
-        TooLargeError: An event is larger than `limit` bytes.
-        UnicodeDecodeError: It is not UTF-8.
+    As the standard requires, an unfinished last event is dropped. An event over `limit` bytes
+    raises `TooLargeError`, and one that is not UTF-8 `UnicodeDecodeError`.
     """
     name, data, size = "", list[str](), 0
     for line in _lines(chunks, limit):
@@ -144,7 +131,7 @@ def events(chunks: Iterable[bytes], *, limit: int) -> Iterator[tuple[str, str]]:
 
 
 def _lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """Yield lines without their end, which is a line feed, a carriage return, or both."""
+    """Yield lines without their ends: a line feed, a carriage return, or both."""
     begun = bytearray()
     after_return = False
     first = True

@@ -1,27 +1,25 @@
 """A circuit breaker per model, with the semantics of resilience4j.
 
-A count-based window of the last calls; from a minimum on, a rate of failures or of slow calls at or
-above its threshold opens it. Differences, each for a reason:
+It has a count-based window of the last calls. From a minimum number of calls on, it opens when the
+rate of failed or slow calls reaches its threshold. Differences from resilience4j:
 
-- As many failures in a row as the minimum open it too: a storm that fails every call is not to be
-  outvoted by the hour of health before it.
-
-- After the open time one probe at a time is sent: a tiny call of our own, never a job's. A whole
-  job that is not answered counts at its upper bound, which may be ten thousand times as much.
-- After a probe was answered, trial calls go through: two, and two more for each one whose answer
-  has begun or has come. The rates of the first few decide. So a provider that answers tiny calls
-  and fails large ones gets a handful of them, and users of one that is well wait for nothing.
-- Once trial calls have failed, the next one goes alone until the breaker closes. That buys the
-  short open time: one large call every few seconds costs less than two after half a minute, and
-  users are served seconds after the provider's return.
-- The same steps, probe and trial calls, come before calls that fall back from a model whose breaker
-  is open: if the next, dearer one is down as well, a tiny call finds it out and not ten whole jobs.
-- Probes and trial calls are leased, so that one whose process died does not keep its place.
-- A result counts only in the state its call was let in by, so that the stragglers of an outage say
-  nothing of what came after it.
-- A breaker that opens again soon after it closed stays open twice as long, up to a limit. After a
-  probe or trial calls that failed the open time does not grow: the provider's return is to be seen
-  soon.
+- The minimum number of failures in a row also opens it. Otherwise earlier successes in the window
+  would delay opening when every call fails.
+- After the open time one probe at a time is sent: a tiny call of our own, never a job's call. An
+  unanswered job call counts at its bound, which may be ten thousand times as much.
+- After an answered probe, trial calls are admitted: two, and two more for each one whose answer has
+  begun or is complete. The rates of the first few decide. So a provider that answers tiny calls and
+  fails large ones gets only a few, and if it works again, users do not wait.
+- After failed trial calls, the next one runs alone until the breaker closes. This allows the short
+  open time: one large call every few seconds costs less than two every half minute, and users are
+  served seconds after the provider recovers.
+- Calls that fall back from a model with an open breaker need a probe and trial calls first. If the
+  next, more expensive model is down too, one tiny call fails instead of ten jobs.
+- Probes and trial calls have a lease, so that a dead process does not keep its place.
+- A result counts only in the breaker state that admitted its call. Late results of an outage do not
+  count after it.
+- A breaker that opens again soon after it closed stays open twice as long, up to a limit. A failed
+  probe or trial does not double the open time, so that recovery is noticed early.
 
 `breaker_trips.py` holds the state that all breakers share. `lua/breaker.lua` implements the same
 steps in Redis, for all processes.
@@ -46,66 +44,63 @@ from workers.inference.errors import (
 State = Literal["closed", "open", "half_open"]
 Forced = Literal["", "open", "closed"]
 Way = Literal["call", "trial", "probe", "wait"]
-"""How a call may go: as usual, as a trial, not before a probe that its caller sends, not now."""
+"""Decision about a call: run as usual, run as a trial call, send a probe first, or wait."""
 
 SECOND: Final = 1_000_000
 
 NEVER: Final = -1
-"""A state that no result counts in."""
+"""A `since` that matches no state."""
 
 KEEP_MS: Final = 3_600_000
 """Milliseconds for which Redis keeps an idle breaker."""
 
 MOST_FLAPS: Final = 10
-"""From here on the open time does not double any more, whatever its limit."""
+"""Most doublings of the open time."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When a breaker opens and how it closes again."""
+    """Thresholds and times of a breaker."""
 
     size: int = 50
-    """Calls of the sliding window."""
-
     minimum: int = 10
-    """Calls before a rate counts; and failures in a row that open it, whatever came before."""
+    """Calls before a rate counts. The same number of failures in a row opens the breaker."""
 
     failure_percent: int = 50
     slow_percent: int = 80
-    """From this share of the window on, it opens."""
+    """Share of failed or slow calls in the window from which on it opens."""
 
     slow_s: float = 60.0
-    """A call that takes longer than so many seconds is slow: half of what a call may take unless
-    its feature says otherwise."""
+    """A call that takes more seconds is slow. This is half of the default deadline of a call."""
 
     open_s: float = 5.0
-    """Seconds until a probe may be sent: after a trip, a probe that failed, trials that failed."""
+    """Seconds until a probe may be sent, after a trip, a failed probe or failed trial calls."""
 
     longest_open_s: float = 30.0
-    """The open time doubles with each trip that follows a closing soon, up to this."""
+    """Limit of the open time, which doubles with each trip soon after closing."""
 
     healthy_s: float = 60.0
-    """A breaker that was closed for so long opens for the shortest time again."""
+    """After this many seconds closed, a breaker opens for the shortest time again."""
 
     together_s: float = 60.0
-    """Models of one provider that fail within so many seconds of each other are its outage."""
+    """Two models of a provider that fail within this many seconds are an outage."""
 
     trials: int = 5
-    """Trial calls that decide, after a probe was answered."""
+    """Trial calls that decide, after an answered probe."""
 
     first_trials: int = 2
-    """Trial calls that are let through before any of them is answered, unless some failed."""
+    """Trial calls that are admitted before one is answered. Only 1 after failed trial calls."""
 
     lease_s: float = 20.0
-    """Seconds after which a probe or a trial call without a result makes room for another: its
-    process may be dead, or Redis did not take its result. A result that comes later counts."""
+    """Seconds after which a probe or trial call without a result frees its place. Its process may
+    be dead, or Redis did not store the result. A later result still counts."""
 
     recheck_s: float = 2.0
-    """Seconds until a call is to come back that found no room for a trial, or a probe under way."""
+    """Seconds until a retry if there is no room for a trial call, or a probe is in flight."""
 
     per_s: int = 20
-    """How many of the calls that wait are told to come back in one second. Each of them is a run of
-    a job that ends at once: at a hundred a second a long queue takes two cores for itself."""
+    """Waiting calls that retry in one second. Each retry is a short run of a job: with a hundred
+    per second, a long queue would occupy two cores."""
 
     @property
     def open_us(self) -> int:
@@ -136,7 +131,7 @@ class BreakerPolicy:
         return SECOND // self.per_s
 
     def arguments(self) -> dict[str, int]:
-        """The policy for the Lua scripts; times in microseconds, `keep_ms` in milliseconds."""
+        """Return the policy for the Lua scripts: microseconds, and `keep_ms` in milliseconds."""
         return {
             "size": self.size,
             "minimum": self.minimum,
@@ -157,24 +152,23 @@ class BreakerPolicy:
 
 
 def outcome_of_success(policy: BreakerPolicy, latency_ms: int) -> str:
-    """The digit of a complete answer (see `lua/breaker.lua`)."""
+    """Return the digit of a complete answer (see `lua/breaker.lua`)."""
     return "2" if _slow(policy, latency_ms) else "0"
 
 
 def outcome_of_failure(policy: BreakerPolicy, error: BaseException) -> str:
-    """The digit of a call that failed; '' where it says nothing about the provider.
+    """Return the digit of a failed call. '' if the failure is no evidence about the provider.
 
-    Our own aborts say nothing, nor do a 4xx, a rate limit or a defect of ours. A deadline does if
-    the provider had the time after which a call is slow: it was slow, and it failed its user. If a
-    job near its end gave the call less than that, it says nothing. A refused or truncated answer is
-    an answer: the provider is well.
+    Our own aborts and defects, 4xx and rate limits are no evidence. A deadline counts as slow and
+    failed only if the call had at least `slow_s`; near its job's deadline it may get less. A
+    refused or truncated answer is an answer: the provider works.
     """
     if not isinstance(error, InferenceError):
         return ""
     if isinstance(error, AnswerUnusable):
         return outcome_of_success(policy, error.latency_ms)
     if isinstance(error, DeadlineReached):
-        # Slow, not slower: a deadline of just that length is reached at its last millisecond.
+        # `>=`, because a deadline of exactly `slow_s` may be reached in its last millisecond.
         return "3" if error.latency_ms >= policy.slow_s * 1000 else ""
     if not error.provider_failure:
         return ""
@@ -182,12 +176,12 @@ def outcome_of_failure(policy: BreakerPolicy, error: BaseException) -> str:
 
 
 def outcome_of_probe(error: BaseException) -> str:
-    """The digit of a probe that failed; '' where it says nothing about the provider.
+    """Return the digit of a failed probe. '' if the failure is no evidence about the provider.
 
-    Its own deadline counts: it is tiny, and any provider that is well answers it sooner. So does an
-    answer that cannot be read: its text is ours, so no input of a user causes that, and the next
-    one, which is counted at its bound as well, waits for the open time. A status that rejects it is
-    an answer. Otherwise a model that accepts no such call could never close.
+    Its own deadline counts, because a working provider answers a tiny call sooner. So does a
+    garbled answer: the prompt is ours, so no user input causes it, and the next probe, also counted
+    at its bound, waits for the open time. A rejection is an answer. Otherwise the breaker of a
+    model that rejects probes could never close.
     """
     if not isinstance(error, InferenceError) or isinstance(error, Cancelled | RateLimited):
         return ""
@@ -202,7 +196,7 @@ def _slow(policy: BreakerPolicy, latency_ms: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A breaker changed its state; `calls`, `failed` and `slow` are what decided, if any did."""
+    """A state change. `calls`, `failed` and `slow` are the counts that caused it, if any."""
 
     before: State
     after: State
@@ -213,30 +207,25 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class BreakerDecision:
-    """What a breaker says to one call."""
+    """A breaker's decision about one call."""
 
     way: Way
     wait: int = 0
-    """Microseconds until it is to come back, if it may not go."""
+    """Microseconds until a retry, if the call is not admitted."""
 
     since: int = NEVER
-    """The state that its result counts in; NEVER: it counts by its lease."""
+    """Start of the state in which its result counts. NEVER: it counts by its lease."""
 
     change: Change | None = None
 
 
 @dataclass(slots=True)
 class BreakerModel:
-    """The same steps in plain Python: one breaker of one process. Not safe for threads by itself.
-
-    Times are microseconds since any fixed moment.
-    """
+    """One breaker of one process. Not thread-safe. Times are microseconds of any clock."""
 
     policy: BreakerPolicy
     model: str = ""
     trips: BreakerTrips = field(default_factory=BreakerTrips)
-    """Of all models; shared with their breakers."""
-
     state: State = "closed"
     since: int = 0
     ring: str = ""
@@ -244,22 +233,22 @@ class BreakerModel:
     open_until: int = 0
     next: int = 0
     held: int = 0
-    """As `next`, for calls that come while a person holds it open."""
+    """Same as `next`, for calls while an operator forces it open."""
 
     flaps: int = 0
-    """Trips in a row that followed a closing soon."""
+    """Trips in a row that were soon after closing."""
 
     wary: bool = False
-    """Trial calls failed since it was closed last: from then on the first one goes alone."""
+    """Trial calls failed since the last closing: only one trial call runs at first."""
 
     trying: bool = False
-    """Half open, and a probe was answered: trial calls go through."""
+    """Half open with an answered probe: trial calls are admitted."""
 
     proved: int = 0
-    """When a probe was answered last."""
+    """Time of the last answered probe."""
 
     trusted: int = 0
-    """When trial calls went well last."""
+    """Time of the last successful trial calls."""
 
     probes: dict[str, int] = field(default_factory=dict)
     trials: dict[str, int] = field(default_factory=dict)
@@ -267,12 +256,10 @@ class BreakerModel:
     """Trial calls whose answer has begun."""
 
     def way(self, *, now: int, fallback: bool = False) -> Way:
-        """How a call may go. Changes nothing.
+        """Return what a call may do. Changes nothing.
 
-        Args:
-            now: The moment.
-            fallback: The call comes from another model, whose breaker is open. Since that one
-                opened, this one has to answer a probe and trial calls first.
+        `fallback`: the call comes from a model with an open breaker. This model must have answered
+        a probe and trial calls since that breaker opened.
         """
         if self.state == "open":
             return "probe" if now >= self.open_until else "wait"
@@ -296,10 +283,10 @@ class BreakerModel:
         fallback: bool = False,
         held_open: bool = False,
     ) -> BreakerDecision:
-        """Let a call or its probe through, or say when to come back, at most `farthest` from now.
+        """Admit a call or its probe, or return when to retry, at most `farthest` from now.
 
-        A `probe` waits too: what it says is how long a call waits beside it. While an operator
-        holds it open, nobody knows for how long: a call looks again after the usual open time.
+        With a `probe`, `wait` is the wait of the call itself. While an operator forces the breaker
+        open, the end is unknown, so a call retries after the usual open time.
         """
         way, change = "wait" if held_open else self.way(now=now, fallback=fallback), None
         if way == "wait":
@@ -321,12 +308,12 @@ class BreakerModel:
         return BreakerDecision(way, self.policy.recheck_us if way == "probe" else 0, change=change)
 
     def begun(self, lease: str) -> None:
-        """The answer of a trial call has begun: there is room for more of them."""
+        """Record that the answer of a trial call has begun. More trial calls are admitted."""
         if lease in self.trials:
             self.answering.add(lease)
 
     def record(self, lease: str, since: int, outcome: str, *, now: int) -> Change | None:
-        """A call ended; '' is no verdict. Returns the change it made, if any."""
+        """Record the end of a call, '' for no verdict. Return the change it caused, if any."""
         if self.probes.pop(lease, None) is not None:
             return self._probed(outcome, now)
         if self.trials.pop(lease, None) is not None:
@@ -412,7 +399,7 @@ def _answered(results: str) -> int:
 
 
 def rates(ring: str) -> tuple[int, int, int]:
-    """Calls, failed ones and slow ones of a row of outcomes."""
+    """Return the numbers of all, failed and slow calls in a string of outcomes."""
     return (
         len(ring),
         ring.count("1") + ring.count("3"),
@@ -422,35 +409,33 @@ def rates(ring: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class BreakerView:
-    """A breaker for those who watch it."""
+    """A breaker's state for display."""
 
     model: str
     state: State
     forced: Forced
     calls: int
-    """Calls in the window; of a breaker that is open, in the one that opened it."""
+    """Calls in the window. If open, calls in the window that opened it."""
 
     failure_rate: float
     slow_rate: float
     """Shares of the calls, 0 to 1."""
 
     open_for_s: float
-    """Seconds until the first probe may be sent; 0 if it is not open."""
+    """Seconds until a probe may be sent; 0 if not open."""
 
     probes: int
-    """Probes under way."""
-
     trials: int
-    """Trial calls under way."""
+    """Probes and trial calls in flight."""
 
     shared: bool
-    """Whether it is that of all processes; False: Redis is away and it is this process's own."""
+    """Whether all processes share it. False: this process's own, while Redis is unavailable."""
 
 
 def view(
     model: str, fields: Mapping[str, str], *, forced: Forced, now: int, shared: bool = True
 ) -> BreakerView:
-    """A breaker from its hash at a moment in microseconds."""
+    """Return a breaker's view from its hash. `now` is in microseconds."""
     found = fields.get("state", "closed")
     state: State = "open" if found == "open" else "half_open" if found == "half_open" else "closed"
     calls, failed, slow = rates(fields.get("ring", ""))
@@ -470,7 +455,7 @@ def view(
 
 
 def fields_of(breaker: BreakerModel) -> dict[str, str]:
-    """The hash that stands for a breaker of a process."""
+    """Return a process's breaker in the form of the Redis hash."""
     probes = {f"p:{name}": str(until) for name, until in breaker.probes.items()}
     trials = {f"t:{name}": str(until) for name, until in breaker.trials.items()}
     return {

@@ -1,6 +1,6 @@
-"""The models we may call, in one place. Their prices come from genai-prices (`pricing.py`).
+"""The models that may be called. Their prices come from genai-prices (`pricing.py`).
 
-Limits are the provider's published ones. A model that is not listed is refused unsent.
+Limits are the provider's published ones. A call to an unlisted model is refused unsent.
 """
 
 from __future__ import annotations
@@ -12,28 +12,24 @@ from workers.inference.errors import Billing, NotPriced
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What must be known of a model before it is called."""
-
     id: str
-    """The provider's id, as sent."""
-
     context_tokens: int
-    """Prompt and answer together cannot be longer."""
+    """Most tokens of prompt and answer together."""
 
     max_output_tokens: int
-    """The largest `max_tokens` the provider takes."""
+    """The largest `max_tokens` that the provider accepts."""
 
     cache_min_tokens: int
-    """Prompts shorter than this are silently not cached."""
+    """The provider does not cache shorter prompts, and reports no error."""
 
     overhead_tokens: int
-    """Allowance for what the provider puts in front of every prompt and nobody sees."""
+    """Allowance for hidden text that the provider puts before each prompt."""
 
     schema_overhead_tokens: int
-    """Allowance for the hidden instructions that come with an output schema, beside the schema."""
+    """Allowance for hidden instructions that the provider adds to an output schema."""
 
     price_id: str | None = None
-    """Its id in genai-prices, where that differs."""
+    """Id in genai-prices, if it differs."""
 
 
 _MODELS = {
@@ -68,16 +64,11 @@ _MODELS = {
 
 
 def known_models() -> tuple[str, ...]:
-    """Ids of all models that may be called."""
     return tuple(_MODELS)
 
 
 def get(model_id: str) -> Model:
-    """The model of that id.
-
-    Raises:
-        NotPriced: It stands in no catalog, so it is not called.
-    """
+    """Return the model with this id. Raise `NotPriced` if it is not in the catalog."""
     try:
         return _MODELS[model_id]
     except KeyError:

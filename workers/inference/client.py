@@ -1,7 +1,7 @@
-"""The one place that speaks to the provider's SDK: one call in, one answer or one error out.
+"""The only user of the provider's SDK: one call in, one answer or one error out.
 
-The SDK builds the request, signs it and tells error responses apart. It does not retry (one layer
-does, and it is not this one), does not parse answers (`answer.py`), and does not log.
+The SDK builds and signs the request and classifies error responses. It does not retry (another
+layer does), does not parse answers (`answer.py`), and does not log.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 
 DRAIN_S = 0.5
-"""Seconds a finished stream gets to end its connection cleanly, so that it can be used again."""
+"""Seconds for a finished stream to end cleanly, so that its connection can be reused."""
 
 _SDK_ERRORS: dict[type[Exception], type[InferenceError]] = {
     anthropic.APIResponseValidationError: AnswerGarbled,
     anthropic.CredentialsError: AccessDenied,
-    # Everything else the SDK raises without a response is about how it was called.
+    # All other SDK errors without a response come from wrong arguments.
     anthropic.AnthropicError: RequestRejected,
 }
 
@@ -66,7 +66,7 @@ class RawAnswer:
     stop_reason: str
     model: str
     usage: TokenUsage | None
-    """None: none was reported that can be right; `usage_problem` says why."""
+    """None: no valid usage was reported. `usage_problem` has the reason."""
     request_id: str | None
     rate_limits: Mapping[str, str]
     latency_ms: int
@@ -75,7 +75,7 @@ class RawAnswer:
 
 
 class AnthropicClient:
-    """Calls the Messages API. One per process, built before the first job: that takes 0.1 s."""
+    """Client of the Messages API. Create one per process before the first job: it takes 0.1 s."""
 
     def __init__(
         self,
@@ -88,16 +88,13 @@ class AnthropicClient:
         max_connections: int = 100,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """Build the client; nothing is sent.
+        """Create the client without connecting.
 
-        `idle_timeout_s` is the longest the provider may stay silent, before the first byte and
-        between two; `peer_timeout_s` the longest that nothing on the way may acknowledge a packet.
-        `max_connections` is how many are kept open between calls: one per thread.
-
-        Raises:
-            ValueError: The key is empty (the SDK would look for one in the environment).
+        `idle_timeout_s` limits the time before the first byte and between two bytes.
+        `peer_timeout_s` limits the time until a packet is acknowledged. `max_connections` is the
+        number of idle connections kept: one per thread.
         """
-        if not api_key:
+        if not api_key:  # the SDK would read one from the environment
             raise ValueError("api_key is empty")
         _silence_sdk()
         self._transport = AbortableTransport(
@@ -117,7 +114,7 @@ class AnthropicClient:
                 headers={"accept-encoding": body.ACCEPT_ENCODING},
                 trust_env=False,
                 timeout=timeout,
-                # A redirect would send the prompt, and the key, to an address nobody configured.
+                # A redirect would send the prompt and the key to an unconfigured address.
                 follow_redirects=False,
             ),
         )
@@ -125,13 +122,9 @@ class AnthropicClient:
     def complete(
         self, request: InferenceRequest, *, cancel: Cancel, on_delta: DeltaSink | None = None
     ) -> RawAnswer:
-        """Make one call and wait for its complete answer.
-
-        Raises:
-            InferenceError: Whatever went wrong; its class is the verdict.
-        """
+        """Make one call and wait for its complete answer. Raise `InferenceError` if it fails."""
         if cancel.reason is not None:
-            raise Cancelled("cancelled unsent", reason=cancel.reason, billing=Billing.NONE)
+            raise Cancelled("cancelled before sending", reason=cancel.reason, billing=Billing.NONE)
         limit = body.stream_limit if request.stream else body.answer_limit
         with self._transport.call(request.deadline_s, max_bytes=limit(request.max_tokens)) as call:
             attempt = _Attempt(call, request, cancel, on_delta)
@@ -142,13 +135,11 @@ class AnthropicClient:
                 cancel.on_cancel(None)
 
     def close(self) -> None:
-        """Close all connections. Calls in flight end as broken ones."""
+        """Close all connections. Calls in flight fail as broken connections."""
         self._sdk.close()
 
 
 class _Attempt:
-    """One call and what is known of it so far."""
-
     def __init__(
         self, call: Call, request: InferenceRequest, cancel: Cancel, on_delta: DeltaSink | None
     ) -> None:
@@ -159,7 +150,7 @@ class _Attempt:
         self._limit = body.answer_limit(request.max_tokens)
         self._answer = Answer(_most(request), max_text=self._limit)
         self._in_events = request.stream
-        """Whether the answer comes as events, which it may whatever was asked for."""
+        """Whether the answer consists of events. It may differ from the request."""
         self._headers: Mapping[str, str] = {}
         self._ttft_ms: int | None = None
 
@@ -174,14 +165,14 @@ class _Attempt:
         except _SinkFailed as failed:
             raise failed.error from None
         except Exception as error:
-            # Whatever the SDK or its transport can raise; the tables tell it apart, and what they
-            # do not know goes up as it is. The provider's word counts even if we had given up.
-            said = isinstance(error, anthropic.APIStatusError)
-            failure = (None if said else self._aborted()) or self._failure(error)
+            # The tables classify errors of the SDK and its transport. An error response of the
+            # provider counts even if we aborted the call.
+            is_response = isinstance(error, anthropic.APIStatusError)
+            failure = (None if is_response else self._aborted()) or self._failure(error)
             if failure is None:
                 if not self._call.received or isinstance(error, MemoryError):
                     raise
-                # Whatever reading an answer may raise besides: it is paid for, and would be again.
+                # An unlisted error after the first byte: a retry would be billed again.
                 failure = AnswerGarbled(type(error).__name__, **self._facts())
             # Without the cause: its text may quote the prompt or the answer.
             raise failure from None
@@ -193,7 +184,7 @@ class _Attempt:
             self._headers = stream.response.headers
             self._read(stream.response.iter_bytes())
         except (httpx2.TransportError, ValueError):
-            # After the last event nothing is missing, whatever becomes of the connection.
+            # After the last event a broken connection does no harm.
             if not self._answer.complete:
                 raise
         finally:
@@ -204,11 +195,7 @@ class _Attempt:
             )
 
     def _read(self, chunks: Iterator[bytes]) -> None:
-        """Read a body, as events or as one message, whichever it is.
-
-        Raises:
-            ValueError: It is neither.
-        """
+        """Read a body of events or of one message. Raise `ValueError` if it is neither."""
         form, pieces = body.opened(chunks)
         self._in_events = form == "events"
         if form == "message":
@@ -219,9 +206,9 @@ class _Attempt:
                 if self._answer.complete:
                     break
             for _ in pieces:
-                pass  # what follows is no part of the answer; its end frees the connection
+                pass  # not part of the answer, but the connection is free only after its end
             if not self._answer.begun and not self._call.closed:
-                raise ValueError("events without a beginning")
+                raise ValueError("events without message_start")
         elif form == "neither" or not self._call.closed:
             raise ValueError("neither events nor a message")
 
@@ -266,7 +253,7 @@ class _Attempt:
         )
 
     def _aborted(self) -> InferenceError | None:
-        """Our own abort, if it was that which ended the call."""
+        """Return our own abort, if it ended the call."""
         if self._call.aborted:
             reason = self._cancel.reason or ""
             return Cancelled(f"cancelled: {reason}", reason=reason, **self._facts())
@@ -294,18 +281,18 @@ class _Attempt:
             cause = error.__cause__ or error
         ended = self._call.closed and self._call.is_http
         if isinstance(cause, httpx2.RemoteProtocolError) and not ended:
-            # Nothing broke off: what came is no HTTP.
+            # The connection did not end: the response is not HTTP.
             return AnswerGarbled(type(cause).__name__, **facts)
         found = failures.from_exception(cause, received=self._call.received, facts=facts)
         return found or _sdk_failure(error, facts)
 
     def _billing(self) -> Billing:
-        """What is known of the bill if the call ends here, without a complete answer."""
+        """Return the billing state if the call ends now, without a complete answer."""
         if not self._call.sent:
             return Billing.NONE
         if self._answer.reported is None:
             return Billing.UNSEEN
-        # An unstreamed answer comes with its final usage; a stream begins with what was read.
+        # A stream begins with the prompt's usage. An unstreamed answer contains the final usage.
         if self._in_events:
             return Billing.CEILING
         return Billing.UNSEEN if self._answer.usage_problem else Billing.KNOWN
@@ -327,25 +314,23 @@ class _Attempt:
 
 
 def _type(data: str) -> str:
-    """The kind of an event that was sent without one, as its data gives it."""
+    """Return the `type` in the data of an event that was sent without a name."""
     found = json.loads(data) if data.startswith("{") else {}
     kind = found.get("type")
     return kind if isinstance(kind, str) else ""
 
 
-class _SinkFailed(Exception):  # noqa: N818 - carries the caller's own error past our tables
+class _SinkFailed(Exception):  # noqa: N818 - wraps the caller's error, so it is not classified
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
 
 
 def wire_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a JSON Schema the provider enforces; what it cannot goes into descriptions.
+    """Return the part of a JSON Schema that the provider enforces. Descriptions contain the rest.
 
-    The answer must still be validated against the whole schema.
-
-    Raises:
-        RequestRejected: It cannot be expressed for the provider.
+    The answer must still be validated against the whole schema. An unsupported schema raises
+    `RequestRejected`.
     """
     try:
         return _wire_schema(json.dumps(schema, sort_keys=False))
@@ -359,14 +344,14 @@ def _wire_schema(schema: str) -> dict[str, Any]:
 
 
 def schema_bytes(request: InferenceRequest) -> int:
-    """The most tokens of the request's output schema as it is sent; 0 without one."""
+    """Return the most tokens of the output schema as it is sent. 0 without one."""
     if request.output_schema is None:
         return 0
     return most_tokens(json.dumps(wire_schema(request.output_schema), ensure_ascii=False))
 
 
 def _most(request: InferenceRequest) -> Most:
-    """What a request can use: the tokens that were reserved for it."""
+    """Return the most tokens a request can use, as they were reserved for it."""
     size = schema_bytes(request)
     prompt = pricing.prompt_bound_tokens(request, schema_bytes=size)
     return Most(prompt=prompt, output=request.max_tokens)
@@ -385,6 +370,6 @@ def _sdk_failure(error: Exception, facts: Facts) -> InferenceError | None:
 
 
 def _silence_sdk() -> None:
-    """At DEBUG these loggers write whole requests, prompts and all, whatever the root's level."""
+    """Silence loggers that write whole requests with prompts at DEBUG."""
     for name in ("anthropic", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)

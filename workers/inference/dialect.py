@@ -1,12 +1,12 @@
-"""Which JSON Schemas the provider's structured output can carry.
+"""Check that the provider's structured output supports a JSON Schema.
 
-The provider takes a part of JSON Schema: closed objects with named properties, arrays of one kind
-of item, the plain types, enumerations, alternatives, and references that do not come back to
-themselves. The SDK moves limits that the provider does not enforce, such as `maxLength`, into
-descriptions. A schema that leaves open which values there are is sent as something narrower (a
-dictionary becomes an object that is always empty), or fails at the call.
+The provider supports a subset of JSON Schema: closed objects with named properties, arrays with
+one kind of item, plain types, enumerations, alternatives, and references without recursion. The
+SDK moves limits that the provider does not enforce, such as `maxLength`, into descriptions. An
+open schema fails at the call or is sent as a narrower one: a dictionary becomes an object that is
+always empty.
 
-Source: "JSON Schema limitations" of the provider's page on structured outputs, and
+Sources: "JSON Schema limitations" on the provider's page about structured outputs, and
 `anthropic.transform_schema`.
 """
 
@@ -22,31 +22,28 @@ _HERE: Final = "the answer"
 
 
 def problems(schema: Mapping[str, Any]) -> list[str]:
-    """Return what the provider cannot carry, one sentence each; empty if it carries the schema.
+    """Return a sentence for each unsupported part of a schema (pydantic, mode `validation`).
 
-    Each names the place as a path: `lines[].price` is `price` of each item of `lines`.
-
-    Args:
-        schema: JSON Schema of an answer, as pydantic makes it in the mode `validation`.
+    Each sentence contains a path: `lines[].price` is `price` in each item of `lines`.
     """
     walk = _Walk(schema)
     found = list(dict.fromkeys(walk.at(schema, "", ())))
     root = walk.resolved(schema)
     if not found and (root is None or root.get("type") != "object"):
-        found.append(f"{_HERE} is no object: make the model's fields its parts")
+        found.append(f"{_HERE} is not an object: put its value into a named field of a model")
     return found
 
 
 class _Walk:
-    """Looks at each part of a schema once for each place at which it is used."""
+    """A walk over a schema that visits a part once for each place that uses it."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._well: set[str] = set()
-        """References behind which nothing is wrong."""
+        """References whose targets have no problem."""
 
     def at(self, schema: Any, path: str, within: tuple[str, ...]) -> Iterator[str]:
-        """Yield what is wrong at a path, inside of these references."""
+        """Yield the problems at a path. `within` lists the references that lead there."""
         place = path or _HERE
         if not isinstance(schema, Mapping):
             yield f"{place} takes any value"
@@ -65,7 +62,7 @@ class _Walk:
             yield from self._array(schema, path, within)
 
     def resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the schema behind references; None if one leads nowhere, or back to itself."""
+        """Return the schema behind references. None if one is broken or circular."""
         seen: set[str] = set()
         found: Any = schema
         while isinstance(found, Mapping) and "$ref" in found:
@@ -82,7 +79,7 @@ class _Walk:
             yield f"{place} refers to {reference!r}, which is not in the schema's $defs"
         elif reference in within:
             name = reference.rpartition("/")[2]
-            yield f"{place} is a {name} within a {name}: the provider takes no recursive schema"
+            yield f"{place} is a {name} within a {name}: recursive schemas are not supported"
         elif reference not in self._well:
             found = list(self.at(target, path, (*within, reference)))
             if not found:
@@ -104,7 +101,7 @@ class _Walk:
             return
         for option in options:
             if name == "allOf" and isinstance(option, Mapping) and "$ref" in option:
-                yield f"{place} combines {option['$ref']!r} by allOf: the provider takes none there"
+                yield f"{place} combines {option['$ref']!r} with allOf, which is not supported"
             else:
                 yield from self.at(option, path, within)
 
@@ -115,8 +112,8 @@ class _Walk:
         more = schema.get("additionalProperties", False)
         if more is not False or schema.get("patternProperties"):
             has_own = bool(schema.get("properties"))
-            why = "further keys beside its own" if has_own else "keys of any name"
-            yield f"{place} has {why}: the provider takes named fields only"
+            why = "further keys besides its fields" if has_own else "keys of any name"
+            yield f"{place} allows {why}: only named fields are supported"
         for name, inner in schema.get("properties", {}).items():
             yield from self.at(inner, f"{path}.{name}" if path else name, within)
 
@@ -125,7 +122,7 @@ class _Walk:
     ) -> Iterator[str]:
         place = path or _HERE
         if "prefixItems" in schema or isinstance(schema.get("items"), list):
-            yield f"{place} has items of different kinds by position: name them as fields"
+            yield f"{place} has items whose kind depends on position: use named fields"
         elif "items" not in schema and schema.get("maxItems") != 0:
             yield f"{place} has items of any kind"
         elif "items" in schema:
@@ -135,12 +132,12 @@ class _Walk:
 def _choices(schema: Mapping[str, Any], place: str) -> Iterator[str]:
     values = schema["enum"] if "enum" in schema else [schema["const"]]
     if not isinstance(values, list) or not values:
-        yield f"{place} is one of no values"
+        yield f"{place} has an empty list of values"
     elif not all(value is None or isinstance(value, str | int | float) for value in values):
-        yield f"{place} is one of lists or objects: the provider takes plain values only"
+        yield f"{place} allows lists or objects as values: only plain values are supported"
 
 
 def _untyped(schema: Mapping[str, Any]) -> str:
     if "type" not in schema:
         return "takes any value"
-    return f"has the type {schema['type']!r}, which is none of {', '.join(sorted(TYPES))}"
+    return f"has the type {schema['type']!r}: use one of {', '.join(sorted(TYPES))}"

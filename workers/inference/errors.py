@@ -1,30 +1,30 @@
-"""Every way a provider call can fail, each with its own verdict, so that no caller parses text.
+"""Error classes of provider calls, one for each way to fail, so that no caller parses text.
 
 InferenceError
-├── Transient                 worth another try later
+├── Transient                 may succeed on a retry
 │   ├── RateLimited           429, with retry-after
 │   ├── Overloaded            529
 │   ├── ProviderFault         500, 502, 503 and other 5xx
 │   ├── ProviderTimeout       504, 408, or no byte within our connect or idle limit
-│   ├── ConnectionFailed      refused, reset, TLS, name lookup: nothing of an answer was seen
+│   ├── ConnectionFailed      refused, reset, TLS, name lookup: no byte of an answer was received
 │   └── AnswerIncomplete      the stream ended or broke before its last event
 ├── Permanent                 the same call would fail again
 │   ├── RequestRejected       400, 404, 409, 413, 422 and other 4xx
-│   ├── AccessDenied          401, 403: the key, or what it may do (perhaps account-wide)
+│   ├── AccessDenied          401, 403: the key or its permissions (perhaps account-wide)
 │   ├── BillingStopped        no credit, or a spend limit was reached (perhaps account-wide)
-│   └── NotPriced             the model stands in no catalog or has no price: refused unsent
-├── AnswerUnusable            a complete answer that another model might give better
+│   └── NotPriced             the model is not in the catalog or has no price: not sent
+├── AnswerUnusable            a complete answer; another model may give a usable one
 │   ├── Refused               stop reason `refusal`
 │   ├── AnswerTruncated       stop reason `max_tokens`
 │   ├── ContextExceeded       stop reason `model_context_window_exceeded`
-│   ├── UnexpectedStop        stop reason `tool_use`, `pause_turn`, none, or one that is not known
+│   ├── UnexpectedStop        stop reason `tool_use`, `pause_turn`, none, or an unknown one
 │   └── AnswerEmpty           no text
-├── AnswerGarbled             something came that is no answer of the protocol, or is too large
-└── Aborted                   by us: neither the provider's failure nor worth a retry of its own
-    ├── Cancelled             the Cancel token was used; `reason` says why
+├── AnswerGarbled             the response violates the protocol or is too large
+└── Aborted                   by us: not a failure of the provider, and not retried as such
+    ├── Cancelled             by the Cancel token; `reason` is its reason
     └── DeadlineReached       the request's own deadline passed
 
-Deferred                      no failure: nothing was sent, it is to be asked again later
+Deferred                      not a failure: nothing was sent, try again later
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ if TYPE_CHECKING:
 
 
 class Billing(Enum):
-    """What is known about the bill of a failed call: `docs/decisions/billing.md` has the table."""
+    """Billing state of a failed call. The table is in `docs/decisions/billing.md`."""
 
     NONE = "none"
-    """The provider never got the request, or failed it: nothing is billed."""
+    """The provider did not receive the request or failed it: nothing is billed."""
 
     KNOWN = "known"
-    """The whole usage was seen: `usage` and `cost_micro` say what it cost."""
+    """The whole usage was reported: `usage` and `cost_micro` are final."""
 
     CEILING = "ceiling"
-    """The answer began and was cut off: `usage` is what was reported by then, `cost_micro` the most
-    that is billed."""
+    """The answer began and was cut off: `usage` was reported before that, `cost_micro` is the most
+    that can be billed."""
 
     UNSEEN = "unseen"
-    """The request was sent and no answer began: it may be billed, up to its bound."""
+    """The request was sent and no answer began: up to its bound may be billed."""
 
 
 class Facts(TypedDict, total=False):
-    """What is known of a failed call; every error takes these by keyword."""
+    """Details of a failed call: the keyword arguments of each error."""
 
     retry_after_s: float | None
     request_id: str | None
@@ -78,11 +78,11 @@ Reason = Literal["user_tokens", "provider_limit", "breaker", "account"]
 class Deferred(Exception):  # noqa: N818 - an answer, not a defect
     """A call may not be sent now. Nothing was sent and nothing is billed.
 
-    Ask again after `wait_s`, as one that was booked: until then its place is kept from others.
+    Retry after `wait_s` with `booked=True`: until then its place is reserved.
     """
 
     text_is_ours: ClassVar = True
-    """Its text is made of names and numbers of ours, so it may be logged."""
+    """The message contains only our own names and numbers, so it may be logged."""
 
     def __init__(
         self,
@@ -93,41 +93,41 @@ class Deferred(Exception):  # noqa: N818 - an answer, not a defect
         outage: bool = False,
         probe: Admission | None = None,
     ) -> None:
-        super().__init__(f"{reason} of {scope}: come back in {wait_s:.3f} s")
+        super().__init__(f"{reason} of {scope}: retry in {wait_s:.3f} s")
         self.reason: Reason = reason
         self.wait_s = wait_s
         """Seconds, above 0."""
         self.scope = scope
         """The model, the key of the user's tokens, or the provider account."""
         self.outage = outage
-        """More than one model of the provider fails: the next one is not to be asked instead."""
+        """More than one model of the provider fails: do not fall back to the next model."""
         self.probe = probe
-        """Leave to send a probe to the model now, and then to ask again; None: another one is
-        under way, or it is not time yet. A caller that sends none gives it back."""
+        """Permission to send a probe now and retry afterwards. None: another probe is in flight,
+        or none is due. A caller that sends no probe must give it back."""
 
     @property
     def next_model(self) -> bool:
-        """Whether the next model of the route may be asked at once."""
+        """Whether the next model of the route may be called immediately."""
         return self.reason == "breaker" and not self.outage
 
 
 class InferenceError(Exception):
-    """A provider call failed. The class attributes are the verdict."""
+    """A provider call failed. The class attributes state what to do."""
 
     code: ClassVar[str] = "inference_error"
     """Stable name of the failure, stored with the attempt."""
 
     retryable: bool = False
-    """Whether the same call may succeed later. The class says, unless the provider did."""
+    """Whether the same call may succeed later. The provider may override the class default."""
 
     provider_failure: ClassVar[bool] = False
     """Whether a circuit breaker counts it."""
 
     next_model: ClassVar[bool] = False
-    """Whether the next model of the route should be tried at once."""
+    """Whether to call the next model of the route immediately."""
 
     account_wide: ClassVar[bool] = False
-    """Whether it may be about the whole account. One answer proves nothing: a probe confirms it."""
+    """Whether it may affect the whole account. One answer is no proof: a probe confirms it."""
 
     def __init__(
         self,
@@ -151,25 +151,23 @@ class InferenceError(Exception):
         if retryable is not None:
             self.retryable = retryable
         self.detail = detail
-        """For operators: what happened. Holds no prompt and no output."""
+        """Description for operators. Contains no prompt and no output."""
         self.retry_after_s = retry_after_s
-        """Seconds the provider asked us to wait, or None."""
+        """Seconds from the provider's retry-after, or None."""
         self.request_id = request_id
         self.status = status
-        """HTTP status, or None when there was no response, or none that spoke of an error."""
+        """HTTP status of an error response. None if there was none."""
         self.billing = billing
         self.usage = usage
         self.cost_micro = cost_micro
         """Micro-dollars; set exactly when `billing` is KNOWN or CEILING."""
         self.text = text
-        """What had been received of the answer."""
         self.stop_reason = stop_reason
         self.latency_ms = latency_ms
         self.ttft_ms = ttft_ms
         self.rate_limits: Mapping[str, str] = rate_limits or {}
-        """The `anthropic-ratelimit-*` response headers, as sent."""
         self.usage_problem = usage_problem
-        """Why the usage of a complete answer is not believed; empty if it is, or if none came."""
+        """Reason to reject the usage of a complete answer. Empty if valid, or without an answer."""
 
 
 class Transient(InferenceError):  # noqa: N818 - a branch of the tree
@@ -203,10 +201,10 @@ class AnswerIncomplete(Transient):
 
 
 class AnswerGarbled(InferenceError):  # noqa: N818 - part of the tree
-    """The same call would be answered by the same address in the same way, and be paid again.
+    """The response is no valid answer. A retry would get the same response and be billed again.
 
-    It says nothing of the model, since its request may be the cause: no breaker counts it. Of a
-    probe, whose request is always the same, it is a failure.
+    No breaker counts it, because the request may be the cause. In a probe, whose request is always
+    the same, it is a failure.
     """
 
     code = "answer_garbled"
@@ -263,7 +261,7 @@ class Aborted(InferenceError):  # noqa: N818 - a branch of the tree
 
 
 class Cancelled(Aborted):
-    """`reason` is the word given to `Cancel.cancel`."""
+    """`reason` is the argument of `Cancel.cancel`."""
 
     code = "cancelled"
 

@@ -1,8 +1,8 @@
-"""Which error of our tree a failed call is: the tables, by what the provider or the network said.
+"""Tables that map a failure of the provider or the network to an error class.
 
-The provider does not charge failed requests, so an error status costs nothing. The exceptions are
-504 and 524 without the provider's own error: there a proxy gave up waiting for a call that may
-still succeed. `docs/decisions/billing.md` has the whole table and its sources.
+The provider does not bill failed requests, so an error status costs nothing. The exceptions are 504
+and 524 without the provider's own error: a proxy stopped waiting for a call that may still succeed.
+`docs/decisions/billing.md` has the whole table and its sources.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ BY_ERROR_CODE: dict[str, type[InferenceError]] = {
     "cmek_key_network_blocked": AccessDenied,
     "request_body_timeout": ProviderTimeout,
 }
-"""Codes that say more than their status does. Some 429s are a bill and not a rate, and some 400s
-are about the organization, its encryption key or the API key, and not about the request."""
+"""Codes that are more specific than their status. Some 429s concern billing, not a rate. Some 400s
+concern the organization, its encryption key or the API key, not the request."""
 
 BY_STATUS: dict[int, type[InferenceError]] = {
     401: AccessDenied,
@@ -63,7 +63,7 @@ BY_STATUS: dict[int, type[InferenceError]] = {
     524: ProviderTimeout,
     529: Overloaded,
 }
-"""Other 5xx are the provider's fault, everything else is the request's."""
+"""Other 5xx are `ProviderFault`, all other statuses `RequestRejected`."""
 
 BY_TYPE: dict[str, type[InferenceError]] = {
     "invalid_request_error": RequestRejected,
@@ -80,10 +80,10 @@ BY_TYPE: dict[str, type[InferenceError]] = {
     "memory_precondition_failed_error": RequestRejected,
     "memory_path_conflict_error": RequestRejected,
 }
-"""For errors inside a stream, where the status is 200 and the type is all there is."""
+"""For errors inside a stream, which have only a type: their status is 200."""
 
 ACCOUNT_TYPES = frozenset({"authentication_error", "billing_error"})
-"""Types that are about the account whatever the status is."""
+"""Types that concern the account, with any status."""
 
 BY_EXCEPTION: dict[type[Exception], type[InferenceError]] = {
     httpx2.TimeoutException: ProviderTimeout,
@@ -94,7 +94,7 @@ BY_EXCEPTION: dict[type[Exception], type[InferenceError]] = {
     httpx2.DecodingError: AnswerGarbled,
     httpx2.SSEError: AnswerGarbled,
     httpx2.HTTPError: ConnectionFailed,
-    # What follows is a mistake of ours or a wrong address: trying again changes nothing.
+    # Our own mistakes or a wrong address: a retry would not help.
     httpx2.UnsupportedProtocol: RequestRejected,
     httpx2.ProtocolError: RequestRejected,
     httpx2.TooManyRedirects: RequestRejected,
@@ -102,20 +102,20 @@ BY_EXCEPTION: dict[type[Exception], type[InferenceError]] = {
     httpx2.StreamError: RequestRejected,
     httpx2.InvalidURL: RequestRejected,
     httpx2.CookieConflict: RequestRejected,
-    # What reading an answer raises when it is not what the protocol promises.
+    # Raised by the parser if an answer violates the protocol.
     ValueError: AnswerGarbled,
     TypeError: AnswerGarbled,
     LookupError: AnswerGarbled,
     AttributeError: AnswerGarbled,
     RecursionError: AnswerGarbled,
-    # A client closed under its calls, or a socket that failed outside the network stack.
+    # The client was closed during a call, or a socket failed outside the network stack.
     RuntimeError: ConnectionFailed,
     OSError: ConnectionFailed,
 }
 """The most specific class wins."""
 
 CONFLICT = 409
-"""Of the statuses that reject a request the one whose cause may pass by itself."""
+"""The only status of a rejected request whose cause may pass without a change to the request."""
 
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -124,12 +124,11 @@ ACCOUNT_MESSAGES = (
     "your credit balance is too low",
     "you have reached your specified api usage limits",
 )
-"""How the message begins of a 400 that is about the account's bill. The provider gives these two
-neither a type nor a code of their own. Only the beginning counts: what follows may quote a prompt.
-"""
+"""First words of the messages of 400s that concern billing. These two have no type or code of their
+own. Only the beginning is compared, because the rest may quote a prompt."""
 
 A_PROXY_GAVE_UP = frozenset({504, 524})
-"""Statuses with which a proxy reports that it forwarded the request and waited in vain."""
+"""Statuses of a proxy that forwarded the request and timed out."""
 
 
 def from_status(
@@ -144,8 +143,8 @@ def from_status(
 ) -> InferenceError:
     """Return the error of a response with an error status.
 
-    `from_provider`: its body is the provider's error, as `is_provider_error` finds. `message` is
-    compared with `ACCOUNT_MESSAGES` and never kept.
+    `from_provider` is the result of `is_provider_error` for its body. `message` is compared with
+    `ACCOUNT_MESSAGES` and not stored.
     """
     error_type, error_code = _name(error_type), _name(error_code)
     kind = _by_status(status, error_type, error_code)
@@ -160,9 +159,9 @@ def from_status(
 
 
 def is_provider_error(body: object) -> bool:
-    """Whether a decoded response body is an error in the provider's own form.
+    """Return whether a decoded response body is an error in the provider's own form.
 
-    A gateway's error lacks the outer `type`, a proxy's page is no JSON.
+    A gateway's error lacks the outer `type`. A proxy's page is not JSON.
     """
     if not isinstance(body, dict) or body.get("type") != "error":
         return False
@@ -173,7 +172,7 @@ def is_provider_error(body: object) -> bool:
 def from_event(data: str, *, begun: bool, facts: Facts) -> InferenceError:
     """Return the error of an `error` event inside a stream.
 
-    `begun`: it came after `message_start`. Before that, the request failed and is not billed.
+    `begun`: it followed `message_start`. Before that, the request failed and is not billed.
     """
     try:
         body = json.loads(data)["error"]
@@ -188,9 +187,9 @@ def from_event(data: str, *, begun: bool, facts: Facts) -> InferenceError:
 
 
 def from_exception(error: BaseException, *, received: bool, facts: Facts) -> InferenceError | None:
-    """The error of a failed transport or a garbled answer; None when it is neither.
+    """Return the error of a failed transport or a garbled answer. None if it is neither.
 
-    `received`: part of the response had come, so a lost connection broke an answer off.
+    `received`: part of the response was read, so a lost connection makes an incomplete answer.
     """
     found = next((BY_EXCEPTION[c] for c in type(error).__mro__ if c in BY_EXCEPTION), None)
     if found is None:
@@ -198,15 +197,15 @@ def from_exception(error: BaseException, *, received: bool, facts: Facts) -> Inf
     if found is ConnectionFailed and received:
         found = AnswerIncomplete
     elif found is AnswerGarbled and not received:
-        found = RequestRejected  # nothing came that could be garbled: the request was no JSON
+        found = RequestRejected  # without a response, the request itself could not be encoded
     detail = type(error).__name__
     if isinstance(error, httpx2.NetworkError):
-        detail = f"{detail}: {error}"  # the system's words; other messages quote what was read
+        detail = f"{detail}: {error}"  # from the system; other messages may quote a response
     return found(detail, **facts)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds the provider asks us to wait, at least 0 and otherwise as given, or None."""
+    """Return the seconds of the provider's retry-after, at least 0, or None."""
     wait = _number(headers.get("retry-after-ms"))
     if wait is not None:
         return max(wait / 1000, 0.0)
@@ -214,14 +213,14 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     wait = _number(given)
     until = _moment(given) if wait is None else None
     if until is not None:
-        # From the sender's own clock, if it tells: ours may be wrong.
+        # Use the sender's clock if it sent its time: ours may be wrong.
         sent = _moment(headers.get("date"))
         wait = until - (time.time() if sent is None else sent)
     return None if wait is None else max(wait, 0.0)
 
 
 def rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that tell the provider's limits and what is left of them."""
+    """Return the headers with the provider's limits and their remaining amounts."""
     return {
         name: value for name, value in headers.items() if name.startswith("anthropic-ratelimit-")
     }
@@ -240,16 +239,16 @@ def _by_status(status: int, error_type: str | None, error_code: str | None) -> t
 def _provider_says_retry(
     status: int, kind: type[InferenceError], headers: Mapping[str, str]
 ) -> bool | None:
-    """What `x-should-retry` overrides: nothing makes a wrong request right."""
-    said = headers.get("x-should-retry")
-    if said == "false":
+    """Apply `x-should-retry`. A "true" is ignored if the same request cannot succeed."""
+    header = headers.get("x-should-retry")
+    if header == "false":
         return False
     may_change = not kind.account_wide and (status == CONFLICT or issubclass(kind, Transient))
-    return True if said == "true" and may_change else None
+    return True if header == "true" and may_change else None
 
 
 def _is_bill(status: int, error_type: str | None, message: object) -> bool:
-    """Whether a 400 without a code of its own says that the account cannot pay."""
+    """Return whether a 400 without its own code means that the account cannot pay."""
     if status != 400 or error_type != "invalid_request_error":  # noqa: PLR2004 - HTTP
         return False
     return isinstance(message, str) and message.lower().startswith(ACCOUNT_MESSAGES)
@@ -263,7 +262,7 @@ def _number(value: str | None) -> float | None:
 
 
 def _moment(value: str | None) -> float | None:
-    """Seconds since the epoch of an HTTP date; None: it is none."""
+    """Return the Unix time of an HTTP date, or None if it is invalid."""
     try:
         date = email.utils.parsedate_tz(value or "")
         return None if date is None else float(email.utils.mktime_tz(date))
@@ -278,10 +277,10 @@ def _string(value: object) -> str:
 
 
 def _name(value: object) -> str | None:
-    """A name that the provider gave; None for all else, which may quote a prompt."""
+    """Return a value that is a plain name. None for other values: they may quote a prompt."""
     return value if isinstance(value, str) and _NAME.fullmatch(value) else None
 
 
 def _detail(where: str, error_type: str | None, error_code: str | None) -> str:
-    """Names only: the provider's message may quote the prompt."""
+    """Join the names. The provider's message is omitted, because it may quote the prompt."""
     return ": ".join(part for part in (where, error_type, error_code) if part)

@@ -1,4 +1,4 @@
-"""Can we? The one door to the provider: admission, the call, its price."""
+"""The only entry to the provider: admission, the call, its price."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _wall_clock() -> datetime:
 
 
 class Client(Protocol):
-    """What the gateway needs of `AnthropicClient`."""
+    """The part of `AnthropicClient` that the gateway uses."""
 
     def complete(
         self, request: InferenceRequest, *, cancel: Cancel, on_delta: DeltaSink | None = None
@@ -39,7 +39,7 @@ class Client(Protocol):
 
 
 class Gateway:
-    """Makes provider calls; one per process, safe for any number of threads."""
+    """Provider calls, at the prices of `clock`. Create one per process; thread-safe."""
 
     def __init__(
         self,
@@ -48,13 +48,6 @@ class Gateway:
         gate: RateGate | None = None,
         clock: Callable[[], datetime] = _wall_clock,
     ) -> None:
-        """Prepare.
-
-        Args:
-            client: Makes the calls.
-            gate: Without one every call is let in.
-            clock: The moment whose prices count.
-        """
         self._client = client
         self._gate = gate
         self._clock = clock
@@ -67,21 +60,15 @@ class Gateway:
         booked: bool,
         fallback: bool = False,
     ) -> Admission:
-        """Ask whether a call may be sent now: breaker, the user's tokens, the provider's limits.
-
-        Args:
-            request: The call, as it would be sent.
-            user: Whose tokens it takes; None for calls of nobody.
-            booked: It was deferred before and comes back at its time.
-            fallback: The breaker of the model before it in the route is open.
+        """Admit a call, see `RateGate.admit`. Without a gate, every call is admitted.
 
         Returns:
-            What to give to `infer`, or to give back if the call is not sent after all.
+            The admission. Pass it to `infer`, or give it back if the call is not sent.
 
         Raises:
-            Deferred: Not now; it says when.
+            Deferred: The call may not be sent before its `wait_s`.
             NotPriced: The model is not in the catalog.
-            RequestRejected: Its output schema cannot be expressed for the provider.
+            RequestRejected: The provider does not support its output schema.
         """
         if self._gate is None:
             return OpenAdmission()
@@ -103,19 +90,19 @@ class Gateway:
         on_delta: DeltaSink | None = None,
         permit: Admission | None = None,
     ) -> InferenceResult:
-        """Make one call and wait for its answer. It is never retried here.
+        """Make one call, without retries, and wait for its answer.
 
-        `cancel` ends it from any thread within a fifth of a second. `on_delta` gets each piece of
-        text in this thread, when the request streams; what it raises ends the call and is raised.
-        `permit` is told how it ended, whatever happens.
+        `cancel` ends it from any thread within 0.2 s. `on_delta` receives each piece of a streamed
+        text in this thread; its exceptions end the call and are re-raised. `permit` receives the
+        end of the call in every case.
 
         Raises:
-            InferenceError: What went wrong; its class is the verdict, its `billing` the bill.
+            InferenceError: The call failed. The class states what to do, `billing` what it costs.
         """
         permit = permit or OpenAdmission()
         at = self._clock()
         try:
-            pricing.price_list(request.model, at=at)  # refuses what has no price
+            pricing.price_list(request.model, at=at)  # raises if the model has no price
             sink = permit.sink(on_delta)
             answer = self._client.complete(request, cancel=cancel, on_delta=sink)
         except InferenceError as error:
@@ -145,45 +132,39 @@ class Gateway:
         )
 
     def upper_bound_micro(self, request: InferenceRequest) -> int:
-        """The most this request can cost, in micro-dollars: what to reserve for it.
+        """Return the bound of this request, in micro-dollars. Reserve this amount for it.
 
         Raises:
             NotPriced: The model is not in the catalog, or has no price.
-            RequestRejected: Its output schema cannot be expressed for the provider.
+            RequestRejected: The provider does not support its output schema.
         """
         return _bound_micro(request, self._clock())
 
     def delivered_micro(self, model: str, usage: TokenUsage, text: str) -> int:
-        """What the part of an answer that a user has read is worth, in micro-dollars.
-
-        Raises:
-            NotPriced: The model is not in the catalog, or has no price.
-        """
+        """See `pricing.delivered_micro`."""
         return pricing.delivered_micro(model, usage, text)
 
     def known_models(self) -> tuple[str, ...]:
-        """Ids of all models that may be called."""
         return catalog.known_models()
 
     def close(self) -> None:
-        """Close the client's connections."""
         self._client.close()
 
     def _cost_micro(self, request: InferenceRequest, usage: TokenUsage, at: datetime) -> int:
-        """Return what the provider bills, in micro-dollars.
+        """Return the cost of a call, in micro-dollars.
 
-        A modifier that no request of ours can cause raises it to the call's bound at most. A cost
-        above its bound stops the feature, and no answer may do that by what it reports.
+        With a modifier that our requests cannot cause, the cost is at most the call's bound. A cost
+        above the bound stops the feature, and a reported modifier must not have that effect.
         """
         cost = pricing.cost_micro(request.model, usage, at=at)
         found = modifiers.of(usage)
         if not found.unasked:
             return cost
-        logger.warning("call %s: usage reports what no request asks: %s", request.attempt_id, found)
+        logger.warning("call %s: unrequested modifiers in usage: %s", request.attempt_id, found)
         return min(cost, _bound_micro(request, at))
 
     def _price(self, request: InferenceRequest, error: InferenceError, at: datetime) -> None:
-        """Set what a failed call costs, or the most it costs, from the usage that was reported."""
+        """Set the cost of a failed call, or its ceiling, from the reported usage."""
         if error.usage is None or error.cost_micro is not None:
             return
         if error.billing is Billing.KNOWN:

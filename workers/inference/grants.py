@@ -1,4 +1,4 @@
-"""What a call asks of the gates, and what it holds of them once it is let in."""
+"""A call's request to the rate gates, and the grant that it holds once it is admitted."""
 
 from __future__ import annotations
 
@@ -17,61 +17,59 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UserTokens:
-    """Whose tokens a call takes."""
+    """The bucket from which a call takes its user's tokens."""
 
     key: str
-    """Names the bucket, for example by feature and user."""
-
     per_minute: Decimal | int
-    """Above zero; it may differ from the last time, and be a fraction."""
+    """Rate above zero. It may be a fraction and may change between calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """One call before it is let in."""
+    """A call that has not been admitted yet."""
 
     model: str
     amounts: Amounts
-    """At their bounds."""
+    """The call's bounds."""
 
     user: UserTokens | None
     user_cost: int
     """Microseconds; 0 without a user."""
 
     booked: bool
-    """It was told to come back at this time."""
+    """The call was deferred before and retries at its booked time."""
 
     use_breaker: bool
-    """False while a person holds the breaker closed."""
+    """False while an operator forces the breaker closed."""
 
     lease: str
-    """Names its probe or its trial, if it becomes one."""
+    """Id of its probe or trial call, if it becomes one."""
 
     fallback: bool = False
-    """The breaker of the model before it in the route is open."""
+    """The breaker of the previous model in the route is open."""
 
     held_open: bool = False
-    """A person holds the breaker open."""
+    """An operator forces the breaker open."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedGrant:
-    """What the shared gates took for a call."""
+    """The amounts that the shared gates took for a call."""
 
     asked: AdmissionRequest
     since: str
-    """The breaker's state it was let in by."""
+    """Start of the breaker state that admitted the call."""
 
     levels: tuple[Level | None, ...]
-    """Of each limit the cost (as `wait`) and the debt after it; None: the limit is unknown."""
+    """For each limit the cost (as `wait`) and the debt after it. None: the limit is unknown."""
 
     trial: bool = False
-    """It tries a model that failed a moment ago: the gates are told when its answer begins."""
+    """It is a trial call: the gates need a report when its answer begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalGrant:
-    """What the gates of this process took for a call while Redis was away."""
+    """The amounts that this process's own gates took for a call while Redis was unavailable."""
 
     asked: AdmissionRequest
     look: BreakerDecision | None
@@ -79,34 +77,34 @@ class LocalGrant:
 
     @property
     def trial(self) -> bool:
-        """As in `SharedGrant`."""
+        """See `SharedGrant`."""
         return self.look is not None and self.look.way == "trial"
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
-    """How a call ended."""
+    """The end of a call."""
 
     used: Amounts
     user_tokens: int
-    """What of the user's tokens stays taken."""
+    """The user's tokens that stay taken."""
 
     measured: bool
-    """`used` is what the provider counted, not what was assumed."""
+    """`used` was counted by the provider, not assumed."""
 
     outcome: str
     """A digit for the breaker, '' for no verdict."""
 
     rate_limits: Mapping[str, str] = field(default_factory=dict)
     refused: bool = False
-    """By the provider, for a limit."""
+    """The provider refused the call because of a limit."""
 
     block_s: float = 0.0
-    """Seconds the provider asked us to stay away."""
+    """Seconds of the provider's retry-after."""
 
 
 class OpenAdmission:
-    """Where there is no gate: holds nothing."""
+    """Admission without a gate: it holds nothing."""
 
     def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
         """See `Admission`."""

@@ -1,10 +1,10 @@
-"""What the usage of an answer says about its price beside the counts of tokens.
+"""Price modifiers in the usage of an answer.
 
-The provider bills the same tokens at other rates by region, service tier, speed and lifetime of a
-cache entry, and it bills web searches by number. An answer is untrusted: a value that cannot be
-read, or that is not known, counts as the dearest that is known.
+Token rates depend on region, service tier, speed and lifetime of a cache entry. Web searches are
+billed by number. Answers are untrusted: a value that is invalid or unknown counts as the most
+expensive known one.
 
-Sources: the data residency, service tier, fast mode and prompt caching pages of the provider.
+Sources: the provider's pages on data residency, service tiers, fast mode and prompt caching.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from typing import Any, Final
 from workers.inference.types import TokenUsage
 
 REGIONAL: Final = Decimal("1.1")
-"""Factor on every kind of token while inference is kept in one region. A workspace can have that as
-its default, so no request shows whether it applies."""
+"""Factor on every kind of token for inference in one region. It may be the default of a workspace,
+so a request does not show whether it applies."""
 
 PRIORITY: Final = Decimal("1.5")
-"""Factor of priority capacity. Its price is agreed on with the provider and in no price list, so no
-request of ours asks for it (`wire.arguments`)."""
+"""Factor of priority capacity. Its price is set by contract and is in no price list, so our
+requests exclude it (`wire.arguments`)."""
 
 _NO_REGION: Final = frozenset({"", "global", "not_available"})
 
 MOST_SEARCHES: Final = 10_000
-"""A larger number of web searches is no number of one call."""
+"""The most web searches that are counted for one call. A larger report cannot be right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Modifiers:
-    """What changes the price of one call."""
+    """Price modifiers of one call."""
 
     regional: bool = False
     tier: str = "standard"
-    """`standard`, `batch`, or `priority`, which also stands for what is not known."""
+    """`standard`, `batch` or `priority`. Unknown tiers count as `priority`."""
 
     fast: bool = False
     cache_write_1h_tokens: int = 0
-    """Part of the tokens written to the cache that is kept for an hour."""
+    """The part of the cache writes that is kept for an hour."""
 
     web_searches: int = 0
 
     @property
     def factor(self) -> Decimal:
-        """Of the price of every token."""
+        """Factor on the price of every token."""
         factor = REGIONAL if self.regional else Decimal(1)
         return factor * PRIORITY if self.tier == "priority" else factor
 
     @property
     def context(self) -> tuple[tuple[str, str], ...]:
-        """What the price list is searched with for prices of its own."""
+        """Variant of the price list to use."""
         batch = (("processing", "batch"),) if self.tier == "batch" else ()
         return batch + ((("speed", "fast"),) if self.fast else ())
 
     @property
     def unasked(self) -> bool:
-        """Whether it reports what no request of ours can cause."""
-        asked = self.tier == "standard" and not self.fast
-        return not asked or bool(self.cache_write_1h_tokens or self.web_searches)
+        """Whether it contains a modifier that our requests cannot cause."""
+        expected = self.tier == "standard" and not self.fast
+        return not expected or bool(self.cache_write_1h_tokens or self.web_searches)
 
 
 PLAIN: Final = Modifiers()
@@ -68,23 +68,20 @@ PLAIN: Final = Modifiers()
 
 @dataclass(frozen=True, slots=True)
 class ModifiedUsage(TokenUsage):
-    """Tokens that are billed at other rates than the plain ones."""
+    """Token usage that is billed at modified rates."""
 
     modifiers: Modifiers = PLAIN
 
 
 def of(usage: TokenUsage) -> Modifiers:
-    """The modifiers of a usage; those of a plain one change nothing."""
+    """Return the modifiers of a usage. Those of a plain `TokenUsage` have no effect."""
     return usage.modifiers if isinstance(usage, ModifiedUsage) else PLAIN
 
 
 def reported(counts: TokenUsage, usage: Mapping[str, Any], before: TokenUsage) -> TokenUsage:
-    """Return the counts with the modifiers that were reported along with them.
+    """Return the counts with the modifiers in `usage`, the provider's object.
 
-    Args:
-        counts: As they were read.
-        usage: The provider's object they were read from.
-        before: The usage reported earlier in the stream: what is absent now keeps its value.
+    Values that are absent from `usage` are taken from `before`, the previous usage in the stream.
     """
     known = of(before)
     geo, tier, speed = (usage.get(name) for name in ("inference_geo", "service_tier", "speed"))
@@ -103,7 +100,6 @@ def reported(counts: TokenUsage, usage: Mapping[str, Any], before: TokenUsage) -
 
 
 def modified(counts: TokenUsage, found: Modifiers) -> TokenUsage:
-    """Return the counts with these modifiers."""
     if found == PLAIN:
         return counts
     plain = {name: getattr(counts, name) for name in TokenUsage.__slots__}
@@ -119,7 +115,7 @@ def _tier(tier: object) -> str:
 
 
 def _count(group: object, name: str) -> int | None:
-    """A count of a group of the usage; None where there is none that can be read."""
+    """Return a count from a group of the usage. None if absent or invalid."""
     count = group.get(name) if isinstance(group, Mapping) else None
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         return None

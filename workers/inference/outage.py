@@ -1,4 +1,4 @@
-"""Remembers that a service is down, so that its outage costs few callers a time-out."""
+"""State of a service that may be down, so that few callers wait for a timeout."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from collections.abc import Callable
 
 
 class Outage:
-    """The state of one service as its callers find it; safe for any number of threads."""
+    """The state of one service. A failure stops calls for `pause_s` seconds. Thread-safe."""
 
     def __init__(self, pause_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare; the service counts as up.
-
-        Args:
-            pause_s: Seconds after a failure in which callers stay away.
-            clock: Seconds that never go back.
-        """
         self._pause_s = pause_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -25,11 +19,10 @@ class Outage:
 
     @property
     def in_cooldown(self) -> bool:
-        """Whether a call failed less than `pause_s` seconds ago."""
         return self._is_down and self._clock() < self._until
 
     def may_try(self) -> bool:
-        """Whether to call the service: always while it is up, one caller after each pause."""
+        """Return whether to call the service: always if it is up, else once after each pause."""
         if not self._is_down:
             return True
         with self._lock:
@@ -40,7 +33,7 @@ class Outage:
             return True
 
     def failed(self) -> bool:
-        """Note a failed call. Return whether the outage begins with it."""
+        """Record a failed call. Return whether it begins an outage."""
         with self._lock:
             begins = not self._is_down
             self._is_down = True
@@ -48,7 +41,7 @@ class Outage:
             return begins
 
     def succeeded(self) -> bool:
-        """Note an answer. Return whether it ends an outage."""
+        """Record an answer. Return whether it ends an outage."""
         if not self._is_down:
             return False
         with self._lock:

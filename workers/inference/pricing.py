@@ -1,10 +1,10 @@
-"""What a call costs, and the most it can cost, in whole micro-dollars.
+"""Cost and bound of a call, in whole micro-dollars.
 
-Rates come from the installed genai-prices snapshot and never from the network. A price of it may
-have a start date or hours of the day, so rates are read once for each model and minute: the
-package's own calculation takes a millisecond, a job makes it several times, and a test holds the
-two equal. `at` is the moment whose prices count: now, unless it is given. A micro-dollar per token
-is a dollar per million tokens, so a rate is both.
+Rates come from the installed genai-prices snapshot, never from the network. Prices may depend on
+date and time of day, so rates are cached per model and minute: the package's own calculation takes
+a millisecond, and a job needs several. A test compares the two. `at` is the time for prices, by
+default now. A micro-dollar per token equals a dollar per million tokens. A model that is not in the
+catalog or has no price raises `NotPriced`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from workers.inference.types import InferenceRequest, Message, TextBlock, TokenUsage
 
 MESSAGE_OVERHEAD_TOKENS = 16
-"""Allowance for the marks around a message or block that no byte of the text stands for."""
+"""Allowance for hidden tokens around each message or block."""
 
 
 BYTES_PER_TOKEN = 4
-"""Usual UTF-8 bytes of text for one token."""
+"""Usual number of UTF-8 bytes of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,14 @@ class Rates:
     cache_write: Decimal
     cache_read: Decimal
     cache_write_1h: Decimal | None = None
-    """None: twice the input, as the provider's rule is."""
+    """None: twice the input rate, by the provider's rule."""
 
     web_search: Decimal = Decimal(10_000)
-    """For one search."""
+    """Micro-dollars per search."""
 
 
 def cost_micro(model: str, usage: TokenUsage, *, at: datetime | None = None) -> int:
-    """Micro-dollars the provider bills for this usage, rounded up to a whole one.
-
-    The modifiers that were reported with it count (`modifiers.py`).
-
-    Raises:
-        NotPriced: The model is not in the catalog, or has no price.
-    """
+    """Return the cost of a usage with its modifiers, in micro-dollars, rounded up."""
     found = modifiers.of(usage)
     rates = _rates_at(model, usage.prompt_tokens, at, found.context)
     hour = found.cache_write_1h_tokens
@@ -72,13 +66,10 @@ def cost_micro(model: str, usage: TokenUsage, *, at: datetime | None = None) -> 
 
 
 def delivered_micro(model: str, usage: TokenUsage, text: str) -> int:
-    """What a part of an answer that a user has read is worth, in micro-dollars, rounded up.
+    """Return the price of the part of an answer that a user has read, in micro-dollars, rounded up.
 
-    Counted are the reported prompt and one output token for every four bytes of the text, the usual
-    length of a token. `usage` is what the provider had reported by then, without its output.
-
-    Raises:
-        NotPriced: The model is not in the catalog, or has no price.
+    It counts the reported prompt, and one output token for every four bytes of text, the usual
+    length of a token. `usage` is the report so far; its output is ignored.
     """
     tokens = math.ceil(len(text.encode(errors="surrogatepass")) / BYTES_PER_TOKEN)
     return cost_micro(model, replace(usage, output_tokens=tokens))
@@ -87,13 +78,10 @@ def delivered_micro(model: str, usage: TokenUsage, text: str) -> int:
 def upper_bound_micro(
     request: InferenceRequest, *, schema_bytes: int = 0, at: datetime | None = None
 ) -> int:
-    """The most this request can cost, in micro-dollars: no usage it may lead to is dearer.
+    """Return the bound of a request, in micro-dollars. No valid usage of it costs more.
 
-    `schema_bytes` is the length of the output schema as it is sent, in UTF-8 bytes. A price that
-    begins before the call's deadline counts, and so does regional inference.
-
-    Raises:
-        NotPriced: The model is not in the catalog, or has no price.
+    `schema_bytes` is the length of the output schema as it is sent, in UTF-8 bytes. The bound
+    includes prices that begin before the call's deadline, and regional inference.
     """
     prompt = prompt_bound_tokens(request, schema_bytes=schema_bytes)
     begin = _or_now(at)
@@ -109,14 +97,11 @@ def upper_bound_micro(
 def ceiling_micro(
     request: InferenceRequest, reported: TokenUsage, *, at: datetime | None = None
 ) -> int | None:
-    """Return the most that a call costs whose answer began with this usage and was cut off.
+    """Return the ceiling of a call whose answer began with this usage and was cut off.
 
     In micro-dollars, rounded up: the reported prompt at its rates and tier, and `max_tokens` at the
-    output rate. None when the reported prompt is too short to be this request's, as from a gateway
-    that fills in the counts at the end: such a report bounds nothing.
-
-    Raises:
-        NotPriced: The model is not in the catalog, or has no price.
+    output rate. None if the reported prompt is too short for this request, for example from a
+    gateway that sends the counts at the end: such a report is no bound.
     """
     blocks = (*request.system, *(block for turn in request.messages for block in turn.content))
     least = sum(tokens.least_tokens(block.text) for block in blocks)
@@ -127,26 +112,20 @@ def ceiling_micro(
 
 
 def prompt_bound_tokens(request: InferenceRequest, *, schema_bytes: int = 0) -> int:
-    """The most tokens the prompt can have (`tokens.most_tokens`), with what the provider adds."""
+    """Return the prompt's bound: `tokens.most_tokens` and the allowances for hidden tokens."""
     model = catalog.get(request.model)
     bound = model.overhead_tokens + _blocks_bound(request.system)
     bound += sum(_message_bound(message) for message in request.messages)
     if request.output_schema is not None:
         bound += model.schema_overhead_tokens + schema_bytes
-    # Longer prompts are rejected unbilled, so the window bounds the bill too.
+    # Longer prompts are rejected unbilled, so the context window is a bound too.
     return min(bound, model.context_tokens)
 
 
 def price_list(
     model: str, *, at: datetime | None = None, context: tuple[tuple[str, str], ...] = ()
 ) -> tuple[Rates, ...]:
-    """The model's rates, one entry per tier of prompt length, shortest first.
-
-    `context` names the variant of the prices, as in `Modifiers.context`.
-
-    Raises:
-        NotPriced: The model is not in the catalog, or has no price.
-    """
+    """Return the rates for a `Modifiers.context`, by tier of prompt length, shortest first."""
     return _rates(model, _or_now(at).replace(second=0, microsecond=0), context)
 
 
@@ -178,7 +157,7 @@ def _rates_at(
     model: str, prompt_tokens: int, at: datetime | None, context: tuple[tuple[str, str], ...]
 ) -> Rates:
     tiers = price_list(model, at=at, context=context)
-    # A tier holds for prompts longer than its start, and then for every token of the call.
+    # A tier applies to prompts longer than its start, and to all tokens of the call.
     return next((r for r in reversed(tiers) if prompt_tokens > r.above), tiers[0])
 
 

@@ -1,12 +1,11 @@
 """The provider's limits per model, learned from the headers of its answers.
 
-Three buckets for each model: requests, input tokens and output tokens, refilled over a minute as
-the provider's are. An unknown limit lets everything pass. The first headers set a bucket's level;
-from then on our own accounting leads, since it knows of the calls that are under way. Each call
-reserves its bound and gives back at its end what it did not use. Headers correct the accounting
-downward alone: what others take with the same key shows as a surplus of ours that stays. A limit
-that one answer lowers holds for twenty seconds, unless a second answer confirms it. The steps
-themselves are in `lua/admit.lua` and `lua/settle.lua`.
+Each model has three buckets: requests, input tokens and output tokens, refilled over a minute like
+the provider's. An unknown limit admits everything. The first headers set a bucket's level. After
+that our own accounting decides, because it includes the calls in flight. Each call reserves its
+bound and gives back the unused part at its end. Headers only lower our level: if other clients use
+the same key, our level stays above the provider's. A limit lowered by one answer applies for 20
+seconds, longer if a second answer confirms it. `lua/admit.lua` and `lua/settle.lua` have the steps.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from workers.inference.tokens import MOST_BYTES_PER_TOKEN
 from workers.inference.types import TokenUsage
 
 NAMES: Final = ("requests", "input-tokens", "output-tokens")
-"""As in the headers. The provider's `tokens` is the sum of the latter two."""
+"""Names in the headers. The provider's `tokens` is the sum of the last two."""
 
 _COUNT: Final = re.compile(r"-?[0-9]{1,12}")
 
@@ -30,7 +29,7 @@ MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class LimitHeader:
-    """What a header said of one limit."""
+    """One limit, as reported in the headers."""
 
     limit: int
     """Per minute."""
@@ -41,12 +40,12 @@ class LimitHeader:
 def read_headers(
     headers: Mapping[str, str],
 ) -> tuple[LimitHeader | None, LimitHeader | None, LimitHeader | None]:
-    """What the headers of an answer say of requests, input tokens and output tokens."""
-    requests, inward, outward = (_told(headers, name) for name in NAMES)
-    return requests, inward, outward
+    """Return the limits of requests, input tokens and output tokens from an answer's headers."""
+    requests, inputs, outputs = (_read_header(headers, name) for name in NAMES)
+    return requests, inputs, outputs
 
 
-def _told(headers: Mapping[str, str], name: str) -> LimitHeader | None:
+def _read_header(headers: Mapping[str, str], name: str) -> LimitHeader | None:
     limit = _count(headers.get(f"anthropic-ratelimit-{name}-limit"))
     remaining = _count(headers.get(f"anthropic-ratelimit-{name}-remaining"))
     if limit is None or remaining is None or limit <= 0:
@@ -55,29 +54,23 @@ def _told(headers: Mapping[str, str], name: str) -> LimitHeader | None:
 
 
 def _count(value: str | None) -> int | None:
-    """A number as the provider writes it; None for all else, and for what no limit can be."""
+    """Return a count from a header. None if it is invalid or too large for a limit."""
     return int(value) if value and _COUNT.fullmatch(value.strip()) else None
 
 
 def believed(
     told: tuple[LimitHeader | None, ...], reserved: Amounts, used: Amounts, *, measured: bool
 ) -> tuple[LimitHeader | None, ...]:
-    """What was said of the limits, without those that the call itself proves wrong.
+    """Return the reported limits without those that are smaller than the call itself.
 
-    A call that was measured fits in each of them with what it took. Of any other only the prompt is
-    known. Its bound is about its bytes, and a text has a token for each sixteen of them or more
-    (`tokens.MOST_BYTES_PER_TOKEN`). What such a call wrote may be nothing, whatever was reserved.
-
-    Args:
-        told: What the headers of its answer say.
-        reserved: Its bound.
-        used: What it took.
-        measured: Whether `used` is what the provider counted.
+    A measured call, whose `used` the provider counted, must fit into each limit. Otherwise only a
+    least size of the prompt is known: its bound is about its bytes, and each token has at most 16
+    bytes (`tokens.MOST_BYTES_PER_TOKEN`). Its output may be empty.
     """
     least = _row(used) if measured else (0, reserved.input_tokens // MOST_BYTES_PER_TOKEN, 0)
     return tuple(
-        None if news is not None and news.limit < amount else news
-        for news, amount in zip(told, least, strict=True)
+        None if header is not None and header.limit < amount else header
+        for header, amount in zip(told, least, strict=True)
     )
 
 
@@ -87,17 +80,17 @@ def _row(amounts: Amounts) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What one call takes of each limit: its bound before it, its use after it."""
+    """The amounts of one call by limit: its bound before the call, its use after it."""
 
     requests: int
     input_tokens: int
-    """Without what was read from the cache, which counts for no limit."""
+    """Without cache reads, which no limit counts."""
 
     output_tokens: int
 
     @property
     def tokens(self) -> int:
-        """What it takes of its user's tokens."""
+        """Tokens taken from the user's bucket."""
         return self.input_tokens + self.output_tokens
 
 
@@ -105,47 +98,45 @@ NOTHING: Final = Amounts(0, 0, 0)
 
 
 def used_by(usage: TokenUsage) -> Amounts:
-    """What a call of this usage took."""
+    """Return the amounts of a usage."""
     return Amounts(1, usage.input_tokens + usage.cache_write_tokens, usage.output_tokens)
 
 
 def given_back(cost: int, reserved: int, used: int) -> int:
-    """The part of a reservation's cost that was not used; below zero if more was."""
+    """Return the unused part of a reservation's cost. Negative if more was used."""
     return cost - -(-cost * used // reserved) if reserved else 0
 
 
 def share(reserved: int, used: int) -> int:
-    """The part of a reservation that was used, in millionths."""
+    """Return the used part of a reservation, in millionths."""
     return used * MILLION // reserved if reserved else MILLION
 
 
 @dataclass(frozen=True, slots=True)
 class LimitView:
-    """One limit for those who watch it."""
+    """One limit for display."""
 
     name: str
     per_minute: int
     remaining: int
-    """What our accounting has left; 0 also where it is overdrawn."""
+    """The remaining amount by our accounting; 0 if overdrawn."""
 
     booked_s: float
-    """Seconds until the last of those turn up that were told to wait."""
+    """Seconds until the last booked retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsView:
-    """The provider's limits of one model as far as they are known."""
+    """The known limits of one model."""
 
     model: str
     limits: tuple[LimitView, ...]
-    """Empty while nothing has been learned."""
-
     blocked_s: float
-    """Seconds for which the provider asked us to stay away."""
+    """Remaining seconds of the provider's retry-after."""
 
 
 def view(model: str, fields: Mapping[str, str], *, now: int) -> LimitsView:
-    """The limits from their hash at a moment in microseconds."""
+    """Return the limits from their Redis hash. `now` is in microseconds."""
     found = []
     for number, name in enumerate(NAMES, 1):
         doubted = int(fields.get(f"doubt{number}", now + 1)) <= now

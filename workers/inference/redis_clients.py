@@ -1,4 +1,4 @@
-"""The one way to make a client of Redis: it gives up soon and leaves retries to its caller."""
+"""Factory of all Redis clients: with short timeouts and without retries."""
 
 from __future__ import annotations
 
@@ -14,19 +14,15 @@ from redis.retry import Retry
 def connect(
     url: str, *, timeout_s: float, options: Mapping[str, Any], max_connections: int | None = None
 ) -> redis.Redis:
-    """Return a client with a pool of its own; nothing is connected yet.
+    """Return a client with its own pool, not connected yet.
 
-    Args:
-        url: Of Redis.
-        timeout_s: Seconds for a connection, and for one answer.
-        options: More options of its connections, for example of their sockets.
-        max_connections: Most connections at once.
+    `timeout_s` limits connecting and each response. `options` are further connection options.
     """
     return redis.Redis.from_url(url, **_all(timeout_s, options), max_connections=max_connections)
 
 
 def connect_async(url: str, *, timeout_s: float, options: Mapping[str, Any]) -> redis.asyncio.Redis:
-    """Return the same for the running event loop."""
+    """Return the same client for the running event loop."""
     return redis.asyncio.Redis.from_url(url, **_all(timeout_s, options))
 
 

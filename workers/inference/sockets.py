@@ -1,10 +1,10 @@
-"""Sockets that know which call uses them, so that another thread, or the clock, can end the call.
+"""Sockets that are bound to a call, so that another thread or the deadline can end the call.
 
-A blocked `recv` is not woken by closing the socket from another thread, only by shutting it down.
-Each call therefore keeps hold of the one socket it uses at the moment, from the first SYN on.
+Closing a socket in another thread does not wake a blocked `recv`; shutting it down does. Each call
+therefore references its current socket, from the first SYN on.
 
-Bounded by a time limit rather than by the abort: the name lookup alone (the C library's
-resolver cannot be interrupted).
+Only the name lookup cannot be aborted, because the C library's resolver cannot be interrupted. It
+is bounded by its time limit.
 """
 
 from __future__ import annotations
@@ -27,64 +27,57 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """One call's hold on its socket. `abort` may run in any thread, at any time and repeatedly.
+    """A call's reference to its socket. `abort` may run in any thread, at any time and repeatedly.
 
-    The hold is given back before the connection can serve another call; an abort that comes later
-    finds nothing to break.
+    The reference is cleared before another call can use the connection.
     """
 
     def __init__(self, limit_s: float = math.inf, *, max_bytes: int = sys.maxsize) -> None:
         self.max_bytes = max_bytes
-        """Most bytes that are read of the response's body, decompressed."""
+        """Most bytes to read of the response's decompressed body."""
         self.started = time.monotonic()
         self.deadline = self.started + limit_s
         self.sent = False
-        """Whether a byte of the request may have left this machine."""
+        """Whether a byte of the request may have been sent."""
         self.received = False
         """Whether a byte of the response was read."""
         self.is_http = True
-        """Whether the response's first bytes are those of HTTP."""
+        """Whether the response begins as HTTP."""
         self.closed = False
-        """Whether the other side ended the connection while something was awaited."""
+        """Whether the peer closed the connection during a read."""
         self.aborted = False
         self.deadline_reached = False
-        """Whether it was the deadline, and not a quiet provider, that ended a wait."""
+        """Whether the deadline, and not the idle timeout, ended a wait."""
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
     def abort(self) -> None:
-        """Break what the call waits for, now or as soon as it touches its socket."""
+        """End the call's wait, now or at its next socket operation."""
         with self._lock:
             self.aborted = True
             if self._socket is not None:
                 _shut_down(self._socket)
 
     def hold(self, sock: socket.socket) -> None:
-        """Make this the socket that `abort` breaks.
-
-        Raises:
-            OSError: The call was aborted before.
-        """
+        """Make this the socket that `abort` shuts down. Raise `OSError` if already aborted."""
         with self._lock:
             self._socket = sock
         self.check()
 
     def release(self, sock: socket.socket | None = None) -> None:
-        """Let go of this socket, or of whichever is held. No abort touches it afterwards."""
+        """Drop the reference to this socket, or to any. No later abort affects the socket."""
         with self._lock:
             if sock is None or self._socket is sock:
                 self._socket = None
 
     def check(self) -> None:
-        """Raise OSError if the call was aborted."""
         if self.aborted:
             raise ConnectionAbortedError("the call was aborted")
 
     def wait_s(self, limit: float | None) -> float | None:
-        """Seconds the next socket operation may take: the limit, but never past the deadline.
+        """Return the timeout of the next socket operation: the limit, at most until the deadline.
 
-        Raises:
-            TimeoutError: The deadline has passed.
+        Raise `TimeoutError` if the deadline has passed.
         """
         self.check()
         left = self.deadline - time.monotonic()
@@ -96,20 +89,20 @@ class Call:
         return min(limit, left)
 
     def note_timeout(self) -> None:
-        """After a wait timed out: was it the deadline's?"""
+        """Record after a timeout whether the deadline caused it."""
         if time.monotonic() >= self.deadline:
             self.deadline_reached = True
 
 
 class CurrentCall(threading.local):
-    """The call each thread is making. The network backend has no other way to learn it."""
+    """The current call of each thread. The network backend cannot get it as an argument."""
 
     def __init__(self) -> None:
         self.call = Call()
 
 
 class CallStream(httpcore2.NetworkStream):
-    """A connected socket, plain or TLS, that belongs to one call after the other."""
+    """A connected socket, plain or TLS, that serves one call after another."""
 
     def __init__(self, sock: socket.socket, current: CurrentCall) -> None:
         self._socket = sock
@@ -117,8 +110,7 @@ class CallStream(httpcore2.NetworkStream):
         self._call = current.call
         self._timeout: float | None = sock.gettimeout()
         self._answered = False
-        """Whether the last thing that happened was that it read: what is written next is a new
-        request."""
+        """Whether the last operation was a read. The next write then begins a new request."""
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not buffer:
@@ -126,8 +118,8 @@ class CallStream(httpcore2.NetworkStream):
         if self._answered:
             self._answered = False
             if _is_readable(self._socket):
-                raise httpcore2.ConnectionNotAvailable  # the pool takes another one
-        # A request begins with a write: from here on the connection is this thread's call's.
+                raise httpcore2.ConnectionNotAvailable  # the pool uses another one
+        # A request begins with a write: the connection now belongs to this thread's call.
         call = self._call = self._current.call
         try:
             call.hold(self._socket)
@@ -161,9 +153,9 @@ class CallStream(httpcore2.NetworkStream):
         return data
 
     def close(self) -> None:
-        # Under the call's lock first: once closed, the descriptor's number may be another socket's.
+        # Before closing: afterwards another socket may have the same descriptor number.
         self._call.release(self._socket)
-        # Wakes whoever still reads from it, as when the client is closed under its calls.
+        # Wake a thread that still reads, for example when the client is closed during its call.
         _shut_down(self._socket)
         self._socket.close()
 
@@ -196,23 +188,23 @@ class CallStream(httpcore2.NetworkStream):
         if info == "ssl_object":
             return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
         if info == "is_readable":
-            # The pool asks this of every idle connection, twice in each call and under its lock. A
-            # look lets go of the interpreter's lock, so with a hundred threads at work one call
-            # would wait for its turn a hundred times. `write` looks, at the one that is used.
+            # The pool checks each idle connection twice per call, under its lock. A poll releases
+            # the interpreter's lock, so with a hundred busy threads a call would wait a hundred
+            # times. Instead `write` polls the one connection that is used.
             return self._socket.fileno() < 0
         if info == "socket":
             return self._socket
         return None
 
     def _limit(self, timeout: float | None) -> None:
-        """Set the socket's timeout; only when it differs, for it costs a system call."""
+        """Set the socket's timeout if it differs, which saves system calls."""
         if timeout != self._timeout:
             self._socket.settimeout(timeout)
             self._timeout = timeout
 
 
 class CallBackend(httpcore2.NetworkBackend):
-    """Opens connections that the calling thread's call can abort while they are being made."""
+    """Network backend whose connection attempts can be aborted by the current call."""
 
     def __init__(self, current: CurrentCall) -> None:
         self._current = current
@@ -222,7 +214,7 @@ class CallBackend(httpcore2.NetworkBackend):
         host: str,
         port: int,
         timeout: float | None = None,
-        local_address: str | None = None,  # noqa: ARG002 - the interface has it
+        local_address: str | None = None,  # noqa: ARG002 - part of the interface
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> CallStream:
         call = self._current.call
@@ -240,7 +232,7 @@ class CallBackend(httpcore2.NetworkBackend):
 
 
 def _connect(call: Call, host: str, port: int, timeout: float | None) -> socket.socket:
-    """Try the host's addresses in turn; the last one's error is raised."""
+    """Connect to the first address that works. Raise the last address's error if none does."""
     failure = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM
@@ -260,8 +252,8 @@ def _connect(call: Call, host: str, port: int, timeout: float | None) -> socket.
 
 
 def _finish_connect(call: Call, sock: socket.socket, address: Any, timeout: float | None) -> None:
-    # Begun without waiting: a shutdown ends a connect that has begun, and does nothing before. So
-    # an abort either comes after the beginning, or is seen by the look at the clock behind it.
+    # Non-blocking, because a shutdown only ends a connect that has begun. An abort before that is
+    # noticed by `wait_s` below.
     sock.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         sock.connect(address)
@@ -274,14 +266,14 @@ def _finish_connect(call: Call, sock: socket.socket, address: Any, timeout: floa
 
 
 def _shut_down(sock: socket.socket) -> None:
-    # Not `sock.shutdown`: for TLS that first makes the object forget its session, and a write
-    # of the calling thread could then leave in the clear.
+    # Not `sock.shutdown`: on TLS sockets it first drops the session, so the calling thread could
+    # then write in plain text.
     with contextlib.suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _is_readable(sock: socket.socket) -> bool:
-    """Whether an idle connection has something to read, which is its end: nobody asked anything."""
+    """Return whether an idle connection is readable. Without a request, that means it has ended."""
     return sock.fileno() < 0 or _poll(sock, select.POLLIN, 0)
 
 

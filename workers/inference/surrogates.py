@@ -1,7 +1,7 @@
-"""Joins characters that were split over two pieces of text.
+"""Joining of surrogate pairs that are split over two pieces of text.
 
-JSON writes a character above U+FFFF as two escapes. A provider that cuts its text between them
-sends half a character in each of two events.
+JSON may encode a character above U+FFFF as two escapes. If the provider splits its text between
+them, each of two events contains half a character.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ _FIRST_HALF: Final = re.compile("[\ud800-\udbff]$")
 
 
 class Joiner:
-    """Holds back the first half of a character until the second one comes."""
+    """A buffer for the first half of a character, until the second half arrives."""
 
     def __init__(self) -> None:
-        """Prepare; nothing is held back."""
         self._held = ""
 
     def feed(self, piece: str) -> str:
-        """Return what can be passed on by now. Half a character that stays alone becomes U+FFFD."""
+        """Return the text that is complete so far. A single half becomes U+FFFD."""
         text = self._held + piece
         self._held = ""
         if text.isascii() or not _HALF.search(text):
@@ -31,12 +30,12 @@ class Joiner:
         return _joined(text)
 
     def end(self) -> str:
-        """Return what is still held back."""
+        """Return the rest of the buffer."""
         text, self._held = self._held, ""
         return _joined(text)
 
 
 def _joined(text: str) -> str:
-    """Join pairs, and put U+FFFD in place of each half that is alone."""
+    """Join pairs, and replace each single half with U+FFFD."""
     pairs = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     return _HALF.sub("\N{REPLACEMENT CHARACTER}", pairs)

@@ -1,4 +1,4 @@
-"""TCP options by which the kernel notices a peer that is gone without a word."""
+"""TCP options with which the kernel detects a dead peer."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import socket
 
 
 def watchful(*, notice_s: int) -> dict[int, int]:
-    """Options, for level IPPROTO_TCP, of a socket that gives up a dead path.
+    """Return options, for level IPPROTO_TCP, that time out after `notice_s` (at least 2) seconds.
 
-    Where packets get lost and no reset comes, keepalive alone does not do: it does not run while
-    bytes of ours wait for an acknowledgement. TCP_USER_TIMEOUT (RFC 5482) bounds both. macOS does
-    not have it: there the bytes are sent again for minutes.
-
-    Args:
-        notice_s: Whole seconds without an acknowledgement after which the connection fails; at
-            least 2.
+    If packets are lost without a reset, keepalive alone is not enough: it does not run while sent
+    bytes wait for an acknowledgement. TCP_USER_TIMEOUT (RFC 5482) bounds both. macOS does not have
+    it and retransmits for minutes.
     """
     wanted = {
         "TCP_KEEPIDLE": notice_s // 2,

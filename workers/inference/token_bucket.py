@@ -1,9 +1,9 @@
 """Token buckets that all processes share, exact at any concurrency.
 
-The arithmetic is GCRA in whole microseconds: a bucket is one number, the moment it is full again,
-and a cost is the time it takes to refill. A bucket holds a minute's worth, whatever its rate, so a
-rate may change at any moment and a bucket that is idle for a minute costs nothing. `lua/bucket.lua`
-is the same in Redis, by the clock of Redis.
+The algorithm is GCRA in whole microseconds: a bucket is one number, the time at which it is full
+again, and a cost is its refill time. A bucket holds the amount of one minute at its rate. So a rate
+may change at any time, and a bucket that is idle for a minute needs no storage. `lua/bucket.lua`
+does the same in Redis, with the clock of Redis.
 """
 
 from __future__ import annotations
@@ -21,87 +21,79 @@ from workers.inference.shared_state import RedisUnavailable, Script, SharedState
 
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
-"""Microseconds: what a bucket holds."""
+"""Capacity of a bucket, in microseconds."""
 
 LONGEST: Final = 24 * 3600 * SECOND
-"""Microseconds: no single take keeps a bucket in debt for longer."""
+"""Largest cost of one take, in microseconds."""
 
 LOCAL_SHARE: Final = Fraction(1, 10)
-"""Part of a rate that each process allows by itself while Redis is away."""
+"""Share of a rate that each process allows while Redis is unavailable."""
 
 _MANY: Final = 10_000
-"""Buckets of a process that are kept before it looks which are full again."""
+"""Number of local buckets from which on full ones are removed."""
 
 _TAKE: Final = Script("bucket", "take")
 
 
 def cost_us(amount: int, per_minute: Decimal | int) -> int:
-    """Microseconds that `amount` takes to refill at this rate, rounded up.
-
-    Raises:
-        ValueError: The rate is not above zero: nothing would ever fit.
-    """
+    """Return the refill time of `amount` at this rate, in microseconds, rounded up."""
     if per_minute <= 0:
-        raise ValueError(f"a rate of {per_minute} per minute lets nothing through, ever")
+        raise ValueError(f"a rate of {per_minute} per minute admits nothing: use one above zero")
     return min(math.ceil(amount * MINUTE / Fraction(per_minute)), LONGEST)
 
 
 def rate_millionths(per_minute: Decimal | int) -> int:
-    """A rate in millionths a minute, as the buckets in Redis keep it; at least 1."""
+    """Return a rate in millionths per minute, as stored in Redis. At least 1."""
     return max(round(Fraction(per_minute) * 1_000_000), 1)
 
 
 def slack_us(cost: int) -> int:
-    """Microseconds that an empty bucket has lost at most by rounding each cost up.
+    """Return the most microseconds that a bucket loses by rounding costs up, until it is empty.
 
-    Without it seven a minute would let in six at once. Less than a cost: one more never fits.
+    Without it, a rate of 7 per minute would admit a burst of 6. It is less than a cost, so it never
+    admits one too many.
     """
     return min(MINUTE // cost, cost - 1) if 0 < cost < MINUTE else 0
 
 
 def local_rate(per_minute: Decimal | int) -> Fraction:
-    """What one process allows while Redis is away: a tenth, at least one, never more than all."""
+    """Return one process's rate while Redis is unavailable: a tenth, at least 1, at most all."""
     rate = Fraction(per_minute)
     return min(rate, max(rate * LOCAL_SHARE, Fraction(1)))
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One bucket as a take found and left it, in microseconds."""
+    """One bucket after a take, in microseconds."""
 
     wait: int
-    """Until the amount fits; 0 if it did."""
+    """Time until the amount fits; 0 if it did."""
 
     debt: int
-    """Until the bucket is full."""
+    """Time until the bucket is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketResult:
-    """What a take from several buckets came to."""
+    """The result of a take from several buckets."""
 
     allowed: bool
-    """All fitted and all were taken; otherwise nothing was."""
+    """True: all amounts were taken. False: none was."""
 
     levels: tuple[Level, ...]
 
 
 class BucketModel:
-    """The arithmetic in plain Python; also the buckets of a process while Redis is away.
-
-    Not safe for threads by itself.
-    """
+    """The algorithm in Python, for use while Redis is unavailable. Not thread-safe."""
 
     def __init__(self) -> None:
         self._tats: dict[str, int] = {}
         self._prune_at = _MANY
 
     def take(self, costs: Sequence[tuple[str, int]], *, now: int) -> BucketResult:
-        """Take each cost from its bucket, all or nothing; below zero it is given back.
+        """Take costs from buckets, all or nothing. A negative cost is given back.
 
-        Args:
-            costs: Buckets, each once, and microseconds.
-            now: Microseconds since any fixed moment.
+        `costs` are pairs of a bucket and microseconds, each bucket once. `now` is in microseconds.
         """
         waits = [self._wait(key, cost, now) for key, cost in costs]
         allowed = not any(waits)
@@ -116,7 +108,7 @@ class BucketModel:
         if cost < 0:
             return 0
         debt = max(self._tats.get(key, 0) - now, 0)
-        # What is larger than the bucket fits when it is full, and leaves it in debt.
+        # A cost above the capacity fits into a full bucket and leaves a debt.
         return max(debt + min(cost, MINUTE) - MINUTE - slack_us(cost), 0)
 
     def _put(self, key: str, cost: int, now: int) -> None:
@@ -137,7 +129,7 @@ class BucketModel:
 
 
 class TokenBuckets:
-    """Buckets in Redis; a step takes one round trip, however many it takes from."""
+    """Buckets in Redis. A take from any number of buckets is one round trip."""
 
     def __init__(self, state: SharedState) -> None:
         self._state = state
@@ -149,15 +141,9 @@ class TokenBuckets:
         now: int | None = None,
         per_minute: Decimal | int | None = None,
     ) -> BucketResult:
-        """As `BucketModel.take`, shared by all processes, by the clock of Redis.
+        """Take costs from shared buckets, see `BucketModel.take`. May raise `RedisUnavailable`.
 
-        Args:
-            costs: Buckets, each once, and microseconds.
-            now: Microseconds since the epoch instead of the clock of Redis.
-            per_minute: The rate of the buckets. A debt that was taken at a lower one shrinks.
-
-        Raises:
-            StateAway: Redis does not answer.
+        `now` replaces the clock of Redis. If the rate `per_minute` has risen, debts shrink.
         """
         keys = [key for key, _ in costs] + [f"{key}:rate" for key, _ in costs]
         args: dict[str, Any] = {"costs": [cost for _, cost in costs]}
@@ -172,32 +158,26 @@ class TokenBuckets:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitResult:
-    """The answer to one request, in what `Retry-After` and `RateLimit` say."""
+    """The result for one request, in the units of `Retry-After` and `RateLimit`."""
 
     allowed: bool
     limit: int
-    """Whole requests that the bucket holds, at least 1."""
+    """Capacity of the bucket in whole requests, at least 1."""
 
     remaining: int
-    """Whole requests that would be let in now."""
+    """Whole requests that would be admitted now."""
 
     retry_after_s: int
-    """Whole seconds after which the request fits, not one too many; 0 if it did."""
+    """Fewest whole seconds until the request fits; 0 if it did."""
 
     reset_s: int
     """Whole seconds until the bucket is full again."""
 
 
 class RequestLimiter:
-    """How many requests a minute; never without a limit, whatever becomes of Redis."""
+    """A limit of requests per minute. It also applies while Redis is unavailable."""
 
     def __init__(self, state: SharedState, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare.
-
-        Args:
-            state: Where the buckets are.
-            clock: Seconds that never go back, for the buckets of this process.
-        """
         self._shared = TokenBuckets(state)
         self._clock = clock
         self._local = BucketModel()
@@ -206,16 +186,13 @@ class RequestLimiter:
     def take(
         self, key: str, per_minute: Decimal | int, *, amount: int = 1, now: int | None = None
     ) -> RateLimitResult:
-        """Ask to let a request in.
+        """Admit a request if it fits.
 
         Args:
-            key: Names the bucket, for example by feature and user.
-            per_minute: The rate; it may differ from the last time, and be a fraction.
-            amount: Requests asked for; 0 only looks.
-            now: Microseconds since the epoch instead of the clock of Redis.
-
-        Raises:
-            ValueError: The rate is not above zero.
+            key: Name of the bucket, for example from feature and user.
+            per_minute: Rate. It may be a fraction and may change between calls.
+            amount: Number of requests; 0 only reads the bucket.
+            now: Microseconds since the epoch. None: the clock of Redis.
         """
         bucket, rate = f"aif:requests:{key}", Fraction(per_minute)
         try:
@@ -224,10 +201,10 @@ class RequestLimiter:
         except RedisUnavailable:
             rate = local_rate(per_minute)
             taken = self._take_here(f"{bucket}@{rate}", math.ceil(amount * MINUTE / rate))
-        return _told(taken, rate)
+        return _result(taken, rate)
 
     def give_back(self, key: str, per_minute: Decimal | int, *, now: int | None = None) -> None:
-        """Undo one take, best effort: the request was let in and then refused for other reasons."""
+        """Undo one take, best effort, for a request that was refused later for other reasons."""
         bucket = f"aif:requests:{key}"
         try:
             cost = -cost_us(1, per_minute)
@@ -241,14 +218,14 @@ class RequestLimiter:
             return self._local.take([(bucket, cost)], now=int(self._clock() * SECOND))
 
 
-def _told(taken: BucketResult, rate: Fraction) -> RateLimitResult:
+def _result(taken: BucketResult, rate: Fraction) -> RateLimitResult:
     (level,) = taken.levels
     each = math.ceil(MINUTE / rate)
     room = max(MINUTE + slack_us(each) - level.debt, 0) // each
     return RateLimitResult(
         allowed=taken.allowed,
         limit=max(math.floor(rate), 1),
-        # A full bucket lets one in, however small it is.
+        # A full bucket admits one request, however small the bucket is.
         remaining=max(room, 0 if level.debt else 1),
         retry_after_s=math.ceil(level.wait / SECOND),
         reset_s=math.ceil(level.debt / SECOND),

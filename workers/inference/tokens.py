@@ -1,8 +1,8 @@
-"""How many tokens a text can be, at most and at least, without the provider's tokenizer.
+"""Bounds on the number of tokens of a text, without the provider's tokenizer.
 
-Byte-level tokenizers have no token without a byte. But one may bring a text into Unicode's form
-NFKC first, as the one that the provider published with its SDK of 2024 does, and that form can be
-eleven times as long: U+FDFA has 3 bytes, and 33 in it.
+In byte-level tokenizers each token has at least one byte. A tokenizer may normalize the text to
+NFKC first, as the one published with the provider's SDK of 2024 does. That form can be eleven
+times as long: U+FDFA has 3 bytes, its NFKC form 33.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from __future__ import annotations
 import unicodedata
 
 MOST_BYTES_PER_TOKEN = 16
-"""Text in a natural language has at most eight bytes per token with the tokenizers that were tried
-(`docs/decisions/billing.md`). Only long runs of one character, as of spaces, have more."""
+"""Natural language has at most eight bytes per token in the tokenizers that were tried
+(`docs/decisions/billing.md`). Only long runs of one character, such as spaces, have more."""
 
 _PIECE = 4_000
-"""Characters that are normalised at once: ten milliseconds in the worst case."""
+"""Characters that are normalized in one step: 10 ms in the worst case."""
 
 
 def most_tokens(text: str) -> int:
-    """Return the most tokens that this text can be: its UTF-8 bytes, in the longer of its forms."""
+    """Return the most tokens of a text: its UTF-8 bytes, as sent or in NFKC if that is longer."""
     if text.isascii():
         return len(text)
     if unicodedata.is_normalized("NFKC", text):
         return _bytes(text)
-    # In pieces, since each one holds the interpreter's lock for as long as it takes.
+    # In pieces, because `normalize` holds the interpreter's lock until it returns.
     pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
     normal = sum(_bytes(unicodedata.normalize("NFKC", piece)) for piece in pieces)
     return max(_bytes(text), normal)
 
 
 def least_tokens(text: str) -> int:
-    """Return a number of tokens below which a count of this text cannot be right."""
+    """Return the fewest tokens of a text. A lower count cannot be right."""
     return _bytes(text) // MOST_BYTES_PER_TOKEN
 
 

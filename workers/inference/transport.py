@@ -1,7 +1,7 @@
-"""An HTTP/1.1 transport whose calls can be aborted from outside, plain or TLS, new or reused.
+"""HTTP/1.1 transport whose calls any thread can abort, plain or TLS, on new or reused connections.
 
-The pool has no upper limit of its own, on purpose: a thread uses one connection at a time, so the
-worker's thread count is the limit, and no call ever waits for a slot where no abort could reach it.
+The pool deliberately has no size limit: a call that waits for a slot could not be aborted. Each
+thread uses one connection at a time, so the number of worker threads is the limit.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 KEEPALIVE_S = 30.0
-"""Seconds an idle connection is kept. Load balancers close theirs after 60 s and more; a request
-sent into a closing connection is a failure nobody can tell from one that was worked on."""
+"""Seconds an idle connection is kept. Load balancers close theirs after 60 s or more. If a request
+meets a closing connection, it is unclear whether the provider worked on it."""
 
 PEER_TIMEOUT_S = 20
-"""Seconds until a call fails whose packets nobody acknowledges. The provider is far away: a path
-that is gone for a moment must not cost an answer that is paid for."""
+"""Seconds without acknowledged packets until a call fails. The provider is far away: a short
+network interruption must not lose a billed answer."""
 
 SUCCESS = range(200, 300)
 
@@ -45,11 +45,11 @@ _SAME_NAME = (
 FAILURES: dict[type[Exception], type[httpx2.TransportError]] = {
     getattr(httpcore2, name): getattr(httpx2, name) for name in _SAME_NAME
 }
-"""The public exception that stands for each of the connection layer."""
+"""Public exceptions, by those of the connection layer."""
 
 
 class AbortableTransport(httpx2.BaseTransport):
-    """Send requests; each inside `with transport.call(...)` can be ended from any thread."""
+    """Transport. Any thread can end requests made inside `with transport.call(...)`."""
 
     def __init__(
         self,
@@ -79,10 +79,7 @@ class AbortableTransport(httpx2.BaseTransport):
 
     @contextmanager
     def call(self, limit_s: float, *, max_bytes: int = sys.maxsize) -> Iterator[Call]:
-        """The call this thread makes inside the block, to be ended after `limit_s` seconds.
-
-        Of the response's body at most `max_bytes` are read.
-        """
+        """Yield this thread's call, limited to `limit_s` seconds and `max_bytes` of the body."""
         call = Call(limit_s, max_bytes=max_bytes)
         outer, self._current.call = self._current.call, call
         try:
@@ -118,10 +115,7 @@ class AbortableTransport(httpx2.BaseTransport):
 
 
 class _Body(httpx2.SyncByteStream):
-    """A response body, decompressed and within the call's limit.
-
-    It gives back the call's hold before its connection becomes idle.
-    """
+    """A decompressed, size-limited body. Releases the call's socket before it becomes idle."""
 
     def __init__(
         self,
@@ -149,20 +143,20 @@ class _Body(httpx2.SyncByteStream):
         except ValueError:
             if not self._failed:
                 raise
-        # The status of an error says all that is needed, whatever becomes of its body.
+        # An error response needs only its status, so a broken body is ignored.
 
     def close(self) -> None:
         self._call.release()
         if _leftover(self._chunks):
-            # The pool would read it as the answer of the next call on this connection.
+            # Otherwise the next call on this connection would read it as its answer.
             self._network.close()
         self._chunks.close()
 
 
 def _leftover(chunks: object) -> bool:
-    """Whether more came than the response; also where that cannot be seen.
+    """Return whether bytes follow the response, or may follow it unseen.
 
-    httpcore2 does not look, and has no public name for what its parser has not used.
+    httpcore2 does not check this and has no public name for its parser's unused bytes.
     """
     stream = getattr(chunks, "_stream", None)
     parser = getattr(getattr(stream, "_connection", None), "_h11_state", None)

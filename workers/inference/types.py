@@ -1,4 +1,4 @@
-"""What goes into one provider call and what comes out: the vocabulary of the inference layer."""
+"""Types of the inference layer: input and output of one provider call."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 DeltaSink = Callable[[str], None]
-"""Called in the calling thread with each new piece of the answer's text."""
+"""Receives each new piece of the answer's text, in the calling thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """One block of text; `cache` asks for a prompt-cache breakpoint behind it."""
+    """A block of text. `cache` sets a prompt-cache breakpoint after it."""
 
     text: str
     cache: bool = False
@@ -24,41 +24,39 @@ class TextBlock:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of the conversation."""
-
     role: Literal["user", "assistant"]
     content: tuple[TextBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """One provider call, complete: nothing is read from anywhere else when it is sent."""
+    """One complete provider call: sending it reads nothing else."""
 
     attempt_id: UUID
-    """The ledger's id of this call; sent along in the `x-attempt-id` header."""
+    """The ledger's id of this call, sent in the `x-attempt-id` header."""
 
     model: str
-    """The provider's model id; it must stand in `catalog.py` and have a price."""
+    """The provider's model id. It must be in `catalog.py` and have a price."""
 
     system: tuple[TextBlock, ...]
     messages: tuple[Message, ...]
 
     max_tokens: int
-    """Upper limit of output tokens, thinking included."""
+    """Most output tokens, thinking included."""
 
     output_schema: Mapping[str, Any] | None = None
-    """JSON Schema the answer must obey (structured output), or None for plain text."""
+    """JSON Schema of the answer (structured output), or None for plain text."""
 
     stream: bool = True
-    """Whether the answer is read as it is written; deltas reach the sink only then."""
+    """Whether to stream the answer. Otherwise the sink receives nothing."""
 
     deadline_s: float = 120.0
-    """Seconds from the call's start after which it is aborted whatever it is doing."""
+    """Seconds after the call's start at which it is aborted."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens of the four kinds the provider bills. `input_tokens` is only the uncached part."""
+    """Tokens of the four billed kinds. `input_tokens` is only the uncached part."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -67,18 +65,18 @@ class TokenUsage:
 
     @property
     def prompt_tokens(self) -> int:
-        """All tokens of the prompt, cached or not; it is what price tiers are counted on."""
+        """All tokens of the prompt, cached or not. They determine the price tier."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceResult:
-    """A call that ended as it should: a complete answer with a stop reason and its usage."""
+    """A successful call: a complete answer with its stop reason and usage."""
 
     text: str
     stop_reason: str
     model: str
-    """The model that answered, as the provider names it."""
+    """The provider's name of the model that answered."""
 
     usage: TokenUsage
     cost_micro: int
@@ -89,39 +87,39 @@ class InferenceResult:
     """From the call's start to its last byte."""
 
     ttft_ms: int | None
-    """From the call's start to the first piece of text; None when it was not streamed."""
+    """From the call's start to the first piece of text. None without a stream."""
 
     rate_limits: Mapping[str, str] = field(default_factory=dict)
-    """The `anthropic-ratelimit-*` response headers, as sent."""
+    """The `anthropic-ratelimit-*` response headers."""
 
     usage_problem: str = ""
-    """Why the reported usage is not believed; empty if it is. Otherwise `usage` is all zeros, and
-    `cost_micro` the upper bound of the request."""
+    """Reason to reject the reported usage. Empty if it is valid. Otherwise `usage` is all zeros and
+    `cost_micro` is the upper bound of the request."""
 
 
 class Admission(Protocol):
-    """Leave to send one call. It must be told how the call ended; only the first word counts."""
+    """Permission to send one call. Report the call's end to it; only the first report counts."""
 
     def sink(self, on_delta: DeltaSink | None) -> DeltaSink | None:
-        """What takes the pieces of the answer's text, and passes them on to `on_delta`."""
+        """Return the sink for the answer's text. It forwards each piece to `on_delta`."""
 
     def give_back(self) -> None:
-        """Nothing was sent."""
+        """Report that nothing was sent."""
 
     def succeeded(
         self, usage: TokenUsage | None, rate_limits: Mapping[str, str], latency_ms: int
     ) -> None:
-        """A complete answer came. Without a usage that is believed it keeps what it reserved."""
+        """Report a complete answer. Without a valid usage the whole reservation stays taken."""
 
     def failed(self, error: BaseException) -> None:
-        """It was sent, or tried to be, and no usable answer came."""
+        """Report that the call was tried and no usable answer was received."""
 
 
 class Cancel:
-    """Lets another thread abort a call, whatever it is blocked on.
+    """A token with which any thread can abort a call at any time, also repeatedly.
 
-    The calling side passes one to `infer`; any thread calls `cancel("why")` once or often.
-    The transport registers how to break its socket while a call is in flight (`on_cancel`).
+    The caller passes it to `infer`. While a call is in flight, the client registers the function
+    that shuts down its socket (`on_cancel`).
     """
 
     def __init__(self) -> None:
@@ -131,11 +129,11 @@ class Cancel:
 
     @property
     def reason(self) -> str | None:
-        """Why it was cancelled, or None while it was not. The first reason stays."""
+        """The first reason given to `cancel`, or None."""
         return self._reason
 
     def cancel(self, reason: str) -> None:
-        """Abort the call that is in flight, and any that starts later under this token."""
+        """Abort the call in flight and all later calls with this token."""
         with self._lock:
             if self._reason is None:
                 self._reason = reason
@@ -144,9 +142,9 @@ class Cancel:
             abort()
 
     def on_cancel(self, abort: Callable[[], None] | None) -> None:
-        """Register what breaks the call in flight; None when it has ended.
+        """Register the function that aborts the call in flight. None after its end.
 
-        Runs `abort` at once if the token was cancelled before.
+        Runs `abort` immediately if the token is already cancelled.
         """
         with self._lock:
             self._abort = abort

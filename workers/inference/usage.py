@@ -1,7 +1,7 @@
-"""Reads the usage that an answer reports, and believes only what its request can have used.
+"""Validation of the usage that an answer reports.
 
-A count that cannot be right bounds nothing. Then the usage counts as unseen: the call is counted
-at its reserved bound, and on-call is alerted.
+If a count cannot be right, the usage counts as unseen: the call is counted at its reserved bound,
+and on-call is alerted.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ _FIELDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """What a request can use at most, in tokens."""
+    """The most tokens that a request can use."""
 
     prompt: int
     output: int
 
 
 class UsageReport:
-    """The usage of one answer as far as it was reported. No input raises an exception."""
+    """Usage of one answer, as far as it was reported. No input raises an exception."""
 
     def __init__(self, most: Most) -> None:
-        """Prepare; `most` is what the request can use."""
         self._most = most
         self._counts: dict[str, int] = {}
         self._modifiers = modifiers.PLAIN
@@ -41,20 +40,20 @@ class UsageReport:
         self._final = False
 
     def read(self, usage: Any, *, final: bool) -> None:
-        """Take a report; its counts replace those before it. `final`: it is the answer's last."""
+        """Read a report. Its counts replace earlier ones. `final`: it is the answer's last."""
         if final and not self._final:
             self._final = True
-            self._counts.pop("output_tokens", None)  # what the beginning reports is no total
+            self._counts.pop("output_tokens", None)  # `message_start` reports no total
         if usage is None:
             return
         if not isinstance(usage, Mapping):
-            self._problem = self._problem or "the usage is no object"
+            self._problem = self._problem or "the usage is not an object"
             return
         for ours, theirs in _FIELDS.items():
             count = usage.get(theirs)
             if count is None:
                 continue
-            if type(count) is not int or count < 0:  # a boolean is an int, too
+            if type(count) is not int or count < 0:  # `isinstance` would accept booleans
                 self._problem = self._problem or f"{theirs} is not a count"
                 return
             self._counts[ours] = count
@@ -63,18 +62,14 @@ class UsageReport:
 
     @property
     def usage(self) -> TokenUsage | None:
-        """What was reported by now; None if nothing was, or if it cannot be right."""
+        """Usage reported so far. None if none was reported, or if it cannot be right."""
         if self._problem or not self._counts:
             return None
         found = self._found()
         return None if self._too_much(found) else found
 
     def problem(self, *, wrote: bool) -> str:
-        """Why the usage of a complete answer is not believed; empty if it is.
-
-        Args:
-            wrote: Whether any output came.
-        """
+        """Return the reason to reject the usage of a complete answer. Empty if it is valid."""
         if self._problem:
             return self._problem
         missing = {"input_tokens", "output_tokens"} - self._counts.keys()
@@ -82,9 +77,9 @@ class UsageReport:
             return f"no {' and no '.join(sorted(missing))} was reported"
         found = self._found()
         if found.prompt_tokens == 0:
-            return "no token of the prompt was counted"
+            return "0 prompt tokens were reported"
         if wrote and found.output_tokens == 0:
-            return "no token of the output was counted"
+            return "0 output tokens were reported, but output was received"
         return self._too_much(found)
 
     def _found(self) -> TokenUsage:
@@ -92,7 +87,7 @@ class UsageReport:
 
     def _too_much(self, found: TokenUsage) -> str:
         if found.output_tokens > self._most.output:
-            return f"more output than max_tokens ({self._most.output}) was counted"
+            return f"more output tokens than max_tokens ({self._most.output}) were reported"
         if found.prompt_tokens > self._most.prompt:
-            return f"a longer prompt than was sent (at most {self._most.prompt} tokens) was counted"
+            return f"more prompt tokens than were sent (at most {self._most.prompt}) were reported"
         return ""

@@ -1,4 +1,4 @@
-"""The body of a Messages API call, as it is sent."""
+"""The request body of a Messages API call."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def arguments(request: InferenceRequest, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The keywords of `messages.create`. `schema` is the output schema in the provider's subset."""
+    """Return the arguments of `messages.create`. `schema`: output schema in the provider's form."""
     found: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
         "messages": [_message(message) for message in request.messages],
-        # No price list says what priority capacity costs, so no bound would hold for it.
+        # Priority capacity is in no price list, so its cost has no bound.
         "service_tier": "standard_only",
         "extra_headers": {"x-attempt-id": str(request.attempt_id)},
     }

@@ -248,8 +248,8 @@ def test_an_outage_and_its_end_are_logged_once_each(
         assert limiter.take("once", 1_000).limit == 1_000
     messages = told(caplog)
     assert len(messages) == 2
-    assert "does not answer" in messages[0]
-    assert "answers again" in messages[1]
+    assert "is unavailable" in messages[0]
+    assert "is available again" in messages[1]
 
 
 def test_an_outage_of_many_pauses_is_logged_once(

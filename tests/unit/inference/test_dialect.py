@@ -65,11 +65,11 @@ STRING = {"type": "string"}
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        (RootModel[list[int]].model_json_schema(), "no object"),
+        (RootModel[list[int]].model_json_schema(), "not an object"),
         (Open.model_json_schema(), "further keys"),
         ({"type": "object", "properties": {"a": {"type": ["string", "null"]}}}, "a has the type"),
-        ({"type": "object", "properties": {"a": {"enum": [[1]]}}}, "a is one of lists"),
-        ({"type": "object", "properties": {"a": {"enum": []}}}, "a is one of no values"),
+        ({"type": "object", "properties": {"a": {"enum": [[1]]}}}, "a allows lists"),
+        ({"type": "object", "properties": {"a": {"enum": []}}}, "a has an empty list of values"),
         ({"type": "object", "properties": {"a": {"$ref": "https://x/y"}}}, "a refers to"),
         ({"type": "object", "properties": {"a": {"$ref": "#/$defs/No"}}}, "a refers to"),
         ({"type": "object", "properties": {"a": {"not": STRING}}}, "a takes any value"),

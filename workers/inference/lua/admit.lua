@@ -1,37 +1,35 @@
--- Asks all gates for one call, all or nothing: the breaker, the user's tokens, the provider's
--- limits, in this order; the first that says no decides and books the call's return.
+-- Admits one call, all or nothing: breaker, the user's tokens, the provider's limits, in this order.
+-- The first that refuses decides, and books the time of the call's retry.
 -- KEYS: see limits.lua. Arguments:
---   now          instead of the clock of Redis
---   booked       whether it was deferred before and comes back at its time
---   user_cost    what it takes of the user's bucket; 0: no such bucket
---   user_rate    of that bucket, in millionths a minute
+--   now          replaces the clock of Redis
+--   booked       whether the call was deferred before and retries at its booked time
+--   user_cost    cost in the user's bucket; 0: no such bucket
+--   user_rate    rate of that bucket, in millionths per minute
 --   input_tokens, output_tokens
---   breaker      'ask', 'skip', or 'held_open' by a person
+--   breaker      `ask`, `skip`, or `held_open` by an operator
 --   policy       of the breaker: see BreakerPolicy.arguments()
 --   lease        the call's id
---   fallback     whether it comes from a model whose breaker is open
+--   fallback     whether the call comes from a model with an open breaker
 --   model
---   farthest     the farthest booking
+--   farthest     the longest wait of a booking
 --   least_apart  the least time between two bookings
--- Returns {'', since, trial?, then for each limit cost and debt (-1: unknown)}; or {reason, wait,
--- outage?, half opened?}, where the reason `probe` means that the caller sends one now and then asks
--- again.
+-- Returns {'', since, trial?, then cost and debt of each limit (-1: unknown)}, or {reason, wait,
+-- outage?, half opened?}. With the reason `probe` the caller sends a probe now and then retries.
 
 local amounts = {1, args.input_tokens, args.output_tokens}
 local policy, held_open = args.policy, args.breaker == 'held_open'
 local farthest, least = args.farthest, args.least_apart
 
--- The pointer of a bucket is the moment at which all that was booked has been taken and it is empty.
--- Returns the microseconds until the call may take, behind those that were told a time before it,
--- and the pointer after it. A bucket that is more than half full lets all in: those that were
--- booked did not need what was kept for them.
+-- A bucket's pointer is the time at which all booked amounts have been taken and it is empty.
+-- Returns the microseconds until the call may take, after all earlier bookings, and the new pointer.
+-- A bucket that is more than half full admits every call: the booked calls did not use their share.
 local function turn(tat, pointer, cost, share)
   if wait_for(tat, cost) == 0 and (args.booked or pointer <= now or debt(tat) * 2 <= MINUTE) then
     return 0
   end
   local empty = math.max(pointer, math.max(tat, now) - MINUTE)
   local wait = math.max(empty + math.min(cost, MINUTE) - slack(cost) - now, least)
-  -- Reservations are bounds. Bookings lie as close as calls have been found to use of theirs.
+  -- Reservations are bounds. Bookings are spaced by the share of its bound that a call usually uses.
   local expected = math.ceil(cost * tonumber(share or 1000000) / 1000000)
   return math.min(wait, farthest), math.min(empty + math.max(expected, least), now + farthest)
 end
@@ -47,17 +45,17 @@ if args.breaker ~= 'skip' then
   since = breaker.since or '0'
   if args.fallback then doubted = first_of_others(read_hash(trips_key), args.model) end
   if held_open then
-    -- Nobody knows for how long: a call looks again after the open time.
+    -- The end is unknown, so a call retries after the open time.
     way, wait = 'wait', math.max(tonumber(breaker.held or 0) - now, policy.open)
   else
     way, wait = breaker_look(breaker, policy, doubted)
   end
   if way == 'wait' then
     wait = math.min(wait, farthest)
-    -- Moments told while a person holds it open are not kept for calls after that.
+    -- Bookings made while an operator forces it open do not delay later calls.
     redis.call('HSET', breaker_key, held_open and 'held' or 'next', whole(now + wait + policy.spacing))
     redis.call('PEXPIRE', breaker_key, policy.keep_ms)
-    -- A held breaker does not keep the next model from being asked, whatever else fails.
+    -- A breaker that is forced open never prevents a fallback.
     return {'breaker', wait, held_open and 0 or redis.call('HEXISTS', trips_key, 'outage'), 0}
   end
   if way == 'probe' and tonumber(limits.block or 0) <= now then
@@ -75,7 +73,7 @@ if args.user_cost > 0 and way ~= 'probe' then
   local taken = read(bucket_key)
   user_tat = at_rate(rate_key, taken, args.user_rate)
   if user_tat < taken then
-    -- What was booked was booked at the lower rate.
+    -- The rate was raised. Bookings at the lower rate are dropped.
     redis.call('DEL', pointer_key)
     write(bucket_key, user_tat)
     note_rate(rate_key, user_tat, args.user_rate)
@@ -87,7 +85,7 @@ if args.user_cost > 0 and way ~= 'probe' then
   end
 end
 
--- The provider's limits, in its own requests and tokens.
+-- The provider's limits: requests, input tokens, output tokens.
 local costs, worst, pointers = {}, 0, {}
 for i = 1, 3 do
   local limit = tonumber(limits['limit' .. i] or 0)
@@ -97,7 +95,7 @@ for i = 1, 3 do
     local wait, after_it = turn(tat, pointer, costs[i], limits['share' .. i])
     pointers[i] = after_it
     local doubted = tonumber(limits['doubt' .. i] or now + wait) - now
-    -- It may be lifted before this wait is over: come back by then, each at a moment of its own.
+    -- The doubted limit may be restored before this wait ends. Retry before that, spread in time.
     if wait > doubted then
       local half = math.floor(doubted / 2)
       local told = redis.call('HINCRBY', limits_key, 'told' .. i, 1)
@@ -112,9 +110,9 @@ if blocked > now then
   pointers[1] = math.min(turns + math.max(costs[1] or 0, least), now + farthest)
   worst = math.min(math.max(worst, turns - now), farthest)
 end
--- A minute fills every bucket, and what was learned of a limit may be wrong. A longer wait could
--- outlast a job's deadline, so it is cut, and spread over the second half of a minute: by a counter,
--- since bookings end at the farthest one and may lie apart by a part of half a minute.
+-- Every bucket is full after a minute, and a learned limit may be wrong. A longer wait could exceed
+-- a job's deadline, so it is cut and spread over the second half of a minute. A counter spreads it,
+-- because bookings end at the farthest one and may be a divisor of half a minute apart.
 if worst > MINUTE then
   local half = MINUTE / 2
   worst = half + redis.call('HINCRBY', limits_key, 'told', 1) * APART % (half + 1)
@@ -126,7 +124,7 @@ if worst > 0 then
   return {'provider_limit', worst}
 end
 
--- Nothing said no.
+-- Admitted.
 if user_tat then
   local tat = after(user_tat, args.user_cost)
   write(bucket_key, tat)

@@ -1,4 +1,4 @@
--- The answer of a trial call has begun: there is room for more of them.
+-- Records that the answer of a trial call has begun, which admits more trial calls.
 -- KEYS: the model's breaker. Arguments: lease.
 
 local lease = cjson.decode(ARGV[1]).lease

@@ -1,23 +1,23 @@
--- A circuit breaker in one hash. breaker.py holds the same steps in Python; a test holds the two
--- equal. Outcomes are digits: 1 failed, 2 slow, 3 both, 0 neither.
+-- A circuit breaker in one hash. breaker.py has the same steps in Python; a test compares the two.
+-- Outcomes are digits: 1 failed, 2 slow, 3 both, 0 neither.
 --   state    closed (or none), open, half_open
---   since    when it became that: results of calls that began before it say nothing
---   ring     the outcomes of the sliding window, newest last
---   trying   half open, and a probe was answered: trial calls go through
---   results  the outcomes of the trial calls
---   until    when the next probe may be sent
---   next     when the next call that is told to wait is to come back
---   held     the same of calls that came while a person held it open
---   flaps    trips in a row that followed a closing soon
---   wary     trial calls failed since it was closed last: the first one goes alone
---   proved   when a probe was answered last
---   trusted  when trial calls went well last
---   p:<id>   until when a probe takes up room, unless it ends before
---   t:<id>   the same of a trial call
+--   since    time of the last state change; results of calls that began before it do not count
+--   ring     outcomes of the sliding window, newest last
+--   trying   half open with an answered probe: trial calls are admitted
+--   results  outcomes of the trial calls
+--   until    time from which the next probe may be sent
+--   next     retry time of the next deferred call
+--   held     same as `next`, for calls while an operator forces it open
+--   flaps    trips in a row that were soon after closing
+--   wary     trial calls failed since the last closing: only one trial call runs at first
+--   proved   time of the last answered probe
+--   trusted  time of the last successful trial calls
+--   p:<id>   end of a probe's lease
+--   t:<id>   end of a trial call's lease
 --   a:<id>   a trial call whose answer has begun
--- What all models of the provider know together is another hash; trips.py holds the same.
---   f:<model>  when it opened, if it has not closed since
---   l:<model>  when it was last seen to fail
+-- Another hash has the state shared by all models of the provider; breaker_trips.py has the same.
+--   f:<model>  time when its breaker opened, if it has not closed since
+--   l:<model>  time of its last trip or failed probe
 --   outage     two models failed within a minute of each other
 
 local function rates(ring)
@@ -39,7 +39,7 @@ local function answered(results)
   return count
 end
 
--- How many trial calls are let through before any of them is answered.
+-- Trial calls that are admitted before any of them is answered.
 local function first_trials(breaker, policy)
   return breaker.wary and 1 or policy.first_trials
 end
@@ -52,7 +52,7 @@ local function live(breaker, prefix)
   return count
 end
 
--- When the latest of the other models opened; 0: all others are closed.
+-- Time of the latest trip of another model; 0: all others are closed.
 local function first_of_others(trips, model)
   local latest = 0
   for field, at in pairs(trips) do
@@ -63,9 +63,9 @@ local function first_of_others(trips, model)
   return latest
 end
 
--- Looks how a call may go: as `call`, as `trial`, not before a `probe` that its caller sends, or
--- not now. Returns that, and the microseconds to wait. What falls back from a model whose breaker
--- opened at `doubted` goes as usual only if trial calls went well since.
+-- Returns what a call may do (`call`, `trial`, send a `probe` first, or `wait`) and the microseconds
+-- to wait. A call that falls back from a breaker that opened at `doubted` runs as usual only if
+-- trial calls of this model succeeded since.
 local function breaker_look(breaker, policy, doubted)
   local state = breaker.state or 'closed'
   local booked = tonumber(breaker.next or 0) - now
@@ -156,8 +156,8 @@ local function breaker_decided(key, trips_key, breaker, policy, ring)
   return {state, 'open', rates(ring)}
 end
 
--- Records how a call ended; '' is no verdict. Returns the old state, the new one, and the rates
--- that decided, where it changed.
+-- Records the end of a call; outcome '' is no verdict. If the state changed, returns the old state,
+-- the new one, and the counts that caused the change.
 local function breaker_record(key, trips_key, breaker, policy, lease, since, outcome)
   if breaker['p:' .. lease] then
     redis.call('HDEL', key, 'p:' .. lease)

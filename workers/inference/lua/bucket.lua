@@ -1,13 +1,13 @@
--- Token buckets as GCRA: all of a bucket is one number, the microsecond at which it is full again
--- ("tat", the theoretical arrival time). It holds a minute's worth, whatever the rate, so a cost is
--- a time as well and a rate may change at any moment. Every number stays below 2^53: exact.
--- token_bucket.py holds the same arithmetic in Python; a test holds the two equal.
+-- Token buckets as GCRA: a bucket is one number, the microsecond at which it is full again ("tat",
+-- theoretical arrival time). It holds the amount of one minute at its rate, so a cost is a time and
+-- the rate may change at any time. Every number stays below 2^53 and is exact.
+-- token_bucket.py has the same algorithm in Python; a test compares the two.
 
 local MINUTE = 60000000
--- With a clock of the caller's own the real one must not end a key under it.
+-- If the caller passes its own clock, keys must not expire early by the real one.
 local MARGIN_MS = 600000
 
--- The script's arguments by name; what is unknown is absent. Times are microseconds.
+-- The script's arguments by name; unknown ones are absent. Times are microseconds.
 local args = cjson.decode(ARGV[1])
 
 local injected = args.now ~= nil
@@ -29,19 +29,19 @@ local function debt(tat)
   return math.max(tat - now, 0)
 end
 
--- What rounding each cost up has taken from a bucket by the time it is empty, at most; never so much
--- that one more fits.
+-- The most that a bucket loses by rounding costs up, until it is empty. Less than one cost, so it
+-- never admits one too many.
 local function slack(cost)
   if cost <= 0 or cost >= MINUTE then return 0 end
   return math.min(math.floor(MINUTE / cost), cost - 1)
 end
 
--- Microseconds until `cost` fits, 0 if it does. What is larger than the bucket needs a full one.
+-- Microseconds until `cost` fits; 0 if it does. A cost above the capacity needs a full bucket.
 local function wait_for(tat, cost)
   return math.max(debt(tat) + math.min(cost, MINUTE) - MINUTE - slack(cost), 0)
 end
 
--- The tat after a cost; after a negative one, which gives back, it is at best full.
+-- The tat after a cost. A negative cost is given back.
 local function after(tat, cost)
   if cost < 0 then return tat + cost end
   return math.max(tat, now) + cost
@@ -59,9 +59,9 @@ local function write(key, tat)
   end
 end
 
--- The tat of a bucket at this rate. A debt is a time, so at a higher rate than the one it was taken at
--- the same amount takes less of it to refill. A lower rate leaves it: what is empty stays empty.
--- `rate_key` holds the rate of the last take, in millionths a minute; nil is no rate.
+-- The tat of a bucket at this rate. A debt is a time, so it shrinks if the rate is higher than when
+-- it was taken. A lower rate leaves it unchanged: an empty bucket stays empty.
+-- `rate_key` has the rate of the last take, in millionths per minute. No `rate` (nil): no change.
 local function at_rate(rate_key, tat, rate)
   if not rate or tat <= now then return tat end
   local known = tonumber(redis.call('GET', rate_key) or rate)

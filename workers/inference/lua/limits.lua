@@ -1,18 +1,18 @@
--- What admit.lua and settle.lua share: their keys, and the provider's limits.
--- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker, the trips of all,
--- the rate of the user's bucket.
+-- Shared by admit.lua and settle.lua: their keys, and the provider's limits.
+-- KEYS: the user's bucket, its pointer, the model's limits, the model's breaker, the trips of all
+-- models, the rate of the user's bucket.
 
 local bucket_key, pointer_key, limits_key, breaker_key, trips_key, rate_key = unpack(KEYS)
 
--- A limit that one answer lowers is doubted for this long: `doubt` is the end, `was` the limit before.
--- A second answer settles it, whatever it says. LONGEST_BLOCK_US in gate.py is the same.
+-- Time for which a limit lowered by one answer is doubted: `doubt` is its end, `was` the old limit.
+-- Any second answer ends the doubt. LONGEST_BLOCK_US in rate_gate.py has the same value.
 local DOUBT = 20000000
 
--- Between those who are told to come back before its end, and those whose wait is cut.
+-- Time between two retries before the end of a doubt, or after a cut wait.
 local APART = 277777
 
--- A limit that was raised: the same amounts take less time to refill, and what was booked was booked
--- at the lower one.
+-- Applies a raised limit: debts shrink, because the same amounts take less time to refill. Bookings
+-- at the lower limit are dropped.
 local function raise(limits, i, limit)
   local known = tonumber(limits['limit' .. i] or limit)
   if known >= limit then return 1 end
@@ -30,7 +30,7 @@ local function settle_doubt(limits, i)
   limits['was' .. i], limits['doubt' .. i] = nil, nil
 end
 
--- A limit that no second answer has confirmed in time is what it was.
+-- Restores each limit that no second answer has confirmed in time.
 local function read_limits()
   local limits = read_hash(limits_key)
   for i = 1, 3 do

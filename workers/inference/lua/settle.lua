@@ -1,18 +1,18 @@
--- Tells all gates how a call ended, in one step.
+-- Records the end of a call in all buckets and the breaker, in one step.
 -- KEYS: see limits.lua. Arguments:
---   now         instead of the clock of Redis
---   returned    what the user's bucket gets back; below zero it takes more
---   user_share  the part of its bound the user's tokens came to, in millionths
---   block       how long the model is blocked
---   refused     whether the provider refused for a limit
---   limits      for each of the three: limit and remaining as the provider says, back (what the bucket
---               gets back), debt (of the bucket right after the take), share (as user_share)
+--   now         replaces the clock of Redis
+--   returned    cost given back to the user's bucket; negative: more is taken
+--   user_share  the used part of the bound of the user's tokens, in millionths
+--   block       time for which the model is blocked
+--   refused     whether the provider refused the call because of a limit
+--   limits      for each of the three: limit and remaining (the provider's), back (cost given back to
+--               the bucket), debt (of the bucket right after the take), share (see user_share)
 --   lease       the call's id
---   since       the `since` of the admission
---   outcome     '' is no verdict; absent: no breaker was asked
+--   since       `since` from the admission
+--   outcome     '' is no verdict; absent: the breaker was skipped
 --   policy      of the breaker: see BreakerPolicy.arguments()
 --   model
--- Returns what breaker_record does.
+-- Returns the result of breaker_record.
 
 local WINDOW = 2000000
 local SMOOTH = 0.1
@@ -26,13 +26,13 @@ local function learn_share(number, share)
   news['share' .. number] = whole(known + SMOOTH * (share - known))
 end
 
--- How much more our bucket holds than the provider's, in microseconds, and surely so: what it says
--- is rounded down, and what it has not seen yet we have taken already.
+-- The least surplus of our bucket over the provider's, in microseconds. The provider's number is
+-- rounded down, and our bucket already excludes calls that the provider has not received yet.
 local function surplus(limit, remaining, then_debt, now_debt)
   return MINUTE - math.max(then_debt, now_debt) - math.floor((remaining + 1) * MINUTE / limit)
 end
 
--- One answer may be wrong: a lower limit holds at once, and for a while only.
+-- A lower limit applies immediately, but only for a time, because one answer may be wrong.
 local function doubt(i, limit)
   local known = tonumber(limits['limit' .. i] or limit)
   if limits['doubt' .. i] then
@@ -42,7 +42,7 @@ local function doubt(i, limit)
   end
 end
 
--- Our own accounting leads. Others who use the same key show as a surplus that stays.
+-- Our own accounting decides. Other clients with the same key cause a surplus that persists.
 local function learn(i, limit, remaining, back, level)
   doubt(i, limit)
   local scale = raise(limits, i, limit)
@@ -70,7 +70,7 @@ end
 
 if args.returned ~= 0 then
   local tat = read(bucket_key)
-  -- A bucket that is full, or was lost, gets nothing back.
+  -- A full or lost bucket gets nothing back.
   if tat > now or args.returned < 0 then write(bucket_key, after(tat, -args.returned)) end
 end
 
@@ -90,7 +90,7 @@ for i = 1, 3 do
 end
 if args.block > 0 then news.block = whole(math.max(now + args.block, tonumber(limits.block or 0))) end
 
--- Without a limit there is nothing to keep: a refund must not bring back what has expired.
+-- Without a known limit nothing is stored: a refund must not recreate an expired hash.
 if heard or next(limits) then
   for field, value in pairs(news) do redis.call('HSET', limits_key, field, value) end
 end

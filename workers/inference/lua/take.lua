@@ -1,7 +1,7 @@
--- Takes from several buckets, all or nothing. KEYS: the buckets, then for each the key of its rate.
--- Arguments: now; rate, of them all, in millionths a minute; costs, one for each, in microseconds: below
--- zero it is given back, zero only looks.
--- Returns whether all fitted, then for each its wait before and its debt after.
+-- Takes from several buckets, all or nothing. KEYS: the buckets, then the rate key of each.
+-- Arguments: now; rate of all, in millionths per minute; costs, one per bucket, in microseconds.
+-- A negative cost is given back, zero only reads the bucket.
+-- Returns whether all fitted, then for each bucket its wait before and its debt after the take.
 
 local count, rate, costs = #KEYS / 2, args.rate, args.costs
 local tats, waits, fits = {}, {}, true
