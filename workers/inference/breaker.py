@@ -63,6 +63,8 @@ class BreakerPolicy:
     """Thresholds and times of a breaker."""
 
     size: int = 50
+    """Calls in the sliding window."""
+
     minimum: int = 10
     """Calls before a rate counts. The same number of failures in a row opens the breaker."""
 

@@ -1,4 +1,4 @@
-"""Rate gate: checks breaker, the user's tokens and the provider's limits in one step.
+"""Rate gate for provider calls: breaker, user's tokens and provider's limits, in one step.
 
 One round trip to Redis admits a call and one settles it. Admission is all or nothing: a refused
 call takes nothing from any bucket. Each deferred call gets its own retry time, so that they do not
