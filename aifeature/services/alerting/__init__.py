@@ -1,4 +1,4 @@
-"""Opens and closes alerts for on-call, and records each run of a scheduled check.
+"""Alerts for on-call, and the last run of each scheduled check.
 
 Public: `alerts`, `check_runs`.
 

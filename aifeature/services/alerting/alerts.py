@@ -1,7 +1,7 @@
-"""Tells on-call once when something begins and once when it ends.
+"""Alerts: on-call is notified once when a problem begins and once when it ends.
 
-Rows are opened where the thing is found, in the transaction that finds it; telling is done by the
-control worker, so that whoever found it may die at once and nobody is told twice.
+The row is written in the transaction that finds the problem. `tell` sends it later, from any
+process, so an alert survives the process that opened it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RUNBOOKS: Final = {
     "answer_garbled": "odd-answers",
     "usage_unseen": "odd-answers",
 }
-"""The page of deploy/runbooks/ for each kind of alert."""
+"""Page of deploy/runbooks/ by alert kind."""
 
 
 def begin(
@@ -55,41 +55,41 @@ def begin(
     *,
     through: Rows = rows,
 ) -> None:
-    """Something is found to be so; if that is known already, it is only seen again.
+    """Open an alert. If it is already open, only update the time it was last seen.
 
     Args:
         kind: A key of RUNBOOKS.
-        subject: What it is about: a feature, a model, a window.
+        subject: The feature, model or window concerned.
         summary: One sentence: the object, the cause, the next step.
-        figures: What was seen, as JSON.
-        through: Another connection than one of the pool.
+        figures: Measurements, as JSON.
+        through: Function that runs the statement; set it to use a dedicated connection.
     """
     through("aif_alert", kind, subject, summary, as_json(dict(figures or {})))
 
 
 def end(kind: str, subject: str) -> bool:
-    """It is no longer so. False: it was not known to be."""
-    still = Alert.objects.filter(kind=kind, subject=subject, closed_at=None)
-    return bool(still.update(closed_at=Now()))
+    """Close the open alert. Return False if there is none."""
+    open_alert = Alert.objects.filter(kind=kind, subject=subject, closed_at=None)
+    return bool(open_alert.update(closed_at=Now()))
 
 
 def end_unseen(kind: str, after: timedelta) -> int:
-    """End the open alerts of a kind that were last seen longer ago than this. Returns how many."""
+    """Close open alerts of a kind last seen longer ago than `after`. Return their number."""
     unseen = Alert.objects.filter(kind=kind, closed_at=None, seen_at__lt=Now() - after)
     return unseen.update(closed_at=Now())
 
 
 def tell() -> int:
-    """Say what nobody has said yet. Returns how much that was.
+    """Notify on-call of each new beginning and end. Return the number of notifications.
 
-    Said before it is written down that it was: who dies in between says it twice, not never.
+    Delivery is at least once: the log line comes before the row is marked as notified.
     """
     with transaction.atomic():
         begun = _locked(Alert.objects.filter(notified_at=None))
         for alert in begun:
             logger.error(
                 "alert %s (%s): %s See deploy/runbooks/%s",
-                # A newer release may know kinds that this one does not.
+                # A newer release may have opened an alert of a kind this one lacks.
                 *(alert.kind, alert.subject, alert.summary, _page(alert.kind)),
             )
         Alert.objects.filter(pk__in=[alert.pk for alert in begun]).update(notified_at=Now())
@@ -106,7 +106,7 @@ def _page(kind: str) -> str:
 
 
 def still_open() -> list[Alert]:
-    """Alerts that have not ended, newest first."""
+    """Return the newest open alerts, at most BATCH."""
     return list(Alert.objects.filter(closed_at=None).order_by("-opened_at")[:BATCH])
 
 

@@ -1,4 +1,4 @@
-"""Runs a scheduled check and keeps how its last run went, for admin and for the watchers."""
+"""Scheduled checks, and the record of each one's last run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from aifeature.models.functions import database_now
 logger = logging.getLogger(__name__)
 
 BROKE_OFF: Final = "It broke off"
-"""How the result of a run that did not come to its end begins."""
+"""Prefix of the result of a run that raised."""
 
 _LAST = ("began_at", "ended_at", "ok", "result", "figures")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a check found. `ok`: nothing that anybody must act on."""
+    """Result of a check. `ok` means that no action is needed."""
 
     ok: bool
     result: str
@@ -30,10 +30,10 @@ class Found:
 
 
 def run(name: str, check: Callable[[], Found]) -> Found:
-    """Run a check and write down how it went; what it raises is written down and raised.
+    """Run a check and record the result. An exception is recorded and raised again.
 
-    A run that breaks off leaves `completed_at` as it was: such a check becomes late. Times are the
-    database's.
+    A run that raised does not update `completed_at`, so the check becomes late. Times come from
+    the database.
     """
     began = database_now()
     try:

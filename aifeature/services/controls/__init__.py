@@ -1,4 +1,4 @@
-"""What operators set per feature and for everything: stage, caps, rates, kill switch, breakers.
+"""Operator settings per feature and global: stage, caps, rates, kill switch, breakers.
 
 Public: the effective values below, and the modules that change or explain them.
 

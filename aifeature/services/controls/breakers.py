@@ -18,14 +18,14 @@ from workers.inference.breaker import Forced as Kept
 logger = logging.getLogger(__name__)
 
 POLL_S: Final = 0.5
-"""Age in seconds at which a process reads again what is forced."""
+"""Age in seconds at which a process reads the forced states again."""
 
 
 class ForcedCache:
-    """What is forced, at most half a second old: asked before each call, by all threads.
+    """Cache of the forced breaker states, read before each call by all threads.
 
-    One thread reads at a time, and the others go by what is known meanwhile; while the database
-    cannot be read, all go by what was read last.
+    One thread refreshes it; the others use the cached states meanwhile. While the database cannot
+    be read, all threads use the last states.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,8 +36,8 @@ class ForcedCache:
         self._away = False
 
     def get(self, model: str) -> Kept:
-        """`open`, `closed` or, where nothing is forced, an empty string. Never raises."""
-        # Only where nothing is known yet is it worth waiting for another thread's answer.
+        """Return `open`, `closed`, or an empty string if nothing is forced. Never raises."""
+        # Wait for another thread's refresh only while nothing is cached.
         if self._is_old() and self._lock.acquire(blocking=self._forced is None):
             try:
                 if self._is_old():
@@ -47,7 +47,7 @@ class ForcedCache:
         return (self._forced or {}).get(model, "")
 
     def clear(self) -> None:
-        """Read again at the next look."""
+        """Read again on the next `get`."""
         self._read_at = float("-inf")
 
     def _is_old(self) -> bool:
@@ -59,7 +59,7 @@ class ForcedCache:
         except Error as error:
             if not self._away:
                 logger.warning(
-                    "breakers: the database cannot be read, going by the last: %s", error
+                    "breakers: forced states not read, using the last known ones: %s", error
                 )
             self._away = True
         else:
@@ -80,21 +80,21 @@ cache = ForcedCache()
 
 
 def forced(model: str) -> Kept:
-    """What an operator forced this model's breaker to; empty where nothing is forced."""
+    """Return the state that an operator forced on this model's breaker; empty if none."""
     return cache.get(model)
 
 
 def force(model: str, *, forced: Forced, reason: str, user_id: int) -> None:
-    """Force a breaker open or closed, or leave it to itself again. Every process follows.
+    """Force a breaker open or closed, or make it automatic again, for all processes.
 
     Args:
         model: An id of the catalog.
-        forced: AUTOMATIC gives it back.
-        reason: Why; for the audit trail.
-        user_id: Who does it; callers check the permission `force_breaker`.
+        forced: AUTOMATIC removes the override.
+        reason: For the audit log.
+        user_id: The operator; callers check the permission `force_breaker`.
 
     Raises:
-        ValueError: there is no such model, or no reason.
+        ValueError: The model does not exist, or the reason is empty.
     """
     if model not in catalog.known_models():
         known = ", ".join(catalog.known_models())
@@ -120,6 +120,6 @@ def force(model: str, *, forced: Forced, reason: str, user_id: int) -> None:
 
 
 def changes(model: str) -> QuerySet[ControlChange]:
-    """The audit rows of a model's breaker, also those written before they had a column for it."""
+    """Return the audit rows of a model's breaker, including old rows without a model column."""
     named = Q(feature="", model=model) | Q(feature=f"model:{model}"[:40])
     return ControlChange.objects.filter(named)

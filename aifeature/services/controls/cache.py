@@ -1,4 +1,4 @@
-"""The controls of every feature as this process sees them, at most half a second old."""
+"""Cache of all controls in this process."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from aifeature.models.functions import connected
 from aifeature.policies.rates import Override, Rates
 
 GLOBAL = "_everything"
-"""The control row whose kill switch stops every feature. No slug begins with an underscore."""
+"""The control row for all features together. No slug begins with an underscore."""
 
 POLL_S = 0.5
 """Age in seconds at which a process reads the controls again."""
 
 MEMBERS_S = 30.0
-"""The same for who is in a group that has rates of its own."""
+"""Age in seconds at which it reads the members of groups with their own rates again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The controls of one feature; the defaults are those of a feature nobody has opened."""
+    """Controls of one feature. The defaults apply to a feature without a control row."""
 
     stage: Stage = Stage.OFF
     percent: int = 0
@@ -50,27 +50,27 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """All control rows and overrides, as they were at one moment."""
+    """All control rows and rate overrides."""
 
     by_slug: Mapping[str, Control] = field(default_factory=dict)
     overrides: Mapping[int | None, tuple[Override, ...]] = field(default_factory=dict)
-    """By user id; those of groups at None."""
+    """By user id. The key None holds those of groups."""
     groups: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    """By user id, of groups that have rates of their own."""
+    """Ids of the groups with their own rates, by user id."""
 
     def of(self, slug: str) -> Control:
-        """The controls of a feature, or of GLOBAL."""
+        """Return the controls of a feature, or of GLOBAL."""
         return self.by_slug.get(slug, Control())
 
     def overrides_of(self, user_id: int) -> tuple[Override, ...]:
-        """The exceptions that may be about a user: their own, and those of groups."""
+        """Return the user's own overrides and those of all groups."""
         return self.overrides.get(user_id, ()) + self.overrides.get(None, ())
 
 
 class ControlCache:
-    """All controls, at most half a second old, read by two queries however busy a process is.
+    """All controls. A refresh takes two queries, at most once per POLL_S in each process.
 
-    Who is in which group is read along, less often, and only while a group has rates of its own.
+    Group members are read at most every MEMBERS_S, and only while a group has its own rates.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,16 +80,15 @@ class ControlCache:
         self._controls = Controls()
 
     def get(self, slug: str) -> Control:
-        """The controls of a feature, or of GLOBAL."""
+        """Return the controls of a feature, or of GLOBAL."""
         return self.all().of(slug)
 
     def clear(self) -> None:
-        """Read again at the next look."""
+        """Read again on the next access."""
         with self._lock:
             self._read_at = self._members_at = float("-inf")
 
     def all(self) -> Controls:
-        """All controls."""
         if self._is_old():
             with connected(), self._lock:
                 if self._is_old():
@@ -104,9 +103,9 @@ class ControlCache:
         controls = _read()
         if None not in controls.overrides:
             return controls
-        known = _groups(self._controls.overrides.get(None, ()))
+        cached = _groups(self._controls.overrides.get(None, ()))
         fresh = self._clock() - self._members_at < MEMBERS_S
-        if fresh and _groups(controls.overrides[None]) <= known:
+        if fresh and _groups(controls.overrides[None]) <= cached:
             return replace(controls, groups=self._controls.groups)
         self._members_at = self._clock()
         return replace(controls, groups=_members(controls.overrides[None]))
@@ -114,22 +113,22 @@ class ControlCache:
 
 def _read() -> Controls:
     rows = FeatureControl.objects.prefetch_related("beta_users")
-    alive = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+    unexpired = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
     by_user: dict[int | None, tuple[Override, ...]] = {}
-    for row in alive:
+    for row in unexpired:
         by_user[row.user_id] = (*by_user.get(row.user_id, ()), _override(row))
     return Controls({row.feature: _from_row(row) for row in rows}, by_user)
 
 
 def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
-    """Who is in these groups."""
+    """Return the ids of these groups by the user id of each member."""
     wanted = _groups(overrides)
     through = get_user_model().groups.through
     pairs = through.objects.filter(group_id__in=wanted).values_list("user_id", "group_id")
-    found: dict[int, set[int]] = {}
+    by_user: dict[int, set[int]] = {}
     for user_id, group_id in pairs.iterator():
-        found.setdefault(user_id, set()).add(group_id)
-    return {user_id: frozenset(groups) for user_id, groups in found.items()}
+        by_user.setdefault(user_id, set()).add(group_id)
+    return {user_id: frozenset(groups) for user_id, groups in by_user.items()}
 
 
 def _groups(overrides: Iterable[Override]) -> set[int]:
@@ -171,5 +170,5 @@ cache = ControlCache()
 
 
 def clear_cache() -> None:
-    """Discard what this process has read of the controls."""
+    """Discard the controls cached in this process."""
     cache.clear()

@@ -1,6 +1,6 @@
-"""What the controls say of each feature, and the one way to edit them.
+"""Effective settings of each feature, and the function that changes controls.
 
-A kill switch is flipped by `services.controls.switch`, which shares no validation with this.
+Kill switches are flipped by `services.controls.switch`, which shares no validation with this one.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ __all__ = [
 
 
 def is_visible(feature: Feature, user: User) -> bool:
-    """Whether the feature exists for this user."""
+    """Return whether the feature exists for this user."""
     control = cache.get(feature.slug)
     visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
     return may_use(feature.slug, stage=control.stage, percent=control.percent, visitor=visitor)
 
 
 def is_paused(slug: str, user_id: int) -> bool:
-    """Whether a kill switch, the feature's or that of everything, stops this user's jobs."""
+    """Return whether the feature's kill switch or the global one stops this user's jobs."""
     return next(_pulled(slug, user_id), None) is not None
 
 
 def keeps_jobs(slug: str, user_id: int) -> bool:
-    """Whether the switches that stop this user's jobs hold them, and cancel none."""
+    """Return whether every switch that stops this user's jobs holds them instead of cancelling."""
     return all(control.kill_mode == KillMode.HOLD for control in _pulled(slug, user_id))
 
 
 def _pulled(slug: str, user_id: int) -> Iterator[Control]:
-    """The controls, of the feature and of everything, that stop this user's jobs."""
+    """Return those of the feature's and the global control that stop this user's jobs."""
     controls = cache.all()
     for name in (slug, GLOBAL):
         control = controls.of(name)
@@ -73,9 +73,9 @@ def _pulled(slug: str, user_id: int) -> Iterator[Control]:
 
 
 def prompt_version(feature: Feature) -> str:
-    """The version that answers now: the active one, or the code's if this release lacks that.
+    """Return the active prompt version, or the code's default if this release cannot use it.
 
-    `row_check` opens an alert on it.
+    `row_check` opens an alert in that case.
     """
     active = cache.get(feature.slug).prompt_version
     if not active or prompts.why_not(feature.slug, active):
@@ -84,14 +84,14 @@ def prompt_version(feature: Feature) -> str:
 
 
 def deadline_s(feature: Feature) -> int:
-    """Seconds a job of the feature may take from its submission."""
+    """Return the seconds from a job's submission to its deadline."""
     return cache.get(feature.slug).deadline_s or feature.limits.deadline_s
 
 
 def retention_days(slug: str) -> int:
-    """Days after its end at which a job of this feature loses its content.
+    """Return the days after its end at which a job's content is deleted.
 
-    A feature that is no longer in the code keeps what an operator set, or the default.
+    A feature that is no longer in the code keeps the operator's value, or the default.
     """
     feature = registry.all_features().get(slug)
     limits = feature.limits if feature else Limits()
@@ -99,7 +99,7 @@ def retention_days(slug: str) -> int:
 
 
 def caps(feature: Feature) -> Caps:
-    """What each call of the feature must fit in, but for how many of a user there may be."""
+    """Return the spend caps for one call. They exclude the concurrency limit."""
     control, everything = cache.get(feature.slug), cache.get(GLOBAL)
     return budget.caps(
         feature.limits,
@@ -113,16 +113,16 @@ def caps(feature: Feature) -> Caps:
 
 
 def account_spend_usd() -> Decimal | None:
-    """What one user's calls of all features may cost in one UTC day; None is no cap.
+    """Return the cap on one user's spend over all features in a UTC day; None is no cap.
 
-    The largest spend cap of any feature, unless an operator set one for GLOBAL.
+    The operator's value for GLOBAL, else the largest cap of any feature, if all have one.
     """
-    found = cache.get(GLOBAL).user_daily_spend_usd
-    if found is not None:
-        return found
+    usd = cache.get(GLOBAL).user_daily_spend_usd
+    if usd is not None:
+        return usd
     each = [_user_spend(f, cache.get(f.slug)) for f in registry.all_features().values()]
-    known = [usd for usd in each if usd is not None]
-    return max(known) if known and len(known) == len(each) else None
+    capped = [usd for usd in each if usd is not None]
+    return max(capped) if capped and len(capped) == len(each) else None
 
 
 def _user_spend(feature: Feature, control: Control) -> Decimal | None:
@@ -134,7 +134,7 @@ def _user_spend(feature: Feature, control: Control) -> Decimal | None:
 
 
 def global_daily() -> GlobalDaily:
-    """The cap of a UTC day over all features, and where it comes from."""
+    """Return the daily cap over all features, and its source."""
     controls = cache.all()
     return budget.global_daily(
         {
@@ -147,7 +147,7 @@ def global_daily() -> GlobalDaily:
 
 
 def feature_rates(feature: Feature) -> Rates:
-    """The rates of a user of the feature for whom there is no exception."""
+    """Return the feature's rates for a user without an override."""
     control, limits = cache.get(feature.slug), feature.limits
     return Rates(
         control.requests_per_minute or limits.requests_per_minute,
@@ -161,8 +161,8 @@ def _first(usd: Decimal | None, otherwise: Decimal | None) -> Decimal | None:
 
 
 def _or(usd: Decimal | None, setting: str) -> Decimal | None:
-    found: Decimal | None = settings.AIFEATURE[setting] if usd is None else usd
-    return found
+    value: Decimal | None = settings.AIFEATURE[setting] if usd is None else usd
+    return value
 
 
 def change(
@@ -174,15 +174,15 @@ def change(
     check_name: str = "",
     figures: Mapping[str, Any] | None = None,
 ) -> FeatureControl:
-    """Set fields of a feature's control and write one audit row for each that changed.
+    """Set fields of a feature's control and write one audit row for each changed field.
 
     Args:
         slug: A feature's slug, or GLOBAL.
         values: New values by field name of FeatureControl (not `beta_users`).
-        reason: Why; never empty.
-        user_id: Who did it; or
-        check_name: which check or command did.
-        figures: What a check saw, for the audit rows.
+        reason: Never empty.
+        user_id: The operator who makes the change.
+        check_name: The check or command that makes it, if no operator does.
+        figures: The check's measurements, for the audit rows.
     """
     if not reason.strip():
         raise ValueError("a change of a control needs a reason")
@@ -192,7 +192,7 @@ def change(
         before = {name: getattr(row, name) for name in values}
         for name, value in values.items():
             setattr(row, name, value)
-        # What is not changed may be unknown to this release, and must not be in the way.
+        # Other columns may hold values of another release, which fail this one's validation.
         fields = row._meta.concrete_fields  # noqa: SLF001 (Django documents it)
         others = {field.name for field in fields} - values.keys()
         row.full_clean(exclude=others, validate_unique=False)
@@ -220,8 +220,8 @@ def change(
 
 
 def _check_version(row: FeatureControl) -> None:
-    known = prompts.versions(row.feature) if registry.find(row.feature) else ()
-    if row.prompt_version and row.prompt_version not in known:
+    versions = prompts.versions(row.feature) if registry.find(row.feature) else ()
+    if row.prompt_version and row.prompt_version not in versions:
         raise ValidationError({"prompt_version": f"{row.feature} has no {row.prompt_version}."})
 
 
@@ -230,7 +230,7 @@ def _text(value: object) -> str:
 
 
 def open_for_local_stack() -> None:
-    """Open every feature whose controls nobody has changed. For the local stack only."""
+    """Open every feature whose controls were never changed. For the local stack only."""
     for slug in registry.all_features():
         if not ControlChange.objects.filter(feature=slug).exists():
             change(

@@ -1,4 +1,4 @@
-"""Logs at boot how much all features together may spend in a day, and why so much."""
+"""The log line about the global daily cap at boot."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ logger = logging.getLogger(__name__)
 
 
 def announce() -> None:
-    """Log the cap of a day over all features. Without a database, log that it was not read."""
+    """Log the cap and its source, or a warning if the database cannot be read."""
     try:
-        found = effective.global_daily()
+        cap = effective.global_daily()
     except Error as error:
         logger.warning("Global daily cap not read: %s. It is read at the first call.", error)
         return
-    logger.info("Global daily cap: %s.", found)
+    logger.info("Global daily cap: %s.", cap)
 
 
 def announce_soon() -> None:
-    """Do it in a thread of its own, so that a web process serves at once without a database."""
+    """Announce in a separate thread, so a web process starts even while the database is down."""
     Thread(target=announce, name="announce-global-cap", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Kill switches that were pulled by a check."""
+"""Trips: pulls of a kill switch by a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aifeature.services.controls.effective import GLOBAL
 
 
 def latest(slug: str, limit: int = 5) -> list[ControlChange]:
-    """The last trips of a feature, newest first; of GLOBAL those of all features as well."""
+    """Return the latest trips of a feature, newest first. For GLOBAL, those of all features."""
     pulls = ControlChange.objects.filter(field="killed", new="True", user=None)
     if slug != GLOBAL:
         pulls = pulls.filter(feature=slug)

@@ -1,4 +1,4 @@
-"""Announced launches, each change with its row in the audit trail."""
+"""Announced launches. Each change writes a row of the audit log."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from django.db import transaction
 from aifeature.models import ControlChange, Launch
 
 FIELD: Final = "launch"
-"""What the audit trail calls one."""
+"""`ControlChange.field` of a launch."""
 
 
 def save(launch: Launch, *, user_id: int) -> None:
-    """Announce a launch, or change what was announced; its note is the reason in the trail.
+    """Announce or change a launch. Its note is the reason in the audit log.
 
     Args:
-        launch: What to store.
-        user_id: Who does it.
+        launch: The launch to store.
+        user_id: The operator.
 
     Raises:
-        ValueError: it has no note.
+        ValueError: The note is empty.
     """
     with transaction.atomic():
         before = Launch.objects.select_for_update().filter(pk=launch.pk).first()
@@ -32,10 +32,10 @@ def save(launch: Launch, *, user_id: int) -> None:
 
 
 def withdraw(launch: Launch, *, reason: str, user_id: int) -> None:
-    """Delete an announcement; the audit trail keeps what it was.
+    """Delete a launch. The audit log keeps its values.
 
     Raises:
-        ValueError: no reason was given.
+        ValueError: The reason is empty.
     """
     with transaction.atomic():
         _record(launch, in_words(launch), "", reason=reason, user_id=user_id)
@@ -43,7 +43,7 @@ def withdraw(launch: Launch, *, reason: str, user_id: int) -> None:
 
 
 def in_words(launch: Launch) -> str:
-    """How much is expected, and when."""
+    """Describe the expected factor and the period."""
     hours = f"{launch.starts_at:%Y-%m-%d %H:%M} to {launch.ends_at:%Y-%m-%d %H:%M} UTC"
     return f"{launch.factor.normalize():f} times the usual, {hours}"
 

@@ -1,4 +1,4 @@
-"""Exceptions from the rates of a feature, each change with its row in the audit trail."""
+"""Rate overrides of users and groups. Each change writes a row of the audit log."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from aifeature.services.controls import waiting_jobs
 from aifeature.services.controls.effective import GLOBAL
 
 FIELD: Final = "rate_override"
-"""What the audit trail calls one."""
+"""`ControlChange.field` of an override."""
 
 _NONE: Final = "the feature's rates"
 
 
 def save(override: RateOverride, *, user_id: int) -> None:
-    """Store an exception, new or changed; its reason goes into the audit trail as well.
+    """Store a new or changed override. Its reason is copied to the audit log.
 
     Args:
-        override: What to store.
-        user_id: Who does it.
+        override: The override to store.
+        user_id: The operator.
 
     Raises:
-        ValueError: it has no reason.
+        ValueError: The reason is empty.
     """
     with transaction.atomic():
         before = RateOverride.objects.select_for_update().filter(pk=override.pk).first()
@@ -37,10 +37,10 @@ def save(override: RateOverride, *, user_id: int) -> None:
 
 
 def lift(override: RateOverride, *, reason: str, user_id: int) -> None:
-    """Delete an exception; the audit trail keeps what it was.
+    """Delete an override. The audit log keeps its values.
 
     Raises:
-        ValueError: no reason was given.
+        ValueError: The reason is empty.
     """
     with transaction.atomic():
         _record(override, in_words(override), _NONE, reason=reason, user_id=user_id)
@@ -49,8 +49,8 @@ def lift(override: RateOverride, *, reason: str, user_id: int) -> None:
 
 
 def in_words(override: RateOverride) -> str:
-    """Whose rates and which, for the audit trail: people stand in it by their ids alone."""
-    whose = f"group {override.group}" if override.group_id else f"#{override.user_id}"
+    """Describe the override for the audit log, which names users by id only."""
+    subject = f"group {override.group}" if override.group_id else f"#{override.user_id}"
     per_minute = override.requests_per_minute
     rates = (
         (None if per_minute is None else f"{per_minute.normalize():f}", "requests/min"),
@@ -59,7 +59,7 @@ def in_words(override: RateOverride) -> str:
     )
     given = ", ".join(f"{value} {unit}" for value, unit in rates if value is not None)
     until = f", until {override.expires_at:%Y-%m-%d %H:%M} UTC" if override.expires_at else ""
-    return f"{whose}: {given or _NONE}{until}"
+    return f"{subject}: {given or _NONE}{until}"
 
 
 def _record(override: RateOverride, old: str, new: str, *, reason: str, user_id: int) -> None:

@@ -1,4 +1,4 @@
-"""The rates of one user, with the exceptions that operators and checks made for them."""
+"""Rates of one user, including overrides and throttles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aifeature.spec import Feature
 
 
 def of(feature: Feature, user_id: int) -> Rates:
-    """The rates this user has for this feature now."""
+    """Return the user's current rates for this feature."""
     controls = cache.cache.all()
     return policy.effective(
         effective.feature_rates(feature),
@@ -22,21 +22,21 @@ def of(feature: Feature, user_id: int) -> Rates:
 
 
 def max_concurrency() -> dict[str, int]:
-    """How many jobs of one user may be out, as `turns.dispatch` takes it.
+    """Return the most jobs of one user in flight, in the form that `fair_queue.dispatch` takes.
 
-    Members of a group that may have more are not told apart here: then all may be handed over as
-    many, and `begin_attempt` sends those back that are too many.
+    Group members are not distinguished: the highest limit of any group applies to every user, and
+    `begin_attempt` requeues the excess.
     """
     overrides = cache.cache.all().overrides
     of_groups = [each.rates.in_flight or 0 for each in overrides.get(None, ())]
-    found: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for slug, feature in registry.all_features().items():
-        usual = effective.feature_rates(feature).in_flight
-        if usual is not None:
-            found[slug] = max([usual, *of_groups])
+        default = effective.feature_rates(feature).in_flight
+        if default is not None:
+            limits[slug] = max([default, *of_groups])
         for user_id, own in overrides.items():
             if user_id is not None and any(each.rates.in_flight for each in own):
                 rate = of(feature, user_id).in_flight
                 if rate is not None:
-                    found[f"{slug}:{user_id}"] = rate
-    return found
+                    limits[f"{slug}:{user_id}"] = rate
+    return limits

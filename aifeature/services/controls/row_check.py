@@ -1,6 +1,6 @@
-"""Control rows that this release cannot follow, as they are left by a rollback of the code.
+"""Check for control rows with values that this release lacks, as a rollback of the code leaves.
 
-Jobs run all the same: each value has a stand-in, which the summary of its problem names.
+Jobs still run: each such value has a substitute, which the problem's summary names.
 """
 
 from __future__ import annotations
@@ -24,31 +24,30 @@ KINDS: Final = ("prompt_missing", "control_unknown")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A value of a control row that this release does not know."""
+    """A value of a control row that this release lacks."""
 
     kind: str
-    """One of KINDS, which is also the kind of its alert."""
+    """One of KINDS; also the kind of its alert."""
 
     slug: str
     summary: str
-    """The object, the cause and what happens meanwhile."""
+    """The object, the cause and the substitute."""
 
     next_step: str
 
 
 def problems() -> list[Problem]:
-    """Return each value of a control row that this release cannot follow."""
     return [problem for row in FeatureControl.objects.order_by("feature") for problem in _of(row)]
 
 
 def check() -> Found:
-    """Open an alert for each problem, and end those of problems that are over."""
+    """Open an alert for each problem. Close the alerts of solved ones."""
     found = problems()
     for problem in found:
         alerts.begin(problem.kind, problem.slug, f"{problem.summary} {problem.next_step}")
     _end_all_but({(problem.kind, problem.slug) for problem in found})
     if not found:
-        return Found(ok=True, result="This release can follow every control.")
+        return Found(ok=True, result="This release supports the value of every control.")
     return Found(ok=False, result=" ".join(problem.summary for problem in found))
 
 
@@ -57,17 +56,17 @@ def _of(row: FeatureControl) -> Iterator[Problem]:
         yield Problem(
             "control_unknown",
             row.feature,
-            f"This release does not know the stage {row.stage!r} of {row.feature}, so it is off for"
-            " all users.",
-            "Choose another stage in admin, Features, or deploy a release that knows it.",
+            f"The stage {row.stage!r} of {row.feature} does not exist in this release, so the"
+            " feature is off for all users.",
+            "Choose another stage in admin, Features, or deploy a release that has it.",
         )
     if row.kill_mode not in KillMode:
         yield Problem(
             "control_unknown",
             row.feature,
-            f"This release does not know what {row.kill_mode!r} means for jobs of {row.feature}"
-            " while it is stopped, so they are held.",
-            "Pull its kill switch again and choose, or deploy a release that knows it.",
+            f"The kill mode {row.kill_mode!r} of {row.feature} does not exist in this release, so"
+            " jobs of the stopped feature are held.",
+            "Pull its kill switch again and choose, or deploy a release that has it.",
         )
     feature = registry.find(row.feature)
     if feature and (why := prompts.why_not(row.feature, row.prompt_version)):
@@ -82,9 +81,9 @@ def _of(row: FeatureControl) -> Iterator[Problem]:
 
 
 def _end_all_but(found: set[tuple[str, str]]) -> None:
-    """End alerts of problems that are over, and those of switches that are released.
+    """Close alerts of solved problems and of released switches.
 
-    A release ends its own alerts; this is for the one that could not.
+    A release closes the switch's alerts itself, but may fail to.
     """
     for alert in Alert.objects.filter(kind__in=KINDS, closed_at=None):
         if (alert.kind, alert.subject) not in found:

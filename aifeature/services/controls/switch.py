@@ -1,4 +1,4 @@
-"""The kill switch: pulled by a person or a check, released by a person alone."""
+"""The kill switch. A person or a check pulls it; only a person releases it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 500
 
 STOPPED: Final = ("kill_switch", "overrun")
-"""Kinds of alerts that are about a pulled switch, and end with its release."""
+"""Kinds of alerts that are closed when the switch is released."""
 
 __all__ = [
     "WouldStop",
@@ -39,39 +39,39 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """Everything that has a switch.
+    """Return the names of all switches.
 
-    That is GLOBAL, each feature of the code, also one that does not load, and each feature
-    that has a control row, also when the code lacks it.
+    These are GLOBAL, each feature of the code, even if it does not load, and each feature with a
+    control row, even if the code lacks it.
     """
-    known = FeatureControl.objects.values_list("feature", flat=True)
-    return [GLOBAL, *sorted({*registry.slugs(), *known} - {GLOBAL})]
+    stored = FeatureControl.objects.values_list("feature", flat=True)
+    return [GLOBAL, *sorted({*registry.slugs(), *stored} - {GLOBAL})]
 
 
 def exists(slug: str) -> bool:
-    """Whether there is a switch of this name. The database is asked only if the code lacks it."""
+    """Return whether the switch exists. Queries the database only if the code lacks it."""
     if slug == GLOBAL or slug in registry.slugs():
         return True
     return FeatureControl.objects.filter(feature=slug).exists()
 
 
 def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
-    """Stop a feature, or GLOBAL: no submission, no call, and those in flight are aborted.
+    """Stop a feature, or GLOBAL: refuse submissions and calls, and abort calls in flight.
 
-    It depends on no other column of the control, and on nothing in the code of the feature.
+    This depends on no other column of the control and on nothing in the feature's code.
 
     Args:
         slug: One of `names()`.
-        reason: Why; for the audit trail.
-        mode: Whether jobs that wait or run are held or cancelled.
-        user_id: Who pulls it; callers check the permission `stop_feature`.
+        reason: For the audit log.
+        mode: Whether queued and running jobs are held or cancelled.
+        user_id: The operator; callers check the permission `stop_feature`.
 
     Returns:
-        False if it was stopped already. Then nothing is changed: see `change_reason`.
+        False if it is stopped already. Nothing is changed then; use `change_reason`.
 
     Raises:
-        ValueError: there is no such switch, or no reason.
-        django.db.Error: the database refused within two seconds; `switch_refusal` names the cause.
+        ValueError: The switch does not exist, or the reason is empty.
+        django.db.Error: The database refused within two seconds; see `switch_refusal`.
     """
     _check_reason(reason)
     with urgently():
@@ -82,20 +82,20 @@ def stop(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
 
 
 def change_reason(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bool:
-    """Change why a stopped feature, or GLOBAL, is stopped, and what becomes of its jobs.
+    """Change the reason and the mode of a stopped feature, or of GLOBAL.
 
     Args:
         slug: One of `names()`.
-        reason: The new one; it also stands in the audit trail.
-        mode: Whether jobs that wait or run are held or cancelled from now on.
-        user_id: Who changes it; callers check the permission `stop_feature`.
+        reason: The new reason, also for the audit log.
+        mode: Whether queued and running jobs are held or cancelled from now on.
+        user_id: The operator; callers check the permission `stop_feature`.
 
     Returns:
-        False if it is not stopped. Then nothing is changed.
+        False if it is not stopped. Nothing is changed then.
 
     Raises:
-        ValueError: there is no such switch, or no reason.
-        django.db.Error: the database refused within two seconds; `switch_refusal` names the cause.
+        ValueError: The switch does not exist, or the reason is empty.
+        django.db.Error: The database refused within two seconds; see `switch_refusal`.
     """
     _check_reason(reason)
     with urgently():
@@ -106,10 +106,10 @@ def change_reason(slug: str, *, reason: str, mode: KillMode, user_id: int) -> bo
 
 
 def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> bool:
-    """A check stops a feature, or GLOBAL; jobs are held. False: it was stopped already."""
+    """Stop a feature, or GLOBAL, for a check. Jobs are held. Return False if already stopped."""
     with urgently():
         _check(slug)
-        with transaction.atomic():  # both or neither, if the process dies in between
+        with transaction.atomic():  # no trip without its alert
             tripped = bool(rows("aif_trip", slug, check, reason, as_json(dict(figures)))[0][0])
             if tripped:
                 alerts.begin("kill_switch", slug, reason, figures)
@@ -118,19 +118,19 @@ def trip(slug: str, *, check: str, reason: str, figures: Mapping[str, Any]) -> b
 
 
 def release(slug: str, *, reason: str, user_id: int, percent: int = 100) -> None:
-    """Let a feature, or GLOBAL, go on; for all users or for a share of them.
+    """Release the switch of a feature, or of GLOBAL, for all users or a share of them.
 
-    What was to be cancelled is so before, also if no control worker has run meanwhile.
+    Jobs stopped with the mode CANCEL are cancelled first, even if no control worker runs.
 
     Args:
         slug: One of `names()`.
-        reason: Why; for the audit trail.
-        user_id: Who releases it; callers check the permission `release_feature`.
-        percent: Share of users, 1 to 100. Called again with more, more are let in.
+        reason: For the audit log.
+        user_id: The operator; callers check the permission `release_feature`.
+        percent: Share of users, 1 to 100. A second call can raise it.
 
     Raises:
-        ValueError: there is no such switch, no reason, or no such share.
-        django.db.Error: the database refused within two seconds; `switch_refusal` names the cause.
+        ValueError: The switch or the share is invalid, or the reason is empty.
+        django.db.Error: The database refused within two seconds; see `switch_refusal`.
     """
     _check_reason(reason)
     if not 1 <= percent <= 100:  # noqa: PLR2004 (percent)
@@ -146,16 +146,16 @@ def release(slug: str, *, reason: str, user_id: int, percent: int = 100) -> None
 
 
 def settle_stopped() -> int:
-    """Cancel or tell the jobs of stopped features, and tell those that go on. Run it often.
+    """Apply the switches to waiting and running jobs. Call it often.
 
-    Returns how many jobs were touched.
+    Cancels jobs, or sets or clears their wait reason. Returns the number of changed jobs.
     """
     cancelled = _cancel_stopped()
     return cancelled + switches.tell_paused(limit=BATCH, message=WAITING[WaitReason.FEATURE_PAUSED])
 
 
 def is_stopped(slug: str) -> bool:
-    """Whether its own switch is pulled, by the database."""
+    """Return whether the switch itself is pulled, from the database."""
     return FeatureControl.objects.filter(feature=slug, killed=True).exists()
 
 
@@ -169,13 +169,13 @@ def _cancel_stopped() -> int:
 
 
 def _end_alerts(slug: str) -> None:
-    """The person who releases it has seen why. An alert that cannot be ended undoes no release."""
+    """Close alerts the operator has seen before the release. A failure does not undo it."""
     try:
         with transaction.atomic():
             for kind in STOPPED:
                 alerts.end(kind, slug)
     except Error:
-        logger.warning("alerts of %s stay open until the next check of controls", slug)
+        logger.warning("alerts of %s not closed: the next check of controls closes them", slug)
 
 
 def _check_reason(reason: str) -> None:

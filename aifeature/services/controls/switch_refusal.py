@@ -1,6 +1,6 @@
-"""Why the database refused a flip of a kill switch, and what to do instead.
+"""Explanations for a flip of a kill switch that the database refused.
 
-Causes are told apart by SQLSTATE; see appendix A of PostgreSQL's manual.
+The cause is derived from the SQLSTATE; see appendix A of PostgreSQL's manual.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _OTHER_SCHEMA: Final = frozenset({"42883", "42703", "42P01"})
 _AWAY: Final = frozenset({"57P01", "57P02", "57P03"})
 
 _FULL: Final = re.compile("too many (clients|connections)|remaining connection slots")
-"""What PostgreSQL says in English when `max_connections`, or a limit of a role or a database, is
-reached."""
+"""PostgreSQL's English messages when the server, a role or a database has too many connections."""
 
 _HOLDERS: Final = """
 SELECT a.pid, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::int,
@@ -52,24 +51,22 @@ class Refusal:
     """A sentence: the object and what is wrong with it."""
 
     next_step: str
-    """What to do about the cause."""
 
     otherwise: str = SECOND_MEANS
     """How to stop without the switch."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All of it, for an error page or a command."""
         return (self.cause, self.next_step, self.otherwise)
 
 
 def explain(error: Error, slug: str, *, command: str = "") -> Refusal:
-    """Return the cause of a refused flip of this switch in words.
+    """Explain a refused flip.
 
     Args:
-        error: What the flip raised.
+        error: The exception of the flip.
         slug: The switch.
-        command: The same flip on a command line, for somebody who pressed a button.
+        command: The management command for the same flip, suggested to an operator in admin.
     """
     code = getattr(error.__cause__, "sqlstate", None) or ""
     if not code or code in _AWAY or code.startswith("08"):
@@ -81,16 +78,16 @@ def explain(error: Error, slug: str, *, command: str = "") -> Refusal:
     if code in _OTHER_SCHEMA:
         return Refusal(
             f"The database is not of this release: {_first_line(error)}.",
-            "Run manage.py migrate, or flip it with the release that is running.",
+            "Run manage.py migrate, or flip the switch from the release that is running.",
         )
     return Refusal(
         f"The database refused, with SQLSTATE {code}: {_first_line(error)}.",
-        "Mend what it names, then try again.",
+        "Fix this problem, then try again.",
     )
 
 
 def _no_connection(error: Error, command: str) -> Refusal:
-    """Why there is none. A connection that fails has no SQLSTATE."""
+    """Explain a failed connection. It has no SQLSTATE."""
     if isinstance(error.__cause__, PoolBusyError):
         otherwise = f", or use {command}, which needs no connection of a web process"
         return Refusal(
@@ -100,46 +97,46 @@ def _no_connection(error: Error, command: str) -> Refusal:
     if _FULL.search(str(error)):
         return Refusal(
             f"The database has no connection left: {_first_line(error)}.",
-            "End what holds them, then try again. Processes that have a connection go on"
-            " meanwhile.",
+            "End the sessions that hold them, then try again. Processes that have a connection"
+            " keep working.",
         )
     return Refusal(
         f"There is no connection to the database: {_first_line(error)}.",
-        "Try again. If it is away for all, nothing is accepted and no call is begun. Calls in"
-        " flight go on until their deadline.",
+        "Try again. If no process has one, no job is accepted and no call starts. Calls in flight"
+        " continue until their deadline.",
     )
 
 
-_NOTHING_BEGINS: Final = (
-    "As long as that is so, nothing is accepted and no call is begun. Calls in flight go on until"
-    " their deadline."
+_NOTHING_STARTS: Final = (
+    "Until it does, no job is accepted and no call starts. Calls in flight continue until their"
+    " deadline."
 )
 
 _KNOWN: Final = {
     _READ_ONLY: Refusal(
         "The database takes no writes: it is a standby, or its default is read-only.",
-        f"{_NOTHING_BEGINS} Connect to the primary: see DATABASE_URL.",
+        f"{_NOTHING_STARTS} Connect to the primary: see DATABASE_URL.",
     ),
     _DISK_FULL: Refusal(
         "The disk of the database is full.",
-        "Free space on it, then try again. Calls may still be begun meanwhile.",
+        "Free space on it, then try again. Calls may still start meanwhile.",
     ),
     _TOO_SLOW: Refusal(
         "The database did not answer within its time limit of 1.5 s.",
-        "Try again. If it stays so, a disk or a backup slows it down.",
+        "Try again. If this persists, a slow disk or a backup may be the cause.",
     ),
     _FORBIDDEN: Refusal(
         "The role of the database in DATABASE_URL may not change the switch.",
-        "Flip it with the role that the running system has.",
+        "Use the role of the running system.",
     ),
 }
 
 
 def _locked(slug: str) -> Refusal:
-    """The wait for a lock took longer than its limit of a second."""
+    """Explain a lock that was not granted within a second."""
     others = "Try again"
     if slug != "_everything":
-        others += ", or stop everything, whose row is another one"
+        others += ", or stop everything, which uses another row"
     holder = _holder()
     if holder is None:
         return Refusal(f"Another session holds a lock that a flip of {slug} needs.", f"{others}.")
@@ -152,14 +149,14 @@ def _locked(slug: str) -> Refusal:
 
 
 def _holder() -> tuple[int, str, int, str] | None:
-    """The session that has held a lock on the controls for longest; None if it cannot be found."""
+    """Return the session that has held a lock on the controls longest; None if not found."""
     if connection.in_atomic_block:
-        return None  # the transaction is broken: nothing can be read in it
+        return None  # the failed transaction refuses all queries
     try:
         with urgently(), connection.cursor() as cursor:
             cursor.execute(_HOLDERS)
-            found: tuple[int, str, int, str] | None = cursor.fetchone()
-            return found
+            holder: tuple[int, str, int, str] | None = cursor.fetchone()
+            return holder
     except Error:
         return None
 

@@ -1,4 +1,4 @@
-"""How a kill switch stands: who pulled it, when and why, and what a release may do."""
+"""State of a kill switch: its last pull, its reason, and the valid releases."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from aifeature.models.switches import WouldStop
 from aifeature.money import cents_up
 
 _OWN: Final = ("feature", "killed", "kill_reason", "kill_mode", "release_percent")
-"""The columns of a control that are the switch's own."""
+"""Columns of a control that belong to the switch."""
 
 ALL: Final = 100
-"""Percent of the users for whom a switch that is off is off."""
+"""`release_percent` of a switch that is released for all users."""
 
 NOT_STOPPED: Final = "It is not stopped: there is no reason to change."
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchState:
-    """One switch. While it is not `killed`, it may still be on for a part of the users."""
+    """State of one switch. A switch that is not `killed` may still be on for some users."""
 
     slug: str
     killed: bool = False
     reason: str = ""
     mode: KillMode = KillMode.HOLD
     percent: int = ALL
-    """Share of users for whom it is off while it is not killed."""
+    """Share of users that it is released for, if it is not killed."""
 
     pulled: ControlChange | None = None
-    """Its last pull, with who made it; None for a row that was written past the services."""
+    """Audit row of the last pull; None if the row was not written by the services."""
 
     @property
     def partial(self) -> bool:
-        """Whether it is released, but not for all users."""
+        """Whether it is released for only a share of the users."""
         return not self.killed and self.percent < ALL
 
     def why_no_release(self, percent: int) -> str:
-        """What is wrong with releasing it for this share of users; empty if nothing is."""
+        """Return why a release for this share is invalid; empty if it is valid."""
         if self.killed:
             return ""
         if not self.partial:
@@ -55,22 +55,22 @@ class SwitchState:
 
 
 def of(slug: str) -> SwitchState:
-    """How the switch of this feature, or of GLOBAL, stands in the database now."""
+    """Return the current state of one switch from the database."""
     return of_all([slug]).get(slug, SwitchState(slug))
 
 
 def of_all(slugs: Iterable[str]) -> Mapping[str, SwitchState]:
-    """How the switches of these features stand, of those that have a control row.
+    """Return the states of these switches by slug. Features without a control row are left out.
 
-    It reads the switch's own columns alone, so that a database of another release will do.
+    It reads only the switch's columns, so it works with the schema of another release.
     """
     return of_rows(FeatureControl.objects.filter(feature__in=list(slugs)).only(*_OWN))
 
 
 def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
-    """How the switches of these rows stand, by slug: one query if any is on, else none."""
-    known = list(rows)
-    on = [row.feature for row in known if row.killed or row.release_percent < ALL]
+    """Return the states of the rows' switches by slug. One query if any switch is on, else none."""
+    controls = list(rows)
+    on = [row.feature for row in controls if row.killed or row.release_percent < ALL]
     pulls = _last_pulls(on) if on else {}
     return {
         row.feature: SwitchState(
@@ -81,23 +81,23 @@ def of_rows(rows: Iterable[FeatureControl]) -> Mapping[str, SwitchState]:
             percent=row.release_percent,
             pulled=pulls.get(row.feature),
         )
-        for row in known
+        for row in controls
     }
 
 
 def under_way(slug: str) -> str:
-    """What a pull would stop now, for a person; also if it cannot be counted."""
+    """Describe what a pull would stop now. Works even if the jobs cannot be counted."""
     try:
-        with transaction.atomic():  # its failure breaks no transaction around it
+        with transaction.atomic():  # a failure must not break the outer transaction
             return in_words(switches.would_stop(slug))
     except Error:
         return "jobs that cannot be counted now, since the database refuses"
 
 
 def in_words(found: WouldStop) -> str:
-    """What a pull would stop, for a person: `37 running, 412 queued, $1.20 held`.
+    """Describe what a pull would stop: `37 running, 412 queued, $1.20 held`.
 
-    What is held is rounded up to a cent, so that it never reads as nothing.
+    The held amount is rounded up to a cent, so a small amount never shows as zero.
     """
     held = cents_up(found.held_micro)
     return f"{found.running:,} running, {found.queued:,} queued, {held} held"

@@ -1,4 +1,4 @@
-"""Jobs that wait for a rate, brought forward when an operator changes it."""
+"""Earlier start times for waiting jobs after an operator changed a rate."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from aifeature.reasons import WaitReason
 from aifeature.services.controls.cache import GLOBAL, POLL_S
 
 RATES: Final = frozenset({"tokens_per_minute", "user_in_flight"})
-"""Fields of a feature's control that decide when a waiting job is sent."""
+"""Fields of a control that decide when a waiting job is sent."""
 
 _WAIT_FOR_RATES: Final = (WaitReason.USER_TOKENS, WaitReason.USER_BUSY)
-"""Jobs with these reasons wait for them; the longest wait is ten minutes."""
-
+"""Wait reasons that depend on RATES. The longest such wait is ten minutes."""
 
 SOON: Final = timedelta(seconds=2 * POLL_S)
-"""By then every process has read the change: sooner, one would defer the job at the old rate."""
+"""Time until every process has read the change. Before, one could defer the job at the old rate."""
 
 
 def look_again(slug: str, *, user_id: int | None = None) -> int:
-    """Make the jobs due within a second that wait for a rate of a feature.
+    """Make jobs that wait for a rate due after SOON. Return their number.
 
-    Call it in the change's transaction. Those that still do not fit are given a new time, at the
-    new rate. A row that is locked is skipped: its job is being looked at.
+    Call it in the transaction of the change. A job that still does not fit gets a new time at the
+    new rate. Locked rows are skipped: another process is handling their jobs.
 
     Args:
-        slug: The feature; GLOBAL or an empty text for all.
-        user_id: Of this user alone; None for all.
+        slug: The feature; GLOBAL or an empty string for all.
+        user_id: Only this user's jobs; None for all users.
     """
     waiting = Job.objects.filter(
         status=Status.QUEUED, wait_reason__in=_WAIT_FOR_RATES, run_at__gt=Now() + SOON

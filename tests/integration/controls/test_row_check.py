@@ -102,7 +102,7 @@ def test_a_boot_warns_and_names_the_object_the_cause_and_the_next_step() -> None
         "The active prompt of summarize is v9, which this release cannot use",
         "prompt summarize/v9 does not exist; there are: v1, v2, v3. Its jobs run with v3.",
         "HINT: Deploy a release that has v9, or choose another version in admin, Features.",
-        "This release does not know the stage 'canary' of summarize",
+        "The stage 'canary' of summarize does not exist in this release",
     ):
         assert part in said.getvalue()
 

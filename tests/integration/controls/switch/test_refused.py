@@ -109,7 +109,7 @@ def test_a_locked_control_names_its_holder_and_two_ways_out(sam: User, action: s
         assert code == switch_refusal.LOCKED
         pid = other.info.backend_pid
         assert f"holds the control of summarize: pid {pid}, idle in transaction" in said
-        assert "or stop everything, whose row is another one" in said
+        assert "or stop everything, which uses another row" in said
         assert f"SELECT pg_terminate_backend({pid})" in said
         assert SECOND_MEANS in said
         assert "The kill switch was not changed." in said
@@ -230,7 +230,7 @@ def test_a_database_that_takes_no_writes_is_named_with_a_second_means(sam: User)
         said, code = refusal("stop", "summarize")
         assert code == "25006"
         assert "The database takes no writes: it is a standby" in said
-        assert "nothing is accepted and no call is begun" in said
+        assert "no job is accepted and no call starts" in said
         assert SECOND_MEANS in said
         assert "running" in run_status()
     run("stop", "summarize")
