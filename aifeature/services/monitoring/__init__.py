@@ -1,4 +1,4 @@
-"""Figures for operators: today's counts, latency, workers, held time, and the cost-spike check.
+"""Figures for operators: today's counts, latency, held time, workers, and the cost-spike check.
 
 Public: `overview`, `latency`, `held_time`, `signs_of_life`, and the package `spikes`.
 

@@ -1,4 +1,4 @@
-"""Since when and for whom kill switches have held jobs, from the audit trail of their flips."""
+"""Periods in which kill switches held jobs, from the audit log of their flips."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _FIELDS: Final = ("killed", "release_percent")
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A time in which one switch was on, for all users or for a part of them."""
+    """A period in which one switch was on for some or all users."""
 
     feature: str
     """A slug, or GLOBAL."""
     begins: datetime
     ends: datetime | None
-    """None: it is still on."""
+    """None while it is still on."""
     percent: int
-    """Share of users for whom it was off meanwhile; 0 while it was pulled."""
+    """Percentage of users not held; 0 while the switch was pulled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One change of a switch, in the order of time."""
+    """One change of a switch."""
 
     field: str
     """`killed`, as 0 or 1, or `release_percent`."""
@@ -38,10 +38,7 @@ class Flip:
 
 
 def holds(since: datetime) -> list[Hold]:
-    """Return when switches were on since then: two queries, bounded by the flips since then.
-
-    One that was on before counts from `since` on.
-    """
+    """Return the holds since then, with two queries. Earlier holds begin at `since`."""
     now = {
         row.feature: {"killed": int(row.killed), "release_percent": row.release_percent}
         for row in FeatureControl.objects.only("feature", *_FIELDS)
@@ -58,7 +55,7 @@ def holds(since: datetime) -> list[Hold]:
 def holds_of(
     name: str, flips: Sequence[Flip], now: Mapping[str, int], since: datetime
 ) -> Iterator[Hold]:
-    """Yield one switch's, from what its first flips changed to what its last ones made of it."""
+    """Yield the holds of one switch, given its flips since then in the order of time."""
     state = {"killed": 0, "release_percent": ALL, **now}
     for flip in reversed(flips):
         state[flip.field] = flip.old
@@ -80,7 +77,6 @@ def _while(
 
 
 def _number(text: str) -> int | None:
-    """A value of the trail: a truth value, or a percentage."""
     if text in {"True", "False"}:
         return int(text == "True")
     return int(text) if text.isascii() and text.isdigit() else None

@@ -1,4 +1,4 @@
-"""How long jobs took: from submission to the end, without the time a kill switch held them."""
+"""Latency of jobs from submission to the end, without the time a kill switch held them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aifeature.services.monitoring.held_time import holds
 
 _ANSWERED: Final = (Status.SUCCEEDED, Status.FAILED)
 
-# Of a job: the parts of its life that lie in a hold for its user. Holds of the feature and of
-# everything may overlap, so their union is measured.
+# Seconds for which a job was held. Holds of the feature and of GLOBAL may overlap, so the query
+# measures their union.
 _HELD: Final = """
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(extract(epoch FROM upper(part) - lower(part))), 0)::float AS seconds
@@ -28,13 +28,12 @@ _HELD: Final = """
 
 
 def percentiles(since: datetime, *, sample: int) -> dict[str, tuple[float, float]]:
-    """Return the median and the 95th percentile by feature, in seconds: three queries.
+    """Return the median and the 95th percentile by feature in seconds, with three queries.
 
-    They are taken of the newest `sample` jobs that were submitted since then and have succeeded or
-    failed. Time in which a kill switch held a job for its user does not count.
+    They cover the newest `sample` jobs that were submitted since then and succeeded or failed.
     """
     on = holds(since)
-    columns = ("feature", "created_at", "finished_at")  # of an index, as long as nothing was held
+    columns = ("feature", "created_at", "finished_at")  # covered by an index if nothing was held
     newest = (
         Job.objects.filter(created_at__gte=since, status__in=_ANSWERED)
         .order_by("-created_at", "-id")

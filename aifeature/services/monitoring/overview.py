@@ -1,13 +1,13 @@
-"""The figures of the on-call overview: queries only, each bounded by an index or a limit.
+"""Figures of the on-call overview. Each query is bounded by an index or a limit.
 
 | figure | bounded by |
 | --- | --- |
 | jobs of today by state | the entries of index `job_day` since midnight, not the rows |
-| seconds of a job | the newest `SAMPLE` of them; the flips of switches since midnight |
-| queue | partial index `job_due`, at most `COUNT_LIMIT` entries; its oldest by one look |
-| running | partial index `job_leased`: as many as workers hold |
-| calls that a person has to settle | partial index `attempt_to_settle`, at most `COUNT_LIMIT` |
-| spend | one window per feature, one for everything and one for its month, by unique key |
+| latency | the newest `SAMPLE` jobs; the flips of switches since midnight |
+| queue | partial index `job_due`, at most `COUNT_LIMIT` entries; its first entry for the oldest |
+| running | partial index `job_leased`: one entry per leased job |
+| calls that a person must settle | partial index `attempt_to_settle`, at most `COUNT_LIMIT` |
+| spend | one window per feature, one global and one of the month, by unique key |
 | latest failures | partial index `job_failed`, read from its newest end |
 """
 
@@ -27,85 +27,80 @@ from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring import latency
 
 SAMPLE = 10_000
-"""How many of today's newest ended jobs the percentiles are taken of."""
+"""Most jobs that the percentiles cover, newest first."""
 
 COUNT_LIMIT = 10_000
-"""Where counting stops; a count of this much means "at least"."""
+"""Counting stops here; a count of this value means "at least"."""
 
 LATE = timedelta(seconds=30)
-"""A due job that waits longer than this while nothing runs: nobody takes jobs."""
+"""Wait of a due job after which the queue is stuck, if nothing runs."""
 
 _ENDED = (Status.SUCCEEDED, Status.NEEDS_APPROVAL, Status.FAILED, Status.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """The jobs of one feature that were submitted in this UTC day."""
+    """Jobs of one feature submitted in this UTC day."""
 
     by_status: Mapping[str, int] = field(default_factory=dict)
     p50_s: float | None = None
-    """Median of seconds from submission to the end, of jobs that succeeded or failed.
-
-    The time for which a kill switch held a job does not count, here and in `p95_s`.
-    """
+    """Latency as in `latency.percentiles`."""
     p95_s: float | None = None
 
     @property
     def total(self) -> int:
-        """All of them."""
         return sum(self.by_status.values())
 
     @property
     def failed(self) -> int:
-        """Those that ended without an answer, cancelled ones aside."""
         return self.by_status.get(Status.FAILED, 0)
 
     @property
     def error_rate(self) -> float | None:
-        """Share of failures among those that ended by themselves, 0 to 1; None if none did."""
+        """Share of failures among ended jobs that were not cancelled, 0 to 1; None without any."""
         ended = sum(self.by_status.get(status, 0) for status in _ENDED)
         return self.failed / ended if ended else None
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """One window of today, in micro-dollars."""
+    """Current state of one spend window, in micro-dollars."""
 
     spent: int = 0
     held: int = 0
     cap: int | None = None
-    """None: no cap."""
+    """None is no cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What waits and what runs, now."""
+    """Queued and running jobs."""
 
     due: int
-    """Jobs a worker could take at once; COUNT_LIMIT means at least so many."""
+    """Queued jobs that a worker may take now, at most COUNT_LIMIT."""
     later: int
-    """Jobs put back until a moment that is still to come; counted likewise."""
+    """Queued jobs that are due later, at most COUNT_LIMIT."""
     waiting: timedelta | None
-    """How long the oldest of the due has been due. None: none is."""
+    """Time since the oldest due job became due; None if none is due."""
     running: int
     overdue: int
-    """Running jobs whose worker no longer extends their lease."""
+    """Running jobs whose lease has expired."""
     last_call: datetime | None
-    """When a provider call was last begun. On a quiet day that is long ago."""
+    """Start of the latest provider call."""
 
     @property
     def stuck(self) -> bool:
-        """Whether jobs are due and nobody takes them."""
+        """Whether jobs are due and no worker takes them."""
         return self.running == self.overdue and self.waiting is not None and self.waiting > LATE
 
 
 def midnight(now: datetime) -> datetime:
-    """The beginning of the UTC day."""
+    """Return the beginning of the UTC day."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def today(now: datetime) -> dict[str, Today]:
-    """Today's jobs of each feature that had any, by slug: four queries."""
+    """Return today's jobs by slug, for features with any. Four queries."""
     since = midnight(now)
     counted = Job.objects.filter(created_at__gte=since).values_list("feature", "status")
     by_feature: dict[str, dict[str, int]] = {}
@@ -119,20 +114,20 @@ def today(now: datetime) -> dict[str, Today]:
 
 
 def spend(now: datetime) -> dict[str, Spend]:
-    """Today's spend of every feature of the code by slug, and of GLOBAL: one query."""
+    """Return today's spend of GLOBAL and of each feature of the code, by slug. One query."""
     features = registry.all_features()
     everything = Q(scope=SpendWindow.Scope.GLOBAL, key="")
     each = Q(scope=SpendWindow.Scope.FEATURE, key__in=list(features))
     rows = SpendWindow.objects.filter(everything | each, day=midnight(now).date())
-    found = {row.key or GLOBAL: (row.spent_micro, row.held_micro) for row in rows}
+    sums = {row.key or GLOBAL: (row.spent_micro, row.held_micro) for row in rows}
     each_cap = {slug: controls.caps(feature) for slug, feature in features.items()}
     caps = {slug: own.feature for slug, own in each_cap.items()}
     caps[GLOBAL] = next(own.everything for own in each_cap.values())
-    return {slug: Spend(*found.get(slug, (0, 0)), cap) for slug, cap in caps.items()}
+    return {slug: Spend(*sums.get(slug, (0, 0)), cap) for slug, cap in caps.items()}
 
 
 def month(now: datetime) -> Spend:
-    """This UTC month's spend of everything: one query."""
+    """Return the global spend of this UTC month. One query."""
     first = midnight(now).date().replace(day=1)
     row = SpendWindow.objects.filter(scope=SpendWindow.Scope.MONTH, key="", day=first).first()
     cap = next(controls.caps(feature).month for feature in registry.all_features().values())
@@ -140,7 +135,7 @@ def month(now: datetime) -> Spend:
 
 
 def queue(now: datetime) -> Queue:
-    """What waits and what runs: five small queries."""
+    """Return the state of the queue. Five small queries."""
     queued = Job.objects.filter(status=Status.QUEUED)
     due = queued.filter(run_at__lte=now)
     oldest = due.aggregate(oldest=Min("run_at"))["oldest"]
@@ -159,9 +154,9 @@ def queue(now: datetime) -> Queue:
 
 
 def unknown_calls() -> dict[str, int]:
-    """Unknown provider calls that a person has to settle, by feature, of any day: one query.
+    """Return the number of unknown calls that a person must settle, by feature. One query.
 
-    Those that their own user ended, and probes, need nobody.
+    Calls that their own user cancelled, and probes, need no settlement.
     """
     unknown = Attempt.objects.filter(NEEDS_A_PERSON)
     rows = unknown.values_list("feature", flat=True)
@@ -172,17 +167,15 @@ def unknown_calls() -> dict[str, int]:
 
 
 def latest_failures(limit: int = 10) -> list[Job]:
-    """The jobs that failed last, newest first, without their content."""
+    """Return the latest failed jobs, newest first, without their content."""
     failed = Job.objects.filter(status=Status.FAILED).order_by("-finished_at")
     wanted = ("id", "feature", "error_code", "error_message", "finished_at", "tries", "attempts")
     return list(failed.only(*wanted)[:limit])
 
 
 def latest_changes(limit: int = 10) -> list[ControlChange]:
-    """The newest changes of any control, with who made them."""
     return list(ControlChange.objects.select_related("user").order_by("-id")[:limit])
 
 
 def _count(rows: QuerySet[Any]) -> int:
-    """Count no further than COUNT_LIMIT."""
     return rows.order_by()[:COUNT_LIMIT].count()

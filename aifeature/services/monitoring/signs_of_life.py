@@ -1,4 +1,4 @@
-"""When a worker of each queue last gave a sign of life, by the database's clock."""
+"""Live workers of each queue, by their heartbeats and the database's clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aifeature.models.watch import Watch
 from aifeature.services.watch import queues
 
 GONE_AFTER: Final = timedelta(seconds=20)
-"""As in aif_slots: from then on a worker's threads count for nothing."""
+"""Age of a heartbeat after which a worker's threads no longer count, as in aif_slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +23,21 @@ class LastSeen:
     """The workers of one queue."""
 
     ago: timedelta | None = None
-    """Since the last sign of life of any of them, also of one that is gone; None: never seen."""
+    """Time since the latest heartbeat, including workers that are gone; None if there is none."""
     live: int = 0
-    """Processes that were seen within GONE_AFTER."""
+    """Processes with a heartbeat within GONE_AFTER."""
     threads: int = 0
-    """Jobs that these run at once; those that are stopping take no more."""
+    """Jobs that these can run at the same time; a worker that is stopping takes no more."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether no process is live."""
         return not self.live
 
 
 def last_seen() -> Mapping[str, LastSeen]:
-    """Return what is known of the workers of every queue, by its name: two queries.
+    """Return the workers of every queue, by its name. Two queries.
 
-    A worker writes a sign of life every second, whether or not it has anything to do.
+    A worker sends a heartbeat every second, busy or idle.
     """
     live = Q(seen_at__gt=Now() - GONE_AFTER)
     rows = Worker.objects.values("queue").annotate(
@@ -50,7 +49,7 @@ def last_seen() -> Mapping[str, LastSeen]:
         row["queue"]: {name: row[name] for name in ("ago", "live", "threads")}
         for row in rows.order_by()
     }
-    # The row of a worker is deleted after an hour; what the watchers wrote down stays.
+    # A worker's row is deleted after an hour. The watcher's row for the queue stays.
     names = {f"queue {queue}": queue for queue in queues.QUEUES}
     noted = Watch.objects.filter(name__in=list(names), alive_at__isnull=False)
     for name, ago in noted.annotate(ago=Now() - F("alive_at")).values_list("name", "ago"):

@@ -1,1 +1,1 @@
-"""The cost-spike check: spend by the hour, the baseline, what is done, a rehearsal of it."""
+"""The cost-spike check: hourly spend, baselines, throttles and trips, rehearsal, simulation."""

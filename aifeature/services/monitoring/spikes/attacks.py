@@ -1,4 +1,4 @@
-"""Ways in which spend runs away, for the simulation to be timed by."""
+"""Simulated attacks, to measure how fast the check acts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from aifeature.services.monitoring.spikes.synthetic import (
 STOLEN_MICRO: Final = 50_000
 """Micro-dollars a minute: ten calls of half a cent."""
 LOOP: Final = 10
-"""How often a bug makes each call."""
+"""Times that a bug makes each call."""
 VIRAL: Final = (8, 25)
-"""Times the usual traffic, all the rest of it new users..."""
+"""Range of the traffic factor. All additional users are new."""
 RAMP: Final = (10, 45)
-"""...reached after so many minutes."""
+"""Range of the minutes until that traffic is reached."""
 SLOW: Final = (6, 180)
-"""The same, when word gets round slowly."""
+"""Factor and minutes of a slow viral day."""
 PATIENCE: Final = 6 * 60
-"""Minutes after which an attack is given up: nothing has seen it."""
+"""Minutes after which an attack counts as missed."""
 
 Attack = Callable[[Random, World, int, int], tuple[str, list[Sitting]]]
-"""From the number of a day and a bin of it: who is attacked, and the day with it."""
+"""Takes a day and its bin of the beginning. Returns the attacked key and the day's sittings."""
 
 
 def stolen_account(random: Random, world: World, day: int, begin: int) -> tuple[str, list[Sitting]]:
-    """Somebody uses an account of the large feature that was in use on three days of the week."""
+    """Abuse an account of the large feature that was used on at least three days of the week."""
     week = range(day - 7, day)
     victim = random.choice(
         [
@@ -49,7 +49,7 @@ def stolen_account(random: Random, world: World, day: int, begin: int) -> tuple[
 
 
 def retry_loop(random: Random, world: World, day: int, begin: int) -> tuple[str, list[Sitting]]:
-    """A release makes every call of one feature ten times."""
+    """Repeat every call of one feature, as a faulty release would."""
     slug = _feature(random, world, day)
     calls = world.days[day]
     more = [_from(each, begin, LOOP - 1) for each in calls if feature_of(each.key) == slug]
@@ -57,13 +57,13 @@ def retry_loop(random: Random, world: World, day: int, begin: int) -> tuple[str,
 
 
 def viral_day(random: Random, world: World, day: int, begin: int) -> tuple[str, list[Sitting]]:
-    """A feature is linked to from somewhere: many people come who were never there."""
+    """Add many new users to one feature."""
     times = math.exp(random.uniform(*map(math.log, VIRAL)))
     return _viral(random, world, day, begin, round(times), random.uniform(*RAMP))
 
 
 def slow_viral_day(random: Random, world: World, day: int, begin: int) -> tuple[str, list[Sitting]]:
-    """Word gets round. Its rate is twice the usual only after 36 minutes."""
+    """Add many new users slowly. The rate is twice the usual only after 36 minutes."""
     return _viral(random, world, day, begin, *SLOW)
 
 
@@ -85,12 +85,12 @@ def _viral(
 
 
 def _feature(random: Random, world: World, day: int) -> str:
-    """A feature of which no launch is announced: of one that is, much is expected."""
+    """Choose a feature without a launch, since a launch raises the baseline."""
     return random.choice([slug for slug in FEATURES if day not in launched_days(world, slug)])
 
 
 def _from(each: Sitting, begin: int, times: int) -> Sitting:
-    """What of a sitting comes after that bin, so many times."""
+    """Return the part of a sitting after a bin, with `times` the spend."""
     at = max(begin, each.begin)
     return Sitting(each.key, at, max(0, each.begin + each.bins - at), each.micro * times)
 

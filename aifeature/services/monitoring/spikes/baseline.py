@@ -1,7 +1,6 @@
-"""Today's spend beside that of the trailing days at the same time of day. Figures only.
+"""Today's spend and that of the trailing days at the same time of day, without a database.
 
-Baselines are estimates: hours are taken to be spent evenly, so that a minute's look at an hour's
-sum does not jump at each full hour.
+Spend is taken as even within each hour, so that the baseline does not jump at full hours.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from typing import Final
 from aifeature.policies.spike import HOURS, PastDay, Spend
 
 DAYS: Final = 7
-"""Trailing UTC days that make a baseline."""
+"""Trailing UTC days in a baseline."""
 
 Curve = Sequence[int]
 """Micro-dollars of the 24 hours of a UTC day."""
 
 Weights = Sequence[float]
-"""By how much a launch raises each hour of today."""
+"""Launch factors of the 24 hours of today."""
 
 NOTHING: Final[Curve] = (0,) * HOURS
 AS_USUAL: Final[Weights] = (1.0,) * HOURS
@@ -28,22 +27,20 @@ AS_USUAL: Final[Weights] = (1.0,) * HOURS
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """A launch."""
-
     starts_at: datetime
     ends_at: datetime
     factor: float
 
 
 def midnight(moment: datetime) -> datetime:
-    """When the UTC day of this moment began."""
+    """Return the beginning of the moment's UTC day."""
     return datetime.combine(moment.astimezone(UTC).date(), time(), UTC)
 
 
 def weights(launches: Sequence[Announced], day: datetime) -> Weights:
-    """The factor of each hour of the day that begins then; of several launches the greatest.
+    """Return the factor of each hour of a day, the greatest if launches overlap.
 
-    An hour of which a launch covers a part is raised by that part of it.
+    A launch that covers part of an hour raises it in proportion.
     """
     return [
         max((_factor(launch, day + timedelta(hours=hour)) for launch in launches), default=1.0)
@@ -58,14 +55,14 @@ def _factor(launch: Announced, hour: datetime) -> float:
 
 
 def raised(curve: Curve, by: Weights) -> Curve:
-    """What a day would have been with today's launches."""
+    """Multiply a day's hours by their launch factors."""
     if by is AS_USUAL:
         return curve
     return [round(spent * weight) for spent, weight in zip(curve, by, strict=True)]
 
 
 def past_day(curve: Curve, now: datetime) -> PastDay:
-    """A past day as it stood at this time of day."""
+    """Return a past day's sums at this time of day."""
     hour, share = place(now)
     return PastDay(
         so_far=sum(curve[:hour]) + round(curve[hour] * share),
@@ -76,7 +73,7 @@ def past_day(curve: Curve, now: datetime) -> PastDay:
 
 
 def _latest(curve: Curve, hour: int, share: float, hours: float) -> int:
-    """In so many hours (at most one) before this time of day."""
+    """Return the spend of the latest `hours`, at most one."""
     before = curve[hour - 1] if hour else 0
     return round(curve[hour] * min(share, hours) + before * max(0, hours - share))
 
@@ -84,13 +81,13 @@ def _latest(curve: Curve, hour: int, share: float, hours: float) -> int:
 def spend(
     today: Curve, past: Sequence[Curve], now: datetime, *, half_hour: int | None = None
 ) -> Spend:
-    """What the decision goes by. The past days are raised already.
+    """Return the input of `spike.decide`.
 
     Args:
-        today: Spend by the hour until now.
-        past: That of the past days.
+        today: Hourly spend until now.
+        past: Hourly spend of the past days, already raised.
         now: The moment.
-        half_hour: Micro-dollars of the latest half hour; None: taken from the hours.
+        half_hour: Micro-dollars of the latest half hour; None derives it from the hours.
     """
     hour, share = place(now)
     before = today[hour - 1] if hour else 0
@@ -107,6 +104,6 @@ def spend(
 
 
 def place(now: datetime) -> tuple[int, float]:
-    """The hour of the UTC day, and how much of it has passed."""
+    """Return the hour of the UTC day, and the elapsed share of it."""
     since = now - midnight(now)
     return since.seconds // 3600, since.seconds % 3600 / 3600

@@ -1,4 +1,4 @@
-"""Keeps the sums of a made-up world, as `rollup` keeps those of the ledger."""
+"""Sums of a synthetic world, like those that `rollup` keeps for the ledger."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ PER_HOUR: Final = 60 // BIN
 HALF_HOUR: Final = 30 // BIN
 
 LIKELY: Final = 3 * SPENDERS
-"""Users with the greatest days, and with the dearest sittings, who may be the top spenders."""
+"""Users per feature by total and by dearest sitting, from which the top spenders are taken."""
 
 
 class Books:
-    """The sums of a made-up world. Days are opened one after the other."""
+    """Sums of a synthetic world."""
 
     def __init__(self, world: World, caps: Mapping[str, int | None]) -> None:
         self._world = world
@@ -43,27 +43,27 @@ class Books:
                 self._hours[slug][_date(number)] = _hours(sums, BINS)
 
     def open(self, number: int, sittings: Sequence[Sitting] | None = None) -> Day:
-        """One day of the world, with other sittings than it had if some are given."""
+        """Return one day of the world. `sittings` replaces the day's own."""
         return Day(self, number, self._world.days[number] if sittings is None else sittings)
 
     def before(self, slug: str, number: int) -> dict[date, list[int]]:
-        """Spend by the hour of the days before this one, of a feature or GLOBAL."""
+        """Return the hourly spend of the trailing days of a feature or GLOBAL."""
         days = map(_date, range(max(0, number - DAYS), number))
         return {day: self._hours[slug][day] for day in days}
 
     def user_before(self, key: str, number: int) -> dict[date, list[int]]:
-        """The same of a user."""
-        of = self._world.users.get(key, {})
-        found = {}
+        """Return the hourly spend of the trailing days of a user."""
+        by_day = self._world.users.get(key, {})
+        curves = {}
         for past in range(number - DAYS, number):
-            if past in of:
+            if past in by_day:
                 if (key, past) not in self._user_hours:
-                    self._user_hours[key, past] = _curve(of[past], BINS)
-                found[_date(past)] = self._user_hours[key, past]
-        return found
+                    self._user_hours[key, past] = _curve(by_day[past], BINS)
+                curves[_date(past)] = self._user_hours[key, past]
+        return curves
 
     def blank(self, number: int) -> Known:
-        """What is known of a day besides its spend."""
+        """Return the state of a day without its spend."""
         day = FIRST + timedelta(days=number)
         return Known(
             days={}, weights=weights_by_feature(self._world.launches, day), caps=self._caps
@@ -71,7 +71,7 @@ class Books:
 
 
 class Day:
-    """A day at any moment of it: when so many bins are over."""
+    """A day. Its methods take the number of elapsed bins as the moment."""
 
     def __init__(self, books: Books, number: int, sittings: Sequence[Sitting]) -> None:
         self._books, self._date, self._number = books, _date(number), number
@@ -88,29 +88,29 @@ class Day:
         self._likely = {*_most(whole, LIKELY), *_most(dearest, LIKELY)}
 
     def spent(self, key: str, bins: int) -> int:
-        """What a feature, GLOBAL or a user has spent."""
+        """Return the day's spend of a feature, GLOBAL or a user."""
         return self._sums[key][bins] if key in self._sums else _spent(self._users[key], bins)
 
     def half_hour(self, slug: str, bins: int) -> int:
-        """What a feature, GLOBAL or a user has spent in the half hour before."""
+        """Return the latest half hour's spend of a feature, GLOBAL or a user."""
         return self.spent(slug, bins) - self.spent(slug, max(0, bins - HALF_HOUR))
 
     def known(self, bins: int, least: int) -> Known:
-        """As `history` reads it."""
-        much = [key for key, whole in self._whole.items() if whole >= least]
+        """Return the state as `history.known` does."""
+        candidates = [key for key, whole in self._whole.items() if whole >= least]
         return Known(
             days={
                 slug: {**self._past[slug], self._date: _hours(sums, bins)}
                 for slug, sums in self._sums.items()
             },
-            users=self._curves((key for key in much if self.spent(key, bins) >= least), bins),
+            users=self._curves((key for key in candidates if self.spent(key, bins) >= least), bins),
             weights=self._blank.weights,
             caps=self._blank.caps,
             half_hours={slug: self.half_hour(slug, bins) for slug in self._sums},
         )
 
     def spenders(self, bins: int) -> Spenders:
-        """Those who spent most, today and in the latest half hour."""
+        """Return the top spenders of today and of the latest half hour."""
         today = {key: self.spent(key, bins) for key in self._likely}
         lately = {key: self.half_hour(key, bins) for key in self._likely}
         most = {*_most(today, SPENDERS), *_most(lately, SPENDERS)}
@@ -131,7 +131,7 @@ def _date(number: int) -> date:
 
 
 def _most(of: Mapping[str, int], count: int) -> list[str]:
-    """Of each feature, those with most."""
+    """Return the keys with the highest amounts of each feature."""
     by_feature: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for key, micro in of.items():
         by_feature[feature_of(key)].append((micro, key))
@@ -147,7 +147,7 @@ def _spent(sittings: Sequence[Sitting], bins: int) -> int:
 
 
 def _sums(sittings: Sequence[Sitting]) -> dict[str, list[int]]:
-    """Of each feature and of GLOBAL, what is spent when so many bins are over."""
+    """Return the spend of each feature and of GLOBAL by the number of elapsed bins."""
     steps = {slug: [0] * (BINS + 1) for slug in FEATURES}
     for key, begin, length, micro in sittings:
         of_feature = steps[feature_of(key)]
@@ -159,7 +159,6 @@ def _sums(sittings: Sequence[Sitting]) -> dict[str, list[int]]:
 
 
 def _hours(sums: Sequence[int], bins: int) -> list[int]:
-    """Of each hour, from the sums until each bin."""
     at = [sums[min(bins, hour * PER_HOUR)] for hour in range(HOURS + 1)]
     return [after - before for before, after in pairwise(at)]
 

@@ -1,4 +1,4 @@
-"""The check itself, once a minute: sum up, judge, throttle or stop, tell."""
+"""The check itself, once a minute: update sums, judge, throttle users, stop features, alert."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from aifeature.services.monitoring.spikes.judge import Known, Rules, feature_of,
 
 TASK: Final = "control.cost_spike"
 COST_SPIKE: Final = "cost_spike"
-"""Alerts about features and GLOBAL."""
+"""Kind of alerts about features and GLOBAL."""
 
 _MINUTE: Final = ticks.every(60)
 
 
 def run_once() -> bool:
-    """Look, if nobody has in this minute. Returns whether it was our turn."""
+    """Run the check unless another process has run it in this minute. Return whether it ran."""
     if not ticks.claim(TASK, _MINUTE):
         return False
     check_runs.run(f"control.{CHECK}", lambda: look(database_now()))
@@ -35,7 +35,7 @@ def run_once() -> bool:
 def look(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
     """Throttle users and stop features whose spend is a spike at this moment.
 
-    A switch stays pulled until a person releases it, also when the day's baseline has caught up.
+    A switch stays pulled until a person releases it, even after the baseline has caught up.
     """
     rollup.roll_up(now)
     rollup.prune(now)
@@ -54,7 +54,7 @@ def look(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
     switches = [key for key in known.days if key in spikes]
     for slug in switches:
         _stop(slug, spikes[slug], known, now)
-    # A throttle lasts until midnight, and its alert as long.
+    # A throttle and its alert last until midnight.
     _end(USER_SPIKE, [*users, *known.done])
     _end(COST_SPIKE, switches)
     return _found(verdicts[GLOBAL], users, switches, spikes, now)
@@ -69,13 +69,13 @@ def _stop(slug: str, verdict: Verdict, known: Known, now: datetime) -> None:
     alerts.begin(
         COST_SPIKE,
         slug,
-        f"{seen} Its kill switch is pulled: find out who spends, then release it in admin.",
+        f"{seen} Its kill switch is pulled: check the top spenders, then release it in admin.",
         figures,
     )
 
 
-def _end(kind: str, still: list[str]) -> None:
-    for alert in Alert.objects.filter(kind=kind, closed_at=None).exclude(subject__in=still):
+def _end(kind: str, ongoing: list[str]) -> None:
+    for alert in Alert.objects.filter(kind=kind, closed_at=None).exclude(subject__in=ongoing):
         alerts.end(kind, alert.subject)
 
 
@@ -97,7 +97,7 @@ def _found(
         return Found(ok=False, result=notices.sentence("; ".join(parts)), figures=figures)
     spent = f"{cents(everything.today)} spent today"
     if everything.baseline is None:
-        usual = "there are too few days to say what is usual"
+        usual = "too few days of history for a baseline"
     else:
-        usual = f"usual by now are {cents(everything.baseline)}"
+        usual = f"{cents(everything.baseline)} is usual by now"
     return Found(ok=True, result=f"Nothing unusual: {spent}, {usual}.", figures=figures)

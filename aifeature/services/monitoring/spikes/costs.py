@@ -1,8 +1,7 @@
-"""What a call of the ledger counts for in the rules: SQL over `aifeature_attempt a`.
+"""Cost of a call in the spike rules: SQL over `aifeature_attempt a`.
 
-Spend that a provider's outage leaves behind at its ceilings may never be billed: it counts against
-caps, and neither throttles nor stops anybody. What a user leaves behind by cancelling does count:
-they cause it.
+Phantom spend, as after an outage, may never be billed: caps count it, the spike rules do not. They
+do count calls that the user cancelled, since the user causes that spend.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from typing import Final
 
 SPEND: Final = """CASE WHEN a.state IN ('started', 'unknown') THEN a.bound_micro
                 ELSE a.cost_micro END"""
-"""As the windows count it."""
+"""Cost as counted by the spend windows."""
 
 PHANTOM: Final = f"""CASE WHEN a.state = 'started'
                   OR a.state IN ('estimated', 'unknown') AND NOT a.own_spend
                 THEN {SPEND} ELSE 0 END"""
-"""Of it at a ceiling. A call under way counts once it has ended: its bound is no spend yet."""
+"""The phantom part. It includes calls in flight, whose bound is no spend until they end."""

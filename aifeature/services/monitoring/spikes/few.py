@@ -1,4 +1,4 @@
-"""Finds the few users who cause the excess of a feature, or of everything."""
+"""Search for the few users who cause the excess of a feature or of GLOBAL."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Final
 from aifeature.policies.spike import Excess, Kind, Spend, Verdict, part_of
 
 FEW: Final = 3
-"""Users who are throttled instead of the feature. More are the feature's own spike: somebody with
-more accounts than that can still stop it."""
+"""Most users that are throttled instead of the feature. If more cause the spike, the feature is
+stopped, so a person with more accounts can still stop it."""
 
 ENOUGH: Final = 0.5
-"""Share of the excess that they must make up. Of a crowd that comes, nobody does."""
+"""Least share of the excess that these users must cause. In a crowd of new users, none do."""
 
 
 def beyond_usual(spend: Spend, verdict: Verdict, busiest_hour: int) -> Excess:
-    """Return what a user spent above their usual, and so what a throttle would have prevented.
+    """Return a user's spend above their usual: the part that a throttle would have prevented.
 
-    Of the latest half hour it is all that they spent: an ordinary user may do a day's work in it.
+    The whole latest half hour counts, since an ordinary user may do a day's work in it.
 
     Args:
-        spend: Theirs.
-        verdict: On it. Without a baseline, all that they spent today is unusual.
-        busiest_hour: Micro-dollars of the busiest hour of their trailing days: what a throttle
-            leaves them.
+        spend: The user's spend.
+        verdict: The verdict on it. Without a baseline, the excess is all of today.
+        busiest_hour: Micro-dollars of the busiest hour in the user's trailing days. A throttle
+            still allows that much.
     """
     return Excess(
         today=verdict.excess,
@@ -34,10 +34,10 @@ def beyond_usual(spend: Spend, verdict: Verdict, busiest_hour: int) -> Excess:
 
 
 def is_unusual(kind: Kind, verdict: Verdict, least: int) -> bool:
-    """Return whether a user who makes up much of an excess of this kind is throttled for it.
+    """Return whether a user who causes much of an excess of this kind is throttled for it.
 
-    In a surge only a user without a baseline is, from the least spend that counts: one who has a
-    baseline is throttled once they are above twice that.
+    In a surge, only users without a baseline are, from `least` micro-dollars today. Users with a
+    baseline are throttled by their own rule, above twice that baseline.
     """
     return kind is not Kind.SURGE or (verdict.baseline is None and verdict.today >= least)
 
@@ -45,15 +45,15 @@ def is_unusual(kind: Kind, verdict: Verdict, least: int) -> bool:
 def who_caused(
     verdict: Verdict, beyond: Mapping[str, Excess], without: Callable[[Excess], Verdict]
 ) -> tuple[list[str], Excess]:
-    """Return the keys of the fewest users without whose excess all is well, and their excess.
+    """Return the keys of the fewest users whose excess explains the spike, and their excess.
 
-    Several keys of one person count as one. Nobody, if more than FEW people would be needed, or if
-    those few make up less than ENOUGH of the excess.
+    Several keys of one user count as one. The result is empty if more than FEW users are needed,
+    or if they cause less than ENOUGH of the excess.
 
     Args:
-        verdict: On the feature, or on GLOBAL: not OK.
-        beyond: What each of its users spent above their usual, by `feature:user id`.
-        without: The verdict without so much.
+        verdict: The verdict on the feature or GLOBAL; not OK.
+        beyond: Each user's spend above their usual, by `feature:user id`.
+        without: Returns the verdict without that excess.
     """
     keys_of: dict[str, list[str]] = {}
     for key in beyond:

@@ -1,4 +1,4 @@
-"""Reads what the cost-spike check goes by."""
+"""Database queries of the cost-spike check."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ from aifeature.services.monitoring.spikes.baseline import (
 from aifeature.services.monitoring.spikes.judge import Days, Done, Known, Spenders, feature_of
 
 CHECK: Final = "cost_spike"
-"""The name of the check in audit rows and throttles."""
+"""Name of the check in audit rows and throttles."""
 
 USER_SPIKE: Final = "user_spike"
-"""Alerts about users. Their subject is `feature:user id`."""
+"""Kind of alerts about users. The subject is `feature:user id`."""
 
 SPENDERS: Final = 10
-"""How many are read of those who spent most, of each feature and stretch of time."""
+"""Top spenders read per feature and period."""
 
 REAL: Final = F("spend_micro") - F("phantom_micro")
-"""What the rules go by."""
+"""Spend that the rules count."""
 
 Scope = SpendWindow.Scope
 
 
 def known(now: datetime, *, least_of_user: int) -> Known:
-    """What is known at this moment; of users only those who may have begun a spike.
+    """Return the state at this moment, with only the users whose spend may be a spike.
 
     Args:
         now: The moment.
-        least_of_user: Micro-dollars of today below which a user is no spike.
+        least_of_user: Micro-dollars of today below which a user's spend is no spike.
     """
     since = midnight(now) - timedelta(days=DAYS)
     return Known(
@@ -68,7 +68,7 @@ def known(now: datetime, *, least_of_user: int) -> Known:
 
 
 def spenders(now: datetime) -> Spenders:
-    """The users who spent most of each feature: today, in the latest hours, in the half hour."""
+    """Return each feature's top spenders of today, the latest two hours and the half hour."""
     since = midnight(now) - timedelta(days=DAYS)
     today = SpendHour.objects.filter(scope=Scope.USER, hour__gte=midnight(now), hour__lte=now)
     latest = SpendHour.objects.filter(
@@ -81,7 +81,7 @@ def spenders(now: datetime) -> Spenders:
 
 
 def most(hours: QuerySet[SpendHour], count: int) -> set[str]:
-    """Keys of the users who spent most in these hours, so many of each feature."""
+    """Return the keys of the top spenders in these hours, at most `count` per feature."""
     spent = hours.values("key").annotate(spent=Sum(REAL)).filter(spent__gt=0)
     by_feature: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for key, micro in spent.values_list("key", "spent").iterator():
@@ -90,38 +90,38 @@ def most(hours: QuerySet[SpendHour], count: int) -> set[str]:
 
 
 def _half_hours(now: datetime) -> dict[str, int]:
-    found = recent.of_features(now)
-    return {slug: found.get(slug, 0) for slug in (*registry.all_features(), GLOBAL)}
+    spent = recent.of_features(now)
+    return {slug: spent.get(slug, 0) for slug in (*registry.all_features(), GLOBAL)}
 
 
 def caps() -> dict[str, int | None]:
-    """Micro-dollars of a day, of every feature and of GLOBAL; None is no cap."""
+    """Return the daily caps of each feature and GLOBAL in micro-dollars; None is no cap."""
     each = {slug: controls.caps(feature) for slug, feature in registry.all_features().items()}
     everything = next((of.everything for of in each.values()), None)
     return {**{slug: of.feature for slug, of in each.items()}, GLOBAL: everything}
 
 
 def of_features(since: datetime, until: datetime) -> dict[str, Days]:
-    """Spend by the hour of every feature and of GLOBAL."""
+    """Return the hourly spend of each feature and GLOBAL."""
     hours = SpendHour.objects.filter(
         scope__in=(Scope.FEATURE, Scope.GLOBAL), hour__gte=since, hour__lte=until
     )
-    found = by_key(hours)
-    days = {slug: found.get(slug, {}) for slug in registry.all_features()}
-    return {**days, GLOBAL: found.get("", {})}
+    curves = by_key(hours)
+    days = {slug: curves.get(slug, {}) for slug in registry.all_features()}
+    return {**days, GLOBAL: curves.get("", {})}
 
 
 def by_key(hours: QuerySet[SpendHour]) -> dict[str, Days]:
-    """Spend by the hour of the days of each key, without phantom spend."""
-    found: dict[str, dict[date, list[int]]] = {}
+    """Return the hourly spend of each key, without phantom spend."""
+    curves: dict[str, dict[date, list[int]]] = {}
     for key, hour, micro in hours.annotate(real=REAL).values_list("key", "hour", "real"):
-        days = found.setdefault(key, {})
+        days = curves.setdefault(key, {})
         days.setdefault(hour.date(), [0] * HOURS)[hour.hour] = micro
-    return dict(found)
+    return dict(curves)
 
 
 def launches(now: datetime) -> dict[str, Weights]:
-    """How announced launches raise the hours of today, of each feature and of GLOBAL."""
+    """Return today's launch factors by feature or GLOBAL."""
     begin = midnight(now)
     rows = Launch.objects.filter(starts_at__lt=begin + timedelta(days=1), ends_at__gt=begin)
     return weights_by_feature(
@@ -133,23 +133,23 @@ def launches(now: datetime) -> dict[str, Weights]:
 def weights_by_feature(
     announced: Iterable[tuple[str, Announced]], day: datetime
 ) -> dict[str, Weights]:
-    """A launch of GLOBAL raises each feature as well. Only what is raised is there."""
+    """Return the factors of raised features and GLOBAL. Its launches raise all features."""
     listed: defaultdict[str, list[Announced]] = defaultdict(list)
     for slug, launch in announced:
         listed[slug].append(launch)
     shared = listed.get(GLOBAL, [])
-    found = {slug: baseline.weights([*own, *shared], day) for slug, own in listed.items()}
-    return {slug: by for slug, by in found.items() if by != list(AS_USUAL)}
+    factors = {slug: baseline.weights([*own, *shared], day) for slug, own in listed.items()}
+    return {slug: by for slug, by in factors.items() if by != list(AS_USUAL)}
 
 
 def _of_users(since: datetime, now: datetime, least: int) -> dict[str, Days]:
-    """Whoever spent in this hour or the last, and so much today; and those told of already."""
+    """Read users with an open alert, and those who spent lately and `least` or more today."""
     today = SpendHour.objects.filter(scope=Scope.USER, hour__gte=midnight(now), hour__lte=now)
     lately = today.filter(hour__gt=now - timedelta(hours=2)).values("key")
-    much = today.filter(key__in=lately).values("key").annotate(spent=Sum(REAL))
-    keys = set(much.filter(spent__gte=least).values_list("key", flat=True))
-    told = Alert.objects.filter(kind=USER_SPIKE, closed_at=None)
-    keys |= set(told.values_list("subject", flat=True))
+    active = today.filter(key__in=lately).values("key").annotate(spent=Sum(REAL))
+    keys = set(active.filter(spent__gte=least).values_list("key", flat=True))
+    alerts = Alert.objects.filter(kind=USER_SPIKE, closed_at=None)
+    keys |= set(alerts.values_list("subject", flat=True))
     return _days_of_users(keys, since, now)
 
 
@@ -163,9 +163,9 @@ def _days_of_users(keys: Collection[str], since: datetime, now: datetime) -> dic
 def _without_throttled(
     users: Mapping[str, Days], since: datetime, until: datetime
 ) -> dict[str, Days]:
-    """A day on which this check throttled a user is no measure of what is usual.
+    """Leave out days with a throttle by this check.
 
-    A throttle that an operator deleted was a mistake: that day counts.
+    A throttle that an operator deleted was a mistake, so its day counts.
     """
     rows = RateOverride.objects.filter(
         check_name=CHECK, expires_at__gt=since, expires_at__lte=until
@@ -182,12 +182,12 @@ def _day_before(end: datetime) -> date:
 
 
 def _throttles(now: datetime) -> dict[str, Done]:
-    told = Alert.objects.filter(kind=USER_SPIKE, figures__day=now.date().isoformat())
-    return {alert.subject: _done(alert.figures) for alert in told}
+    alerts = Alert.objects.filter(kind=USER_SPIKE, figures__day=now.date().isoformat())
+    return {alert.subject: _done(alert.figures) for alert in alerts}
 
 
 def _trips(now: datetime) -> dict[str, Done]:
-    """The latest of each switch today. One that is no longer pulled was released by a person."""
+    """Return today's latest trip of each switch."""
     killed = set(FeatureControl.objects.filter(killed=True).values_list("feature", flat=True))
     rows = _all_trips().filter(figures__day=now.date().isoformat()).order_by("at", "id")
     return {
@@ -196,11 +196,11 @@ def _trips(now: datetime) -> dict[str, Done]:
 
 
 def _tripped(since: datetime) -> dict[str, set[date]]:
-    """The days on which each switch was pulled by this check."""
-    found: defaultdict[str, set[date]] = defaultdict(set)
+    """Return the days on which this check pulled each switch."""
+    days: defaultdict[str, set[date]] = defaultdict(set)
     for row in _all_trips().filter(at__gte=since):
-        found[row.feature].add(date.fromisoformat((row.figures or {})["day"]))
-    return found
+        days[row.feature].add(date.fromisoformat((row.figures or {})["day"]))
+    return days
 
 
 def _all_trips() -> QuerySet[ControlChange]:

@@ -1,7 +1,7 @@
-"""Judges users, features and everything together, at one moment. Figures only, no database.
+"""Verdicts on users, features and GLOBAL at one moment, without a database.
 
-From small to large: the excess of a few users who cause a spike is not held against the feature,
-nor that of a feature that is stopped against everything. Else one account would stop them all.
+The excess of a few users who cause a spike does not count for their feature, and that of a stopped
+feature does not count for GLOBAL. Otherwise one account could stop everything.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from aifeature.services.monitoring.spikes import baseline, few
 from aifeature.services.monitoring.spikes.baseline import AS_USUAL, DAYS, NOTHING, Curve, Weights
 
 Days = Mapping[date, Curve]
-"""Spend by the hour of each UTC day; a day that is missing had none."""
+"""Hourly spend by UTC day. A missing day had none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rule of each scope."""
-
     user: spike.SpikeRule = spike.USER
     feature: spike.SpikeRule = spike.FEATURE
     everything: spike.SpikeRule = spike.GLOBAL
@@ -32,41 +30,41 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What this check did today, for one user or feature. Micro-dollars as it saw them then."""
+    """An action of this check today on a user or feature."""
 
     today: int
+    """Micro-dollars of that day at the time of the action."""
     released: bool = False
-    """Whether a person released the switch since. Of a throttle: nothing."""
+    """Whether a person has released the switch. Not used for throttles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known at one moment. Users by `feature:user id`, else by feature or GLOBAL."""
+    """Input at one moment. Keys are features and GLOBAL, and `feature:user id` for users."""
 
     days: Mapping[str, Days]
-    """Of each feature, and of GLOBAL."""
+    """Of features and GLOBAL."""
     users: Mapping[str, Days] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
-    """How launches raise today, of each feature and of GLOBAL; one that is missing: not."""
+    """Today's launch factors. A missing key is not raised."""
     caps: Mapping[str, int | None] = field(default_factory=dict)
-    """Of today in micro-dollars."""
+    """Daily caps in micro-dollars."""
     done: Mapping[str, Done] = field(default_factory=dict)
     half_hours: Mapping[str, int] = field(default_factory=dict)
-    """Spend of the latest half hour; of a key that is missing it is taken from its hours."""
+    """Spend of the latest half hour. For a missing key it is derived from the hours."""
     tripped: Mapping[str, Collection[date]] = field(default_factory=dict)
-    """The past days on which this check pulled a switch."""
+    """Past days on which this check pulled the switch."""
 
 
 class Spenders(NamedTuple):
-    """The users who spent most, by `feature:user id`."""
+    """Top spenders, by `feature:user id`."""
 
     days: Mapping[str, Days]
     half_hours: Mapping[str, int]
-    """Spend of the latest half hour."""
 
 
 def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verdict]:
-    """The verdict on each user, each feature and GLOBAL, by their keys."""
+    """Return the verdicts on each user, each feature and GLOBAL, by key."""
     found: dict[str, Verdict] = {}
     beyond: dict[str, Excess] = {}
     for key, days in known.users.items():
@@ -80,7 +78,7 @@ def judge(known: Known, now: datetime, rules: Rules = Rules()) -> dict[str, Verd
         spend = _after(_of_feature(known, slug, now), known.done.get(slug))
         dealt += _decide(slug, rules.feature, spend, own, least, found)
         if slug in known.done or found[slug].kind is not Kind.OK:
-            # Also what it spent since it was released: how far that may go its own verdict says.
+            # Includes spend since a release, which the feature's own verdict limits.
             dealt += found[slug].above
     shared = {key for key in found if found[key].kind is Kind.SHARE}
     rest = {key: of for key, of in beyond.items() if key not in shared}
@@ -96,16 +94,16 @@ def judge_all(
     now: datetime,
     rules: Rules = Rules(),
 ) -> tuple[Known, dict[str, Verdict]]:
-    """Judge; if anything new would be done, judge again with those who spent most.
+    """Judge. If that leads to a new action, judge again with the top spenders added.
 
     Args:
-        known: What is known.
-        spenders: Reads the users who spent most.
+        known: The input.
+        spenders: Reads the top spenders.
         now: The moment.
         rules: The rules.
 
     Returns:
-        What is known then, and the verdicts on it.
+        The final input and its verdicts.
     """
     found = judge(known, now, rules)
     if all(
@@ -130,18 +128,18 @@ def _decide(
     least: int,
     found: dict[str, Verdict],
 ) -> Excess:
-    """Find the verdict on a feature, or on GLOBAL, and on the few users who caused it.
+    """Decide on a feature, or GLOBAL, and on the few users who caused its spike.
 
     Args:
         slug: The feature, or GLOBAL.
         rule: Its rule.
-        spend: What it spent.
-        beyond: What each of its users spent above their usual.
-        least: Micro-dollars of today below which a user is no spike.
-        found: Takes the verdicts.
+        spend: Its spend.
+        beyond: Each user's spend above their usual.
+        least: Micro-dollars of today below which a user's spend is no spike.
+        found: The verdicts are stored here.
 
     Returns:
-        What a throttle of those users deals with.
+        The excess of the users who are throttled for it.
     """
     verdict = found[slug] = spike.decide(rule, spend)
     if verdict.kind is Kind.OK:
@@ -165,7 +163,7 @@ def _decide(
 
 
 def feature_of(key: str) -> str:
-    """The feature of a user's key."""
+    """Return the feature of a user's key."""
     return key.rpartition(":")[0]
 
 
@@ -180,7 +178,7 @@ def _of_feature(known: Known, slug: str, now: datetime) -> Spend:
 
 
 def _of_everything(known: Known, slugs: Sequence[str], now: datetime) -> Spend:
-    """A feature's launch raises the whole by that feature's share of it."""
+    """Return the spend of GLOBAL. A feature's launch raises only that feature's share."""
     days, usual = known.days.get(GLOBAL, {}), known.weights.get(GLOBAL, AS_USUAL)
     parts = [(days, usual)]
     for slug in slugs:
@@ -195,7 +193,7 @@ def _of_everything(known: Known, slugs: Sequence[str], now: datetime) -> Spend:
 def _spend(
     known: Known, key: str, days: Days, parts: Sequence[tuple[Days, Weights]], now: datetime
 ) -> Spend:
-    """Of today, beside the sum of these raised parts on each past day."""
+    """Return today's spend. Each past day is the sum of its raised parts."""
     dates = [day for day in trailing(now) if day in days]
     past = [
         _sum(baseline.raised(part[day], by) for part, by in parts if day in part) for day in dates
@@ -217,7 +215,7 @@ def _sum(curves: Iterator[Curve]) -> Curve:
 
 
 def trailing(now: datetime) -> list[date]:
-    """The past days that make the baseline."""
+    """Return the past days of the baseline."""
     return [now.date() - timedelta(days=back) for back in range(1, DAYS + 1)]
 
 
@@ -226,5 +224,5 @@ def _busiest_hour(days: Days, now: datetime) -> int:
 
 
 def _after(spend: Spend, done: Done | None) -> Spend:
-    """Raise what a person let go on. While the switch is still pulled, it stays a spike."""
+    """Set `released_at` after a release. While the switch is pulled, the spike persists."""
     return replace(spend, released_at=done.today) if done and done.released else spend

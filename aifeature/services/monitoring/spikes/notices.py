@@ -1,4 +1,4 @@
-"""What the cost-spike check says: sentences for people, figures for the audit trail."""
+"""Texts and figures of the cost-spike check for alerts and the audit log."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from aifeature.services.controls import GLOBAL
 
 
 def name(slug: str) -> str:
-    """Of a switch, within a sentence."""
+    """Return the name of a switch for use in a sentence."""
     return "everything" if slug == GLOBAL else slug
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """Add an initial capital and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def why(verdict: Verdict, now: datetime) -> str:
-    """What was seen, as the end of a sentence that begins with who spent."""
+    """Describe the spend, to continue "<user or feature> spent"."""
     by = f"{cents(verdict.today)} today by {now:%H:%M} UTC"
     if verdict.kind is Kind.BURN and verdict.cap is not None:
         return (
@@ -31,20 +31,20 @@ def why(verdict: Verdict, now: datetime) -> str:
     if verdict.kind is Kind.SURGE:
         return (
             f"{by}, {cents(verdict.latest_half_hour)} of it in the latest half hour, where"
-            f" {cents(verdict.usual_half_hour or 0)} are much for that half hour"
+            f" {cents(verdict.usual_half_hour or 0)} is already high for that time of day"
         )
     if verdict.share is not None:
         part = f"{100 * verdict.share.of_excess:.0f} %"
         return f"{by}, {part} of what {name(verdict.share.slug)} spends above its usual"
     if verdict.ratio is None:
-        return f"{by}, where usually nothing is spent by then"
+        return f"{by}; usually nothing is spent by then"
     usual = cents(verdict.baseline or 0)
     when = "on a whole day" if verdict.whole_days else "by then"
-    return f"{by}, {verdict.ratio:.1f} times the {usual} that are usual {when}"
+    return f"{by}, {verdict.ratio:.1f} times the usual {usual} {when}"
 
 
 def figures(verdict: Verdict, now: datetime) -> dict[str, Any]:
-    """The numbers of a verdict as JSON. `history` reads them back."""
+    """Return the numbers of a verdict as JSON. `history` reads them back."""
     lasts = verdict.cap_lasts_h
     return {
         "day": now.date().isoformat(),

@@ -1,4 +1,4 @@
-"""Spend of the latest half hour, from the ledger: an hour's sum is too coarse to see a surge."""
+"""Spend of the latest half hour, from the ledger: hourly sums are too coarse for a surge."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ SELECT u.feature || ':' || u.user_id, u.spent
 
 
 def of_features(now: datetime) -> dict[str, int]:
-    """Micro-dollars of each feature that spent anything, and of GLOBAL."""
+    """Return the micro-dollars of GLOBAL and of each feature with calls."""
     with connection.cursor() as cursor:
         cursor.execute(_FEATURES, _between(now))
-        found: dict[str, int] = dict(cursor.fetchall())
-    return {**found, GLOBAL: sum(found.values())}
+        spent: dict[str, int] = dict(cursor.fetchall())
+    return {**spent, GLOBAL: sum(spent.values())}
 
 
 def of_users(now: datetime, *, most: int, also: list[str]) -> dict[str, int]:
-    """Micro-dollars of those who spent most of each feature, and of these, by `feature:user id`."""
+    """Return the micro-dollars of each feature's top spenders and of the keys in `also`."""
     with connection.cursor() as cursor:
         cursor.execute(_USERS, {**_between(now), "most": most, "also": also})
         return dict(cursor.fetchall())

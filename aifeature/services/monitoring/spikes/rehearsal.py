@@ -1,4 +1,4 @@
-"""What the rules would have done in the past days, from the real sums by the hour."""
+"""Rehearsal: the actions of the rules on the past days, from the stored hourly sums."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from aifeature.services.monitoring.spikes.judge import Days, Known, Rules, Spend
 from aifeature.services.monitoring.spikes.replay import Event, Replay
 
 USERS: Final = 100
-"""So many users of each feature are looked at on each day."""
+"""Top spenders of each feature that are judged on each day."""
 
 STEP: Final = timedelta(minutes=5)
-"""Between two looks. An hour's sum does not tell its minutes: it is taken to be spent evenly, so
-that a moment found here is right within the hour."""
+"""Time between two judgements. Spend is taken as even within each hour, so the time of an event is
+accurate to the hour."""
 
 
 def rehearse(now: datetime, *, days: int, rules: Rules) -> list[Event]:
-    """What would have been done in so many past days and today, with today's caps.
+    """Return the events of the past `days` and today, with today's caps.
 
-    Launches count for the whole of their hours, though they may have been announced later. Users
-    are looked at on the days on which they are among those who spent most.
+    Launches count from their start, even if they were announced later. Users are judged on the
+    days on which they are among the top spenders.
     """
     first = midnight(now) - timedelta(days=days)
     since = first - timedelta(days=DAYS)
@@ -34,7 +34,7 @@ def rehearse(now: datetime, *, days: int, rules: Rules) -> list[Event]:
     launches = [
         (row.feature, Announced(row.starts_at, row.ends_at, float(row.factor))) for row in rows
     ]
-    replay, found = Replay(rules), []
+    replay, events = Replay(rules), []
     for number in range(days + 1):
         day = first + timedelta(days=number)
         users = _users(day)
@@ -46,9 +46,9 @@ def rehearse(now: datetime, *, days: int, rules: Rules) -> list[Event]:
                 weights=weights,
                 caps=caps,
             )
-            # Who spent most that day is known already.
-            found += replay.step(moment, known, lambda: Spenders({}, {}))
-    return found
+            # `users` already holds the top spenders.
+            events += replay.step(moment, known, lambda: Spenders({}, {}))
+    return events
 
 
 def _moments(day: datetime, now: datetime) -> Iterator[datetime]:
@@ -59,7 +59,7 @@ def _moments(day: datetime, now: datetime) -> Iterator[datetime]:
 
 
 def _users(day: datetime) -> dict[str, Days]:
-    """Those who spent most of each feature that day, with their days before it."""
+    """Return the day's top spenders of each feature, with their trailing days."""
     hours = SpendHour.objects.filter(scope=SpendWindow.Scope.USER)
     keys = history.most(hours.filter(hour__gte=day, hour__lt=day + timedelta(days=1)), USERS)
     since = day - timedelta(days=DAYS)
@@ -69,7 +69,7 @@ def _users(day: datetime) -> dict[str, Days]:
 
 
 def _as_of(days: Days, moment: datetime) -> Days:
-    """As it stood at that moment."""
+    """Cut the moment's day off at that moment."""
     today = moment.date()
     if today not in days:
         return days

@@ -1,4 +1,4 @@
-"""Lets the check judge moment after moment without doing anything: what would it have done?"""
+"""Replay: the actions that the check would take moment after moment, without taking them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aifeature.services.monitoring.spikes.judge import Days, Done, Known, Rules,
 
 
 class Event(NamedTuple):
-    """A user who would have been throttled, or a switch that would have been pulled."""
+    """A throttle or a trip that the check would have made."""
 
     at: datetime
     key: str
@@ -22,16 +22,15 @@ class Event(NamedTuple):
 
     @property
     def is_throttle(self) -> bool:
-        """Whether a user was meant."""
         return ":" in self.key
 
 
 @dataclass
 class Replay:
-    """Remembers what it would have done, as the audit rows do for the check.
+    """Keeps its past actions in memory, where the check uses audit rows.
 
-    Spend goes on as it is given. So a switch counts as released at once, and a day has a second
-    trip only when its spend has doubled again.
+    The given spend continues after a trip. So a switch counts as released immediately, and trips
+    again on the same day only when the spend has doubled.
     """
 
     rules: Rules = field(default_factory=Rules)
@@ -40,12 +39,12 @@ class Replay:
     _acted: dict[str, set[date]] = field(default_factory=dict)
 
     def step(self, now: datetime, known: Known, spenders: Callable[[], Spenders]) -> list[Event]:
-        """What the check would do now that it has not done today.
+        """Return the new actions of the check at this moment.
 
         Args:
             now: The moment.
-            known: What is known; `done` and `tripped` are not used.
-            spenders: The users who spent most, read if a switch would be pulled.
+            known: The input; `done` and `tripped` are not used.
+            spenders: Reads the top spenders; called only before a new action.
         """
         if midnight(now) != self._day:
             self._day, self._done = midnight(now), {}
@@ -71,12 +70,12 @@ class Replay:
         return most._replace(days=self._usual(most.days, today))
 
     def _usual(self, users: Mapping[str, Days], today: date) -> dict[str, Days]:
-        """Without the past days on which a user was throttled, as `history` reads it."""
-        found = dict(users)
-        for key in found.keys() & self._acted.keys():
+        """Leave out past days on which the user was throttled, as `history` does."""
+        left = dict(users)
+        for key in left.keys() & self._acted.keys():
             acted = self._acted[key] - {today}
-            found[key] = {day: curve for day, curve in found[key].items() if day not in acted}
-        return found
+            left[key] = {day: curve for day, curve in left[key].items() if day not in acted}
+        return left
 
     def _do(self, now: datetime, key: str, verdict: Verdict) -> bool:
         is_user = ":" in key

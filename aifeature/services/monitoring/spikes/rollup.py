@@ -1,4 +1,4 @@
-"""Sums the ledger up by the hour, for the baseline. What was missed is made up for."""
+"""Hourly sums of the ledger for the baseline."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from aifeature.models import SpendHour
 from aifeature.services.monitoring.spikes.costs import PHANTOM, SPEND
 
 KEPT: Final = timedelta(days=60)
-"""How long an hour's sum is kept."""
+"""Retention of hourly sums."""
 
 MADE_UP: Final = timedelta(days=15)
-"""How far back missed hours are summed: what a dry run of a week and its baselines need."""
+"""Age up to which missed hours are summed; enough to rehearse a week with its baselines."""
 
-# A call counts in the hour in which it began. In one order, so that two at once do not wait for
-# each other.
+# A call counts in the hour in which it began. Rows are written in a fixed order to avoid deadlocks.
 _SUM_UP: Final = f"""
 WITH calls AS MATERIALIZED (
     SELECT date_trunc('hour', a.started_at, 'UTC') AS hour, a.feature, a.user_id,
@@ -45,13 +44,10 @@ SELECT 'global', '', c.hour, sum(c.spend), sum(c.phantom), sum(c.calls)
 
 
 def roll_up(now: datetime) -> int:
-    """Sum up the hour of this moment and the one before, and all that were missed.
+    """Sum up this hour, the one before, and all missed hours. Return the number of changed sums.
 
-    An hour is summed anew for as long as a call that began in it may be under way. What a person
-    settles later stays in it at its upper bound.
-
-    Returns:
-        How many sums have changed.
+    An hour is summed again while a call that began in it may be in flight. Later settlements do
+    not change it.
     """
     with connection.cursor() as cursor:
         cursor.execute(_SUM_UP, {"since": _since(now), "until": now})
@@ -60,14 +56,14 @@ def roll_up(now: datetime) -> int:
 
 
 def _since(now: datetime) -> datetime:
-    """No hour is left out: the last one that was summed is the first to be summed again."""
+    """Return the hour before the last summed one, or before this one, so that none is missed."""
     latest = SpendHour.objects.order_by("-hour").values_list("hour", flat=True).first()
-    known = latest or now - MADE_UP
+    summed = latest or now - MADE_UP
     hour = now.replace(minute=0, second=0, microsecond=0)
-    return max(min(known, hour) - timedelta(hours=1), hour - MADE_UP)
+    return max(min(summed, hour) - timedelta(hours=1), hour - MADE_UP)
 
 
 def prune(now: datetime) -> int:
-    """Forget sums of long ago. Returns how many."""
+    """Delete sums older than KEPT. Return their number."""
     deleted, _ = SpendHour.objects.filter(hour__lt=now - KEPT).delete()
     return deleted

@@ -1,4 +1,4 @@
-"""Who spent most, for alerts and audit rows. People are their ids, never names or addresses."""
+"""Top spenders in alerts and audit rows, by user id, without names or addresses."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from aifeature.services.monitoring.spikes.baseline import NOTHING
 from aifeature.services.monitoring.spikes.judge import Days, Known, feature_of
 
 LISTED: Final = 10
-"""In the figures."""
+"""Most users in the figures."""
 
 NAMED: Final = 3
-"""In a sentence."""
+"""Most users in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopSpender:
-    """A user and what part of a feature's spend, or of everything's, is theirs."""
+    """A user and their share of the spend of a feature or of GLOBAL."""
 
     user: int
     micro: int
@@ -31,12 +31,12 @@ class TopSpender:
 
 
 def top(known: Known, slug: str, kind: Kind, now: datetime) -> list[TopSpender]:
-    """Return those who spent most, first the most, of the stretch of time the kind is about.
+    """Return the top spenders of the kind's period, highest first.
 
     Args:
-        known: With the users who spent most.
+        known: The input, with the top spenders in `users`.
         slug: A feature, or GLOBAL.
-        kind: SURGE is about the latest half hour, BURN about the latest hour, else about today.
+        kind: SURGE means the latest half hour, BURN the latest hour, any other kind today.
         now: The moment.
     """
     of: dict[int, int] = {}
@@ -65,18 +65,18 @@ def _part(spend: Spend, kind: Kind) -> int:
 
 
 def sentence(most: Sequence[TopSpender]) -> str:
-    """Return the first few as one sentence.
+    """Return the first NAMED spenders as one sentence.
 
     Example:
         >>> sentence([TopSpender(12, 810, 0.81), TopSpender(7, 30, 0.03)])
         'Top spenders: user 12 (81 %), user 7 (3 %).'
     """
     named = [f"user {each.user} ({100 * each.share:.0f} %)" for each in most[:NAMED]]
-    return f"Top spenders: {', '.join(named)}." if named else "No user's calls are among it."
+    return f"Top spenders: {', '.join(named)}." if named else "None of it is from users' calls."
 
 
 def figures(most: Sequence[TopSpender]) -> list[dict[str, Any]]:
-    """All of them as JSON."""
+    """Return the spenders as JSON."""
     return [
         {"user": each.user, "spent_micro": each.micro, "share": round(each.share, 3)}
         for each in most

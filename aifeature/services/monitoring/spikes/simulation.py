@@ -1,4 +1,4 @@
-"""How often the rules err, and how fast they act, in worlds that are made up."""
+"""Simulation of the rules in synthetic worlds: false alarms, and the time until they act."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from aifeature.services.monitoring.spikes.replay import Event, Replay
 from aifeature.services.monitoring.spikes.synthetic import BIN, BINS, FEATURES, FIRST, World, world
 
 LOOK: Final = 60 // BIN
-"""Bins between two looks for false alarms, at the full hour on one day and at half past on the
-next: a day's spend stays a spike for longer, and of the half hours each second one is seen."""
+"""Bins between two judgements for false alarms: at full hours on one day, at half past on the next.
+A spike lasts longer than an hour, and every second half hour is judged for surges."""
 CAP: Final = 4
-"""The cap of a feature and of everything, in usual days."""
+"""Cap of a feature and of GLOBAL, in usual days."""
 EACH: Final = 8
-"""How often each attack is made in a world by default."""
+"""Default number of attacks of each kind in a world."""
 LEARNT: Final = 14
-"""Days before the first that is judged."""
+"""Days before the first judged day."""
 MONTH: Final = 30
 YEAR: Final = 365
 WORKDAYS: Final = 5
-"""Attacks begin on these, from Monday on."""
+"""Days of the week, from Monday, on which attacks begin."""
 OFFICE: Final = (8, 16)
-"""The hours between which they begin."""
+"""Hours between which attacks begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One attack."""
+    """Result of one attack."""
 
     attack: str
     minutes: int | None
-    """Until the check acted; None: it did not."""
+    """Minutes until the check acted; None if it did not."""
     lost_micro: int
-    """Spent until then by what was attacked, its usual spend included."""
+    """Spend of the attacked user or feature until then, including the usual spend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one made-up world, or of several together."""
+    """Results of one or several synthetic worlds."""
 
     days: int
-    """Days that were judged."""
+    """Judged days."""
     active: int
-    """Users who came in a month, summed over the months."""
+    """Active users of each month, summed over the months."""
     throttled: int
-    """Users who were throttled wrongly in a month, summed over the months."""
+    """Wrongly throttled users of each month, summed over the months."""
     alarms: list[Event]
-    """False ones, since nothing was wrong."""
+    """False alarms."""
     attacks: list[Timed]
 
     def __add__(self, other: Outcome) -> Outcome:
@@ -69,21 +69,21 @@ class Outcome:
 
     @property
     def trips(self) -> list[Event]:
-        """Switches that were pulled wrongly."""
+        """False alarms that pulled a switch."""
         return [event for event in self.alarms if not event.is_throttle]
 
     @property
     def throttled_share(self) -> float:
-        """Share of the users of a month who were throttled wrongly in it."""
+        """Share of a month's users who were wrongly throttled."""
         return self.throttled / self.active if self.active else 0.0
 
     @property
     def trips_a_year(self) -> float:
-        """Of all features and of everything together."""
+        """False trips a year, of all features and GLOBAL together."""
         return len(self.trips) * YEAR / self.days
 
     def of(self, attack: str) -> Times:
-        """How fast attacks of this kind were seen."""
+        """Return the detection times of one kind of attack."""
         runs = [run for run in self.attacks if run.attack == attack]
         minutes = sorted(run.minutes for run in runs if run.minutes is not None)
         rank = -(-len(runs) * 9 // 10) - 1
@@ -97,24 +97,26 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Minutes from the beginning of attacks until the check acted; None: most were missed."""
+    """Minutes from the beginning of an attack until the check acted."""
 
     median_min: float | None
+    """Median over the detected attacks; None if all were missed."""
     p90_min: int | None
+    """90th percentile over all attacks; None if more than a tenth were missed."""
     missed: int
     lost_micro: int
-    """The median of what was spent until then."""
+    """Median spend until the check acted."""
 
 
 class Simulated:
-    """A made-up world, in which rules can be tried."""
+    """A synthetic world to try rules in."""
 
     def __init__(self, seed: int, *, days: int) -> None:
-        """Make it.
+        """Create the world.
 
         Args:
-            seed: The same gives the same world.
-            days: How many of its days are judged.
+            seed: The same seed gives the same world.
+            days: Number of judged days.
         """
         self._seed = seed
         self._made = world(Random(seed), LEARNT + days)  # noqa: S311 (no secret)
@@ -128,16 +130,13 @@ class Simulated:
         attacks: Collection[str] = tuple(ATTACKS),
         usual: bool = True,
     ) -> Outcome:
-        """Look for false alarms, and then attack it in each way.
+        """Count false alarms and time the attacks. The result is deterministic.
 
         Args:
             rules: The rules to try.
-            each: How often each attack is made.
-            attacks: Which of them.
-            usual: Whether days without an attack are judged at all.
-
-        Returns:
-            What was found; the same each time.
+            each: Number of attacks of each kind.
+            attacks: Kinds of attacks.
+            usual: Whether days without an attack are judged as well.
         """
         random = Random(self._seed)  # noqa: S311 (no secret)
         timed = [self._time(random, name, rules) for name in attacks for _ in range(each)]
@@ -154,16 +153,16 @@ class Simulated:
 
     def _alarms(self, rules: Rules) -> list[Event]:
         replay = Replay(rules)
-        found: list[Event] = []
+        events: list[Event] = []
         for number in range(LEARNT, len(self._made.days)):
             day = self._books.open(number)
             for bins in (*range(LOOK // (1 + number % 2), BINS, LOOK), BINS - 1):
                 if bins == BINS - 1 or _matters(day, bins, rules):
-                    found += _look(day, replay, number, bins)
-        return found
+                    events += _look(day, replay, number, bins)
+        return events
 
     def _time(self, random: Random, name: str, rules: Rules) -> Timed:
-        """A working day and a time of it by chance, looked at each BIN minutes."""
+        """Attack at a random time of a random working day, and judge every BIN minutes."""
         number = random.randrange(LEARNT, len(self._made.days))
         while number % 7 >= WORKDAYS:
             number -= 1
@@ -186,9 +185,9 @@ def _look(day: Day, replay: Replay, number: int, bins: int) -> list[Event]:
 
 
 def _matters(day: Day, bins: int, rules: Rules) -> bool:
-    """Whether a feature, or everything, has reached a minimum: below it, all is well.
+    """Return whether a feature or GLOBAL has reached the minimum spend of its rule.
 
-    A user who is above their limit still is at the end of the day.
+    Users need no such check: one above the limit still is at the end of the day.
     """
     surge = rules.feature.surge_min_micro
     return day.spent(GLOBAL, bins) >= rules.everything.min_spend_micro or any(
@@ -203,7 +202,7 @@ def _month(at: datetime) -> int:
 
 
 def _caps(made: World) -> Mapping[str, int]:
-    """By the working days of the last fortnight."""
+    """Derive the caps from the working days of the last 14 days."""
     last = range(len(made.days) - 14, len(made.days))
     days = [number for number in last if number % 7 < WORKDAYS]
     caps = {

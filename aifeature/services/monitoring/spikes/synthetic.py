@@ -1,7 +1,7 @@
-"""Made-up spend for the simulation: a week's rhythm, growth, launches, users of every kind.
+"""Synthetic spend for the simulation: a weekly pattern, growth, launches and diverse users.
 
-A few users spend most. Each has hours of their own, days off and holidays; some do much on one day
-of each week; now and then somebody has a day of several times their usual.
+A few users cause most spend. Each user has typical hours, days off and holidays. Some spend more
+on one weekday, and any user may have a day of several times their usual.
 """
 
 from __future__ import annotations
@@ -19,72 +19,72 @@ FIRST: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """A Monday."""
 
 BIN: Final = 5
-"""Minutes that are told apart."""
+"""Minutes; the resolution of the simulation."""
 BINS: Final = 24 * 60 // BIN
-"""Of a day."""
+"""Bins of a day."""
 
 FEATURES: Final = {"large": 0.6, "medium": 0.3, "small": 0.1}
-"""Share of the users of each. The smaller a feature, the more one user weighs."""
+"""Share of users by feature. The smaller a feature, the more one user weighs."""
 
 USERS: Final = 600
 USER_MICRO: Final = 60_000
-"""Micro-dollars that an ordinary user spends on a day of use."""
+"""Micro-dollars that an ordinary user spends on an active day."""
 USER_SPREAD: Final = 1.1
 """Sigma of the lognormal over users: one in a hundred spends thirteen times as much."""
 USER_CAP_MICRO: Final = 10_000_000
-"""What one user may spend in a day."""
+"""Daily cap of a user, in micro-dollars."""
 DAY_SPREAD: Final = 0.5
-"""Sigma of the lognormal over the days of a user: one in twelve is above twice their usual."""
+"""Sigma of the lognormal over a user's days: one in twelve is above twice their usual."""
 BURST: Final = 0.03
-"""Share of a user's days that are two to six times as large for a reason of their own."""
+"""Share of a user's days with two to six times the spend."""
 WEEKLY: Final = 0.1
-"""Share of users who do three times as much on one weekday."""
+"""Share of users who spend three times as much on one weekday."""
 AWAY: Final = 0.01
-"""Chance of a day to begin three to fourteen days without use."""
+"""Daily probability that three to fourteen days without use begin."""
 WEEK: Final = (0.62, 0.65, 0.65, 0.62, 0.55, 0.18, 0.15)
-"""Share of users who come, from Monday on."""
+"""Share of active users by weekday, from Monday."""
 GROWTH: Final = 0.004
-"""Users who join each day, as a share of those at first: in a hundred days 40 % more."""
+"""New users a day as a share of the initial users: 40 % more in a hundred days."""
 SITTINGS: Final = 3
-"""At most so many sittings make a user's day, of up to an hour and a half each."""
+"""Most sittings of a user in a day. One lasts up to 90 minutes."""
 DAYTIME: Final = (13, 3)
-"""Mean hour (UTC) and sigma, over users, of when three of four begin a sitting..."""
+"""Mean and sigma of a user's typical hour (UTC), for three of four users."""
 EVENING: Final = (19.5, 1.5)
-"""...and the others."""
+"""The same for the other users."""
 IRREGULAR: Final = 2.5
-"""Sigma in hours of when one user begins."""
+"""Sigma in hours of a sitting's start around the user's typical hour."""
 LAUNCHES: Final = 3
-"""Announced in sixty days: each for two days, with twice to three times the spend."""
+"""Launches in sixty days. Each lasts two days with two to three times the spend."""
 LAUNCH_FACTOR: Final = 3.0
-"""As announced."""
+"""The announced factor."""
 
 
 class Sitting(NamedTuple):
-    """Spend of one user, even over some stretches of BIN minutes."""
+    """A user's spend, even over consecutive bins."""
 
     key: str
     begin: int
     bins: int
     micro: int
-    """In each of them."""
+    """Micro-dollars in each bin."""
 
     def until(self, bins: int) -> int:
-        """What of it is spent when so many bins of the day are over."""
+        """Return the spend in the first `bins` bins of the day."""
         return self.micro * min(self.bins, max(0, bins - self.begin))
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is spent on each day, and what was announced."""
+    """Synthetic spend and launches."""
 
     days: list[list[Sitting]]
     launches: list[tuple[str, Announced]]
     users: dict[str, dict[int, list[Sitting]]] = field(default_factory=dict)
-    """The same by user and day."""
+    """The sittings of `days` by user and day."""
 
 
 def world(random: Random, days: int) -> World:
-    """So many days of spend."""
+    """Create a world with this number of days."""
     made = World([[] for _ in range(days)], _launches(random, days))
     launched = {slug: launched_days(made, slug) for slug in FEATURES}
     for number in range(round(USERS * (1 + GROWTH * days))):
@@ -97,7 +97,7 @@ def world(random: Random, days: int) -> World:
 
 
 def launched_days(made: World, slug: str) -> set[int]:
-    """The days for which a launch of this feature was announced."""
+    """Return the days with a launch of this feature."""
     return {
         day
         for day in range(len(made.days))
@@ -132,7 +132,7 @@ def _days_of(
             continue
         if random.random() < AWAY:
             back = day + random.randint(3, 14)
-        # What a launch really brings is not what was announced: more users, and more of each.
+        # The real effect differs from the announced factor: more users, and more spend of each.
         busy = math.sqrt(random.uniform(2, LAUNCH_FACTOR)) if day in launched else 1
         if random.random() >= min(0.95, WEEK[day % 7] * busy):
             continue
@@ -146,7 +146,7 @@ def _days_of(
 
 
 def _sittings(random: Random, key: str, micro: float, hour: float) -> list[Sitting]:
-    """A day's spend of one user."""
+    """Return the sittings of a user's day."""
     count = random.randint(1, SITTINGS)
     found = []
     for _ in range(count):

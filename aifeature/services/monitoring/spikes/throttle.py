@@ -1,4 +1,4 @@
-"""Holds a user to what is usual for them, for the rest of the UTC day."""
+"""Throttle: a tighter rate for a user for the rest of the UTC day."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from aifeature.services.monitoring.spikes.history import CHECK, USER_SPIKE
 from aifeature.services.monitoring.spikes.shares import TopSpender
 
 LEAST: Final = Decimal("0.1")
-"""Requests a minute that everybody keeps."""
+"""Least requests a minute of a throttled user."""
 
 
 def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: datetime) -> RateOverride:
-    """Throttle a user of a feature, and tell.
+    """Throttle a user of a feature and open an alert, in one transaction.
 
-    The alert is what remembers that this was done today: with it in one transaction, a throttle
-    that an operator deletes is not made again.
+    The alert marks the throttle as made today, so one that an operator deletes is not made again.
 
     Args:
         key: `feature:user id`.
-        verdict: What was seen.
-        most: The users of this feature who spent most.
-        now: When.
+        verdict: The verdict on the user.
+        most: Top spenders of the feature.
+        now: The moment.
     """
     slug, _, user = key.rpartition(":")
     rate = usual_rate(key, now)
@@ -42,8 +41,8 @@ def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: dateti
             USER_SPIKE,
             key,
             f"{seen}. {shares.sentence(most)} User {user} is held to {rate.normalize():f} requests"
-            " a minute until midnight UTC: look at their jobs; delete the rate override if all is"
-            " right.",
+            " a minute until midnight UTC: check their jobs, and delete the rate override if the"
+            " spend is legitimate.",
             {
                 **notices.figures(verdict, now),
                 "requests_per_minute": str(rate),
@@ -54,7 +53,7 @@ def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: dateti
             user_id=int(user),
             feature=slug,
             requests_per_minute=rate,
-            in_flight=1,  # what they have queued already is not sent all at once
+            in_flight=1,  # their queued jobs are sent one after the other
             reason=f"{seen}.",
             expires_at=midnight(now) + timedelta(days=1),
             check_name=CHECK,
@@ -62,7 +61,7 @@ def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: dateti
 
 
 def usual_rate(key: str, now: datetime) -> Decimal:
-    """Requests a minute of the busiest hour in the trailing days; never less than LEAST."""
+    """Return the requests a minute of the busiest hour in the trailing days, at least LEAST."""
     begin = midnight(now)
     past = SpendHour.objects.filter(
         scope=SpendWindow.Scope.USER, key=key, hour__gte=begin - timedelta(days=DAYS)

@@ -64,7 +64,7 @@ class TestFeature:
         assert row.figures["today_micro"] == 24 * DOLLAR + 1
         assert row.figures["baseline_micro"] == 12 * DOLLAR
         assert row.figures["ratio"] == 2.0
-        assert "$24.00 today by 12:00 UTC, 2.0 times the $12.00" in row.reason
+        assert "$24.00 today by 12:00 UTC, 2.0 times the usual $12.00" in row.reason
         assert told() == [("cost_spike", "summarize")]
         assert not found.ok
 
@@ -72,7 +72,7 @@ class TestFeature:
         call(24 * DOLLAR, at=MORNING)
         found = check.look(NOON)
         assert found.ok
-        assert found.result == "Nothing unusual: $24.00 spent today, usual by now are $120.00."
+        assert found.result == "Nothing unusual: $24.00 spent today, $120.00 is usual by now."
         assert stopped() == set()
         assert told() == []
 
@@ -217,7 +217,7 @@ class TestUser:
         assert override.requests_per_minute == Decimal("0.17")  # ten calls an hour
         assert override.in_flight == 1
         assert override.expires_at == midnight(NOON) + timedelta(days=1)
-        assert "$5.00 today by 12:00 UTC, 4.2 times the $1.20" in override.reason
+        assert "$5.00 today by 12:00 UTC, 4.2 times the usual $1.20" in override.reason
         assert told() == [("user_spike", f"summarize:{ada.pk}")]
         assert stopped() == set()
         assert found.result == "1 user far above the usual."

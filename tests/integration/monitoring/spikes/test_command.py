@@ -143,7 +143,7 @@ def test_the_command_prints_a_sentence_for_each_and_figures_for_machines() -> No
     spent("summarize", 20 * DOLLAR, today - 15 * HOUR)
     lines, figures = printed("--dry-run")
     assert "stop summarize: $" in lines
-    assert "times the $" in lines
+    assert "times the usual $" in lines
     assert figures == {"cost_spike": "dry_run", "days": 7, "throttles": 0, "trips": 2}
 
 

@@ -71,5 +71,5 @@ def test_nobody_has_more_than_all() -> None:
 
 def test_spend_of_no_user_is_said_to_be_that() -> None:
     assert sentence(top(Known(days={"draft": spent(9)}), "draft", Kind.SPIKE, NOON)) == (
-        "No user's calls are among it."
+        "None of it is from users' calls."
     )
