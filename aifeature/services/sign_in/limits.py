@@ -1,4 +1,4 @@
-"""Counts tries to sign in before a password is checked, in PostgreSQL, for all web processes."""
+"""Limits on sign-ins. PostgreSQL counts each try before its password is checked."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
 
 
 def take(name: str, address: str) -> int:
-    """Count a try to sign in. Its password may be checked only if this returns 0.
+    """Count a try to sign in.
 
     Returns:
-        0, or the whole seconds until the next try may be made; then this one was not counted.
+        0 if the password may be checked. Otherwise the try was not counted, and the value is the
+        whole seconds until the next try.
 
     Raises:
-        django.db.Error: the database is away, or a lock stayed; nobody is let in then.
+        django.db.Error: The database is unavailable, or a lock timed out. Refuse the sign-in.
     """
     keys = _keys(name, address)
     limits = [OF_BOTH, OF_ADDRESS, OF_NAME]
@@ -31,22 +32,20 @@ def take(name: str, address: str) -> int:
 
 
 def succeeded(name: str, address: str) -> None:
-    """The password was right: forget the failures of this name at this address.
+    """Reset the count of this name at this address after a correct password.
 
-    Of the name alone and of the address alone only this try is taken back: who has one account
-    must not be able to clear their way to others.
+    The counts of the name and of the address alone are reduced by this try only. Otherwise a user
+    with one account could reset the limits on guessing the passwords of others.
     """
     own, *others = _keys(name, address)
     rows("aif_sign_in_succeeded", own, others)
 
 
 def forget(name: str) -> int:
-    """Forget the failures of a name, and those of the addresses it was tried from.
+    """Delete the failures of a name and of the addresses it was tried from.
 
-    For operators: afterwards the sign-in is open again for this name, wherever it was locked.
-
-    Returns:
-        How many counts and records were deleted.
+    For operators: this unlocks the sign-in of the name everywhere. Returns the number of deleted
+    counts and records.
     """
     with transaction.atomic():
         tried = AccessAttempt.objects.filter(username__iexact=name)
@@ -56,7 +55,7 @@ def forget(name: str) -> int:
 
 
 def prune() -> int:
-    """Delete the counts that are over; return how many."""
+    """Delete expired counts. Return their number."""
     return SignInCount.objects.filter(until__lt=Now() - WINDOW).delete()[0]
 
 

@@ -1,7 +1,7 @@
-"""Who is signed in where, and the end of that: sessions of browsers, and API tokens.
+"""Browser sessions and API tokens of a user, and their end.
 
-Django's table of sessions does not name its users. `SignIn` does, for sessions that began since it
-exists; older ones are found by a look into each session of the site.
+Django's session table has no user column. `SignIn` has one, but lacks sessions that are older than
+its table. Those are found by decoding every session of the site.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _SYSTEMS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A session as its user sees it."""
+    """A session on the account page."""
 
     number: str
-    """Names it on the page: a digest, since its key would let anybody in who sees the page."""
+    """Digest of the key. The key itself would let any reader of the page sign in."""
 
     browser: str
     since: datetime
@@ -58,7 +58,7 @@ class Shown:
 
 
 def browser_of(user_agent: str) -> str:
-    """Return a few words for a User-Agent header, such as `Firefox on Linux`; never its text."""
+    """Return a short name for a User-Agent header, such as `Firefox on Linux`; never its text."""
     name = next((name for name, has in _BROWSERS if re.search(has, user_agent)), "A browser")
     system = next((name for name, has in _SYSTEMS if re.search(has, user_agent)), "")
     return f"{name} on {system}" if system else name
@@ -66,9 +66,9 @@ def browser_of(user_agent: str) -> str:
 
 @receiver(user_logged_in, dispatch_uid="aifeature.sign_ins")
 def note(request: HttpRequest | None, user: User, **_: Any) -> None:
-    """Remember whose session this is. What fails here keeps nobody from signing in.
+    """Record the user of a session. A failure does not prevent the sign-in.
 
-    Call it also where a session gets another key.
+    Call it also when a session gets a new key.
     """
     session = getattr(request, "session", None)
     if request is None or session is None:
@@ -76,7 +76,7 @@ def note(request: HttpRequest | None, user: User, **_: Any) -> None:
     browser = browser_of(request.headers.get("User-Agent", ""))
     try:
         with transaction.atomic():
-            if session.session_key is None:  # somebody else's was flushed: it has no key until now
+            if session.session_key is None:  # another user's session was flushed: no key yet
                 session.save()
             SignIn.objects.exclude(
                 session_key__in=Session.objects.filter(expire_date__gt=Now()).values("pk")
@@ -84,12 +84,12 @@ def note(request: HttpRequest | None, user: User, **_: Any) -> None:
             SignIn.objects.update_or_create(
                 session_key=session.session_key, defaults={"user": user, "browser": browser}
             )
-    except DatabaseError:  # a full disk: what only reads still works
+    except DatabaseError:  # for example a full disk, while reads still work
         return
 
 
 def shown(user: User, *, this: str | None) -> list[Shown]:
-    """Return the user's sessions that are valid, newest first; `this` is the present one's key."""
+    """Return the user's valid sessions, newest first. `this` is the key of the current one."""
     valid = Session.objects.filter(expire_date__gt=Now()).values("pk")
     return [
         Shown(_number(row.session_key), row.browser, row.created_at, row.session_key == this)
@@ -98,22 +98,22 @@ def shown(user: User, *, this: str | None) -> list[Shown]:
 
 
 def of(user: User) -> Iterator[Session]:
-    """Yield the user's sessions. Each one of the site is looked into."""
+    """Yield the user's sessions. This decodes every session of the site."""
     for session in Session.objects.iterator(chunk_size=_CHUNK):
         if session.get_decoded().get(SESSION_KEY) == str(user.pk):
             yield session
 
 
 def end(user: User, number: str) -> bool:
-    """End one session of this user, by its number. Return whether there was such a one."""
+    """End one session of this user by its number. Return whether it existed."""
     keys = SignIn.objects.filter(user=user).values_list("pk", flat=True)
-    found = [key for key in keys if _number(key) == number]
-    _delete(found)
-    return bool(found)
+    matching = [key for key in keys if _number(key) == number]
+    _delete(matching)
+    return bool(matching)
 
 
 def end_others(user: User, *, keep: str | None) -> None:
-    """End the user's sessions but one, whose key is `keep`."""
+    """End the user's sessions except the one with the key `keep`."""
     _delete(SignIn.objects.filter(user=user).exclude(pk=keep).values_list("pk", flat=True))
 
 
@@ -129,31 +129,26 @@ def _number(key: str) -> str:
 
 
 def end_all(user: User) -> int:
-    """Sign the user out everywhere: every session ends, every API token is revoked.
-
-    Returns how many tokens were revoked.
-    """
+    """End every session and revoke every API token. Return the number of revoked tokens."""
     with transaction.atomic():
-        known = SignIn.objects.filter(user=user).values_list("pk", flat=True)
-        _delete({*known, *(row.pk for row in of(user))})
+        recorded = SignIn.objects.filter(user=user).values_list("pk", flat=True)
+        _delete({*recorded, *(row.pk for row in of(user))})
         return ApiToken.objects.filter(user=user).revoke()
 
 
 class TokensEndWithThePassword:
-    """A password validator that refuses nothing: a new password revokes the user's API tokens.
+    """A password validator that accepts every password and revokes API tokens on a change.
 
-    Django calls it however a password is set: on a page, in admin, by a command or in a shell, and
-    not when a hash is merely computed anew. Sessions end by their own hash of the password.
+    Django calls it wherever a password is set: on a page, in admin, by a command or in a shell. It
+    does not call it when it only updates a hash. Sessions hold a hash of the password and end too.
     """
 
     def validate(self, password: str, user: User | None = None) -> None:
         """Accept every password."""
 
     def get_help_text(self) -> str:
-        """Return what the person should know before they choose one."""
         return "A new password signs you out elsewhere and revokes your API tokens."
 
     def password_changed(self, password: str, user: User | None = None) -> None:  # noqa: ARG002
-        """Revoke the tokens of a user whose new password has just been stored."""
         if user is not None and user.pk is not None:
             ApiToken.objects.filter(user_id=user.pk).revoke()

@@ -1,4 +1,4 @@
-"""Budgets, the reconciler of the ledger, and the settlement of calls with an unknown bill.
+"""Budget alerts, the reconciler, settlement, and comparisons with the provider's usage.
 
 Public: `budgets`, `bulk_settlement`, `reconciler`, `settlement`, and the package `usage`.
 

@@ -1,4 +1,4 @@
-"""Tells on-call when a feature's budget, or that of everything, is used up, and when it is back."""
+"""The check that alerts on-call while a budget has no room for a typical call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aifeature.services.controls import GLOBAL
 
 
 def check() -> Found:
-    """Look at each cap of today and of this month."""
+    """Compare each cap of this day and month with its spend."""
     spent, next_call = _spent(), _usual_bounds()
     reached: list[str] = []
     features = registry.all_features()
@@ -30,7 +30,7 @@ def check() -> Found:
 
 
 def _look(slug: str, period: str, needed: int, cap: int | None, reached: list[str]) -> None:
-    """`needed`: what is spent, and what a usual call reserves on top."""
+    """Open or close one alert. `needed` is the spend and a typical call's reservation."""
     subject = f"{slug} {period}"
     if cap is None or needed <= cap:
         alerts.end("budget_reached", subject)
@@ -39,14 +39,14 @@ def _look(slug: str, period: str, needed: int, cap: int | None, reached: list[st
     alerts.begin(
         "budget_reached",
         subject,
-        f"The {period}'s budget of {slug}, {cents(cap)}, has no room for a usual"
-        " call. Users are refused until it starts anew, or is raised in admin.",
+        f"The {period}'s budget of {slug}, {cents(cap)}, has no room for a typical call. Requests"
+        f" are refused until the next {period} in UTC. Raise the budget in admin to accept them.",
         {"needed_micro": needed, "cap_micro": cap},
     )
 
 
 def _spent() -> dict[str, int]:
-    """Micro-dollars by feature, '' for everything today, 'month' for this month."""
+    """Return micro-dollars: today's by feature, today's total at '', the month's at 'month'."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -60,7 +60,7 @@ def _spent() -> dict[str, int]:
 
 
 def _usual_bounds() -> dict[str, int]:
-    """What the latest calls of each feature reserved, in micro-dollars: their mean."""
+    """Return the mean reservation of each feature's latest calls in micro-dollars."""
     with connection.cursor() as cursor:
         cursor.execute(
             """

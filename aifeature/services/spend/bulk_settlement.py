@@ -1,4 +1,4 @@
-"""Settles many calls whose bill is not sure for one reason: preview first, then in batches."""
+"""Settlement of many estimated or unknown calls for one reason: a preview, then batches."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from aifeature.money import to_usd
 from aifeature.services.spend import settlement
 
 LIMIT: Final = 5_000
-"""Calls that one settlement takes at most."""
+"""Most calls in one settlement."""
 
 BATCH: Final = 100
-"""Calls settled in one step: a second or two, well below the time limit of a request."""
+"""Calls settled in one step. It takes a second or two, well below a request's time limit."""
 
 _COUNTED: Final = Case(
     When(state=AttemptState.UNKNOWN, then=F("bound_micro")),
@@ -30,18 +30,18 @@ _COUNTED: Final = Case(
 
 
 class Bill(StrEnum):
-    """What a person found out about all of these calls."""
+    """Result of a person's research, for all of the calls."""
 
     NOTHING = "nothing"
     """The provider billed none of them."""
 
     COUNTED = "counted"
-    """The provider billed for each what is counted for it now."""
+    """The provider billed each at the amount that is counted for it now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Calls that have feature, UTC day, state and error code in common."""
+    """Calls with the same feature, UTC day, state and error code."""
 
     feature: str
     day: date
@@ -49,45 +49,43 @@ class Group:
     error_code: str
     calls: int
     counted_micro: int
-    """Micro-dollars counted as spent for them now."""
+    """Micro-dollars counted for them now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a settlement would take."""
+    """Calls that a settlement would change."""
 
     calls: tuple[UUID, ...]
     """Oldest first, at most LIMIT."""
     groups: tuple[Group, ...]
     more: bool
-    """Whether there are others beyond LIMIT."""
+    """Whether more calls exist beyond LIMIT."""
 
     @property
     def counted_micro(self) -> int:
-        """Micro-dollars counted as spent now, in all."""
         return sum(group.counted_micro for group in self.groups)
 
     def count(self, state: AttemptState) -> int:
-        """How many calls are in this state."""
         return sum(group.calls for group in self.groups if group.state == state)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one batch has done."""
+    """Result of one batch."""
 
     settled: int
     skipped: int
-    """Calls that somebody else had settled by then."""
+    """Calls already settled by another person."""
     left: tuple[UUID, ...]
 
 
 def preview(rows: QuerySet[Attempt]) -> Preview:
-    """Look at those of these calls whose bill is not sure: two queries; nothing changes."""
+    """Return those of the calls that may be settled. Two queries; no change."""
     unsure = rows.filter(state__in=UNSURE).order_by("started_at", "id")
-    found = list(unsure.values_list("pk", flat=True)[: LIMIT + 1])
-    calls = tuple(found[:LIMIT])
-    named: Any = (
+    ids = list(unsure.values_list("pk", flat=True)[: LIMIT + 1])
+    calls = tuple(ids[:LIMIT])
+    grouped: Any = (
         Attempt.objects.filter(pk__in=calls, state__in=UNSURE)
         .order_by("day", "feature", "state", "error_code")
         .values_list("feature", "day", "state", "error_code")
@@ -95,9 +93,9 @@ def preview(rows: QuerySet[Attempt]) -> Preview:
     )
     groups = tuple(
         Group(feature, day, AttemptState(state), code, calls=count, counted_micro=int(counted))
-        for feature, day, state, code, count, counted in named
+        for feature, day, state, code, count, counted in grouped
     )
-    return Preview(calls, groups, more=len(found) > LIMIT)
+    return Preview(calls, groups, more=len(ids) > LIMIT)
 
 
 def settle_batch(
@@ -108,15 +106,15 @@ def settle_batch(
     user_id: int | None,
     note: Callable[[Attempt], object],
 ) -> Step:
-    """Settle the first BATCH of these calls, each in a transaction of its own.
+    """Settle the first BATCH of these calls, each in its own transaction.
 
-    A call that another person settled meanwhile is skipped and counted.
+    Calls that another person has settled meanwhile are skipped.
 
     Args:
-        calls: What is left of the preview's calls.
-        bill: What the provider billed for them.
-        reason: How that was found out; never empty.
-        user_id: Who found it out; None for a command.
+        calls: The remaining calls of the preview.
+        bill: The amount that the provider billed.
+        reason: Source of that information; never empty.
+        user_id: The operator; None for a command.
         note: Writes the audit entry of a settled call, in its transaction.
     """
     settled = skipped = 0
@@ -141,6 +139,6 @@ def settle_batch(
 
 
 def _counted(calls: Sequence[UUID]) -> dict[UUID, int]:
-    """What each is counted at now. It changes only when the call is settled."""
+    """Return the counted micro-dollars of each call. Only a settlement changes them."""
     rows = Attempt.objects.filter(pk__in=calls, state__in=UNSURE)
     return dict(rows.annotate(counted=_COUNTED).values_list("pk", "counted"))

@@ -1,6 +1,6 @@
-"""Proves every few minutes that each spend window is the sum of the ledger, else puts it right.
+"""The check that compares each spend window with the sum of the ledger, and corrects it.
 
-A window that is wrong blocks falsely, or lets too much through.
+A wrong window refuses calls without cause or accepts too many.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from aifeature.services.alerting.check_runs import Found
 logger = logging.getLogger(__name__)
 
 DAYS_BACK: Final = 1
-"""Yesterday's calls may end today; what is older changes by hand alone."""
+"""Calls of yesterday may end today. Older ones change only by settlement."""
 
 SHOWN: Final = 20
 
 
 def check() -> Found:
-    """Compare and repair; drift is an alert that ends with the next clean run."""
+    """Compare and repair. The alert about drift is closed by the next clean run."""
     since = database_now().date() - timedelta(days=DAYS_BACK)
     drifts = reconciliation.reconcile(since, repair=True)
     for drift in drifts:
@@ -44,6 +44,6 @@ def check() -> Found:
         ]
         for drift in drifts[:SHOWN]
     }
-    result = f"{len(drifts)} windows differed from the ledger and were put right."
+    result = f"{len(drifts)} windows differed from the ledger and were corrected."
     alerts.begin("drift", "windows", result, figures)
     return Found(ok=False, result=result, figures=figures)

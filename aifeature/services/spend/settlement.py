@@ -1,4 +1,4 @@
-"""Settles provider calls whose bill is not sure, once a person has found out what they cost."""
+"""Settlement of an estimated or unknown call, once a person has found its real cost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 
 
 class NotUnknownError(Exception):
-    """The bill of the call is, or has become, sure. Its text is a sentence for the operator."""
+    """The call is neither estimated nor unknown. The text is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the provider counts for the call; None leaves what is stored as it is."""
+    """Tokens billed by the provider. None keeps the stored number."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -38,22 +38,22 @@ def settle_unknown(
     user_id: int | None,
     tokens: Tokens = NOT_LOOKED_UP,
 ) -> Attempt:
-    """Replace what is counted for a call by what it really cost, in its row and its day's windows.
+    """Replace the counted cost of a call by its real cost, in its row and its spend windows.
 
-    Counted until then are the bound of an unknown call and the ceiling of an estimated one. The
-    user is not charged, whatever it cost. A cost above what was counted is stored in full and
-    logged as an error, for then a bound or a ceiling was wrong.
+    The user is not charged. A cost above the counted bound or ceiling is stored in full and logged
+    as an error, since that bound or ceiling was wrong.
 
     Args:
         attempt_id: The call.
         cost_usd: US dollars, to the micro-dollar; 0 if nothing was billed.
-        reason: How that was found out; never empty.
-        user_id: Who found it out; None for a command.
-        tokens: What was billed, if that is known.
+        reason: Source of the cost; never empty.
+        user_id: The operator; None for a command.
+        tokens: The billed tokens, if known.
 
     Raises:
-        NotUnknownError: it was settled before, or its bill was known; nothing has changed.
-        Attempt.DoesNotExist: there is no such call.
+        ValueError: The reason is empty, or the cost is negative or not in whole micro-dollars.
+        NotUnknownError: The call is not estimated or unknown. Nothing was changed.
+        Attempt.DoesNotExist: The call does not exist.
     """
     micro = cost_usd * MICRO_PER_USD
     if not reason.strip() or micro < 0 or micro != int(micro):
@@ -67,9 +67,9 @@ def settle_unknown(
         raise NotUnknownError(_why_not(attempt))
     if attempt.cost_micro > counted:
         logger.error(
-            "attempt %s: settled at %d micro-dollars, above the %d that were counted as its most."
-            " See how workers/inference/pricing.py and gateway.py bound a call of %s: other calls"
-            " may be bounded too low.",
+            "attempt %s: settled at %d micro-dollars, above the counted maximum of %d. Check how"
+            " workers/inference/pricing.py and gateway.py bound a call of %s: other bounds may be"
+            " too low as well.",
             *(attempt.pk, attempt.cost_micro, counted, attempt.model),
         )
     return attempt
@@ -78,8 +78,8 @@ def settle_unknown(
 def _why_not(attempt: Attempt) -> str:
     if attempt.settled_at is None:
         return f"This call is {attempt.state}: only an estimated or unknown one is settled by hand."
-    who = attempt.settled_by.get_username() if attempt.settled_by else "A command"
+    author = attempt.settled_by.get_username() if attempt.settled_by else "A command"
     return (
-        f"{who} settled this call before, at {attempt.settled_at:%Y-%m-%d %H:%M:%S} UTC:"
+        f"{author} settled this call before, at {attempt.settled_at:%Y-%m-%d %H:%M:%S} UTC:"
         f" {attempt.settled_reason}"
     )

@@ -130,7 +130,7 @@ def test_a_cost_above_the_bound_is_stored_in_full_and_names_the_call(
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     told = error.getMessage()
     assert str(unknown) in told
-    assert "settled at 2500 micro-dollars, above the 1000 that were counted" in told
+    assert "settled at 2500 micro-dollars, above the counted maximum of 1000" in told
 
 
 @pytest.mark.django_db
@@ -139,7 +139,10 @@ def test_a_cost_above_the_ceiling_names_the_call(
 ) -> None:
     settle(estimated, "0.0007")
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert f"attempt {estimated}: settled at 700 micro-dollars, above the 300" in error.getMessage()
+    assert (
+        f"attempt {estimated}: settled at 700 micro-dollars, above the counted maximum of 300"
+        in error.getMessage()
+    )
 
 
 @pytest.mark.django_db

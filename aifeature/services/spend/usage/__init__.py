@@ -1,1 +1,1 @@
-"""Compares the ledger with what the provider says it saw: after a restore, or when sums differ."""
+"""Comparison of the ledger with the provider's exports, after a restore or if sums differ."""

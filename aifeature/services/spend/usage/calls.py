@@ -1,4 +1,4 @@
-"""Holds the ledger against the provider's single calls."""
+"""Comparison of the ledger with single calls of the provider."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from aifeature.services.spend.usage.exports import KINDS, Call
 from workers.inference import NotPriced, pricing
 
 AROUND: Final = timedelta(hours=1)
-"""How far around the export rows of the ledger are read: clocks differ, and calls take time."""
+"""Margin around the export's time for rows of the ledger: clocks differ, and calls take time."""
 
 CHUNK: Final = 1_000
 
 
 class Kind(StrEnum):
-    """What is the matter; each value is what the operator reads."""
+    """Kind of a difference. The operator reads the value."""
 
     MISSING = "not in the ledger"
     TWICE = "sent more than once"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One call on which the ledger and the provider do not agree."""
+    """One call on which the ledger and the provider differ."""
 
     kind: Kind
     at: datetime
@@ -43,26 +43,26 @@ class Difference:
     request_id: str
     model: str
     ledger_micro: int
-    """What the ledger counts: an unknown call at its bound, an estimated one at its ceiling."""
+    """Amount in the ledger: the bound of an unknown call, the ceiling of an estimated one."""
 
     provider_micro: int | None
-    """What the provider bills by our prices; it settles an unknown call. None: without a price."""
+    """Amount billed by the provider, at our prices; None without a price."""
 
     @property
     def explained(self) -> bool:
-        """Whether the ledger's state allows for it: an estimated call may cost less."""
+        """Whether the call was estimated and billed within its ceiling."""
         return self.kind is Kind.WITHIN
 
 
 def compare(calls: Sequence[Call], *, provider: str) -> list[Difference]:
-    """Every call on which they differ, oldest first.
+    """Return the differences, oldest first.
 
-    Calls belong to a row by the attempt's id, else by the request's. What the ledger has and the
-    export has not is a difference only between the export's first and last call.
+    A call is matched with a row by its attempt id, else by its request id. A row that the export
+    lacks is a difference only between the export's first and last call.
 
     Args:
         calls: From the export, at least one.
-        provider: Whose calls of the ledger to look at, as `Attempt.provider` names it.
+        provider: A value of `Attempt.provider`. Other rows are ignored.
     """
     groups: dict[UUID | str, list[Call]] = {}
     for call in calls:
@@ -83,7 +83,7 @@ def compare(calls: Sequence[Call], *, provider: str) -> list[Difference]:
 def _rows(
     groups: dict[UUID | str, list[Call]], *, provider: str, first: datetime, last: datetime
 ) -> Iterator[Attempt]:
-    """Rows of the export's time, then those of other times that it names."""
+    """Yield rows of the export's time, then other rows that the export names."""
     ledger = Attempt.objects.filter(provider=provider).defer("request", "output", "error_detail")
     within = ledger.filter(started_at__range=(first - AROUND, last + AROUND))
     yield from within.iterator(chunk_size=CHUNK)
@@ -95,14 +95,14 @@ def _rows(
 def _of_both(row: Attempt, group: list[Call]) -> Iterator[Difference]:
     billed = [call for call in group if call.usage is not None]
     if not all(call.ended for call in group):
-        return  # it is in flight there: export again when it has ended
+        return  # still in flight at the provider: compare again with a later export
     bill = _cost(billed)
     if kind := Kind.TWICE if len(billed) > 1 else _kind(row, billed, bill):
         yield _difference(kind, row, bill)
 
 
 def _kind(row: Attempt, billed: list[Call], bill: int | None) -> Kind | None:
-    """How a call that was sent once differs from its bill; None: it does not."""
+    """Return the difference of a call that was billed at most once; None if there is none."""
     above = bill is None or bill > row.spend_micro
     match row.state:
         case AttemptState.STARTED:
@@ -115,13 +115,13 @@ def _kind(row: Attempt, billed: list[Call], bill: int | None) -> Kind | None:
             return Kind.BILLED if billed else None
     by_hand = row.settled_at is not None
     if bill == row.cost_micro and (by_hand or bill == 0):
-        return None  # its tokens need not be known, or they were not billed
+        return None  # after a manual settlement or a cost of 0, tokens may differ
     same = _tokens_of(row) == _tokens(billed) and all(call.model == row.model for call in billed)
     return None if same else Kind.TOKENS
 
 
 def _counts(call: Call) -> bool:
-    """A call that was refused costs nothing; one that has not ended may."""
+    """Return whether a call may cost something. A refused call costs nothing."""
     return call.usage is not None or not call.ended
 
 

@@ -1,4 +1,4 @@
-"""Holds the ledger's sums by UTC day and model against the provider's."""
+"""Comparison of the ledger's sums with the provider's, by UTC day and model."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ _NOT_YET_SURE: Final = (AttemptState.UNKNOWN, AttemptState.STARTED)
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What the ledger has of a day and a model; amounts in micro-dollars."""
+    """The ledger's sums of a day and a model; amounts in micro-dollars."""
 
     tokens: Counter[str] = field(default_factory=Counter)
-    """Of settled calls that cost anything."""
+    """Of settled calls with a cost."""
 
     settled_micro: int = 0
     estimated: int = 0
-    """Calls that count at their ceiling."""
+    """Number of estimated calls, counted at their ceiling."""
     estimated_micro: int = 0
     unknown: int = 0
-    """Calls that count at their bound: unknown ones, and those that are still open."""
+    """Number of unknown and open calls, counted at their bound."""
     unknown_micro: int = 0
 
     @property
     def most_micro(self) -> int:
-        """The most the provider may bill: settled, estimated and unknown calls together."""
+        """The most that the provider may bill."""
         return self.settled_micro + self.estimated_micro + self.unknown_micro
 
 
 @dataclass(frozen=True, slots=True)
 class DayDifference:
-    """A day and a model on which the provider counts other tokens than settled calls have."""
+    """A day and a model for which the provider's tokens differ from those of settled calls."""
 
     day: date
     model: str
     tokens: dict[str, tuple[int, int]]
-    """By kind: the ledger's settled ones and the provider's."""
+    """By kind: tokens of settled calls in the ledger, tokens of the provider."""
 
     ledger: Ledger
     worth_micro: int | None
-    """What the difference costs at the rates of short prompts; negative: the ledger has more.
-    None: the model has no price. A sum does not tell which calls were long and dearer."""
+    """Cost of the difference, negative if the ledger has more; None without a price. It uses the
+    rates of short prompts, since sums do not show which calls had long, dearer ones."""
 
     @property
     def provider_micro(self) -> int | None:
-        """What the provider bills, as far as its sums tell; None without a price."""
+        """Approximate bill of the provider; None without a price."""
         return None if self.worth_micro is None else self.ledger.settled_micro + self.worth_micro
 
     @property
@@ -68,24 +68,24 @@ class DayDifference:
 
 
 def compare(days: Days, *, provider: str) -> list[DayDifference]:
-    """Every day and model on which they differ, in order; some of it the ledger explains.
+    """Return the differences by day and model, including explained ones.
 
-    A call at midnight may count for one day here and for the next one there: then both days differ
-    by the same tokens.
+    The ledger and the provider may assign a call at midnight to different days. Then both days
+    differ by the same tokens.
 
     Args:
         days: From the export.
-        provider: Whose calls of the ledger to look at, as `Attempt.provider` names it.
+        provider: A value of `Attempt.provider`. Other rows are ignored.
     """
     ledger = _ledger(days, provider)
-    found = []
+    differences = []
     for day, model in sorted(days.sums.keys() | ledger.keys()):
         here, there = ledger.get((day, model), Ledger()), days.sums.get((day, model), Counter())
         tokens = {kind: (here.tokens[kind], there[kind]) for kind in KINDS}
         if any(one != other for one, other in tokens.values()):
             worth = _worth(model, {kind: b - a for kind, (a, b) in tokens.items()})
-            found.append(DayDifference(day, model, tokens, here, worth))
-    return found
+            differences.append(DayDifference(day, model, tokens, here, worth))
+    return differences
 
 
 def _ledger(days: Days, provider: str) -> dict[tuple[date, str], Ledger]:
@@ -93,7 +93,7 @@ def _ledger(days: Days, provider: str) -> dict[tuple[date, str], Ledger]:
     end = datetime.combine(days.last + timedelta(days=1), time(), UTC)
     settled = Q(state=AttemptState.SETTLED)
     estimated, unknown = Q(state=AttemptState.ESTIMATED), Q(state__in=_NOT_YET_SURE)
-    # The tokens of a call that costs nothing, as of a refusal without output, are not billed.
+    # Tokens of a call without a cost, such as a refusal without output, are not billed.
     tokens = {f"sum_{kind}": Sum(kind, filter=settled & Q(cost_micro__gt=0)) for kind in KINDS}
     rows: Any = (
         Attempt.objects.filter(provider=provider, started_at__gte=begin, started_at__lt=end)

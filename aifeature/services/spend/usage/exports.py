@@ -1,9 +1,9 @@
-"""Reads what the provider exported: single calls as JSON lines, or sums by day and model.
+"""Parsers for exports of the provider: single calls as JSON lines, or sums by day and model.
 
-Single calls stand one on a line, as the sandbox provider's `--record` writes them; of two lines
-with one request id the later one holds. Sums come from the provider's Admin API,
-`GET /v1/organizations/usage_report/messages` with `group_by[]=model`: one answer, or several pages,
-one on a line. Field names are those of the API reference, read in November 2026.
+Single calls have the format of the sandbox provider's `--record`. If two lines have the same
+request id, the later one counts. Sums come from the provider's Admin API,
+`GET /v1/organizations/usage_report/messages` with `group_by[]=model`: one response, or one page on
+each line. Field names follow the API reference of November 2026.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ _MESSAGES: Final = "/v1/messages"
 
 
 class UnreadableError(Exception):
-    """The file is no export that we know. The message names the line and what to do."""
+    """The file is not a supported export. The message names the line and the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as the provider saw it."""
+    """One call in the provider's record."""
 
     request_id: str
     attempt: UUID | None
-    """From our header; None when the caller sent none."""
+    """From our header; None if the request had none."""
 
     model: str
     at: datetime
     ended: bool
     usage: TokenUsage | None
-    """What is billed; None: nothing, or nobody knows while it has not ended."""
+    """The billed usage; None if nothing is billed, or the call has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Tokens by UTC day and model, over whole days without a gap."""
+    """Tokens by UTC day and model. The days are whole and without a gap."""
 
     first: date
     last: date
@@ -80,7 +80,7 @@ class _Line(BaseModel):
     ended_at: float | None = None
     usage: _Usage | None = None
     billed: _Usage | None = None
-    """Null: `usage` was reported and is not billed, as of a refusal without output."""
+    """Null if the reported `usage` is not billed, as for a refusal without output."""
 
     def bill(self) -> TokenUsage | None:
         unbilled = "billed" in self.model_fields_set and self.billed is None
@@ -112,10 +112,10 @@ class _Page(BaseModel):
 
 
 def read(file: Path) -> list[Call] | Days:
-    """The calls, in the order of their first lines, or the sums that the file holds.
+    """Return the file's calls, in the order of their first lines, or its sums.
 
     Raises:
-        UnreadableError: it is neither, or says something that cannot be.
+        UnreadableError: The file holds neither, or an invalid value.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -125,7 +125,7 @@ def read(file: Path) -> list[Call] | Days:
         raise UnreadableError(f"{file} is not UTF-8 from byte {error.start} on.") from None
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
-        raise UnreadableError(f"{file} is empty: it says nothing about any time.")
+        raise UnreadableError(f"{file} is empty. Export it again.")
     parsed = _parsed(file, text, lines)
     if any(isinstance(value, dict) and "data" in value for _, value in parsed):
         return _days(file, parsed)
@@ -133,7 +133,7 @@ def read(file: Path) -> list[Call] | Days:
 
 
 def _parsed(file: Path, text: str, lines: list[tuple[int, str]]) -> list[tuple[int, Any]]:
-    """One JSON value, or one on each line, with the number of its line."""
+    """Return the JSON values with their line numbers: one value, or one on each line."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -160,19 +160,19 @@ def _each(file: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, A
 
 
 def _calls(file: Path, parsed: Iterable[tuple[int, Any]]) -> list[Call]:
-    found: dict[str, Call] = {}
+    calls: dict[str, Call] = {}
     for number, value in parsed:
         line: _Line = _checked(_Line, file, number, value)
         if line.path == _MESSAGES and line.model is not None:
-            found[line.request_id] = _call(line, line.model)
-    return list(found.values())
+            calls[line.request_id] = _call(line, line.model)
+    return list(calls.values())
 
 
 def _call(line: _Line, model: str) -> Call:
     return Call(
         request_id=line.request_id,
         attempt=_uuid(line.attempt_id),
-        model=_known(model),
+        model=_model_id(model),
         at=datetime.fromtimestamp(line.started_at, UTC),
         ended=line.ended_at is not None,
         usage=line.bill(),
@@ -186,14 +186,14 @@ def _days(file: Path, parsed: Iterable[tuple[int, Any]]) -> Days:
         raise _unreadable(
             file,
             last_line,
-            "has_more is true: add the pages that follow, or ask for a shorter time",
+            "has_more is true: add the pages that follow, or export a shorter period",
         )
     buckets = sorted(
         ((bucket, number) for number, page in pages for bucket in page.data),
-        key=lambda found: found[0].starting_at,
+        key=lambda each: each[0].starting_at,
     )
     if not buckets:
-        raise UnreadableError(f"{file} holds no bucket: it says nothing about any time.")
+        raise UnreadableError(f"{file} holds no bucket. Export at least one whole UTC day.")
     sums: dict[tuple[date, str], Counter[str]] = {}
     expected = buckets[0][0].starting_at
     for bucket, number in buckets:
@@ -202,7 +202,7 @@ def _days(file: Path, parsed: Iterable[tuple[int, Any]]) -> Days:
                 file,
                 number,
                 f"no bucket begins at {expected:%Y-%m-%dT%H:%M:%SZ}, so"
-                " a time is missing or doubled: export it again",
+                " a period is missing or doubled: export it again",
             )
         expected = bucket.ending_at
         for result in bucket.results:
@@ -211,7 +211,7 @@ def _days(file: Path, parsed: Iterable[tuple[int, Any]]) -> Days:
                     file, number, "a result names no model: export it again with group_by[]=model"
                 )
             day = bucket.starting_at.astimezone(UTC).date()
-            sums.setdefault((day, _known(result.model)), Counter()).update(_tokens(result))
+            sums.setdefault((day, _model_id(result.model)), Counter()).update(_tokens(result))
     first, end = (edge.astimezone(UTC) for edge in (buckets[0][0].starting_at, expected))
     if {first.time(), end.time()} != {time()}:
         raise UnreadableError(
@@ -231,8 +231,8 @@ def _tokens(result: _Result) -> dict[str, int]:
     }
 
 
-def _known(model: str) -> str:
-    """Our id of a model: the provider may name it with the date of its release."""
+def _model_id(model: str) -> str:
+    """Return our id of a model. The provider's may end with a release date."""
     short = _DATED.sub("", model)
     return short if short in catalog.known_models() else model
 
@@ -254,4 +254,4 @@ def _checked(model: type[Any], file: Path, number: int, value: Any) -> Any:
 
 
 def _unreadable(file: Path, number: int, what: str) -> UnreadableError:
-    return UnreadableError(f"{file}, line {number}: {what}. Mend this line or export it again.")
+    return UnreadableError(f"{file}, line {number}: {what}. Fix this line or export it again.")

@@ -274,6 +274,6 @@ def test_a_file_that_cannot_be_read_is_another_exit_code(run_jobs: RunJobs) -> N
     compared = record.compare()
     assert compared.code == 2
     assert "line 1: request_id" in compared.text
-    assert "Mend this line or export it again." in compared.text
+    assert "Fix this line or export it again." in compared.text
     record.calls[0] |= {"request_id": "r", "path": "/v1/messages/count_tokens"}
     assert record.compare().code == 2
