@@ -1,8 +1,8 @@
-"""Watches the watchers: the schedule and its checks, and whether each queue has a worker.
+"""Monitoring of the monitoring: the schedule, late checks, and queues without a worker.
 
-Public: `Watcher`, which a thread of each worker process runs; `schedule`, the one way to change
-the schedule; `broken`, what is wrong with a row of it; `protected`, what weakens a check; `queues`,
-which of them have no worker; `defaults` and `wall_clock`, for beat.
+Public: `Watcher`, run by a thread of each worker process; `schedule`, which changes the schedule;
+`broken`, problems of its rows; `protected`, changes that weaken a check; `queues`, queues without
+a worker; `defaults` and `wall_clock`, for beat.
 
 Size limit: 1,150 lines.
 """

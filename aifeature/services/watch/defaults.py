@@ -1,8 +1,7 @@
-"""Which fields of the code's schedule an operator edited, and so the start of beat leaves alone.
+"""Fields of the code's schedule that an operator edited, which beat must not overwrite.
 
-A release may define a row otherwise than the last one did, and an operator may have edited it. So
-what the code defined last is stored beside the row: a field that still is as defined follows the
-code, and one that differs was edited and stays.
+The code's last definition of each row is stored. A field that still equals it follows the code. A
+field that differs was edited and stays.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from aifeature.services.watch import schedule
 from aifeature.services.watch.protected import PROTECTED
 
 _WHEN: Final = frozenset({"interval", "crontab", "solar", "clocked"})
-"""Fields that are one: a row has exactly one of them."""
+"""A row has exactly one of these fields."""
 
 
 def unedited(name: str, defined: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of the code's definition is to be stored, and remember the whole of it.
+    """Return the unedited fields with the code's values, and store the new definition.
 
-    Call it in the transaction that stores the new values.
+    Call it in the transaction that stores these values.
 
     Args:
-        name: Of the row.
-        defined: Columns of a PeriodicTask, as the code has them.
+        name: The name of the row.
+        defined: The code's values of a PeriodicTask, by column.
     """
     row = PeriodicTask.objects.select_for_update().filter(name=name).first()
     before = ScheduleDefault.objects.filter(name=name).first()
@@ -42,18 +41,18 @@ def unedited(name: str, defined: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def deleted(entries: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Those of the code's rows that an operator deleted or renamed: they were stored once.
+    """Return the names of the code's rows that an operator deleted or renamed.
 
-    A protected check that no row sends any more is none of them. It comes back.
+    Protected checks that no row sends are left out, so beat restores them.
 
     Args:
-        entries: Of the code's schedule, by name.
+        entries: The code's schedule, by name.
     """
     stored = ScheduleDefault.objects.filter(name__in=entries).values_list("name", flat=True)
-    there = PeriodicTask.objects.filter(name__in=entries).values_list("name", flat=True)
+    present = PeriodicTask.objects.filter(name__in=entries).values_list("name", flat=True)
     sent = set(PeriodicTask.objects.values_list("task", flat=True))
     lost = {name for name, entry in entries.items() if entry["task"] in PROTECTED - sent}
-    return set(stored) - set(there) - lost
+    return set(stored) - set(present) - lost
 
 
 def _edited(row: Any, defined: Mapping[str, str]) -> set[str]:
@@ -62,7 +61,7 @@ def _edited(row: Any, defined: Mapping[str, str]) -> set[str]:
 
 
 def _edited_by_people(row: Any, defined: Mapping[str, Any]) -> set[str]:
-    """The same of a row that a release before this table stored, by the audit trail."""
+    """Return the edited fields from the audit log, for a row older than `ScheduleDefault`."""
     figures = {"row": f"{PeriodicTask._meta.db_table} {row.pk}"}  # noqa: SLF001 (public in Django)
     changes = ControlChange.objects.filter(
         feature=schedule.TRAIL, field__in=list(defined), figures__contains=figures

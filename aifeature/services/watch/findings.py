@@ -1,4 +1,4 @@
-"""Something that the watchers found."""
+"""The result type of the finders."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What becomes an alert."""
+    """A problem that opens an alert."""
 
     kind: str
     subject: str
     summary: str
-    """One sentence or two: the object, the cause, the next step."""
+    """The object, the cause and the next step."""
     figures: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How far apart the runs of a scheduled task are meant to be, and when one is late."""
+"""Intervals of scheduled tasks, and the age at which a check is late."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ _MONTH_S: Final = 31 * DAY_S
 LATE_INTERVALS: Final = 3
 LATE_DAILY_S: Final = 3600
 LEAST_LATE_S: Final = 60
-"""A check that is sent every few seconds is not late before this: a worker that is restarted during
-a deploy would page on-call each time."""
+"""Least delay of a late check. With less, a worker's restart during a deploy would page on-call."""
 
 ONCE_PER_S: Final[Mapping[str, int]] = MappingProxyType(
     {"control.cost_spike": 60, "control.retention": DAY_S}
 )
-"""Tasks that run once per slot of this many seconds, however often they are sent."""
+"""Tasks that run once per period of this many seconds, even if they are sent more often."""
 
 
 def sent_every() -> dict[str, float]:
-    """Seconds between two sends of each task that the code schedules."""
+    """Return the seconds between two sends of each task in the code's schedule."""
     gaps: dict[str, float] = {}
     for entry in settings.CELERY_BEAT_SCHEDULE.values():
         gap = gap_s(entry["schedule"])
@@ -40,35 +39,35 @@ def sent_every() -> dict[str, float]:
 
 
 def run_every(task: str, gap: float) -> float:
-    """Seconds between two runs of a task that is sent every `gap` seconds."""
+    """Return the seconds between two runs of a task that is sent every `gap` seconds."""
     return max(gap, ONCE_PER_S.get(task, 0))
 
 
 def allowed_s(gap: float) -> float:
-    """The age of the last run, in seconds, from which on a check counts as late."""
+    """Return the age of the last run in seconds after which a check is late."""
     if gap >= DAY_S:
         return gap + LATE_DAILY_S
     return gap + max(LATE_INTERVALS * gap, LEAST_LATE_S)
 
 
 def gap_s(when: Any) -> float | None:
-    """The longest time between two runs of a Celery schedule, in seconds; None: it is not known.
+    """Return the longest time between two runs in seconds, or None for other kinds of schedules.
 
     Args:
         when: Seconds, or an object of `celery.schedules`.
     """
     if isinstance(when, int | float):
         return float(when)
-    known: Any = when  # the stubs lack these attributes
+    untyped: Any = when  # the stubs lack these attributes
     if isinstance(when, crontab):
-        every_day = len(known.day_of_month) == 31 and len(known.month_of_year) == 12  # noqa: PLR2004
-        sets = (frozenset(each) for each in (known.minute, known.hour, known.day_of_week))
+        every_day = len(untyped.day_of_month) == 31 and len(untyped.month_of_year) == 12  # noqa: PLR2004
+        sets = (frozenset(each) for each in (untyped.minute, untyped.hour, untyped.day_of_week))
         gap = _crontab_gap_s(*sets, every_day=every_day)
-        # When its clocks go back, what runs at some hours only runs an hour later.
-        changes = gap >= _HOUR_S and str(getattr(known, "tz", "UTC")) != "UTC"
-        return gap + _HOUR_S * (changes and len(known.hour) < _HOURS)
+        # When clocks go back, a crontab of certain hours runs an hour later.
+        changes = gap >= _HOUR_S and str(getattr(untyped, "tz", "UTC")) != "UTC"
+        return gap + _HOUR_S * (changes and len(untyped.hour) < _HOURS)
     if type(when) is schedule:
-        seconds: float = known.run_every.total_seconds()
+        seconds: float = untyped.run_every.total_seconds()
         return seconds
     return None
 
@@ -77,7 +76,7 @@ def gap_s(when: Any) -> float | None:
 def _crontab_gap_s(
     minutes: frozenset[int], hours: frozenset[int], days: frozenset[int], *, every_day: bool
 ) -> float:
-    """The longest gap of a week; of one that names days of a month, a month."""
+    """Return the longest gap in a week. For a crontab with days of a month or months, a month."""
     if not every_day:
         return _MONTH_S
     runs = [

@@ -1,4 +1,4 @@
-"""Which scheduled checks are late, by the database's clock."""
+"""Late scheduled checks, by the database's clock."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHECK_LATE: Final = "check_late"
 
 
 def late() -> list[Finding]:
-    """The checks of the code's schedule that have not run to their end for too long.
+    """Return the checks of the code's schedule that have not completed for too long.
 
-    Each is judged by the interval that the code means, and by that of its row where that one is
-    shorter: a row that was disabled or slowed down makes no check less late.
+    The shorter of the code's interval and the row's counts. So an operator who disables or slows
+    down the row does not extend the limit.
     """
     code = gaps.sent_every()
     rows = _enabled_rows(list(code))
@@ -32,9 +32,9 @@ def late() -> list[Finding]:
 
 
 def _gap(task: str, code: float, rows: dict[str, list[Any]]) -> float:
-    """Seconds between two runs as they should be."""
-    known = [found for row in rows.get(task, []) if (found := _row_gap(row)) is not None]
-    return gaps.run_every(task, min([code, *known]))
+    """Return the intended seconds between two runs."""
+    of_rows = [gap for row in rows.get(task, []) if (gap := _row_gap(row)) is not None]
+    return gaps.run_every(task, min([code, *of_rows]))
 
 
 def _row_gap(row: Any) -> float | None:
@@ -47,10 +47,10 @@ def _row_gap(row: Any) -> float | None:
 
 
 def _enabled_rows(tasks: list[str]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+    by_task: dict[str, list[Any]] = {}
     for row in PeriodicTask.objects.filter(task__in=tasks, enabled=True):
-        found.setdefault(row.task, []).append(row)
-    return found
+        by_task.setdefault(row.task, []).append(row)
+    return by_task
 
 
 def _finding(age: CheckAge, gap: float, rows: list[Any]) -> Finding:
@@ -58,7 +58,7 @@ def _finding(age: CheckAge, gap: float, rows: list[Any]) -> Finding:
     return Finding(
         CHECK_LATE,
         age.task,
-        f"{age.task} has not run to its end {since}; it should every {gap:g} seconds."
+        f"{age.task} has not run to its end {since}; it should run every {gap:g} seconds."
         f" {_cause(age, gap, rows)}",
         {"age_s": round(age.age_s), "every_s": gap, "last_result": age.result},
     )
@@ -67,9 +67,9 @@ def _finding(age: CheckAge, gap: float, rows: list[Any]) -> Finding:
 def _cause(age: CheckAge, gap: float, rows: list[Any]) -> str:
     if not rows:
         return "No enabled row under Periodic tasks sends it: enable or add one."
-    slow = [found for row in rows if (found := _row_gap(row)) is not None]
-    if slow and gaps.run_every(age.task, min(slow)) > gap:
-        return f"Its row under Periodic tasks sends it every {min(slow):g} seconds: shorten that."
+    sent = [each for row in rows if (each := _row_gap(row)) is not None]
+    if sent and gaps.run_every(age.task, min(sent)) > gap:
+        return f"Its row under Periodic tasks sends it every {min(sent):g} seconds: shorten that."
     if age.result.startswith(check_runs.BROKE_OFF):
-        return f"{age.result} The log of the control worker says where."
-    return "Look at beat and at the control worker."
+        return f"{age.result} See the log of the control worker."
+    return "Check beat and the control worker."

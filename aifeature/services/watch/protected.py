@@ -1,7 +1,7 @@
-"""The checks that hold spend and jobs together, and which changes of their schedule weaken them.
+"""Checks that guard spend or jobs, and changes of their schedule that weaken them.
 
-A change that weakens one needs the permission to release a kill switch: a check that does not run
-pulls no switch, so taking it away lets as much through as releasing one.
+Such a change needs the permission to release a kill switch: a check that does not run pulls no
+switch, so both have the same effect.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ PROTECTED: Final = frozenset(
 PERMISSION: Final = "aifeature.release_feature"
 
 SLOWEST: Final = 2
-"""Times the interval of the code: a protected check may be slowed down to this by anybody who may
-change the schedule. It is then not late yet."""
+"""Multiple of the code's interval up to which every operator who may change the schedule may slow
+down a protected check. The check is not late then."""
 
 _TARGET: Final = (
     ("task", "another task"),
@@ -44,15 +44,15 @@ _TARGET: Final = (
 )
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({"args": [], "kwargs": {}, "headers": {}})
-"""Fields that hold JSON, with what an empty one means."""
+"""Fields that hold JSON, and the meaning of an empty one."""
 
 
 def weakened(before: Any, after: Any | None) -> list[str]:
-    """What a change of a periodic task takes away from a protected check, each as a phrase.
+    """Return the ways in which a change weakens a protected check, as phrases.
 
     Args:
-        before: The PeriodicTask as it is stored.
-        after: As it would become; None: it is deleted.
+        before: The stored PeriodicTask.
+        after: The new PeriodicTask; None if it is deleted.
     """
     if before.task not in PROTECTED:
         return []
@@ -78,13 +78,13 @@ def weakened(before: Any, after: Any | None) -> list[str]:
 
 
 def slowest_s(task: str) -> float:
-    """The longest interval, in seconds, that needs no permission of its own."""
+    """Return the longest interval in seconds that needs no extra permission."""
     return SLOWEST * sent_every().get(task, 0.0)
 
 
 def _is_slower(before: Any, after: Any) -> bool:
     old, new = (_gap(row) for row in (before, after))
-    if new is None:  # a schedule that cannot be compared, such as one of sunrise
+    if new is None:  # a schedule without an interval, such as one of sunrise
         return old is not None
     return new > slowest_s(before.task) and (old is None or new > old)
 
@@ -99,7 +99,7 @@ def _is_newly_set(before: Any, after: Any, name: str) -> bool:
 
 
 def _meaning(name: str, row: Any) -> Any:
-    """A value such that two spellings of the same are equal."""
+    """Normalize a value, so that equivalent spellings are equal."""
     value = getattr(row, name)
     if name == "queue":
         return value or current_app.conf.task_default_queue

@@ -1,4 +1,4 @@
-"""Which queues no worker serves, by the database's clock."""
+"""Queues without a live worker, by the database's clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aifeature.services.watch.findings import Finding
 NO_WORKER: Final = "no_worker"
 
 AWAY_S: Final = 60.0
-"""Seconds without a live worker from which on a queue counts as served by none."""
+"""Seconds without a live worker after which an alert is opened."""
 
 QUEUES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -21,17 +21,17 @@ QUEUES: Final[Mapping[str, str]] = MappingProxyType(
         "control": "No check runs",
     }
 )
-"""Each queue, with what it means that nobody serves it."""
+"""By queue, the effect of having no worker."""
 
 
 def away() -> list[Finding]:
-    """The queues that have had no live worker for a minute."""
+    """Return the queues that have had no live worker for AWAY_S."""
     return [
         Finding(
             NO_WORKER,
             age.queue,
             f"No worker has served the queue {age.queue} for {age.away_s:.0f} seconds."
-            f" {QUEUES[age.queue]}: start one, or look why it ended.",
+            f" {QUEUES[age.queue]}: start one, or find out why it ended.",
             {"away_s": round(age.away_s)},
         )
         for age in watch.queue_ages(list(QUEUES))

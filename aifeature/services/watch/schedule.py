@@ -1,6 +1,6 @@
-"""The one way to change the schedule: each change with its rows in the audit trail.
+"""Changes of the schedule. Each writes rows of the audit log.
 
-A trigger wants these rows of each change of a protected check, also from a shell.
+A trigger requires these rows for each change of a protected check, even from a shell.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from aifeature.models import ControlChange
 from aifeature.services.stores import broker
 
 TRAIL: Final = "_schedule"
-"""What the audit trail names in place of a feature. No slug begins with an underscore."""
+"""`ControlChange.feature` of the schedule. No slug begins with an underscore."""
 
 BEAT: Final = "beat"
-"""What the audit trail names as the author when a release brings another schedule."""
+"""`ControlChange.check_name` when a release changes the schedule."""
 
 _FREE: Final = frozenset({"id", "last_run_at", "total_run_count", "date_changed"})
-"""Columns that beat and the library write."""
+"""Columns that beat and its library write; not audited."""
 
 _SCHEDULES: Final = frozenset({"interval", "crontab", "solar", "clocked"})
 
 
 class NotSentError(Exception):
-    """The broker did not take the message. Its text says what to do."""
+    """The broker did not take the message. The text names the next step."""
 
 
 def save(row: Any, *, reason: str, user_id: int) -> None:
-    """Store a periodic task, new or changed, with one audit row for each field that changes.
+    """Store a new or changed periodic task, with one audit row for each changed field.
 
     Args:
-        row: A PeriodicTask that was checked (`broken.problems`, `protected.weakened`).
-        reason: Why; for the audit trail.
-        user_id: Who does it.
+        row: A PeriodicTask. Callers check it (`broken.problems`, `protected.weakened`).
+        reason: For the audit log.
+        user_id: The operator.
 
     Raises:
-        ValueError: there is no reason.
+        ValueError: The reason is empty.
     """
     _check(reason)
     with transaction.atomic():
@@ -59,7 +59,7 @@ def delete(row: Any, *, reason: str, user_id: int) -> None:
     """Delete a periodic task.
 
     Raises:
-        ValueError: there is no reason.
+        ValueError: The reason is empty.
     """
     _check(reason)
     with transaction.atomic():
@@ -68,11 +68,11 @@ def delete(row: Any, *, reason: str, user_id: int) -> None:
 
 
 def run_now(row: Any, *, reason: str, user_id: int) -> None:
-    """Send a task of the schedule once, now. It was checked (`broken.problems`).
+    """Send a task of the schedule once, now. Callers check it (`broken.problems`).
 
     Raises:
-        ValueError: there is no reason.
-        NotSentError: the broker does not answer; the audit trail keeps that it was tried.
+        ValueError: The reason is empty.
+        NotSentError: The broker does not answer. The audit log keeps the attempt.
     """
     _check(reason)
     queue = row.queue or current_app.conf.task_default_queue
@@ -84,13 +84,13 @@ def run_now(row: Any, *, reason: str, user_id: int) -> None:
         )  # fmt: skip
     except broker.BROKER_ERRORS as error:
         raise NotSentError(
-            f"{row.task} was not sent, since the broker does not answer. Look at Redis, then try"
+            f"{row.task} was not sent, since the broker does not answer. Check Redis, then try"
             " again."
         ) from error
 
 
 def record_release(name: str, defined: Mapping[str, Any]) -> None:
-    """Write down what this release's code defines otherwise than the stored row. For beat.
+    """Write audit rows for the fields that this release changes. For beat.
 
     Call it in the transaction that stores the new values.
     """
@@ -102,12 +102,11 @@ def record_release(name: str, defined: Mapping[str, Any]) -> None:
 
 
 def changes() -> QuerySet[ControlChange]:
-    """The audit rows of the schedule."""
     return ControlChange.objects.filter(feature=TRAIL)
 
 
 def differences(before: Any, after: Any) -> list[tuple[str, str, str]]:
-    """The fields in which two rows differ, each with its old and its new value in words."""
+    """Return the fields in which two rows differ, with the old and the new value as text."""
     return [
         (field.name, _words(before, field), _words(after, field))
         for field in before._meta.concrete_fields  # noqa: SLF001 (public in Django)
@@ -116,14 +115,14 @@ def differences(before: Any, after: Any) -> list[tuple[str, str, str]]:
 
 
 def in_words(columns: Mapping[str, Any]) -> dict[str, str]:
-    """Values of a PeriodicTask by column in words, so that two of them can be compared."""
+    """Return the values of a PeriodicTask as text by column, for comparisons."""
     row = PeriodicTask(**_ids(columns))
     fields = (PeriodicTask._meta.get_field(name) for name in columns)  # noqa: SLF001 (public in Django)
     return {field.name: _words(row, field) for field in fields}
 
 
 def _stored(row: Any, field: Any) -> Any:
-    """A value as it is stored: the library makes NULL of an empty text that may be NULL."""
+    """Return a value as stored: the library turns an empty string into NULL where allowed."""
     value = getattr(row, field.attname)
     return value or None if field.null and isinstance(value, str) else value
 
@@ -141,7 +140,7 @@ def _columns(row: Any) -> dict[str, Any]:
 
 
 def _ids(defined: Mapping[str, Any]) -> dict[str, Any]:
-    """The schedule by its id, so that it is read as it is stored."""
+    """Replace a schedule object by its id, so that the stored schedule is read."""
     return {
         f"{name}_id" if name in _SCHEDULES else name: (
             value.pk if name in _SCHEDULES and value is not None else value

@@ -1,4 +1,4 @@
-"""Jobs that were accepted and that nobody starts, by the database's clock."""
+"""Accepted jobs that no worker starts, by the database's clock."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from aifeature.services.watch.findings import Finding
 NOTHING_RUNS: Final = "nothing_runs"
 
 AFTER_S: Final = 30.0
-"""Seconds for which jobs are due and nothing runs, although workers are there."""
+"""Seconds after which due jobs open an alert, if none runs although workers are live."""
 
-_NO_CAUSE: Final = "Redis takes messages: look at the logs of the llm workers, and restart them."
+_NO_CAUSE: Final = "Redis takes messages: check the logs of the llm workers, then restart them."
 
 
 def found() -> list[Finding]:
-    """Return what is to be alerted: at most one finding, which names what keeps messages back."""
+    """Return at most one finding. It names the cause if Redis does not take messages."""
     stalled = watch.stalled(after_s=AFTER_S)
     if stalled is None:
         return []
@@ -28,7 +28,7 @@ def found() -> list[Finding]:
             NOTHING_RUNS,
             "jobs",
             f"{jobs} due, and for {stalled.due_s:.0f} seconds none was started although workers"
-            f" are there. {redis.sentence or _NO_CAUSE}",
+            f" are live. {redis.sentence or _NO_CAUSE}",
             {"jobs": stalled.jobs, "due_s": round(stalled.due_s), "redis": redis.word},
         )
     ]

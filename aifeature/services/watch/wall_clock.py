@@ -1,8 +1,8 @@
-"""Crontabs of a time zone whose clocks change: each time of day runs once.
+"""Crontabs in a time zone with clock changes: each time of day runs once.
 
-A time that does not exist, since the clocks go forward, runs as soon as they have; one that comes
-twice, since they go back, runs the first time. A crontab of every hour runs in every hour that
-passes, also in the repeated one. cron of Debian does the same.
+A time that is skipped when clocks go forward runs right after the change. A time that is repeated
+when clocks go back runs the first time. An hourly crontab runs in every elapsed hour, including
+the repeated one. Debian's cron does the same.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from celery.schedules import crontab, schedstate
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
 HORIZON: Final = timedelta(days=8 * 366)
-"""What does not run in this time never runs: 29 February is eight years away at most."""
+"""A crontab without a run in this time never runs: 29 February is at most eight years away."""
 
-NEVER: Final = "It runs on no day of the next eight years. Give it another day."
+NEVER: Final = "It runs on no day of the next eight years. Choose another day."
 
 _DAY: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
@@ -25,15 +25,15 @@ _HOURS: Final = 24
 
 
 def next_run(when: crontab, after: datetime) -> datetime | None:
-    """Return the first run of a crontab after a moment, in UTC; None: there is none in HORIZON.
+    """Return the first run of a crontab after a moment, in UTC; None if none is within HORIZON.
 
     Args:
-        when: With a time zone or without; then it is in UTC.
+        when: A crontab. Without a time zone it is in UTC.
         after: An aware moment.
     """
     zone: tzinfo = getattr(when, "tz", None) or UTC
     after = after.astimezone(UTC)
-    # From the day before: what a gap at midnight swallows runs on the next day.
+    # Start a day earlier: a time skipped by a gap at midnight runs on the next day.
     first = after.astimezone(zone).date() - _DAY
     for number in range((HORIZON + 2 * _DAY).days):
         day = first + number * _DAY
@@ -46,11 +46,11 @@ def next_run(when: crontab, after: datetime) -> datetime | None:
 
 
 class WallClock(TzAwareCrontab):
-    """A crontab of a time zone, as above."""
+    """A crontab with these rules."""
 
     @classmethod
     def of(cls, when: Any) -> WallClock:
-        """Return the same crontab with these rules."""
+        """Convert a crontab."""
         made: WallClock = cls(
             *(when._orig_minute, when._orig_hour, when._orig_day_of_week),  # noqa: SLF001 (kept for pickling)
             *(when._orig_day_of_month, when._orig_month_of_year),  # noqa: SLF001
@@ -60,12 +60,12 @@ class WallClock(TzAwareCrontab):
         return made
 
     def remaining_estimate(self, last_run_at: datetime, *_: Any, **__: Any) -> timedelta:
-        """Return the time from now until the first run after the last one; negative: it is due."""
+        """Return the time from now until the next run; negative if it is due."""
         following = next_run(self, last_run_at)
         return HORIZON if following is None else following - self.now().astimezone(UTC)
 
     def is_due(self, last_run_at: datetime) -> schedstate:
-        """Return whether to run now, and the seconds until the next look."""
+        """Return whether to run now, and the seconds until the next call of this method."""
         remaining = self.remaining_estimate(last_run_at)
         due = remaining <= timedelta()
         if due:
@@ -82,7 +82,7 @@ def _is_on(when: Any, day: date) -> bool:
 
 
 def _runs(when: Any, day: date, zone: tzinfo) -> Iterator[datetime]:
-    """The moments of one day on the clock, in UTC."""
+    """Yield the runs of one local day, in UTC."""
     every_hour = len(when.hour) == _HOURS
     for hour in when.hour:
         for minute in when.minute:
@@ -103,7 +103,7 @@ def _moments(wall: datetime, zone: tzinfo, every_hour: bool) -> Iterator[datetim
 
 
 def _change(before: datetime, after: datetime, zone: tzinfo) -> datetime:
-    """The moment between these two at which the clocks go forward."""
+    """Return the moment between these two at which the clocks go forward."""
     offset = before.astimezone(zone).utcoffset()
     while after - before > _SECOND:
         middle = before + (after - before) / 2

@@ -1,8 +1,7 @@
-"""One look at everything that is watched, and who takes it.
+"""The watcher: runs all finders and updates their alerts.
 
-The dispatcher's thread of the control worker looks every five seconds. The feeders of the llm
-workers stand in when nobody has looked for a while: when control is gone, and also when its thread
-hangs.
+The dispatcher thread of the control worker runs it every five seconds. The feeders of the llm
+workers take over if no process has run it for a while: the control worker is gone or hangs.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from aifeature.services.watch.findings import Finding
 logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 5.0
-"""Seconds between two looks of the control worker."""
+"""Seconds between two rounds of the control worker."""
 
 STAND_IN_S: Final = 15.0
-"""Seconds without a look from which on an llm worker takes one."""
+"""Seconds since the last round of any process after which an llm worker runs one."""
 
 REPORT_AFTER_S: Final = 30.0
-"""Seconds without a look that the database took, from which on the log says so as an error: an
-alert is a row, and there is no other way to tell while none can be written."""
+"""Seconds of failed rounds after which an error is logged. An alert is a row, and the database
+cannot store one meanwhile."""
 
 FINDERS: Final[Mapping[str, Callable[[], list[Finding]]]] = MappingProxyType(
     {
@@ -40,57 +39,57 @@ FINDERS: Final[Mapping[str, Callable[[], list[Finding]]]] = MappingProxyType(
         stalled.NOTHING_RUNS: stalled.found,
     }
 )
-"""What is looked for, by the kind of its alerts."""
+"""Finders by the kind of their alerts."""
 
 
 class Watcher:
-    """Looks when it is due; safe for one thread of any number of processes."""
+    """Runs a round when one is due. Each process uses it in one thread."""
 
     def __init__(self, *, after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare.
+        """Create a watcher.
 
         Args:
-            after_s: Seconds that the last look of any process must be past: EVERY_S or STAND_IN_S.
-            clock: Of this process; it only spares the database a question.
+            after_s: Least age in seconds of the last round of any process: EVERY_S or STAND_IN_S.
+            clock: Clock of this process; it limits the queries.
         """
         self._after_s = after_s
         self._clock = clock
-        self._asked_at = float("-inf")
+        self._tried_at = float("-inf")
         self._failing_since: float | None = None
         self._reported = False
 
     def look(self) -> bool:
-        """Look if nobody has for long enough. Returns whether it did.
+        """Run a round if one is due. Return whether it ran.
 
-        It raises nothing, since the thread that calls it has other work.
+        It does not raise, since the calling thread has other work.
         """
-        if self._clock() - self._asked_at < EVERY_S:
+        if self._clock() - self._tried_at < EVERY_S:
             return False
-        self._asked_at = self._clock()
+        self._tried_at = self._clock()
         try:
-            looked = look(after_s=self._after_s)
+            ran = look(after_s=self._after_s)
         except DatabaseError as error:
             self._failed(error)
-        except Exception:  # a defect here must not stop what the thread does beside
-            logger.exception("watcher: a look failed, trying again")
+        except Exception:  # a defect here must not stop the thread's other work
+            logger.exception("watcher: a round failed, trying again")
         else:
             self._worked()
-            return looked
+            return ran
         return False
 
     def _failed(self, error: Exception) -> None:
         now = self._clock()
         if self._failing_since is None:
             self._failing_since = now
-        away_s = now - self._failing_since
-        if away_s < REPORT_AFTER_S or self._reported:
+        failing_s = now - self._failing_since
+        if failing_s < REPORT_AFTER_S or self._reported:
             logger.warning("watcher: the database does not answer, trying again: %s", brief(error))
             return
         self._reported = True
         logger.error(
             "watcher: for %.0f s the database has taken no writes (%s), so no alert can be opened."
             " See deploy/runbooks/refusing-services.md.",
-            *(away_s, brief(error)),
+            *(failing_s, brief(error)),
         )
 
     def _worked(self) -> None:
@@ -100,12 +99,12 @@ class Watcher:
 
 
 def look(*, after_s: float) -> bool:
-    """Open and close the alerts of FINDERS, and tell what is new.
+    """Open and close the alerts of FINDERS, and send notifications.
 
-    Returns False, and does nothing, if the last look of any process is less than `after_s` old.
+    Returns False, and does nothing, if the last round of any process is less than `after_s` old.
 
     Raises:
-        django.db.Error: the database is away.
+        django.db.Error: The database is unavailable.
     """
     if not watch.take_turn(after_s=after_s):
         return False
@@ -115,14 +114,14 @@ def look(*, after_s: float) -> bool:
             _settle(kind, find())
         except DatabaseError:
             raise
-        except Exception:  # a defect in one must not hide what the other finds
-            logger.exception("watcher: looking for %s failed, trying again", kind)
+        except Exception:  # a defect in one finder must not hide findings of the others
+            logger.exception("watcher: the finder of %s failed, trying again", kind)
     alerts.tell()
     return True
 
 
 def _settle(kind: str, found: Iterable[Finding]) -> None:
-    """Open an alert for each finding, and close those of this kind that are over."""
+    """Open an alert for each finding. Close the other alerts of this kind."""
     subjects = set()
     for each in found:
         alerts.begin(kind, each.subject, each.summary, each.figures)

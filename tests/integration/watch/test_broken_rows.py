@@ -50,8 +50,8 @@ def add(every: Any, name: str = "Bad", **values: Any) -> Any:
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a task nobody knows": ({"task": "control.swep"}, "task", "No worker knows the task"),
-    "a task of Celery's own": ({"task": "celery.backend_cleanup"}, "task", "No worker knows"),
+    "a task nobody knows": ({"task": "control.swep"}, "task", "There is no task"),
+    "a task of Celery's own": ({"task": "celery.backend_cleanup"}, "task", "There is no task"),
     "arguments that are no JSON": ({"kwargs": "{a}"}, "kwargs", "This is not JSON"),
     "arguments of another shape": ({"args": "5"}, "args", "This is not a list"),
     "arguments that do not fit": ({"args": "[1]"}, "kwargs", "too many positional arguments"),

@@ -54,7 +54,7 @@ def test_a_job_that_nobody_starts_is_an_alert_until_it_runs(job: Job) -> None:
     (told,) = re.findall(r"^1 accepted job is due, and for (\d+) seconds none was started", summary)
     late = Job.objects.annotate(late=Now() - F("run_at")).values_list("late", flat=True).get()
     assert LATE_S <= int(told) <= late.total_seconds() + 1
-    assert "look at the logs of the llm workers" in summary
+    assert "check the logs of the llm workers" in summary
     assert Alert.objects.get(kind=stalled.NOTHING_RUNS).notified_at is not None
     claim(job)
     assert alerted() == []
