@@ -85,8 +85,8 @@ class Command(BaseCommand):
     def _carry_out(self, user: User, *, reason: str, wait_s: float) -> bool:
         try:
             closing.close(user)
-            closing.end_jobs(user, wait_s=wait_s, tell=self.stdout.write)
-            return erasure.erase(user, reason=reason, tell=self.stdout.write)
+            closing.end_jobs(user, wait_s=wait_s, report=self.stdout.write)
+            return erasure.erase(user, reason=reason, report=self.stdout.write)
         except StillRunningError as error:
             raise CommandError(
                 f"{error}. The account is closed, its content is not erased yet. A frozen"

@@ -2,27 +2,27 @@
 
 Public: `closing`, `erasure`, `export`, `records`, `retention`.
 
-Where personal data stands, and what an erasure makes of it. What lies outside this database is in
-deploy/runbooks/erase-a-person.md. A test knows every table that points to an account: whoever adds
-one says here what becomes of it.
+Places of personal data, and the effect of an erasure. Data outside this database is covered by
+deploy/runbooks/erase-a-person.md. A test lists every column that points to an account. If you add
+one, describe its erasure here.
 
-* account: named `erased-<id>`, inactive, without names, address, password, last sign-in, groups
-  and permissions.
+* account: renamed to `erased-<id>`, inactive, without names, address, password, last sign-in,
+  groups and permissions.
 * jobs: input, result, sentence, idempotency key and digest are blanked; times, tokens, codes and
   the charge stay.
 * provider calls: request, output and error detail are blanked; tokens and cost stay.
-* API tokens: revoked, and their names blanked.
+* API tokens: revoked, names blanked.
 * sessions with their browsers, and failed sign-ins with the name or the address: deleted.
-* invitations to features: withdrawn.
-* rates of their own: deleted. Rates they gave others, and launches they announced, stay and name
-  them by id; the command tells which of their texts hold the name.
-* admin's log: entries about the account and its tokens lose the name, and messages that hold it are
-  blanked; what the person did in admin stays, under the account's new name.
-* audit trail and reasons for settling a call: never edited. They name accounts by their ids; the
-  texts were typed by people, so the command tells which of them hold the name.
-* Redis: the text streams of the jobs of the last two hours are deleted; older ones have expired.
-  A worker that was frozen may write into the dead stream of its epoch once more: nobody reads
-  that, and it expires within the hour.
+* invitations to features: removed.
+* the user's rate overrides: deleted. Overrides for others and launches that the user created stay
+  and name the user by id. The command lists those whose texts contain the name.
+* admin's log: the name is removed from entries about the account and its tokens, and messages that
+  contain it are blanked. The user's own actions stay, under the account's new name.
+* audit log and reasons of settlements: never edited. They name accounts by id. People typed the
+  texts, so the command lists those that contain the name.
+* Redis: text streams of jobs of the last two hours are deleted; older ones have expired. A frozen
+  worker may still write to the stream of its old epoch. It is never read and expires within an
+  hour.
 
 Size limit: 800 lines.
 """

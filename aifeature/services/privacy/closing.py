@@ -1,4 +1,4 @@
-"""Closes an account: nothing new begins, and what runs is ended."""
+"""Closing of an account: no new job starts, and open jobs are cancelled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 POLL_S: Final = 0.5
-"""Seconds between two looks at jobs that are to end."""
+"""Seconds between two checks for open jobs."""
 
 
 class StillRunningError(Exception):
@@ -27,10 +27,10 @@ class StillRunningError(Exception):
 
 
 def close(user: User) -> None:
-    """Let nothing begin any more: afterwards no job of this person can be inserted.
+    """Deactivate the account. Afterwards no job of the user can be inserted. Idempotent.
 
-    A request that was let in before either has its job committed when this returns, or is refused
-    by the database (`sql/active_user.sql`). Doing it again changes nothing.
+    A request that was accepted before has its job committed when this returns, or the database
+    refuses it (`sql/active_user.sql`).
     """
     people = get_user_model().objects
     with transaction.atomic():
@@ -44,29 +44,29 @@ def end_jobs(
     user: User,
     *,
     wait_s: float,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Cancel the person's open jobs and wait until each has ended.
+    """Cancel the user's open jobs and wait until each has ended.
 
-    What waits ends at once. What runs is stopped by its worker within a second; if that is dead, it
-    ends here as soon as its lease has run out.
+    A queued job ends immediately. A running job is stopped by its worker within a second, or ended
+    here when its lease has expired.
 
     Args:
-        user: Whose jobs.
+        user: The user whose jobs are cancelled.
         wait_s: Longest wait in seconds.
-        tell: Called with a sentence whenever the number of those that still run changes.
-        clock: Seconds.
-        sleep: Waits for so many seconds.
+        report: Called with a sentence when the number of running jobs changes.
+        clock: Returns seconds.
+        sleep: Sleeps for a number of seconds.
 
     Raises:
-        StillRunningError: some did not end in time.
+        StillRunningError: Jobs did not end in time.
     """
-    told = texts.CANCELLED_BY_STAFF
+    message = texts.CANCELLED_BY_STAFF
     open_jobs = Job.objects.filter(user=user, finished_at=None)
     for job in open_jobs.values_list("pk", flat=True):
-        transitions.cancel(job, user_id=user.pk, message=told, by=CancelledBy.ERASURE)
+        transitions.cancel(job, user_id=user.pk, message=message, by=CancelledBy.ERASURE)
     give_up, seen = clock() + wait_s, 0
     while True:
         recovery.sweep()
@@ -74,7 +74,7 @@ def end_jobs(
         if not left:
             return
         if left != seen:
-            tell(f"Waiting for {left} running jobs to end.")
+            report(f"Waiting for {left} running jobs to end.")
         if clock() >= give_up:
             raise StillRunningError(f"{left} jobs have not ended after {wait_s:.0f} s")
         seen = left

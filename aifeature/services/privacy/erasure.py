@@ -1,4 +1,4 @@
-"""Blanks what says who a person is and what they wrote, and proves that no figure has changed."""
+"""Erasure of a user's identity and content, with a proof that no sum has changed."""
 
 from __future__ import annotations
 
@@ -25,51 +25,51 @@ BATCH: Final = 500
 
 TIMEOUT_S: Final = 5.0
 STREAMS_OF: Final = timedelta(seconds=2 * entries.TTL_S)
-"""Streams of jobs that ended longer ago have expired, with an hour to spare."""
+"""Age of ended jobs after which their streams have expired, with an hour to spare."""
 
 BLANK: Final = "erased"
 
 
 class ErasureError(Exception):
-    """It was not erased, and why; the message is for the operator."""
+    """Nothing was erased. The message is for the operator."""
 
 
 def check_reason(user: User, reason: str) -> None:
-    """Refuse a reason that is empty, or names the person: it is kept for good.
+    """Check the reason, which is kept forever.
 
     Raises:
-        ErasureError: it is one of the two.
+        ErasureError: The reason is empty or names the user.
     """
     if not reason.strip():
         raise ErasureError("An erasure needs a reason: who asked for it, and when.")
     if records.is_named(user, reason):
-        raise ErasureError("The reason is kept for good: leave the person's name out of it.")
+        raise ErasureError("The reason is kept forever: leave the person's name out of it.")
 
 
-def erase(user: User, *, reason: str, tell: Callable[[str], None]) -> bool:
-    """Blank everything, in one transaction, or nothing.
+def erase(user: User, *, reason: str, report: Callable[[str], None]) -> bool:
+    """Blank the user's data in one transaction.
 
     Args:
-        user: Whose account was closed, and whose jobs have ended.
-        reason: For the audit trail.
-        tell: Gets a sentence of progress after each batch.
+        user: A user with a closed account and no open jobs.
+        reason: For the audit log.
+        report: Called with a sentence of progress after each batch.
 
     Returns:
         Whether there was anything left to erase.
 
     Raises:
-        ErasureError: the account or a job is open, the new name is taken, or a sum of the ledger
+        ErasureError: The account or a job is open, the new name is taken, or a sum of the ledger
             would have changed.
-        django.db.OperationalError: somebody changed the same rows at this moment. Try again.
+        django.db.OperationalError: Another session changed the same rows. Try again.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
-            # One snapshot: what others spend meanwhile is in neither sum.
+            # With one snapshot, spend of other sessions is in neither sum.
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         _check(user)
         before = sums.of_everything()
-        jobs = _erase_jobs(user, tell)
-        # Each is carried out; a list, so that none is skipped once one has changed something.
+        jobs = _erase_jobs(user, report)
+        # A list, so that `any` does not skip a step.
         changed = any([jobs, _erase_calls(user), _erase_traces(user), _rename(user)])
         if (after := sums.of_everything()) != before:
             raise ErasureError(
@@ -88,11 +88,10 @@ def erase(user: User, *, reason: str, tell: Callable[[str], None]) -> bool:
 
 
 def forget_streams(user: User) -> int:
-    """Delete the texts of the person's latest jobs from Redis. Returns how many there were.
+    """Delete the text streams of the user's latest jobs from Redis. Return their number.
 
     Raises:
-        redis.RedisError: Redis is away. They expire by themselves, at most an hour after they
-            were written.
+        redis.RedisError: Redis is unavailable. The streams expire within an hour of being written.
     """
     recent = Job.objects.filter(user=user, finished_at__gte=Now() - STREAMS_OF)
     keys = [
@@ -116,7 +115,7 @@ def _check(user: User) -> None:
         raise ErasureError("A job of this account has not ended: cancel it first.")
 
 
-def _erase_jobs(user: User, tell: Callable[[str], None]) -> int:
+def _erase_jobs(user: User, report: Callable[[str], None]) -> int:
     total = 0
     while True:
         with connection.cursor() as cursor:
@@ -125,11 +124,11 @@ def _erase_jobs(user: User, tell: Callable[[str], None]) -> int:
         if not done:
             return total
         total += done
-        tell(f"{total} jobs blanked.")
+        report(f"{total} jobs blanked.")
 
 
 def _erase_calls(user: User) -> int:
-    """Calls without a job, and what may be left in others."""
+    """Blank calls without a job, and any content left in others."""
     content = Q(request__isnull=False) | ~Q(output="") | ~Q(error_detail="")
     calls = Attempt.objects.filter(content, user=user)
     return calls.update(request=None, output="", error_detail="")
@@ -141,7 +140,7 @@ def _erase_traces(user: User) -> int:
     done += records.log_naming(user).update(change_message=BLANK)
     done += tokens.update(name=BLANK)
     done += sum(rows.delete()[0] for rows in records.sign_ins(user))
-    # Whoever made the exception is on record; what was excepted stands in the trail, by id.
+    # The audit log keeps each override, by user id.
     done += records.rate_overrides(user).delete()[0]
     for control in records.invitations(user):
         control.beta_users.remove(user)

@@ -1,4 +1,4 @@
-"""All that is stored on a person as one JSON document, made piece by piece."""
+"""Export of a user's data as one JSON document."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 CHUNK: Final = 20
-"""Jobs held in memory at once, with their calls: each may hold a document of a megabyte."""
+"""Jobs in memory at the same time, with their calls. Each may hold a document of a megabyte."""
 
 _SECRETS: Final = frozenset({"password", "digest"})
-"""Columns that would let the reader in; they say nothing of the person."""
+"""Columns that could give a reader access. They hold no personal data."""
 
 
 def document(user: User) -> Iterator[str]:
-    """The document's text in pieces: a hundred thousand jobs need no more memory than twenty.
+    """Yield the document's text in pieces, with memory for CHUNK jobs at most.
 
-    A column that is added later is in it by itself. Use the pieces up: a transaction is open
-    meanwhile.
+    New columns are included automatically. Consume all pieces: a transaction is open meanwhile.
     """
-    with transaction.atomic():  # a server-side cursor lives in one
+    with transaction.atomic():  # needed for a server-side cursor
         yield '{"exported_at": ' + _text(timezone.now())
         for name, rows in _parts(user):
             yield f",\n{_text(name)}: "
@@ -74,19 +73,19 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
 
 
 def _browsers(user: User) -> Iterator[dict[str, Any]]:
-    """Where somebody is signed in, without the keys that would let the reader in."""
+    """Yield the user's sessions without their keys, which could give a reader access."""
     for row in SignIn.objects.filter(user=user):
         yield {"browser": row.browser, "since": row.created_at}
 
 
 def _settled(user: User) -> Iterator[dict[str, Any]]:
-    """What an operator did to calls of others, without these calls' content."""
+    """Yield the user's settlements of calls, without content of the calls."""
     for row in Attempt.objects.filter(settled_by=user).order_by("settled_at"):
         yield {"id": row.id, "at": row.settled_at, "reason": row.settled_reason}
 
 
 def _made(overrides: QuerySet[RateOverride]) -> Iterator[dict[str, Any]]:
-    """What an operator excepted, without for whom."""
+    """Yield the overrides that the user created, without the users they apply to."""
     for row in overrides.order_by("pk"):
         yield {"id": row.pk, "at": row.created_at, "feature": row.feature, "reason": row.reason}
 
@@ -133,11 +132,11 @@ def _row(row: Model) -> dict[str, Any]:
 
 
 def _array(rows: Iterable[Any]) -> Iterator[str]:
-    between = "["
+    separator = "["
     for row in rows:
-        yield between + "\n  " + _text(row)
-        between = ","
-    yield "[]" if between == "[" else "\n]"
+        yield separator + "\n  " + _text(row)
+        separator = ","
+    yield "[]" if separator == "[" else "\n]"
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Finds what is stored on a person outside their jobs, and counts it all."""
+"""Queries for a user's personal data, and its counts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIGN_INS: Final = (AccessAttempt, AccessFailureLog, AccessLog)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How much is stored on a person."""
+    """Number of records of a user."""
 
     jobs: int
     open_jobs: int
@@ -46,7 +46,7 @@ class Found:
 
 
 def find(user: User) -> Found:
-    """Count it."""
+    """Count the user's records."""
     jobs = Job.objects.filter(user=user)
     return Found(
         jobs=jobs.count(),
@@ -62,35 +62,33 @@ def find(user: User) -> Found:
 
 
 def sign_ins(user: User) -> list[QuerySet[Any]]:
-    """Records of sign-ins, failed ones mostly, with the account's name or address."""
-    tried = Q(username__iexact=user.get_username())
+    """Return records of sign-ins, mostly failed, with the account's name or address."""
+    named = Q(username__iexact=user.get_username())
     if user.email:
-        tried |= Q(username__iexact=user.email)
-    return [model.objects.filter(tried) for model in _SIGN_INS]
+        named |= Q(username__iexact=user.email)
+    return [model.objects.filter(named) for model in _SIGN_INS]
 
 
 def invitations(user: User) -> QuerySet[FeatureControl]:
-    """Features this person was invited to."""
     return FeatureControl.objects.filter(beta_users=user)
 
 
 def rate_overrides(user: User) -> QuerySet[RateOverride]:
-    """Rates this person has for themselves."""
     return RateOverride.objects.filter(user=user)
 
 
 def log_about(user: User) -> QuerySet[LogEntry]:
-    """Entries of admin's log about the account or one of its tokens: they show its name."""
+    """Return admin's log entries about the account and its tokens, which show its name."""
     return _logged((get_user_model(), [user.pk]), (ApiToken, _ids(ApiToken, user)))
 
 
 def log_about_work(user: User) -> QuerySet[LogEntry]:
-    """Entries of admin's log about the person's jobs and calls."""
+    """Return admin's log entries about the user's jobs and calls."""
     return _logged((Job, _ids(Job, user)), (Attempt, _ids(Attempt, user)))
 
 
 def log_naming(user: User) -> QuerySet[LogEntry]:
-    """Entries of admin's log in whose message somebody typed the person's name."""
+    """Return admin's log entries whose message contains the user's name."""
     return LogEntry.objects.filter(_naming(user, "change_message"))
 
 
@@ -100,25 +98,25 @@ def _ids(model: type[Any], user: User) -> QuerySet[Any]:
 
 
 def _logged(*about: tuple[type[Any], Any]) -> QuerySet[LogEntry]:
-    found = Q(pk=None)
+    condition = Q(pk=None)
     for model, ids in about:
         kind = ContentType.objects.get_for_model(model)
-        found |= Q(content_type=kind, object_id__in=ids)
-    return LogEntry.objects.filter(found)
+        condition |= Q(content_type=kind, object_id__in=ids)
+    return LogEntry.objects.filter(condition)
 
 
 def erased_name(user: User) -> str:
-    """What the account is called once it is erased."""
+    """Return the account's name after the erasure."""
     return f"erased-{user.pk}"
 
 
 def is_named(user: User, text: str) -> bool:
-    """Whether a text holds the person's user name, name or address as a word."""
+    """Return whether a text contains the user name, full name or address as a word."""
     return any(re.search(_as_word(name), text, re.IGNORECASE) for name in _names(user))
 
 
 def mentions(user: User) -> list[str]:
-    """Records that stay and in which somebody typed the person's name, as labels."""
+    """Return labels of remaining records whose texts contain the user's name."""
     changes = changes_naming(user)
     calls = Attempt.objects.filter(_naming(user, "settled_reason"), user=user)
     others = RateOverride.objects.filter(_naming(user, "reason")).exclude(user=user)
@@ -132,16 +130,16 @@ def mentions(user: User) -> list[str]:
 
 
 def changes_naming(user: User) -> QuerySet[ControlChange]:
-    """Rows of the audit trail that hold the person's name."""
+    """Return audit rows that contain the user's name."""
     return ControlChange.objects.filter(_naming(user, "old", "new", "reason"))
 
 
 def _naming(user: User, *fields: str) -> Q:
-    found = Q(pk=None)
+    condition = Q(pk=None)
     for name in _names(user):
         for field in fields:
-            found |= Q(**{f"{field}__iregex": _as_word(name)})
-    return found
+            condition |= Q(**{f"{field}__iregex": _as_word(name)})
+    return condition
 
 
 def _names(user: User) -> list[str]:
@@ -150,6 +148,6 @@ def _names(user: User) -> list[str]:
 
 
 def _as_word(name: str) -> str:
-    """A pattern that Python and PostgreSQL read alike."""
+    """Return a pattern with the same meaning in Python and PostgreSQL."""
     escaped = re.sub(r"([^0-9A-Za-z_\u0080-\U0010ffff])", r"\\\1", name)
     return rf"(^|\W){escaped}($|\W)"

@@ -1,4 +1,4 @@
-"""Deletes what people sent and got once its time is over; what it took and cost stays."""
+"""Retention: deletes the content of old jobs. Their times, tokens and costs stay."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ logger = logging.getLogger(__name__)
 TASK: Final = "control.retention"
 
 BATCH: Final = 500
-"""Jobs blanked in one transaction: short enough that nobody waits for its locks."""
+"""Jobs blanked in one transaction, so that locks are short."""
 
 
 def run_daily() -> int:
-    """Blank what is due, if nobody has begun with it today (UTC). Returns how many jobs."""
+    """Blank expired jobs, once per UTC day. Return the number of blanked jobs."""
     if not ticks.claim(TASK, ticks.DAILY):
         return 0
     blanked = 0
 
     def blank() -> Found:
         nonlocal blanked
-        forgotten = ticks.prune()
+        pruned = ticks.prune()
         blanked = blank_expired()
         web_failures.prune()
         limits.prune()
-        logger.info("retention: %d jobs blanked, %d old ticks forgotten", blanked, forgotten)
+        logger.info("retention: %d jobs blanked, %d old ticks deleted", blanked, pruned)
         return Found(ok=True, result=f"The content of {blanked} jobs was deleted.")
 
     check_runs.run(TASK, blank)
@@ -45,23 +45,20 @@ def run_daily() -> int:
 def blank_expired(
     *, days: Callable[[str], int] = controls.retention_days, batch: int = BATCH
 ) -> int:
-    """Blank every job that ended longer ago than its feature keeps content.
+    """Blank every job that ended longer ago than its feature's retention. Return their number.
 
-    Each batch is a transaction of its own, so that a run that is broken off has lost nothing, and
-    two at once share the work. Its cost is that of what it blanks, not of what there is.
+    Each batch is its own transaction, so an interrupted run keeps its progress and two concurrent
+    runs share the work. The cost depends only on the number of jobs to blank.
 
     Args:
-        days: How long a feature keeps content, by its slug.
+        days: Returns the retention in days for a feature's slug.
         batch: Jobs in one transaction.
-
-    Returns:
-        How many jobs were blanked.
     """
     return sum(_of_feature(slug, days(slug), batch) for slug in _features_with_content())
 
 
 def told(job: Job) -> str:
-    """What to tell of a job whose content is gone; empty while it is there."""
+    """Return a sentence about the deletion of a job's content; empty if it is not deleted."""
     if job.content_blanked_at is None:
         return ""
     gone = f"Its text was deleted on {job.content_blanked_at:%-d %B %Y}"

@@ -1,4 +1,4 @@
-"""Every sum that bills, caps and reports rest on, for proving that none has changed."""
+"""All sums behind bills, caps and reports, to prove that an erasure changes none."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_w
 
 
 def of_everything() -> dict[str, Any]:
-    """Counts and sums of calls by state, of jobs and of windows, over all people.
+    """Return counts and sums of calls by state, of jobs and of windows, over all users.
 
-    Two calls in one transaction at REPEATABLE READ differ only by what that transaction did.
+    Two calls in one transaction at REPEATABLE READ differ only by that transaction's changes.
     """
     amounts = _sums("cost_micro", "bound_micro", *_TOKENS)
     calls = Attempt.objects.order_by("state").values("state").annotate(n=Count("pk"), **amounts)

@@ -254,5 +254,5 @@ def test_what_others_spend_meanwhile_is_no_change(
             connection.close()
 
     closing.close(full_life)
-    assert erasure.erase(full_life, reason=CASE, tell=spend_elsewhere)
+    assert erasure.erase(full_life, reason=CASE, report=spend_elsewhere)
     assert Job.objects.filter(user=bob).count() == 2

@@ -75,7 +75,7 @@ def test_while_a_job_runs_on_nothing_is_erased_and_it_says_so(ada: User, make_jo
     ada.refresh_from_db()
     assert (ada.username, ada.is_active) == (NAME, False), "closed, and found by its name again"
     with pytest.raises(erasure.ErasureError, match="has not ended"):
-        erasure.erase(ada, reason=CASE, tell=print)
+        erasure.erase(ada, reason=CASE, report=print)
 
 
 def test_the_wait_is_bounded_by_its_clock(ada: User, make_job: MakeJob) -> None:
@@ -87,7 +87,7 @@ def test_the_wait_is_bounded_by_its_clock(ada: User, make_job: MakeJob) -> None:
         now[0] += seconds
 
     with pytest.raises(closing.StillRunningError):
-        closing.end_jobs(ada, wait_s=60, tell=print, clock=lambda: now[0], sleep=sleep)
+        closing.end_jobs(ada, wait_s=60, report=print, clock=lambda: now[0], sleep=sleep)
     assert sum(slept) == 60
 
 
@@ -102,7 +102,7 @@ def test_how_many_still_run_is_told_once_and_their_end_is_waited_for(
         if len(slept) == 3:
             transitions.finish(lease, Status.CANCELLED)
 
-    closing.end_jobs(ada, wait_s=60, tell=told.append, sleep=sleep)
+    closing.end_jobs(ada, wait_s=60, report=told.append, sleep=sleep)
     assert (told, len(slept)) == (["Waiting for 1 running jobs to end."], 3)
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
