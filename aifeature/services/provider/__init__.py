@@ -1,4 +1,4 @@
-"""This process's access to the provider: gateway, rate gates, account state, model health.
+"""Access to the provider: gateway, rate gates, account state and model health.
 
 Public: the four factories below and the modules.
 

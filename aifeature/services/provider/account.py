@@ -1,10 +1,10 @@
-"""The state of the provider account: whether it can sign in and pay, for all features and models.
+"""State of the provider account, shared by all features and models: can it sign in and pay?
 
-An error of one call proves nothing, since its cause may be the request or the answer of a proxy. So
-it only starts a probe, a tiny call with a fixed prompt. Only a probe that fails in the same way
-stops the account. Then nothing is sent but one probe at a time, until one is answered.
+The error of one call proves nothing, since its cause may be the request or a proxy. It starts a
+probe: a tiny call with a fixed prompt. Only a probe with an error of the account stops the account.
+Then one probe at a time is sent and no other call, until a probe is answered.
 
-The state is a row in PostgreSQL, changed together with its alert. Its times are the database's.
+The state is a row in PostgreSQL, changed together with its alert. Times are the database's.
 """
 
 from __future__ import annotations
@@ -33,80 +33,80 @@ from workers.inference import AnswerUnusable, Deferred, InferenceError, RequestR
 logger = logging.getLogger(__name__)
 
 KIND: Final = "provider_account"
-"""The kind of its alert."""
+"""Kind of the account's alert."""
 
 POLL_S: Final = 0.5
 """Age in seconds at which a process reads the state again."""
 
 LEASE_S: Final = 45.0
-"""Seconds after which a probe without a result makes room for another: its process may be dead.
-Longer than a probe of each model and the storing of their ends take."""
+"""Lease of a probe in seconds. Another process may probe after it, as the first may be dead. It is
+longer than probing each model and storing the results takes."""
 
 PROBE_EVERY_S: Final = (5.0, 10.0, 20.0, 30.0)
-"""Seconds until the next probe, by how many failed in a row; the last one holds from there on."""
+"""Seconds until the next probe, by the number of failures in a row. The last value repeats."""
 
 LONGEST_S: Final = PROBE_EVERY_S[-1]
-"""Longest wait that a call is told."""
+"""Longest wait of a deferred call."""
 
 BUSY_S: Final = 2.0
-"""Seconds until a call is to come back while a probe is under way."""
+"""Least wait of a call that is deferred while a probe is in flight."""
 
 CLEARED_S: Final = 10.0
-"""Seconds for which an error that a probe found to be the request's starts no further probe."""
+"""Seconds for which an error starts no new probe after a probe has cleared the account of it."""
 
 PER_S: Final = 10
-"""Calls that one process tells to come back in one second: each costs a run of a job. More, if so
-many wait that LONGEST_S has no room for them."""
+"""Deferred calls of one process that return per second, since each costs a run of a job. More
+return if they do not fit within LONGEST_S."""
 
 UNUSED_S: Final = 600.0
-"""Seconds without a probe after which a stopped account may be one whose key was replaced."""
+"""Seconds without a probe after which the key of a stopped account may have been replaced."""
 
 Probe = Callable[[str], BaseException | None]
-"""Sends one probe to a model. Returns its error, None if it was answered."""
+"""Sends one probe to a model. Returns its error, or None if it was answered."""
 
 Errors = list[BaseException | None]
-"""Of the probes of one turn, in their order; never empty."""
+"""Results of the probes of one turn, in their order; never empty."""
 
 Finding = Literal["account", "request", "busy", "unclear"]
-"""What an error was about. `busy`: another probe is under way; `unclear`: the probe gave no answer
-and no error of the account."""
+"""Cause of an error. `busy`: another probe is in flight. `unclear`: the probe got neither an answer
+nor an error of the account."""
 
 
 def name() -> str:
-    """The account of this process: the provider, and a fingerprint of the key instead of it."""
+    """Return the account of this process: the provider and a fingerprint of the key."""
     key = settings.AIFEATURE["API_KEY"] or ""
     return f"{settings.AIFEATURE['PROVIDER']}, key {hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Cached:
     account: str
     read_at: float
     due_at: float | None
-    """When the next probe is due, by the clock of this process; None: the account is well."""
+    """Time of the next probe, by the clock of this process; None if the account is not stopped."""
 
 
 class StateCache:
-    """The state at most half a second old, for all threads of a process.
+    """Cache of the state for all threads of a process.
 
-    One thread reads at a time; the others use what was read before, and all do while the database
-    cannot be read.
+    One thread refreshes it; the others use the cached state meanwhile. While the database cannot
+    be read, all threads use the last state.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: _Known | None = None
+        self._cached: _Cached | None = None
         self._cleared: dict[tuple[str, str], float] = {}
         self._pace = threading.Lock()
         self._next = float("-inf")
-        """When the next call that is turned away is to come back."""
+        """Least return time of the next deferred call."""
 
     def back_in_s(self, earliest_s: float) -> float:
-        """Seconds until a call that is turned away is to come back, behind those before it.
+        """Return the wait of a deferred call in seconds, after the calls deferred before it.
 
-        Those before it may have been woken, or be over. So no wait is longer than LONGEST_S, if the
-        probe is due by then, and whoever would wait longer is told a moment of its second half.
+        Those may have ended meanwhile. So a wait is at most LONGEST_S, or `earliest_s` if that is
+        longer. A call beyond this limit returns in the second half of LONGEST_S.
         """
         with self._pace:
             now = self._clock()
@@ -120,56 +120,56 @@ class StateCache:
         return longest_s - wait_s % room_s if room_s else longest_s
 
     def probe_in_s(self) -> float | None:
-        """Seconds until the next probe is due, at least 0; None while the account is well."""
+        """Return the seconds until the next probe is due, or None if the account is not stopped."""
         account = name()
-        if self._is_old(account) and self._lock.acquire(blocking=self._known is None):
+        if self._is_old(account) and self._lock.acquire(blocking=self._cached is None):
             try:
                 if self._is_old(account):
                     self._refresh(account)
             finally:
                 self._lock.release()
-        known = self._known
-        if known is None or known.due_at is None or known.account != account:
+        cached = self._cached
+        if cached is None or cached.due_at is None or cached.account != account:
             return None
-        return max(known.due_at - self._clock(), 0.0)
+        return max(cached.due_at - self._clock(), 0.0)
 
     def clear(self) -> None:
-        """Read again at the next call."""
-        self._known = None
+        """Discard everything."""
+        self._cached = None
         self._cleared = {}
-        self._begin_anew()
+        self._reset_pace()
 
     def reread(self) -> None:
-        """Read again at the next call, and keep which errors were cleared."""
-        self._known = None
+        """Read the state again on the next access. Cleared errors are kept."""
+        self._cached = None
 
     def was_cleared(self, model: str, code: str) -> bool:
-        """Whether a probe found a moment ago that this error is not the account's."""
+        """Return whether a probe cleared the account of this error within CLEARED_S."""
         return self._clock() < self._cleared.get((model, code), float("-inf"))
 
     def note_cleared(self, model: str, code: str) -> None:
-        """A probe found that this error is not the account's."""
+        """Record that a probe cleared the account of this error."""
         self._cleared[model, code] = self._clock() + CLEARED_S
 
     def _is_old(self, account: str) -> bool:
-        known = self._known
-        return known is None or known.account != account or self._clock() - known.read_at >= POLL_S
+        old = self._cached
+        return old is None or old.account != account or self._clock() - old.read_at >= POLL_S
 
     def _refresh(self, account: str) -> None:
         now = self._clock()
         try:
             wait = _read(account)
         except Error as error:
-            known = self._known
+            old = self._cached
             logger.warning("account: the database cannot be read, using the last state: %s", error)
-            self._known = _Known(account, now, known.due_at if known else None)
+            self._cached = _Cached(account, now, old.due_at if old else None)
         else:
-            self._known = _Known(account, now, None if wait is None else now + wait)
+            self._cached = _Cached(account, now, None if wait is None else now + wait)
             if wait is None:
-                self._begin_anew()
+                self._reset_pace()
 
-    def _begin_anew(self) -> None:
-        """Nobody waits for what they were told: calls are answered."""
+    def _reset_pace(self) -> None:
+        """Forget earlier deferrals, since calls are sent again."""
         with self._pace:
             self._next = float("-inf")
 
@@ -181,15 +181,15 @@ def _read(account: str) -> float | None:
     wait = ExpressionWrapper(F("next_probe_at") - Now(), output_field=DurationField())
     try:
         rows = _row(account).filter(stopped_at__isnull=False)
-        found: list[timedelta | None] = list(rows.values_list(wait, flat=True))
+        waits: list[timedelta | None] = list(rows.values_list(wait, flat=True))
     finally:
         if not connection.in_atomic_block:
             connection.close()
-    return (found[0] or timedelta()).total_seconds() if found else None
+    return (waits[0] or timedelta()).total_seconds() if waits else None
 
 
 def admit(model: str, *, models: Sequence[str], probe: Probe) -> None:
-    """Let a call pass if the account is well, after a probe if it was stopped and one is due.
+    """Let a call pass unless the account is stopped. If a probe is due, send it first.
 
     Args:
         model: An id of the catalog.
@@ -197,26 +197,26 @@ def admit(model: str, *, models: Sequence[str], probe: Probe) -> None:
         probe: Sends a probe.
 
     Raises:
-        Deferred: The account is stopped. It says when to come back.
+        Deferred: The account is stopped. It holds the time to wait.
     """
     due_in = cache.probe_in_s()
     if due_in is None:
         return
     if due_in > 0 or not _take_turn(stopped=True):
         raise _deferred(due_in)
-    if _tried(model, models, probe) == "request":
+    if _probe_turn(model, models, probe) == "request":
         return
     raise _deferred(cache.probe_in_s() or 0.0)
 
 
 def suspect(error: InferenceError, model: str, *, models: Sequence[str], probe: Probe) -> Finding:
-    """Find out by a probe whether an error that may be account-wide is so.
+    """Determine with a probe whether an error concerns the whole account.
 
     Args:
-        error: Of a call to `model`; its `account_wide` is true.
+        error: The error of a call to `model`, with `account_wide` set.
         model: An id of the catalog.
-        models: All models that may be called. A 403 may be about one model, so all others have to
-            fail as well.
+        models: All models that may be called. A 403 may concern one model only, so the account is
+            stopped only if the others fail as well.
         probe: Sends a probe.
     """
     if cache.was_cleared(model, error.code):
@@ -230,36 +230,36 @@ def suspect(error: InferenceError, model: str, *, models: Sequence[str], probe: 
             return "account"
     if not _take_turn(stopped=False):
         return "busy"
-    found = _tried(model, models, probe)
-    if found == "request":
+    finding = _probe_turn(model, models, probe)
+    if finding == "request":
         cache.note_cleared(model, error.code)
-    return found
+    return finding
 
 
 _FORBIDDEN: Final = 403
 
 
-def _tried(model: str, models: Sequence[str], probe: Probe) -> Finding:
-    """Send what was leased and store what it found."""
+def _probe_turn(model: str, models: Sequence[str], probe: Probe) -> Finding:
+    """Send the probes of a leased turn and store the result."""
     try:
         errors = _probes(model, models, probe)
     except BaseException:
-        _let_go()
+        _end_turn()
         raise
-    error, found = errors[-1], _finding(errors)
-    if found == "account" and isinstance(error, InferenceError):
+    error, finding = errors[-1], _finding(errors)
+    if finding == "account" and isinstance(error, InferenceError):
         _stop(error)
-    elif found == "request":
-        _well()
+    elif finding == "request":
+        _resume()
     elif isinstance(errors[0], AttemptRefusedError):
-        _give_back()
+        _skip_turn()
     else:
-        _let_go()
-    return found
+        _end_turn()
+    return finding
 
 
 def _probes(model: str, models: Sequence[str], probe: Probe) -> Errors:
-    """Probe a model; after a 403, which may be about it alone, the others until one is let in."""
+    """Probe a model. After a 403, probe the other models until one is accepted."""
     errors: Errors = [probe(model)]
     if _is_forbidden(errors[0]):
         for other in models:
@@ -271,9 +271,9 @@ def _probes(model: str, models: Sequence[str], probe: Probe) -> Errors:
 
 
 def _finding(errors: Errors) -> Finding:
-    """What the probes of one turn show; a model that none could ask may be let in."""
-    found = [_about(error) for error in errors]
-    return "unclear" if _is_forbidden(errors[-1]) and "unclear" in found else found[-1]
+    """Combine the results of one turn. After a 403, an unclear model may still be accepted."""
+    causes = [_about(error) for error in errors]
+    return "unclear" if _is_forbidden(errors[-1]) and "unclear" in causes else causes[-1]
 
 
 def _is_forbidden(error: BaseException | None) -> bool:
@@ -281,7 +281,7 @@ def _is_forbidden(error: BaseException | None) -> bool:
 
 
 def _about(error: BaseException | None) -> Finding:
-    """What the end of a probe shows. One that is answered, or refused as a request, was let in."""
+    """Classify the result of a probe. An answer or a rejected request means the account works."""
     if error is None or isinstance(error, AnswerUnusable):
         return "request"
     if isinstance(error, InferenceError) and error.account_wide:
@@ -296,7 +296,7 @@ def _row(account: str) -> QuerySet[ProviderAccount]:
 
 
 def _take_turn(*, stopped: bool) -> bool:
-    """Lease the one probe; False if another is under way, or the state is another."""
+    """Lease the probe. Return False if another is in flight or the state has changed."""
     free = _row(name()).filter(Q(probe_until=None) | Q(probe_until__lte=Now()))
     if stopped:
         free = free.filter(stopped_at__isnull=False, next_probe_at__lte=Now())
@@ -310,7 +310,7 @@ def _stop(error: InferenceError) -> None:
     with connected(), transaction.atomic():
         row = _row(name()).select_for_update().get()
         every = PROBE_EVERY_S[min(row.failed_probes, len(PROBE_EVERY_S) - 1)]
-        news = row.stopped_at is None
+        is_new = row.stopped_at is None
         _row(name()).update(
             stopped_at=Coalesce("stopped_at", Now()),
             code=error.code,
@@ -323,17 +323,17 @@ def _stop(error: InferenceError) -> None:
         figures = {"code": error.code, "detail": error.detail}
         alerts.begin(KIND, name(), account_words.summary(name(), error.code, error.detail), figures)
     cache.reread()
-    if news:
+    if is_new:
         logger.error("account %s is stopped: %s (%s)", name(), error.code, error.detail)
 
 
-def _well() -> None:
+def _resume() -> None:
     with connected(), transaction.atomic():
         _end(_row(name()))
-        over = alerts.end(KIND, name())
+        was_open = alerts.end(KIND, name())
     cache.reread()
-    if over:
-        logger.warning("account %s is well again: a probe was answered", name())
+    if was_open:
+        logger.warning("account %s is no longer stopped: a probe was answered", name())
 
 
 def _end(rows: QuerySet[ProviderAccount]) -> None:
@@ -349,10 +349,10 @@ def _end(rows: QuerySet[ProviderAccount]) -> None:
 
 
 def end_unused() -> int:
-    """End the state of keys that no process uses any more. Returns how many.
+    """Reset the state of keys that no process uses any more. Return their number.
 
-    While jobs wait for a key, its probes go on. One without a probe for UNUSED_S, while another key
-    is answered, was replaced.
+    Probes of a key continue while jobs wait for it. If a key had no probe for UNUSED_S while calls
+    with another key were answered, it was replaced.
     """
     old = ProviderAccount.objects.filter(
         stopped_at__isnull=False, tried_at__lt=Now() - timedelta(seconds=UNUSED_S)
@@ -371,28 +371,28 @@ def end_unused() -> int:
 
 
 def stopped() -> list[ProviderAccount]:
-    """The accounts that refuse every call."""
+    """Return the stopped accounts."""
     return list(ProviderAccount.objects.filter(stopped_at__isnull=False).order_by("account"))
 
 
 def is_well() -> bool:
-    """Whether calls are sent with the key of this process; without one: with every key.
+    """Return whether calls are sent with this process's key, or with every key if it has none.
 
-    So the state of a key that was replaced counts no more where the other one is set. While a probe
-    is under way nobody knows: calls that wait for it are sent after it.
+    So a replaced key does not count in a process with the new one. False while a probe is in
+    flight, since its result is unknown.
     """
     rows = _row(name()) if settings.AIFEATURE["API_KEY"] else ProviderAccount.objects.all()
     return not rows.filter(Q(stopped_at__isnull=False) | Q(probe_until__gt=Now())).exists()
 
 
-def _give_back() -> None:
-    """Nothing was sent, since the ledger had no room for it: the turn is another feature's."""
+def _skip_turn() -> None:
+    """Release the lease without a probe: no budget had room, but another feature's may."""
     with connected():
         _row(name()).update(probe_until=None)
 
 
-def _let_go() -> None:
-    """The probe found nothing out: make room for the next one."""
+def _end_turn() -> None:
+    """Release the lease after a probe without a clear result."""
     wait = timedelta(seconds=PROBE_EVERY_S[0])
     with connected():
         _row(name()).update(probe_until=None, tried_at=Now())
@@ -401,6 +401,6 @@ def _let_go() -> None:
 
 
 def _deferred(due_in: float) -> Deferred:
-    """Come back after the next probe, each call at a moment of its own."""
+    """Defer a call until after the next probe. Calls return one after the other."""
     wait_s = cache.back_in_s(max(due_in, BUSY_S))
     return Deferred(reason="account", wait_s=wait_s, scope=name())

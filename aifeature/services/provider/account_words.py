@@ -1,4 +1,4 @@
-"""What on-call reads about a provider account that refuses every call."""
+"""Alert texts about a provider account that refuses every call."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ CAUSES: Final = {
         "Open Billing and Limits in the provider's console, and buy credit or raise the limit.",
     ),
 }
-"""Cause and next step by the error code of the calls."""
+"""Cause and next step by error code."""
 
-_UNKNOWN: Final = ("of an error of the whole account", "Look at the provider's console.")
+_UNKNOWN: Final = ("an error concerns the whole account", "Check the provider's console.")
 
 
 def summary(account: str, code: str, detail: str) -> str:
-    """The object, the cause and the next step, in sentences."""
+    """Return the alert's summary."""
     cause, step = CAUSES.get(code, _UNKNOWN)
     return (
         f"The provider account {account} refuses every call: {cause} ({detail}). Jobs of all"
-        " features and models wait until their deadline. One small probe at a time tries again,"
-        f" every 30 seconds at the latest. {step}"
+        " features and models wait until their deadline. A small probe is sent at least every"
+        f" 30 seconds. {step}"
     )

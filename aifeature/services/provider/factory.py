@@ -1,6 +1,6 @@
-"""From settings to the process's one Gateway, and to the gates that web processes ask as well.
+"""Factories for the process's gateway, and for the limits that web processes use as well.
 
-The provider's SDK is loaded when the gateway is built: a web process never needs it.
+The provider's SDK is loaded with the gateway, so a web process never loads it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from workers.inference.token_bucket import RequestLimiter
 
 @cache
 def gateway() -> inference.Gateway:
-    """The inference layer of this process. Built once: a client costs 0.1 s of CPU.
+    """Return this process's gateway. It is built once, since a client costs 0.1 s of CPU.
 
     Raises:
-        ImproperlyConfigured: there is no API key.
+        ImproperlyConfigured: The API key is not set.
     """
     config = settings.AIFEATURE
     if not config["API_KEY"]:
@@ -44,17 +44,17 @@ def gateway() -> inference.Gateway:
 
 @cache
 def gate() -> RateGate:
-    """The breakers, token buckets and provider limits, shared with all processes through Redis."""
+    """Return the rate gate: breakers, buckets and provider limits, shared through Redis."""
     return RateGate(shared_state(), forced=breakers.forced)
 
 
 @cache
 def request_limiter() -> RequestLimiter:
-    """How many requests a minute each user may submit."""
+    """Return the limiter of each user's submissions a minute."""
     return RequestLimiter(shared_state())
 
 
 @cache
 def shared_state() -> SharedState:
-    """The one client of this process for all of them, so that an outage is noticed once."""
+    """Return the process's shared client, so that an outage is detected only once."""
     return connect(settings.REDIS_URL, settings.REDIS_SOCKET)

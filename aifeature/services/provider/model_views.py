@@ -1,4 +1,4 @@
-"""The models of the provider for those who watch them: what is forced, and how each does."""
+"""State of the provider's models for operators: forced breakers and live figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.inference import catalog
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """One limit of the provider that was learned from its answers."""
+    """A limit of the provider, learned from its answers."""
 
     name: str
     per_minute: int
@@ -21,27 +21,27 @@ class LimitStatus:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the workers know of a model now."""
+    """Current state of a model's breaker and limits."""
 
     state: Literal["closed", "open", "half_open"]
     calls: int
-    """Calls the rates are taken of."""
+    """Calls behind the rates."""
     failure_rate: float
     slow_rate: float
-    """Shares of these calls, 0 to 1."""
+    """Both are shares of `calls`, 0 to 1."""
     open_for_s: float = 0
-    """Seconds until a call is let through to try; 0: it is not open."""
+    """Seconds until the breaker lets a trial call through; 0 if it is not open."""
     limits: tuple[LimitStatus, ...] = ()
-    """Empty: nothing was learned yet."""
+    """Empty until some are learned."""
     blocked_s: float = 0
-    """Seconds for which the provider asked us to stay away."""
+    """Seconds for which the provider requested that no call is sent."""
     shared: bool = True
-    """False: Redis is away, and this is what this one process knows."""
+    """False if Redis is unavailable and this is the state of this process only."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model of the catalog, what is forced, and how it does."""
+    """A model of the catalog with its forced and live state."""
 
     model: str
     live: Live
@@ -50,13 +50,13 @@ class ModelView:
 
 
 def views() -> list[ModelView]:
-    """Every model of the catalog, in its order: one query, and two looks into Redis each."""
+    """Return every model in the catalog's order. One query, and two Redis calls for each model."""
     rows = ModelControl.objects.in_bulk()
     return [view(rows.get(model) or ModelControl(model=model)) for model in catalog.known_models()]
 
 
 def view(row: ModelControl) -> ModelView:
-    """A model as its row and the workers have it."""
+    """Return the view of a model. `row` may be unsaved."""
     return ModelView(row.model, _live(row.model), Forced(row.forced), row.reason)
 
 

@@ -1,7 +1,7 @@
-"""Alerts on-call about answers that cannot be read, or whose reported usage cannot be right.
+"""Alerts about unreadable answers and impossible usage.
 
-No call of a job opens a circuit breaker by either: a wrong address or a gateway that reports no
-usage says nothing of a model. Without an alert such calls would only fill the budget.
+Neither opens a circuit breaker: a wrong address, or a gateway that reports no usage, is no fault of
+a model. Without an alert, such calls would only fill the budget.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ GARBLED: Final = "answer_garbled"
 UNSEEN: Final = "usage_unseen"
 
 OVER_AFTER: Final = timedelta(minutes=5)
-"""Without another such answer for as long, the alert ends."""
+"""Time after the last such answer at which the alert is closed."""
 
 
 def note(model: str, answer: InferenceResult | InferenceError) -> None:
-    """Open an alert if this answer is odd, or keep it open. The job goes on whatever becomes of it.
+    """Open an alert, or keep it open, if this answer is odd. A failure does not affect the job.
 
     Args:
-        model: That was called.
-        answer: What came of the call.
+        model: The called model.
+        answer: The result of the call.
     """
     problem = answer.usage_problem
     if isinstance(answer, AnswerGarbled):
@@ -41,20 +41,20 @@ def note(model: str, answer: InferenceResult | InferenceError) -> None:
             model,
             f"The provider's answer to a call of {model} cannot be read ({answer.detail}). Such"
             " jobs fail after one call, which is counted at its bound. Check ANTHROPIC_BASE_URL and"
-            " what stands between us and the provider.",
+            " any proxy on the way to the provider.",
         )
     elif problem:
         _begin(
             UNSEEN,
             model,
             f"The usage that was reported for a call of {model} cannot be right: {problem}. Such"
-            " calls are counted at their bound, and nobody is charged. Check the gateway on the"
+            " calls are counted at their bound, and no user is charged. Check the gateway on the"
             " way to the provider, then settle the calls.",
         )
 
 
 def end_old() -> None:
-    """End the alerts of which nothing was seen for a while."""
+    """Close the alerts without a new answer for OVER_AFTER."""
     Alert.objects.filter(
         kind__in=(GARBLED, UNSEEN), closed_at=None, seen_at__lt=Now() - OVER_AFTER
     ).update(closed_at=Now())
@@ -64,4 +64,4 @@ def _begin(kind: str, model: str, summary: str) -> None:
     try:
         alerts.begin(kind, model, summary)
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("no alert %s of %s was written: %s", kind, model, brief(error))
+        logger.warning("alert %s (%s) not written: %s", kind, model, brief(error))

@@ -1,4 +1,4 @@
-"""Alerts on-call when models or the account of the provider fail, and when they answer again."""
+"""The check that alerts on-call while models or the account of the provider fail."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from aifeature.services.provider.model_views import ModelView
 
 
 def check() -> Found:
-    """Look at the account, at the breaker of each model, and at what they know together."""
+    """Check the account, the breaker of each model, and the provider as a whole."""
     account.end_unused()
     views = model_views.views()
     away = [view.model for view in views if _is_away(view)]
-    outage = _look_at_all()
+    outage = _check_outage()
     for view in views:
-        _look(view)
+        _check_breaker(view)
     odd_answers.end_old()
     if stopped := account.stopped():
         rows = [account_words.summary(row.account, row.code, row.detail) for row in stopped]
@@ -31,8 +31,8 @@ def check() -> Found:
     return Found(ok=False, result=result)
 
 
-def _look_at_all() -> bool:
-    """Whether the provider is down."""
+def _check_outage() -> bool:
+    """Open or close the alert about an outage. Return whether the provider is down."""
     provider = settings.AIFEATURE["PROVIDER"]
     failing = factory.gate().outage()
     if not failing:
@@ -40,27 +40,27 @@ def _look_at_all() -> bool:
         return False
     summary = (
         f"The provider {provider} is down: {' and '.join(failing)} failed within a minute of each"
-        " other. Jobs wait, and none falls back to another model. Small probes try again every few"
-        " seconds; jobs go on by themselves once a model answers. Look at the provider's status"
-        " page, and decide whether submissions are to be refused meanwhile."
+        " other. Jobs wait, and none falls back to another model. Small probes are sent every few"
+        " seconds; jobs continue by themselves once a model answers. Check the provider's status"
+        " page, and decide whether to refuse submissions meanwhile."
     )
     alerts.begin("provider_outage", provider, summary, {"models": list(failing)})
     return True
 
 
-def _look(view: ModelView) -> None:
+def _check_breaker(view: ModelView) -> None:
     if not _is_away(view):
         alerts.end("breaker_open", view.model)
         return
     live = view.live
     if view.forced is Forced.OPEN:
-        summary = f"A person keeps calls from {view.model}: {view.reason}"
+        summary = f"An operator forced the breaker of {view.model} open: {view.reason}"
     else:
         summary = (
             f"The circuit breaker of {view.model} is open: of the {live.calls} calls that opened it"
             f" {live.failure_rate:.0%} failed and {live.slow_rate:.0%} were slow. Jobs go to the"
-            " next model of their route if that one answers, or wait. Small probes try this model"
-            " again every few seconds."
+            " next model of their route if that one answers, or wait. Small probes are sent to"
+            " this model every few seconds."
         )
     figures = {
         "calls": live.calls,
@@ -72,7 +72,7 @@ def _look(view: ModelView) -> None:
 
 
 def _is_away(view: ModelView) -> bool:
-    """Half open is not closed yet: it would be told as over, and begun anew, at each probe."""
+    # A half-open breaker counts: otherwise each probe would close and reopen the alert.
     return view.forced is Forced.OPEN or (
         view.forced is Forced.AUTOMATIC and view.live.state != "closed"
     )

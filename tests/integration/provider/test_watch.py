@@ -67,7 +67,8 @@ def test_an_alert_goes_on_while_the_model_is_tried() -> None:
 def test_one_that_is_forced_open_is_told_with_its_reason(ada: User) -> None:
     breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
     tasks.look_at_provider()
-    assert Alert.objects.get().summary == f"A person keeps calls from {HAIKU}: Odd answers."
+    summary = f"An operator forced the breaker of {HAIKU} open: Odd answers."
+    assert Alert.objects.get().summary == summary
 
 
 def test_what_is_forced_holds_for_the_next_call(ada: User) -> None:
