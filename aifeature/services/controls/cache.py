@@ -80,7 +80,6 @@ class ControlCache:
         self._controls = Controls()
 
     def get(self, slug: str) -> Control:
-        """Return the controls of a feature, or of GLOBAL."""
         return self.all().of(slug)
 
     def clear(self) -> None:
@@ -170,5 +169,4 @@ cache = ControlCache()
 
 
 def clear_cache() -> None:
-    """Discard the controls cached in this process."""
     cache.clear()

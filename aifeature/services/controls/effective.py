@@ -47,7 +47,6 @@ __all__ = [
 
 
 def is_visible(feature: Feature, user: User) -> bool:
-    """Return whether the feature exists for this user."""
     control = cache.get(feature.slug)
     visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
     return may_use(feature.slug, stage=control.stage, percent=control.percent, visitor=visitor)
@@ -64,7 +63,7 @@ def keeps_jobs(slug: str, user_id: int) -> bool:
 
 
 def _pulled(slug: str, user_id: int) -> Iterator[Control]:
-    """Return those of the feature's and the global control that stop this user's jobs."""
+    """Yield the controls that stop this user's jobs: the feature's, that of GLOBAL, or both."""
     controls = cache.all()
     for name in (slug, GLOBAL):
         control = controls.of(name)

@@ -23,5 +23,5 @@ def announce() -> None:
 
 
 def announce_soon() -> None:
-    """Announce in a separate thread, so a web process starts even while the database is down."""
+    """Announce in a separate thread, so a web process starts even if the database is down."""
     Thread(target=announce, name="announce-global-cap", daemon=True).start()

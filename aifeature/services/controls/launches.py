@@ -15,10 +15,6 @@ FIELD: Final = "launch"
 def save(launch: Launch, *, user_id: int) -> None:
     """Announce or change a launch. Its note is the reason in the audit log.
 
-    Args:
-        launch: The launch to store.
-        user_id: The operator.
-
     Raises:
         ValueError: The note is empty.
     """

@@ -19,10 +19,6 @@ _NONE: Final = "the feature's rates"
 def save(override: RateOverride, *, user_id: int) -> None:
     """Store a new or changed override. Its reason is copied to the audit log.
 
-    Args:
-        override: The override to store.
-        user_id: The operator.
-
     Raises:
         ValueError: The reason is empty.
     """

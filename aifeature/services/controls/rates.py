@@ -10,7 +10,6 @@ from aifeature.spec import Feature
 
 
 def of(feature: Feature, user_id: int) -> Rates:
-    """Return the user's current rates for this feature."""
     controls = cache.cache.all()
     return policy.effective(
         effective.feature_rates(feature),

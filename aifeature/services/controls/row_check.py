@@ -1,4 +1,4 @@
-"""Check for control rows with values that this release lacks, as a rollback of the code leaves.
+"""The check for control values that this release lacks, for example after a rollback of the code.
 
 Jobs still run: each such value has a substitute, which the problem's summary names.
 """
@@ -24,8 +24,6 @@ KINDS: Final = ("prompt_missing", "control_unknown")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A value of a control row that this release lacks."""
-
     kind: str
     """One of KINDS; also the kind of its alert."""
 

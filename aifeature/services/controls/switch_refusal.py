@@ -61,13 +61,7 @@ class Refusal:
 
 
 def explain(error: Error, slug: str, *, command: str = "") -> Refusal:
-    """Explain a refused flip.
-
-    Args:
-        error: The exception of the flip.
-        slug: The switch.
-        command: The management command for the same flip, suggested to an operator in admin.
-    """
+    """Explain a refused flip. `command` is the management command for the same flip, if any."""
     code = getattr(error.__cause__, "sqlstate", None) or ""
     if not code or code in _AWAY or code.startswith("08"):
         return _no_connection(error, command)

@@ -25,11 +25,8 @@ def look_again(slug: str, *, user_id: int | None = None) -> int:
     """Make jobs that wait for a rate due after SOON. Return their number.
 
     Call it in the transaction of the change. A job that still does not fit gets a new time at the
-    new rate. Locked rows are skipped: another process is handling their jobs.
-
-    Args:
-        slug: The feature; GLOBAL or an empty string for all.
-        user_id: Only this user's jobs; None for all users.
+    new rate. Locked rows are skipped: another process is handling their jobs. GLOBAL or an empty
+    slug means all features.
     """
     waiting = Job.objects.filter(
         status=Status.QUEUED, wait_reason__in=_WAIT_FOR_RATES, run_at__gt=Now() + SOON

@@ -55,7 +55,7 @@ def holds(since: datetime) -> list[Hold]:
 def holds_of(
     name: str, flips: Sequence[Flip], now: Mapping[str, int], since: datetime
 ) -> Iterator[Hold]:
-    """Yield the holds of one switch, given its flips since then in the order of time."""
+    """Yield the holds of one switch, given its flips since then in chronological order."""
     state = {"killed": 0, "release_percent": ALL, **now}
     for flip in reversed(flips):
         state[flip.field] = flip.old

@@ -95,7 +95,6 @@ class Queue:
 
 
 def midnight(now: datetime) -> datetime:
-    """Return the beginning of the UTC day."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -135,7 +134,7 @@ def month(now: datetime) -> Spend:
 
 
 def queue(now: datetime) -> Queue:
-    """Return the state of the queue. Five small queries."""
+    """Return the state of the queue. Five queries."""
     queued = Job.objects.filter(status=Status.QUEUED)
     due = queued.filter(run_at__lte=now)
     oldest = due.aggregate(oldest=Min("run_at"))["oldest"]

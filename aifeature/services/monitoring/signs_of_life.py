@@ -15,7 +15,7 @@ from aifeature.models.watch import Watch
 from aifeature.services.watch import queues
 
 GONE_AFTER: Final = timedelta(seconds=20)
-"""Age of a heartbeat after which a worker's threads no longer count, as in aif_slots."""
+"""Age of a heartbeat after which a worker's threads no longer count, as in `aif_slots`."""
 
 
 @dataclass(frozen=True, slots=True)

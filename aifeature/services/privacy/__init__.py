@@ -1,4 +1,4 @@
-"""Exports, erases and expires personal data.
+"""Export, erasure and retention of personal data.
 
 Public: `closing`, `erasure`, `export`, `records`, `retention`.
 

@@ -51,17 +51,10 @@ def end_jobs(
     """Cancel the user's open jobs and wait until each has ended.
 
     A queued job ends immediately. A running job is stopped by its worker within a second, or ended
-    here when its lease has expired.
-
-    Args:
-        user: The user whose jobs are cancelled.
-        wait_s: Longest wait in seconds.
-        report: Called with a sentence when the number of running jobs changes.
-        clock: Returns seconds.
-        sleep: Sleeps for a number of seconds.
+    here when its lease has expired. `report` gets a sentence when the number of open jobs changes.
 
     Raises:
-        StillRunningError: Jobs did not end in time.
+        StillRunningError: Jobs did not end within `wait_s`.
     """
     message = texts.CANCELLED_BY_STAFF
     open_jobs = Job.objects.filter(user=user, finished_at=None)

@@ -47,15 +47,9 @@ def check_reason(user: User, reason: str) -> None:
 
 
 def erase(user: User, *, reason: str, report: Callable[[str], None]) -> bool:
-    """Blank the user's data in one transaction.
+    """Blank the user's data in one transaction. Return whether there was anything left to erase.
 
-    Args:
-        user: A user with a closed account and no open jobs.
-        reason: For the audit log.
-        report: Called with a sentence of progress after each batch.
-
-    Returns:
-        Whether there was anything left to erase.
+    The reason is for the audit log. `report` gets a sentence of progress after each batch.
 
     Raises:
         ErasureError: The account or a job is open, the new name is taken, or a sum of the ledger

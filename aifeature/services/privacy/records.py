@@ -46,7 +46,6 @@ class Found:
 
 
 def find(user: User) -> Found:
-    """Count the user's records."""
     jobs = Job.objects.filter(user=user)
     return Found(
         jobs=jobs.count(),

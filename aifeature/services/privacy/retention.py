@@ -49,10 +49,6 @@ def blank_expired(
 
     Each batch is its own transaction, so an interrupted run keeps its progress and two concurrent
     runs share the work. The cost depends only on the number of jobs to blank.
-
-    Args:
-        days: Returns the retention in days for a feature's slug.
-        batch: Jobs in one transaction.
     """
     return sum(_of_feature(slug, days(slug), batch) for slug in _features_with_content())
 

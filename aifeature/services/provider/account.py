@@ -1,4 +1,4 @@
-"""State of the provider account, shared by all features and models: can it sign in and pay?
+"""State of the provider account for all features and models: whether it can sign in and pay.
 
 The error of one call proves nothing, since its cause may be the request or a proxy. It starts a
 probe: a tiny call with a fixed prompt. Only a probe with an error of the account stops the account.
@@ -39,8 +39,8 @@ POLL_S: Final = 0.5
 """Age in seconds at which a process reads the state again."""
 
 LEASE_S: Final = 45.0
-"""Lease of a probe in seconds. Another process may probe after it, as the first may be dead. It is
-longer than probing each model and storing the results takes."""
+"""Lease of a probe in seconds, in case its process dies. Longer than it takes to probe each model
+and store the results."""
 
 PROBE_EVERY_S: Final = (5.0, 10.0, 20.0, 30.0)
 """Seconds until the next probe, by the number of failures in a row. The last value repeats."""
@@ -191,10 +191,7 @@ def _read(account: str) -> float | None:
 def admit(model: str, *, models: Sequence[str], probe: Probe) -> None:
     """Let a call pass unless the account is stopped. If a probe is due, send it first.
 
-    Args:
-        model: An id of the catalog.
-        models: As in `suspect`.
-        probe: Sends a probe.
+    Arguments are as in `suspect`.
 
     Raises:
         Deferred: The account is stopped. It holds the time to wait.
@@ -210,14 +207,10 @@ def admit(model: str, *, models: Sequence[str], probe: Probe) -> None:
 
 
 def suspect(error: InferenceError, model: str, *, models: Sequence[str], probe: Probe) -> Finding:
-    """Determine with a probe whether an error concerns the whole account.
+    """Determine with a probe whether an error of a call to `model` concerns the whole account.
 
-    Args:
-        error: The error of a call to `model`, with `account_wide` set.
-        model: An id of the catalog.
-        models: All models that may be called. A 403 may concern one model only, so the account is
-            stopped only if the others fail as well.
-        probe: Sends a probe.
+    The error has `account_wide` set. `models` are all models that may be called: a 403 may concern
+    one model only, so the account is stopped only if the others fail as well.
     """
     if cache.was_cleared(model, error.code):
         return "request"

@@ -20,7 +20,6 @@ _UNKNOWN: Final = ("an error concerns the whole account", "Check the provider's 
 
 
 def summary(account: str, code: str, detail: str) -> str:
-    """Return the alert's summary."""
     cause, step = CAUSES.get(code, _UNKNOWN)
     return (
         f"The provider account {account} refuses every call: {cause} ({detail}). Jobs of all"

@@ -28,12 +28,7 @@ OVER_AFTER: Final = timedelta(minutes=5)
 
 
 def note(model: str, answer: InferenceResult | InferenceError) -> None:
-    """Open an alert, or keep it open, if this answer is odd. A failure does not affect the job.
-
-    Args:
-        model: The called model.
-        answer: The result of the call.
-    """
+    """Open an alert, or keep it open, if this answer is odd. A failure does not affect the job."""
     problem = answer.usage_problem
     if isinstance(answer, AnswerGarbled):
         _begin(

@@ -19,17 +19,17 @@ def check() -> Found:
     features = registry.all_features()
     for slug, feature in features.items():
         needed = spent.get(slug, 0) + next_call.get(slug, 0)
-        _look(slug, "day", needed, controls.caps(feature).feature, reached)
+        _update_alert(slug, "day", needed, controls.caps(feature).feature, reached)
     least = min(next_call.values(), default=0)
     whole = controls.caps(next(iter(features.values())))
-    _look(GLOBAL, "day", spent.get("", 0) + least, whole.everything, reached)
-    _look(GLOBAL, "month", spent.get("month", 0) + least, whole.month, reached)
+    _update_alert(GLOBAL, "day", spent.get("", 0) + least, whole.everything, reached)
+    _update_alert(GLOBAL, "month", spent.get("month", 0) + least, whole.month, reached)
     if not reached:
         return Found(ok=True, result="No budget is used up.")
     return Found(ok=False, result=f"Used up: {', '.join(reached)}.")
 
 
-def _look(slug: str, period: str, needed: int, cap: int | None, reached: list[str]) -> None:
+def _update_alert(slug: str, period: str, needed: int, cap: int | None, reached: list[str]) -> None:
     """Open or close one alert. `needed` is the spend and a typical call's reservation."""
     subject = f"{slug} {period}"
     if cap is None or needed <= cap:

@@ -30,7 +30,7 @@ _COUNTED: Final = Case(
 
 
 class Bill(StrEnum):
-    """Result of a person's research, for all of the calls."""
+    """The operator's finding, for all of the calls."""
 
     NOTHING = "nothing"
     """The provider billed none of them."""

@@ -38,7 +38,7 @@ def settle_unknown(
     user_id: int | None,
     tokens: Tokens = NOT_LOOKED_UP,
 ) -> Attempt:
-    """Replace the counted cost of a call by its real cost, in its row and its spend windows.
+    """Replace the counted cost of a call by its real cost, in its row and its day's windows.
 
     The user is not charged. A cost above the counted bound or ceiling is stored in full and logged
     as an error, since that bound or ceiling was wrong.

@@ -30,11 +30,7 @@ def queue_names() -> list[str]:
 
 
 def problems(row: Any) -> list[tuple[str, str]]:
-    """Return why a periodic task cannot be sent or run, as pairs of a field and a sentence.
-
-    Args:
-        row: A PeriodicTask, stored or not.
-    """
+    """Return why a PeriodicTask cannot be sent or run, as pairs of a field and a sentence."""
     return [*of_message(row), *_of_schedule(row)]
 
 
@@ -44,9 +40,9 @@ def of_message(row: Any) -> list[tuple[str, str]]:
 
 
 def in_vain(row: Any) -> list[tuple[str, str]]:
-    """Return why a row that can be sent never will be: it expires before it starts, or has expired.
+    """Return why a valid row would never be sent: it expires before it starts, or has expired.
 
-    Beat disables such a row. For forms only: a stored row is meant to expire.
+    Beat disables such a row. For forms only: a stored row may expire as intended.
     """
     if row.expires is None:
         return []
@@ -60,7 +56,8 @@ def in_vain(row: Any) -> list[tuple[str, str]]:
 def ignored(row: Any) -> list[str]:
     """Return the named arguments that the task accepts and ignores.
 
-    A stored row may have them, since a deploy may rename arguments. In a form they are a mistake.
+    A task must accept them during a deploy, so a stored row may have them. In a form they are a
+    mistake.
     """
     try:
         names = json.loads(row.kwargs or "{}").keys()

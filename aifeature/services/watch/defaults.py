@@ -22,11 +22,8 @@ _WHEN: Final = frozenset({"interval", "crontab", "solar", "clocked"})
 def unedited(name: str, defined: Mapping[str, Any]) -> dict[str, Any]:
     """Return the unedited fields with the code's values, and store the new definition.
 
-    Call it in the transaction that stores these values.
-
-    Args:
-        name: The name of the row.
-        defined: The code's values of a PeriodicTask, by column.
+    `defined` holds the code's values of the row by column. Call it in the transaction that stores
+    the returned values.
     """
     row = PeriodicTask.objects.select_for_update().filter(name=name).first()
     before = ScheduleDefault.objects.filter(name=name).first()
@@ -44,9 +41,6 @@ def deleted(entries: Mapping[str, Mapping[str, Any]]) -> set[str]:
     """Return the names of the code's rows that an operator deleted or renamed.
 
     Protected checks that no row sends are left out, so beat restores them.
-
-    Args:
-        entries: The code's schedule, by name.
     """
     stored = ScheduleDefault.objects.filter(name__in=entries).values_list("name", flat=True)
     present = PeriodicTask.objects.filter(name__in=entries).values_list("name", flat=True)

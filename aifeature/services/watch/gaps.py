@@ -20,7 +20,8 @@ _MONTH_S: Final = 31 * DAY_S
 LATE_INTERVALS: Final = 3
 LATE_DAILY_S: Final = 3600
 LEAST_LATE_S: Final = 60
-"""Least delay of a late check. With less, a worker's restart during a deploy would page on-call."""
+"""Least seconds beyond its interval after which a check is late. With fewer, each worker restart in
+a deploy would page on-call."""
 
 ONCE_PER_S: Final[Mapping[str, int]] = MappingProxyType(
     {"control.cost_spike": 60, "control.retention": DAY_S}
@@ -51,10 +52,9 @@ def allowed_s(gap: float) -> float:
 
 
 def gap_s(when: Any) -> float | None:
-    """Return the longest time between two runs in seconds, or None for other kinds of schedules.
+    """Return the longest seconds between two runs of a Celery schedule.
 
-    Args:
-        when: Seconds, or an object of `celery.schedules`.
+    `when` may be a number of seconds. Returns None for kinds without an interval.
     """
     if isinstance(when, int | float):
         return float(when)

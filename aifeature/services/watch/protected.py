@@ -48,11 +48,9 @@ _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({"args": [], "kwargs": {}, "
 
 
 def weakened(before: Any, after: Any | None) -> list[str]:
-    """Return the ways in which a change weakens a protected check, as phrases.
+    """Return the ways in which a change of a PeriodicTask weakens a protected check, as phrases.
 
-    Args:
-        before: The stored PeriodicTask.
-        after: The new PeriodicTask; None if it is deleted.
+    `after` is None if the row is deleted.
     """
     if before.task not in PROTECTED:
         return []

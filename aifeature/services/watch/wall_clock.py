@@ -25,11 +25,9 @@ _HOURS: Final = 24
 
 
 def next_run(when: crontab, after: datetime) -> datetime | None:
-    """Return the first run of a crontab after a moment, in UTC; None if none is within HORIZON.
+    """Return the first run of a crontab after an aware moment, in UTC; None beyond HORIZON.
 
-    Args:
-        when: A crontab. Without a time zone it is in UTC.
-        after: An aware moment.
+    A crontab without a time zone is in UTC.
     """
     zone: tzinfo = getattr(when, "tz", None) or UTC
     after = after.astimezone(UTC)
@@ -60,7 +58,7 @@ class WallClock(TzAwareCrontab):
         return made
 
     def remaining_estimate(self, last_run_at: datetime, *_: Any, **__: Any) -> timedelta:
-        """Return the time from now until the next run; negative if it is due."""
+        """Return the time from now until the first run after the last one; negative if overdue."""
         following = next_run(self, last_run_at)
         return HORIZON if following is None else following - self.now().astimezone(UTC)
 

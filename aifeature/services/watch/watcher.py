@@ -46,11 +46,9 @@ class Watcher:
     """Runs a round when one is due. Each process uses it in one thread."""
 
     def __init__(self, *, after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create a watcher.
+        """Create a watcher. `after_s` is EVERY_S or STAND_IN_S, as in `look`.
 
-        Args:
-            after_s: Least age in seconds of the last round of any process: EVERY_S or STAND_IN_S.
-            clock: Clock of this process; it limits the queries.
+        The clock of this process only limits the number of queries.
         """
         self._after_s = after_s
         self._clock = clock

@@ -31,7 +31,7 @@ PATIENCE: Final = 6 * 60
 """Minutes after which an attack counts as missed."""
 
 Attack = Callable[[Random, World, int, int], tuple[str, list[Sitting]]]
-"""Takes a day and its bin of the beginning. Returns the attacked key and the day's sittings."""
+"""Takes a day and the bin in which the attack begins. Returns the attacked key and the sittings."""
 
 
 def stolen_account(random: Random, world: World, day: int, begin: int) -> tuple[str, list[Sitting]]:

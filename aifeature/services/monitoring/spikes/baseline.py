@@ -33,7 +33,6 @@ class Announced:
 
 
 def midnight(moment: datetime) -> datetime:
-    """Return the beginning of the moment's UTC day."""
     return datetime.combine(moment.astimezone(UTC).date(), time(), UTC)
 
 
@@ -81,13 +80,9 @@ def _latest(curve: Curve, hour: int, share: float, hours: float) -> int:
 def spend(
     today: Curve, past: Sequence[Curve], now: datetime, *, half_hour: int | None = None
 ) -> Spend:
-    """Return the input of `spike.decide`.
+    """Return the input of `spike.decide`. The past days are already raised.
 
-    Args:
-        today: Hourly spend until now.
-        past: Hourly spend of the past days, already raised.
-        now: The moment.
-        half_hour: Micro-dollars of the latest half hour; None derives it from the hours.
+    If the latest `half_hour` is None, its micro-dollars are derived from the hours.
     """
     hour, share = place(now)
     before = today[hour - 1] if hour else 0

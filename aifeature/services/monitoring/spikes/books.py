@@ -31,8 +31,6 @@ LIKELY: Final = 3 * SPENDERS
 
 
 class Books:
-    """Sums of a synthetic world."""
-
     def __init__(self, world: World, caps: Mapping[str, int | None]) -> None:
         self._world = world
         self._caps = caps

@@ -18,7 +18,7 @@ ENOUGH: Final = 0.5
 def beyond_usual(spend: Spend, verdict: Verdict, busiest_hour: int) -> Excess:
     """Return a user's spend above their usual: the part that a throttle would have prevented.
 
-    The whole latest half hour counts, since an ordinary user may do a day's work in it.
+    The whole latest half hour counts, since an ordinary user may do all work of a day in it.
 
     Args:
         spend: The user's spend.
@@ -36,8 +36,8 @@ def beyond_usual(spend: Spend, verdict: Verdict, busiest_hour: int) -> Excess:
 def is_unusual(kind: Kind, verdict: Verdict, least: int) -> bool:
     """Return whether a user who causes much of an excess of this kind is throttled for it.
 
-    In a surge, only users without a baseline are, from `least` micro-dollars today. Users with a
-    baseline are throttled by their own rule, above twice that baseline.
+    A surge throttles only users without a baseline who spent `least` micro-dollars or more today.
+    Users with a baseline are throttled by their own rule, above twice that baseline.
     """
     return kind is not Kind.SURGE or (verdict.baseline is None and verdict.today >= least)
 

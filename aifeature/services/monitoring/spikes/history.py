@@ -49,11 +49,9 @@ Scope = SpendWindow.Scope
 
 
 def known(now: datetime, *, least_of_user: int) -> Known:
-    """Return the state at this moment, with only the users whose spend may be a spike.
+    """Return the input of `judge`, with only those users who may have begun a spike.
 
-    Args:
-        now: The moment.
-        least_of_user: Micro-dollars of today below which a user's spend is no spike.
+    Users below `least_of_user` micro-dollars today are left out, unless their alert is open.
     """
     since = midnight(now) - timedelta(days=DAYS)
     return Known(
@@ -133,7 +131,7 @@ def launches(now: datetime) -> dict[str, Weights]:
 def weights_by_feature(
     announced: Iterable[tuple[str, Announced]], day: datetime
 ) -> dict[str, Weights]:
-    """Return the factors of raised features and GLOBAL. Its launches raise all features."""
+    """Return the factors of keys with a launch. Launches of GLOBAL raise features as well."""
     listed: defaultdict[str, list[Announced]] = defaultdict(list)
     for slug, launch in announced:
         listed[slug].append(launch)

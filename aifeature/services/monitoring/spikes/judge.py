@@ -96,14 +96,7 @@ def judge_all(
 ) -> tuple[Known, dict[str, Verdict]]:
     """Judge. If that leads to a new action, judge again with the top spenders added.
 
-    Args:
-        known: The input.
-        spenders: Reads the top spenders.
-        now: The moment.
-        rules: The rules.
-
-    Returns:
-        The final input and its verdicts.
+    Returns the final input and its verdicts.
     """
     found = judge(known, now, rules)
     if all(
@@ -130,16 +123,8 @@ def _decide(
 ) -> Excess:
     """Decide on a feature, or GLOBAL, and on the few users who caused its spike.
 
-    Args:
-        slug: The feature, or GLOBAL.
-        rule: Its rule.
-        spend: Its spend.
-        beyond: Each user's spend above their usual.
-        least: Micro-dollars of today below which a user's spend is no spike.
-        found: The verdicts are stored here.
-
-    Returns:
-        The excess of the users who are throttled for it.
+    Stores the verdicts in `found`. Returns the excess of the users who are throttled for it. A user
+    who spent less than `least` micro-dollars today is not throttled.
     """
     verdict = found[slug] = spike.decide(rule, spend)
     if verdict.kind is Kind.OK:

@@ -37,7 +37,7 @@ def why(verdict: Verdict, now: datetime) -> str:
         part = f"{100 * verdict.share.of_excess:.0f} %"
         return f"{by}, {part} of what {name(verdict.share.slug)} spends above its usual"
     if verdict.ratio is None:
-        return f"{by}; usually nothing is spent by then"
+        return f"{by}, although usually nothing is spent by then"
     usual = cents(verdict.baseline or 0)
     when = "on a whole day" if verdict.whole_days else "by then"
     return f"{by}, {verdict.ratio:.1f} times the usual {usual} {when}"

@@ -41,10 +41,7 @@ class Replay:
     def step(self, now: datetime, known: Known, spenders: Callable[[], Spenders]) -> list[Event]:
         """Return the new actions of the check at this moment.
 
-        Args:
-            now: The moment.
-            known: The input; `done` and `tripped` are not used.
-            spenders: Reads the top spenders; called only before a new action.
+        `known.done` and `known.tripped` are not used. `spenders` is called before a new action.
         """
         if midnight(now) != self._day:
             self._day, self._done = midnight(now), {}

@@ -31,13 +31,9 @@ class TopSpender:
 
 
 def top(known: Known, slug: str, kind: Kind, now: datetime) -> list[TopSpender]:
-    """Return the top spenders of the kind's period, highest first.
+    """Return the top spenders of a feature or GLOBAL, highest first.
 
-    Args:
-        known: The input, with the top spenders in `users`.
-        slug: A feature, or GLOBAL.
-        kind: SURGE means the latest half hour, BURN the latest hour, any other kind today.
-        now: The moment.
+    The period is the latest half hour for SURGE, the latest hour for BURN, and else today.
     """
     of: dict[int, int] = {}
     for key in known.users:

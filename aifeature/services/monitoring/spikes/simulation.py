@@ -112,12 +112,7 @@ class Simulated:
     """A synthetic world to try rules in."""
 
     def __init__(self, seed: int, *, days: int) -> None:
-        """Create the world.
-
-        Args:
-            seed: The same seed gives the same world.
-            days: Number of judged days.
-        """
+        """Create a world with this number of judged days. The same seed gives the same world."""
         self._seed = seed
         self._made = world(Random(seed), LEARNT + days)  # noqa: S311 (no secret)
         self._books = Books(self._made, _caps(self._made))
@@ -130,13 +125,9 @@ class Simulated:
         attacks: Collection[str] = tuple(ATTACKS),
         usual: bool = True,
     ) -> Outcome:
-        """Count false alarms and time the attacks. The result is deterministic.
+        """Count false alarms and time `each` attacks of every kind. The result is deterministic.
 
-        Args:
-            rules: The rules to try.
-            each: Number of attacks of each kind.
-            attacks: Kinds of attacks.
-            usual: Whether days without an attack are judged as well.
+        Days without an attack are judged only if `usual` is true.
         """
         random = Random(self._seed)  # noqa: S311 (no secret)
         timed = [self._time(random, name, rules) for name in attacks for _ in range(each)]
@@ -158,7 +149,7 @@ class Simulated:
             day = self._books.open(number)
             for bins in (*range(LOOK // (1 + number % 2), BINS, LOOK), BINS - 1):
                 if bins == BINS - 1 or _matters(day, bins, rules):
-                    events += _look(day, replay, number, bins)
+                    events += _step(day, replay, number, bins)
         return events
 
     def _time(self, random: Random, name: str, rules: Rules) -> Timed:
@@ -171,14 +162,14 @@ class Simulated:
         day, replay = self._books.open(number, sittings), Replay(rules)
         until = min(begin + PATIENCE // BIN, BINS - 1)
         for bins in range(begin + 1, until):
-            seen = {event.key for event in _look(day, replay, number, bins)}
+            seen = {event.key for event in _step(day, replay, number, bins)}
             if seen & {attacked, feature_of(attacked), GLOBAL}:
                 lost = day.spent(attacked, bins) - day.spent(attacked, begin)
                 return Timed(name, (bins - begin) * BIN, lost)
         return Timed(name, None, day.spent(attacked, until) - day.spent(attacked, begin))
 
 
-def _look(day: Day, replay: Replay, number: int, bins: int) -> list[Event]:
+def _step(day: Day, replay: Replay, number: int, bins: int) -> list[Event]:
     now = FIRST + timedelta(days=number, minutes=bins * BIN)
     known = day.known(bins, replay.rules.user.min_spend_micro)
     return replay.step(now, known, lambda: day.spenders(bins))

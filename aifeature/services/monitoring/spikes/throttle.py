@@ -26,12 +26,7 @@ def throttle(key: str, verdict: Verdict, most: Sequence[TopSpender], now: dateti
     """Throttle a user of a feature and open an alert, in one transaction.
 
     The alert marks the throttle as made today, so one that an operator deletes is not made again.
-
-    Args:
-        key: `feature:user id`.
-        verdict: The verdict on the user.
-        most: Top spenders of the feature.
-        now: The moment.
+    The key is `feature:user id`; `most` are the feature's top spenders.
     """
     slug, _, user = key.rpartition(":")
     rate = usual_rate(key, now)

@@ -58,11 +58,8 @@ def compare(calls: Sequence[Call], *, provider: str) -> list[Difference]:
     """Return the differences, oldest first.
 
     A call is matched with a row by its attempt id, else by its request id. A row that the export
-    lacks is a difference only between the export's first and last call.
-
-    Args:
-        calls: From the export, at least one.
-        provider: A value of `Attempt.provider`. Other rows are ignored.
+    lacks is a difference only between the export's first and last call. The export holds at least
+    one call. Rows of other providers are ignored.
     """
     groups: dict[UUID | str, list[Call]] = {}
     for call in calls:

@@ -71,11 +71,7 @@ def compare(days: Days, *, provider: str) -> list[DayDifference]:
     """Return the differences by day and model, including explained ones.
 
     The ledger and the provider may assign a call at midnight to different days. Then both days
-    differ by the same tokens.
-
-    Args:
-        days: From the export.
-        provider: A value of `Attempt.provider`. Other rows are ignored.
+    differ by the same tokens. Rows of other providers are ignored.
     """
     ledger = _ledger(days, provider)
     differences = []

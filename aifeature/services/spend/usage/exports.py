@@ -44,7 +44,7 @@ class Call:
     at: datetime
     ended: bool
     usage: TokenUsage | None
-    """The billed usage; None if nothing is billed, or the call has not ended."""
+    """The billed usage; None if nothing is billed, or if it is unknown until the call ends."""
 
 
 @dataclass(frozen=True, slots=True)
