@@ -1,7 +1,7 @@
-"""Hands jobs to workers: publishes job ids, keeps the dispatch window full, recovers lost jobs.
+"""Dispatches jobs to workers: publishes job ids, fills the dispatch window, recovers lost jobs.
 
-Public: `publish`, `refill`, `can_publish`, the threads `Dispatcher` and `WorkerAgent`,
-`recovery`, and the names of the tasks that are sent.
+Public: `publish`, `refill`, `can_publish`, the threads `Dispatcher` and `WorkerAgent`, `recovery`,
+and the names of the tasks.
 
 Size limit: 650 lines.
 """

@@ -1,7 +1,7 @@
-"""The thread of the control worker that keeps the window full and ends what is overdue.
+"""The dispatcher: the thread of the control worker that fills the window and ends overdue jobs.
 
-It sleeps until the next job is due. Beat's tick does most of the same work less often, in case no
-thread runs; any number of both do no harm.
+It sleeps until the next job is due. In case no dispatcher runs, beat's tick does most of the same
+work, less often. Any number of both may run at the same time.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from aifeature.services.stores import redis_clients
 logger = logging.getLogger(__name__)
 
 MOST_SLEEP_S: Final = 1.0
-"""A job may become due sooner than what was known when the sleep began."""
+"""Longest sleep. A job may become due earlier than expected when the sleep began."""
 
 LEAST_SLEEP_S: Final = 0.2
-"""While jobs wait for room: the workers refill the window themselves, after each job."""
+"""Shortest sleep, while jobs wait for room. Workers also refill the window after each job."""
 
 MARKER: Final = "aifeature:broker-has-not-lost-anything"
-"""A key in the broker. Where it is missing, the messages are gone as well."""
+"""A key in the broker. If it is missing, the messages are lost too."""
 
 TIMEOUT_S: Final = 0.5
 
@@ -38,18 +38,16 @@ _paused_jobs: Final = PausedJobs()
 
 
 class Dispatcher:
-    """Runs until it is stopped; one per process is enough."""
+    """Runs until it is stopped. One per process is enough."""
 
     def __init__(self) -> None:
         self._watcher = watch.Watcher(after_s=watch.EVERY_S)
         self._loop = Loop("dispatcher", self._turn, retry_s=MOST_SLEEP_S)
 
     def start(self) -> None:
-        """Begin to dispatch in a thread of its own."""
         self._loop.wake()
 
     def stop(self) -> None:
-        """End the thread after its turn."""
         self._loop.stop(within_s=MOST_SLEEP_S)
 
     def _turn(self) -> float:
@@ -58,7 +56,7 @@ class Dispatcher:
 
 
 def turn() -> float:
-    """Do all there is to do. Returns the seconds until there may be more."""
+    """Run all steps once. Return the seconds until the next turn."""
     notice_lost_messages()
     recovery.sweep()
     _paused_jobs.look()
@@ -67,7 +65,7 @@ def turn() -> float:
 
 
 def notice_lost_messages() -> None:
-    """Choose every job again that was handed to a broker which has lost its memory since."""
+    """Mark all jobs as unpublished if the broker has lost its data since they were published."""
     try:
         if _client().exists(MARKER):
             return
@@ -75,11 +73,11 @@ def notice_lost_messages() -> None:
         _client().set(MARKER, 1)
     except (redis.RedisError, OSError) as error:
         logger.debug("dispatcher: the broker does not answer: %r", error)
-        if redis_replies.is_read_only(error):  # after a failover the address may lead elsewhere
+        if redis_replies.is_read_only(error):  # after a failover, reconnect to the new primary
             _client().connection_pool.disconnect(inuse_connections=False)
         return
     if count:
-        logger.warning("dispatcher: the broker came back empty, %d jobs are sent again", count)
+        logger.warning("dispatcher: the broker lost its data, %d jobs are sent again", count)
 
 
 @cache

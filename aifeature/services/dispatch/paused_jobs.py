@@ -1,8 +1,7 @@
-"""Jobs that wait for a circuit breaker or the provider account, made due once that is well.
+"""Makes jobs due that waited for a circuit breaker or the provider account, once it has recovered.
 
-Until then jobs come back at moments that lie apart, so that a long queue costs little; the
-last of a thousand looks again after most of a minute. Nobody has to wait for that once calls are
-answered.
+While it has not, each job returns at its own time, so that a long queue stays cheap. The last of a
+thousand jobs returns after most of a minute, which is too late once calls are answered again.
 """
 
 from __future__ import annotations
@@ -27,48 +26,47 @@ from aifeature.services.provider import account
 logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 AT_ONCE: Final = 100
-"""Jobs that one look makes due."""
+"""Most jobs made due by one check."""
 
 
 SOON: Final = timedelta(seconds=1)
-"""What is due by then is left alone."""
+"""Jobs that are due within this time are not changed."""
 
 
 class PausedJobs:
-    """Looks at most once a second, for the one thread that calls it."""
+    """Checks at most once a second. Use it from one thread only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare; `clock` gives seconds that never go back."""
         self._clock = clock
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
 
     def look(self) -> int:
-        """Make jobs due whose calls are answered again. Returns how many.
+        """Make jobs due whose calls are answered again. Return their number.
 
         Raises:
-            django.db.Error: The database is away.
+            django.db.Error: the database is unavailable.
         """
-        if self._clock() - self._looked_at < EVERY_S:
+        if self._clock() - self._checked_at < EVERY_S:
             return 0
-        self._looked_at = self._clock()
+        self._checked_at = self._clock()
         with connected():
             if not _paused().exists():
                 return 0
             well = account.is_well()
-        answering = [slug for slug in registry.slugs() if _is_answered(slug)]
-        go_on = Q(wait_reason=WaitReason.PROVIDER_PAUSED, feature__in=answering)
+        answering = [slug for slug in registry.slugs() if _is_available(slug)]
+        resumed = Q(wait_reason=WaitReason.PROVIDER_PAUSED, feature__in=answering)
         if well:
-            go_on |= Q(wait_reason=WaitReason.PROVIDER_ACCOUNT)
-        chosen = _paused().filter(go_on).order_by("run_at")
+            resumed |= Q(wait_reason=WaitReason.PROVIDER_ACCOUNT)
+        chosen = _paused().filter(resumed).order_by("run_at")
         free = chosen.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
         with connected(), transaction.atomic():
-            # In two statements: as a part of the second one the first could be run for each row.
+            # Two statements: a subquery could be executed for each row of the update.
             count = Job.objects.filter(pk__in=list(free[:AT_ONCE])).update(run_at=Now())
         if count:
-            logger.info("%d jobs go on: their calls are answered again", count)
+            logger.info("%d jobs resume: the provider answers again", count)
         return count
 
 
@@ -80,17 +78,17 @@ def _paused() -> QuerySet[Job]:
     )
 
 
-def _is_answered(slug: str) -> bool:
-    """Whether nothing keeps calls from any model of a feature.
+def _is_available(slug: str) -> bool:
+    """Return whether the breakers of all models of a feature are closed.
 
-    A job may wait for a later model of its route, and has paid the first ones: it must not come
-    back sooner since these answer. What only this process knows, while Redis is away, is not
-    enough: it makes no calls itself.
+    A job may wait for a later model of its route after paying for earlier ones, so it must not
+    return before all models answer. The state that is local to this process while Redis is down
+    does not count, since this process makes no calls.
     """
     feature = registry.find(slug)
-    return feature is not None and all(map(_lets_all_through, feature.models))
+    return feature is not None and all(map(_admits_all_calls, feature.models))
 
 
-def _lets_all_through(model: str) -> bool:
-    seen = provider.gate().breaker(model)
-    return seen.shared and seen.forced != "open" and "closed" in {seen.state, seen.forced}
+def _admits_all_calls(model: str) -> bool:
+    view = provider.gate().breaker(model)
+    return view.shared and view.forced != "open" and "closed" in {view.state, view.forced}

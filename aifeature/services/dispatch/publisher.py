@@ -1,8 +1,8 @@
-"""Hands job ids to the broker. The job row is the outbox: a publish may fail and loses nothing.
+"""Publishes job ids to the broker. The job row is the outbox: a failed publish loses nothing.
 
-Only a window of jobs is out at once, twice the threads of all live workers, and the database
-chooses which (aifeature/sql/dispatch.sql): while a thread is free a submission is handed over at
-once, all else waits for `refill`, which takes one job of each user in turn.
+Only a window of jobs is published at a time, twice the threads of all live workers. The database
+chooses the jobs (aifeature/sql/dispatch.sql): while a thread is free, a submitted job is published
+immediately. All others wait for `refill`, which takes one job of each user in turn.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ logger = logging.getLogger(__name__)
 
 RUN_JOB: Final = "llm.run_job"
 TASK_NAMES: Final = frozenset({RUN_JOB})
-"""Every task name that is sent from here; a system check holds them against the registry."""
+"""All task names sent by this module. A system check compares them with the task registry."""
 
 PAUSE_S: Final = 1.0
-"""Seconds without a publish after one that failed, so that an outage costs few requests time."""
+"""Seconds without publishing after a failure, so that an outage slows few requests."""
 
 LOST_AFTER_S: Final = 60.0
-"""Age at which a job that was handed over and that nobody claimed counts as lost."""
+"""Age in seconds at which a published and unclaimed job counts as lost."""
 
 ABANDONED_AGAIN_AFTER_S: Final = 10.0
-"""Seconds until a run whose worker is gone is handed over once more, if nobody claims it."""
+"""Seconds until a run of a lost worker is published again if it was not claimed."""
 
 BATCH: Final = 500
 
 
 outage: Final = Outage(PAUSE_S)
-"""Of the broker, as this process's publishes find it."""
+"""The outage state of the broker, as seen by this process."""
 
 
 def can_publish() -> bool:
-    """Whether the broker can be handed a job now.
+    """Return whether a job may be published to the broker now.
 
-    It is the Redis of the gates: what has just kept a submission waiting is not asked once more.
+    The broker and the gates share one Redis, so an outage noticed by a gate also counts here.
     """
     return not (outage.in_cooldown or provider.shared_state().in_cooldown)
 
 
 def refill(limit: int = BATCH) -> int:
-    """Fill the window with the jobs whose turn it is; also sends again what got lost.
+    """Fill the window with the next jobs, including lost ones. Return the number published.
 
-    Sending one too often is harmless: a claim decides. Returns how many were handed over.
+    Publishing a job twice is harmless, because only one claim succeeds.
     """
     if outage.in_cooldown:
         return 0
@@ -69,14 +69,11 @@ def refill(limit: int = BATCH) -> int:
 
 
 def publish(jobs: Sequence[UUID]) -> int:
-    """Send these jobs to the workers, best effort; call it after commit.
+    """Send these jobs to the workers, best effort, and return the number sent. Call after commit.
 
-    They are marked as published already, by the statement that made or chose them: a mark set
-    after sending could fall behind a worker that has run the job and put it back by then. The
-    marks of those that could not be sent are taken back.
-
-    Returns:
-        How many were handed over. The rest is found by the next `refill`.
+    The statement that chose the jobs has already marked them as published. A mark set after sending
+    could overwrite the state of a job that a worker has already run and requeued. Marks of unsent
+    jobs are removed, so the next `refill` finds them.
     """
     sent = 0
     try:
@@ -94,7 +91,7 @@ def publish(jobs: Sequence[UUID]) -> int:
     except broker.BROKER_ERRORS as error:
         outage.failed()
         logger.warning(
-            "broker: publish failed, the rest is sent again: %s",
+            "broker: publish failed, the remaining jobs are sent later: %s",
             redis_replies.code(error) or repr(error),
         )
         _take_back_if_possible(jobs[sent:])
@@ -104,27 +101,27 @@ def publish(jobs: Sequence[UUID]) -> int:
 
 
 def unpublish(jobs: Sequence[UUID]) -> set[UUID]:
-    """These were handed over and will not run from that message: choose them again.
+    """Unmark published jobs whose message will not become a run, so that they are chosen again.
 
-    Returns those that somebody has locked: they are to be taken back later.
+    Returns the jobs whose rows are locked. Retry these later.
 
     Raises:
-        django.db.Error: the database is away.
+        django.db.Error: the database is unavailable.
     """
     return fair_queue.unpublish(jobs)
 
 
 def take_all_back() -> int:
-    """No message is left in the broker: choose everything again. Returns how many jobs wait.
+    """Unmark all jobs after the broker lost its messages. Return the number of waiting jobs.
 
-    Those that somebody has locked count as lost after a while.
+    Jobs whose rows are locked count as lost after LOST_AFTER_S seconds.
     """
     return fair_queue.take_all_back()
 
 
 def _take_back_if_possible(jobs: Sequence[UUID]) -> None:
-    """What is accepted stays accepted if that fails as well."""
+    """Unmark jobs. If this fails too, they are published again after LOST_AFTER_S seconds."""
     try:
         unpublish(jobs)
     except DatabaseError as error:
-        logger.warning("%d jobs count as published until they count as lost: %r", len(jobs), error)
+        logger.warning("%d unsent jobs stay marked until they count as lost: %r", len(jobs), error)

@@ -1,4 +1,4 @@
-"""Keeps every job moving to its end, whoever was killed. Run often, by anybody, at any time."""
+"""Recovery of jobs after crashes. Any process may run it, at any time and as often as needed."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ TASK: Final = "control.sweep"
 BATCH = 500
 
 STUCK_SEEN_FOR: Final = timedelta(seconds=60)
-"""Time without a new sight of threads that hang after which the alert of a worker ends."""
+"""Time without a report of stuck threads after which a worker's alert ends."""
 
 LOST_CALL_S = 900
-"""Age at which a call of no job counts as lost: longer than any call may take. A probe, which takes
-ten seconds at most, counts as lost after a minute (`sql/calls.sql`)."""
+"""Age in seconds at which a call without a job counts as lost. No call takes longer. A probe takes
+at most ten seconds and counts as lost after a minute (`sql/calls.sql`)."""
 
 
 def sweep() -> int:
-    """End what is overdue and fill the window. Returns how many jobs were handed over."""
+    """End overdue jobs and calls, and fill the window. Return the number of jobs published."""
     steps = (
-        *(_end_of_closed_accounts, _end_overdue, _end_abandoned, _close_lost_calls),
+        *(_cancel_closed_accounts, _end_overdue, _end_abandoned, _close_lost_calls),
         *(switch.settle_stopped, _end_alerts_of_stuck_workers, alerts.tell),
     )
     try:
         for step in steps:
             _unless_locked(step)
-    finally:  # a row that cannot be ended must not hold up all others
+    finally:  # a row that cannot be ended must not block the others
         handed_over = publisher.refill()
     return handed_over
 
 
 def run_tick() -> int:
-    """Sweep for beat, and write down that its tick came through. Returns what `sweep` does."""
+    """Sweep for beat and record the check run. Return the number of jobs published."""
     handed_over = 0
 
     def work() -> Found:
@@ -60,45 +60,45 @@ def run_tick() -> int:
 
 
 def _unless_locked(step: Callable[[], object]) -> None:
-    """Leave a step that a lock is in the way of to the next turn: the others do not wait for it."""
+    """Run a step. Skip it until the next sweep if a lock blocks it."""
     try:
         step()
     except DatabaseError as error:
         if not is_lock_timeout(error):
             raise
-        logger.warning("sweep: %s is left to the next turn: %s", step.__name__, error)
+        logger.warning("sweep: %s skipped until the next sweep, locked: %s", step.__name__, error)
 
 
-def _end_of_closed_accounts() -> None:
-    """Nothing more is sent for them in any case: `begin_attempt` looks at the account."""
+def _cancel_closed_accounts() -> None:
+    # No call is sent for them in any case: `begin_attempt` checks the account.
     if count := len(fair_queue.cancel_of_closed(limit=BATCH)):
         logger.info("%d jobs of closed accounts were cancelled", count)
 
 
 def _end_overdue() -> None:
-    _say_ended(len(fair_queue.end_overdue(limit=BATCH, ends=_ends())))
+    _log_ended(len(fair_queue.end_overdue(limit=BATCH, ends=_failures())))
 
 
 def _end_abandoned() -> None:
-    while fair_queue.end_abandoned(ends=_ends()):
-        _say_ended(1)
+    while fair_queue.end_abandoned(ends=_failures()):
+        _log_ended(1)
 
 
 def _close_lost_calls() -> None:
     while calls.close_lost(older_s=LOST_CALL_S):
-        _say_ended(1)
+        _log_ended(1)
 
 
 def _end_alerts_of_stuck_workers() -> None:
     alerts.end_unseen(alerts.STUCK_WORKER, STUCK_SEEN_FOR)
 
 
-def _say_ended(count: int) -> None:
+def _log_ended(count: int) -> None:
     if count:
-        logger.info("%d jobs or calls ended, their time was up", count)
+        logger.info("%d overdue jobs or calls ended", count)
 
 
-def _ends() -> dict[str, dict[str, str]]:
-    """The failure of a job whose deadline passed, by what it waited for."""
+def _failures() -> dict[str, dict[str, str]]:
+    """Map each wait reason to the failure of a job whose deadline has passed."""
     codes = {reason: after_waiting(reason) for reason in ("", *WaitReason)}
     return {reason: {"code": code, "message": FAILED[code]} for reason, code in codes.items()}

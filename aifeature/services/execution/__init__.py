@@ -1,6 +1,6 @@
-"""Runs a claimed job to its outcome, and makes every provider call with its ledger entries.
+"""Runs claimed jobs, and makes every provider call with its ledger entries.
 
-Public: `runner` and `lease` for worker processes, `calls` for calls that belong to no job.
+Public: `runner` and `lease` for worker processes, `calls` for calls without a job.
 
 Size limit: 2,100 lines.
 """

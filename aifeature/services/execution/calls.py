@@ -1,8 +1,8 @@
-"""Every provider call: ask the gate, reserve the bound, send, settle.
+"""The path of every provider call: pass the gate, reserve the bound, send, settle.
 
-A call of a job and a call of no job (an eval, a judge, a proof of concept, a probe) take the same
-path. They differ in their payer: where the bound is reserved, who can stop the call, and when its
-end is stored. All of them are rows of one ledger, fit in the same caps and obey the same switches.
+Calls without a job (evals, judges, proofs of concept, probes) take the same path as calls of a job,
+with the same ledger, caps and kill switches. Only the payer differs: it decides where the bound is
+reserved, who can stop the call, and when its end is stored.
 """
 
 from __future__ import annotations
@@ -40,90 +40,86 @@ from workers.inference.types import Admission
 logger = logging.getLogger(__name__)
 
 PROBE_S: Final = 10.0
-"""Seconds a probe may take; a thread of a job is held no longer by it."""
+"""Deadline of a probe in seconds. A probe blocks a thread that runs a job."""
 
 PROBE: Final = (Message("user", (TextBlock("Reply with OK."),)),)
-"""The whole prompt of a probe."""
+"""The prompt of a probe."""
 
 
 class Ended(NamedTuple):
-    """A call that was sent."""
+    """The end of a call that was sent."""
 
     answer: InferenceResult | InferenceError
     settlement: Settlement
-    """Its end, as the ledger keeps it."""
 
 
 class Payer(Protocol):
-    """Who pays for a call: a job, or a feature alone."""
+    """The payer of a call: a job, or a feature for calls without a job."""
 
     @property
     def feature(self) -> Feature:
-        """Its budget pays and its kill switch stops the call."""
+        """The feature whose budget pays and whose kill switch stops the call."""
 
     @property
     def cancel(self) -> Cancel:
-        """Ends the call, or a probe before it, from another thread."""
+        """Aborts the call, or a probe before it, from another thread."""
 
     @property
     def is_booked(self) -> bool:
-        """Whether the gate deferred the call before, and it comes back at its time."""
+        """Whether the call was deferred before and returns at the time the gate assigned."""
 
     def tokens(self) -> UserTokens | None:
-        """The user whose tokens per minute the call takes; None for calls of no user."""
+        """The bucket for the user's tokens per minute; None for calls without a user."""
 
     def reserve(self, attempt: NewAttempt) -> None:
-        """Enter the call into the ledger with its bound; it is sent only if this returns.
+        """Write the ledger row and reserve the bound. The call is sent only if this returns.
 
         Raises:
-            AttemptRefusedError: a cap, a switch or a deadline is in the way.
-            FencedError: the job belongs to another worker now.
-            django.db.Error: the database is away, or takes no writes.
+            AttemptRefusedError: a cap, a kill switch or a deadline forbids the call.
+            FencedError: the job now belongs to another worker.
+            django.db.Error: the database is unavailable or refuses writes.
         """
 
     def deadline_s(self, request: InferenceRequest) -> float:
-        """Seconds that the call may take, from now on."""
+        """Return the seconds that the call may take from now on."""
 
     def watched(self) -> AbstractContextManager[None]:
-        """A context in which the keeper uses `cancel` when the call must stop."""
+        """Return a context in which the keeper uses `cancel` when the call must stop."""
 
     def sink(self) -> Callable[[str], None] | None:
-        """What takes the text while it grows, if anybody reads it."""
+        """Return the function that receives text as it arrives; None: there are no readers."""
 
     def settle(self, settlement: Settlement) -> None:
-        """Store how the call ended. A job does so with its next transition instead."""
+        """Store how the call ended. A job leaves this to its next transition."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePayer:
-    """Pays for calls of no job; the end of each is stored at once."""
+    """Pays for calls without a job. Stores the end of each call immediately."""
 
     feature: Feature
     cancel: Cancel
     is_booked: bool = False
 
     def tokens(self) -> UserTokens | None:
-        """Nobody's."""
         return None
 
     def reserve(self, attempt: NewAttempt) -> None:
-        """Within the caps of the feature and of everything."""
+        """Reserve within the caps of the feature and the global caps."""
         calls.begin(self.feature.slug, attempt, controls.caps(self.feature))
 
     def deadline_s(self, request: InferenceRequest) -> float:
-        """As long as was asked for."""
         return request.deadline_s
 
     def watched(self) -> AbstractContextManager[None]:
-        """A switch stops the call."""
+        """Let a kill switch stop the call."""
         return lease.keeper.hold_call(self.feature.slug, self.cancel)
 
     def sink(self) -> Callable[[str], None] | None:
-        """Nobody reads along."""
         return None
 
     def settle(self, settlement: Settlement) -> None:
-        """Store it; what the database refuses is stored without its content."""
+        """Store the settlement, without its content if the database refuses that."""
         what, for_s = f"call {settlement.attempt}", settings.AIFEATURE["LEASE_S"]
 
         def store(end: Settlement) -> None:
@@ -142,22 +138,14 @@ def make(
     permit: Admission | None = None,
     is_fallback: bool = False,
 ) -> Ended:
-    """Make one provider call. Every call of the product goes through here.
+    """Make one provider call. All calls of this system go through this function.
 
-    Args:
-        request: What is sent; its `attempt_id` names it in the ledger.
-        payer: Whose call it is.
-        purpose: Why it is made.
-        prompt: What the request was made from; None for probes.
-        permit: The gate's leave, if it was given already.
-        is_fallback: The breaker of the model before it in the route is open.
-
-    Returns:
-        The answer or what went wrong, and how the payer settles it.
+    `permit` is the gate's admission, if it was already given. `is_fallback` means that the breaker
+    of the previous model in the route is open.
 
     Raises:
-        Cancelled: during a probe before the call. Of the call itself nothing was sent.
-        Deferred: the gate lets nothing be sent now; it says when.
+        Cancelled: during a probe before the call. The call was not sent.
+        Deferred: the gate admits no call now; the error holds the wait. The call was not sent.
         AttemptRefusedError, FencedError, django.db.Error: see `Payer.reserve`. Nothing was sent.
         InferenceError: the model has no price, or its schema cannot be sent. Nothing was sent.
     """
@@ -169,7 +157,7 @@ def make(
     except BaseException:
         permit.give_back()
         raise
-    # A probe, and a database that takes no writes, may have taken a while.
+    # A probe, or waiting until the database takes writes, may have used up some time.
     request = replace(request, deadline_s=payer.deadline_s(request))
     answer: InferenceResult | InferenceError
     try:
@@ -193,20 +181,16 @@ def call(
     prompt: Prompt,
     cancel: Cancel | None = None,
 ) -> InferenceResult:
-    """Make a call of no job, paid by the feature's budget and charged to nobody.
+    """Make a call without a job. The feature's budget pays; no user is charged.
 
-    Args:
-        feature: Whose budget pays and whose switch stops it.
-        request: As in `make`.
-        purpose: Why; any but those of a job's calls and PROBE.
-        prompt: What the request was made from.
-        cancel: Ends it from another thread.
+    `purpose` is any except PROBE and those of a job's calls. `cancel` aborts the call from another
+    thread.
 
     Raises:
-        Deferred: the gate lets nothing be sent now; it says when. Nothing was entered.
+        Deferred: the gate admits no call now; the error holds the wait. The ledger has no row.
         AttemptRefusedError: paused, budget_spent or budget_held. Nothing was sent.
-        InferenceError: what went wrong; it is in the ledger.
-        django.db.Error: the database stayed away; a call that was sent becomes `unknown`.
+        InferenceError: the call failed; the error is in the ledger.
+        django.db.Error: the database stayed unavailable. A call that was sent becomes `unknown`.
     """
     payer = FeaturePayer(feature, cancel or Cancel())
     answer, _ = make(request, payer, purpose=purpose, prompt=prompt)
@@ -218,44 +202,42 @@ def call(
 
 
 def admit(request: InferenceRequest, payer: Payer, *, is_fallback: bool) -> Admission:
-    """Ask the gate for leave to send a call, after a probe if the account or a breaker needs one.
+    """Get the gate's admission for a call, after a probe if the account or a breaker needs one.
 
-    A probe is a tiny call of no job. It is paid by the feature and takes up to PROBE_S seconds; the
-    account can need one of each model.
+    The feature pays for a probe, which takes up to PROBE_S seconds. The account can need a probe of
+    each model.
 
     Raises:
-        Deferred: nothing may be sent now; it says when.
-        Cancelled: during the probe. Of the call itself nothing was sent.
+        Deferred: no call may be sent now; the error holds the wait.
+        Cancelled: during the probe. The call was not sent.
     """
     models = gateway().known_models()
     account.admit(request.model, models=models, probe=_prober(payer))
 
-    def ask() -> Admission:
+    def from_gate() -> Admission:
         return gateway().admit(
             request, user=payer.tokens(), booked=payer.is_booked, fallback=is_fallback
         )
 
     try:
-        return ask()
+        return from_gate()
     except Deferred as deferred:
         if deferred.probe is None:
             raise
         _probe(payer, request.model, deferred.probe)
     try:
-        return ask()
+        return from_gate()
     except Deferred as deferred:
         if deferred.probe is not None:
-            deferred.probe.give_back()  # one is enough: the thread is needed
+            deferred.probe.give_back()  # one probe per call: the thread is needed
         raise
 
 
 def suspect(payer: Payer, model: str, error: InferenceError) -> account.Finding:
-    """Find out by a probe whether an error that may be account-wide is so.
+    """Find out by a probe whether an error concerns the whole account.
 
-    Args:
-        payer: Of the call; its feature pays for the probe.
-        model: To which the call went.
-        error: Of the call, which is settled; its `account_wide` is true.
+    The call to `model` is settled, and `error.account_wide` is true. The payer's feature pays for
+    the probe.
 
     Raises:
         Cancelled: during the probe.
@@ -264,19 +246,19 @@ def suspect(payer: Payer, model: str, error: InferenceError) -> account.Finding:
 
 
 def _prober(payer: Payer) -> account.Probe:
-    """Probes of the account pass no gate: they are tiny, and one is sent at a time."""
+    # Probes of the account need no gate: they are tiny, and only one is sent at a time.
     return lambda model: _probe(payer, model, OpenAdmission())
 
 
 def _probe(
     payer: Payer, model: str, permit: Admission
 ) -> InferenceError | AttemptRefusedError | None:
-    """Send a probe. Returns its error, None if it was answered.
+    """Send a probe. Return its error, or None if it was answered.
 
-    Its end is in the ledger, and its permit has it.
+    Its end is stored in the ledger and reported to its permit.
 
     Raises:
-        Cancelled: by somebody else than the probe's own deadline.
+        Cancelled: by the payer, not by the probe's own deadline.
     """
     request = InferenceRequest(
         attempt_id=uuid4(),
@@ -284,7 +266,7 @@ def _probe(
         system=(),
         messages=PROBE,
         max_tokens=1,
-        stream=True,  # as the calls it stands for
+        stream=True,  # like the calls of jobs
         deadline_s=PROBE_S,
     )
     prober = FeaturePayer(payer.feature, payer.cancel)

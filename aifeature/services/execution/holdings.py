@@ -1,4 +1,4 @@
-"""What a process runs just now: its jobs, its calls of no job, and the claims it has sent."""
+"""The registry of what a process holds: runs, calls without a job, and pending claims."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class HeldRun:
     owner: Owner
     cancel: Cancel
     thread: int
-    """Its identifier, as in `sys._current_frames`."""
+    """Thread identifier, a key of `sys._current_frames`."""
     began: float
-    """By the clock of the process, as is the next."""
+    """Monotonic time, as is `deadline`."""
     deadline: float
     overdue_looks: int = 0
-    """How often it was seen to run long past its deadline."""
+    """Number of beats at which it was far past its deadline."""
 
 
 @dataclass(slots=True, eq=False)
 class HeldCall:
-    """A provider call that belongs to no job."""
+    """A provider call without a job."""
 
     owner: Owner
     cancel: Cancel
@@ -41,7 +41,7 @@ class HeldCall:
 
 @dataclass(slots=True)
 class Holdings:
-    """Safe for any number of threads."""
+    """Held runs, calls and claims. Thread-safe."""
 
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -51,7 +51,7 @@ class Holdings:
 
     @contextmanager
     def claiming(self, job: UUID) -> Iterator[None]:
-        """This process may have the job from any moment of the block on: say so before it asks."""
+        """Register a claim before it is sent: the process may get the job at any moment."""
         with self._lock:
             self._claims[job] += 1
         try:
@@ -64,7 +64,7 @@ class Holdings:
 
     @contextmanager
     def run(self, claimed: Claimed, cancel: Cancel) -> Iterator[None]:
-        """This thread runs a claimed job while the block runs."""
+        """Register a claimed job as run by this thread while the block runs."""
         now = self.clock()
         run = (claimed.job, claimed.epoch)
         held = HeldRun(
@@ -85,7 +85,7 @@ class Holdings:
 
     @contextmanager
     def call(self, feature: str, cancel: Cancel) -> Iterator[None]:
-        """A call of no job is under way while the block runs."""
+        """Register a call without a job while the block runs."""
         held = HeldCall((feature, None), cancel)
         with self._lock:
             self._calls.add(held)
@@ -96,20 +96,18 @@ class Holdings:
                 self._calls.discard(held)
 
     def runs(self) -> list[HeldRun]:
-        """The jobs that run now."""
         with self._lock:
             return list(self._runs.values())
 
     def calls(self) -> list[HeldCall]:
-        """The calls of no job that are under way now."""
         with self._lock:
             return list(self._calls)
 
     def strays(self, found: list[Run]) -> list[Run]:
-        """Return the runs under this process's name in the database that no thread here holds.
+        """Return the runs that the database assigns to this process but no thread holds.
 
-        `found` must have been read before: a claim is registered before it is sent, so what it took
-        since then is known here.
+        Read `found` from the database before calling this. Claims are registered before they are
+        sent, so later claims are not reported as strays.
         """
         with self._lock:
             return [run for run in found if run not in self._runs and not self._claims[run[0]]]

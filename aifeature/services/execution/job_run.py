@@ -1,4 +1,4 @@
-"""The one path of a job through a worker. It reads from top to bottom."""
+"""The path of one job through a worker, from claim to outcome."""
 
 from __future__ import annotations
 
@@ -61,27 +61,27 @@ from workers.retry_budget import RetryBudget
 logger = logging.getLogger(__name__)
 
 RETRY_OUTAGE_S = 1.0
-"""Seconds until a job is run again that the database's outage interrupted, once it is back."""
+"""Seconds until a job is retried after a database outage interrupted its run."""
 
 RETRY_DEFECT_S = 5.0
-"""Seconds until a job is run again whose run ended in an exception nobody foresaw."""
+"""Seconds until a job is retried after an unexpected exception."""
 
 LEAST_CALL_S = 30.0
-"""Seconds that a usual call takes at most. With less left until its job's deadline none is begun:
-what a deadline cuts is spent and charged to nobody, and a user could bring it about by waiting."""
+"""Upper limit in seconds of a usual call. With less time until the job's deadline no call is made:
+a call cut by a deadline is spend without a charge, and a user could cause it by waiting."""
 
 LEAST_SHARE = 0.1
-"""The same as a share of the deadline, for features whose deadline is short."""
+"""The same as a share of the deadline, for features with a short deadline."""
 
 retries = RetryBudget()
-"""Of this process."""
+"""The retry budget of this process."""
 
 
 def run_feature(job_id: UUID, *, worker: str) -> None:
-    """Run a job if it is ours to run: claim it, execute it, write how it ended.
+    """Claim a job, execute it and store its outcome.
 
-    A job that is not due, has ended or is another's is left alone; so delivering an id twice, or
-    for a job that is gone, does no harm.
+    Do nothing if the job is gone, not due, ended or held by another worker, so a message may be
+    delivered twice.
     """
     with lease.keeper.claiming(job_id):
         lease_s = settings.AIFEATURE["LEASE_S"]
@@ -97,9 +97,9 @@ def _run(claimed: Claimed, *, lease_s: float) -> None:
     ends = time.monotonic() + claimed.seconds_left
     try:
         with lease.keeper.hold(claimed, cancel):
-            outcome = _execute_or_later(claimed, cancel)
+            outcome = _execute_or_requeue(claimed, cancel)
             left_s = ends - time.monotonic()
-            # The answer is paid for. A run that is taken over meanwhile is fenced.
+            # The answer is already paid for. If the run is taken over meanwhile, it is fenced.
             outcomes.record(claimed, outcome, for_s=max(lease_s, left_s), locked_for_s=left_s)
     except FencedError:
         logger.warning("job %s: epoch %d was taken over; stopped", claimed.job, claimed.epoch)
@@ -109,14 +109,14 @@ def _run(claimed: Claimed, *, lease_s: float) -> None:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a run has come, for what ends it in an exception."""
+    """Progress of a run, read after an exception has ended it."""
 
     paid: bool = False
-    """A call was answered: made anew, it is paid for anew."""
+    """A call was answered. Making it again would cost the same again."""
 
 
-def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
-    """Neither an outage nor a defect of ours leaves a job to its lease or runs it for ever."""
+def _execute_or_requeue(claimed: Claimed, cancel: Cancel) -> Outcome:
+    # After an outage or a defect, do not leave the job to its lease or retry it without limit.
     progress = _Progress()
     try:
         return _execute(claimed, cancel, progress)
@@ -128,17 +128,17 @@ def _execute_or_later(claimed: Claimed, cancel: Cancel) -> Outcome:
         if is_refused(error):
             return _after_refused_write(claimed, error, paid=progress.paid)
         logger.warning(
-            "job %s: the database went away during its run: %s", claimed.job, brief(error)
+            "job %s: database error during its run, trying again: %s", claimed.job, brief(error)
         )
         counts_as_try = progress.paid and not is_lock_timeout(error)
         return Requeue(RETRY_OUTAGE_S, counts_as_try=counts_as_try, reason=WaitReason.INTERRUPTED)
     except Exception:
-        logger.exception("job %s: a defect; it is run again until it counts as poison", claimed.job)
+        logger.exception("job %s: unexpected error; requeued, counts as a try", claimed.job)
         return Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=WaitReason.INTERNAL_ERROR)
 
 
 def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> Outcome:
-    """End a job whose answered call would be made and paid for again, to be refused again."""
+    """End the job if a call was answered: a retry would pay for the call and be refused again."""
     logger.error("job %s: the database refused a write: %s", claimed.job, brief(error))
     if paid:
         return Failed(FailureCode.ANSWER_GARBLED)
@@ -150,16 +150,16 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
         feature = registry.get(claimed.feature)
     except registry.UnknownFeatureError:
         return Failed(FailureCode.FEATURE_REMOVED)
-    if ended := _ended_before_it_began(claimed, feature):
-        return ended
+    if early := _early_outcome(claimed, feature):
+        return early
 
     try:
         value = input_values.read(feature.input_model, claimed.input)
     except ValidationError:  # accepted by an earlier release of the feature
         return Failed(FailureCode.INPUT_INVALID)
     prompt = prompts.get(feature.slug, controls.prompt_version(feature))
-    question = prompt.render(input_values.for_prompt(value))
-    route = feature.route(len(question.encode()))
+    message = prompt.render(input_values.for_prompt(value))
+    route = feature.route(len(message.encode()))
 
     withdrawal = None
     if (
@@ -173,8 +173,8 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
     with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
         run = _Run(claimed, feature, prompt, cancel, stream, started, progress)
         try:
-            outcome = run.ask(route.models, question)
-        except Cancelled as stopped:  # during a probe: nothing of this job is under way
+            outcome = run.call_models(route.models, message)
+        except Cancelled as stopped:  # during a probe: no call of this job is in flight
             outcome = run_decisions.after_abort(stopped, None)
         max_tries = feature.limits.max_tries
         outcome = run_decisions.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
@@ -185,7 +185,7 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
 
 
 def _with_shown(outcome: Outcome, claimed: Claimed, stream: JobStream) -> Outcome:
-    """The outcome with the text that a user who cancels keeps, also if no call of now wrote it."""
+    """Add the text that the user keeps after a cancellation, also from an earlier run."""
     match outcome:
         case CancelledByUser(settlement) if not (settlement and settlement.delivered_text):
             text = stream.confirmed() or shown.latest(claimed.job, claimed.epoch)
@@ -196,8 +196,8 @@ def _with_shown(outcome: Outcome, claimed: Claimed, stream: JobStream) -> Outcom
             return outcome
 
 
-def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None:
-    if claimed.cancel_requested:  # its last worker was lost before it could say what was shown
+def _early_outcome(claimed: Claimed, feature: Feature) -> Outcome | None:
+    if claimed.cancel_requested:  # its last worker was lost before it could store the shown text
         return CancelledByUser(shown=shown.latest(claimed.job, claimed.epoch))
     if claimed.tries >= feature.limits.max_tries:
         return Failed(FailureCode.MAX_TRIES_EXCEEDED)
@@ -208,7 +208,7 @@ def _ended_before_it_began(claimed: Claimed, feature: Feature) -> Outcome | None
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One claimed job on its way through the models of its route."""
+    """One claimed job on its way through the models of its route. Pays for its calls."""
 
     claimed: Claimed
     feature: Feature
@@ -218,8 +218,8 @@ class _Run:
     started: float
     progress: _Progress
 
-    def ask(self, models: tuple[str, ...], question: str) -> Outcome:
-        """Ask each model, with one repair each, until an answer fits.
+    def call_models(self, models: tuple[str, ...], message: str) -> Outcome:
+        """Call each model, with one repair each, until an answer is valid.
 
         Raises:
             Cancelled: during a probe.
@@ -228,7 +228,7 @@ class _Run:
         passed_over: Deferred | None = None
         for position, model in enumerate(models):
             purpose = Purpose.ESCALATION if position else Purpose.GENERATION
-            turns: tuple[Message, ...] = (Message("user", (TextBlock(question),)),)
+            turns: tuple[Message, ...] = (Message("user", (TextBlock(message),)),)
             for _ in range(2):
                 if last is not None:
                     self._store(last)
@@ -239,7 +239,7 @@ class _Run:
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         return self._after_deferral(deferred)
-                    logger.info("job %s: %s; the next model is asked", self.claimed.job, deferred)
+                    logger.info("job %s: %s; trying the next model", self.claimed.job, deferred)
                     passed_over = deferred
                     break
                 except AttemptRefusedError as refused:
@@ -257,10 +257,10 @@ class _Run:
         return Failed(FailureCode.OUTPUT_INVALID, last)
 
     def _checked(self, text: str, settlement: Settlement) -> Outcome:
-        """The end of a job whose answer fits, or whose output model fails on it.
+        """Return the outcome for a valid answer, or for one on which the output model fails.
 
         Raises:
-            OutputInvalidError: the answer does not fit.
+            OutputInvalidError: the answer is not valid.
         """
         try:
             return Accepted(output.validate(self.feature, text), settlement)
@@ -268,12 +268,12 @@ class _Run:
             return Failed(FailureCode.ANSWER_GARBLED, settlement)
 
     def _store(self, settlement: Settlement) -> None:
-        """Store how a call ended whose job goes on.
+        """Store the end of a call after which the job goes on.
 
         Raises:
             UnstorableError: the database refuses it.
         """
-        what = f"job {self.claimed.job}: a call"
+        what = f"job {self.claimed.job}: end of a call"
         refused = outcomes.refusal(
             lambda: outcomes.until_stored(
                 lambda: transitions.settle(self.claimed, settlement),
@@ -304,7 +304,7 @@ class _Run:
         """Make a call of this job.
 
         Raises:
-            Cancelled, Deferred, AttemptRefusedError, FencedError: as `calls.make`.
+            Cancelled, Deferred, AttemptRefusedError, FencedError: as in `calls.make`.
         """
         if self._seconds_left() < self._least_s():
             raise AttemptRefusedError("deadline")
@@ -321,11 +321,10 @@ class _Run:
 
     @property
     def is_booked(self) -> bool:
-        """Whether the job comes back at a moment that the gate keeps for it."""
         return self.claimed.waited_for in run_decisions.BOOKED
 
     def tokens(self) -> UserTokens | None:
-        """Those of the job's user, if the feature limits them."""
+        """Return the bucket of the job's user, if the feature limits tokens per minute."""
         user_id = self.claimed.user_id
         per_minute = rates.of(self.feature, user_id).tokens_per_minute
         if per_minute is None:
@@ -333,10 +332,10 @@ class _Run:
         return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
 
     def reserve(self, attempt: NewAttempt) -> None:
-        """Within the caps of the user as well.
+        """Reserve within all caps, including those of the user.
 
-        While the database takes no writes, a run with an answer that is paid for waits: run again
-        from its beginning, it would be paid for again.
+        While the database refuses writes, a run with a paid answer waits here. A retry from its
+        beginning would pay for that answer again.
         """
         while True:
             try:
@@ -345,27 +344,26 @@ class _Run:
                 waits = self.progress.paid and is_turned_away(error)
                 if not waits or self._seconds_left() < self._least_s():
                     raise
-                logger.warning("job %s: a call waits: %s", self.claimed.job, brief(error))
+                logger.warning("job %s: call not stored yet: %s", self.claimed.job, brief(error))
                 time.sleep(outcomes.RETRY_S)
             else:
                 break
         if self.claimed.waited_for != WaitReason.PROVIDER_WAITING:
             retries.deposit()
 
-    def deadline_s(self, request: InferenceRequest) -> float:  # noqa: ARG002 (a payer's form)
-        """The feature's limit for a call, at most until the job's deadline."""
+    def deadline_s(self, request: InferenceRequest) -> float:  # noqa: ARG002 (required by Payer)
+        """Return the feature's limit for a call, capped by the job's deadline."""
         return max(0.0, min(self.feature.limits.call_deadline_s, self._seconds_left()))
 
     def watched(self) -> AbstractContextManager[None]:
-        """The keeper holds the whole run."""
+        """Return an empty context: the keeper already holds the whole run."""
         return nullcontext()
 
     def sink(self) -> Callable[[str], None] | None:
-        """The job's text stream."""
         return self.stream.sink()
 
     def settle(self, settlement: Settlement) -> None:
-        """The job's next transition stores it."""
+        """Do nothing: the job's next transition stores the settlement."""
 
     def _caps(self) -> Caps:
         in_flight = rates.of(self.feature, self.claimed.user_id).in_flight
@@ -378,7 +376,7 @@ class _Run:
         return next_model and self.feature.falls_back and bool(others)
 
     def _comes_too_late(self, error: InferenceError, others: tuple[str, ...]) -> bool:
-        """Whether the provider asks for a wait that the job has no time for, and others remain."""
+        """Return whether the provider's retry delay is too long and other models remain."""
         wait_s = error.retry_after_s if error.retryable else None
         too_long = wait_s is not None and self._is_too_long(wait_s)
         return too_long and self.feature.falls_back and bool(others)
@@ -408,7 +406,7 @@ class _Run:
 
     def _after_refusal(self, refused: AttemptRefusedError, passed_over: Deferred | None) -> Outcome:
         if passed_over is not None and refused.verdict == "budget_spent":
-            # What is left is too little for this model, perhaps not for the one passed over.
+            # The remaining budget is too small for this model. The one passed over may fit.
             return self._after_deferral(passed_over)
         return run_decisions.after_refusal(
             refused, paid=self.progress.paid, waited_for=self.claimed.waited_for
@@ -423,7 +421,7 @@ class _Run:
         )
 
     def _least_s(self) -> float:
-        """Seconds without which no call is begun: it would be cut, and paid for by nobody."""
+        """Return the least seconds for a call. A shorter one would be cut and not charged."""
         return min(LEAST_CALL_S, controls.deadline_s(self.feature) * LEAST_SHARE)
 
     def _seconds_left(self) -> float:
@@ -435,7 +433,7 @@ def _may_be_billed(answer: InferenceResult | InferenceError) -> bool:
 
 
 def _jitter() -> float:
-    return random.random()  # noqa: S311 (spreads load, guards nothing)
+    return random.random()  # noqa: S311 (spreads load, not a secret)
 
 
 def _brief(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""From the inference layer's words to the ledger's: one call's row before and after it is sent."""
+"""Conversion of inference results to ledger rows: a call before it is sent, and its settlement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from workers.inference import (
 
 GARBLED: Final = AnswerGarbled.code
 USAGE_UNSEEN: Final = "usage_unseen"
-"""The code of a call that was answered, and whose reported usage cannot be right."""
+"""Error code of an answered call whose reported usage cannot be right."""
 
 _STATES = {
     Billing.NONE: AttemptState.FAILED,
@@ -36,7 +36,7 @@ _STATES = {
 
 
 def opened(request: InferenceRequest, *, purpose: Purpose, prompt: Prompt | None) -> NewAttempt:
-    """The row of a call that is about to be sent.
+    """Return the ledger row of a call that is about to be sent.
 
     Raises:
         InferenceError: the model has no price, or its schema cannot be sent.
@@ -56,21 +56,21 @@ def opened(request: InferenceRequest, *, purpose: Purpose, prompt: Prompt | None
 def ended(
     request: InferenceRequest, answer: InferenceResult | InferenceError, purpose: Purpose
 ) -> Settlement:
-    """How a call ended, for the ledger."""
+    """Return the settlement of a call."""
     if isinstance(answer, InferenceResult):
         return answered(request, answer)
     settlement = failed(request, answer)
     if purpose is Purpose.PROBE and isinstance(answer, AnswerUnusable):
-        # One token is all it may write: an answer that was cut there is as it should be.
+        # A probe may write one token, so a cut answer is expected.
         return replace(settlement, error_code="", error_detail="")
     return settlement
 
 
 def answered(request: InferenceRequest, result: InferenceResult) -> Settlement:
-    """How a call ended that was answered in full.
+    """Return the settlement of a call that was answered in full.
 
-    Without a usage that can be right nobody knows what it cost: it is counted at its bound, and
-    its user is not charged.
+    If the reported usage cannot be right, the cost is unknown: the call counts at its bound and the
+    user is not charged.
     """
     if result.usage_problem:
         return Settlement(
@@ -98,7 +98,7 @@ def answered(request: InferenceRequest, result: InferenceResult) -> Settlement:
 
 
 def failed(request: InferenceRequest, error: InferenceError) -> Settlement:
-    """How a call ended that failed: its state says what is known of the bill."""
+    """Return the settlement of a failed call. Its state depends on what is known of the bill."""
     return Settlement(
         attempt=request.attempt_id,
         state=_STATES[error.billing],
@@ -115,7 +115,7 @@ def failed(request: InferenceRequest, error: InferenceError) -> Settlement:
 
 
 def without_content(settlement: Settlement, why: str) -> Settlement:
-    """The same end without any text that the provider sent, which the database refused."""
+    """Return the settlement without text from the provider, which the database refused."""
     return replace(
         settlement,
         output="",
@@ -129,7 +129,7 @@ def without_content(settlement: Settlement, why: str) -> Settlement:
 
 
 def unseen(settlement: Settlement, why: str) -> Settlement:
-    """The end of a call of which nothing can be stored: it is counted at its bound."""
+    """Return a settlement that counts the bound, for a call whose end cannot be stored."""
     return Settlement(
         attempt=settlement.attempt,
         state=AttemptState.UNKNOWN,
@@ -139,9 +139,9 @@ def unseen(settlement: Settlement, why: str) -> Settlement:
 
 
 def cancelled_by_user(settlement: Settlement, *, model: str, shown: str) -> Settlement:
-    """The same end, caused by the user's own cancellation after they were `shown` this text.
+    """Return the settlement of a call that the user cancelled after reading the `shown` text.
 
-    It counts as their own spend, and they are charged for the text.
+    The call counts as the user's own spend, and the user is charged for the text.
     """
     usage = TokenUsage(**{name: getattr(settlement, name) for name in TokenUsage.__slots__})
     worth = gateway().delivered_micro(model, usage, shown) if shown else 0
@@ -153,7 +153,7 @@ def _tokens(usage: TokenUsage) -> dict[str, Any]:
 
 
 def _as_sent(request: InferenceRequest) -> dict[str, Any]:
-    """System and messages of a call, as its row keeps them."""
+    """Return the system text and messages as stored in the ledger row."""
 
     def text(blocks: tuple[TextBlock, ...]) -> str:
         return "\n\n".join(block.text for block in blocks)

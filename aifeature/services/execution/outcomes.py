@@ -1,4 +1,4 @@
-"""How a run of a job can end, and the one write that makes each end true."""
+"""The possible outcomes of a run, and the transaction that stores each of them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from aifeature.services.texts import FAILED, WAITING
 logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.2
-"""Seconds between two tries to store how a run ended."""
+"""Seconds between two attempts to store an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer fits; the call that gave it is the one that is charged."""
+    """The answer is valid. Its call is charged."""
 
     result: dict[str, Any]
     settlement: Settlement
@@ -34,7 +34,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job ends without a result. `code` names the sentence the user reads."""
+    """The job ends without a result. `code` selects the message for the user."""
 
     code: FailureCode
     settlement: Settlement | None = None
@@ -42,30 +42,30 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class CancelledByUser:
-    """The user, or our team, asked for it; the sentence was stored with the request."""
+    """The user or our team cancelled the job. The message was stored with the cancellation."""
 
     settlement: Settlement | None = None
     shown: str = ""
-    """What the user had been shown by a call before the last one; kept and not charged."""
+    """Text shown by a call before the last one. It is kept and not charged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Back to the queue for some seconds; with `counts_as_try` the run counts as a try."""
+    """The job returns to the queue for `delay_s` seconds."""
 
     delay_s: float
     counts_as_try: bool
     reason: WaitReason
     settlement: Settlement | None = None
     shown: str = ""
-    """The same, for a job that was cancelled at this moment: it ends instead."""
+    """As in `CancelledByUser`: if the job was cancelled at this moment, it ends instead."""
 
 
 Outcome = Accepted | Failed | CancelledByUser | Requeue
 
 
 class UnstorableError(Exception):
-    """The end of this call cannot be stored, and its job must not go on without it."""
+    """The end of a call cannot be stored, so its job must not continue."""
 
     def __init__(self, settlement: Settlement) -> None:
         super().__init__(f"call {settlement.attempt}")
@@ -81,16 +81,15 @@ def record(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Write the end of a run: one round trip, one transaction.
+    """Store the outcome of a run in one transaction.
 
-    The answer is paid for, so what keeps it from being stored is waited out (`until_stored`).
-    Writing it twice does no harm: the second finds the job ended. An end that the database refuses
-    is no outage: the job ends all the same, with less and less of what came from the provider, so
-    that the call is not made and paid for again.
+    The answer is already paid for, so outages are waited out (`until_stored`). Storing twice is
+    safe: the second write finds the job ended. If the database refuses the data, the job ends with
+    less and less content from the provider, so that the call is not made and paid for again.
 
     Raises:
-        FencedError: the job is no longer ours; nothing was written.
-        django.db.Error: the database stayed away, or the lock stayed, or nothing can be stored.
+        FencedError: the job belongs to another run; nothing was written.
+        django.db.Error: the database stayed unavailable or locked, or it refuses all variants.
     """
 
     def store(end: Outcome) -> Exception | None:
@@ -107,26 +106,22 @@ def record(
             what,
         )
 
-    what = f"job {claimed.job}: its end"
+    what = f"job {claimed.job}: outcome"
     refused = store(outcome)
     if refused is None:
         return
-    for end in _lesser(outcome, brief(refused)):
+    for end in _reduced(outcome, brief(refused)):
         if (refused := store(end)) is None:
             return
     raise refused
 
 
 def refusal(write: Callable[[], object], what: str) -> Exception | None:
-    """Return the error with which a write is refused for what it holds; None: it was stored.
-
-    Args:
-        write: One transition.
-        what: Is being stored; for the log.
+    """Return the error with which the database refuses the data; None: the data was stored.
 
     Raises:
-        FencedError: the job is no longer ours.
-        django.db.Error: the database stayed away, or a lock stayed.
+        FencedError: the job belongs to another run.
+        django.db.Error: the database stayed unavailable or locked.
     """
     try:
         write()
@@ -135,14 +130,14 @@ def refusal(write: Callable[[], object], what: str) -> Exception | None:
     except Exception as error:
         if isinstance(error, DatabaseError | InterfaceError) and not is_refused(error):
             raise
-        # Without its text and trace: they may quote the answer.
-        logger.error("%s was refused: %s", what, brief(error))  # noqa: TRY400
+        # Omit its text and traceback: they may quote the answer.
+        logger.error("%s: refused by the database: %s", what, brief(error))  # noqa: TRY400
         return error
     return None
 
 
-def _lesser(outcome: Outcome, why: str) -> Iterator[Outcome]:
-    """What stands for the end of a run that cannot be stored, each with less content."""
+def _reduced(outcome: Outcome, why: str) -> Iterator[Outcome]:
+    """Yield replacements for an outcome that cannot be stored, each with less content."""
     if outcome.settlement is not None:
         yield _without_result(outcome, ledger.without_content(outcome.settlement, why))
         yield _without_result(outcome, ledger.unseen(outcome.settlement, why))
@@ -168,20 +163,14 @@ def until_stored(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Call `write`, which does no harm when it is called twice, until it succeeds.
+    """Call `write` until it succeeds. It must be safe to call twice.
 
-    Args:
-        write: One transition.
-        what: Is being stored; for the log.
-        for_s: Seconds for which the database may be away, or take no writes.
-        locked_for_s: Seconds, if that is more, for which a lock may be in the way while the
-            database answers: meanwhile nobody takes over a run of a process that lives. Nothing is
-            tried for longer than the longer of the two.
-        clock: Seconds that never go back.
-        sleep: Waits.
+    Give up if the database is unavailable or refuses writes for `for_s` seconds, or after the
+    longer of the two limits. `locked_for_s` allows more time while the database answers and only a
+    lock blocks the write: no other worker takes over a run of a live process meanwhile.
 
     Raises:
-        django.db.Error: the database stayed away, or the lock stayed; and what else `write` raises.
+        django.db.Error: the database stayed unavailable or locked. Other errors pass through.
     """
     began = answered = clock()
     while True:
@@ -195,7 +184,7 @@ def until_stored(
                 answered = now
             if now - answered >= for_s or now - began >= max(for_s, locked_for_s):
                 raise
-            logger.warning("%s is not stored yet: %s", what, brief(error))
+            logger.warning("%s: not stored yet, trying again: %s", what, brief(error))
             sleep(RETRY_S)
         else:
             return

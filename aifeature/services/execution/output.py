@@ -1,4 +1,4 @@
-"""Is the answer what the feature promised? Checked here, whatever the provider guarantees."""
+"""Validation of answers against the feature's output model, independent of the provider."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from workers.inference import Message, TextBlock
 logger = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 10
-"""How many problems a model is shown; more would cost more than they help."""
+"""Most problems shown to a model. More would cost more than they help."""
 
 
 class OutputInvalidError(ValueError):
-    """The answer does not fit the feature's output model. `problems` echo no text of it."""
+    """The answer does not fit the feature's output model. `problems` do not quote the answer."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -27,22 +27,22 @@ class OutputInvalidError(ValueError):
 
 
 class OutputUncheckableError(Exception):
-    """The output model failed on an answer. The same answer would fail again, at the same cost."""
+    """The output model raised an unexpected error. A retry would fail again, at the same cost."""
 
 
 def validate(feature: Feature, text: str) -> dict[str, Any]:
-    """The answer as JSON values that fit the output model.
+    """Return the answer as JSON values that fit the output model.
 
     Raises:
-        OutputInvalidError: it is not JSON, or does not fit.
-        OutputUncheckableError: the code of the model failed on it.
+        OutputInvalidError: the answer is not JSON, or does not fit.
+        OutputUncheckableError: the output model raised another error.
     """
     try:
         return _validated(feature, text)
     except OutputInvalidError:
         raise
     except Exception:
-        logger.exception("feature %s: its output model fails on an answer", feature.slug)
+        logger.exception("feature %s: its output model failed on an answer", feature.slug)
         raise OutputUncheckableError(feature.slug) from None
 
 
@@ -57,14 +57,14 @@ def _validated(feature: Feature, text: str) -> dict[str, Any]:
             ]
         ) from None
     result: dict[str, Any] = answer.model_dump(mode="json", by_alias=True)
-    # JSON parsers read 1e400 as infinity, which neither PostgreSQL nor a client can take.
+    # JSON parsers read 1e400 as infinity, which neither PostgreSQL nor clients accept.
     if odd := json_values.problem(result):
         raise OutputInvalidError([f"{'.'.join(map(str, odd.path)) or 'answer'}: {odd.message}"])
     return result
 
 
 def repair_turns(bad_answer: str, error: OutputInvalidError) -> tuple[Message, Message]:
-    """The turns that show the model its answer and what is wrong with it."""
+    """Return the turns that show the model its answer and the problems."""
     problems = "\n".join(f"- {problem}" for problem in error.problems)
     request = (
         f"That answer does not fit the required format:\n{problems}\n"

@@ -1,4 +1,4 @@
-"""What becomes of a job whose call was not sent, or did not end in an answer."""
+"""Decisions on jobs whose call was not sent or not answered."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from workers.inference import Cancelled, Deferred, InferenceError
 logger = logging.getLogger(__name__)
 
 HOLD_S: Final = 2.0
-"""Seconds until a job is looked at again that a switch or other jobs' reservations hold up."""
+"""Seconds until a job is retried that a kill switch or reservations of other jobs block."""
 
 BUSY_S: Final = 0.5
-"""Seconds until a job is looked at again whose user has as many calls under way as may be."""
+"""Seconds until a job is retried whose user has the maximum of calls in flight."""
 
 DEFERRED: Final = MappingProxyType(
     {
@@ -31,14 +31,14 @@ DEFERRED: Final = MappingProxyType(
         "account": WaitReason.PROVIDER_ACCOUNT,
     }
 )
-"""What a job waits for that the gate let not be sent, by the gate's reason."""
+"""Wait reason of a deferred job, by the gate's reason."""
 
 BOOKED: Final = frozenset(DEFERRED.values()) - {WaitReason.PROVIDER_ACCOUNT}
-"""Reasons of jobs that come back at a moment which the gate keeps for them."""
+"""Wait reasons of jobs for which the gate reserves a time to return."""
 
 
 def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
-    """A decision on a retry as the run's outcome."""
+    """Return the outcome for a retry decision."""
     match decision:
         case retry.RetryIn(delay_s, counts_as_try):
             return Requeue(
@@ -52,7 +52,7 @@ def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
 
 
 def provider_failed(outcome: Outcome) -> bool:
-    """Whether the run ended as those do that an outage of the provider ends."""
+    """Return whether the run ended as in an outage of the provider."""
     match outcome:
         case Requeue(reason=reason):
             return reason is WaitReason.PROVIDER_WAITING
@@ -63,7 +63,7 @@ def provider_failed(outcome: Outcome) -> bool:
 
 
 def within_tries(outcome: Outcome, *, tries: int, max_tries: int) -> Outcome:
-    """Let a job fail at its last try by what it would wait for: its next run would send nothing."""
+    """Fail a job on its last try instead of requeueing: its next run would send nothing."""
     match outcome:
         case Requeue(counts_as_try=True, reason=reason, settlement=settlement) if (
             tries + 1 >= max_tries
@@ -75,9 +75,9 @@ def within_tries(outcome: Outcome, *, tries: int, max_tries: int) -> Outcome:
 
 
 def after_abort(error: Cancelled, settlement: Settlement | None) -> Outcome:
-    """We stopped the call ourselves: that is no failure of the provider and burns no try.
+    """Return the outcome of a call that we aborted. It counts neither as a failure nor as a try.
 
-    Without a settlement it was a probe, and nothing of the job was sent.
+    Without a settlement, a probe was aborted and no call of the job was sent.
     """
     match error.reason:
         case lease.USER:
@@ -95,12 +95,10 @@ def after_abort(error: Cancelled, settlement: Settlement | None) -> Outcome:
 
 
 def after_refusal(refused: AttemptRefusedError, *, paid: bool, waited_for: str) -> Outcome:
-    """No call was sent, since the ledger or the job's time had no room for one.
+    """Return the outcome of a run whose call the database refused. No call was sent.
 
-    Args:
-        refused: The verdict.
-        paid: As in `after_deferral`.
-        waited_for: Code of what sent the job back to the queue last; empty on its first run.
+    `paid` is as in `after_deferral`. `waited_for` is the job's last wait reason, empty on its first
+    run.
     """
     match refused.verdict:
         case "cancelled":
@@ -116,42 +114,35 @@ def after_refusal(refused: AttemptRefusedError, *, paid: bool, waited_for: str) 
         case "paused":
             return Requeue(HOLD_S, counts_as_try=False, reason=WaitReason.FEATURE_PAUSED)
         case verdict:
-            raise AssertionError(f"aif_begin_attempt answered {verdict!r}")
+            raise AssertionError(f"aif_begin_attempt returned {verdict!r}")
 
 
 def after_suspicion(finding: account.Finding, error: InferenceError, *, paid: bool) -> Outcome:
-    """What becomes of a job whose call failed with an error that may be the account's.
+    """Return the outcome after an error that may concern the whole account.
 
-    Args:
-        finding: What a probe found.
-        error: Of the call, which is settled.
-        paid: As in `after_deferral`.
+    `finding` is the result of a probe. `paid` is as in `after_deferral`.
     """
     match finding:
         case "account" | "busy":
             return Requeue(account.BUSY_S, counts_as_try=paid, reason=WaitReason.PROVIDER_ACCOUNT)
         case "unclear":
-            # Counts as a try, so that a job cannot cause probes until its deadline.
+            # Counts as a try, so that one job cannot cause probes until its deadline.
             return Requeue(account.BUSY_S, counts_as_try=True, reason=WaitReason.PROVIDER_WAITING)
         case _:
-            logger.warning("%s is about the request, not the account", error.code)
+            logger.warning("%s concerns the request, not the account", error.code)
             return Failed(FailureCode.PROVIDER_REFUSED)
 
 
 def after_deferral(
     deferred: Deferred, *, seconds_left: float, least_s: float, paid: bool
 ) -> Outcome:
-    """Back at the moment it fits; a job whose deadline comes before that ends now.
+    """Requeue a deferred job for the time that the gate assigned, or fail it if that is too late.
 
-    A breaker may close, and the account be well, long before the moment that the job was told: it
-    looks once more when there is just time for a call.
+    A breaker may close, or the account recover, before that time. So the job returns earlier while
+    a call is still possible, which takes at least `least_s` seconds.
 
-    Args:
-        deferred: What the gate said.
-        seconds_left: Until the job's deadline.
-        least_s: Seconds without which no call is begun.
-        paid: A call of this run was answered before, and will be made anew: the run counts as a
-            try, so that a job cannot pay for the same call without end.
+    `paid` means that a call of this run was answered. The next run makes it again, so this run
+    counts as a try; otherwise a job could pay for the same call without limit.
     """
     reason, wait_s = DEFERRED[deferred.reason], deferred.wait_s
     latest_s = seconds_left - retry.LAST_TRY_S

@@ -1,8 +1,7 @@
-"""Runs whose thread does not come back: noticed, named to on-call, and a reason to end the process.
+"""Detection of stuck threads: report them to on-call, and end the process when there are too many.
 
-A thread cannot be ended from outside. The dispatcher ends the job in the database; what is left is
-a thread that no other job can use, so a process that has lost a tenth of them makes room for
-another.
+A thread cannot be ended from outside. The dispatcher ends its job in the database, but the thread
+stays lost. When a tenth of its threads are lost, the process makes room for another one.
 """
 
 from __future__ import annotations
@@ -17,57 +16,57 @@ from aifeature.services.alerting import alerts
 from aifeature.services.execution.holdings import HeldRun
 
 LOOKS: Final = 40
-"""How often a run must be seen past its time. The database answers at each look, so a run that
-waits for it is none, and neither is one whose process was stopped and has only just gone on."""
+"""Beats at which a run must be overdue. The database answers at each of them, so this excludes runs
+that wait for the database and runs of a process that was suspended and has just resumed."""
 
 SEEN_AGAIN_S: Final = 10.0
-"""Seconds between two signs that threads still hang."""
+"""Seconds between two updates of the alert."""
 
 NAMED: Final = 5
-"""Most runs that an alert names."""
+"""Most runs listed in an alert."""
 
 
 class Watch:
-    """Looks for threads that hang; used by the keeper's thread alone."""
+    """Finds stuck threads. Used by the keeper's thread only."""
 
     def __init__(self, margin_s: float, clock: Callable[[], float]) -> None:
-        """Prepare; a run may take `margin_s` seconds past its job's deadline."""
+        """A run counts as overdue `margin_s` seconds after its job's deadline."""
         self._margin_s = margin_s
         self._clock = clock
-        self._told_at = float("-inf")
+        self._reported_at = float("-inf")
 
     def look(self, runs: Sequence[HeldRun]) -> list[HeldRun]:
-        """Those that hang. Call it once for each look at the database that was answered."""
+        """Return the stuck runs. Call once per beat at which the database answered."""
         now = self._clock()
         for held in runs:
             if now > held.deadline + self._margin_s:
                 held.overdue_looks += 1
         return [held for held in runs if held.overdue_looks >= LOOKS]
 
-    def tell(self, ask: Rows, stuck: Sequence[HeldRun], *, worker: str, slots: int) -> None:
-        """Tell on-call what hangs, if that was not said a moment ago.
+    def tell(self, rows: Rows, stuck: Sequence[HeldRun], *, worker: str, slots: int) -> None:
+        """Open or update the alert, at most once per SEEN_AGAIN_S seconds.
 
         Raises:
-            django.db.Error: the database is away; it is said at the next look.
+            django.db.Error: the database is unavailable; the next call tries again.
         """
         now = self._clock()
-        if now - self._told_at < SEEN_AGAIN_S:
+        if now - self._reported_at < SEEN_AGAIN_S:
             return
         named = [_described(held, now) for held in stuck[:NAMED]]
         alerts.begin(
             alerts.STUCK_WORKER,
             worker[:120],
             f"{len(stuck)} of {slots} threads of this worker hang: {'; '.join(named)}."
-            f" Once {tenth(slots)} hang it stops, with exit code 75: its supervisor starts another."
-            " Mend what hangs.",
+            f" At {tenth(slots)} the worker exits with code 75 and its supervisor starts another."
+            " Fix the code that hangs.",
             {"threads": slots, "hang": len(stuck), "runs": named},
-            through=ask,
+            through=rows,
         )
-        self._told_at = now
+        self._reported_at = now
 
 
 def tenth(slots: int) -> int:
-    """How many threads must hang before the process ends: a tenth of them, at least one."""
+    """Return the number of stuck threads that ends the process: a tenth, at least one."""
     return max(1, -(-slots // 10))
 
 
@@ -77,18 +76,18 @@ def _described(held: HeldRun, now: float) -> str:
 
 
 def _where(thread: int) -> str:
-    """The innermost frame of a thread, and the one outside of Python's library that led there.
+    """Return the innermost frame of a thread, and the one outside the standard library above it.
 
-    Module, function and line, and nothing of what they work on.
+    Shows module, function and line, but no values.
     """
     frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 (documented)
     if frame is None:
-        return "a thread that is gone"
+        return "a thread that has ended"
     where = _named(frame)
-    if not _is_of_python(frame):
+    if not _is_stdlib(frame):
         return where
     caller = frame.f_back
-    while caller is not None and _is_of_python(caller):
+    while caller is not None and _is_stdlib(caller):
         caller = caller.f_back
     return where if caller is None else f"{where}, called by {_named(caller)}"
 
@@ -97,7 +96,7 @@ def _named(frame: FrameType) -> str:
     return f"{_module(frame)}.{frame.f_code.co_qualname}, line {frame.f_lineno}"
 
 
-def _is_of_python(frame: FrameType) -> bool:
+def _is_stdlib(frame: FrameType) -> bool:
     return _module(frame).partition(".")[0] in sys.stdlib_module_names
 
 

@@ -1,6 +1,6 @@
 """A user's jobs: submit, read, list, cancel and requeue them.
 
-Public: the functions below, `admission` (may a user submit now) and `refusals` (why not).
+Public: the functions below, `admission` (may a user submit now) and `refusals` (the errors).
 
 Size limit: 750 lines.
 """

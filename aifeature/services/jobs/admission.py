@@ -1,6 +1,6 @@
-"""May this user submit another job now: their rate, the budgets, and the load.
+"""Admission of new jobs by the user's rate, the budgets and the load.
 
-What is refused here costs the user a wait; what is accepted will be worked on in time.
+Rejected requests may be retried; accepted ones are expected to start before their deadline.
 """
 
 from __future__ import annotations
@@ -36,73 +36,70 @@ from aifeature.spec import Feature
 from workers.inference.token_bucket import RateLimitResult
 
 LOAD_S: Final = 1.0
-"""How long a look at the load counts."""
+"""Seconds for which a load measurement is cached."""
 
 LONGEST_RETRY_S: Final = 600
-"""What an overloaded client is asked to wait at most: an estimate is no better than that."""
+"""Longest retry delay for overload. An estimate beyond it would be unreliable."""
 
 NO_WORKER_RETRY_S: Final = 60
-"""What a client is asked to wait while no worker is there: about as long as starting one takes."""
+"""Retry delay while no worker is running: about the time to start one."""
 
 _NEVER: Final = (float("-inf"), None)
 
 
 class LoadCache:
-    """The load as each feature finds it, at most a second old."""
+    """The load per feature, cached for a second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._looked: dict[str, tuple[float, Load]] = {}
+        self._cached: dict[str, tuple[float, Load]] = {}
 
     def get(self, slug: str) -> Load:
-        """The load."""
-        at, found = self._looked.get(slug, _NEVER)
-        if found is not None and self._clock() - at < LOAD_S:
-            return found
+        cached_at, cached = self._cached.get(slug, _NEVER)
+        if cached is not None and self._clock() - cached_at < LOAD_S:
+            return cached
         with connected(), self._lock:
-            at, found = self._looked.get(slug, _NEVER)
-            if found is None or self._clock() - at >= LOAD_S:
-                found = load(slug)
-                self._looked[slug] = (self._clock(), found)
-            return found
+            cached_at, cached = self._cached.get(slug, _NEVER)
+            if cached is None or self._clock() - cached_at >= LOAD_S:
+                cached = load(slug)
+                self._cached[slug] = (self._clock(), cached)
+            return cached
 
     def clear(self) -> None:
-        """Look again at the next question."""
         with self._lock:
-            self._looked.clear()
+            self._cached.clear()
 
 
 loads: Final = LoadCache()
 
 
 def admit(feature: Feature, user_id: int) -> RateLimitStatus | None:
-    """Take one of the user's requests, if there is room for what comes of it.
+    """Take one request from the user's bucket if a job can be accepted.
 
-    Returns:
-        What is left of their requests; None: nothing limits them.
+    Returns the rate limit status; None: the user has no rate limit.
 
     Raises:
-        RateLimited: they sent too many within a minute.
-        BudgetExhausted: their own budget of the day is used up.
-        BudgetReached: that of the feature, or of everything, is.
-        NoWorker: no worker has been there for a minute.
+        RateLimited: the user sent too many requests within a minute.
+        BudgetExhausted: the user's budget for the day is spent.
+        BudgetReached: the budget of the feature or the global budget is spent.
+        NoWorker: no worker has been running for a minute.
         Overloaded: the job would miss its deadline.
     """
-    left = _take(feature, user_id)
+    left = _take_or_refuse(feature, user_id)
     try:
         _check_windows(feature, user_id)
         _check_load(feature, user_id)
     except Refusal:
-        give_back(feature, user_id)  # it is not the user who sends too much
+        give_back(feature, user_id)  # the user did not cause this refusal
         raise
     return left
 
 
 def why_not(feature: Feature, user_id: int) -> Refusal | None:
-    """Why a job of this user would not be accepted now, besides their rate; None: it would be.
+    """Return why a job would be refused now, apart from the rate limit; None: it would not be.
 
-    No request is taken, so that a page can tell it before anybody has typed.
+    Takes no request, so a page can show the reason before the user types.
     """
     try:
         _check_windows(feature, user_id)
@@ -113,13 +110,13 @@ def why_not(feature: Feature, user_id: int) -> Refusal | None:
 
 
 def left_of(feature: Feature, user_id: int) -> RateLimitStatus | None:
-    """What is left of the user's requests, without taking one; None: nothing limits them."""
-    found = _ask(feature, user_id, amount=0)
+    """Return the user's rate limit status without taking a request; None: there is no limit."""
+    found = _take_requests(feature, user_id, amount=0)
     return found and found[1]
 
 
-def _take(feature: Feature, user_id: int) -> RateLimitStatus | None:
-    found = _ask(feature, user_id, amount=1)
+def _take_or_refuse(feature: Feature, user_id: int) -> RateLimitStatus | None:
+    found = _take_requests(feature, user_id, amount=1)
     if found is None:
         return None
     taken, left = found
@@ -134,13 +131,13 @@ def _take(feature: Feature, user_id: int) -> RateLimitStatus | None:
 
 
 def give_back(feature: Feature, user_id: int) -> None:
-    """Uncount a request that came to nothing by no fault of the user."""
+    """Return a request to the user's bucket after a refusal that the user did not cause."""
     per_minute = rates.of(feature, user_id).requests_per_minute
     if per_minute is not None:
         provider.request_limiter().give_back(f"{feature.slug}:{user_id}", per_minute)
 
 
-def _ask(
+def _take_requests(
     feature: Feature, user_id: int, *, amount: int
 ) -> tuple[RateLimitResult, RateLimitStatus] | None:
     per_minute = rates.of(feature, user_id).requests_per_minute
@@ -173,7 +170,7 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     if scope == "user":
         raise BudgetExhausted(
             "You have used up your budget for this feature."
-            f" It starts anew on {reset:%d %B} at {reset:%H:%M} UTC.",
+            f" It resets on {reset:%d %B} at {reset:%H:%M} UTC.",
             retry_after_s=wait,
         )
     raise BudgetReached(
@@ -183,7 +180,7 @@ def _check_windows(feature: Feature, user_id: int) -> None:
 
 
 def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
-    """The database's time, and what counts against each cap, in micro-dollars: one query."""
+    """Return the database's time and the micro-dollars that count against each cap."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -202,7 +199,7 @@ def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
         match scope:
             case "user":
                 spent["user"], spent["user_spend"] = micro, own
-            case "account":  # its cap is on spend alone
+            case "account":  # this cap limits own spend only
                 spent["account"] = own
             case str():
                 spent[scope] = micro
@@ -217,7 +214,7 @@ def _check_load(feature: Feature, user_id: int) -> None:
             "The service is temporarily unavailable. Please try again in a few minutes.",
             retry_after_s=NO_WORKER_RETRY_S,
         )
-    # Nobody has more ahead than all there are: mostly that is enough to know.
+    # First assume that all waiting jobs are ahead. Usually this avoids the second query.
     most = Ahead(now.jobs, own=now.jobs)
     if too_late_by_s(now, most, max_concurrency=max_concurrency, deadline_s=deadline) is None:
         return
@@ -226,7 +223,7 @@ def _check_load(feature: Feature, user_id: int) -> None:
     if late is not None:
         wait = min(LONGEST_RETRY_S, math.ceil(late))
         raise Overloaded(
-            "So many requests are waiting that yours would not be answered in time."
+            "Too many requests are waiting, so yours would not be answered in time."
             f" Please try again in {_seconds(wait)}.",
             retry_after_s=wait,
         )

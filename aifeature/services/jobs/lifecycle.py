@@ -1,4 +1,4 @@
-"""Submit, read, list and cancel jobs. Every query is filtered by the owner."""
+"""Submit, read, list, cancel and requeue jobs. A user reaches only their own jobs."""
 
 from __future__ import annotations
 
@@ -52,39 +52,35 @@ class Submission:
 
     job: Job
     replayed: bool
-    """It had been accepted before under the same key."""
+    """Whether an earlier request with the same key created it."""
     left: RateLimitStatus | None = None
-    """What is left of the user's requests; None: nothing was taken, or nothing limits them."""
+    """The rate limit status; None: no request was taken, or there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of a user's jobs, newest first, and where the next page starts."""
+    """Some of a user's jobs, newest first, and the start of the next page."""
 
     jobs: list[Job]
     next_after: tuple[datetime, UUID] | None
 
 
 class CannotRequeueError(Exception):
-    """A job that is not run again. Its text is a sentence for the operator."""
+    """The job cannot be requeued. The text is shown to the operator."""
 
 
 def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submission:
-    """Accept a job: when this returns, its row is committed.
+    """Accept a job. Its row is committed when this returns.
 
-    Args:
-        user: Who pays.
-        slug: The feature.
-        data: The input as parsed JSON.
-        key: Idempotency key, or None.
+    `data` is the input as parsed JSON. `key` is the idempotency key.
 
     Raises:
-        NotFound: no such feature for this user.
+        NotFound: the user has no such feature.
         IdempotencyConflict: the key was used with another input.
-        FeaturePaused: the kill switch is on.
-        InputTooLarge, InvalidInput: what is wrong with the input.
+        FeaturePaused: a kill switch is on.
+        InputTooLarge, InvalidInput: the input is too large or invalid.
         RateLimited, BudgetExhausted, BudgetReached, NoWorker, Overloaded: see `admission`.
-        django.db.Error: the database is away, or a lock is in the way; no request was taken.
+        django.db.Error: the database is unavailable or locked. No request was taken.
     """
     if odd := json_values.problem(data):
         raise _refused(visible_feature(user=user, slug=slug), odd)
@@ -101,24 +97,24 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     job = Job(user=user, feature=slug, input=value, idempotency_key=key, request_digest=digest)
     try:
         outcome = _store(job, feature)
-    except DatabaseError:  # away, or something is locked: the client is asked to try again
+    except DatabaseError:  # unavailable or locked: the client may retry
         admission.give_back(feature, user.pk)
         raise
     if outcome == Outcome.STORED:
         return Submission(job, replayed=False, left=left)
     admission.give_back(feature, user.pk)
-    if outcome == Outcome.PAUSED:  # other processes learn of a switch a little later
+    if outcome == Outcome.PAUSED:  # this process has not read the new state of the switch yet
         raise FeaturePaused(PAUSED, retry_after_s=60)
     if key and outcome == Outcome.EXISTS and (earlier := _replay(user, key, slug, canonical)):
-        return Submission(earlier, replayed=True)  # it was being submitted at this very moment
-    raise NotFound("There is no such feature.")  # the account was closed meanwhile
+        return Submission(earlier, replayed=True)  # submitted at the same time
+    raise NotFound("There is no such feature.")  # the account was closed at the same time
 
 
 def get(*, user: User, job_id: UUID) -> Job:
-    """A job of this user.
+    """Return a job of this user.
 
     Raises:
-        NotFound: there is none; also when it is somebody else's.
+        NotFound: the job does not exist or belongs to another user.
     """
     job = _OWN.find(id=job_id, user_id=user.pk)
     if job is None:
@@ -134,9 +130,9 @@ def page(
     slug: str | None = None,
     only: Collection[str] | None = None,
 ) -> Page:
-    """Up to `limit` jobs of this user that follow `after` (creation time and id), newest first.
+    """Return up to `limit` jobs of this user after `after` (creation time and id), newest first.
 
-    `slug` picks those of one feature; `only` leaves out those of all features but these.
+    `slug` selects one feature; `only` selects several.
     """
     rows = _own(user).order_by("-created_at", "-id").defer("input")
     if slug is not None:
@@ -153,12 +149,12 @@ def page(
 
 
 def cancel(*, user: User, job_id: UUID) -> Job:
-    """Cancel a job: at once while it waits; while it runs, its worker is asked to stop.
+    """Cancel a job: immediately while it is queued, through its worker while it is running.
 
-    A job that has ended stays as it is. The text that its user had been shown is kept.
+    An ended job does not change. The text that the user has been shown is kept.
 
     Raises:
-        NotFound: this user has no such job.
+        NotFound: the user has no such job.
     """
     job = get(user=user, job_id=job_id)
     text = shown.latest(job.id, job.epoch) if job.status == Status.QUEUED else ""
@@ -170,12 +166,12 @@ def cancel(*, user: User, job_id: UUID) -> Job:
 def requeue(*, job_id: UUID) -> Job:
     """Run the input of a failed job again, as a new job of the same user. For operators.
 
-    The failed job stays as it is, and the new one names it. Each is requeued once: if the new one
-    fails as well, that one is requeued.
+    The new job refers to the failed one, which does not change. A job can be requeued once. If the
+    new job fails, requeue that one.
 
     Raises:
         NotFound: there is no such job.
-        CannotRequeueError: its text says why.
+        CannotRequeueError: the text names the reason.
     """
     failed = Job.objects.select_related("user").filter(pk=job_id).first()
     if failed is None:
@@ -198,10 +194,10 @@ def requeue(*, job_id: UUID) -> Job:
 
 
 def visible_feature(*, user: User, slug: str) -> Feature:
-    """The feature, if it exists for this user.
+    """Return a feature that this user may see.
 
     Raises:
-        NotFound: it does not.
+        NotFound: the feature does not exist or is not visible to the user.
     """
     try:
         feature = registry.get(slug)
@@ -213,12 +209,11 @@ def visible_feature(*, user: User, slug: str) -> Feature:
 
 
 def visible_features(*, user: User) -> list[Feature]:
-    """Every feature that exists for this user."""
+    """Return all features that this user may see."""
     return [f for f in registry.all_features().values() if controls.is_visible(f, user)]
 
 
 def _requeuable(job: Job) -> Feature:
-    """The feature of a job that may be run again."""
     if job.status != Status.FAILED:
         raise CannotRequeueError(f"Only a job that failed is requeued; this one is {job.status}.")
     if job.input is None:
@@ -234,7 +229,7 @@ def _requeuable(job: Job) -> Feature:
 
 
 def _store(job: Job, feature: Feature) -> Outcome:
-    """Store a new job and, once that is committed, send it if there is room for it now."""
+    """Store a new job and publish it after commit if there is room in the window."""
     outcome = submission.store(
         job,
         deadline_s=controls.deadline_s(feature),
@@ -245,7 +240,7 @@ def _store(job: Job, feature: Feature) -> Outcome:
         return outcome
     if connection.in_atomic_block:
         transaction.on_commit(lambda: dispatch.publish([job.id]))
-    else:  # it is committed; to register that would take a connection, which may fail
+    else:  # already committed; `on_commit` would take a connection, which may fail
         dispatch.publish([job.id])
     return outcome
 
@@ -259,13 +254,13 @@ def _canonical(data: Any) -> bytes:
 
 
 def _digest(slug: str, canonical: bytes, *, secret: str | None = None) -> str:
-    """HMAC, so that the column tells nothing of the input to who can guess at it."""
+    """Return an HMAC, so that the input cannot be recovered by guessing."""
     body = slug.encode() + b"\0" + canonical
     return salted_hmac("aifeature.idempotency", body, secret=secret).hexdigest()
 
 
 def _replay(user: User, key: str, slug: str, canonical: bytes) -> Job | None:
-    """The job of an earlier request with this key; also one that an earlier SECRET_KEY signed."""
+    """Return the job of an earlier request with this key, also if an old SECRET_KEY signed it."""
     job = _own(user).filter(idempotency_key=key).first()
     if job is not None and not any(
         job.request_digest == _digest(slug, canonical, secret=secret)
@@ -305,7 +300,7 @@ def _refused(feature: Feature, odd: json_values.Problem) -> InvalidInput:
 
 
 def _message(problem: ErrorDetails) -> str:
-    """What is wrong, without what was sent: pydantic quotes the tag of a union."""
+    """Return the problem without the input. Pydantic quotes the tag of a union."""
     if problem["type"] == "union_tag_invalid":
         return f"Input tag should be one of {problem['ctx']['expected_tags']}"
     return problem["msg"]

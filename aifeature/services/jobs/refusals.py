@@ -1,4 +1,4 @@
-"""Why a request is not accepted: each reason with its HTTP status, stable code and sentence."""
+"""Refusals of a request, each with its HTTP status, stable code and message for the user."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from aifeature.policies.rates import RateLimitStatus
 
 
-class Refusal(Exception):  # noqa: N818 (it is an answer, not a defect)
-    """A request that is answered with no. `detail` is a sentence for the user."""
+class Refusal(Exception):  # noqa: N818 (a normal answer, not an error)
+    """A refused request. `detail` is a sentence for the user."""
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "bad_request"
@@ -26,10 +26,10 @@ class Refusal(Exception):  # noqa: N818 (it is an answer, not a defect)
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
-        """What is wrong with which field: {"field": "a.b", "message": "..."}."""
+        """Problems by field: {"field": "a.b", "message": "..."}."""
         self.retry_after_s = retry_after_s
         self.left = left
-        """What is left of the user's requests, where that was asked."""
+        """The rate limit status, if it was read."""
 
 
 class NotFound(Refusal):

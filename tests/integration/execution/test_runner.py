@@ -119,7 +119,7 @@ def test_a_process_whose_threads_hang_is_asked_to_stop(runner: Runner) -> None:
     keeper = LeaseKeeper(15)
     other = Runner(keeper, ask_to_stop=lambda: asked.append("stop"))
     other.start(worker="llm@hangs", slots=4)
-    when_stuck = keeper._signs["llm"].when_stuck
+    when_stuck = keeper._presences["llm"].when_stuck
     assert when_stuck is not None
     when_stuck()
     other.close()

@@ -72,8 +72,8 @@ def test_a_job_whose_validator_blocks_ends_although_its_worker_lives(
     keeper.appear(WORKER, queue="llm", slots=4)
     (job,) = hang(runs, blocked)
     age(job, deadline_at=timedelta(seconds=1), lease_until=timedelta(seconds=1))
-    keeper._signs["llm"].written_at = float("-inf")
-    keeper._show_signs()
+    keeper._presences["llm"].written_at = float("-inf")
+    keeper._write_heartbeats()
     dispatcher.turn()
     job.refresh_from_db()
     assert job.status == "running", "within the margin it is its worker's"

@@ -123,8 +123,8 @@ def test_what_fails_at_each_beat_is_logged_when_it_begins_and_when_it_is_over(
                 keeper.beat()
         keeper.beat()
     begun, over = (record.getMessage() for record in caplog.records)
-    assert begun.startswith("keeper: no sign of life was given, trying again:")
-    assert over == "keeper: it is over that no sign of life was given"
+    assert begun.startswith("keeper: cannot write heartbeats, trying again:")
+    assert over == "keeper: can write heartbeats again"
 
 
 def test_a_database_that_is_away_is_asked_once_in_a_beat(

@@ -150,7 +150,7 @@ def test_the_message_of_a_waiting_job_that_is_locked_is_handed_back(
 ) -> None:
     job = make_job(published_at=Now())
     runner, feeder = Runner(keeper), WorkerAgent()
-    runner._feeder = feeder
+    runner._agent = feeder
     with locked(ROW, job.pk):
         with pytest.raises(OperationalError) as refused:
             transitions.claim(job.pk, worker=WORKER, lease_s=15)
