@@ -1,4 +1,4 @@
-"""The background thread of this process's periodic work: dispatcher, keeper, stream writer.
+"""The thread for periodic work of a process: dispatcher, keeper, stream writer.
 
 Public: `Loop`.
 

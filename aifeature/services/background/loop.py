@@ -1,4 +1,4 @@
-"""One turn after another in a thread."""
+"""A thread that repeats a function."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class Loop:
-    """Calls `turn` in a daemon thread of its own; safe for any number of threads.
+    """Calls `turn` repeatedly in its own daemon thread. Thread-safe.
 
-    The next turn begins when the loop is woken, or after as many seconds as the last turn returned;
-    None means that it waits to be woken. No exception ends the loop.
+    The next turn begins when `wake` is called, or after the seconds that the last turn returned
+    (None: only when `wake` is called). Exceptions are logged and do not end the loop.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class Loop:
         least_s: float = 0.0,
         has_last_turn: bool = False,
     ) -> None:
-        """Prepare; nothing runs yet.
+        """Prepare. The thread starts at the first `wake`.
 
         Args:
-            name: Of the thread, also in the log.
-            turn: The work. Returns the seconds until there may be more.
-            retry_s: Seconds after a turn that raised.
-            least_s: Seconds between two turns, however often the loop is woken.
+            name: Name of the thread, also used in the log.
+            turn: The work. Returns the seconds until the next turn.
+            retry_s: Seconds until the next turn after an exception.
+            least_s: Least seconds between two turns.
             has_last_turn: Whether `stop` makes one more turn.
         """
         self._name = name
@@ -49,7 +49,7 @@ class Loop:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Make a turn soon. Starts the thread if none runs, as in a process that was forked."""
+        """Make a turn soon. Starts the thread if none runs, for example after a fork."""
         if self._thread is None or not self._thread.is_alive():
             with self._lock:
                 if self._thread is None or not self._thread.is_alive():
@@ -58,7 +58,7 @@ class Loop:
         self._woken.set()
 
     def stop(self, *, within_s: float) -> None:
-        """End after the present turn, and wait for that as long as `within_s` seconds."""
+        """End after the current turn, and wait up to `within_s` seconds for that."""
         self._stopped.set()
         self._woken.set()
         if self._thread is not None and self._thread.is_alive():

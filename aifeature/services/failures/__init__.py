@@ -1,4 +1,4 @@
-"""Stores failed web requests for on-call, under the reference their user was shown.
+"""Stores failed web requests for on-call, under the reference that the user was shown.
 
 Public: `web_failures`.
 

@@ -1,8 +1,8 @@
-"""Keeps each failed request for on-call, under the reference that its user was shown.
+"""Stores failed web requests for on-call, under the reference that the user was shown.
 
-A failure is noted while it is answered, and stored when the request has ended. While the database
-is away it is kept in this process and stored later. Rows are bounded: when many requests fail alike
-within a minute, later ones are shown the reference of an earlier one.
+A failure is noted with the answer and stored after the request has ended. While the database is
+unavailable, failures are kept in this process. The number of rows is limited: if many requests fail
+in the same way within a minute, later ones are shown the reference of an earlier one.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from aifeature.services.texts import references
 logger = logging.getLogger(__name__)
 
 PER_MINUTE: Final = 20
-"""Rows of one status that a process makes within a minute, beside the first of each kind."""
+"""Most rows per status, process and minute, besides the first row of each kind."""
 
 MOST_WAITING: Final = 500
-"""Failures that wait for the database; more push out the oldest."""
+"""Most failures that wait for the database. After that the oldest are dropped."""
 
 RETRY_S: Final = 5.0
-"""How long the database is left alone after it failed."""
+"""Seconds without an attempt to store after the database failed."""
 
 KEPT: Final = timedelta(days=30)
 MOST_KEPT: Final = 50_000
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Other methods are stored as one: a request may name any, and each would be a kind of its own."""
+"""Other methods are stored as "other". A client can send any name, and each would be a new kind."""
 
 FRAMES: Final = 12
-"""Innermost frames of a traceback that are kept."""
+"""Number of innermost traceback frames to keep."""
 
 _MINUTE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A failure that is to be stored."""
+    """A failure that is not stored yet."""
 
     reference: str
     kind: tuple[int, str, str, str]
@@ -61,14 +61,9 @@ class Noted:
 
 
 class Failures:
-    """The failures of this process; safe for any number of threads."""
+    """The failures of this process. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare.
-
-        Args:
-            clock: Seconds that never go back.
-        """
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[Noted] = deque(maxlen=MOST_WAITING)
@@ -78,15 +73,10 @@ class Failures:
         self._not_before = float("-inf")
 
     def note(self, status: int, code: str, error: BaseException | None = None) -> str:
-        """Note that the request of this context fails, and return the reference to show.
+        """Note that the current request fails. Return the reference to show.
 
-        Args:
-            status: HTTP status of the answer.
-            code: Why, if `error` does not say it.
-            error: The exception behind it. Its message is not kept: it may quote an input.
-
-        Returns:
-            Empty outside of a request.
+        Returns an empty string outside of a request. `error` replaces `code` by its type. Its
+        message is not stored, because it may quote an input.
         """
         visit = references.visit.get()
         if visit is None:
@@ -106,7 +96,7 @@ class Failures:
         return visit.reference
 
     def _reference(self, kind: tuple[int, str, str, str], own: str, where: str) -> str:
-        """The request's own reference, or that of one that failed alike a moment ago."""
+        """Return the request's own reference, or that of an earlier failure of the same kind."""
         now = self._clock()
         if now - self._since >= _MINUTE_S:
             self._since, self._made, self._latest = now, Counter(), {}
@@ -119,11 +109,11 @@ class Failures:
         return own
 
     def must_store(self) -> bool:
-        """Return whether there is something to store, and the database may be asked."""
+        """Return whether failures are waiting and the database may be tried."""
         return bool(self._waiting) and self._clock() >= self._not_before
 
     def store(self) -> None:
-        """Store what is noted. Raises nothing: an answer must not fail with its record."""
+        """Store all noted failures. Never raises, so that the answer does not fail."""
         with self._lock:
             waiting = list(self._waiting)
             self._waiting.clear()
@@ -134,20 +124,19 @@ class Failures:
                     [_row(noted, age_s=now - noted.at) for noted in waiting], ignore_conflicts=True
                 )
         except Exception as error:  # noqa: BLE001 (see the docstring)
-            logger.warning("failed requests are not stored yet: %s", type(error).__name__)
+            logger.warning("failed requests not stored yet: %s", type(error).__name__)
             with self._lock:
                 self._not_before = self._clock() + RETRY_S
                 self._waiting.extendleft(reversed(waiting[: MOST_WAITING - len(self._waiting)]))
 
 
 failures: Final = Failures()
-"""Of this process."""
 
 
 def prune(*, kept: timedelta = KEPT, most: int = MOST_KEPT) -> int:
-    """Delete failures older than `kept`, and all but `most`; return how many.
+    """Delete failures older than `kept`, then all but `most`. Return the number deleted.
 
-    The newest stay, and faults of ours before what anybody can bring about.
+    Keeps server errors before errors that a client can cause, and newer ones before older ones.
     """
     old = WebFailure.objects.filter(at__lt=Now() - kept).delete()[0]
     ours = When(status__gte=HTTPStatus.INTERNAL_SERVER_ERROR, then=Value(0))
@@ -157,7 +146,7 @@ def prune(*, kept: timedelta = KEPT, most: int = MOST_KEPT) -> int:
 
 
 def where_of(error: BaseException | None) -> str:
-    """Return the innermost frames of a traceback, without the message of its exception."""
+    """Return the innermost frames of a traceback, without the exception's message."""
     if error is None:
         return ""
     return "".join(traceback.format_tb(error.__traceback__)[-FRAMES:])

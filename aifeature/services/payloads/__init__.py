@@ -1,4 +1,4 @@
-"""Checks and normalizes what users and providers send: JSON values, input values, input text.
+"""Checks and converts data from users and providers: JSON values, input values, input text.
 
 Public: `input_text`, `input_values`, `json_values`.
 

@@ -1,4 +1,4 @@
-"""What an input's text must hold, and which names in it may be repeated to its sender."""
+"""Checks of input text, and field names that are safe to return to the client."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 _VISIBLE: Final = frozenset("LNPS")
-"""Initials of the Unicode categories whose characters are drawn: letters, numbers, punctuation and
-symbols. Marks are drawn only on another character; the others are blank or format the text."""
+"""First letters of the visible Unicode categories: letters, numbers, punctuation and symbols. Marks
+are drawn only on another character; the others are blank or format the text."""
 
 _BLANK: Final = ("FILLER", "PATTERN BLANK", "NULL NOTEHEAD")
-"""How the names of letters and symbols end that are drawn as nothing all the same."""
+"""Endings of the names of letters and symbols that are blank nevertheless."""
 
-NOTHING_TO_READ: Final = "This holds nothing but blank or invisible characters. Enter some text."
+NOTHING_TO_READ: Final = "This contains only blank or invisible characters. Enter some text."
 
 
 def is_visible(text: str) -> bool:
-    """Whether a reader sees anything of the text."""
+    """Return whether the text has a visible character."""
     return any(
         unicodedata.category(character)[0] in _VISIBLE
         and not unicodedata.name(character, "").endswith(_BLANK)
@@ -29,9 +29,9 @@ def is_visible(text: str) -> bool:
 
 
 def without_text(model: type[BaseModel], value: dict[str, Any]) -> list[str]:
-    """Names of the fields of an input that need text and hold only invisible characters.
+    """Return the names of the fields that require text but contain only invisible characters.
 
-    An input whose text is invisible altogether is reported as `input`, whatever its fields need.
+    If all text of the input is invisible, return `input`, even if no field requires text.
     """
     need_text = {
         name
@@ -46,9 +46,9 @@ def without_text(model: type[BaseModel], value: dict[str, Any]) -> list[str]:
 
 
 def known_path(model: type[BaseModel], location: Iterable[str | int]) -> str:
-    """The dotted path of an error in an input, up to the first name that is none of the model's.
+    """Return the dotted path of an error, up to the first name that is not in the model.
 
-    A name that a client made up is not sent back: it may be anything. `input` if nothing is left.
+    Names invented by the client may contain anything and are not returned. `input` if none is left.
     """
     known = []
     for part in location:
@@ -65,7 +65,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 @cache
 def _names(model: type[BaseModel]) -> frozenset[str]:
-    """Names of the fields of a model and of all models in it."""
+    """Return the field names of a model and of all models in it."""
     root = _schema(model)
     schemas = (root, *root.get("$defs", {}).values())
     return frozenset(name for schema in schemas for name in schema.get("properties", {}))

@@ -1,4 +1,4 @@
-"""An input on its way from JSON to its model, to the job's row, back, and into the prompt."""
+"""Conversion of inputs: from JSON to the model, to the job's row and back, and into the prompt."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read(model: type[Model], value: Any) -> Model:
-    """Return a JSON value as the model reads it.
+    """Parse a JSON value with the model.
 
-    It is read as JSON, not as Python values: a strict model takes a date or a set from JSON only.
+    Parses JSON, not Python values: a strict model accepts a date or a set only from JSON.
 
     Raises:
-        ValidationError: it does not fit.
+        ValidationError: the value does not fit the model.
     """
     return model.model_validate_json(json.dumps(value))
 
 
 def dumped(value: BaseModel) -> dict[str, Any]:
-    """Return an input as its row keeps it: JSON values that `read` takes again."""
+    """Return an input as JSON values for its row, which `read` accepts again."""
     found: dict[str, Any] = value.model_dump(mode="json", by_alias=True, round_trip=True)
     return found
 
 
 def for_prompt(value: BaseModel) -> dict[str, str]:
-    """Return the text of each field for a prompt: a text as it is, everything else as JSON."""
+    """Return each field as text for a prompt: strings unchanged, other values as JSON."""
     names = set(type(value).model_fields)
     found = value.model_dump(mode="json", include=names, by_alias=False)
     return {name: _text(part) for name, part in found.items()}

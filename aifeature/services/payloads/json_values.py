@@ -1,7 +1,7 @@
-"""Which JSON values go through unchanged: Python, PostgreSQL's jsonb, the prompt, the API, a page.
+"""Checks for JSON values that cannot pass unchanged through Python, jsonb, prompt, API and page.
 
-JSON itself has neither NaN nor Infinity, PostgreSQL's jsonb neither NUL nor half of a surrogate
-pair, a Python integer of 4,300 digits is no text any more, and parsers end at some depth.
+JSON has no NaN and no Infinity. PostgreSQL's jsonb has no NUL and no unpaired surrogates. Python
+does not convert integers of more than 4,300 digits to text. Parsers have a nesting limit.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Self
 
 MAX_DEPTH: Final = 64
-"""How deeply arrays and objects may nest. Far more than a form needs, far less than the
-interpreter's recursion limit."""
+"""Nesting limit of arrays and objects. Far more than a form needs, and far below the interpreter's
+recursion limit."""
 
 MAX_DIGITS: Final = 309
-"""Digits of the largest float. An integer up to that is some number for every parser, and jsonb
-makes one of each large float."""
+"""Digits of the largest float. Every parser can read an integer up to that as some number, and
+jsonb turns every large float into such an integer."""
 
 TOO_DEEP: Final = f"This nests more than {MAX_DEPTH} levels deep."
-UNSTORABLE: Final = "Text must not hold NUL characters or unpaired surrogates."
-NOT_FINITE: Final = "This must be a finite number. NaN and Infinity are none."
+UNSTORABLE: Final = "Text must not contain NUL characters or unpaired surrogates."
+NOT_FINITE: Final = "This must be a finite number, not NaN or Infinity."
 TOO_LARGE: Final = "This number is too large."
-TOO_PRECISE: Final = "This number has more digits than a number of JSON keeps. Send it as text."
-NO_JSON: Final = "This is no value of JSON."
+TOO_PRECISE: Final = "This number has more digits than a JSON number can keep. Send it as text."
+NO_JSON: Final = "This is not a JSON value."
 
 _NOT_IN_JSONB: Final = re.compile("[\0\ud800-\udfff]")
 _LARGEST: Final = int(sys.float_info.max)
 
 
 class NotJsonError(ValueError):
-    """A text is no JSON. Its own text says why and quotes nothing."""
+    """The text is not JSON. The message names the problem and does not quote the text."""
 
 
 class TooDeepError(NotJsonError):
-    """A text nests so deeply that it cannot be read."""
+    """The text is nested too deeply to be parsed."""
 
 
 class TwiceError(NotJsonError):
-    """An object holds one name twice; of the two values, parsers differ in which they keep."""
+    """An object has the same name twice. Parsers differ in which value they keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """Stands in a parsed text for a number that no parser keeps, so that its place is known."""
+    """A placeholder for a number that no parser can keep, so that its path is known."""
 
     message: str
 
 
 class Precise(float):
-    """A number of more digits than a float keeps, with its text."""
+    """A number with more digits than a float keeps, and its text."""
 
     def __new__(cls, text: str) -> Self:
         """Return the nearest float."""
@@ -67,17 +67,17 @@ class Precise(float):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A value that would not go through, and where it stands."""
+    """A value that cannot pass unchanged, and its path."""
 
     path: Sequence[str | int]
     message: str
 
 
 def parse(text: str | bytes) -> Any:
-    """Return the value of a JSON text, with an `Odd` in place of each number that is out of range.
+    """Parse a JSON text. Numbers that are out of range become `Odd`.
 
     Raises:
-        NotJsonError: it is no JSON, as RFC 8259 has it; NaN and Infinity are read all the same.
+        NotJsonError: the text is not JSON by RFC 8259. NaN and Infinity become `Odd` instead.
     """
     try:
         return json.loads(
@@ -91,14 +91,14 @@ def parse(text: str | bytes) -> Any:
         raise TooDeepError(TOO_DEEP) from None
     except NotJsonError:
         raise
-    except ValueError:  # also JSONDecodeError and UnicodeDecodeError, which quote what was sent
+    except ValueError:  # includes JSONDecodeError and UnicodeDecodeError, which quote the text
         raise NotJsonError("This is not valid JSON.") from None
 
 
 def problem(value: Any) -> Problem | None:
-    """Return the first thing in a JSON value that would not go through; None: all of it would.
+    """Return the first problem in a JSON value; None: there is none.
 
-    Works without recursion, so that no depth can break it.
+    Not recursive, so that it works at any depth.
     """
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
     while waiting:
@@ -117,14 +117,10 @@ def problem(value: Any) -> Problem | None:
 
 
 def lost_digits(sent: Any, kept: Any, path: tuple[str | int, ...] = ()) -> Problem | None:
-    """Return the first decimal number that is kept with other digits than it was sent with.
+    """Return the first decimal number whose digits changed between `sent` and `kept`.
 
-    A model's decimals are kept as text. They are read from a number only if a float holds it.
-
-    Args:
-        sent: What `parse` returned, without problems.
-        kept: What a model made of it.
-        path: Where both stand.
+    `sent` is the result of `parse`, `kept` that of a model, which keeps decimals as text. A decimal
+    is read from a number only if a float holds it.
     """
     match sent, kept:
         case Precise(), str():
@@ -141,7 +137,7 @@ def lost_digits(sent: Any, kept: Any, path: tuple[str | int, ...] = ()) -> Probl
 def _differs(kept: str, sent: Precise) -> bool:
     try:
         return Decimal(kept) != Decimal(sent.text)
-    except InvalidOperation:  # a number became a date or a duration
+    except InvalidOperation:  # the number became a date or a duration
         return False
 
 
@@ -173,7 +169,7 @@ def _float(text: str) -> float | Odd:
         return Odd(TOO_LARGE)
     try:
         exact = Decimal(text)
-    except InvalidOperation:  # its exponent has more digits than any library keeps
+    except InvalidOperation:  # its exponent is too long for any library
         return Odd(TOO_PRECISE)
     return number if exact == Decimal(repr(number)) else Precise(text)
 
@@ -185,5 +181,5 @@ def _integer(text: str) -> int | Odd:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise TwiceError("An object holds the same name twice.")
+        raise TwiceError("An object has the same name twice.")
     return found

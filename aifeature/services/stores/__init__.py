@@ -1,4 +1,4 @@
-"""Connections to Redis and the broker, the state of Redis, and the database clock.
+"""Connections to Redis and the broker, a check of Redis, and the database clock.
 
 Public: `broker`, `database_clock`, `redis_clients`, `redis_state`.
 

@@ -1,4 +1,4 @@
-"""The connection through which this process publishes tasks: short time limits and no retries."""
+"""The connection through which a process publishes tasks, with short time-outs and no retries."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kombu.pools import producers
 from redis.exceptions import RedisError
 
 PUBLISH_TIMEOUT_S: Final = 0.25
-"""Seconds that one answer of a slow broker may hold a publisher up."""
+"""Seconds to wait for each answer of the broker."""
 
 BROKER_ERRORS: Final = (KombuError, RedisError, OSError)
-"""What publishing raises while the broker does not take a message."""
+"""Errors of publishing while the broker is unavailable or refuses a message."""
 
 
 @contextmanager
 def producer() -> Iterator[Producer]:
-    """A producer of this process's pool.
+    """Return a producer from this process's pool.
 
     Raises:
         One of BROKER_ERRORS: the broker does not answer.
@@ -33,10 +33,10 @@ def producer() -> Iterator[Producer]:
 
 
 def send(task: str, *, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str) -> None:
-    """Send one task, within the time that a publish may take.
+    """Send one task, within the time-out of a publish.
 
     Raises:
-        One of BROKER_ERRORS: the broker did not take it.
+        One of BROKER_ERRORS: the broker did not accept it.
     """
     with producer() as acquired:
         current_app.send_task(
@@ -47,12 +47,12 @@ def send(task: str, *, args: Sequence[Any], kwargs: Mapping[str, Any], queue: st
 
 @cache
 def connection() -> Connection:
-    """The broker connection of all publishers. A failed publish is never retried in place."""
+    """Return the broker connection of all publishers."""
     options: dict[str, Any] = {
         **current_app.conf.broker_transport_options,
         "socket_timeout": PUBLISH_TIMEOUT_S,
         "socket_connect_timeout": PUBLISH_TIMEOUT_S,
-        "max_retries": 0,  # of kombu's connecting; left out, it waits two seconds before the next
+        "max_retries": 0,  # by default, kombu retries a connection after two seconds
     }
     return Connection(
         settings.CELERY_BROKER_URL, transport_options=options, connect_timeout=PUBLISH_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""The database's clock, for decisions that a process makes without a statement of its own."""
+"""The database's clock, for decisions that a process makes without a query."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ READ_S: Final = 60.0
 
 
 class DatabaseClock:
-    """Tells the database's time from one reading a minute; safe for any number of threads.
+    """The database's time, from one reading a minute. Thread-safe.
 
-    Between two readings it counts on by a clock that never goes back. While the database cannot be
-    read it does so from the last reading, and before the first one it is the host's clock.
+    Between readings it advances with a monotonic clock, also while the database cannot be read.
+    Before the first reading it is the host's clock.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`: seconds that never go back."""
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._read: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
-        """The moment, in UTC. Never raises."""
+        """Return the current time in UTC. Never raises."""
         if self._clock() - self._read_at >= READ_S and self._lock.acquire(blocking=False):
             try:
                 self._reread()
@@ -51,7 +50,7 @@ class DatabaseClock:
             with connected():
                 moment = database_now()
         except Error as error:
-            logger.warning("clock: the database cannot be read: %s", type(error).__name__)
+            logger.warning("clock: cannot read the database's time: %s", type(error).__name__)
         else:
             self._read = moment, self._clock()
 

@@ -1,4 +1,4 @@
-"""Whether Redis takes what the broker needs: a write, a read, and queues that are lists."""
+"""A check that Redis works for the broker: a write, a read, and the types of its keys."""
 
 from __future__ import annotations
 
@@ -17,26 +17,24 @@ OK: Final = "ok"
 TIMEOUT_S: Final = 0.5
 
 _KEY: Final = f"aif:ready:{secrets.token_hex(8)}"
-"""Of this process."""
-
 _TTL_MS: Final = 60_000
 _STEPS: Final = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""What kombu adds to a queue's name for its priorities; it waits for all of them at once."""
+"""Suffixes that kombu adds to a queue's name for priorities. It waits for all of them together."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What Redis does with a write and a read."""
+    """The result of the check."""
 
     word: str
     """OK, or a word of `redis_replies`."""
 
     sentence: str = ""
-    """For operators: what is in the way, and what to do."""
+    """The problem and the next step, for operators."""
 
 
 def look() -> State:
-    """Return whether Redis takes what the broker needs: one round trip, one key that expires."""
+    """Check Redis in one round trip, with one key that expires."""
     client = redis_clients.connect(TIMEOUT_S)
     try:
         with client:
@@ -74,7 +72,7 @@ def _found(client: redis.Redis) -> State:
 
 
 def _types() -> Iterator[tuple[str, bytes]]:
-    """The keys that kombu uses, and their types."""
+    """Yield the keys that kombu uses, and their types."""
     for queue in current_app.conf.task_queues:
         for step in _STEPS:
             yield f"{queue.name}{step}", b"list"

@@ -1,7 +1,7 @@
-"""The text of an answer on its way to the people who wait for it, while it is being written.
+"""Live text of running jobs, from workers to the users who read it.
 
-A worker appends to one Redis stream per job and epoch; each web process reads the streams its
-visitors look at. All of it may get lost at any moment: the stored result is what counts.
+A worker appends to one Redis stream per job and epoch; each web process reads the streams that its
+users have open. Streams may be lost at any time: only the stored result is reliable.
 
 Public: `writer` for workers, `hub`, `cursor` and `shown` for readers, `entries` for erasures.
 

@@ -1,6 +1,6 @@
-"""What stands in Redis: one stream per job and epoch, one entry per batch of new text.
+"""The format in Redis: one stream per job and epoch, one entry per batch of new text.
 
-A worker that lost its job goes on writing into a stream of an old epoch, which nobody reads.
+A worker that lost its job may still write to the stream of its old epoch, which has no readers.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from typing import Final
 from uuid import UUID
 
 TTL_S: Final = 3600
-"""Set when an answer's text starts. Longer than any job's deadline, so it outlives the job."""
+"""Time to live, set when an answer's text starts. Longer than any job's deadline."""
 
 MAX_ENTRIES: Final = 20_000
-"""More than the longest call writes at ten a second; a bound, not a window."""
+"""More than the longest call writes at ten entries a second, so no entry is ever dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """New text of the field."""
+    """A batch of new text."""
 
     attempt: int
-    """Which of the epoch's answers it belongs to, from 1. A higher one starts the text anew."""
+    """Number of the answer within the epoch, from 1. A higher one replaces the text."""
 
     offset: int
-    """Characters (code points) of that answer's text before this. 0: this is all there is."""
+    """Characters (code points) of that answer before this batch. 0: this is all of it so far."""
 
     text: str
 
     def fields(self) -> dict[str, str | int]:
-        """As fields of a Redis stream entry."""
+        """Return the fields of a Redis stream entry."""
         return {"attempt": self.attempt, "offset": self.offset, "text": self.text}
 
 
 def read(fields: Mapping[bytes, bytes]) -> Entry:
-    """The entry in these fields of a Redis stream entry.
+    """Parse the fields of a Redis stream entry.
 
     Raises:
-        ValueError: they hold none, written by another release perhaps.
+        ValueError: a field is missing or invalid, for example from another release.
     """
     try:
         text = fields[b"text"].decode()
@@ -48,5 +48,5 @@ def read(fields: Mapping[bytes, bytes]) -> Entry:
 
 
 def key(job: UUID, epoch: int) -> str:
-    """Name of the Redis stream."""
+    """Return the name of the Redis stream."""
     return f"aif:stream:{job}:{epoch}"

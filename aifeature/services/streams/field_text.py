@@ -1,4 +1,4 @@
-"""Reads one text field out of a JSON object that is still being written."""
+"""An incremental reader for one text field of a JSON object that is still being written."""
 
 from __future__ import annotations
 
@@ -13,60 +13,59 @@ _ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _BROKEN: Final = "\ufffd"
 _HIGH: Final = range(0xD800, 0xDC00)
 _LOW: Final = range(0xDC00, 0xE000)
-"""UTF-16 code units that are the first and the second half of a character above U+FFFF."""
+"""UTF-16 code units: the first and the second half of a surrogate pair."""
 
 Sink = Callable[[str], object]
 
 
 class FieldText:
-    """Decodes the text of one top-level field, wherever it stands in the object.
+    """Decodes the text of one top-level field.
 
-    Whatever is fed, nothing is raised: what is no JSON object yields no text, and the complete
-    answer is validated elsewhere. Half a surrogate pair becomes U+FFFD. Every character is looked
-    at once: reading the whole answer anew with each piece would take quadratic time.
+    Never raises: input that is not a JSON object yields no text, and the complete answer is
+    validated elsewhere. Half a surrogate pair becomes U+FFFD. Each character is read once, because
+    parsing the whole answer again for each piece would take quadratic time.
     """
 
     def __init__(self, field: str) -> None:
-        """Prepare to read the text of this field."""
         self._field = field
         self._buffer = ""
         self._at = 0
         self._found: list[str] = []
         self._parser = self._object()
-        self._over = False
+        self._ended = False
 
     def feed(self, piece: str) -> str:
-        """The text of the field that this piece of the answer brought; often empty."""
-        if self._over:
+        """Return the text of the field in this piece of the answer; often empty."""
+        if self._ended:
             return ""
         self._buffer = self._buffer[self._at :] + piece
         self._at = 0
         self._found.clear()
-        # The parser runs until it needs more than there is; it has ended when nothing can follow.
-        self._over = next(self._parser, self) is self
+        # The parser pauses when it needs more input, and returns when no more text can follow.
+        self._ended = next(self._parser, self) is self
         return "".join(self._found)
 
     def _object(self) -> Generator[None]:
-        if (yield from self._solid()) != "{":
+        if (yield from self._next_char()) != "{":
             return
         while True:
-            char = yield from self._solid()
+            char = yield from self._next_char()
             if char == ",":
                 continue
             if char != '"':
                 return
             name: list[str] = []
             yield from self._string(name.append)
-            if (yield from self._solid()) != ":":
+            if (yield from self._next_char()) != ":":
                 return
             if "".join(name) == self._field:
-                if (yield from self._solid()) == '"':
+                if (yield from self._next_char()) == '"':
                     yield from self._string(self._found.append)
                 return
             yield from self._other_value()
 
     def _other_value(self) -> Generator[None]:
-        """Up to the comma or bracket that follows a value nobody asked for."""
+        """Skip the value of another field, up to the next comma or bracket."""
         depth = 0
         while True:
             char = yield from self._peek()
@@ -84,7 +83,7 @@ class FieldText:
                 depth -= 1
 
     def _string(self, sink: Sink) -> Generator[None]:
-        """The rest of a string whose opening quote was taken."""
+        """Read the rest of a string after its opening quote."""
         while True:
             char = yield from self._peek()
             if run := _PLAIN.match(self._buffer, self._at):
@@ -121,8 +120,8 @@ class FieldText:
         except ValueError:
             return ord(_BROKEN)
 
-    def _solid(self) -> Generator[None, None, str]:
-        """The next character that is no space."""
+    def _next_char(self) -> Generator[None, None, str]:
+        """Skip whitespace and take the next character."""
         while True:
             char = yield from self._peek()
             if run := _SPACE.match(self._buffer, self._at):

@@ -1,7 +1,7 @@
-"""Reads from Redis for all readers of one event loop, over one connection.
+"""Reads the streams for all readers of one event loop, over one Redis connection.
 
-One XREAD names every stream that somebody looks at. A stream of the hub's own is among them: an
-entry there ends the wait when that list changes.
+One XREAD lists every stream with readers, and the hub's own wake stream. An entry there ends a
+blocking read when the list of streams changes.
 """
 
 from __future__ import annotations
@@ -27,34 +27,31 @@ logger = logging.getLogger(__name__)
 
 BLOCK_MS: Final = 1_000
 TIMEOUT_S: Final = 2.0
-"""Without an answer for this long, Redis counts as away. More than it may keep us waiting."""
+"""Redis counts as unavailable after this time. Longer than a blocking read."""
 
 PACE_S: Final = 0.015
-"""Seconds between two reads: what comes in between arrives together, at a tenth of the cost."""
+"""Pause between reads in seconds. Entries written meanwhile arrive together, at a tenth of the
+cost."""
 
 PAUSE_S: Final = 0.5
-"""Seconds between two tries while Redis is away."""
+"""Seconds until the next attempt while Redis is unavailable."""
 
 BATCH: Final = 1_000
-"""Most entries of one stream in one answer."""
+"""Most entries of one stream in one read."""
 
 WAKE_TTL_S: Final = 60
 
 Found = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
-"""Entries of one Redis stream: id and fields."""
+"""Ids and fields of the new entries of one stream."""
 
 
 class Hub:
-    """The running texts that are looked at in this event loop."""
+    """The running texts that have readers in this event loop."""
 
     def __init__(self, url: str) -> None:
-        """Prepare; nothing is connected while nobody reads.
-
-        Args:
-            url: Of Redis.
-        """
+        """`url` is that of Redis. Connects only while there are readers."""
         self.reachable = True
-        """False while Redis is away."""
+        """False while Redis is unavailable."""
         self._url = url
         self._texts: dict[bytes, LiveText] = {}
         self._wake_key = f"aif:wake:{uuid4()}".encode()
@@ -66,12 +63,9 @@ class Hub:
 
     @contextmanager
     def reading(self, job: UUID, epoch: int, wake: Callable[[], None]) -> Iterator[LiveText]:
-        """The text of this epoch, kept up to date while the block runs.
+        """Keep the text of this epoch up to date while the block runs.
 
-        Args:
-            job: Whose text.
-            epoch: Of which run.
-            wake: Called after each change of the text, and when Redis goes or comes back.
+        `wake` is called after each change of the text and of `reachable`.
         """
         name = entries.key(job, epoch).encode()
         live = self._texts.get(name)
@@ -89,24 +83,24 @@ class Hub:
                     self._list_changed()
 
     def watched(self) -> int:
-        """How many streams are looked at."""
+        """Return the number of streams with readers."""
         return len(self._texts)
 
     def _list_changed(self) -> None:
         if self._task is None:
-            # In a context of its own, not in that of the request that happens to be first.
+            # A new context, so that it does not inherit that of the first request.
             self._task = asyncio.create_task(self._run(), context=Context())
         elif self._blocked and self._waking is None:
             self._waking = asyncio.create_task(self._interrupt(), context=Context())
 
     async def _interrupt(self) -> None:
-        """End the wait of the read that does not know the new list yet."""
+        """End the blocking read, so that the next one includes the new streams."""
         try:
             if self._client is not None:
                 pipeline = self._client.pipeline(transaction=False)
                 pipeline.xadd(self._wake_key, {"w": ""}, maxlen=1, approximate=False)
                 pipeline.expire(self._wake_key, WAKE_TTL_S)
-                with suppress(RedisError, OSError):  # then the wait ends by itself
+                with suppress(RedisError, OSError):  # then the read ends after BLOCK_MS
                     await pipeline.execute()
         finally:
             self._waking = None
@@ -120,42 +114,42 @@ class Hub:
             client, self._client, self._task = self._client, None, None
             if self._waking is not None:
                 self._waking.cancel()
-                # It must have let go of its connection before the client closes them all.
+                # It must release its connection before the client closes all of them.
                 await asyncio.gather(self._waking, return_exceptions=True)
             self._set_reachable(True)
             await client.aclose()
 
     async def _read_once(self, client: redis.asyncio.Redis) -> None:
-        asked = dict(self._texts)
-        names: dict[Any, Any] = {name: live.last_id for name, live in asked.items()}
+        streams = dict(self._texts)
+        names: dict[Any, Any] = {name: live.last_id for name, live in streams.items()}
         names[self._wake_key] = self._wake_id
         self._blocked = True
         try:
-            # Who has just come must not wait for news of the others.
-            block = BLOCK_MS if all(live.primed for live in asked.values()) else None
+            # Do not block while a new reader waits for its first read.
+            block = BLOCK_MS if all(live.primed for live in streams.values()) else None
             answer: Any = await client.xread(names, count=BATCH, block=block)
         except (RedisError, OSError) as error:
             self._blocked = False
             if self.reachable:
-                logger.warning("streams: Redis does not answer, no live text: %r", error)
+                logger.warning("streams: no live text, Redis does not answer: %r", error)
             self._set_reachable(False)
-            if isinstance(error, ResponseError):  # a replica, say: the address may lead elsewhere
+            if isinstance(error, ResponseError):  # such as a replica: reconnect to the new primary
                 await client.connection_pool.disconnect(inuse_connections=False)
             await asyncio.sleep(PAUSE_S)
             return
         self._blocked = False
         self._set_reachable(True)
-        self._share(asked, dict(answer or ()))
+        self._share(streams, dict(answer or ()))
         await asyncio.sleep(PACE_S)
 
-    def _share(self, asked: Mapping[bytes, LiveText], answer: Mapping[bytes, Found]) -> None:
+    def _share(self, streams: Mapping[bytes, LiveText], answer: Mapping[bytes, Found]) -> None:
         if wakes := answer.get(self._wake_key):
             self._wake_id = wakes[-1][0]
-        for name, live in asked.items():
+        for name, live in streams.items():
             found = answer.get(name, ())
             for entry_id, fields in found:
                 live.last_id = entry_id
-                with suppress(ValueError):  # of another release: the end brings it
+                with suppress(ValueError):  # of another release: the stored result will follow
                     live.take(entries.read(fields))
             if found or not live.primed:
                 live.primed = live.primed or len(found) < BATCH
@@ -175,7 +169,7 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 def hub() -> Hub:
-    """The hub of the running event loop."""
+    """Return the hub of the running event loop."""
     loop = asyncio.get_running_loop()
     found = _hubs.get(loop)
     if found is None:

@@ -1,4 +1,4 @@
-"""A web process's side: the text of a running answer, shared by all who read it here."""
+"""The text of a running answer in a web process, shared by all its readers there."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from aifeature.services.streams.entries import Entry
 
 @dataclass(eq=False, slots=True)
 class LiveText:
-    """The text of one job's epoch as far as it is known here.
+    """The text of one epoch of a job, as far as it has been read from Redis.
 
-    It is kept once, however many read it; a reader is a position in it, so a slow one costs
-    nothing but its position and gets all it missed in one piece.
+    The text is stored once for all readers. A reader is only a position in it, so a slow reader
+    costs no memory and gets all missed text in one event.
     """
 
     epoch: int
     text: str = ""
 
     attempt: int = 0
-    """Which of the epoch's answers the text is of; 0 before there is any."""
+    """Number of the answer within the epoch; 0 before there is any text."""
 
     version: int = 0
-    """Raised whenever the text is no longer a continuation of what it was."""
+    """Incremented when the text no longer extends the previous text."""
 
     primed: bool = False
-    """Whether Redis has been asked, so that an empty text means that there is none."""
+    """Whether the stream has been read, so that an empty text means that there is none."""
 
     last_id: bytes = b"0"
-    """Id of the last Redis entry that was read."""
+    """Id of the last entry read from Redis."""
 
     readers: set[Callable[[], None]] = field(default_factory=set)
-    """Called after each change."""
+    """Callbacks, called after each change."""
 
     def take(self, entry: Entry) -> None:
-        """Add an entry. One whose beginning is missing is left out: the end brings it."""
+        """Add an entry. Ignore it if its beginning is missing: the stored result will follow."""
         if entry.attempt < self.attempt:
             return
         if entry.attempt > self.attempt:
@@ -44,14 +44,14 @@ class LiveText:
             self._restart(entry)
         elif entry.offset == len(self.text):
             self.text += entry.text
-        elif entry.offset == 0:  # written once more as a whole, since something may have got lost
+        elif entry.offset == 0:  # sent again as a whole, because entries may have been lost
             if entry.text.startswith(self.text):
                 self.text = entry.text
             elif not self.text.startswith(entry.text):
                 self._restart(entry)
 
     def tell(self) -> None:
-        """Wake who reads."""
+        """Wake all readers."""
         for reader in tuple(self.readers):
             reader()
 

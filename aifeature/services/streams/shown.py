@@ -1,4 +1,4 @@
-"""What readers of a job have been shown so far, read from Redis once, without a hub."""
+"""The text shown to readers of a job so far, read from Redis without a hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aifeature.services.streams.live_text import LiveText
 logger = logging.getLogger(__name__)
 
 EPOCHS: Final = 8
-"""How many of a job's latest epochs are looked at; each run raises the epoch by one or two."""
+"""Number of latest epochs to read. Each run raises the epoch by one or two."""
 
 TIMEOUT_S: Final = 0.5
 
@@ -24,7 +24,7 @@ TIMEOUT_S: Final = 0.5
 def latest(job: UUID, epoch: int) -> str:
     """Return the text of the job's latest run that wrote any, up to this epoch.
 
-    Empty if there is none, or if Redis is away: nobody's cancellation waits for it.
+    Empty if there is none or if Redis is unavailable, so that a cancellation never waits for it.
     """
     epochs = range(epoch, max(0, epoch - EPOCHS), -1)
     if not epochs:
@@ -32,7 +32,7 @@ def latest(job: UUID, epoch: int) -> str:
     try:
         found = _read(job, epochs)
     except (redis.RedisError, OSError) as error:
-        logger.warning("streams: what was shown of job %s is not known: %r", job, error)
+        logger.warning("streams: cannot read the text shown of job %s: %r", job, error)
         return ""
     return next((text for text in map(_text, epochs, found) if text), "")
 

@@ -1,7 +1,7 @@
-"""A worker's side: batches the new text of all its jobs into Redis, and never costs a job time.
+"""The worker's side of streams: writes new text of all its jobs to Redis without delaying them.
 
-The job's thread only appends to a list. One thread per process writes, ten times a second, in one
-round trip for all jobs. What Redis does not take is kept and sent later as a whole.
+A job's thread only appends to a buffer. One thread per process writes ten times a second, in one
+round trip for all jobs. After an error the whole text is sent again later.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ BATCH_S: Final = 0.1
 """Seconds between two writes."""
 
 TIMEOUT_S: Final = 0.5
-"""How long one answer of Redis may take; only the writing thread waits for it."""
+"""Seconds that one answer of Redis may take. Only the writer's thread waits for it."""
 
 PAUSE_S: Final = 1.0
-"""Seconds without a write after one that failed."""
+"""Seconds without writing after a failure."""
 
 DeltaSink = Callable[[str], None]
 
 
 class JobStream:
-    """The text of one run of a job, as it grows. Written by the job's thread alone."""
+    """The growing text of one run of a job. Written by the job's thread only."""
 
     def __init__(self, name: str, field: str | None, changed: Callable[[JobStream], None]) -> None:
         """Prepare.
 
         Args:
             name: Key of the Redis stream.
-            field: The output field that is shown; None: nothing is.
-            changed: Called when there is something to write.
+            field: The output field that is shown; None: no text is shown.
+            changed: Called when there is new text to write.
         """
         self.name = name
         self.closed = False
@@ -57,13 +57,13 @@ class JobStream:
         self._lock = threading.Lock()
         self._attempt = 0
         self._text = ""
-        self._sent = 0  # characters that were handed to Redis
-        self._acknowledged = 0  # characters that Redis confirmed
-        self._call = 0  # the latest call
-        self._call_of_text = 0  # the call that the text is of
+        self._sent = 0  # characters sent to Redis
+        self._acknowledged = 0  # characters confirmed by Redis
+        self._call = 0  # number of the latest call
+        self._call_of_text = 0  # number of the call that wrote the text
 
     def sink(self) -> DeltaSink | None:
-        """What takes the pieces of the next call's answer; None when nothing is shown of it."""
+        """Return the function that takes the next call's answer; None: no text is shown."""
         with self._lock:
             self._call += 1
             call = self._call
@@ -79,9 +79,9 @@ class JobStream:
         return take
 
     def delivered(self) -> str:
-        """Return the text of the latest call that Redis has confirmed, and send no more of it.
+        """Return the confirmed text of the latest call, and discard what was not sent.
 
-        It is what the user can have read: of an answer that nobody could see, nothing.
+        This is the text that the user can have read. Empty if the latest call wrote none.
         """
         with self._lock:
             if self._call_of_text != self._call:
@@ -90,16 +90,16 @@ class JobStream:
             return self._text[: self._acknowledged]
 
     def confirmed(self) -> str:
-        """Return the text that readers of this run see: of the latest call that wrote any."""
+        """Return the confirmed text that readers see, from the latest call that wrote any."""
         with self._lock:
             return self._text[: self._acknowledged]
 
     def close(self) -> None:
-        """The run is over; what is not written yet is written once more, and then forgotten."""
+        """Mark the run as over. Unwritten text is tried once more and then dropped."""
         self.closed = True
 
     def batch(self) -> Entry | None:
-        """What was not handed to Redis yet; from then on it counts as sent."""
+        """Return the text not sent yet, which then counts as sent."""
         with self._lock:
             offset, self._sent = self._sent, len(self._text)
             if offset == self._sent:
@@ -107,14 +107,13 @@ class JobStream:
             return Entry(self._attempt, offset, self._text[offset:])
 
     def acknowledge(self, entry: Entry) -> None:
-        """Redis has confirmed this batch."""
         with self._lock:
             if entry.attempt == self._attempt:
                 end = entry.offset + len(entry.text)
                 self._acknowledged = max(self._acknowledged, end)
 
     def lost(self) -> None:
-        """The stream is not there, or nobody knows: the next batch holds everything."""
+        """Send everything with the next batch: the stream is missing or in an unknown state."""
         with self._lock:
             self._sent = 0
 
@@ -130,15 +129,10 @@ class JobStream:
 
 
 class StreamWriter:
-    """Writes the streams of this process's jobs; safe for any number of threads."""
+    """Writes the streams of this process's jobs. Thread-safe."""
 
     def __init__(self, client: redis.Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare; nothing runs before there is text.
-
-        Args:
-            client: Its time-outs bound how old the text may get on a slow Redis.
-            clock: Seconds that never go back.
-        """
+        """The time-outs of `client` bound the delay of the text while Redis is slow."""
         self._client = client
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
@@ -148,7 +142,6 @@ class StreamWriter:
 
     @contextmanager
     def open(self, job: UUID, epoch: int, field: str | None) -> Iterator[JobStream]:
-        """The stream of one run of a job."""
         stream = JobStream(key(job, epoch), field, self._changed)
         try:
             yield stream
@@ -156,7 +149,7 @@ class StreamWriter:
             stream.close()
 
     def flush(self) -> None:
-        """Write the text that came before this call. Raises nothing: a stream may get lost."""
+        """Write all text added before this call. Never raises, because streams may be lost."""
         with self._flushing:
             self._flush()
 
@@ -179,7 +172,7 @@ class StreamWriter:
             self._keep(streams)
         else:
             if self._outage.succeeded():
-                logger.info("streams: Redis takes text again")
+                logger.info("streams: can write to Redis again")
 
     def _write(self, batches: list[tuple[JobStream, Entry]]) -> None:
         pipeline = self._client.pipeline(transaction=False)
@@ -189,7 +182,7 @@ class StreamWriter:
                 stream.name,
                 fields,
                 maxlen=MAX_ENTRIES,
-                # A stream that has vanished must not come back with its beginning missing.
+                # A stream that was deleted must not be created again without its beginning.
                 nomkstream=entry.offset > 0,
             )
             if entry.offset == 0:
@@ -208,10 +201,10 @@ class StreamWriter:
         if redis_replies.is_read_only(error):
             self._client.connection_pool.disconnect(inuse_connections=False)
         if self._outage.failed():
-            logger.warning("streams: Redis takes no text, readers wait for results: %r", error)
+            logger.warning("streams: cannot write to Redis, no live text: %r", error)
 
     def _keep(self, streams: list[JobStream]) -> None:
-        """Try these again later, but not those whose job is over: the result tells all."""
+        """Retry these later, except those of ended jobs: their readers get the result."""
         with self._lock:
             for stream in streams:
                 if not stream.closed:
@@ -229,6 +222,6 @@ class StreamWriter:
 
 @cache
 def process() -> StreamWriter:
-    """The writer of this process. Its connection gives up soon, since nobody waits for a stream."""
+    """Return the writer of this process. Its time-out is short, because streams may be lost."""
     client = redis_clients.connect(TIMEOUT_S)
     return StreamWriter(client)

@@ -1,4 +1,4 @@
-"""What users read: the sentence of a job that waits or ended, and references to quote.
+"""Texts for users: messages about waiting and ended jobs, and references to quote.
 
 Public: all names below.
 

@@ -1,4 +1,4 @@
-"""What users read about a job that waits, failed or was cancelled."""
+"""Messages for users about jobs that wait, failed or were cancelled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAITING: Final = MappingProxyType(
         " moment.",
     }
 )
-"""By reason. The database fills in `{until}`: the time of day of the job's deadline."""
+"""By reason. The database fills in `{until}`, the time of day of the job's deadline."""
 
 FAILED: Final = MappingProxyType(
     {
@@ -61,4 +61,4 @@ FAILED: Final = MappingProxyType(
 CANCELLED_BY_USER: Final = FAILED[FailureCode.CANCELLED]
 CANCELLED_BY_STAFF: Final = "Our team cancelled this request."
 CANCELLED_BY_SWITCH: Final = "This feature was stopped, so your request was cancelled."
-"""The sentence for a closed account is in `sql/closed_accounts.sql`."""
+"""The message for a closed account is in `sql/closed_accounts.sql`."""

@@ -1,7 +1,7 @@
 """References that users read on a page and on-call searches for in admin and in the log.
 
-`J-3F2A91C4` names a job by the beginning of its id. `W-7K3M9QX2PA` names a request that was
-answered with an error. Nothing here needs Django, so that the log can name a request at any time.
+`J-3F2A91C4` is a job, by the beginning of its id. `W-7K3M9QX2PA` is a request that failed. This
+module does not need Django, so that the log can use it at any time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's: no two of them look alike."""
+"""Crockford's Base32 alphabet. No two of its characters look alike."""
 
 _LOOKS_LIKE: Final = str.maketrans("OIL", "011")
 _LENGTH: Final = 10
@@ -27,17 +27,17 @@ _REQUEST: Final = re.compile(rf"W-([{_LETTERS}]{{{_LENGTH}}})")
 
 @dataclass(slots=True)
 class Visit:
-    """A request that is being answered."""
+    """A request in progress."""
 
     reference: str
     request: HttpRequest | None
-    """None: it was refused before it reached Django."""
+    """None: the request was refused before it reached Django."""
     is_noted: bool = False
     """Whether its failure was noted under the reference."""
 
 
 visit: Final[ContextVar[Visit | None]] = ContextVar("visit", default=None)
-"""The request that is answered in this context."""
+"""The request of the current context."""
 
 
 def begin(request: HttpRequest | None = None) -> Visit:
@@ -48,13 +48,13 @@ def begin(request: HttpRequest | None = None) -> Visit:
 
 
 def current() -> str:
-    """Return the reference of the request of this context; empty outside of one."""
+    """Return the reference of the current request, or an empty string outside of a request."""
     found = visit.get()
     return found.reference if found else ""
 
 
 def of_job(job: UUID) -> str:
-    """Return the job's reference.
+    """Return the reference of a job.
 
     >>> of_job(UUID("3f2a91c4-0000-4000-8000-000000000000"))
     'J-3F2A91C4'
@@ -63,14 +63,14 @@ def of_job(job: UUID) -> str:
 
 
 def new_request() -> str:
-    """Return a reference for a request, of 50 random bits."""
+    """Return a new reference for a request, with 50 random bits."""
     return "W-" + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
 
 
 def jobs(text: str) -> tuple[UUID, UUID] | None:
-    """Return the first and the last id that the reference of a job may stand for; None: it is none.
+    """Return the first and last id that match a job reference; None: the text is not one.
 
-    The digits alone, as lists of jobs show them, will do.
+    Also accepts the digits alone, as shown in lists of jobs.
     """
     found = _JOB.fullmatch(text.strip().upper())
     if found is None:
@@ -79,9 +79,9 @@ def jobs(text: str) -> tuple[UUID, UUID] | None:
 
 
 def request(text: str) -> str | None:
-    """Return the reference of a request as it was given out; None: the text is none.
+    """Return the request reference in its original form; None: the text is not one.
 
-    It may be in lower case, and have letters in it that look like digits.
+    Accepts lower case, and letters that look like digits.
     """
     kind, _, rest = text.strip().upper().partition("-")
     found = _REQUEST.fullmatch(f"{kind}-{rest.translate(_LOOKS_LIKE)}")

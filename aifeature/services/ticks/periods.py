@@ -1,7 +1,7 @@
-"""Makes a tick that is sent twice run once: whoever takes its slot of time first runs it.
+"""Time slots that make a tick run once, even if it is sent or delivered twice.
 
-Two beats, or a beat that could not save, send a tick twice, and a broker may deliver it twice.
-Work that may run any number of times needs none of this.
+Two beats, or a beat that could not save its state, send a tick twice; a broker may deliver it
+twice. The first run takes the slot. Work that may safely run twice does not need this.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aifeature.models import TickSlot
 from aifeature.models.functions import database_now
 
 KEPT: Final = timedelta(days=60)
-"""How long a slot is remembered. No period is longer."""
+"""Age at which a slot is deleted. No period is longer."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
@@ -25,29 +25,27 @@ _MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Slots of equal length, one after the other without a gap, in UTC."""
+    """Consecutive slots of equal length, in UTC."""
 
     length: timedelta
     first: datetime = _EPOCH
-    """When any one of them begins."""
+    """Start of any one slot."""
 
     def slot(self, moment: datetime) -> datetime:
-        """When the slot that holds this moment began."""
+        """Return the start of the slot that contains this moment."""
         return moment - (moment - self.first) % self.length
 
 
 DAILY: Final = Period(timedelta(days=1))
-"""Days in UTC."""
-
 WEEKLY: Final = Period(timedelta(weeks=1), _MONDAY)
 """Weeks in UTC, from Monday."""
 
 
 def every(seconds: int) -> Period:
-    """Slots of this many seconds, counted from midnight 1 January 1970 UTC.
+    """Return slots of this many seconds, counted from 1 January 1970, 00:00 UTC.
 
     Raises:
-        ValueError: there is no such slot, or it is longer than slots are remembered.
+        ValueError: the length is not positive, or longer than slots are kept.
     """
     length = timedelta(seconds=seconds)
     if not timedelta() < length <= KEPT:
@@ -56,11 +54,11 @@ def every(seconds: int) -> Period:
 
 
 def claim(task: str, period: Period) -> bool:
-    """Take the current slot of a task, by the database's clock. False: it was taken before.
+    """Take the current slot of a task, by the database's clock. False: it was already taken.
 
-    A slot stays taken if the work then fails: the next slot's tick is the next try. Send ticks
-    some way into the slot (a daily one not at midnight), or better more often than slots begin:
-    clocks differ, and a tick that comes a second too early finds the slot before taken.
+    A slot stays taken if the work fails; the next slot is the retry. Clocks differ, and a tick that
+    is a second early finds the previous slot taken. So send a tick some time after its slot begins
+    (a daily one not at midnight), or more often than slots begin.
     """
     slot = period.slot(database_now())
     with connection.cursor() as cursor:
@@ -72,6 +70,6 @@ def claim(task: str, period: Period) -> bool:
 
 
 def prune() -> int:
-    """Forget slots of long ago. Returns how many."""
+    """Delete old slots. Return the number deleted."""
     deleted, _ = TickSlot.objects.filter(claimed_at__lt=Now() - KEPT).delete()
     return deleted
