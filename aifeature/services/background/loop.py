@@ -29,14 +29,10 @@ class Loop:
         least_s: float = 0.0,
         has_last_turn: bool = False,
     ) -> None:
-        """Prepare. The thread starts at the first `wake`.
+        """The thread starts at the first `wake`.
 
-        Args:
-            name: Name of the thread, also used in the log.
-            turn: The work. Returns the seconds until the next turn.
-            retry_s: Seconds until the next turn after an exception.
-            least_s: Least seconds between two turns.
-            has_last_turn: Whether `stop` makes one more turn.
+        The next turn begins `retry_s` seconds after an exception, and at least `least_s` seconds
+        after any turn. With `has_last_turn`, `stop` makes one more turn.
         """
         self._name = name
         self._turn = turn

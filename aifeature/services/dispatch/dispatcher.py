@@ -1,7 +1,7 @@
 """The dispatcher: the thread of the control worker that fills the window and ends overdue jobs.
 
-It sleeps until the next job is due. In case no dispatcher runs, beat's tick does most of the same
-work, less often. Any number of both may run at the same time.
+It sleeps until the next job is due. Beat's tick does most of the same work less often, in case no
+dispatcher runs. Any number of both may run at the same time.
 """
 
 from __future__ import annotations

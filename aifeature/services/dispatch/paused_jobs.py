@@ -44,11 +44,7 @@ class PausedJobs:
         self._checked_at = float("-inf")
 
     def look(self) -> int:
-        """Make jobs due whose calls are answered again. Return their number.
-
-        Raises:
-            django.db.Error: the database is unavailable.
-        """
+        """Make jobs due whose calls are answered again. Return their number."""
         if self._clock() - self._checked_at < EVERY_S:
             return 0
         self._checked_at = self._clock()

@@ -104,15 +104,12 @@ def unpublish(jobs: Sequence[UUID]) -> set[UUID]:
     """Unmark published jobs whose message will not become a run, so that they are chosen again.
 
     Returns the jobs whose rows are locked. Retry these later.
-
-    Raises:
-        django.db.Error: the database is unavailable.
     """
     return fair_queue.unpublish(jobs)
 
 
 def take_all_back() -> int:
-    """Unmark all jobs after the broker lost its messages. Return the number of waiting jobs.
+    """Unmark all waiting jobs after the broker lost its messages. Return their number.
 
     Jobs whose rows are locked count as lost after LOST_AFTER_S seconds.
     """

@@ -25,7 +25,7 @@ TASK: Final = "control.sweep"
 BATCH = 500
 
 STUCK_SEEN_FOR: Final = timedelta(seconds=60)
-"""Time without a report of stuck threads after which a worker's alert ends."""
+"""Time without a report of stuck threads after which the alert of a worker ends."""
 
 LOST_CALL_S = 900
 """Age in seconds at which a call without a job counts as lost. No call takes longer. A probe takes

@@ -1,7 +1,7 @@
 """The thread of a worker process that takes part in dispatch.
 
 It refills the window soon after a job has ended here, hands back messages that cannot become runs,
-and watches in place of the control worker while that does not.
+and runs the watcher when the control worker does not.
 """
 
 from __future__ import annotations
@@ -55,11 +55,7 @@ class WorkerAgent:
         self._loop.stop(within_s=MOST_SLEEP_S)
 
     def turn(self) -> None:
-        """Hand back messages, then refill the window.
-
-        Raises:
-            django.db.Error: the database is unavailable. The messages are kept for the next turn.
-        """
+        """Hand back messages, then refill the window. After an error the next turn tries again."""
         with self._lock:
             jobs = set(self._handed_back)
         if jobs:

@@ -40,10 +40,9 @@ from workers.inference.types import Admission
 logger = logging.getLogger(__name__)
 
 PROBE_S: Final = 10.0
-"""Deadline of a probe in seconds. A probe blocks a thread that runs a job."""
+"""Deadline of a probe in seconds. Meanwhile it blocks the thread of a job."""
 
 PROBE: Final = (Message("user", (TextBlock("Reply with OK."),)),)
-"""The prompt of a probe."""
 
 
 class Ended(NamedTuple):
@@ -87,7 +86,7 @@ class Payer(Protocol):
         """Return a context in which the keeper uses `cancel` when the call must stop."""
 
     def sink(self) -> Callable[[str], None] | None:
-        """Return the function that receives text as it arrives; None: there are no readers."""
+        """Return the function that receives text as it arrives; None: no text is shown."""
 
     def settle(self, settlement: Settlement) -> None:
         """Store how the call ended. A job leaves this to its next transition."""
@@ -145,7 +144,7 @@ def make(
 
     Raises:
         Cancelled: during a probe before the call. The call was not sent.
-        Deferred: the gate admits no call now; the error holds the wait. The call was not sent.
+        Deferred: the gate admits no call for `wait_s` seconds. The call was not sent.
         AttemptRefusedError, FencedError, django.db.Error: see `Payer.reserve`. Nothing was sent.
         InferenceError: the model has no price, or its schema cannot be sent. Nothing was sent.
     """
@@ -183,11 +182,10 @@ def call(
 ) -> InferenceResult:
     """Make a call without a job. The feature's budget pays; no user is charged.
 
-    `purpose` is any except PROBE and those of a job's calls. `cancel` aborts the call from another
-    thread.
+    `purpose` is any except PROBE and those of a job's calls.
 
     Raises:
-        Deferred: the gate admits no call now; the error holds the wait. The ledger has no row.
+        Deferred: the gate admits no call for `wait_s` seconds. The ledger has no row.
         AttemptRefusedError: paused, budget_spent or budget_held. Nothing was sent.
         InferenceError: the call failed; the error is in the ledger.
         django.db.Error: the database stayed unavailable. A call that was sent becomes `unknown`.
@@ -208,7 +206,7 @@ def admit(request: InferenceRequest, payer: Payer, *, is_fallback: bool) -> Admi
     each model.
 
     Raises:
-        Deferred: no call may be sent now; the error holds the wait.
+        Deferred: no call may be sent for `wait_s` seconds.
         Cancelled: during the probe. The call was not sent.
     """
     models = gateway().known_models()
@@ -234,13 +232,10 @@ def admit(request: InferenceRequest, payer: Payer, *, is_fallback: bool) -> Admi
 
 
 def suspect(payer: Payer, model: str, error: InferenceError) -> account.Finding:
-    """Find out by a probe whether an error concerns the whole account.
+    """Check by a probe whether an error concerns the whole account. The feature pays for it.
 
-    The call to `model` is settled, and `error.account_wide` is true. The payer's feature pays for
-    the probe.
-
-    Raises:
-        Cancelled: during the probe.
+    The call to `model` is settled, and `error.account_wide` is true. Raises Cancelled if the probe
+    is cancelled.
     """
     return account.suspect(error, model, models=gateway().known_models(), probe=_prober(payer))
 
@@ -255,10 +250,8 @@ def _probe(
 ) -> InferenceError | AttemptRefusedError | None:
     """Send a probe. Return its error, or None if it was answered.
 
-    Its end is stored in the ledger and reported to its permit.
-
-    Raises:
-        Cancelled: by the payer, not by the probe's own deadline.
+    Its end is stored in the ledger and reported to its permit. Raises Cancelled if the payer
+    cancels it.
     """
     request = InferenceRequest(
         attempt_id=uuid4(),

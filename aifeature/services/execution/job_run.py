@@ -67,8 +67,8 @@ RETRY_DEFECT_S = 5.0
 """Seconds until a job is retried after an unexpected exception."""
 
 LEAST_CALL_S = 30.0
-"""Upper limit in seconds of a usual call. With less time until the job's deadline no call is made:
-a call cut by a deadline is spend without a charge, and a user could cause it by waiting."""
+"""Most seconds that a usual call takes. With less time until the job's deadline, no call is made: a
+call cut by a deadline is spend without a charge, and a user could cause it by waiting."""
 
 LEAST_SHARE = 0.1
 """The same as a share of the deadline, for features with a short deadline."""
@@ -112,7 +112,7 @@ class _Progress:
     """Progress of a run, read after an exception has ended it."""
 
     paid: bool = False
-    """A call was answered. Making it again would cost the same again."""
+    """A call was made that may be billed. Making it again would cost the same again."""
 
 
 def _execute_or_requeue(claimed: Claimed, cancel: Cancel) -> Outcome:
@@ -138,7 +138,7 @@ def _execute_or_requeue(claimed: Claimed, cancel: Cancel) -> Outcome:
 
 
 def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> Outcome:
-    """End the job if a call was answered: a retry would pay for the call and be refused again."""
+    """End the job if a call may be billed: a retry would pay for it and be refused again."""
     logger.error("job %s: the database refused a write: %s", claimed.job, brief(error))
     if paid:
         return Failed(FailureCode.ANSWER_GARBLED)
@@ -221,8 +221,7 @@ class _Run:
     def call_models(self, models: tuple[str, ...], message: str) -> Outcome:
         """Call each model, with one repair each, until an answer is valid.
 
-        Raises:
-            Cancelled: during a probe.
+        Raises Cancelled if a probe is cancelled.
         """
         last: Settlement | None = None
         passed_over: Deferred | None = None
@@ -257,11 +256,7 @@ class _Run:
         return Failed(FailureCode.OUTPUT_INVALID, last)
 
     def _checked(self, text: str, settlement: Settlement) -> Outcome:
-        """Return the outcome for a valid answer, or for one on which the output model fails.
-
-        Raises:
-            OutputInvalidError: the answer is not valid.
-        """
+        """Return the outcome of an answer. Raises OutputInvalidError if it is not valid."""
         try:
             return Accepted(output.validate(self.feature, text), settlement)
         except OutputUncheckableError:
@@ -270,8 +265,7 @@ class _Run:
     def _store(self, settlement: Settlement) -> None:
         """Store the end of a call after which the job goes on.
 
-        Raises:
-            UnstorableError: the database refuses it.
+        Raises UnstorableError if the database refuses it.
         """
         what = f"job {self.claimed.job}: end of a call"
         refused = outcomes.refusal(
@@ -301,11 +295,7 @@ class _Run:
     def _call(
         self, request: InferenceRequest, purpose: Purpose, passed_over: Deferred | None
     ) -> calls.Ended:
-        """Make a call of this job.
-
-        Raises:
-            Cancelled, Deferred, AttemptRefusedError, FencedError: as in `calls.make`.
-        """
+        """Make a call of this job. Raises the errors of `calls.make`."""
         if self._seconds_left() < self._least_s():
             raise AttemptRefusedError("deadline")
         is_fallback = passed_over is not None and passed_over.reason == "breaker"
@@ -332,11 +322,8 @@ class _Run:
         return UserTokens(f"{self.feature.slug}:{user_id}", per_minute)
 
     def reserve(self, attempt: NewAttempt) -> None:
-        """Reserve within all caps, including those of the user.
-
-        While the database refuses writes, a run with a paid answer waits here. A retry from its
-        beginning would pay for that answer again.
-        """
+        # While the database refuses writes, a run with a paid call waits here: a retry from its
+        # beginning would pay for that call again.
         while True:
             try:
                 transitions.begin_attempt(self.claimed, attempt, self._caps())

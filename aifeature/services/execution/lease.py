@@ -57,8 +57,8 @@ USER: Final = "user"
 PAUSED: Final = "paused"
 FENCED: Final = "fenced"
 STOPPING: Final = "stopping"
-"""Reasons passed to `Cancel.cancel`: cancelled by the user, stopped by a kill switch, taken over by
-another worker, process exiting."""
+"""Reasons passed to `Cancel.cancel`: cancelled by the user, stopped by a kill switch, the job is no
+longer ours, the process stops."""
 
 
 @dataclass(slots=True)
@@ -120,11 +120,8 @@ class LeaseKeeper:
     ) -> None:
         """Start the heartbeats of this worker. No earlier process may have used its name.
 
-        Args:
-            worker: Name of the worker. Its runs that no thread holds are returned to the queue.
-            queue: Queue that it serves.
-            slots: Jobs that it takes at the same time.
-            when_stuck: Called once when a tenth of its threads are stuck, to end the process.
+        Runs under its name that no thread holds are returned to the queue. `when_stuck` is called
+        once when a tenth of its threads are stuck, to end the process.
         """
         self._presences[queue] = _Presence(worker, queue, slots, slots, when_stuck)
         self._loop.wake()

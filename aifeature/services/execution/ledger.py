@@ -38,8 +38,7 @@ _STATES = {
 def opened(request: InferenceRequest, *, purpose: Purpose, prompt: Prompt | None) -> NewAttempt:
     """Return the ledger row of a call that is about to be sent.
 
-    Raises:
-        InferenceError: the model has no price, or its schema cannot be sent.
+    Raises InferenceError if the model has no price or its schema cannot be sent.
     """
     return NewAttempt(
         id=request.attempt_id,

@@ -68,7 +68,7 @@ class UnstorableError(Exception):
     """The end of a call cannot be stored, so its job must not continue."""
 
     def __init__(self, settlement: Settlement) -> None:
-        super().__init__(f"call {settlement.attempt}")
+        super().__init__(f"the end of call {settlement.attempt} cannot be stored")
         self.settlement = settlement
 
 
@@ -165,9 +165,9 @@ def until_stored(
 ) -> None:
     """Call `write` until it succeeds. It must be safe to call twice.
 
-    Give up if the database is unavailable or refuses writes for `for_s` seconds, or after the
-    longer of the two limits. `locked_for_s` allows more time while the database answers and only a
-    lock blocks the write: no other worker takes over a run of a live process meanwhile.
+    Give up when the database has been unavailable, or has refused writes, for `for_s` seconds.
+    While only a lock blocks the write, try for `locked_for_s` seconds if that is longer: no other
+    worker takes over a run of a live process meanwhile.
 
     Raises:
         django.db.Error: the database stayed unavailable or locked. Other errors pass through.

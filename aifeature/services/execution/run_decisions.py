@@ -141,7 +141,7 @@ def after_deferral(
     A breaker may close, or the account recover, before that time. So the job returns earlier while
     a call is still possible, which takes at least `least_s` seconds.
 
-    `paid` means that a call of this run was answered. The next run makes it again, so this run
+    `paid` means that a call of this run may be billed. The next run makes it again, so this run
     counts as a try; otherwise a job could pay for the same call without limit.
     """
     reason, wait_s = DEFERRED[deferred.reason], deferred.wait_s

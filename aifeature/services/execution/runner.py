@@ -39,7 +39,7 @@ def _exit() -> None:
 
 
 def _send_sigterm() -> None:
-    """Send SIGTERM to this process, as its supervisor does, so that Celery takes no messages."""
+    """Send SIGTERM to this process, as its supervisor does: Celery takes no more messages."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -70,8 +70,7 @@ class Runner:
     def run(self, job: UUID, *, worker: str) -> None:
         """Run a job if it can be claimed. Hand back a message that cannot become a run.
 
-        Raises:
-            django.db.Error: the database is unavailable.
+        Raises django.db.Error if the database is unavailable.
         """
         if self._stopping.is_set():
             self._hand_back(job)
@@ -110,7 +109,7 @@ class Runner:
     def _stop_after(self, grace_s: float, end_s: float) -> None:
         end_at = time.monotonic() + grace_s + end_s
         logger.info("stopping: %d jobs have %.0f s to finish", self._keeper.count(), grace_s)
-        # Continue until the process has ended: a job may be about to be claimed without being held.
+        # Wait for the end of the process: with no job held, one may still be about to be claimed.
         if self._closed.wait(grace_s):
             return
         if count := self._keeper.count():

@@ -1,7 +1,7 @@
 """Detection of stuck threads: report them to on-call, and end the process when there are too many.
 
 A thread cannot be ended from outside. The dispatcher ends its job in the database, but the thread
-stays lost. When a tenth of its threads are lost, the process makes room for another one.
+stays lost. When a tenth of its threads are lost, the process exits to make room for another one.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ class Watch:
         return [held for held in runs if held.overdue_looks >= LOOKS]
 
     def tell(self, rows: Rows, stuck: Sequence[HeldRun], *, worker: str, slots: int) -> None:
-        """Open or update the alert, at most once per SEEN_AGAIN_S seconds.
+        """Open or update the alert, at most once in SEEN_AGAIN_S seconds.
 
-        Raises:
-            django.db.Error: the database is unavailable; the next call tries again.
+        Raises django.db.Error if the database is unavailable; the next call tries again.
         """
         now = self._clock()
         if now - self._reported_at < SEEN_AGAIN_S:
@@ -57,7 +56,7 @@ class Watch:
             alerts.STUCK_WORKER,
             worker[:120],
             f"{len(stuck)} of {slots} threads of this worker hang: {'; '.join(named)}."
-            f" At {tenth(slots)} the worker exits with code 75 and its supervisor starts another."
+            f" When {tenth(slots)} hang, it exits with code 75 and its supervisor starts another."
             " Fix the code that hangs.",
             {"threads": slots, "hang": len(stuck), "runs": named},
             through=rows,

@@ -39,10 +39,10 @@ LOAD_S: Final = 1.0
 """Seconds for which a load measurement is cached."""
 
 LONGEST_RETRY_S: Final = 600
-"""Longest retry delay for overload. An estimate beyond it would be unreliable."""
+"""Longest retry delay in seconds after an overload. Longer estimates are unreliable."""
 
 NO_WORKER_RETRY_S: Final = 60
-"""Retry delay while no worker is running: about the time to start one."""
+"""Retry delay in seconds while no worker is running: about the time to start one."""
 
 _NEVER: Final = (float("-inf"), None)
 

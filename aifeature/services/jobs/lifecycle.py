@@ -111,11 +111,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
 
 
 def get(*, user: User, job_id: UUID) -> Job:
-    """Return a job of this user.
-
-    Raises:
-        NotFound: the job does not exist or belongs to another user.
-    """
+    """Return a job. Raises NotFound if it does not exist or belongs to another user."""
     job = _OWN.find(id=job_id, user_id=user.pk)
     if job is None:
         raise NotFound("You have no request with this id.")
@@ -151,10 +147,8 @@ def page(
 def cancel(*, user: User, job_id: UUID) -> Job:
     """Cancel a job: immediately while it is queued, through its worker while it is running.
 
-    An ended job does not change. The text that the user has been shown is kept.
-
-    Raises:
-        NotFound: the user has no such job.
+    An ended job does not change. The text that the user has been shown is kept. Raises NotFound if
+    the user has no such job.
     """
     job = get(user=user, job_id=job_id)
     text = shown.latest(job.id, job.epoch) if job.status == Status.QUEUED else ""
@@ -194,11 +188,7 @@ def requeue(*, job_id: UUID) -> Job:
 
 
 def visible_feature(*, user: User, slug: str) -> Feature:
-    """Return a feature that this user may see.
-
-    Raises:
-        NotFound: the feature does not exist or is not visible to the user.
-    """
+    """Return a feature. Raises NotFound if it does not exist or the user may not see it."""
     try:
         feature = registry.get(slug)
     except registry.UnknownFeatureError:

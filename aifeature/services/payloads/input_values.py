@@ -11,12 +11,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read(model: type[Model], value: Any) -> Model:
-    """Parse a JSON value with the model.
+    """Return a JSON value as an instance of the model. Raises ValidationError.
 
     Parses JSON, not Python values: a strict model accepts a date or a set only from JSON.
-
-    Raises:
-        ValidationError: the value does not fit the model.
     """
     return model.model_validate_json(json.dumps(value))
 

@@ -23,21 +23,13 @@ BROKER_ERRORS: Final = (KombuError, RedisError, OSError)
 
 @contextmanager
 def producer() -> Iterator[Producer]:
-    """Return a producer from this process's pool.
-
-    Raises:
-        One of BROKER_ERRORS: the broker does not answer.
-    """
+    """Yield a producer from this process's pool. Raises BROKER_ERRORS."""
     with producers[connection()].acquire(block=True, timeout=PUBLISH_TIMEOUT_S) as acquired:
         yield acquired
 
 
 def send(task: str, *, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str) -> None:
-    """Send one task, within the time-out of a publish.
-
-    Raises:
-        One of BROKER_ERRORS: the broker did not accept it.
-    """
+    """Send one task, within the time-out of a publish. Raises BROKER_ERRORS."""
     with producer() as acquired:
         current_app.send_task(
             task, args=args, kwargs=dict(kwargs), queue=queue, producer=acquired, retry=False,

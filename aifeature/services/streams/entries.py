@@ -35,11 +35,7 @@ class Entry:
 
 
 def read(fields: Mapping[bytes, bytes]) -> Entry:
-    """Parse the fields of a Redis stream entry.
-
-    Raises:
-        ValueError: a field is missing or invalid, for example from another release.
-    """
+    """Parse the fields of a Redis stream entry. Raises ValueError, such as for another release."""
     try:
         text = fields[b"text"].decode()
         return Entry(int(fields[b"attempt"]), int(fields[b"offset"]), text)

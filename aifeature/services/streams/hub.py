@@ -27,11 +27,10 @@ logger = logging.getLogger(__name__)
 
 BLOCK_MS: Final = 1_000
 TIMEOUT_S: Final = 2.0
-"""Redis counts as unavailable after this time. Longer than a blocking read."""
+"""Seconds without an answer until Redis counts as unavailable. Longer than a blocking read."""
 
 PACE_S: Final = 0.015
-"""Pause between reads in seconds. Entries written meanwhile arrive together, at a tenth of the
-cost."""
+"""Seconds between reads. Entries written meanwhile arrive together, at a tenth of the cost."""
 
 PAUSE_S: Final = 0.5
 """Seconds until the next attempt while Redis is unavailable."""
@@ -63,7 +62,7 @@ class Hub:
 
     @contextmanager
     def reading(self, job: UUID, epoch: int, wake: Callable[[], None]) -> Iterator[LiveText]:
-        """Keep the text of this epoch up to date while the block runs.
+        """Yield the text of this epoch and keep it up to date while the block runs.
 
         `wake` is called after each change of the text and of `reachable`.
         """

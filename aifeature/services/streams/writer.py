@@ -43,13 +43,7 @@ class JobStream:
     """The growing text of one run of a job. Written by the job's thread only."""
 
     def __init__(self, name: str, field: str | None, changed: Callable[[JobStream], None]) -> None:
-        """Prepare.
-
-        Args:
-            name: Key of the Redis stream.
-            field: The output field that is shown; None: no text is shown.
-            changed: Called when there is new text to write.
-        """
+        """`field` is the output field to show; None: no text is shown. `changed` reports text."""
         self.name = name
         self.closed = False
         self._field = field

@@ -44,8 +44,7 @@ WEEKLY: Final = Period(timedelta(weeks=1), _MONDAY)
 def every(seconds: int) -> Period:
     """Return slots of this many seconds, counted from 1 January 1970, 00:00 UTC.
 
-    Raises:
-        ValueError: the length is not positive, or longer than slots are kept.
+    Raises ValueError if they are not positive or longer than slots are kept.
     """
     length = timedelta(seconds=seconds)
     if not timedelta() < length <= KEPT:
