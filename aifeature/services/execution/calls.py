@@ -187,7 +187,7 @@ def call(
     Raises:
         Deferred: the gate admits no call for `wait_s` seconds. The ledger has no row.
         AttemptRefusedError: paused, budget_spent or budget_held. Nothing was sent.
-        InferenceError: the call failed; the error is in the ledger.
+        InferenceError: the call failed, which is in the ledger, or could not be sent (see `make`).
         django.db.Error: the database stayed unavailable. A call that was sent becomes `unknown`.
     """
     payer = FeaturePayer(feature, cancel or Cancel())
