@@ -18,7 +18,7 @@ from aifeature.services import dispatch, provider
 from aifeature.services.alerting import check_runs
 from aifeature.services.controls import global_cap, row_check
 from aifeature.services.dispatch import Dispatcher, recovery
-from aifeature.services.execution import lease, runner
+from aifeature.services.execution import Runner, worker_context
 from aifeature.services.monitoring.spikes import check as spikes
 from aifeature.services.privacy import retention
 from aifeature.services.provider import watch
@@ -26,6 +26,7 @@ from aifeature.services.spend import budgets, reconciler
 from project import boot
 
 _dispatcher = Dispatcher()
+_runner = Runner()
 
 _PROCESS = secrets.token_hex(4)
 """Distinguishes this process from an earlier one: after a container restart host name and PID are
@@ -59,28 +60,28 @@ def _begin(sender: Any, **_: Any) -> None:
     worker = sender.controller
     name, queues = _name(worker.hostname), _queues(worker)
     if "llm" in queues:
-        runner.process.start(worker=name, slots=worker.concurrency)
+        _runner.start(worker=name, slots=worker.concurrency)
     for queue in queues - {"llm"}:
         shown = name if queues == {queue} else f"{name}:{queue}"
-        lease.keeper.appear(shown, queue=queue, slots=worker.concurrency)
+        worker_context.current().keeper.appear(shown, queue=queue, slots=worker.concurrency)
 
 
 @worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     """Limit the time of running jobs after SIGTERM. Celery starts no task and waits for them."""
     config = settings.AIFEATURE
-    runner.process.drain(grace_s=config["WORKER_GRACE_S"], end_s=config["LEASE_S"])
+    _runner.drain(grace_s=config["WORKER_GRACE_S"], end_s=config["LEASE_S"])
 
 
 @worker_shutdown.connect
 def _end(**_: Any) -> None:
-    runner.process.close()
+    _runner.close()
     _dispatcher.stop()
 
 
 @shared_task(name=dispatch.RUN_JOB, bind=True)
 def run_job(self: Task[Any, Any], /, *, job_id: str, **_: Any) -> None:
-    runner.process.run(UUID(job_id), worker=_name(self.request.hostname))
+    _runner.run(UUID(job_id), worker=_name(self.request.hostname))
 
 
 @shared_task(name="control.sweep")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,8 @@ from django.db import connection, connections
 from aifeature.models import Stage
 from aifeature.services.controls import breakers, effective
 from aifeature.services.dispatch import dispatcher, publisher
-from aifeature.services.execution import job_run
+from aifeature.services.execution import worker_context
+from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.jobs import admission
 from aifeature.services.provider import account, factory
 from aifeature.services.stores import broker
@@ -81,9 +83,10 @@ def _forget_redis() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test's retries are missing in the budget of another."""
-    monkeypatch.setattr(job_run, "retries", RetryBudget())
+def context() -> Iterator[WorkerContext]:
+    """The worker context of a test: a new retry budget, the keeper and streams of the process."""
+    with worker_context.using(replace(worker_context.current(), retries=RetryBudget())) as own:
+        yield own
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,11 @@
 """Runs claimed jobs, and makes every provider call with its ledger entries.
 
-Public: `runner` and `lease` for worker processes, `calls` for calls without a job.
+Public: `Runner` and `worker_context` for worker processes, `calls` for calls without a job.
 
 Size limit: 2,100 lines.
 """
 
-from aifeature.services.execution import calls, lease, runner
+from aifeature.services.execution import calls, worker_context
+from aifeature.services.execution.runner import Runner
 
-__all__ = ["calls", "lease", "runner"]
+__all__ = ["Runner", "calls", "worker_context"]

@@ -21,7 +21,7 @@ from aifeature.models.functions import brief
 from aifeature.models.transitions import AttemptRefusedError, NewAttempt, Settlement
 from aifeature.prompts import Prompt
 from aifeature.services import controls
-from aifeature.services.execution import lease, ledger, outcomes
+from aifeature.services.execution import ledger, outcomes, worker_context
 from aifeature.services.provider import account, gateway, odd_answers
 from aifeature.spec import Feature, Purpose
 from workers.inference import (
@@ -112,7 +112,7 @@ class FeaturePayer:
 
     def watched(self) -> AbstractContextManager[None]:
         """Let a kill switch stop the call."""
-        return lease.keeper.hold_call(self.feature.slug, self.cancel)
+        return worker_context.current().keeper.hold_call(self.feature.slug, self.cancel)
 
     def sink(self) -> Callable[[str], None] | None:
         return None

@@ -29,7 +29,15 @@ from aifeature.prompts import Prompt
 from aifeature.reasons import FailureCode, WaitReason, after_waiting
 from aifeature.services import controls
 from aifeature.services.controls import rates
-from aifeature.services.execution import calls, lease, ledger, outcomes, output, run_decisions
+from aifeature.services.execution import (
+    calls,
+    lease,
+    ledger,
+    outcomes,
+    output,
+    run_decisions,
+    worker_context,
+)
 from aifeature.services.execution.outcomes import (
     Accepted,
     CancelledByUser,
@@ -39,8 +47,9 @@ from aifeature.services.execution.outcomes import (
     UnstorableError,
 )
 from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
+from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.payloads import input_values
-from aifeature.services.streams import shown, writer
+from aifeature.services.streams import shown
 from aifeature.services.streams.writer import JobStream
 from aifeature.spec import Feature, Purpose
 from workers import retry
@@ -56,7 +65,6 @@ from workers.inference import (
     TextBlock,
 )
 from workers.inference.grants import UserTokens
-from workers.retry_budget import RetryBudget
 
 logger = logging.getLogger(__name__)
 
@@ -73,31 +81,34 @@ call cut by a deadline is spend without a charge, and a user could cause it by w
 LEAST_SHARE = 0.1
 """The same as a share of the deadline, for features with a short deadline."""
 
-retries = RetryBudget()
-"""The retry budget of this process."""
 
-
-def run_feature(job_id: UUID, *, worker: str) -> None:
+def run_feature(job_id: UUID, *, worker: str, context: WorkerContext | None = None) -> None:
     """Claim a job, execute it and store its outcome.
 
     Do nothing if the job is gone, not due, ended or held by another worker, so a message may be
     delivered twice.
+
+    Args:
+        job_id: The job.
+        worker: The name of this process.
+        context: What the runs of this process share; None: the current one.
     """
-    with lease.keeper.claiming(job_id):
+    shared = context or worker_context.current()
+    with shared.keeper.claiming(job_id):
         lease_s = settings.AIFEATURE["LEASE_S"]
         claimed = transitions.claim(job_id, worker=worker, lease_s=lease_s)
         if claimed is None:
             logger.info("job %s: nothing to do", job_id)
             return
-        _run(claimed, lease_s=lease_s)
+        _run(claimed, shared, lease_s=lease_s)
 
 
-def _run(claimed: Claimed, *, lease_s: float) -> None:
+def _run(claimed: Claimed, shared: WorkerContext, *, lease_s: float) -> None:
     cancel = Cancel()
     ends = time.monotonic() + claimed.seconds_left
     try:
-        with lease.keeper.hold(claimed, cancel):
-            outcome = _execute_or_requeue(claimed, cancel)
+        with shared.keeper.hold(claimed, cancel):
+            outcome = _execute_or_requeue(claimed, shared, cancel)
             left_s = ends - time.monotonic()
             # The answer is already paid for. If the run is taken over meanwhile, it is fenced.
             outcomes.record(claimed, outcome, for_s=max(lease_s, left_s), locked_for_s=left_s)
@@ -115,11 +126,11 @@ class _Progress:
     """A call was made that may be billed. Making it again would cost the same again."""
 
 
-def _execute_or_requeue(claimed: Claimed, cancel: Cancel) -> Outcome:
+def _execute_or_requeue(claimed: Claimed, shared: WorkerContext, cancel: Cancel) -> Outcome:
     # After an outage or a defect, do not leave the job to its lease or retry it without limit.
     progress = _Progress()
     try:
-        return _execute(claimed, cancel, progress)
+        return _execute(claimed, shared, cancel, progress)
     except FencedError:
         raise
     except UnstorableError as unstorable:
@@ -145,7 +156,9 @@ def _after_refused_write(claimed: Claimed, error: Exception, *, paid: bool) -> O
     return Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=WaitReason.INTERNAL_ERROR)
 
 
-def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
+def _execute(
+    claimed: Claimed, shared: WorkerContext, cancel: Cancel, progress: _Progress
+) -> Outcome:
     try:
         feature = registry.get(claimed.feature)
     except registry.UnknownFeatureError:
@@ -164,14 +177,14 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
     withdrawal = None
     if (
         claimed.waited_for == WaitReason.PROVIDER_WAITING
-        and (withdrawal := retries.withdraw()) is None
+        and (withdrawal := shared.retries.withdraw()) is None
     ):
         return run_decisions.decided(
             retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter()), settlement=None
         )
     started = time.monotonic()
-    with writer.process().open(claimed.job, claimed.epoch, feature.stream_field) as stream:
-        run = _Run(claimed, feature, prompt, cancel, stream, started, progress)
+    with shared.streams.open(claimed.job, claimed.epoch, feature.stream_field) as stream:
+        run = _Run(claimed, shared, feature, prompt, cancel, stream, started, progress)
         try:
             outcome = run.call_models(route.models, message)
         except Cancelled as stopped:  # during a probe: no call of this job is in flight
@@ -180,7 +193,7 @@ def _execute(claimed: Claimed, cancel: Cancel, progress: _Progress) -> Outcome:
         outcome = run_decisions.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
         outcome = _with_shown(outcome, claimed, stream)
     if withdrawal is not None and not run_decisions.provider_failed(outcome):
-        retries.give_back(withdrawal)
+        shared.retries.give_back(withdrawal)
     return outcome
 
 
@@ -211,6 +224,7 @@ class _Run:
     """One claimed job on its way through the models of its route. Pays for its calls."""
 
     claimed: Claimed
+    shared: WorkerContext
     feature: Feature
     prompt: Prompt
     cancel: Cancel
@@ -336,7 +350,7 @@ class _Run:
             else:
                 break
         if self.claimed.waited_for != WaitReason.PROVIDER_WAITING:
-            retries.deposit()
+            self.shared.retries.deposit()
 
     def deadline_s(self, request: InferenceRequest) -> float:  # noqa: ARG002 (required by Payer)
         """Return the feature's limit for a call, capped by the job's deadline."""

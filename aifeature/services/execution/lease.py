@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from django.conf import settings
 from django.db import Error as DatabaseError
 
 from aifeature.models import heartbeats
@@ -242,6 +241,3 @@ class LeaseKeeper:
             return None
         self.beat()
         return 0.0
-
-
-keeper: Final = LeaseKeeper(settings.AIFEATURE["LEASE_S"])

@@ -21,7 +21,8 @@ from django.db import Error as DatabaseError
 
 from aifeature.models.functions import is_lock_timeout
 from aifeature.services.dispatch import WorkerAgent
-from aifeature.services.execution import job_run, lease
+from aifeature.services.execution import job_run, lease, worker_context
+from aifeature.services.execution.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +49,14 @@ class Runner:
 
     def __init__(
         self,
-        keeper: lease.LeaseKeeper = lease.keeper,
+        context: WorkerContext | None = None,
         *,
         end: Callable[[], None] = _exit,
         ask_to_stop: Callable[[], None] = _send_sigterm,
     ) -> None:
         """`end` ends the process, `ask_to_stop` starts its drain."""
-        self._keeper = keeper
+        self._context = context or worker_context.current()
+        self._keeper = self._context.keeper
         self._end = end
         self._ask_to_stop = ask_to_stop
         self._agent: WorkerAgent | None = None
@@ -76,7 +78,7 @@ class Runner:
             self._hand_back(job)
             return
         try:
-            job_run.run_feature(job, worker=worker)
+            job_run.run_feature(job, worker=worker, context=self._context)
         except DatabaseError as error:
             self._hand_back(job)
             if not is_lock_timeout(error):
@@ -127,6 +129,3 @@ class Runner:
     def _hand_back(self, job: UUID) -> None:
         if self._agent is not None:
             self._agent.hand_back(job)
-
-
-process: Final = Runner()

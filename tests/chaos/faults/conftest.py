@@ -5,12 +5,12 @@ from __future__ import annotations
 from tests.integration.conftest import (
     _fresh_control_cache,
     _fresh_gates,
-    _fresh_retries,
     _patient_with_redis,
     _sandbox_server,
     ada,
     bob,
     committed,
+    context,
     opened,
     sandbox,
 )
@@ -19,12 +19,12 @@ from tests.integration.job_rows import make_job
 __all__ = [
     "_fresh_control_cache",
     "_fresh_gates",
-    "_fresh_retries",
     "_patient_with_redis",
     "_sandbox_server",
     "ada",
     "bob",
     "committed",
+    "context",
     "make_job",
     "opened",
     "sandbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,8 @@ from django.urls import reverse
 
 from aifeature.models import Attempt, Job, Status
 from aifeature.services.controls import breakers
-from aifeature.services.execution import job_run
+from aifeature.services.execution import job_run, worker_context
+from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.provider import factory
 from tests.integration.job_rows import MakeJob, age
 from tests.sandbox_server import SandboxServer
@@ -31,11 +33,17 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock() -> Iterator[Clock]:
     """Of this process's retry budget."""
     clock = Clock()
-    monkeypatch.setattr(job_run, "retries", RetryBudget(clock=clock))
-    return clock
+    with worker_context.using(WorkerContext(retries=RetryBudget(clock=clock))):
+        yield clock
+
+
+@pytest.fixture
+def no_retries(clock: Clock) -> Iterator[None]:
+    with worker_context.using(WorkerContext(retries=RetryBudget(floor=0, clock=clock))):
+        yield
 
 
 def run(job: Job) -> Job:
@@ -85,9 +93,8 @@ def test_an_outage_is_not_amplified_and_jobs_outlast_it(
 
 
 def test_a_retry_without_budget_waits_longer_and_calls_nobody(
-    make_job: MakeJob, sandbox: SandboxServer, clock: Clock
+    make_job: MakeJob, sandbox: SandboxServer, no_retries: None
 ) -> None:
-    job_run.retries = RetryBudget(floor=0, clock=clock)
     job = run(make_job(input=TEXT, wait_reason="provider_waiting", tries=3))
     assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_waiting", 3)
     wait = (job.run_at - job.created_at).total_seconds()
@@ -97,9 +104,8 @@ def test_a_retry_without_budget_waits_longer_and_calls_nobody(
 
 
 def test_a_job_near_its_deadline_is_not_deferred_past_it(
-    make_job: MakeJob, sandbox: SandboxServer, clock: Clock
+    make_job: MakeJob, sandbox: SandboxServer, no_retries: None
 ) -> None:
-    job_run.retries = RetryBudget(floor=0, clock=clock)
     job = make_job(
         input=TEXT, wait_reason="provider_waiting", deadline_at=Now() + timedelta(seconds=12)
     )

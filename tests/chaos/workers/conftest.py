@@ -6,11 +6,11 @@ from tests.chaos.crew import crew
 from tests.integration.conftest import (
     _fresh_control_cache,
     _fresh_gates,
-    _fresh_retries,
     _patient_with_redis,
     _sandbox_server,
     ada,
     committed,
+    context,
     opened,
     sandbox,
 )
@@ -18,11 +18,11 @@ from tests.integration.conftest import (
 __all__ = [
     "_fresh_control_cache",
     "_fresh_gates",
-    "_fresh_retries",
     "_patient_with_redis",
     "_sandbox_server",
     "ada",
     "committed",
+    "context",
     "crew",
     "opened",
     "sandbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,8 +19,9 @@ from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status, tr
 from aifeature.models.transitions import Settlement
 from aifeature.reasons import WaitReason
 from aifeature.services.controls import effective
-from aifeature.services.execution import job_run, outcomes
+from aifeature.services.execution import outcomes, worker_context
 from aifeature.services.execution.job_run import LEAST_CALL_S
+from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.provider import factory
 from aifeature.services.texts import WAITING
 from tests.integration.conftest import empty_gates
@@ -136,15 +138,15 @@ def test_a_feature_may_rather_wait_than_fall_back(
 
 
 def test_a_deferral_takes_nothing_from_the_retry_budget(
-    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    make_job: MakeJob, sandbox: SandboxServer, context: WorkerContext
 ) -> None:
     budget = RetryBudget(floor=1, ratio=0)
-    monkeypatch.setattr(job_run, "retries", budget)
     for model in (HAIKU, SONNET):
         open_breaker(model)
-    for _ in range(3):
-        job = run(make_job(input={"document": ARTICLE}, wait_reason="provider_waiting"))
-        assert job.wait_reason == "provider_paused"
+    with worker_context.using(replace(context, retries=budget)):
+        for _ in range(3):
+            job = run(make_job(input={"document": ARTICLE}, wait_reason="provider_waiting"))
+            assert job.wait_reason == "provider_paused"
     assert budget.withdraw() is not None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,7 @@ from aifeature.models.functions import rows
 from aifeature.models.transitions import Claimed
 from aifeature.services.controls import breakers, effective
 from aifeature.services.execution import job_run, lease, outcomes, output
+from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.provider import factory
 from tests.integration.conftest import empty_gates
 from tests.integration.job_rows import MakeJob, age, claim
@@ -388,10 +390,10 @@ def test_a_worker_that_lost_its_job_writes_nothing(
 
 
 def test_a_running_job_keeps_its_lease(
-    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, ada: User
+    make_job: MakeJob, sandbox: SandboxServer, context: WorkerContext, ada: User
 ) -> None:
     """Whenever the lease has nearly ended, the heartbeat alone keeps others away."""
-    monkeypatch.setattr(lease, "keeper", lease.LeaseKeeper(lease_s=600))
+    patient = replace(context, keeper=lease.LeaseKeeper(lease_s=600))
     sandbox.set_faults({"kind": "slow_first_byte"})
     job = make_job(input={"document": ARTICLE})
     stolen: list[object] = []
@@ -411,7 +413,8 @@ def test_a_running_job_keeps_its_lease(
         transitions.cancel(job.id, user_id=ada.pk, message="It has been long enough.")
 
     helper = when_called(sandbox, try_to_steal)
-    run(job)
+    job_run.run_feature(job.id, worker="test", context=patient)
+    job.refresh_from_db()
     helper.join()
     assert stolen == [None] * 3
     assert (job.status, job.epoch) == (Status.CANCELLED, 1)

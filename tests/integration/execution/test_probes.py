@@ -13,6 +13,7 @@ from aifeature.models import Attempt, Job, SpendWindow, Status
 from aifeature.models import calls as ledger_calls
 from aifeature.services.controls import effective
 from aifeature.services.execution import calls, lease
+from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.provider import factory
 from aifeature.spec import Purpose
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
@@ -141,7 +142,10 @@ def test_a_probe_stops_with_the_switch_and_at_the_caps(
 
 
 def test_a_job_that_is_cancelled_during_its_probe_ends(
-    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    make_job: MakeJob,
+    sandbox: SandboxServer,
+    context: WorkerContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     open_breaker(HAIKU)
     probe_is_due(HAIKU)
@@ -151,7 +155,7 @@ def test_a_job_that_is_cancelled_during_its_probe_ends(
     def cancelled_meanwhile(*arguments: Any) -> None:
         begin(*arguments)
         Job.objects.filter(pk=job.pk).update(cancel_requested_at=Now())
-        lease.keeper.abort_all(lease.USER)
+        context.keeper.abort_all(lease.USER)
 
     monkeypatch.setattr(ledger_calls, "begin", cancelled_meanwhile)
     assert run(job).status == Status.CANCELLED

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from aifeature.models import Attempt, Job, Worker
 from aifeature.services.execution import job_run, lease
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.runner import EXIT_CODE, Runner
+from aifeature.services.execution.worker_context import WorkerContext
 from tests.integration.job_rows import MakeJob, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel
@@ -29,11 +31,9 @@ PATIENCE_S = 30.0
 
 
 @pytest.fixture
-def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
+def runner(context: WorkerContext) -> Iterator[Runner]:
     """A worker process of its own, so that other tests' jobs are not stopped with it."""
-    keeper = LeaseKeeper(15)
-    monkeypatch.setattr("aifeature.services.execution.lease.keeper", keeper)
-    runner = Runner(keeper)
+    runner = Runner(replace(context, keeper=LeaseKeeper(15)))
     runner.start(worker="llm@test", slots=4)
     yield runner
     runner.close()
@@ -104,7 +104,7 @@ def test_within_the_grace_period_a_job_ends_as_usual(
 def test_a_job_that_is_just_being_claimed_is_aborted_as_well(make_job: MakeJob) -> None:
     """No job is held when the process is asked to stop, and then there is one."""
     keeper = LeaseKeeper(15)
-    runner = Runner(keeper, end=lambda: None)
+    runner = Runner(WorkerContext(keeper=keeper), end=lambda: None)
     runner.drain(grace_s=0.1, end_s=LONG_S)
     time.sleep(0.3)
     cancel = Cancel()
@@ -117,7 +117,7 @@ def test_a_job_that_is_just_being_claimed_is_aborted_as_well(make_job: MakeJob) 
 def test_a_process_whose_threads_hang_is_asked_to_stop(runner: Runner) -> None:
     asked: list[str] = []
     keeper = LeaseKeeper(15)
-    other = Runner(keeper, ask_to_stop=lambda: asked.append("stop"))
+    other = Runner(WorkerContext(keeper=keeper), ask_to_stop=lambda: asked.append("stop"))
     other.start(worker="llm@hangs", slots=4)
     when_stuck = keeper._presences["llm"].when_stuck
     assert when_stuck is not None
@@ -147,7 +147,7 @@ def test_a_message_that_an_outage_keeps_from_becoming_a_run_is_handed_back(
 def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:
     """Celery would wait for them without end: a query on a dead connection, say."""
     ended = threading.Event()
-    stuck = Runner(LeaseKeeper(15), end=ended.set)
+    stuck = Runner(WorkerContext(keeper=LeaseKeeper(15)), end=ended.set)
     stuck.drain(grace_s=0, end_s=0.2)
     assert ended.wait(20)
 
@@ -155,7 +155,7 @@ def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:
 def test_a_process_that_ends_in_time_is_left_alone(runner: Runner) -> None:
     ended = threading.Event()
     before = set(threading.enumerate())
-    quick = Runner(LeaseKeeper(15), end=ended.set)
+    quick = Runner(WorkerContext(keeper=LeaseKeeper(15)), end=ended.set)
     quick.drain(grace_s=0, end_s=LONG_S)
     begun = set(threading.enumerate()) - before
     (watch,) = (thread for thread in begun if thread.name == "grace-period")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -14,8 +14,9 @@ import pytest
 from django.db import connection, connections
 
 from aifeature.models import Job
-from aifeature.services.execution import job_run, lease
+from aifeature.services.execution import job_run, worker_context
 from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.execution.worker_context import WorkerContext
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 
@@ -41,21 +42,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def beating(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[LeaseKeeper]:
+def beating(committed: None, context: WorkerContext) -> Iterator[LeaseKeeper]:
     """The keeper of this process, with its thread."""
     keeper = LeaseKeeper(LEASE_S)
-    monkeypatch.setattr(lease, "keeper", keeper)
-    yield keeper
+    with worker_context.using(replace(context, keeper=keeper)):
+        yield keeper
     keeper.leave()
 
 
 @pytest.fixture
-def keeper(committed: None, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Iterator[LeaseKeeper]:
+def keeper(
+    committed: None, context: WorkerContext, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> Iterator[LeaseKeeper]:
     """The keeper of this process, which beats when a test says so."""
     keeper = LeaseKeeper(LEASE_S, clock=clock)
-    monkeypatch.setattr(lease, "keeper", keeper)
     monkeypatch.setattr(keeper._loop, "wake", lambda: None)
-    yield keeper
+    with worker_context.using(replace(context, keeper=keeper)):
+        yield keeper
     keeper._session.close()
 
 

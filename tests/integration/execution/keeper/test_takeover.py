@@ -23,6 +23,7 @@ from aifeature.models.functions import is_lock_timeout, rows
 from aifeature.services.controls import switch
 from aifeature.services.dispatch import dispatcher, recovery
 from aifeature.services.dispatch.worker_agent import WorkerAgent
+from aifeature.services.execution import worker_context
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.runner import Runner
 from tests.integration.execution.keeper.conftest import WORKER, Clock, locked, other_session
@@ -149,7 +150,7 @@ def test_the_message_of_a_waiting_job_that_is_locked_is_handed_back(
     keeper: LeaseKeeper, make_job: MakeJob
 ) -> None:
     job = make_job(published_at=Now())
-    runner, feeder = Runner(keeper), WorkerAgent()
+    runner, feeder = Runner(worker_context.current()), WorkerAgent()
     runner._agent = feeder
     with locked(ROW, job.pk):
         with pytest.raises(OperationalError) as refused:
