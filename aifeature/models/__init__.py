@@ -1,4 +1,4 @@
-"""The tables. The hot transitions are SQL functions, called from `transitions` alone."""
+"""Database models. Only `transitions` calls the SQL functions of the hot transitions."""
 
 from aifeature.models.account import ProviderAccount
 from aifeature.models.alert import Alert, CheckRun

@@ -1,4 +1,4 @@
-"""Whether the provider account behind an API key can be used."""
+"""Usability of the provider account behind an API key."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from django.db import models
 
 
 class ProviderAccount(models.Model):
-    """One row per account that was ever suspected. Changed by `services.provider.account` alone."""
+    """One row per account that was ever suspected. Only `services.provider.account` writes it."""
 
     account = models.CharField(
         max_length=80, primary_key=True, help_text="The provider and a fingerprint of the key."
     )
     stopped_at = models.DateTimeField(
-        null=True, blank=True, help_text="Since when it refuses every call. Empty: it is well."
+        null=True, blank=True, help_text="When it began to refuse every call. Empty: it works."
     )
     code = models.CharField(
         "error code",
@@ -20,19 +20,19 @@ class ProviderAccount(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="Of the calls.",
+        help_text="Error code of the refused calls.",
     )
     detail = models.TextField(
         blank=True, default="", db_default="", help_text="Status and type of the error."
     )
     failed_probes = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="Probes in a row that the account failed."
+        default=0, db_default=0, help_text="Consecutive failed probes."
     )
     probe_until = models.DateTimeField(
-        null=True, blank=True, help_text="A probe is under way until then at the latest."
+        null=True, blank=True, help_text="Latest end of the probe in flight."
     )
     next_probe_at = models.DateTimeField(null=True, blank=True)
-    tried_at = models.DateTimeField(null=True, blank=True, help_text="When a probe ended last.")
+    tried_at = models.DateTimeField(null=True, blank=True, help_text="When the last probe ended.")
 
     class Meta:
         verbose_name = "provider account"

@@ -1,4 +1,4 @@
-"""What on-call is told of, and how the checks that look for it went."""
+"""Alerts for on-call, and the last runs of the checks that raise them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.db.models.functions import Now
 
 
 class Alert(models.Model):
-    """Something on-call must know: told once when it begins and once when it ends.
+    """A problem. On-call is notified when it begins and when it ends.
 
-    The row is the outbox: its author may die at once, `services.alerting.alerts.tell` finds it.
+    The row is the outbox: `services.alerting.alerts.tell` sends it even if its author died.
     """
 
     kind = models.CharField(max_length=40, help_text="Names its runbook.")
@@ -18,7 +18,7 @@ class Alert(models.Model):
     summary = models.TextField()
     figures = models.JSONField(default=dict, db_default={})
     opened_at = models.DateTimeField(db_default=Now())
-    seen_at = models.DateTimeField(db_default=Now(), help_text="Last found to be still so.")
+    seen_at = models.DateTimeField(db_default=Now(), help_text="When a check last found it.")
     closed_at = models.DateTimeField(null=True, blank=True)
     notified_at = models.DateTimeField(null=True, blank=True, db_column="told_at")
     end_notified_at = models.DateTimeField(null=True, blank=True, db_column="end_told_at")
@@ -44,15 +44,15 @@ class Alert(models.Model):
 
 
 class CheckRun(models.Model):
-    """The last run of a scheduled check; one row each."""
+    """The last run of a scheduled check. One row per check."""
 
     name = models.CharField(max_length=80, primary_key=True)
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField()
     completed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it last ran to its end, whatever it found."
+        null=True, blank=True, help_text="When it last completed, with or without findings."
     )
-    ok = models.BooleanField(help_text="Whether it ran to its end and found nothing.")
+    ok = models.BooleanField(help_text="Whether it completed and found nothing.")
     result = models.TextField(help_text="A sentence.")
     figures = models.JSONField(default=dict, db_default={})
 

@@ -1,4 +1,4 @@
-"""Provider calls that belong to no job. The functions stand in `sql/calls.sql`."""
+"""Provider calls that belong to no job. The SQL functions are in `sql/calls.sql`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aifeature.models.transitions import AttemptRefusedError, Caps, NewAttempt, 
 
 
 def begin(slug: str, attempt: NewAttempt, caps: Caps) -> None:
-    """Enter a call into the ledger and reserve its bound. Send it only if this returns.
+    """Write a call to the ledger and reserve its bound. Send it only if this returns.
 
     Raises:
         AttemptRefusedError: paused, budget_spent or budget_held.
@@ -25,12 +25,12 @@ def begin(slug: str, attempt: NewAttempt, caps: Caps) -> None:
 
 
 def settle(settlement: Settlement) -> bool:
-    """Close a call. False: it was closed before, as lost."""
+    """Close a call. Return False if it was already closed as lost."""
     attempt, values = settled(settlement)
     return bool(rows("aif_settle_call", attempt, values)[0][0])
 
 
 def close_lost(*, older_s: float) -> UUID | None:
-    """Close one call of no job that is older than any can be. None: there is none."""
+    """Close one call of no job that is older than any call can be. Return its id, or None."""
     found = rows("aif_close_lost_call", older_s)
     return found[0][0] if found else None

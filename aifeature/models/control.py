@@ -1,4 +1,4 @@
-"""What operators change while a feature runs, and the record of each change."""
+"""Settings that operators change while a feature runs, and the audit log of changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aifeature.spec import MAX_RETENTION_DAYS
 
 
 class Stage(models.TextChoices):
-    """Who may use a feature."""
+    """Groups of users who may use a feature."""
 
     OFF = "off", "Off: nobody"
     STAFF = "staff", "Staff only"
@@ -21,14 +21,14 @@ class Stage(models.TextChoices):
 
 
 class KillMode(models.TextChoices):
-    """What a kill switch does with the jobs it stops."""
+    """Effect of a kill switch on the jobs it stops."""
 
-    HOLD = "hold", "Hold: they go on after the release, if their deadline lets them"
+    HOLD = "hold", "Hold: they continue after the release, if their deadline allows"
     CANCEL = "cancel", "Cancel: they end"
 
 
 class FeatureControl(models.Model):
-    """One row per feature. A feature without a row is off, with the limits of its spec."""
+    """One row per feature. A feature without a row is off and has the limits of its spec."""
 
     feature = models.CharField(max_length=40, primary_key=True)
     stage = models.CharField(max_length=8, choices=Stage, default=Stage.OFF)
@@ -53,11 +53,11 @@ class FeatureControl(models.Model):
         "released for (%)",
         default=100,
         db_default=100,
-        help_text="Share of users for whom a released switch is off, 0 to 100. The same users stay"
-        " in as it grows.",
+        help_text="Share of users for whom a released switch is off, 0 to 100. Raising it keeps the"
+        " users already included.",
     )
     prompt_version = models.CharField(
-        max_length=16, blank=True, default="", help_text="Empty: the version the code names."
+        max_length=16, blank=True, default="", help_text="Empty: the version set in code."
     )
     daily_budget_usd = models.DecimalField(
         null=True, blank=True, max_digits=10, decimal_places=2, help_text="Empty: the code's cap."
@@ -70,15 +70,15 @@ class FeatureControl(models.Model):
         blank=True,
         max_digits=10,
         decimal_places=2,
-        help_text="What one user may cost us in one UTC day, charged or not. Empty: twice what they"
-        " may be charged.",
+        help_text="Most that one user's calls may cost in one UTC day, charged or not. Empty: twice"
+        " what the user may be charged.",
     )
     monthly_budget_usd = models.DecimalField(
         null=True,
         blank=True,
         max_digits=10,
         decimal_places=2,
-        help_text="Of everything, in one UTC month. Empty: GLOBAL_MONTHLY_BUDGET_USD.",
+        help_text="For all features in one UTC month. Empty: GLOBAL_MONTHLY_BUDGET_USD.",
     )
     requests_per_minute = models.DecimalField(
         "requests per minute",
@@ -86,22 +86,22 @@ class FeatureControl(models.Model):
         blank=True,
         max_digits=8,
         decimal_places=2,
-        help_text="Of one user. Empty: the code's rate.",
+        help_text="Per user. Empty: the code's rate.",
     )
     tokens_per_minute = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Of one user. Empty: the code's rate."
+        null=True, blank=True, help_text="Per user. Empty: the code's rate."
     )
     user_in_flight = models.PositiveSmallIntegerField(
         "calls at once",
         null=True,
         blank=True,
-        help_text="Of one user. Empty: as many as the code says.",
+        help_text="Per user. Empty: the code's limit.",
     )
     deadline_s = models.PositiveIntegerField(
         "deadline (s)", null=True, blank=True, help_text="Empty: the code's deadline."
     )
     retention_days = models.PositiveIntegerField(
-        "content kept (days)", null=True, blank=True, help_text="Empty: as the code says."
+        "content kept (days)", null=True, blank=True, help_text="Empty: the code's value."
     )
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -150,19 +150,19 @@ class FeatureControl(models.Model):
 
     @property
     def known_stage(self) -> Stage:
-        """The stage; OFF for one that only another release knows."""
+        """The stage, or OFF if this release does not define it."""
         return Stage(self.stage) if self.stage in Stage else Stage.OFF
 
     @property
     def known_kill_mode(self) -> KillMode:
-        """What becomes of stopped jobs; HOLD for a mode that only another release knows."""
+        """The kill mode, or HOLD if this release does not define it."""
         return KillMode(self.kill_mode) if self.kill_mode in KillMode else KillMode.HOLD
 
 
 class ControlChange(models.Model):
-    """One change of one field: who or which check, from, to, why. Never edited."""
+    """An audit row: one change of one field, its author and its reason. Never edited."""
 
-    feature = models.CharField(max_length=40, blank=True, help_text="Empty if it is of a model.")
+    feature = models.CharField(max_length=40, blank=True, help_text="Empty if a model changed.")
     model = models.CharField(max_length=80, blank=True, default="", db_default="")
     field = models.CharField(max_length=40)
     old = models.TextField(blank=True)
@@ -172,10 +172,10 @@ class ControlChange(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )
     check_name = models.CharField(
-        max_length=80, blank=True, help_text="The check or command that made it, if no person did."
+        max_length=80, blank=True, help_text="The check or command that made it, if not a person."
     )
     figures = models.JSONField(
-        null=True, blank=True, help_text="What a check saw when it made the change."
+        null=True, blank=True, help_text="Figures for which a check made the change."
     )
     at = models.DateTimeField(db_default=Now())
 

@@ -1,4 +1,4 @@
-"""A database connection outside of the pool, for a thread that may wait for nobody."""
+"""A database connection outside the pool, for a thread that must not wait for others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class DedicatedConnection:
-    """One connection, opened at the first call and again after an outage. For one thread."""
+    """A connection of one thread. Opened at the first call, reopened after an outage."""
 
     def __init__(self, *, lock_timeout: str, statement_timeout: str) -> None:
-        """Prepare; nothing is connected yet. Times are PostgreSQL's, such as `"100ms"`."""
+        """Store the timeouts, in PostgreSQL's format such as `"100ms"`. Does not connect."""
         self._session = {
             "lock_timeout": lock_timeout,
             "statement_timeout": statement_timeout,
@@ -28,14 +28,14 @@ class DedicatedConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection that is not known to be lost."""
+        """Whether a connection exists and is not known to be lost."""
         return self._connection is not None
 
     def rows(self, function: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        """What a function returns; the same as `aifeature.models.functions.rows`.
+        """Return a function's rows, as `aifeature.models.functions.rows` does.
 
         Raises:
-            django.db.Error: the database is away, or a lock or the statement took too long.
+            django.db.Error: the database is unavailable, or a lock or the statement timed out.
         """
         with connection.wrap_database_errors:
             if self._connection is None:
@@ -44,14 +44,14 @@ class DedicatedConnection:
             try:
                 return rows_of(self._connection, function, *arguments)
             except psycopg.Error as error:
-                # A server that only reads may have been replaced: a new connection finds out.
+                # A read-only server may be a former primary: a new connection reaches the new one.
                 lost = self._connection.info.transaction_status is not TransactionStatus.IDLE
                 if lost or isinstance(error, ReadOnlySqlTransaction):
                     self.close()
                 raise
 
     def close(self) -> None:
-        """Close the connection, if there is one; the next call opens another."""
+        """Close the connection. The next call opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -1,4 +1,4 @@
-"""Which workers there are, and whose turn it is: what the dispatcher needs to be fair."""
+"""Workers, and the dispatcher's position in the rotation of users."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from django.db import models
 
 
 class Worker(models.Model):
-    """A worker process, the queue it serves and the threads it offers, as it last reported."""
+    """A worker process as it last reported: its queue and its threads."""
 
     name = models.CharField(max_length=200, primary_key=True)
     queue = models.CharField(max_length=16, default="llm", db_default="llm")
     slots = models.PositiveIntegerField(
-        "threads", help_text="Jobs it runs at once; 0 while it is stopping."
+        "threads", help_text="Jobs it can run at the same time; 0 while it is stopping."
     )
-    seen_at = models.DateTimeField("last seen", help_text="Every second while it lives.")
+    seen_at = models.DateTimeField("last seen", help_text="Updated every second.")
     resumed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it was seen again after a gap of seconds."
+        null=True, blank=True, help_text="When it was seen again after a gap of over 3 seconds."
     )
 
     def __str__(self) -> str:
@@ -23,7 +23,7 @@ class Worker(models.Model):
 
 
 class DispatchTurn(models.Model):
-    """One row: the user of a feature who was served last. Locked by whoever dispatches."""
+    """A single row: the feature and user served last. Dispatchers take turns by its lock."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     feature = models.CharField(max_length=40, blank=True)

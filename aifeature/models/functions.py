@@ -1,4 +1,4 @@
-"""Calls the SQL functions of `aifeature/sql/`: one statement each, and nothing is held after it."""
+"""Calls of the SQL functions in `aifeature/sql/`: one statement each, then nothing is held."""
 
 from __future__ import annotations
 
@@ -27,37 +27,34 @@ Rows = Callable[..., list[tuple[Any, ...]]]
 
 @async_unsafe
 def rows(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
-    """What a function returns. Outside of a transaction it holds a connection only meanwhile.
+    """Return a function's rows. Outside a transaction, hold a connection only during the call.
 
-    The cursor is psycopg's own. Django's puts the arguments into the text, so each call is parsed
-    and planned anew; here the server takes them, and prepares what is called again and again.
+    psycopg's cursor binds arguments on the server and prepares repeated statements. Django's puts
+    them into the text, so each call would be parsed and planned again.
     """
-    with connection.wrap_database_errors, _lent() as lent:
-        return rows_of(lent, function, *arguments)
+    with connection.wrap_database_errors, _borrowed() as conn:
+        return rows_of(conn, function, *arguments)
 
 
-def rows_of(lent: psycopg.Connection[Any], function: str, *arguments: Any) -> list[tuple[Any, ...]]:
-    """What a function returns on this connection. Raises psycopg's errors."""
+def rows_of(conn: psycopg.Connection[Any], function: str, *arguments: Any) -> list[tuple[Any, ...]]:
+    """Return a function's rows on this connection. Raises psycopg's errors."""
     marks = ", ".join(["%s"] * len(arguments))
     query = f"SELECT * FROM {function}({marks})"  # noqa: S608 (our names)
-    with psycopg.Cursor(lent) as cursor:
+    with psycopg.Cursor(conn) as cursor:
         cursor.execute(query, arguments)
         return cursor.fetchall()
 
 
 def is_lock_timeout(error: Exception) -> bool:
-    """Whether the database answers, and only a lock that somebody holds was in the way.
-
-    Nothing was changed then, and trying again is safe.
-    """
+    """Return whether the cause is a lock timeout or deadlock. Nothing changed; a retry is safe."""
     return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
 
 
 def is_turned_away(error: Exception) -> bool:
-    """Whether the database answers and takes this write from nobody at the moment.
+    """Return whether the database rejects writes for now. Nothing changed; a retry is safe.
 
-    It only reads, refuses our user, has no room for data or connections (class 53), or somebody
-    cancelled the statement. Nothing was changed then, and trying again is safe.
+    It is read-only, denies access to our user, has no room for data or connections (class 53), or
+    the statement was cancelled.
     """
     cause = error.__cause__
     code = getattr(cause, "sqlstate", None) or ""
@@ -67,10 +64,9 @@ def is_turned_away(error: Exception) -> bool:
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether the database answers and will never take this write: a value or a constraint.
+    """Return whether the database rejects this write permanently, so that a retry fails too.
 
-    The same write fails again, however long it is tried: it is no outage. Wrong data, a violated
-    constraint, a row that is too large, and what a trigger refuses.
+    The causes are invalid data, a violated constraint, a row that is too large, or a trigger.
     """
     if isinstance(error, DataError | IntegrityError):
         return True
@@ -79,27 +75,26 @@ def is_refused(error: Exception) -> bool:
 
 
 def brief(error: Exception) -> str:
-    """The kind of an error and its SQLSTATE, without its text, which may quote a value."""
+    """Return an error's type and SQLSTATE without its text, which may quote a value."""
     code = getattr(error.__cause__, "sqlstate", None)
     return f"{type(error).__name__} {code}" if code else type(error).__name__
 
 
 @contextmanager
-def _lent() -> Iterator[psycopg.Connection[Any]]:
-    """The connection this thread has, else one straight from the pool.
+def _borrowed() -> Iterator[psycopg.Connection[Any]]:
+    """Yield this thread's connection, else one directly from the pool.
 
-    Straight, since what Django does to make a connection its thread's costs as much again as the
-    call. But never a second one: were each thread to wait for another while it holds one, all
-    would wait.
+    Django's setup of a thread's connection would cost as much as the call. A thread never takes a
+    second connection: threads that hold one and wait for another would deadlock.
     """
     connection.close_if_health_check_failed()
     if connection.connection is None:
         pool = connection.pool  # type: ignore[attr-defined]  # not in the stubs
-        lent = pool.getconn()
+        conn = pool.getconn()
         try:
-            yield lent
+            yield conn
         finally:
-            pool.putconn(lent)
+            pool.putconn(conn)
         return
     try:
         yield connection.connection
@@ -109,10 +104,10 @@ def _lent() -> Iterator[psycopg.Connection[Any]]:
 
 
 def database_now() -> datetime:
-    """Return the database's time in UTC. The hosts' clocks may differ; the ledger goes by this one.
+    """Return the database's time in UTC. Host clocks may differ; the ledger uses this one.
 
     Raises:
-        django.db.Error: the database is away.
+        django.db.Error: the database is unavailable.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
@@ -122,10 +117,10 @@ def database_now() -> datetime:
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """This thread's connection from the beginning, and given back at the end.
+    """Connect this thread at the beginning of the block, and return the connection at its end.
 
-    For whoever reads under a lock, around it: one who waits for a connection while he holds a lock
-    waits for those who hold connections and wait for the lock.
+    Enter it before taking a lock that others take while they hold a connection: a thread that
+    waits for a connection under the lock would deadlock with them.
     """
     connection.close_if_health_check_failed()
     connection.ensure_connection()
@@ -138,10 +133,10 @@ def connected() -> Iterator[None]:
 
 @contextmanager
 def urgently() -> Iterator[None]:
-    """Statements that wait for no pool, and for a second at most for a lock.
+    """Run statements without waiting for the pool, and for a second at most for a lock.
 
-    A connection that this thread holds already is used as it is. Others are made beside the pool,
-    with time limits (`project.database.base`), and closed at the end.
+    A connection that this thread already holds is used unchanged. Otherwise one is opened outside
+    the pool, with timeouts (`project.database.base`), and closed at the end.
     """
     held = connection.connection is not None
     with connection.urgent():  # type: ignore[attr-defined]  # not in the stubs
@@ -153,5 +148,5 @@ def urgently() -> Iterator[None]:
 
 
 def as_json(value: object) -> str | None:
-    """A value for a jsonb argument; None is NULL."""
+    """Return a value for a jsonb argument; None is NULL."""
     return None if value is None else json.dumps(storable(value))

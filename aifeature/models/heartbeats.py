@@ -1,6 +1,6 @@
-"""The statements of a process's keeper. The functions stand in `sql/lease.sql`.
+"""Database calls of the keeper. The SQL functions are in `sql/lease.sql` and `sql/dispatch.sql`.
 
-The first argument runs the statement: `functions.rows`, or the keeper's own connection.
+The first argument runs the statement: `functions.rows`, or the same on the keeper's connection.
 """
 
 from __future__ import annotations
@@ -11,46 +11,46 @@ from uuid import UUID
 from aifeature.models.functions import Rows
 
 Owner = tuple[str, int | None]
-"""A feature and a user; None: calls that belong to nobody."""
+"""A feature and a user id; None for calls without a user."""
 
 Run = tuple[UUID, int]
-"""A job and the epoch at which it was claimed."""
+"""A job and the epoch of its claim."""
 
 
-def paused(ask: Rows, owners: Collection[Owner]) -> set[Owner]:
-    """Return the owners that a kill switch stops. Reads the switches alone."""
+def paused(query: Rows, owners: Collection[Owner]) -> set[Owner]:
+    """Return the owners that a kill switch stops. Reads only the switches."""
     features, users = [feature for feature, _ in owners], [user for _, user in owners]
-    return {(feature, user) for feature, user in ask("aif_paused_of", features, users)}
+    return {(feature, user) for feature, user in query("aif_paused_of", features, users)}
 
 
-def running(ask: Rows, runs: Collection[Run]) -> Mapping[Run, bool]:
-    """Return the runs that still have their job, and whether that was cancelled."""
-    found = ask("aif_still_running", [job for job, _ in runs], [epoch for _, epoch in runs])
+def running(query: Rows, runs: Collection[Run]) -> Mapping[Run, bool]:
+    """Return the runs that still have their job, and whether the job was cancelled."""
+    found = query("aif_still_running", [job for job, _ in runs], [epoch for _, epoch in runs])
     return {(job, epoch): cancelled for job, epoch, cancelled in found}
 
 
-def extend(ask: Rows, runs: Collection[Run], *, lease_s: float) -> None:
-    """Extend the leases of these runs, if a third of them is used up and their rows are free.
+def extend(query: Rows, runs: Collection[Run], *, lease_s: float) -> None:
+    """Extend each lease of which a third is used up. Skips locked rows.
 
-    None lasts longer than `lease_s` seconds past its job's deadline.
+    No lease lasts longer than `lease_s` seconds past its job's deadline.
     """
-    ask("aif_extend_leases", [job for job, _ in runs], [epoch for _, epoch in runs], lease_s)
+    query("aif_extend_leases", [job for job, _ in runs], [epoch for _, epoch in runs], lease_s)
 
 
-def runs_of(ask: Rows, worker: str) -> list[Run]:
-    """Everything that runs under the name of this worker."""
-    return [(job, epoch) for job, epoch in ask("aif_runs_of", worker)]
+def runs_of(query: Rows, worker: str) -> list[Run]:
+    """Return the runs under this worker's name."""
+    return [(job, epoch) for job, epoch in query("aif_runs_of", worker)]
 
 
-def give_back(ask: Rows, run: Run, *, delay_s: float, message: str) -> bool:
-    """Put back a run that no thread has any more; `message` is what its user reads.
+def give_back(query: Rows, run: Run, *, delay_s: float, message: str) -> bool:
+    """Put back a run that no thread executes any more. `message` is shown to the user.
 
-    It counts as a try only if one of its calls may be billed. False: it is over, or its row is
-    locked.
+    It counts as a try only if one of its calls may be billed. Returns False if the run is over or
+    its row is locked.
     """
-    return bool(ask("aif_give_back", *run, delay_s, message)[0][0])
+    return bool(query("aif_give_back", *run, delay_s, message)[0][0])
 
 
-def alive(ask: Rows, worker: str, *, queue: str, slots: int) -> None:
-    """A worker's sign of life: it serves `queue` with `slots` threads; 0: it takes no more."""
-    ask("aif_worker_alive", worker, queue, slots)
+def alive(query: Rows, worker: str, *, queue: str, slots: int) -> None:
+    """Record a heartbeat of a worker that serves `queue` with `slots` threads (0: stopping)."""
+    query("aif_worker_alive", worker, queue, slots)

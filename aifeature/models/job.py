@@ -1,4 +1,4 @@
-"""The job: one request of one user, and the outbox row that carries it to a worker."""
+"""The job: one request of one user, and the outbox row for its delivery to a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 
 class Status(models.TextChoices):
-    """Where a job is in its life. The last four are terminal."""
+    """State of a job. The last four are terminal."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -23,7 +23,7 @@ class Status(models.TextChoices):
 
 
 class CancelledBy(models.TextChoices):
-    """What ended a job before its answer. Only the user's own cancellation is ever charged."""
+    """Cause that ended a job before its answer. Only the user's own cancellation is charged."""
 
     USER = "user"
     STAFF = "staff"
@@ -37,9 +37,9 @@ TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.
 
 
 class Job(models.Model):
-    """One request of one user. Moved only by the SQL functions in `transitions`.
+    """One request of one user. Its state changes only by SQL functions.
 
-    Which changes there are, the trigger in `aifeature/sql/guards.sql` says; it refuses all others.
+    The trigger in `aifeature/sql/guards.sql` refuses every change that it does not list.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -53,14 +53,14 @@ class Job(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="What the user had been shown of the answer when they cancelled it.",
+        help_text="Part of the answer shown to the user before they cancelled.",
     )
     wait_reason = models.CharField(
         max_length=64,
         blank=True,
         default="",
         db_default="",
-        help_text="Why it waits, or waited before its present run; empty once it has ended.",
+        help_text="Why it waits, or waited before its current run. Empty once it has ended.",
     )
     error_code = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="Why it failed."
@@ -71,14 +71,14 @@ class Job(models.Model):
 
     requeued_from = models.ForeignKey(
         "self", models.PROTECT, null=True, related_name="requeued", db_index=False
-    )  # the unique constraint below serves
+    )  # indexed by the unique constraint below
 
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 (NULLs are distinct)
     request_digest = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="HMAC of feature and body."
     )
 
-    epoch = models.IntegerField(default=0, db_default=0, help_text="Raised by each claim; fences.")
+    epoch = models.IntegerField(default=0, db_default=0, help_text="Fencing token of each claim.")
     tries = models.SmallIntegerField(
         default=0, db_default=0, help_text="Runs that ended in a failure worth retrying."
     )
@@ -88,12 +88,12 @@ class Job(models.Model):
     worker = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     created_at = models.DateTimeField(db_default=Now())
-    run_at = models.DateTimeField(db_default=Now(), help_text="Not claimed before.")
-    deadline_at = models.DateTimeField(help_text="Past it the job fails.")
+    run_at = models.DateTimeField(db_default=Now(), help_text="Earliest time of a claim.")
+    deadline_at = models.DateTimeField(help_text="When the job fails if still open.")
     published_at = models.DateTimeField(
-        null=True, help_text="Last handed to the broker; empty while it waits for its turn."
+        null=True, help_text="When last sent to the broker; empty while it waits for its turn."
     )
-    started_at = models.DateTimeField(null=True, help_text="First claimed.")
+    started_at = models.DateTimeField(null=True, help_text="When it was first claimed.")
     lease_until = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     content_blanked_at = models.DateTimeField(
@@ -104,7 +104,7 @@ class Job(models.Model):
         max_length=8, choices=CancelledBy, blank=True, default="", db_default=""
     )
 
-    # Of the accepted attempt; all zero while there is none.
+    # Of the accepted attempt; zero while there is none.
     model = models.CharField(max_length=80, blank=True, default="", db_default="")
     prompt_version = models.CharField(max_length=16, blank=True, default="", db_default="")
     input_tokens = models.IntegerField(default=0, db_default=0)
@@ -152,7 +152,7 @@ class Job(models.Model):
                 fields=["deadline_at"], condition=Q(status=Status.QUEUED), name="job_overdue"
             ),
             models.Index(
-                fields=["feature", "user", "run_at"],  # the dispatcher goes from user to user
+                fields=["feature", "user", "run_at"],  # the dispatcher iterates over users
                 condition=Q(status=Status.QUEUED, published_at=None),
                 name="job_waiting",
             ),
@@ -167,7 +167,7 @@ class Job(models.Model):
             models.Index(
                 F("created_at").desc(),
                 F("id").desc(),
-                include=["feature", "status", "finished_at"],  # a day is counted from it alone
+                include=["feature", "status", "finished_at"],  # for index-only counts of a day
                 name="job_day",
             ),
             models.Index(

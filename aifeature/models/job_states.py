@@ -1,4 +1,4 @@
-"""The states of many jobs in one statement, for everybody who waits for one."""
+"""The states of many jobs in one statement, for requests that wait for a job."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from aifeature.models.job import Status
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What a waiting request watches of a job."""
+    """The part of a job that waiting requests watch."""
 
     status: Status
     epoch: int
     message: str = ""
-    """Why it waits, as a sentence for the user; empty unless it is queued again."""
+    """Sentence for the user on why it is queued again; empty otherwise."""
 
 
 _STATES: Final = """
@@ -32,10 +32,10 @@ def read_states(jobs: Iterable[UUID]) -> dict[UUID, JobState]:
     """Return the state of each job that exists.
 
     Raises:
-        django.db.Error: the database is away.
+        django.db.Error: the database is unavailable.
     """
     with connection.cursor() as cursor:
-        # By hand: for a thousand ids the ORM takes several times as long as the database.
+        # Raw SQL: for a thousand ids the ORM takes several times as long as the database.
         cursor.execute(_STATES, [list(jobs)])
         return {
             job: JobState(Status(status), epoch, message)

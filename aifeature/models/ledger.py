@@ -1,4 +1,4 @@
-"""The ledger: every provider call that may be billed, and what each window of time has spent."""
+"""The ledger of provider calls that may be billed, and the spend windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aifeature.spec import Purpose
 
 
 class AttemptState(models.TextChoices):
-    """What is known of a call's bill. `docs/decisions/billing.md` says which end leads to which.
+    """State of a call's cost. `docs/decisions/billing.md` lists the ends that lead to each.
 
     `started` → settled | failed | estimated | unknown; estimated | unknown → settled. The database
     refuses all other changes.
@@ -22,22 +22,22 @@ class AttemptState(models.TextChoices):
 
     STARTED = "started"
     SETTLED = "settled"
-    """Its usage was reported: `cost_micro` is what the provider bills."""
+    """Usage was reported: `cost_micro` is what the provider bills."""
     FAILED = "failed"
     """The provider bills nothing."""
     ESTIMATED = "estimated"
-    """The answer began and was cut off: `cost_micro` is the most it can cost."""
+    """The answer began and was cut off: `cost_micro` is its ceiling."""
     UNKNOWN = "unknown"
-    """Sent, and no answer began: it is counted at `bound_micro`."""
+    """Sent, but no answer began: counted at `bound_micro`."""
 
 
 UNSURE = frozenset({AttemptState.ESTIMATED, AttemptState.UNKNOWN})
-"""States whose spend is a ceiling; a later fact may settle them."""
+"""States whose spend is an upper limit. They may be settled later."""
 
 
 NEEDS_A_PERSON = Q(state=AttemptState.UNKNOWN, own_spend=False) & ~Q(purpose=Purpose.PROBE)
-"""Calls whose cost a person should find out. One that its user ended counts for that user, and a
-probe is bounded by a cent: both can stay as they are."""
+"""Calls whose cost a person should find out. A call that its user ended counts for that user, and a
+probe costs a cent at most: both can stay unknown."""
 
 
 class Attempt(models.Model):
@@ -46,7 +46,7 @@ class Attempt(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     job = models.ForeignKey(
         Job, models.PROTECT, null=True, related_name="ledger", db_index=False
-    )  # the unique constraint below serves
+    )  # indexed by the unique constraint below
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     feature = models.CharField(max_length=40)
     epoch = models.IntegerField()
@@ -76,7 +76,7 @@ class Attempt(models.Model):
     cost_micro = models.BigIntegerField(
         default=0,
         db_default=0,
-        help_text="Micro-dollars the provider bills; of an estimated call the most it can.",
+        help_text="Micro-dollars the provider bills; for an estimated call, its ceiling.",
     )
     bound_micro = models.BigIntegerField(help_text="Micro-dollars reserved: the most it can cost.")
 
@@ -91,12 +91,12 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
 
-    # Of a call that was unknown, once somebody found out what it cost.
+    # Of an estimated or unknown call that was settled later.
     settled_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
-    )  # the partial index below serves
+    )  # indexed by the partial index below
     settled_reason = models.TextField(
-        blank=True, default="", db_default="", help_text="How it was found out."
+        blank=True, default="", db_default="", help_text="How the cost was found out."
     )
     settled_at = models.DateTimeField(null=True)
 
@@ -139,22 +139,20 @@ class Attempt(models.Model):
 
     @property
     def spend_micro(self) -> int:
-        """Micro-dollars counted as spent: the cost, or the bound while nobody knows better."""
+        """Micro-dollars counted as spend: the cost, or the bound while the cost is unknown."""
         unseen = self.state in {AttemptState.STARTED, AttemptState.UNKNOWN}
         return self.bound_micro if unseen else self.cost_micro
 
 
 class SpendWindow(models.Model):
-    """Spend of one UTC day for everything, a feature, a user of a feature, a user; or of a month.
+    """Spend of a UTC day (everything, a feature, a user of a feature, a user) or of a month.
 
-    In `user` and `account` windows `spent_micro` counts charges, and `own_spend_micro` the spend
-    that counts towards the user's spend cap; in the others `spent_micro` counts spend. Changed only
-    by `transitions`, and repaired by `services.spend.reconciler`.
+    In `user` and `account` windows, `spent_micro` counts charges and `own_spend_micro` the user's
+    own spend. In all others, `spent_micro` counts spend. Only `transitions` changes a window, and
+    `services.spend.reconciler` repairs it.
     """
 
     class Scope(models.TextChoices):
-        """Whose window it is."""
-
         GLOBAL = "global"
         FEATURE = "feature"
         USER = "user"
@@ -163,7 +161,7 @@ class SpendWindow(models.Model):
 
     scope = models.CharField(max_length=8, choices=Scope)
     key = models.CharField(max_length=80, help_text="'', the feature, feature:user id, or user id.")
-    day = models.DateField(help_text="Of a month its first.")
+    day = models.DateField(help_text="For a month, its first day.")
     spent_micro = models.BigIntegerField(default=0, db_default=0)
     held_micro = models.BigIntegerField(default=0, db_default=0)
     own_spend_micro = models.BigIntegerField(default=0, db_default=0)

@@ -1,4 +1,4 @@
-"""Exceptions to the rates of a feature: for one user or the members of a group."""
+"""Rate overrides for one user or the members of a group."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from django.db.models.functions import Now
 
 
 class RateOverride(models.Model):
-    """Other rates than the feature's. What is empty stays as the feature has it.
+    """Rates that replace the feature's. An empty field keeps the feature's rate.
 
-    A user's own goes before those of their groups; of several groups the most generous counts.
-    One that a check made throttles a user until it expires.
+    A user's own override precedes those of their groups; of several groups, the most generous
+    applies. An override made by a check throttles a user until it expires.
     """
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+"
     )
     group = models.ForeignKey("auth.Group", models.CASCADE, null=True, blank=True, related_name="+")
-    feature = models.CharField(max_length=40, blank=True, default="", help_text="Empty: of all.")
+    feature = models.CharField(max_length=40, blank=True, default="", help_text="Empty: all.")
     requests_per_minute = models.DecimalField(null=True, blank=True, max_digits=8, decimal_places=2)
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
     in_flight = models.PositiveSmallIntegerField("calls at once", null=True, blank=True)
@@ -29,7 +29,7 @@ class RateOverride(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )
     check_name = models.CharField(
-        max_length=80, blank=True, default="", help_text="The check that made it, if no person did."
+        max_length=80, blank=True, default="", help_text="The check that made it, if not a person."
     )
     created_at = models.DateTimeField(db_default=Now())
 
@@ -48,6 +48,6 @@ class RateOverride(models.Model):
         )
 
     def __str__(self) -> str:
-        # By their id: admin's log keeps this for good, and a person may ask to be forgotten.
+        # The id, not the name: admin's log keeps this text even after the user is erased.
         whose = f"#{self.user_id}" if self.user_id else self.group
         return f"rates of {whose} for {self.feature or 'all features'}"

@@ -1,4 +1,4 @@
-"""How long a job would wait for a thread. The functions stand in `sql/load.sql` and `watch.sql`."""
+"""Figures on how long a job would wait. The SQL functions are in `load.sql` and `watch.sql`."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from aifeature.models.functions import rows
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What waits and runs, and how fast it goes."""
+    """Jobs and threads, and the speed of calls."""
 
     jobs: int
     slots: int
     """Threads of the live workers."""
     call_s: float | None
-    """Mean of the latest calls of all features; None while there were none lately."""
+    """Mean of the latest calls of all features; None without recent calls."""
     own_call_s: float | None
-    """The same of this feature."""
+    """The same for this feature."""
     booked_s: float
-    """For how long jobs of the feature have booked what the provider lets through."""
+    """Time for which the feature's jobs have booked the provider's rate limits."""
     away_s: float | None = None
-    """For how long no worker has been there; None: none has ever reported to this database."""
+    """Time without a live worker; None if no worker has ever reported to this database."""
 
 
 def load(slug: str) -> Load:
-    """The load as a feature's next job finds it."""
+    """Return the load that the next job of this feature meets."""
     return Load(*rows("aif_load_and_away", slug)[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What goes before the next job of a user and feature."""
+    """Number of jobs ahead of the next job of a user and feature."""
 
     jobs: int
     own: int
-    """Of them those of this user and feature."""
+    """Of these, the jobs of this user and feature."""
 
 
 def ahead_of(slug: str, user_id: int) -> Ahead:
-    """What goes before the next job of this user and feature."""
+    """Return the number of jobs ahead of the next job of this user and feature."""
     return Ahead(*rows("aif_ahead_of", slug, user_id)[0])

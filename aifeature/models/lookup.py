@@ -1,7 +1,7 @@
-"""One row, found by a query that is compiled once.
+"""Single rows, found by a query that is compiled once.
 
 The ORM compiles a query at every use. For a row found by its key, compiling takes five times as
-long as the database and its driver. Every poll reads a token and a job in this way.
+long as the database and its driver. Every poll reads a token and a job this way.
 """
 
 from __future__ import annotations
@@ -17,42 +17,40 @@ M = TypeVar("M", bound=Model)
 
 
 class Parameter(Expression):
-    """Stands in a queryset for a value that is known when a row is looked for."""
+    """Placeholder in a queryset for a value given at each lookup."""
 
     def __init__(self, name: str) -> None:
-        """Take the name that the value is given by."""
         super().__init__()
         self.name = name
 
     def as_sql(self, *_: Any) -> tuple[str, Any]:
-        """Be a parameter of the statement."""
         return "%s", [self]
 
 
 class Lookup(Generic[M]):
-    """Finds the row of a queryset with slots: `find(key=...)` gives it, or None."""
+    """A queryset with placeholders. `find(key=...)` returns its row, or None."""
 
     def __init__(self, rows: Callable[[], QuerySet[M]], *, related: str = "") -> None:
-        """Prepare; the query is compiled when a row is first looked for.
+        """Store the queryset. It is compiled at the first lookup.
 
         Args:
-            rows: Makes the queryset, of at most one row whatever is in its slots.
-            related: A foreign key whose row is read along, as by `select_related`.
+            rows: Returns the queryset. It must have at most one row for any values.
+            related: A foreign key whose row is fetched too, as by `select_related`.
         """
         self._rows = rows
         self._related = related
 
     def find(self, **values: Any) -> M | None:
-        """Return the row with these values in the slots, with all its fields."""
+        """Return the row for these values, with all its fields, or None."""
         sql, params, own, others = self._compiled
         with connection.cursor() as cursor:
             cursor.execute(sql, [values[p.name] if isinstance(p, Parameter) else p for p in params])
             row = cursor.fetchone()
         if row is None:
             return None
-        found = own.made(row)
+        found = own.build(row)
         if others is not None:
-            setattr(found, self._related, others.made(row[len(own.names) :]))
+            setattr(found, self._related, others.build(row[len(own.names) :]))
         return cast("M", found)
 
     @cached_property
@@ -70,21 +68,21 @@ class Lookup(Generic[M]):
 
 
 class _Columns:
-    """The columns of a model, in the order they are read in."""
+    """The columns of a model, in the order of the query."""
 
     def __init__(self, model: type[Model]) -> None:
         self._model = model
         fields: list[Field[Any, Any]] = list(model._meta.concrete_fields)  # noqa: SLF001 (public in Django)
         self.names = [field.attname for field in fields]
-        self._read = [
+        self._converters = [
             (place, cast("Any", field).from_db_value)
             for place, field in enumerate(fields)
             if hasattr(field, "from_db_value")
         ]
 
-    def made(self, row: tuple[Any, ...]) -> Model:
-        """Return the instance whose values the row begins with."""
+    def build(self, row: tuple[Any, ...]) -> Model:
+        """Return an instance from the first values of the row."""
         values = list(row[: len(self.names)])
-        for place, read in self._read:
-            values[place] = read(values[place], None, connection)
+        for place, convert in self._converters:
+            values[place] = convert(values[place], None, connection)
         return self._model.from_db(DEFAULT_DB_ALIAS, self.names, values)

@@ -1,4 +1,4 @@
-"""What operators set for a model of the provider, whatever feature calls it."""
+"""Operator settings of a provider's model, for all features."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Forced(models.TextChoices):
-    """What a circuit breaker does."""
+    """Modes of a circuit breaker."""
 
     AUTOMATIC = "", "Automatic"
     OPEN = "open", "Forced open: nothing is sent"
@@ -14,7 +14,7 @@ class Forced(models.TextChoices):
 
 
 class ModelControl(models.Model):
-    """One row per model whose circuit breaker was ever forced, by `services.controls.breakers`."""
+    """One row per model whose breaker was ever forced, written by `services.controls.breakers`."""
 
     model = models.CharField(max_length=80, primary_key=True)
     forced = models.CharField(

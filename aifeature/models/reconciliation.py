@@ -1,4 +1,4 @@
-"""Holds the spend windows against the ledger. The function stands in `sql/reconcile.sql`."""
+"""Compares the spend windows with the ledger. The SQL function is in `sql/reconcile.sql`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aifeature.models.functions import rows
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A window that is not the sum of the ledger; in micro-dollars by how much it is too high."""
+    """A window that differs from the ledger's sum. Amounts: window minus sum, in micro-dollars."""
 
     scope: str
     key: str
@@ -18,9 +18,9 @@ class Drift:
     spent_micro: int
     held_micro: int
     own_spend_micro: int
-    """What counts towards the spend cap of the window's user; 0 in other windows."""
+    """Own spend of the window's user; 0 in other windows."""
 
 
 def reconcile(since: date, *, repair: bool) -> list[Drift]:
-    """The windows of this day and later that differ, and their months; `repair` puts them right."""
+    """Return the windows since this day, and their months, that differ. `repair` corrects them."""
     return [Drift(*row) for row in rows("aif_reconcile_windows", since, repair)]

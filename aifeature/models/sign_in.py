@@ -1,4 +1,4 @@
-"""Browsers in which somebody is signed in, so that people can see and end their sessions."""
+"""Sessions that users can see and end, and counts of tries to sign in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 class SignIn(models.Model):
-    """One session of one user. Django's own table of sessions does not name the user."""
+    """A session of a user. Django's own session table does not store the user."""
 
     session_key = models.CharField(max_length=40, primary_key=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="sign_ins")
@@ -26,14 +26,14 @@ class SignIn(models.Model):
 
 
 class SignInCount(models.Model):
-    """Tries to sign in since the first of them, by a digest of a name, an address, or both.
+    """Tries to sign in within one window, by a digest of a name, an address, or both.
 
-    Changed by the functions of `aifeature/sql/sign_in.sql` alone.
+    Only the functions of `aifeature/sql/sign_in.sql` write it.
     """
 
     key = models.CharField(max_length=64, primary_key=True)
     tries = models.IntegerField(default=0, db_default=0)
-    until = models.DateTimeField(db_index=True, help_text="When it counts from zero again.")
+    until = models.DateTimeField(db_index=True, help_text="When the count restarts at zero.")
 
     class Meta:
         default_permissions = ()

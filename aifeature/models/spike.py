@@ -1,4 +1,4 @@
-"""What the cost-spike check goes by: spend by the hour, and launches that were announced."""
+"""Input of the cost-spike check: spend by the hour, and announced launches."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from aifeature.models.ledger import SpendWindow
 
 
 class SpendHour(models.Model):
-    """Spend and calls of one UTC hour, by the start of the calls. Sums of the ledger, made anew.
+    """Spend and number of calls that started in one UTC hour, summed from the ledger.
 
-    Scope and key as in `SpendWindow`; a user's counts spend here, not charges. The cost-spike check
-    goes by `spend_micro` without `phantom_micro`.
+    Scope and key are as in `SpendWindow`, but a user's row counts spend, not charges. The check
+    uses `spend_micro` minus `phantom_micro`.
     """
 
     scope = models.CharField(max_length=8, choices=SpendWindow.Scope)
@@ -24,8 +24,8 @@ class SpendHour(models.Model):
     phantom_micro = models.BigIntegerField(
         default=0,
         db_default=0,
-        help_text="Of it at a ceiling: calls under way, and those whose cost is not known, unless"
-        " their user ended them.",
+        help_text="Part of the spend that is an upper limit: calls in flight, and calls of unknown"
+        " cost unless their user ended them.",
     )
     calls = models.PositiveIntegerField()
 
@@ -40,13 +40,13 @@ class SpendHour(models.Model):
 
 
 class Launch(models.Model):
-    """Traffic that is expected: raises the baseline of the cost-spike check for its hours."""
+    """Announced traffic. It raises the baseline of the cost-spike check for its hours."""
 
     feature = models.CharField(max_length=40, help_text="A feature, or `_everything`.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     factor = models.DecimalField(
-        max_digits=6, decimal_places=2, help_text="Times the usual spend that is expected."
+        max_digits=6, decimal_places=2, help_text="Expected multiple of the usual spend."
     )
     note = models.TextField(help_text="What is launched.")
     announced_by = models.ForeignKey(

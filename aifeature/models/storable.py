@@ -1,7 +1,6 @@
-"""What PostgreSQL can store: no NUL and no lone surrogate in text or jsonb, nothing too long.
+"""Replaces NUL characters and lone surrogates, which PostgreSQL cannot store in text or jsonb.
 
-What a model or a provider sends may hold either, and it must not cost us the row that says what
-the call cost.
+A model or provider may send either, and the ledger row of the call must be stored all the same.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ _ESCAPE = re.compile(
     rf"|(?P<unstorable>\\u(?:0000|{_HALF}))"
     r"|\\."
 )
-"""An escape of a JSON string, or the two that are one character."""
+"""An escape of a JSON string, or the two escapes of a surrogate pair."""
 
 
 def storable(value: Any) -> Any:
-    """The same JSON value with U+FFFD in place of each character that cannot be stored."""
+    """Return the JSON value with U+FFFD in place of each character that cannot be stored."""
     match value:
         case str():
             return _UNSTORABLE.sub(REPLACEMENT, value)
@@ -34,7 +33,7 @@ def storable(value: Any) -> Any:
 
 
 def storable_json(text: str) -> str:
-    """JSON text in which no string is a NUL or a lone surrogate once it is parsed."""
+    """Return the JSON text with U+FFFD in place of NUL characters and lone surrogates."""
     return _ESCAPE.sub(
         lambda found: r"\ufffd" if found["unstorable"] else found[0],
         storable(text),

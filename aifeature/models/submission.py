@@ -1,4 +1,4 @@
-"""A new job's way into the table."""
+"""Storage of new jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aifeature.models.job import Job
 
 
 class Outcome(StrEnum):
-    """What became of it."""
+    """Result of storing a job."""
 
     STORED = "stored"
     CLOSED = "closed"
@@ -19,17 +19,17 @@ class Outcome(StrEnum):
     PAUSED = "paused"
     """A kill switch stops this user's jobs."""
     EXISTS = "exists"
-    """The user's idempotency key, or another requeue of the same job, was first."""
+    """A job with the user's idempotency key, or another requeue of the same job, exists."""
 
 
 def store(job: Job, *, deadline_s: float, publish: bool, max_concurrency: int | None) -> Outcome:
-    """Store a new job, in one statement; what the database decides of it is set on `job`.
+    """Store a new job in one statement, and set the values from the database on `job`.
 
     Args:
-        job: Not saved; its user, feature and input, and perhaps its key, digest and whose requeue.
+        job: Unsaved, with user, feature and input; optionally key, digest and `requeued_from`.
         deadline_s: Seconds from now until it fails.
-        publish: Mark it as handed to the broker, if there is room.
-        max_concurrency: How many of the user's jobs may be in flight; None: any number.
+        publish: Mark it as sent to the broker, if there is room.
+        max_concurrency: Most jobs of the user in flight; None: no limit.
     """
     outcome, created_at, deadline_at, published_at = rows(
         "aif_submit",

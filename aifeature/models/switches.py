@@ -1,6 +1,6 @@
-"""Flips of a kill switch, and what one does to jobs that wait and run.
+"""Flips of a kill switch, and their effect on queued and running jobs.
 
-The functions stand in `sql/switch.sql` and `sql/stopped.sql`.
+The SQL functions are in `sql/switch.sql` and `sql/stopped.sql`.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from aifeature.models.storable import storable
 
 @dataclass(frozen=True, slots=True)
 class WouldStop:
-    """What is under way of a feature, or of everything."""
+    """Open work of a feature, or of everything."""
 
     running: int
     queued: int
     held_micro: int
-    """Micro-dollars reserved for calls under way."""
+    """Micro-dollars reserved for calls in flight."""
 
 
 def stop(slug: str, *, mode: str, reason: str, user_id: int) -> bool:
     """Pull the switch of a feature, or of `_everything`, with its audit rows, in one statement.
 
-    Returns whether it was not pulled before; if it was, nothing is changed.
+    Returns False, and changes nothing, if it is already pulled.
     """
     return bool(rows("aif_switch_stop", slug, mode, storable(reason), user_id)[0][0])
 
 
 def change_reason(slug: str, *, mode: str, reason: str, user_id: int) -> bool:
-    """Change the reason and the mode of a pulled switch. Returns False if it is not pulled."""
+    """Change the reason and mode of a pulled switch. Return False if it is not pulled."""
     return bool(rows("aif_switch_change_reason", slug, mode, storable(reason), user_id)[0][0])
 
 
 def release(slug: str, *, percent: int, reason: str, user_id: int) -> bool:
-    """Release it for a share of the users, in the same way. Returns whether that changed it."""
+    """Release the switch for a share of the users. Return whether anything changed."""
     return bool(rows("aif_switch_release", slug, percent, storable(reason), user_id)[0][0])
 
 
 def would_stop(slug: str) -> WouldStop:
-    """What pulling the switch of this feature (or of `_everything`) would stop now."""
+    """Return what pulling the switch of this feature, or of `_everything`, would stop now."""
     return WouldStop(*rows("aif_would_stop", slug)[0])
 
 
 def cancel_stopped(*, limit: int, message: str) -> list[UUID]:
     """Cancel up to `limit` jobs of features that were stopped with `cancel`.
 
-    Those that wait end at once; those that run are asked to.
+    Queued jobs end immediately; workers stop those that run.
     """
     return [row[0] for row in rows("aif_cancel_stopped", limit, message)]
 
 
 def tell_paused(*, limit: int, message: str) -> int:
-    """Set or take away what waiting jobs tell of a switch. Returns how many changed."""
-    told: int = rows("aif_tell_paused", limit, message)[0][0]
-    return told
+    """Set or clear the pause message of queued jobs. Return the number of changed jobs."""
+    count: int = rows("aif_tell_paused", limit, message)[0][0]
+    return count

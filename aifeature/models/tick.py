@@ -1,4 +1,4 @@
-"""Which ticks of the schedule were taken, so that one that is sent twice is run once."""
+"""Claimed ticks of the schedule, so that a tick sent twice runs once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 
 class TickSlot(models.Model):
-    """A task's slot of time, taken by whoever inserted it. Rows are claimed by `services.ticks`."""
+    """A task's time slot. `services.ticks` claims it by inserting the row."""
 
     task = models.CharField(max_length=100)
     slot = models.DateTimeField(help_text="When the slot began.")

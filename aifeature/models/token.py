@@ -1,4 +1,4 @@
-"""Bearer tokens of the API: shown once, kept as a digest."""
+"""Bearer tokens of the API. A token is shown once and stored as a digest."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ PREFIX = "aif_"
 
 
 def digest(token: str) -> str:
-    """Hex SHA-256 of a token. A token has 256 random bits, so no slow hash is needed."""
+    """Return the hex SHA-256 of a token, whose 256 random bits need no slow hash."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Tokens(models.QuerySet["ApiToken"]):
-    """Tokens, by what they are good for."""
-
     def valid(self) -> Tokens:
-        """Return those that are neither revoked nor expired, of accounts that are open."""
+        """Return the tokens of open accounts that are neither revoked nor expired."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
         return self.filter(unexpired, revoked_at=None, user__is_active=True)
 
     def revoke(self) -> int:
-        """Revoke those that are not revoked yet. Return how many."""
+        """Revoke these tokens. Return the number of those that were not revoked before."""
         return self.filter(revoked_at=None).update(revoked_at=Now())
 
 
 class ApiToken(models.Model):
-    """A bearer token of one user. Its text exists only in the answer that made it."""
+    """A bearer token of one user. Its text exists only in the response that created it."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=80, help_text="What uses it.")
@@ -68,7 +66,7 @@ class ApiToken(models.Model):
 
     @property
     def scope(self) -> str:
-        """What it may do, for operators: `read, submit`, or `read: summarize`."""
+        """The permissions, as text for operators: `read, submit`, or `read: summarize`."""
         does = "read, submit" if self.may_submit else "read"
         return does if self.features is None else f"{does}: {', '.join(self.features)}"
 
@@ -83,18 +81,18 @@ class ApiToken(models.Model):
         features: Iterable[str] | None = None,
         text: str | None = None,
     ) -> tuple[ApiToken, str]:
-        """Make a token.
+        """Create a token.
 
         Args:
-            user_id: Whose.
-            name: What uses it.
-            lasts: Time until it expires, by the database's clock; None: it never does.
-            may_submit: Whether it submits and cancels jobs; else it only reads.
-            features: Slugs of the features it may use; None: every feature of its user.
-            text: A text that was made elsewhere, with as much chance in it; None: a new one.
+            user_id: Its owner.
+            name: The program that uses it.
+            lasts: Time until it expires, by the database's clock; None: never.
+            may_submit: Whether it may submit and cancel jobs; otherwise it only reads.
+            features: Slugs of the features it may use; None: all features of its user.
+            text: A text generated elsewhere with as many random bits; None: generate one.
 
         Returns:
-            The row and the text, which is shown once and never again.
+            The row and the text, which must be shown now: it is not stored.
         """
         text = text or PREFIX + secrets.token_urlsafe(32)
         row = cls.objects.create(

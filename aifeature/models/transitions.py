@@ -1,8 +1,7 @@
-"""The hot transitions of a job: claim, begin a call, finish, and what else its worker writes.
+"""The hot transitions of a job: claim, begin a call, finish, and other writes of its worker.
 
-Each is one statement, so one round trip and one transaction, and afterwards the connection goes
-back to its pool: nothing is held while a provider is at work. The functions stand in
-`aifeature/sql/`, their promises with them.
+Each is one statement: one round trip and one transaction. The connection then returns to its pool,
+so none is held during a provider call. The functions and their guarantees are in `aifeature/sql/`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from aifeature.spec import Purpose
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job that is now this worker's, as it stood at the claim."""
+    """A job that this worker owns, as it was at the claim."""
 
     job: UUID
     epoch: int
@@ -29,14 +28,14 @@ class Claimed:
     user_id: int
     input: Any
     tries: int
-    """Runs before this one that ended badly."""
+    """Earlier runs that count as tries."""
     attempts: int
-    """Provider calls made before."""
+    """Earlier provider calls."""
     seconds_left: float
-    """Until the job's deadline, by the database's clock; negative when it has passed."""
+    """Until the job's deadline, by the database's clock; negative after it."""
     cancel_requested: bool
     waited_for: str
-    """The WaitReason that sent it back to the queue last; empty on the first run."""
+    """The latest WaitReason; empty on the first run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +54,23 @@ class NewAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What one call must fit in; None is no cap."""
+    """Spend caps for one call, and the concurrency limit; None is no cap."""
 
     user: int | None = None
-    """What the user may be charged for the feature: micro-dollars per UTC day, as the next four."""
+    """Charges to the user in the feature, in micro-dollars per UTC day, as the next four."""
     user_spend: int | None = None
-    """What the user may spend in the feature, charged or not."""
+    """Own spend of the user in the feature, charged or not."""
     account: int | None = None
-    """What the user may spend in all features together."""
+    """Own spend of the user in all features together."""
     feature: int | None = None
     everything: int | None = None
     month: int | None = None
     """Micro-dollars of everything per UTC month."""
     in_flight: int | None = None
-    """Calls of the user and feature at the same time."""
+    """Concurrent calls of the user in the feature."""
 
     def as_json(self) -> str | None:
-        """As the SQL functions take them."""
+        """Return the argument for the SQL functions."""
         return as_json(
             {
                 "user": self.user,
@@ -87,7 +86,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a provider call ended."""
+    """Outcome of a provider call."""
 
     attempt: UUID
     state: AttemptState
@@ -104,15 +103,15 @@ class Settlement:
     error_code: str = ""
     error_detail: str = ""
     ended_by: str = ""
-    """`user` when the user's own cancellation ended the call: then it counts as their own spend."""
+    """`user` if the user's own cancellation ended the call; it then counts as their own spend."""
     delivered_text: str = ""
-    """What that user had been shown of the answer; kept with the job, and charged."""
+    """Answer text that was shown to that user; stored with the job, and charged."""
     delivered_micro: int = 0
-    """Micro-dollars the shown text is worth; the charge is never more than the call's spend."""
+    """Micro-dollars to charge for the shown text; the charge never exceeds the call's spend."""
 
 
 class AttemptRefusedError(Exception):
-    """The database let no call be sent. `verdict` is one of aif_begin_attempt's words."""
+    """The call must not be sent. `verdict` is one of those listed at aif_begin_attempt."""
 
     text_is_ours = True
 
@@ -122,7 +121,7 @@ class AttemptRefusedError(Exception):
 
 
 class FencedError(Exception):
-    """The job is no longer this worker's. Stop at once; nothing was written."""
+    """This worker no longer owns the job. Nothing was written; stop immediately."""
 
 
 _LARGEST = (2**31 - 1, 2**63 - 1)
@@ -134,7 +133,7 @@ _WIDTHS = {
 
 
 _FROM_PROVIDER = frozenset({"stop_reason", "request_id"})
-"""Texts whose length is the provider's choice. A cut word of our own would be another word."""
+"""Texts that are truncated, since the provider decides their length. Codes of ours never are."""
 
 
 _FIGURES = [field.name for field in fields(Settlement) if field.name != "attempt"]
@@ -146,10 +145,10 @@ def _flag(function: str, *arguments: Any) -> None:
 
 
 def settled(settlement: Settlement | None, shown: str = "") -> tuple[UUID | None, str | None]:
-    """The call it is of and its figures, as the SQL functions take them.
+    """Return the call's id and its figures, as arguments for the SQL functions.
 
-    `shown` is text that the user had been shown by an earlier call or run: a job that they have
-    cancelled keeps it, and they are not charged for it.
+    `shown` is text that an earlier call or run showed to the user. A job that the user cancelled
+    keeps it, without a charge.
     """
     if settlement is None:
         return None, as_json({"delivered_text": shown}) if shown else None
@@ -160,7 +159,7 @@ def settled(settlement: Settlement | None, shown: str = "") -> tuple[UUID | None
 
 
 def _fitting(name: str, value: Any) -> Any:
-    """What the provider sent, cut to what its column holds; what is ours is never cut."""
+    """Return a value of the provider, limited to its column. Texts of ours are never truncated."""
     if isinstance(value, int):
         return min(value, _LARGEST[name.endswith("_micro")])
     limit = _WIDTHS.get(name)
@@ -172,12 +171,10 @@ def _fitting(name: str, value: Any) -> Any:
 
 
 def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
-    """Take a job that is due, or whose lease ran out and whose worker is gone.
-
-    None: it is not ours to run.
+    """Claim a job that is due, or whose lease has expired and whose worker is gone, or return None.
 
     Raises:
-        django.db.OperationalError: its row is locked, or the database is away.
+        django.db.OperationalError: its row is locked, or the database is unavailable.
     """
     found = rows("aif_claim", job, worker, lease_s)
     if not found:
@@ -187,10 +184,10 @@ def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
 
 
 def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
-    """Enter a call into the ledger and reserve its bound. Send it only if this returns.
+    """Write a call to the ledger and reserve its bound. Send it only if this returns.
 
     Raises:
-        FencedError: the job is no longer ours.
+        FencedError: this worker no longer owns the job.
         AttemptRefusedError: cancelled, deadline, paused, budget_spent, budget_held or user_busy.
     """
     verdict = rows(
@@ -206,10 +203,10 @@ def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
 
 
 def settle(claimed: Claimed, settlement: Settlement) -> None:
-    """Close a call whose job goes on.
+    """Close a call whose job continues.
 
     Raises:
-        FencedError: the job is no longer ours.
+        FencedError: this worker no longer owns the job.
     """
     _flag("aif_settle", claimed.job, claimed.epoch, *settled(settlement))
 
@@ -224,12 +221,12 @@ def finish(
     settlement: Settlement | None = None,
     shown: str = "",
 ) -> None:
-    """End a job; with status succeeded or needs_approval the settled call is charged.
+    """End a job. With status succeeded or needs_approval, charge the settled call.
 
     See `settled` for `shown`.
 
     Raises:
-        FencedError: the job is no longer ours.
+        FencedError: this worker no longer owns the job.
     """
     _flag(
         "aif_finish",
@@ -250,12 +247,11 @@ def return_to_queue(
 ) -> None:
     """Put a job back in the queue, due in `delay_s` seconds.
 
-    With `counts_as_try` this run counts towards the cap of tries.
-
-    One that was to be cancelled ends instead; see `settled` for `shown`.
+    With `counts_as_try`, this run counts towards the limit of tries. A job with a cancellation
+    request ends instead; see `settled` for `shown`.
 
     Raises:
-        FencedError: the job is no longer ours.
+        FencedError: this worker no longer owns the job.
     """
     _flag(
         "aif_release",
@@ -267,10 +263,9 @@ def return_to_queue(
 def settle_unknown(
     attempt: UUID, *, user_id: int | None, reason: str, figures: Mapping[str, int]
 ) -> bool:
-    """Settle an unknown or estimated call.
+    """Settle an unknown or estimated call. Return False, and change nothing, if it is neither.
 
-    `figures` are its `cost_micro` and those counts of tokens that are known.
-    Returns False when it is, or has become, neither; then nothing has changed.
+    `figures` are its `cost_micro` and the token counts that are known.
     """
     found = rows("aif_settle_unknown", attempt, user_id, reason, as_json(figures))
     return bool(found[0][0])
@@ -279,12 +274,12 @@ def settle_unknown(
 def cancel(
     job: UUID, *, user_id: int, message: str, by: CancelledBy = CancelledBy.USER, shown: str = ""
 ) -> Status | None:
-    """Cancel a user's job for `by`; `message` is what the user reads.
+    """Cancel a user's job on behalf of `by`. `message` is shown to the user.
 
-    A job that waits keeps `shown`, the text that an interrupted run had shown to its user.
+    A queued job keeps `shown`, the text that an interrupted run showed to its user.
 
-    Returns its status now: `running` means its worker was asked to stop. None when the user has
-    no such job.
+    Returns its new status: `running` means that its worker will stop it. Returns None if the user
+    has no such job.
     """
     status = rows("aif_cancel_shown", job, user_id, message, by.value, shown)[0][0]
     return Status(status) if status else None

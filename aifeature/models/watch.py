@@ -1,4 +1,4 @@
-"""What the watchers have seen, so that a check or a worker that is missing is noticed."""
+"""Records of the watchers, which detect missing checks and workers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from aifeature.models.functions import rows
 
 
 class ScheduleDefault(models.Model):
-    """What the code defined last for one row of the schedule. Written by beat at its start."""
+    """The latest default in code of one row of the schedule. Beat writes it when it starts."""
 
     name = models.CharField(max_length=200, primary_key=True)
-    defined = models.JSONField(default=dict, db_default={}, help_text="Words by column.")
+    defined = models.JSONField(default=dict, db_default={}, help_text="Values by column, as text.")
 
     def __str__(self) -> str:
         return self.name
 
 
 class Watch(models.Model):
-    """One thing that is watched: `check <task>`, `queue <name>`, and `turn`, the watching itself.
+    """A watched object: `check <task>`, `queue <name>`, or `turn`, the watching itself.
 
-    Rows are written by the functions of `sql/watch.sql`.
+    Written by the functions of `sql/watch.sql`.
     """
 
     name = models.CharField(max_length=120, primary_key=True)
     since = models.DateTimeField(
-        db_default=Now(), help_text="Of `turn`: when the watching began, after its last gap."
+        db_default=Now(), help_text="For `turn`: when the watching began, after its last gap."
     )
     seen_at = models.DateTimeField(db_default=Now())
     alive_at = models.DateTimeField(
-        null=True, blank=True, help_text="Of a queue: when a live worker was last seen."
+        null=True, blank=True, help_text="For a queue: when a live worker was last seen."
     )
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Watch(models.Model):
 
 
 class Probe(models.Model):
-    """What readiness probes write, to see that the database takes it: one row (`sql/probe.sql`)."""
+    """A single row that readiness probes write, to test that the database accepts writes."""
 
     id = models.IntegerField(primary_key=True)
     written_at = models.DateTimeField(db_default=Now())
@@ -57,19 +57,19 @@ class Probe(models.Model):
 
 @dataclass(frozen=True, slots=True)
 class CheckAge:
-    """How long ago a scheduled check last ran to its end, or the watching for it began."""
+    """Time since a scheduled check last completed, or since the watching for it began."""
 
     task: str
     age_s: float
     completed_at: datetime | None
-    """None: it has never run to its end."""
+    """None: it has never completed."""
     result: str
-    """Of its last run, also of one that broke off; empty if there was none."""
+    """Of its last run, completed or not; empty if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueAge:
-    """How long a queue has had no live worker, in seconds; None: no process has ever reported."""
+    """Seconds for which a queue has had no live worker; None: no process has ever reported."""
 
     queue: str
     away_s: float | None
@@ -77,36 +77,36 @@ class QueueAge:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """Jobs that are due while nothing runs although workers are there."""
+    """Jobs that are due while no job runs, although workers are available."""
 
     jobs: int
     """A thousand at most."""
     due_s: float
-    """For how long the first of them has been due."""
+    """Time for which the first of them has been due."""
 
 
 def take_turn(*, after_s: float) -> bool:
-    """Take the next turn at watching, if the last one began at least `after_s` seconds ago."""
+    """Take the next turn at watching if the last one began at least `after_s` seconds ago."""
     taken: bool = rows("aif_watch_turn", after_s)[0][0]
     return taken
 
 
 def note(checks: Sequence[str], queues: Sequence[str]) -> None:
-    """Begin to watch what is new among these, and write down which queues have live workers."""
+    """Start watching new checks and queues, and record which queues have live workers."""
     rows("aif_watch_note", list(checks), list(queues))
 
 
 def check_ages(checks: Sequence[str]) -> list[CheckAge]:
-    """The ages of these checks, by the database's clock."""
+    """Return the ages of these checks, by the database's clock."""
     return [CheckAge(*row) for row in rows("aif_check_ages", list(checks))]
 
 
 def queue_ages(queues: Sequence[str]) -> list[QueueAge]:
-    """For how long each of these queues has been without a live worker."""
+    """Return the time for which each of these queues has had no live worker."""
     return [QueueAge(queue, rows("aif_queue_away_s", queue)[0][0]) for queue in queues]
 
 
 def stalled(*, after_s: float) -> Stalled | None:
-    """Return the jobs that have been due for `after_s` seconds in which nothing ran; None: none."""
+    """Return the jobs that were due for `after_s` seconds while no job ran, or None."""
     found = rows("aif_stalled", after_s)
     return Stalled(*found[0]) if found else None
