@@ -1,11 +1,11 @@
-"""Loads the SQL functions of this folder in a migration.
+"""Migration operations that load the SQL functions of this folder.
 
-A function is edited in place, with CREATE OR REPLACE, and a new migration names its file again;
-one whose arguments or columns change gets a new name, so that old and new processes run side
+To change a function, edit it in place with CREATE OR REPLACE and load its file in a new migration.
+A function whose arguments or columns change gets a new name, since old and new processes run side
 by side during a deploy.
 
-In a file, `@user_table@` stands for the table of AUTH_USER_MODEL, `@user_id@` for the column of its
-primary key, and `@user_key@` for that key's type; every integer type is a bigint.
+Placeholders in a file: `@user_table@` is the table of AUTH_USER_MODEL, `@user_id@` the column of
+its primary key, and `@user_key@` the type of that key (bigint for every integer type).
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ _FOLDER = Path(__file__).resolve().parent
 _UNCHECKED = "SET LOCAL check_function_bodies = off;\n"
 
 TRIES: Final = 30
-"""How often a statement is tried that needs the lock of a whole table."""
+"""Most tries of a statement that locks a whole table."""
 
 LOCK_S: Final = 1.0
-"""Seconds that a try waits for it: everybody who wants to write waits behind it."""
+"""Lock timeout of one try, in seconds. All writers queue behind the waiting statement."""
 
 PAUSE_S: Final = 1.0
-"""Seconds between two tries, in which those who waited go on."""
+"""Seconds between two tries, for the queued writers to proceed."""
 
 
 class Patient(RunSQL):
-    """A statement that locks a table which never stands still, in a transaction of its own.
+    """A statement that locks a busy table, in its own transaction, for non-atomic migrations.
 
-    For migrations that are not atomic. It gives up its place in the queue for the lock soon, so
-    that nobody waits long behind it, and comes back a few times.
+    It gives up waiting for the lock soon, so that writers do not queue for long, and retries.
     """
 
     def database_forwards(
@@ -69,10 +68,10 @@ class Patient(RunSQL):
 
 
 def load(*names: str) -> list[RunSQL]:
-    """One operation per file, in this order; undoing one does nothing.
+    """Return one operation per file, in this order. Reversing one does nothing.
 
-    Bodies are not checked: on a new database an early migration loads the text of today, which may
-    name what a later one makes.
+    Function bodies are not checked: on a new database, an early migration loads today's text, which
+    may use tables that a later migration creates.
     """
     return [RunSQL(_UNCHECKED + text(name), RunSQL.noop) for name in names]
 

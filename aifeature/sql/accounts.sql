@@ -1,6 +1,6 @@
--- Once: the windows of accounts, of today and yesterday, begin with what the users' windows of their features hold. A caller
--- that runs waits at the lock, at the first window it touches; what it then leaves out of an account's
--- window the reconciler adds within minutes.
+-- Run once: fill the account windows of today and yesterday from the users' windows per feature. A
+-- running caller waits for the lock at its first window. If it leaves an account's window out, the
+-- reconciler adds the amount within minutes.
 LOCK TABLE aifeature_spendwindow IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO aifeature_spendwindow (scope, key, day, spent_micro, held_micro, own_spend_micro)
 SELECT 'account', split_part(w.key, ':', 2), w.day,

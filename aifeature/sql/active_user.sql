@@ -1,5 +1,5 @@
--- A closed account submits nothing: not even a request that was let in a moment before. The lock
--- makes it wait for whoever is closing the account (SELECT ... FOR UPDATE), and then look again.
+-- A closed account submits no job, not even by a request that was admitted a moment before. The lock
+-- waits for a transaction that is closing the account (SELECT ... FOR UPDATE) and reads its result.
 CREATE OR REPLACE FUNCTION aif_job_needs_active_user()
 RETURNS trigger
 LANGUAGE plpgsql AS $$

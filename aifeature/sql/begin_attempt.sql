@@ -1,15 +1,15 @@
--- Enter one provider call into the ledger before it is sent: check the fence, the switch, the
--- deadline and the caps, reserve the upper bound. One verdict comes back; only `ok` may send.
---   fenced       the job is no longer this worker's
---   cancelled    its user asked for that, or the account was closed
---   deadline     its time is up
---   paused       the kill switch of the feature, or of everything, is on
+-- Write one provider call to the ledger before it is sent: check the epoch, the switch, the deadline
+-- and the caps, and reserve the bound. Returns one verdict; the call may be sent only on `ok`.
+--   fenced       this worker no longer owns the job
+--   cancelled    a cancellation was requested, or the account was closed
+--   deadline     the deadline has passed
+--   paused       the kill switch of the feature, or of everything, is pulled
 --   budget_spent <scope>   that cap is used up, for the day or the month: `user` (charges of the user
 --                          in this feature), `user_spend` (their own spend there), `account` (their own
 --                          spend in all features), `feature`, `global` or `month`
---   budget_held <scope>    only what others have reserved is in the way
---   user_busy    as many calls of this user and feature are under way as may be at once
--- `p_caps`: micro-dollars of each scope, and the calls `in_flight`.
+--   budget_held <scope>    the cap would have room without the reservations of other calls
+--   user_busy    the limit of concurrent calls of this user and feature is reached
+-- `p_caps`: micro-dollars by scope, and the most concurrent calls as `in_flight`.
 CREATE OR REPLACE FUNCTION aif_begin_attempt(
     p_job uuid, p_epoch integer, p_attempt uuid, p_purpose text, p_provider text, p_model text,
     p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
@@ -28,7 +28,7 @@ BEGIN
        AND NOT aif_is_closed(t.user_id)
     RETURNING t.* INTO j;
     IF NOT FOUND THEN
-        -- A closed account pays for nothing any more, however late its job was claimed.
+        -- No call is made for a closed account, however late its job was claimed.
         UPDATE aifeature_job t
            SET cancel_requested_at = statement_timestamp(), cancelled_by = 'account',
                error_message = aif_closed_sentence()
@@ -46,7 +46,7 @@ BEGIN
     BEGIN
         PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,
                                  (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);
-        -- Under the lock of the user's window, so that two calls cannot both be the last.
+        -- Counted under the lock of the user's window, so that two calls cannot both be the last.
         IF (SELECT count(*) FROM aifeature_attempt a
              WHERE a.state = 'started' AND a.feature = j.feature AND a.user_id = j.user_id)
            >= (p_caps->>'in_flight')::bigint THEN
@@ -55,7 +55,7 @@ BEGIN
         PERFORM aif_hold('feature', j.feature, today, p_bound, (p_caps->>'feature')::bigint);
         PERFORM aif_hold('global', '', today, p_bound, (p_caps->>'global')::bigint);
         PERFORM aif_check_month(today, p_bound, (p_caps->>'month')::bigint);
-        -- Looked at once more: the row above may have been waited for while a switch was pulled.
+        -- Checked again: a switch may have been pulled during the wait for the row above.
         IF aif_paused(j.feature, j.user_id) THEN
             RAISE EXCEPTION 'paused' USING ERRCODE = 'AIF03';
         END IF;

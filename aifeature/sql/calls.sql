@@ -1,7 +1,8 @@
--- Provider calls that belong to no job (an eval, a judge, a proof of concept): they pay into the same
--- ledger and fit in the same caps, but for the user's.
+-- Provider calls that belong to no job (an eval, a judge, a proof of concept). They use the same
+-- ledger and the same caps, except the user's.
 
--- Enter one before it is sent. `ok`, `paused`, `budget_spent <scope>` or `budget_held <scope>`.
+-- Write a call to the ledger before it is sent. Returns `ok`, `paused`, `budget_spent <scope>` or
+-- `budget_held <scope>`.
 CREATE OR REPLACE FUNCTION aif_begin_call(
     p_feature text, p_attempt uuid, p_purpose text, p_provider text, p_model text,
     p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
@@ -35,7 +36,7 @@ BEGIN
 END
 $$;
 
--- Close one. False: it was closed before, as lost.
+-- Close a call. Returns false if it was already closed as lost.
 CREATE OR REPLACE FUNCTION aif_settle_call(p_attempt uuid, p_settlement jsonb)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -46,8 +47,7 @@ BEGIN
 END
 $$;
 
--- Of these calls that are under way, those that a kill switch stops. Processes of an earlier release
--- call it.
+-- Return those of these calls that a kill switch stops. Used by processes of an earlier release.
 CREATE OR REPLACE FUNCTION aif_stopped_calls(p_attempts uuid[])
 RETURNS SETOF uuid
 LANGUAGE sql STABLE
@@ -59,9 +59,9 @@ AS $$
          WHERE c.feature IN (a.feature, '_everything') AND c.killed);
 $$;
 
--- Close a call of no job whose process has died. It counts as dead when it is older than any call can
--- be; for a probe that is a minute: it takes ten seconds at most, and its end is stored within a lease.
--- Closes one call at a time, because each one moves spend windows.
+-- Close a call of no job whose process has died: it is older than any call can be. For a probe that is
+-- a minute: it takes ten seconds at most, and its end is stored within a lease. Closes one call at a
+-- time, because each one changes spend windows.
 CREATE OR REPLACE FUNCTION aif_close_lost_call(p_older_s double precision)
 RETURNS SETOF uuid
 LANGUAGE plpgsql

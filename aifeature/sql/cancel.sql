@@ -1,8 +1,7 @@
--- Cancel a job of this user: at once while it waits, by asking its worker while it runs.
--- The first caller stays on record: `p_by` (user, staff, erasure) and the sentence for the user.
--- A job that waits keeps `p_shown`, what the user had been shown by a run that was interrupted; it is
--- not charged. Of a job that runs its worker says so when it stops.
--- Returns the status it has now, or NULL when the user has no such job.
+-- Cancel a job of this user. A queued job ends immediately; a running job ends when its worker sees
+-- the request. The row keeps `p_by` (user, staff, erasure) and the message of the first caller.
+-- A queued job keeps `p_shown`, the text that an interrupted run showed to the user, uncharged. The
+-- text of a running job comes from its worker. Returns the new status, or NULL if there is no such job.
 CREATE OR REPLACE FUNCTION aif_cancel_shown(
     p_job uuid, p_user @user_key@, p_message text, p_by text, p_shown text)
 RETURNS text
@@ -33,14 +32,14 @@ BEGIN
 END
 $$;
 
--- As processes of an earlier release call it, which do not say what was shown.
+-- Used by processes of an earlier release, which do not pass the shown text.
 CREATE OR REPLACE FUNCTION aif_cancel_by(p_job uuid, p_user @user_key@, p_message text, p_by text)
 RETURNS text
 LANGUAGE sql AS $$
     SELECT aif_cancel_shown(p_job, p_user, p_message, p_by, '');
 $$;
 
--- As processes of an earlier release call it, which do not say who cancels.
+-- Used by processes of an earlier release, which do not pass the author.
 CREATE OR REPLACE FUNCTION aif_cancel(p_job uuid, p_user @user_key@, p_message text)
 RETURNS text
 LANGUAGE sql AS $$

@@ -1,6 +1,6 @@
--- Whether this worker may find that another one is gone. After a time in which the database took no
--- writes nobody's sign of life is fresh, and a run that has its answer stores it first. A worker
--- without a row has just begun.
+-- Return whether this worker may judge that another worker is gone. After a time without database
+-- writes, every presence is stale, and a run that has its answer must be able to store it first. A
+-- worker without a row has just started.
 CREATE OR REPLACE FUNCTION aif_may_take_over(p_worker text)
 RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
@@ -12,13 +12,13 @@ BEGIN
 END
 $$;
 
--- Give a due or abandoned job to a worker: one compare-and-set by the database's clock.
--- No row comes back when somebody else has the job, or it is not due, or it has ended. A run is taken
--- over only when its lease is over and its worker has shown no sign of life for as long: a lease that
--- could not be extended, since its row was locked, takes nothing from a worker that lives.
--- A row that is locked is passed by: a claim that queued behind the lock could take over a run that
--- goes on. If that job waits, lock_not_available is raised, since its message must not be lost.
--- Calls that an earlier holder left open become `unknown`: nobody saw how they ended.
+-- Claim a due or abandoned job for a worker, by one compare-and-set on the database's clock.
+-- Returns no row if another worker owns the job, it is not due, or it has ended. A run is taken over
+-- only if its lease has expired and its worker's presence is stale: if a locked row kept the lease from
+-- being extended, a live worker keeps its run.
+-- A locked row is skipped: a claim that waited for the lock could take over a run that continues. If
+-- that job is queued, lock_not_available is raised, because its message must not be lost.
+-- Calls that an earlier run left open become `unknown`.
 CREATE OR REPLACE FUNCTION aif_claim(p_job uuid, p_worker text, p_lease_s double precision)
 RETURNS TABLE (
     epoch integer, feature text, user_id @user_key@, input jsonb, tries smallint, attempts smallint,
@@ -32,7 +32,7 @@ BEGIN
         UPDATE aifeature_job j
            SET status = 'running',
                epoch = j.epoch + 1,
-               -- A lease that ran out is a run that ended badly: it counts towards the poison cap.
+               -- A run whose lease expired counts as a try.
                tries = j.tries + (j.status = 'running')::int,
                worker = p_worker,
                started_at = coalesce(j.started_at, statement_timestamp()),

@@ -1,7 +1,7 @@
--- What becomes of the open jobs of an account that was closed: nothing more is sent for them, and each
--- ends as cancelled by `account`, which is never charged.
+-- Open jobs of closed accounts: no further call is sent for them, and each ends as cancelled by
+-- `account`, which is never charged.
 
--- The sentence that the user reads if the account is opened again.
+-- Return the sentence that the user reads if the account is opened again.
 CREATE OR REPLACE FUNCTION aif_closed_sentence()
 RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
@@ -16,9 +16,9 @@ BEGIN
 END
 $$;
 
--- End what waits, and ask what runs to end. A locked row is left to the next call.
--- The open jobs are found by their partial indexes, so that one call costs about as much as there are
--- open jobs, however many accounts are closed.
+-- End queued jobs, and request the cancellation of running jobs. A locked row is left to the next call.
+-- Partial indexes find the open jobs, so that the cost depends on the number of open jobs and not on
+-- the number of closed accounts.
 CREATE OR REPLACE FUNCTION aif_cancel_of_closed(p_limit integer)
 RETURNS SETOF uuid
 LANGUAGE sql

@@ -1,7 +1,7 @@
--- What people wrote and models answered goes; what it took and cost stays. Only jobs that have
--- ended are touched, so a function here can be called at any time and as often as one likes.
+-- Delete inputs and answers; keep figures and costs. Only ended jobs are changed, so these functions can
+-- be called at any time and repeatedly.
 
--- Features that have ended jobs with content. One index probe for each, however many jobs.
+-- Return the features that have ended jobs with content, by one index probe per feature.
 CREATE OR REPLACE FUNCTION aif_features_with_content()
 RETURNS SETOF text
 LANGUAGE sql STABLE
@@ -32,7 +32,7 @@ LANGUAGE sql AS $$
 $$;
 
 -- Blank up to `p_limit` jobs of a feature that ended more than `p_days` days ago, oldest first,
--- with their calls. Returns how many. What another transaction holds is left to the next call.
+-- with their calls. Returns their number. Locked rows are left to the next call.
 CREATE OR REPLACE FUNCTION aif_blank_expired(p_feature text, p_days integer, p_limit integer)
 RETURNS integer
 LANGUAGE plpgsql
@@ -57,8 +57,8 @@ BEGIN
 END
 $$;
 
--- Blank up to `p_limit` ended jobs of a person, whatever their age, with their calls and what the
--- person chose themselves (the idempotency key). Returns how many.
+-- Blank up to `p_limit` ended jobs of a person of any age, with their calls and the idempotency key,
+-- which the person chose. Returns their number.
 CREATE OR REPLACE FUNCTION aif_erase_jobs(p_user @user_key@, p_limit integer)
 RETURNS integer
 LANGUAGE plpgsql

@@ -1,8 +1,7 @@
--- Which waiting jobs go to the broker next. The broker is first in, first out, so fairness lives
--- before it: only a window of jobs is out at once (handed over and not claimed, or running).
+-- Choice of the next queued jobs for the broker. The broker is first in, first out, so fairness must be
+-- decided before it: only a window of jobs is in flight (sent and not claimed, or running).
 
--- Whether this worker has shown a sign of life within so many seconds. In PL/pgSQL, which keeps its
--- plan.
+-- Return whether this worker has sent a heartbeat within `p_stale_s` seconds. PL/pgSQL caches its plan.
 CREATE OR REPLACE FUNCTION aif_lives(p_worker text, p_stale_s double precision)
 RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
@@ -13,8 +12,8 @@ BEGIN
 END
 $$;
 
--- Threads of the workers that run jobs and showed a sign of life lately, and at least eight: with no
--- worker known, a few jobs are sent all the same.
+-- Return the threads of the live workers that run jobs, and at least eight, so that a few jobs are sent
+-- even if no worker is known.
 CREATE OR REPLACE FUNCTION aif_slots()
 RETURNS integer
 LANGUAGE sql STABLE AS $$
@@ -31,15 +30,15 @@ LANGUAGE sql STABLE AS $$
           + (SELECT count(*) FROM aifeature_job j WHERE j.status = 'running'))::integer;
 $$;
 
--- The mark of a job that is just being inserted: now while a thread is free for it, else NULL.
--- The second half of the window is the dispatcher's, who is fair.
+-- Return the publish time of a job that is being inserted: now if a thread is free, else NULL. The
+-- second half of the window is reserved for the dispatcher, which is fair.
 CREATE OR REPLACE FUNCTION aif_mark_at_submit()
 RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN aif_out() < aif_slots() THEN statement_timestamp() END;
 $$;
 
--- How many jobs of one user and feature are out.
+-- Return the number of jobs of one user and feature in flight.
 CREATE OR REPLACE FUNCTION aif_out_of(p_feature text, p_user @user_key@)
 RETURNS integer
 LANGUAGE sql STABLE AS $$
@@ -50,7 +49,7 @@ LANGUAGE sql STABLE AS $$
               WHERE j.status = 'running' AND j.feature = p_feature AND j.user_id = p_user))::integer;
 $$;
 
--- The same for a user who may have `p_at_once` jobs out; NULL is any number.
+-- The same for a user who may have `p_at_once` jobs in flight; NULL is no limit.
 CREATE OR REPLACE FUNCTION aif_mark_of_user(p_feature text, p_user @user_key@, p_at_once integer)
 RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
@@ -58,20 +57,19 @@ LANGUAGE sql STABLE AS $$
                 THEN aif_mark_at_submit() END;
 $$;
 
--- Choose and mark up to `p_limit` jobs and return their ids, in the order to send them: first the
--- runs whose lease is over and whose worker has shown no sign of life for `p_stale_s`, then waiting
--- jobs, one of each user of a feature in turn, until twice the workers' threads are out. Marks older than `p_lost_after_s` are taken back before: those
--- messages are gone (a wiped Redis). The lock on the turn makes callers take turns as well.
--- `p_at_once` says of each feature how many jobs of one user may be out, by "feature", and of users
--- with another figure by "feature:user"; what it does not name is not limited.
+-- Choose and mark up to `p_limit` jobs and return their ids, in the order to send them. First come runs
+-- whose lease has expired and whose worker's presence is older than `p_stale_s`, then queued jobs, one
+-- per user of a feature in turn, until twice the workers' threads are in flight. Marks older than
+-- `p_lost_after_s` are cleared before: those messages are lost (a wiped Redis). The lock on the turn
+-- serialises callers. `p_at_once` is the most jobs of one user in flight, by "feature", or by
+-- "feature:user" for users with an override; a missing key means no limit.
 CREATE OR REPLACE FUNCTION aif_choose_jobs(
     p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
     p_stale_s double precision, p_at_once jsonb)
 RETURNS SETOF uuid
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
--- A queue that filled a moment ago has statistics of an empty one, by which reading and sorting all
--- of it looks cheap.
+-- The statistics of a queue that has just filled are those of an empty one, so a full sort seems cheap.
 SET enable_sort = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -92,14 +90,14 @@ BEGIN
          WHERE t.id IN (SELECT j.id FROM aifeature_job j
                          WHERE j.status = 'running' AND j.lease_until < now_
                            AND NOT aif_lives(j.worker, p_stale_s)
-                           -- A mark from before the lease ran out belongs to the run that is gone.
+                           -- Ignore publish times set by the expired run.
                            AND (j.published_at IS NULL OR j.published_at < j.lease_until
                                 OR j.published_at < now_ - make_interval(secs => p_again_after_s))
                          ORDER BY j.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED)
         RETURNING t.id;
 
-    -- While a thread is free, a message that is there is taken at once: whoever was to send it has
-    -- died between the mark and the sending, or the message with its reader.
+    -- While a thread is free, a message is claimed immediately. An unclaimed mark means that the sender
+    -- died before sending, or that the message was lost with its reader.
     UPDATE aifeature_job t SET published_at = NULL
      WHERE t.id IN (SELECT j.id FROM aifeature_job j
                      WHERE j.status = 'queued'
@@ -113,7 +111,7 @@ BEGIN
                                 ELSE p_lost_after_s END)
                      FOR UPDATE SKIP LOCKED);
 
-    -- Features with waiting jobs, by one look at the index for each.
+    -- Features with queued jobs, by one index probe per feature.
     WITH RECURSIVE f AS (
         (SELECT j.feature FROM aifeature_job j
           WHERE j.status = 'queued' AND j.published_at IS NULL ORDER BY j.feature LIMIT 1)
@@ -144,8 +142,8 @@ BEGIN
              WHERE j.status = 'running' OR j.status = 'queued' AND j.published_at IS NOT NULL
              GROUP BY 1) AS o;
 
-    -- Users of a feature whose jobs wait for their time are passed by; a long row of them is not
-    -- walked to its end at once, and the next call goes on where this one stopped.
+    -- Users without a due job are skipped. The number of steps is limited, and the next call continues
+    -- where this one stopped.
     FOR step IN 1 .. 2000 LOOP
         EXIT WHEN room <= 0;
         next_user := NULL;
@@ -159,7 +157,7 @@ BEGIN
             at_feature := (SELECT min(f) FROM unnest(live) AS f WHERE f > at_feature);
             at_user := 0;
             IF at_feature IS NULL THEN
-                EXIT WHEN NOT found_one;  -- a whole round without a job that is due
+                EXIT WHEN NOT found_one;  -- a whole round without a due job
                 found_one := false;
                 at_feature := '';
             END IF;
@@ -190,7 +188,7 @@ BEGIN
 END
 $$;
 
--- As processes of earlier releases call it.
+-- Used by processes of earlier releases.
 CREATE OR REPLACE FUNCTION aif_dispatch_turns(
     p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
     p_at_once jsonb)
@@ -210,8 +208,8 @@ AS $$
     SELECT aif_choose_jobs(p_limit, p_lost_after_s, p_again_after_s, 15, '{}');
 $$;
 
--- Take back the marks of these jobs, if they wait, so that they are chosen again. Returned are those
--- whose row is locked: they keep their mark.
+-- Clear the marks of these jobs if they are queued, so that they are chosen again. Returns the jobs
+-- whose row is locked; they keep their mark.
 CREATE OR REPLACE FUNCTION aif_take_back(p_jobs uuid[])
 RETURNS SETOF uuid
 LANGUAGE plpgsql
@@ -229,8 +227,8 @@ BEGIN
 END
 $$;
 
--- The same of all that wait. Returns how many were taken back; those whose row is locked count as
--- lost after a while.
+-- The same for all queued jobs. Returns their number. Jobs whose row is locked keep their mark until it
+-- counts as lost.
 CREATE OR REPLACE FUNCTION aif_take_all_back()
 RETURNS integer
 LANGUAGE plpgsql
@@ -248,16 +246,15 @@ BEGIN
 END
 $$;
 
--- Seconds until there is something to do: a job is due, a lease runs out, a deadline passes. A lease
--- that has run out while its worker lives is due when the run counts as one that hangs.
--- Negative when it is overdue; NULL when nothing is open.
+-- Return the seconds until a job is due, a lease expires or a deadline passes. An expired lease whose
+-- worker is alive is due when the run counts as hanging. Negative if overdue; NULL if no job is open.
 CREATE OR REPLACE FUNCTION aif_next_moment(p_stale_s double precision)
 RETURNS double precision
 LANGUAGE sql STABLE
 SET lock_timeout = '500ms'
 AS $$
     SELECT extract(epoch FROM least(
-        -- Jobs of a stopped feature are due when it is released, and that is soon enough seen.
+        -- Jobs of a stopped feature are due after its release, which the dispatcher soon detects.
         CASE WHEN NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c WHERE c.killed)
              THEN (SELECT min(j.run_at) FROM aifeature_job j
                     WHERE j.status = 'queued' AND j.published_at IS NULL)
@@ -276,7 +273,7 @@ AS $$
     ) - statement_timestamp())::double precision;
 $$;
 
--- As processes of an earlier release call it.
+-- Used by processes of an earlier release.
 CREATE OR REPLACE FUNCTION aif_next_due()
 RETURNS double precision
 LANGUAGE sql STABLE
@@ -285,9 +282,8 @@ AS $$
     SELECT aif_next_moment(15);
 $$;
 
--- A worker's sign of life: the queue it serves and the threads it offers, 0 when it takes no more
--- work; and when signs came again after a gap (`aif_may_take_over`). Those that have been gone for an
--- hour are forgotten.
+-- Record a worker's heartbeat: its queue, its threads (0 if it takes no more work), and the time of the
+-- first heartbeat after a gap (`aif_may_take_over`). Rows of workers gone for an hour are deleted.
 CREATE OR REPLACE FUNCTION aif_worker_alive(p_worker text, p_queue text, p_slots integer)
 RETURNS void
 LANGUAGE sql
@@ -306,7 +302,7 @@ AS $$
          WHERE g.seen_at < statement_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED);
 $$;
 
--- The same of a worker that runs jobs, as processes of an earlier release call it.
+-- The same for a worker that runs jobs. Used by processes of an earlier release.
 CREATE OR REPLACE FUNCTION aif_presence(p_worker text, p_slots integer)
 RETURNS void
 LANGUAGE sql

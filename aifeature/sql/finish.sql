@@ -1,9 +1,9 @@
--- End a job: settle its last call, charge the user once, store the result. False when the job is
--- no longer this worker's; then nothing at all has changed.
+-- End a job: settle its last call, charge the user once, store the result. Returns false, and changes
+-- nothing, if this worker no longer owns the job.
 -- A job that its user cancelled is charged for the text they were shown: `p_settlement` holds that text
--- and its worth as `delivered_text` and `delivered_micro`, and the job keeps the text. No other end of
--- a job without a result is charged. Text of an earlier call or run, also without a call (`p_attempt`
--- NULL), is kept in the same way and worth nothing.
+-- and its price as `delivered_text` and `delivered_micro`, and the job keeps the text. No other end
+-- without a result is charged. Text of an earlier call or run, also without a call (`p_attempt` NULL),
+-- is kept in the same way, without a charge.
 CREATE OR REPLACE FUNCTION aif_finish(
     p_job uuid, p_epoch integer, p_status text, p_result jsonb, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
@@ -25,7 +25,7 @@ BEGIN
         RETURN false;
     END IF;
     IF p_status = 'needs_approval' AND cancelled IS NOT NULL THEN
-        -- That is no end yet, so the cancellation came first.
+        -- The job has not ended yet, so the earlier cancellation applies.
         RETURN aif_finish(
             p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
     END IF;
@@ -40,7 +40,7 @@ BEGIN
                 CASE WHEN shown <> '' THEN (p_settlement->>'delivered_micro')::bigint ELSE 0 END);
         END IF;
         IF charge IS NULL THEN
-            -- Else the job would be charged for what its user's window does not count.
+            -- Otherwise the job's charge would be missing in its user's window.
             RAISE EXCEPTION 'call % is no open call of job %: it cannot end the job',
                 p_attempt, p_job USING ERRCODE = 'integrity_constraint_violation';
         END IF;
@@ -49,12 +49,12 @@ BEGIN
     IF accepted OR shown <> '' THEN
         SELECT * INTO a FROM aifeature_attempt t WHERE t.id = p_attempt;
     END IF;
-    -- One statement writes all of it: from then on the row is ended and no longer changes.
+    -- One statement writes all columns: an ended row no longer changes.
     UPDATE aifeature_job t
        SET status = p_status,
            result = p_result,
            error_code = coalesce(p_error_code, ''),
-           -- Who asked for a cancellation left the sentence for the user there.
+           -- The cancellation request has already stored the message for the user.
            error_message = CASE WHEN p_status = 'cancelled' THEN t.error_message
                                 ELSE coalesce(p_error_message, '') END,
            partial_text = shown,
@@ -75,9 +75,9 @@ BEGIN
 END
 $$;
 
--- Put a job back in the queue. Raises the epoch, so that the worker that had it is fenced at once.
--- `p_burn`: this run counts towards the cap of tries. A job that was to be cancelled ends instead.
--- `{until}` in the message becomes the time of day at which the job's deadline passes, in UTC.
+-- Put a job back in the queue. Raises the epoch, which fences the previous worker immediately.
+-- `p_burn`: this run counts as a try. A job with a cancellation request ends instead.
+-- `{until}` in the message is replaced by the time of the job's deadline, in UTC.
 CREATE OR REPLACE FUNCTION aif_release(
     p_job uuid, p_epoch integer, p_delay_s double precision, p_burn boolean, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
@@ -96,8 +96,7 @@ BEGIN
            error_message = replace(coalesce(p_error_message, ''), '{until}',
                                    to_char(t.deadline_at AT TIME ZONE 'UTC', 'HH24:MI')),
            lease_until = NULL
-     -- Asked by the statement that has the row: a look before it could miss a cancellation that
-     -- is being committed.
+     -- Checked under the row's lock: an earlier read could miss a cancellation that is committing.
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
        AND t.cancel_requested_at IS NULL;
     IF NOT FOUND THEN
@@ -112,8 +111,8 @@ BEGIN
 END
 $$;
 
--- Close a call whose job goes on (an answer that will be repaired, say). False when the job is no
--- longer this worker's. Asked again after a reply that was lost, it changes nothing and says the same.
+-- Close a call whose job continues (for example, with a repair). Returns false if this worker no longer
+-- owns the job. Idempotent: a repetition after a lost reply changes nothing and returns the same.
 CREATE OR REPLACE FUNCTION aif_settle(
     p_job uuid, p_epoch integer, p_attempt uuid, p_settlement jsonb)
 RETURNS boolean

@@ -1,4 +1,4 @@
--- Apart from their functions: making a trigger locks its table, replacing a function does not.
+-- Separate from their functions: creating a trigger locks its table, replacing a function does not.
 CREATE OR REPLACE TRIGGER job_guard
     BEFORE UPDATE OR DELETE ON aifeature_job
     FOR EACH ROW EXECUTE FUNCTION aif_guard_job();

@@ -1,8 +1,8 @@
--- What a job, a call and an audit row may become, whoever writes: a worker, admin, a shell.
--- The functions look at every row that changes. The same conditions in WHEN clauses of the
--- triggers cost four times as much: PostgreSQL reads those anew for each statement.
+-- Allowed changes of jobs, calls and audit rows, by any writer: a worker, admin, a shell.
+-- The functions check every changed row. The same conditions in WHEN clauses of the triggers cost
+-- four times as much, because PostgreSQL parses those again for each statement.
 
--- Names the columns that differ; the values only where they are no content.
+-- Return the names of the changed columns, with values only for columns that hold no content.
 CREATE OR REPLACE FUNCTION aif_what_changes(p_old jsonb, p_new jsonb)
 RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
@@ -31,8 +31,8 @@ LANGUAGE sql AS $$
         p_table, p_id, 'changing ' || aif_what_changes(p_old, p_new), p_allowed);
 $$;
 
--- Of an ended job, a column that is not named in `emptied` may not change: so one that comes later
--- is guarded from its first day.
+-- In an ended job, only the columns in `emptied` may change, so that columns added later are guarded
+-- from the start.
 CREATE OR REPLACE FUNCTION aif_guard_job()
 RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -100,7 +100,7 @@ BEGIN
             'Who cancelled a job first stays on record.');
     END IF;
     IF NEW.status IN ('queued', 'running') THEN
-        NEW.error_code := NEW.wait_reason;  -- where the release before this one reads it
+        NEW.error_code := NEW.wait_reason;  -- the previous release reads it there
     ELSE
         NEW.wait_reason := '';
     END IF;

@@ -1,9 +1,8 @@
--- What the keeper thread of a process asks, on a connection of its own. Each is one short statement
--- that waits for no lock longer than a tenth of a second, so that none can keep the others from
--- being asked.
+-- Statements of a process's keeper, on its dedicated connection. Each is short and waits for a lock for
+-- at most a tenth of a second, so that none delays the others.
 
--- Of these features and users, those that a kill switch stops. A user that is NULL stands for calls
--- of nobody: only a pulled switch stops those. No statement here touches jobs.
+-- Return the features and users that a kill switch stops. A NULL user means calls without a user: only
+-- a pulled switch stops those. Reads no jobs.
 CREATE OR REPLACE FUNCTION aif_paused_of(p_features text[], p_users @user_key@[])
 RETURNS TABLE (feature text, user_id @user_key@)
 LANGUAGE sql STABLE
@@ -13,8 +12,8 @@ AS $$
      WHERE aif_paused(u.feature, u.user_id);
 $$;
 
--- Of these runs, those that still have their job, and whether it was cancelled. A plain read: it
--- waits for no row.
+-- Return the runs that still have their job, and whether it was cancelled. A plain read that waits for
+-- no row lock.
 CREATE OR REPLACE FUNCTION aif_still_running(p_jobs uuid[], p_epochs integer[])
 RETURNS TABLE (job uuid, epoch integer, cancel_requested boolean)
 LANGUAGE sql STABLE
@@ -26,8 +25,8 @@ AS $$
      WHERE t.status = 'running';
 $$;
 
--- Extend the leases of these runs that have used up a third of theirs, but none past a lease after
--- the job's deadline: a run that hangs ends. Rows that are locked are left to the next call.
+-- Extend each lease of which a third is used up, but to at most one lease after the job's deadline, so
+-- that a hanging run ends. Locked rows are left to the next call.
 CREATE OR REPLACE FUNCTION aif_extend_leases(
     p_jobs uuid[], p_epochs integer[], p_lease_s double precision)
 RETURNS void
@@ -48,7 +47,7 @@ BEGIN
 END
 $$;
 
--- Everything that runs under the name of this worker.
+-- Return the runs under this worker's name.
 CREATE OR REPLACE FUNCTION aif_runs_of(p_worker text)
 RETURNS TABLE (job uuid, epoch integer)
 LANGUAGE sql STABLE
@@ -57,9 +56,9 @@ AS $$
     SELECT j.id, j.epoch FROM aifeature_job j WHERE j.status = 'running' AND j.worker = p_worker;
 $$;
 
--- Put back a run that no thread of its living worker has any more. It counts as a try only if one of
--- its calls may be billed: made anew, that is paid for anew. An open call becomes `unknown`. A job
--- that was to be cancelled ends. False when the run is over or its row is locked.
+-- Put back a run that no thread of its live worker executes any more. It counts as a try only if one of
+-- its calls may be billed, because the next run pays for it again. An open call becomes `unknown`. A
+-- job with a cancellation request ends. Returns false if the run is over or its row is locked.
 CREATE OR REPLACE FUNCTION aif_give_back(
     p_job uuid, p_epoch integer, p_delay_s double precision, p_message text)
 RETURNS boolean
@@ -86,7 +85,7 @@ BEGIN
                wait_reason = 'interrupted', error_message = p_message
          WHERE t.id = p_job;
     ELSE
-        -- Who asked for the cancellation left the sentence for the user there.
+        -- The cancellation request has already stored the message for the user.
         UPDATE aifeature_job t
            SET status = 'cancelled', epoch = t.epoch + 1, error_code = 'cancelled',
                lease_until = NULL, finished_at = statement_timestamp()
@@ -97,7 +96,7 @@ BEGIN
 END
 $$;
 
--- All of it in one, as processes of an earlier release call it.
+-- All of these in one call. Used by processes of an earlier release.
 CREATE OR REPLACE FUNCTION aif_heartbeat(
     p_jobs uuid[], p_epochs integer[], p_lease_s double precision)
 RETURNS TABLE (job uuid, epoch integer, cancel_requested boolean, paused boolean)

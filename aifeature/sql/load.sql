@@ -1,7 +1,7 @@
--- How long a job that is submitted now would wait for a thread. Jobs that a kill switch holds wait for
--- something else and are in nobody's way.
+-- Figures on how long a new job would wait for a thread. Jobs held by a kill switch are not counted:
+-- they delay no other job.
 
--- Jobs whose turn may come, by feature and user.
+-- Return the number of due jobs that may be dispatched, by feature and user.
 CREATE OR REPLACE FUNCTION aif_waiting()
 RETURNS TABLE (feature text, user_id @user_key@, jobs bigint)
 LANGUAGE sql STABLE AS $$
@@ -17,9 +17,9 @@ LANGUAGE sql STABLE AS $$
         OR NOT aif_paused(w.feature, w.user_id);
 $$;
 
--- How many jobs go before another one of this user and feature, and how many of them are the user's.
--- Of each user of a feature go at most as many as this user would have, since turns go round; those
--- that are out and not done go too.
+-- Return the number of jobs ahead of the next job of this user and feature, and how many of them are
+-- the user's own. Users take turns, so each other user counts for at most as many jobs as this user
+-- would have. Jobs in flight count too.
 CREATE OR REPLACE FUNCTION aif_ahead_of(p_feature text, p_user @user_key@)
 RETURNS TABLE (ahead bigint, own bigint)
 LANGUAGE sql STABLE
@@ -38,11 +38,10 @@ AS $$
       FROM mine;
 $$;
 
--- The load as a feature's next job finds it: jobs whose turn may come or that are out, the threads
--- there are, the mean seconds of the latest calls of all and of this feature (NULL while there were
--- none lately; those that were answered, since time-outs say nothing of how long work takes, and
--- without probes, which are no work), and for how many seconds its jobs have booked what the provider lets through; a few
--- that come back late book nothing.
+-- Return the load that a feature's next job meets: jobs that may be dispatched or are in flight; the
+-- threads; the mean seconds of the latest calls of all features and of this one (NULL without recent
+-- calls; only settled calls, since timeouts do not show how long work takes, and no probes); and the
+-- seconds for which the feature's jobs have booked the provider's rate limits (0 below 20 such jobs).
 CREATE OR REPLACE FUNCTION aif_load(p_feature text)
 RETURNS TABLE (
     jobs bigint, slots integer, call_s double precision, own_call_s double precision,

@@ -1,5 +1,5 @@
--- Once: the months begin with what their days hold. Callers of before wait at the lock, at the first
--- window they touch, and then reserve and settle in the month as well.
+-- Run once: fill the months' windows from their days. Running callers wait for the lock at their first
+-- window, and then reserve and settle in the month as well.
 LOCK TABLE aifeature_spendwindow IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO aifeature_spendwindow (scope, key, day, spent_micro, held_micro)
 SELECT 'month', '', aif_month(w.day), sum(w.spent_micro), sum(w.held_micro)

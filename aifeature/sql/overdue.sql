@@ -1,7 +1,7 @@
--- Ends that need no worker, so that every job ends also while none is there. `p_ends` maps the
--- code of what a job waited for to {"code", "message"} of its failure; '' is for all others.
+-- Ends that need no worker, so that every job ends even without one. `p_ends` maps a wait reason to
+-- the {"code", "message"} of the failure; '' is the default.
 
--- Queued jobs past their deadline.
+-- Fail queued jobs past their deadline.
 CREATE OR REPLACE FUNCTION aif_end_overdue(p_limit integer, p_ends jsonb)
 RETURNS SETOF uuid
 LANGUAGE sql
@@ -26,10 +26,10 @@ AS $$
     RETURNING t.id;
 $$;
 
--- One run that is not worth another: its worker is gone and its deadline has passed or it was to be
--- cancelled; or its deadline passed longer ago than `p_stale_s`, which no worker's sign of life
--- outlasts: that run hangs. One at a time, since it moves spend windows, which several jobs at once
--- would lock in another order than everybody else.
+-- End one run that will not be repeated: its worker is gone, and its deadline has passed or it has a
+-- cancellation request; or its deadline passed more than `p_stale_s` ago: it hangs, even if its worker
+-- is alive. One at a time, because it changes spend windows: several jobs in one transaction would
+-- lock the windows in a different order than other callers.
 CREATE OR REPLACE FUNCTION aif_end_lost_run(p_ends jsonb, p_stale_s double precision)
 RETURNS SETOF uuid
 LANGUAGE plpgsql
@@ -58,7 +58,7 @@ BEGIN
                    epoch = t.epoch + 1,
                    error_code = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                                      ELSE coalesce(p_ends -> t.wait_reason, p_ends -> '') ->> 'code' END,
-                   -- Who asked for a cancellation left the sentence for the user there.
+                   -- The cancellation request has already stored the message for the user.
                    error_message = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.error_message
                                         ELSE coalesce(p_ends -> t.wait_reason, p_ends -> '') ->> 'message'
                                    END,
@@ -69,14 +69,14 @@ BEGIN
             RETURN NEXT gone;
             RETURN;
         EXCEPTION WHEN lock_not_available THEN
-            -- Somebody holds a window of its user: another one is ended first.
+            -- Another transaction has locked a window that the run needs: try the next run.
             passed_by := passed_by || gone;
         END;
     END LOOP;
 END
 $$;
 
--- As processes of an earlier release call it.
+-- Used by processes of an earlier release.
 CREATE OR REPLACE FUNCTION aif_end_abandoned(p_ends jsonb)
 RETURNS SETOF uuid
 LANGUAGE sql

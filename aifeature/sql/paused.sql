@@ -1,5 +1,5 @@
--- Where a user stands, 0 to 99, when a kill switch is released for a share of them: always the same
--- place, and another for each feature. `aifeature.policies.release` computes it as well.
+-- Return a user's place, 0 to 99, in the partial release of a kill switch. It is fixed for each user and
+-- feature. `aifeature.policies.release` computes the same.
 CREATE OR REPLACE FUNCTION aif_release_place(p_feature text, p_user @user_key@)
 RETURNS integer
 LANGUAGE sql IMMUTABLE AS $$
@@ -8,8 +8,8 @@ LANGUAGE sql IMMUTABLE AS $$
       FROM sha256(convert_to('release:' || p_feature || ':' || p_user, 'UTF8')) AS h;
 $$;
 
--- Whether a kill switch, the feature's or that of everything, stops this user's jobs.
--- In PL/pgSQL, which keeps its plan.
+-- Return whether a kill switch, the feature's or that of everything, stops this user's jobs.
+-- PL/pgSQL caches its plan.
 CREATE OR REPLACE FUNCTION aif_paused(p_feature text, p_user @user_key@)
 RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$

@@ -1,5 +1,5 @@
--- Write, and return what was written. All readiness probes together write once a second; a server that
--- only reads refuses it in any case.
+-- Write the time and return it. All readiness probes together write once a second; a read-only server
+-- refuses the statement even without a write.
 CREATE OR REPLACE FUNCTION aif_probe()
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -13,7 +13,7 @@ BEGIN
 END
 $$;
 
--- Try whether there is room for a submission of a usual size: write it, and undo that.
+-- Test whether there is room for a submission of a usual size: write it, and undo the write.
 CREATE OR REPLACE FUNCTION aif_probe_room(p_filler text)
 RETURNS void
 LANGUAGE plpgsql

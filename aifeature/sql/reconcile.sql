@@ -1,7 +1,7 @@
--- Whether each window is the sum of the ledger: those of `p_from` and later by their calls and
--- charges, a month by its days. All is read in one statement, so what is being written cannot look
--- like a drift. Returned are the windows that differ, by how much they are too high; with `p_repair`
--- they are put right by that difference, which holds whatever was written meanwhile.
+-- Compare each window with the sum of the ledger: windows since `p_from` with their calls and charges,
+-- a month with its days. One statement reads all of it, so a concurrent write is no drift. Returns the
+-- windows that differ and their excess. `p_repair` subtracts the excess, which stays correct after
+-- concurrent writes.
 CREATE OR REPLACE FUNCTION aif_reconcile_windows(p_from date, p_repair boolean)
 RETURNS TABLE (
     scope text, key text, day date, spent_drift bigint, held_drift bigint, own_drift bigint)
@@ -17,9 +17,8 @@ BEGIN
                    CASE a.state WHEN 'started' THEN a.bound_micro ELSE 0 END AS held,
                    CASE WHEN NOT a.own_spend THEN 0 WHEN a.state = 'unknown' THEN a.bound_micro
                         ELSE a.cost_micro END AS own,
-                   -- The call that a job is charged for is the last it made: the one that was
-                   -- accepted, or that its user cancelled. A cancelled job that keeps neither
-                   -- text nor an answer owes nothing.
+                   -- A job is charged for its last call: the one that was accepted, or that its
+                   -- user cancelled. A cancelled job without text and answer is not charged.
                    coalesce((SELECT j.charge_micro FROM aifeature_job j
                               WHERE j.id = a.job_id AND a.state NOT IN ('started', 'failed')
                                 AND j.epoch = a.epoch AND j.attempts = a.number
@@ -27,7 +26,7 @@ BEGIN
                                      OR j.result IS NOT NULL
                                      OR j.content_blanked_at IS NOT NULL)), 0) AS charge
               FROM aifeature_attempt a
-             -- By the index of beginnings; the day is the same clock's.
+             -- Uses the index on started_at; `day` comes from the same clock.
              WHERE a.started_at >= p_from::timestamp AT TIME ZONE 'UTC' - interval '1 minute'
                AND a.day >= p_from
         ), due AS (
@@ -67,7 +66,7 @@ BEGIN
          WHERE coalesce(f.spent_micro, 0) <> coalesce(d.spent, 0)
             OR coalesce(f.held_micro, 0) <> coalesce(d.held, 0)
             OR coalesce(f.own_spend_micro, 0) <> coalesce(d.own, 0)
-         -- The order in which everybody locks them.
+         -- The order in which all callers lock the windows.
          ORDER BY array_position(ARRAY['user', 'account', 'feature', 'global', 'month'],
                                  coalesce(f.scope, d.scope)), 2, 3
     LOOP
@@ -86,7 +85,7 @@ BEGIN
 END
 $$;
 
--- As processes of an earlier release call it.
+-- Used by processes of an earlier release.
 CREATE OR REPLACE FUNCTION aif_reconcile(p_from date, p_repair boolean)
 RETURNS TABLE (scope text, key text, day date, spent_drift bigint, held_drift bigint)
 LANGUAGE sql AS $$

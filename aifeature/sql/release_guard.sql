@@ -1,5 +1,5 @@
--- A kill switch that was pulled is released by a person, who says why: at the end of a transaction
--- that released one, or that let more users in, its audit row must be there.
+-- Only a person, with a reason, releases a pulled kill switch: a transaction that releases one, or that
+-- raises its share of users, must contain the audit row when it commits.
 CREATE OR REPLACE FUNCTION aif_guard_release()
 RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -25,7 +25,7 @@ CREATE CONSTRAINT TRIGGER release_guard
     WHEN (OLD.killed AND NOT NEW.killed OR NEW.release_percent > OLD.release_percent)
     EXECUTE FUNCTION aif_guard_release();
 
--- A switch that is pulled, or off for some users only, cannot be taken away with its row.
+-- The row of a switch that is pulled, or released for some users only, cannot be deleted or renamed.
 CREATE OR REPLACE FUNCTION aif_guard_control()
 RETURNS trigger
 LANGUAGE plpgsql AS $$

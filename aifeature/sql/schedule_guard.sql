@@ -1,5 +1,5 @@
--- The checks that watch over spend and jobs are protected: what changes when or whether one is sent
--- needs its audit row in the same transaction, also from a shell.
+-- The checks that guard spend and jobs are protected: a change of when or whether one is sent needs its
+-- audit row in the same transaction, even from a shell.
 
 CREATE OR REPLACE FUNCTION aif_is_protected(p_task text)
 RETURNS boolean
@@ -8,9 +8,9 @@ LANGUAGE sql IMMUTABLE AS $$
                       'control.reconcile', 'control.retention', 'control.sweep');
 $$;
 
--- TG_ARGV[0]: the column of a periodic task that names a row of this table; empty for the table of
--- periodic tasks. Beat itself writes the columns of `free`. Any other column, also one that is added
--- later, is guarded.
+-- TG_ARGV[0]: the column of a periodic task that refers to this table; empty for the table of periodic
+-- tasks. Beat itself writes the columns in `free`. All other columns are guarded, including those added
+-- later.
 CREATE OR REPLACE FUNCTION aif_guard_schedule()
 RETURNS trigger
 LANGUAGE plpgsql AS $$

@@ -1,9 +1,9 @@
 -- Close one open call and move its reservation from held to spent, in the windows of the day it was
--- made. Spend of an `estimated` call is its ceiling, of an `unknown` one its bound. Its user's own spend
--- counts what was settled, and what the user's own cancellation ended (`ended_by` in `p`).
--- The user is charged its cost when its answer was accepted, else `p_delivered_micro`, the worth of the
--- text they were shown, and never more than is counted as spend.
--- Returns the charge; NULL when the call was closed already. Not fenced: callers check the epoch first.
+-- made. The spend of an `estimated` call is its ceiling, of an `unknown` one its bound. The user's own
+-- spend counts settled calls and calls ended by the user's own cancellation (`ended_by` in `p`).
+-- The user is charged the cost if the answer was accepted, else `p_delivered_micro`, the price of the
+-- text they were shown, but never more than the spend.
+-- Returns the charge; NULL if the call was already closed. Not fenced: callers check the epoch first.
 CREATE OR REPLACE FUNCTION aif_close_attempt(
     p_attempt uuid, p jsonb, p_accepted boolean, p_delivered_micro bigint)
 RETURNS bigint
@@ -18,7 +18,7 @@ BEGIN
            own_spend = t.user_id IS NOT NULL AND (
                p->>'state' = 'settled'
                OR p->>'state' IN ('estimated', 'unknown') AND coalesce(p->>'ended_by', '') = 'user'
-                  -- A worker sees that its job is to be cancelled, and not who cancels it.
+                  -- A worker reads the cancellation request, but not its author.
                   AND EXISTS (SELECT 1 FROM aifeature_job j
                                WHERE j.id = t.job_id AND j.cancelled_by = 'user')),
            output = coalesce(p->>'output', ''),
@@ -55,7 +55,7 @@ BEGIN
 END
 $$;
 
--- The same for a call that is charged in full or not at all. False when it was closed already.
+-- The same for a call that is charged in full or not at all. Returns false if it was already closed.
 CREATE OR REPLACE FUNCTION aif_settle_attempt(p_attempt uuid, p jsonb, p_charge boolean)
 RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -64,7 +64,7 @@ BEGIN
 END
 $$;
 
--- Calls of a job that are still open although nobody waits for them any more become `unknown`.
+-- Close the calls of a job that are still open, although no run waits for them, as `unknown`.
 CREATE OR REPLACE FUNCTION aif_close_unseen(p_job uuid, p_error_code text)
 RETURNS void
 LANGUAGE plpgsql AS $$

@@ -1,8 +1,7 @@
--- Settle a call whose bill is not sure, as `unknown` or `estimated`: a person, or a later fact, gives
--- its cost. Its spend goes from what is counted now (the bound of an unknown call, the ceiling of an
--- estimated one) to that cost in the windows of its day, and the row says who, when and why.
--- The user's charge is not touched. Counts of tokens that `p` leaves out stay. False when
--- the call's bill is, or by now has become, sure.
+-- Settle an `unknown` or `estimated` call at the cost that a person, or a later fact, has established.
+-- In the windows of its day, its spend changes from the counted amount (the bound of an unknown call,
+-- the ceiling of an estimated one) to that cost. The row records who settled it, when and why. The
+-- user's charge does not change. Token counts missing in `p` stay. Returns false if the call is neither.
 CREATE OR REPLACE FUNCTION aif_settle_unknown(
     p_attempt uuid, p_user @user_key@, p_reason text, p jsonb)
 RETURNS boolean

@@ -1,7 +1,7 @@
 -- Tries to sign in, counted before a password is checked. A try counts for its name and address
--- together, for its address alone and for its name alone; it is let in by all of them or by none.
+-- together, for its address alone and for its name alone. All three must allow it, or none counts it.
 
--- Count a try. Returns 0, or the seconds until the next may be made; then nothing was counted.
+-- Count a try and return 0, or count nothing and return the seconds until the next try.
 -- `p_keys` are digests, `p_limits` the tries of each within `p_window_s` seconds of its first.
 -- The rows are locked in the order of their keys, so that parallel tries are counted one by one.
 CREATE OR REPLACE FUNCTION aif_sign_in_take(
@@ -14,7 +14,7 @@ DECLARE
     longest CONSTANT interval := make_interval(secs => p_window_s);
     wait_s double precision;
 BEGIN
-    -- First as it is, without a row: who is refused over and over must not fill the table.
+    -- Check first without inserting rows: repeated refusals must not fill the table.
     SELECT max(extract(epoch FROM c.until - clock_timestamp())) INTO wait_s
       FROM unnest(p_keys, p_limits) AS l (key, most) JOIN aifeature_signincount c USING (key)
      WHERE c.until > clock_timestamp() AND c.tries >= l.most;
@@ -44,8 +44,8 @@ BEGIN
 END
 $$;
 
--- The password was right: forget the tries of `p_own`, name and address together, and take this one
--- try back from the others.
+-- After a correct password, reset the tries of `p_own` (name and address together), and subtract this
+-- try from the others.
 CREATE OR REPLACE FUNCTION aif_sign_in_succeeded(p_own text, p_others text[])
 RETURNS void
 LANGUAGE plpgsql

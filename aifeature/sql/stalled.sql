@@ -1,6 +1,6 @@
--- Jobs that have been due for so many seconds while nothing runs although workers are there: how many
--- (of the first thousand) and for how many seconds the first has been due. No row: there are none, or
--- jobs run, or a call was begun meanwhile. Ages count from the end of a gap in which nobody watched.
+-- Return the number of jobs (of the first thousand) that were due for `p_after_s` seconds while no job
+-- ran, although workers are available, and the seconds for which the first has been due. No row: there
+-- is no such job, or a call was begun meanwhile. Ages count from the end of the last watching gap.
 CREATE OR REPLACE FUNCTION aif_stalled(p_after_s double precision)
 RETURNS TABLE (jobs bigint, due_s double precision)
 LANGUAGE sql STABLE

@@ -1,7 +1,7 @@
--- What a kill switch does with jobs that wait and run, a batch at a time. Nothing here is needed to
--- stop them: no call is begun, and those in flight are aborted, whether or not this ever runs.
+-- Effects of a kill switch on queued and running jobs, in batches. The stop itself does not depend on
+-- them: no call begins, and calls in flight are aborted, even if these functions never run.
 
--- What a switch would stop now, for the question that is asked before it is pulled.
+-- Return what a switch would stop now, for the confirmation before it is pulled.
 CREATE OR REPLACE FUNCTION aif_would_stop(p_feature text)
 RETURNS TABLE (running bigint, queued bigint, held_micro bigint)
 LANGUAGE sql STABLE
@@ -18,7 +18,7 @@ AS $$
                         AND (p_feature = '_everything' OR w.key = p_feature)), 0);
 $$;
 
--- End what waits, and ask what runs to end, of features that were stopped with `cancel`.
+-- For features stopped with `cancel`, end queued jobs and request the cancellation of running jobs.
 CREATE OR REPLACE FUNCTION aif_cancel_stopped(p_limit integer, p_message text)
 RETURNS SETOF uuid
 LANGUAGE sql
@@ -45,14 +45,14 @@ AS $$
     RETURNING t.id;
 $$;
 
--- Tell those who wait that their feature is paused, and when it goes on that it does.
+-- Set the pause message on queued jobs of stopped features, and clear it after the release.
 CREATE OR REPLACE FUNCTION aif_tell_paused(p_limit integer, p_message text)
 RETURNS integer
 LANGUAGE plpgsql
 SET lock_timeout = '500ms'
 AS $$
 DECLARE
-    -- Whole features are known at once; only where a switch is off for some is each user looked at.
+    -- Users are checked one by one only if a switch is released for some users.
     stopped text[] := (SELECT array_agg(c.feature) FROM aifeature_featurecontrol c WHERE c.killed);
     partly boolean := EXISTS (SELECT 1 FROM aifeature_featurecontrol c
                              WHERE NOT c.killed AND c.release_percent < 100);

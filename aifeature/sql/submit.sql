@@ -1,9 +1,9 @@
--- Accept a job, unless a kill switch stops its user. One statement: between the look at the switch
--- and the commit nobody waits for the client, however busy that is. Outcomes: stored; closed (the
--- user's account; the lock waits for whoever is closing it, as the table's trigger does); paused;
--- exists (the user's idempotency key, or another requeue of the same job, was first).
--- `p_publish`: whether it may be handed to the broker at once, if there is room; `p_at_once` is how
--- many of the user's jobs may be out, NULL is any number.
+-- Store a job, unless a kill switch stops its user. One statement, so a slow client cannot delay the
+-- commit after the check of the switch. Outcomes: stored; closed (the user's account; the lock waits
+-- for a transaction that is closing it, as the table's trigger does); paused; exists (a job with the
+-- user's idempotency key, or another requeue of the same job).
+-- `p_publish`: the job may be sent to the broker immediately if there is room. `p_at_once`: the most
+-- jobs of the user in flight; NULL is no limit.
 CREATE OR REPLACE FUNCTION aif_submit(
     p_id uuid, p_user @user_key@, p_feature text, p_input jsonb, p_key text, p_digest text,
     p_requeued_from uuid, p_deadline_s double precision, p_publish boolean, p_at_once integer)

@@ -1,9 +1,9 @@
--- A person pulls or releases a kill switch. Only the switch's own columns are read and written, and
--- their audit rows: nothing else in a control row, and nothing in the code, can refuse a flip.
--- A lock that another session holds ends the wait after a second, with SQLSTATE 55P03.
+-- Flips of a kill switch by a person. They read and write only the switch's own columns and its audit
+-- rows, so no other value in a control row, and no code, can refuse a flip. If another session holds
+-- the lock, the call fails after a second with SQLSTATE 55P03.
 
--- The person and the reason of a flip. The key lock is the one that the audit row's foreign key takes
--- at the commit; here it falls under the lock_timeout of the function.
+-- Check the person and the reason of a flip. The audit row's foreign key takes the same key lock at the
+-- commit; taken here, the function's lock_timeout applies to it.
 CREATE OR REPLACE FUNCTION aif_flip_by(p_user @user_key@, p_reason text)
 RETURNS void
 LANGUAGE plpgsql
@@ -21,8 +21,8 @@ BEGIN
 END
 $$;
 
--- Pull the switch of a feature, or of '_everything'. False, and nothing is changed, when it is pulled
--- already: of two people who pull it at once, the first one's reason stays.
+-- Pull the switch of a feature, or of '_everything'. Returns false, and changes nothing, if it is
+-- already pulled: if two people pull it at the same time, the first reason stays.
 CREATE OR REPLACE FUNCTION aif_switch_stop(
     p_feature text, p_mode text, p_reason text, p_user @user_key@)
 RETURNS boolean
@@ -42,7 +42,7 @@ BEGIN
     IF was.killed THEN
         RETURN false;
     END IF;
-    moment := clock_timestamp();  -- with the lock: of two people the later one is the last
+    moment := clock_timestamp();  -- read under the lock, so that times follow the order of flips
     UPDATE aifeature_featurecontrol
        SET killed = true, kill_reason = p_reason, kill_mode = p_mode, updated_at = moment
      WHERE feature = p_feature;
@@ -57,7 +57,7 @@ BEGIN
 END
 $$;
 
--- Change why a switch is pulled and what becomes of the jobs. False when it is not pulled.
+-- Change the reason and mode of a pulled switch. Returns false if it is not pulled.
 CREATE OR REPLACE FUNCTION aif_switch_change_reason(
     p_feature text, p_mode text, p_reason text, p_user @user_key@)
 RETURNS boolean
@@ -88,7 +88,7 @@ BEGIN
 END
 $$;
 
--- Release the switch of a feature, or of '_everything', for a share of the users. False when that
+-- Release the switch of a feature, or of '_everything', for a share of the users. Returns false if this
 -- changes nothing.
 CREATE OR REPLACE FUNCTION aif_switch_release(
     p_feature text, p_percent integer, p_reason text, p_user @user_key@)

@@ -1,5 +1,5 @@
--- A check pulls the kill switch of a feature, or of '_everything', and says with which figures.
--- Its jobs are held, not cancelled. False when it was pulled already.
+-- Pull the kill switch of a feature, or of '_everything', for a check, and record its figures.
+-- Jobs are held, not cancelled. Returns false if it was already pulled.
 CREATE OR REPLACE FUNCTION aif_trip(
     p_feature text, p_check text, p_reason text, p_figures jsonb)
 RETURNS boolean
@@ -24,7 +24,7 @@ BEGIN
 END
 $$;
 
--- Something on-call must know. One that is open already is only seen again.
+-- Open an alert for on-call. If it is already open, update `seen_at`.
 CREATE OR REPLACE FUNCTION aif_alert(
     p_kind text, p_subject text, p_summary text, p_figures jsonb)
 RETURNS void
@@ -37,8 +37,8 @@ AS $$
         DO UPDATE SET seen_at = statement_timestamp();
 $$;
 
--- A call that cost more than was reserved for it: counted in full, told, and its feature stopped,
--- since from then on no reservation can be trusted.
+-- Handle a call that cost more than its bound: stop its feature and open an alert, because reservations
+-- can no longer be trusted. The full cost counts as spend.
 CREATE OR REPLACE FUNCTION aif_overrun(
     p_attempt uuid, p_feature text, p_model text, p_bound bigint, p_cost bigint)
 RETURNS void
@@ -50,7 +50,7 @@ DECLARE
     figures jsonb := jsonb_build_object(
         'attempt', p_attempt, 'model', p_model, 'bound_micro', p_bound, 'cost_micro', p_cost);
 BEGIN
-    -- The control first, as whoever releases it does.
+    -- Lock the control row first, in the same order as a release.
     PERFORM aif_trip(p_feature, 'overrun', what, figures);
     PERFORM aif_alert('overrun', p_feature, what, figures);
 END

@@ -1,4 +1,4 @@
--- Rows that may not be deleted cannot be truncated either: TRUNCATE passes by the triggers of rows.
+-- Tables whose rows may not be deleted cannot be truncated either: TRUNCATE skips row triggers.
 -- Tests that empty a table set `aifeature.may_truncate` to `yes`.
 CREATE OR REPLACE FUNCTION aif_guard_truncate()
 RETURNS trigger

@@ -1,8 +1,8 @@
--- Who watches what: scheduled checks that are late, queues without a worker.
+-- Watching of scheduled checks that are late and of queues without a worker.
 
--- Take the next turn at watching. False: the last one began less than p_after_s seconds ago. After a
--- gap of a minute nobody was there to watch, and all ages count from the end of the gap: so neither
--- a new installation nor one that comes back after a night begins with alerts.
+-- Take the next turn at watching. Returns false if the last one began less than p_after_s seconds ago.
+-- After a gap of a minute without watching, all ages count from the end of the gap, so that neither a
+-- new installation nor one that was down overnight begins with alerts.
 CREATE OR REPLACE FUNCTION aif_watch_turn(p_after_s double precision)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -19,8 +19,8 @@ BEGIN
 END
 $$;
 
--- When a live worker of a queue was last seen; NULL: no row of one is left. A worker of `llm` that
--- offers no thread is stopping and takes no job.
+-- Return when a live worker of a queue was last seen; NULL if no row is left. A worker of `llm` without
+-- threads is stopping and takes no job.
 CREATE OR REPLACE FUNCTION aif_queue_alive_at(p_queue text)
 RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
@@ -28,8 +28,8 @@ LANGUAGE sql STABLE AS $$
      WHERE w.queue = p_queue AND (w.slots > 0 OR w.queue <> 'llm');
 $$;
 
--- Begin to watch what is new, and remember when each queue had a live worker: the worker's own row is
--- deleted after an hour, and changes when it stops.
+-- Start watching new checks and queues, and store when each queue had a live worker: a worker's row is
+-- deleted after an hour, and changes when the worker stops.
 CREATE OR REPLACE FUNCTION aif_watch_note(p_checks text[], p_queues text[])
 RETURNS void
 LANGUAGE sql
@@ -44,8 +44,8 @@ AS $$
        SET seen_at = statement_timestamp(), alive_at = greatest(w.alive_at, EXCLUDED.alive_at);
 $$;
 
--- Of each of these checks the seconds since it last ran to its end, since it is watched, or since the
--- watching went on after a gap, whichever is least.
+-- Return for each of these checks the least of the seconds since it last completed, since the watching
+-- for it began, and since the last watching gap.
 CREATE OR REPLACE FUNCTION aif_check_ages(p_checks text[])
 RETURNS TABLE (task text, age_s double precision, completed_at timestamptz, result text)
 LANGUAGE sql STABLE
@@ -62,8 +62,8 @@ AS $$
      ORDER BY p.task;
 $$;
 
--- For how many seconds a queue has had no live worker. NULL: no worker process has ever reported to
--- this database, so it is not known that one should be there.
+-- Return the seconds for which a queue has had no live worker. NULL: no worker process has ever reported
+-- to this database, so a missing worker is no problem yet.
 CREATE OR REPLACE FUNCTION aif_queue_away_s(p_queue text)
 RETURNS double precision
 LANGUAGE sql STABLE
@@ -76,7 +76,7 @@ AS $$
       LEFT JOIN aifeature_watch t ON t.name = 'turn' AND w.name IS NOT NULL;
 $$;
 
--- The load (see aif_load), and for how many seconds no worker has been there for it.
+-- Return the load (see aif_load), and the seconds for which the `llm` queue has had no live worker.
 CREATE OR REPLACE FUNCTION aif_load_and_away(p_feature text)
 RETURNS TABLE (
     jobs bigint, slots integer, call_s double precision, own_call_s double precision,

@@ -1,16 +1,16 @@
--- The spend windows. All callers touch them in one order (user, account, feature, global, month), so
--- that no two transactions wait for each other, and the rows all share are locked last and shortest.
--- Whatever moves in a day of everything moves in its month too.
+-- The spend windows. All callers lock them in one order (user, account, feature, global, month), which
+-- avoids deadlocks and locks the shared rows last and for the shortest time. A change of the global
+-- day window also changes its month.
 
--- Where the month's window stands: at its first day.
+-- Return the day of the month's window: its first.
 CREATE OR REPLACE FUNCTION aif_month(p_day date)
 RETURNS date
 LANGUAGE sql IMMUTABLE AS $$
     SELECT date_trunc('month', p_day)::date;
 $$;
 
--- Reserve in one window. Refuses with SQLSTATE AIF01 (the window's spend alone leaves no room:
--- waiting does not help) or AIF02 (only what others hold is in the way: waiting may help).
+-- Reserve in one window. Fails with SQLSTATE AIF01 (the window's spend alone leaves no room: waiting
+-- does not help) or AIF02 (there would be room without other reservations: waiting may help).
 CREATE OR REPLACE FUNCTION aif_hold(
     p_scope text, p_key text, p_day date, p_micro bigint, p_cap bigint)
 RETURNS void
@@ -40,8 +40,8 @@ END
 $$;
 
 -- Reserve in the two windows of a user: of the feature (`user`) and of all features (`account`). A
--- window counts charges and, apart from them, the user's own spend; each has its cap. Refuses as
--- aif_hold does; the message is `user` (charges), `user_spend` or `account`.
+-- window counts charges and, separately, the user's own spend; each has its cap. Fails as aif_hold
+-- does; the message is `user` (charges), `user_spend` or `account`.
 CREATE OR REPLACE FUNCTION aif_hold_of_user(
     p_feature text, p_user @user_key@, p_day date, p_micro bigint,
     p_charge_cap bigint, p_spend_cap bigint, p_account_cap bigint)
@@ -85,8 +85,8 @@ BEGIN
 END
 $$;
 
--- Whether the month, in which a reservation was just made, keeps within its cap; else refused as by
--- aif_hold. Its row is locked by then, so no two callers can pass where only one may.
+-- Check that the month, in which a reservation was just made, is within its cap; else fail as aif_hold
+-- does. The reservation has locked its row, so two callers cannot both pass if only one may.
 CREATE OR REPLACE FUNCTION aif_check_month(p_day date, p_micro bigint, p_cap bigint)
 RETURNS void
 LANGUAGE plpgsql AS $$
@@ -102,9 +102,9 @@ BEGIN
 END
 $$;
 
--- Give a reservation back and count what it became. A window that is wrong must not cost a job its
--- result, which is paid for; the reconciler puts it right.
--- In PL/pgSQL, which keeps its plans: SQL functions are planned anew in each transaction.
+-- Release a reservation and count its spend. A wrong window must not fail a job whose result is paid
+-- for, so amounts never fall below 0; the reconciler corrects the window.
+-- PL/pgSQL caches its plans; SQL functions are planned again in each transaction.
 CREATE OR REPLACE FUNCTION aif_move_hold(
     p_scope text, p_key text, p_day date, p_held bigint, p_spent bigint)
 RETURNS void
@@ -123,7 +123,7 @@ BEGIN
 END
 $$;
 
--- The same in the two windows of a user: what is no longer held, the charge, and the own spend.
+-- The same in the two windows of a user: release the reservation, add the charge and the own spend.
 CREATE OR REPLACE FUNCTION aif_move_hold_of_user(
     p_feature text, p_user @user_key@, p_day date, p_held bigint, p_charge bigint, p_own bigint)
 RETURNS void
