@@ -1,4 +1,4 @@
-"""What the models of a feature must allow: their values pass through each layer unchanged."""
+"""System checks of a feature's models: their values must pass through each layer unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTPUT = "output_model"
 
 @register("aifeature")
 def check_models(**_: Any) -> list[CheckMessage]:
-    """The provider carries every answer, and what is stored of an input can be read again."""
+    """Check that the provider can return each output, and that stored inputs can be read again."""
     try:
         features = registry.all_features().values()
     except Exception:  # noqa: BLE001 (the code of a feature may raise anything)
@@ -27,7 +27,7 @@ def check_models(**_: Any) -> list[CheckMessage]:
 
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
-    """Yield what is wrong with the models of one feature."""
+    """Yield the problems of one feature's models."""
     where = f"aifeature/features/{feature.slug}/feature.py"
     for problem in dialect.problems(feature.output_schema):
         yield Error(
@@ -39,16 +39,16 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
     for name, model in ((INPUT, feature.input_model), (OUTPUT, feature.output_model)):
         for problem in changed(model):
             yield Error(
-                f"Values of {name} of feature {feature.slug} change on their way: {problem}.",
+                f"{name} of feature {feature.slug} does not keep its values: {problem}.",
                 hint=f"Use one alias for both directions, and no excluded fields, in {where}.",
                 id="aifeature.E006",
             )
 
 
 def changed(model: type[BaseModel]) -> Iterator[str]:
-    """Yield which fields of a model it reads and does not write under the same name.
+    """Yield the fields that a model reads but does not write under the same name.
 
-    A worker could not read such an input again, and such a result would not fit its own schema.
+    A worker could not read such an input again, and such a result would not match its schema.
     """
     if issubclass(model, RootModel):
         yield f"{model.__name__} is a RootModel, and its values have no field names"
@@ -57,11 +57,11 @@ def changed(model: type[BaseModel]) -> Iterator[str]:
     given = _fields(model.model_json_schema(mode="serialization"))
     for name in sorted(taken.keys() & given.keys()):
         for field in sorted(taken[name] - given[name]):
-            yield f"{name} takes the field {field!r} and never gives it out"
+            yield f"{name} reads the field {field!r} and does not write it"
 
 
 def _fields(schema: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Names of the fields of a model and of each model in it."""
+    """Return the field names of a model and of each model in it."""
     title = schema.get("title", "it")
     parts = {**schema.get("$defs", {}), title: schema}
     return {name: frozenset(part.get("properties", ())) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""Money: whole micro-dollars, and how they are written as dollars."""
+"""Money in whole micro-dollars, and its display in dollars."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def to_usd(micro: int) -> Decimal:
 
 
 def rounded(micro: int, *, places: int) -> Decimal:
-    """Return micro-dollars as dollars with so many decimals; a half is rounded away from zero."""
+    """Return micro-dollars as dollars with `places` decimals, a half rounded away from zero."""
     return to_usd(micro).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
 def exact(micro: int) -> str:
-    """Write micro-dollars as dollars with six decimals.
+    """Format micro-dollars as dollars with six decimals.
 
     >>> exact(-1250)
     '-0.001250'
@@ -35,7 +35,7 @@ def exact(micro: int) -> str:
 
 
 def cents(micro: int) -> str:
-    """Write micro-dollars as dollars with two decimals.
+    """Format micro-dollars as dollars with two decimals.
 
     >>> cents(1_234_567_890)
     '$1,234.57'
@@ -44,7 +44,7 @@ def cents(micro: int) -> str:
 
 
 def cents_up(micro: int) -> str:
-    """Write micro-dollars as dollars with two decimals, rounded up.
+    """Format micro-dollars as dollars with two decimals, rounded up.
 
     >>> cents_up(10_001)
     '$0.02'

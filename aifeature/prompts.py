@@ -1,8 +1,8 @@
-"""Versioned prompts: loaded from the feature's folder, rendered strictly, hashed.
+"""Versioned prompts, loaded from the feature's folder.
 
 A prompt file is `features/<folder>/v<N>.md`: TOML between two `+++` lines (its parameters),
-then a `# System` part and a `# User` part. `{{name}}` stands for an input field. A released
-file never changes; a change of words is a new version.
+then a `# System` part and a `# User` part. `{{name}}` is replaced by an input field. A released
+file never changes; a new text is a new version.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class PromptError(ValueError):
 
 
 class Parameters(BaseModel):
-    """What a prompt sets besides its words."""
+    """Parameters of a prompt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_tokens: int = Field(gt=0)
-    """Most output tokens the answer may have."""
+    """Maximum number of output tokens."""
 
 
 class _Template(string.Template):
@@ -64,17 +64,17 @@ class Prompt:
     system: str
     user: str
     hash: str
-    """Hex SHA-256 over everything that can change an answer: words, parameters, output schema,
-    routes. Evidence and ledger rows name it."""
+    """Hex SHA-256 of everything that can change an answer: texts, parameters, output schema and
+    routes. Evidence and ledger rows contain it."""
 
     def render(self, variables: Mapping[str, str]) -> str:
-        """The user turn with every variable filled in and fenced.
+        """Return the user turn with all variables filled in.
 
-        Untrusted text must not close its own fence, so `</` before a tag of the template is
-        broken up by a zero-width space.
+        Untrusted text must not close the tag around it, so a zero-width space is put after the `<`
+        of each closing tag that the template uses.
 
         Raises:
-            PromptError: a variable of the template is missing, or one given is not used.
+            PromptError: a variable of the template is missing, or a given one is not used.
         """
         names = set(_Template(self.user).get_identifiers())
         if names != set(variables):
@@ -106,7 +106,7 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
     if _Template(system).get_identifiers():
         raise PromptError(f"{where}: the system part holds instructions only, no variables")
     if unknown := set(template.get_identifiers()) ^ set(feature.input_model.model_fields):
-        raise PromptError(f"{where}: {sorted(unknown)} stand in the input or the prompt, not both")
+        raise PromptError(f"{where}: {sorted(unknown)} must be in both the input and the prompt")
     digest = _hash(
         {
             "system": system,
@@ -121,7 +121,7 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
 
 @cache
 def versions(slug: str) -> tuple[str, ...]:
-    """The versions a feature has, oldest first.
+    """Return the versions of a feature's prompt, oldest first.
 
     Raises:
         UnknownFeatureError: no feature has this slug.
@@ -133,7 +133,7 @@ def versions(slug: str) -> tuple[str, ...]:
 
 @cache
 def get(slug: str, version: str) -> Prompt:
-    """One version of a feature's prompt.
+    """Return one version of a feature's prompt.
 
     Raises:
         UnknownFeatureError: no feature has this slug.
@@ -148,9 +148,9 @@ def get(slug: str, version: str) -> Prompt:
 
 
 def why_not(slug: str, version: str) -> str:
-    """Why this release cannot run a version of a feature of the code; empty if it can.
+    """Return why this release cannot run a prompt version of a feature; empty if it can.
 
-    No version at all ('') stands for the code's, which a system check looks at.
+    An empty version means the code's version, which a system check covers.
     """
     if not version:
         return ""

@@ -1,4 +1,4 @@
-"""Why a job waits and why it failed: the words of Python, SQL, the API and the messages alike."""
+"""Wait reasons and failure codes of jobs, shared by Python, SQL, the API and the messages."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from enum import StrEnum
 
 
 class WaitReason(StrEnum):
-    """Why a job is in the queue after its first run began, or while its feature is paused."""
+    """Reason why a job is queued after its first run began, or while its feature is paused."""
 
     BUDGET_HELD = "budget_held"
-    """Only what other calls have reserved keeps it from its budget."""
+    """The budget would have room without the reservations of other calls."""
     FEATURE_PAUSED = "feature_paused"
     INTERNAL_ERROR = "internal_error"
     INTERRUPTED = "interrupted"
     """Its worker stopped, or lost the database."""
     PROVIDER_ACCOUNT = "provider_account"
     PROVIDER_LIMITED = "provider_limited"
-    """Booked for a moment within the provider's rate limits."""
+    """Booked for a later time within the provider's rate limits."""
     PROVIDER_PAUSED = "provider_paused"
     """A circuit breaker is open."""
     PROVIDER_WAITING = "provider_waiting"
-    """A call failed and is tried again."""
+    """A call failed and is retried."""
     USER_BUSY = "user_busy"
     USER_TOKENS = "user_tokens"
 
 
 class FailureCode(StrEnum):
-    """Why a job ended without a result. Stored, shown and part of the API."""
+    """Reason why a job ended without a result. Stored, shown to users and part of the API."""
 
     ACCOUNT_LIMIT = "account_limit"
     ANSWER_GARBLED = "answer_garbled"
@@ -39,7 +39,7 @@ class FailureCode(StrEnum):
     OUTPUT_INVALID = "output_invalid"
     OVERLOADED = "overloaded"
     MAX_TRIES_EXCEEDED = "poison"
-    """Its runs were lost or failed as often as a job may be tried."""
+    """It had as many lost or failed runs as a job may have tries."""
     PROVIDER_REFUSED = "provider_refused"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     USER_LIMIT = "user_limit"
@@ -55,13 +55,9 @@ AFTER_WAITING: dict[str, FailureCode] = {
     WaitReason.USER_BUSY: FailureCode.OVERLOADED,
     WaitReason.USER_TOKENS: FailureCode.OVERLOADED,
 }
-"""The failure of a job whose deadline passed while it waited. DEADLINE_EXCEEDED for all others."""
+"""Failure of a job whose deadline passed while it waited. DEADLINE_EXCEEDED for other reasons."""
 
 
 def after_waiting(reason: str) -> FailureCode:
-    """Return the failure of a job whose deadline passed.
-
-    Args:
-        reason: What it waited for last: a WaitReason, or empty.
-    """
+    """Return the failure of a job whose deadline passed. `reason` is a WaitReason, or empty."""
     return AFTER_WAITING.get(reason, FailureCode.DEADLINE_EXCEEDED)

@@ -1,4 +1,4 @@
-"""Finds the features: every package below `aifeature.features` that has a `feature.py`."""
+"""Registry of the features: all packages in `aifeature.features`, each with a `feature.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnknownFeatureError(LookupError):
 
 @cache
 def all_features() -> Mapping[str, Feature]:
-    """Every feature by its slug, in alphabetical order.
+    """Return every feature by its slug, in alphabetical order.
 
     Raises:
         TypeError: a package has no `FEATURE` of type Feature, or its folder and slug differ.
@@ -36,14 +36,14 @@ def all_features() -> Mapping[str, Feature]:
 
 
 def slugs() -> list[str]:
-    """The names of the features' folders, in alphabetical order. No feature is imported."""
+    """Return the names of the features' folders in alphabetical order. Imports no feature."""
     return sorted(package.name for package in pkgutil.iter_modules(features.__path__))
 
 
 def find(slug: str) -> Feature | None:
-    """The feature of this slug; None if the code has none, or if it does not load.
+    """Return the feature with this slug, or None if there is none or the features do not load.
 
-    For what must work with broken code. Everything else calls `get`.
+    Only for code that must work while a feature is broken. All other code calls `get`.
     """
     try:
         return all_features().get(slug)
@@ -52,7 +52,7 @@ def find(slug: str) -> Feature | None:
 
 
 def get(slug: str) -> Feature:
-    """The feature of this slug.
+    """Return the feature with this slug.
 
     Raises:
         UnknownFeatureError: there is none.

@@ -1,7 +1,7 @@
-"""What a feature is: everything about it that is code, frozen. No Django here.
+"""Specification of a feature: everything that is code, frozen. Does not import Django.
 
-What an operator may change while it runs (stage, switch, budgets, active prompt) starts with the
-values given here and then lives in `aifeature.models.FeatureControl`.
+Values that operators may change while it runs (stage, switch, budgets, active prompt) start with
+the values here and are then stored in `aifeature.models.FeatureControl`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pydantic import (
 )
 
 MAX_RETENTION_DAYS = 3650
-"""Longest that inputs and outputs may be kept: ten years."""
+"""Longest retention of inputs and outputs: ten years."""
 
 
 class Purpose(StrEnum):
-    """Why a provider call is made; every one of them is paid from the one ledger."""
+    """Purpose of a provider call. Calls of every purpose are in the ledger."""
 
     GENERATION = "generation"
     REPAIR = "repair"
@@ -37,12 +37,12 @@ class Purpose(StrEnum):
     POC = "poc"
     EVAL = "eval"
     PROBE = "probe"
-    """A tiny call of our own that finds out whether a model answers again."""
+    """A tiny call of no job that tests whether a model answers again."""
 
 
 @cache
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Made once: it takes 0.2 ms, and each call of a feature sends it. Nobody changes it."""
+    """Return the JSON Schema, cached: it takes 0.2 ms and each call sends it. Do not modify it."""
     return model.model_json_schema()
 
 
@@ -51,84 +51,84 @@ class _Frozen(BaseModel):
 
 
 class Route(_Frozen):
-    """Which models answer inputs up to a size, in the order they are tried."""
+    """The models for prompts up to a size, in the order in which they are tried."""
 
     models: tuple[str, ...] = Field(min_length=1)
-    """Model ids of `workers.inference.catalog`. The first answers; the next ones are tried when
-    an answer stays unusable."""
+    """Model ids of `workers.inference.catalog`. The next model is tried if an answer stays
+    unusable."""
 
     up_to_bytes: int | None = Field(default=None, gt=0)
-    """Largest prompt in UTF-8 bytes this route takes. None: any."""
+    """Largest prompt of this route, in UTF-8 bytes. None: any."""
 
 
 class Limits(_Frozen):
-    """What one job may take. Budgets and rates of users are set per feature in admin."""
+    """Limits of one feature. Operators can override budgets and rates in admin."""
 
     max_input_bytes: int = Field(default=1_000_000, gt=0)
-    """Largest input, as UTF-8 bytes of its canonical JSON; above it the API answers 413."""
+    """Largest input, in UTF-8 bytes of its canonical JSON; above it the API returns 413."""
 
     deadline_s: int = Field(default=600, gt=0, le=3000)
-    """Seconds from submission after which a job that has not ended fails."""
+    """Seconds from submission until an open job fails."""
 
     call_deadline_s: float = Field(default=120, gt=0, le=600)
-    """Seconds one provider call may take in all."""
+    """Longest duration of one provider call, in seconds."""
 
     max_tries: int = Field(default=5, ge=1, le=20)
-    """How often a job is run before it fails as `poison`."""
+    """Tries after which a job fails with the code `poison`."""
 
     retention_days: int = Field(default=30, ge=1, le=MAX_RETENTION_DAYS)
-    """Days after a job's end at which its input, its result and the content of its calls are
-    deleted. Its figures stay."""
+    """Days from a job's end until its input, its result and the content of its calls are deleted.
+    Its figures stay."""
 
     user_daily_budget_usd: Decimal | None = Field(default=Decimal(1), ge=0)
-    """What one user may be charged for this feature in one UTC day. None: no cap."""
+    """Most that one user may be charged for this feature in one UTC day. None: no cap."""
 
     user_daily_spend_usd: Decimal | None = Field(default=None, ge=0)
-    """What one user's calls of this feature may cost us in one UTC day, charged or not: repairs and
-    what they cancelled count too. None: twice `user_daily_budget_usd`."""
+    """Most that one user's calls of this feature may cost in one UTC day, charged or not: repairs
+    and cancelled calls count too. None: twice `user_daily_budget_usd`."""
 
     daily_budget_usd: Decimal | None = Field(default=Decimal(50), ge=0)
-    """What the feature may spend in one UTC day. None: no cap."""
+    """Most that the feature may spend in one UTC day. None: no cap."""
 
     requests_per_minute: Decimal | None = Field(default=Decimal(30), gt=0)
-    """How often one user may submit; above it the API answers 429. None: as often as they like."""
+    """Submissions of one user; above it the API returns 429. None: no limit."""
 
     tokens_per_minute: int | None = Field(default=2_000_000, gt=0)
     """Input and output tokens of one user, reserved at their upper bound (a byte of text counts as
-    a token) and given back when the call ends; above it jobs wait. None: any number."""
+    a token) and returned when the call ends; above it jobs wait. None: no limit."""
 
     user_in_flight: int | None = Field(default=8, gt=0)
-    """Calls of one user at the same time; further jobs wait. None: any number."""
+    """Concurrent calls of one user; above it jobs wait. None: no limit."""
 
 
 class Feature(_Frozen):
-    """One AI feature. The prompts stand beside it as `v1.md`, `v2.md`, ..."""
+    """An AI feature. Its prompts are in the same folder: `v1.md`, `v2.md`, ..."""
 
     slug: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    """Its name in addresses, tables and logs, and the name of its folder."""
+    """Its name in URLs, tables and logs, and the name of its folder."""
 
     title: str
     description: str
-    """One sentence for the people who use it."""
+    """One sentence for users."""
 
     input_model: type[BaseModel]
-    """Checks and documents the input; its JSON Schema makes the form."""
+    """Validates and documents the input. The form is generated from its JSON Schema."""
 
     output_model: type[BaseModel]
-    """Checks the answer; its JSON Schema is sent to the provider."""
+    """Validates the answer. Its JSON Schema is sent to the provider."""
 
     prompt_version: str = Field(pattern=r"^v[1-9][0-9]*$")
-    """The version that answers until an operator activates another."""
+    """The active version until an operator activates another."""
 
     routes: tuple[Route, ...] = Field(min_length=1)
-    """Tried from the first; the first whose size fits the prompt is taken."""
+    """The first route whose size fits the prompt is used."""
 
     stream_field: str | None = None
-    """The output field whose text is streamed to the reader as it grows. None: not streamed."""
+    """The output field whose text is streamed. None: nothing is streamed."""
 
     falls_back: bool = True
-    """Whether the next model of the route is asked at once while the circuit breaker of one is
-    open. Else jobs wait until it lets a probe through."""
+    """Whether the next model of the route is called while the circuit breaker of one is open.
+    Otherwise jobs wait until the breaker lets calls through."""
 
     limits: Limits = Limits()
 
@@ -168,7 +168,7 @@ class Feature(_Frozen):
         return _schema(self.output_model)
 
     def route(self, prompt_bytes: int) -> Route:
-        """The first route that takes a prompt of this many UTF-8 bytes."""
+        """Return the first route for a prompt of this many UTF-8 bytes."""
         for route in self.routes:
             if route.up_to_bytes is None or prompt_bytes <= route.up_to_bytes:
                 return route

@@ -1,4 +1,4 @@
-"""What must hold before a process serves: each failure names the object and the fix."""
+"""System checks before a process serves. Each failure names the object and the fix."""
 
 from __future__ import annotations
 
@@ -21,22 +21,20 @@ from aifeature.services.controls import row_check
 from aifeature.spec import Feature, Route
 from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
 
-"""Micro-dollars."""
-
 LARGEST_SHARE = 5
-"""One user's spend cap should be at most this part of what the feature may spend in a day."""
+"""A feature's daily cap should be at least this multiple of one user's spend cap."""
 
 
 @register("aifeature")
 def check_features(**_: Any) -> list[CheckMessage]:
-    """Every feature has its prompts, and every model it may call is known and priced."""
+    """Check that every feature has valid prompts, and calls only known models with a price."""
     try:
         features = registry.all_features().values()
     except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
         return [
             Error(
                 f"A feature cannot be loaded: {type(error).__name__}: {error}",
-                hint="Mend it in aifeature/features/. Meanwhile `manage.py kill_switch` works.",
+                hint="Fix it in aifeature/features/. Meanwhile `manage.py kill_switch` works.",
                 id="aifeature.E001",
             )
         ]
@@ -46,7 +44,7 @@ def check_features(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_controls(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """This release can follow what operators set. Asked where a database may be asked."""
+    """Check that this release supports the operators' settings, if a database may be used."""
     if not databases:
         return []
     try:
@@ -54,13 +52,13 @@ def check_controls(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
             Doubt(problem.summary, hint=problem.next_step, id="aifeature.W001")
             for problem in row_check.problems()
         ]
-    except DatabaseError:  # away, or not migrated yet: another check's business
+    except DatabaseError:  # unavailable, or not migrated yet: other checks report it
         return []
 
 
 @register("aifeature")
 def check_global_cap(**_: Any) -> list[CheckMessage]:
-    """All features together have a cap of a day."""
+    """Check that all features together have a daily cap."""
     try:
         features = registry.all_features()
     except Exception:  # noqa: BLE001 (the code of a feature may raise anything)
@@ -82,13 +80,13 @@ def check_global_cap(**_: Any) -> list[CheckMessage]:
 
 
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
-    """What is wrong with one feature."""
+    """Yield the problems of one feature."""
     folder = f"aifeature/features/{feature.slug}"
     for version in sorted({feature.prompt_version, *prompts.versions(feature.slug)}):
         try:
             prompts.get(feature.slug, version)
         except PromptError as error:
-            yield Error(str(error), hint=f"Mend {folder}/{version}.md.", id="aifeature.E002")
+            yield Error(str(error), hint=f"Fix {folder}/{version}.md.", id="aifeature.E002")
     for model in sorted(feature.models):
         try:
             catalog.get(model)
@@ -96,13 +94,13 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
         except NotPriced as error:
             yield Error(
                 f"Feature {feature.slug} routes to {model}: {error}",
-                hint=f"Name a model of workers/inference/catalog.py in {folder}/feature.py.",
+                hint=f"Use a model of workers/inference/catalog.py in {folder}/feature.py.",
                 id="aifeature.E003",
             )
 
 
 def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
-    """What is wrong with the caps of one user of a feature whose models are priced."""
+    """Yield the problems of one user's caps in a feature whose models have a price."""
     limits = feature.limits
     spend = budget.user_spend_usd(limits, budget_usd=None, spend_usd=None)
     where = f"aifeature/features/{feature.slug}/feature.py"
@@ -123,11 +121,11 @@ def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
 
 
 def too_small(feature: Feature, *caps_usd: Decimal | None) -> str | None:
-    """Return a sentence if a user's caps of a day have no room for the largest input.
+    """Return a sentence if a user's daily caps have no room for the largest input.
 
     Args:
-        feature: Its models must be priced.
-        caps_usd: What one user may cost us, or be charged, in a day; None is no cap.
+        feature: Its models must have a price.
+        caps_usd: Daily caps on one user's spend or charges; None is no cap.
     """
     caps = [each for each in caps_usd if each is not None]
     if not caps or min(caps) * MICRO_PER_USD >= (bound := largest_bound_micro(feature)):
@@ -141,12 +139,12 @@ def too_small(feature: Feature, *caps_usd: Decimal | None) -> str | None:
 def too_large(
     feature: Feature, *, spend_usd: Decimal | None, daily_usd: Decimal | None
 ) -> str | None:
-    """Return a sentence if one user's spend is more than `1 / LARGEST_SHARE` of the feature's day.
+    """Return a sentence if a user's spend cap exceeds `1 / LARGEST_SHARE` of the feature's cap.
 
     Args:
         feature: For its name.
-        spend_usd: What one user may cost us in a day; None is no cap.
-        daily_usd: What all users may cost us in a day; None is no cap.
+        spend_usd: Daily cap on one user's spend; None is no cap.
+        daily_usd: Daily cap on all users' spend; None is no cap.
     """
     if spend_usd is None or daily_usd is None or spend_usd * LARGEST_SHARE <= daily_usd:
         return None
@@ -157,10 +155,10 @@ def too_large(
 
 
 def largest_bound_micro(feature: Feature) -> int:
-    """Return the micro-dollars that the largest input reserves at its dearest model.
+    """Return the micro-dollars that the largest input reserves at its most expensive model.
 
-    Texts that Unicode's form NFKC makes longer than they are sent reserve more, up to eleven times
-    as much. They are rare; one that the caps have no room for is refused at its call.
+    Texts that Unicode's form NFKC makes longer reserve more, up to eleven times as much. They are
+    rare; a call that exceeds the caps is refused.
     """
     return max(
         _bound_micro(feature, route, model) for route in feature.routes for model in route.models

@@ -1,4 +1,4 @@
-"""May this user use this feature now? Decided by its stage alone."""
+"""Access of users to a feature, by its stage alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aifeature.policies.percent import place
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What the decision needs to know of a user."""
+    """The properties of a user that decide access."""
 
     id: int
     is_staff: bool
@@ -19,7 +19,7 @@ class Visitor:
 
 
 def may_use(slug: str, *, stage: Stage, percent: int, visitor: Visitor) -> bool:
-    """Whether the feature exists for this user. A stranger is told it does not (404)."""
+    """Return whether the feature exists for this user. Other users get a 404."""
     match stage:
         case Stage.OFF:
             return False

@@ -1,4 +1,4 @@
-"""The caps of a UTC day and month that a call of a feature must fit in."""
+"""Spend caps of a feature's calls, per UTC day and month."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from aifeature.spec import Limits
 SPENT_BY_USER: Final = MappingProxyType(
     {"user_spend": FailureCode.USER_LIMIT, "account": FailureCode.ACCOUNT_LIMIT}
 )
-"""The failure of a job that a user's own spend keeps from being sent, by the window's scope."""
+"""Failure of a job stopped by its user's own spend, by the window's scope."""
 
 SPEND_PER_CHARGE = 2
-"""What a user may cost us in a day, in terms of what they may be charged."""
+"""Default cap on a user's daily spend, as a multiple of their charge cap."""
 
 
 def user_spend_usd(
     limits: Limits, *, budget_usd: Decimal | None, spend_usd: Decimal | None
 ) -> Decimal | None:
-    """What one user's calls of a feature may cost in a day, in dollars; None is no cap.
+    """Return the daily spend cap of one user in a feature, in dollars; None is no cap.
 
-    What an operator set for the feature (`budget_usd`, `spend_usd`; None where they set nothing)
-    goes before its code. Twice what the user may be charged, where nobody set a spend cap.
+    Values set by an operator (`budget_usd`, `spend_usd`; None if not set) override the code's.
+    Without a spend cap, it is twice what the user may be charged.
     """
     if spend_usd is not None:
         return spend_usd
@@ -50,7 +50,7 @@ def caps(
     global_daily_usd: Decimal | None,
     global_monthly_usd: Decimal | None,
 ) -> Caps:
-    """Caps in micro-dollars. What an operator set goes before what the feature's code says."""
+    """Return the caps in micro-dollars. Values set by an operator override the feature's limits."""
     return Caps(
         user=to_micro(limits.user_daily_budget_usd if user_daily_usd is None else user_daily_usd),
         user_spend=to_micro(user_spend_usd),
@@ -63,12 +63,12 @@ def caps(
 
 @dataclass(frozen=True, slots=True)
 class GlobalDaily:
-    """The cap of a UTC day over all features."""
+    """The daily cap over all features."""
 
     usd: Decimal | None
     """In US dollars; None is no cap."""
     source: str
-    """Where it comes from, as the end of a sentence."""
+    """Its source, as the end of a sentence."""
 
     def __str__(self) -> str:
         return f"{'no cap' if self.usd is None else f'${self.usd:,.2f}'}, {self.source}"
@@ -77,11 +77,11 @@ class GlobalDaily:
 def global_daily(
     features: Mapping[str, Decimal | None], *, admin: Decimal | None, setting: Decimal | None
 ) -> GlobalDaily:
-    """Return the cap over all features: what is set, else the sum of the features' own caps.
+    """Return the cap over all features: the configured cap, else the sum of the features' caps.
 
     Args:
         features: The daily cap of each feature in US dollars; None is no cap.
-        admin: What an operator set at "Everything".
+        admin: The cap set in admin for "Everything".
         setting: GLOBAL_DAILY_BUDGET_USD.
 
     Example:
@@ -101,7 +101,7 @@ def global_daily(
 
 
 def starts_anew(scope: str, now: datetime) -> datetime:
-    """When the window of this scope (user, feature, global or month) is empty again, in UTC."""
+    """Return when the next window of this scope (user, feature, global or month) starts, in UTC."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if scope != "month":
         return midnight + timedelta(days=1)

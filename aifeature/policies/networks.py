@@ -1,4 +1,4 @@
-"""Groups IP addresses by subscriber, for limits per address."""
+"""Grouping of IP addresses by subscriber, for limits per address."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def network(address: str) -> str:
-    """Return the address, or of an IPv6 address the network: one subscriber has all of that."""
+    """Return the address, or the /64 network of an IPv6 address, which has one subscriber."""
     try:
         found = ip_address(address)
     except ValueError:

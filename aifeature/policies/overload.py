@@ -1,4 +1,4 @@
-"""Whether a job that is submitted now would be begun in time."""
+"""Estimate of whether a job that is submitted now would start in time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from aifeature.models.load import Ahead, Load
 
 
 def wait_s(load: Load, ahead: Ahead, *, max_concurrency: int | None) -> float:
-    """Seconds until a thread takes a job with so many ahead of it, as far as can be known.
+    """Return the estimated seconds until a thread takes a job.
 
-    Each thread takes the next job after a mean call. At most `max_concurrency` jobs of one user run
-    at the same time. Waits for the provider's limits are added up. Without a recent call nothing is
-    known, and the job is accepted.
+    Each thread takes the next job after a mean call, and at most `max_concurrency` jobs of one user
+    run at the same time. The wait booked for the provider's limits is a minimum. Without recent
+    calls, the other waits count as 0.
     """
     in_line = ahead.jobs / load.slots * (load.call_s or 0.0)
     behind_own = ahead.own / max_concurrency * (load.own_call_s or 0.0) if max_concurrency else 0.0
@@ -20,9 +20,9 @@ def wait_s(load: Load, ahead: Ahead, *, max_concurrency: int | None) -> float:
 def too_late_by_s(
     load: Load, ahead: Ahead, *, max_concurrency: int | None, deadline_s: float
 ) -> float | None:
-    """By how many seconds it would miss its deadline; None: it is in time.
+    """Return the seconds by which the job would miss its deadline, or None.
 
-    What waits for nothing is in time, however long calls are.
+    A job that need not wait is in time, however long calls are.
     """
     wait = wait_s(load, ahead, max_concurrency=max_concurrency)
     late = wait + (load.own_call_s or 0.0) - deadline_s

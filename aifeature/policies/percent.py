@@ -1,4 +1,4 @@
-"""A user's place among the users of a feature, for what is given to a share of them."""
+"""A user's place among all users, for gradual rollouts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 
 
 def place(salt: str, user_id: int, *, width: int = 8) -> int:
-    """Return the user's place, 0 to 99: always the same for a salt, and another for each salt.
+    """Return the user's place, 0 to 99. It is fixed for each salt.
 
     Args:
-        salt: What is shared out, such as the slug of a feature. Another salt reshuffles everybody.
+        salt: Name of the rollout, such as a feature's slug. Another salt reshuffles all users.
         user_id: The user.
-        width: Leading bytes of the digest that count.
+        width: Number of leading digest bytes to use.
     """
     digest = hashlib.sha256(f"{salt}:{user_id}".encode()).digest()
     return int.from_bytes(digest[:width], "big") % 100

@@ -1,4 +1,4 @@
-"""How fast one user may go: the feature's rates, and exceptions to them."""
+"""Rates of one user: the feature's rates and the overrides."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitStatus:
-    """What a user may still send: whole requests and whole seconds."""
+    """Remaining rate of a user, in whole requests and seconds."""
 
     limit: int
     """Requests within the window."""
     window_s: int
     remaining: int
     reset_s: int
-    """Until all of them may be sent again."""
+    """Seconds until all of them are available again."""
 
     @classmethod
     def of(cls, per_minute: Decimal, *, remaining: int, reset_s: int) -> RateLimitStatus:
-        """At this rate. One that is slower than one a minute has a longer window."""
+        """Return the status for a rate. Below one request a minute, the window is longer."""
         if per_minute < 1:
             return cls(1, math.ceil(60 / per_minute), remaining, reset_s)
         return cls(int(per_minute), 60, remaining, reset_s)
@@ -39,24 +39,24 @@ class RateLimitStatus:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Other rates for a user or the members of a group; None leaves a rate as it is."""
+    """Rates for a user or the members of a group; None keeps a rate."""
 
     user_id: int | None
     group_id: int | None
     feature: str
-    """Empty: of all features."""
+    """Empty: all features."""
     rates: Rates
     throttles: bool
-    """Made by a check, to slow somebody down."""
+    """Whether a check made it, to slow the user down."""
 
 
 def effective(
     rates: Rates, overrides: Iterable[Override], *, slug: str, user_id: int, groups: frozenset[int]
 ) -> Rates:
-    """A user's rates: their own go first, then their groups', then the feature's.
+    """Return a user's rates: their own overrides precede their groups', then the feature's rates.
 
-    Of several of one kind the one for this very feature goes before one for all; among groups the
-    most generous counts. A throttle only ever slows down.
+    A user's override for this feature precedes one for all features. Among groups, the most
+    generous rate applies. A throttle can only lower a rate.
     """
     mine = [each for each in overrides if each.feature in {"", slug}]
     own = [each for each in mine if each.user_id == user_id]

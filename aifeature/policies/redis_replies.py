@@ -1,4 +1,4 @@
-"""What it means that Redis answers a command with an error: it is there, and refuses."""
+"""Meanings of the errors with which a reachable Redis refuses a command."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Final
 
 DOWN: Final = "down"
-"""The word for a Redis that does not answer."""
+"""Word for a Redis that does not answer."""
 
 REFUSES: Final = "refuses"
-"""The word for an error that is not listed here."""
+"""Word for an error that is not listed here."""
 
 READ_ONLY: Final = "read_only"
 WRONG_TYPE: Final = "wrong_type"
@@ -34,26 +34,26 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "BUSY": "busy",
     }
 )
-"""By the first word of Redis's answer."""
+"""Words by the first word of Redis's reply."""
 
 _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        DOWN: "Redis does not answer: look whether it runs and can be reached.",
+        DOWN: "Redis does not answer: check that it runs and can be reached.",
         "full": "Redis is full and takes no writes: raise its maxmemory or free memory.",
         READ_ONLY: "Redis is a replica, which only reads: point REDIS_URL at the primary.",
         "loading": "Redis is loading its data: it answers when that is done.",
-        "cannot_save": "Redis cannot save to its disk, so it takes no writes: look at its disk.",
-        "password": "Redis refuses the password: set REDIS_URL to the present one and restart.",
+        "cannot_save": "Redis cannot save to its disk, so it takes no writes: check its disk.",
+        "password": "Redis refuses the password: set REDIS_URL to the current one and restart.",
         "no_password": "Redis has no password, and REDIS_URL has one: remove it, or set the same"
         " one for Redis.",
-        "permission": "Redis lets the user of REDIS_URL do too little: allow it all commands.",
-        WRONG_TYPE: "A key of the queues holds another type of value: somebody else writes to this"
-        " Redis. Rename or delete the key.",
-        "no_replicas": "Redis has too few replicas to take writes: look at them.",
+        "permission": "Redis denies commands to the user of REDIS_URL: allow it all commands.",
+        WRONG_TYPE: "A key of the queues holds another type of value: another program writes to"
+        " this Redis. Rename or delete the key.",
+        "no_replicas": "Redis has too few replicas to take writes: check them.",
         "cluster_down": "The Redis cluster is down, or is a cluster, which is not supported.",
-        "busy": "Redis is busy with a script of somebody: end it with SCRIPT KILL.",
+        "busy": "Redis is busy with a script: end it with SCRIPT KILL.",
         "no_connections": "Redis takes no more connections: raise its maxclients.",
-        REFUSES: "Redis answers with an error that is not known here: look at its log.",
+        REFUSES: "Redis answers with an unknown error: read its log.",
     }
 )
 
@@ -61,9 +61,9 @@ _CODE: Final = re.compile(r"(?:.*caused error: )?([A-Z]{2,})\b", re.DOTALL)
 
 
 def code(error: Exception) -> str:
-    """Return the first word of the answer that an error of redis-py stands for; "" if it has none.
+    """Return the error code of a redis-py error, or "" if it has none.
 
-    Nothing else of the text is safe to show: Redis quotes commands, and so does redis-py.
+    The rest of the text must not be shown: Redis and redis-py quote commands in it.
     """
     known = getattr(error, "status_code", None)
     if known:
@@ -73,7 +73,7 @@ def code(error: Exception) -> str:
 
 
 def word(error: Exception) -> str:
-    """Return the word for what an error of redis-py means, such as `full`."""
+    """Return the word for a redis-py error, such as `full`."""
     if "max number of clients" in str(error):
         return "no_connections"
     found = code(error)
@@ -81,10 +81,10 @@ def word(error: Exception) -> str:
 
 
 def is_read_only(error: Exception) -> bool:
-    """Return whether the server is a replica: after a failover its address may lead elsewhere."""
+    """Return whether the server is a replica. After a failover, its address may have moved."""
     return word(error) == READ_ONLY
 
 
 def sentence(of: str) -> str:
-    """Return the sentence for operators: what a word means, and what to do."""
+    """Return the sentence for operators: the meaning of a word, and the next step."""
     return _SENTENCES.get(of, _SENTENCES[REFUSES])

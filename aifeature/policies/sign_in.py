@@ -1,7 +1,7 @@
-"""How often somebody may try to sign in, on the pages and at Flower.
+"""Limits of tries to sign in, on the pages and at Flower.
 
-A name at one address has few tries. An address with many names, as in password spraying, and a name
-at many addresses have more, since people share addresses and anybody can type a name.
+A name at one address has few tries. An address (password spraying) and a name at many addresses
+have more, because users share addresses and an attacker can use any name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Is this spend a spike? Decided from figures alone: the same for the check and its simulation."""
+"""Detection of cost spikes from figures alone, shared by the check and its simulation."""
 
 from __future__ import annotations
 
@@ -12,77 +12,77 @@ HOURS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class SpikeRule:
-    """When spend counts as a spike. The values of each scope were found by the simulation."""
+    """Thresholds of a spike. The values for each scope come from the simulation."""
 
     min_spend_micro: int
-    """Micro-dollars of today below which nothing is a spike."""
+    """Spend of today below which nothing is a spike, in micro-dollars."""
 
     factor: float = 2
-    """Times the baseline."""
+    """Multiple of the baseline above which spend is a spike."""
 
     min_days: int = 3
-    """Past days with spend below which there is no baseline."""
+    """Past days with spend that a baseline needs."""
 
     whole_days: bool = False
-    """Whether the baseline is a usual whole day instead of a usual day until this time."""
+    """Whether the baseline is a usual whole day instead of a usual day up to this time."""
 
     margin: float = 0
-    """Share of a usual whole day that must lie between the baseline and a spike. In the small
-    hours the baseline is next to nothing, and twice that is noise."""
+    """Share of a usual whole day by which a spike must exceed the baseline. Just after midnight the
+    baseline is near zero, and twice that is noise."""
 
     over_highest: float = 0
-    """Times the highest of the past days at this time of day that a spike must exceed as well; 0:
-    not asked. What comes once a week has come within the last seven days."""
+    """Multiple of the highest past day at this time that a spike must exceed too; 0: no such
+    condition. The last seven days include any weekly peak."""
 
     surge_min_micro: int | None = None
-    """Micro-dollars of the latest half hour below which it is no surge. None: surges are not
-    looked for."""
+    """Spend of the latest half hour below which it is no surge, in micro-dollars. None: surges are
+    not detected."""
 
     surge_margin: float = 0.03
-    """Share of a usual whole day that must lie between the usual half hour and a surge."""
+    """Share of a usual whole day by which a surge must exceed the usual half hour."""
 
     burn_hours: float = 8
-    """A rate that would spend the whole cap of a day in so many hours is one that burns it..."""
+    """A cap burns if the latest hour's rate would spend all of it in this many hours or fewer..."""
 
     early_hours: float = 4
-    """...if what is left of the cap then ends so many hours before the day does, or more."""
+    """...and the rest of the cap would end at least this many hours before the day does."""
 
 
 USER: Final = SpikeRule(min_spend_micro=3_000_000, whole_days=True, burn_hours=0)
-"""Twice the baseline, with a minimum of spend and of history, and nothing else.
+"""Only twice the baseline, with a minimum of spend and of history.
 
-People begin at different hours, so a user's baseline is a usual whole day. `min_spend_micro`
-decides how many are throttled wrongly: a person's day is above twice their usual one every few
-weeks, and about one person in a hundred spends so much in a day. A user's cap needs no second
-guard.
+Users start at different hours, so their baseline is a usual whole day. `min_spend_micro` decides
+how many users are throttled wrongly: a user exceeds twice their usual day every few weeks, and
+about one user in a hundred spends this much in a day. A user's cap needs no second guard.
 """
 
 FEATURE: Final = SpikeRule(
     min_spend_micro=6_000_000, margin=0.4, over_highest=1.5, surge_min_micro=500_000
 )
 GLOBAL: Final = SpikeRule(min_spend_micro=10_000_000, margin=0.4, over_highest=1.5)
-"""A surge has a feature. What belongs to none, such as a weekly evaluation, comes in surges."""
+"""No surges: they are detected per feature, and spend of no feature, such as a weekly evaluation,
+comes in surges."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastDay:
-    """Micro-dollars of a day in the past, raised where a launch is announced for today."""
+    """Spend of a past day in micro-dollars, raised if a launch is announced for today."""
 
     so_far: int
-    """Until this time of day."""
+    """Up to this time of day."""
     whole: int
     hour: int
-    """In the sixty minutes before this time of day."""
+    """In the 60 minutes before this time of day."""
     half_hour: int = 0
-    """In the thirty minutes before it."""
+    """In the 30 minutes before this time of day."""
     tripped: bool = False
-    """Whether this check stopped it that day: not what a day should be held against at its
-    highest. For the median it counts, so that real growth becomes the usual within days."""
+    """Whether this check stopped it that day. Such a day does not count as the highest, but counts
+    for the median, so that real growth becomes usual within days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """What is spent above the usual, in micro-dollars: of today, and of its latest parts."""
+    """Spend above the usual, in micro-dollars, for today and its latest parts."""
 
     today: int = 0
     hour: int = 0
@@ -96,40 +96,40 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What is known of a user, a feature or everything. All amounts in micro-dollars."""
+    """Figures of a user, a feature or everything. All amounts in micro-dollars."""
 
     today: int
     latest_hour: int
     past: tuple[PastDay, ...]
-    """Up to seven trailing UTC days; those on which nothing was spent are left out of account."""
+    """Up to seven trailing UTC days. Days without spend are ignored."""
     hours_left: float
-    """Until the UTC day ends."""
+    """Hours until the UTC day ends."""
     latest_half_hour: int = 0
     cap: int | None = None
-    """Of the day; None is no cap."""
+    """Daily cap; None is no cap."""
     dealt_with: Excess = Excess()
-    """What of it is the excess of something smaller that is stopped or throttled for it."""
+    """Excess of a smaller scope that is already stopped or throttled for it."""
     released_at: int = 0
-    """What was spent when a person released the switch that this check had pulled today."""
+    """Spend when a person released the switch that this check had pulled today."""
 
 
 class Kind(StrEnum):
-    """What the spend is."""
+    """Kinds of spend."""
 
     OK = "ok"
     SPIKE = "spike"
     """Today is above twice the usual."""
     SURGE = "surge"
-    """The latest half hour is."""
+    """The latest half hour is above twice the usual."""
     BURN = "burn"
-    """The latest hour spends the cap of the day too early."""
+    """The latest hour's rate spends the daily cap too early."""
     SHARE = "share"
-    """A user who makes up much of what a feature, or everything, spends too much."""
+    """A user causes much of the excess of a feature, or of everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of the excess of a feature, or of everything, comes from one user."""
+    """One user's share of the excess of a feature, or of everything."""
 
     slug: str
     of_excess: float
@@ -138,58 +138,58 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided, with its numbers. Amounts in micro-dollars."""
+    """A decision with its figures. Amounts in micro-dollars."""
 
     kind: Kind
     today: int
     baseline: int | None
     """None: too few days of history."""
     limit: int
-    """Above how much today is a spike; the least spend that counts while nothing is known."""
+    """Spend of today above which it is a spike; without a baseline, the rule's minimum."""
     latest_hour: int
     cap: int | None
     cap_lasts_h: float | None
-    """Hours after which the cap is gone at the rate of the latest hour. None: no cap, no rate."""
+    """Hours until the cap is spent at the latest hour's rate. None: no cap, or no rate."""
     latest_half_hour: int = 0
     usual_half_hour: int | None = None
     """None: too few days of history."""
     above: Excess = Excess()
-    """What lies above the usual."""
+    """Spend above the usual."""
     whole_days: bool = False
     """Whether the baseline is a usual whole day."""
     share: Share | None = None
-    """Of a user whose kind is SHARE."""
+    """Set for a user whose kind is SHARE."""
 
     @property
     def ratio(self) -> float | None:
-        """Today in terms of the baseline."""
+        """Today's spend as a multiple of the baseline."""
         return round(self.today / self.baseline, 2) if self.baseline else None
 
     @property
     def excess(self) -> int:
-        """What of today lies above the baseline."""
+        """Today's spend above the baseline."""
         return self.above.today
 
     def excess_of(self, kind: Kind) -> int:
-        """What is too much, of the stretch of time that this kind is about."""
+        """Return the excess in the period that this kind concerns."""
         return part_of(self.above, kind)
 
 
 def part_of(excess: Excess, kind: Kind) -> int:
-    """The part of an excess that falls into the stretch of time that this kind is about."""
+    """Return the part of an excess in the period that this kind concerns."""
     if kind is Kind.BURN:
         return excess.hour
     return excess.half_hour if kind is Kind.SURGE else excess.today
 
 
 def decide(rule: SpikeRule, spend: Spend) -> Verdict:
-    """What today's spend is. With more spend, all else the same, it is never more harmless.
+    """Classify today's spend. More spend, all else equal, never gives a more harmless verdict.
 
-    A spike: today lies `factor` times above the median of the trailing days, and above it by
-    `margin` of a usual day. A surge: the latest half hour lies `factor` times above the second
-    highest of the same half hours. A cap is burnt by the rate of the latest hour alone, so that
-    this needs no history; where there is some, the hour must be unusual as well.
-    After a release by a person the same excess counts no more: spend must double once again.
+    A spike: today exceeds `factor` times the median of the trailing days, and exceeds the median by
+    `margin` of a usual day. A surge: the latest half hour exceeds `factor` times the second highest
+    of the same half hours. A burn depends on the rate of the latest hour, so it needs no history;
+    with history, the hour must be unusual as well. After a release by a person, spend must double
+    again before the excess counts.
     """
     past = tuple(day for day in spend.past if day.whole > 0)
     known = len(past) >= rule.min_days
@@ -233,7 +233,7 @@ def _so_far(rule: SpikeRule, day: PastDay) -> int:
 
 
 def _second_highest(amounts: list[int]) -> int:
-    """One wild half hour in a week is no measure; the quiet ones of a weekend are none either."""
+    """Return the second highest amount: neither one outlier nor quiet weekends distort it."""
     return sorted(amounts)[-2:][0]
 
 

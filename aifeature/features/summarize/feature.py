@@ -1,4 +1,4 @@
-"""Summarises a long thread or document in two sentences, with the facts it rests on."""
+"""Summary of a long thread or document in two sentences, with its key facts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aifeature.spec import Feature, Limits, Route
 
 
 class Document(BaseModel):
-    """What to summarise."""
+    """The text to summarise."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,7 +49,7 @@ FEATURE = Feature(
     output_model=Summary,
     prompt_version="v3",
     routes=(
-        # The small model reads a page well; a long document wants the larger one first.
+        # The small model is good enough for a page; a long document needs the larger one first.
         Route(models=("claude-haiku-5-5", "claude-sonnet-5-5"), up_to_bytes=60_000),
         Route(models=("claude-sonnet-5-5", "claude-opus-5-5")),
     ),
@@ -57,9 +57,9 @@ FEATURE = Feature(
     limits=Limits(
         deadline_s=300,
         call_deadline_s=120,
-        # The largest input reserves five dollars at the dearest model of its route.
+        # The largest input reserves five dollars at the most expensive model of its route.
         user_daily_budget_usd=Decimal(10),
-        # A user may cost twice what they are charged, and five such users do not stop the feature.
+        # A user may spend twice their charge cap, and five such users do not stop the feature.
         daily_budget_usd=Decimal(100),
     ),
 )
