@@ -1,4 +1,4 @@
-"""`manage.py compare_usage FILE`: where the ledger and the provider's usage export differ."""
+"""`manage.py compare_usage FILE`: compare the ledger with the provider's usage export."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ SAME, DIFFERS, UNREADABLE = range(3)
 
 
 NEXT = {
-    Kind.MISSING: "The provider bills these and no row counts them: lower today's budgets by the"
-    " sum, and keep this list with the incident.",
-    Kind.TWICE: "One row, several bills: report it, it should not be possible.",
+    Kind.MISSING: "The provider bills these, and the ledger has no row for them: lower today's"
+    " budgets by the sum, and keep this list with the incident.",
+    Kind.TWICE: "The provider bills one row several times: report it, it should not be possible.",
     Kind.SETTLES: "Settle each in admin, under Attempts, at the amount in the column provider.",
-    Kind.WITHIN: "They need nothing; what they cost less than their ceilings may be settled.",
+    Kind.WITHIN: "No action is needed. You may settle them at their lower cost.",
     Kind.BILLED: "The provider bills calls that count as failed: keep this list with the incident,"
     " lower today's budgets by the sum, and report it with the error codes of these calls.",
     Kind.ABOVE: "A bound or a ceiling was too low: settle each at the amount in the column"
     " provider, and report it to the owner of workers/inference/pricing.py.",
-    Kind.OPEN: "Their jobs are taken up again, and then they are unknown: compare again.",
-    Kind.TOKENS: "Look at the call in admin and at its request id in the provider's console.",
-    Kind.UNSEEN: "The ledger counts what was not billed. An unknown one can be settled at 0.",
+    Kind.OPEN: "Their jobs run again, and then these calls are unknown: compare again later.",
+    Kind.TOKENS: "Check the call in admin, and its request id in the provider's console.",
+    Kind.UNSEEN: "The ledger counts calls that were not billed. Settle an unknown one at 0.",
 }
-"""What to do about each."""
+"""Next step by kind."""
 
 TOKENS = {
     "input_tokens": "input",
@@ -47,29 +47,26 @@ TOKENS = {
 
 
 class Command(BaseCommand):
-    """Reads only. Exit code 0: they agree; 1: they differ; 2: the file cannot be read."""
-
     help = (
         "List where the ledger and the provider's usage export differ. FILE holds single calls as"
-        " JSON lines, or the Admin API's usage report by day and model. Exit code 0: the same,"
-        " 1: they differ, 2: the file cannot be read."
+        " JSON lines, or the Admin API's usage report by day and model. Changes nothing. Exit code"
+        " 0: they agree, 1: they differ, 2: the file cannot be read."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The export, and whose it is."""
         parser.add_argument("file", type=Path)
         parser.add_argument(
             "--provider",
             choices=("anthropic", "sandbox"),
             default=settings.AIFEATURE["PROVIDER"],
-            help="Whose calls of the ledger to compare. Default: that of this installation.",
+            help="The provider whose calls to compare. Default: that of this installation.",
         )
 
     def handle(self, *, file: Path, provider: str, **_: Any) -> None:
-        """Compare.
+        """Compare the two.
 
         Raises:
-            CommandError: they differ, or the file cannot be read; its code says which.
+            CommandError: they differ, or the file cannot be read; `returncode` is the exit code.
         """
         try:
             found = exports.read(file)
@@ -121,8 +118,8 @@ class Command(BaseCommand):
             self.stdout.write(f"The ledger and the provider agree on each {others}day and model.")
             return
         self.stdout.write(
-            "Export the day's single calls, if you have them, to see which. A call at midnight may"
-            " count for either day."
+            "To find the calls, export the day's single calls if you have them. A call at midnight"
+            " may count for either day."
         )
         raise CommandError(f"{len(found)} days and models differ.", returncode=DIFFERS)
 
@@ -155,7 +152,7 @@ def _day_cells(found: DayDifference) -> list[tuple[str, ...]]:
 
 
 def _day_line(found: DayDifference) -> str:
-    """The range that the ledger leaves, and whether the provider's sum lies in it."""
+    """Return the possible range by the ledger, and whether the provider's sum is within it."""
     ledger, provider = found.ledger, found.provider_micro
     billed = "no price" if provider is None else f"${exact(provider)}"
     verdict = "explained" if found.explained else "NOT explained"

@@ -1,4 +1,4 @@
-"""`manage.py cost_spike`: what the cost-spike check would have done, and how often it errs."""
+"""`manage.py cost_spike`: replay or simulate the cost-spike check."""
 
 from __future__ import annotations
 
@@ -19,30 +19,27 @@ from aifeature.services.monitoring.spikes.simulation import EACH, Outcome, Simul
 
 WORLDS: Final = 8
 DAYS: Final = 125
-"""Of each of them that are judged: a thousand days in all, as in the tests."""
+"""Judged days of each world: a thousand in all, as in the tests."""
 
 SHOWN: Final = 20
 
 
 class Command(BaseCommand):
-    """Stops nothing and throttles nobody."""
-
     help = (
-        "Without changing anything: --dry-run says what the cost-spike check would have done in"
-        " the past days, --simulate how often it errs and how fast it acts in made-up worlds."
+        "Changes nothing. --dry-run shows what the cost-spike check would have done in the past"
+        " days; --simulate shows how often it errs and how fast it acts in simulated worlds."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which of the two."""
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--dry-run", action="store_true")
         which.add_argument("--simulate", action="store_true")
         parser.add_argument(
             "--days",
             type=int,
-            help=f"Past days (default 7), or days of each made-up world ({DAYS}).",
+            help=f"Past days (default 7), or days of each simulated world ({DAYS}).",
         )
-        parser.add_argument("--seed", type=int, default=1, help="Of the first world.")
+        parser.add_argument("--seed", type=int, default=1, help="Seed of the first world.")
         parser.add_argument("--worlds", type=int, default=WORLDS)
 
     def handle(
@@ -54,10 +51,10 @@ class Command(BaseCommand):
         worlds: int,
         **_: Any,
     ) -> None:
-        """Say it.
+        """Print the result.
 
         Raises:
-            CommandError: the number of days or worlds makes no sense.
+            CommandError: the number of days or worlds is out of range.
         """
         days = days or (7 if dry_run else DAYS)
         least, most = (1, 50) if dry_run else (28, 365)
@@ -71,8 +68,8 @@ class Command(BaseCommand):
     def _dry_run(self, days: int) -> None:
         found = rehearsal.rehearse(database_now(), days=days, rules=Rules())
         self.stdout.write(
-            f"Past {days} days and today, looked at every five minutes. Within an hour, spend is"
-            " taken to be even: moments are right within the hour."
+            f"Past {days} days and today, checked every five minutes. Spend is assumed to be even"
+            " within an hour, so times are exact to the hour."
         )
         for event in found:
             self.stdout.write(f"{event.at:%Y-%m-%d %H:%M} UTC  {_what(event)}")
@@ -102,8 +99,8 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Stopped wrongly: {len(found.trips)} times, {found.trips_a_year:.2f} a year"
         )
-        for who, count in Counter(event.key for event in found.trips).most_common():
-            self.stdout.write(f"  {notices.name(who):<16}{count}")
+        for key, count in Counter(event.key for event in found.trips).most_common():
+            self.stdout.write(f"  {notices.name(key):<16}{count}")
         for event in found.trips[:SHOWN]:
             self.stdout.write(f"  {event.at:%a %H:%M} {_what(event)}")
         self.stdout.write(

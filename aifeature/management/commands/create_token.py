@@ -1,4 +1,4 @@
-"""`manage.py create_token USERNAME --name "what for"`: make a bearer token of the API."""
+"""`manage.py create_token USERNAME --name "what for"`: create an API bearer token."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ MAX_DAYS = 3650
 
 
 class Command(BaseCommand):
-    """Prints the token, and nothing else, on standard output, so that a script can take it."""
+    """Prints only the token on standard output, so that a script can read it."""
 
-    help = "Make an API token. It is shown this once; only its digest is kept."
+    help = "Create an API token. It is shown only once; the database stores only its digest."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Who it is for, and what will use it."""
         parser.add_argument("username")
-        parser.add_argument("--name", required=True, help="What will use the token.")
-        parser.add_argument("--days", type=int, help="Days until it expires. Left out: never.")
-        parser.add_argument("--read-only", action="store_true", help="It submits nothing.")
+        parser.add_argument("--name", required=True, help="The program that will use it.")
+        parser.add_argument("--days", type=int, help="Days until it expires. Default: never.")
+        parser.add_argument("--read-only", action="store_true", help="It cannot submit jobs.")
         parser.add_argument(
             "--feature",
             action="append",
             choices=sorted(registry.all_features()),
-            help="The only feature it is for; may be given more than once. Left out: all.",
+            help="A feature that it may use; may be repeated. Default: all.",
         )
 
     def handle(
@@ -43,10 +42,10 @@ class Command(BaseCommand):
         feature: list[str] | None = None,
         **_: Any,
     ) -> None:
-        """Make it.
+        """Create the token.
 
         Raises:
-            CommandError: there is no such user who may sign in, or the name or the days do not fit.
+            CommandError: there is no such active user, or the name or the days are out of range.
         """
         users = get_user_model()
         user = users.objects.filter(**{users.USERNAME_FIELD: username}, is_active=True).first()
@@ -66,6 +65,6 @@ class Command(BaseCommand):
         )
         self.stdout.write(text)
         self.stderr.write(
-            f"Token {row.pk} of {username}. Keep it now: it is never shown again."
+            f"Token {row.pk} of {username}. Copy it now: it is never shown again."
             f" Revoke it with: manage.py revoke_token {row.pk}"
         )

@@ -1,4 +1,4 @@
-"""`manage.py erase_user NAME --reason "..."`: erase a person, and leave every figure as it is."""
+"""`manage.py erase_user NAME --reason "..."`: erase a person and keep all figures."""
 
 from __future__ import annotations
 
@@ -18,34 +18,33 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 WAIT_S = 120
-"""Longer than the longest lease by default and the time a sweep takes to notice its end."""
+"""Longer than the default lease and the time until a sweep detects its end."""
 
 
 class Command(BaseCommand):
-    """Says what it will do and asks first. Run again, it goes on where it stopped."""
+    """Shows what it will do and requires confirmation. A second run resumes where it stopped."""
 
     help = (
-        "Erase a person: close the account, end their jobs, blank what they wrote and got, and"
-        " remove their name. No row of a job or of the ledger is deleted and no sum changes."
+        "Erase a person: close the account, end their jobs, delete their inputs and results, and"
+        " remove their name. No row of a job or of the ledger is deleted, and no sum changes."
         " It cannot be undone; see deploy/runbooks/erase-a-person.md."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Who, why, and how patiently."""
         parser.add_argument("username")
         parser.add_argument(
-            "--reason", required=True, help="Who asked for it and when. Kept; without the name."
+            "--reason", required=True, help="Who requested it and when, without the name. Kept."
         )
-        parser.add_argument("--yes", action="store_true", help="Do not ask.")
+        parser.add_argument("--yes", action="store_true", help="Skip the confirmation.")
         parser.add_argument(
             "--wait", type=float, default=WAIT_S, help="Seconds to wait for running jobs to end."
         )
 
     def handle(self, *, username: str, reason: str, yes: bool, wait: float, **_: Any) -> None:
-        """Erase.
+        """Erase the person.
 
         Raises:
-            CommandError: nobody has this name, it was not confirmed, or it could not be finished.
+            CommandError: no user has this name, it was not confirmed, or it could not be finished.
         """
         user = _account(username)
         try:
@@ -60,7 +59,7 @@ class Command(BaseCommand):
         self._forget_streams(user)
         if named_in:
             self.stdout.write(
-                f"Somebody typed the name or address into records that stay: {', '.join(named_in)}."
+                f"The name or address was typed into records that stay: {', '.join(named_in)}."
             )
         self.stdout.write(
             f"Erased: the account is now {records.erased_name(user)}."
@@ -89,15 +88,15 @@ class Command(BaseCommand):
             return erasure.erase(user, reason=reason, report=self.stdout.write)
         except StillRunningError as error:
             raise CommandError(
-                f"{error}. The account is closed, its content is not erased yet. A frozen"
-                " worker's job ends when its lease has run out: run the same command again."
+                f"{error}. The account is closed, but its content is not erased yet. A frozen"
+                " worker's job ends when its lease expires: then run the same command again."
             ) from None
         except ErasureError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
             raise CommandError(
-                f"The database refused: {brief(error)}. Nothing was erased in this step. Run the"
-                " same command again."
+                f"The database failed: {brief(error)}. This step erased nothing. Run the same"
+                " command again."
             ) from None
 
     def _forget_streams(self, user: User) -> None:
@@ -105,9 +104,9 @@ class Command(BaseCommand):
             erasure.forget_streams(user)
         except RedisError as error:
             self.stderr.write(
-                f"Redis is away ({type(error).__name__}): texts of the last hour stay there until"
-                " they expire, an hour after they were written. To delete them now, run the command"
-                f" again, with the name {records.erased_name(user)}, when Redis is back."
+                f"Redis is unavailable ({type(error).__name__}): texts of the last hour stay there"
+                " until they expire, an hour after they were written. To delete them earlier, run"
+                f" the command for {records.erased_name(user)} when Redis is available."
             )
 
 
@@ -116,7 +115,7 @@ def _account(username: str) -> User:
     user = users.objects.filter(**{users.USERNAME_FIELD: username}).first()
     if user is None:
         raise CommandError(
-            f"There is no user named {username!r}. An account that was erased is named"
-            " erased-<id>; the audit trail tells the id."
+            f"There is no user named {username!r}. An erased account is named erased-<id>; the"
+            " audit log has the id."
         )
     return user

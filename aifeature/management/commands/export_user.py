@@ -1,4 +1,4 @@
-"""`manage.py export_user NAME [--output FILE]`: all that is stored on a person, as JSON."""
+"""`manage.py export_user NAME [--output FILE]`: export a person's data as JSON."""
 
 from __future__ import annotations
 
@@ -15,25 +15,22 @@ OWNER_ONLY = 0o600
 
 
 class Command(BaseCommand):
-    """Writes the document to a file that only its owner may read, or on standard output."""
-
     help = (
-        "Write all that is stored on a person as one JSON document: account, tokens (never the"
+        "Write all data stored about a person as one JSON document: account, tokens (never the"
         " secret), jobs with their content, provider calls, changes they made."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whose, and where to."""
         parser.add_argument("username")
         parser.add_argument(
-            "--output", type=Path, help="A new file, readable by you alone. Without: the screen."
+            "--output", type=Path, help="A new file that only you can read. Default: the screen."
         )
 
     def handle(self, *, username: str, output: Path | None, **_: Any) -> None:
-        """Write it.
+        """Write the document.
 
         Raises:
-            CommandError: nobody has this name, or the file cannot be written.
+            CommandError: no user has this name, or the file cannot be written.
         """
         users = get_user_model()
         user = users.objects.filter(**{users.USERNAME_FIELD: username}).first()
@@ -49,11 +46,11 @@ class Command(BaseCommand):
 
 
 def _write(output: Path, pieces: Any) -> None:
-    """The whole file or none: one that was broken off must not pass for all there is."""
+    """Write the whole file or none: a partial file must not look complete."""
     try:
         handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     except FileExistsError:
-        raise CommandError(f"{output} exists: name another file, or move it away.") from None
+        raise CommandError(f"{output} exists: name another file, or move it.") from None
     except OSError as error:
         raise CommandError(f"{output} cannot be written: {error.strerror}.") from None
     try:

@@ -1,4 +1,4 @@
-"""`manage.py kill_switch status|stop|change_reason|release`, without admin and without Redis."""
+"""`manage.py kill_switch status|stop|change_reason|release`. Works without admin and Redis."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_NAMES: Final = 5
 
 
 class Command(BaseCommand):
-    """Shows what it will do and asks first. Needs the database and nothing else.
+    """Shows what it will do and requires confirmation. Needs only the database.
 
-    It works while the code of a feature does not load: no system check runs before it.
+    It runs no system checks, so it works even if the code of a feature does not load.
     """
 
     requires_system_checks = ()
@@ -34,39 +34,38 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What to do, to which, who says so and why."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="status|stop|change_reason|release"
         )
-        status = actions.add_parser("status", help="How each switch stands.")
+        status = actions.add_parser("status", help="Show the state of each switch.")
         status.add_argument("feature", nargs="?", help="Only this one.")
         for name in ("stop", "change_reason", "release"):
             action = actions.add_parser(name)
             action.add_argument("feature", help="A feature, or _everything.")
-            action.add_argument("--reason", required=True, help="Why. Kept in the audit trail.")
+            action.add_argument("--reason", required=True, help="Why. Kept in the audit log.")
             action.add_argument(
-                "--user", required=True, metavar="NAME", help="Whose decision it is."
+                "--user", required=True, metavar="NAME", help="The person who decides."
             )
-            action.add_argument("--yes", action="store_true", help="Do not ask.")
+            action.add_argument("--yes", action="store_true", help="Skip the confirmation.")
             if name != "release":
                 jobs = action.add_mutually_exclusive_group()
                 jobs.add_argument("--hold", dest="mode", action="store_const", const=KillMode.HOLD)
                 jobs.add_argument(
                     "--cancel", dest="mode", action="store_const", const=KillMode.CANCEL
                 )
-                # Left out, a change of the reason leaves the jobs as they are.
+                # Without the option, change_reason keeps the mode.
                 action.set_defaults(mode=KillMode.HOLD if name == "stop" else None)
             else:
                 action.add_argument(
-                    *("--percent", "-p"), type=int, default=ALL, help="Of the users, 1 to 100."
+                    *("--percent", "-p"), type=int, default=ALL, help="Share of users, 1 to 100."
                 )
 
     def handle(self, *, action: str, feature: str | None, **options: Any) -> None:
-        """Carry it out.
+        """Run the action.
 
         Raises:
-            CommandError: there is no such switch or person, they may not, it was not confirmed, or
-                the database cannot be reached. Nothing was changed then.
+            CommandError: there is no such switch or person, the person lacks the permission, it was
+                not confirmed, or the database cannot be reached. Nothing was changed.
         """
         try:
             with urgently():
@@ -81,8 +80,8 @@ class Command(BaseCommand):
                         self._release(_known(feature), **options)
         except Error as error:
             refusal = switch_refusal.explain(error, feature or GLOBAL)
-            said = (f"{switch_refusal.UNCHANGED}.", *refusal.sentences)
-            raise CommandError("\n".join(said)) from error
+            lines = (f"{switch_refusal.UNCHANGED}.", *refusal.sentences)
+            raise CommandError("\n".join(lines)) from error
 
     def _status(self, feature: str | None) -> None:
         names = [_known(feature)] if feature else switch.names()
@@ -105,16 +104,16 @@ class Command(BaseCommand):
             stopped = switch.stop(slug, reason=reason, mode=mode, user_id=person.pk)
         except ValueError as error:
             raise CommandError(f"{error}.") from None
-        if not stopped:  # somebody else was quicker
+        if not stopped:  # another person stopped it first
             self._already(switch_state.of(slug), mode)
             return
         self.stdout.write(f"{slug} is stopped.")
 
     def _already(self, state: SwitchState, mode: KillMode) -> None:
-        said = f"Already {_in_words(state)}\nNothing was changed."
+        text = f"Already {_in_words(state)}\nNothing was changed."
         if state.mode is not mode:
-            raise CommandError(f"{said} To change what becomes of the jobs, use change_reason.")
-        self.stdout.write(said)
+            raise CommandError(f"{text} To change what happens to its jobs, use change_reason.")
+        self.stdout.write(text)
 
     def _change_reason(
         self, slug: str, *, user: str, reason: str, mode: KillMode | None, **options: Any
@@ -142,13 +141,13 @@ class Command(BaseCommand):
             raise CommandError(f"{slug}: {problem}")
         under_way = switch_state.under_way(slug)
         self.stdout.write(f"{slug}: {under_way}; {_in_words(state)}")
-        whom = "all users" if percent == ALL else f"{percent} % of users"
-        self._confirm(f"Release {slug} for {whom}?", **options)
+        users = "all users" if percent == ALL else f"{percent} % of users"
+        self._confirm(f"Release {slug} for {users}?", **options)
         try:
             switch.release(slug, reason=reason, percent=percent, user_id=person.pk)
         except ValueError as error:
             raise CommandError(f"{error}.") from None
-        self.stdout.write(f"{slug} is released for {whom}.")
+        self.stdout.write(f"{slug} is released for {users}.")
 
     def _confirm(self, question: str, *, yes: bool, **_: Any) -> None:
         if yes:
@@ -157,7 +156,7 @@ class Command(BaseCommand):
             answer = input(f"{question} [y/N] ")
         except EOFError:
             raise CommandError(
-                "Nobody can be asked here: nothing was changed. Give --yes to go without."
+                "No confirmation can be typed here: nothing was changed. Give --yes to skip it."
             ) from None
         if answer.strip().lower() not in {"y", "yes"}:
             raise CommandError("Not confirmed: nothing was changed.")
@@ -175,11 +174,11 @@ def _person(name: str, permission: str) -> User:
     user = users.objects.filter(**{users.USERNAME_FIELD: name}).first()
     if user is None:
         raise CommandError(
-            f"There is no user named {name!r}. --user names the person who decides, as they sign"
-            " in to admin."
+            f"There is no user named {name!r}. --user is the name with which the person who decides"
+            " signs in to admin."
         )
     if not user.is_active:
-        raise CommandError(f"The account of {name} is closed. Name somebody whose account is open.")
+        raise CommandError(f"The account of {name} is closed. Name a person with an open account.")
     if not user.has_perm(permission):
         raise CommandError(
             f"{name} lacks the permission {permission}. {_who_may(permission)} A superuser can give"
@@ -189,7 +188,7 @@ def _person(name: str, permission: str) -> User:
 
 
 def _who_may(permission: str) -> str:
-    """Accounts to name instead: at night a colleague's is quicker found here than in admin."""
+    """Return a sentence with accounts that have the permission, to save a search in admin."""
     users = get_user_model().objects.with_perm(
         permission, backend="django.contrib.auth.backends.ModelBackend"
     )

@@ -1,4 +1,4 @@
-"""`manage.py list_tokens [USERNAME]`: which bearer tokens there are, never their text."""
+"""`manage.py list_tokens [USERNAME]`: list bearer tokens, never their text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ COLUMNS = ("id", "hint", "user", "created", "last used", "expires", "revoked", "
 
 
 class Command(BaseCommand):
-    """One line a token, newest first, times in UTC."""
+    """Prints one line per token, newest first, with times in UTC."""
 
-    help = "List API tokens: everything but the tokens themselves."
+    help = "List API tokens without their secret text."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whose."""
-        parser.add_argument("username", nargs="?", help="Only this user's.")
+        parser.add_argument("username", nargs="?", help="Only this user's tokens.")
 
     def handle(self, *, username: str | None, **_: Any) -> None:
-        """Print them as a table."""
         rows = ApiToken.objects.select_related("user")
         if username is not None:
             rows = rows.filter(**{f"user__{get_user_model().USERNAME_FIELD}": username})

@@ -1,4 +1,4 @@
-"""`manage.py reopen_sign_in NAME`: let somebody who tried too often sign in again at once."""
+"""`manage.py reopen_sign_in NAME`: let a user with too many tries sign in again immediately."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from aifeature.services.sign_in import limits
 
 
 class Command(BaseCommand):
-    """Works while the code of a feature does not load: no system check runs before it."""
+    """Runs no system checks, so it works even if the code of a feature does not load."""
 
     requires_system_checks = ()
     help = (
-        "Forget the failed sign-ins of a name, and of the addresses it was tried from."
+        "Reset the failed sign-ins of a name, and of the addresses from which it was tried."
         " See deploy/runbooks/kill-switch.md."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whose sign-in."""
-        parser.add_argument("name", metavar="NAME", help="As it is typed to sign in.")
+        parser.add_argument("name", metavar="NAME", help="As typed to sign in.")
 
     def handle(self, *, name: str, **_: Any) -> None:
-        """Forget them."""
         if limits.forget(name):
             self.stdout.write(f"{name} may sign in again.")
         else:
-            self.stdout.write(f"Nothing was counted for {name}: look for another spelling.")
+            self.stdout.write(f"Nothing was counted for {name}: check the spelling.")

@@ -1,4 +1,4 @@
-"""`manage.py revoke_token HINT|ID`: end a bearer token at once."""
+"""`manage.py revoke_token HINT|ID`: revoke a bearer token."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from aifeature.models import ApiToken
 
 
 class Command(BaseCommand):
-    """Takes the id, or the first characters as `list_tokens` shows them."""
+    """Accepts the id, or the first characters as `list_tokens` shows them."""
 
     help = "Revoke an API token. The next request that uses it gets a 401."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which token."""
         parser.add_argument("token", metavar="HINT|ID", help="As list_tokens shows it.")
 
     def handle(self, *, token: str, **_: Any) -> None:
-        """Revoke it; one that was revoked before stays as it was.
+        """Revoke the token. A token that was revoked before does not change.
 
         Raises:
-            CommandError: there is no such token, or the hint fits more than one.
+            CommandError: there is no such token, or the hint matches several.
         """
         row = self._find(token)
         changed = ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=Now())
-        verb = "is revoked" if changed else "had been revoked before"
+        verb = "is revoked" if changed else "was revoked before"
         self.stdout.write(f"Token {row.pk}, {row}, of {row.user.get_username()} {verb}.")
 
     def _find(self, token: str) -> ApiToken:
@@ -37,5 +36,5 @@ class Command(BaseCommand):
             raise CommandError("There is no such token. See: manage.py list_tokens")
         if len(rows) > 1:
             ids = ", ".join(str(row.pk) for row in rows)
-            raise CommandError(f"{token} fits more than one token. Name one by its id: {ids}")
+            raise CommandError(f"{token} matches more than one token. Use an id: {ids}")
         return rows[0]

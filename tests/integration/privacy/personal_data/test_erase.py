@@ -213,7 +213,7 @@ def test_the_texts_of_streams_go_with_it(full_life: User, store: redis.Redis) ->
 def test_without_redis_the_rest_is_erased_and_told(full_life: User, settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     out = run()
-    assert "Redis is away" in out
+    assert "Redis is unavailable" in out
     assert "until they expire" in out
     assert not lines_with(NAME)
 
