@@ -308,7 +308,7 @@ LOAD = Load(jobs=16, slots=8, call_s=10, own_call_s=20, booked_s=0)
 
 
 @pytest.mark.parametrize(
-    ("load", "ahead", "at_once", "seconds"),
+    ("load", "ahead", "max_concurrency", "seconds"),
     [
         (LOAD, Ahead(16, own=0), None, 20),
         (LOAD, Ahead(16, own=6), 2, 60),
