@@ -1,4 +1,4 @@
-"""Whether a request that waits would still be let in: looked up again while it waits."""
+"""Repeated check that a waiting request is still authorised."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from aifeature.models.lookup import Lookup, Parameter
 _VALID: Final = Lookup(lambda: ApiToken.objects.valid().filter(pk=Parameter("pk")))
 
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
-"""A thousand streams look at the same moment; they must not start a thousand threads."""
+"""Bounded, since a thousand streams may check at the same moment."""
 
 
 async def holds(request: HttpRequest) -> bool:
-    """Return whether the account is open and the session or token of the request still valid.
+    """Return whether the account is open and the request's session or token is still valid.
 
-    While the database is away the answer is True: nothing new can be read then either.
+    Returns True while the database is unavailable: no new data can be read then either.
     """
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_threads, holds_now, request)
 
 
 def holds_now(request: HttpRequest) -> bool:
-    """Return the same, from a thread; its database connection is given back."""
+    """Return the same in a thread, and return its database connection to the pool."""
     token: ApiToken | None = getattr(request, "api_token", None)
     try:
         if token is not None:

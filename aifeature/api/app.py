@@ -1,4 +1,4 @@
-"""A NinjaAPI whose every answer keeps the rules, also those Ninja and Django give themselves."""
+"""A NinjaAPI with uniform responses, including those that Ninja and Django generate."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ AsyncView = Callable[..., Awaitable[HttpResponseBase]]
 
 
 class Api(NinjaAPI):
-    """Errors are problem documents, nothing is cached, unknown addresses are answered too."""
+    """Responses are not cached. All errors are problem documents, also for unknown URLs."""
 
     def set_default_exception_handlers(self) -> None:
-        """One handler for all: it knows what each exception means."""
-        handler: Any = problems.answer  # Ninja types it as taking classes too, and passes none
+        """Register one handler for all exceptions."""
+        handler: Any = problems.answer  # Ninja's type includes classes, but it passes none
         self.add_exception_handler(Exception, handler)
 
     @property
     def urls(self) -> tuple[list[URLResolver | URLPattern], str, str]:
-        """The URL configuration, closed by a route that catches what no other took."""
+        """The URL configuration, with a catch-all route at the end."""
         patterns, app_name, namespace = super().urls
         kept: list[URLResolver | URLPattern] = [
             URLPattern(p.pattern, keep_rules(p.callback), p.default_args, p.name)
@@ -42,7 +42,7 @@ class Api(NinjaAPI):
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
-        """The OpenAPI document, with the problem schema that the error responses point to."""
+        """Return the OpenAPI document, with the problem schema that error responses refer to."""
         schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         openapi.complete(schema)
         return schema
@@ -53,14 +53,14 @@ def _unknown(request: HttpRequest, unknown: str) -> HttpResponse:  # noqa: ARG00
 
 
 def keep_rules(view: Any) -> Any:
-    """Wrap a view so that whatever it answers or raises leaves as the API promises."""
+    """Wrap a view so that all its responses and exceptions follow the rules of the API."""
     if iscoroutinefunction(view):
         return _keep_rules_async(view)
 
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             response = view(request, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 (the API's border: no traceback leaves it)
+        except Exception as error:  # noqa: BLE001 (API boundary: no traceback leaves it)
             response = problems.answer(request, error)
         return _finished(response)
 
@@ -71,7 +71,7 @@ def _keep_rules_async(view: AsyncView) -> AsyncView:
     async def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             response = await view(request, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 (the API's border: no traceback leaves it)
+        except Exception as error:  # noqa: BLE001 (API boundary: no traceback leaves it)
             response = problems.answer(request, error)
         return _finished(response)
 
@@ -80,7 +80,7 @@ def _keep_rules_async(view: AsyncView) -> AsyncView:
 
 
 def _like(view: Any, wrapped: Any) -> Any:
-    """`wrapped` under the view's name; exempt, since `auth` checks CSRF and answers in our form."""
+    """Give `wrapped` the view's name. It is exempt, since `auth` checks CSRF with its own error."""
     return csrf_exempt(wraps(view)(wrapped))
 
 

@@ -1,4 +1,4 @@
-"""Who is calling: a bearer token, or the session cookie of the web pages."""
+"""Authentication by a bearer token or the session cookie of the web pages."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _VALID: Final = Lookup(
 )
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
-"""How fresh `last_used_at` is kept; a write on each request would cost more than it tells."""
+"""Precision of `last_used_at`. A write on each request would be too expensive."""
 
 
 class BearerToken(HttpBearer):
-    """`Authorization: Bearer aif_...`. When the header is there, it alone decides."""
+    """`Authorization: Bearer aif_...`. If the header is present, the session is ignored."""
 
-    openapi_description = "A token made on your account's page, or by `manage.py create_token`."
+    openapi_description = "A token created on your account page, or by `manage.py create_token`."
 
     def __call__(self, request: HttpRequest) -> User | None:
-        """The token's user, or None when no Authorization header was sent.
+        """Return the token's user, or None if no Authorization header was sent.
 
         Raises:
-            AuthenticationError: the header holds no token that is valid now.
-            RateLimited: the user has too many requests under way.
-            OutOfScope: the token only reads, and the request changes something.
+            AuthenticationError: the header has no valid token.
+            RateLimited: the user has too many requests in progress.
+            OutOfScope: the token is read-only, and the method is not.
         """
         if not request.headers.get(self.header):
             return None
@@ -60,7 +60,7 @@ class BearerToken(HttpBearer):
         return cast("User", user)
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        """The user of a token that is neither revoked nor expired, nor of somebody inactive."""
+        """Return the user of a valid token, or None."""
         if not token.startswith(PREFIX):
             return None
         row = _VALID.find(digest=digest(token))
@@ -72,20 +72,20 @@ class BearerToken(HttpBearer):
 
 
 class SessionCookie(SessionAuth):
-    """The session of the web pages; methods that change something need the CSRF token too."""
+    """The session of the web pages. Unsafe methods also need the CSRF token."""
 
-    openapi_description = "Sent by a browser that is signed in; unsafe methods need X-CSRFToken."
+    openapi_description = "Sent by a signed-in browser. Unsafe methods also need X-CSRFToken."
 
     def __call__(self, request: HttpRequest) -> User | None:
-        """The signed-in user, or None.
+        """Return the signed-in user, or None.
 
         Raises:
             CsrfFailed: signed in, but the request may have been forged by another site.
-            RateLimited: the user has too many requests under way.
+            RateLimited: the user has too many requests in progress.
         """
         if not request.user.is_authenticated:
             visitors.forget()
-            return None  # before the CSRF check: who is nobody gets a 401, not a 403
+            return None  # before the CSRF check: an anonymous user gets a 401, not a 403
         if check_csrf(request) is not None:
             raise CsrfFailed(
                 f"Send the value of the {settings.CSRF_COOKIE_NAME} cookie in the X-CSRFToken"
@@ -101,13 +101,13 @@ def _note_use(row: ApiToken) -> None:
     stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=Now() - USE_NOTED_EVERY)
     try:
         ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
-    except OperationalError as error:  # a full disk: what only reads still works
-        logger.warning("token %s: its use is not noted: %s", row.pk, type(error).__name__)
+    except OperationalError as error:  # a full disk: requests that only read still work
+        logger.warning("token %s: last_used_at not updated: %s", row.pk, type(error).__name__)
 
 
 AUTH: Final[list[HttpBearer | APIKeyCookie]] = [BearerToken(), SessionCookie()]
 
 
 def user_of(request: HttpRequest) -> User:
-    """Who was authenticated."""
+    """Return the authenticated user."""
     return cast("User", cast("Any", request).auth)

@@ -1,4 +1,4 @@
-"""Opaque cursors: where the next page of jobs starts, as text for a URL."""
+"""Opaque cursors for the pages of jobs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from uuid import UUID
 from aifeature.services.jobs.refusals import InvalidInput
 
 Position = tuple[datetime, UUID]
-"""Creation time and id of the last job that was shown."""
+"""Creation time and id of the last job of a page."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_BYTES = 8
 
 
 def encode(position: Position) -> str:
-    """A position as text: microseconds since 1970 and the id, in base64url."""
+    """Return a position as text: microseconds since 1970 and the id, in base64url."""
     moment, job = position
     micros = (moment - _EPOCH) // timedelta(microseconds=1)
     raw = micros.to_bytes(_TIME_BYTES, signed=True) + job.bytes
@@ -25,7 +25,7 @@ def encode(position: Position) -> str:
 
 
 def decode(text: str) -> Position:
-    """The position a cursor stands for.
+    """Return the position of a cursor.
 
     Raises:
         InvalidInput: it was not made by `encode`.
@@ -36,6 +36,6 @@ def decode(text: str) -> Position:
         return _EPOCH + timedelta(microseconds=micros), UUID(bytes=raw[_TIME_BYTES:])
     except (ValueError, OverflowError, binascii.Error):
         raise InvalidInput(
-            "A parameter does not fit.",
-            errors=[{"field": "cursor", "message": "This is no cursor of ours; start over."}],
+            "A parameter is not valid.",
+            errors=[{"field": "cursor", "message": "Not a valid cursor. Start at the first page."}],
         ) from None

@@ -1,4 +1,4 @@
-"""How a job ended, read from the database for all who watched it."""
+"""The end of a job, read from the database for its streams."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 RETRY_S: Final = 1.0
-"""Seconds between two tries while the database is away."""
+"""Seconds between two tries while the database is unavailable."""
 
 _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ending")
-"""A thousand streams may end in one moment; a thousand threads must not start then."""
+"""Bounded, since a thousand streams may end at the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,16 @@ class Ended:
     status: Status
     epoch: int
     stored: str | None
-    """Text of the streamed field as it is stored, or the part that was shown of a cancelled answer;
-    None when there is none to show."""
+    """Stored text of the streamed field, or the shown part of a cancelled answer; None: neither."""
 
     event: bytes
     """The last event of its stream."""
 
 
 async def read(user: User, job_id: UUID) -> Ended | None:
-    """How this job of the user ended. None: it is gone, or this process is about to be.
+    """Return the end of the user's job, or None if the job is gone or this process is stopping.
 
-    An outage of the database is waited out.
+    Retries while the database is unavailable.
     """
     loop = asyncio.get_running_loop()
     while not stopping.is_stopping():
@@ -61,15 +60,15 @@ async def read(user: User, job_id: UUID) -> Ended | None:
 
 
 def last_id(job: Job) -> str:
-    """Return the id of the last event of a job as it is now.
+    """Return the id of the job's last event.
 
-    An approval changes the status, and so a reader from before it is not at the end.
+    It contains the status: an approval changes it, so an earlier reader is not at the end.
     """
     return f"{job.epoch}-{job.status}"
 
 
 def stream_field(feature: str) -> str | None:
-    """The field of the feature's output that is streamed, if there is one."""
+    """Return the output field that the feature streams, or None."""
     try:
         return registry.get(feature).stream_field
     except registry.UnknownFeatureError:
@@ -98,7 +97,7 @@ def _stored(job: Job, status: Status) -> str | None:
 def _last_event(job: Job, status: Status) -> bytes:
     shown = job_out(job)
     if status in {Status.SUCCEEDED, Status.NEEDS_APPROVAL}:
-        # As the job's own address shows it, character for character.
+        # Identical to the job's own representation, character for character.
         text = json.dumps(shown.model_dump(), cls=NinjaJSONEncoder)
         return sse.event("result", text, event_id=last_id(job))
     code, message = (shown.error.code, shown.error.message) if shown.error else (str(status), "")

@@ -1,4 +1,4 @@
-"""A job as it happens: server-sent events from the first word to the result."""
+"""Live server-sent events of a job."""
 
 from __future__ import annotations
 
@@ -22,37 +22,36 @@ from aifeature.services.streams.cursor import Cursor, Position, TextEvent, read_
 from aifeature.services.streams.hub import hub
 
 HEARTBEAT_S: Final = 15.0
-"""Well below the minute after which common proxies give an idle connection up."""
+"""Well below the minute after which common proxies close an idle connection."""
 
 RETRY_MS: Final = 1_000
 
 SETTLE_S: Final = 1.0
-"""How long a finished job's text in Redis is waited for, to tell what a reader has of it."""
+"""Longest wait for a finished job's text in Redis, which shows the part that a reader has."""
 
 NO_LIVE_TEXT: Final = (
-    "Live text is not available at the moment. The result will be here when it is done."
+    "Live text is not available at the moment. The result will appear here when it is ready."
 )
 
 _UNKNOWN: Final = Position(0, 1)
-"""Of an id that is none of ours: the reader has something, nobody knows what."""
+"""Position for an unknown event id: the reader has an unknown part of the text."""
 
 _DESCRIPTION: Final = """
-The job's events, as `text/event-stream`: everything from the start, then what happens.
+The job's events as `text/event-stream`: first everything since the start, then live events.
 
 | event | data | meaning |
 | --- | --- | --- |
-| `status` | `{"status", "message"}` | the status now; `message` is a sentence or null |
+| `status` | `{"status", "message"}` | the current status; `message` is a sentence or null |
 | `delta` | `{"text"}` | append this to the text |
-| `reset` | `{"text"}` | replace the text by this |
-| `result` | the job | it succeeded, or waits for approval; the last event |
+| `reset` | `{"text"}` | replace the text with this |
+| `result` | the job | it succeeded, or needs approval; the last event |
 | `error` | `{"code", "message", "status"}` | it ended otherwise; the last event |
 
-The text is that of one field of the result, as it is being written; at `result` it equals that
-field. Ids are `epoch-offset`, where the offset counts the text's characters (code points), and
-`epoch-status` of the last event. A client that connects again with `Last-Event-ID` gets only what
-it lacks. After the last event the server ends the stream, and so it does when it restarts: close
-the one, reconnect after the other. A client that has the last event and connects again gets 204,
-which ends an EventSource.
+The text is one field of the result while it is being written; at `result` it equals that field.
+Event ids are `epoch-offset`, where the offset counts the text's characters (code points). The last
+event has the id `epoch-status`. A client that reconnects with `Last-Event-ID` gets only the rest.
+The server ends the stream after the last event and when it restarts. Reconnect only after a
+restart: after the last event, the response is 204, which ends an EventSource.
 """
 
 router = Router(tags=["AI features"])
@@ -67,8 +66,8 @@ router = Router(tags=["AI features"])
     openapi_extra=documented(
         NO_JOB,
         {
-            429: "`rate_limited`: you send too many requests; `too_many_streams`: you have too many"
-            " streams open in this process. `Retry-After` says when to come back."
+            429: "`rate_limited`: you sent too many requests; `too_many_streams`: you have too many"
+            " streams open in this process. Wait `Retry-After` seconds."
         },
         event_stream=True,
     ),
@@ -78,10 +77,10 @@ async def job_events(
     job_id: str,
     last_event_id: Annotated[
         str | None,
-        Header(alias="Last-Event-ID", description="Id of the last event you have."),
+        Header(alias="Last-Event-ID", description="Id of the last event you received."),
     ] = None,
 ) -> HttpResponseBase:
-    """Stream the job's events; refusals come as problems before the stream starts."""
+    """Stream the job's events. Problems are returned before the stream starts."""
     user = user_of(request)
     job = await read_job(request, job_id)
     if Status(job.status) not in UNDER_WAY and last_event_id == ending.last_id(job):
@@ -99,27 +98,27 @@ async def _events(job: Job, request: HttpRequest, cursor: Cursor) -> AsyncIterat
     yield sse.retry(RETRY_MS)
     clock = asyncio.get_running_loop().time
     with _Follower(job, cursor) as follower:
-        spoke_at = checked_at = clock()
+        sent_at = checked_at = clock()
         while not follower.over:
             if clock() - checked_at >= HEARTBEAT_S:
                 if not await access.holds(request):
-                    return  # a client that comes back reads why
+                    return  # a client that reconnects gets the reason
                 checked_at = clock()
             if news := follower.news():
                 yield news
-                spoke_at = clock()
+                sent_at = clock()
             if stopping.is_stopping():
                 yield sse.GOODBYE
                 return
-            # Being woken for nothing, as while Redis is away, must not put the heartbeat off.
-            await follower.woken(min(spoke_at, checked_at) + HEARTBEAT_S - clock())
-            if clock() - spoke_at >= HEARTBEAT_S:
+            # Wakeups without news, as during a Redis outage, must not delay the heartbeat.
+            await follower.woken(min(sent_at, checked_at) + HEARTBEAT_S - clock())
+            if clock() - sent_at >= HEARTBEAT_S:
                 yield sse.HEARTBEAT
-                spoke_at = clock()
-        if last_words := follower.text_of(cursor.next()):
-            yield last_words  # at once: a thousand readers may be asking how it ended
+                sent_at = clock()
+        if text := follower.text_of(cursor.next()):
+            yield text  # before the read below, which may queue behind a thousand others
         ended = await ending.read(user_of(request), job.id)
-        if ended is None:  # gone, or this process is: a client that comes back is told
+        if ended is None:  # a client that reconnects gets the reason
             return
         await follower.settle(ended.epoch, SETTLE_S)
         yield follower.text_of(cursor.next())
@@ -137,7 +136,7 @@ class _Follower:
         self._cursor = cursor
         waits = job.error_message if job.status == Status.QUEUED else ""
         self._state: JobState | None = JobState(Status(job.status), job.epoch, waits)
-        self._told: tuple[Status, str | None] | None = None
+        self._sent: tuple[Status, str | None] | None = None
         self._followed: int | None = None
         self._woken = asyncio.Event()
         self._exits = ExitStack()
@@ -155,11 +154,11 @@ class _Follower:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether the job is gone, has ended, or needs approval."""
         return self._state is None or self._state.status not in UNDER_WAY
 
     async def woken(self, timeout_s: float) -> None:
-        """Wait for news, at most so many seconds."""
+        """Wait for news for at most `timeout_s` seconds."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
@@ -168,7 +167,7 @@ class _Follower:
         self._woken.clear()
 
     def news(self) -> bytes:
-        """What the reader does not know yet."""
+        """Return the events that the reader has not received."""
         state = self._state
         if state is None:
             return b""
@@ -177,7 +176,7 @@ class _Follower:
         return self._status_news(state) + self.text_of(self._cursor.next())
 
     async def settle(self, epoch: int, timeout_s: float) -> None:
-        """Find out what a reader who came back has of a text that is complete by now."""
+        """Determine which part of a complete text a reconnected reader has."""
         claimed = self._cursor.claimed
         if claimed is None or claimed.epoch != epoch:
             return
@@ -192,7 +191,7 @@ class _Follower:
 
     @staticmethod
     def text_of(found: TextEvent | None) -> bytes:
-        """The event on the wire, or nothing."""
+        """Return the encoded event, or nothing."""
         if found is None:
             return b""
         return sse.event(found.kind, {"text": found.text}, event_id=str(found.position))
@@ -214,9 +213,9 @@ class _Follower:
         message = state.message or None
         if state.status is Status.RUNNING and self._field and not hub().reachable:
             message = NO_LIVE_TEXT
-        if (state.status, message) == self._told or self.over:
+        if (state.status, message) == self._sent or self.over:
             return b""
-        self._told = (state.status, message)
+        self._sent = (state.status, message)
         return _status(state.status, message)
 
 

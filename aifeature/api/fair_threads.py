@@ -1,9 +1,9 @@
-"""Threads for the synchronous parts of requests: so many and no more, shared fairly.
+"""A fair pool of threads for the synchronous parts of requests.
 
-Django runs the synchronous parts of a request one after another in one thread. By itself asgiref
-starts a thread for each request that is under way, so a thousand requests are a thousand threads,
-which share one interpreter and one pool of database connections. Here a request takes a turn with
-one of a few threads, and lets it go while it waits.
+Django runs the synchronous parts of a request one after another in one thread. By default, asgiref
+starts a thread per request, so a thousand requests are a thousand threads, which share one
+interpreter and one pool of database connections. Here a request takes a turn with one of a few
+threads, and releases it while it waits.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from django.db import connections
 from aifeature.services.jobs.refusals import Overloaded
 
 LONGEST_WAIT_S: Final = 10.0
-"""Who has waited longer for a thread is refused when one is free: by then the client has given up,
-or soon will, and those behind it would wait for nothing."""
+"""A request that waited longer is refused when it gets a thread: its client has given up, or soon
+will, and the requests behind it would wait for nothing."""
 
 RETRY_S: Final = 5
 
@@ -44,11 +44,10 @@ def give_connections_back() -> None:
 
 
 class FairThreads:
-    """A fixed number of threads. Visitors who want one get it in rotation.
+    """A fixed number of threads, given to waiting visitors in rotation.
 
-    One visitor has at most a quarter of them at a time. One whose requests all wait for the same
-    locked row leaves the rest to others, and so does one whose requests take much computing: these
-    threads share one interpreter.
+    One visitor has at most a quarter of them at a time. So a visitor whose requests wait for a
+    locked row, or need much CPU time in the shared interpreter, leaves the rest to others.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class FairThreads:
         at_end: Callable[[], None] = give_connections_back,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; a thread is started when it is first needed.
+        """Start no thread yet. A thread starts when it is first needed.
 
         Args:
-            size: Most threads.
+            size: Maximum number of threads.
             name: Prefix of the threads' names.
-            at_end: Called in the thread when a turn with it has ended.
-            clock: Seconds that never go back.
+            at_end: Called in the thread at the end of each turn.
+            clock: Monotonic seconds.
         """
         self.clock = clock
         self._size = size
@@ -80,20 +79,20 @@ class FairThreads:
         self._idle = 0
 
     def turn(self, visitor: Callable[[], Hashable]) -> Turn:
-        """A turn for one request. It takes a thread at its first call.
+        """Return a turn for one request, which takes a thread at its first call.
 
         Args:
-            visitor: Says who the request counts for; asked whenever a thread is wanted.
+            visitor: Returns the visitor of the request; called each time it needs a thread.
         """
         return Turn(self, visitor)
 
     def waiting(self) -> int:
-        """How many turns wait for a thread."""
+        """Return the number of turns that wait for a thread."""
         with self._wanted:
             return sum(map(len, self._queues.values()))
 
     def waiting_of(self, visitor: Hashable) -> int:
-        """How many turns of this visitor wait for a thread."""
+        """Return the number of this visitor's turns that wait for a thread."""
         with self._wanted:
             return len(self._queues.get(visitor, ()))
 
@@ -102,7 +101,7 @@ class FairThreads:
         with self._wanted:
             self._queues.setdefault(lease.visitor, deque()).append(lease)
             if self._idle:
-                self._idle -= 1  # here: until it has woken up, another lease must not count on it
+                self._idle -= 1  # before it wakes up, so that no other lease counts on it
                 self._wanted.notify()
                 return
             if self._threads == self._size:
@@ -111,7 +110,7 @@ class FairThreads:
             name = f"{self._name}-{self._threads}"
         try:
             threading.Thread(target=self._work, name=name, daemon=True).start()
-        except RuntimeError:  # the system gives no more threads
+        except RuntimeError:  # the system cannot start more threads
             with self._wanted:
                 self._threads -= 1
             raise
@@ -122,8 +121,8 @@ class FairThreads:
             try:
                 lease.run()
                 self._at_end()
-            except Exception:  # a thread that ends here would be missing for good
-                logger.exception("a thread for requests was not left as it was found")
+            except Exception:  # the pool would lose a thread that ends here
+                logger.exception("request thread: the cleanup after a request failed")
             finally:
                 with self._wanted:
                     self._running[lease.visitor] -= 1
@@ -173,28 +172,24 @@ class _Lease:
         too_late = self._expires()
         while (call := self._calls.get()) is not None:
             call(too_late)
-            too_late = False  # the answer that says so has to pass the middlewares
+            too_late = False  # the response must pass the middleware
 
 
 class Turn(Executor):
-    """One request's way to a thread: an executor for `asgiref.sync.ThreadSensitiveContext`.
+    """The executor of one request, for `asgiref.sync.ThreadSensitiveContext`.
 
-    Its calls come from the event loop, one at a time.
+    The event loop submits its calls one at a time.
     """
 
     def __init__(self, threads: FairThreads, visitor: Callable[[], Hashable]) -> None:
-        """Take no thread yet."""
         self._threads = threads
         self._visitor = visitor
         self._lease: _Lease | None = None
         self.is_patient = False
-        """Whether it waits for a thread however long that takes: its answer has begun."""
+        """Whether it waits for a thread without limit, because its response has begun."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run it in this request's thread, once there is one.
-
-        The future raises Overloaded if that took too long.
-        """
+        """Run `fn` in this request's thread. The future raises Overloaded after too long a wait."""
         future: Future[T] = Future()
 
         def call(too_late: bool) -> None:  # noqa: FBT001 (ours alone)
@@ -222,26 +217,26 @@ class Turn(Executor):
         return lambda: not self.is_patient and clock() > until
 
     def let_go(self) -> None:
-        """Leave the thread to others; a later call takes another. For requests that wait."""
+        """Release the thread while the request waits. A later call takes another one."""
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.end()
 
     def __enter__(self) -> Self:
-        """Be the current turn within the block, and let the thread go at its end."""
+        """Be the current turn within the block, and release the thread at its end."""
         self._token = _current.set(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._token)
-        del self._token  # it refers to the turn before, and so on
+        del self._token  # it refers to the previous turn, and so on
         self.let_go()
 
 
 def let_go() -> None:
-    """Leave the thread of the request that is being answered here to others, until it needs one.
+    """Release the thread of the current request until it needs one again.
 
-    Without a turn nothing happens: then synchronous code waits in its own thread anyway.
+    Does nothing without a turn: synchronous code then waits in its own thread.
     """
     turn = _current.get()
     if turn is not None:

@@ -1,4 +1,4 @@
-"""What Ninja cannot know for the OpenAPI document: the problems, the headers, the raw body."""
+"""Additions to Ninja's OpenAPI document: the problems, the headers, the raw body."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _TEXT: Final = {"type": "string"}
 RETRY_AFTER: Final = {
     "Retry-After": {"description": "Seconds to wait before the next try.", "schema": _INTEGER}
 }
-LOCATION: Final = {"Location": {"description": "The job's own address.", "schema": _TEXT}}
+LOCATION: Final = {"Location": {"description": "The URL of the job.", "schema": _TEXT}}
 REPLAYED: Final = {
     "Idempotency-Replayed": {
-        "description": "`true` when this key had been used before for the same request.",
+        "description": "`true` if this key was already used for the same request.",
         "schema": _TEXT,
     }
 }
 RATE: Final = {
     "RateLimit-Policy": {
-        "description": "How many requests you may send (`q`) in how many seconds (`w`).",
+        "description": "Requests that you may send (`q`) within a window of seconds (`w`).",
         "schema": _TEXT,
     },
     "RateLimit": {
-        "description": "How many are left (`r`), and seconds until all are again (`t`).",
+        "description": "Requests left (`r`), and seconds until all are available again (`t`).",
         "schema": _TEXT,
     },
 }
@@ -43,21 +43,21 @@ _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
 }
 
 EVERYWHERE: Final[Mapping[int, str]] = {
-    400: "`bad_request`: the request contradicts itself.",
+    400: "`bad_request`: the request is malformed.",
     401: "`unauthenticated`: no valid session or token.",
     408: "`request_timeout`: the request did not arrive in time.",
-    413: "`input_too_large`: more bytes than anything here takes.",
-    429: "`rate_limited`: you send too many requests. `Retry-After` says when to come back.",
-    500: "`internal_error`: a defect of ours; it has been logged.",
+    413: "`input_too_large`: the body exceeds the limit of the whole API.",
+    429: "`rate_limited`: you sent too many requests. Wait `Retry-After` seconds.",
+    500: "`internal_error`: a fault on our side. It has been logged.",
     503: "`database_unavailable`: try again in a moment.",
 }
-"""Problems every operation may answer with."""
+"""Problems that every operation may return."""
 
 CSRF: Final[Mapping[int, str]] = {
-    403: "`csrf_failed`: a session was used without its CSRF token; `token_scope`: the token only"
-    " reads, or is for other features."
+    403: "`csrf_failed`: a session was used without its CSRF token; `token_scope`: the token is"
+    " read-only, or is for other features."
 }
-"""The problem of every operation that changes something."""
+"""Problems of every operation that changes data."""
 
 
 def _link(operation: str, description: str, **parameters: str) -> dict[str, Any]:
@@ -67,14 +67,14 @@ def _link(operation: str, description: str, **parameters: str) -> dict[str, Any]
 _ID: Final = "$response.body#/id"
 
 OF_A_JOB: Final[Mapping[str, Any]] = {
-    "get": _link("get_job", "The job, at once or when it is done.", job_id=_ID),
-    "events": _link("job_events", "Its live events.", job_id=_ID),
+    "get": _link("get_job", "Get the job, immediately or when it is done.", job_id=_ID),
+    "events": _link("job_events", "Stream its live events.", job_id=_ID),
     "cancel": _link("cancel_job", "Cancel it.", job_id=_ID),
 }
-"""Links of an answer that is a job: the operations that take its id."""
+"""Links of a response with a job: the operations that take its id."""
 
 OF_FEATURES: Final[Mapping[str, Any]] = {
-    "submit": _link("submit_job", "Submit to the first.", slug="$response.body#/items/0/slug"),
+    "submit": _link("submit_job", "Submit a job.", slug="$response.body#/items/0/slug"),
 }
 """Links of the list of features."""
 
@@ -86,14 +86,14 @@ def documented(
     body: bool = False,
     event_stream: bool = False,
 ) -> dict[str, Any]:
-    """An operation's `openapi_extra`.
+    """Return an operation's `openapi_extra`.
 
     Args:
-        more: What its problems mean, by status; those of EVERYWHERE are added.
-        headers: Headers of its answers, by status, beside those every such status has.
-        links: Where to go from its answers, by status.
-        body: Whether it reads a submission.
-        event_stream: Whether it answers with server-sent events.
+        more: Meaning of its problems by status, in addition to EVERYWHERE.
+        headers: Response headers by status, in addition to those of each such status.
+        links: Response links by status.
+        body: Whether the request body is a submission.
+        event_stream: Whether the response is a stream of server-sent events.
     """
     problems: dict[int, str] = dict(EVERYWHERE)
     for mapping in more:
@@ -106,7 +106,7 @@ def documented(
     if event_stream:
         content = {"text/event-stream": {"schema": _TEXT}}
         responses[200] = {"description": "The events.", "content": content}
-        responses[204] = {"description": "You have the last event: do not connect again."}
+        responses[204] = {"description": "You have the last event. Do not reconnect."}
     extra: dict[str, Any] = {"responses": responses}
     if body:
         schema = {"$ref": _REF.format(model=SubmissionBody.__name__)}
@@ -128,7 +128,7 @@ def _problem(status: int, meaning: str) -> dict[str, Any]:
 
 
 def complete(schema: OpenAPISchema) -> None:
-    """Add the schemas that only `documented` points to."""
+    """Add the schemas that only `documented` refers to."""
     for model in (Problem, SubmissionBody):
         described = model.model_json_schema(ref_template=_REF)
         schema["components"]["schemas"].update(described.pop("$defs", {}))

@@ -1,4 +1,4 @@
-"""Every error of the API as one RFC 9457 problem document; which exception becomes which."""
+"""RFC 9457 problem documents for all errors of the API, and their mapping from exceptions."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 DATABASE_RETRY_S: Final = 5
-"""What a client is asked to wait while the database is away: about one failover probe."""
+"""`Retry-After` while the database is unavailable: about one failover probe."""
 
 
 def problem(
     refusal: Refusal, headers: Mapping[str, str] | None = None, *, error: Exception | None = None
 ) -> HttpResponse:
-    """The response that says why. Holds nothing the client sent but names of known fields.
+    """Return the response for a refusal. It repeats nothing of the request but known field names.
 
-    A fault of ours is noted for on-call, and the body has its reference. `error` is behind it.
+    A server error, caused by `error`, is recorded for on-call, and the body has its reference.
     """
     body: dict[str, Any] = {
         "type": f"urn:aifeature:problem:{refusal.code}",
@@ -65,21 +65,21 @@ def problem(
 
 
 def not_found() -> NotFound:
-    """For addresses that do not exist."""
+    """Return the refusal for an unknown URL."""
     return NotFound("There is nothing at this address.")
 
 
 def method_not_allowed(allow: str) -> HttpResponse:
-    """For addresses that exist; `allow` lists the methods they take."""
+    """Return the response for a known URL that accepts only the methods in `allow`."""
     return problem(
-        MethodNotAllowed(f"This address takes {allow or 'no method'} only."), {"Allow": allow}
+        MethodNotAllowed(f"This address accepts only {allow or 'no method'}."), {"Allow": allow}
     )
 
 
 def _of_validation(error: ValidationError) -> Refusal:
-    """Parameters that do not fit. The first part of `loc` says where they stood: query, header."""
+    """Return the refusal of invalid parameters. `loc` begins with their place, such as `query`."""
     return InvalidInput(
-        "A parameter does not fit.",
+        "A parameter is not valid.",
         errors=[
             {"field": ".".join(map(str, found["loc"][1:])), "message": found["msg"]}
             for found in error.errors
@@ -100,10 +100,10 @@ _TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], Refusal | None]]] 
     SuspiciousOperation: lambda _: BadRequest("The request is malformed."),
     DjangoBadRequest: lambda _: BadRequest("The request is malformed."),
     MultiPartParserError: lambda _: BadRequest("The request is malformed."),
-    # A pool that ran dry (PoolBusyError) arrives as an OperationalError too.
+    # An exhausted pool (PoolBusyError) is an OperationalError too.
     OperationalError: lambda _: _database_unavailable(),
     InterfaceError: lambda _: _database_unavailable(),
-    # The database ended the transaction of a process that had been stopped for long.
+    # The database ended the transaction of a process that was suspended for long.
     DatabaseInternalError: lambda error: (
         _database_unavailable()
         if isinstance(error.__cause__, IdleInTransactionSessionTimeout)
@@ -120,7 +120,7 @@ def _database_unavailable() -> Refusal:
 
 
 def refusal_for(error: Exception) -> Refusal | None:
-    """The refusal an exception stands for; None: it is a defect of ours."""
+    """Return the refusal for an exception; None if it is a defect of the service."""
     for kind in type(error).__mro__:
         if kind in _TRANSLATIONS:
             return _TRANSLATIONS[kind](error)
@@ -128,20 +128,20 @@ def refusal_for(error: Exception) -> Refusal | None:
 
 
 def answer(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The response to a request that raised `error`.
+    """Return the response to a request that raised `error`.
 
-    Server faults are logged with the path, the exception's type and where it was raised. Never
-    its message: it may quote the input.
+    Server errors are logged with the path, the exception's type and its traceback, but never with
+    its message, which may quote the input.
     """
     refusal = refusal_for(error)
     name = type(error).__name__
     if isinstance(refusal, DatabaseUnavailable):
-        told = {"status_code": refusal.status}  # after the first of a minute they are counted
-        logger.error("api: %s %r: %s", request.method, request.path, name, extra=told)
+        extra = {"status_code": refusal.status}  # repetitions within a minute are only counted
+        logger.error("api: %s %r: %s", request.method, request.path, name, extra=extra)
     if refusal is None:
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error(
             "api: %s %r failed: %s", request.method, request.path, name, extra={"where": where}
         )
-        refusal = InternalError("Something went wrong on our side. Our team has been told.")
+        refusal = InternalError("Something went wrong on our side. Our team has been notified.")
     return problem(refusal, error=None if isinstance(error, Refusal) else error)

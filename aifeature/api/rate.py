@@ -1,4 +1,4 @@
-"""Tells a client how often it may submit (draft-ietf-httpapi-ratelimit-headers)."""
+"""Rate limit headers of responses (draft-ietf-httpapi-ratelimit-headers)."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from aifeature.services.jobs import admission
 from aifeature.services.jobs.refusals import NotFound, Refusal
 
 SUBMISSIONS: Final = "requests"
-"""Names the policy of a feature's submissions in both headers."""
+"""Policy name of a feature's submissions, in both headers."""
 
 ALL_REQUESTS: Final = "site"
-"""Names that of all requests to the site; it is told when it refuses one."""
+"""Policy name of all requests to the site. Sent only with its refusals."""
 
 
 def tell(
     response: HttpResponse, left: RateLimitStatus | None, *, policy: str = SUBMISSIONS
 ) -> None:
-    """Set both headers; none if nothing limits the user."""
+    """Set both headers, or none if the user has no limit."""
     if left is not None:
         response["RateLimit-Policy"] = f'"{policy}";q={left.limit};w={left.window_s}'
         response["RateLimit"] = f'"{policy}";r={left.remaining};t={left.reset_s}'
 
 
 def refused(request: HttpRequest, slug: str, error: Exception) -> HttpResponse:
-    """The answer to a submission that raised `error`, with what is left to the user."""
+    """Return the response to a submission that raised `error`, with the user's remaining rate."""
     response = problems.answer(request, error)
-    with suppress(DatabaseError):  # without it nobody's rate is known
+    with suppress(DatabaseError):  # rates are unknown while the database is unavailable
         tell(response, left_after(request, slug, problems.refusal_for(error)))
     return response
 
 
 def left_after(request: HttpRequest, slug: str, refusal: Refusal | None) -> RateLimitStatus | None:
-    """What is left to a user whose submission was not accepted; asked if nobody has yet.
+    """Return the user's remaining rate, from the refusal if it has one.
 
     Raises:
-        django.db.Error: the database is away.
+        django.db.Error: the database is unavailable.
     """
     if refusal is not None and refusal.left is not None:
         return refusal.left
@@ -51,4 +51,4 @@ def left_after(request: HttpRequest, slug: str, refusal: Refusal | None) -> Rate
     try:
         return admission.left_of(jobs.visible_feature(user=user, slug=slug), user.pk)
     except NotFound:
-        return None  # what does not exist has no limits
+        return None  # an unknown feature has no limits

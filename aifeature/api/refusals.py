@@ -1,4 +1,4 @@
-"""Refusals that only HTTP has; those of the domain are in `services/jobs/refusals.py`."""
+"""Refusals of HTTP requests. Those of the domain are in `services/jobs/refusals.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aifeature.services.jobs.refusals import Refusal
 
 
 class BadRequest(Refusal):
-    """The request is malformed in a way no field can be named for."""
+    """The request is malformed, and no field is to blame."""
 
 
 class InvalidJson(Refusal):

@@ -1,4 +1,4 @@
-"""From a job's or a feature's row to what the API shows of it."""
+"""API representations of jobs and features."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NAMESPACE: Final = "api"
 
 
 def job_path(job: Job) -> str:
-    """The job's own address."""
+    """Return the URL path of the job."""
     return reverse(f"{NAMESPACE}:get_job", kwargs={"job_id": job.id})
 
 
 def job_out(job: Job) -> JobOut:
-    """The job as its owner sees it."""
+    """Return the job for its owner."""
     status = Status(job.status)
     return JobOut(
         id=job.id,
@@ -30,7 +30,7 @@ def job_out(job: Job) -> JobOut:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        # An answer that waits for approval, or was turned down, is not the user's to read.
+        # The user must not read an answer that needs approval or was rejected.
         result=job.result if status is Status.SUCCEEDED else None,
         partial_text=job.partial_text or None,
         error=_error(job, status),
@@ -49,7 +49,7 @@ def job_out(job: Job) -> JobOut:
 
 
 def feature_out(feature: Feature) -> FeatureOut:
-    """The feature as its users see it."""
+    """Return the feature for its users."""
     return FeatureOut(
         slug=feature.slug,
         title=feature.title,
@@ -64,7 +64,7 @@ def feature_out(feature: Feature) -> FeatureOut:
 
 
 def _error(job: Job, status: Status) -> JobError | None:
-    """Why there is no result; while it is queued, why it waits. A running job is trying."""
+    """Return why there is no result or, if queued, why it waits; None for a running job."""
     if status is Status.SUCCEEDED and (gone := retention.told(job)):
         return JobError(code="content_deleted", message=gone)
     if status is Status.QUEUED:

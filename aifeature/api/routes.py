@@ -1,4 +1,4 @@
-"""The operations. Each is: read the request, one call of a service, show what came of it."""
+"""The operations. Each reads the request, calls a service and returns the result."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from aifeature.models import Job
 
 MAX_WAIT_S = 30.0
-"""Longest long-poll in seconds: below the idle time-out of common proxies (60 s)."""
+"""Longest long poll in seconds: below the idle timeout of common proxies (60 s)."""
 
 UNDER_WAY = frozenset({Status.QUEUED, Status.RUNNING})
-"""What a long-poll sits out. An approval may take days, so that one is answered at once."""
+"""States in which a long poll waits. It does not wait for an approval, which may take days."""
 
 router = Router(tags=["AI features"])
 
-NO_SUCH_JOB = "You have no request with this id."  # as services.jobs says it
+NO_SUCH_JOB = "You have no request with this id."  # the text of services.jobs
 NO_JOB = {404: "`not_found`: you have no job with this id."}
-_BAD_PARAMETER = {422: "`invalid_input`: a parameter does not fit; `errors` says which."}
+_BAD_PARAMETER = {422: "`invalid_input`: a parameter is not valid; `errors` lists it."}
 
 
 @router.get(
@@ -54,7 +54,7 @@ _BAD_PARAMETER = {422: "`invalid_input`: a parameter does not fit; `errors` says
     openapi_extra=documented(links={200: OF_FEATURES}),
 )
 def list_features(request: HttpRequest) -> FeatureList:
-    """Each feature that exists for you, with the JSON Schemas of its input and result."""
+    """List the features that you may use, with the JSON Schemas of their input and result."""
     found = jobs.visible_features(user=user_of(request))
     shown = [feature for feature in found if scope.covers(request, feature.slug)]
     return FeatureList(items=[feature_out(feature) for feature in shown])
@@ -68,15 +68,15 @@ def list_features(request: HttpRequest) -> FeatureList:
     openapi_extra=documented(
         CSRF,
         {
-            400: "`invalid_json`: the body is no JSON, or nests too deeply; `bad_request`: the"
-            " request contradicts itself.",
-            404: "`not_found`: there is no such feature for you.",
+            400: "`invalid_json`: the body is not JSON, or is nested too deeply; `bad_request`: the"
+            " request is malformed.",
+            404: "`not_found`: there is no such feature, or you may not use it.",
             409: "`idempotency_conflict`: the key was used for another request.",
-            413: "`input_too_large`: more bytes than the feature takes.",
+            413: "`input_too_large`: the input exceeds the feature's `max_input_bytes`.",
             415: "`unsupported_media_type`: the body is not declared as JSON.",
-            422: "`invalid_input`: the input does not fit the feature; `errors` says where.",
+            422: "`invalid_input`: the input does not match its schema; `errors` lists the fields.",
             429: "`rate_limited`: too many requests; `budget_exhausted`: your budget of the day is"
-            " used up. `Retry-After` says when to come back.",
+            " used up. Wait `Retry-After` seconds.",
             503: "`feature_paused`, `budget_reached`, `no_worker`, `overloaded` or"
             " `database_unavailable`: try again after `Retry-After`.",
         },
@@ -99,16 +99,16 @@ def submit_job(
             min_length=1,
             max_length=200,
             pattern=r"^[\x20-\x7e]+$",
-            description="Repeat a request with the same key and body and get the same job.",
+            description="A repeated request with the same key and body returns the same job.",
         ),
     ] = None,
 ) -> JobOut | HttpResponse:
-    """Accept a job. When this answers 202 the job is stored, and it will end, come what may."""
+    """Submit a job. With a 202 response the job is stored, and it is certain to end."""
     user = user_of(request)
     scope.check_feature(request, slug)
     try:
         accepted = jobs.submit(user=user, slug=slug, data=read_input(request), key=idempotency_key)
-    except Exception as error:  # noqa: BLE001 (whatever it was, the client is told its rate)
+    except Exception as error:  # noqa: BLE001 (every error response has the rate headers)
         return rate.refused(request, slug, error)
     rate.tell(response, accepted.left or rate.left_after(request, slug, None))
     response["Location"] = job_path(accepted.job)
@@ -126,15 +126,15 @@ def submit_job(
 )
 def list_jobs(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on one page.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs per page.")] = 20,
     cursor: Annotated[
-        str | None, Query(max_length=100, description="From `next` of the page before.")
+        str | None, Query(max_length=100, description="From `next` of the previous page.")
     ] = None,
     feature: Annotated[
-        str | None, Query(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Only this feature's.")
+        str | None, Query(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Only this feature.")
     ] = None,
 ) -> JobPage:
-    """One page of your jobs. Follow `next` until it is null."""
+    """List one page of your jobs. Follow `next` until it is null."""
     after = cursors.decode(cursor) if cursor is not None else None
     page = jobs.page(
         user=user_of(request),
@@ -156,7 +156,7 @@ def list_jobs(
     "/jobs/{job_id}",
     response=JobOut,
     operation_id="get_job",
-    summary="A job, at once or when it is done",
+    summary="A job, immediately or when it is done",
     openapi_extra=documented(NO_JOB, _BAD_PARAMETER, links={200: OF_A_JOB}),
 )
 async def get_job(
@@ -173,13 +173,13 @@ async def get_job(
     ] = 0,
     seen: Annotated[
         Status | None,
-        Query(description="The status you know: also answer as soon as it is another."),
+        Query(description="The status you have: `wait` also ends as soon as it differs."),
     ] = None,
 ) -> JobOut:
-    """The job as it is, or, with `wait`, as soon as there is news.
+    """Get the job in its current state, or with `wait` as soon as there is news.
 
-    With `wait` the answer comes when the job has ended or needs approval, when its status differs
-    from `seen`, or after that many seconds with the job as it is then.
+    With `wait`, the response is sent when the job has ended or needs approval, when its status
+    differs from `seen`, or after that many seconds.
     """
 
     def done(status: Status) -> bool:
@@ -201,17 +201,17 @@ async def get_job(
     openapi_extra=documented(CSRF, NO_JOB, links={200: OF_A_JOB}),
 )
 def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
-    """Cancel the job: at once while it waits, soon while it runs.
+    """Cancel the job: immediately if it is queued, soon if it is running.
 
-    A running job's worker is asked to stop, so the answer may still say `running`. A job that has
-    ended stays as it is.
+    The worker of a running job must stop first, so the response may still have the status
+    `running`. A job that has ended does not change.
     """
     job = _visible(request, job_id)
     return job_out(jobs.cancel(user=user_of(request), job_id=job.id))
 
 
 def _job_id(text: str) -> UUID:
-    """A malformed id is nobody's job: the answer is that for any other id you do not own."""
+    """Return the id. A malformed id gets the same response as a job of another user."""
     try:
         return UUID(text)
     except ValueError:
@@ -219,7 +219,7 @@ def _job_id(text: str) -> UUID:
 
 
 def _visible(request: HttpRequest, job_id: str) -> Job:
-    """The user's job, if the request's token is for its feature."""
+    """Return the user's job, if the request's token is for its feature."""
     job = jobs.get(user=user_of(request), job_id=_job_id(job_id))
     if not scope.covers(request, job.feature):
         raise NotFound(NO_SUCH_JOB)
@@ -228,7 +228,7 @@ def _visible(request: HttpRequest, job_id: str) -> Job:
 
 @sync_to_async
 def read_job(request: HttpRequest, job_id: str) -> Job:
-    """The user's job, read in a thread.
+    """Return the user's job, read in a thread.
 
     Raises:
         NotFound: this user has no such job, or the request's token is not for its feature.
@@ -238,10 +238,10 @@ def read_job(request: HttpRequest, job_id: str) -> Job:
 
 @sync_to_async
 def read_again(request: HttpRequest, job_id: str) -> Job:
-    """The same for a request that has waited.
+    """Return the same for a request that has waited.
 
     Raises:
-        AuthenticationError: its session or token ended, or its account was closed, meanwhile.
+        AuthenticationError: its session, token or account is no longer valid.
         NotFound: this user has no such job.
     """
     if not access.holds_now(request):

@@ -1,4 +1,4 @@
-"""What the API answers, as schemas; the names of their fields are a contract."""
+"""Schemas of the API. The names of their fields are a contract."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from aifeature.models import Status
 
 
 class FieldError(Schema):
-    """What is wrong with one field."""
+    """The problem of one field."""
 
     field: str = Field(description="Dotted path of the field, or the parameter's name.")
     message: str
 
 
 class Problem(Schema):
-    """Why a request was refused (RFC 9457)."""
+    """Problem details of a refused request (RFC 9457)."""
 
     type: str = Field(description="A URN that ends in the code.")
     title: str
     status: int
     detail: str = Field(description="A sentence for the user.")
-    code: str = Field(description="Stable name of the problem; branch on this.")
+    code: str = Field(description="Stable name of the problem. Programs should use this.")
     reference: str = Field(
-        default="", description="Names a fault of ours; give it when you ask for help."
+        default="", description="Reference of a server error. Quote it when you ask for help."
     )
     errors: list[FieldError] = Field(
-        default_factory=list, description="Left out when no field is to blame."
+        default_factory=list, description="Omitted if no field is to blame."
     )
 
 
 class SubmissionBody(Schema):
-    """What a submission holds: the feature's input, and nothing else."""
+    """The body of a submission. It has no other fields."""
 
     model_config = ConfigDict(extra="forbid")
 
-    input: dict[str, Any] = Field(description="Must fit the feature's `input_schema`.")
+    input: dict[str, Any] = Field(description="Must match the feature's `input_schema`.")
 
 
 class FeatureLinks(Schema):
-    """Where to go from a feature."""
+    """Links of a feature."""
 
     submit: str
 
 
 class FeatureOut(Schema):
-    """A feature this user may use."""
+    """A feature that you may use."""
 
     slug: str
     title: str
@@ -62,20 +62,20 @@ class FeatureOut(Schema):
 
 
 class FeatureList(Schema):
-    """The features this user may use."""
+    """The features that you may use."""
 
     items: list[FeatureOut]
 
 
 class JobError(Schema):
-    """Why a job did not succeed, or, while it is queued, why it waits."""
+    """Reason why a job did not succeed or, while it is queued, why it waits."""
 
     code: str
     message: str
 
 
 class Usage(Schema):
-    """Tokens of the accepted answer; all zero while there is none."""
+    """Tokens of the accepted answer; zero while there is none."""
 
     input_tokens: int
     output_tokens: int
@@ -90,13 +90,13 @@ class JobOut(Schema):
     feature: str
     status: Status
     created_at: datetime
-    started_at: datetime | None = Field(description="When a worker first took it.")
+    started_at: datetime | None = Field(description="When a worker first claimed it.")
     finished_at: datetime | None
     result: dict[str, Any] | None = Field(
-        description="Set exactly when the job succeeded and its content has not been deleted."
+        description="Set if, and only if, the job succeeded and its content was not deleted."
     )
     partial_text: str | None = Field(
-        description="What you had been shown of the answer when you cancelled it, if anything."
+        description="Part of the answer that you were shown before you cancelled, if any."
     )
     error: JobError | None
     model: str | None = Field(
@@ -110,13 +110,13 @@ class JobOut(Schema):
     )
     attempts: int = Field(description="Calls made to the provider so far.")
     links: dict[str, str] = Field(
-        description="`self`; `events`, its live text, while it has not ended;"
+        description="`self`; `events`, its live events, until it ends;"
         " `cancel` while it can still be cancelled."
     )
 
 
 class JobPage(Schema):
-    """Some of this user's jobs, newest first."""
+    """A page of your jobs, newest first."""
 
     items: list[JobOut]
-    next: str | None = Field(description="Address of the next page, or null on the last one.")
+    next: str | None = Field(description="URL of the next page; null on the last page.")

@@ -1,4 +1,4 @@
-"""What a bearer token may do of all that its user may: read or submit, and for which features."""
+"""Scope of a bearer token: whether it is read-only, and its features."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def limit(request: HttpRequest, token: ApiToken) -> None:
-    """Hold this request to the token's scope from now on.
+    """Restrict this request to the token's scope.
 
     Raises:
-        OutOfScope: the token only reads, and the request changes something.
+        OutOfScope: the token is read-only, and the method is not.
     """
     cast("Any", request).api_token = token
     if request.method not in _READS and not token.may_submit:
-        raise OutOfScope("This token only reads. Use one that may submit jobs.")
+        raise OutOfScope("This token is read-only. Use one that may submit jobs.")
 
 
 def features_of(request: HttpRequest) -> frozenset[str] | None:
-    """Return the slugs that the request's token is for; None: every feature of its user."""
+    """Return the slugs that the request's token is for; None: all features of its user."""
     token: ApiToken | None = getattr(request, "api_token", None)
     return None if token is None or token.features is None else frozenset(token.features)
 
 
 def covers(request: HttpRequest, slug: str) -> bool:
-    """Return whether the request may touch this feature and its jobs."""
+    """Return whether the request may access this feature and its jobs."""
     allowed = features_of(request)
     return allowed is None or slug in allowed
 
@@ -39,7 +39,7 @@ def check_feature(request: HttpRequest, slug: str) -> None:
     """Refuse a submission to a feature that the token is not for.
 
     Raises:
-        OutOfScope: it is for others only.
+        OutOfScope: the token is for other features only.
     """
     if not covers(request, slug):
         raise OutOfScope("This token is for other features only.")

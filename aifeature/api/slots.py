@@ -1,4 +1,4 @@
-"""How many streams one user has open in this process, and no more than a few."""
+"""Limit of open streams per user in this process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _open: Counter[int] = Counter()
 
 
 def take(user_id: int) -> None:
-    """Take a slot until the running request has ended, however it ends.
+    """Take a slot until the current request ends.
 
     Raises:
-        TooManyStreams: this user has none left.
+        TooManyStreams: this user has no free slot.
     """
     if _open[user_id] >= settings.AIFEATURE["STREAMS_PER_USER"]:
         raise TooManyStreams(
@@ -31,8 +31,7 @@ def take(user_id: int) -> None:
         raise AssertionError("called from a coroutine")
     _open[user_id] += 1
 
-    # With the task, not with the response: a client that hangs up early may keep that from
-    # being made, or from being closed.
+    # Tied to the task: if a client disconnects early, the response may never be created or closed.
     def give_back(_: object) -> None:
         _open[user_id] -= 1
         if not _open[user_id]:
@@ -42,5 +41,5 @@ def take(user_id: int) -> None:
 
 
 def taken(user_id: int) -> int:
-    """How many this user has."""
+    """Return the number of open streams of this user."""
     return _open.get(user_id, 0)

@@ -1,7 +1,7 @@
-"""Tells requests that wait, streams and long-polls, when their process is asked to stop.
+"""Notifies waiting requests, streams and long polls, when their process must stop.
 
-A server waits for its open requests before it ends, and they would not end by themselves. So they
-answer at once, and their clients come back to another process.
+A server waits for its open requests before it ends, and these would stay open. So they respond
+immediately, and their clients reconnect to another process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 
 class _Loop:
-    """One event loop's requests that wait."""
+    """The waiting requests of one event loop."""
 
     def __init__(self) -> None:
         self.is_stopping = False
@@ -28,7 +28,7 @@ def _of(loop: asyncio.AbstractEventLoop) -> _Loop:
 
 
 def begin(loop: asyncio.AbstractEventLoop) -> None:
-    """Ask what waits in this loop to end. Called in the loop's own thread."""
+    """Notify the waiting requests of this loop. Call it in the loop's own thread."""
     state = _of(loop)
     state.is_stopping = True
     for call in tuple(state.waiting):
@@ -36,13 +36,13 @@ def begin(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def is_stopping() -> bool:
-    """Whether the running loop was asked to stop."""
+    """Return whether the running loop must stop."""
     return _of(asyncio.get_running_loop()).is_stopping
 
 
 @contextmanager
 def told(call: Callable[[], None]) -> Iterator[None]:
-    """Have `call` called when this loop is asked to stop, or now if it was, within the block."""
+    """Within the block, run `call` when this loop must stop, or immediately if it must already."""
     state = _of(asyncio.get_running_loop())
     state.waiting.add(call)
     if state.is_stopping:

@@ -1,4 +1,4 @@
-"""Reads the body of a submission. What its input must hold is checked where it is accepted."""
+"""Parsing of a submission's body. The service that accepts it validates the input."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from aifeature.services.payloads import json_values
 
 
 def read_input(request: HttpRequest) -> dict[str, Any]:
-    """The `input` object of `{"input": {...}}`. It may still hold what cannot be stored.
+    """Return the `input` object of `{"input": {...}}`. It may have values that cannot be stored.
 
     Raises:
         UnsupportedMediaType: the body is not declared as JSON.
-        RequestDataTooBig: it is larger than DATA_UPLOAD_MAX_MEMORY_SIZE; it was not read then.
-        InvalidJson: it is no JSON.
-        InvalidInput: it has another shape, nests too deeply to be read, or repeats a name within an
-            object.
+        RequestDataTooBig: it is larger than DATA_UPLOAD_MAX_MEMORY_SIZE and was not read.
+        InvalidJson: it is not JSON.
+        InvalidInput: it has another shape, is nested too deeply, or repeats a name in an object.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
     body = _parsed(request.body)
     if not isinstance(body, dict) or set(body) != {"input"}:
-        raise _wrong("body", 'The body is an object with "input" and nothing else.')
+        raise _wrong("body", 'The body must be an object with "input" and nothing else.')
     value = body["input"]
     if not isinstance(value, dict):
-        raise _wrong("input", "This is an object.")
+        raise _wrong("input", "This must be an object.")
     return value
 
 
@@ -45,6 +44,6 @@ def _parsed(raw: bytes) -> Any:
 
 def _wrong(field: str, message: str) -> InvalidInput:
     return InvalidInput(
-        "The request does not have the shape this address takes.",
+        "The request body does not have the expected shape.",
         errors=[{"field": field, "message": message}],
     )

@@ -1,7 +1,7 @@
-"""Who a request comes from, before anybody has been asked, and how much one visitor may ask for.
+"""Visitors, identified before authentication, and their request limits.
 
-A token or a session that was accepted by this process before stands for its user. All other
-requests count for their address, so that made-up tokens buy nobody a share of their own.
+A token or session that this process has accepted before identifies its user. All other requests
+count for their IP address, so that invented tokens get no limit of their own.
 """
 
 from __future__ import annotations
@@ -26,44 +26,43 @@ from aifeature.services.jobs.refusals import RateLimited
 logger = logging.getLogger(__name__)
 
 BURST_S: Final = 5
-"""A visitor may send as many requests at once as in this many seconds."""
+"""A burst may have as many requests as are allowed in this many seconds."""
 
 ADDRESS_FACTOR: Final = 5
-"""How many users one address may stand for."""
+"""Number of users that one address may represent."""
 
 REMEMBERED: Final = 20_000
-"""Most credentials and buckets that a process remembers; those used least recently go first."""
+"""Most cached credentials and most cached buckets; the least recently used are removed first."""
 
 TOLD_EVERY_S: Final = 60.0
-"""A visitor who is refused is logged so often."""
+"""Seconds between two log lines about refusals of one visitor."""
 
 ANSWERED_PER_SECOND: Final = 20
 LONGEST_DELAY_S: Final = 25.0
-"""Refusals are answered after a second or more: so many of one visitor's in a second, as long as
-none waits longer than this. A client that asks again at once cannot ask all the time then."""
+"""A refusal is sent after a second or more, so that a client cannot retry in a tight loop. One
+visitor gets `ANSWERED_PER_SECOND`; none waits longer than `LONGEST_DELAY_S`."""
 
 MOST_DELAYED: Final = 2_000
-"""Refusals of one visitor that wait."""
+"""Most delayed refusals of one visitor."""
 
 AGAIN_S: Final = 2
-"""What a visitor with too many open requests is asked to wait, in seconds."""
+"""`Retry-After` of a visitor with too many requests, in seconds."""
 
 
 class Kind(StrEnum):
-    """What a visitor is known by."""
+    """Kinds of visitors."""
 
     USER = "user"
     ADDRESS = "address"
 
 
 class Visitor(NamedTuple):
-    """Somebody whose requests count together."""
+    """A user or an address. Its requests count together."""
 
     kind: Kind
     key: str
 
     def __str__(self) -> str:
-        """As it stands in a log."""
         return f"{self.kind} {self.key}"
 
 
@@ -80,12 +79,12 @@ class Visitors:
     def __init__(
         self, *, per_second: float, under_way: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Nobody is known yet.
+        """Start with no known credential.
 
         Args:
-            per_second: Requests of one user; of an address five times as many. 0: no limit.
-            under_way: Most requests of one user at a time; of an address five times as many.
-            clock: Seconds that never go back.
+            per_second: Requests of one user; five times as many of an address. 0: no limit.
+            under_way: Most concurrent requests of one user; five times as many of an address.
+            clock: Monotonic seconds.
         """
         self._per_second = per_second
         self._under_way = under_way
@@ -97,11 +96,11 @@ class Visitors:
         self._refused: Counter[Visitor] = Counter()
 
     def knows(self, credential: bytes) -> bool:
-        """Whether it is known who shows this credential, if one is shown."""
+        """Return whether the credential is empty or its user is cached."""
         return not credential or self.of(credential, "").kind is Kind.USER
 
     def of(self, credential: bytes, address: str) -> Visitor:
-        """Who sends a request with this credential (empty: none) from this address."""
+        """Return the visitor for a credential (empty: none) and an address."""
         if credential:
             with self._lock:
                 digest = sha256(credential).digest()
@@ -112,7 +111,7 @@ class Visitors:
 
     @contextmanager
     def request(self, credential: bytes, address: str) -> Iterator[Visit]:
-        """Count a request as under way within the block.
+        """Count a request as in progress within the block.
 
         Raises:
             RateLimited: its visitor has sent too many.
@@ -129,9 +128,9 @@ class Visitors:
 
     @contextmanager
     def refused(self, visitor: Visitor) -> Iterator[float | None]:
-        """Count a refusal whose answer waits within the block, for so many seconds.
+        """Count a delayed refusal within the block, and yield its delay in seconds.
 
-        None: too many of this visitor's wait; it is answered at once.
+        Yields None, for no delay, if too many refusals of this visitor wait.
         """
         with self._lock:
             self._refused[visitor] += 1
@@ -144,11 +143,11 @@ class Visitors:
                 _less(self._refused, visitor)
 
     def open_requests(self, visitor: Visitor) -> int:
-        """How many requests of a visitor are under way."""
+        """Return the number of a visitor's requests in progress."""
         return self._open.get(visitor, 0)
 
     def remember(self, credential: bytes, user_id: int) -> Visitor:
-        """Note whose credential this is."""
+        """Cache the user of a credential."""
         user = Visitor(Kind.USER, str(user_id))
         if credential:
             with self._lock:
@@ -157,10 +156,10 @@ class Visitors:
         return user
 
     def move(self, visit: Visit, user: Visitor) -> None:
-        """Count a request that is under way for its user, no longer for its address.
+        """Count a request in progress for its user instead of its address.
 
         Raises:
-            RateLimited: the user has sent too many, or has too many under way.
+            RateLimited: the user has sent too many, or has too many in progress.
         """
         with self._lock:
             if visit.visitor == user:
@@ -175,7 +174,7 @@ class Visitors:
         self._refuse(user, why, AGAIN_S)
 
     def forget(self, credential: bytes) -> None:
-        """Nobody is known by this credential any more."""
+        """Remove a credential from the cache."""
         with self._lock:
             self._users.pop(sha256(credential).digest(), None)
 
@@ -196,7 +195,7 @@ class Visitors:
         self._refuse(visitor, f"{self._under_way * factor} open", AGAIN_S)
 
     def _wait_s(self, visitor: Visitor, per_second: float) -> int:
-        """Seconds until the visitor may send a request; 0: now, and it is counted."""
+        """Return the seconds until the visitor may send a request; 0: now, and count it."""
         if not per_second:
             return 0
         full = max(1.0, per_second * BURST_S)
@@ -235,16 +234,16 @@ class Visitors:
 
 @dataclass(slots=True)
 class Visit:
-    """A request that is under way, and who it counts for at the moment."""
+    """A request in progress, and the visitor that it currently counts against."""
 
     visitors: Visitors
     credential: bytes
     visitor: Visitor
     on_known: Callable[[], object] = lambda: None
-    """Called, in any thread, when it is known whose credential this is."""
+    """Called, in any thread, when the user of the credential is known."""
 
     def remember(self, user_id: int) -> Visitor:
-        """Note that it comes from this user."""
+        """Cache this user for the request's credential."""
         user = self.visitors.remember(self.credential, user_id)
         self.on_known()
         return user
@@ -254,22 +253,22 @@ _visit: ContextVar[Visit | None] = ContextVar("_visit", default=None)
 
 
 def remember(user_id: int) -> None:
-    """Note that the request that is being answered here comes from this user."""
+    """Cache this user for the credential of the current request."""
     if visit := _visit.get():
         visit.remember(user_id)
 
 
 def forget() -> None:
-    """Note that what the request that is being answered here shows is nobody's."""
+    """Remove the credential of the current request from the cache."""
     if visit := _visit.get():
         visit.visitors.forget(visit.credential)
 
 
 def recognise(user_id: int) -> None:
-    """Count the request that is being answered here for this user, who has signed in.
+    """Count the current request for this user, who has signed in.
 
     Raises:
-        RateLimited: the user has too many requests under way.
+        RateLimited: the user has too many requests in progress.
     """
     if visit := _visit.get():
         visit.visitors.move(visit, visit.remember(user_id))

@@ -1,6 +1,6 @@
-"""Any number of requests wait for jobs, and one query per tick reads for all of them.
+"""Waits for jobs: one query per tick reads the states for all waiting requests.
 
-A request that waits holds neither a database connection nor a thread.
+A waiting request holds neither a database connection nor a thread.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from aifeature.models.job_states import JobState, read_states
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.2
-"""Seconds between two looks at the database while anybody waits."""
+"""Seconds between two queries while any request waits."""
 
 
 Read = Callable[[Iterable[UUID]], Mapping[UUID, JobState]]
 Notice = Callable[[JobState | None], None]
-"""Told of a job's state at every look; None: the job is gone."""
+"""Called with a job's state after every query; None: the job is gone."""
 
 
 def _read_from_thread(jobs: Iterable[UUID]) -> dict[UUID, JobState]:
@@ -48,10 +48,10 @@ class _Listener:
 
 
 class StatusWatch:
-    """Tells the requests of one event loop when the jobs they wait for change."""
+    """Notifies the requests of one event loop of the states of their jobs."""
 
     def __init__(self, *, read: Read = _read_from_thread, tick_s: float = TICK_S) -> None:
-        """Prepare; nothing runs while nobody waits."""
+        """Start nothing yet. The task runs only while a request waits."""
         self._read = sync_to_async(read)
         self._tick_s = tick_s
         self._listeners: set[_Listener] = set()
@@ -59,13 +59,12 @@ class StatusWatch:
 
     @contextmanager
     def listening(self, job: UUID, notice: Notice) -> Iterator[None]:
-        """Have `notice` called at every look at the job while the block runs."""
+        """Within the block, call `notice` with the job's state after every query."""
         listener = _Listener(job, notice)
         self._listeners.add(listener)
         if self._task is None:
-            # In a context of its own: the one of the request that happens to be first names
-            # a thread that ends with it.
-            self._task = asyncio.create_task(self._look(), context=Context())
+            # In a new context: that of the first request refers to a thread that ends with it.
+            self._task = asyncio.create_task(self._run(), context=Context())
         try:
             yield
         finally:
@@ -74,8 +73,8 @@ class StatusWatch:
     async def until(self, job: UUID, done: Callable[[Status], bool], *, timeout_s: float) -> None:
         """Return when the job's status is `done`, the job is gone, or the time is over.
 
-        It is over too when this process is asked to stop. An outage of the database is sat out
-        here; the caller's next read will tell of it.
+        Also returns when this process must stop. Keeps waiting while the database is unavailable;
+        the caller's next read reports the outage.
         """
         woken = asyncio.Event()
 
@@ -87,27 +86,27 @@ class StatusWatch:
             async with asyncio.timeout(timeout_s):
                 await woken.wait()
 
-    async def _look(self) -> None:
+    async def _run(self) -> None:
         try:
             while self._listeners:
                 await asyncio.sleep(self._tick_s)
-                await self._look_once()
+                await self._tick()
         finally:
             self._task = None
 
-    async def _look_once(self) -> None:
-        asked = list(self._listeners)  # who comes during the read is asked for at the next look
-        if not asked:
+    async def _tick(self) -> None:
+        listeners = list(self._listeners)  # later ones are notified at the next tick
+        if not listeners:
             return
         try:
-            states = await self._read({listener.job for listener in asked})
+            states = await self._read({listener.job for listener in listeners})
         except (OperationalError, InterfaceError) as error:
-            logger.warning("watch: no answer from the database: %s", type(error).__name__)
+            logger.warning("job states: the database is unavailable: %s", type(error).__name__)
             return
-        except Exception:  # a defect here must not leave everybody waiting
-            logger.exception("watch: no answer from the database")
+        except Exception:  # a defect must not end the task: all requests would hang
+            logger.exception("job states: the query failed")
             return
-        for listener in asked:
+        for listener in listeners:
             listener.notice(states.get(listener.job))
 
 
@@ -115,5 +114,5 @@ _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, StatusWatch] = WeakKeyDic
 
 
 def watch() -> StatusWatch:
-    """The watch of the running event loop."""
+    """Return the watch of the running event loop."""
     return _watches.setdefault(asyncio.get_running_loop(), StatusWatch())
