@@ -22,7 +22,7 @@ def check_models(**_: Any) -> list[CheckMessage]:
     try:
         features = registry.all_features().values()
     except Exception:  # noqa: BLE001 (the code of a feature may raise anything)
-        return []  # `checks.check_features` reports it
+        return []  # `system_checks.check_features` reports it
     return [problem for feature in features for problem in problems_of(feature)]
 
 

@@ -36,8 +36,6 @@ class PromptError(ValueError):
 
 
 class Parameters(BaseModel):
-    """Parameters of a prompt."""
-
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_tokens: int = Field(gt=0)
@@ -121,11 +119,7 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
 
 @cache
 def versions(slug: str) -> tuple[str, ...]:
-    """Return the versions of a feature's prompt, oldest first.
-
-    Raises:
-        UnknownFeatureError: no feature has this slug.
-    """
+    """Return the versions of a feature's prompt, oldest first. Raises UnknownFeatureError."""
     names = (file.name for file in _folder(registry.get(slug)).iterdir())
     numbers = (int(m[1]) for name in names if (m := re.fullmatch(r"v([1-9]\d*)\.md", name)))
     return tuple(f"v{number}" for number in sorted(numbers))

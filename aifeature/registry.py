@@ -52,11 +52,7 @@ def find(slug: str) -> Feature | None:
 
 
 def get(slug: str) -> Feature:
-    """Return the feature with this slug.
-
-    Raises:
-        UnknownFeatureError: there is none.
-    """
+    """Return the feature with this slug. Raises UnknownFeatureError if there is none."""
     try:
         return all_features()[slug]
     except KeyError:

@@ -164,7 +164,6 @@ class Feature(_Frozen):
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        """JSON Schema of the output."""
         return _schema(self.output_model)
 
     def route(self, prompt_bytes: int) -> Route:

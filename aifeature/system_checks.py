@@ -121,12 +121,7 @@ def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
 
 
 def too_small(feature: Feature, *caps_usd: Decimal | None) -> str | None:
-    """Return a sentence if a user's daily caps have no room for the largest input.
-
-    Args:
-        feature: Its models must have a price.
-        caps_usd: Daily caps on one user's spend or charges; None is no cap.
-    """
+    """Return a sentence if a user's daily caps have no room for the largest input."""
     caps = [each for each in caps_usd if each is not None]
     if not caps or min(caps) * MICRO_PER_USD >= (bound := largest_bound_micro(feature)):
         return None
@@ -139,13 +134,7 @@ def too_small(feature: Feature, *caps_usd: Decimal | None) -> str | None:
 def too_large(
     feature: Feature, *, spend_usd: Decimal | None, daily_usd: Decimal | None
 ) -> str | None:
-    """Return a sentence if a user's spend cap exceeds `1 / LARGEST_SHARE` of the feature's cap.
-
-    Args:
-        feature: For its name.
-        spend_usd: Daily cap on one user's spend; None is no cap.
-        daily_usd: Daily cap on all users' spend; None is no cap.
-    """
+    """Return a sentence if a user's daily cap exceeds `1 / LARGEST_SHARE` of the feature's."""
     if spend_usd is None or daily_usd is None or spend_usd * LARGEST_SHARE <= daily_usd:
         return None
     return (

@@ -24,7 +24,6 @@ class Api(NinjaAPI):
     """Responses are not cached. All errors are problem documents, also for unknown URLs."""
 
     def set_default_exception_handlers(self) -> None:
-        """Register one handler for all exceptions."""
         handler: Any = problems.answer  # Ninja's type includes classes, but it passes none
         self.add_exception_handler(Exception, handler)
 

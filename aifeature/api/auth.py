@@ -60,7 +60,6 @@ class BearerToken(HttpBearer):
         return cast("User", user)
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        """Return the user of a valid token, or None."""
         if not token.startswith(PREFIX):
             return None
         row = _VALID.find(digest=digest(token))
@@ -109,5 +108,4 @@ AUTH: Final[list[HttpBearer | APIKeyCookie]] = [BearerToken(), SessionCookie()]
 
 
 def user_of(request: HttpRequest) -> User:
-    """Return the authenticated user."""
     return cast("User", cast("Any", request).auth)

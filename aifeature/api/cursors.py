@@ -25,11 +25,7 @@ def encode(position: Position) -> str:
 
 
 def decode(text: str) -> Position:
-    """Return the position of a cursor.
-
-    Raises:
-        InvalidInput: it was not made by `encode`.
-    """
+    """Return the position of a cursor. Raises InvalidInput if it was not made by `encode`."""
     try:
         raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
         micros = int.from_bytes(raw[:_TIME_BYTES], signed=True)

@@ -32,8 +32,6 @@ _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ending")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a job."""
-
     status: Status
     epoch: int
     stored: str | None
@@ -68,7 +66,6 @@ def last_id(job: Job) -> str:
 
 
 def stream_field(feature: str) -> str | None:
-    """Return the output field that the feature streams, or None."""
     try:
         return registry.get(feature).stream_field
     except registry.UnknownFeatureError:

@@ -158,7 +158,6 @@ class _Follower:
         return self._state is None or self._state.status not in UNDER_WAY
 
     async def woken(self, timeout_s: float) -> None:
-        """Wait for news for at most `timeout_s` seconds."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
@@ -191,7 +190,6 @@ class _Follower:
 
     @staticmethod
     def text_of(found: TextEvent | None) -> bytes:
-        """Return the encoded event, or nothing."""
         if found is None:
             return b""
         return sse.event(found.kind, {"text": found.text}, event_id=str(found.position))

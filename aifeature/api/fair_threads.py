@@ -79,25 +79,18 @@ class FairThreads:
         self._idle = 0
 
     def turn(self, visitor: Callable[[], Hashable]) -> Turn:
-        """Return a turn for one request, which takes a thread at its first call.
-
-        Args:
-            visitor: Returns the visitor of the request; called each time it needs a thread.
-        """
+        """Return a turn for one request. It calls `visitor` each time it needs a thread."""
         return Turn(self, visitor)
 
     def waiting(self) -> int:
-        """Return the number of turns that wait for a thread."""
         with self._wanted:
             return sum(map(len, self._queues.values()))
 
     def waiting_of(self, visitor: Hashable) -> int:
-        """Return the number of this visitor's turns that wait for a thread."""
         with self._wanted:
             return len(self._queues.get(visitor, ()))
 
     def add(self, lease: _Lease) -> None:
-        """Queue a lease for a thread."""
         with self._wanted:
             self._queues.setdefault(lease.visitor, deque()).append(lease)
             if self._idle:

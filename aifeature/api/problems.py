@@ -65,7 +65,6 @@ def problem(
 
 
 def not_found() -> NotFound:
-    """Return the refusal for an unknown URL."""
     return NotFound("There is nothing at this address.")
 
 

@@ -40,11 +40,7 @@ def refused(request: HttpRequest, slug: str, error: Exception) -> HttpResponse:
 
 
 def left_after(request: HttpRequest, slug: str, refusal: Refusal | None) -> RateLimitStatus | None:
-    """Return the user's remaining rate, from the refusal if it has one.
-
-    Raises:
-        django.db.Error: the database is unavailable.
-    """
+    """Return the user's remaining rate, from the refusal if it has one. Raises django.db.Error."""
     if refusal is not None and refusal.left is not None:
         return refusal.left
     user = user_of(request)

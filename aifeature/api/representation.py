@@ -16,12 +16,10 @@ NAMESPACE: Final = "api"
 
 
 def job_path(job: Job) -> str:
-    """Return the URL path of the job."""
     return reverse(f"{NAMESPACE}:get_job", kwargs={"job_id": job.id})
 
 
 def job_out(job: Job) -> JobOut:
-    """Return the job for its owner."""
     status = Status(job.status)
     return JobOut(
         id=job.id,
@@ -49,7 +47,6 @@ def job_out(job: Job) -> JobOut:
 
 
 def feature_out(feature: Feature) -> FeatureOut:
-    """Return the feature for its users."""
     return FeatureOut(
         slug=feature.slug,
         title=feature.title,

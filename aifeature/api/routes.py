@@ -228,11 +228,7 @@ def _visible(request: HttpRequest, job_id: str) -> Job:
 
 @sync_to_async
 def read_job(request: HttpRequest, job_id: str) -> Job:
-    """Return the user's job, read in a thread.
-
-    Raises:
-        NotFound: this user has no such job, or the request's token is not for its feature.
-    """
+    """Return the user's job, read in a thread. Raises NotFound if there is none for the token."""
     return _visible(request, job_id)
 
 

@@ -13,11 +13,7 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def limit(request: HttpRequest, token: ApiToken) -> None:
-    """Restrict this request to the token's scope.
-
-    Raises:
-        OutOfScope: the token is read-only, and the method is not.
-    """
+    """Restrict this request to the token's scope. Raises OutOfScope if its method needs more."""
     cast("Any", request).api_token = token
     if request.method not in _READS and not token.may_submit:
         raise OutOfScope("This token is read-only. Use one that may submit jobs.")
@@ -36,10 +32,6 @@ def covers(request: HttpRequest, slug: str) -> bool:
 
 
 def check_feature(request: HttpRequest, slug: str) -> None:
-    """Refuse a submission to a feature that the token is not for.
-
-    Raises:
-        OutOfScope: the token is for other features only.
-    """
+    """Raise OutOfScope if the token is not for this feature."""
     if not covers(request, slug):
         raise OutOfScope("This token is for other features only.")

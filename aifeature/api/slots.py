@@ -16,11 +16,7 @@ _open: Counter[int] = Counter()
 
 
 def take(user_id: int) -> None:
-    """Take a slot until the current request ends.
-
-    Raises:
-        TooManyStreams: this user has no free slot.
-    """
+    """Take a slot until the current request ends. Raises TooManyStreams if none is free."""
     if _open[user_id] >= settings.AIFEATURE["STREAMS_PER_USER"]:
         raise TooManyStreams(
             "You have too many live views open. Close one, or poll the job instead.",
@@ -41,5 +37,4 @@ def take(user_id: int) -> None:
 
 
 def taken(user_id: int) -> int:
-    """Return the number of open streams of this user."""
     return _open.get(user_id, 0)

@@ -13,8 +13,6 @@ from weakref import WeakKeyDictionary
 
 
 class _Loop:
-    """The waiting requests of one event loop."""
-
     def __init__(self) -> None:
         self.is_stopping = False
         self.waiting: set[Callable[[], None]] = set()
@@ -36,7 +34,6 @@ def begin(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def is_stopping() -> bool:
-    """Return whether the running loop must stop."""
     return _of(asyncio.get_running_loop()).is_stopping
 
 

@@ -50,8 +50,6 @@ AGAIN_S: Final = 2
 
 
 class Kind(StrEnum):
-    """Kinds of visitors."""
-
     USER = "user"
     ADDRESS = "address"
 
@@ -111,11 +109,7 @@ class Visitors:
 
     @contextmanager
     def request(self, credential: bytes, address: str) -> Iterator[Visit]:
-        """Count a request as in progress within the block.
-
-        Raises:
-            RateLimited: its visitor has sent too many.
-        """
+        """Count a request within the block. Raises RateLimited if its visitor has sent too many."""
         visit = Visit(self, credential, self.of(credential, address))
         self._take(visit.visitor)
         token = _visit.set(visit)
@@ -128,10 +122,7 @@ class Visitors:
 
     @contextmanager
     def refused(self, visitor: Visitor) -> Iterator[float | None]:
-        """Count a delayed refusal within the block, and yield its delay in seconds.
-
-        Yields None, for no delay, if too many refusals of this visitor wait.
-        """
+        """Count a delayed refusal within the block. Yield its delay in s; None if too many wait."""
         with self._lock:
             self._refused[visitor] += 1
             waiting = self._refused[visitor]
@@ -143,11 +134,9 @@ class Visitors:
                 _less(self._refused, visitor)
 
     def open_requests(self, visitor: Visitor) -> int:
-        """Return the number of a visitor's requests in progress."""
         return self._open.get(visitor, 0)
 
     def remember(self, credential: bytes, user_id: int) -> Visitor:
-        """Cache the user of a credential."""
         user = Visitor(Kind.USER, str(user_id))
         if credential:
             with self._lock:
@@ -156,10 +145,9 @@ class Visitors:
         return user
 
     def move(self, visit: Visit, user: Visitor) -> None:
-        """Count a request in progress for its user instead of its address.
+        """Count a request for its user instead of its address.
 
-        Raises:
-            RateLimited: the user has sent too many, or has too many in progress.
+        Raises RateLimited if the user has sent too many, or has too many in progress.
         """
         with self._lock:
             if visit.visitor == user:
@@ -174,7 +162,6 @@ class Visitors:
         self._refuse(user, why, AGAIN_S)
 
     def forget(self, credential: bytes) -> None:
-        """Remove a credential from the cache."""
         with self._lock:
             self._users.pop(sha256(credential).digest(), None)
 
@@ -243,7 +230,6 @@ class Visit:
     """Called, in any thread, when the user of the credential is known."""
 
     def remember(self, user_id: int) -> Visitor:
-        """Cache this user for the request's credential."""
         user = self.visitors.remember(self.credential, user_id)
         self.on_known()
         return user
@@ -265,11 +251,7 @@ def forget() -> None:
 
 
 def recognise(user_id: int) -> None:
-    """Count the current request for this user, who has signed in.
-
-    Raises:
-        RateLimited: the user has too many requests in progress.
-    """
+    """Count the current request for its signed-in user. Raises RateLimited like `Visitors.move`."""
     if visit := _visit.get():
         visit.visitors.move(visit, visit.remember(user_id))
 

@@ -114,5 +114,4 @@ _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, StatusWatch] = WeakKeyDic
 
 
 def watch() -> StatusWatch:
-    """Return the watch of the running event loop."""
     return _watches.setdefault(asyncio.get_running_loop(), StatusWatch())

@@ -11,8 +11,6 @@ from aifeature.spec import MAX_RETENTION_DAYS
 
 
 class Stage(models.TextChoices):
-    """Groups of users who may use a feature."""
-
     OFF = "off", "Off: nobody"
     STAFF = "staff", "Staff only"
     BETA = "beta", "Staff and invited users"
@@ -21,8 +19,6 @@ class Stage(models.TextChoices):
 
 
 class KillMode(models.TextChoices):
-    """Effect of a kill switch on the jobs it stops."""
-
     HOLD = "hold", "Hold: they continue after the release, if their deadline allows"
     CANCEL = "cancel", "Cancel: they end"
 

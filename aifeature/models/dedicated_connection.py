@@ -51,7 +51,6 @@ class DedicatedConnection:
                 raise
 
     def close(self) -> None:
-        """Close the connection. The next call opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

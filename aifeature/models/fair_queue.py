@@ -33,10 +33,7 @@ def dispatch(
 
 
 def unpublish(jobs: Sequence[UUID]) -> set[UUID]:
-    """Unmark these jobs if they are queued, so that they are chosen again.
-
-    Returns the jobs whose row is locked; they stay marked.
-    """
+    """Unmark queued jobs, to choose them again. Return the jobs whose row is locked."""
     return {row[0] for row in rows("aif_take_back", list(jobs))}
 
 

@@ -38,7 +38,6 @@ def extend(query: Rows, runs: Collection[Run], *, lease_s: float) -> None:
 
 
 def runs_of(query: Rows, worker: str) -> list[Run]:
-    """Return the runs under this worker's name."""
     return [(job, epoch) for job, epoch in query("aif_runs_of", worker)]
 
 

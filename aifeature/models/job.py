@@ -11,8 +11,6 @@ from django.db.models.functions import Now
 
 
 class Status(models.TextChoices):
-    """State of a job. The last four are terminal."""
-
     QUEUED = "queued"
     RUNNING = "running"
     NEEDS_APPROVAL = "needs_approval", "Needs approval"

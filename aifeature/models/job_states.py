@@ -14,8 +14,6 @@ from aifeature.models.job import Status
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """The part of a job that waiting requests watch."""
-
     status: Status
     epoch: int
     message: str = ""
@@ -29,11 +27,7 @@ SELECT id, status, epoch, CASE status WHEN 'queued' THEN error_message ELSE '' E
 
 
 def read_states(jobs: Iterable[UUID]) -> dict[UUID, JobState]:
-    """Return the state of each job that exists.
-
-    Raises:
-        django.db.Error: the database is unavailable.
-    """
+    """Return the state of each job that exists. Raises django.db.Error."""
     with connection.cursor() as cursor:
         # Raw SQL: for a thousand ids the ORM takes several times as long as the database.
         cursor.execute(_STATES, [list(jobs)])

@@ -9,8 +9,6 @@ from aifeature.models.functions import rows
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Jobs and threads, and the speed of calls."""
-
     jobs: int
     slots: int
     """Threads of the live workers."""
@@ -39,5 +37,4 @@ class Ahead:
 
 
 def ahead_of(slug: str, user_id: int) -> Ahead:
-    """Return the number of jobs ahead of the next job of this user and feature."""
     return Ahead(*rows("aif_ahead_of", slug, user_id)[0])

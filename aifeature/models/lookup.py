@@ -68,8 +68,6 @@ class Lookup(Generic[M]):
 
 
 class _Columns:
-    """The columns of a model, in the order of the query."""
-
     def __init__(self, model: type[Model]) -> None:
         self._model = model
         fields: list[Field[Any, Any]] = list(model._meta.concrete_fields)  # noqa: SLF001 (public in Django)

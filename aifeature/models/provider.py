@@ -6,8 +6,6 @@ from django.db import models
 
 
 class Forced(models.TextChoices):
-    """Modes of a circuit breaker."""
-
     AUTOMATIC = "", "Automatic"
     OPEN = "open", "Forced open: nothing is sent"
     CLOSED = "closed", "Forced closed: everything is sent"

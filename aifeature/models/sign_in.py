@@ -1,4 +1,4 @@
-"""Sessions that users can see and end, and counts of tries to sign in."""
+"""Sessions that users can see and end, and counts of tries to sign in (`sql/sign_in.sql`)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ class SignIn(models.Model):
 
 
 class SignInCount(models.Model):
-    """Tries to sign in within one window, by a digest of a name, an address, or both.
-
-    Only the functions of `aifeature/sql/sign_in.sql` write it.
-    """
+    """Tries to sign in within one window, by a digest of a name, an address, or both."""
 
     key = models.CharField(max_length=64, primary_key=True)
     tries = models.IntegerField(default=0, db_default=0)

@@ -11,8 +11,6 @@ from aifeature.models.job import Job
 
 
 class Outcome(StrEnum):
-    """Result of storing a job."""
-
     STORED = "stored"
     CLOSED = "closed"
     """The user's account is closed."""

@@ -1,7 +1,4 @@
-"""Flips of a kill switch, and their effect on queued and running jobs.
-
-The SQL functions are in `sql/switch.sql` and `sql/stopped.sql`.
-"""
+"""Flips of a kill switch and their effect on jobs (`sql/switch.sql` and `sql/stopped.sql`)."""
 
 from __future__ import annotations
 
@@ -14,8 +11,6 @@ from aifeature.models.storable import storable
 
 @dataclass(frozen=True, slots=True)
 class WouldStop:
-    """Open work of a feature, or of everything."""
-
     running: int
     queued: int
     held_micro: int
@@ -46,10 +41,7 @@ def would_stop(slug: str) -> WouldStop:
 
 
 def cancel_stopped(*, limit: int, message: str) -> list[UUID]:
-    """Cancel up to `limit` jobs of features that were stopped with `cancel`.
-
-    Queued jobs end immediately; workers stop those that run.
-    """
+    """Cancel up to `limit` jobs of features stopped with `cancel`. Workers stop those that run."""
     return [row[0] for row in rows("aif_cancel_stopped", limit, message)]
 
 

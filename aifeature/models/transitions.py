@@ -70,7 +70,6 @@ class Caps:
     """Concurrent calls of the user in the feature."""
 
     def as_json(self) -> str | None:
-        """Return the argument for the SQL functions."""
         return as_json(
             {
                 "user": self.user,
@@ -86,8 +85,6 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Outcome of a provider call."""
-
     attempt: UUID
     state: AttemptState
     output: str = ""
@@ -203,11 +200,7 @@ def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
 
 
 def settle(claimed: Claimed, settlement: Settlement) -> None:
-    """Close a call whose job continues.
-
-    Raises:
-        FencedError: this worker no longer owns the job.
-    """
+    """Close a call whose job continues. Raises FencedError if this worker lost the job."""
     _flag("aif_settle", claimed.job, claimed.epoch, *settled(settlement))
 
 

@@ -1,4 +1,4 @@
-"""Records of the watchers, which detect missing checks and workers."""
+"""Records of the watchers, which detect missing checks and workers (`sql/watch.sql`)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ class ScheduleDefault(models.Model):
 
 
 class Watch(models.Model):
-    """A watched object: `check <task>`, `queue <name>`, or `turn`, the watching itself.
-
-    Written by the functions of `sql/watch.sql`.
-    """
+    """A watched object: `check <task>`, `queue <name>`, or `turn`, the watching itself."""
 
     name = models.CharField(max_length=120, primary_key=True)
     since = models.DateTimeField(
@@ -102,7 +99,6 @@ def check_ages(checks: Sequence[str]) -> list[CheckAge]:
 
 
 def queue_ages(queues: Sequence[str]) -> list[QueueAge]:
-    """Return the time for which each of these queues has had no live worker."""
     return [QueueAge(queue, rows("aif_queue_away_s", queue)[0][0]) for queue in queues]
 
 

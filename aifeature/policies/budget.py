@@ -63,8 +63,6 @@ def caps(
 
 @dataclass(frozen=True, slots=True)
 class GlobalDaily:
-    """The daily cap over all features."""
-
     usd: Decimal | None
     """In US dollars; None is no cap."""
     source: str

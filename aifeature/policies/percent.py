@@ -6,12 +6,9 @@ import hashlib
 
 
 def place(salt: str, user_id: int, *, width: int = 8) -> int:
-    """Return the user's place, 0 to 99. It is fixed for each salt.
+    """Return the user's place, 0 to 99, from the first `width` bytes of a digest.
 
-    Args:
-        salt: Name of the rollout, such as a feature's slug. Another salt reshuffles all users.
-        user_id: The user.
-        width: Number of leading digest bytes to use.
+    It is fixed for each salt, such as a feature's slug. Another salt reshuffles all users.
     """
     digest = hashlib.sha256(f"{salt}:{user_id}".encode()).digest()
     return int.from_bytes(digest[:width], "big") % 100

@@ -114,8 +114,6 @@ class Spend:
 
 
 class Kind(StrEnum):
-    """Kinds of spend."""
-
     OK = "ok"
     SPIKE = "spike"
     """Today is above twice the usual."""
@@ -167,11 +165,9 @@ class Verdict:
 
     @property
     def excess(self) -> int:
-        """Today's spend above the baseline."""
         return self.above.today
 
     def excess_of(self, kind: Kind) -> int:
-        """Return the excess in the period that this kind concerns."""
         return part_of(self.above, kind)
 
 

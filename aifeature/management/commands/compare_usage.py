@@ -63,11 +63,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, file: Path, provider: str, **_: Any) -> None:
-        """Compare the two.
-
-        Raises:
-            CommandError: they differ, or the file cannot be read; `returncode` is the exit code.
-        """
         try:
             found = exports.read(file)
         except UnreadableError as error:

@@ -51,11 +51,6 @@ class Command(BaseCommand):
         worlds: int,
         **_: Any,
     ) -> None:
-        """Print the result.
-
-        Raises:
-            CommandError: the number of days or worlds is out of range.
-        """
         days = days or (7 if dry_run else DAYS)
         least, most = (1, 50) if dry_run else (28, 365)
         if not least <= days <= most or worlds < 1:

@@ -42,11 +42,6 @@ class Command(BaseCommand):
         feature: list[str] | None = None,
         **_: Any,
     ) -> None:
-        """Create the token.
-
-        Raises:
-            CommandError: there is no such active user, or the name or the days are out of range.
-        """
         users = get_user_model()
         user = users.objects.filter(**{users.USERNAME_FIELD: username}, is_active=True).first()
         if user is None:

@@ -41,11 +41,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, username: str, reason: str, yes: bool, wait: float, **_: Any) -> None:
-        """Erase the person.
-
-        Raises:
-            CommandError: no user has this name, it was not confirmed, or it could not be finished.
-        """
         user = _account(username)
         try:
             erasure.check_reason(user, reason)

@@ -27,11 +27,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, username: str, output: Path | None, **_: Any) -> None:
-        """Write the document.
-
-        Raises:
-            CommandError: no user has this name, or the file cannot be written.
-        """
         users = get_user_model()
         user = users.objects.filter(**{users.USERNAME_FIELD: username}).first()
         if user is None:

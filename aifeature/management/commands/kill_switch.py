@@ -61,12 +61,7 @@ class Command(BaseCommand):
                 )
 
     def handle(self, *, action: str, feature: str | None, **options: Any) -> None:
-        """Run the action.
-
-        Raises:
-            CommandError: there is no such switch or person, the person lacks the permission, it was
-                not confirmed, or the database cannot be reached. Nothing was changed.
-        """
+        """Run the action. It changes nothing if it raises CommandError."""
         try:
             with urgently():
                 match action:

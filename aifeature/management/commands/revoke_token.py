@@ -19,11 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("token", metavar="HINT|ID", help="As list_tokens shows it.")
 
     def handle(self, *, token: str, **_: Any) -> None:
-        """Revoke the token. A token that was revoked before does not change.
-
-        Raises:
-            CommandError: there is no such token, or the hint matches several.
-        """
+        """Revoke the token. A token that was revoked before does not change."""
         row = self._find(token)
         changed = ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=Now())
         verb = "is revoked" if changed else "was revoked before"
