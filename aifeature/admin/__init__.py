@@ -1,4 +1,4 @@
-"""The screens of operations and on-call. Importing this package registers them."""
+"""Admin pages for operators and on-call. Importing this package registers them."""
 
 from aifeature.admin.alerting import alerts
 from aifeature.admin.audit_log import changes

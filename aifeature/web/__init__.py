@@ -1,1 +1,1 @@
-"""The pages for people: sign in, use a feature, watch the answer come, find it again."""
+"""The pages for users: sign-in, features with their forms, jobs, history and account."""

@@ -1,4 +1,4 @@
-"""The page on which people manage their password, their sessions and their API tokens."""
+"""The page on which users manage their password, sessions and API tokens."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from aifeature.web.sign_in import address_of, signed_in
 SEE_OTHER: Final = 303
 
 MOST_TOKENS: Final = 20
-"""Valid tokens that one person makes for themselves."""
+"""Maximum number of valid tokens that a user may create."""
 
 
 @never_cache
 @require_safe
 @signed_in
 def account(request: HttpRequest) -> HttpResponse:
-    """Where the user is signed in, their tokens, and the forms to change them."""
+    """Show the user's sessions and tokens, and the forms to change them."""
     return _page(request)
 
 
@@ -42,9 +42,9 @@ def account(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @signed_in
 def change_password(request: HttpRequest) -> HttpResponse:
-    """Set a new password. Other sessions end, and tokens are revoked.
+    """Set a new password, end other sessions and revoke tokens.
 
-    The present password is asked for, and guesses of it are counted as at sign-in.
+    The form needs the current password. Wrong guesses count as at sign-in.
     """
     user = cast(User, request.user)
     address = address_of(request)
@@ -61,7 +61,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
     update_session_auth_hash(request, user)
     sign_ins.note(request, user)
     messages.success(
-        request, "Your password is changed. You are signed out elsewhere, and tokens are revoked."
+        request, "Your password is changed. All other sessions are ended, and tokens are revoked."
     )
     return _back()
 
@@ -69,10 +69,10 @@ def change_password(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in
 def end_session(request: HttpRequest, number: str) -> HttpResponse:
-    """Sign one other browser out.
+    """End one other session of the user.
 
     Raises:
-        Http404: this user has no such session.
+        Http404: The user has no such session.
     """
     if not sign_ins.end(cast(User, request.user), number):
         raise Http404
@@ -83,7 +83,7 @@ def end_session(request: HttpRequest, number: str) -> HttpResponse:
 @require_POST
 @signed_in
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
-    """End every session of the user, this one too, and revoke their tokens."""
+    """End every session of the user, including this one, and revoke the user's tokens."""
     sign_ins.end_all(cast(User, request.user))
     logout(request)
     return HttpResponseRedirect(reverse("signed_out"), status=SEE_OTHER)
@@ -93,11 +93,11 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in
 def make_token(request: HttpRequest) -> HttpResponse:
-    """Make a token. Its text is in this answer and nowhere else."""
+    """Create a token. Its text is only in this response."""
     user = cast(User, request.user)
     form = TokenForm(request.POST, features=jobs.visible_features(user=user))
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # one after the other
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # for the check of the count
         if form.is_valid() and _valid(user).count() >= MOST_TOKENS:
             form.add_error("name", f"You have {MOST_TOKENS} valid tokens. Revoke one first.")
         issued = form.is_valid() and ApiToken.issue(user_id=user.pk, **form.scope)
@@ -113,7 +113,7 @@ def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
     """Revoke one of the user's tokens.
 
     Raises:
-        Http404: this user has no such token.
+        Http404: The user has no such token.
     """
     found = ApiToken.objects.filter(user=cast(User, request.user), pk=token_id)
     if not found.exists():
@@ -148,13 +148,13 @@ def _page(
 
 
 def _row(token: ApiToken, titles: dict[str, str]) -> dict[str, Any]:
-    """A token as its user reads it."""
+    """Return a token with its access in words."""
     slugs = token.features
     scope = "every feature" if slugs is None else ", ".join(titles.get(s, s) for s in slugs)
-    does = "Reads, submits and cancels" if token.may_submit else "Only reads"
+    access = "Can read, submit and cancel" if token.may_submit else "Can only read"
     return {
         "token": token,
-        "scope": f"{does}: {scope}",
+        "scope": f"{access}: {scope}",
         "is_expired": token.expires_at is not None and token.expires_at <= timezone.now(),
     }
 

@@ -15,7 +15,7 @@ DAYS: Final = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """Django's own, which does not take the focus: it is one form of several."""
+    """Django's form without autofocus, because the page has several forms."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -23,24 +23,24 @@ class OwnPasswordForm(PasswordChangeForm):
 
 
 class TokenForm(forms.Form):
-    """What a new token is for, what it may do, and how long."""
+    """Name, access, expiry and features of a new token."""
 
     name = forms.CharField(
         max_length=80,
-        help_text="What will use it, such as “nightly import”.",
+        help_text="What you will use it for, such as “nightly import”.",
         widget=forms.TextInput({"autocomplete": "off"}),
     )
     may = forms.ChoiceField(
-        label="It may",
+        label="Access",
         choices=(("read", "Read results"), ("submit", "Read results, submit and cancel")),
         initial="read",
     )
-    days = forms.ChoiceField(label="It expires after", choices=DAYS, initial="90")
+    days = forms.ChoiceField(label="Expires after", choices=DAYS, initial="90")
     features = forms.MultipleChoiceField(
-        label="For",
+        label="Features",
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="With none chosen: for every feature that is open for you, now and later.",
+        help_text="If you choose none, the token is for every feature you can use, now and later.",
     )
 
     def __init__(self, *args: Any, features: Sequence[Feature], **kwargs: Any) -> None:
@@ -49,7 +49,7 @@ class TokenForm(forms.Form):
 
     @property
     def scope(self) -> dict[str, Any]:
-        """The arguments of `ApiToken.issue`, but for the user."""
+        """The arguments of `ApiToken.issue`, without the user."""
         given = self.cleaned_data
         return {
             "name": given["name"],

@@ -1,8 +1,8 @@
-"""Carries what was typed through the sign-in, for browsers without scripts.
+"""Carries form values through the sign-in, for browsers without JavaScript.
 
-The form of a feature names its user in a signed field that only such browsers send. When its
-session has ended, the sign-in page holds what was sent in one signed and hidden field, and hands it
-on if that very user signs in. So no other user is handed a text, and no other site can plant one.
+A feature's form has a signed field with its user's id, which only such browsers send. If the
+session has ended, the sign-in page keeps the values in one signed hidden field. They are shown
+again if the same user signs in, so no other user sees them and no other site can inject any.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 TYPIST: Final = "typist"
-"""The field of a feature's form that names its user."""
+"""The field of a feature's form with its user."""
 
 FIELD: Final = "carried"
-"""The field of the sign-in page. Records of failed sign-ins leave it out, see the settings."""
+"""The field of the sign-in page. The settings keep it out of the records of failed sign-ins."""
 
 _MOST_AGE_S: Final = 86_400
-"""Of what the sign-in page holds."""
+"""Maximum age of the values in the sign-in page."""
 
 
 def typist(user: User) -> str:
-    """Return the value of the field that names the user of a form."""
+    """Return the value of the field `TYPIST`."""
     return signing.dumps(user.pk, salt=TYPIST)
 
 
 def pack(request: HttpRequest) -> str:
-    """Return what a form without a session sent, for the field of the sign-in page.
+    """Return the values of a form that was sent without a session, for the sign-in page.
 
-    Empty if a browser with scripts sent it, which keeps it by itself, or if it is not our form.
+    Empty if the form is not ours, or if the browser runs scripts: drafts.js keeps the values then.
     """
     user_id = (
         _loads(request.POST.get(TYPIST, ""), salt=TYPIST) if request.method == "POST" else None
@@ -50,19 +50,19 @@ def pack(request: HttpRequest) -> str:
 
 
 def packed(request: HttpRequest) -> str:
-    """Return what a form hands on in its hidden field; empty if there is none of ours."""
+    """Return the carried values in a form's hidden field; empty if it has none from us."""
     text = request.POST.get(FIELD, "") if request.method == "POST" else ""
     return text if _loads(text, salt=FIELD) is not None else ""
 
 
 def is_by(text: str, user: User) -> bool:
-    """Return whether what is carried was typed by this user."""
+    """Return whether this user entered the carried values."""
     found = _loads(text, salt=FIELD)
     return found is not None and found[0] == user.pk
 
 
 def leads_to_form(path: str) -> bool:
-    """Return whether the page of this address can show what is carried."""
+    """Return whether the page at this address can show carried values."""
     try:
         return resolve(path).url_name == "feature"
     except Resolver404:
@@ -70,7 +70,7 @@ def leads_to_form(path: str) -> bool:
 
 
 def typed(text: str, make: type[SchemaForm]) -> dict[str, Any]:
-    """Return what was typed, as initial values of the form."""
+    """Return the carried values as initial values of the form."""
     data = MultiValueDict(_loads(text, salt=FIELD)[1])
     return {
         name: field.widget.value_from_datadict(data, {}, f"{PREFIX}-{name}")
@@ -79,7 +79,7 @@ def typed(text: str, make: type[SchemaForm]) -> dict[str, Any]:
 
 
 def _loads(text: str, *, salt: str) -> Any:
-    # A form may be open for as long as the session that it was made in.
+    # A form may stay open for as long as its session.
     max_age = settings.SESSION_COOKIE_AGE if salt == TYPIST else _MOST_AGE_S
     try:
         return signing.loads(text, salt=salt, max_age=max_age)

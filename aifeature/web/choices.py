@@ -1,4 +1,4 @@
-"""The values of an enumeration as the options of a form field."""
+"""The values of an enumeration as options of a form field."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _WORDS: Final = {"true": "Yes", "false": "No", "null": "Nothing"}
 
 
 def of(allowed: Sequence[Any]) -> tuple[list[tuple[str, str]], Callable[[str], Any]]:
-    """Return key and label of each option, and what turns a key back into its value.
+    """Return key and label of each option, and a function that returns the value of a key.
 
-    Texts are their own keys, unless other kinds of values stand beside them: 1 and "1" differ.
+    Texts are their own keys unless the values have other types too: 1 and "1" differ.
     """
     plain = all(isinstance(value, str) for value in allowed)
     values = {value if plain else json.dumps(value): value for value in allowed}

@@ -1,4 +1,4 @@
-"""What every page shows."""
+"""Template context of every page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from django.conf import settings
 from django.http import HttpRequest
 
 
-def site(request: HttpRequest | None = None) -> dict[str, Any]:  # noqa: ARG001 (a processor's form)
-    """Nobody may take the stand-in's answers for a model's."""
+def site(request: HttpRequest | None = None) -> dict[str, Any]:  # noqa: ARG001 (a context processor)
+    """Add whether the sandbox provider answers. Pages then warn that answers have no meaning."""
     return {"is_sandbox": settings.AIFEATURE["PROVIDER"] == "sandbox"}

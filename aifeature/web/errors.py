@@ -1,4 +1,4 @@
-"""Pages that say in words what went wrong. They need no database, no session and no user."""
+"""Error pages. They need no database, session or user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aifeature.services.failures.web_failures import failures
 from aifeature.web import context, sign_in, sign_in_reasons
 
 DATABASE_RETRY_S: Final = 5
-"""What a browser is asked to wait while the database is away: about one failover probe."""
+"""Retry-After while the database is unavailable: about one failover probe."""
 
 
 def page(
@@ -28,16 +28,16 @@ def page(
     code: str = "",
     error: BaseException | None = None,
 ) -> HttpResponse:
-    """An error page. The failure is noted for on-call, and the page shows its reference.
+    """Return an error page. Record the failure for on-call; the page shows its reference.
 
     Args:
         status: HTTP status.
-        title: What happened, in a few words.
-        sentences: Why, and what the person can do.
-        again: Whether asking for the same page again may help; then it offers that.
+        title: A summary in a few words.
+        sentences: The cause, and what the user can do.
+        again: Whether the page offers a retry.
         retry_after_s: Seconds for the Retry-After header.
-        code: Why, in a word for on-call.
-        error: The exception that is behind it.
+        code: Cause in one word, for on-call.
+        error: The exception that caused the failure.
     """
     values = {
         "status": status,
@@ -56,56 +56,52 @@ def page(
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
-    """400, or 413 when it was too much."""
+    """Return 400, or 413 for a body that is too large."""
     if isinstance(exception, RequestDataTooBig):
         megabytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 1_000_000
         return page(
             413,
-            "That is too much text",
-            f"More than {megabytes:.1f} MB cannot be sent at once.",
-            "Go back and shorten it; what you entered is still there.",
+            "Your text is too long",
+            f"You can send at most {megabytes:.1f} MB at a time.",
+            "Go back and shorten the text. What you entered is still there.",
         )
-    return page(400, "We could not read that", "The request was malformed.")
+    return page(400, "We could not read your request", "Go back, reload the page and try again.")
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
-    """403: signed in, but not allowed."""
-    return page(403, "This is not for you to open", "Ask your administrator if you think it is.")
+    """Return 403 for a signed-in user without access."""
+    return page(403, "You cannot open this page", "If you need access, ask your administrator.")
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
-    """403: the form's protection against forgery did not match. Mostly it was merely old.
+    """Return 403 for a form whose CSRF token did not match, usually because the form is old.
 
-    A browser that shows no session any more is asked to sign in: that is what it needs first.
+    A browser without a session cookie gets the sign-in page instead.
     """
     if sign_in_reasons.is_form(request) and settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return sign_in.ask(request)
     return page(
         403,
         "This form is out of date",
-        "You signed in or out since it was opened, or your browser sent no cookies.",
-        "Nothing was sent. Go back, reload the page, and send it again.",
+        "You signed in or out after opening it, or your browser did not send cookies.",
+        "Nothing was sent. Go back, reload the page and send it again.",
         code="csrf",
     )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
-    """404. Also what a stranger gets for another's job, so it tells neither apart."""
-    return page(
-        404,
-        "There is nothing here",
-        "The address is wrong, or the page is not yours to see.",
-    )
+    """Return 404, the same for a missing page and for another user's job."""
+    return page(404, "Page not found", "The address is wrong, or you do not have access to it.")
 
 
 def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
-    """429 for who failed to sign in too often. Axes passes other arguments under ASGI: not used."""
+    """Return 429 after too many failed sign-ins. Axes passes further arguments under ASGI."""
     wait_s = getattr(request, "sign_in_wait_s", int(settings.AXES_COOLOFF_TIME.total_seconds()))
     on_call = "If you are on call: manage.py kill_switch needs no sign-in."
     return page(
         429,
         "Too many attempts to sign in",
-        f"For your safety we closed this sign-in for {-(-wait_s // 60)} minutes.",
+        f"For your security, sign-in is blocked for {-(-wait_s // 60)} minutes.",
         "If you forgot your password, your administrator can set a new one.",
         *([on_call] if request.path == reverse("admin:login") else ()),
         retry_after_s=wait_s,
@@ -114,22 +110,22 @@ def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
-    """500; or 503 when the database is away, which is an outage and no defect of the page."""
-    # A pool that ran dry (PoolBusyError) arrives as an OperationalError too.
+    """Return 500, or 503 if the database is unavailable, which is no defect of the page."""
+    # An exhausted pool (PoolBusyError) is an OperationalError too.
     error = sys.exc_info()[1]
     if isinstance(error, OperationalError | InterfaceError):
         return page(
             503,
-            "We are away for a moment",
-            "The service is temporarily unavailable. Nothing that you sent before is lost.",
+            "Temporarily unavailable",
+            "The service is not available at the moment. What you sent before is not lost.",
             again=True,
             retry_after_s=DATABASE_RETRY_S,
             error=error,
         )
     return page(
         500,
-        "Something broke on our side",
-        "It was not your fault, and our team has been told.",
+        "Something went wrong on our side",
+        "You did nothing wrong. Our team has been notified.",
         again=True,
         error=error,
     )

@@ -1,4 +1,4 @@
-"""A user's own jobs, a page at a time: filters, search, newer and older."""
+"""A user's own jobs in pages, with filters and search."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 PAGE: Final = 20
 SEARCHED: Final = 1_000
-"""How many of the newest jobs a search reads: each holds a whole document."""
+"""Number of newest jobs that a search reads, because each contains a whole document."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Between two jobs: everything older, or everything newer, than this one."""
+    """The place of a job in the history. A page lists the jobs before or after it."""
 
     moment: datetime
     job: UUID
@@ -36,12 +36,11 @@ class Position:
 
     @classmethod
     def of(cls, job: Job) -> Position:
-        """The place of this job."""
         return cls(job.created_at, job.id)
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """What `str` made; None for anything else, which then means the beginning."""
+        """Parse the text that `str` returned. Return None, the first page, for any other text."""
         micros, _, job = text.partition("-")
         try:
             return cls(_EPOCH + timedelta(microseconds=int(micros)), UUID(hex=job))
@@ -51,7 +50,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the person asked for. Empty strings ask for all."""
+    """Filters and place of a page. An empty string is no filter."""
 
     text: str = ""
     feature: str = ""
@@ -61,13 +60,13 @@ class Wanted:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether an empty page means that nothing fits, rather than that there is nothing."""
+        """Whether an empty page means no match, not an empty history."""
         return bool(self.text or self.feature or self.status)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to `PAGE` jobs, newest first, each with `beginning`, and where the neighbours start."""
+    """Up to `PAGE` jobs, newest first, each with `beginning`, and the places of the next pages."""
 
     jobs: list[Job]
     older: Position | None
@@ -75,7 +74,7 @@ class Page:
 
 
 def page(user: User, wanted: Wanted) -> Page:
-    """One page of this user's jobs, and of nobody else's."""
+    """Return one page of this user's own jobs."""
     rows = _found(user, wanted)
     if wanted.newer_than is not None:
         return _newer(rows, wanted.newer_than)
@@ -119,9 +118,9 @@ def _found(user: User, wanted: Wanted) -> QuerySet[Job]:
 
 
 def _holds(text: str) -> Q:
-    """Jobs whose id begins with the text, or with a value that holds it, in any case of letters.
+    """Match jobs whose id starts with the text, or with a value that contains it, ignoring case.
 
-    An answer that was not released is not searched: a hit would tell what stands in it.
+    Answers that were not released are not searched: a match would reveal their content.
     """
     prefix = text.strip().lower()
     own_id = Q(id__startswith=prefix) if _is_id(prefix) else Q()
@@ -134,7 +133,7 @@ def _is_id(prefix: str) -> bool:
 
 
 def _pattern(text: str) -> Value:
-    """A JSON path to any text value that holds these very characters; keys do not count."""
+    """Return a JSON path to any text value that contains these characters; keys do not count."""
     return Value(f'$.** ? (@ like_regex {json.dumps(text, ensure_ascii=False)} flag "iq")')
 
 
@@ -145,5 +144,5 @@ class _Match(Func):
 
 
 def _shown(rows: QuerySet[Job]) -> QuerySet[Job]:
-    """Without the documents themselves: a page of them can have megabytes."""
+    """Leave out the documents: a page of them can have megabytes."""
     return rows.defer("input", "result").annotate(beginning=titles.content())

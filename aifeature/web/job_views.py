@@ -1,4 +1,4 @@
-"""The page of one job, and the history of all of them."""
+"""The page of a job, and the history of a user's jobs."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 SEE_OTHER = 303
 MAX_QUERY = 200
-"""Characters of a search."""
+"""Maximum characters of a search."""
 
 
 @never_cache
 @require_safe
 @signed_in
 def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """The job as it is now; while it is under way, the page's script follows its stream.
+    """Show a job. While it is in progress, the page's script follows its stream.
 
-    With `?part` only what changes is sent: the script puts it in when the stream has ended.
+    With `?part` the response is only the part that changes, for the script.
 
     Raises:
-        Http404: this user has no such job.
+        Http404: The user has no such job.
     """
     job = _own(request, job_id)
     template = "aifeature/job/body.html" if "part" in request.GET else "aifeature/job.html"
@@ -49,10 +49,10 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_POST
 @signed_in
 def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Cancel the job, or ask its worker to stop; then back to its page.
+    """Cancel the job, or request that its worker stops; then redirect to its page.
 
     Raises:
-        Http404: this user has no such job.
+        Http404: The user has no such job.
     """
     try:
         jobs.cancel(user=cast("User", request.user), job_id=job_id)
@@ -65,12 +65,12 @@ def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_safe
 @signed_in
 def jobs_page(request: HttpRequest) -> HttpResponse:
-    """The user's own jobs, newest first."""
+    """Show the user's own jobs, newest first."""
     user = cast("User", request.user)
     wanted = _wanted(request)
     page = history.page(user, wanted)
     if not page.jobs and (wanted.older_than or wanted.newer_than):
-        return HttpResponseRedirect(_address(wanted))  # beyond the end: to the beginning
+        return HttpResponseRedirect(_address(wanted))  # past the end: show the first page
     context = {
         "rows": [rows.row(job) for job in page.jobs],
         "older": _address(wanted, older=page.older) if page.older else None,

@@ -1,4 +1,4 @@
-"""Lays data out by its JSON Schema, as a tree that a template can print for people."""
+"""Converts data with its JSON Schema into a tree for a template."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value, with how to show it.
+    """A value and how to show it.
 
-    `text` is a paragraph or more; `choice` one of few words; `items` a list of plain values;
-    `choices` a list of words; `list` a list of objects; `none` nothing; `raw` what no schema
-    describes.
+    `text`: paragraphs. `choice`: a value of an enumeration. `items`: a list of plain values.
+    `choices`: a list of enumeration values. `list`: a list of objects. `none`: no value. `raw`: a
+    value without a schema.
     """
 
     kind: Kind
@@ -31,7 +31,7 @@ class Node:
 
 
 def sections(root: Schema, data: Any) -> list[Node]:
-    """One node for each property of an object, in the schema's order, then those it misses."""
+    """Return a node for each property of an object, in the schema's order, then for all others."""
     if not isinstance(data, dict):
         return [_raw(data)]
     return list(_properties(schema.resolved(root, root), root, data))

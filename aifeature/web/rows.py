@@ -1,4 +1,4 @@
-"""A job as one line of a list."""
+"""A job as one row of a list."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ NOTHING_LEFT = "The text is no longer stored."
 
 
 def nothing_left(job: Job) -> str:
-    """What stands where the text of a job stood."""
+    """Return the sentence that replaces the deleted text of a job."""
     return retention.told(job) or NOTHING_LEFT
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a list shows of a job."""
+    """A row of a list of jobs."""
 
     job: Job
     title: str
-    """The beginning of what its user sent, else the feature's title."""
+    """The start of the user's text, else the feature's title."""
     about: str
-    """The feature's title, or why the text is not the title."""
+    """The feature's title, or why the title is not the user's text."""
     state: State
     took: str
-    """Empty while it has not ended."""
+    """Duration; empty until the job has ended."""
 
 
 def row(job: Job) -> Row:
-    """The line of a job that `history.page` has found."""
+    """Return the row of a job from `history.page`."""
     ended = Status(job.status) in TERMINAL
     title = titles.shortened(getattr(job, "beginning", None) or "")
     return Row(

@@ -9,7 +9,7 @@ Schema = Mapping[str, Any]
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema with its reference followed; what stands beside the reference wins."""
+    """Return the schema with its reference resolved. Keys next to the reference win."""
     reference = schema.get("$ref")
     if reference is None:
         return schema
@@ -19,7 +19,7 @@ def resolved(schema: Schema, root: Schema) -> Schema:
 
 
 def without_null(schema: Schema, root: Schema) -> tuple[Schema, bool]:
-    """The schema of the value itself, and whether null may stand in its place."""
+    """Return the schema without null, and whether null is allowed."""
     schema = resolved(schema, root)
     options = schema.get("anyOf")
     if options is None:
@@ -32,7 +32,7 @@ def without_null(schema: Schema, root: Schema) -> tuple[Schema, bool]:
 
 
 def choices(schema: Schema) -> list[Any] | None:
-    """The values an enumeration allows; None when it is none."""
+    """Return the values of an enumeration; None for other schemas."""
     if "const" in schema:
         return [schema["const"]]
     values: list[Any] | None = schema.get("enum")
@@ -40,19 +40,19 @@ def choices(schema: Schema) -> list[Any] | None:
 
 
 def is_decimal(schema: Schema) -> bool:
-    """Whether it is a decimal number, which pydantic reads from a number or from its text."""
+    """Return whether it is a decimal, which pydantic accepts as a number or as text."""
     options = schema.get("anyOf") or ()
     return sorted(str(option.get("type")) for option in options) == ["number", "string"]
 
 
 def label(name: str, schema: Schema) -> str:
-    """The title somebody wrote, else the name as words. Pydantic's own title is not a sentence."""
+    """Return the model's own title, else the name in words instead of pydantic's title case."""
     title: str = schema.get("title", "")
     made_by_pydantic = title in {"", name.replace("_", " ").title()}
     return in_words(name) if made_by_pydantic or "$ref" in schema else title
 
 
 def in_words(name: str) -> str:
-    """`needs_human` as "Needs human"."""
+    """Return a name in words: "Needs human" for `needs_human`."""
     words = name.replace("_", " ").replace("-", " ").strip()
     return words[:1].upper() + words[1:]

@@ -1,4 +1,4 @@
-"""One form field from one JSON Schema, and its value back to JSON."""
+"""Form fields made from JSON Schemas, and their values as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aifeature.web.json_fields import Given, JsonValue, Number
 from aifeature.web.schema import Schema
 
 FEW: Final = 5
-"""Up to this many choices are shown at once; more go into a list that opens."""
+"""Maximum number of choices shown as radio buttons; more become a drop-down list."""
 
 NOT_SAID: Final = ("", "No preference")
 INPUT_TYPES: Final = {
@@ -24,24 +24,23 @@ INPUT_TYPES: Final = {
 
 
 class LongText(forms.CharField):
-    """Text of many lines. Line ends are one character, as they are counted and stored."""
+    """Text of many lines. A line end counts as one character and is stored as one."""
 
     takes_file = True
-    """Whether a text file can be read into the field."""
+    """Whether a text file can be loaded into the field."""
 
     def to_python(self, value: Any) -> str:
-        """The text with plain line ends."""
         return str(super().to_python(value)).replace("\r\n", "\n")
 
 
 class Lines(LongText):
-    """A list of texts, one a line."""
+    """A list of texts, one per line."""
 
     takes_file = False
 
 
 def field(name: str, found: Schema, root: Schema, *, required: bool) -> forms.Field:
-    """The field for one property; what no other field can ask for is written as JSON."""
+    """Return the field for one property. A JSON field takes what no other field can."""
     value, nullable = schema.without_null(found, root)
     made = _made(value, root, required=required and not nullable)
     made.label = schema.label(name, found)
@@ -52,7 +51,7 @@ def field(name: str, found: Schema, root: Schema, *, required: bool) -> forms.Fi
 
 
 def to_json(made: forms.Field, cleaned: Any) -> Any:
-    """What the form has cleaned, as JSON has it."""
+    """Return a cleaned value as JSON."""
     if isinstance(made, Lines):
         return [line.strip() for line in cleaned.splitlines() if line.strip()]
     if isinstance(made, forms.TypedMultipleChoiceField):
@@ -61,7 +60,7 @@ def to_json(made: forms.Field, cleaned: Any) -> Any:
 
 
 def from_json(made: forms.Field, value: Any) -> Any:
-    """A JSON value as the form shows it before anything is entered."""
+    """Return a JSON value as an initial value of the field."""
     if isinstance(made, Lines):
         return "\n".join(map(str, value)) if isinstance(value, list) else value
     if isinstance(made, JsonValue):
@@ -74,11 +73,11 @@ def from_json(made: forms.Field, value: Any) -> Any:
 
 
 def is_list(made: forms.Field) -> bool:
-    """Whether the field's value is a list, which may be empty and still is an answer."""
+    """Return whether the field's value is a list, for which empty is a valid value."""
     return isinstance(made, Lines | forms.MultipleChoiceField)
 
 
-def _made(value: Schema, root: Schema, *, required: bool) -> forms.Field:  # noqa: PLR0911 (one a kind)
+def _made(value: Schema, root: Schema, *, required: bool) -> forms.Field:  # noqa: PLR0911 (one per type)
     if (allowed := schema.choices(value)) is not None:
         return _choice(allowed, required=required, chosen=value.get("default") is not None)
     if schema.is_decimal(value):
@@ -115,7 +114,7 @@ def _text(value: Schema, *, required: bool) -> forms.Field:
     }
     kind = value.get("format")
     if kind == "textarea":
-        # Without a maxlength attribute: browsers cut what is pasted and say nothing.
+        # No maxlength attribute: browsers cut pasted text without a message.
         return _uncut(
             LongText(
                 required=required,
@@ -169,7 +168,7 @@ def _flag(*, required: bool, value: Schema) -> forms.Field:
 
 
 class Flag(forms.BooleanField):
-    """Yes or no. No is an answer too, so it is never left out as empty."""
+    """Yes or no. No is a value, so it is never left out as empty."""
 
     empty_values = ()
 

@@ -1,4 +1,4 @@
-"""A Django form made from a feature's input model, so that a new feature needs no form."""
+"""Django forms generated from the input models of features."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from aifeature.spec import Feature
 from aifeature.web import schema, schema_fields, uploads
 
 PREFIX = "in"
-"""Before each field's name, so that none collides with the page's own."""
+"""Prefix of field names, so that they do not collide with the page's own."""
 
 
 class SchemaForm(forms.Form):
-    """The base of the forms that `form_class` makes."""
+    """The base of the forms that `form_class` generates."""
 
     max_file_bytes: int
-    """The largest text file that is read into a field."""
+    """Maximum size of a text file that is loaded into a field."""
 
     lists: frozenset[str]
-    """Fields whose empty value is a value: the lists that the input must have."""
+    """Required list fields. An empty list is a value."""
 
     nulls: frozenset[str]
-    """Fields that the input must have, and that are null if they are left empty."""
+    """Required fields whose value is null if they are left empty."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class SchemaForm(forms.Form):
         files: MultiValueDict[str, UploadedFile[Any]] | None = None,
         **options: Any,
     ) -> None:
-        """As Django's form; a text file that came along becomes the text of its field."""
+        """Use the text of an uploaded file as the value of its field."""
         read: Mapping[str, Any] | None = data
         self._unreadable: dict[str, str] = {}
         if data is not None and files:
@@ -43,14 +43,14 @@ class SchemaForm(forms.Form):
         super().__init__(read, prefix=PREFIX, use_required_attribute=False, **options)
 
     def clean(self) -> dict[str, Any]:
-        """Tell which file could not be read, next to the field it was for."""
+        """Add an error to the field of each file that could not be read."""
         for name, message in self._unreadable.items():
-            self.errors.pop(name, None)  # "this field is required" would only distract
+            self.errors.pop(name, None)  # such as "this field is required"
             self.add_error(name, message)
         return self.cleaned_data
 
     def value(self) -> dict[str, Any]:
-        """The input as the feature takes it. Fields left empty are left out, if they may be."""
+        """Return the input of the feature, without empty optional fields."""
         found = {}
         for name, field in self.fields.items():
             cleaned = self.cleaned_data.get(name)
@@ -61,7 +61,7 @@ class SchemaForm(forms.Form):
         return found
 
     def refuse(self, problems: Any) -> None:
-        """Show what the feature's own validation found, each problem at its field."""
+        """Add the problems that the feature's validation found to their fields."""
         for problem in problems:
             name = problem["field"].split(".")[0]
             self.add_error(name if name in self.fields else None, problem["message"])
@@ -82,7 +82,7 @@ class SchemaForm(forms.Form):
 
 
 def initial(form: type[SchemaForm], value: Mapping[str, Any]) -> dict[str, Any]:
-    """An input as its form shows it, for somebody who changes it and sends it again."""
+    """Return an earlier input as initial values of its form."""
     shown = {
         name: schema_fields.from_json(field, value[name])
         for name, field in form.base_fields.items()
@@ -93,9 +93,9 @@ def initial(form: type[SchemaForm], value: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def form_class(feature: Feature) -> type[SchemaForm]:
-    """The form of a feature's input."""
+    """Return the form class of a feature's input."""
     whole = feature.input_model.model_json_schema()
-    root = schema.resolved(whole, whole)  # that of a recursive model is a reference
+    root = schema.resolved(whole, whole)  # a recursive model's schema is a reference
     required = set(root.get("required", ()))
     fields = {
         name: schema_fields.field(name, found, whole, required=name in required)

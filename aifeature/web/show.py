@@ -1,4 +1,4 @@
-"""A job in words for the person who asked for it."""
+"""A job in words for its user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINUTE_S: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a job is: a short label, a sentence, and the tone its pill is painted in."""
+    """State of a job: a short label, a sentence and the colour of its pill."""
 
     label: str
     sentence: str
@@ -27,29 +27,29 @@ class State:
 
 
 _STATES: Final = {
-    Status.QUEUED: State("Waiting", "Your request is in the queue. It starts by itself.", "wait"),
+    Status.QUEUED: State("Waiting", "Your request is queued. It starts automatically.", "wait"),
     Status.RUNNING: State("Working", "The answer is being written.", "live"),
     Status.NEEDS_APPROVAL: State(
-        "In review", "A person looks at this answer before you see it.", "wait"
+        "In review", "A person reviews this answer before you see it.", "wait"
     ),
     Status.SUCCEEDED: State("Done", "Here is your answer.", "good"),
-    Status.FAILED: State("Failed", "This did not work.", "bad"),
+    Status.FAILED: State("Failed", "This request failed.", "bad"),
     Status.CANCELLED: State("Cancelled", "You cancelled this request.", "off"),
     Status.REJECTED: State(
-        "Not released", "A person looked at the answer and kept it back.", "off"
+        "Not released", "A person reviewed the answer and did not release it.", "off"
     ),
 }
 _CANCELLED_AFTER_TEXT: Final = (
-    "You cancelled this request. The part of the answer that you had been shown is below."
+    "You cancelled this request. The part of the answer that you saw is below."
 )
-_COUNTS: Final = " It counts towards your budget of today."
+_COUNTS: Final = " It counts towards your budget for today."
 _STOPPING: Final = State("Stopping", "You cancelled this request. It ends in a moment.", "wait")
 _ENDS: Final = "This request is being stopped."
 UNDER_WAY: Final = frozenset({Status.QUEUED, Status.RUNNING})
 
 
 def state(job: Job) -> State:
-    """The job's state. Why it waits, failed or was cancelled was stored with it."""
+    """Return the job's state. The job stores why it waits, failed or was cancelled."""
     status = Status(job.status)
     if status in UNDER_WAY and job.cancel_requested_at is not None:
         return (
@@ -65,14 +65,14 @@ def state(job: Job) -> State:
         return State(known.label, _CANCELLED_AFTER_TEXT + counts, known.tone)
     if status is Status.QUEUED and job.wait_reason == WaitReason.FEATURE_PAUSED:
         return State("Paused", job.error_message, "held")
-    tells = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
-    if tells and job.error_message:
+    has_reason = status is Status.QUEUED or status in TERMINAL - {Status.SUCCEEDED}
+    if has_reason and job.error_message:
         return State(known.label, job.error_message, known.tone)
     return known
 
 
 def is_failure(job: Job) -> bool:
-    """Whether the job ended without its answer, and not by its user's own wish."""
+    """Return whether the job ended without an answer and was not cancelled by its user."""
     status = Status(job.status)
     if status is Status.CANCELLED:
         return not _by_its_user(job)
@@ -84,17 +84,17 @@ def _by_its_user(job: Job) -> bool:
 
 
 def label(status: Status) -> str:
-    """The status in a word or two."""
+    """Return the short label of a status."""
     return _STATES[status].label
 
 
 def took(job: Job, now: datetime) -> timedelta:
-    """From submission to the end, or to now."""
+    """Return the time from submission to the end, or until now."""
     return max((job.finished_at or now) - job.created_at, timedelta())
 
 
 def duration(span: timedelta) -> str:
-    """A span as people say it: `4.1 s`, `2 min 5 s`, `1 h 4 min`. The page's script agrees."""
+    """Return a duration as text: `4.1 s`, `2 min 5 s`, `1 h 4 min`. Also written in job.js."""
     seconds = span.total_seconds()
     if seconds < MINUTE_S:
         return f"{seconds:.1f} s"
@@ -104,18 +104,18 @@ def duration(span: timedelta) -> str:
 
 
 def feature_of(job: Job) -> Feature | None:
-    """The job's feature; None when it is no longer offered."""
+    """Return the job's feature; None if it is no longer in the code."""
     return registry.all_features().get(job.feature)
 
 
 def title(job: Job) -> str:
-    """The feature's title, or its slug as words when it is gone."""
+    """Return the feature's title, or its slug in words if it is no longer in the code."""
     feature = feature_of(job)
     return feature.title if feature else schema.in_words(job.feature)
 
 
 def answer(job: Job) -> list[Node]:
-    """The result laid out, or what was shown of one that its user cancelled; else empty."""
+    """Return the result as nodes, or the text shown before the user cancelled; else empty."""
     if Status(job.status) is Status.CANCELLED and job.partial_text:
         return [Node("text", job.partial_text, stream_label(feature_of(job)) or "Answer")]
     if Status(job.status) is not Status.SUCCEEDED or job.result is None:
@@ -125,7 +125,7 @@ def answer(job: Job) -> list[Node]:
 
 
 def question(job: Job) -> list[Node]:
-    """What was sent, laid out; empty once its retention has ended."""
+    """Return the input as nodes; empty after its retention has ended."""
     if job.input is None:
         return []
     feature = feature_of(job)
@@ -133,7 +133,7 @@ def question(job: Job) -> list[Node]:
 
 
 def stream_label(feature: Feature | None) -> str | None:
-    """The heading over the words while they come; None when the feature does not stream."""
+    """Return the heading of the streamed text; None if the feature does not stream."""
     if feature is None or feature.stream_field is None:
         return None
     found: dict[str, Any] = feature.output_schema["properties"][feature.stream_field]

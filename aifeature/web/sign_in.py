@@ -1,4 +1,4 @@
-"""Signing in, and who may not try again for a while."""
+"""Sign-in and its rate limits."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 class Throttle(AxesStandaloneBackend):
-    """Turns away who failed too often. It signs nobody in; the next backend does."""
+    """Rejects a sign-in after too many failures. The next backend checks the password."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
-        """Count the attempt, or stop it, before its password is checked.
+        """Count the attempt, or reject it, before its password is checked.
 
-        Without a request (a command, a test's client) there is no address to count by.
+        Without a request (a command, a test's client) there is no address, so nothing is counted.
 
         Raises:
-            AxesBackendPermissionDenied: too many attempts of this name, at this address, or both.
-            django.db.Error: the attempt could not be counted.
+            AxesBackendPermissionDenied: Too many attempts by name, address or both.
+            django.db.Error: The attempt could not be counted.
         """
         if request is None:
             return
@@ -52,18 +52,18 @@ class Throttle(AxesStandaloneBackend):
 
 @receiver(user_logged_in, dispatch_uid="aifeature.sign_in_limits")
 def forget_failures(request: HttpRequest | None, user: User, **_: Any) -> None:
-    """A sign-in with the right password takes its count back."""
+    """Take back the count of a successful sign-in."""
     if request is not None and hasattr(request, "axes_updated"):
         limits.succeeded(user.get_username(), address_of(request))
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return the visitor's address, as sign-ins are counted by it; empty if there is none."""
+    """Return the visitor's address by which sign-ins are counted; empty if there is none."""
     return get_client_ip_address(request) or ""
 
 
 class SignInForm(AuthenticationForm):
-    """Refuses names that no account can have, before they are counted and stored as failures."""
+    """Rejects names that are too long for an account before they are counted and stored."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,13 +72,13 @@ class SignInForm(AuthenticationForm):
 
 
 class SignIn(LoginView):
-    """Name and password; then on to the page that was asked for, if it is one of this site."""
+    """Sign-in with name and password, then a redirect to the requested page of this site."""
 
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the sentence that says why the visitor must sign in."""
+        """Add why the visitor must sign in."""
         reason = sign_in_reasons.sentence(self.request, self.get_redirect_url())
         own = {
             "reason": reason,
@@ -88,18 +88,18 @@ class SignIn(LoginView):
         return {**super().get_context_data(**kwargs), **own}
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        """Sign in, then on; with what is carried if it is of this user."""
-        onward = super().form_valid(form)
+        """Sign in, then redirect, or hand on values that this user entered before."""
+        response = super().form_valid(form)
         to, text = self.get_redirect_url(), carried.packed(self.request)
         if carried.is_by(text, form.get_user()) and carried.leads_to_form(to):
             return render(self.request, "registration/continue.html", {"to": to, "carried": text})
-        return onward
+        return response
 
 
 def ask(request: HttpRequest) -> HttpResponse:
-    """Lead a visitor who is not signed in to the sign-in page.
+    """Send a visitor who is not signed in to the sign-in page.
 
-    A part of a page that is fetched by htmx cannot show it: the whole page goes.
+    A part of a page that htmx loads cannot show it, so the whole page is redirected.
     """
     address = sign_in_reasons.sign_in_address(request)
     if getattr(request, "htmx", False):
@@ -119,7 +119,7 @@ def ask(request: HttpRequest) -> HttpResponse:
 
 
 def signed_in(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """For people who are signed in; the others sign in first and then come back."""
+    """Require a signed-in user. Other visitors sign in first and then return to the page."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Where a visitor who is not signed in goes, and what the sign-in page tells them about why."""
+"""The address of the sign-in page, and the reason that it shows."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ PAGES: Final = {
     "make_token": "account",
     "revoke_token": "account",
 }
-"""The page with the form of each address that forms are sent to, by their names."""
+"""By URL name of a form's target, the URL name of the page with the form."""
 
 _NAMED_BY: Final = {"feature": ("slug",), "job": ("job_id",)}
-"""The arguments of these pages' addresses."""
+"""By URL name of a page, the arguments of its address."""
 
 
 class Reason(StrEnum):
-    """Why a visitor must sign in. It stands in the address of the sign-in page."""
+    """Why a visitor must sign in, as a parameter of the sign-in page."""
 
     ENDED = "ended"
     UNSENT = "unsent"
 
 
 UNSENT: Final = (
-    "Your session has ended, so nothing was sent. Please sign in again, and then send it once more."
+    "Your session has ended, so nothing was sent. Please sign in again and then send it again."
 )
 _SENTENCES: Final = {
     Reason.ENDED: "Your session has ended. Please sign in again to continue.",
     Reason.UNSENT: UNSENT,
 }
-_ASKED: Final = "The page that you opened is for people who are signed in."
+_SIGNED_OUT: Final = "Please sign in to open this page."
 
 
 def sign_in_address(request: HttpRequest) -> str:
-    """Return the address of the sign-in page, with the page to go to afterwards and the reason.
+    """Return the address of the sign-in page, with the page to open afterwards and the reason.
 
-    A form that was sent is not sent again by the sign-in: the page that holds it is shown.
+    A form is not sent again after the sign-in. The page with the form is shown instead.
     """
     query = QueryDict(mutable=True)
     if to := page_of(request):
@@ -63,30 +63,30 @@ def sign_in_address(request: HttpRequest) -> str:
 
 
 def is_form(request: HttpRequest) -> bool:
-    """Return whether the request sends a form of a page for people who are signed in."""
+    """Return whether the request sends a form of a page that requires a sign-in."""
     return _name(request) in PAGES and request.method == "POST"
 
 
 def sentence(request: HttpRequest, to: str) -> str:
-    """Return why this visitor must sign in; empty if they opened the sign-in page by themselves.
+    """Return why this visitor must sign in; empty if the visitor opened the sign-in page directly.
 
     Args:
         request: For the sign-in page.
-        to: The page that is shown after the sign-in; empty if none was asked for.
+        to: The page to open after the sign-in; empty if none was requested.
     """
     try:
         return _SENTENCES[Reason(request.GET.get(_REASON, ""))]
     except ValueError:
-        return _ASKED if to not in {"", "/"} else ""
+        return _SIGNED_OUT if to not in {"", "/"} else ""
 
 
 def page_of(request: HttpRequest) -> str:
-    """Return the page to go to after the sign-in; empty for the start page."""
+    """Return the page to open after the sign-in; empty for the start page."""
     htmx: Any = getattr(request, "htmx", None)
     if htmx:
         try:
             return str(htmx.current_url_abs_path or "")
-        except ValueError:  # the header holds no address
+        except ValueError:  # the header is not an address
             return ""
     match = request.resolver_match
     if match is None or request.method in {"GET", "HEAD"}:

@@ -1,4 +1,4 @@
-"""A job's title in a list: the beginning of the text that its user sent."""
+"""A job's title in a list: the start of the text that its user sent."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from aifeature.spec import Feature
 from aifeature.web import schema
 
 LONGEST: Final = 90
-"""Characters of a title."""
+"""Maximum characters of a title."""
 
 READ: Final = 400
-"""Characters of the text that are read for it: a document may begin with a lot of white space."""
+"""Characters of the text that are read for a title. A document may begin with much white space."""
 
 _MARKS: Final = re.compile(r"^[\s#>*_=~`|-]+")
-"""What stands before the first word of a heading or a quote in Markdown."""
+"""Characters before the first word of a heading or quote in Markdown."""
 
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs"})
-"""Categories of characters that show nothing, or turn the direction of the text around them."""
+"""Categories of invisible characters, and of those that change the text direction."""
 
 _JOINERS: Final = "\u200c\u200d"
-"""Invisible characters that words of some languages, and some emoji, are made with."""
+"""Invisible characters that are part of words in some languages and of some emoji."""
 
 _LONGEST_TEXT: Final = (
     "(SELECT v #>> '{}' FROM jsonb_path_query(%(expressions)s,"
@@ -37,9 +37,9 @@ _TRIMMED: Final = "nullif(btrim(%(expressions)s, E' \\n\\r\\t'), '')"
 
 
 def shortened(text: str) -> str:
-    """Return the text as a title: one line of at most `LONGEST` characters, perhaps empty.
+    """Return the text as a title: one line of at most `LONGEST` characters, possibly empty.
 
-    Without the marks of a heading, and without characters that nobody can see.
+    Removes the marks of a heading and invisible characters.
     """
     shown = "".join(c for c in text if c.isspace() or c in _JOINERS or _is_visible(c))
     line = " ".join(_MARKS.sub("", shown).split())
@@ -57,23 +57,23 @@ def _is_visible(character: str) -> bool:
 
 
 def content() -> Combinable:
-    """Return an expression for the beginning of what a job is about, NULL once it is deleted.
+    """Return an expression for the start of a job's text, NULL after it is deleted.
 
-    That is the first free text of the feature's form, else the longest text of the input.
+    The text is the first free text of the feature's form, else the longest text of the input.
     """
     fields = {feature.slug: field_of(feature) for feature in registry.all_features().values()}
     texts = [_text(F("input"), template=_LONGEST_TEXT)]
     if cases := [When(feature=slug, then=_value(name)) for slug, name in fields.items() if name]:
         texts.insert(0, _text(Case(*cases, default=None), template=_TRIMMED))
-    # `coalesce` takes one argument as well, where Django's Coalesce wants two.
+    # SQL's `coalesce` also takes one argument. Django's Coalesce needs two.
     return _text(_text(*texts, function="coalesce"), Value(READ), function="left")
 
 
 @cache
 def field_of(feature: Feature) -> str | None:
-    """Return the input field whose text names a job: the first free text that is required.
+    """Return the input field whose text is a job's title: the first required free text.
 
-    None: the form asks for no free text.
+    Without a required one, the first free text; None if the form has no free text.
     """
     root = feature.input_model.model_json_schema()
     required = root.get("required", ())

@@ -1,4 +1,4 @@
-"""A text file that somebody sends instead of pasting its text."""
+"""Text files that users upload instead of pasting text."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from django.core.files.uploadedfile import UploadedFile
 
 
 class UnreadableFileError(ValueError):
-    """The file cannot be used; the message says why and what helps."""
+    """The file cannot be used. The message explains why, and what the user can do."""
 
 
 def text_of(file: UploadedFile[Any], *, max_bytes: int) -> str:
-    """The file's text: UTF-8, with or without a byte order mark.
+    """Return the file's text. It must be UTF-8, with or without a byte order mark.
 
     Raises:
-        UnreadableFileError: it is empty, larger than `max_bytes`, or no text.
+        UnreadableFileError: The file is empty, larger than `max_bytes`, or not text.
     """
     size = file.size or 0
     if size > max_bytes:
         raise UnreadableFileError(
-            f"This file has {size:,} bytes; the most we can read is {max_bytes:,}."
+            f"This file has {size:,} bytes. The maximum is {max_bytes:,}. Choose a smaller file."
         )
     try:
         text = bytes(file.read()).decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""Addresses of the pages."""
+"""URLs of the pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/cancel/", job_views.cancel_job, name="cancel"),
     path("accounts/login/", sign_in.SignIn.as_view(), name="login"),
     path(
-        "accounts/signed-out/",  # also from admin: nothing that was typed stays in the tab
+        "accounts/signed-out/",  # also from admin: the page clears drafts in the tab
         sign_in.SignIn.as_view(extra_context={"is_signed_out": True}),
         name="signed_out",
     ),

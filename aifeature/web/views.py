@@ -31,14 +31,14 @@ RECENT = 3
 
 SEE_OTHER = 303
 _KEY = re.compile(r"[\x20-\x7e]{1,100}")
-"""What the page's hidden field may send: any other value is as good as none."""
+"""Valid values of the page's hidden field. Any other value is ignored."""
 
 
 @never_cache
 @require_safe
 @signed_in
 def start(request: HttpRequest) -> HttpResponse:
-    """The features this user may use, and what they last asked for."""
+    """Show the features this user may use, and the user's latest jobs."""
     user = cast("User", request.user)
     recent = history.page(user, history.Wanted()).jobs[:RECENT]
     features = jobs.visible_features(user=user)
@@ -54,10 +54,10 @@ def start(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def feature(request: HttpRequest, slug: str) -> HttpResponse:
-    """The feature's form; when it is sent and fits, on to the page of the job it became.
+    """Show the feature's form. If it is sent and valid, submit a job and redirect to its page.
 
     Raises:
-        Http404: there is no such feature for this user.
+        Http404: The user has no access to such a feature.
     """
     user = cast("User", request.user)
     try:
@@ -86,31 +86,31 @@ def feature(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> HttpResponse:
-    """The page with a form to fill in. What would keep it from being accepted stands above it."""
+    """Return the page with an empty form, and above it why it would be refused now, if so."""
     user = cast("User", request.user)
     paused = controls.is_paused(found.slug, user.pk)
     closed = None if paused else admission.why_not(found, user.pk)
     earlier = _earlier_input(user, found, request.GET.get("from", ""))
-    told: dict[str, Any] = {
+    notices: dict[str, Any] = {
         "is_paused": paused,
         "is_kept": paused and controls.keeps_jobs(found.slug, user.pk),
         "closed": closed and closed.detail,
         "is_pristine": not earlier,
     }
-    return _page(request, found, make(initial=initial(make, earlier)), **told)
+    return _page(request, found, make(initial=initial(make, earlier)), **notices)
 
 
 def _submit(user: User, found: Feature, form: SchemaForm, key: str) -> Job:
-    """The job of this form. Sent twice, as by a double click, it is one job.
+    """Submit a job. A form that is sent twice, as by a double click, is one job.
 
-    Sent again with other text, as after the Back button, it is another request.
+    A form that is sent again with other text, as after the Back button, is another job.
     """
     value = form.value()
     key = f"web:{key if _KEY.fullmatch(key) else uuid.uuid4()}"
     try:
         return jobs.submit(user=user, slug=found.slug, data=value, key=key).job
     except IdempotencyConflict:
-        other = f"{key}:{uuid.uuid4()}"  # begins alike, so that the page knows its draft was sent
+        other = f"{key}:{uuid.uuid4()}"  # same prefix: the script finds that the draft was sent
         return jobs.submit(user=user, slug=found.slug, data=value, key=other).job
 
 
@@ -121,7 +121,7 @@ def _page(
     *,
     status: int = 200,
     refusal: Refusal | None = None,
-    **told: Any,
+    **notices: Any,
 ) -> HttpResponse:
     context: dict[str, Any] = {
         "feature": found,
@@ -132,13 +132,13 @@ def _page(
         "refusal": refusal.detail if refusal else "",
         "reference": failures.note(refusal.status, refusal.code) if refusal else "",
         "max_file_bytes": form.max_file_bytes,
-        **told,
+        **notices,
     }
     return render(request, "aifeature/feature.html", context, status=status)
 
 
 def _earlier_input(user: User, found: Feature, job_id: str) -> dict[str, Any]:
-    """The input of an earlier job of this user, to try it again; empty when there is none."""
+    """Return the input of an earlier job of this user, to send it again; empty without one."""
     try:
         job = jobs.get(user=user, job_id=uuid.UUID(job_id))
     except (ValueError, NotFound):

@@ -236,7 +236,7 @@ def _stop_without_a_reason(page: Page) -> None:
 
 
 def _save_wrongly(page: Page) -> None:
-    page.get_by_label("Budget of a day (USD)").fill("-5")
+    page.get_by_label("Daily budget (USD)").fill("-5")
     _save(page)
 
 
@@ -275,7 +275,7 @@ def _sign_in_wrongly(page: Page) -> None:
 
 def _make_token(page: Page) -> None:
     page.get_by_label("Name").fill("nightly import")
-    page.get_by_role("button", name="Make token").click()
+    page.get_by_role("button", name="Create token").click()
     page.get_by_text("Copy the token").wait_for()
 
 
@@ -304,7 +304,7 @@ def _send_too_late(page: Page) -> None:
     _type(page)
     page.context.clear_cookies()
     page.get_by_role("button", name="Send", exact=True).click()
-    page.get_by_text("What you typed is kept").wait_for()
+    page.get_by_text("What you typed is saved").wait_for()
 
 
 def _lose_the_answer(page: Page) -> None:

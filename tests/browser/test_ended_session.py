@@ -72,7 +72,7 @@ def test_the_text_is_there_again_after_the_sign_in(
     end(page)
     press_send(page)
     page.get_by_text("Your session has ended, so nothing was sent.").wait_for()
-    page.get_by_text("What you typed is kept in this tab.").wait_for()
+    page.get_by_text("What you typed is saved in this tab.").wait_for()
     no_barriers(page)
     sign_in(page, "ada")
     page.get_by_text("It was not sent.", exact=True).wait_for()
@@ -99,7 +99,7 @@ def test_the_next_person_at_the_browser_sees_nothing_of_it(
     type_text(page)
     end(page)
     press_send(page)
-    page.get_by_text("What you typed is kept in this tab.").wait_for()
+    page.get_by_text("What you typed is saved in this tab.").wait_for()
     assert "Zebras" not in page.content()
     sign_in(page, "bob")
     page.wait_for_url(f"**{FORM}")
@@ -115,7 +115,7 @@ def test_it_can_be_deleted_without_signing_in(site: Site, open_page: OpenPage, a
     press_send(page)
     page.get_by_role("button", name="Delete it").click()
     assert "Zebras" not in stored(page)
-    assert page.get_by_text("What you typed is kept").is_hidden()
+    assert page.get_by_text("What you typed is saved").is_hidden()
     sign_in(page, "ada")
     page.wait_for_url(f"**{FORM}")
     assert typed(page) == ""
@@ -130,7 +130,7 @@ def test_signing_out_deletes_it_in_every_tab(site: Site, open_page: OpenPage, ad
     page.get_by_label("Username").wait_for()
     for tab in (page, other):
         wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
-    assert page.get_by_text("What you typed is kept").is_hidden()
+    assert page.get_by_text("What you typed is saved").is_hidden()
 
 
 def test_signing_out_in_admin_deletes_it_too(site: Site, open_page: OpenPage, ada: User) -> None:
@@ -144,7 +144,7 @@ def test_signing_out_in_admin_deletes_it_too(site: Site, open_page: OpenPage, ad
     page.get_by_text("You are signed out.").wait_for()
     for tab in (page, other):
         wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
-    assert page.get_by_text("What you typed is kept").is_hidden()
+    assert page.get_by_text("What you typed is saved").is_hidden()
 
 
 @pytest.mark.parametrize(("changed", "jobs"), [("", 1), ("More.", 2)])
@@ -243,7 +243,7 @@ def test_what_comes_back_has_no_barrier(
     no_barriers(page)
     _lose_the_cookies(page)
     press_send(page)
-    page.get_by_text("What you typed is kept in this tab.").wait_for()
+    page.get_by_text("What you typed is saved in this tab.").wait_for()
     no_barriers(page)
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0

@@ -166,7 +166,7 @@ def test_a_text_file_goes_into_the_form(site: Site, open_page: OpenPage, ada: Us
 def test_without_javascript(open_page: OpenPage, ada: User, go_on: threading.Event) -> None:
     page = open_page(ada, java_script_enabled=False)
     job = send(page, SHORT)
-    page.get_by_text("looks for the answer every three seconds").wait_for()
+    page.get_by_text("checks for the answer every three seconds").wait_for()
     go_on.set()
     see_done(page)  # the page reloads by itself
     job.refresh_from_db()

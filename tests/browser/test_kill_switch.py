@@ -77,7 +77,7 @@ def test_a_feature_is_stopped_and_released_for_some(
     assert "sam" in said
     assert "Answers leak addresses." in said
     no_barriers(page)
-    page.locator("#dialog").get_by_label("For how many users").fill("20")
+    page.locator("#dialog").get_by_label("Share of users").fill("20")
     page.locator("#dialog").get_by_label("Reason").fill("Mended.")
     send(page, "Release")
     page.get_by_text("Released for 20 % of users.").first.wait_for()
@@ -92,7 +92,7 @@ def test_cancel_is_chosen_in_the_dialog(open_page: OpenPage, sam: User) -> None:
     press(page, "stop")
     dialog = page.locator("#dialog")
     assert "every feature" in dialog.inner_text()
-    dialog.get_by_label("Cancel: they end for good").check()
+    dialog.get_by_label("Cancel: they end permanently").check()
     dialog.get_by_label("Reason").fill("The key was stolen.")
     send(page, "Stop")
     page.get_by_text("Everything is stopped", exact=True).wait_for()
@@ -111,7 +111,7 @@ def test_a_refused_stop_says_why_and_keeps_what_was_typed(
     press(page, "stop")
     dialog = page.locator("#dialog")
     dialog.get_by_label("Reason").fill("Answers leak addresses.")
-    dialog.get_by_label("Cancel: they end for good").check()
+    dialog.get_by_label("Cancel: they end permanently").check()
     with psycopg.connect(**connection.get_connection_params()) as other:
         other.execute("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE")
         send(page, "Stop")

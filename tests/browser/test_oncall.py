@@ -102,7 +102,7 @@ def test_a_failed_save_shows_its_errors_in_view_and_with_the_focus(
 ) -> None:
     page = open_page(sam, java_script_enabled=javascript, **LOOKS[look])
     page.goto(FEATURE)
-    page.get_by_label("Budget of a day (USD)").fill("-5")
+    page.get_by_label("Daily budget (USD)").fill("-5")
     page.get_by_role("button", name="Save", exact=True).click()
     errors = page.locator("#not-saved")
     errors.wait_for()
@@ -112,7 +112,7 @@ def test_a_failed_save_shows_its_errors_in_view_and_with_the_focus(
     assert errors.evaluate("element => element === document.activeElement")
     said = errors.inner_text()
     assert "Nothing was saved" in said
-    assert "Budget of a day (USD)" in said
+    assert "Daily budget (USD)" in said
     assert "Reason" in said
     errors.get_by_role("link", name="Reason").click()
     assert page.locator("#id_reason").evaluate("element => element === document.activeElement")
@@ -124,7 +124,7 @@ def test_the_page_of_a_model_says_what_its_breaker_does(open_page: OpenPage, sam
     ModelControl.objects.create(model="claude-haiku-5-5", forced=Forced.OPEN, reason="r")
     page = open_page(sam)
     page.goto(MODEL)
-    assert page.get_by_text("forced open: nothing is sent", exact=True).is_visible()
+    assert page.get_by_text("forced open: no calls are sent", exact=True).is_visible()
 
 
 def test_the_switch_works_without_javascript(plain: Page, sam: User) -> None:
@@ -143,7 +143,7 @@ def test_the_switch_works_without_javascript(plain: Page, sam: User) -> None:
     assert plain.get_by_text("Everything is stopped; its jobs are held.").is_visible()
     assert row("_everything").killed
     plain.get_by_role("link", name="Change reason").click()
-    plain.get_by_label("Cancel: they end for good").check()
+    plain.get_by_label("Cancel: they end permanently").check()
     plain.get_by_label("Reason").fill("It was used.")
     plain.get_by_role("button", name="Change reason").click()
     everything = row("_everything")
@@ -160,7 +160,7 @@ def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sa
     failed = scenes.job(sam, Status.FAILED)
     scenes.job(sam, Status.SUCCEEDED)
     plain.goto(FEATURE)
-    plain.get_by_label("Budget of a day (USD)").fill("12")
+    plain.get_by_label("Daily budget (USD)").fill("12")
     plain.get_by_label("Reason").fill("Less.")
     plain.get_by_role("button", name="Save", exact=True).click()
     assert plain.get_by_text("was changed successfully").is_visible()
@@ -175,7 +175,7 @@ def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sa
     plain.get_by_role("link", name="Force open").click()
     plain.get_by_label("Reason").fill("Their status page.")
     plain.get_by_role("button", name="Force open").click()
-    assert plain.get_by_text("forced open: nothing is sent", exact=True).is_visible()
+    assert plain.get_by_text("forced open: no calls are sent", exact=True).is_visible()
     assert ModelControl.objects.get(model="claude-haiku-5-5").forced == "open"
     plain.get_by_role("button", name="Log out").click()
     plain.goto("/admin/")

@@ -85,8 +85,8 @@ def test_the_history_finds_filters_and_turns_pages(open_page: OpenPage, ada: Use
     assert rows.count() == 1
     page.wait_for_url(re.compile("q=ZEBRA"))
     page.get_by_label("State").select_option(label="Done")
-    page.get_by_text("Nothing fits").wait_for()
-    page.get_by_role("link", name="Show all of them").click()
+    page.get_by_text("No matches").wait_for()
+    page.get_by_role("link", name="Show all requests").click()
     page.get_by_text("zebra").wait_for()
     rows.first.get_by_role("link").click()
     page.locator("[data-state=failed]").wait_for()
@@ -102,7 +102,7 @@ def test_a_search_that_fails_says_so_with_a_reference(
     page.goto("/jobs/")
     monkeypatch.setattr(history, "page", broken)
     page.get_by_label("Search").fill("zebra")
-    page.get_by_role("heading", name="Something broke on our side").wait_for()
+    page.get_by_role("heading", name="Something went wrong on our side").wait_for()
     reference = page.locator(".reference b").inner_text()
     assert WebFailure.objects.get(pk=reference).code == "RuntimeError"
 
@@ -129,9 +129,9 @@ def test_without_permission_there_is_nothing_here(open_page: OpenPage, ada: User
         response = page.goto(path)
         assert response is not None
         assert response.status == 404
-        assert page.get_by_role("heading", name="There is nothing here").is_visible()
+        assert page.get_by_role("heading", name="Page not found").is_visible()
     page.goto("/")
-    assert page.get_by_text("Nothing is open for you yet").is_visible()
+    assert page.get_by_text("No features are available to you yet").is_visible()
 
 
 def test_five_failures_close_the_sign_in(open_page: OpenPage, no_barriers: Axe) -> None:

@@ -1,1 +1,1 @@
-"""Lists alerts and shows the open ones on other pages."""
+"""Admin pages of alerts, and the open alerts that other pages show."""

@@ -1,4 +1,4 @@
-"""What on-call was told of, and how the checks that look for it went."""
+"""Admin pages of alerts and of the last result of each check."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from aifeature.models import Alert, CheckRun
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """Alerts by whether they are over."""
+    """Filter alerts by whether they are open."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
         del request, model_admin
-        return [("open", "open"), ("over", "over")]
+        return [("open", "open"), ("over", "ended")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
-        """The alerts of the choice."""
         del request
         match self.value():
             case "open":
@@ -40,7 +38,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
-    """Each with since when, until when, and which runbook tells what to do. Open ones first."""
+    """Alerts, open ones first, each with its runbook."""
 
     list_display = ("opened", "state", "kind", "subject", "summary", "runbook", "closed")
     list_display_links = ("opened",)
@@ -48,23 +46,23 @@ class AlertAdmin(ReadOnlyAdmin):
     search_fields = ("subject", "summary")
     fieldsets = (
         (None, {"fields": ("kind", "subject", "state", "summary", "runbook", "seen_figures")}),
-        ("When", {"fields": ("opened", "seen", "closed", "told", "end_told")}),
+        ("When", {"fields": ("opened", "seen", "closed", "notified", "end_notified")}),
     )
 
     opened = moment_column("opened_at", "since")
     seen = moment_column("seen_at", "last seen")
     closed = moment_column("closed_at", "ended")
-    told = moment_column("notified_at", "on-call notified")
-    end_told = moment_column("end_notified_at", "end notified")
+    notified = moment_column("notified_at", "on-call notified")
+    end_notified = moment_column("end_notified_at", "end notified")
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
-        """Open ones first, then those that ended last."""
+        """Order open alerts first, then the most recently ended."""
         del request
         return [F("closed_at").desc(nulls_first=True), "-opened_at", "-id"]
 
-    @display(description="state", label={"open": "danger", "over": "success"})
+    @display(description="state", label={"open": "danger", "ended": "success"})
     def state(self, alert: Alert) -> str:
-        return "over" if alert.closed_at else "open"
+        return "ended" if alert.closed_at else "open"
 
     @admin.display(description="runbook")
     def runbook(self, alert: Alert) -> str:
@@ -77,7 +75,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
 @admin.register(CheckRun)
 class CheckRunAdmin(ReadOnlyAdmin):
-    """The last run of each scheduled check, and what it found."""
+    """The last run of each scheduled check and its result."""
 
     list_display = ("name", "state", "result", "ended", "took")
     ordering = ("name",)
@@ -85,14 +83,14 @@ class CheckRunAdmin(ReadOnlyAdmin):
         (None, {"fields": ("name", "state", "result", "seen_figures", "began", "ended", "took")}),
     )
 
-    began = moment_column("began_at", "began")
+    began = moment_column("began_at", "started")
     ended = moment_column("ended_at", "last run")
 
-    @display(description="state", label={"well": "success", "found something": "danger"})
+    @display(description="state", label={"ok": "success", "problem found": "danger"})
     def state(self, run: CheckRun) -> str:
-        return "well" if run.ok else "found something"
+        return "ok" if run.ok else "problem found"
 
-    @admin.display(description="took")
+    @admin.display(description="duration")
     def took(self, run: CheckRun) -> str:
         return span((run.ended_at - run.began_at).total_seconds())
 

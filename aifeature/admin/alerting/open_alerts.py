@@ -1,4 +1,4 @@
-"""What is wrong now: open alerts, each with since when and which page to open."""
+"""Rows of open alerts for other pages, each with its start and a link."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from aifeature.services.watch import queues
 
 
 def runbook(kind: str) -> str:
-    """The page that tells what to do about alerts of this kind."""
+    """Return the path of the runbook for alerts of this kind; a dash if there is none."""
     name = alerts.RUNBOOKS.get(kind)
     return f"deploy/runbooks/{name}.md" if name else "-"
 
 
 def rows(slug: str | None = None) -> list[dict[str, Any]]:
-    """Open alerts, newest first: all, or those about this feature, its users and its windows."""
+    """Return open alerts, newest first: all, or those about this feature, its users and windows."""
     found = [alert for alert in alerts.still_open() if slug is None or _is_about(alert, slug)]
     unseen = _unseen(found) if slug is None else []
     return [*unseen, *(_row(alert) for alert in found)]
 
 
 def _unseen(found: list[Alert]) -> list[dict[str, Any]]:
-    """Queues without a worker that have no alert: with every worker gone, nobody opens one."""
+    """Return queues without a worker or an alert: if all workers are gone, none opens an alert."""
     known = {(alert.kind, alert.subject) for alert in found}
     return [
         {
@@ -46,7 +46,7 @@ def _unseen(found: list[Alert]) -> list[dict[str, Any]]:
 
 
 def _is_about(alert: Alert, slug: str) -> bool:
-    """A subject is a slug, or begins with one: `summarize day`, `summarize:7`."""
+    """Return whether the alert's subject begins with this slug: `summarize day`, `summarize:7`."""
     return re.split(r"\W", alert.subject, maxsplit=1)[0] == slug
 
 

@@ -1,1 +1,1 @@
-"""Lists who changed which control, when and why."""
+"""The page of the audit log."""

@@ -1,4 +1,4 @@
-"""The audit trail of the controls."""
+"""The audit log of the controls."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ LATEST = 50
 NAMES = {GLOBAL: "Everything", schedule.TRAIL: "Schedule"}
 _ACCOUNT = re.compile(r"#([0-9]+)")
 _WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
-"""Fields whose values name accounts, by their ids."""
+"""Fields whose values contain account ids."""
 
 
-class _TrailFilter(ControlFilter):
+class _AuditFilter(ControlFilter):
     def choose(self) -> Iterable[tuple[str, str]]:
         return [*super().choose(), (schedule.TRAIL, "Schedule")]
 
 
 @admin.register(ControlChange)
 class ControlChangeAdmin(ReadOnlyAdmin):
-    """Every change of a control: who or which check, from, to, why."""
+    """Every change of a control: its author, both values and the reason."""
 
     list_display = ("changed", "control", "field", "before", "after", "who", "reason")
     list_display_links = ("changed",)
-    list_filter = (_TrailFilter, "field", "at")
+    list_filter = (_AuditFilter, "field", "at")
     list_select_related = ("user",)
     search_fields = ("reason", "user__username", "check_name")
     fieldsets = (
@@ -62,17 +62,17 @@ class ControlChangeAdmin(ReadOnlyAdmin):
 
 
 def made_by(change: ControlChange) -> str:
-    """The person, or the check or command, that made a change."""
+    """Return the name of the user, check or command that made a change."""
     return change.user.get_username() if change.user else change.check_name or "-"
 
 
 def latest(rows: QuerySet[ControlChange]) -> dict[str, Any]:
-    """The latest of these changes as headers and rows of a table, newest first."""
+    """Return the latest of these changes, newest first, as headers and rows of a table."""
     return table(rows.select_related("user")[:LATEST])
 
 
 def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[str, Any]:
-    """These changes as headers and rows of a table; `with_control` says which feature's each is."""
+    """Return headers and rows of a table of these changes; `with_control` adds their features."""
     headers = ["when", "who", "field", "from → to", "reason"]
     return {
         "headers": ["feature", *headers] if with_control else headers,
@@ -81,7 +81,7 @@ def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[
 
 
 def _value(change: ControlChange, text: str) -> str:
-    """A value; accounts stand in the trail by their ids and are shown by their names of today."""
+    """Return a value with account ids, which the audit log stores, replaced by current names."""
     if change.field not in _WITH_ACCOUNTS:
         return text
     ids = {int(found) for found in _ACCOUNT.findall(text)}
@@ -90,7 +90,7 @@ def _value(change: ControlChange, text: str) -> str:
 
 
 def named(change: ControlChange) -> str:
-    """What was changed: everything, the schedule, a feature, or a model."""
+    """Return the name of the changed control: everything, the schedule, a feature or a model."""
     return NAMES.get(change.feature, change.feature) or change.model
 
 

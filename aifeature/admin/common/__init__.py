@@ -1,1 +1,1 @@
-"""What all admin pages share: base classes, dialogs, names and how values are shown."""
+"""Base classes, dialogs, names and display formats that all admin pages share."""

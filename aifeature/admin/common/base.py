@@ -1,4 +1,4 @@
-"""The base of every admin page: what an address or a form may hold, before the database sees it."""
+"""The base of every admin page: rejects invalid filters and ids before they reach the database."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from unfold.widgets import INPUT_CLASSES
 
 
 class ChangeList(views.ChangeList):
-    """A list that is filtered by its own filters, and by nothing else.
+    """A list that accepts only the lookups of its own filters.
 
-    Django passes any other lookup of an address on to the database, where many values of many
-    lookups are errors, and where a regular expression or the start of a digest may be tried out.
+    Django passes every other lookup of an address to the database. Many of them fail there, and a
+    client could guess a digest by its prefix or run a regular expression.
     """
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """The filters, as Django has them.
+        """Return Django's filters.
 
         Raises:
-            IncorrectLookupParameters: the address holds a lookup that no filter offers.
+            IncorrectLookupParameters: The address has a lookup that no filter offers.
         """
         found = super().get_filters(request)
         not_offered = found[2]
@@ -39,58 +39,55 @@ class ChangeList(views.ChangeList):
 
 
 class _Chosen(AutocompleteSelect):
-    """A search field. Django's own ends in an error when it shows a choice that is no id again."""
+    """A search field that drops invalid ids. Django's own fails when it renders one again."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
-        """The options that are chosen."""
         pk = self.field.remote_field.model._meta.pk  # noqa: SLF001 (public in Django)
         return super().optgroups(name, [text for text in value if _fits(pk, text)], attr)
 
     def render(self, name: str, *args: Any, **kwargs: Any) -> SafeString:
-        """The field, and one for an id, since nothing can be searched without JavaScript."""
+        """Render the field and, because search needs JavaScript, a text field for an id."""
         return format_html(
             '{}<noscript><input type="text" name="{}" class="{}" placeholder="{}"></noscript>',
             super().render(name, *args, **kwargs),
             f"{name}-id",
             " ".join(INPUT_CLASSES),
-            "or an id",
+            "or an ID",
         )
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        """What was chosen, or the id that was typed."""
+        """Return the id that was typed, else the choice."""
         return data.get(f"{name}-id", "").strip() or super().value_from_datadict(data, files, name)
 
 
 class _ManyChosen(_Chosen, AutocompleteSelectMultiple):
-    """The same for several; ids that were typed, with commas between them, are added."""
+    """The same for several rows. Typed ids, separated by commas, are added to the choices."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        """What was chosen and typed."""
         chosen = AutocompleteSelectMultiple.value_from_datadict(self, data, files, name) or []
         typed = data.get(f"{name}-id", "").split(",")
         return [*chosen, *(each.strip() for each in typed if each.strip())]
 
 
 class ModelAdmin(admin.ModelAdmin):
-    """Unfold's own. A row that an address or a form cannot name is not found, or answered 400."""
+    """Unfold's `ModelAdmin`. A malformed row id means "not found" or status 400."""
 
     locks_while_saving: ClassVar[bool] = False
-    """Whether a save locks its row when it reads it, so that two saves cannot."""
+    """Whether a save locks its row before reading it, so that saves do not overlap."""
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> Any:
-        """The list with checked filters."""
         del request
         return ChangeList
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """The form's field, with our search field where it is one."""
+        """Use our search field for autocomplete fields."""
         if db_field.name in self.get_autocomplete_fields(request):
             using = kwargs.get("using")
             kwargs.setdefault("widget", _Chosen(db_field, self.admin_site, using=using))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """The same for several rows."""
+        """Use our search field for autocomplete fields."""
         if db_field.name in self.get_autocomplete_fields(request):
             using = kwargs.get("using")
             kwargs.setdefault("widget", _ManyChosen(db_field, self.admin_site, using=using))
@@ -99,7 +96,7 @@ class ModelAdmin(admin.ModelAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
-        """The row, or None."""
+        """Return the row, or None. Lock it first if this request saves it."""
         if self.locks_while_saving and _is_saving(request) and self._is_id(object_id):
             self.model._default_manager.select_for_update().filter(pk=object_id).first()  # noqa: SLF001 (public in Django)
         return super().get_object(request, object_id, from_field)
@@ -107,13 +104,13 @@ class ModelAdmin(admin.ModelAdmin):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **more: Any
     ) -> Any:
-        """Run the action on the rows that were selected.
+        """Run the action on the selected rows.
 
         Raises:
-            BadRequest: a selected value cannot be the id of a row.
+            BadRequest: A selected value cannot be the id of a row.
         """
         if not all(map(self._is_id, request.POST.getlist(ACTION_CHECKBOX_NAME))):
-            raise BadRequest("What was selected is no row of this list.")
+            raise BadRequest("A selected value is not the id of a row.")
         return super().response_action(request, queryset, *args, **more)
 
     def _is_id(self, text: str) -> bool:
@@ -121,7 +118,7 @@ class ModelAdmin(admin.ModelAdmin):
 
 
 def _fits(field: Field[Any, Any], text: str) -> bool:
-    """Whether a value of this field can have this text."""
+    """Return whether the text can be a value of this field."""
     try:
         field.to_python(text)
     except (ValidationError, ValueError):

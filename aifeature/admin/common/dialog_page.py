@@ -1,6 +1,6 @@
-"""A dialog as a page of its own; that of a kill switch keeps what was typed across a sign-in.
+"""Dialogs as pages of their own. A kill switch's page keeps entered values across a sign-in.
 
-A person lands here after a sign-in, by an address of the runbook, or without JavaScript.
+Users reach these pages after a sign-in, from a runbook, or without JavaScript.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from django.utils.http import urlencode
 from django.utils.safestring import mark_safe
 
 OUT_OF_DATE: Final = "out_of_date"
-"""Of the query: the form came back since its protection against forgery did not match."""
+"""Query parameter: the form is shown again because its CSRF token did not match."""
 
 FLIPPED: Final = "aifeature.flipped"
-"""In `request.META`: where to go now that the switch is flipped."""
+"""Key in `request.META`: the page to open after a flip."""
 
 _FIELDS: Final = ("mode", "percent", "reason")
 
@@ -26,12 +26,12 @@ Button = Callable[..., HttpResponse]
 
 
 def by_htmx(request: HttpRequest) -> bool:
-    """Whether a script of the page sent it, and puts the answer into the page."""
+    """Return whether htmx sent the request and inserts the response into the page."""
     return request.headers.get("HX-Request") == "true"
 
 
 def also_alone(dialog: Button, title: str) -> Button:
-    """Answer a request that no script sent with a whole page of this title."""
+    """Return `dialog`, rendered as a whole page unless htmx sent the request."""
 
     @wraps(dialog)
     def answer(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -54,12 +54,12 @@ def also_alone(dialog: Button, title: str) -> Button:
 
 
 def address(request: HttpRequest, **more: str) -> str:
-    """The page of this request's dialog, filled in with what the person has typed."""
+    """Return the address of this dialog's page, with the entered values in its query."""
     query = urlencode({**typed(request), **more})
     return f"{request.path}?{query}" if query else request.path
 
 
 def typed(request: HttpRequest) -> dict[str, str]:
-    """What a person has typed, as sent, or as `address` put it into the query."""
+    """Return the entered values, from the form or from a query that `address` made."""
     values = request.POST if request.method == "POST" else request.GET
     return {name: values[name] for name in _FIELDS if name in values}

@@ -1,4 +1,4 @@
-"""Buttons that ask before they act."""
+"""Buttons that open a dialog before they act."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Button = TypeVar("Button", bound=Callable[..., HttpResponse])
 
 
 class ReasonForm(BaseDialogForm):
-    """Asks why."""
+    """A dialog with a reason."""
 
     reason = forms.CharField(
-        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Stored in the audit log."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # The page under the dialog may have a reason too: a label finds its field by id.
+        # The page behind the dialog may have a reason too, and labels need unique ids.
         super().__init__(*args, auto_id="dialog_%s", **kwargs)
 
 
@@ -39,16 +39,16 @@ def button(
     form: type[BaseDialogForm] = BaseDialogForm,
     **looks: Any,
 ) -> Callable[[Button], Button]:
-    """A button on a row and on a detail page that opens a dialog, or without JavaScript a page.
+    """Make a button on rows and detail pages that opens a dialog, or a page without JavaScript.
 
-    The method is called with the request, the valid form and `object_id`; it answers `done`.
+    The method receives the request, the valid form and `object_id`, and returns `done(...)`.
 
     Args:
-        text: What stands on it.
-        permission: `has_<permission>_permission` of the admin says who may press it.
-        title: Heads the dialog.
-        description: Says what will happen.
-        form: What the dialog asks for.
+        text: Label of the button.
+        permission: The admin's `has_<permission>_permission` decides who may press the button.
+        title: Title of the dialog.
+        description: Effect of the action.
+        form: Form in the dialog.
         looks: `icon` and `variant`.
     """
     dialog: ActionDialog = {
@@ -60,12 +60,12 @@ def button(
     decorator: Any = action(description=text, permissions=[permission], dialog=dialog, **looks)
 
     def made(method: Button) -> Button:
-        # The library's annotations say it gives a dataclass; it gives the function.
+        # The library's annotation is a dataclass, but it returns the function.
         return cast("Button", also_alone(cast("Button", decorator(method)), title))
 
     return made
 
 
 def done(url_name: str, *arguments: object) -> HttpResponse:
-    """Leave the dialog for a page: it was sent by a script, which follows no plain redirect."""
+    """Redirect from the dialog to a page. htmx needs a header for this."""
     return HttpResponse(headers={"HX-Redirect": reverse(url_name, args=arguments)})

@@ -1,4 +1,4 @@
-"""What things are called on the screens, and in which colour."""
+"""Display names and colours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATE_COLOURS: dict[str, str] = {
 
 
 def title_of(slug: str) -> str:
-    """What a feature is called, or what became of it; also for the control of everything."""
+    """Return the title of a feature or of everything; without a title, the slug and the cause."""
     if slug == GLOBAL:
         return "Everything"
     if feature := registry.find(slug):
@@ -41,5 +41,5 @@ def title_of(slug: str) -> str:
 
 
 def feature_choices() -> list[tuple[str, str]]:
-    """Every feature of the code, to choose from."""
+    """Return all features of the code as choices."""
     return [(slug, feature.title) for slug, feature in registry.all_features().items()]

@@ -1,6 +1,6 @@
-"""Pages that only show: the ledger is immutable, and its lists stay fast at a million rows."""
+"""Read-only pages. Their lists stay fast at a million rows."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aifeature.services.controls import GLOBAL
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """A list and a detail page, whatever permissions the visitor has, and no COUNT(*)."""
+    """A list and a detail page, read-only for all permissions, without COUNT(*)."""
 
     paginator = InfinitePaginator
     show_full_result_count = False
@@ -32,7 +32,7 @@ class ReadOnlyAdmin(ModelAdmin):
         css: ClassVar = {"all": ["aifeature/admin.css"]}
 
     wide_fields: ClassVar[tuple[str, ...]] = ()
-    """Columns with content: not read for the list."""
+    """Columns with content, which the list does not read."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
@@ -57,7 +57,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
 
 def as_uuid(term: str) -> UUID | None:
-    """What was searched for, if it is an id."""
+    """Return the search term as an id, or None."""
     try:
         return UUID(term.strip())
     except ValueError:
@@ -65,7 +65,7 @@ def as_uuid(term: str) -> UUID | None:
 
 
 class _ChoiceFilter(admin.SimpleListFilter):
-    """A filter whose choices come from the code, where Django would ask for DISTINCT values."""
+    """A filter with choices from the code. Django would run a DISTINCT query."""
 
     def choose(self) -> Iterable[tuple[str, str]]:
         raise NotImplementedError
@@ -87,8 +87,6 @@ class FeatureFilter(_ChoiceFilter):
 
 
 class ControlFilter(FeatureFilter):
-    """Features, and the control of everything."""
-
     def choose(self) -> Iterable[tuple[str, str]]:
         return [*super().choose(), (GLOBAL, "Everything")]
 

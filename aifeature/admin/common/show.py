@@ -1,4 +1,4 @@
-"""How admin shows money, moments and content. Everything that users wrote is escaped."""
+"""Display formats of money, times and content. Text from users is escaped."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from django.utils.safestring import SafeString
 from aifeature.money import MICRO_PER_USD, cents, rounded
 
 NO_LIMIT = 1_000_000_000
-"""A limit of so much or more is none that anything can reach."""
+"""Limits from this value on count as no limit."""
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 _UNITS = ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min"), (MINUTE, "min", 1, "s"))
 
 Column = Callable[[Any, Any], str]
-"""A column of a ModelAdmin: called with the admin and the row."""
+"""A column of a ModelAdmin, called with the admin and the row."""
 
 
 class Labelled(tuple[str, str]):
-    """A key of a label's colours and the text, for a column with `@display(label=...)`.
+    """Colour key and text of a label, for a column with `@display(label=...)`.
 
-    A list shows such a tuple as a label in its colour; a detail page shows the text.
+    A list shows the tuple as a coloured label; a detail page shows the text.
     """
 
     __slots__ = ()
@@ -39,12 +39,12 @@ class Labelled(tuple[str, str]):
 
 
 def dollars(micro: int) -> str:
-    """An amount of micro-dollars as dollars with six decimals, for example `$0.001250`."""
+    """Return micro-dollars as dollars with six decimals, for example `$0.001250`."""
     return f"${micro // MICRO_PER_USD:,}.{micro % MICRO_PER_USD:06d}"
 
 
 def money(micro: int) -> str:
-    """An amount of micro-dollars for a glance: cents from a dollar on, else four decimals."""
+    """Return micro-dollars as dollars: with cents from one dollar on, else with four decimals."""
     if 0 < micro < MICRO_PER_USD // 10_000:
         return "<$0.0001"
     if 0 < micro < MICRO_PER_USD:
@@ -53,10 +53,10 @@ def money(micro: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time for a glance: two digits and a unit, or two units."""
+    """Return a duration with two digits and a unit, or with two units."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:  # noqa: PLR2004 (below it a tenth matters)
+    if seconds < 10:  # noqa: PLR2004 (tenths below 10 s)
         return f"{seconds:.1f} s"
     if seconds < MINUTE:
         return f"{seconds:.0f} s"
@@ -68,17 +68,17 @@ def span(seconds: float) -> str:
 
 
 def utc(moment: datetime | None) -> str:
-    """A moment to the second, with its zone; a dash for none."""
+    """Return a time to the second with its zone; a dash for None."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "-"
 
 
 def moment(at: datetime | None) -> SafeString:
-    """`utc` on one line, for a cell of a table."""
+    """Return `utc` on one line, for a table cell."""
     return format_html('<span class="aif-nowrap">{}</span>', utc(at))
 
 
 def content(value: object) -> SafeString:
-    """Text, or anything else as indented JSON, escaped, in a box that scrolls."""
+    """Return text, or another value as indented JSON, escaped in a scrollable box."""
     if value in (None, ""):
         return format_html("<em>{}</em>", "none")
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
@@ -86,15 +86,15 @@ def content(value: object) -> SafeString:
 
 
 def as_sent(request: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """The parts of a provider call's request as title and text: the system prompt, each message."""
+    """Return title and text of each part of a provider request: system prompt and messages."""
     sent = request or {}
-    said = [(f"Message as sent: {m['role']}", m["content"]) for m in sent.get("messages", ())]
-    parts = [("System prompt as sent", sent.get("system", "")), *said]
+    messages = [(f"Message as sent: {m['role']}", m["content"]) for m in sent.get("messages", ())]
+    parts = [("System prompt as sent", sent.get("system", "")), *messages]
     return [(title, text) for title, text in parts if text]
 
 
 def moment_column(field: str, title: str) -> Column:
-    """A column that shows a time field in UTC and sorts by it."""
+    """Return a column that shows a time field in UTC and sorts by it."""
 
     @admin.display(description=title, ordering=field)
     def column(_admin: Any, row: Any) -> str:
@@ -104,7 +104,7 @@ def moment_column(field: str, title: str) -> Column:
 
 
 def dollar_column(field: str, title: str) -> Column:
-    """A column that shows a field of micro-dollars as dollars and sorts by it."""
+    """Return a column that shows micro-dollars as dollars and sorts by them."""
 
     @admin.display(description=title, ordering=field)
     def column(_admin: Any, row: Any) -> str:
@@ -114,7 +114,7 @@ def dollar_column(field: str, title: str) -> Column:
 
 
 def content_column(field: str, title: str) -> Column:
-    """A field of a detail page that shows text or JSON in a box."""
+    """Return a field of a detail page that shows text or JSON in a box."""
 
     @admin.display(description=title)
     def column(_admin: Any, row: Any) -> str:
@@ -124,7 +124,7 @@ def content_column(field: str, title: str) -> Column:
 
 
 def figures(found: Mapping[str, Any] | None) -> str:
-    """What a check saw, on one line; amounts of micro-dollars as dollars."""
+    """Return a check's figures on one line, with micro-dollars as dollars."""
     return ", ".join(_figure(name, value) for name, value in (found or {}).items()) or "-"
 
 

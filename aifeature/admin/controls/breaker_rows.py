@@ -1,4 +1,4 @@
-"""A model's circuit breaker and what is left of the provider's limits, in words."""
+"""Text about a model's circuit breaker and what remains of the provider's limits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from aifeature.services.provider.model_views import Live, ModelView
 HEADERS: Final = ["model", "breaker", "failed", "slow", "provider limits"]
 
 COLOURS: Final = {"closed": "success", "open": "danger", "trying": "warning", "forced": "warning"}
-_STATES: Final = {"closed": "closed", "open": "open", "half_open": "half-open, trying"}
+_STATES: Final = {"closed": "closed", "open": "open", "half_open": "half-open, testing"}
 
 
 def cells(view: ModelView) -> list[str]:
-    """One row of a table."""
+    """Return one table row."""
     url = reverse("admin:aifeature_modelcontrol_change", args=(quote(view.model),))
     link = format_html('<a class="aif-link aif-nowrap" href="{}">{}</a>', url, view.model)
     colour, text = state(view)
@@ -35,36 +35,36 @@ def cells(view: ModelView) -> list[str]:
 
 
 def state(view: ModelView) -> Labelled:
-    """A key of COLOURS, and what the breaker does."""
+    """Return a key of `COLOURS` and the breaker's state in words."""
     live = view.live
     if view.forced == Forced.OPEN:
-        return Labelled("open", "forced open: nothing is sent")
+        return Labelled("open", "forced open: no calls are sent")
     if view.forced == Forced.CLOSED:
-        return Labelled("forced", "forced closed: everything is sent")
+        return Labelled("forced", "forced closed: all calls are sent")
     text = _STATES[live.state]
     if live.state == "open" and live.open_for_s > 0:
-        text = f"open, tries again in {span(live.open_for_s)}"
+        text = f"open, retries in {span(live.open_for_s)}"
     if not live.shared:
-        text += " (Redis is away: this process alone)"
+        text += " (Redis is unavailable: state of this process only)"
     return Labelled({"half_open": "trying"}.get(live.state, live.state), text)
 
 
 def failed(live: Live) -> str:
-    """Share of failed calls, and of how many."""
+    """Return the share of failed calls and the number of calls."""
     return f"{live.failure_rate:.0%} of {live.calls}" if live.calls else "-"
 
 
 def slow(live: Live) -> str:
-    """Share of slow calls."""
+    """Return the share of slow calls."""
     return f"{live.slow_rate:.0%}" if live.calls else "-"
 
 
 def limits(live: Live) -> str:
-    """What is left of each limit that was learned."""
+    """Return what remains of each limit that the provider reported."""
     limited = [one for one in live.limits if one.per_minute < NO_LIMIT]
     parts = [f"{one.name}: {one.remaining:,} of {one.per_minute:,}/min" for one in limited]
     if live.limits and not limited:
         parts = ["no limit"]
     if live.blocked_s > 0:
-        parts.append(f"asked to stay away for {span(live.blocked_s)}")
-    return "; ".join(parts) or "none learned yet"
+        parts.append(f"provider asked to wait {span(live.blocked_s)}")
+    return "; ".join(parts) or "not reported yet"

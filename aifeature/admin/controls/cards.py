@@ -1,4 +1,4 @@
-"""A card of today's figures for each feature; what a visitor may not see is left out."""
+"""Cards with today's figures of each feature, limited to what the visitor may see."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from aifeature.services.monitoring import overview
 from aifeature.services.monitoring.overview import Spend, Today
 
 ERRORS_ALARM = 0.02
-"""Share of failed jobs from which on the figure is red (the error rate that pages somebody)."""
+"""Share of failed jobs above which the figure is red. On-call is paged at the same rate."""
 
 NEARLY = 0.8
-"""Share of a cap from which on its bar is orange."""
+"""Share of a cap from which its bar is orange."""
 
 
 def of_features(
     request: HttpRequest, now: datetime, only: str | None = None
 ) -> list[dict[str, Any]]:
-    """One card for each feature of the code, or for `only` this one; no figure without permission.
+    """Return a card for each feature of the code, or for `only`, with the figures it may show.
 
-    Eight queries, however many features there are.
+    Runs eight queries for any number of features.
     """
     slugs = [slug for slug in registry.all_features() if only in {None, slug}]
     see_jobs, see_calls = may_see(request, "job"), may_see(request, "attempt")
@@ -59,17 +59,17 @@ def of_features(
 
 
 def switch_of(slug: str) -> dict[str, Any] | None:
-    """A kill switch that is on, for all users or for some; None while it is off."""
+    """Return the state of a kill switch that is on for all or some users; None while it is off."""
     return _switch(switch_state.of(slug))
 
 
 def jobs_url(**filters: Any) -> str:
-    """The list of jobs, filtered."""
+    """Return the address of the filtered list of jobs."""
     return f"{reverse('admin:aifeature_job_changelist')}?{urlencode(filters)}"
 
 
 def may_see(request: HttpRequest, model: str) -> bool:
-    """Whether this visitor may look at rows of this model of ours."""
+    """Return whether this visitor may view rows of this model."""
     names = (f"aifeature.view_{model}", f"aifeature.change_{model}")
     return any(request.user.has_perm(name) for name in names)
 
@@ -80,7 +80,7 @@ def _switch(state: SwitchState) -> dict[str, Any] | None:
 
 
 def control_url(slug: str) -> str:
-    """The page of a feature, or of everything."""
+    """Return the address of the page of a feature, or of everything."""
     return reverse("admin:aifeature_featurecontrol_change", args=(quote(slug),))
 
 
@@ -122,7 +122,7 @@ def _jobs(slug: str, jobs: Today, now: datetime) -> dict[str, Any]:
 
 
 def spend_bar(window: Spend) -> dict[str, Any]:
-    """A window's spend against its cap, as text and as a bar."""
+    """Return a window's spend against its cap, as text and as a bar."""
     used = window.spent + window.held
     share = used / window.cap if window.cap else (None if window.cap is None else 1.0)
     return {
@@ -155,11 +155,11 @@ def _unknown(slug: str, count: int) -> dict[str, Any]:
 
 
 def to_settle_url(**filters: str) -> str:
-    """The list of calls that a person has to settle, filtered."""
+    """Return the address of the filtered list of calls that a person must settle."""
     query = urlencode({**filters, "bill": "person"})
     return f"{reverse('admin:aifeature_attempt_changelist')}?{query}"
 
 
 def at_least(count: int) -> str:
-    """A count, or that it is at least this much where counting stopped."""
+    """Return a count as text, with `+` if counting stopped at its limit."""
     return f"{count:,}+" if count >= overview.COUNT_LIMIT else f"{count:,}"

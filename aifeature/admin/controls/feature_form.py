@@ -1,4 +1,4 @@
-"""The form of a feature's control: what may be entered."""
+"""The form of a feature's control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aifeature.services.controls import GLOBAL
 from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
 _SLOWEST: Final = Decimal("0.01")
-"""Requests per minute: the smallest rate above none that the column holds."""
+"""Requests per minute: the smallest positive rate that the column can store."""
 
 if TYPE_CHECKING:  # only the stubs' class takes a model
     _ModelForm = forms.ModelForm[FeatureControl]
@@ -27,23 +27,23 @@ else:
     _ModelForm = forms.ModelForm
 
 _LABELS: Final = {
-    "daily_budget_usd": "Budget of a day (USD)",
-    "user_daily_budget_usd": "Budget of one user's day (USD)",
-    "user_daily_spend_usd": "Spend of one user's day (USD)",
-    "monthly_budget_usd": "Budget of a month (USD)",
+    "daily_budget_usd": "Daily budget (USD)",
+    "user_daily_budget_usd": "Daily budget per user (USD)",
+    "user_daily_spend_usd": "Daily spend per user (USD)",
+    "monthly_budget_usd": "Monthly budget (USD)",
 }
 
 _OF_A_USER: Final = ("user_daily_budget_usd", "user_daily_spend_usd")
 
 
 class FeatureControlForm(_ModelForm):
-    """Refuses a save without a reason, and one that is based on values that changed meanwhile."""
+    """Requires a reason, and rejects a save based on values that have changed since."""
 
     reason = forms.CharField(
-        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Stored in the audit log."
     )
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
-    """When the values shown were last changed."""
+    """Time of the last change before the page was opened."""
 
     class Meta:
         model = FeatureControl
@@ -54,7 +54,7 @@ class FeatureControlForm(_ModelForm):
             *("requests_per_minute", "tokens_per_minute", "user_in_flight"),
             *("deadline_s", "retention_days"),
         )
-        # For those who may only view: the model's own texts say what a field without a value means.
+        # Visitors who may only view see these texts. The model's own describe empty fields.
         help_texts: ClassVar = limit_words.HELP
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -89,14 +89,14 @@ class FeatureControlForm(_ModelForm):
 
     @property
     def controls_changed(self) -> list[str]:
-        """Names of the control's own fields that were given another value."""
+        """Names of the control's fields with a new value."""
         return [name for name in self.changed_data if name not in {"reason", "seen"}]
 
     def clean_seen(self) -> str:
-        """Refuse to write over what somebody, or a check, changed since the page was opened.
+        """Reject the save if a user or a check changed the control since the page was opened.
 
-        Otherwise a save of one field would put back all others as they were, and so might
-        raise a cap that nobody meant to raise.
+        Otherwise saving one field would restore the old values of all others. That could raise a
+        cap by mistake.
         """
         seen: str = self.cleaned_data["seen"]
         if seen != self._last_change:
@@ -106,7 +106,7 @@ class FeatureControlForm(_ModelForm):
         return seen
 
     def clean(self) -> dict[str, Any]:
-        """Refuse caps under which the largest input of the feature could never be sent."""
+        """Reject caps that are too small for the largest input of a feature."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
         for name in _OF_A_USER:
             if name in self.changed_data and values.get(name) is not None:
@@ -117,7 +117,7 @@ class FeatureControlForm(_ModelForm):
         return values
 
     def _features(self) -> list[Feature]:
-        """Those that the caps of this form hold for."""
+        """Return the features to which the caps of this form apply."""
         if self.instance.feature == GLOBAL:
             return list(registry.all_features().values())
         feature = registry.find(self.instance.feature)
@@ -125,7 +125,7 @@ class FeatureControlForm(_ModelForm):
 
     @property
     def doubts(self) -> list[str]:
-        """Sentences about values that are allowed, and perhaps not meant."""
+        """Warnings about values that are allowed but may be mistakes."""
         feature = registry.find(self.instance.feature)
         if feature is None or not {*_OF_A_USER, "daily_budget_usd"} & set(self.controls_changed):
             return []
@@ -138,7 +138,7 @@ class FeatureControlForm(_ModelForm):
         return [problem] if problem else []
 
     def _get_validation_exclusions(self) -> set[str]:
-        """A value that is not changed is not judged: this release may not know it."""
+        """Skip unchanged values: they may come from another release and be invalid here."""
         exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # no stub
         return exclusions | {name for name in self.fields if name not in self.changed_data}
 
@@ -161,14 +161,14 @@ class FeatureControlForm(_ModelForm):
 
     def _prompt_version(self, feature: Feature | None) -> forms.ChoiceField:
         current = self.instance.prompt_version
-        choices = [("", "the code's")] if feature is None else _versions(feature)
+        choices = [("", "the code's version")] if feature is None else _versions(feature)
         if current and current not in dict(choices):
             choices.append((current, _elsewhere(current)))
         return forms.ChoiceField(
             choices=choices,
             required=False,
             widget=UnfoldAdminSelectWidget,
-            help_text="The version that answers.",
+            help_text="The prompt version in use.",
         )
 
 
@@ -178,4 +178,4 @@ def _elsewhere(value: str) -> str:
 
 def _versions(feature: Feature) -> list[tuple[str, str]]:
     named = [(version, version) for version in prompts.versions(feature.slug)]
-    return [("", f"{feature.prompt_version}, the version the code names"), *named]
+    return [("", f"{feature.prompt_version} (the code's version)"), *named]

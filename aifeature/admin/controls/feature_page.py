@@ -1,4 +1,4 @@
-"""What a feature's page tells beside what can be set: models, trips, alerts, the month."""
+"""Read-only panels of a feature's page: models, trips, alerts and spend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aifeature.services.provider import model_views
 
 
 def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
-    """The parts of the page that this visitor may see."""
+    """Return the panels that this visitor may see."""
     found: dict[str, Any] = {}
     if switch.exists(slug):
         found["buttons"] = buttons(request, switch_state.of(slug))

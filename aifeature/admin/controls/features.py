@@ -1,6 +1,6 @@
-"""Feature control: one page for all that operators set, and all they must know, of a feature."""
+"""The page of a feature: everything that operators set and need to see."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FORM_ONLY = ("reason", "seen")
 class FeatureControlAdmin(SwitchButtons):
     """One row per feature, and one for everything. Each saved change needs a reason.
 
-    The kill switch is no field of the form: it is flipped by its buttons alone.
+    The kill switch is not a field of the form. Only its buttons flip it.
     """
 
     form = FeatureControlForm
@@ -84,7 +84,7 @@ class FeatureControlAdmin(SwitchButtons):
         if feature is None:
             return row.prompt_version or "-"
         runs, active = controls.prompt_version(feature), row.prompt_version
-        return runs if active in {"", runs} else f"{runs}, since {active} cannot be used"
+        return runs if active in {"", runs} else f"{runs} because {active} is not available"
 
     @admin.display(description="spend today")
     def spend_today(self, row: Any) -> str:
@@ -98,7 +98,7 @@ class FeatureControlAdmin(SwitchButtons):
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         everything = isinstance(obj, FeatureControl) and obj.feature == GLOBAL
         why = _FORM_ONLY if self.has_change_permission(request, obj) else ()
-        now = ("Now", {"fields": ("spend_today", "changed")})
+        now = ("Current state", {"fields": ("spend_today", "changed")})
         reason = [("Why", {"fields": why})] if why else []
         if everything:
             caps = ("daily_budget_usd", "user_daily_spend_usd", "monthly_budget_usd")
@@ -110,7 +110,7 @@ class FeatureControlAdmin(SwitchButtons):
                 {"fields": ("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd")},
             ),
             (
-                "Limits of one user",
+                "Limits per user",
                 {"fields": ("requests_per_minute", "tokens_per_minute", "user_in_flight")},
             ),
             ("Answers", {"fields": ("prompt_version", "deadline_s", "retention_days")}),
@@ -157,7 +157,7 @@ class FeatureControlAdmin(SwitchButtons):
         super().save_related(request, form, formsets, change)
         after = set(row.beta_users.values_list("pk", flat=True))
         if before != after:
-            # By their ids: the trail is never edited, and a person may ask to be forgotten.
+            # Ids instead of names: audit rows are never edited, and a user may be erased.
             marks = [f"+#{pk}" for pk in sorted(after - before)]
             marks += [f"-#{pk}" for pk in sorted(before - after)]
             ControlChange.objects.create(
@@ -179,14 +179,14 @@ class FeatureControlAdmin(SwitchButtons):
 
 def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:
     controls.change(slug, values, reason=reason, user_id=request.user.pk)
-    # The service cleared the cache inside this request's transaction; others may have read since.
+    # Other requests may have cached the old row since the service cleared the cache.
     transaction.on_commit(controls.clear_cache)
 
 
 def _make_rows() -> None:
-    """A row for each feature of the code. Its defaults mean what no row means: off.
+    """Create missing rows of features. Their defaults mean off, as a missing row does.
 
-    A database that takes no writes shows those there are.
+    If the database accepts no writes, the page shows the existing rows.
     """
     known = set(FeatureControl.objects.values_list("feature", flat=True))
     if not (missing := set(switch.names()) - known):
@@ -197,11 +197,11 @@ def _make_rows() -> None:
                 (FeatureControl(feature=slug) for slug in missing), ignore_conflicts=True
             )
     except Error:
-        logger.warning("no control rows can be made for %s", ", ".join(sorted(missing)))
+        logger.warning("cannot create control rows of %s", ", ".join(sorted(missing)))
 
 
 def _today(column: str) -> Case:
-    """Today's amount of the row's own window, as part of the list's one query."""
+    """Return today's amount of the row's own window, as part of the list's query."""
     windows = SpendWindow.objects.filter(day=datetime.now(UTC).date())
     everything = windows.filter(scope=SpendWindow.Scope.GLOBAL)
     own = windows.filter(scope=SpendWindow.Scope.FEATURE, key=OuterRef("feature"))

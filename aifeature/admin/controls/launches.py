@@ -1,6 +1,6 @@
-"""Launches: traffic that is expected, so that no check takes it for an accident."""
+"""Launches: announced traffic, which the checks then expect."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _HOUR: Final = timedelta(hours=1)
 
 
 class LaunchForm(_ModelForm):
-    """When it begins, for how many hours, and how many times the usual spend is expected."""
+    """Start and hours of a launch, and the expected multiple of the usual spend."""
 
     feature = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
     hours = forms.DecimalField(
@@ -48,16 +48,16 @@ class LaunchForm(_ModelForm):
         max_value=_LONGEST_H,
         decimal_places=1,
         widget=UnfoldAdminDecimalFieldWidget,
-        help_text="From its beginning on. 336, two weeks, at most.",
+        help_text="Duration. At most 336 (two weeks).",
     )
     note = forms.CharField(
         max_length=500,
         widget=UnfoldAdminTextInputWidget,
-        help_text="What is launched. Kept in the audit trail.",
+        help_text="What is launched. Stored in the audit log.",
     )
 
     class Meta:
-        # A visitor who may only view gets a form without the model's fields.
+        # Visitors who may only view get a form without the model's fields.
         help_texts: ClassVar = {"starts_at": "In UTC."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,14 +68,14 @@ class LaunchForm(_ModelForm):
             self.fields["hours"].initial = round(lasts / _HOUR, 1)
 
     def clean_factor(self) -> Any:
-        """Refuse what would lower the baseline."""
+        """Reject a factor that lowers the baseline."""
         factor = self.cleaned_data["factor"]
         if factor < 1:
-            raise forms.ValidationError("Enter 1 or more: a launch raises what is expected.")
+            raise forms.ValidationError("Enter 1 or more. A launch raises the expected spend.")
         return factor
 
     def _post_clean(self) -> None:
-        # Before the model's own checks, which compare the end with the beginning.
+        # The model's validation compares the end with the start.
         begin, hours = self.cleaned_data.get("starts_at"), self.cleaned_data.get("hours")
         if begin and hours:
             self.instance.ends_at = begin + float(hours) * _HOUR
@@ -84,7 +84,7 @@ class LaunchForm(_ModelForm):
 
 @admin.register(Launch)
 class LaunchAdmin(ModelAdmin):
-    """Announced, changed and withdrawn, each with its row in the audit trail."""
+    """Announcing, changing and withdrawing a launch each write an audit row."""
 
     form = LaunchForm
     list_display = ("what", "note", "state", "starts", "ends", "factor", "who")
@@ -96,12 +96,12 @@ class LaunchAdmin(ModelAdmin):
     actions_row: Any = ("withdraw",)
     actions_detail: Any = ("withdraw",)
     fieldsets = (
-        ("What", {"fields": ("feature", "note")}),
-        ("When, and how much", {"fields": ("starts_at", "hours", "factor")}),
+        ("Launch", {"fields": ("feature", "note")}),
+        ("Time and size", {"fields": ("starts_at", "hours", "factor")}),
         ("Record", {"fields": ("who", "announced")}),
     )
 
-    starts = moment_column("starts_at", "begins")
+    starts = moment_column("starts_at", "starts")
     ends = moment_column("ends_at", "ends")
     announced = moment_column("announced_at", "announced")
 
@@ -109,10 +109,10 @@ class LaunchAdmin(ModelAdmin):
     def what(self, row: Launch) -> str:
         return title_of(row.feature)
 
-    @display(description="state", label={"now": "success", "to come": "info", "over": ""})
+    @display(description="state", label={"active": "success", "upcoming": "info", "ended": ""})
     def state(self, row: Launch) -> str:
         now = timezone.now()
-        return "over" if row.ends_at <= now else "now" if row.starts_at <= now else "to come"
+        return "ended" if row.ends_at <= now else "active" if row.starts_at <= now else "upcoming"
 
     @admin.display(description="announced by")
     def who(self, row: Launch) -> str:
@@ -129,14 +129,14 @@ class LaunchAdmin(ModelAdmin):
         return False
 
     def has_withdraw_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may delete one; the button asks why, as Django's own page does not."""
+        """Require the delete permission. Django's own page takes no reason, so it is off."""
         return request.user.has_perm("aifeature.delete_launch")
 
     @button(
         "Withdraw",
         permission="withdraw",
         title="Withdraw this launch",
-        description="The usual spend is expected again, at once.",
+        description="The checks expect the usual spend again immediately.",
         form=ReasonForm,
         icon="event_busy",
         variant=ActionVariant.DANGER,
@@ -147,5 +147,5 @@ class LaunchAdmin(ModelAdmin):
             raise Http404
         reason = form.cleaned_data["reason"]
         launches.withdraw(row, reason=reason, user_id=int(request.user.pk or 0))
-        self.message_user(request, "The usual spend is expected again.", messages.SUCCESS)
+        self.message_user(request, "The launch is withdrawn.", messages.SUCCESS)
         return done("admin:aifeature_launch_changelist")

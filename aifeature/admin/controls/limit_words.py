@@ -1,4 +1,4 @@
-"""What each limit of a control limits, and what holds while no value of its own is set."""
+"""Help texts of the limits of a control, and the values that apply while none is set."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from aifeature.spec import Feature, Limits
 
 HELP: Final = MappingProxyType(
     {
-        "daily_budget_usd": "What all users may spend in one UTC day.",
-        "user_daily_budget_usd": "What one user may be charged in one UTC day.",
-        "user_daily_spend_usd": "What one user may cost us in one UTC day, charged or not; what"
-        " they cancelled counts too.",
-        "monthly_budget_usd": "What all features together may spend in one UTC month.",
-        "requests_per_minute": "Submissions of one user; 0.1 is one in ten minutes.",
+        "daily_budget_usd": "Maximum spend of all users in one UTC day.",
+        "user_daily_budget_usd": "Maximum charge to one user in one UTC day.",
+        "user_daily_spend_usd": "Maximum cost of one user's calls in one UTC day, charged or not."
+        " Cancelled calls count.",
+        "monthly_budget_usd": "Maximum spend of all features in one UTC month.",
+        "requests_per_minute": "Submissions of one user. 0.1 means one in ten minutes.",
         "tokens_per_minute": "Tokens of one user's calls.",
-        "user_in_flight": "Jobs of one user that run at the same time; the others wait.",
-        "deadline_s": "From submission on.",
-        "retention_days": "From a job's end on; then its input and output are deleted.",
-        "prompt_version": "The version that answers.",
+        "user_in_flight": "Jobs of one user that run at the same time. Other jobs wait.",
+        "deadline_s": "Counted from submission.",
+        "retention_days": "Counted from the end of a job. Then its input and output are deleted.",
+        "prompt_version": "The prompt version in use.",
     }
 )
-"""By field of a control."""
+"""By field of a control, its help text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One field of the form."""
+    """Texts of one field of the form."""
 
     limits: str
-    """What it limits, as a sentence."""
+    """Help text."""
     unset: str
-    """What holds while it has no value; shown in the empty field."""
+    """Placeholder: the value that applies while the field is empty."""
 
 
 def of_feature(feature: Feature) -> dict[str, Meaning]:
-    """By field of a feature's control."""
+    """Return the texts by field of a feature's control."""
     limits = feature.limits
     unset = {
         "daily_budget_usd": _usd(limits.daily_budget_usd),
@@ -58,17 +58,17 @@ def of_feature(feature: Feature) -> dict[str, Meaning]:
 
 
 def of_everything() -> dict[str, Meaning]:
-    """By field of the control of everything."""
+    """Return the texts by field of the control of everything."""
     month = settings.AIFEATURE["GLOBAL_MONTHLY_BUDGET_USD"]
     setting = "no limit" if month is None else f"${month:,.2f}, from GLOBAL_MONTHLY_BUDGET_USD"
     return {
         "user_daily_spend_usd": Meaning(
-            "What one user may cost us in all features together in one UTC day.",
-            "as much as in the feature that allows most",
+            "Maximum cost of one user's calls of all features in one UTC day.",
+            "the highest cap of any feature",
         ),
         "daily_budget_usd": Meaning(
-            f"What all features together may spend in one UTC day. Now: {controls.global_daily()}.",
-            "GLOBAL_DAILY_BUDGET_USD, or else the sum of the features' daily caps",
+            f"Maximum spend of all features in one UTC day. Now: {controls.global_daily()}.",
+            "GLOBAL_DAILY_BUDGET_USD, else the sum of the features' daily caps",
         ),
         "monthly_budget_usd": Meaning(HELP["monthly_budget_usd"], setting),
     }
@@ -81,7 +81,7 @@ def _usd(usd: Decimal | None) -> str:
 def _spend(limits: Limits) -> str:
     if limits.user_daily_spend_usd is not None:
         return _usd(limits.user_daily_spend_usd)
-    return "twice what they may be charged"
+    return "twice the daily budget per user"
 
 
 def _number(value: Decimal | float | None) -> str:

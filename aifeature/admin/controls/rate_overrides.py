@@ -1,6 +1,6 @@
-"""Exceptions from the rates of a feature, for a user or the members of a group."""
+"""Exceptions to the rates of a feature, for a user or the members of a group."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ _RATES = ("requests_per_minute", "tokens_per_minute", "in_flight")
 
 
 class RateOverrideForm(_ModelForm):
-    """For a user or a group, never both; with at least one rate and a reason."""
+    """Requires either a user or a group, at least one rate, and a reason."""
 
     feature = forms.ChoiceField(
-        required=False, widget=UnfoldAdminSelectWidget, help_text="Where these rates count."
+        required=False, widget=UnfoldAdminSelectWidget, help_text="Where these rates apply."
     )
     reason = forms.CharField(
-        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Stored in the audit log."
     )
 
     class Meta:
-        # A visitor who may only view gets a form without the model's fields.
+        # Visitors who may only view get a form without the model's fields.
         help_texts: ClassVar = {
-            "feature": "Where these rates count.",
-            "requests_per_minute": "Submissions; 0.1 is one in ten minutes.",
+            "feature": "Where these rates apply.",
+            "requests_per_minute": "Submissions. 0.1 means one in ten minutes.",
             "tokens_per_minute": "Tokens of calls.",
-            "in_flight": "Jobs that run at the same time; the others wait.",
-            "expires_at": "In UTC. Without a date it does not end.",
+            "in_flight": "Jobs that run at the same time. Other jobs wait.",
+            "expires_at": "In UTC. Leave empty for no expiry.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,25 +59,25 @@ class RateOverrideForm(_ModelForm):
         self.fields["feature"].choices = [("", "Every feature"), *feature_choices()]  # type: ignore[attr-defined]
         for name in _RATES:
             if name in self.fields:
-                self.fields[name].widget.attrs["placeholder"] = "as the feature has it"
+                self.fields[name].widget.attrs["placeholder"] = "same as the feature"
 
     def clean(self) -> dict[str, Any]:
-        """Refuse what would be nobody's, two people's, or no exception at all."""
+        """Reject a form without exactly one of user and group, or without a rate."""
         found: dict[str, Any] = super().clean() or {}
         if bool(found.get("user")) == bool(found.get("group")):
-            raise ValidationError("Choose a user or a group, one of the two.")
+            raise ValidationError("Choose either a user or a group.")
         given = [found.get(name) for name in _RATES]
         if not self.errors and all(value is None for value in given):
-            raise ValidationError("Enter at least one rate: without any it is no exception.")
+            raise ValidationError("Enter at least one rate.")
         for name, value in zip(_RATES, given, strict=True):
             if value is not None and value <= 0:
-                self.add_error(name, "Enter more than zero. To stop somebody, close their account.")
+                self.add_error(name, "Enter more than zero. To block a user, clear Active.")
         return found
 
 
 @admin.register(RateOverride)
 class RateOverrideAdmin(ModelAdmin):
-    """Made and changed with a reason; lifted with one, never deleted without a trace."""
+    """Creating, changing and lifting an exception each need a reason and write an audit row."""
 
     form = RateOverrideForm
     list_display = ("whose", "where", *_RATES, "state", "expires", "reason", "who")
@@ -91,16 +91,16 @@ class RateOverrideAdmin(ModelAdmin):
     actions_row: Any = ("lift",)
     actions_detail: Any = ("lift",)
     fieldsets = (
-        ("For whom", {"fields": ("user", "group", "feature")}),
+        ("Applies to", {"fields": ("user", "group", "feature")}),
         ("Rates", {"fields": _RATES}),
-        ("Until when, and why", {"fields": ("expires_at", "reason")}),
+        ("Expiry and reason", {"fields": ("expires_at", "reason")}),
         ("Record", {"fields": ("who", "created")}),
     )
 
     expires = moment_column("expires_at", "expires")
-    created = moment_column("created_at", "made")
+    created = moment_column("created_at", "created")
 
-    @admin.display(description="for", ordering="user__username")
+    @admin.display(description="applies to", ordering="user__username")
     def whose(self, row: RateOverride) -> str:
         return row.user.get_username() if row.user else f"group {row.group}"
 
@@ -110,14 +110,14 @@ class RateOverrideAdmin(ModelAdmin):
 
     @display(
         description="state",
-        label={"in force": "success", "throttles": "warning", "expired": ""},
+        label={"in effect": "success", "throttle": "warning", "expired": ""},
     )
     def state(self, row: RateOverride) -> str:
         if row.expires_at and row.expires_at <= timezone.now():
             return "expired"
-        return "throttles" if row.check_name else "in force"
+        return "throttle" if row.check_name else "in effect"
 
-    @admin.display(description="made by")
+    @admin.display(description="created by")
     def who(self, row: RateOverride) -> str:
         return row.created_by.get_username() if row.created_by else row.check_name or "-"
 
@@ -132,14 +132,14 @@ class RateOverrideAdmin(ModelAdmin):
         return False
 
     def has_lift_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may delete one; the button asks why, as Django's own page does not."""
+        """Require the delete permission. Django's own page takes no reason, so it is off."""
         return request.user.has_perm("aifeature.delete_rateoverride")
 
     @button(
         "Lift",
         permission="lift",
         title="Lift this exception",
-        description="The feature's own rates count again, at once.",
+        description="The feature's own rates apply again immediately.",
         form=ReasonForm,
         icon="delete",
         variant=ActionVariant.DANGER,
@@ -150,5 +150,5 @@ class RateOverrideAdmin(ModelAdmin):
             raise Http404
         reason = form.cleaned_data["reason"]
         rate_overrides.lift(row, reason=reason, user_id=int(request.user.pk or 0))
-        self.message_user(request, "The feature's own rates count again.", messages.SUCCESS)
+        self.message_user(request, "The feature's own rates apply again.", messages.SUCCESS)
         return done("admin:aifeature_rateoverride_changelist")

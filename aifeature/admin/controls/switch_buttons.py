@@ -1,6 +1,6 @@
-"""The buttons that flip a kill switch, on the list of features and on the page of each."""
+"""Buttons that flip a kill switch, on the list of features and on the page of each."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ RELEASE: Final = "aifeature.release_feature"
 
 
 class SwitchButtons(ModelAdmin):
-    """Pulls and releases through `services.controls.switch`, each with a permission of its own.
+    """Pulls and releases through `services.controls.switch`, each with its own permission.
 
-    The list and the page of a feature have their own buttons, and only those that do something: the
-    theme shows the same ones for each row, and hides them in a menu that needs JavaScript.
+    The list and the page of a feature show only buttons that have an effect. The theme's own
+    buttons are the same for every row, in a menu that needs JavaScript.
     """
 
     actions_row: Any = ("stop", "change_reason", "release")
 
     def get_actions_row(self, request: HttpRequest) -> list[Any]:
-        """Return none: `actions_row` is there for the addresses of the dialogs."""
+        """Return none: `actions_row` only registers the addresses of the dialogs."""
         return []
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """The columns, and one with the buttons that this visitor may press."""
+        """Add a column with the buttons that this visitor may press."""
         shown = super().get_list_display(request)
         if not (request.user.has_perm(STOP) or request.user.has_perm(RELEASE)):
             return shown
@@ -60,19 +60,17 @@ class SwitchButtons(ModelAdmin):
         return (*shown, flips)
 
     def has_stop_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may pull a kill switch, and say why it is pulled."""
         return request.user.has_perm(STOP)
 
     def has_release_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may release a kill switch."""
         return request.user.has_perm(RELEASE)
 
     @button(
         "Stop",
         permission="stop",
         title="Pull the kill switch",
-        description="Nothing is accepted or sent from now on; calls in flight are aborted within"
-        " a second.",
+        description="No job is accepted and no call is sent. Calls in flight are aborted within a"
+        " second.",
         form=StopForm,
         icon="block",
         variant=ActionVariant.DANGER,
@@ -85,8 +83,8 @@ class SwitchButtons(ModelAdmin):
             text = f"{title_of(slug)} is stopped; its jobs are {_became(mode)}."
         else:
             text = (
-                f"{title_of(slug)} was stopped already: nothing was changed. To change the reason"
-                " or what becomes of the jobs, use Change reason."
+                f"{title_of(slug)} was already stopped. Nothing was changed. To change the reason"
+                " or what happens to the jobs, use Change reason."
             )
         self.message_user(request, text, messages.WARNING)
         return _stay(request, slug)
@@ -94,8 +92,8 @@ class SwitchButtons(ModelAdmin):
     @button(
         "Change reason",
         permission="stop",
-        title="Change why it is stopped",
-        description="It stays stopped. Jobs that are cancelled do not come back.",
+        title="Change the reason of the stop",
+        description="The kill switch stays pulled. Cancelled jobs do not come back.",
         form=ChangeReasonForm,
         icon="edit_note",
     )
@@ -110,7 +108,7 @@ class SwitchButtons(ModelAdmin):
             text = f"{title_of(slug)} stays stopped; its jobs are {_became(mode)}."
             self.message_user(request, text, messages.SUCCESS)
         else:
-            text = f"{title_of(slug)} was released meanwhile: nothing was changed."
+            text = f"{title_of(slug)} has been released in the meantime. Nothing was changed."
             self.message_user(request, text, messages.WARNING)
         return _stay(request, slug)
 
@@ -118,7 +116,7 @@ class SwitchButtons(ModelAdmin):
         "Release",
         permission="release",
         title="Release the kill switch",
-        description="It answers again, for those whom its stage lets in.",
+        description="The feature accepts jobs again from users that its stage admits.",
         form=ReleaseForm,
         icon="play_arrow",
     )
@@ -127,14 +125,14 @@ class SwitchButtons(ModelAdmin):
         percent = form.cleaned_data["percent"]
         reason = form.cleaned_data["reason"]
         switch.release(slug, reason=reason, percent=percent, user_id=int(request.user.pk or 0))
-        whom = "all users" if percent == ALL else f"{percent} % of users"
-        text = f"{title_of(slug)} is released for {whom}."
+        users = "all users" if percent == ALL else f"{percent} % of users"
+        text = f"{title_of(slug)} is released for {users}."
         self.message_user(request, text, messages.SUCCESS)
         return _stay(request, slug)
 
 
 def buttons(request: HttpRequest, state: SwitchState) -> list[dict[str, Any]]:
-    """The buttons that change something about this switch, of those this visitor may press."""
+    """Return the buttons that have an effect on this switch and that this visitor may press."""
     found: list[dict[str, Any]] = []
     if request.user.has_perm(STOP):
         if state.killed:
@@ -150,12 +148,12 @@ def buttons(request: HttpRequest, state: SwitchState) -> list[dict[str, Any]]:
 
 
 def stop_url(slug: str) -> str:
-    """Where the dialog is that pulls this switch."""
+    """Return the address of the dialog that pulls this switch."""
     return reverse("admin:aifeature_featurecontrol_stop", args=(quote(slug),))
 
 
 def release_url(slug: str) -> str:
-    """Where the dialog is that releases this switch."""
+    """Return the address of the dialog that releases this switch."""
     return reverse("admin:aifeature_featurecontrol_release", args=(quote(slug),))
 
 
@@ -171,15 +169,15 @@ def _known(object_id: str) -> str:
 
 
 def _stay(request: HttpRequest, slug: str) -> HttpResponse:
-    """Load again the page of admin on which the dialog was opened, which htmx names."""
+    """Reload the admin page on which the dialog was opened. htmx sends its address."""
     try:
         here = urlsplit(request.headers.get("HX-Current-URL", "")).path
-    except ValueError:  # it is no address
+    except ValueError:  # not an address
         here = ""
     known = here.startswith(reverse("admin:index"))
     where = here if known else reverse("admin:aifeature_featurecontrol_changelist")
     dialogs = {stop_url(slug), change_reason_url(slug), release_url(slug)}
-    if where in dialogs:  # it is a page of its own
+    if where in dialogs:  # the dialog is a page of its own
         where = reverse("admin:aifeature_featurecontrol_change", args=(quote(slug),))
     request.META[FLIPPED] = where
     return HttpResponse(headers={"HX-Redirect": where})

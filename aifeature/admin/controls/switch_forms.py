@@ -1,4 +1,4 @@
-"""What pulling and releasing a kill switch ask for, and what they show first."""
+"""Forms that pull and release a kill switch, and the state that they show first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _SwitchForm(ReasonForm):
     def get_before_template_context(
         self, request: HttpRequest, object_id: Any = None
     ) -> dict[str, Any]:
-        """What is under way, counted when the dialog opens, and how the switch stands."""
+        """Return the state of the switch, and the work in flight when the dialog opens."""
         del request, object_id  # the form has both
         return {
             "title": "every feature" if self.slug == GLOBAL else title_of(self.slug),
@@ -43,7 +43,7 @@ class _SwitchForm(ReasonForm):
         }
 
     def _state(self) -> dict[str, Any]:
-        """How it stands. A dialog that cannot show this must open all the same."""
+        """Return the state of the switch. The dialog must also open if it cannot be read."""
         try:
             with transaction.atomic():
                 return {"switch": described(switch_state.of(self.slug))}
@@ -52,27 +52,27 @@ class _SwitchForm(ReasonForm):
 
 
 class StopForm(_SwitchForm):
-    """Shows what it will stop; asks what becomes of the jobs, and why.
+    """Shows what a stop affects. Takes what happens to the jobs, and a reason.
 
-    Whether it is stopped already is not checked here: the database decides, when it is stopped.
+    The database decides whether the switch is already pulled, so the form does not check it.
     """
 
     form_before_template = "aifeature/admin/switch_stop.html"
     mode = forms.ChoiceField(
-        label="Jobs that wait or run",
+        label="Waiting and running jobs",
         choices=(
-            (KillMode.HOLD.value, "Hold: they go on after the release"),
-            (KillMode.CANCEL.value, "Cancel: they end for good"),
+            (KillMode.HOLD.value, "Hold: they continue after the release"),
+            (KillMode.CANCEL.value, "Cancel: they end permanently"),
         ),
         initial=KillMode.HOLD,
         widget=UnfoldAdminRadioSelectWidget,
-        help_text="Deadlines run on while jobs are held.",
+        help_text="Deadlines are not extended while jobs are held.",
     )
     field_order = ("mode", "reason")
 
 
 class ChangeReasonForm(StopForm):
-    """Shows why it is stopped; asks why instead, and what becomes of the jobs from now on."""
+    """Shows the current reason. Takes a new one, and what happens to the jobs from now on."""
 
     form_before_template = "aifeature/admin/switch_change_reason.html"
 
@@ -83,21 +83,21 @@ class ChangeReasonForm(StopForm):
 
 
 class ReleaseForm(_SwitchForm):
-    """Shows who pulled it, when and why; asks for whom it goes on, and why."""
+    """Shows who pulled the switch, when and why. Takes the share of users and a reason."""
 
     form_before_template = "aifeature/admin/switch_release.html"
     percent = forms.IntegerField(
-        label="For how many users (%)",
+        label="Share of users (%)",
         initial=ALL,
         min_value=1,
         max_value=ALL,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="100: for all. With less, the same users stay in when you raise it.",
+        help_text="100 means all users. Users of a smaller share stay included when you raise it.",
     )
     field_order = ("percent", "reason")
 
     def clean_percent(self) -> int:
-        """Refuse a release of what is not stopped, and one that would stop it for somebody."""
+        """Reject a release that would not admit more users than now."""
         percent: int = self.cleaned_data["percent"]
         if problem := switch_state.of(self.slug).why_no_release(percent):
             raise forms.ValidationError(problem)
@@ -105,12 +105,12 @@ class ReleaseForm(_SwitchForm):
 
 
 def change_reason_url(slug: str) -> str:
-    """Where the dialog is that changes why this switch is pulled."""
+    """Return the address of the dialog that changes the reason."""
     return reverse("admin:aifeature_featurecontrol_change_reason", args=(quote(slug),))
 
 
 def described(state: SwitchState) -> dict[str, Any] | None:
-    """A switch that is on, wholly or in part, in words; None while it is off."""
+    """Return the state of a switch that is on for all or some users; None while it is off."""
     if not state.killed and not state.partial:
         return None
     pull = state.pulled

@@ -1,1 +1,1 @@
-"""Lists failed web requests by the reference their user was shown."""
+"""The page of failed web requests."""

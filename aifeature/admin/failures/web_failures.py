@@ -1,4 +1,4 @@
-"""Requests that failed, found by the reference that their user was shown."""
+"""Failed web requests. The search finds them by the reference that their user saw."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from aifeature.services.texts import references
 
 @admin.register(WebFailure)
 class WebFailureAdmin(ReadOnlyAdmin):
-    """Each with when, where and why. The log has the same reference on its lines."""
+    """Time, place and cause of each failure. Log lines contain the same reference."""
 
     list_display = ("reference", "when", "status", "method", "place", "code")
     list_filter = ("status", "at")
     search_fields = ("reference", "code", "place")
-    search_help_text = "A reference such as W-7K3M9QX2PA, a code, or a part of an address."
+    search_help_text = "A reference such as W-7K3M9QX2PA, a code, or part of an address."
     wide_fields = ("where",)
     fieldsets = (
         (None, {"fields": ("reference", "when", "status", "method", "place", "code", "frames")}),

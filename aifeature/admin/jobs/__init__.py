@@ -1,1 +1,1 @@
-"""Lists jobs and shows the timeline of each."""
+"""Pages of jobs, each with its timeline."""

@@ -1,4 +1,4 @@
-"""Jobs: what was asked, where it stands, what it cost, and each provider call made for it."""
+"""Jobs: input, state, cost and provider calls."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from aifeature.services.jobs import CannotRequeueError
 from aifeature.services.texts import CANCELLED_BY_STAFF, references
 
 _MATCHING_USERS = 50
-"""Most users whose jobs one search by user name shows."""
+"""Maximum number of users whose jobs one search by user name finds."""
 
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    """Read-only for everybody; an operator can cancel a job, and run a failed one's input again."""
+    """Read-only. An operator can cancel a job, and run the input of a failed one again."""
 
     list_display = (
         *("short_id", "status_label", "feature", "user", "created", "tries", "attempts", "charge"),
@@ -40,7 +40,7 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     ordering = ("-created_at", "-id")
     search_fields = ("id", "user__username")
-    search_help_text = "A reference such as J-3F2A91C4, an id, or how a user's name begins."
+    search_help_text = "A reference such as J-3F2A91C4, an ID, or the start of a user name."
     wide_fields = ("input", "result", "partial_text")
     actions = ("cancel_selected", "requeue_selected")
     actions_detail: Any = ("requeue",)
@@ -76,7 +76,7 @@ class JobAdmin(ReadOnlyAdmin):
     run_at_shown = moment_column("run_at", "not claimed before")
     published = moment_column("published_at", "published")
     leased = moment_column("lease_until", "leased until")
-    cancel_requested = moment_column("cancel_requested_at", "cancellation asked")
+    cancel_requested = moment_column("cancel_requested_at", "cancellation requested")
     content_deleted = moment_column("content_blanked_at", "content deleted")
 
     @admin.display(description="job", ordering="id")
@@ -113,40 +113,40 @@ class JobAdmin(ReadOnlyAdmin):
         if (ids := references.jobs(term)) is not None:
             found |= Q(id__range=ids)
         elif references.request(term):
-            told = "This is the reference of a request: search for it under Web failures."
-            self.message_user(request, told, messages.WARNING)
+            text = "This is the reference of a request. Search for it under Web failures."
+            self.message_user(request, text, messages.WARNING)
         return queryset.filter(found), False
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Nobody edits a job, so the permission to change one means to cancel it."""
+        """Require the change permission. Jobs are never edited, so it means cancelling."""
         return request.user.has_perm("aifeature.change_job")
 
-    @admin.display(description="Why")
+    @admin.display(description="reason")
     def reason(self, job: Job) -> str:
-        """Why it waits or failed."""
+        """Return the code why the job waits or failed."""
         return job.wait_reason or job.error_code
 
     @admin.action(description="Cancel the selected jobs", permissions=["cancel"])
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        told = CANCELLED_BY_STAFF
-        done = asked = 0
+        text = CANCELLED_BY_STAFF
+        done = stopping = 0
         for job in list(queryset.exclude(status__in=TERMINAL)[: self.list_per_page]):
             status = transitions.cancel(
-                job.pk, user_id=job.user_id, message=told, by=CancelledBy.STAFF
+                job.pk, user_id=job.user_id, message=text, by=CancelledBy.STAFF
             )
             if status not in {Status.CANCELLED, Status.RUNNING}:
-                continue  # it ended meanwhile
+                continue  # it has ended since the query
             self.log_change(request, job, "Cancelled in admin.")
             done += status == Status.CANCELLED
-            asked += status == Status.RUNNING
+            stopping += status == Status.RUNNING
         self.message_user(
             request,
-            f"{done} cancelled, {asked} running and asked to stop; what had ended stays as it is.",
-            messages.SUCCESS if done or asked else messages.WARNING,
+            f"{done} cancelled, {stopping} running and stopping. Ended jobs are unchanged.",
+            messages.SUCCESS if done or stopping else messages.WARNING,
         )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """No button on a job that did not fail."""
+        """Return no button unless the job failed."""
         job = self.get_object(request, unquote(str(object_id)))
         if job is None or job.status != Status.FAILED:
             return []
@@ -159,7 +159,7 @@ class JobAdmin(ReadOnlyAdmin):
         "Requeue",
         permission="requeue",
         title="Run this input again",
-        description="Makes a new job of the same user. This one stays as it is.",
+        description="Creates a new job for the same user. This job does not change.",
         form=ReasonForm,
         icon="replay",
     )
@@ -172,7 +172,7 @@ class JobAdmin(ReadOnlyAdmin):
         except CannotRequeueError as error:
             self.message_user(request, f"Not requeued. {error}", messages.ERROR)
             return done("admin:aifeature_job_change", job.pk)
-        self.message_user(request, f"This is the new job, made from {job.pk}.", messages.SUCCESS)
+        self.message_user(request, f"This is the new job, created from {job.pk}.", messages.SUCCESS)
         return done("admin:aifeature_job_change", new.pk)
 
     @admin.action(description="Requeue the selected failed jobs", permissions=["requeue"])
@@ -186,9 +186,9 @@ class JobAdmin(ReadOnlyAdmin):
                 refused[str(error)] = refused.get(str(error), 0) + 1
             else:
                 made += 1
-        told = [f"{made} requeued as new jobs.", *(f"{n} not: {why}" for why, n in refused.items())]
+        failed = (f"{n} not requeued: {why}" for why, n in refused.items())
         level = messages.SUCCESS if made and not refused else messages.WARNING
-        self.message_user(request, " ".join(told), level)
+        self.message_user(request, " ".join([f"{made} requeued as new jobs.", *failed]), level)
 
     def _requeue(self, request: HttpRequest, job: Job, reason: str) -> Job:
         with transaction.atomic():

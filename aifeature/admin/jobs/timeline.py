@@ -1,4 +1,4 @@
-"""The whole story of one job, from its row and its provider calls: for the top of its page."""
+"""The timeline of one job for the top of its page, from its row and its provider calls."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from aifeature.models import TERMINAL, Attempt, AttemptState, CancelledBy, Job, 
 from aifeature.services.privacy import retention
 
 SHOWN = 20_000
-"""Characters of each text of a call shown with its job; the call's own page has all of it."""
-
+"""Characters of each text of a call on the job's page. The call's own page shows all."""
 
 CANCELLED_BY: dict[str, str] = {
     CancelledBy.USER: "by the user",
@@ -44,7 +43,7 @@ class Moment:
 
 
 def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
-    """What the page's template shows; `calls` is None for who may not see them."""
+    """Return the context of the template. `calls` is None for visitors who may not view calls."""
     return {
         "status": job.get_status_display(),
         "colour": STATUS_COLOURS.get(job.status, ""),
@@ -60,7 +59,7 @@ def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
 
 
 def timeline(job: Job, calls: Iterable[Attempt]) -> list[Moment]:
-    """What is known to have happened and what is due, in the order of time."""
+    """Return past and due events in order of time."""
     moments = [*_beginning(job), *(_called(call) for call in calls), *_end(job)]
     return sorted(moments, key=lambda moment: moment.at)
 
@@ -68,12 +67,12 @@ def timeline(job: Job, calls: Iterable[Attempt]) -> list[Moment]:
 def _beginning(job: Job) -> Iterator[Moment]:
     yield Moment(job.created_at, "Submitted", f"by {job.user.get_username()}")
     if job.published_at:
-        yield Moment(job.published_at, "Published", "its id was last handed to the workers' queue")
+        yield Moment(job.published_at, "Published", "its ID was last sent to the workers' queue")
     if job.started_at:
         yield Moment(job.started_at, "First claimed by a worker", colour="info")
     if job.cancel_requested_at:
         by = CANCELLED_BY.get(job.cancelled_by, "")
-        yield Moment(job.cancel_requested_at, "Cancellation asked for", by, colour="warning")
+        yield Moment(job.cancel_requested_at, "Cancellation requested", by, colour="warning")
 
 
 def _end(job: Job) -> Iterator[Moment]:
@@ -83,12 +82,12 @@ def _end(job: Job) -> Iterator[Moment]:
         colour = STATUS_COLOURS.get(job.status, "")
         yield Moment(job.finished_at, job.get_status_display(), detail, colour)
     if job.status == Status.QUEUED and job.epoch:
-        why = f"put back: {job.wait_reason}" if job.wait_reason else "put back"
+        why = f"back in the queue: {job.wait_reason}" if job.wait_reason else "back in the queue"
         yield Moment(job.run_at, "Due again", why, "warning")
     if job.status == Status.RUNNING and job.lease_until:
         yield Moment(job.lease_until, "Lease ends", f"unless {job.worker} extends it", "future")
     if job.status not in TERMINAL:
-        yield Moment(job.deadline_at, "Deadline", "past it the job fails", "future")
+        yield Moment(job.deadline_at, "Deadline", "the job fails if it has not ended", "future")
 
 
 def _called(call: Attempt) -> Moment:
@@ -120,7 +119,7 @@ def _bill(call: Attempt) -> Iterator[str]:
         case AttemptState.STARTED | AttemptState.UNKNOWN:
             yield f"counted at its upper bound, {money(call.bound_micro)}"
         case AttemptState.ESTIMATED:
-            yield f"{_tokens(call)} reported until it was cut off"
+            yield f"{_tokens(call)} reported before it was cut off"
             yield f"counted at its ceiling, {money(call.cost_micro)}"
         case _:
             yield _tokens(call)
@@ -142,7 +141,7 @@ def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str
     if later := job.requeued.only("pk").first():
         yield "Requeued as", _link(later.pk)
     if job.wait_reason:
-        yield "Waits for", job.wait_reason
+        yield "Waiting for", job.wait_reason
     elif job.error_code:
         yield "Code", job.error_code
     yield "Charged to the user", dollars(job.charge_micro)

@@ -1,1 +1,1 @@
-"""The overview of on-call, and the workers."""
+"""The overview for on-call, and the page of workers."""

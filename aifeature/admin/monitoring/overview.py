@@ -1,4 +1,4 @@
-"""The front page of admin: what an engineer on call wants to know within five seconds."""
+"""Admin's front page: the state of the system, readable for on-call within five seconds."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from aifeature.services.monitoring import overview, signs_of_life
 from aifeature.services.monitoring.overview import Queue
 
 JOBS: Final = "llm"
-"""The queue whose workers run the jobs of users."""
+"""The queue of the workers that run jobs."""
 
 admin.site.index_template = "aifeature/admin/overview.html"
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the figures to the context of admin's front page: those this visitor may see."""
+    """Add the figures that this visitor may see to the context of admin's front page."""
     now = datetime.now(UTC)
     context.update(
         {
@@ -75,16 +75,16 @@ def _queue(queue: Queue) -> dict[str, Any]:
 
 
 def _unknown(calls: Mapping[str, int]) -> dict[str, str] | None:
-    """Calls to settle, also those of features that are no longer in the code; None if none."""
+    """Return the calls to settle, including those of features no longer in the code, or None."""
     total = sum(calls.values())
     return {"count": cards.at_least(total), "url": cards.to_settle_url()} if total else None
 
 
 def _workers(request: HttpRequest) -> dict[str, Any]:
-    """The workers that run jobs, as of their last sign of life; those of other queues beside."""
+    """Return when workers of `JOBS` were last seen, and those of the other queues."""
     seen = dict(signs_of_life.last_seen())
     own = seen.pop(JOBS)
-    counted = f"{own.live} live, {own.threads} threads" if own.live else "none is live"
+    counted = f"{own.live} live, {own.threads} threads" if own.live else "none live"
     return {
         "ago": _ago(own.ago),
         "gone": own.is_gone,
@@ -105,7 +105,7 @@ def _ago(ago: timedelta | None) -> str:
 
 def _failures() -> dict[str, Any]:
     return {
-        "headers": ["when", "job", "feature", "code", "what the user reads", "calls"],
+        "headers": ["when", "job", "feature", "code", "message to the user", "calls"],
         "rows": [list(row) for row in _failure_rows()],
     }
 

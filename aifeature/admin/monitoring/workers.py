@@ -1,4 +1,4 @@
-"""The workers, as of their last sign of life."""
+"""The workers and when each was last seen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOURS: Final = {"live": "success", "stopping": "warning", "gone": "danger"}
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """Which workers live, what they serve with how many threads, and how many jobs each runs."""
+    """State, queue, threads and running jobs of each worker."""
 
     list_display = ("name", "queue", "state", "slots", "running", "seen")
     ordering = ("name",)

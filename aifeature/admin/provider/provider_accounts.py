@@ -1,4 +1,4 @@
-"""The accounts at the provider: whether each can sign in and pay, and when a probe tries again."""
+"""Provider accounts: whether each can sign in and pay, and when the next probe is due."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from aifeature.admin.common.show import moment_column
 from aifeature.models import ProviderAccount
 from aifeature.services.provider import account_words
 
-COLOURS: Final = {"well": "success", "stopped": "danger"}
+COLOURS: Final = {"ok": "success", "stopped": "danger"}
 
 _SHOWN: Final = ("account", "state", "since", "code", "detail")
 
 
 @admin.register(ProviderAccount)
 class ProviderAccountAdmin(ReadOnlyAdmin):
-    """One row per account that an error was ever suspected to be about. Probes change it."""
+    """One row per account that an error has ever pointed to. Probes change it."""
 
     list_display = (*_SHOWN, "next_probe")
     list_display_links = ("account",)
@@ -34,9 +34,9 @@ class ProviderAccountAdmin(ReadOnlyAdmin):
 
     @display(description="state", label=COLOURS)
     def state(self, row: Any) -> str:
-        return "stopped" if row.stopped_at else "well"
+        return "stopped" if row.stopped_at else "ok"
 
-    @admin.display(description="what it means")
+    @admin.display(description="meaning")
     def meaning(self, row: Any) -> str:
         if not row.stopped_at:
             return "Calls are sent."

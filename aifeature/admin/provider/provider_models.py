@@ -1,6 +1,6 @@
-"""The models of the provider: how their circuit breakers do, and forcing one."""
+"""The provider's models: the state of their circuit breakers, and forcing one."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN = ("model", "breaker", "failed", "slow", "limits")
 
 @admin.register(ModelControl)
 class ModelControlAdmin(ReadOnlyAdmin):
-    """One row per model of the catalog. Nobody edits one; a breaker is forced with a reason."""
+    """One row per model of the catalog, read-only. Forcing a breaker needs a reason."""
 
     list_display = (*_SHOWN, "reason")
     list_display_links = ("model",)
@@ -58,7 +58,7 @@ class ModelControlAdmin(ReadOnlyAdmin):
         return breaker_rows.limits(self._view(row).live)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelControl]:
-        """The rows of the models that can be called, each made when it is first looked at."""
+        """Return the rows of the models that can be called. Create missing ones."""
         known = catalog.known_models()
         rows: QuerySet[ModelControl] = super().get_queryset(request).filter(pk__in=known)
         if rows.count() < len(known):
@@ -79,15 +79,14 @@ class ModelControlAdmin(ReadOnlyAdmin):
         return super().changeform_view(request, object_id, form_url, context)
 
     def has_force_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may force a breaker."""
         return request.user.has_perm("aifeature.force_breaker")
 
     @button(
         "Force open",
         permission="force",
         title="Force the breaker open",
-        description="Nothing is sent to this model: its jobs go to the next model of their route,"
-        " or wait. It stays so until somebody gives it back.",
+        description="No call is sent to this model. Its jobs use the next model of their route, or"
+        " wait. This lasts until you choose Back to automatic.",
         form=ReasonForm,
         icon="block",
         variant=ActionVariant.DANGER,
@@ -99,8 +98,8 @@ class ModelControlAdmin(ReadOnlyAdmin):
         "Force closed",
         permission="force",
         title="Force the breaker closed",
-        description="Everything is sent to this model, however many calls fail. It stays so until"
-        " somebody gives it back.",
+        description="All calls are sent to this model, even if they fail. This lasts until you"
+        " choose Back to automatic.",
         form=ReasonForm,
         icon="send",
     )
@@ -110,8 +109,8 @@ class ModelControlAdmin(ReadOnlyAdmin):
     @button(
         "Back to automatic",
         permission="force",
-        title="Give the breaker back",
-        description="It opens and closes by itself again.",
+        title="Return the breaker to automatic",
+        description="The breaker opens and closes automatically again.",
         form=ReasonForm,
         icon="autorenew",
     )
@@ -131,8 +130,8 @@ class ModelControlAdmin(ReadOnlyAdmin):
         return done("admin:aifeature_modelcontrol_change", model)
 
     def _view(self, row: Any) -> ModelView:
-        """What is known of the row's model; looked up once for its five columns."""
-        if not hasattr(row, "found"):
-            row.found = model_views.view(row)
-        found: ModelView = row.found
-        return found
+        """Return the state of the row's model, read once for all columns."""
+        if not hasattr(row, "cached_view"):
+            row.cached_view = model_views.view(row)
+        view: ModelView = row.cached_view
+        return view

@@ -1,1 +1,1 @@
-"""Pages of users, their groups and API tokens, and who may grant what."""
+"""Pages of users, groups and API tokens, and the rules for changing accounts."""

@@ -1,4 +1,4 @@
-"""Which accounts a member of staff may touch: nobody grants or takes over what they do not hold."""
+"""Accounts that staff may change. No member of staff can gain rights through another account."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def is_within_reach(request: HttpRequest, account: User | None) -> bool:
     """Return whether the visitor may change this account, or act for it.
 
-    A superuser may change every account. Other staff may change accounts without any rights: no
-    staff, no superuser, nobody with a permission or a group. None stands for "some account".
+    A superuser may change every account. Other staff may change accounts without rights: not staff,
+    not superuser, no permission and no group. None means no particular account.
     """
     if request.user.is_superuser or account is None or account.pk is None:
         return True

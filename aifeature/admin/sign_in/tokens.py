@@ -1,6 +1,6 @@
 """API tokens: issued and shown once, revoked, never edited."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -26,17 +26,15 @@ from aifeature.models import ApiToken
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Tokens by whether they are good for anything."""
+    """Filter tokens by state."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
         return [(state, state) for state in ("valid", "expired", "revoked")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> QuerySet[ApiToken]:
-        """The tokens of the choice."""
         kept = queryset.filter(revoked_at=None)
         match self.value():
             case "valid":
@@ -50,10 +48,10 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ModelAdmin):
-    """The permission to change tokens is the one to revoke them; none is edited or deleted.
+    """Tokens are revoked, with the change permission, and never edited or deleted.
 
-    A token acts as its user. So only a superuser issues one for somebody else, and revokes those of
-    accounts that have rights.
+    A token acts as its user. So only a superuser may issue one for another user, or revoke those of
+    accounts with rights.
     """
 
     list_display = (
@@ -94,11 +92,11 @@ class ApiTokenAdmin(ModelAdmin):
     revoked = moment_column("revoked_at", "revoked")
     expires = moment_column("expires_at", "expires")
 
-    @admin.display(description="begins with")
+    @admin.display(description="starts with")
     def hint_shown(self, token: ApiToken) -> str:
         return f"{token.hint}…"
 
-    @admin.display(description="may")
+    @admin.display(description="access")
     def scope(self, token: ApiToken) -> str:
         return token.scope
 
@@ -112,19 +110,19 @@ class ApiTokenAdmin(ModelAdmin):
         return "expired" if is_over else "valid"
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """The form's field, with a text for people where the column's is one for the code."""
+        """Replace the column's help text, which is written for developers."""
         if db_field.name == "expires_at":
-            kwargs["help_text"] = "In UTC. Without a date it does not end."
+            kwargs["help_text"] = "In UTC. Leave empty for no expiry."
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A member of staff without full rights issues tokens for themselves alone."""
+        """Let staff who are not superusers issue tokens only for themselves."""
         if db_field.name == "user" and not request.user.is_superuser:
             kwargs["queryset"] = get_user_model().objects.filter(pk=int(request.user.pk or 0))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """Issue the token and show its text, which is kept nowhere, this one time."""
+        """Issue the token and show its text once. The text is not stored."""
         if not request.user.is_superuser and obj.user_id != request.user.pk:
             raise PermissionDenied
         issued, text = ApiToken.issue(user_id=obj.user_id, name=obj.name, may_submit=obj.may_submit)
@@ -133,7 +131,7 @@ class ApiTokenAdmin(ModelAdmin):
         obj.refresh_from_db()
         self.message_user(
             request,
-            f"Copy the token now, it is shown only this once: {text}",
+            f"Copy the token now. It is shown only once: {text}",
             messages.SUCCESS,
         )
 
@@ -144,14 +142,14 @@ class ApiTokenAdmin(ModelAdmin):
         return False
 
     def has_revoke_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
-        """Nobody edits a token, so the permission to change one means to revoke it."""
+        """Require the change permission. Tokens are never edited, so it means revoking."""
         return request.user.has_perm("aifeature.change_apitoken")
 
     @button(
         "Revoke",
         permission="revoke",
         title="Revoke this token?",
-        description="Whatever uses it is refused from the next request on, for good.",
+        description="Every later request with it is refused. You cannot undo this.",
         icon="key_off",
         variant=ActionVariant.DANGER,
     )

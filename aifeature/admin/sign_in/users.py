@@ -1,4 +1,4 @@
-"""Users and groups. Users are never deleted under their jobs."""
+"""Users and groups. A user with records is never deleted."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 _RECORDS: tuple[tuple[type[Model], str, str], ...] = (
-    (Job, "user", "has jobs: they and their cost stay on record. Deactivate the user instead."),
+    (Job, "user", "has jobs. Jobs and their cost are kept. Deactivate the user instead."),
     (Attempt, "user", "has provider calls in the ledger. Deactivate the user instead."),
-    (Attempt, "settled_by", "settled calls in the ledger. Deactivate the user instead."),
-    (ControlChange, "user", "has changes in the audit trail. Deactivate the user instead."),
-    (RateOverride, "created_by", "made exceptions from rates. Deactivate the user instead."),
-    (Launch, "announced_by", "announced launches. Deactivate the user instead."),
+    (Attempt, "settled_by", "has settled calls in the ledger. Deactivate the user instead."),
+    (ControlChange, "user", "has changes in the audit log. Deactivate the user instead."),
+    (RateOverride, "created_by", "has created rate exceptions. Deactivate the user instead."),
+    (Launch, "announced_by", "has announced launches. Deactivate the user instead."),
 )
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
-    """Staff without full rights edits and closes accounts that have no rights, and grants none.
+    """Staff who are not superusers edit and close accounts without rights, and grant none.
 
-    Only a superuser sets somebody's password: it opens the account, with its jobs.
+    Only a superuser sets the password of another user, since it gives access to the user's jobs.
     """
 
     form = UserChangeForm
@@ -81,22 +81,22 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
             raise PermissionDenied
         answer = super().user_change_password(request, id, form_url)
         if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
-            sign_ins.note(request, request.user)  # Django gave the visitor's session another key
+            sign_ins.note(request, request.user)  # Django changed the key of the visitor's session
             user = self.get_object(request, unquote(id))
             if user is not None and not user.has_usable_password():
-                sign_ins.end_all(user)  # no new password, so nobody else does it
+                sign_ins.end_all(user)  # only a new password ends them by itself
         return answer
 
     def has_sign_out_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
-        """Who may change accounts; the button looks at the account itself as well."""
+        """Require the change permission. The action also checks the account."""
         return request.user.has_perm("auth.change_user")
 
     @button(
         "Sign out everywhere",
         permission="sign_out",
         title="Sign this user out everywhere?",
-        description="Every session ends and every API token is revoked, at once. Jobs go on."
-        " To stop those too, clear Active.",
+        description="Ends every session and revokes every API token immediately. Jobs continue."
+        " To stop them too, clear Active.",
         icon="logout",
         variant=ActionVariant.DANGER,
     )
@@ -108,21 +108,21 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
             raise PermissionDenied
         revoked = sign_ins.end_all(user)
         self.log_change(request, user, "Signed out everywhere.")
-        told = f"{user} is signed out everywhere; {revoked} API tokens are revoked."
-        self.message_user(request, told, messages.SUCCESS)
+        text = f"{user} is signed out everywhere. {revoked} API tokens were revoked."
+        self.message_user(request, text, messages.SUCCESS)
         return done("admin:auth_user_change", user.pk)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """What goes with these users, or why they stay.
+        """Return the rows that are deleted with these users, or why the users are kept.
 
-        Asked here first, since Django would load every job of a user to list it.
+        Checks our records first: Django would load every job of a user to list it.
         """
         if reasons := list(_kept_by(objs)):
             return [], {}, set(), reasons
         deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
-        # They cannot be deleted by themselves, but they go with their user.
+        # These rows cannot be deleted alone, but are deleted with their user.
         for model in (ApiToken, RateOverride):
             missing.discard(model._meta.verbose_name)  # noqa: SLF001 (Django's documented API)
         return deleted, counts, missing, protected

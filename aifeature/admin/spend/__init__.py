@@ -1,1 +1,1 @@
-"""The ledger, and the settlement of calls with an unknown bill."""
+"""The ledger, and the settlement of calls with unconfirmed cost."""

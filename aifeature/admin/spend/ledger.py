@@ -1,6 +1,6 @@
-"""The ledger: provider calls, and what each day's windows have spent and hold."""
+"""The ledger: provider calls, and the sums of the spend windows."""
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 
 @admin.register(Attempt)
 class AttemptAdmin(SettleMany):
-    """Every provider call that may be billed. One whose bill is not sure can be settled, once."""
+    """Every provider call that may be billed. A call with unconfirmed cost can be settled once."""
 
     list_display = (
         *("started", "call", "state_label", "feature", "model_name", "cost", "latency_ms"),
@@ -47,7 +47,7 @@ class AttemptAdmin(SettleMany):
     list_filter = (BillFilter, "state", ModelFilter, "purpose", FeatureFilter, "started_at")
     ordering = ("-started_at", "-id")
     search_fields = ("id",)
-    search_help_text = "A call's id, or its job's."
+    search_help_text = "The ID of a call or of its job."
     wide_fields = ("request", "output", "error_detail")
     fieldsets = (
         (
@@ -130,7 +130,7 @@ class AttemptAdmin(SettleMany):
         return [part for part in self.fieldsets if by_hand or part[0] != _SETTLED]
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """No button where there is nothing to settle."""
+        """Return no button if there is nothing to settle."""
         attempt = self.get_object(request, unquote(str(object_id)))
         if attempt is None or attempt.state not in UNSURE:
             return []
@@ -140,8 +140,8 @@ class AttemptAdmin(SettleMany):
         "Settle",
         permission="settle",
         title="Settle this call",
-        description="Its bill is not sure, so the most it can cost is counted as spent. Enter what"
-        " the provider really billed. It cannot be changed afterwards.",
+        description="The cost of this call is not confirmed, so its maximum counts as spent. Enter"
+        " the amount that the provider billed. You cannot change it later.",
         form=SettleForm,
         icon="fact_check",
     )
@@ -170,14 +170,14 @@ class AttemptAdmin(SettleMany):
 
 @admin.register(SpendWindow)
 class SpendWindowAdmin(ReadOnlyAdmin):
-    """What was spent and is held, by UTC day. Of users, what is spent is what they are charged."""
+    """Spent and held sums by UTC day. For users, spent is the charge."""
 
     list_display = ("day", "scope", "key", "spent", "held", "own_spend")
     list_filter = ("scope", "day")
-    # A window is made on its day, so its id is in the order of days, and indexed.
+    # A window is created on its day, so the indexed id follows the days.
     ordering = ("-id",)
     search_fields = ("key__startswith",)
-    search_help_text = "How a key begins: a feature, feature:user id, or user id."
+    search_help_text = "The start of a key: a feature, feature:user ID, or user ID."
     fieldsets = ((None, {"fields": ("day", "scope", "key", "spent", "held", "own_spend")}),)
 
     spent = dollar_column("spent_micro", "spent")

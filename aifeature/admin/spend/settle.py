@@ -1,4 +1,4 @@
-"""What settling a call whose bill is not sure asks for, and the filter that finds such calls."""
+"""The form that settles a call with unconfirmed cost, and the filter that finds such calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _count(label: str) -> forms.IntegerField:
 
 
 class SettleForm(ReasonForm):
-    """What the call cost, the tokens if they are known, and how that was found out."""
+    """Cost of a call, tokens if known, and how they were found out."""
 
     cost_usd = forms.DecimalField(
         label="Cost (USD)",
@@ -47,35 +47,33 @@ class SettleForm(ReasonForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["reason"].help_text = "How it was found out. Kept with the call."
+        self.fields["reason"].help_text = "How you found out. Stored with the call."
         call = as_uuid(str(self.object_id))
         rows = Attempt.objects.filter(pk__in=[call] if call else [])
         attempt = rows.only("state", "cost_micro", "bound_micro").first()
         if attempt is not None:
             self.fields["cost_usd"].help_text = (
-                f"What the provider billed; 0 if it billed nothing. Counted until now:"
-                f" {dollars(attempt.spend_micro)}, the most it could cost."
+                f"The amount that the provider billed, or 0. Counted until now:"
+                f" {dollars(attempt.spend_micro)}, the maximum cost."
             )
 
     @property
     def tokens(self) -> Tokens:
-        """The counts that were entered."""
+        """The entered counts."""
         return Tokens(**{name: self.cleaned_data[name] for name in Tokens.__slots__})
 
 
 class BillFilter(admin.SimpleListFilter):
-    """Calls by whether their bill is sure, and whether a person has to find it out."""
+    """Filter calls with unconfirmed cost, or those that a person must settle."""
 
     title = "bill"
     parameter_name = "bill"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
         del request, model_admin
         return [("unsure", "Estimated or unknown"), ("person", "To be settled by a person")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
-        """The calls of the choice."""
         del request
         match self.value():
             case "unsure":

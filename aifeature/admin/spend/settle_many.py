@@ -1,7 +1,7 @@
-"""Settling many calls for one reason: an action of the ledger's list, with a preview.
+"""An action of the ledger's list that settles many calls for one reason, with a preview.
 
-The preview fixes which calls are meant. They are settled in batches, one request each, so that no
-request runs into its time limit; the page goes on by itself.
+The preview fixes the set of calls. They are settled in batches, one request each, so that no
+request times out. The page sends the next request by itself.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from aifeature.models import UNSURE, Attempt, AttemptState
 from aifeature.services.spend import bulk_settlement
 from aifeature.services.spend.bulk_settlement import LIMIT, Bill, Preview, Step
 
+TITLE = "Settle calls with unconfirmed cost"
 LIST = "admin:aifeature_attempt_changelist"
 VIEW = "aifeature_attempt_settle_many"
 
 
 class Calls(forms.Field):
-    """Ids of calls, in one hidden field: a form may not have thousands of fields."""
+    """Ids of calls in one hidden field, because Django limits the number of fields."""
 
     widget = forms.HiddenInput
 
@@ -43,11 +44,11 @@ class Calls(forms.Field):
         try:
             return tuple(UUID(part) for part in str(value or "").split(",") if part)
         except ValueError:
-            raise forms.ValidationError("This is no list of calls.") from None
+            raise forms.ValidationError("This is not a list of call IDs.") from None
 
 
 class SettleManyForm(forms.Form):
-    """Asks what is known of these calls' bill, and how that was found out."""
+    """The bill of the calls, and how it was found out."""
 
     calls = Calls()
     settled = forms.IntegerField(widget=forms.HiddenInput, min_value=0, initial=0)
@@ -56,59 +57,56 @@ class SettleManyForm(forms.Form):
         label="What was billed",
         widget=UnfoldAdminRadioSelectWidget,
         choices=(
-            (Bill.NOTHING.value, "Nothing was billed for these"),
-            (Bill.COUNTED.value, "What is counted was billed"),
+            (Bill.NOTHING.value, "Nothing was billed"),
+            (Bill.COUNTED.value, "The counted amount was billed"),
         ),
     )
     reason = forms.CharField(
         max_length=500,
         widget=UnfoldAdminTextInputWidget,
-        help_text="How it was found out. Kept with each call.",
+        help_text="How you found out. Stored with each call.",
     )
 
 
 class SettlementList(ChangeList):
-    """The ledger's list, which can count what an action on all of it would settle."""
+    """The ledger's list, with the number of calls that an action on all of it would settle."""
 
     @property
     def unsure(self) -> str:
-        """How many calls of this filter are not sure, as text."""
+        """Number of calls with unconfirmed cost in this filter, as text."""
         rows = self.queryset.filter(state__in=UNSURE).order_by()
         count = rows[: LIMIT + 1].count()
         return f"{LIMIT:,}+" if count > LIMIT else f"{count:,}"
 
 
 class SettleMany(ReadOnlyAdmin):
-    """Adds the action to the ledger. Needs `has_settle_permission`."""
+    """Adds the action to the ledger."""
 
     actions: Any = ("settle_many",)
     list_disable_select_all = False
 
     def has_settle_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
-        """Whether this visitor may settle calls."""
         return request.user.has_perm("aifeature.settle_attempt")
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> Any:
-        """The list with its count."""
         del request
         return SettlementList
 
     def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:
-        """The address that settles, beside the usual ones."""
         return (("settle-many/", VIEW, self.settle_many_view),)
 
-    @admin.action(description="Settle calls whose bill is not sure", permissions=["settle"])
+    @admin.action(description=TITLE, permissions=["settle"])
     def settle_many(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> HttpResponse | None:
-        """Show what settling these calls would do."""
+        """Show a preview of settling these calls."""
         found = bulk_settlement.preview(queryset)
         if not found.calls:
-            text = "None of these calls is estimated or unknown: there is nothing to settle."
+            text = "None of these calls is estimated or unknown. There is nothing to settle."
             self.message_user(request, text, messages.WARNING)
             return None
         return self._preview(request, found, SettleManyForm(initial={"calls": found.calls}))
 
     def settle_many_view(self, request: HttpRequest, **_: Any) -> HttpResponse:
-        """Settle the next batch of the calls that were shown."""
+        """Settle the next batch of the previewed calls."""
         if not self.has_settle_permission(request):
             raise PermissionDenied
         if request.method != "POST":
@@ -132,12 +130,12 @@ class SettleMany(ReadOnlyAdmin):
         done = given["settled"] + step.settled, given["skipped"] + step.skipped
         if step.left:
             return self._progress(request, form, step, done)
-        self.message_user(request, told(*done), messages.SUCCESS)
+        self.message_user(request, summary(*done), messages.SUCCESS)
         return HttpResponseRedirect(reverse(LIST))
 
     def _preview(self, request: HttpRequest, found: Preview, form: forms.Form) -> HttpResponse:
         context = {
-            "title": "Settle calls whose bill is not sure",
+            "title": TITLE,
             "form": form,
             "facts": facts(found),
             "groups": table(found),
@@ -161,9 +159,9 @@ class SettleMany(ReadOnlyAdmin):
             field.widget = forms.HiddenInput()
         total = settled + skipped + len(step.left)
         context = {
-            "title": "Settling",
+            "title": "Settling calls",
             "form": next_step,
-            "told": told(*done),
+            "summary": summary(*done),
             "done": settled + skipped,
             "total": total,
             "left": f"{len(step.left):,}",
@@ -187,27 +185,27 @@ class SettleMany(ReadOnlyAdmin):
         )
 
 
-def told(settled: int, skipped: int) -> str:
-    """What was done, as a sentence."""
+def summary(settled: int, skipped: int) -> str:
+    """Return the result in words."""
     calls = "1 call" if settled == 1 else f"{settled:,} calls"
-    return f"{calls} settled; {skipped:,} skipped, since somebody had settled them before."
+    return f"{calls} settled. {skipped:,} skipped because they were already settled."
 
 
 def facts(found: Preview) -> list[tuple[str, str]]:
-    """What a settlement would take and change, as labels and figures."""
+    """Return labels and figures of the preview."""
     counted = dollars(found.counted_micro)
     return [
         ("Calls", f"{len(found.calls):,}"),
-        ("Unknown, at their bound", f"{found.count(AttemptState.UNKNOWN):,}"),
-        ("Estimated, at their ceiling", f"{found.count(AttemptState.ESTIMATED):,}"),
+        ("Unknown, counted at their bound", f"{found.count(AttemptState.UNKNOWN):,}"),
+        ("Estimated, counted at their ceiling", f"{found.count(AttemptState.ESTIMATED):,}"),
         ("Counted as spent now", counted),
         ("If nothing was billed", dollars(0)),
-        ("If what is counted was billed", counted),
+        ("If the counted amount was billed", counted),
     ]
 
 
 def table(found: Preview) -> dict[str, Any]:
-    """The calls by day, feature, state and error code, as headers and rows."""
+    """Return headers and rows of the calls by day, feature, state and error code."""
     return {
         "headers": ["Day (UTC)", "Feature", "State", "Error code", "Calls", "Counted now"],
         "rows": [

@@ -1,10 +1,10 @@
-"""The schedule that beat reads: each change has a reason.
+"""The schedule that beat reads. Each change needs a reason.
 
-What weakens a protected check needs the permission to release a kill switch.
-There are no bulk actions: they would change many rows for no reason that is given.
+Weakening a protected check needs the permission to release a kill switch. There are no bulk
+actions, because they take no reason.
 """
 
-# ruff: noqa: ARG002 - Django calls these methods with more than they need
+# ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, 
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[misc]
-    """Changed with a reason; disabled, sent at once and deleted by buttons that want one too."""
+    """Changed with a reason. Buttons with a reason enable, disable, send and delete a task."""
 
     form = PeriodicTaskForm
     locks_while_saving = True
@@ -57,15 +57,15 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
     actions_detail: Any = ("enable", "disable", "run_now", "remove")
     change_form_outer_after_template: Any = "aifeature/admin/changes.html"
 
-    @display(description="last result", label={"well": "success", "found": "danger"})
+    @display(description="last result", label={"ok": "success", "problem": "danger"})
     def last_result(self, task: Any) -> Labelled | str:
-        """What the check that this line runs found last; a dash for what is no check."""
+        """Return the last result of the check; a dash if the task is not a check."""
         if task.check_ok is None:
             return "-"
-        return Labelled("well" if task.check_ok else "found", task.check_result)
+        return Labelled("ok" if task.check_ok else "problem", task.check_result)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """A check's last run is kept under its task's name."""
+        """Add the last run of each check, which is stored under its task's name."""
         run = CheckRun.objects.filter(pk=OuterRef("task"))
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[no-untyped-call]
         found = {
@@ -75,18 +75,18 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         return cast("QuerySet[Any]", rows.annotate(**found))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """None: the library's own, and Django's deletion, ask for no reason."""
+        """Return none: the library's actions and Django's deletion take no reason."""
         return {}
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """The library's, and the reason for those who may change something."""
+        """Add the reason for visitors who may change the task."""
         adds = obj is None and self.has_add_permission(request)
         why = adds or self.has_change_permission(request, obj)
         found: Any = super().get_fieldsets(request, obj)
         return [*found, *([("Why", {"fields": ("reason",)})] if why else [])]
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """The form, which knows whether this visitor may weaken a protected check."""
+        """Return the form, with whether this visitor may weaken a protected check."""
         form = super().get_form(request, *args, **kwargs)
         return type(form.__name__, (form,), {"may_weaken": may_weaken(request.user)})
 
@@ -109,11 +109,11 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         return False
 
     def has_switch_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may enable, disable and send a task: who may change it."""
+        """Require the change permission to enable, disable and send a task."""
         return request.user.has_perm("django_celery_beat.change_periodictask")
 
     def has_remove_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Who may delete a task; the button asks why, as Django's own page does not."""
+        """Require the delete permission. Django's own page takes no reason, so it is off."""
         return request.user.has_perm("django_celery_beat.delete_periodictask")
 
     @button(
@@ -131,7 +131,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         "Disable",
         permission="switch",
         title="Disable this task",
-        description="Beat sends it no more. If it is a check, on-call is told that it is late.",
+        description="Beat stops sending it. If it is a check, on-call is notified that it is late.",
         form=DisableForm,
         icon="pause",
         variant=ActionVariant.DANGER,
@@ -143,7 +143,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         "Run now",
         permission="switch",
         title="Run this task now",
-        description="It is sent once, beside its schedule.",
+        description="It is sent once, in addition to its schedule.",
         form=SendForm,
         icon="send",
     )
@@ -161,7 +161,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):  # type: ignore[mis
         "Delete",
         permission="remove",
         title="Delete this task",
-        description="A protected check comes back when beat starts. Any other task stays deleted.",
+        description="Beat restores a protected check when it starts. Other tasks stay deleted.",
         form=RemoveForm,
         icon="delete",
         variant=ActionVariant.DANGER,
@@ -186,19 +186,19 @@ def _id(request: HttpRequest) -> int:
 
 
 class _TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):  # type: ignore[misc]
-    """Which tasks follow a schedule. None is added here."""
+    """The tasks of a schedule. None can be added here."""
 
     max_num = 0
 
     def get_formset(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> Any:
-        """The forms. A request that claims a thousand more would take seconds to answer."""
+        """Limit the number of forms: a request that claims a thousand takes seconds."""
         return super().get_formset(request, obj, **{"absolute_max": 100, **kwargs})
 
 
 class _ScheduleAdmin(ModelAdmin):
-    """Added, and never changed or deleted: several tasks may follow one.
+    """Schedules can be added, but not changed or deleted, because several tasks may use one.
 
-    A task is given another one instead, with a reason.
+    To change when a task runs, choose another schedule for it, with a reason.
     """
 
     inlines = [_TasksOfSchedule]  # noqa: RUF012 (Django's own type)
@@ -216,7 +216,7 @@ class CrontabScheduleAdmin(_ScheduleAdmin, beat.CrontabScheduleAdmin):  # type: 
 
     @admin.display(description="meaning")
     def human_readable(self, row: Any) -> str:
-        """The crontab in words; a dash for one that beat cannot read, also when it is entered."""
+        """Return the crontab in words; a dash if beat cannot read it."""
         try:
             return str(row.human_readable)
         except (ValueError, ParseException):

@@ -1,4 +1,4 @@
-"""What a change of the schedule asks for, and what it refuses."""
+"""Forms that change the schedule, and their validation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ else:
 
 
 def may_weaken(user: Any) -> bool:
-    """Whether somebody may disable, delete or slow down a protected check."""
+    """Return whether the user may disable, delete or slow down a protected check."""
     allowed: bool = user.has_perm(protected.PERMISSION)
     return allowed
 
 
 def why_not(task: str, phrases: Sequence[str]) -> str:
-    """The sentence for somebody who may not."""
+    """Return the message for a user who may not weaken a protected check."""
     return (
         f"{task} is a protected check. To {' and to '.join(phrases)} you need the permission"
         ' "Can release the kill switch".'
@@ -38,18 +38,18 @@ def why_not(task: str, phrases: Sequence[str]) -> str:
 
 
 class _TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
-    """The registered tasks, in this site's looks."""
+    """The registered tasks, in the theme of this site."""
 
     def tasks_as_choices(self) -> tuple[tuple[str, str], ...]:
         return (("", ""), *((name, name) for name in broken.task_names()))
 
 
 class PeriodicTaskForm(beat.PeriodicTaskForm):
-    """Refuses what no worker could run, and what weakens a protected check."""
+    """Rejects tasks that no worker can run, and weakening a protected check."""
 
     may_weaken = False
     reason = forms.CharField(
-        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit trail."
+        max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Stored in the audit log."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
             self.fields["task"].widget = UnfoldAdminTextInputWidget()
 
     def _post_clean(self) -> None:
-        # After the model's own checks: the row has its new values from there on.
+        # The row has its new values only after the model's validation.
         super()._post_clean()  # type: ignore[misc]
         if self.errors:
             return
@@ -67,7 +67,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         for field, sentence in [*broken.problems(row), *broken.in_vain(row)]:
             self.add_error(field if field in self.fields else None, sentence)
         for name in broken.ignored(row):
-            self.add_error("kwargs", f"{row.task} does nothing with {name!r}. Remove it.")
+            self.add_error("kwargs", f"{row.task} ignores {name!r}. Remove it.")
         before: Any = PeriodicTask.objects.filter(pk=row.pk).first()
         phrases = protected.weakened(before, row) if before and not self.errors else []
         if phrases and not self.may_weaken:
@@ -75,7 +75,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 class CrontabForm(_CrontabForm):
-    """Refuses what beat could not read: the model's own checks let some of it through."""
+    """Rejects crontabs that beat cannot read. The model's validation misses some of them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -97,7 +97,7 @@ class CrontabForm(_CrontabForm):
 
 
 def _zone(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`coerce`, with one error for all that is no zone: some names cannot be that of a file."""
+    """Return `coerce` with one error for all invalid zones: some are not valid file names."""
 
     def zone(value: Any) -> Any:
         try:
@@ -109,24 +109,24 @@ def _zone(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class TaskForm(ReasonForm):
-    """Asks why, about one periodic task."""
+    """A reason, for an action on one periodic task."""
 
     @property
     def row(self) -> Any:
-        """The task, as it is stored."""
+        """The stored task."""
         return self._row
 
     def clean(self) -> dict[str, Any]:
-        """Refuse what is gone, cannot be sent, or may not be weakened by this visitor."""
+        """Reject the action if the task is gone or `problem` finds a reason."""
         self._row: Any = PeriodicTask.objects.filter(pk=unquote(str(self.object_id))).first()
-        gone = "Somebody deleted this task meanwhile."
+        gone = "This task has been deleted in the meantime."
         if problem := self.problem() if self._row else gone:
-            self.add_error("reason", problem)  # the dialog shows no errors but those of fields
+            self.add_error("reason", problem)  # the dialog shows only errors of fields
         found: dict[str, Any] = super().clean() or {}
         return found
 
     def problem(self) -> str:
-        """Why it cannot be done; empty if it can."""
+        """Return why the action is not possible; empty if it is."""
         raise NotImplementedError
 
     def _weakens(self, after: Model | None) -> str:
@@ -137,14 +137,14 @@ class TaskForm(ReasonForm):
 
 
 class SendForm(TaskForm):
-    """For what has beat send a task: now, or from now on."""
+    """For enabling a task and for sending it now."""
 
     def problem(self) -> str:
         return " ".join(sentence for _, sentence in broken.problems(self._row))
 
 
 class DisableForm(TaskForm):
-    """For what keeps beat from sending a task."""
+    """For disabling a task."""
 
     def problem(self) -> str:
         after = PeriodicTask.objects.get(pk=self._row.pk)
@@ -153,7 +153,7 @@ class DisableForm(TaskForm):
 
 
 class RemoveForm(TaskForm):
-    """For deleting one."""
+    """For deleting a task."""
 
     def problem(self) -> str:
         return self._weakens(None)

@@ -1,5 +1,5 @@
-// The search inside a field that completes names has no label of its own: it gets its field's,
-// whenever one is made.
+// The search input of an autocomplete field has no label. It gets the label of its field, also
+// when select2 adds it later.
 addEventListener("DOMContentLoaded", () => {
   const label = () => {
     for (const input of document.querySelectorAll(".select2-search__field:not([aria-label])")) {

@@ -1,2 +1,2 @@
-// A long piece of work is done in steps, one request each: send the next step's form.
+// Long work runs in steps of one request each. Send the form of the next step.
 document.querySelector("form[data-continue]")?.requestSubmit();

@@ -1,7 +1,7 @@
-// Keeps what is typed into a feature's form, in this tab alone, until it was sent: an ended session
-// or a reload must not lose it. A draft belongs to the user who typed it. It is deleted as soon as
-// a page of another user is shown in the tab, when somebody signs out, and after an hour. A draft
-// that was sent keeps the key it was sent with: sent again after its answer was lost, it is one job.
+// Saves the values of a feature's form in this tab until they are sent, so that a reload or an ended
+// session does not lose them. A draft belongs to its user. It is deleted when the tab shows a page
+// of another user, at a sign-out, and after an hour. A sent draft keeps its key: if it is sent again
+// because the response was lost, it stays one job.
 "use strict";
 
 (() => {
@@ -14,10 +14,10 @@
   const channel = "BroadcastChannel" in window ? new BroadcastChannel("drafts") : null;
   let isSignedOut = false;
 
-  // Storage may be switched off, or full: then nothing is kept, and all else works.
-  function attempt(what) {
+  // If storage is off or full, nothing is saved and everything else works.
+  function attempt(action) {
     try {
-      return what();
+      return action();
     } catch {
       return undefined;
     }
@@ -44,9 +44,9 @@
     removeAll();
   }
 
-  function isOf(draft, someone) {
+  function isOf(draft, user) {
     const age = Date.now() - draft.at;
-    return draft.owner === someone && age >= 0 && age < MOST_AGE_MS && Array.isArray(draft.entries);
+    return draft.owner === user && age >= 0 && age < MOST_AGE_MS && Array.isArray(draft.entries);
   }
 
   function removeForeign() {
@@ -56,7 +56,7 @@
     }
   }
 
-  // The job that a draft became names the form's key.
+  // The job of a draft contains the form's key.
   function removeSent(key) {
     for (const name of names()) {
       const draft = read(name);
@@ -64,7 +64,7 @@
     }
   }
 
-  // The server has said that nothing was done with them.
+  // The server has answered that nothing was sent.
   function markUnsent() {
     for (const name of names()) {
       const draft = read(name);

@@ -1,4 +1,4 @@
-// Where the keyboard is in admin: in a dialog while one is open, and at the errors of a failed save.
+// Keyboard focus in admin: inside an open dialog, and on the errors of a failed save.
 (() => {
   const REACHABLE =
     "a[href], button:not([disabled]), input:not([disabled]):not([type=hidden]), select:not([disabled]), textarea:not([disabled]), [tabindex='0']";
@@ -31,7 +31,7 @@
     opener = null;
   };
 
-  // A reply that was swapped in: what is wrong with the form, or why nothing was done.
+  // After htmx inserted a response: focus its error.
   const answered = () =>
     focusOn(box().querySelector("#dialog-form [aria-invalid=true], #dialog-form [role=alert]"));
 

@@ -1,4 +1,4 @@
-// Comfort on a feature's form. Without this it works too: the server reads files and checks lengths.
+// Conveniences of a feature's form. Without scripts, the server reads files and checks lengths.
 "use strict";
 
 (() => {
@@ -21,7 +21,7 @@
     button.setAttribute("aria-disabled", "true");
     button.textContent = button.dataset.busy;
   });
-  // Back from the next page, the form may come out of the browser's memory as it was left.
+  // After the Back button, the browser may restore the form with its button disabled.
   window.addEventListener("pageshow", release);
 
   form.addEventListener("keydown", (event) => {
@@ -32,22 +32,22 @@
     return text.length - (text.match(/[\uD800-\uDBFF]/g) || []).length;
   }
 
-  // Near and past the limit, say so; nothing is ever cut.
+  // Show a count near and past the limit. Text is never cut.
   for (const field of form.querySelectorAll("[data-max]")) {
     const most = Number(field.dataset.max);
-    const told = document.createElement("p");
-    told.className = "help count";
-    told.setAttribute("role", "status");
-    field.after(told);
+    const status = document.createElement("p");
+    status.className = "help count";
+    status.setAttribute("role", "status");
+    field.after(status);
     const count = () => {
       const length = characters(field.value);
-      told.classList.toggle("over", length > most);
+      status.classList.toggle("over", length > most);
       if (length > most) {
-        told.textContent = `${number.format(length - most)} characters too many`;
+        status.textContent = `${number.format(length - most)} characters over the limit`;
       } else if (length > most * 0.9) {
-        told.textContent = `${number.format(most - length)} characters left`;
+        status.textContent = `${number.format(most - length)} characters left`;
       } else {
-        told.textContent = "";
+        status.textContent = "";
       }
     };
     field.addEventListener("input", count);
@@ -56,7 +56,7 @@
 
   async function load(file, most) {
     if (file.size > most) {
-      throw new Error(`This file has ${number.format(file.size)} bytes; the most we can read is ${number.format(most)}.`);
+      throw new Error(`This file has ${number.format(file.size)} bytes. The maximum is ${number.format(most)}. Choose a smaller file.`);
     }
     let text;
     try {
@@ -69,24 +69,24 @@
     return text;
   }
 
-  // A chosen file goes into its field, where it can be read and changed before it is sent.
+  // Load a chosen file into its field, where the user can change the text before sending it.
   for (const control of form.querySelectorAll("[data-load-into]")) {
     const field = document.getElementById(control.dataset.loadInto);
     const input = control.querySelector("input");
-    const told = control.querySelector("[data-load-status]");
+    const status = control.querySelector("[data-load-status]");
     input.addEventListener("change", async () => {
       const file = input.files[0];
       if (!file) return;
       try {
         field.value = await load(file, Number(control.dataset.maxBytes));
         field.dispatchEvent(new Event("input"));
-        told.textContent = `${file.name}: ${number.format(characters(field.value))} characters loaded.`;
-        told.classList.remove("over");
+        status.textContent = `${file.name}: ${number.format(characters(field.value))} characters loaded.`;
+        status.classList.remove("over");
       } catch (error) {
-        told.textContent = error.message;
-        told.classList.add("over");
+        status.textContent = error.message;
+        status.classList.add("over");
       }
-      input.value = ""; // the text is in the field now: sending both would say two things
+      input.value = ""; // do not send the file too: the field has its text
     });
   }
 })();

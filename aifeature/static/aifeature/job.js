@@ -1,5 +1,5 @@
-// Follows a job: its words as they come, its states, its end. The page's parts are made by the
-// server alone; this script asks for them anew when the job's state has changed.
+// Follows a job: streamed text, state changes and the end. Only the server renders the parts of the
+// page; this script loads them again when the job's state has changed.
 "use strict";
 
 (() => {
@@ -12,7 +12,7 @@
   let text = "";
   let source = null;
   let clock = null;
-  let told = ""; // by the stream, of a running job: why no words come
+  let waitMessage = ""; // from the stream: why a running job has no text yet
 
   const state = () => root.querySelector("[data-state]");
   const isLive = () => "events" in state().dataset;
@@ -32,10 +32,10 @@
     else shown.data = text;
   }
 
-  function tell() {
+  function showSentence() {
     const place = root.querySelector("[data-sentence]");
-    place.dataset.sentence ||= place.textContent; // the server's own
-    const sentence = (state().dataset.state === "running" && told) || place.dataset.sentence;
+    place.dataset.sentence ||= place.textContent; // from the server
+    const sentence = (state().dataset.state === "running" && waitMessage) || place.dataset.sentence;
     if (place.textContent === sentence) return;
     place.textContent = sentence;
     announcer.textContent = sentence;
@@ -53,7 +53,7 @@
     clearInterval(clock);
     const place = root.querySelector("[data-took]");
     if (!place) return;
-    // From the age the server gave: this machine's clock may be wrong.
+    // Use the age from the server: this machine's clock may be wrong.
     const born = performance.now() - Number(place.dataset.took);
     clock = setInterval(() => { place.textContent = duration(performance.now() - born); }, TICK_MS);
   }
@@ -69,19 +69,19 @@
   const later = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
   const ENDED = new Set(["succeeded", "failed", "cancelled", "rejected", "needs_approval"]);
-  let turn = 0; // of the latest look at the page's part: answers may overtake one another
+  let turn = 0; // number of the latest refresh: responses may arrive out of order
 
   async function fetchPart() {
     for (;;) {
       try {
         const response = await fetch(root.dataset.part, { cache: "no-store" });
         if (response.redirected || [401, 403, 404].includes(response.status)) {
-          location.reload(); // signed out, or gone: the whole page says so
+          location.reload(); // signed out, or gone: show the page that explains it
           return null;
         }
         if (response.ok) return await response.text();
       } catch {
-        // No connection: try again below.
+        // No connection: retry below.
       }
       await later(RETRY_MS);
     }
@@ -90,12 +90,12 @@
   async function refresh() {
     const mine = ++turn;
     const part = await fetchPart();
-    if (part === null || mine !== turn) return; // a later look has begun, or is shown already
+    if (part === null || mine !== turn) return; // a later refresh has started
     const before = state().dataset;
     const hadFocus = root.contains(document.activeElement);
     root.innerHTML = part;
     show();
-    tell();
+    showSentence();
     startClock();
     const now = state().dataset;
     document.title = `${now.label} · ${root.dataset.title}`;
@@ -111,10 +111,10 @@
   async function finish() {
     stop();
     await refresh();
-    if (isLive()) poll(); // the stream was ahead of what the page could read
+    if (isLive()) poll(); // the stream was ahead of the page
   }
 
-  // Without a stream (too many open, a proxy in the way) the page is asked instead.
+  // Without a stream (too many open, or blocked by a proxy) load the page's part at intervals.
   async function poll() {
     while (isLive()) {
       await later(POLL_MS);
@@ -126,12 +126,12 @@
     source = new EventSource(state().dataset.events);
     source.addEventListener("status", (event) => {
       const { status, message } = JSON.parse(event.data);
-      if (ENDED.has(status)) return; // the last event follows at once, and refreshes
-      told = (status === "running" && message) || "";
+      if (ENDED.has(status)) return; // the last event follows immediately and refreshes
+      waitMessage = (status === "running" && message) || "";
       const seen = state().dataset;
       if (status !== seen.state || (status === "queued" && (message || "") !== seen.message)) {
         refresh().then(() => { if (!isLive()) stop(); });
-      } else tell();
+      } else showSentence();
     });
     source.addEventListener("delta", (event) => {
       text += JSON.parse(event.data).text;
@@ -143,7 +143,7 @@
     });
     source.addEventListener("result", finish);
     source.addEventListener("error", (event) => {
-      if (event instanceof MessageEvent) finish(); // the job's error; else the connection's
+      if (event instanceof MessageEvent) finish(); // an error of the job, not of the connection
       else if (source && source.readyState === EventSource.CLOSED) {
         stop();
         poll();
@@ -159,7 +159,7 @@
       button.textContent = "Copied";
       announcer.textContent = "Copied.";
     } catch {
-      button.textContent = "Your browser did not allow it";
+      button.textContent = "Your browser blocked copying";
     }
   });
 

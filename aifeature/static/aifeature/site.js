@@ -1,4 +1,4 @@
-// Times in the reader's own zone and language. Without this they stand there in UTC.
+// Shows times in the user's time zone and language. Without scripts they are in UTC.
 "use strict";
 
 (() => {
@@ -15,7 +15,7 @@
   localise(document);
   document.addEventListener("htmx:afterSettle", () => localise(document));
 
-  // A part that fails is asked for as a whole page, which says why and shows a reference.
+  // If loading a part fails, load the whole page: it explains the error and shows a reference.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.xhr.status < 400) return;
     event.detail.isError = false;

@@ -118,7 +118,7 @@ def test_pages_say_so_at_once(site: Site, away: None) -> None:
     for path in ("/", "/jobs/", "/admin/"):
         response = site.client.get(path, headers={"Cookie": f"sessionid={'a' * 32}"})
         assert response.status_code == 503, path
-        assert "We are away for a moment" in response.text
+        assert "Temporarily unavailable" in response.text
         assert int(response.headers["retry-after"]) > 0
     assert time.monotonic() - began < FAST_S
 

@@ -39,7 +39,7 @@ def test_alerts_are_seen_by_who_may_see_them(staff: Callable[..., Client], db: N
     alerts.begin("drift", "global", "Off.")
     assert "Drift: global" not in staff("view_job").get(INDEX).text
     assert "Drift: global" in staff("view_alert").get(INDEX).text
-    assert "You may not see any figures" not in staff("view_alert").get(INDEX).text
+    assert "You do not have permission to see any" not in staff("view_alert").get(INDEX).text
 
 
 def test_open_ones_stand_first(page: Client, db: None) -> None:
@@ -63,7 +63,7 @@ def test_the_runbook_of_the_kill_switch_is_where_its_alerts_say() -> None:
     assert open_alerts.runbook("a kind without one") == "-"
 
 
-@pytest.mark.parametrize(("ok", "state"), [(True, "well"), (False, "found something")])
+@pytest.mark.parametrize(("ok", "state"), [(True, "ok"), (False, "problem found")])
 def test_a_check_shows_its_last_run_beside_the_schedule(
     page: Client, db: None, *, ok: bool, state: str
 ) -> None:

@@ -50,7 +50,7 @@ def test_rates_are_made_with_who_and_why(
     assert trail() == [("summarize", "rate_override", "", new, "A large customer.")]
     assert "customer: 5 requests/min" in page.get("/admin/aifeature/controlchange/").text
     text = page.get(RATES).text
-    for part in ("customer", "Summarise a document", "in force", "A large customer.", "boss"):
+    for part in ("customer", "Summarise a document", "in effect", "A large customer.", "boss"):
         assert part in text
 
 
@@ -83,8 +83,8 @@ def test_rates_of_a_group_for_every_feature(page: Client, rates: dict[str, Any])
     ("change", "said"),
     [
         ({"reason": "  "}, "This field is required."),
-        ({"user": ""}, "Choose a user or a group, one of the two."),
-        ({"group": "one"}, "Choose a user or a group, one of the two."),
+        ({"user": ""}, "Choose either a user or a group."),
+        ({"group": "one"}, "Choose either a user or a group."),
         ({"feature": "nothing"}, "Select a valid choice."),
         ({"requests_per_minute": "", "in_flight": ""}, "Enter at least one rate"),
         ({"requests_per_minute": "0"}, "Enter more than zero."),
@@ -120,7 +120,7 @@ def test_a_throttle_is_lifted_with_a_reason(
         check_name="control.cost_spike",
     )
     text = page.get(RATES).text
-    assert "throttles" in text
+    assert "throttle" in text
     assert "control.cost_spike" in text
     editor = staff("view_rateoverride", "change_rateoverride")
     assert lift(editor, throttle.pk).status_code == 403
@@ -149,7 +149,7 @@ def test_expired_rates_say_so(page: Client, customer: User) -> None:
     RateOverride.objects.create(user=customer, in_flight=1, reason="r", expires_at=past)
     text = page.get(RATES).text
     assert "expired" in text
-    assert "in force" not in text
+    assert "in effect" not in text
 
 
 def test_admins_log_names_the_account_by_its_id(page: Client, rates: dict[str, Any]) -> None:
@@ -178,7 +178,7 @@ def test_a_launch_is_announced_with_factor_and_hours(
     assert row.ends_at - row.starts_at == timedelta(hours=36)
     new = "3 times the usual, 2099-03-01 09:00 to 2099-03-02 21:00 UTC"
     assert trail() == [("summarize", "launch", "", new, "The spring campaign.")]
-    assert "to come" in page.get(LAUNCHES).text
+    assert "upcoming" in page.get(LAUNCHES).text
     address = f"{LAUNCHES}{row.pk}/change/"
     assert page.get(address).context["adminform"].form["hours"].value() == 36
     assert page.post(address, {**launch, "hours": "12.5"}).status_code == 302
@@ -211,7 +211,7 @@ def test_a_launch_that_raises_nothing_or_has_no_hours_is_refused(
     assert answer.status_code == 200
     errors = str(answer.context["adminform"].form.errors)
     assert errors
-    assert ("a launch raises what is expected" in errors) == (value == "0.9")
+    assert ("A launch raises the expected spend" in errors) == (value == "0.9")
     assert not Launch.objects.exists()
     assert trail() == []
 

@@ -290,7 +290,7 @@ def test_a_page_lists_the_breakers_of_its_models_alone(
     live = Live("half_open", calls=50, failure_rate=0.62, slow_rate=0.1, limits=left)
     monkeypatch.setattr(model_views, "_live", lambda _model: live)
     text = page.get(DETAIL).text
-    for part in ("half-open, trying", "62% of 50", "10%", "requests: 3,987 of 4,000/min"):
+    for part in ("half-open, testing", "62% of 50", "10%", "requests: 3,987 of 4,000/min"):
         assert part in text
     own = registry.get("summarize").models
     for model in catalog.known_models():
@@ -335,7 +335,7 @@ def test_a_limit_that_nothing_reaches_reads_as_no_limit(value: int | None) -> No
 def test_who_may_only_view_reads_no_hints_about_empty_fields(staff: Callable[..., Client]) -> None:
     FeatureControl.objects.create(feature="summarize")
     text = staff("view_featurecontrol").get(DETAIL).text
-    assert "What all users may spend in one UTC day." in text
+    assert "Maximum spend of all users in one UTC day." in text
     assert "Empty:" not in text
 
 
@@ -343,7 +343,7 @@ def test_a_failed_save_names_each_error_at_the_top(page: Client) -> None:
     page.get(DETAIL)
     for values, errors in (
         ({"percent": "200"}, ("Percent", "Reason")),
-        ({"daily_budget_usd": "-1", "reason": "r"}, ("Budget of a day",)),
+        ({"daily_budget_usd": "-1", "reason": "r"}, ("Daily budget",)),
         ({"seen": "2020-01-01", "reason": "r"}, ("changed while you had the page open",)),
     ):
         text = save(page, **values).text

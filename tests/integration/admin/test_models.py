@@ -48,7 +48,7 @@ def test_the_pages_show_what_the_workers_found(page: Client, no_breakers: None) 
         permit.failed(ProviderFault("500", rate_limits=headers))
     for address in (DETAIL, LIST, "/admin/aifeature/featurecontrol/summarize/change/"):
         text = page.get(address).text
-        assert "open, tries again in" in text
+        assert "open, retries in" in text
         assert "100% of 10" in text
         assert "of 4,000/min" in text
 
@@ -65,8 +65,8 @@ def test_every_model_of_the_catalog_has_a_row(page: Client, db: None) -> None:
 @pytest.mark.parametrize(
     ("what", "forced", "said"),
     [
-        ("force_open", Forced.OPEN, "forced open: nothing is sent"),
-        ("force_closed", Forced.CLOSED, "forced closed: everything is sent"),
+        ("force_open", Forced.OPEN, "forced open: no calls are sent"),
+        ("force_closed", Forced.CLOSED, "forced closed: all calls are sent"),
     ],
 )
 def test_a_breaker_is_forced_with_a_reason_and_given_back(
@@ -117,11 +117,11 @@ def test_an_unknown_model_is_not_found(page: Client, db: None) -> None:
     [
         (ModelView("m", Live("closed", 0, 0, 0)), "closed", "closed"),
         (ModelView("m", Live("open", 10, 0.5, 0)), "open", "open"),
-        (ModelView("m", Live("open", 10, 0.5, 0, open_for_s=12)), "open", "again in 12 s"),
+        (ModelView("m", Live("open", 10, 0.5, 0, open_for_s=12)), "open", "retries in 12 s"),
         (ModelView("m", Live("half_open", 10, 1, 0)), "trying", "half-open"),
-        (ModelView("m", Live("closed", 0, 0, 0, shared=False)), "closed", "Redis is away"),
-        (ModelView("m", Live("closed", 9, 0, 0), Forced.OPEN), "open", "nothing is sent"),
-        (ModelView("m", Live("open", 9, 1, 0), Forced.CLOSED), "forced", "everything"),
+        (ModelView("m", Live("closed", 0, 0, 0, shared=False)), "closed", "Redis is unavailable"),
+        (ModelView("m", Live("closed", 9, 0, 0), Forced.OPEN), "open", "no calls are sent"),
+        (ModelView("m", Live("open", 9, 1, 0), Forced.CLOSED), "forced", "all calls are sent"),
     ],
 )
 def test_the_state_in_words(view: ModelView, colour: str, said: str) -> None:
@@ -137,7 +137,7 @@ def test_rates_and_limits_in_words() -> None:
     assert breaker_rows.slow(live) == "50%"
     assert breaker_rows.limits(live) == (
         "requests: 12 of 4,000/min; input tokens: 1,500 of 2,000,000/min;"
-        " asked to stay away for 3.0 s"
+        " provider asked to wait 3.0 s"
     )
     huge = LimitStatus("output tokens", GENEROUS, GENEROUS - 7)
     assert breaker_rows.limits(Live("closed", 0, 0, 0, limits=(huge, huge))) == "no limit"
@@ -145,7 +145,7 @@ def test_rates_and_limits_in_words() -> None:
     assert breaker_rows.limits(some) == "requests: 12 of 4,000/min"
     nothing = Live("closed", 0, 0, 0)
     assert (breaker_rows.failed(nothing), breaker_rows.slow(nothing)) == ("-", "-")
-    assert breaker_rows.limits(nothing) == "none learned yet"
+    assert breaker_rows.limits(nothing) == "not reported yet"
 
 
 @pytest.mark.parametrize("forced", Forced)

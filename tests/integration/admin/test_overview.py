@@ -279,7 +279,7 @@ def test_what_users_and_providers_wrote_is_escaped(page: Client, make_job: MakeJ
 
 def test_the_empty_state_reads_well(page: Client) -> None:
     text = page.get(INDEX).text
-    for sentence in ("nothing waits", "No job today yet.", "No job has failed.", "no worker"):
+    for sentence in ("no jobs due", "No jobs today.", "No failed jobs.", "no worker"):
         assert (sentence in text) == (sentence != "no worker")
     for feature in registry.all_features().values():
         assert feature.title in text
@@ -312,9 +312,9 @@ def test_the_page_takes_as_many_queries_for_many_jobs_as_for_one(
 PARTS = {
     "view_job": ("Queued now", "Latest failures", "Jobs today"),
     "view_featurecontrol": ("aif-title",),
-    "view_spendwindow": ("Spend today, everything",),
+    "view_spendwindow": ("Total spend today",),
     "view_attempt": ("Unknown calls",),
-    "view_controlchange": ("Latest changes of controls",),
+    "view_controlchange": ("Latest control changes",),
 }
 
 
@@ -330,7 +330,7 @@ def test_staff_sees_just_what_it_may(
                 assert (part in text) == (permission == allowed), part
     assert ("secret_code" in text) == (allowed == "view_job")
     assert (str(job.pk) in text) == (allowed == "view_job")
-    assert ("You may not see any figures" in text) == (allowed is None)
+    assert ("You do not have permission to see any figures" in text) == (allowed is None)
 
 
 def test_a_feature_page_shows_todays_figures_to_who_may_see_jobs(

@@ -88,8 +88,8 @@ def test_many_are_requeued_at_once_and_the_rest_is_counted_by_why(
     blank = make_job(status=Status.FAILED, input=None)
     text = select(page, failed, another, fine, blank)
     assert "2 requeued as new jobs." in text
-    assert "1 not: Only a job that failed is requeued; this one is succeeded." in text
-    assert "1 not: Its content was blanked" in text
+    assert "1 not requeued: Only a job that failed is requeued; this one is succeeded." in text
+    assert "1 not requeued: Its content was blanked" in text
     assert set(Job.objects.exclude(requeued_from=None).values_list("requeued_from", flat=True)) == {
         failed.pk,
         another.pk,
@@ -104,7 +104,7 @@ def test_the_job_of_a_closed_account_keeps_no_other_from_being_requeued(
     User.objects.filter(pk=failed.user_id).update(is_active=False)
     text = select(page, failed, others)
     assert "1 requeued as new jobs." in text
-    assert "1 not: The account of its user is closed." in text
+    assert "1 not requeued: The account of its user is closed." in text
 
 
 def test_requeueing_what_is_not_there_is_not_found(page: Client) -> None:

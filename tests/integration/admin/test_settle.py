@@ -46,7 +46,7 @@ def test_whoever_may_settles_an_unknown_call_with_a_cost_and_a_reason(
     assert button_of(unknown) in page.get(page_of(unknown)).text
     dialog = page.get(button_of(unknown)).text
     assert "Settle this call" in dialog
-    assert "$0.099000, the most it could cost" in dialog
+    assert "$0.099000, the maximum cost" in dialog
     answer = page.post(button_of(unknown), {**FORM, "output_tokens": "7"})
     assert answer["HX-Redirect"] == page_of(unknown)
     row = now(unknown)
@@ -172,9 +172,8 @@ def test_who_settled_a_call_stays_on_record(page: Client, boss: User, unknown: A
     answer = page.post(f"/admin/auth/user/{boss.pk}/delete/", {"post": "yes"})
     assert answer.status_code in {200, 403}
     assert User.objects.filter(pk=boss.pk).exists()
-    assert (
-        "boss settled calls in the ledger" in page.get(f"/admin/auth/user/{boss.pk}/delete/").text
-    )
+    refusal = page.get(f"/admin/auth/user/{boss.pk}/delete/").text
+    assert "boss has settled calls in the ledger" in refusal
 
 
 def test_an_estimated_call_shows_its_ceiling_and_is_settled_from_it(
@@ -185,7 +184,7 @@ def test_an_estimated_call_shows_its_ceiling_and_is_settled_from_it(
     assert "at most $0.002000" in page.get(page_of(call)).text
     assert "at most $0.002000" in page.get(LIST).text
     story = page.get(reverse("admin:aifeature_job_change", args=(call.job_id,))).text
-    assert "5 in, 1 out tokens reported until it was cut off" in story
+    assert "5 in, 1 out tokens reported before it was cut off" in story
     assert "counted at its ceiling, $0.0020" in story
     assert "Counted until now: $0.002000" in page.get(button_of(call)).text
     page.post(button_of(call), FORM)

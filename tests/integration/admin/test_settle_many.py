@@ -87,11 +87,11 @@ def test_the_preview_says_which_calls_and_how_much(page: Client, calls: MakeCall
     answer = choose(page, *unknown, *estimated, *settled)
     assert dict(answer.context["facts"]) == {
         "Calls": "3",
-        "Unknown, at their bound": "2",
-        "Estimated, at their ceiling": "1",
+        "Unknown, counted at their bound": "2",
+        "Estimated, counted at their ceiling": "1",
         "Counted as spent now": "$0.200000",
         "If nothing was billed": "$0.000000",
-        "If what is counted was billed": "$0.200000",
+        "If the counted amount was billed": "$0.200000",
     }
     day = str(unknown[0].day)
     assert answer.context["groups"]["rows"] == [
@@ -134,7 +134,7 @@ def test_the_list_offers_to_choose_what_can_be_settled(page: Client, calls: Make
     calls(2)
     calls(3, AttemptState.SETTLED)
     calls(1, AttemptState.ESTIMATED)
-    assert "Select all 3 calls of this filter" in page.get(LIST).text
+    assert "Select all 3 calls with unconfirmed cost" in page.get(LIST).text
 
 
 def test_many_calls_are_settled_in_steps_of_one_request_each(
@@ -150,7 +150,7 @@ def test_many_calls_are_settled_in_steps_of_one_request_each(
         answer = settle(page, answer)
     assert seen == [(2, 5), (4, 5)]
     assert answer["Location"] == LIST
-    assert "5 calls settled; 0 skipped" in page.get(LIST).text
+    assert "5 calls settled. 0 skipped" in page.get(LIST).text
     assert states(rows) == [("settled", 0)] * 5
 
 
@@ -189,7 +189,7 @@ def test_what_a_colleague_settled_meanwhile_is_skipped_and_counted(
         attempt_id=first.pk, cost_usd=Decimal("0.01"), reason="Mine.", user_id=None
     )
     settle(page, answer)
-    assert "1 call settled; 1 skipped" in page.get(LIST).text
+    assert "1 call settled. 1 skipped" in page.get(LIST).text
     assert states([first, second]) == [("settled", 10_000), ("settled", 0)]
     first.refresh_from_db()
     assert first.settled_reason == "Mine."
@@ -198,7 +198,7 @@ def test_what_a_colleague_settled_meanwhile_is_skipped_and_counted(
 def test_a_call_that_the_ledger_does_not_have_is_skipped(page: Client, calls: MakeCalls) -> None:
     (row,) = calls(1)
     settle(page, choose(page, row), calls=f"{uuid4()},{row.pk}")
-    assert "1 call settled; 1 skipped" in page.get(LIST).text
+    assert "1 call settled. 1 skipped" in page.get(LIST).text
     assert states([row]) == [("settled", 0)]
 
 
@@ -234,7 +234,7 @@ def test_a_form_that_says_too_little_settles_nothing(
 def test_a_choice_without_an_unsure_call_changes_nothing(page: Client, calls: MakeCalls) -> None:
     rows = calls(1, AttemptState.SETTLED)
     assert choose(page, *rows).status_code == 302
-    assert "there is nothing to settle" in page.get(LIST).text
+    assert "There is nothing to settle" in page.get(LIST).text
 
 
 def test_settling_many_has_the_permission_of_settling_one(

@@ -273,7 +273,7 @@ def test_a_stop_from_a_page_of_before_leaves_the_reason_as_it_is(page: Client, d
     pull(page, reason="The second.", mode="cancel")
     assert (row().kill_reason, row().kill_mode) == ("The first.", "hold")
     assert not ControlChange.objects.filter(reason="The second.").exists()
-    assert "was stopped already: nothing was changed" in page.get(DETAIL).text
+    assert "was already stopped. Nothing was changed" in page.get(DETAIL).text
 
 
 def test_the_reason_of_a_stop_is_changed_with_a_record(page: Client, boss: User) -> None:
@@ -292,10 +292,10 @@ def test_the_reason_of_a_stop_is_changed_with_a_record(page: Client, boss: User)
 
 def test_the_reason_of_what_runs_cannot_be_changed(page: Client, db: None) -> None:
     page.get(LIST)
-    assert "there is no reason to change" in page.get(CHANGE_REASON).text
+    assert "There is no reason to change" in page.get(CHANGE_REASON).text
     restate(page)
     assert (row().killed, row().kill_reason) == (False, "")
-    assert "nothing was changed" in page.get(DETAIL).text
+    assert "Nothing was changed" in page.get(DETAIL).text
     pull(page)
     assert "reason" in restate(page, reason="  ").context["form"].errors
     assert row().kill_reason == "Bad answers."

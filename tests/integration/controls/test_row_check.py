@@ -140,7 +140,7 @@ def test_another_field_is_edited_while_the_active_prompt_is_missing(page: Client
     text = page.get(DETAIL).text
     assert "v9 (not in this release)" in text
     assert "canary (not in this release)" in text
-    assert "v3, since v9 cannot be used" in page.get(LIST).text
+    assert "v3 because v9 is not available" in page.get(LIST).text
     assert save(page, percent="7", reason="Try.").status_code == 302
     row = FeatureControl.objects.get(feature="summarize")
     assert (row.percent, row.prompt_version, row.stage) == (7, "v9", "canary")

@@ -123,9 +123,9 @@ def test_a_part_of_a_page_leads_back_to_the_page_it_is_of(client: Client, carol:
 def test_a_first_visit_is_told_of_no_session(client: Client, db: None) -> None:
     start = client.get(client.get("/")["Location"])
     assert "session" not in start.text
-    assert "AI features that are open for you" in start.text
+    assert "Sign in to use the AI features." in start.text
     inner = client.get(client.get("/jobs/")["Location"])
-    assert "for people who are signed in" in inner.text
+    assert "Please sign in to open this page." in inner.text
 
 
 @given(why=st.text(), to=st.text(), at=st.text(st.characters(max_codepoint=0xFF)))

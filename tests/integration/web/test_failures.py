@@ -298,7 +298,7 @@ def test_a_job_that_did_not_fail_shows_none(visitor: Client, ada: User, status: 
 
 def test_admin_says_where_the_reference_of_a_request_is_found(on_call: Client) -> None:
     page = on_call.get("/admin/aifeature/job/", {"q": references.new_request()})
-    assert "search for it under Web failures" in page.text
+    assert "Search for it under Web failures" in page.text
 
 
 def test_a_user_whose_name_looks_like_a_reference_is_found(

@@ -95,7 +95,7 @@ def test_a_page_that_is_too_large_is_told_in_words(ada_client: Client, settings:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
     response = send(ada_client, "x" * 2_000)
     assert response.status_code == 413
-    assert "too much text" in text_of(response)
+    assert "text is too long" in text_of(response)
 
 
 def test_try_again_fills_the_form_with_ones_own_text_only(
@@ -281,8 +281,8 @@ def test_a_form_without_its_token_is_told_in_words(ada: User, opened: None) -> N
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (OperationalError("connection refused to db.internal"), 503, "away for a moment"),
-        (RuntimeError("secret"), 500, "broke on our side"),
+        (OperationalError("connection refused to db.internal"), 503, "Temporarily unavailable"),
+        (RuntimeError("secret"), 500, "went wrong on our side"),
     ],
 )
 def test_outages_and_defects_have_a_page_that_needs_no_database(

@@ -52,4 +52,4 @@ def test_a_part_of_a_form_that_cannot_be_read_makes_it_malformed(db: None) -> No
     headers = [(b"cookie", f"csrftoken={CSRF}".encode()), kind, length]
     answer = Site().visit(Visit(b"/accounts/login/", "POST", headers, part))
     assert (answer.status, answer.defects) == (400, [])
-    assert b"The request was malformed." in answer.body
+    assert b"We could not read your request" in answer.body

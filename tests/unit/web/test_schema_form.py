@@ -215,7 +215,7 @@ def test_what_no_other_field_can_ask_for_is_written_as_json() -> None:
         "several": [None, "a"],
     }  # fmt: skip
     html = NESTED(initial={"rows": Given([[1]])}).as_div()
-    assert "Written as JSON." in html
+    assert "Enter JSON." in html
     for label in ("Yes", "Nothing"):
         assert label in html
 

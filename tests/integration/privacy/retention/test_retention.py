@@ -245,7 +245,7 @@ def test_admin_shows_what_is_left(client: Client, blanked: Job) -> None:
     page = client.get(f"/admin/aifeature/job/{blanked.pk}/change/")
     assert page.status_code == 200
     assert page.text.count(retention.told(blanked)) == 3
-    assert "The content of this call was not kept." in page.text
+    assert "The content of this call is not stored." in page.text
     call_page = client.get(f"/admin/aifeature/attempt/{blanked.ledger.get().pk}/change/")
     assert call_page.status_code == 200
 
