@@ -33,7 +33,6 @@ MOST_TOKENS: Final = 20
 @require_safe
 @signed_in
 def account(request: HttpRequest) -> HttpResponse:
-    """Show the user's sessions and tokens, and the forms to change them."""
     return _page(request)
 
 
@@ -61,7 +60,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
     update_session_auth_hash(request, user)
     sign_ins.note(request, user)
     messages.success(
-        request, "Your password is changed. All other sessions are ended, and tokens are revoked."
+        request, "Your password is changed. Other sessions are ended and API tokens are revoked."
     )
     return _back()
 
@@ -97,7 +96,7 @@ def make_token(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     form = TokenForm(request.POST, features=jobs.visible_features(user=user))
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # for the check of the count
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # one creation at a time
         if form.is_valid() and _valid(user).count() >= MOST_TOKENS:
             form.add_error("name", f"You have {MOST_TOKENS} valid tokens. Revoke one first.")
         issued = form.is_valid() and ApiToken.issue(user_id=user.pk, **form.scope)
@@ -148,7 +147,6 @@ def _page(
 
 
 def _row(token: ApiToken, titles: dict[str, str]) -> dict[str, Any]:
-    """Return a token with its access in words."""
     slugs = token.features
     scope = "every feature" if slugs is None else ", ".join(titles.get(s, s) for s in slugs)
     access = "Can read, submit and cancel" if token.may_submit else "Can only read"

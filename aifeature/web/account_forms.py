@@ -23,8 +23,6 @@ class OwnPasswordForm(PasswordChangeForm):
 
 
 class TokenForm(forms.Form):
-    """Name, access, expiry and features of a new token."""
-
     name = forms.CharField(
         max_length=80,
         help_text="What you will use it for, such as “nightly import”.",

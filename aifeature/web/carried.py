@@ -31,7 +31,6 @@ _MOST_AGE_S: Final = 86_400
 
 
 def typist(user: User) -> str:
-    """Return the value of the field `TYPIST`."""
     return signing.dumps(user.pk, salt=TYPIST)
 
 

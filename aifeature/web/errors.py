@@ -91,7 +91,9 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
     """Return 404, the same for a missing page and for another user's job."""
-    return page(404, "Page not found", "The address is wrong, or you do not have access to it.")
+    return page(
+        404, "Page not found", "The address is wrong, or you do not have access to this page."
+    )
 
 
 def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:

@@ -65,7 +65,6 @@ def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_safe
 @signed_in
 def jobs_page(request: HttpRequest) -> HttpResponse:
-    """Show the user's own jobs, newest first."""
     user = cast("User", request.user)
     wanted = _wanted(request)
     page = history.page(user, wanted)

@@ -21,8 +21,6 @@ def nothing_left(job: Job) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a list of jobs."""
-
     job: Job
     title: str
     """The start of the user's text, else the feature's title."""

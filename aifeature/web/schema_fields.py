@@ -51,7 +51,6 @@ def field(name: str, found: Schema, root: Schema, *, required: bool) -> forms.Fi
 
 
 def to_json(made: forms.Field, cleaned: Any) -> Any:
-    """Return a cleaned value as JSON."""
     if isinstance(made, Lines):
         return [line.strip() for line in cleaned.splitlines() if line.strip()]
     if isinstance(made, forms.TypedMultipleChoiceField):

@@ -61,7 +61,6 @@ class SchemaForm(forms.Form):
         return found
 
     def refuse(self, problems: Any) -> None:
-        """Add the problems that the feature's validation found to their fields."""
         for problem in problems:
             name = problem["field"].split(".")[0]
             self.add_error(name if name in self.fields else None, problem["message"])
@@ -93,7 +92,6 @@ def initial(form: type[SchemaForm], value: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def form_class(feature: Feature) -> type[SchemaForm]:
-    """Return the form class of a feature's input."""
     whole = feature.input_model.model_json_schema()
     root = schema.resolved(whole, whole)  # a recursive model's schema is a reference
     required = set(root.get("required", ()))

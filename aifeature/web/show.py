@@ -84,7 +84,6 @@ def _by_its_user(job: Job) -> bool:
 
 
 def label(status: Status) -> str:
-    """Return the short label of a status."""
     return _STATES[status].label
 
 

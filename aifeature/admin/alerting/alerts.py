@@ -17,8 +17,6 @@ from aifeature.models import Alert, CheckRun
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """Filter alerts by whether they are open."""
-
     title = "state"
     parameter_name = "state"
 

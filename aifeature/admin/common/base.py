@@ -87,7 +87,6 @@ class ModelAdmin(admin.ModelAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Use our search field for autocomplete fields."""
         if db_field.name in self.get_autocomplete_fields(request):
             using = kwargs.get("using")
             kwargs.setdefault("widget", _ManyChosen(db_field, self.admin_site, using=using))

@@ -19,8 +19,6 @@ Button = TypeVar("Button", bound=Callable[..., HttpResponse])
 
 
 class ReasonForm(BaseDialogForm):
-    """A dialog with a reason."""
-
     reason = forms.CharField(
         max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Stored in the audit log."
     )

@@ -41,5 +41,4 @@ def title_of(slug: str) -> str:
 
 
 def feature_choices() -> list[tuple[str, str]]:
-    """Return all features of the code as choices."""
     return [(slug, feature.title) for slug, feature in registry.all_features().items()]

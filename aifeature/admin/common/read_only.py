@@ -57,7 +57,6 @@ class ReadOnlyAdmin(ModelAdmin):
 
 
 def as_uuid(term: str) -> UUID | None:
-    """Return the search term as an id, or None."""
     try:
         return UUID(term.strip())
     except ValueError:

@@ -19,7 +19,6 @@ _STATES: Final = {"closed": "closed", "open": "open", "half_open": "half-open, t
 
 
 def cells(view: ModelView) -> list[str]:
-    """Return one table row."""
     url = reverse("admin:aifeature_modelcontrol_change", args=(quote(view.model),))
     link = format_html('<a class="aif-link aif-nowrap" href="{}">{}</a>', url, view.model)
     colour, text = state(view)
@@ -55,7 +54,6 @@ def failed(live: Live) -> str:
 
 
 def slow(live: Live) -> str:
-    """Return the share of slow calls."""
     return f"{live.slow_rate:.0%}" if live.calls else "-"
 
 

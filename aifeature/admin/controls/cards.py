@@ -30,7 +30,7 @@ NEARLY = 0.8
 def of_features(
     request: HttpRequest, now: datetime, only: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return a card for each feature of the code, or for `only`, with the figures it may show.
+    """Return a card for each feature of the code, or for `only`, with what the visitor may see.
 
     Runs eight queries for any number of features.
     """
@@ -64,7 +64,6 @@ def switch_of(slug: str) -> dict[str, Any] | None:
 
 
 def jobs_url(**filters: Any) -> str:
-    """Return the address of the filtered list of jobs."""
     return f"{reverse('admin:aifeature_job_changelist')}?{urlencode(filters)}"
 
 
@@ -80,7 +79,6 @@ def _switch(state: SwitchState) -> dict[str, Any] | None:
 
 
 def control_url(slug: str) -> str:
-    """Return the address of the page of a feature, or of everything."""
     return reverse("admin:aifeature_featurecontrol_change", args=(quote(slug),))
 
 

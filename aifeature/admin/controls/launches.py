@@ -40,8 +40,6 @@ _HOUR: Final = timedelta(hours=1)
 
 
 class LaunchForm(_ModelForm):
-    """Start and hours of a launch, and the expected multiple of the usual spend."""
-
     feature = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
     hours = forms.DecimalField(
         min_value=1,

@@ -42,7 +42,6 @@ class Meaning:
 
 
 def of_feature(feature: Feature) -> dict[str, Meaning]:
-    """Return the texts by field of a feature's control."""
     limits = feature.limits
     unset = {
         "daily_budget_usd": _usd(limits.daily_budget_usd),
@@ -58,7 +57,6 @@ def of_feature(feature: Feature) -> dict[str, Meaning]:
 
 
 def of_everything() -> dict[str, Meaning]:
-    """Return the texts by field of the control of everything."""
     month = settings.AIFEATURE["GLOBAL_MONTHLY_BUDGET_USD"]
     setting = "no limit" if month is None else f"${month:,.2f}, from GLOBAL_MONTHLY_BUDGET_USD"
     return {

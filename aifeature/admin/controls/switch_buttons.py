@@ -92,7 +92,7 @@ class SwitchButtons(ModelAdmin):
     @button(
         "Change reason",
         permission="stop",
-        title="Change the reason of the stop",
+        title="Change the reason for the stop",
         description="The kill switch stays pulled. Cancelled jobs do not come back.",
         form=ChangeReasonForm,
         icon="edit_note",
@@ -148,12 +148,10 @@ def buttons(request: HttpRequest, state: SwitchState) -> list[dict[str, Any]]:
 
 
 def stop_url(slug: str) -> str:
-    """Return the address of the dialog that pulls this switch."""
     return reverse("admin:aifeature_featurecontrol_stop", args=(quote(slug),))
 
 
 def release_url(slug: str) -> str:
-    """Return the address of the dialog that releases this switch."""
     return reverse("admin:aifeature_featurecontrol_release", args=(quote(slug),))
 
 

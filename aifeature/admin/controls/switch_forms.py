@@ -105,7 +105,6 @@ class ReleaseForm(_SwitchForm):
 
 
 def change_reason_url(slug: str) -> str:
-    """Return the address of the dialog that changes the reason."""
     return reverse("admin:aifeature_featurecontrol_change_reason", args=(quote(slug),))
 
 

@@ -146,7 +146,6 @@ class JobAdmin(ReadOnlyAdmin):
         )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Return no button unless the job failed."""
         job = self.get_object(request, unquote(str(object_id)))
         if job is None or job.status != Status.FAILED:
             return []

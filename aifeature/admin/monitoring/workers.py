@@ -20,8 +20,6 @@ COLOURS: Final = {"live": "success", "stopping": "warning", "gone": "danger"}
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """State, queue, threads and running jobs of each worker."""
-
     list_display = ("name", "queue", "state", "slots", "running", "seen")
     ordering = ("name",)
     fieldsets = ((None, {"fields": ("name", "queue", "state", "slots", "running", "seen")}),)

@@ -26,8 +26,6 @@ from aifeature.models import ApiToken
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Filter tokens by state."""
-
     title = "state"
     parameter_name = "state"
 

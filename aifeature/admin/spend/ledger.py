@@ -130,7 +130,6 @@ class AttemptAdmin(SettleMany):
         return [part for part in self.fieldsets if by_hand or part[0] != _SETTLED]
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Return no button if there is nothing to settle."""
         attempt = self.get_object(request, unquote(str(object_id)))
         if attempt is None or attempt.state not in UNSURE:
             return []

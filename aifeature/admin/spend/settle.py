@@ -59,7 +59,6 @@ class SettleForm(ReasonForm):
 
     @property
     def tokens(self) -> Tokens:
-        """The entered counts."""
         return Tokens(**{name: self.cleaned_data[name] for name in Tokens.__slots__})
 
 

@@ -80,8 +80,6 @@ class SettlementList(ChangeList):
 
 
 class SettleMany(ReadOnlyAdmin):
-    """Adds the action to the ledger."""
-
     actions: Any = ("settle_many",)
     list_disable_select_all = False
 
@@ -186,13 +184,11 @@ class SettleMany(ReadOnlyAdmin):
 
 
 def summary(settled: int, skipped: int) -> str:
-    """Return the result in words."""
     calls = "1 call" if settled == 1 else f"{settled:,} calls"
     return f"{calls} settled. {skipped:,} skipped because they were already settled."
 
 
 def facts(found: Preview) -> list[tuple[str, str]]:
-    """Return labels and figures of the preview."""
     counted = dollars(found.counted_micro)
     return [
         ("Calls", f"{len(found.calls):,}"),

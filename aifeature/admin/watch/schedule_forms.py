@@ -38,8 +38,6 @@ def why_not(task: str, phrases: Sequence[str]) -> str:
 
 
 class _TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
-    """The registered tasks, in the theme of this site."""
-
     def tasks_as_choices(self) -> tuple[tuple[str, str], ...]:
         return (("", ""), *((name, name) for name in broken.task_names()))
 
@@ -113,7 +111,6 @@ class TaskForm(ReasonForm):
 
     @property
     def row(self) -> Any:
-        """The stored task."""
         return self._row
 
     def clean(self) -> dict[str, Any]:
@@ -137,15 +134,11 @@ class TaskForm(ReasonForm):
 
 
 class SendForm(TaskForm):
-    """For enabling a task and for sending it now."""
-
     def problem(self) -> str:
         return " ".join(sentence for _, sentence in broken.problems(self._row))
 
 
 class DisableForm(TaskForm):
-    """For disabling a task."""
-
     def problem(self) -> str:
         after = PeriodicTask.objects.get(pk=self._row.pk)
         after.enabled = False
@@ -153,7 +146,5 @@ class DisableForm(TaskForm):
 
 
 class RemoveForm(TaskForm):
-    """For deleting a task."""
-
     def problem(self) -> str:
         return self._weakens(None)

@@ -292,7 +292,7 @@ def test_the_reason_of_a_stop_is_changed_with_a_record(page: Client, boss: User)
 
 def test_the_reason_of_what_runs_cannot_be_changed(page: Client, db: None) -> None:
     page.get(LIST)
-    assert "There is no reason to change" in page.get(CHANGE_REASON).text
+    assert "can be changed only while it is stopped" in page.get(CHANGE_REASON).text
     restate(page)
     assert (row().killed, row().kill_reason) == (False, "")
     assert "Nothing was changed" in page.get(DETAIL).text
