@@ -86,7 +86,7 @@ def feature(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> HttpResponse:
-    """Return the page with an empty form, and above it why it would be refused now, if so."""
+    """Return the page with the form to fill in and, above it, why it would be refused now."""
     user = cast("User", request.user)
     paused = controls.is_paused(found.slug, user.pk)
     closed = None if paused else admission.why_not(found, user.pk)

@@ -57,7 +57,7 @@ def test_a_dialog_takes_the_keyboard_keeps_it_and_gives_it_back(
     opener = page.locator(f'a[hx-get$="/summarize/{what}/"]')
     opener.focus()
     page.keyboard.press("Enter")
-    title = {"stop": "Pull", "change_reason": "Change why", "release": "Release"}[what]
+    title = {"stop": "Pull", "change_reason": "Change the reason", "release": "Release"}[what]
     dialog = page.get_by_role("dialog", name=title)
     dialog.wait_for()
     page.wait_for_function("document.activeElement.form")  # a field of the form

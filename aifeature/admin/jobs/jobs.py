@@ -123,7 +123,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description="reason")
     def reason(self, job: Job) -> str:
-        """Return the code why the job waits or failed."""
+        """Return the reason code of a job that waits or failed."""
         return job.wait_reason or job.error_code
 
     @admin.action(description="Cancel the selected jobs", permissions=["cancel"])

@@ -84,7 +84,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
             sign_ins.note(request, request.user)  # Django changed the key of the visitor's session
             user = self.get_object(request, unquote(id))
             if user is not None and not user.has_usable_password():
-                sign_ins.end_all(user)  # only a new password ends them by itself
+                sign_ins.end_all(user)  # sessions end by themselves only with a new password
         return answer
 
     def has_sign_out_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
