@@ -38,7 +38,7 @@ def broken(**changes: Any) -> Feature:
 @pytest.mark.parametrize(
     ("feature", "check", "words"),
     [
-        (broken(output_model=Scores), "aifeature.E005", "by_topic has keys of any name"),
+        (broken(output_model=Scores), "aifeature.E005", "by_topic allows keys of any name"),
         (broken(output_model=Anything), "aifeature.E005", "value takes any value"),
         (broken(output_model=Node), "aifeature.E005", "children[] is a Node within a Node"),
         (broken(input_model=Hidden), "aifeature.E006", "'secret'"),
