@@ -45,13 +45,18 @@ class Loop:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Make a turn soon. Starts the thread if none runs, for example after a fork."""
+        """Make a turn soon, unless the loop was stopped.
+
+        Starts the thread if none runs, for example after a fork.
+        """
+        if self._stopped.is_set():
+            return
+        self._woken.set()
         if self._thread is None or not self._thread.is_alive():
             with self._lock:
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                     self._thread.start()
-        self._woken.set()
 
     def stop(self, *, within_s: float) -> None:
         """End after the current turn, and wait up to `within_s` seconds for that."""
@@ -62,10 +67,10 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            self._woken.clear()  # before the turn, so that a wake during it makes another one
             wait_s = self._turn_or_log()
             self._stopped.wait(self._least_s)
             self._woken.wait(wait_s)
-            self._woken.clear()
         if self._has_last_turn:
             self._turn_or_log()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ def _keeper() -> LeaseKeeper:
     return LeaseKeeper(settings.AIFEATURE["LEASE_S"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WorkerContext:
     """What a run needs from its process. Nothing is connected before its first use."""
 
@@ -27,15 +28,17 @@ class WorkerContext:
     retries: RetryBudget = field(default_factory=RetryBudget)
 
 
+_lock = threading.Lock()
 _contexts: list[WorkerContext] = []
 """The last one is in use."""
 
 
 def current() -> WorkerContext:
     """Return the context of this process, built at its first use."""
-    if not _contexts:
-        _contexts.append(WorkerContext())
-    return _contexts[-1]
+    with _lock:
+        if not _contexts:
+            _contexts.append(WorkerContext())
+        return _contexts[-1]
 
 
 @contextmanager

@@ -78,8 +78,18 @@ def test_what_is_left_is_done_before_it_ends(has_last_turn: bool) -> None:
         work.wait(1)
     assert loop._thread is not None
     assert not loop._thread.is_alive()
-    assert work.count >= (2 if has_last_turn else 1)
-    assert (work.count == 1) is not has_last_turn
+    assert work.count == (2 if has_last_turn else 1)
+
+
+def test_a_stopped_loop_makes_no_more_turns() -> None:
+    work = Work()
+    loop = Loop("test", work)
+    with running(loop):
+        work.wait(1)
+    thread = loop._thread
+    loop.wake()
+    assert loop._thread is thread, "no new thread"
+    assert work.count == 1
 
 
 def test_a_wake_during_a_turn_is_not_lost() -> None:
@@ -94,7 +104,6 @@ def test_a_wake_during_a_turn_is_not_lost() -> None:
     loop = Loop("test", work)
     with running(loop):
         assert entered.wait(SOON_S)
-        loop._woken.clear()  # that of the start, which may come late
         loop.wake()
         go_on.set()
         assert turns.acquire(timeout=SOON_S)
