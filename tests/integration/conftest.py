@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from django.db import connection, connections
 from aifeature.models import Stage
 from aifeature.services.controls import breakers, effective
 from aifeature.services.dispatch import dispatcher, publisher
+from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.execution import worker_context
 from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.jobs import admission
@@ -37,6 +39,9 @@ AMPLE_RATES = {
 """More than any test sends that is not about rates."""
 
 DAY_TURNS_S = 20.0
+
+DISPATCHING = {"agent", "dispatcher"}
+"""Names of the threads that publish jobs."""
 
 PATIENT = (
     "workers.inference.shared_state.TIMEOUT_S",
@@ -87,6 +92,21 @@ def context() -> Iterator[WorkerContext]:
     """The worker context of a test: a new retry budget, the keeper and streams of the process."""
     with worker_context.using(replace(worker_context.current(), retries=RetryBudget())) as own:
         yield own
+
+
+@pytest.fixture
+def agent() -> WorkerAgent:
+    """A worker agent without its thread. The test makes each turn."""
+    made = WorkerAgent()
+    made.stop()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_dispatches_in_a_later_test() -> Iterator[None]:
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread.name in DISPATCHING]
+    assert not left, "a thread of this test still publishes jobs: stop it"
 
 
 @pytest.fixture(autouse=True)

@@ -285,18 +285,19 @@ def test_the_dispatcher_sleeps_until_the_next_job_is_due(
     assert longest < dispatcher.turn() <= 60
 
 
-def test_a_message_that_cannot_become_a_run_is_chosen_again(make_job: MakeJob) -> None:
+def test_a_message_that_cannot_become_a_run_is_chosen_again(
+    agent: WorkerAgent, make_job: MakeJob
+) -> None:
     waiting, running = make_job(published_at=Now()), make_job(published_at=Now())
     claim(running)
-    feeder = WorkerAgent()
-    feeder.hand_back(waiting.pk)
-    feeder.hand_back(running.pk)
-    feeder.turn()
+    agent.hand_back(waiting.pk)
+    agent.hand_back(running.pk)
+    agent.turn()
     waiting.refresh_from_db()
     running.refresh_from_db()
     assert waiting.published_at is not None, "the same turn chose it again"
     assert running.status == "running"
-    assert not feeder._handed_back
+    assert not agent._handed_back
 
 
 def test_a_queued_job_past_its_deadline_ends_without_a_worker(make_job: MakeJob) -> None:

@@ -147,22 +147,22 @@ def test_a_claim_takes_nothing_from_whoever_has_the_row_locked(
 
 
 def test_the_message_of_a_waiting_job_that_is_locked_is_handed_back(
-    keeper: LeaseKeeper, make_job: MakeJob
+    keeper: LeaseKeeper, agent: WorkerAgent, make_job: MakeJob
 ) -> None:
     job = make_job(published_at=Now())
-    runner, feeder = Runner(worker_context.current()), WorkerAgent()
-    runner._agent = feeder
+    runner = Runner(worker_context.current())
+    runner._agent = agent
     with locked(ROW, job.pk):
         with pytest.raises(OperationalError) as refused:
             transitions.claim(job.pk, worker=WORKER, lease_s=15)
         assert is_lock_timeout(refused.value)
         runner.run(job.pk, worker=WORKER)
-        feeder.turn()
-        assert feeder._handed_back == {job.pk}, "not while it is locked"
+        agent.turn()
+        assert agent._handed_back == {job.pk}, "not while it is locked"
     before = Job.objects.get(pk=job.pk).published_at
-    feeder.turn()
+    agent.turn()
     job.refresh_from_db()
-    assert not feeder._handed_back
+    assert not agent._handed_back
     assert (job.status, job.epoch, job.tries) == ("queued", 0, 0)
     assert job.published_at != before, "the same turn chose it again"
 
