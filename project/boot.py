@@ -90,7 +90,7 @@ def server() -> Iterator[Problem]:
         return
     with fresh:
         limit = fresh.execute(f"SHOW {_SESSION_LIMIT}".encode()).fetchone()
-        dropped = session.dropped(fresh)
+        dropped = session.dropped_settings(fresh)
     for name, needed in dropped.items():
         yield Problem(
             f"the session's {name} is another than this project needs, and a pooler drops what we"

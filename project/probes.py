@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from aifeature.services.stores import redis_state
-from project.database import look as database_state
+from project.database import health as database_state
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Readiness:
 
 
 def _look() -> _Found:
-    found = _Found(database_state.look(), redis_state.look())
+    found = _Found(database_state.check(), redis_state.look())
     for name, state in (("PostgreSQL", found.database), ("Redis", found.redis)):
         if state.sentence:
             logger.warning("readyz: %s: %s. %s", name, state.word, state.sentence)

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend with a connection pool that tells an outage from a busy moment."""
+"""Django's PostgreSQL backend with a connection pool that separates an outage from a busy pool."""

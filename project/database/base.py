@@ -1,4 +1,4 @@
-"""The backend itself, under the name that Django looks for."""
+"""The database backend. Django imports this module by its name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from project.database.errors import ErrorWrapper
 from project.database.pool import Connection, Pool, urgent
 
 URGENT: Final = {"connect_timeout": 2, "tcp_user_timeout": 2000}
-"""Limits of a connection for urgent work: seconds, and milliseconds. Below 2 s libpq connects to
-no server."""
+"""Limits of a connection for urgent work: seconds, and milliseconds. libpq takes 2 s at least."""
 
 URGENT_OPTIONS: Final = "-c lock_timeout=1000 -c statement_timeout=1500"
-"""Milliseconds after which the server ends a wait, and a statement."""
+"""Milliseconds after which the server ends a wait for a lock, and a statement."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -27,12 +26,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     @property
     def pool(self) -> Pool | None:
-        """The process's pool for this database, made at its first use."""
+        """The process's pool for this database, made at the first use."""
         options: dict[str, Any] | None = self.settings_dict["OPTIONS"].get("pool")
         if self.alias == NO_DB_ALIAS or not options:
             return None
         pools: dict[str, Pool] = self._connection_pools  # type: ignore[attr-defined]  # not in the stubs
-        # Of two threads that come first at once, one makes it for both.
+        # Two threads may make one at the same time: both then use the one stored first.
         return pools.get(self.alias) or pools.setdefault(self.alias, self._make_pool(options))
 
     @cached_property
@@ -41,45 +40,45 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return ErrorWrapper(self)
 
     def close_if_health_check_failed(self) -> None:
-        """Let go of a connection that is known to be lost. Called before every statement.
+        """Give back a lost or stale connection. Called before every statement.
 
-        Django looks for one at the end of a request only, so a thread that serves none would
-        keep it for ever. The same holds for a connection to a server that takes no writes.
+        Django does so at the end of a request only, so a thread that serves none would keep the
+        connection for ever.
         """
         connection = self.connection
         if connection is None or self.in_atomic_block:
             return
         pool = self.pool
-        if connection.closed or (pool is not None and pool.doubts(connection)):
+        if connection.closed or (pool is not None and pool.is_stale(connection)):
             self.close()
 
     def urgent(self, *, trusted: bool = True) -> AbstractContextManager[None]:
-        """A context in which a thread connects beside the pool, within two seconds at most.
+        """Connect outside the pool in this context, within two seconds at most.
 
-        For a thread that holds a connection already, nothing changes.
+        A thread that already has a connection continues to use it.
 
         Args:
-            trusted: False for work that anybody can cause: it has spare connections of its own.
+            trusted: False for work that any visitor can cause. It has spare connections of its own.
         """
         return urgent(trusted=trusted)
 
     def limit_statements(self, seconds: float) -> None:
-        """Have the server end statements after so many seconds; 0: never.
+        """Set the time after which the server ends a statement; 0 means no limit.
 
-        It holds for this process's later connections to this database, in all threads.
+        Applies to later connections of this process to this database, in all threads.
         """
         options = self.settings_dict["OPTIONS"]  # all threads share it
         given = options.get("options", "")
         options["options"] = f"{given} -c statement_timeout={round(seconds * 1000)}".strip()
 
     def connect_apart(self, **session: str) -> Connection:
-        """Return a new connection outside of the pool, in autocommit mode, for its caller to close.
+        """Return a new connection outside the pool, in autocommit mode. The caller closes it.
 
         Args:
             session: Settings of the session, such as `lock_timeout="100ms"`.
 
         Raises:
-            psycopg.OperationalError: the database does not take connections.
+            psycopg.OperationalError: the database accepts no connection.
         """
         given = " ".join(f"-c {name}={value}" for name, value in session.items())
         return self._connect(given)
@@ -92,7 +91,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         )
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return what `psycopg.connect` takes. Our settings of the session go before a URL's."""
+        """Return the arguments of `psycopg.connect`. Our session settings override a URL's."""
         parameters: dict[str, Any] = super().get_connection_params()
         parameters["options"] = f"{parameters.get('options', '')} {session.OPTIONS}".strip()
         return parameters
@@ -105,20 +104,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 **{**parameters, **limits, "options": options}, autocommit=True
             )
         except psycopg.OperationalError as error:
-            raise session.explained(error) from None
+            raise session.with_advice(error) from None
         try:
-            self._settle(connection)
+            self._configure(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _settle(self, connection: Connection) -> None:
-        session.settle(connection)
+    def _configure(self, connection: Connection) -> None:
+        session.configure(connection)
         self._configure_connection(connection)  # type: ignore[attr-defined]  # as above
         if not session.is_pooled(connection):
             return
-        # Django's own switch for cursors that outlive a transaction: a pooler may not keep them.
+        # A pooler may drop cursors that outlive a transaction. This is Django's setting for that.
         self.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = True
         if not session.keeps_prepared(connection):
             connection.prepare_threshold = None

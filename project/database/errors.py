@@ -1,8 +1,7 @@
-"""PostgreSQL's errors as Django's, with those of a server that is in no state to write as outages.
+"""PostgreSQL's errors as Django's. An error of a server that cannot write now is an outage.
 
-psycopg follows the DB-API and calls these InternalError or ProgrammingError, as it calls defects.
-Django code, ours and others', treats an OperationalError as what it is: the database cannot do this
-now.
+psycopg raises these as InternalError or ProgrammingError, like defects in the code. Django code,
+ours and that of others, handles an OperationalError as an outage: the statement may work later.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ OUTAGES: Final = (
     IdleInTransactionSessionTimeout,
     TransactionTimeout,
 )
-"""A server that only reads, or refuses our user; and transactions that took too long."""
+"""The server only reads or refuses our user, or a transaction took too long."""
 
 
 no_room: Final = threading.Event()
-"""Set while a write of this process was refused for lack of room and none of a usual size was taken
-since: `project.database.look` tries one."""
+"""Set after a write of this process failed because the disk was full, until
+`project.database.health` has written a text of a usual size."""
 
 
 class ErrorWrapper(DatabaseErrorWrapper):
-    """Raises an error of OUTAGES as OperationalError, and all others as Django does."""
+    """Raises OUTAGES as OperationalError, and other errors as Django does."""
 
     def __exit__(
         self,
@@ -44,10 +43,10 @@ class ErrorWrapper(DatabaseErrorWrapper):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> Any:
-        """Translate what the block raised.
+        """Translate an error of the block.
 
         Raises:
-            django.db.Error: for each error of psycopg, with that as its cause.
+            django.db.Error: for each error of psycopg, which becomes its cause.
         """
         if isinstance(exc_value, DiskFull):
             no_room.set()
@@ -55,6 +54,6 @@ class ErrorWrapper(DatabaseErrorWrapper):
             return super().__exit__(exc_type, exc_value, traceback)
         self.wrapper.errors_occurred = True  # type: ignore[attr-defined]  # not in the stubs
         if isinstance(exc_value, ReadOnlySqlTransaction) and (pool := self.wrapper.pool):  # type: ignore[attr-defined]
-            pool.doubt()
+            pool.mark_stale()
         error = OperationalError(*exc_value.args)
         raise error.with_traceback(traceback) from exc_value

@@ -1,14 +1,15 @@
-"""What a session with the database must be like, and what we set or refuse if it is not.
+"""The settings that a database session needs. They are set, or the database is refused.
 
-A server, a database or a role may have other settings than PostgreSQL's own, such as
-`ALTER ROLE app SET DateStyle = 'German'`. The client's settings go before these. A pooler in
-between may drop them, so they are compared once more with what the session reports.
+A server, a database or a role may have other settings than PostgreSQL's defaults, such as
+`ALTER ROLE app SET DateStyle = 'German'`. The client's settings override these. A pooler may drop
+the client's, so they are compared with those that the session reports.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
+import select
 from functools import cache
 from typing import Any, Final
 
@@ -31,35 +32,38 @@ _NEEDED: Final = {
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
 }
-"""Our functions and psycopg read and write dates, arrays and strings in these forms."""
+"""Our SQL functions and psycopg read and write dates, arrays and strings in these formats."""
 
 OPTIONS: Final = " ".join(
     f"-c {name}={value}".replace("read committed", "read\\ committed")
     for name, value in _NEEDED.items()
 )
-"""For libpq's `options`."""
+"""The value of libpq's `options`."""
 
 _REPORTED: Final = {
     name: _NEEDED[name]
     for name in ("DateStyle", "IntervalStyle", "TimeZone", "standard_conforming_strings")
 }
-"""The ones of them that a server reports by itself, so that comparing costs no round trip."""
+"""Those of them that a server reports without a query, so comparing costs no round trip."""
 
 ENCODING: Final = "UTF8"
 
 OLDEST: Final = 15
-"""The oldest major version of PostgreSQL that this project was run with."""
+"""The oldest major version of PostgreSQL that this project was tested with."""
 
 POOLER_DROPS: Final = "unsupported startup parameter"
-"""In PgBouncer's refusal of a session's settings."""
+"""Part of PgBouncer's message when it refuses a session's settings."""
+
+_NO_WRITES: Final = (b"in_hot_standby", b"default_transaction_read_only")
+"""Settings that a server reports without a query, since PostgreSQL 14. A pooler may drop them."""
 
 
 class UnfitDatabaseError(psycopg.OperationalError):
     """The database cannot serve this project. The text names the cause and the next step."""
 
 
-def explained(error: psycopg.OperationalError) -> psycopg.OperationalError:
-    """Return the error of a connect, or one that names the next step where we know it."""
+def with_advice(error: psycopg.OperationalError) -> psycopg.OperationalError:
+    """Return an error that names the next step if the pooler's settings cause it, else `error`."""
     if POOLER_DROPS not in str(error):
         return error
     return UnfitDatabaseError(
@@ -68,17 +72,17 @@ def explained(error: psycopg.OperationalError) -> psycopg.OperationalError:
     )
 
 
-def tried(url: str, *, connect_timeout: int) -> None:
-    """Connect once, as this project does, and disconnect.
+def try_connect(url: str, *, connect_timeout: int) -> None:
+    """Connect once with the settings of this project, and disconnect.
 
     Args:
         url: A libpq URI.
         connect_timeout: Seconds.
 
     Raises:
-        psycopg.ProgrammingError: it is no libpq URI.
+        psycopg.ProgrammingError: `url` is no libpq URI.
         UnfitDatabaseError: the database cannot serve this project.
-        psycopg.OperationalError: it takes no connection.
+        psycopg.OperationalError: the database accepts no connection.
     """
     options = f"{conninfo_to_dict(url).get('options', '')} {OPTIONS}".strip()
     try:
@@ -86,13 +90,13 @@ def tried(url: str, *, connect_timeout: int) -> None:
             url, connect_timeout=connect_timeout, options=options, autocommit=True
         )
     except psycopg.OperationalError as error:
-        raise explained(error) from None
+        raise with_advice(error) from None
     with connection:
-        settle(connection)
+        configure(connection)
 
 
-def settle(connection: Connection) -> None:
-    """Give a new session in autocommit mode the settings that it needs.
+def configure(connection: Connection) -> None:
+    """Set what a new session in autocommit mode needs.
 
     Raises:
         UnfitDatabaseError: the server is too old, the database's encoding is not UTF8, or a
@@ -121,7 +125,7 @@ def settle(connection: Connection) -> None:
 
 
 def _wrong(connection: Connection) -> list[str]:
-    """Return the names of settings that are reported with another value than ours."""
+    """Return the names of settings that the session reports with another value than ours."""
     found = []
     for name, needed in _REPORTED.items():
         value = connection.info.parameter_status(name)
@@ -130,8 +134,8 @@ def _wrong(connection: Connection) -> list[str]:
     return found
 
 
-def dropped(connection: Connection) -> dict[str, str]:
-    """Return the settings that a pooler dropped and the server has otherwise, as we need them."""
+def dropped_settings(connection: Connection) -> dict[str, str]:
+    """Return the settings whose value in the session is wrong, with the value that we need."""
     found = {}
     for name, needed in _NEEDED.items():
         row = connection.execute(f"SHOW {name}".encode()).fetchone()
@@ -140,24 +144,45 @@ def dropped(connection: Connection) -> dict[str, str]:
     return found
 
 
+def takes_no_writes(connection: Connection) -> bool:
+    """Return whether the server has reported that its transactions only read."""
+    pgconn = connection.pgconn
+    if pgconn.status != pq.ConnStatus.OK:
+        return False
+    return any(pgconn.parameter_status(name) == b"on" for name in _NO_WRITES)
+
+
+def has_ended(connection: Connection) -> bool:
+    """Return whether the server has sent data on an idle connection: mostly that it ended.
+
+    Other data, such as a notice, is rare, and a new connection is cheap.
+    """
+    pgconn = connection.pgconn
+    if pgconn.status != pq.ConnStatus.OK:
+        return True
+    poll = select.poll()
+    poll.register(pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def is_pooled(connection: Connection) -> bool:
-    """Return whether a pooler stands between: the server's process is not the one we were told."""
+    """Return whether a pooler is in between: the server's process id is not the reported one."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
 
 
 def keeps_prepared(connection: Connection) -> bool:
-    """Return whether a pooler keeps track of prepared statements, as PgBouncer does from 1.22 on.
+    """Return whether a pooler tracks prepared statements, as PgBouncer does from 1.22 on.
 
-    It gives a statement another name then. One that arrives under our name belongs to a server
-    connection that the next transaction may not get.
+    Such a pooler renames them. A statement that keeps our name exists on one server connection
+    only, and the next transaction may get another.
 
     Raises:
         psycopg.OperationalError: the connection was lost.
     """
     name = f"aif_{secrets.token_hex(8)}".encode()
     raw = connection.pgconn
-    raw.exec_(b"BEGIN")  # so that all of this is done by one server connection
+    raw.exec_(b"BEGIN")  # so that one server connection runs all of this
     prepared = raw.prepare(name, b"SELECT name FROM pg_prepared_statements WHERE name = $1")
     if prepared.status != pq.ExecStatus.COMMAND_OK:
         raw.exec_(b"ROLLBACK")
@@ -172,7 +197,7 @@ def keeps_prepared(connection: Connection) -> bool:
 
 @cache
 def report_pooler() -> None:
-    """Log, once a process, that a pooler keeps no prepared statements."""
+    """Log that a pooler does not track prepared statements, once in each process."""
     logger.warning(
         "DATABASE_URL leads to a pooler that does not keep prepared statements, so each statement"
         " is planned again. Upgrade PgBouncer to 1.22 or later and set max_prepared_statements:"

@@ -66,7 +66,7 @@ def _try_database(url: str) -> None:
         parts = conninfo_to_dict(url)
         place = f"{parts.get('host') or 'the default socket'}:{parts.get('port') or 5432}"
         # No word of the password: libpq's own messages do not echo it.
-        session.tried(url, connect_timeout=TIMEOUT_S)
+        session.try_connect(url, connect_timeout=TIMEOUT_S)
     except psycopg.ProgrammingError:
         raise ConfigError(
             "DATABASE_URL is not a PostgreSQL address: write postgresql://user@host:5432/database, "

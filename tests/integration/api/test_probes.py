@@ -14,7 +14,7 @@ from django.test import Client
 
 from aifeature.services.stores import redis_state
 from project import probes
-from project.database import errors, look
+from project.database import errors, health
 from project.probes import Readiness
 
 SECRET_HOST = "127.0.0.1:1"  # nothing listens there
@@ -150,7 +150,7 @@ def test_the_settings_of_the_connection_hold_for_probes_too(
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_each_refusal_has_a_word(error: psycopg.Error, word: str) -> None:
-    assert look._word(error) == word
+    assert health._word(error) == word
 
 
 def test_after_a_write_lacked_room_one_of_a_usual_size_must_be_taken(
@@ -159,7 +159,7 @@ def test_after_a_write_lacked_room_one_of_a_usual_size_must_be_taken(
     errors.no_room.set()
     with monkeypatch.context() as faulty:
         faulty.setattr(secrets, "token_hex", lambda _: "\0")  # what PostgreSQL takes in no text
-        assert look.look().word != look.OK
+        assert health.check().word != health.OK
     assert errors.no_room.is_set()
     assert client.get("/readyz").json()["checks"]["database"] == "ok"
     assert not errors.no_room.is_set()
@@ -169,7 +169,7 @@ def test_after_a_write_lacked_room_one_of_a_usual_size_must_be_taken(
 
 
 def found(word: str = "ok") -> probes._Found:
-    return probes._Found(look.State(word), redis_state.State("ok"))
+    return probes._Found(health.State(word), redis_state.State("ok"))
 
 
 def test_however_many_probes_come_there_is_one_look_a_second() -> None:

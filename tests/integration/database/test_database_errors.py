@@ -1,4 +1,4 @@
-"""A server that answers and cannot write now is an outage, whatever psycopg calls its error."""
+"""An error of a server that answers and cannot write now is raised as an outage."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from project.database import errors
 
 pytestmark = pytest.mark.django_db
 
-RAISE = "DO $$ BEGIN RAISE 'it is so' USING ERRCODE = '{}'; END $$"
+RAISE = "DO $$ BEGIN RAISE 'refused' USING ERRCODE = '{}'; END $$"
 
 
 def raised(code: str) -> Exception:
-    with pytest.raises(Exception) as found, transaction.atomic(), connection.cursor() as cursor:  # noqa: PT011 (any)
+    with pytest.raises(Exception) as found, transaction.atomic(), connection.cursor() as cursor:  # noqa: PT011 (all types)
         cursor.execute(RAISE.format(code))
     return found.value
 
@@ -28,7 +28,7 @@ def raised(code: str) -> Exception:
 @pytest.mark.parametrize(
     "code", ["25006", "25P03", "25P04", "42501", "53100", "53200", "53300", "57014"]
 )
-def test_what_a_server_refuses_for_now_is_an_operational_error(code: str) -> None:
+def test_temporary_refusal_is_an_operational_error(code: str) -> None:
     error = raised(code)
     assert isinstance(error, OperationalError)
     assert getattr(error.__cause__, "sqlstate", None) == code
@@ -37,7 +37,7 @@ def test_what_a_server_refuses_for_now_is_an_operational_error(code: str) -> Non
 
 
 @pytest.mark.parametrize("code", ["25001", "25P02", "XX000", "2D000"])
-def test_a_defect_stays_one(code: str) -> None:
+def test_defect_is_no_operational_error(code: str) -> None:
     error = raised(code)
     assert isinstance(error, InternalError)
     assert not is_turned_away(error)
@@ -52,29 +52,29 @@ def by_function() -> None:
 
 
 @pytest.mark.parametrize("write", [by_orm, by_function])
-def test_a_write_to_a_server_that_only_reads_is_turned_away(write: Callable[[], None]) -> None:
+def test_write_to_a_read_only_server_is_turned_away(write: Callable[[], None]) -> None:
     pool: Any = connection.pool  # type: ignore[attr-defined]
-    pool._doubted_at, before = float("-inf"), pool._generation
+    pool._marked_at, before = float("-inf"), pool._generation
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL transaction_read_only = on")
         with pytest.raises(OperationalError) as found:
             write()
         transaction.set_rollback(True)
     assert is_turned_away(found.value)
-    assert pool._generation == before + 1, "its connections are replaced"
+    assert pool._generation == before + 1, "the pool replaces its connections"
 
 
-def test_a_connection_apart_leaves_a_server_that_only_reads() -> None:
-    apart = DedicatedConnection(lock_timeout="1s", statement_timeout="10s")
-    apart.rows("set_config", "default_transaction_read_only", "on", False)
+def test_dedicated_connection_leaves_a_read_only_server() -> None:
+    dedicated = DedicatedConnection(lock_timeout="1s", statement_timeout="10s")
+    dedicated.rows("set_config", "default_transaction_read_only", "on", False)
     with pytest.raises(OperationalError):
-        apart.rows("aif_probe")
-    assert not apart.is_open
-    apart.rows("aif_probe")
-    apart.close()
+        dedicated.rows("aif_probe")
+    assert not dedicated.is_open
+    dedicated.rows("aif_probe")
+    dedicated.close()
 
 
-def test_a_full_disk_is_remembered_until_a_write_of_a_usual_size_is_taken() -> None:
+def test_full_disk_is_remembered() -> None:
     errors.no_room.clear()
     assert isinstance(raised("53100").__cause__, psycopg.errors.DiskFull)
     assert errors.no_room.is_set()

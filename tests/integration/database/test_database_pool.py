@@ -1,4 +1,4 @@
-"""The connection pool, on the run's own PostgreSQL and a clock of the test's."""
+"""The connection pool on a real PostgreSQL, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django.db import OperationalError, connection
 
 from project.database import pool as pool_module
 from project.database.pool import (
-    DOUBT_S,
     MAX_IDLE_S,
     MAX_LIFETIME_S,
+    REPLACE_EVERY_S,
     Connection,
     Pool,
     PoolBusyError,
@@ -24,9 +24,9 @@ from project.database.pool import (
 
 
 class Clock:
-    """Stands still until it is put forward: how long a thread was kept from running says nothing.
+    """Stands still until the test sets it forward, so a slow machine changes no result.
 
-    Whoever waits in the pool waits by the real one.
+    Threads that wait in the pool use the real clock.
     """
 
     def __init__(self) -> None:
@@ -37,12 +37,12 @@ class Clock:
 
 
 class Server:
-    """Connects, counts, and can be away."""
+    """Connects and counts. It can be unavailable."""
 
     def __init__(self, clock: Clock, parameters: dict[str, Any]) -> None:
         self.connects = 0
         self.away_s: float | None = None
-        """Seconds until a connect fails; None: it does not."""
+        """Seconds until a connect fails. None: connects succeed."""
         self._clock = clock
         self._parameters = parameters
 
@@ -77,14 +77,14 @@ def works(found: Connection) -> bool:
 
 
 def end_backend(found: Connection) -> None:
-    """As a restart of the server does to an idle connection."""
+    """Do what a restart of the server does to an idle connection."""
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
         pid = found.info.backend_pid
         ended = other.execute("SELECT pg_terminate_backend(%s, 60000)", [pid]).fetchone()
     assert ended == (True,)
 
 
-def test_a_connection_is_used_again(pool: Pool, server: Server) -> None:
+def test_connection_is_used_again(pool: Pool, server: Server) -> None:
     for _ in range(3):
         found = pool.getconn()
         assert works(found)
@@ -92,7 +92,7 @@ def test_a_connection_is_used_again(pool: Pool, server: Server) -> None:
     assert (server.connects, pool.size) == (1, 1)
 
 
-def test_a_connection_that_would_not_commit_does_not_come_back(pool: Pool, server: Server) -> None:
+def test_connection_without_autocommit_is_discarded(pool: Pool, server: Server) -> None:
     found = pool.getconn()
     found.autocommit = False
     pool.putconn(found)
@@ -103,7 +103,7 @@ def test_a_connection_that_would_not_commit_does_not_come_back(pool: Pool, serve
     assert server.connects == 2
 
 
-def test_what_is_held_for_a_moment_is_waited_for_and_not_multiplied(
+def test_connection_in_use_for_a_moment_is_waited_for(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "GROW_S", 20.0)  # a long moment
@@ -119,7 +119,7 @@ def test_what_is_held_for_a_moment_is_waited_for_and_not_multiplied(
     pool.close()
 
 
-def test_who_came_first_is_served_first(server: Server) -> None:
+def test_threads_are_served_in_order(server: Server) -> None:
     pool = Pool(server, max_size=1, timeout=20)
     held = pool.getconn()
     order: list[int] = []
@@ -134,13 +134,13 @@ def test_who_came_first_is_served_first(server: Server) -> None:
             threads.submit(use, number)
             until_waiting(pool, number + 1)
         pool.putconn(held)
-        use(5)  # comes now, and is quicker than any that has to be woken
+        use(5)  # begins last, and runs already while the others must wake up
     assert order == [0, 1, 2, 3, 4, 5]
     assert server.connects == 1
     pool.close()
 
 
-def test_who_waits_makes_the_connection_that_another_lost(server: Server) -> None:
+def test_waiting_thread_replaces_a_lost_connection(server: Server) -> None:
     pool = Pool(server, max_size=1, timeout=20)
     held = pool.getconn()
     with ThreadPoolExecutor(2) as threads:
@@ -166,7 +166,7 @@ def until_waiting(pool: Pool, count: int) -> None:
         time.sleep(0.001)
 
 
-def test_what_is_held_for_longer_is_not_waited_for(pool: Pool, server: Server) -> None:
+def test_pool_grows_when_connections_stay_in_use(pool: Pool, server: Server) -> None:
     held = pool.getconn()
     other = pool.getconn()
     assert server.connects == 2
@@ -174,7 +174,7 @@ def test_what_is_held_for_longer_is_not_waited_for(pool: Pool, server: Server) -
     pool.putconn(other)
 
 
-def test_whoever_finds_all_in_use_waits_and_is_told_what_to_do(pool: Pool) -> None:
+def test_busy_pool_is_waited_for_and_the_error_names_the_setting(pool: Pool) -> None:
     first, second = pool.getconn(), pool.getconn()
     with pytest.raises(PoolBusyError, match=r"all 2 .* DATABASE_POOL_SIZE"):
         pool.getconn()
@@ -185,7 +185,7 @@ def test_whoever_finds_all_in_use_waits_and_is_told_what_to_do(pool: Pool) -> No
     pool.putconn(second)
 
 
-def test_a_connection_that_the_server_ended_is_not_handed_out(pool: Pool, server: Server) -> None:
+def test_connection_that_the_server_ended_is_not_returned(pool: Pool, server: Server) -> None:
     found = [pool.getconn(), pool.getconn()]
     for each in found:
         pool.putconn(each)
@@ -199,11 +199,11 @@ def test_a_connection_that_the_server_ended_is_not_handed_out(pool: Pool, server
 
 
 @pytest.mark.parametrize("before", ["SELECT 1", "BEGIN"])
-def test_a_connection_that_broke_in_use_makes_room(pool: Pool, before: LiteralString) -> None:
+def test_connection_that_broke_in_use_leaves_its_place(pool: Pool, before: LiteralString) -> None:
     found = pool.getconn()
     found.execute(before)
     end_backend(found)
-    if before == "BEGIN":  # nobody has noticed yet
+    if before == "BEGIN":  # the client has not noticed it yet
         pool.putconn(found)
         assert pool.size == 0
         return
@@ -213,7 +213,7 @@ def test_a_connection_that_broke_in_use_makes_room(pool: Pool, before: LiteralSt
     assert pool.size == 0
 
 
-def test_what_was_left_of_a_transaction_is_rolled_back(pool: Pool, server: Server) -> None:
+def test_open_transaction_is_rolled_back(pool: Pool, server: Server) -> None:
     found = pool.getconn()
     found.execute("BEGIN")
     found.execute("CREATE TABLE left_over (id int)")
@@ -225,7 +225,7 @@ def test_what_was_left_of_a_transaction_is_rolled_back(pool: Pool, server: Serve
 
 
 @pytest.mark.parametrize("later_s", [MAX_IDLE_S, MAX_LIFETIME_S])
-def test_an_old_connection_is_replaced(
+def test_old_connection_is_replaced(
     pool: Pool, server: Server, clock: Clock, later_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if later_s == MAX_LIFETIME_S:
@@ -238,7 +238,7 @@ def test_an_old_connection_is_replaced(
     pool.putconn(found)
 
 
-def test_what_is_not_needed_any_more_is_closed(pool: Pool, clock: Clock) -> None:
+def test_unneeded_connection_is_closed(pool: Pool, clock: Clock) -> None:
     found = [pool.getconn(), pool.getconn()]
     for each in found:
         pool.putconn(each)
@@ -251,7 +251,7 @@ def test_what_is_not_needed_any_more_is_closed(pool: Pool, clock: Clock) -> None
     assert found[0].closed
 
 
-def test_an_outage_is_told_at_once_and_its_end_is_seen_at_once(
+def test_outage_and_its_end_are_noticed_immediately(
     pool: Pool, server: Server, clock: Clock
 ) -> None:
     server.away_s = 0.0
@@ -264,9 +264,7 @@ def test_an_outage_is_told_at_once_and_its_end_is_seen_at_once(
     pool.putconn(pool.getconn())
 
 
-def test_who_waited_long_for_nothing_speaks_for_those_who_come_next(
-    pool: Pool, server: Server, clock: Clock
-) -> None:
+def test_slow_failure_to_connect_is_shared(pool: Pool, server: Server, clock: Clock) -> None:
     server.away_s = 5.0
     with pytest.raises(psycopg.OperationalError, match="refused"):
         pool.getconn()
@@ -278,7 +276,7 @@ def test_who_waited_long_for_nothing_speaks_for_those_who_come_next(
     pool.putconn(pool.getconn())
 
 
-def test_urgent_work_connects_beside_a_pool_that_is_in_use(
+def test_urgent_work_connects_outside_a_busy_pool(
     pool: Pool, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
@@ -288,16 +286,16 @@ def test_urgent_work_connects_beside_a_pool_that_is_in_use(
         with pytest.raises(PoolBusyError, match="all 2 spare"):
             pool.getconn()
         pool.putconn(spare[0])
-        assert spare[0].closed, "it was made for this alone"
+        assert spare[0].closed, "urgent work does not share connections"
         spare[0] = pool.getconn()
-    assert pool.size == 2, "spare connections are none of the pool's"
+    assert pool.size == 2, "spare connections do not count"
     for each in (*spare, *used):
         pool.putconn(each)
     pool.putconn(pool.getconn())
     assert server.connects == 2 + pool_module.SPARE + 1
 
 
-def test_urgent_work_that_anybody_can_cause_does_not_use_up_the_connections_of_the_other(
+def test_untrusted_urgent_work_has_its_own_connections(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
@@ -313,7 +311,7 @@ def test_urgent_work_that_anybody_can_cause_does_not_use_up_the_connections_of_t
         pool.putconn(pool.getconn())
 
 
-def test_a_failure_to_connect_urgently_keeps_no_place(pool: Pool, server: Server) -> None:
+def test_failed_urgent_connect_frees_its_place(pool: Pool, server: Server) -> None:
     server.away_s = 0.0
     with pool_module.urgent():
         for _ in range(2 * pool_module.SPARE):
@@ -323,7 +321,7 @@ def test_a_failure_to_connect_urgently_keeps_no_place(pool: Pool, server: Server
         pool.putconn(pool.getconn())
 
 
-def test_a_closed_pool_takes_nothing_back(server: Server, clock: Clock) -> None:
+def test_closed_pool_closes_returned_connections(server: Server, clock: Clock) -> None:
     pool = Pool(server, max_size=2, timeout=0.2, clock=clock)
     used, idle = pool.getconn(), pool.getconn()
     pool.putconn(idle)
@@ -335,30 +333,30 @@ def test_a_closed_pool_takes_nothing_back(server: Server, clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("committed")
-def test_a_thread_that_serves_no_requests_gets_over_a_lost_connection() -> None:
-    """Nobody closes its connection for it, as the end of a request would."""
+def test_thread_without_requests_replaces_a_lost_connection() -> None:
+    """No end of a request closes its connection."""
 
-    def ask() -> None:
+    def select() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
 
-    ask()
+    select()
     lost: Any = connection.connection
     end_backend(lost)
     with pytest.raises(OperationalError):
-        ask()
-    ask()
+        select()
+    select()
     assert connection.connection is not lost
 
 
-ONLY_READS = "SET default_transaction_read_only = on"
-"""As a server that was demoted reports it, for this session."""
+READ_ONLY = "SET default_transaction_read_only = on"
+"""The session then reports what a demoted server reports."""
 
 
-def test_connections_to_a_server_that_only_reads_are_replaced(pool: Pool, server: Server) -> None:
-    """All of them: the address may lead to another server by now."""
+def test_connections_to_a_read_only_server_are_replaced(pool: Pool, server: Server) -> None:
+    """All of them, because the address may now lead to another server."""
     first, second = pool.getconn(), pool.getconn()
-    first.execute(ONLY_READS)
+    first.execute(READ_ONLY)
     pool.putconn(first)
     pool.putconn(second)
     assert first.closed
@@ -367,10 +365,10 @@ def test_connections_to_a_server_that_only_reads_are_replaced(pool: Pool, server
     assert (server.connects, pool.size) == (3, 1)
 
 
-def test_an_idle_connection_from_before_is_not_used(pool: Pool, server: Server) -> None:
+def test_stale_idle_connection_is_not_used(pool: Pool, server: Server) -> None:
     idle, used = pool.getconn(), pool.getconn()
     pool.putconn(idle)
-    used.execute(ONLY_READS)
+    used.execute(READ_ONLY)
     pool.putconn(used)
     fresh = pool.getconn()
     assert fresh is not idle
@@ -378,28 +376,28 @@ def test_an_idle_connection_from_before_is_not_used(pool: Pool, server: Server) 
     pool.putconn(fresh)
 
 
-def test_a_server_that_goes_on_to_only_read_is_not_connected_all_the_time(
+def test_connections_to_a_read_only_server_are_not_replaced_all_the_time(
     pool: Pool, server: Server, clock: Clock
 ) -> None:
     for _ in range(5):
         found = pool.getconn()
-        found.execute(ONLY_READS)
+        found.execute(READ_ONLY)
         pool.putconn(found)
-    assert server.connects == 2, "the one in doubt, and one more that is kept"
-    clock.ahead += DOUBT_S
+    assert server.connects == 2, "the stale one, and a new one that is kept"
+    clock.ahead += REPLACE_EVERY_S
     found = pool.getconn()
     pool.putconn(found)
     assert found.closed
 
 
-def test_a_thread_lets_go_of_its_connection_to_a_server_in_doubt(committed: None) -> None:
-    """A thread that serves no request would keep it for ever."""
+def test_thread_gives_back_a_stale_connection(committed: None) -> None:
+    """A thread that serves no request would otherwise keep it for ever."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     held: Any = connection.connection
     pool: Any = connection.pool  # type: ignore[attr-defined]
-    pool._doubted_at = float("-inf")
-    pool.doubt()
+    pool._marked_at = float("-inf")
+    pool.mark_stale()
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     assert held.closed

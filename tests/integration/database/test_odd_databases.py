@@ -1,4 +1,4 @@
-"""Databases and poolers that are set up otherwise: each works, or one line names what is needed."""
+"""Databases and poolers with other settings: each works, or one line names what to change."""
 
 from __future__ import annotations
 
@@ -40,31 +40,31 @@ SETTINGS: dict[str, list[str]] = {
     "default_transaction_isolation": ["serializable", "repeatable read"],
     "default_transaction_deferrable": ["on"],
 }
-"""Values that a server, a database or a role may have, other than PostgreSQL's own."""
+"""Values that a server, a database or a role may have instead of PostgreSQL's defaults."""
 
 MOMENT = datetime(2026, 3, 4, 23, 30, tzinfo=UTC)
-QUESTION = r"""
+SELECT_ALL = r"""
 SELECT %s::timestamptz, %s::interval, '\d', '\xff'::bytea,
        '{NULL}'::text[], NULL = NULL, current_setting('transaction_isolation')
 """
-ANSWER = (MOMENT, timedelta(days=1, hours=2), r"\d", b"\xff", [None], None, "read committed")
+EXPECTED = (MOMENT, timedelta(days=1, hours=2), r"\d", b"\xff", [None], None, "read committed")
 
 
 def wrapper(**changes: Any) -> DatabaseWrapper:
-    """A connection to the test's database, apart from all others."""
+    """Return a new wrapper for the test's database, which shares no settings with others."""
     found: Any = connections["default"].copy()
     found.settings_dict["OPTIONS"] = {**found.settings_dict["OPTIONS"]}
     found.settings_dict.update(changes)
     return found  # type: ignore[no-any-return]
 
 
-def answer(found: Any) -> Any:
-    return found.execute(QUESTION, [MOMENT, timedelta(days=1, hours=2)]).fetchone()
+def selected(found: Any) -> Any:
+    return found.execute(SELECT_ALL, [MOMENT, timedelta(days=1, hours=2)]).fetchone()
 
 
 @contextmanager
 def set_in_database(values: dict[str, str]) -> Iterator[None]:
-    """Settings that sessions of the test's database begin with."""
+    """Set the values with which sessions of the test's database begin."""
     name = sql.Identifier(connection.settings_dict["NAME"])
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
         for setting, value in values.items():
@@ -85,25 +85,25 @@ def set_in_database(values: dict[str, str]) -> Iterator[None]:
     values=st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in SETTINGS.items()})
 )
 @example(values={name: found[0] for name, found in SETTINGS.items()})
-def test_sessions_are_the_same_whatever_the_database_sets(values: dict[str, str]) -> None:
+def test_settings_of_the_database_change_no_session(values: dict[str, str]) -> None:
     with set_in_database(values), wrapper().connect_apart() as found:
-        assert answer(found) == ANSWER
+        assert selected(found) == EXPECTED
 
 
 @pytest.mark.parametrize("setting", ["DateStyle", "IntervalStyle", "TimeZone"])
-def test_a_pooler_that_drops_our_settings_changes_no_session(setting: str) -> None:
+def test_pooler_that_drops_settings_changes_no_session(setting: str) -> None:
     parameters = {**connection.get_connection_params(), "options": ""}
     with (
         set_in_database({setting: SETTINGS[setting][0]}),
         psycopg.connect(**parameters, autocommit=True) as found,
     ):
-        session.settle(found)
-        assert answer(found)[:2] == ANSWER[:2]
+        session.configure(found)
+        assert selected(found)[:2] == EXPECTED[:2]
 
 
 @contextmanager
 def database_of(encoding: str) -> Iterator[str]:
-    """A database with another encoding. Yields its name."""
+    """Create a database with another encoding. Yields its name."""
     name = f"{connection.settings_dict['NAME']}_{encoding.lower()}"
     parameters = {**connection.get_connection_params(), "dbname": "postgres"}
     with psycopg.connect(**parameters, autocommit=True) as other:
@@ -120,7 +120,7 @@ def database_of(encoding: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"])
-def test_a_database_of_another_encoding_is_named_in_one_line(
+def test_wrong_encoding_is_named_in_one_line(
     encoding: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with database_of(encoding) as name:
@@ -138,14 +138,14 @@ def test_a_database_of_another_encoding_is_named_in_one_line(
 
 
 @pytest.mark.parametrize("version", [90_624, 130_022, 140_020])
-def test_a_server_that_is_too_old_is_named(version: int) -> None:
+def test_old_server_is_named(version: int) -> None:
     info = SimpleNamespace(server_version=version, parameter_status=lambda _: "UTF8")
     old: Any = SimpleNamespace(info=info)
     with pytest.raises(UnfitDatabaseError, match=f"PostgreSQL {version // 10_000}: upgrade"):
-        session.settle(old)
+        session.configure(old)
 
 
-def test_a_database_that_is_away_stops_no_start(
+def test_process_starts_without_its_database(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(connections["default"].settings_dict, "HOST", "/nowhere")
@@ -163,7 +163,7 @@ def test_a_database_that_is_away_stops_no_start(
         ("project.database", {"pool": None}, "set OPTIONS['pool']"),
     ],
 )
-def test_an_engine_without_our_pool_is_named_in_one_line(
+def test_engine_without_a_pool_is_named_in_one_line(
     engine: str, options: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {**connection.settings_dict, "ENGINE": engine}
@@ -179,14 +179,14 @@ def test_an_engine_without_our_pool_is_named_in_one_line(
     assert [each.id for each in system_checks.check_engine()] == ["project.E004"]
 
 
-def test_the_engine_of_the_settings_is_taken() -> None:
+def test_engine_of_the_settings_is_accepted() -> None:
     assert boot.database() == []
     assert system_checks.check_engine() == system_checks.check_database(databases=["default"]) == []
 
 
 @contextmanager
 def behind(**options: bool) -> Iterator[DatabaseWrapper]:
-    """A connection through a pooler, of the version that behaves like this."""
+    """Connect through a pooler that has these options."""
     host, port = connection.settings_dict["HOST"], connection.settings_dict["PORT"] or "5432"
     server = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, int(port))
     with pooler(server, **options) as front:
@@ -196,7 +196,7 @@ def behind(**options: bool) -> Iterator[DatabaseWrapper]:
 
 
 @pytest.mark.parametrize(("renames", "threshold"), [(True, 1), (False, None)])
-def test_statements_are_prepared_if_a_pooler_keeps_track_of_them(
+def test_statements_are_prepared_if_the_pooler_tracks_them(
     threshold: int | None, caplog: pytest.LogCaptureFixture, *, renames: bool
 ) -> None:
     session.report_pooler.cache_clear()
@@ -204,10 +204,10 @@ def test_statements_are_prepared_if_a_pooler_keeps_track_of_them(
         for _ in range(2):
             with pooled.connect_apart() as found:
                 assert found.prepare_threshold == threshold
-                assert answer(found) == ANSWER
+                assert selected(found) == EXPECTED
         assert pooled.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] is True
-    told = [each for each in caplog.records if "PgBouncer to 1.22" in each.message]
-    assert len(told) == (threshold is None)
+    logged = [each for each in caplog.records if "PgBouncer to 1.22" in each.message]
+    assert len(logged) == (threshold is None)
 
 
 def test_without_a_pooler_statements_are_prepared() -> None:
@@ -217,7 +217,7 @@ def test_without_a_pooler_statements_are_prepared() -> None:
     assert not direct.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
 
 
-def test_a_pooler_that_refuses_session_settings_is_named() -> None:
+def test_pooler_that_refuses_session_settings_is_named() -> None:
     with (
         behind(renames=True, ignores_options=False) as pooled,
         pytest.raises(UnfitDatabaseError, match="ignore_startup_parameters = options"),
@@ -225,7 +225,7 @@ def test_a_pooler_that_refuses_session_settings_is_named() -> None:
         pooled.connect_apart()
 
 
-def test_a_pooler_that_drops_a_guard_of_sessions_is_reported(
+def test_pooler_that_drops_the_transaction_timeout_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with behind(renames=True) as pooled:
@@ -239,10 +239,10 @@ def test_a_pooler_that_drops_a_guard_of_sessions_is_reported(
     ("name", "value"),
     [("default_transaction_isolation", "serializable"), ("transform_null_equals", "on")],
 )
-def test_a_setting_of_the_server_that_a_pooler_leaves_is_named_at_boot(
+def test_wrong_setting_behind_a_pooler_is_named_at_boot(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     with set_in_database({name: value}), behind(renames=True) as pooled:
         monkeypatch.setattr(boot, "connections", {"default": pooled})
-        (told,) = [each.text for each in boot.server() if each.is_fatal]
-    assert f"SET {name} = " in told
+        (text,) = [each.text for each in boot.server() if each.is_fatal]
+    assert f"SET {name} = " in text

@@ -1,4 +1,4 @@
-"""What a worker logs when its broker refuses: once a minute, with the next step, no content."""
+"""The log of a worker whose broker refuses: one line a minute, the next step, no content."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 from redis.exceptions import ResponseError
 
 from aifeature.policies import redis_replies
-from project.database import look
+from project.database import health
 from project.refusals import AGAIN_S, Refusals
 from project.stack.local_dir import CHECKOUT
 
 WRONG_TYPE = ResponseError("Command # 1 (HSET unacked MARK) of pipeline caused error: WRONGTYPE x")
 
 
-def test_the_same_refusal_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_same_refusal_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     refusals = Refusals(lambda: now[0])
     for second in range(600):
@@ -26,7 +26,7 @@ def test_the_same_refusal_is_one_line_a_minute(caplog: pytest.LogCaptureFixture)
     assert len(caplog.records) == 3
 
 
-def test_the_line_names_the_next_step_and_quotes_nothing(
+def test_line_names_the_next_step_and_quotes_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     Refusals().note("a copy of a message", WRONG_TYPE)
@@ -52,10 +52,15 @@ def test_each_answer_has_a_word(text: str, word: str) -> None:
     assert redis_replies.sentence(word)
 
 
-def test_the_runbook_says_what_to_do_for_each_word_of_readyz() -> None:
+def test_runbook_has_each_word_of_readyz() -> None:
     runbook = CHECKOUT / "deploy" / "runbooks" / "refusing-services.md"
     postgres, redis = runbook.read_text().split("## Redis\n")
-    of_postgres = {*look._WORDS.values(), *look._AT_CONNECT.values(), *look._SENTENCES, "refuses"}
+    of_postgres = {
+        *health._WORDS.values(),
+        *health._AT_CONNECT.values(),
+        *health._SENTENCES,
+        "refuses",
+    }
     of_redis = {*redis_replies._WORDS.values(), *redis_replies._SENTENCES}
     for part, words in ((postgres, of_postgres), (redis, of_redis)):
         rows = "".join(line.split("|")[1] for line in part.splitlines() if line.startswith("|"))

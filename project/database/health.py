@@ -1,4 +1,4 @@
-"""Whether PostgreSQL takes what a submission needs: a connection, a write, a read, and room."""
+"""Check that PostgreSQL can take a submission: a connection, a write, a read, disk space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOWN: Final = "down"
 TIMEOUT_S: Final = 2
 
 ROOM_BYTES: Final = 131_072
-"""Of the write that is tried after one was refused for lack of room: a usual document fits in."""
+"""Size of the test write after the disk was full. A usual document is smaller."""
 
 _WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -39,16 +39,16 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
 
 _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        DOWN: "It does not answer: look whether it runs and can be reached.",
+        DOWN: "It does not answer: check that it runs and can be reached.",
         "read_only": "It only reads. Was it demoted, or switched to default_transaction_read_only?",
         "disk_full": "Its disk is full: free or add space.",
         "out_of_memory": "It is out of memory.",
-        "no_connections": "It takes no more connections: see max_connections, and who holds them.",
-        "cancelled": "The statement took too long, or somebody cancelled it.",
+        "no_connections": "It accepts no more connections: check max_connections and its sessions.",
+        "cancelled": "The statement took too long or was cancelled.",
         "stopping": "It is being stopped.",
         "starting": "It is starting or recovering.",
-        "locked": "Somebody holds a lock on the table of the probes.",
-        "not_migrated": "Run the migrations: what this release needs is missing.",
+        "locked": "Another session locks the table aifeature_probe.",
+        "not_migrated": "Its schema is not of this release: run the migrations.",
         "permission": "Its user lacks a permission.",
     }
 )
@@ -61,25 +61,25 @@ _AT_CONNECT: Final = {
     "recovery": "starting",
     "shutting down": "stopping",
 }
-"""A server that refuses a connection says why in words alone; libpq passes on no SQLSTATE."""
+"""By a part of the message. libpq gives no SQLSTATE for a refused connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What PostgreSQL does with a write and a read."""
+    """The result of the check."""
 
     word: str
-    """OK, or what is in the way, such as `read_only`."""
+    """OK, or the problem, such as `read_only`."""
 
     sentence: str = ""
-    """For operators: what is in the way, and what to do."""
+    """The problem and the next step, for operators."""
 
 
-def look() -> State:
-    """Return whether PostgreSQL takes a write and gives it back.
+def check() -> State:
+    """Write a row to PostgreSQL and read it back, over a connection outside the pool.
 
-    It asks over a connection of its own: a busy pool is load, not an outage. After a write of this
-    process was refused for lack of room, one of a usual size is tried as well, and undone.
+    A busy pool is load, not an outage. After a write of this process failed because the disk was
+    full, the check also writes a text of a usual size, and undoes it.
     """
     parameters: dict[str, Any] = connection.get_connection_params()
     limit = f"-c statement_timeout={TIMEOUT_S * 1000}"
@@ -98,7 +98,7 @@ def _write_and_read(fresh: psycopg.Connection[Any]) -> None:
     lacked_room = no_room.is_set()
     fresh.execute("SELECT aif_probe()")
     if lacked_room:
-        # Text that PostgreSQL cannot compress.
+        # PostgreSQL cannot compress this text.
         fresh.execute("SELECT aif_probe_room(%s)", [secrets.token_hex(ROOM_BYTES // 2)])
         no_room.clear()
 
