@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -47,17 +47,18 @@ def caps(
     user_spend_usd: Decimal | None,
     account_spend_usd: Decimal | None,
     daily_usd: Decimal | None,
-    global_daily_usd: Decimal | None,
-    global_monthly_usd: Decimal | None,
+    shared: Caps,
 ) -> Caps:
-    """Return the caps in micro-dollars. Values set by an operator override the feature's limits."""
-    return Caps(
+    """Return the caps in micro-dollars. Values set by an operator override the feature's limits.
+
+    `shared` holds the caps over all features.
+    """
+    return replace(
+        shared,
         user=to_micro(limits.user_daily_budget_usd if user_daily_usd is None else user_daily_usd),
         user_spend=to_micro(user_spend_usd),
         account=to_micro(account_spend_usd),
         feature=to_micro(limits.daily_budget_usd if daily_usd is None else daily_usd),
-        everything=to_micro(global_daily_usd),
-        month=to_micro(global_monthly_usd),
     )
 
 

@@ -16,6 +16,7 @@ from django.db import transaction
 from aifeature import prompts, registry
 from aifeature.models import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.transitions import Caps
+from aifeature.money import to_micro
 from aifeature.policies import budget
 from aifeature.policies.access import Visitor, may_use
 from aifeature.policies.budget import GlobalDaily
@@ -36,6 +37,7 @@ __all__ = [
     "change",
     "deadline_s",
     "feature_rates",
+    "global_caps",
     "global_daily",
     "is_paused",
     "is_visible",
@@ -99,16 +101,22 @@ def retention_days(slug: str) -> int:
 
 def caps(feature: Feature) -> Caps:
     """Return the spend caps for one call. They exclude the concurrency limit."""
-    control, everything = cache.get(feature.slug), cache.get(GLOBAL)
+    control = cache.get(feature.slug)
     return budget.caps(
         feature.limits,
         user_daily_usd=control.user_daily_budget_usd,
         user_spend_usd=_user_spend(feature, control),
         account_spend_usd=account_spend_usd(),
         daily_usd=control.daily_budget_usd,
-        global_daily_usd=global_daily().usd,
-        global_monthly_usd=_or(everything.monthly_budget_usd, "GLOBAL_MONTHLY_BUDGET_USD"),
+        shared=global_caps(),
     )
+
+
+def global_caps() -> Caps:
+    """Return the spend caps over all features. A site without features has them too."""
+    setting: Decimal | None = settings.AIFEATURE["GLOBAL_MONTHLY_BUDGET_USD"]
+    monthly = _first(cache.get(GLOBAL).monthly_budget_usd, setting)
+    return Caps(everything=to_micro(global_daily().usd), month=to_micro(monthly))
 
 
 def account_spend_usd() -> Decimal | None:
@@ -157,11 +165,6 @@ def feature_rates(feature: Feature) -> Rates:
 
 def _first(usd: Decimal | None, otherwise: Decimal | None) -> Decimal | None:
     return otherwise if usd is None else usd
-
-
-def _or(usd: Decimal | None, setting: str) -> Decimal | None:
-    value: Decimal | None = settings.AIFEATURE[setting] if usd is None else usd
-    return value
 
 
 def change(

@@ -119,9 +119,8 @@ def spend(now: datetime) -> dict[str, Spend]:
     each = Q(scope=SpendWindow.Scope.FEATURE, key__in=list(features))
     rows = SpendWindow.objects.filter(everything | each, day=midnight(now).date())
     sums = {row.key or GLOBAL: (row.spent_micro, row.held_micro) for row in rows}
-    each_cap = {slug: controls.caps(feature) for slug, feature in features.items()}
-    caps = {slug: own.feature for slug, own in each_cap.items()}
-    caps[GLOBAL] = next(own.everything for own in each_cap.values())
+    caps = {slug: controls.caps(feature).feature for slug, feature in features.items()}
+    caps[GLOBAL] = controls.global_caps().everything
     return {slug: Spend(*sums.get(slug, (0, 0)), cap) for slug, cap in caps.items()}
 
 
@@ -129,7 +128,7 @@ def month(now: datetime) -> Spend:
     """Return the global spend of this UTC month. One query."""
     first = midnight(now).date().replace(day=1)
     row = SpendWindow.objects.filter(scope=SpendWindow.Scope.MONTH, key="", day=first).first()
-    cap = next(controls.caps(feature).month for feature in registry.all_features().values())
+    cap = controls.global_caps().month
     return Spend(row.spent_micro, row.held_micro, cap) if row else Spend(cap=cap)
 
 

@@ -20,10 +20,10 @@ def check() -> Found:
     for slug, feature in features.items():
         needed = spent.get(slug, 0) + next_call.get(slug, 0)
         _update_alert(slug, "day", needed, controls.caps(feature).feature, reached)
-    least = min(next_call.values(), default=0)
-    whole = controls.caps(next(iter(features.values())))
-    _update_alert(GLOBAL, "day", spent.get("", 0) + least, whole.everything, reached)
-    _update_alert(GLOBAL, "month", spent.get("month", 0) + least, whole.month, reached)
+    least = min((bound for slug, bound in next_call.items() if slug in features), default=0)
+    shared = controls.global_caps()
+    _update_alert(GLOBAL, "day", spent.get("", 0) + least, shared.everything, reached)
+    _update_alert(GLOBAL, "month", spent.get("month", 0) + least, shared.month, reached)
     if not reached:
         return Found(ok=True, result="No budget is used up.")
     return Found(ok=False, result=f"Used up: {', '.join(reached)}.")

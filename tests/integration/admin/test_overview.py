@@ -191,6 +191,17 @@ def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: 
     assert spend[effective.GLOBAL] == overview.Spend(5_000_000, 0, 8_000_000)
 
 
+def test_a_site_without_features_has_an_overview(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caps = {"daily_budget_usd": 8, "monthly_budget_usd": 90}
+    effective.change(effective.GLOBAL, caps, reason="r", check_name="test")
+    monkeypatch.setattr(registry, "all_features", dict)
+    assert overview.spend(NOON) == {effective.GLOBAL: overview.Spend(cap=8_000_000)}
+    assert overview.month(NOON) == overview.Spend(cap=90_000_000)
+    assert page.get(INDEX).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("spent", "held", "cap", "percent", "colour"),
     [

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from aifeature import registry
 from aifeature.models import Alert, FeatureControl, SpendWindow
+from aifeature.services.controls import effective
 from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.spend import budgets
 from tests.integration.job_rows import MakeJob, begin, claim
@@ -69,3 +71,21 @@ def test_what_was_spent_before_does_not_count(
     FeatureControl.objects.create(**cap)
     spent(scope, USD + 1, days_ago=31)
     assert reached() == []
+
+
+@pytest.mark.parametrize(("scope", "cap", "subject"), CAPS[1:])
+def test_a_site_without_features_has_global_caps(
+    make_job: MakeJob,
+    scope: str,
+    cap: dict[str, Any],
+    subject: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin(claim(make_job()))  # of a feature that is then removed
+    SpendWindow.objects.all().delete()
+    monkeypatch.setattr(registry, "all_features", dict)
+    assert reached() == []
+    FeatureControl.objects.create(**cap)
+    effective.cache.clear()
+    spent(scope, USD + 1)
+    assert reached() == [subject]

@@ -94,9 +94,9 @@ def _half_hours(now: datetime) -> dict[str, int]:
 
 def caps() -> dict[str, int | None]:
     """Return the daily caps of each feature and GLOBAL in micro-dollars; None is no cap."""
-    each = {slug: controls.caps(feature) for slug, feature in registry.all_features().items()}
-    everything = next((of.everything for of in each.values()), None)
-    return {**{slug: of.feature for slug, of in each.items()}, GLOBAL: everything}
+    features = registry.all_features()
+    each = {slug: controls.caps(feature).feature for slug, feature in features.items()}
+    return {**each, GLOBAL: controls.global_caps().everything}
 
 
 def of_features(since: datetime, until: datetime) -> dict[str, Days]:
