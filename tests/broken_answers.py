@@ -1,7 +1,7 @@
-"""A provider that breaks its protocol: a table of answers, each with what must become of the call.
+"""Answers of a provider that breaks its protocol, each with the required result of the call.
 
-The table is data. `tests.wire` serves it over a bare socket, and two tests run it: through the real
-client, and through the whole path of a job.
+The table is data. `tests.wire` serves it over a bare socket, and two tests run it: one through the
+real client, one through the whole path of a job.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tests import wire
 from tests.wire import Exchange, Script
 
 TEXT = json.dumps({"summary": "The billing moved.", "key_facts": []})
-"""An answer that fits the feature `summarize`."""
+"""A valid answer of the feature `summarize`."""
 
 USAGE = {"input_tokens": 900, "output_tokens": 40}
-"""A usage that the requests of both tests can have."""
+"""A usage that is possible for the requests of both tests."""
 
 UNASKED: dict[str, dict[str, Any]] = {
     "priority": {"service_tier": "priority"},
@@ -43,33 +43,33 @@ UNASKED: dict[str, dict[str, Any]] = {
         "cache_creation": {"ephemeral_1h_input_tokens": 800},
     },
 }
-"""What a usage may say beside its counts, and no request of ours can cause."""
+"""Other fields of a usage, with values that no request of the product can cause."""
 
 Events = list[tuple[str, Any]]
 
 
 class Then(Enum):
-    """What becomes of a call."""
+    """The result of a call."""
 
     ANSWERED = "answered"
-    """It is settled at its usage, whatever else was odd."""
+    """The call is settled at its usage. Other faults of the answer do not matter."""
     UNSEEN = "unseen"
-    """The answer is used; the usage cannot be right, so the call is counted at its bound."""
+    """The answer is used. The usage is impossible, so the call counts its bound."""
     GARBLED = "garbled"
-    """One call, and the job ends."""
+    """The job makes one call and ends."""
     UNUSABLE = "unusable"
-    """Complete and of no use: each model is asked once."""
+    """The answer is complete and useless. The job calls each model once."""
     CUT = "cut"
-    """The connection failed: the job waits and is tried again, a few times."""
+    """The connection failed. The job waits and is tried again, a few times."""
     TURNED_AWAY = "turned away"
-    """Unbilled: the job waits."""
+    """The call is not billed. The job waits."""
     REFUSED = "refused"
-    """Unbilled: the job fails at once."""
+    """The call is not billed. The job fails immediately."""
 
 
 @dataclass(frozen=True)
 class Broken:
-    """One way to answer, and what becomes of the call."""
+    """One way to answer, and the result of the call."""
 
     script: Script
     then: Then
@@ -78,7 +78,7 @@ class Broken:
 def good(
     text: str = TEXT, *, stop_reason: Any = "end_turn", usage: Any = None, start: Any = None
 ) -> Events:
-    """The events of an answer without a fault, but for what is given."""
+    """Return the events of a correct answer, except for the given values."""
     message = {**wire.message(stop_reason=None), "usage": USAGE if start is None else start}
     return [
         ("message_start", {"type": "message_start", "message": message}),
@@ -106,7 +106,7 @@ def delta(text: Any) -> dict[str, Any]:
 
 
 def whole(**changes: Any) -> dict[str, Any]:
-    """An unstreamed answer without a fault, but for these fields."""
+    """Return a correct answer that is not streamed, except for these fields."""
     return {**wire.message(TEXT), "usage": USAGE, **changes}
 
 
@@ -119,7 +119,7 @@ def reply(body: Any, **how: Any) -> Script:
 
 
 def raw(data: bytes) -> Script:
-    """These bytes, then the end of the connection."""
+    """Send these bytes, then close the connection."""
 
     def script(exchange: Exchange) -> None:
         exchange.send(data)
@@ -133,7 +133,7 @@ def head(*lines: str) -> bytes:
 
 
 def flood(begin: bytes, piece: bytes, *, pieces: int) -> Script:
-    """A body that goes on and on; the connection fails once its reader has hung up."""
+    """Send a very long body. The connection fails when the client closes it."""
 
     def script(exchange: Exchange) -> None:
         exchange.start_stream()
@@ -188,7 +188,7 @@ RETRY_AFTER = (
     *("Sun, 01 Nov 2026 08:00:09 GMT", "Sun, 99 Foo 99999 99:99:99 GMT"),
     *("Mon, 01 Jan 0000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:60 GMT", "1 Jan 1 1:1:1 +9999999"),
 )
-"""What a header may hold instead of seconds. Most of it must count as absent."""
+"""Values of a header that should be seconds. Most of them must be ignored."""
 
 
 def _statuses() -> Iterator[tuple[str, Broken]]:
@@ -275,7 +275,7 @@ def _framing() -> Iterator[tuple[str, Broken]]:
 
 
 def _bodies() -> Iterator[tuple[str, Broken]]:
-    """A body that is no stream although one was asked for, or no answer at all."""
+    """Yield bodies that are not streams, or not answers. The requests require a stream."""
     bodies: dict[str, tuple[Any, Then]] = {
         "a whole answer": (whole(), Then.ANSWERED),
         "a whole answer without usage": (whole(usage=None), Then.UNSEEN),
@@ -367,7 +367,7 @@ def _streams() -> Iterator[tuple[str, Broken]]:
 
 
 def _after_the_end() -> Iterator[tuple[str, Broken]]:
-    """Nothing that follows a complete answer takes it away."""
+    """Yield complete answers followed by errors, which must be ignored."""
     for kind, data in {
         "": '{"type": ' + '{"a": ' * 100_000,
         "error": "{no",
@@ -424,7 +424,7 @@ def _without_usage() -> Events:
 
 
 def _headers() -> Iterator[tuple[str, Broken]]:
-    """Headers of an answer without a fault that would keep others away if they were believed."""
+    """Yield correct answers with limit headers that would block other calls if applied."""
     for value in ("0", "1", "-9", "nan", "1e9", "9" * 4_000, "", "x"):
         names = ("requests", "input-tokens", "output-tokens", "tokens")
         headers = {f"anthropic-ratelimit-{name}-limit": value for name in names}

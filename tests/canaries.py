@@ -1,4 +1,4 @@
-"""Exceptions of every kind, each with a text in it that must not be written anywhere."""
+"""Exceptions of many kinds that contain a text which no log or report may show."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ KINDS: dict[str, Callable[[str], Any]] = {
 def raised(kind: str, text: str) -> BaseException:
     try:
         KINDS[kind](text)
-    except Exception as error:  # noqa: BLE001 (any kind is what is wanted)
+    except Exception as error:  # noqa: BLE001 (the kinds are arbitrary)
         return error
     raise AssertionError(kind)
 
@@ -124,6 +124,6 @@ every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
 def is_clean(found: str) -> bool:
-    """Whether neither the canary nor a word of it is in what was written."""
+    """Return whether a text contains neither the canary nor one of its words."""
     words = [word for line in CANARY.splitlines() for word in line.split() if len(word) > 3]
     return not any(word in found for word in (*words, "7f3a91c2d4"))

@@ -1,4 +1,4 @@
-"""Calls that the sandbox provider answers when a test says so, however slow the machine is."""
+"""Calls that the sandbox provider answers at a moment that the test chooses, without timing."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from workers.sandbox import delivery, messages
 
 FIRST_S = 1_000.0
 SECOND_S = 2_000.0
-"""`seconds` of faults to be let go one after the other; the default of faults is longer still."""
+"""`seconds` of two faults that a test releases one after the other. The default is longer."""
 
 _LOOK_S = 0.02
 
 
 class Held:
-    """Stalls and late first bytes of a sandbox in this process end when they are let go."""
+    """Holds stalls and late first bytes of a sandbox in this process until they are released."""
 
     def __init__(self) -> None:
-        """All are held."""
         self._let_go_s = 0.0
 
     def let_go(self, longest_s: float) -> None:
-        """End those that last no longer than this, and all such that are still to come."""
+        """End all present and future waits that would last at most this long."""
         self._let_go_s = longest_s
 
     async def until(self, when: float) -> None:
-        """Stands in for the sandbox's own wait."""
+        """Replace the sandbox's own wait."""
         loop = asyncio.get_running_loop()
         lasts_s = when - loop.time()
-        # Another thread lets go, so there is no event of this loop to wait for.
+        # Another thread releases the calls, so no event of this loop can be used.
         while (left := when - loop.time()) > 0 and lasts_s > self._let_go_s:  # noqa: ASYNC110
             await asyncio.sleep(min(left, _LOOK_S))
 
 
 @contextmanager
 def held() -> Iterator[Held]:
-    """Hold in the block; what is held then is let go at its end."""
+    """Hold calls within the block. Its end releases them."""
     found = Held()
     with patch.object(delivery, "until", found.until), patch.object(messages, "until", found.until):
         try:

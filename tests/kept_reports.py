@@ -1,4 +1,4 @@
-"""A Sentry whose reports are kept here instead of sent."""
+"""A Sentry client that keeps its reports instead of sending them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from project import reporting
 
 
 class Kept(Transport):
-    """Keeps what would be sent."""
+    """Keeps the reports."""
 
     def __init__(self, options: dict[str, Any] | None = None) -> None:
         super().__init__(options)
@@ -24,14 +24,14 @@ class Kept(Transport):
 
     @property
     def text(self) -> str:
-        """All that would have been sent by now."""
+        """All reports so far."""
         sentry_sdk.flush()
         return b"".join(self.sent).decode()
 
 
 @contextmanager
 def kept_reports(**options: Any) -> Iterator[Kept]:
-    """Report as a deployment does, to a transport that keeps everything."""
+    """Report errors as a deployment does, to a transport that keeps the reports."""
     before = sentry_sdk.get_client()
     kept = Kept()
     reporting.start("https://key@sentry.invalid/1", transport=kept, **options)

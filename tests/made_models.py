@@ -1,4 +1,4 @@
-"""Generated models of features and values that fit them."""
+"""Generated models of features, and values that fit them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NUMBERS = st.one_of(
     ),
     st.from_regex(r"-?[0-9](\.[0-9])?[eE]-?[1-9][0-9]{19,24}", fullmatch=True),
 )
-"""Numbers as RFC 8259 lets a text hold them, also those that no float and no decimal can be."""
+"""Numbers as RFC 8259 allows them in a text, also those that no float and no decimal can hold."""
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\u200b<"), max_size=20)
-"""No half of a surrogate pair and no NUL; no `<` either, which a prompt may break up."""
+"""Texts without halves of surrogate pairs and without NUL. A prompt may split a text at `<`."""
 
 names = st.text(string.ascii_lowercase, min_size=3, max_size=8).map(lambda name: f"f_{name}")
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -53,11 +53,11 @@ class Kind:
 
     annotation: Any
     values: SearchStrategy[Any]
-    """Values of it, as JSON has them."""
+    """Values of the type, in JSON."""
     carried: bool = True
-    """Whether the provider can answer with it."""
+    """Whether the provider can return it in an answer."""
     is_plain: bool = True
-    """Whether it can stand in a set."""
+    """Whether a set can contain it."""
 
 
 PLAIN = (
@@ -99,7 +99,7 @@ class Pair(NamedTuple):
 
 
 _of: Any = operator.getitem
-"""A type of another one, made at run time."""
+"""Subscripts a generic type at run time."""
 
 
 def _composed(inner: SearchStrategy[Kind]) -> SearchStrategy[Kind]:
@@ -182,12 +182,12 @@ all_kinds: SearchStrategy[Kind] = st.recursive(st.sampled_from(PLAIN + OPEN), _o
 
 
 def fields(kinds: SearchStrategy[Kind]) -> SearchStrategy[dict[str, Kind]]:
-    """The fields of a model, by name."""
+    """Return the fields of a model, by name."""
     return st.dictionaries(names, kinds, min_size=1, max_size=4)
 
 
 def model(made: dict[str, Kind]) -> type[BaseModel]:
-    """A model with these fields."""
+    """Return a model with these fields."""
     definitions: dict[str, Any] = {name: (kind.annotation, ...) for name, kind in made.items()}
     found: type[BaseModel] = create_model(
         "Made", __config__=ConfigDict(extra="forbid"), **definitions
@@ -196,12 +196,12 @@ def model(made: dict[str, Kind]) -> type[BaseModel]:
 
 
 def values(made: dict[str, Kind]) -> SearchStrategy[dict[str, Any]]:
-    """JSON objects that fit a model with these fields."""
+    """Return JSON objects that fit a model with these fields."""
     return st.fixed_dictionaries({name: kind.values for name, kind in made.items()})
 
 
 def feature(input_model: type[BaseModel], output_model: type[BaseModel]) -> Feature:
-    """A feature that stands in the place of `summarize`."""
+    """Return a feature that replaces `summarize`."""
     return Feature(
         slug="summarize",
         title="Made",
@@ -215,6 +215,6 @@ def feature(input_model: type[BaseModel], output_model: type[BaseModel]) -> Feat
 
 
 def prompt_source(names_of_fields: list[str]) -> str:
-    """A prompt file with each field between tags of its name."""
+    """Return a prompt file with each field between tags of its name."""
     parts = "\n".join(f"<{name}>\n{{{{{name}}}}}\n</{name}>" for name in names_of_fields)
     return f"+++\nmax_tokens = 4000\n+++\n# System\nAnswer.\n\n# User\n{parts}\nGo on.\n"

@@ -1,4 +1,4 @@
-"""Passwords that cost tests no time: hashed as elsewhere, but once instead of a million times."""
+"""A fast password hasher for tests: the product's algorithm with one round."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 
 class OneRound(PBKDF2PasswordHasher):
-    """What it makes, processes with the settings of production read as well."""
+    """PBKDF2 with one round. Processes with the product's settings can verify its hashes."""
 
     iterations = 1

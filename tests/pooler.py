@@ -1,7 +1,7 @@
-"""A stand-in for PgBouncer in front of the run's PostgreSQL: what a client sees of each version.
+"""A stand-in for PgBouncer in front of the run's PostgreSQL.
 
-It gives each client a process id of its own and drops the session's settings. It renames prepared
-statements like versions that keep track of them, or passes them on like those that do not.
+It gives each client an invented process id and drops the session's settings. It renames prepared
+statements like versions of PgBouncer that track them, or passes them on like versions that do not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from project.stack.ports import HOST
 
 CODES_WITHOUT_START: Final = {80877103, 80877104}
-"""Of a client that asks for TLS or GSSAPI before it starts."""
+"""Codes of a client that requests TLS or GSSAPI before it starts."""
 
 BACKEND_KEY: Final = b"K\0\0\0\x0c"
 MADE_UP_PID: Final = struct.pack("!i", 77)
@@ -42,7 +42,7 @@ class Pooler:
                 threading.Thread(target=self._answer, args=(client,), daemon=True).start()
 
     def close(self) -> None:
-        """Take no more clients."""
+        """Accept no more clients."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -65,7 +65,7 @@ class Pooler:
                 server.sendall(head + body)
 
     def _start(self, client: socket.socket) -> bytes | None:
-        """Return the message that starts a session; None if the client was refused."""
+        """Return the message that starts a session. None if the client was refused."""
         while True:
             (length,) = struct.unpack("!i", _exactly(client, 4))
             body = _exactly(client, length - 4)
@@ -114,7 +114,7 @@ def _exactly(client: socket.socket, size: int) -> bytes:
 def pooler(
     server: str | tuple[str, int], *, renames: bool, ignores_options: bool = True
 ) -> Iterator[int]:
-    """Run one in front of a PostgreSQL at a Unix socket, or a host and port. Yields its port."""
+    """Run a pooler for a PostgreSQL at a Unix socket, or a host and port. Yield its port."""
     found = Pooler(server, renames=renames, ignores_options=ignores_options)
     threading.Thread(target=found.serve, daemon=True).start()
     try:

@@ -1,4 +1,4 @@
-"""Processes of the product on the test's own database, started as the local stack starts them."""
+"""Processes of the product on the test's own database, started like those of the local stack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from project.stack.signals import wait_until
 from tests.system import component, environment
 
 BOUND_S = 100.0
-"""A busy machine may need it; what does not start fails sooner, by its exit."""
+"""Long, for a busy machine. A process that cannot start fails earlier, when it exits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Process:
     file: Path
 
     def log(self) -> str:
-        """Return what it has written so far."""
+        """Return the log so far."""
         return self.file.read_text(errors="replace")
 
     def until(self, ready: Callable[[], bool], *, timeout_s: float = BOUND_S) -> None:
-        """Wait until `ready()` is true. Fails with the log if the process ends before."""
+        """Wait until `ready()` is true. Fail with the log if the process ends before that."""
 
         def look() -> None:
             assert self.running.poll() is None, f"{self.name} ended:\n{self.log()}"
@@ -40,12 +40,12 @@ class Process:
         assert wait_until(ready, timeout_s=timeout_s, tick=look), f"{self.name}:\n{self.log()}"
 
     def ended(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait for the process to end, and return its exit code."""
         return self.running.wait(BOUND_S)
 
 
 def stores() -> dict[str, str]:
-    """The variables that lead to the test's database and Redis."""
+    """Return the environment variables of the test's database and Redis."""
     head, mark, query = os.environ["DATABASE_URL"].partition("?")
     url = f"{head.rpartition('/')[0]}/{connection.settings_dict['NAME']}{mark}{query}"
     return {"DATABASE_URL": url, "REDIS_URL": os.environ["REDIS_URL"]}
@@ -55,13 +55,13 @@ def stores() -> dict[str, str]:
 def started(
     *names: str, logs: Path, env: Mapping[str, str], before: Sequence[str] = ()
 ) -> Iterator[dict[str, Process]]:
-    """Start components of the local stack, by name; they end with the context.
+    """Start components of the local stack, by name. They end with the context.
 
     Args:
         names: Such as `web`, `worker-llm`, `beat`.
-        logs: Gets a file for each.
-        env: Goes before what they have in the local stack. An empty value counts as unset.
-        before: A command that runs theirs.
+        logs: Folder for a log file of each.
+        env: Overrides their environment in the local stack. An empty value counts as unset.
+        before: A command that is put before theirs.
     """
     with ExitStack() as exits:
         found: dict[str, Process] = {}

@@ -1,4 +1,4 @@
-"""Addresses of a Redis that is reached through something in between."""
+"""Addresses of a Redis behind a proxy."""
 
 from __future__ import annotations
 

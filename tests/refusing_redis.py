@@ -1,4 +1,4 @@
-"""A proxy before a Redis that answers commands with an error, for as long as it is told to.
+"""A proxy in front of a Redis that can answer each command with an error.
 
 with RefusingRedis(("127.0.0.1", 6379)) as redis:
     redis.refuse("LOADING Redis is loading the dataset in memory")
@@ -18,14 +18,14 @@ class RefusingRedis:
     """One listening port; each connection has a connection to the server, and two threads."""
 
     def __init__(self, target: tuple[str, int] | None) -> None:
-        """Listen. Without a target each command is refused."""
+        """Listen. Without a target, the proxy refuses each command."""
         self._target = target
         self._error: bytes | None = None
         self._listener = socket.create_server((HOST, 0))
         self._open: list[socket.socket] = [self._listener]
         self.port: int = self._listener.getsockname()[1]
         self.refused: list[bytes] = []
-        """The names of the commands that were."""
+        """The names of the refused commands."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -38,11 +38,11 @@ class RefusingRedis:
             each.close()
 
     def refuse(self, error: str) -> None:
-        """Answer each command with this line of RESP's errors from now on."""
+        """From now on, answer each command with this RESP error."""
         self._error = error.encode()
 
     def allow(self) -> None:
-        """Hand commands on again."""
+        """Pass commands on again."""
         self._error = None
 
     def _accept(self) -> None:
@@ -81,7 +81,7 @@ def _relay(source: socket.socket, sink: socket.socket) -> None:
 
 
 def _command(file: object) -> bytes:
-    """One command as it came: an array of bulk strings."""
+    """Return the bytes of one command, which is an array of bulk strings."""
     read = getattr(file, "read")  # noqa: B009 (of a buffered reader)
     line = getattr(file, "readline")  # noqa: B009
     head: bytes = line()

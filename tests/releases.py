@@ -1,4 +1,4 @@
-"""Another release of the code: a copy in a folder of its own, changed as a test wants it."""
+"""Another release of the code: a copy in its own folder, which a test can change."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PARTS = ("project", "aifeature", "workers", "evals", "deploy", "manage.py")
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A folder with the whole code; processes that start in it run it."""
+    """A folder with all of the code. Processes that start in it run that code."""
 
     folder: Path
 
     def write(self, path: str, text: str) -> None:
-        """Add a file, or put another in its place."""
+        """Add or replace a file."""
         (self.folder / path).write_text(text)
 
     def edit(self, path: str, old: str, new: str) -> str:
-        """Replace a passage that stands in the file once. Returns the file's text before."""
+        """Replace a passage that occurs once in the file. Return the file's text before that."""
         text = (self.folder / path).read_text()
         assert text.count(old) == 1, f"{path} has changed, name another passage: {old!r}"
         self.write(path, text.replace(old, new))
@@ -30,13 +30,13 @@ class Release:
 
 
 def next_release(folder: Path) -> Release:
-    """A copy of this code, to be changed."""
+    """Return a copy of this code."""
     folder.mkdir(exist_ok=True)
     for part in PARTS:
         source = CHECKOUT / part
         if source.is_dir():
-            # Compiled files too, or each start compiles; but for those that a process which
-            # compiles just now is about to rename: they may be gone before they are copied.
+            # Compiled files are copied too, otherwise each start compiles. Their temporary files
+            # are not: another process may rename them during the copy.
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy(source, folder / part)

@@ -1,4 +1,4 @@
-"""A sandbox provider on a free loopback port, for any test that wants to talk to one."""
+"""A sandbox provider on a free loopback port."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class SandboxServer:
         return sandbox
 
     def set_faults(self, *rules: dict[str, Any], **plan: Any) -> None:
-        """Put these rules in force, or none; `seed` and `rate_limits` go into the plan."""
+        """Apply these rules, or none. `plan` holds other fields, such as `seed`, `rate_limits`."""
         self.sandbox.set_plan(FaultPlan.model_validate({"rules": list(rules), **plan}))
 
     def calls(self, attempt_id: str | None = None) -> list[dict[str, Any]]:
-        """The calls recorded, in order of arrival."""
+        """Return the recorded calls in order of arrival."""
         return self.sandbox.record.calls(attempt_id=attempt_id)
 
     def ended_calls(
         self, attempt_id: str | None = None, *, limit_s: float = 60.0
     ) -> list[dict[str, Any]]:
-        """The calls, once all of them have ended: a client may be done before the server is."""
+        """Return the calls when all have ended. A client may be done before the server is."""
         until = time.monotonic() + limit_s
         while True:
             calls = self.calls(attempt_id)
@@ -58,7 +58,7 @@ class SandboxServer:
             time.sleep(0.005)
 
     def reset(self) -> None:
-        """No faults, no calls."""
+        """Remove all faults and calls."""
         self.set_faults()
         self.sandbox.record.clear()
 

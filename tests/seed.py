@@ -1,6 +1,6 @@
-"""`python -m tests.seed USERS BUDGET`: migrates the database, makes users, tokens and budgets.
+"""`python -m tests.seed USERS BUDGET`: migrate the database, create users, tokens and budgets.
 
-Prints one JSON line: the ids of the users and their API tokens.
+It prints one JSON line: the ids of the users and their API tokens.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from itertools import islice
 import django
 
 FEATURE_BUDGET = Decimal(1_000_000)
-"""US dollars a day: nothing is to be stopped by it, yet each call is held against it."""
+"""US dollars a day. It stops no call, but each call is compared with it."""
 
 ADMIN = "seed-admin"
 
 
 def main() -> None:
-    """Set the database up. BUDGET is what each user may be charged a day, in US dollars."""
+    """Set the database up. BUDGET is each user's cap on charges per day, in US dollars."""
     count, budget = int(sys.argv[1]), Decimal(sys.argv[2])
     django.setup()
-    # Only now: these read the settings and the app registry.
+    # Imported here, since these read the settings and the app registry.
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.core.management import call_command  # noqa: PLC0415
 

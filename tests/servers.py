@@ -1,7 +1,7 @@
-"""Pytest plugin: PostgreSQL and Valkey for the run, and an environment that reaches nobody else.
+"""Pytest plugin: PostgreSQL and Valkey for the run, and an environment without real services.
 
-It is loaded by `-p tests.servers`, before Django's settings are read. With DATABASE_URL or
-REDIS_URL set, those are used instead.
+`-p tests.servers` loads it before Django's settings are read. If DATABASE_URL or REDIS_URL is set,
+that server is used instead.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 NO_RUN = frozenset({"--help", "-h", "--version", "-V", "--fixtures", "--markers"})
 SECRETS = ("ANTHROPIC_AUTH_TOKEN", "SENTRY_DSN", "DEMO_PASSWORDS")
-"""Removed, so that no test finds a real one."""
+"""Removed from the environment, so that no test uses a real one."""
 
 _running = ExitStack()
 
 
 def _exit(signum: int, _frame: FrameType | None) -> None:
-    """End through the usual way, so that the servers are stopped."""
+    """Exit normally, so that the servers are stopped."""
     sys.exit(128 + signum)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
-    """Before pytest-django reads the settings: start what is missing, once for all workers."""
+    """Start the servers before pytest-django reads the settings, once for all workers."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         _own_redis_database(int(worker.removeprefix("gw")) + 1)
@@ -48,7 +48,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """After pytest-django has set Django up."""
+    """Change settings after pytest-django has set Django up."""
     from django.conf import settings  # noqa: PLC0415 (reads the environment made above)
 
     settings.PASSWORD_HASHERS = ["tests.passwords.OneRound"]
@@ -61,7 +61,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def _a_test_may_compute_between_two_statements(request: pytest.FixtureRequest) -> None:
-    """The product's limit ends a transaction that is left alone; a test in one may be slow."""
+    """Remove the product's limit on idle transactions, since a slow test may exceed it."""
     if "db" not in request.fixturenames and not request.node.get_closest_marker("django_db"):
         return
     request.getfixturevalue("db")
@@ -73,14 +73,14 @@ def _a_test_may_compute_between_two_statements(request: pytest.FixtureRequest) -
 
 
 KEPT: Final = {"django_content_type", "auth_permission"}
-"""Tables that say which models there are: the same in each test."""
+"""Tables that list the models. They are the same in each test."""
 
 
 def _empty_tables_quickly() -> None:
-    """Empty the tables between tests by DELETE, past their triggers and keys.
+    """Empty the tables between tests by DELETE, without their triggers and foreign keys.
 
-    TRUNCATE makes new files for each table and each index, which takes longer than most tests. So
-    does making all permissions anew.
+    TRUNCATE creates new files for each table and each index, which takes longer than most tests. So
+    does creating all permissions again.
     """
     from django.core.management.commands import flush  # noqa: PLC0415 (Django is ready now)
     from django.db.backends.postgresql.operations import DatabaseOperations  # noqa: PLC0415
@@ -95,7 +95,7 @@ def _empty_tables_quickly() -> None:
 
 
 def _judge_no_speed() -> None:
-    """An example that takes long on a busy machine is no failure."""
+    """Accept slow examples of Hypothesis, since the machine may be busy."""
     patient = hypothesis.settings(
         deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
@@ -104,7 +104,7 @@ def _judge_no_speed() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """The run is over, by itself or by Ctrl-C."""
+    """Stop the servers at the end of the run, also after Ctrl-C."""
     _running.close()
 
 
@@ -117,14 +117,12 @@ def _start() -> None:
     database = not os.environ.get("DATABASE_URL")
     redis = not os.environ.get("REDIS_URL")
     os.environ.update(stand_in_settings())
-    os.environ["WEB_REQUESTS_PER_SECOND"] = (
-        "0"  # tests that are not about it ask faster than people
-    )
-    # Workers are started later, and inherit what stands here then.
+    os.environ["WEB_REQUESTS_PER_SECOND"] = "0"  # most tests send requests faster than people do
+    # Workers start later and inherit this environment.
     os.environ.update(_running.enter_context(servers(database=database, redis=redis)))
 
 
 def _own_redis_database(number: int) -> None:
-    """Give each xdist worker a Redis database of its own; the servers have 64."""
+    """Give each xdist worker its own Redis database. The servers have 64."""
     base, _, _ = os.environ["REDIS_URL"].rpartition("/")
     os.environ["REDIS_URL"] = f"{base}/{number}"

@@ -1,4 +1,4 @@
-"""Starting the real processes on servers of their own, for what measures and tests the whole."""
+"""Start the real processes on their own servers, for benchmarks and system tests."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class SetUpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """Who may use the system under test."""
+    """The users of the system under test."""
 
     users: tuple[int, ...]
     tokens: tuple[str, ...]
-    """API tokens, of the users in the same order."""
+    """API tokens, in the order of the users."""
 
 
 def environment(found: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a process of ours; `found` leads to the servers."""
+    """Return the whole environment of a process. `found` has the addresses of the servers."""
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED}
     return {
         **inherited,
@@ -43,15 +43,15 @@ def environment(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def set_up(env: Mapping[str, str], *, users: int, user_budget_usd: str) -> Seed:
-    """Migrate the database, make users with tokens, and open the feature to them.
+    """Migrate the database, create users with tokens, and open the feature to them.
 
     Args:
-        env: Of `environment`.
-        users: How many.
-        user_budget_usd: What each may be charged a day, as a decimal.
+        env: The result of `environment`.
+        users: The number of users.
+        user_budget_usd: Each user's cap on charges per day, as a decimal.
 
     Raises:
-        SetUpError: with the end of what the commands wrote.
+        SetUpError: with the end of the output.
     """
     done = subprocess.run(
         [PYTHON, "-m", "tests.seed", str(users), user_budget_usd],
@@ -69,13 +69,13 @@ def set_up(env: Mapping[str, str], *, users: int, user_budget_usd: str) -> Seed:
 
 
 def component(name: str, *, logs: Path, **ports: int) -> Component:
-    """One component as the local stack runs it."""
+    """Return one component of the local stack."""
     found = django_components(logs=logs, ports={"web": 0, "flower": 0, **ports}, flower_password="")
     return next(component for component in found if component.name == name)
 
 
 def changed(argv: Sequence[str], options: Mapping[str, str]) -> list[str]:
-    """The command line with other values behind some of its options."""
+    """Return the command line with other values of some options."""
     made = list(argv)
     for option, value in options.items():
         made[made.index(option) + 1] = value

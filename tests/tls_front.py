@@ -13,7 +13,7 @@ from project.stack.ports import HOST
 
 @contextmanager
 def tls_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
-    """Pass on what TLS clients of this machine send to a port. Yields the port of the front."""
+    """Accept TLS connections and pass their data on to a port. Yield the port of the front."""
     listener = socket.create_server((HOST, 0))
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""A provider made of a bare socket, so that a test decides about every byte and every silence."""
+"""A provider made of a bare socket, so that a test controls every byte and every pause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ssl
 
 Script = Callable[["Exchange"], None]
-"""Answers one request. The connection lives on for the next one unless the script closes it."""
+"""Answers one request. The connection stays open for the next one unless the script closes it."""
 
 USAGE = {
     "input_tokens": 11,
@@ -27,7 +27,7 @@ USAGE = {
 def message(
     *texts: str, stop_reason: str | None = "end_turn", usage: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A Messages API answer."""
+    """Return an answer of the Messages API."""
     return {
         "id": "msg_1",
         "type": "message",
@@ -41,7 +41,7 @@ def message(
 
 
 def events(*texts: str, stop_reason: str | None = "end_turn") -> list[tuple[str, Any]]:
-    """The events of a streamed answer, name and data."""
+    """Return the events of a streamed answer as pairs of name and data."""
     start = {**message(stop_reason=None), "usage": USAGE}
     return [
         ("message_start", {"type": "message_start", "message": start}),
@@ -64,7 +64,7 @@ def events(*texts: str, stop_reason: str | None = "end_turn") -> list[tuple[str,
 
 
 def sse(*some: tuple[str, Any]) -> bytes:
-    """Events as they travel. Data that is a string already is sent as it is."""
+    """Return the bytes of events. A string is sent unchanged as data, other values as JSON."""
     return b"".join(
         f"event: {name}\ndata: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
         for name, data in some
@@ -76,7 +76,7 @@ class Exchange:
     """One request and the means to answer it."""
 
     connection: int
-    """Which of the server's connections it came on, counted from 0."""
+    """Number of the server's connection, counted from 0."""
     headers: dict[str, str]
     body: dict[str, Any]
     _socket: socket.socket
@@ -88,7 +88,7 @@ class Exchange:
     def reply(
         self, body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
-        """A whole response; bytes are sent as they are, anything else as JSON."""
+        """Send a whole response. Bytes are sent unchanged, other values as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send(_head(status, {"content-length": str(len(data)), **(headers or {})}) + data)
 
@@ -97,17 +97,17 @@ class Exchange:
         self.send(_head(200, {"request-id": "req_1", **stream, **(headers or {})}))
 
     def chunk(self, data: bytes) -> None:
-        """A piece of a stream; an empty one ends it."""
+        """Send a piece of a stream. An empty piece ends it."""
         self.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def stream(self, *some: tuple[str, Any]) -> None:
-        """A whole streamed response."""
+        """Send a whole streamed response."""
         self.start_stream()
         self.chunk(sse(*some))
         self.chunk(b"")
 
     def hang(self) -> None:
-        """Say nothing until the other side has gone, or the server stops."""
+        """Send nothing until the client closes the connection or the server stops."""
         self._server.waiting.release()
         with contextlib.suppress(OSError):
             while self._socket.recv(1024):
@@ -154,7 +154,7 @@ class WireServer:
             while True:
                 sock, _ = self._listener.accept()
                 self._open.append(sock)
-                self.connections += 1  # before it is served: its client may look at once
+                self.connections += 1  # before the answer, since the client may read it then
                 self._start(self._serve, sock, self.connections - 1)
 
     def _serve(self, sock: socket.socket, number: int) -> None:
@@ -172,7 +172,7 @@ class WireServer:
 
 @dataclass
 class Scripts:
-    """One script per request, in order; the last one serves all that follow."""
+    """One script per request, in order. The last one serves all later requests."""
 
     scripts: list[Script]
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -185,7 +185,7 @@ class Scripts:
 
 @contextlib.contextmanager
 def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[WireServer]:
-    """A server that answers with these scripts, one after the other."""
+    """Run a server that answers with these scripts, one after the other."""
     server = WireServer(Scripts(list(scripts)), tls=tls)
     try:
         yield server
@@ -194,10 +194,10 @@ def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Wir
 
 
 def _read_request(lines: Any, sock: socket.socket, number: int, server: WireServer) -> Exchange:
-    """The next request.
+    """Return the next request.
 
     Raises:
-        EOFError: none comes, or its client hung up before it had sent all of it.
+        EOFError: there is none, or the client closed the connection before the end.
     """
     headers: dict[str, str] = {}
     _whole_line(lines)
