@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line, plus `stack`, which makes the environment that the others need."""
+"""Django's command line, and `stack`, which creates the environment of the other commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import sys
 
 
 def main() -> int:
-    """Run one command.
-
-    Returns:
-        The exit code.
-    """
+    """Run one command, and return its exit code."""
     if sys.argv[1:2] == ["stack"]:
         from project.stack.cli import main as stack  # noqa: PLC0415  # a development dependency
 

@@ -36,7 +36,7 @@ def _given(name: str, default: str) -> str:
         except OSError as error:
             raise SystemExit(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise SystemExit(f"{name}_FILE: {path} is no UTF-8 text") from None
+            raise SystemExit(f"{name}_FILE: {path} is not UTF-8 text") from None
     return os.environ.get(name) or default
 
 

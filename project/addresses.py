@@ -1,4 +1,4 @@
-"""Checks of the addresses in the environment. Errors are sentences that do not echo the value."""
+"""Validators of addresses in the environment. An error is a sentence without the value."""
 
 from __future__ import annotations
 
@@ -18,19 +18,15 @@ def web(url: str) -> str:
     """Return the URL.
 
     Raises:
-        ValueError: it has no host, or is not http or https.
+        ValueError: the scheme is not http or https, or there is no host.
     """
     if not _is_web(url):
-        raise ValueError("is no web address: write https://host or http://host:port")
+        raise ValueError("is not a web address: write https://host or http://host:port")
     return url
 
 
 def web_or_empty(url: str) -> str:
-    """Return the URL, which may be empty.
-
-    Raises:
-        ValueError: as of `web`.
-    """
+    """Return the URL if it is empty or `web` accepts it."""
     return web(url) if url else url
 
 
@@ -38,11 +34,11 @@ def origins(found: list[str]) -> list[str]:
     """Return the origins.
 
     Raises:
-        ValueError: one has no scheme, or more than scheme, host and port.
+        ValueError: one has no scheme or host, or has a path, a query or a fragment.
     """
     for origin in found:
         if not _is_web(origin) or urlsplit(origin)[2:] != ("", "", ""):
-            raise ValueError("a part is no origin: write https://app.example, without a path")
+            raise ValueError("a part is not an origin: write https://app.example, without a path")
     return found
 
 
@@ -50,20 +46,20 @@ def database(url: str) -> str:
     """Return the libpq URI.
 
     Raises:
-        ValueError: libpq cannot read it, or it names no database, no host or no port.
+        ValueError: libpq cannot read it, a host or port is invalid, or the database is missing.
     """
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ValueError(
-            "is no libpq URI: write postgresql://user:password@host:5432/database and"
+            "is not a libpq URI: write postgresql://user:password@host:5432/database and"
             " percent-encode special characters of the password"
         ) from None
     ports = [port for port in str(parts.get("port") or "").split(",") if port]
     if "@" in str(parts.get("host") or "") or not all(_is_port(port) for port in ports):
-        raise ValueError("has an @ in its host or a port that is no number: percent-encode an @")
+        raise ValueError("has an @ in its host or an invalid port: percent-encode an @")
     if not parts.get("dbname") and not parts.get("service"):
-        raise ValueError("names no database: write postgresql://user@host:5432/database")
+        raise ValueError("has no database name: write postgresql://user@host:5432/database")
     return url
 
 
@@ -76,7 +72,7 @@ def dsn(value: SecretStr) -> SecretStr:
     try:
         Dsn(value.get_secret_value())
     except BadDsn:
-        raise ValueError("is no DSN of Sentry: copy it from the project's settings") from None
+        raise ValueError("is not a Sentry DSN: copy it from the project's settings") from None
     return value
 
 

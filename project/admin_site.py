@@ -1,4 +1,4 @@
-"""The admin's site, and what frames its pages: the environment's badge and the sidebar."""
+"""The admin site, with its environment badge and sidebar."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ View = Callable[..., HttpResponseBase]
 
 
 class AdminSignInForm(SignInForm, AuthenticationForm):
-    """Unfold's form, which refuses names that no account can have."""
+    """Unfold's form. It refuses names that no account can have."""
 
 
 class AdminSite(UnfoldAdminSite):
-    """Unfold's site, which refuses addresses that no page of it can answer."""
+    """Unfold's site. It answers 400 to addresses that contain a NUL."""
 
     login_form = AdminSignInForm
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002 (Django's)
-        """The view behind the sign-in. It answers 400 to an address that holds a NUL.
+        """Wrap a view with the sign-in and the check for a NUL.
 
-        PostgreSQL stores none, so no id, filter or search with one can find anything.
+        PostgreSQL stores no NUL, so an id, filter or search with one cannot match.
         """
         guarded: Any = super().admin_view(view, cacheable)
 
@@ -42,7 +42,7 @@ class AdminSite(UnfoldAdminSite):
             texts = [request.path, *request.GET]
             texts += [value for values in request.GET.lists() for value in values[1]]
             if any("\0" in text for text in texts):
-                raise BadRequest("The address holds a NUL.")
+                raise BadRequest("The address contains a NUL.")
             answer: HttpResponseBase = guarded(request, *args, **kwargs)
             return answer
 
@@ -53,14 +53,14 @@ class AdminSite(UnfoldAdminSite):
         request: HttpRequest,  # noqa: ARG002 (Django's signature)
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> Any:
-        """Go to the account's own page, which counts wrong passwords and ends other sessions."""
+        """Redirect to the account page, which limits wrong passwords and ends other sessions."""
         return HttpResponseRedirect(reverse("account"))
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Search pages of the admin by name.
 
         Raises:
-            Http404: there is no such page of results.
+            Http404: this page of results does not exist.
         """
         try:
             return super().search(request, extra_context)
@@ -69,24 +69,24 @@ class AdminSite(UnfoldAdminSite):
 
 
 def environment(_request: HttpRequest) -> tuple[str, str] | None:
-    """Text and colour of the badge in each page's header; None, no badge, in production."""
+    """Return the text and colour of the badge in each page's header. Production has none."""
     if settings.AIFEATURE["PROVIDER"] == "sandbox":
         return "Sandbox provider", "warning"
     return None
 
 
 def favicon(_request: HttpRequest) -> str:
-    """Address of the icon; without one browsers ask for a file that is not there."""
+    """Return the icon's address. Without it, browsers request a file that does not exist."""
     return static("aifeature/favicon.svg")
 
 
 def focus_script(_request: HttpRequest) -> str:
-    """Address of the script that moves the focus into dialogs and to errors."""
+    """Return the address of the script that moves the focus into dialogs and to errors."""
     return static("aifeature/focus.js")
 
 
 def navigation(request: HttpRequest) -> list[Item]:
-    """The sidebar: only what this visitor may see."""
+    """Return the groups and pages of the sidebar that this visitor may see."""
     groups = [
         _group(
             "Operate",

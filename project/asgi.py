@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 django.setup(set_prefix=False)
 
-from project.concurrency import Concurrency  # noqa: E402 (they need the apps loaded)
+from project.concurrency import Concurrency  # noqa: E402 (these need the apps loaded)
 from project.forwarded import Forwarded  # noqa: E402
 from project.handler import Handler  # noqa: E402
 from project.lifespan import Lifespan  # noqa: E402

@@ -1,6 +1,6 @@
-"""Beat's scheduler, which a wrong clock does not silence and a signal does not lock up.
+"""Beat's scheduler. It keeps sending after a clock jump, and no signal can lock it up.
 
-A row that cannot be sent is skipped and reported, and the others go on.
+A row that cannot be sent is skipped and reported. The other rows are still sent.
 """
 
 from __future__ import annotations
@@ -35,37 +35,34 @@ from project.logs import READY
 logger = logging.getLogger(__name__)
 
 AGAIN_S: Final = 2.0
-"""Until the schedule is read again when the database was away. Celery would end beat instead, and
-whatever starts it anew would wait longer from time to time."""
+"""Seconds between two attempts to read the schedule while the database is unavailable. Celery would
+end beat instead, and a process supervisor waits longer before each restart."""
 
-
-AWAY: Final = (OperationalError, InterfaceError, KombuError, RedisError, OSError)
-"""What the database and the broker raise while they are away or refuse. It ends no beat."""
-
+UNAVAILABLE: Final = (OperationalError, InterfaceError, KombuError, RedisError, OSError)
+"""Errors of the database and the broker while they are unavailable. They do not end beat."""
 
 SCHEDULE_BROKEN: Final = "schedule_broken"
 """The kind of alert about a row that cannot be sent."""
 
-
 _SUBJECT: Final = 120
-"""Characters of an alert's subject; a row's name may be longer."""
+"""Longest subject of an alert, in characters. A row's name may be longer."""
 
 
 class BrokenRowError(ValueError):
-    """A row of the schedule that no worker could run. Its text says what is wrong."""
+    """A row of the schedule that no worker can run. Its text describes the problem."""
 
     text_is_ours = True
 
 
 class Entry(schedulers.ModelEntry):
-    """One line of the schedule."""
+    """A row of the schedule."""
 
     def __init__(self, model: Any, app: Any = None) -> None:
         """Read a row.
 
         Raises:
-            BrokenRowError: it cannot be sent. The library would disable some of these without a
-                word, and end beat for others.
+            BrokenRowError: it cannot be sent. The library would disable some of these silently,
+                and end beat because of others.
         """
         if found := broken.problems(model):
             raise BrokenRowError(" ".join(sentence for _, sentence in found))
@@ -75,9 +72,9 @@ class Entry(schedulers.ModelEntry):
 
     @classmethod
     def from_entry(cls, name: str, app: Any = None, **entry: Any) -> Entry:
-        """Store what the code defines, without the fields that an operator edited.
+        """Store the code's entry, except for the fields that an operator edited.
 
-        What it changes goes into the audit trail.
+        Changed fields are recorded in the audit log.
         """
         with transaction.atomic():
             fields = cls._unpack_fields(**entry)  # type: ignore[no-untyped-call]
@@ -89,10 +86,10 @@ class Entry(schedulers.ModelEntry):
         return cls(row, app=app)
 
     def is_due(self) -> schedstate:
-        """Whether to send it now, and when to look again.
+        """Return whether to send the row now, and the seconds until the next check.
 
-        A clock that ran ahead leaves a last run in the future. Counted from there, the next would
-        wait until that day comes.
+        After a clock ran ahead, the last run is in the future. It is then set to now, otherwise
+        the next run would wait for that future time.
         """
         now = datetime.now(UTC)
         if self.last_run_at is not None and self.last_run_at > now:
@@ -102,18 +99,18 @@ class Entry(schedulers.ModelEntry):
 
 
 class Scheduler(schedulers.DatabaseScheduler):
-    """The schedule in the database, as admin edits it."""
+    """The schedule in the database, which operators edit in admin."""
 
     Entry: type[schedulers.ModelEntry] = Entry
-    _looked_at: datetime | None = None
+    _last_tick_at: datetime | None = None
     _busy = 0
-    _asked_to_stop = False
+    _stop_requested = False
 
     def setup_schedule(self) -> None:
-        """Load the schedule. From here on Celery's own handlers of signals are replaced by ours.
+        """Replace Celery's signal handlers, and load the schedule.
 
         Raises:
-            SystemExit: the database cannot serve this project; the log says why.
+            SystemExit: the database is unfit for this project. The log gives the reason.
         """
         if not boot.is_fit(boot.database()):
             raise SystemExit(os.EX_CONFIG)
@@ -124,9 +121,9 @@ class Scheduler(schedulers.DatabaseScheduler):
         logging.getLogger(READY).info("beat: the schedule is loaded")
 
     def update_from_dict(self, mapping: dict[str, Any]) -> None:
-        """Store what the code defines. A row that an operator deleted stays deleted.
+        """Store the code's schedule. A row that an operator deleted stays deleted.
 
-        Not so a protected check: see `defaults.deleted`.
+        Protected checks are stored again: see `defaults.deleted`.
         """
         gone = defaults.deleted(mapping)
         for name in sorted(gone):
@@ -135,29 +132,29 @@ class Scheduler(schedulers.DatabaseScheduler):
         super().update_from_dict(kept)  # type: ignore[no-untyped-call]  # it has no types
 
     def _loaded(self) -> bool:
-        self._initial_read = True  # of the library: it counts one that failed
+        self._initial_read = True  # the library clears it even if the read fails
         try:
-            with self._to_its_end():
+            with self._uninterrupted():
                 super().setup_schedule()  # type: ignore[no-untyped-call]
         except (OperationalError, InterfaceError) as error:
             logger.warning(
                 "the schedule cannot be read, beat tries again every %g s: %s", AGAIN_S, error
             )
-            if self._asked_to_stop:  # meanwhile: an error passes by who would have seen to it
+            if self._stop_requested:  # an error skips the check at the end of `_uninterrupted`
                 raise SystemExit from None
             return False
         return True
 
     def enabled_models_qs(self) -> Any:
-        """Every enabled row.
+        """Return every enabled row.
 
-        The library leaves out those of other hours and reads all schedules at once, by queries that
-        fail as a whole when one row cannot be read. This schedule is short.
+        The library reads only rows that are due soon, and all schedules in one query, which fails
+        if one row cannot be read. This schedule is short, so reading all of it is cheap.
         """
         return self.Model.objects.filter(enabled=True)
 
     def all_as_schedule(self) -> dict[str, schedulers.ModelEntry]:
-        """Each row that can be sent, by name. The others become alerts."""
+        """Return the rows that can be sent, by name. Open an alert for each of the others."""
         found: dict[str, schedulers.ModelEntry] = {}
         problems: dict[str, str] = {}
         for model in self.enabled_models():  # type: ignore[no-untyped-call]
@@ -172,17 +169,16 @@ class Scheduler(schedulers.DatabaseScheduler):
         return found
 
     def tick(self, *args: Any, **more: Any) -> float:
-        """Send what is due. Returns the seconds until there may be more."""
-        with self._to_its_end():
+        """Send the due rows. Return the seconds until the next row may be due."""
+        with self._uninterrupted():
             now = datetime.now(UTC)
-            if self._looked_at is not None and now < self._looked_at:
-                # What is planned was planned by a clock that was ahead.
-                self.populate_heap()
-            self._looked_at = now
+            if self._last_tick_at is not None and now < self._last_tick_at:
+                self.populate_heap()  # the clock went back, so the planned times are too late
+            self._last_tick_at = now
             try:
-                _ = self.producer  # made before a line is taken to be sent, or that would be lost
+                _ = self.producer  # connect before a row leaves the heap, otherwise it is lost
                 seconds: float = super().tick(*args, **more)
-            except AWAY as error:
+            except UNAVAILABLE as error:
                 logger.warning(
                     "beat: nothing can be sent, trying again every %g s: %s",
                     *(AGAIN_S, type(error).__name__),
@@ -191,53 +187,53 @@ class Scheduler(schedulers.DatabaseScheduler):
         return seconds
 
     def _ensure_connected(self) -> Connection:
-        """Return the broker's connection. The library would try for ever, deaf to signals.
+        """Return the broker's connection. The library would retry forever and ignore signals.
 
         Raises:
-            kombu.exceptions.KombuError, redis.RedisError, OSError: it cannot be made now.
+            kombu.exceptions.KombuError, redis.RedisError, OSError: the broker is unavailable.
         """
-        known: Any = self
-        connection: Connection = known.connection
+        untyped: Any = self
+        connection: Connection = untyped.connection
         connection.connect()
         return connection
 
     def sync(self) -> None:
-        """Write down what was sent when."""
-        with self._to_its_end():
+        """Store the time of each row's last run."""
+        with self._uninterrupted():
             super().sync()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Write down what was sent when, for the last time: a further signal changes nothing."""
+        """Store the last runs at exit. A further signal does not interrupt this."""
         self._busy += 1
         super().close()
 
     def stop(self, _signum: int, _frame: FrameType | None) -> None:
-        """End beat: at once if it sleeps, else when what it does is done.
+        """End beat: immediately if it sleeps, otherwise after the current step.
 
-        Celery's own handler writes to the database from within the signal. When the signal came in
-        the middle of a statement, it waited for the very connection that it had interrupted.
+        Celery's own handler writes to the database inside the signal handler. If the signal
+        interrupts a statement, that write waits for the interrupted connection forever.
         """
         if not self._busy:
             raise SystemExit
-        self._asked_to_stop = True
+        self._stop_requested = True
 
     @contextmanager
-    def _to_its_end(self) -> Iterator[None]:
+    def _uninterrupted(self) -> Iterator[None]:
         self._busy += 1
         try:
             yield
         finally:
             self._busy -= 1
-        if self._asked_to_stop and not self._busy:
-            self._asked_to_stop = False
+        if self._stop_requested and not self._busy:
+            self._stop_requested = False
             raise SystemExit
 
 
 def _report(problems: dict[str, str]) -> None:
-    """Open an alert for each broken row, and close those of rows that are well or gone."""
+    """Open an alert for each broken row. Close the alerts of fixed and deleted rows."""
     try:
         _alert(problems)
-    except (OperationalError, InterfaceError) as error:  # the other rows are sent all the same
+    except (OperationalError, InterfaceError) as error:  # the other rows must still be sent
         logger.warning("beat: no alert about rows of the schedule: %s", type(error).__name__)
 
 
@@ -247,7 +243,7 @@ def _alert(problems: dict[str, str]) -> None:
         alerts.begin(
             SCHEDULE_BROKEN,
             name[:_SUBJECT],
-            f"The row {name!r} of the schedule is not sent: {problem} Mend it in admin, under"
+            f"The row {name!r} of the schedule is not sent: {problem} Fix it in admin, under"
             " Periodic tasks.",
         )
     known = {name[:_SUBJECT] for name in problems}

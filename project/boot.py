@@ -1,7 +1,7 @@
-"""What a process of ours checks about its surroundings before it serves, each in one line.
+"""Checks of a process's environment before it starts. Each problem is one log line.
 
-A database that is away stops no start: it may come back. One that answers and cannot serve this
-project does, since every job would fail.
+A process starts while the database is unavailable, since that may be temporary. It does not start
+with a database that answers but is unfit for this project, since every job would fail.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SESSION_LIMIT: Final = "idle_in_transaction_session_timeout"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something about the surroundings that an operator should change."""
+    """Something in the environment that an operator should change."""
 
     text: str
     """The object, the cause, the next step."""
@@ -38,7 +38,7 @@ class Problem:
 
 
 def is_fit(problems: Iterable[Problem]) -> bool:
-    """Log each problem in one line. Returns whether the process may start."""
+    """Log each problem in one line. Return whether the process may start."""
     fit = True
     for problem in problems:
         level = logging.CRITICAL if problem.is_fatal else logging.WARNING
@@ -54,17 +54,17 @@ def web() -> list[Problem]:
 
 
 def database() -> list[Problem]:
-    """Return the problems with the engine, or else with the database behind it."""
+    """Return the problems of the database engine. If there are none, return the database's."""
     return list(engine()) or list(server())
 
 
 def engine() -> Iterator[Problem]:
-    """What is wrong with the database engine of the settings."""
+    """Yield the problems of the database engine in the settings."""
     name = settings.DATABASES["default"]["ENGINE"]
     if not isinstance(connections["default"], DatabaseWrapper):
         yield Problem(
-            f"the database engine {name!r} has no pool and no connections for urgent work as this"
-            " project needs them: set ENGINE to 'project.database', or to one derived from it"
+            f"the database engine {name!r} lacks this project's pool and its connections for urgent"
+            " work: set ENGINE to 'project.database', or to one derived from it"
         )
     elif not settings.DATABASES["default"]["OPTIONS"].get("pool"):
         yield Problem(
@@ -74,7 +74,7 @@ def engine() -> Iterator[Problem]:
 
 
 def server() -> Iterator[Problem]:
-    """What is wrong with the database. Nothing if it takes no connections: that may change."""
+    """Yield the problems of the database. A refused connection is not fatal, as it may recover."""
     wrapper: Any = connections["default"]
     try:
         fresh = wrapper.connect_apart()
@@ -84,7 +84,7 @@ def server() -> Iterator[Problem]:
     except (psycopg.Error, ImproperlyConfigured) as error:
         cause = " ".join(str(error).split())
         yield Problem(
-            f"the database takes no connection yet, this process goes on trying: {cause}",
+            f"the database accepts no connection yet, this process keeps trying: {cause}",
             is_fatal=False,
         )
         return
@@ -93,13 +93,13 @@ def server() -> Iterator[Problem]:
         dropped = session.dropped_settings(fresh)
     for name, needed in dropped.items():
         yield Problem(
-            f"the session's {name} is another than this project needs, and a pooler drops what we"
-            f" set: run `ALTER ROLE ... SET {name} = '{needed}'` (docs/operations/database.md)"
+            f"the session's {name} differs from the value that this project sets, because a pooler"
+            f" drops it: run `ALTER ROLE ... SET {name} = '{needed}'` (docs/operations/database.md)"
         )
     if limit == ("0",):
         yield Problem(
-            f"the session has no {_SESSION_LIMIT}, so a process that stops between two statements"
-            f" keeps its locks: run `ALTER ROLE ... SET {_SESSION_LIMIT} = '10s'`, for a pooler"
-            " dropped it (docs/operations/database.md)",
+            f"the session has no {_SESSION_LIMIT}, because a pooler drops it, so a process that"
+            " stops between two statements keeps its locks: run"
+            f" `ALTER ROLE ... SET {_SESSION_LIMIT} = '10s'` (docs/operations/database.md)",
             is_fatal=False,
         )

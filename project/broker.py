@@ -1,6 +1,6 @@
-"""Redis as a broker, with what kombu does for each command done once.
+"""Kombu's Redis transport, made faster and robust against errors and foreign messages.
 
-A worker's main thread handles every message: what it costs there is taken from all jobs.
+A worker's main thread handles every message, so time that it saves there benefits all jobs.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from project.messages import NotOursError
 from project.refusals import refusals
 from workers.inference.outage import Outage
 
-REST_S: Final = 1.0
-"""Seconds until a worker looks for messages again after the broker has refused."""
+COOLDOWN_S: Final = 1.0
+"""Seconds until a worker fetches messages again after the broker has refused a command."""
 
-_look_again = ppartial(lambda: None)  # type: ignore[arg-type]  # the stubs are wrong
+_wake = ppartial(lambda: None)  # type: ignore[arg-type]  # the stubs are wrong
 
 
 class QoS(kombu_redis.QoS):
-    """Tells the worker's loop at once that a thread is free for the next message.
+    """Wakes the worker's loop as soon as a thread is free for the next message.
 
-    A loop whose threads are all busy stops asking for messages, and it learns of a free one only
-    when something wakes it: by default the event for Flower, which we send later (`consumer`).
+    A loop whose threads are all busy stops fetching messages until something wakes it. By default
+    that is the task event for Flower, which this project sends later (`consumer`).
     """
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Remember a message until it is acknowledged.
+        """Keep a message until it is acknowledged.
 
-        Without Redis's copy it is not sent again if this process dies. It need not be: its job is
-        chosen anew.
+        If Redis stores no copy of it, it is not delivered again after a crash. This loses nothing,
+        since the dispatcher publishes its job again.
         """
         try:
             super().append(message, delivery_tag)
@@ -49,18 +49,18 @@ class QoS(kombu_redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         connection: Any = self.channel.connection
         if connection is None or connection.client is None:
-            return  # it came by a connection that is closed: it may come again, a claim decides
+            return  # its connection is closed: a second delivery is possible, and a claim decides
         try:
             super().ack(delivery_tag)
         except redis.ResponseError as error:
             refusals.note("an acknowledgement", error)
-            virtual.QoS.ack(self, delivery_tag)  # it may come again, a claim decides
+            virtual.QoS.ack(self, delivery_tag)  # a second delivery is possible, a claim decides
         hub = get_event_loop()
         if hub is not None:
-            hub.call_soon(_look_again)
+            hub.call_soon(_wake)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's)
-        """Take a message for done, or give it back."""
+        """Remove a message, or return it to its queue."""
         try:
             super().reject(delivery_tag, requeue)
         except redis.ResponseError as error:
@@ -68,16 +68,16 @@ class QoS(kombu_redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
 
     def restore_visible(self, *args: Any, **more: Any) -> None:
-        """Give back what nobody acknowledged for long; if that is refused, next time."""
+        """Return messages to their queues that were not acknowledged for a long time."""
         try:
             super().restore_visible(*args, **more)
         except redis.ResponseError as error:
-            refusals.note("looking for lost messages", error)
+            refusals.note("the search for lost messages", error)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's)
-        """Give a message back that was taken and not acknowledged.
+        """Return one message to its queue.
 
-        One that cannot be read would be tried before all others for ever, so it is removed.
+        An unreadable message is removed, otherwise it would be tried first every time.
         """
         try:
             super().restore_by_tag(tag, client, leftmost)
@@ -87,43 +87,42 @@ class QoS(kombu_redis.QoS):
 
 
 class Channel(kombu_redis.Channel):
-    """Keeps the Redis client of its pool: kombu builds one for each command.
+    """Reuses the Redis client of its pool. Kombu builds one for each command.
 
-    That is 0.06 ms of CPU, four times a job.
+    A build costs 0.06 ms of CPU, and a job needs four.
     """
 
     QoS = QoS
     _kept: redis.Redis | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """As kombu's."""
-        self._outage = Outage(REST_S)
+        self._outage = Outage(COOLDOWN_S)
         super().__init__(*args, **options)
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 (kombu's)
         connection: Any = self.connection
         if connection is None or connection.client is None:
-            # kombu would stumble over what is left of a closed connection, outside of what it
-            # catches, and that ends the worker. This it catches.
+            # On a closed connection kombu raises an error that it does not catch, which ends the
+            # worker. It catches this one.
             raise redis.ConnectionError("the connection of this channel is closed")
-        if asynchronous:  # it is bound to one connection of its own, and kombu keeps it
+        if asynchronous:  # kombu itself keeps this client, with its own connection
             return super()._create_client(asynchronous=True)  # type: ignore[misc]  # not in the stubs
         kept = self._kept
-        # The pool is another one after a lost connection.
+        # After a lost connection the channel has a new pool.
         if kept is None or kept.connection_pool is not self.pool:
             kept = self._kept = super()._create_client()  # type: ignore[misc]
         return kept
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        """Ask for the next message, unless the broker has refused a moment ago."""
+        """Request the next message, unless the broker refused a command in the last second."""
         if not self._outage.in_cooldown:
             super()._brpop_start(timeout)  # type: ignore[misc]  # as above
 
     def _brpop_read(self, **options: Any) -> bool:
-        """Deliver the next message. One that is no JSON is dropped: it is out of its list already.
+        """Deliver the next message. Drop it if it is not JSON: Redis has already removed it.
 
         Raises:
-            Empty: there was none, or the broker gives none.
+            Empty: there is no message, or the broker refuses to return one.
         """
         try:
             found: bool = super()._brpop_read(**options)  # type: ignore[misc]  # as above
@@ -131,8 +130,8 @@ class Channel(kombu_redis.Channel):
             messages.dropped("(unknown)", error)
             raise Empty from None
         except redis.ResponseError as error:
-            # Such as WRONGTYPE for one of the keys: the worker waits, for its jobs go on.
-            refusals.note("looking for messages", error)
+            # For example WRONGTYPE for one of the keys. The worker waits; its jobs continue.
+            refusals.note("the request for messages", error)
             self._outage.failed()
             if redis_replies.is_read_only(error) and self.client.connection is not None:
                 self.client.connection.disconnect()
@@ -143,8 +142,8 @@ class Channel(kombu_redis.Channel):
         """Publish a message.
 
         Raises:
-            redis.RedisError: Redis did not take it. A replica is left: after a failover the address
-                may lead to another server.
+            redis.RedisError: Redis refused it. If it is a replica, close the idle connections:
+                after a failover the address may resolve to another server.
         """
         try:
             super()._put(queue, message, **kwargs)
@@ -157,7 +156,7 @@ class Channel(kombu_redis.Channel):
         """Deliver the next broadcast, such as an event for Flower.
 
         Raises:
-            Empty: it is no JSON.
+            Empty: it is not JSON.
         """
         try:
             return super()._receive_one(c)  # type: ignore[misc]  # as above
@@ -167,12 +166,12 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """Redis as kombu speaks it, with our channel."""
+    """Kombu's Redis transport with this project's channel."""
 
     Channel = Channel
 
     def _deliver(self, message: Any, queue: str | None) -> None:
-        """Hand a message to its consumer, if kombu can read it."""
+        """Pass a message to its consumer. Drop it if kombu cannot read it."""
         try:
             messages.check_envelope(message)
         except NotOursError as error:
@@ -182,20 +181,20 @@ class Transport(kombu_redis.Transport):
 
 
 def _read(text: str) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Raises:
-        NotOursError: it is no JSON, or what kombu's decoder makes of it is an error.
+        NotOursError: it is not JSON, or kombu's decoder raises an error.
     """
     try:
         return loads(text)
     except Exception as error:  # noqa: BLE001 (kombu's decoders raise errors of many kinds)
-        raise NotOursError(f"it is no JSON ({type(error).__name__})") from None
+        raise NotOursError(f"it is not JSON ({type(error).__name__})") from None
 
 
 def install() -> None:
-    """Let `redis://` and `rediss://` mean our transport, for every connection of the process."""
+    """Use this transport for `redis://` and `rediss://` in the whole process."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = "project.broker:Transport"
-    # Its own raises errors of many kinds, and they would end the worker.
+    # Kombu's `loads` raises many kinds of errors, which would end the worker.
     kombu_redis.loads = _read  # type: ignore[attr-defined]  # as above

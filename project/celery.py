@@ -1,6 +1,6 @@
 """The Celery app: queues, broker behaviour and the beat schedule.
 
-Every choice that departs from Celery's defaults says why; the measurements are in ARCHITECTURE.md.
+A comment gives the reason for each value that differs from Celery's default.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ broker.install()
 app = Celery("project", task_cls="project.task_events:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    # Named by the queue alone, a task goes through the default exchange, which needs no binding:
-    # a lost binding of any other exchange drops messages without a word.
+    # A task sent by queue name uses the default exchange, which needs no binding. With any other
+    # exchange, a lost binding drops messages silently.
     task_queues=[Queue(name, Exchange(name), name) for name in ("llm", "evals", "control")],
     task_default_queue="control",
     task_create_missing_queues=False,
@@ -29,10 +29,11 @@ app.conf.update(
     accept_content=["json"],
     result_backend=None,
     task_ignore_result=True,
-    result_expires=None,  # beat would add a task that cleans results up
+    result_expires=None,  # otherwise beat adds a task that deletes results
     enable_utc=True,
     timezone="UTC",
-    # The database decides who runs a job, so a message may come twice but must not get lost early.
+    # The database decides which worker runs a job. A message may be delivered twice, but an early
+    # acknowledgement could lose it.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
@@ -42,8 +43,8 @@ app.conf.update(
     task_send_sent_event=True,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,  # a worker outlasts any outage of Redis
-    broker_channel_error_retry=True,  # and any error that Redis answers with
+    broker_connection_max_retries=None,  # a worker survives any outage of Redis
+    broker_channel_error_retry=True,  # and any error that Redis returns
     broker_connection_timeout=2,
     broker_pool_limit=10,
     imports=["workers.tasks"],
@@ -52,4 +53,4 @@ app.conf.update(
 
 @setup_logging.connect
 def _keep_logging(**_: Any) -> None:
-    """Leave logging as Django has set it up, by LOG_LEVEL: Celery would set a level of its own."""
+    """Keep Django's logging configuration and LOG_LEVEL. Celery would set its own level."""

@@ -1,7 +1,7 @@
-"""The outermost layer of the site: how much of it one visitor may use, and one process gives.
+"""Limits of one visitor's requests and of a process's threads, before Django handles a request.
 
-Nothing here uses the database, so a refusal is cheap. Besides the limits per visitor there are
-limits on a request that has not been read yet: its size, and how long it may take to arrive.
+Nothing here uses the database, so a refusal is cheap. A request also has limits while it arrives:
+its size, and the time until it is complete.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from project.lifespan import App, Receive, Send
 from project.request_body import BODY_S, Body
 
 SPARE_THREADS: Final = 2
-"""Threads for probes, and for each kind of request that flips a switch."""
+"""Threads for probes, and threads for each kind of request that flips a switch."""
 
 MOST_WAITING: Final = 1_000
-"""Probes, or flips, that may wait for a thread."""
+"""Most probes, or flips of one kind, that wait for a thread."""
 
 SPARE_UNDER_WAY: Final = 4
-"""Probes and flips under way of one address: five times as many."""
+"""One address may have five times this many probes and flips in progress."""
 
 SPARE_BYTES: Final = 65_536
-"""The most that the body of a probe or a flip may have."""
+"""Largest body of a probe or a flip, in bytes."""
 
 MOST_QUEUED: Final = 50
-"""Requests of one visitor that may wait for a thread when one more comes."""
+"""Most requests of one visitor that wait for a thread. Another request is refused."""
 
 RETRY_S: Final = 2
 
 INTRODUCTION_S: Final = 2.0
-"""How long requests wait for the first one with the same credential."""
+"""Longest time for which requests wait for the first one with the same credential."""
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 
@@ -55,7 +55,7 @@ STAFF: Final = f"{switch_requests.STAFF_COOKIE}=".encode()
 
 
 async def pause(seconds: float) -> None:
-    """Wait, but not longer than this process lives."""
+    """Wait for this time, or until the process is stopping."""
     over = asyncio.Event()
     with stopping.told(over.set), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -63,7 +63,7 @@ async def pause(seconds: float) -> None:
 
 
 class Concurrency:
-    """An ASGI application around Django's: limits per visitor, and a few threads for all."""
+    """An ASGI application around Django's, with limits per visitor and few threads."""
 
     def __init__(
         self,
@@ -72,31 +72,31 @@ class Concurrency:
         body_s: float = BODY_S,
         sleep: Callable[[float], Awaitable[None]] = pause,
     ) -> None:
-        """Read the limits from the settings; see `web_threads` and others in project/env.py."""
+        """Read the limits from the settings (`web_threads` and others in project/env.py)."""
         limits = settings.AIFEATURE
         self._sleep = sleep
         self._app = app
         self._body_s = body_s
-        self._most_bytes = 2 * settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # a form holds text and a file
+        self._most_bytes = 2 * settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # a form has text and a file
         self._visitors = Visitors(
             per_second=limits["REQUESTS_PER_SECOND"], under_way=limits["REQUESTS_UNDER_WAY"]
         )
         self._spare_visitors = Visitors(per_second=0, under_way=SPARE_UNDER_WAY)
         self._unread: Counter[Visitor] = Counter()
-        """Bytes of bodies of which more is to come."""
+        """Bytes that have arrived of incomplete bodies."""
         self._introduced: dict[bytes, asyncio.Event] = {}
-        """Set when it is known whose credential it is, or that it is nobody's."""
+        """By credential, set when its user is known, or when it has none."""
         self._threads = FairThreads(limits["WEB_THREADS"], name="request")
         self._probes = FairThreads(SPARE_THREADS, name="probe")
-        # Flips must get through when all other threads wait for a locked row. They are apart from
-        # those that anybody may send, as their database connections are.
+        # A flip must succeed while all other threads wait for a locked row. Flips of staff have
+        # their own threads and database connections, which strangers cannot use up.
         self._flips = {
             is_staff: FairThreads(SPARE_THREADS, name="flip" if is_staff else "flip-unknown")
             for is_staff in (True, False)
         }
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer, or pass the request on with a turn to take threads by."""
+        """Refuse the request, or pass it on with a turn for the threads."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -120,17 +120,17 @@ class Concurrency:
     async def _pass_on_apart(
         self, threads: FairThreads, scope: Any, body: Body, answer: Answer
     ) -> None:
-        """Pass a probe or a flip on, whatever else its visitor and others are doing."""
+        """Pass a probe or a flip on. It is not limited by other requests of its visitor."""
         with self._spare_visitors.request(b"", address_of(scope)) as visit:
             if threads.waiting() >= MOST_WAITING:
                 raise Overloaded("We are busy. Try again in a moment.", retry_after_s=RETRY_S)
-            # It counts apart, but it shows all the same whose session it is.
+            # It has separate limits, but its session still identifies the user for the others.
             visit.credential, visit.visitors = credential_of(scope), self._visitors
             visitor = visit.visitor
             await self._with_turn(threads.turn(lambda: visitor), scope, body, answer)
 
     async def _pass_on(self, scope: Any, body: Body, answer: Answer) -> None:
-        credential, address = credential_of(scope), self._place_of(scope)
+        credential, address = credential_of(scope), self._address_key(scope)
         try:
             async with self._introduction(credential) as known:
                 self._check_queue(self._visitors.of(credential, address))
@@ -145,10 +145,10 @@ class Concurrency:
                     await self._sleep(delay_s)
             raise
 
-    def _place_of(self, scope: Any) -> str:
-        """The client's address; of a browser that staff signed in with, that browser.
+    def _address_key(self, scope: Any) -> str:
+        """Return the client's address. For a browser in which staff signed in, return its own key.
 
-        So the staff is not refused when somebody floods the site from an address they share.
+        Staff is then not refused when another client floods the site from the same address.
         """
         if any(STAFF in value for name, value in scope["headers"] if name == b"cookie"):
             request = ASGIRequest(scope, BytesIO())
@@ -158,11 +158,7 @@ class Concurrency:
         return address_of(scope)
 
     def _check_queue(self, visitor: Visitor) -> None:
-        """Refuse a request if many of its visitor's requests already wait for a thread.
-
-        Raises:
-            RateLimited: too many wait.
-        """
+        """Raise RateLimited if too many requests of the visitor wait for a thread."""
         if self._threads.waiting_of(visitor) >= MOST_QUEUED:
             raise RateLimited(
                 "Too many of your requests are waiting. Wait a moment and try again.",
@@ -172,17 +168,17 @@ class Concurrency:
 
     @asynccontextmanager
     async def _introduction(self, credential: bytes) -> AsyncIterator[Callable[[], object]]:
-        """Let one request go first with a credential that nobody has looked up yet.
+        """Let one request with an unknown credential go first.
 
-        Others that show it wait a moment: when it is known whose it is they count for that user,
-        and not for their address. Yields what to call, in any thread, as soon as that is so.
+        Other requests with it wait, so that they count for its user and not for their address.
+        Yield a function to call, from any thread, as soon as the user is known.
         """
         first = self._introduced.get(credential)
         if first is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTRODUCTION_S):
                     await first.wait()
-        if first is not None or self._visitors.knows(credential):
+        if first is not None or self._visitors.is_known(credential):
             yield lambda: None
             return
         loop = asyncio.get_running_loop()
@@ -203,7 +199,7 @@ class Concurrency:
 
             def at_start() -> None:
                 turn.is_patient = True
-                turn.let_go()  # a client that reads slowly holds no thread
+                turn.let_go()  # a slow reader must not hold a thread
 
             answer.at_start = at_start
             async with ThreadSensitiveContext(executor=turn):
@@ -222,12 +218,12 @@ class Concurrency:
 
 
 def address_of(scope: Any) -> str:
-    """The client's address; empty on a Unix socket whose proxy says nothing."""
+    """Return the client's address. It is empty on a Unix socket whose proxy sends none."""
     return scope["client"][0] if scope.get("client") else ""
 
 
 def credential_of(scope: Any) -> bytes:
-    """What Django will know the client by: a token of the API, or a session; empty if nothing."""
+    """Return the client's credential: an API token or a session. It is empty if there is none."""
     headers = dict(scope["headers"])
     given: bytes = headers.get(b"authorization", b"")
     if given and scope["path"].startswith("/api/"):

@@ -1,6 +1,6 @@
-"""The worker's consumer: it sends the task events that Flower shows in batches.
+"""The worker's consumer. It sends the task events for Flower in batches.
 
-Celery sends each as soon as it can, which was a sixth of all the Python that a job costs.
+Celery sends each event separately, which took a sixth of the Python time of a job.
 """
 
 from __future__ import annotations
@@ -17,68 +17,67 @@ from kombu.asynchronous import Hub
 from vine import promise
 
 from project import messages
-from project.broker import REST_S
+from project.broker import COOLDOWN_S
 from project.messages import NotOursError
 from project.refusals import refusals
 
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.25
-"""Seconds that task events for Flower may wait for company; at 24 they go at once."""
-
+"""Longest wait of a task event, in seconds. A batch of 24 events is sent immediately."""
 
 LONGEST_PAUSE_S: Final = 2
-"""Seconds between two tries to reach the broker."""
+"""Longest pause between two attempts to reach the broker, in seconds."""
 
 
 class BatchingConsumer(Consumer):
-    """Sends task events a few times a second, where Celery sends each as soon as it can."""
+    """Sends task events a few times a second, and survives messages and errors of the broker."""
 
     _flushing: Any = None
 
     def register_with_event_loop(self, hub: Hub) -> None:
-        """Also called anew after each lost connection."""
+        """Start the timer for task events. Celery calls this again after each lost connection."""
         super().register_with_event_loop(hub)
         if self._flushing is not None:
             self._flushing.cancel()
         self._flushing = hub.call_repeatedly(FLUSH_S, self._flush_events)
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        """Connect, however long it takes. Celery's own pauses grow to half a minute."""
+        """Connect, with no limit on attempts. Celery's own pauses grow to half a minute."""
         ensure = partial(conn.ensure_connection, interval_start=1, interval_max=LONGEST_PAUSE_S)
-        setattr(conn, "ensure_connection", ensure)  # noqa: B010 (a method, to the type checker)
+        setattr(conn, "ensure_connection", ensure)  # noqa: B010 (the type checker sees a method)
         return super().ensure_connected(conn)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Go on after the broker did not let this worker connect."""
-        self._rest_if_refused(exc)
+        """Continue after a failed attempt to connect."""
+        self._pause_if_refused(exc)
         super().on_connection_error_before_connected(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Connect anew after an error of the broker."""
-        self._rest_if_refused(exc)
+        """Connect again after an error of the broker."""
+        self._pause_if_refused(exc)
         super().on_connection_error_after_connected(exc)
 
-    def _rest_if_refused(self, exc: Exception) -> None:
-        """Pause: a broker that answers and refuses is connected at once, time and again."""
-        known: Any = self
-        if isinstance(exc, known.channel_errors):
-            refusals.note("what a worker needs", exc)
-            time.sleep(REST_S)
+    def _pause_if_refused(self, exc: Exception) -> None:
+        """Pause after a refusal, since reconnecting to such a broker succeeds immediately."""
+        untyped: Any = self
+        if isinstance(exc, untyped.channel_errors):
+            refusals.note("a command that a worker needs", exc)
+            time.sleep(COOLDOWN_S)
 
     def _flush_events(self) -> None:
-        """Send the task events. They are for Flower: what is refused is not sent again."""
-        known: Any = self
+        """Send the task events. Refused events are lost: only Flower uses them."""
+        untyped: Any = self
         try:
             super()._flush_events()  # type: ignore[misc]  # as above
-        except known.channel_errors as error:
+        except untyped.channel_errors as error:
             refusals.note("events for Flower", error)
 
     def create_task_handler(self, promise: Any = promise) -> Callable[[Message], None]:
-        """The handler of a task's message. One that is not ours is dropped, and ends nothing."""
+        """Return the handler of task messages. It drops messages of other programs."""
         handle = super().create_task_handler(promise)
-        known: Any = self  # the stubs lack both
-        lost = (*known.connection_errors, *known.channel_errors)
+        untyped: Any = self  # the stubs lack both
+        lost = (*untyped.connection_errors, *untyped.channel_errors)
 
         def on_task_received(message: Message) -> None:
             try:
@@ -92,12 +91,12 @@ class BatchingConsumer(Consumer):
         return on_task_received
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
-        """Drop a message that cannot be read. Celery's own logs its content."""
+        """Drop an unreadable message without its content, which Celery would log."""
         reason = exc if isinstance(exc, NotOursError) else type(exc).__name__
         messages.dropped(message.delivery_info["routing_key"], reason)
         if not message.acknowledged:
-            known: Any = self
-            message.reject_log_error(logger, known.connection_errors)
+            untyped: Any = self
+            message.reject_log_error(logger, untyped.connection_errors)
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # the stubs are wrong
-        """Nothing to do: the timer comes round."""
+        """Do nothing: the timer sends the event."""

@@ -1,4 +1,4 @@
-"""What a page may load and do: strict for all pages, a little looser for Unfold's."""
+"""Content security policies: a strict one for all pages, with additions for Unfold's pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES: Final[dict[str, Any]] = {
     "frame-ancestors": [NONE],
     "base-uri": [NONE],
 }
-"""No script and no style stands in a page itself; nothing comes from another host."""
+"""Pages have no inline scripts or styles, and load nothing from other hosts."""
 
 ADMIN: Final[dict[str, Any]] = {
     "font-src": [SELF],
@@ -28,11 +28,11 @@ ADMIN: Final[dict[str, Any]] = {
     "script-src": [SELF, UNSAFE_EVAL],
     "style-src": [SELF, UNSAFE_INLINE],
 }
-"""What Unfold's pages need besides."""
+"""Directives that Unfold's pages replace."""
 
 
 class ContentPolicyMiddleware(CSPMiddleware):
-    """Sends the policy of the page that was asked for."""
+    """Sends the policy of the requested page."""
 
     def get_policy_parts(
         self,
@@ -40,7 +40,7 @@ class ContentPolicyMiddleware(CSPMiddleware):
         response: HttpResponseBase,
         report_only: bool = False,  # noqa: FBT001, FBT002 (as it is called)
     ) -> PolicyParts:
-        """The strict policy, and what this page needs besides."""
+        """Return the strict policy, with the replacements of an admin page."""
         parts = super().get_policy_parts(request, response, report_only)
         match = request.resolver_match
         if match is not None and match.app_name == "admin":

@@ -1,4 +1,4 @@
-"""Django's reports of a crash, for the debug page and for e-mails to admins, without content."""
+"""Django's crash reports, for the debug page and for e-mails to admins, without user content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _NoValues(SafeExceptionReporterFilter):
 
 
 class Reporter(ExceptionReporter):
-    """Shows types and codes of exceptions and the source, and no value of anything."""
+    """Shows the types and codes of exceptions, and source lines, but no values."""
 
     def __init__(
         self,
@@ -34,16 +34,15 @@ class Reporter(ExceptionReporter):
         tb: TracebackType | None,
         is_email: bool = False,  # noqa: FBT001, FBT002 (Django's signature)
     ) -> None:
-        """Prepare a report of an exception."""
         super().__init__(None, exc_type, exc_value, tb, is_email)
         self.filter = _NoValues()
 
     def get_traceback_data(self) -> dict[str, Any]:
-        """What the page and the e-mail are made of."""
+        """Return the data of the page and the e-mail, without values."""
         found: dict[str, Any] = dict(super().get_traceback_data())
         found.pop("exception_notes", None)
         found.pop("unicode_hint", None)
-        if isinstance(self.exc_value, BaseException):  # else it is the text of a log record
+        if isinstance(self.exc_value, BaseException):  # otherwise it is the text of a log record
             found["exception_value"] = shown = scrubbing.kind(self.exc_value)
             if found.get("template_info"):
                 found["template_info"] = {**found["template_info"], "message": shown}

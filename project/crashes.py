@@ -1,4 +1,4 @@
-"""Uncaught exceptions and warnings on standard error, without what they quote."""
+"""Write uncaught exceptions and warnings to standard error, without the values they quote."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ABOUT_CODE: Final = (
 
 
 def install() -> None:
-    """Have this process write neither messages of exceptions nor texts of warnings.
+    """Remove exception messages and warning texts from this process's output.
 
-    Called from the settings, so that it holds for web, workers, beat, Flower and commands.
+    The settings call this, so it covers web, workers, beat, Flower and commands.
     """
     log_records.install()
     sys.excepthook = _uncaught
@@ -70,14 +70,14 @@ def _warning(
     lineno: int,
     line: str | None = None,  # noqa: ARG001 (the signature of `warnings.formatwarning`)
 ) -> str:
-    """The line of a warning. Only warnings about code have a text: pydantic's quotes a value."""
+    """Return the line of a warning. Only warnings about code keep their text: others quote data."""
     text = f": {message}" if issubclass(category, _ABOUT_CODE) else ""
     return printable(f"{filename}:{lineno}: {category.__name__}{text}") + "\n"
 
 
 def _write(first: str, below: list[str]) -> None:
     lines = [printable(first), *(INDENT + printable(line) for line in below)]
-    # Celery's would make one record of all lines, and cut it.
+    # Celery's replacement of stderr would turn all lines into one record, and truncate it.
     out = sys.__stderr__ if isinstance(sys.stderr, LoggingProxy) else sys.stderr
     if out is not None:
         out.write("\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""The answer to a request on its way out, and refusals that do not come from Django."""
+"""Responses on their way to the client, and refusals that are sent before Django runs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SECURE: Final = {
     "Referrer-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:",
 }
-"""Refusals do not pass the middlewares that set these."""
+"""Headers that middlewares set, which such refusals do not pass."""
 
 
 class Answer:
-    """The answer on its way out."""
+    """Passes a response on to the client, and can send a refusal instead."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -38,16 +38,16 @@ class Answer:
         await self._send(message)
 
     async def refuse(self, scope: Any, refusal: Refusal, *, close: bool) -> None:
-        """Send the refusal in the form its client reads.
+        """Send the refusal: JSON to a client of the API, otherwise a page.
 
         Args:
-            scope: The request, as ASGI has it.
-            refusal: Why it is not answered.
-            close: Whether the connection ends with it: what follows on it is no request.
+            scope: The request's ASGI scope.
+            refusal: The reason.
+            close: Whether to close the connection, since unread bytes of the body may follow.
         """
         visit = references.begin()
         is_api = scope["path"].startswith("/api/")
-        may_repeat = scope["method"] == "GET"  # a form would be sent without what was typed
+        may_repeat = scope["method"] == "GET"  # repeating a form would lose its data
         response = problems.problem(refusal) if is_api else _page(refusal, again=may_repeat)
         rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
         response.headers.setdefault("Cache-Control", "no-store")

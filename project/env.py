@@ -1,9 +1,9 @@
-"""Every environment variable the project reads, in one typed place.
+"""The environment variables that the project reads, with their types.
 
 `examples` are the documented values: tests/contract/test_settings.py starts the product with each.
 
-A secret may also come from a file: `SECRET_KEY_FILE=/run/secrets/key` sets SECRET_KEY.
-A wrong or missing value stops the process at boot with the variable's name.
+A variable may also be read from a file: `SECRET_KEY_FILE=/run/secrets/key` sets SECRET_KEY.
+A wrong or missing value stops the process at boot, with the variable's name.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from project import addresses, proxies, redis_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = Path(os.environ.get("LOCAL_DIR") or BASE_DIR / ".local")
-"""Where the local stack keeps its data; its environment stands in `stack.env` while it runs."""
+"""Folder of the local stack's data. While it runs, `stack.env` there holds its environment."""
 
 
 class ConfigurationError(SystemExit):
-    """The environment is wrong. The message names each variable and what is the matter."""
+    """The environment is wrong. The message has a line for each variable, with its problem."""
 
 
 def _split(value: object) -> object:
@@ -57,7 +57,7 @@ RedisAddress = Annotated[
 WebAddress = Annotated[str, AfterValidator(addresses.web)]
 
 _FEWEST_CHARACTERS = 10
-"""Different ones in a key. A random key of 32 characters has about twenty."""
+"""Fewest different characters of a key. A random key of 32 characters has about twenty."""
 
 _SAMPLES = (
     "django-insecure",
@@ -68,23 +68,23 @@ _SAMPLES = (
     "example",
     "password",
 )
-"""How keys begin, or what stands in them, that were copied from somewhere."""
+"""Parts of keys that were copied from an example."""
 
 
 class Env(BaseSettings):
-    """The environment. Field names in capitals are the variables' names."""
+    """The environment. A variable's name is its field's name in capitals."""
 
     model_config = SettingsConfigDict(
         env_file=LOCAL_DIR / "stack.env", env_ignore_empty=True, extra="ignore"
     )
 
     secret_key: SecretStr = Field(min_length=32)
-    """Signs sessions, tokens and idempotency keys. At least 32 characters. No default."""
+    """Key that signs sessions, tokens and idempotency keys. At least 32 characters. No default."""
 
     secret_key_fallbacks: CommaSeparatedSecrets = Field(default_factory=list)
-    """Comma-separated keys that were SECRET_KEY before, newest first. Sessions that they signed
-    stay valid, and a request that is sent again finds its job. Remove one a day
-    after the longest time for which a feature keeps content (retention_days, by default 30)."""
+    """Comma-separated earlier values of SECRET_KEY, newest first. Sessions that they signed stay
+    valid, and idempotency keys that they signed still match. Keep a value for a day longer than
+    the longest time for which a feature keeps content (retention_days, by default 30)."""
 
     database_url: DatabaseAddress = Field(
         examples=[
@@ -94,17 +94,17 @@ class Env(BaseSettings):
             "postgresql://app@db/app?options=-c%20statement_timeout%3D60s",
         ]
     )
-    """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Run with 18. The database's
-    encoding must be UTF8. A pooler in between: docs/operations/database.md. No default."""
+    """libpq URI of PostgreSQL, for example `postgresql://app@db/app`. Tested with version 18. The
+    database's encoding must be UTF8. With a pooler, see docs/operations/database.md. No default."""
 
     database_pool_size: int = Field(default=20, ge=2, le=500, examples=[20, 100])
-    """Connections in the pool of one process. They are returned before each provider call. A worker
-    has one more, and a web process up to four more while a kill switch is flipped."""
+    """Connections in the pool of one process. A job holds none during a provider call. A worker has
+    one more, and a web process up to four more while a kill switch is flipped."""
 
     peer_timeout_seconds: int = Field(default=8, ge=2, le=50, examples=[8, 4])
-    """Seconds until a connection to PostgreSQL or Redis counts as lost when nothing acknowledges
-    its packets. At most two thirds of LEASE_SECONDS whatever it is, so that a worker keeps its jobs
-    meanwhile."""
+    """Seconds without an acknowledged packet after which a connection to PostgreSQL or Redis counts
+    as lost. The effective value is at most two thirds of LEASE_SECONDS, so that a worker keeps its
+    jobs meanwhile."""
 
     redis_url: RedisAddress = Field(
         examples=[
@@ -116,18 +116,18 @@ class Env(BaseSettings):
     )
     """Redis 6.2+ or Valkey, for example `redis://cache:6379/0`, `rediss://` with TLS, or
     `unix:///run/redis/redis.sock?db=0`. `rediss://` verifies the certificate unless
-    `?ssl_cert_reqs=none`. May lose everything. No default."""
+    `?ssl_cert_reqs=none`. It may lose its data at any time. No default."""
 
     anthropic_api_key: SecretStr | None = None
-    """The provider's key. Processes that make no calls run without it."""
+    """The provider's API key. Processes that make no calls run without it."""
 
     anthropic_base_url: WebAddress | None = Field(
         default=None, examples=["https://gateway.example/anthropic", "http://127.0.0.1:8090"]
     )
-    """Another address that speaks the Messages API. Unset: the provider's own."""
+    """Another address with the Messages API. Unset: the provider's own."""
 
     provider: Literal["anthropic", "sandbox"] = "anthropic"
-    """Who answers, as written into the ledger. The local stack sets `sandbox` without a key."""
+    """The provider's name in the ledger. The local stack sets `sandbox` if there is no API key."""
 
     debug: bool = False
     """Django's DEBUG. Never in production."""
@@ -138,96 +138,98 @@ class Env(BaseSettings):
     allowed_hosts: CommaSeparated = Field(
         default_factory=list, examples=["app.example, 127.0.0.1", "*"]
     )
-    """Comma-separated host names this site answers to."""
+    """Comma-separated host names of this site."""
 
     csrf_trusted_origins: Origins = Field(
         default_factory=list, examples=["https://app.example, https://*.app.example"]
     )
-    """Comma-separated origins (scheme and host) behind a proxy that ends TLS."""
+    """Comma-separated origins (scheme and host) of a site behind a proxy that ends TLS."""
 
     cookie_suffix: str = Field(default="", pattern=r"^[A-Za-z0-9]{0,32}$", examples=["b", "8001"])
-    """Letters and digits at the end of the names of cookies. Sites that share a host name, on
-    different ports for instance, need different ones, or they sign each other's visitors out."""
+    """Letters and digits at the end of cookie names. Sites that share a host name, for example on
+    different ports, need different suffixes, otherwise they sign each other's visitors out."""
 
     https: bool = True
-    """Cookies only over TLS, redirect to it, HSTS. Off only in the local stack."""
+    """Send cookies only over TLS, redirect HTTP to HTTPS, and send HSTS. Off in the local stack."""
 
     forwarded_allow_ips: Proxies = Field(
         default_factory=list, examples=["10.0.0.2, 10.0.1.0/24", "127.0.0.1, ::1"]
     )
-    """Comma-separated addresses and networks of proxies whose X-Forwarded-For names the visitor
-    and whose X-Forwarded-Proto names the scheme. Behind a proxy it must be set, or all visitors
-    share the proxy's address and lock one another out. A proxy that connects to a Unix socket of
-    WEB_BIND needs no entry. See docs/operations/behind-a-proxy.md."""
+    """Comma-separated addresses and networks of proxies. Their X-Forwarded-For gives the visitor,
+    their X-Forwarded-Proto the scheme. Without it all visitors share the proxy's address and lock
+    one another out. A proxy that connects to a Unix socket of WEB_BIND needs no entry. See
+    docs/operations/behind-a-proxy.md."""
 
     trust_forwarded_proto: bool = False
-    """Whether a proxy in front ends TLS and sets X-Forwarded-Proto itself. Without such a proxy
-    leave it off, for then the header is the client's."""
+    """Whether a proxy in front ends TLS and sets X-Forwarded-Proto itself. Leave it off without
+    such a proxy, since clients could then set the header."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Of web, workers and beat; Celery's own option does not change it."""
+    """Log level of web, workers and beat. Celery's own option does not change it."""
 
     sentry_dsn: Annotated[SecretStr, AfterValidator(addresses.dsn)] | None = Field(
         default=None, examples=["https://key@sentry.example/1"]
     )
-    """Where errors are reported. Unset: nowhere. Prompts and outputs are never sent."""
+    """DSN of the error reports. Unset: no reports. Prompts and outputs are never sent."""
 
     flower_url: Annotated[str, AfterValidator(addresses.web_or_empty)] = Field(
         default="", examples=["https://flower.example/", "http://127.0.0.1:5555/"]
     )
-    """Where Flower is reached, linked from admin. Empty: no link."""
+    """Flower's address, linked from admin. Empty: no link."""
 
     global_daily_budget_usd: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] | None = Field(
         default=None, examples=["250", "99.50"]
     )
-    """Cap of one UTC day's spend over all features, in US dollars. Unset: the sum of the features'
-    daily caps. What is set in admin, at "Everything", goes before it."""
+    """Cap on one UTC day's spend over all features, in US dollars. Unset: the sum of the features'
+    daily caps. A value set in admin, at "Everything", overrides it."""
 
     global_monthly_budget_usd: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] | None = Field(
         default=None, examples=["5000"]
     )
-    """The same for one UTC month. Unset: no cap."""
+    """Cap on one UTC month's spend over all features, in US dollars. Unset: no cap. A value set in
+    admin overrides it."""
 
     lease_seconds: int = Field(default=15, ge=3, le=600, examples=[15, 60])
-    """How long a job stays with a worker that shows no sign of life."""
+    """Seconds for which a job stays with a worker that sends no heartbeat."""
 
     worker_grace_seconds: float = Field(default=20, ge=0, le=3600, examples=[20, 0, 1.5])
-    """Seconds that running jobs get to end when their worker is asked to stop; then their calls are
-    aborted and they go back to the queue. Below what the orchestrator gives the process."""
+    """Seconds that running jobs have to end when their worker stops. After that their calls are
+    aborted and they return to the queue. Must be shorter than the orchestrator's own limit."""
 
     web_bind: CommaSeparated = Field(
         default_factory=lambda: ["127.0.0.1:8000"],
         examples=["127.0.0.1:8000", "0.0.0.0:8000, unix:/run/app/web.sock", "[::1]:8000"],
     )
-    """Comma-separated addresses the web server listens on: `host:port` or `unix:path`. Whoever may
-    connect to the Unix socket may name any visitor: keep it in a folder of the proxy's."""
+    """Comma-separated addresses on which the web server listens: `host:port` or `unix:path`. A
+    process that can connect to the Unix socket can claim any visitor's address: put it in a folder
+    that only the proxy can open."""
 
     web_concurrency: int = Field(default=2, ge=1, le=256, examples=[2, 1])
     """Web processes."""
 
     web_graceful_timeout: int = Field(default=30, ge=1, le=600, examples=[30, 5])
-    """Seconds a web process that is asked to stop has for the requests it has begun."""
+    """Seconds that a stopping web process has for the requests it has begun."""
 
     web_threads: int = Field(default=8, ge=2, le=200, examples=[8, 16])
-    """Requests that one web process works on at a time; those that wait for a job do not count. A
-    few less than DATABASE_POOL_SIZE, so that nobody waits for a connection."""
+    """Requests that one web process handles at the same time, without those that wait for a job.
+    Set it a few lower than DATABASE_POOL_SIZE, so that no thread waits for a connection."""
 
     web_requests_per_second: float = Field(
         default=10, ge=0, le=1_000_000, allow_inf_nan=False, examples=[10, 0, 2.5]
     )
-    """Requests of one user to one web process, after a burst of five times as many; of one address
-    that has not signed in, five times as many. 0: no limit."""
+    """Requests per second of one user to one web process, after a burst of five times as many. An
+    address without a sign-in may send five times as many. 0: no limit."""
 
     web_requests_under_way: int = Field(default=1_000, ge=1, le=1_000_000, examples=[1_000, 5_000])
-    """Requests of one user that one web process answers at a time, those that wait for a job
-    included; of one address that has not signed in, five times as many. Each holds a file
-    descriptor, so RLIMIT_NOFILE must be above that: see docs/operations/web.md."""
+    """Concurrent requests of one user to one web process, including those that wait for a job. An
+    address without a sign-in may have five times as many. Each holds a file descriptor, so
+    RLIMIT_NOFILE must be higher: see docs/operations/web.md."""
 
     web_statement_timeout_seconds: float = Field(default=10, ge=0, le=600, examples=[10, 0])
     """Seconds one database statement of a web process may take. 0: no limit."""
 
     streams_per_user: int = Field(default=10, ge=1, examples=[10, 3])
-    """How many live streams one user may have open in one web process."""
+    """Most open streams of one user in one web process."""
 
     provider_connect_timeout: float = Field(default=5.0, gt=0, le=60, examples=[5, 2.5])
     """Seconds to open a connection to the provider."""
@@ -254,7 +256,7 @@ class Env(BaseSettings):
 
     @property
     def notice_s(self) -> int:
-        """Seconds until a lost connection is noticed; see `peer_timeout_seconds`."""
+        """Seconds until a lost connection is detected; see `peer_timeout_seconds`."""
         return min(self.peer_timeout_seconds, self.lease_seconds * 2 // 3)
 
     @model_validator(mode="after")
@@ -265,7 +267,7 @@ class Env(BaseSettings):
 
 
 def _weakness(key: str) -> str:
-    """Return what makes a key easy to guess, as the rest of a sentence; empty if nothing does."""
+    """Return why a key is easy to guess, as the rest of a sentence. Return "" if it is not."""
     if len(key) < Env.model_fields["secret_key"].metadata[0].min_length:
         return "has fewer than 32 characters"
     if any(sample in key.lower() for sample in _SAMPLES):
@@ -279,7 +281,7 @@ def _weakness(key: str) -> str:
 
 
 def _from_files() -> dict[str, Any]:
-    """Values of the variables that were given as `<NAME>_FILE`; the file's last newline is cut."""
+    """Return the values given as `<NAME>_FILE`, without surrounding white space."""
     values: dict[str, Any] = {}
     for field in Env.model_fields:
         name = f"{field.upper()}_FILE"
@@ -289,7 +291,7 @@ def _from_files() -> dict[str, Any]:
             except OSError as error:
                 raise ConfigurationError(f"{name}: cannot read {path}: {error.strerror}") from None
             except UnicodeDecodeError:
-                raise ConfigurationError(f"{name}: {path} is no UTF-8 text") from None
+                raise ConfigurationError(f"{name}: {path} is not UTF-8 text") from None
     return values
 
 
@@ -297,8 +299,8 @@ def load() -> Env:
     """Read and check the environment.
 
     Raises:
-        ConfigurationError: one line for each variable that is missing or wrong. Values are
-            never echoed, since some are secrets.
+        ConfigurationError: one line for each variable that is missing or wrong. It contains no
+            values, since some are secrets.
     """
     try:
         return Env(**_from_files())

@@ -1,4 +1,4 @@
-"""Gives each request a reference, and stores those that failed."""
+"""The middleware that gives each request a reference and stores the failed ones."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ _FAULT: Final = 500
 
 
 class FailedRequests:
-    """The outermost middleware. The header of a failed answer names its reference."""
+    """The outermost middleware. A failed response has its reference in the header `HEADER`."""
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        """Be asynchronous when the neighbours are."""
         self._get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Pass the request on; then store what failed."""
+        """Pass the request on, then store its failures."""
         if request.path in PROBES:
             passed: HttpResponseBase | Awaitable[HttpResponseBase] = self._get_response(request)
             return passed
@@ -62,7 +61,7 @@ class FailedRequests:
 
 @receiver(request_finished, dispatch_uid="project.failed_requests")
 def _forget(**_: Any) -> None:
-    """Lines of the log that come later are about no request."""
+    """Remove the reference, so that later log lines do not show it."""
     references.visit.set(None)
 
 
@@ -80,5 +79,5 @@ def _end(visit: Visit, response: HttpResponseBase) -> None:
 
 
 def _may_store(request: HttpRequest) -> bool:
-    """Not while a switch is flipped: that must wait for no connection of the pool."""
+    """Return whether to store failures now. A flip must not wait for a pooled connection."""
     return failures.must_store() and not request.path.endswith(ENDINGS)

@@ -1,4 +1,4 @@
-"""How many files and connections a web process may have open."""
+"""The limit on open files and connections of a web process."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from django.conf import settings
 
 from aifeature.api.visitors import ADDRESS_FACTOR
 
-OTHERS: Final = 200
-"""Files besides the visitors' connections and the database pool: Redis, the listeners, logs."""
+OTHER_FILES: Final = 200
+"""Files other than visitors' connections and the database pool: Redis, listeners, logs."""
 
 
 def needed() -> int:
-    """Return how many files a web process needs: one address may have so many requests open."""
+    """Return the number of files that a web process needs for one address at its limit."""
     visitors: int = settings.AIFEATURE["REQUESTS_UNDER_WAY"] * ADDRESS_FACTOR
     pool: int = settings.DATABASES["default"]["OPTIONS"].get("pool", {}).get("max_size", 0)
-    return visitors + pool + OTHERS
+    return visitors + pool + OTHER_FILES
 
 
 def problem() -> str:
-    """Raise this process's soft limit as far as it needs and may.
+    """Raise this process's soft limit to the number it needs, or to the hard limit.
 
     Returns:
-        What an operator should do, as one sentence; empty if the limit is high enough.
+        The advice for an operator. It is empty if the limit is high enough.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     need = needed()
@@ -36,9 +36,9 @@ def problem() -> str:
         return ""
     return (
         f"RLIMIT_NOFILE is {possible} and this web process needs {need} for"
-        f" WEB_REQUESTS_UNDER_WAY={settings.AIFEATURE['REQUESTS_UNDER_WAY']}: beyond it no visitor"
-        " can connect. Raise the hard limit (LimitNOFILE of systemd, --ulimit nofile of Docker,"
-        " ulimit -Hn) or lower the setting: docs/operations/web.md"
+        f" WEB_REQUESTS_UNDER_WAY={settings.AIFEATURE['REQUESTS_UNDER_WAY']}: at the limit no"
+        " visitor can connect. Raise the hard limit (LimitNOFILE of systemd, --ulimit nofile of"
+        " Docker, ulimit -Hn) or lower the setting: docs/operations/web.md"
     )
 
 

@@ -1,7 +1,7 @@
-"""Flower behind a door that counts wrong passwords: `python -m project.flower [OPTIONS]`.
+"""Flower with a limit on wrong passwords: `python -m project.flower [OPTIONS]`.
 
-Flower itself checks a basic-auth password as often as it is asked. It is one process with one
-thread, so the counts are kept in memory and no two requests are checked at once.
+Flower itself has no limit on basic-auth attempts. It is one process with one thread, so the counts
+are in memory and need no lock.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from aifeature.policies import networks, sign_in
 from project.log_flood import WarningFilter
 
 MOST: Final = 10_000
-"""Names and addresses that are remembered at once; the oldest are forgotten first."""
+"""Most counts in memory. The oldest are removed first."""
 
 
 class Door:
-    """Counts failures by name and address, by address alone, and by name alone."""
+    """Counts failed sign-ins by name and address, by address alone, and by name alone."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
 
     def wait_s(self, name: str, address: str) -> int:
-        """Return the seconds until a password may be checked again; 0: now."""
+        """Return the seconds until a password may be checked again. 0 means now."""
         now, longest = self._clock(), 0.0
         for key, most in self._counted(name, address):
             count, until = self._failures.get(key, (0, 0.0))
@@ -52,7 +52,7 @@ class Door:
             del self._failures[next(iter(self._failures))]
 
     def succeeded(self, name: str, address: str) -> None:
-        """Forget the failures of this name at this address."""
+        """Reset the count of this name at this address."""
         self._failures.pop((name, address), None)
 
     @staticmethod
@@ -65,9 +65,9 @@ class Door:
 
 
 def guard(handler: type[Any], door: Door) -> None:
-    """Put the door before the check of a handler's basic-auth password.
+    """Call the door before and after a handler checks a basic-auth password.
 
-    The first request of a browser has no password; it is asked for one and not counted.
+    A browser's first request has no password. It gets a 401 and is not counted.
     """
     check, write_error = handler.get_current_user, handler.write_error
 
@@ -83,14 +83,14 @@ def guard(handler: type[Any], door: Door) -> None:
             found = check(self)
         except (HTTPError, TypeError) as error:
             door.failed(name, address)
-            if isinstance(error, TypeError):  # Flower compares ASCII alone
+            if isinstance(error, TypeError):  # Flower can compare only ASCII
                 raise HTTPError(401) from error
             raise
         door.succeeded(name, address)
         return found
 
     def write_error_with_wait(self: Any, status_code: int, **more: Any) -> None:
-        """Tornado has cleared all headers when it comes here."""
+        """Set Retry-After again, since Tornado has cleared all headers."""
         if wait_s := getattr(self, "sign_in_wait_s", 0):
             self.set_header("Retry-After", str(wait_s))
         write_error(self, status_code, **more)
@@ -100,7 +100,7 @@ def guard(handler: type[Any], door: Door) -> None:
 
 
 def _name(header: str) -> str | None:
-    """Return the name in a basic-auth header; "" if it cannot be read, None if there is none."""
+    """Return the name in a basic-auth header. "" means unreadable, None means no header."""
     if not header:
         return None
     try:
@@ -111,7 +111,7 @@ def _name(header: str) -> str | None:
 
 
 def main() -> None:
-    """Run Flower of this project's Celery app with the options of the command line."""
+    """Run Flower for this project's Celery app, with the options of the command line."""
     guard(BaseHandler, Door())
     logging.getLogger("tornado.general").addFilter(WarningFilter())
     sys.argv = ["celery", "-A", "project", "flower", *sys.argv[1:]]

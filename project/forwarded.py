@@ -1,4 +1,4 @@
-"""The outermost layer for what a proxy says of its visitor: address and scheme."""
+"""The outermost ASGI layer: the visitor's address and scheme, as trusted proxies report them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ _SCHEMES: Final = {"http", "https"}
 
 
 class Forwarded:
-    """An ASGI application that puts the visitor's address and scheme in place of the proxy's."""
+    """An ASGI application that replaces a proxy's address and scheme with the visitor's."""
 
     def __init__(self, app: App, trusted: Sequence[Network]) -> None:
-        """Trust these proxies; see `forwarded_allow_ips` in project/env.py."""
+        """Trust these proxies (`forwarded_allow_ips` in project/env.py)."""
         self._app = app
         self._trusted = trusted
         self._warned_of: set[str] = set()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
         if scope["type"] == "http":
             scope = self._resolved(scope)
         await self._app(scope, receive, send)
@@ -32,7 +31,7 @@ class Forwarded:
     def _resolved(self, scope: Any) -> Any:
         client = scope.get("client")
         peer = address_in(client[0]) if client else None if _is_tcp(scope) else ""
-        if peer is None:  # no address of this kind of server: nobody is trusted by it
+        if peer is None:  # the peer's address is unknown, so it cannot be trusted
             return {**scope, "client": None}
         given = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         found = visitor(peer, b",".join(given).decode("latin-1"), self._trusted)
@@ -48,29 +47,28 @@ class Forwarded:
     def _warn_of_one_address(
         self, peer: str, found: str, *, is_named: bool, is_forwarded: bool
     ) -> None:
-        """Report once each set-up in which many visitors count as one address."""
+        """Log once for each set-up in which many visitors count as one address."""
         if not found:
             self._warn(
                 "proxies: a request on the Unix socket names no visitor, so all such requests count"
-                " as one address. Have the proxy send X-Forwarded-For:"
+                " as one address. Configure the proxy to send X-Forwarded-For:"
                 " docs/operations/behind-a-proxy.md"
             )
         elif is_forwarded and not is_named and peer:
             self._warn(
                 "proxies: %s sends X-Forwarded-For and is not in FORWARDED_ALLOW_IPS, so it counts"
-                " as the visitor. If it is your proxy, name it there:"
+                " as the visitor. If it is your proxy, add it there:"
                 " docs/operations/behind-a-proxy.md",
                 peer,
             )
 
     def _warn(self, text: str, *values: str) -> None:
-        """Log it, unless it was logged before."""
         if text not in self._warned_of:
             self._warned_of.add(text)
             logger.warning(text, *values)
 
 
 def _is_tcp(scope: Any) -> bool:
-    """Whether the connection has a port here: who hung up at once has no address any more."""
+    """Return whether the connection is TCP. Its peer may be gone and have no address."""
     server = scope.get("server")
     return server is not None and server[1] is not None

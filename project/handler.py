@@ -1,8 +1,8 @@
-"""Django's ASGI handler, for a site of which two views wait and all others do not.
+"""Django's ASGI handler for a site with two views that wait for jobs.
 
-In Django's asynchronous chain each middleware goes to the request's thread and back by itself,
-about eighteen times a request. Here the whole chain runs in that thread, in one piece, unless the
-request waits for a job: that must not hold a thread.
+In Django's asynchronous chain each synchronous middleware switches to the request's thread and
+back, about eighteen times per request. Here the whole chain runs in that thread, except for a
+request that waits for a job, which must not hold a thread.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from django.http.response import HttpResponseBase
 
 
 class Request(ASGIRequest):
-    """A request whose form, if it cannot be read, is the client's fault."""
+    """A request that answers 400 to an unreadable form."""
 
     def parse_file_upload(self, META: Any, post_data: Any) -> Any:  # noqa: N803 (Django's name)
-        """The fields and files of a multipart form.
+        """Return the fields and files of a multipart form.
 
         Raises:
-            MultiPartParserError: it is none. Django answers that with 400. The library that it
-                reads a part's headers with may raise other errors.
+            MultiPartParserError: it is unreadable. Django answers 400. The parser of a part's
+                headers may raise other errors, which would become a 500.
         """
         try:
             return super().parse_file_upload(META, post_data)
@@ -35,26 +35,25 @@ class Request(ASGIRequest):
 
 
 class Handler(ASGIHandler):
-    """Has the chain of middlewares twice, once for each kind of request."""
+    """Has two chains of middlewares: a synchronous and an asynchronous one."""
 
     request_class = Request
 
     def __init__(self) -> None:
-        """Load both chains."""
         super().__init__()
         self._in_thread = BaseHandler()
         self._in_thread.load_middleware(is_async=False)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        """The answer, from the chain that fits the request."""
+        """Return the response of the chain for this kind of request."""
         if waits(request):
             return await super().get_response_async(request)
         return await sync_to_async(self._in_thread.get_response)(request)
 
 
 def waits(request: HttpRequest) -> bool:
-    """Whether the request may be answered much later: a stream, or a long-poll."""
+    """Return whether the request may wait for a job: a stream or a long-poll."""
     try:
         return request.path.endswith("/events") or "wait" in request.GET
-    except SuspiciousOperation:  # too many parameters; the synchronous chain says so
+    except SuspiciousOperation:  # too many parameters: the synchronous chain answers 400
         return False

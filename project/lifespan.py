@@ -1,7 +1,7 @@
-"""Learns that the process is asked to stop while there is still time to say so to its clients.
+"""Handles the stop signal of a web process early, so that open streams can end.
 
-A server tells an application only once its last request has ended, and a stream does not end by
-itself. So at start the server's own handlers of SIGTERM and SIGINT get company.
+A server sends an application its shutdown message after the last request has ended, but a stream
+does not end by itself. So at start this wraps the server's handlers of SIGTERM and SIGINT.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 class Lifespan:
-    """An ASGI application that knows of its server's start and end, around one that does not."""
+    """An ASGI application that handles the start and the end of its server."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer the lifespan protocol, pass on everything else."""
+        """Answer the lifespan protocol, and pass all other scopes on."""
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
         await receive()
         global_cap.announce_soon()
-        with noticing(asyncio.get_running_loop()):
+        with end_waits_on_signal(asyncio.get_running_loop()):
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
 
 
 @contextmanager
-def noticing(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have what waits in this loop end when a signal asks the process to stop."""
+def end_waits_on_signal(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Within the block, a stop signal also ends all waits of this loop (`stopping.begin`)."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # a server in a thread hears no signals either
+        yield  # only the main thread can handle signals
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
 

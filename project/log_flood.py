@@ -1,4 +1,4 @@
-"""Keeps requests that are refused again and again from filling the disk with their lines."""
+"""Filters that limit the number of log lines about refused requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 PER_MINUTE: Final = 60
-"""Lines about answers of one status that a process writes within a minute."""
+"""Lines of one kind that a process writes within a minute."""
 
 _WINDOW_S: Final = 60.0
 
@@ -18,9 +18,9 @@ _UNAVAILABLE: Final = 503
 
 
 class FloodFilter(logging.Filter):
-    """Lets through the first lines of a kind within a minute, and counts the others.
+    """Passes the first lines of a kind within a minute, and counts the others.
 
-    The first one of a later minute says how many lines were left out before it.
+    The first line of a later minute shows the number of lines left out before it.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,11 +31,10 @@ class FloodFilter(logging.Filter):
         self._seen: Counter[str] = Counter()
 
     def kind(self, record: logging.LogRecord) -> str:
-        """What the record is counted as; empty: it always passes."""
+        """Return the kind under which the record is counted. An empty kind always passes."""
         raise NotImplementedError
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the record."""
         kind = self.kind(record)
         if not kind:
             return True
@@ -45,7 +44,7 @@ class FloodFilter(logging.Filter):
             return self._seen[kind] <= PER_MINUTE
 
     def _left_out_before(self) -> str:
-        """How many lines of which kind were left out, if a minute is over; else nothing."""
+        """Return the counts of lines left out, once per minute. Otherwise return ""."""
         now = self._clock()
         if now - self._since < _WINDOW_S:
             return ""
@@ -56,10 +55,9 @@ class FloodFilter(logging.Filter):
 
 
 class RefusalFilter(FloodFilter):
-    """Counts answers of 4xx and 503, by status. Any other line passes: no defect is left out."""
+    """Counts responses of 4xx and 503 by status. All other lines pass, so no defect is left out."""
 
     def kind(self, record: logging.LogRecord) -> str:
-        """The status."""
         status: object = getattr(record, "status_code", None)
         if not isinstance(status, int) or (status >= 500 and status != _UNAVAILABLE):  # noqa: PLR2004 (HTTP)
             return ""
@@ -67,18 +65,17 @@ class RefusalFilter(FloodFilter):
 
 
 class WarningFilter(FloodFilter):
-    """Counts warnings of a library's server, by their text: anybody can send what is refused."""
+    """Counts warnings of a library's server by their text. Any client can cause them."""
 
     def kind(self, record: logging.LogRecord) -> str:
-        """The text, without what is put into it."""
+        """Return the text without its arguments."""
         return str(record.msg) if record.levelno <= logging.WARNING else ""
 
 
 class ServerFilter(WarningFilter):
-    """The same, for a server whose handler is its own and shows nothing but the text."""
+    """A `WarningFilter` for a server with its own handler, which writes only the text."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the record."""
         passes = super().filter(record)
         if left_out := getattr(record, "left_out", ""):
             record.msg, record.args = f"({left_out}) {record.getMessage()}", None

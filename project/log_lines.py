@@ -1,7 +1,7 @@
-"""The lines of a log: bounded in length, one record each, and not to be forged by what they quote.
+"""The format of log lines: bounded in length, one line per record, and impossible to forge.
 
 A traceback follows its record in indented lines. So each line that begins at the margin is a
-record of ours, whatever a request has put into a path, a header or the message of an exception.
+record, even if a request puts line ends into a path, a header or an exception's message.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from aifeature.services.texts import references
 from project import scrubbing
 
 LONGEST: Final = 2_000
-"""Characters of one line."""
+"""Most characters of one line."""
 
 LONGEST_REFUSAL: Final = 300
-"""Characters of the line about a request that was refused: its path may be as long as a header."""
+"""Most characters of the line about a refused request, whose path may be very long."""
 
 TRACE_HEAD: Final = 10
 TRACE_TAIL: Final = 60
-"""Lines of a traceback from its beginning and its end, which names the cause."""
+"""Lines that are kept of a traceback's beginning, and of its end with the cause."""
 
 INDENT: Final = "    "
 
@@ -29,19 +29,19 @@ _ERROR: Final = 500
 
 
 def is_refusal(record: logging.LogRecord) -> bool:
-    """Whether the record is about a request that was answered with 4xx, as Django logs it."""
+    """Return whether the record is Django's, about a request that was answered with 4xx."""
     status: object = getattr(record, "status_code", None)
     return isinstance(status, int) and status < _ERROR
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as one line in UTC, and below it where it was raised.
+    """Formats a record as one line in UTC, with its traceback in the lines below.
 
-    While a request is answered the line names its reference.
+    During a request the line begins with its reference.
 
-    A refusal, such as 404 or 403, is expected and needs no traceback. `extra={"where": text}` adds
-    the frames of a traceback without the message of its exception. `left_out` is what
-    `log_flood.RefusalFilter` counted.
+    A refusal, such as 404 or 403, is expected and gets no traceback. `extra={"where": text}` adds
+    the frames of a traceback without the message of its exception. `log_flood.FloodFilter` sets
+    `left_out`.
     """
 
     converter = staticmethod(time.gmtime)
@@ -49,7 +49,7 @@ class LineFormatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and indented ones for its traceback."""
+        """Return the line, and indented lines for its traceback."""
         record.message = record.getMessage()
         if reference := references.current():
             record.message = f"[{reference}] {record.message}"
@@ -61,7 +61,7 @@ class LineFormatter(logging.Formatter):
         return "\n".join((printable(self.formatMessage(record)), *self._below(record)))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
-        """The traceback without messages, of a record that `log_records` did not make."""
+        """Return the traceback without messages, for a record of another class than `Record`."""
         return "\n".join(scrubbing.trace(ei[1], ei[2])) if ei[1] is not None else ""
 
     def _below(self, record: logging.LogRecord) -> list[str]:
@@ -78,10 +78,10 @@ class LineFormatter(logging.Formatter):
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """The text on one line of at most `longest` characters.
+    """Return the text on one line of at most `longest` characters.
 
-    What is no printable character is escaped as in Python: line ends, control characters, marks
-    that reverse the direction of a line, and halves of surrogate pairs, which no file takes.
+    Characters that are not printable are escaped as in Python: line ends, control characters, marks
+    that reverse the direction of a line, and halves of surrogate pairs, which cannot be encoded.
     """
     shown = text[: longest + 1]
     if not shown.isprintable():

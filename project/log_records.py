@@ -1,7 +1,7 @@
-"""Log records that hold no message of an exception, whichever library makes and writes them.
+"""Log records without messages of exceptions, also those of libraries.
 
-What a formatter adds below a record, and what it fills into its text, is settled when the record is
-made. So it holds for every handler: ours, those of the web server and of Celery, and Sentry's.
+A record's traceback and arguments are replaced when the record is made. So this covers every
+handler: this project's, those of the web server and Celery, and Sentry's.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from typing import Any, Final, TextIO
 from project import scrubbing
 
 _WORDS: Final = re.compile(r"[A-Za-z ]*")
-"""What is kept of asyncio's messages: the rest is the repr of callbacks and their arguments."""
-
+"""The part of asyncio's messages to keep: the rest is the repr of callbacks and arguments."""
 
 _DEEPEST: Final = 8
-"""How deep in containers exceptions are looked for; a dict counts twice, as a list of pairs."""
+"""Depth of nested containers that are searched for exceptions. A dict counts as two levels."""
 
 
 class Record(logging.LogRecord):
-    """A record whose exceptions are written by their types and codes."""
+    """A record that shows the types and codes of exceptions instead of their messages."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
-        """Make a record as `logging` does, and take out what exceptions say."""
+        """Make a record as `logging` does, and remove the messages of exceptions."""
         super().__init__(*arguments, **more)
         if isinstance(self.msg, BaseException):
             self.msg, self.args = "%s", (self.msg,)
@@ -39,7 +38,7 @@ class Record(logging.LogRecord):
         self._settle(error or sys.exc_info()[1])
 
     def _settle(self, error: BaseException | None) -> None:
-        """Replace the text, if it quotes an exception. Other records keep text and arguments."""
+        """Replace the text if it quotes an exception. Other records keep text and arguments."""
         if self.name == "asyncio" and self.levelno >= logging.ERROR:
             found = _WORDS.match(str(self.msg))
             self.msg, self.args = (found[0].strip() if found else ""), ()
@@ -47,7 +46,7 @@ class Record(logging.LogRecord):
             return
         try:
             text = self.getMessage()
-        except Exception:  # noqa: BLE001 (the handler reports it)
+        except Exception:  # noqa: BLE001 (the handler reports the error)
             return
         template = str(self.msg) if self.args else ""
         settled = scrubbing.without_texts(text, error, template=template)
@@ -56,7 +55,7 @@ class Record(logging.LogRecord):
 
 
 class _Kind:
-    """Stands for an exception among the arguments of a record."""
+    """Replaces an exception in the arguments of a record."""
 
     def __init__(self, error: BaseException) -> None:
         self._shown = scrubbing.kind(error)
@@ -68,13 +67,13 @@ class _Kind:
 
 
 class StandardError(logging.StreamHandler[TextIO]):
-    """Writes to standard error. What goes wrong meanwhile is one line there, and no more."""
+    """Writes to standard error. A failed write is reported there in one line."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Say that a record was lost. By default its arguments would be written."""
+        """Report a lost record without its arguments, which `logging` would write."""
         error = sys.exc_info()[1]
         if error is None or isinstance(error, OSError):
-            return  # the file takes nothing, so it takes no complaint either
+            return  # the file accepts no writes
         with suppress(OSError, ValueError):
             self.stream.write(
                 f"a record of {record.name}, line {record.lineno} of {record.filename}, was not"
@@ -83,13 +82,13 @@ class StandardError(logging.StreamHandler[TextIO]):
 
 
 def install() -> None:
-    """Make every record of this process one of ours."""
+    """Make every log record of this process a `Record`."""
     logging.setLogRecordFactory(Record)
-    logging.raiseExceptions = False  # handlers of libraries would write the arguments of a record
+    logging.raiseExceptions = False  # otherwise library handlers write a record's arguments
 
 
 def _argument(value: Any, depth: int = 0) -> Any:
-    """The argument as it may be written. One that holds no exception stays the same object."""
+    """Return the argument without exceptions. Return the same object if it contains none."""
     if isinstance(value, BaseException):
         return str(value) if scrubbing.text_is_ours(value) else _Kind(value)
     if depth == _DEEPEST or not isinstance(value, (dict, list, tuple, set, frozenset)):

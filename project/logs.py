@@ -1,15 +1,15 @@
-"""Logging: one line a record on standard error, ids and codes only, never prompts or outputs."""
+"""Logging configuration: one line per record on standard error, with ids and codes only."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 READY: Final = "project.ready"
-"""The logger of a process that begins its work, whatever LOG_LEVEL is."""
+"""Logger of the line that a process writes when it is ready, at any LOG_LEVEL."""
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """A `logging.config.dictConfig` value that writes UTC lines to standard error."""
+    """Return a value for `logging.config.dictConfig` that writes UTC lines to standard error."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -29,13 +29,13 @@ def logging_config(level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Two lines about each task say less than our own one about its job, and cost as much
-            # as one of its database calls. Failures are logged above this level.
+            # Celery's two lines about a task repeat our line about its job, and cost as much as one
+            # of its database calls. Failures are logged above this level.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
-            # At DEBUG it logs statements with their values.
+            # At DEBUG Django logs statements with their values.
             "django.db.backends": {"level": "WARNING"},
-            # The local stack waits for these few lines, also at a quieter LOG_LEVEL.
+            # The local stack waits for these lines, also at a higher LOG_LEVEL.
             "celery.apps.worker": {"level": "INFO"},
             READY: {"level": "INFO"},
             # The SDK and its HTTP client log request bodies at DEBUG.

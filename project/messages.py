@@ -1,4 +1,4 @@
-"""Which messages of the broker are ours. Redis is a shared place: anything may be in its lists."""
+"""Checks of broker messages. Redis may be shared, so its lists may contain foreign messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kombu.exceptions import KombuError
 logger = logging.getLogger(__name__)
 
 _ID: Final = 255
-"""Characters of a task's or a delivery's id."""
+"""Most characters of a task's or a delivery's id."""
 
 _MAYBE_TEXT: Final = (str, type(None))
 _HEADERS: Final[dict[str, type | tuple[type, ...]]] = {
     **dict.fromkeys(("expires", "group", "root_id", "parent_id"), _MAYBE_TEXT),
-    # A worker would keep it until then: what is to run later waits in PostgreSQL.
+    # A worker would hold the message until then. Here, jobs that are due later wait in PostgreSQL.
     "eta": type(None),
     **dict.fromkeys(("argsrepr", "kwargsrepr", "origin", "shadow"), _MAYBE_TEXT),
     "retries": (int, type(None)),
@@ -25,20 +25,20 @@ _HEADERS: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 class NotOursError(Exception):
-    """A message that no process of ours has sent. Its text says why, and quotes nothing of it."""
+    """A message that this project did not send. The text gives the reason and quotes no content."""
 
     text_is_ours = True
 
 
 def check_envelope(raw: Any) -> None:
-    """Check what kombu reads of a message before anybody else does.
+    """Check the parts of a message that kombu reads.
 
     Raises:
-        NotOursError: kombu did not make it.
+        NotOursError: kombu did not make the message.
     """
     properties = raw.get("properties") if isinstance(raw, dict) else None
     if not isinstance(properties, dict):
-        raise NotOursError("it is no message of Celery")
+        raise NotOursError("it is not a Celery message")
     delivery = properties.get("delivery_info")
     fits = (
         _is_id(properties.get("delivery_tag"))
@@ -53,7 +53,7 @@ def check_envelope(raw: Any) -> None:
 
 
 def check_task(message: Any, names: Container[str]) -> None:
-    """Check that a message asks for one of these tasks, in the form in which we send them.
+    """Check that a message starts one of these tasks and has the form that this project sends.
 
     Raises:
         NotOursError: it does not.
@@ -69,7 +69,7 @@ def check_task(message: Any, names: Container[str]) -> None:
     try:
         arguments, keywords, more = message.payload
     except (KombuError, ValueError, TypeError, LookupError, RecursionError):
-        raise NotOursError("its body is no JSON of arguments and keywords") from None
+        raise NotOursError("its body is not JSON with arguments and keywords") from None
     if not isinstance(arguments, list) or not isinstance(keywords, dict):
         raise NotOursError("its arguments have another type")
     if not isinstance(more, dict) or any(more.values()):
@@ -77,9 +77,9 @@ def check_task(message: Any, names: Container[str]) -> None:
 
 
 def dropped(queue: str, reason: object) -> None:
-    """Log that a message is left out, without its content."""
+    """Log a dropped message without its content."""
     logger.error(
-        "broker: dropped a message of queue %s: %s. Look for who else writes to this Redis.",
+        "broker: dropped a message of queue %s: %s. Another program may write to this Redis.",
         queue,
         reason,
     )

@@ -1,4 +1,4 @@
-"""Is the process alive, and may it get traffic? Answers for load balancers and orchestrators."""
+"""Liveness and readiness probes for load balancers and orchestrators."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from project.database import health as database_state
 logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
-"""Seconds for which one answer holds: probes may come as often as they like."""
+"""Seconds for which a result is cached, so frequent probes cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +30,38 @@ class _Found:
 
 
 class Readiness:
-    """Looks at the stores when the last look is old; safe for any number of threads."""
+    """A cached check of PostgreSQL and Redis. Safe for any number of threads."""
 
     def __init__(
-        self, look: Callable[[], _Found], *, clock: Callable[[], float] = time.monotonic
+        self, check: Callable[[], _Found], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Prepare.
+        """Start without a result.
 
         Args:
-            look: At both stores.
-            clock: Seconds that never go back.
+            check: Checks both stores.
+            clock: Monotonic seconds.
         """
-        self._look = look
+        self._check = check
         self._clock = clock
         self._lock = threading.Lock()
         self._found: _Found | None = None
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
 
     def found(self) -> _Found:
-        """Return what the latest look found. Who comes during a look waits for it."""
+        """Return the latest result. Threads that call this during a check wait for it."""
         with self._lock:
-            if self._found is None or self._clock() - self._looked_at >= EVERY_S:
-                self._found = self._look()
-                self._looked_at = self._clock()
+            if self._found is None or self._clock() - self._checked_at >= EVERY_S:
+                self._found = self._check()
+                self._checked_at = self._clock()
             return self._found
 
     def forget(self) -> None:
-        """Look again at the next probe."""
+        """Discard the result, so that the next probe checks again."""
         with self._lock:
             self._found = None
 
 
-def _look() -> _Found:
+def _check() -> _Found:
     found = _Found(database_state.check(), redis_state.look())
     for name, state in (("PostgreSQL", found.database), ("Redis", found.redis)):
         if state.sentence:
@@ -69,23 +69,23 @@ def _look() -> _Found:
     return found
 
 
-readiness: Final = Readiness(_look)
+readiness: Final = Readiness(_check)
 
 
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 (a view's form)
-    """200 while the process answers at all. Asks nobody else: a restart would not help them."""
+    """Return 200. It checks no other service, since a restart of this process would not help."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 (a view's form)
-    """200 while PostgreSQL takes a write, else 503; `checks` say in a word what is in the way.
+    """Return 200 while PostgreSQL accepts a write, otherwise 503. `checks` has each store's state.
 
-    Without Redis jobs are accepted all the same, so that is `degraded` and still 200. Where the
-    stores stand is never said.
+    Without Redis the site still accepts jobs, so it is `degraded` and returns 200. The response
+    contains no addresses.
     """
     found = readiness.found()
     database, redis = found.database.word, found.redis.word

@@ -1,8 +1,8 @@
-"""The visitor's address when a proxy is in front: what X-Forwarded-For says, as far as we trust it.
+"""The visitor's address behind proxies, from the trusted part of X-Forwarded-For.
 
-Each proxy appends the address that it was connected from. So the list is read from its end, and
-the first address that is no trusted proxy's is the visitor. What stands before it was written by
-the visitor.
+Each proxy appends the address of its client. So the list is read from its end, and the first
+address that is not a trusted proxy's is the visitor's. Entries before it come from the visitor and
+may be invented.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from typing import Final
 Network = IPv4Network | IPv6Network
 
 _MAPPED_BITS: Final = 96
-"""Of an IPv6 address that says that the rest of it is one of IPv4."""
+"""Length of the prefix of an IPv6 address that contains an IPv4 address."""
 
 
 def networks(value: str) -> list[Network]:
-    """Return the proxies named in a comma-separated list of addresses and networks.
+    """Return the proxies in a comma-separated list of addresses and networks.
 
     Raises:
-        ValueError: a part is no address, or a network holds every address.
+        ValueError: a part is neither, or a network contains every address.
     """
     found: list[Network] = []
     for part in filter(None, (each.strip() for each in value.split(","))):
         if part == "*":
             raise ValueError(
-                "* lets visitors make their address up: name the proxies' addresses or networks"
+                "* lets visitors invent their address: list the proxies' addresses or networks"
             )
         try:
             network = _unmapped(ip_network(part, strict=False))
         except ValueError:
             raise ValueError(
-                "a part is no address and no network such as 10.0.0.0/8 (a name matches no proxy)"
+                "a part is not an address or a network such as 10.0.0.0/8 (names are not resolved)"
             ) from None
         if network.prefixlen == 0:
-            raise ValueError("a network of all addresses lets visitors make their address up")
+            raise ValueError("a network of all addresses lets visitors invent their address")
         found.append(network)
     return found
 
 
 def _unmapped(network: Network) -> Network:
-    """The IPv4 network that an IPv6 one such as ::ffff:10.0.0.0/104 stands for, as in `address_in`.
+    """Return the IPv4 network of an IPv6 network such as ::ffff:10.0.0.0/104, as in `address_in`.
 
-    Any other network stays as it is.
+    Any other network is returned unchanged.
     """
     if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
         mapped = network.network_address.ipv4_mapped
@@ -54,7 +54,7 @@ def _unmapped(network: Network) -> Network:
 
 
 def address_in(text: str) -> str | None:
-    """Return the address in one entry of X-Forwarded-For, normalised; None if it holds none.
+    """Return the address in one entry of X-Forwarded-For, normalised. None if it contains none.
 
     >>> address_in("[2001:DB8::1]:443")
     '2001:db8::1'
@@ -79,14 +79,14 @@ def visitor(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """Return the visitor's address.
 
     Args:
-        peer: The address of the other end of the connection. Empty on a Unix socket: only a proxy
-            on this machine connects there, so it is trusted, as gunicorn does.
-        forwarded_for: The header's value; of several headers, all values joined by commas.
+        peer: The address of the connection's other end. It is empty on a Unix socket, to which only
+            a proxy on this machine connects. Such a proxy is trusted, as in gunicorn.
+        forwarded_for: The header's value. Values of several headers are joined by commas.
         trusted: The proxies.
 
     Returns:
-        An IP address; empty if the peer is on a Unix socket and names no visitor. An entry that is
-        no address, such as `unknown`, stands for the proxy that wrote it.
+        An IP address. It is empty if the peer is on a Unix socket and sends no address. If an entry
+        is not an address, such as `unknown`, the proxy that wrote it counts as the visitor.
     """
     nearest = peer
     for entry in reversed(forwarded_for.split(",")):
@@ -102,7 +102,7 @@ def visitor(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
 
 
 def is_trusted(address: str, trusted: Iterable[Network]) -> bool:
-    """Return whether an address is a proxy's; an empty one is that of a Unix socket."""
+    """Return whether an address is a trusted proxy's. An empty one is a Unix socket's."""
     if not address:
         return True
     found = ip_address(address)

@@ -1,6 +1,6 @@
-"""Refuses a request whose headers Django cannot read, before anything else looks at it.
+"""Refuses a request whose headers Django cannot read, before any other code reads them.
 
-Django would answer each of them with a bare 500 and a traceback, whatever its address.
+Django would answer each of them with a bare 500 and log a traceback.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from project.lifespan import App, Receive, Send
 
 
 class Readable:
-    """An ASGI application around one that makes Django's request of what it gets."""
+    """An ASGI application that passes on only requests that Django can parse."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
         if scope["type"] == "http" and not _is_readable(scope):
             refusal = BadRequest("The request's Content-Type or its query cannot be read.")
             await Answer(send).refuse(scope, refusal, close=True)
@@ -33,6 +32,6 @@ class Readable:
 def _is_readable(scope: Any) -> bool:
     try:
         ASGIRequest(scope, BytesIO())
-    except (ValueError, TypeError, LookupError):  # of the parser for parameters of a Content-Type
+    except (ValueError, TypeError, LookupError):  # raised by the parser of the Content-Type
         return False
     return True

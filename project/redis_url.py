@@ -1,6 +1,7 @@
-"""REDIS_URL has two readers, redis-py and kombu, and they read some addresses differently.
+"""Checks of REDIS_URL, which redis-py and kombu parse.
 
-What they would read differently is refused at boot. A Unix socket is written for each of them.
+They parse some addresses differently, so such an address is refused at boot. `broker_url` converts
+the address of a Unix socket for kombu.
 """
 
 from __future__ import annotations
@@ -16,29 +17,29 @@ _OF_TLS: Final = {
     "ssl_certfile": None,
     "ssl_keyfile": None,
 }
-"""Query arguments of `rediss://` and their values; None: a path."""
+"""Query arguments of `rediss://` with their allowed values. None allows any path."""
 
 
 def checked(url: str) -> str:
-    """Return the URL if both readers take it and read the same in it.
+    """Return the URL if redis-py and kombu parse it in the same way.
 
     Raises:
-        ValueError: a sentence about what is wrong. It does not contain the URL.
+        ValueError: they do not. The message states the problem and does not contain the URL.
     """
     try:
         parts = urlsplit(url)
         found = next(_problems(parts), "")
-    except ValueError:  # of urlsplit, or of its port
-        found = "is no URL: percent-encode special characters of the password"
+    except ValueError:  # raised by urlsplit, or by its port
+        found = "is not a URL: percent-encode special characters of the password"
     if found:
         raise ValueError(found)
     return url
 
 
 def broker_url(url: str) -> str:
-    """Return a checked URL as kombu reads it.
+    """Return a checked URL in kombu's form.
 
-    kombu has a scheme of its own for Unix sockets, and it verifies no certificate unless told to.
+    Kombu has its own scheme for Unix sockets, and verifies certificates only on request.
 
     >>> broker_url("unix:///run/redis.sock?db=1")
     'redis+socket:///run/redis.sock?virtual_host=1'
@@ -60,7 +61,7 @@ def broker_url(url: str) -> str:
 def _problems(parts: SplitResult) -> Iterator[str]:
     query = parse_qsl(parts.query, keep_blank_values=True)
     if parts.fragment:
-        yield "holds a #: write %23"
+        yield "contains a #: write %23"
     if parts.scheme == "unix":
         yield from _of_unix(parts, query)
     else:
@@ -69,27 +70,27 @@ def _problems(parts: SplitResult) -> Iterator[str]:
 
 def _of_unix(parts: SplitResult, query: list[tuple[str, str]]) -> Iterator[str]:
     if parts.hostname or parts.path in {"", "/"}:
-        yield "names no absolute path: write unix:///run/redis/redis.sock?db=0"
+        yield "has no absolute path: write unix:///run/redis/redis.sock?db=0"
     for name, value in query:
         if name == "db" and not _is_number(value):
-            yield "has a db that is no number"
+            yield "has a db that is not a number"
         if name not in {"db", "username", "password"}:
-            yield "has another query argument than db, username and password"
+            yield "has a query argument that is not one of db, username, password"
 
 
 def _of_tcp(parts: SplitResult, query: list[tuple[str, str]]) -> Iterator[str]:
-    if ";" in parts.geturl():  # kombu splits there
-        yield "holds a semicolon: write %3B"
+    if ";" in parts.geturl():  # kombu splits at semicolons
+        yield "contains a semicolon: write %3B"
     if not parts.hostname or parts.port == 0:
-        yield "names no host: write redis://host:6379/0"
+        yield "has no host: write redis://host:6379/0"
     database = parts.path.removeprefix("/")
     if database and not _is_number(database):
-        yield "names a database that is no number: write redis://host:6379/0"
+        yield "has a database that is not a number: write redis://host:6379/0"
     if query and parts.scheme != "rediss":
         yield "has a query: the database is the path, and ssl_... is for rediss://"
     for name, value in query:
         if name not in _OF_TLS:
-            yield f"has another query argument than {', '.join(_OF_TLS)}"
+            yield f"has a query argument that is not one of {', '.join(_OF_TLS)}"
         elif (values := _OF_TLS[name]) and value not in values:
             yield f"has a {name} that is not one of {', '.join(values)}"
         elif not value:

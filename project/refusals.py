@@ -1,4 +1,4 @@
-"""What a worker does when its broker answers with an error: it says so once, and goes on."""
+"""Log lines about commands that the broker refused. Repeated refusals are not logged again."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from aifeature.policies import redis_replies
 logger = logging.getLogger(__name__)
 
 AGAIN_S: Final = 60.0
-"""Seconds after which the same refusal is logged once more."""
+"""Seconds after which the same refusal is logged again."""
 
 
 class Refusals:
-    """Remembers what was logged; safe for any number of threads."""
+    """Logs each refusal at most once a minute. Safe for any number of threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare; `clock` gives seconds that never go back."""
         self._clock = clock
         self._lock = threading.Lock()
         self._logged_at: dict[tuple[str, str], float] = {}
 
     def note(self, what: str, error: Exception) -> None:
-        """Log that the broker refused something, if that is news.
+        """Log a refusal, unless the same one was logged less than a minute ago.
 
         Args:
-            what: Was refused; a few fixed words, since they are remembered.
-            error: Of redis-py. Its text is not logged: it may quote a command.
+            what: The refused command, in a few fixed words.
+            error: The error of redis-py. Its text is not logged, since it may quote a command.
         """
         word = redis_replies.word(error)
         now = self._clock()
@@ -39,7 +38,7 @@ class Refusals:
                 return
             self._logged_at[what, word] = now
         logger.error(
-            "broker: %s was refused (%s). %s This process goes on and tries again."
+            "broker: %s was refused (%s). %s This process continues and tries again."
             " See deploy/runbooks/refusing-services.md.",
             *(what, redis_replies.code(error) or type(error).__name__),
             redis_replies.sentence(word),
@@ -47,4 +46,3 @@ class Refusals:
 
 
 refusals: Final = Refusals()
-"""Of this process."""

@@ -1,7 +1,7 @@
-"""Error reports to Sentry, without anything a user wrote or a model answered.
+"""Error reports to Sentry, without content of users or models.
 
-A report is made of what is known to hold no content, and everything else is left out, whatever a
-later release of Sentry's SDK adds.
+A report contains only fields that are listed here. So a field that a later release of Sentry's SDK
+adds is left out.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _OF_CONTEXTS: Final = {
     "trace": ("trace_id", "span_id", "parent_span_id", "op"),
 }
 _OURS: Final = ("project", "aifeature", "workers", "evals", "deploy")
-"""Whose log lines become breadcrumbs: they hold ids, names and codes."""
+"""Loggers whose lines become breadcrumbs. Their lines contain ids, names and codes."""
 
 
 def start(dsn: str, **options: Any) -> None:
-    """Report errors to this DSN. `options` go to `sentry_sdk.init`.
+    """Report errors to this DSN. `options` are passed to `sentry_sdk.init`.
 
-    Prompts would leave by the LLM integrations, by local variables, request bodies, queries, task
-    arguments, breadcrumbs, traces, logs, and by the messages of exceptions. Integrations are not
-    enabled by themselves, all collecting is off, and each report is rebuilt before it is sent.
+    Prompts could leak through LLM integrations, local variables, request bodies, queries, task
+    arguments, breadcrumbs, traces, logs and messages of exceptions. So no integration is enabled
+    automatically, all collection is off, and each report is rebuilt before it is sent.
     """
-    # What Django refuses as malformed is no defect, and anybody could send a flood of it.
+    # A malformed request is not a defect, and any client could send a flood of them.
     ignore_logger("django.security.*")
     sentry_sdk.init(
         dsn=dsn,
@@ -73,7 +73,7 @@ def start(dsn: str, **options: Any) -> None:
 
 
 def rebuilt(event: Any, hint: Any) -> Any:
-    """Return an event rebuilt from types, codes, places, and our own log lines."""
+    """Return an event rebuilt from types, codes, source locations, and this project's log lines."""
     error = _error(hint)
     found = {name: event[name] for name in _KEPT if name in event}
     found["contexts"] = {
@@ -84,7 +84,7 @@ def rebuilt(event: Any, hint: Any) -> Any:
     if "request" in event:
         found["request"] = _only(event["request"], ("method", "url"))
     if "exception" in event:
-        kinds = {type(each).__name__: scrubbing.kind(each) for each in scrubbing.everything(error)}
+        kinds = {type(each).__name__: scrubbing.kind(each) for each in scrubbing.reachable(error)}
         values = event["exception"].get("values") or []
         found["exception"] = {"values": [_exception(value, kinds) for value in values]}
     if "logentry" in event:
@@ -96,13 +96,13 @@ def rebuilt(event: Any, hint: Any) -> Any:
 
 
 def crumb(crumb: Any, hint: Any) -> Any:
-    """Return a log line of ours as a breadcrumb; None for all others, such as queries."""
+    """Return a log line of this project as a breadcrumb, and None for others, such as queries."""
     record = hint.get("log_record")
     return _only(crumb, _OF_CRUMBS) if record is not None and _is_ours(record) else None
 
 
 def _entry(record: logging.LogRecord | None) -> dict[str, str]:
-    """A log line: what is filled into those of libraries may be anything."""
+    """Return a log line. Lines of libraries lose their arguments, which may contain content."""
     if record is None:
         return {"message": ""}
     entry = {"message": str(record.msg)}

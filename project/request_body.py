@@ -1,4 +1,4 @@
-"""A request's body on its way in: how large it may be, and how long it may take."""
+"""Limits on the size of a request's body, and on the time until it is complete."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from aifeature.services.jobs.refusals import InputTooLarge, RateLimited, Refusal
 from project.lifespan import Receive
 
 BODY_S: Final = 60.0
-"""Seconds within which a request's body must have arrived."""
+"""Seconds until a request's body must be complete."""
 
 MOST_UNREAD: Final = 8
-"""So many of the largest bodies may be on their way at once from one visitor."""
+"""Limit on one visitor's incomplete bodies together, as a multiple of the largest body."""
 
 RETRY_S: Final = 2
 
@@ -25,7 +25,7 @@ _GONE: Final = {"type": "http.disconnect"}
 
 
 class Body:
-    """The request's body on its way in, no larger and no slower than it may be."""
+    """A request's body while it arrives. It is refused if it is too large or too slow."""
 
     def __init__(self, receive: Receive, most_bytes: int, until: float) -> None:
         self._receive = receive
@@ -36,13 +36,13 @@ class Body:
         self._visitor: Visitor | None = None
         self.is_unread = True
         self.is_expected = False
-        """Whether the headers announce one."""
+        """Whether the headers announce a body."""
         self.refusal: Refusal | None = None
-        """Why it was not read to its end."""
+        """The reason why the body was not read completely."""
 
     @contextmanager
     def counted(self, unread: Counter[Visitor], visitor: Visitor) -> Iterator[None]:
-        """Count what has arrived for the visitor, until all has or the block ends."""
+        """Count the bytes for the visitor until the body is complete or the block ends."""
         self._unread, self._visitor = unread, visitor
         try:
             yield
@@ -57,11 +57,11 @@ class Body:
             self._visitor = None
 
     def check(self, scope: Any) -> None:
-        """Look at what the headers say of it.
+        """Check the headers about the body.
 
         Raises:
-            BadRequest: they contradict each other, so a proxy may see another end of the body.
-            InputTooLarge: they announce more bytes than a request may have.
+            BadRequest: they contradict each other, so a proxy may find another end of the body.
+            InputTooLarge: they announce more bytes than the limit.
         """
         headers = dict(scope["headers"])
         length = headers.get(b"content-length")
@@ -72,7 +72,7 @@ class Body:
             raise self._too_large()
 
     async def receive(self) -> Any:
-        """The next message, as ASGI has it; that the client is gone if the body is refused."""
+        """Return the next ASGI message. If the body is refused, return a disconnect."""
         if not self.is_unread:
             return await self._receive()
         try:

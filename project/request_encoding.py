@@ -1,4 +1,4 @@
-"""Reads every form as UTF-8, whatever encoding its request declares."""
+"""The middleware that makes Django decode every form as UTF-8."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Answer = HttpResponse | Awaitable[HttpResponse]
 def utf8(get_response: Callable[[HttpRequest], Answer]) -> Callable[[HttpRequest], Answer]:
     """Set the encoding of each request to UTF-8.
 
-    Django would use the codec that the client names. Some codecs are no text encodings and raise
-    an error, others decode to half surrogate pairs, which PostgreSQL does not store. The standards
-    of both kinds of form define no `charset`, and pages of this site send UTF-8.
+    Django would use the codec that the client declares. Some codecs are not text encodings and
+    raise an error. Others decode to halves of surrogate pairs, which PostgreSQL cannot store. The
+    standards of both kinds of forms define no `charset`, and this site's pages send UTF-8.
     """
 
     def prepared(request: HttpRequest) -> HttpRequest:

@@ -1,8 +1,8 @@
-"""What may be written of an exception: its type, its codes, and where it was raised.
+"""Descriptions of exceptions without user content: type, codes, and traceback.
 
-Never its message. The text of a database error quotes the row, that of a KeyError the key, that of
-a validation error the input; and any of them may hold a prompt or an answer. Logs, standard error,
-error reports, debug pages and task events all go through here.
+The message is left out. A database error's message quotes the row, a KeyError's the key, a
+validation error's the input, and each may contain a prompt or an answer. Logs, standard error,
+error reports, debug pages and task events all use this module.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from django.db import InterfaceError, OperationalError
 from kombu.exceptions import KombuError
 
 LONGEST_CHAIN: Final = 10
-"""Exceptions of one chain that are written; the others are counted."""
+"""Most exceptions of one chain that are written."""
 
 LONGEST_OURS: Final = 300
-"""Characters of the message of an exception whose class has `text_is_ours`: it is made of names
-and numbers of ours, and quotes nothing."""
+"""Most characters of a message whose class has `text_is_ours`. Such a message consists of this
+project's names and numbers, and quotes no content."""
 
 SHORTEST_TEXT: Final = 4
-"""Characters of a message that is looked for in a log line."""
+"""Fewest characters of a message that is searched for in a log line."""
 
 SHORTEST_LINE: Final = 20
-"""Characters of one line of a message that is looked for by itself. A shorter one may be chance."""
+"""Fewest characters of one line of a message that is searched for. A shorter one may match by
+chance."""
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _CODE_NAMES: Final = ("code", "error_code", "status", "status_code")
@@ -70,14 +71,14 @@ _PHRASES: Final = (
     "too many clients",
     "too many connections",
 )
-"""Why a connection fails, in words that are written if they stand in the message. The words are
-ours, so nothing of the message itself gets out."""
+"""Reasons of failed connections. A phrase is written if the message contains it. The phrases are
+constants, so no other part of the message is written."""
 
 
 def kind(error: BaseException) -> str:
     """Return the type of an exception with its codes: `IntegrityError 23514 job_status_is_known`.
 
-    An exception that a library wraps in its own follows behind `<`.
+    The cause of an exception follows after `<`.
     """
     shown = [_one(each) for each in _chain(error) if each is error or each is error.__cause__]
     return " < ".join(dict.fromkeys(shown))
@@ -88,7 +89,7 @@ def trace(error: BaseException, tb: TracebackType | None = None) -> list[str]:
 
     Args:
         error: The exception.
-        tb: Where it was raised, if that is not part of the exception.
+        tb: The traceback, if the exception has none.
     """
     lines: list[str] = []
     chain = list(_chain(error))
@@ -104,17 +105,17 @@ def trace(error: BaseException, tb: TracebackType | None = None) -> list[str]:
 
 
 def without_texts(text: str, error: BaseException | None, *, template: str = "") -> str:
-    """Return a text in which an exception's type stands for its message, its repr, and their lines.
+    """Return a text in which an exception's type replaces its message, its repr, and their lines.
 
     Libraries put the exception that they log into the line: `"task raised: %r" % error`. A message
-    that was shortened in another way is not found.
+    that a library has shortened is not found.
 
     Args:
         text: The line.
-        error: The exception about which it is.
-        template: What a programmer wrote of the line. Words of it stay.
+        error: The exception that the line is about.
+        template: The line before its arguments were filled in. Its words are kept.
     """
-    for each in everything(error):
+    for each in reachable(error):
         if text_is_ours(each):
             continue
         for quoted in sorted(_texts(each), key=len, reverse=True):
@@ -124,12 +125,12 @@ def without_texts(text: str, error: BaseException | None, *, template: str = "")
 
 
 def text_is_ours(error: BaseException) -> bool:
-    """Whether the class of an exception vouches for its message: names and numbers of ours."""
+    """Return whether the exception's class declares that its message contains no content."""
     return bool(getattr(type(error), "text_is_ours", False))
 
 
 def _one(error: BaseException) -> str:
-    """The type and the codes of one exception."""
+    """Return the type and the codes of one exception."""
     codes = [str(code) for code in _codes(error) if code not in ("", None)]
     return " ".join(dict.fromkeys((type(error).__name__, *codes)))
 
@@ -145,7 +146,7 @@ def _codes(error: BaseException) -> Iterator[Any]:
         yield getattr(error, "encoding", None)
         return
     if isinstance(error, DisallowedHost):
-        yield error.args[0] if error.args else None  # the host is what an operator must allow
+        yield error.args[0] if error.args else None  # the host that an operator must allow
         return
     yield from _named_codes(error)
     if isinstance(error, psycopg.Error):
@@ -160,7 +161,7 @@ def _codes(error: BaseException) -> Iterator[Any]:
 
 def _named_codes(error: BaseException) -> Iterator[str | int]:
     for name in _CODE_NAMES:
-        # A text is a code of ours or of a library if the class has it: others came with an answer.
+        # A text is a code only as an attribute of the class. Other texts may come from a response.
         found = getattr(type(error), name, None)
         if isinstance(found, str) and _CODE.fullmatch(found):
             yield found
@@ -180,7 +181,7 @@ def _frames(error: BaseException, tb: TracebackType | None) -> list[str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception, and those that led to it as Python shows them."""
+    """Yield the exception, and its causes and contexts as Python shows them."""
     each: BaseException | None = error
     seen: set[int] = set()
     while each is not None and id(each) not in seen and len(seen) < LONGEST_CHAIN:
@@ -189,8 +190,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
 
 
-def everything(error: BaseException | None) -> list[BaseException]:
-    """The exception, and all that can be reached from it, whether Python would show them or not."""
+def reachable(error: BaseException | None) -> list[BaseException]:
+    """Return the exception and all that it refers to, also those that Python does not show."""
     found: dict[int, BaseException] = {}
     waiting = [error]
     while waiting and len(found) < LONGEST_CHAIN**2:
@@ -215,5 +216,5 @@ def _texts(error: BaseException) -> set[str]:
 def _text(error: BaseException, make: Any = str) -> str:
     try:
         return str(make(error))
-    except Exception:  # noqa: BLE001 (the class of a library may do anything)
+    except Exception:  # noqa: BLE001 (a library's class may raise anything)
         return ""

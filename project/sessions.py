@@ -1,4 +1,4 @@
-"""Django's sessions in the database, with cookies checked before they reach it."""
+"""Django's database sessions, with a check of the cookie before any query."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 from django.contrib.sessions.backends import db
 
 _KEY: Final = re.compile(r"[a-z0-9]{32}")
-"""What Django makes. A cookie's octal escapes may spell a NUL, which PostgreSQL does not take."""
+"""Django's session keys. A cookie's octal escapes may contain a NUL, which PostgreSQL refuses."""
 
 
 class SessionStore(db.SessionStore):
-    """A session that a cookie names; a cookie that is no key of ours names none."""
+    """A session by the key in a cookie. An invalid key gives an empty session."""
 
     def _validate_session_key(self, key: str | None) -> bool:
         return key is not None and _KEY.fullmatch(key) is not None

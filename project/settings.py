@@ -1,4 +1,4 @@
-"""Django's settings: one file, every deployment. What differs comes from `project.env.Env`."""
+"""Django's settings for every deployment. Values that differ come from `project.env.Env`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ROOT_URLCONF = "project.urls"
 ASGI_APPLICATION = "project.asgi.application"
 
 INSTALLED_APPS = [
-    "unfold.apps.BasicAppConfig",  # before admin: it replaces its templates
-    "project.apps.AdminConfig",  # Django's, with our site
+    "unfold.apps.BasicAppConfig",  # before admin, to replace its templates
+    "project.apps.AdminConfig",  # Django's admin with this project's site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -42,9 +42,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "project.failed_requests.FailedRequests",  # first: whatever fails has a reference
+    "project.failed_requests.FailedRequests",  # first, so that every failure has a reference
     "django.middleware.security.SecurityMiddleware",
-    "project.request_encoding.utf8",  # before anything that reads a form
+    "project.request_encoding.utf8",  # before all code that reads a form
     "project.content_policy.ContentPolicyMiddleware",
     "project.static_files.StaticFilesMiddleware",
     "project.switch_requests.SwitchRequests",  # before sessions: it lends a connection
@@ -52,11 +52,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "project.known_visitors.KnownVisitors",
+    "project.visitor_cache.VisitorCacheMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "axes.middleware.AxesMiddleware",  # last: it turns a locked sign-in into the 429 page
+    "axes.middleware.AxesMiddleware",  # last: it answers a locked sign-in with 429
 ]
 
 TEMPLATES = [
@@ -89,7 +89,7 @@ _LIBPQ_NAMES = {
 
 
 def _database(url: str, pool_size: int) -> dict[str, Any]:
-    """Django's form of a libpq URI; what Django has no name for goes on to libpq as it is."""
+    """Return a libpq URI in Django's form. Parameters without a Django name are passed to libpq."""
     parts: dict[str, Any] = conninfo_to_dict(url)
     known = {
         "NAME": parts.pop("dbname", ""),
@@ -98,20 +98,20 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
         "HOST": parts.pop("host", ""),
         "PORT": str(parts.pop("port", "") or ""),
     }
-    # A connect or a packet lost on the way must not hold a thread for minutes.
+    # A lost packet must not block a thread for minutes.
     parts.setdefault("connect_timeout", 3)
     for name, value in _WATCHFUL.items():
         parts.setdefault(_LIBPQ_NAMES[name], value)
-    # A process that was stopped between two statements must not hold its locks for ever. Of two
-    # values of one setting the last one counts, so a URL may name another.
+    # A process that is stopped between two statements must not hold its locks forever. If a setting
+    # occurs twice the last value counts, so a URL may override this one.
     limit = "-c idle_in_transaction_session_timeout=10000"
     parts["options"] = f"{limit} {parts.get('options', '')}".strip()
     pool = {"max_size": pool_size, "timeout": 10}
     return {
         "ENGINE": "project.database",
         **known,
-        # Of what `aifeature.models.functions` calls: prepared at the second call on a connection. A
-        # pooler in between must know prepared statements: PgBouncer 1.22, with libpq 17 here.
+        # A call of `aifeature.models.functions` is prepared when a connection makes it the second
+        # time. A pooler must support prepared statements: PgBouncer 1.22, with libpq 17 here.
         "OPTIONS": {**parts, "pool": pool, "prepare_threshold": 1},
     }
 
@@ -120,7 +120,7 @@ DATABASES = {"default": _database(ENV.database_url, ENV.database_pool_size)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENV.redis_url
-# For every client of Redis: how a connection is noticed that leads nowhere any more.
+# Every Redis client detects dead connections with these options.
 REDIS_SOCKET: dict[str, Any] = (
     {}
     if REDIS_URL.startswith("unix:")
@@ -130,17 +130,17 @@ CELERY_BROKER_URL = redis_url.broker_url(ENV.redis_url)
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # Longer than any feature's deadline; the database lease, not Redis, rescues a lost job.
     "visibility_timeout": 3600,
-    # Seconds one answer may take. Consumers wait in BRPOP for up to a second, so they need more
-    # than that; publishers give up sooner (aifeature.services.dispatch.publisher).
+    # Longest time until an answer, in seconds. A consumer's BRPOP takes up to a second. Publishers
+    # have a shorter limit (aifeature.services.dispatch.publisher).
     "socket_timeout": 5,
     "socket_connect_timeout": 1,
-    # What the kernel cannot notice: a Redis that acknowledges and does not answer. It takes up to
-    # twice this and a second.
+    # Detects a Redis that acknowledges packets and does not answer, which the kernel cannot detect.
+    # It takes up to twice this time and a second.
     "health_check_interval": ENV.notice_s,
     **REDIS_SOCKET,
 }
 CELERY_BEAT_SCHEDULER = "project.beat:Scheduler"
-CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit of the schedule in admin is seen
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit of the schedule in admin takes effect
 
 AUTH_PASSWORD_VALIDATORS = [
     *(
@@ -158,15 +158,15 @@ AUTHENTICATION_BACKENDS = [
     "aifeature.web.sign_in.Throttle",
     "django.contrib.auth.backends.ModelBackend",
 ]
-# Five failures of one name from one address close the door to both together for a while.
+# Five failures of one name from one address lock this name at this address for a while.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a person who keeps trying gets in again
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # further attempts do not extend the lock
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "aifeature.web.errors.locked_out"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "carried"]  # the last: a user's own text
-AXES_DISABLE_ACCESS_LOG = True  # who signed in from where is kept no longer than it is needed
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "carried"]  # `carried` is a user's text
+AXES_DISABLE_ACCESS_LOG = True  # successful sign-ins and their addresses are not stored
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 LOGIN_URL = "login"
@@ -179,7 +179,7 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "static/"
-# The local stack serves from the packages themselves, without collectstatic.
+# The local stack serves files from the packages, without collectstatic.
 STATIC_ROOT = None if ENV.local_stack else BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = ENV.local_stack
 WHITENOISE_AUTOREFRESH = DEBUG
@@ -191,13 +191,13 @@ if not ENV.local_stack:
 
 FORWARDED_ALLOW_IPS = ENV.forwarded_allow_ips
 SECURE_SSL_REDIRECT = ENV.https
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes speak plain HTTP
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes use plain HTTP
 if ENV.trust_forwarded_proto:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.https
 SECURE_HSTS_PRELOAD = ENV.https
-# A browser sends the cookies of a host to all of its ports.
+# A browser sends a host's cookies to all of its ports.
 _COOKIES_OF_THIS_SITE = f"_{ENV.cookie_suffix}" if ENV.cookie_suffix else ""
 SESSION_COOKIE_NAME = f"sessionid{_COOKIES_OF_THIS_SITE}"
 CSRF_COOKIE_NAME = f"csrftoken{_COOKIES_OF_THIS_SITE}"
@@ -210,10 +210,10 @@ CSRF_FAILURE_VIEW = "aifeature.web.errors.csrf_failed"
 SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": content_policy.PAGES}
 X_FRAME_OPTIONS = "DENY"
-# A new API token is shown once in a message: it stays on the server until then.
+# A new API token is shown once in a message, which must not be in a cookie.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; the API answers 413 above it
-FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144  # bytes; the rest of a request waits on disk until it is read
+FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144  # bytes; the rest of a request is on disk until it is read
 
 DEFAULT_EXCEPTION_REPORTER = "project.crash_pages.Reporter"
 LOGGING = logging_config(ENV.log_level)
@@ -239,7 +239,7 @@ UNFOLD = {
 }
 FLOWER_URL = ENV.flower_url
 
-# The system's own settings; each stands in project/env.py with its meaning.
+# The system's own settings. project/env.py describes each.
 AIFEATURE: dict[str, Any] = {
     "PROVIDER": ENV.provider,
     "API_KEY": ENV.anthropic_api_key.get_secret_value() if ENV.anthropic_api_key else None,
@@ -260,7 +260,7 @@ AIFEATURE: dict[str, Any] = {
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "Publish due jobs": {
         "task": "control.sweep",
-        # Seconds. The backstop of the dispatcher thread; a missed tick is made up for by the next.
+        # Seconds. The backup of the dispatcher thread. The next run covers a missed one.
         "schedule": 5.0,
         "options": {"queue": "control"},
     },
@@ -286,14 +286,13 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "Delete old content": {
         "task": "control.retention",
-        # The first of a day does it; the others make up for one that was missed.
+        # The first run of a day deletes the content. The others cover a missed run.
         "schedule": crontab(minute="20"),
         "options": {"queue": "control"},
     },
     "Look for cost spikes": {
         "task": "control.cost_spike",
-        # Seconds. Looks once a minute however often it is sent: a tick that comes a moment too
-        # early finds the minute before taken.
+        # Seconds. The task checks once a minute. It does nothing if this minute is checked already.
         "schedule": 20.0,
         "options": {"queue": "control"},
     },

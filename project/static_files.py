@@ -1,4 +1,4 @@
-"""Static files, without a thread for every request that is none of them."""
+"""The middleware for static files, which uses a thread only for requests of static files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # it has no types
-    """WhiteNoise as a middleware that is asynchronous when its neighbours are.
+    """WhiteNoise as a middleware for synchronous and asynchronous chains.
 
-    The original is synchronous only, so under ASGI everything below it, the view included, is
-    waited for in a thread: a long-poll of 30 s would hold one for 30 s. It also hands Django a
-    synchronous stream, which ASGI can serve only by reading it whole; so that is done here.
+    WhiteNoise is synchronous only, so under ASGI a thread would wait for everything below it,
+    including the view: a long-poll of 30 s would hold a thread for 30 s. It also returns a
+    synchronous stream, which Django must read completely under ASGI. So this reads it in a thread.
     """
 
     sync_capable = True
@@ -28,18 +28,17 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # it h
     def __init__(
         self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
     ) -> None:
-        """Collect what there is to serve."""
         super().__init__(get_response)
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
 
     def add_files(self, root: str | Path, prefix: str | None = None) -> None:
-        """Without collectstatic there is no such folder; with finders none is needed."""
+        """Add the folder, unless it is missing because finders serve the files."""
         if Path(root).is_dir() or not self.use_finders:
             super().add_files(root, prefix)
 
     def __call__(self, request: HttpRequest) -> Any:
-        """A static file when there is one at this address, else what comes below."""
+        """Return the static file at this address, otherwise the next layer's response."""
         if iscoroutinefunction(self):
             return self._answer(request)
         static_file = self._found(request)

@@ -1,10 +1,10 @@
-"""Requests that flip a kill switch wait for no pool, and none of them ends without an answer.
+"""The middleware for requests that flip a kill switch. Each gets an answer, also without the pool.
 
-A dialog shows an answer only if its status is 200: each failure is put into words here.
+A dialog shows a response only if its status is 200, so this describes each failure in a page.
 
-Such requests connect beside the pool, over a few connections. Browsers in which a member of the
-staff has signed in have their own: a signed cookie shows it, without a look into the database.
-Otherwise anybody could use them up with requests that nobody has signed in for.
+These requests use a few connections outside the pool. Browsers in which staff has signed in have
+separate ones, so that strangers cannot use them up. A signed cookie identifies such a browser
+without a query.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ STAFF_COOKIE: Final[str] = settings.STAFF_COOKIE_NAME
 
 _SALT: Final = "staff_browser"
 
-_REMEMBERED: Final = timedelta(days=30)
+_STAFF_COOKIE_AGE: Final = timedelta(days=30)
 
 _SIGN_IN: Final = "/login/"
 
 _FLIPS: Final = ("/stop/", "/change_reason/", "/release/")
 
 ENDINGS: Final = (*_FLIPS, _SIGN_IN)
-"""What the path of every such request ends with."""
+"""Endings of the paths of these requests."""
 
 _FORMS: Final = {"stop": StopForm, "change_reason": ChangeReasonForm, "release": ReleaseForm}
 
@@ -61,7 +61,7 @@ _LABELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """What a request is about."""
+    """The change that a request makes to a kill switch."""
 
     slug: str
     action: str
@@ -69,62 +69,66 @@ class Flip:
 
     @property
     def command(self) -> str:
-        """The same on a command line."""
+        """The command that makes the same change."""
         return f"manage.py kill_switch {self.action} {self.slug} --user NAME --reason WHY"
 
 
 class SwitchRequests:
-    """A middleware, outside of sessions. All other requests pass through it untouched."""
+    """A middleware outside of sessions. It passes all other requests on unchanged."""
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        """Be asynchronous when the neighbours are."""
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        """Answer, without a wait for the pool if it is about a switch."""
+        """Pass the request on. A flip, or a sign-in for a flip, does not wait for the pool."""
         if flip_of(request) is None and not request.path.endswith(_SIGN_IN):
             passed: HttpResponse | Awaitable[HttpResponse] = self.get_response(request)
             return passed
         if self._is_async:
             return self._answer(request)
         with _without_waiting(request):
-            return _remembered(request, _seen(request, self.get_response(request)))
+            return _with_staff_cookie(request, _for_dialog(request, self.get_response(request)))
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
         with _without_waiting(request):
-            return _remembered(request, _seen(request, await self.get_response(request)))
+            return _with_staff_cookie(
+                request, _for_dialog(request, await self.get_response(request))
+            )
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """What to do instead, where a view failed."""
+        """Return a response that explains why a flip failed. None lets Django handle the error."""
         flip = flip_of(request)
         if flip is None or isinstance(error, Http404):
             return None
         if isinstance(error, Error):
             logger.warning("a flip of %s was refused: %s", flip.slug, error)
-            said = switch_refusal.explain(error, flip.slug, command=flip.command).sentences
-            return _refused(request, flip, said, status=503)
+            sentences = switch_refusal.explain(error, flip.slug, command=flip.command).sentences
+            return _refused(request, flip, sentences, status=503)
         if isinstance(error, PermissionDenied):
             return _refused(request, flip, _may_not(flip), status=403)
         if dialog_page.by_htmx(request):
             logger.error("a flip of %s failed", flip.slug, exc_info=error)
-            said = ("This button has a defect. Our team has been told.", f"Use {flip.command}.")
-            return _refused(request, flip, said, status=500)
+            sentences = (
+                "This button has a defect. Our team has been notified.",
+                f"Use {flip.command}.",
+            )
+            return _refused(request, flip, sentences, status=500)
         return None
 
 
 def flip_of(request: HttpRequest) -> Flip | None:
-    """Which switch a request is to flip, or to flip after its sign-in; None if none."""
+    """Return the flip that a request makes, or makes after its sign-in. None if it makes none."""
     path = request.path
     if path.endswith(_SIGN_IN):
         try:
             path = urlsplit(request.GET.get("next", "")).path
-        except (ValueError, SuspiciousOperation):  # it is no address, or there are too many
+        except (ValueError, SuspiciousOperation):  # not a URL, or too many parameters
             return None
     if not path.endswith(_FLIPS):
         return None
@@ -134,7 +138,7 @@ def flip_of(request: HttpRequest) -> Flip | None:
 
 
 def _without_waiting(request: HttpRequest) -> AbstractContextManager[None]:
-    """In which the pool is not waited for, if the request is about a switch."""
+    """Return a context in which a flip uses a connection outside the pool."""
     if flip_of(request) is None:
         return nullcontext()
     urgent: AbstractContextManager[None] = connection.urgent(  # type: ignore[attr-defined]  # no stub
@@ -144,17 +148,19 @@ def _without_waiting(request: HttpRequest) -> AbstractContextManager[None]:
 
 
 def is_staff_browser(request: HttpRequest) -> bool:
-    """Whether a member of the staff has signed in with this browser lately."""
-    value = request.get_signed_cookie(STAFF_COOKIE, default=None, salt=_SALT, max_age=_REMEMBERED)
+    """Return whether staff has signed in with this browser in the last 30 days."""
+    value = request.get_signed_cookie(
+        STAFF_COOKIE, default=None, salt=_SALT, max_age=_STAFF_COOKIE_AGE
+    )
     return value is not None
 
 
-def _seen(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """The answer as a dialog can show it."""
+def _for_dialog(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Return the response in a form that a dialog can show."""
     if flip_of(request) is None:
         return response
     if dialog_page.FLIPPED in request.META and response.status_code >= 500:  # noqa: PLR2004 (HTTP)
-        # The flip is committed; what failed is the session, which keeps a message.
+        # The flip is committed. The session failed, which stores the message about it.
         return _go(request, request.META[dialog_page.FLIPPED])
     if request.path.endswith(_SIGN_IN):
         return response
@@ -168,17 +174,17 @@ def _seen(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     return response
 
 
-def _remembered(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """The answer, with the cookie of staff if this visitor is known to be one."""
+def _with_staff_cookie(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Return the response, with the staff cookie if the loaded user is staff."""
     user = getattr(request, "user", None)
     if isinstance(user, SimpleLazyObject) and not hasattr(request, "_cached_user"):
-        return response  # nobody has looked the visitor up, and the database may be away
+        return response  # the user is not loaded, and the database may be unavailable
     if user is not None and user.is_staff:
         response.set_signed_cookie(
             STAFF_COOKIE,
             "yes",
             salt=_SALT,
-            max_age=_REMEMBERED,
+            max_age=_STAFF_COOKIE_AGE,
             secure=settings.SESSION_COOKIE_SECURE,
             httponly=True,
             samesite="Lax",
@@ -187,7 +193,7 @@ def _remembered(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 
 def _go(request: HttpRequest, where: str) -> HttpResponse:
-    """A script follows no plain redirect to another page."""
+    """Redirect. A request of htmx needs a header instead of a plain redirect."""
     if dialog_page.by_htmx(request):
         return HttpResponse(headers={"HX-Redirect": where})
     return HttpResponseRedirect(where)
@@ -198,7 +204,7 @@ def _may_not(flip: Flip) -> tuple[str, ...]:
     return (
         f'You lack the permission "{label}" ({permission}).',
         "A superuser can give it to you: admin, Users.",
-        f"Until then somebody who has it can press the button, or be named in {flip.command}.",
+        f"Until then a person who has it can press the button, or be the user in {flip.command}.",
     )
 
 
@@ -213,5 +219,5 @@ def _refused(
             form = _FORMS[flip.action](request, flip.slug, initial=dialog_page.typed(request))
         values = {"title": switch_refusal.UNCHANGED, "sentences": sentences, "form": form}
         response = render(request, "aifeature/admin/switch_refused.html", values)
-    response.is_explained = True  # type: ignore[attr-defined]  # for `_seen`
+    response.is_explained = True  # type: ignore[attr-defined]  # for `_for_dialog`
     return response

@@ -1,4 +1,4 @@
-"""Workers must take every task that is sent, now or by the schedule."""
+"""System checks of task names, the schedule and the database."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from project.celery import app
 
 @register("celery")
 def check_task_names(**_: Any) -> list[CheckMessage]:
-    """Names sent by services or by the beat schedule that no worker has registered."""
-    for module in app.conf.imports:  # not the loader: at a worker's start it runs these checks
+    """Check that a worker registers each task that services or the schedule send."""
+    for module in app.conf.imports:  # the loader would run these checks again in a worker
         import_module(module)
     scheduled = {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     return unknown_tasks(dispatch.TASK_NAMES | scheduled, known=app.tasks)
@@ -29,19 +29,19 @@ def check_task_names(**_: Any) -> list[CheckMessage]:
 
 @register("celery")
 def check_schedule(**_: Any) -> list[CheckMessage]:
-    """Entries of the code's schedule that no worker could run, and protected checks it lacks."""
+    """Check that workers can run the code's schedule, and that it has all protected checks."""
     return list(schedule_problems(settings.CELERY_BEAT_SCHEDULE))
 
 
 @register("settings")
 def check_engine(**_: Any) -> list[CheckMessage]:
-    """The database engine is ours, with its pool."""
+    """Check that the database engine is this project's, with its pool."""
     return [Error(each.text, id="project.E004") for each in boot.engine()]
 
 
 @register(Tags.database)
 def check_database(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """The database can serve this project. Checked where a database may be connected to."""
+    """Check that the database is fit for this project, if a database may be used."""
     if not databases:
         return []
     return [
@@ -53,7 +53,7 @@ def check_database(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
 
 
 def schedule_problems(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[CheckMessage]:
-    """One error for each thing that is wrong with a schedule, by name as settings hold it."""
+    """Yield an error for each problem of a schedule in the form of CELERY_BEAT_SCHEDULE."""
     for name, entry in entries.items():
         row = PeriodicTask(
             name=name,
@@ -77,11 +77,11 @@ def schedule_problems(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Chec
 
 
 def unknown_tasks(names: Iterable[str], *, known: Iterable[str]) -> list[CheckMessage]:
-    """One error for each name that is not known."""
+    """Return an error for each name that is not in `known`."""
     return [
         Error(
-            f"Task {name!r} is sent but no worker knows it.",
-            hint="Define it in workers/tasks.py, or mend the name where it is sent.",
+            f"Task {name!r} is sent but no worker has it.",
+            hint="Define it in workers/tasks.py, or correct the name where it is sent.",
             id="project.E001",
         )
         for name in sorted(set(names) - set(known))

@@ -1,7 +1,7 @@
-"""What Flower is sent of a task that failed: the type of its exception, and where it was raised.
+"""Task events for Flower without messages of exceptions.
 
-Celery puts the exception's repr and its whole traceback into an event, which Redis passes on and
-Flower shows.
+Celery puts an exception's repr and its whole traceback into an event. Redis stores the event, and
+Flower shows it. Here it contains the exception's type and codes, and the traceback's frames.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from project import scrubbing
 
 
 class Request(CeleryRequest):
-    """A task that a worker was handed."""
+    """A task that a worker has received."""
 
     _failure: BaseException | None = None
 
     def on_failure(self, exc_info: Any, *arguments: Any, **more: Any) -> Any:
-        """Keep the exception for the event, then go on as Celery does."""
+        """Keep the exception for the event."""
         self._failure = _exception(exc_info)
         return super().on_failure(exc_info, *arguments, **more)
 
     def on_retry(self, exc_info: Any) -> Any:
-        """As above."""
         self._failure = _exception(exc_info)
         return super().on_retry(exc_info)
 
@@ -46,5 +45,5 @@ class Task(CeleryTask[Any, Any]):
 
 def _exception(exc_info: Any) -> BaseException | None:
     found = exc_info.exception
-    found = getattr(found, "exc", found)  # what billiard wraps it in
+    found = getattr(found, "exc", found)  # billiard wraps the exception
     return found if isinstance(found, BaseException) else None

@@ -1,4 +1,4 @@
-"""Addresses: the API, the pages, admin, and the probes."""
+"""URL configuration: the API, the pages, admin, and the probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Remembers whose session it is, for the limits that are looked at before anybody signs in."""
+"""The middleware that caches the user of each session.
+
+`project.concurrency` reads the cache before authentication.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,20 @@ from django.http.response import HttpResponseBase
 from aifeature.api import visitors
 
 
-class KnownVisitors:
-    """A middleware behind authentication. It asks nobody: who was not looked up stays unknown."""
+class VisitorCacheMiddleware:
+    """A middleware after authentication. It runs no query: it caches a user that a view loaded."""
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        """Be asynchronous when the neighbours are."""
         self._get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Pass the request on, and remember its user."""
+        """Pass the request on, then cache its user."""
         if self._is_async:
             return self._answer(request)
         response: HttpResponseBase = self._get_response(request)
@@ -43,10 +45,10 @@ class KnownVisitors:
 
 def _remember(request: HttpRequest) -> None:
     user = getattr(request, "_cached_user", None)
-    if user is None or request.path.startswith("/api/"):  # the API says so itself
+    if user is None or request.path.startswith("/api/"):  # the API caches users itself
         return
     shown = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if isinstance(user, AbstractBaseUser) and request.session.session_key == shown:
         visitors.remember(user.pk)
-    else:  # it has ended, or is nobody's
+    else:  # the session has ended, or has no user
         visitors.forget()

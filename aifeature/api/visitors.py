@@ -93,7 +93,7 @@ class Visitors:
         self._open: Counter[Visitor] = Counter()
         self._refused: Counter[Visitor] = Counter()
 
-    def knows(self, credential: bytes) -> bool:
+    def is_known(self, credential: bytes) -> bool:
         """Return whether the credential is empty or its user is cached."""
         return not credential or self.of(credential, "").kind is Kind.USER
 

@@ -1,4 +1,4 @@
-"""Make the local stack's users, with the passwords that the stack has generated."""
+"""Create the local stack's users with the passwords that the stack has generated."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from aifeature.services import controls
 
 STAFF = "staff"
 DOMAIN = "@demo.invalid"
-"""Of the addresses that only demo users have: nobody else's account is ever touched."""
+"""End of the e-mail address of a demo user. The command changes no other account."""
 
 
 class Command(BaseCommand):
-    """`manage.py demo_users`: only the local stack calls it; running it again changes nothing."""
+    """`manage.py demo_users`. Only the local stack runs it. A second run changes nothing."""
 
-    help = "Make the demo users of the local stack and open its features."
+    help = "Create the demo users of the local stack and open its features."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the options."""
         parser.add_argument(
-            "--migrate", action="store_true", help="first migrate (saves a second interpreter)"
+            "--migrate", action="store_true", help="migrate first (saves a second process)"
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Make or update the users.
+        """Create or update the users.
 
         Raises:
-            CommandError: this is not a local stack, it gave no passwords, or the database has
-                users of these names already.
+            CommandError: this is not a local stack, there are no passwords, or another user has
+                one of the names.
         """
         if not os.environ.get("LOCAL_STACK"):
             raise CommandError("demo users are for the local stack: run `manage.py stack`")
@@ -47,12 +46,11 @@ class Command(BaseCommand):
         if text:
             _ensure_token(name, text)
         if not get_user_model().objects.exclude(email__endswith=DOMAIN).exists():
-            # With real users in the database it is theirs, and its features stay as they are.
+            # In a database with real users, operators decide about its features.
             controls.open_for_local_stack()
 
 
 def _passwords(value: str) -> dict[str, str]:
-    """`name:password` pairs with commas between them."""
     pairs = [pair.partition(":") for pair in value.split(",") if pair]
     if not pairs or not all(name and word for name, _, word in pairs):
         raise CommandError("DEMO_PASSWORDS must hold name:password pairs with commas between them")
@@ -60,7 +58,7 @@ def _passwords(value: str) -> dict[str, str]:
 
 
 def _ensure_token(name: str, text: str) -> None:
-    """Make the token valid, also one that was revoked: this stack prints it at each start."""
+    """Make the token valid, even if it was revoked: the stack prints it at each start."""
     tokens = ApiToken.objects.filter(digest=digest(text))
     if tokens.valid().filter(user__username=name).exists():
         return
@@ -75,12 +73,12 @@ def _ensure_user(name: str, password: str) -> None:
     )
     if not user.email.endswith(DOMAIN):
         raise CommandError(
-            f"the database has a user {name!r} who is no demo user: name another database in "
+            f"the database has a user {name!r} who is not a demo user: set another database in "
             "DATABASE_URL, or unset it for the embedded one"
         )
     is_staff = name == STAFF
     if user.check_password(password) and user.is_staff == is_staff == user.is_superuser:
-        return  # setting it again would end the person's sessions
+        return  # setting the password again would end the user's sessions
     user.is_staff = user.is_superuser = is_staff
     user.set_password(password)
     user.save()

@@ -80,7 +80,7 @@ def test_messages_that_are_not_ours_are_dropped_and_jobs_go_on(crew: Crew) -> No
         wait_until(lambda: not client.hlen("unacked"), "all messages to be settled")
     assert worker.process.poll() is None
     log = text_of(worker.log)
-    assert "it is no JSON (JSONDecodeError)" in log
+    assert "it is not JSON (JSONDecodeError)" in log
     assert "dropped a message of queue llm: no task has its name" in log
     assert "Unrecoverable error" not in log
     assert MARK not in log

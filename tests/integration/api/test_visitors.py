@@ -133,8 +133,8 @@ def test_staff_are_not_refused_because_others_flood_their_address(
     forged = {**scope_of("/admin/", cookie="staff_browser=yes:made:up"), "client": (HOME, 5)}
     for each in (scope, forged):
         each.update({"method": "GET", "query_string": b""})
-    assert site._place_of(scope).startswith("staff browser ")
-    assert site._place_of(forged) == HOME
+    assert site._address_key(scope).startswith("staff browser ")
+    assert site._address_key(forged) == HOME
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/admin/login/"])

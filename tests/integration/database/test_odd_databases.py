@@ -151,7 +151,7 @@ def test_process_starts_without_its_database(
     monkeypatch.setitem(connections["default"].settings_dict, "HOST", "/nowhere")
     assert boot.is_fit(boot.database())
     (record,) = caplog.records
-    assert "goes on trying" in record.message
+    assert "keeps trying" in record.message
     assert "\n" not in record.message
 
 

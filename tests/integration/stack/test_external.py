@@ -33,7 +33,7 @@ def test_an_unreachable_database_ends_the_start(start: Callable[..., RunningStac
     [
         ("REDIS_URL", f"redis://:{PASSWORD}@127.0.0.1:1/0", "no Redis at 127.0.0.1:1"),
         ("REDIS_URL", "unix:///nowhere/redis.sock", "no Redis at /nowhere/redis.sock ("),
-        ("REDIS_URL", f"redis://:{PASSWORD}@127.0.0.1:1/first", "a database that is no number"),
+        ("REDIS_URL", f"redis://:{PASSWORD}@127.0.0.1:1/first", "a database that is not a number"),
         ("REDIS_URL", "nonsense", "REDIS_URL is not a Redis address"),
         ("DATABASE_URL", "mysql://somewhere", "DATABASE_URL is not a PostgreSQL address"),
         ("ANTHROPIC_BASE_URL", "http://127.0.0.1:1", "nobody answers at 127.0.0.1:1"),

@@ -127,7 +127,7 @@ def test_the_alert_says_all_that_is_wrong_and_begins_with_the_sentence(every: An
     QuietScheduler(app=app).all_as_schedule()  # type: ignore[no-untyped-call]
     sentences = " ".join(sentence for _, sentence in broken.problems(row))
     assert len(sentences) > scrubbing.LONGEST_OURS
-    said = f"The row 'Bad' of the schedule is not sent: {sentences} Mend it in admin"
+    said = f"The row 'Bad' of the schedule is not sent: {sentences} Fix it in admin"
     assert Alert.objects.get(kind=SCHEDULE_BROKEN).summary.startswith(said)
 
 

@@ -104,7 +104,7 @@ def test_a_secret_file_that_is_no_text_is_named_and_not_quoted(
     monkeypatch.setenv("SECRET_KEY_FILE", str(file))
     with pytest.raises(env.ConfigurationError) as refused:
         env.load()
-    assert str(refused.value) == f"SECRET_KEY_FILE: {file} is no UTF-8 text"
+    assert str(refused.value) == f"SECRET_KEY_FILE: {file} is not UTF-8 text"
 
 
 @given(lease_s=st.integers(3, 600), peer_s=st.integers(2, 50))

@@ -87,14 +87,14 @@ def test_one_address_has_one_spelling() -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("*", "make their address up"),
-        ("10.0.0.1, *", "make their address up"),
-        ("0.0.0.0/0", "make their address up"),
-        ("::/0", "make their address up"),
-        ("::ffff:0:0/96", "make their address up"),
-        ("nginx", "a name matches no proxy"),
-        ("10.0.0.1:80", "no address"),
-        ("10.0.0.0/33", "no address"),
+        ("*", "invent their address"),
+        ("10.0.0.1, *", "invent their address"),
+        ("0.0.0.0/0", "invent their address"),
+        ("::/0", "invent their address"),
+        ("::ffff:0:0/96", "invent their address"),
+        ("nginx", "names are not resolved"),
+        ("10.0.0.1:80", "not an address"),
+        ("10.0.0.0/33", "not an address"),
     ],
 )
 def test_what_would_trust_everybody_or_nobody_is_refused(value: str, problem: str) -> None:

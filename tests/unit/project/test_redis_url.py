@@ -130,7 +130,7 @@ def test_workers_verify_the_certificate_of_redis_unless_told_not_to(
     ],
 )
 def test_an_address_that_they_would_read_differently_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"^(is|has|holds|names) "):
+    with pytest.raises(ValueError, match=r"^(is|has|contains) "):
         redis_url.checked(url)
 
 

@@ -18,10 +18,10 @@ def test_same_refusal_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> 
     refusals = Refusals(lambda: now[0])
     for second in range(600):
         now[0] = second / 10
-        refusals.note("looking for messages", WRONG_TYPE)
+        refusals.note("the request for messages", WRONG_TYPE)
     assert len(caplog.records) == 1
     now[0] = AGAIN_S
-    refusals.note("looking for messages", WRONG_TYPE)
+    refusals.note("the request for messages", WRONG_TYPE)
     refusals.note("an acknowledgement", WRONG_TYPE)
     assert len(caplog.records) == 3
 
