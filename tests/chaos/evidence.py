@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row, tuple_row
 
+from tests import books
 from tests.bench.flood import Flooded
 from tests.chaos.diary import Entry
 from tests.chaos.flips import Flip
@@ -75,9 +76,8 @@ class Attempt:
 
     @property
     def spend_micro(self) -> int:
-        """What the ledger counts for it, by its state."""
-        unseen = self.state in {"started", "unknown"}
-        return self.bound_micro if unseen else self.cost_micro
+        """The spend that the ledger counts. An open call counts its bound."""
+        return self.bound_micro if self.state == "started" else books.counted(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,7 @@ class Drift:
     day: str
     spent_micro: int
     held_micro: int
+    own_spend_micro: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +306,10 @@ SELECT CASE WHEN field = 'monthly_budget_usd' THEN 'month'
  WHERE field IN ('daily_budget_usd', 'monthly_budget_usd') ORDER BY at
 """
 _DRIFTS: Final = """
-SELECT scope, key, day::text, spent_drift AS spent_micro, held_drift AS held_micro
-  FROM aif_reconcile(coalesce((SELECT min(day) FROM aifeature_attempt), current_date), false)
+SELECT scope, key, day::text, spent_drift AS spent_micro, held_drift AS held_micro,
+       own_drift AS own_spend_micro
+  FROM aif_reconcile_windows(
+           coalesce((SELECT min(day) FROM aifeature_attempt), current_date), false)
 """
 _WAITS: Final = "SELECT waits_for, count(*) FROM chaos_change WHERE waits_for <> '' GROUP BY 1"
 _ALERTS: Final = "SELECT kind, subject, summary FROM aifeature_alert ORDER BY opened_at"
@@ -326,24 +329,23 @@ SELECT seq, extract(epoch FROM at)::float8 AS at, tx, thing, id::text, job::text
 
 
 def from_database(connection: psycopg.Connection) -> dict[str, Any]:
-    """The rows, by the names that Evidence has for them."""
-
-    def rows(kind: type[Any], query: str) -> list[Any]:
-        with connection.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(query.encode()).fetchall()
-
-    return {
-        "jobs": rows(Job, _JOBS),
-        "attempts": rows(Attempt, _ATTEMPTS),
-        "windows": rows(Window, _WINDOWS),
-        "changes": rows(Change, _CHANGES),
-        "caps": rows(Cap, _CAPS),
-        "drifts": rows(Drift, _DRIFTS),
-        "alerts": rows(Alert, _ALERTS),
-        "trips": rows(Trip, _TRIPS),
-        "throttled": [user for (user,) in connection.execute(_THROTTLED).fetchall()],
-        "waits": dict(connection.execute(_WAITS).fetchall()),
-    }
+    """Return the rows of one point in time, by the names of Evidence's fields."""
+    found = books.read(
+        connection,
+        {
+            "jobs": (class_row(Job), _JOBS),
+            "attempts": (class_row(Attempt), _ATTEMPTS),
+            "windows": (class_row(Window), _WINDOWS),
+            "changes": (class_row(Change), _CHANGES),
+            "caps": (class_row(Cap), _CAPS),
+            "drifts": (class_row(Drift), _DRIFTS),
+            "alerts": (class_row(Alert), _ALERTS),
+            "trips": (class_row(Trip), _TRIPS),
+            "throttled": (scalar_row, _THROTTLED),
+            "waits": (tuple_row, _WAITS),
+        },
+    )
+    return {**found, "waits": dict(found["waits"])}
 
 
 def from_provider(record: Path) -> list[Call]:

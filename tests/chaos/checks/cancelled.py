@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from tests.chaos.checks.violation import Promise, Violation
@@ -112,26 +112,6 @@ def own_spend_keeps_its_cap(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.OVERSHOOT, text)
 
 
-def own_spend_windows_equal_the_ledger(evidence: Evidence) -> Iterator[Violation]:
-    """The second sum of a user's windows is that of the calls that count towards it."""
-    expected: dict[tuple[str, str, str], int] = {}
-    for attempt in evidence.attempts:
-        if attempt.own_spend:
-            for scope, key in _own_keys(attempt).items():
-                place = (scope, key, attempt.day)
-                expected[place] = expected.get(place, 0) + attempt.spend_micro
-    found = {(w.scope, w.key, w.day): w.own_spend_micro for w in evidence.windows}
-    for place in sorted(expected.keys() | found.keys()):
-        differs = found.get(place, 0) - expected.get(place, 0)
-        if differs:
-            text = f"own spend of window {place} differs by {differs} micro-dollars"
-            yield Violation(Promise.LEDGER, text)
-
-
-def _own_keys(attempt: Attempt) -> Mapping[str, str]:
-    return {"user": f"{attempt.feature}:{attempt.user_id}", "account": str(attempt.user_id)}
-
-
 def _ended_by_its_user(evidence: Evidence, job: Job) -> Attempt | None:
     """The call that ended in the transaction in which the user's cancellation ended the job."""
     if job.cancelled_by != USER:
@@ -169,5 +149,4 @@ CHECKS: Final = (
     shown_text_is_stored,
     own_spend_is_what_the_user_caused,
     own_spend_keeps_its_cap,
-    own_spend_windows_equal_the_ledger,
 )

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from tests import books
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Attempt, Evidence, Job
-
-Key = tuple[str, str, str]
-"""Scope, key and day of a window."""
 
 
 def accepted_attempt(job: Job, attempts: list[Attempt]) -> Attempt | None:
     """The call whose answer became the result: the last of the epoch that finished the job."""
     if job.status != "succeeded":
         return None
-    own = [attempt for attempt in attempts if attempt.epoch == job.epoch]
-    last = max(own, key=lambda attempt: attempt.number, default=None)
+    ours = [attempt for attempt in attempts if attempt.epoch == job.epoch]
+    last = max(ours, key=lambda attempt: attempt.number, default=None)
     return last if last is not None and last.state == "settled" else None
 
 
@@ -59,42 +56,19 @@ def every_call_is_closed(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.LEDGER, text, job.id)
 
 
-def expected_windows(evidence: Evidence) -> Counter[Key]:
-    """What each window should have spent, from the ledger."""
-    sums: Counter[Key] = Counter()
-    for attempt in evidence.attempts:
-        spend = attempt.spend_micro
-        sums["feature", attempt.feature, attempt.day] += spend
-        sums["global", "", attempt.day] += spend
-        sums["month", "", f"{attempt.day[:7]}-01"] += spend
-    for job in evidence.jobs:
-        if (charged := _charged_attempt(evidence, job)) is not None:
-            key = f"{charged.feature}:{charged.user_id}"
-            sums["user", key, charged.day] += job.charge_micro
-            sums["account", str(charged.user_id), charged.day] += job.charge_micro
-    return sums
-
-
-def _charged_attempt(evidence: Evidence, job: Job) -> Attempt | None:
-    """The call in whose windows the job's charge stands; None where there is none."""
-    calls = evidence.attempts_of.get(job.id, [])
-    if job.status == "succeeded":
-        return accepted_attempt(job, calls)
-    return max(calls, key=lambda call: call.number, default=None) if job.charge_micro else None
-
-
-def differences(evidence: Evidence) -> dict[Key, int]:
-    """Micro-dollars by which each window differs from the ledger; what is right is left out."""
-    expected = expected_windows(evidence)
-    found = Counter({(w.scope, w.key, w.day): w.spent_micro for w in evidence.windows})
-    keys = expected.keys() | found.keys()
-    return {key: found[key] - expected[key] for key in keys if found[key] != expected[key]}
+def differences(evidence: Evidence) -> dict[books.Key, int]:
+    """Return the micro-dollars by which the spend of wrong windows differs from the ledger."""
+    found = books.differences(evidence.jobs, evidence.attempts, evidence.windows)
+    return {key: off.spent for key, off in found.items() if off.spent}
 
 
 def windows_equal_the_ledger(evidence: Evidence) -> Iterator[Violation]:
-    """What is spent is the sum of the ledger."""
-    for key, micro in differences(evidence).items():
-        yield Violation(Promise.LEDGER, f"window {key} differs by {micro} micro-dollars")
+    """Each figure of a window is the sum of the ledger."""
+    for key, off in books.differences(evidence.jobs, evidence.attempts, evidence.windows).items():
+        for name, micro in (("", off.spent), ("held of ", off.held), ("own spend of ", off.own)):
+            if micro:
+                text = f"{name}window {key} differs by {micro} micro-dollars"
+                yield Violation(Promise.LEDGER, text)
 
 
 def leaked_micro(evidence: Evidence) -> int:

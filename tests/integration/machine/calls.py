@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from tests.books import OF_A_USER, counted, windows_of
 from tests.integration.machine import ledger
 from tests.integration.machine.rows import ControlRow, JobRow, KeyRow, WorkerRow
 from tests.integration.machine.view import View
@@ -83,7 +84,7 @@ class Submit:
                 text="",
                 model="",
                 tokens=0,
-                charge=0,
+                charge_micro=0,
             )
         )
         return "stored"
@@ -245,14 +246,14 @@ class SettleUnknown:
         row = view.attempt(self.attempt)
         if row is None or row.state not in ledger.UNSURE:
             return False
-        view.change(row, state="settled", cost=self.cost, tokens=self.cost)
-        more = self.cost - ledger.counted(row)
-        for scope, key, day in ledger.windows_of(row, row.day):
+        view.change(row, state="settled", cost_micro=self.cost, tokens=self.cost)
+        more = self.cost - counted(row)
+        for scope, key, day in windows_of(row.user_id, row.feature, row.day):
             window = view.window(scope, key, day)
-            if scope not in ledger.OF_A_USER:
-                view.change(window, spent=window.spent + more)
-            elif row.own:  # the charge stays as it is
-                view.change(window, own=window.own + more)
+            if scope not in OF_A_USER:
+                view.change(window, spent_micro=window.spent_micro + more)
+            elif row.own_spend:  # the charge stays as it is
+                view.change(window, own_spend_micro=window.own_spend_micro + more)
         return True
 
 

@@ -84,15 +84,15 @@ class Begin:
             AttemptRow(
                 id=self.attempt,
                 job=row.id,
-                user=row.user,
+                user_id=row.user,
                 feature=row.feature,
                 epoch=row.epoch,
                 number=row.attempts + 1,
                 state="started",
                 model=MODEL,
                 tokens=0,
-                cost=0,
-                bound=self.bound,
+                cost_micro=0,
+                bound_micro=self.bound,
                 code="",
                 day=view.now.date(),
                 ended_at=None,
@@ -188,7 +188,7 @@ class Finish:
             worth = self.ending.worth if shown else 0
             charge = ledger.close(view, self.attempt, self.ending, accepted=accepted, worth=worth)
             if accepted or shown:
-                row = view.change(row, model=MODEL, tokens=self.ending.cost, charge=charge)
+                row = view.change(row, model=MODEL, tokens=self.ending.cost, charge_micro=charge)
         ledger.close_unseen(view, row.id, "run_failed")
         return True
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
+from tests.books import counted
 from tests.integration.machine.books_calls import Reconcile
 from tests.integration.machine.calls import (
     LEASE,
@@ -31,7 +32,7 @@ from tests.integration.machine.held_calls import (
     Settle,
 )
 from tests.integration.machine.keeper_calls import Extend, Flags, GiveBack, Switches
-from tests.integration.machine.ledger import UNSURE, Caps, Ending, counted
+from tests.integration.machine.ledger import UNSURE, Caps, Ending
 from tests.integration.machine.rows import AttemptRow, JobRow, WindowRow, WorkerRow
 from tests.integration.machine.sweep_calls import (
     LOST_AFTER,
@@ -205,7 +206,7 @@ class JobLife(Transactions):
     @staticmethod
     def _ending(row: AttemptRow | None, state: str, dice: Dice) -> Ending:
         """Shown text may be worth more than its call; what failed costs nothing."""
-        most = row.bound if row else 0
+        most = row.bound_micro if row else 0
         cost = 0 if state == "failed" else dice.below(most + 1)
         shown = dice.one_of(("T", "T", ""))
         return Ending(state, cost, bool(dice.below(3)), shown, dice.below(most + 3))

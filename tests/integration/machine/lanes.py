@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 import psycopg
-from psycopg.rows import class_row
 
+from tests import books
 from tests.integration.machine.calls import Call
-from tests.integration.machine.rows import (
-    AttemptRow,
-    ControlRow,
-    JobRow,
-    Key,
-    KeyRow,
-    Row,
-    TurnRow,
-    WindowRow,
-    WorkerRow,
-    World,
-    key_of,
-)
+from tests.integration.machine.rows import QUERIES, JobRow, Key, KeyRow, Row, World, key_of
 from tests.integration.machine.view import View
 
 LANES: Final = 4
@@ -149,14 +137,7 @@ class Lanes:
 
     def rows(self) -> dict[Key, Row]:
         """Everything that is committed, as the model names it."""
-        with ExitStack() as exits, self.observer.pipeline():
-            cursors = [
-                exits.enter_context(self.observer.cursor(row_factory=class_row(kind)))
-                for kind in QUERIES
-            ]
-            for cursor, query in zip(cursors, QUERIES.values(), strict=True):
-                cursor.execute(query, prepare=True)
-            found: list[Row] = [row for cursor in cursors for row in cursor.fetchall()]
+        found: list[Row] = [*chain(*books.read(self.observer, QUERIES).values())]
         keys = [KeyRow(r.user, r.key, r.id) for r in found if isinstance(r, JobRow) and r.key]
         return {key_of(row): row for row in [*found, *keys]}
 
@@ -182,31 +163,3 @@ def _answer(lane: Lane) -> Answer | psycopg.Error:
     result = error if isinstance(error, psycopg.Error) else lane.answer.result()
     lane.answer = None
     return result
-
-
-JOBS: Final = b"""
-    SELECT id, user_id AS "user", feature, idempotency_key AS key, status, epoch, tries, attempts,
-           worker, run_at, deadline_at, published_at, started_at, lease_until, finished_at,
-           cancel_requested_at, result->>'text' AS result, error_code AS code,
-           error_message AS text, model, input_tokens AS tokens, charge_micro AS charge,
-           cancelled_by, partial_text AS partial
-      FROM public.aifeature_job"""
-ATTEMPTS: Final = b"""
-    SELECT id, job_id AS job, user_id AS "user", feature, epoch, number, state, model,
-           input_tokens AS tokens, cost_micro AS cost, bound_micro AS bound, error_code AS code,
-           day, ended_at, own_spend AS own
-      FROM public.aifeature_attempt"""
-WINDOWS: Final = b"""
-    SELECT scope, key, day, spent_micro AS spent, held_micro AS held, own_spend_micro AS own
-      FROM public.aifeature_spendwindow"""
-CONTROLS: Final = b"SELECT feature, killed, kill_mode AS mode FROM public.aifeature_featurecontrol"
-TURNS: Final = b'SELECT feature, user_id AS "user" FROM public.aifeature_dispatchturn'
-WORKERS: Final = b"SELECT name, seen_at FROM public.aifeature_worker"
-QUERIES: Final[dict[type[Any], bytes]] = {
-    JobRow: JOBS,
-    AttemptRow: ATTEMPTS,
-    WindowRow: WINDOWS,
-    ControlRow: CONTROLS,
-    TurnRow: TURNS,
-    WorkerRow: WORKERS,
-}

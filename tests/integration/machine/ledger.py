@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 from uuid import UUID
 
-from tests.integration.machine.rows import AttemptRow, JobRow, WindowRow
+from tests.books import OF_A_USER, counted, windows_of
+from tests.integration.machine.rows import JobRow, WindowRow
 from tests.integration.machine.view import Refused, View
 
 UNSURE: Final = frozenset({"estimated", "unknown"})
 """States of a call whose bill is not sure, which a person may settle."""
-
-OF_A_USER: Final = frozenset({"user", "account"})
-"""Windows that count charges and, apart from them, the user's own spend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +30,13 @@ class Caps:
         """Each cap that holds in a window: its name, the cap, and what counts against it."""
         found = {
             "user": (
-                ("user", self.user, window.spent),
-                ("user_spend", self.user_spend, window.own),
+                ("user", self.user, window.spent_micro),
+                ("user_spend", self.user_spend, window.own_spend_micro),
             ),
-            "account": (("account", self.account, window.own),),
-            "feature": (("feature", self.feature, window.spent),),
-            "global": (("global", self.everything, window.spent),),
-            "month": (("month", self.month, window.spent),),
+            "account": (("account", self.account, window.own_spend_micro),),
+            "feature": (("feature", self.feature, window.spent_micro),),
+            "global": (("global", self.everything, window.spent_micro),),
+            "month": (("month", self.month, window.spent_micro),),
         }[window.scope]
         return [(name, cap, spent) for name, cap, spent in found if cap is not None]
 
@@ -57,22 +54,6 @@ class Ending:
     """What that text is worth, in micro-dollars."""
 
 
-def counted(row: AttemptRow) -> int:
-    """The spend of a call that has ended, in micro-dollars."""
-    return row.bound if row.state == "unknown" else row.cost
-
-
-def windows_of(row: JobRow | AttemptRow, day: date) -> tuple[tuple[str, str, date], ...]:
-    """The windows a job's calls of a day are counted in: scope, key, day."""
-    return (
-        ("user", f"{row.feature}:{row.user}", day),
-        ("account", str(row.user), day),
-        ("feature", row.feature, day),
-        ("global", "", day),
-        ("month", "", day.replace(day=1)),
-    )
-
-
 def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
     """Reserve in the windows of today, or in none.
 
@@ -80,7 +61,7 @@ def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
         Refused: the verdict of the first window without room, or of what else is in the way.
     """
     with view.savepoint():
-        for scope, key, day in windows_of(job, view.now.date()):
+        for scope, key, day in windows_of(job.user, job.feature, view.now.date()):
             window = view.window(scope, key, day)
             limits = caps.on(window)
             if scope == "month" or all(bound <= cap for _, cap, _ in limits):
@@ -88,12 +69,12 @@ def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
             for name, cap, spent in limits:
                 if spent + bound > cap:
                     raise Refused(f"budget_spent {name}")
-            if any(spent + window.held + bound > cap for _, cap, spent in limits):
+            if any(spent + window.held_micro + bound > cap for _, cap, spent in limits):
                 raise Refused(f"budget_held {scope}")
-            view.change(window, held=window.held + bound)
+            view.change(window, held_micro=window.held_micro + bound)
             if scope == "account" and caps.in_flight is not None:
                 mine = [
-                    a for a in view.attempts() if (a.feature, a.user) == (job.feature, job.user)
+                    a for a in view.attempts() if (a.feature, a.user_id) == (job.feature, job.user)
                 ]
                 if sum(attempt.state == "started" for attempt in mine) >= caps.in_flight:
                     raise Refused("user_busy")
@@ -123,22 +104,22 @@ def close(
     row = view.change(
         row,
         state=ending.state,
-        cost=ending.cost,
+        cost_micro=ending.cost,
         tokens=ending.cost,
         code=code,
-        own=ending.state == "settled" or (ending.state in UNSURE and by_user),
+        own_spend=ending.state == "settled" or (ending.state in UNSURE and by_user),
         ended_at=view.now,
     )
     spend = counted(row)
     charge = ending.cost if accepted else min(worth, spend)
-    for scope, key, day in windows_of(row, row.day):
+    for scope, key, day in windows_of(row.user_id, row.feature, row.day):
         window = view.window(scope, key, day)
-        spent, own = (charge, row.own * spend) if scope in OF_A_USER else (spend, 0)
+        spent, own = (charge, row.own_spend * spend) if scope in OF_A_USER else (spend, 0)
         view.change(
             window,
-            held=window.held - row.bound,
-            spent=window.spent + spent,
-            own=window.own + own,
+            held_micro=window.held_micro - row.bound_micro,
+            spent_micro=window.spent_micro + spent,
+            own_spend_micro=window.own_spend_micro + own,
         )
     return charge
 

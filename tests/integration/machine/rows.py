@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, Final
 from uuid import UUID
+
+from psycopg.rows import class_row
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "rejected"})
 
@@ -35,7 +38,7 @@ class JobRow:
     text: str
     model: str
     tokens: int
-    charge: int
+    charge_micro: int
     cancelled_by: str = ""
     partial: str = ""
     """Text that the user had been shown when they cancelled it."""
@@ -43,36 +46,36 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One provider call. Amounts are micro-dollars."""
+    """One provider call."""
 
     id: UUID
     job: UUID
-    user: int
+    user_id: int
     feature: str
     epoch: int
     number: int
     state: str
     model: str
     tokens: int
-    cost: int
-    bound: int
+    cost_micro: int
+    bound_micro: int
     code: str
     day: date
     ended_at: datetime | None
-    own: bool = False
+    own_spend: bool = False
     """Whether it counts towards its user's spend cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """Spend of one day, in micro-dollars; of a user or an account `spent` is the charge."""
+    """Spend of a day or a month. Of a user or an account `spent_micro` is the charge."""
 
     scope: str
     key: str
     day: date
-    spent: int
-    held: int
-    own: int = 0
+    spent_micro: int
+    held_micro: int
+    own_spend_micro: int = 0
     """Spend that counts towards the spend cap of a user or an account."""
 
 
@@ -143,3 +146,27 @@ def key_of(row: Row) -> Key:  # noqa: PLR0911 (a table)
 def window_key(scope: str, key: str, day: date) -> Key:
     """The name of a spend window, whether it exists or not."""
     return ("window", scope, key, day)
+
+
+TABLES: Final = {
+    JobRow: """
+        SELECT id, user_id AS "user", feature, idempotency_key AS key, status, epoch, tries,
+               attempts, worker, run_at, deadline_at, published_at, started_at, lease_until,
+               finished_at, cancel_requested_at, result->>'text' AS result, error_code AS code,
+               error_message AS text, model, input_tokens AS tokens, charge_micro, cancelled_by,
+               partial_text AS partial
+          FROM public.aifeature_job""",
+    AttemptRow: """
+        SELECT id, job_id AS job, user_id, feature, epoch, number, state, model, day, ended_at,
+               input_tokens AS tokens, cost_micro, bound_micro, error_code AS code, own_spend
+          FROM public.aifeature_attempt""",
+    WindowRow: """
+        SELECT scope, key, day, spent_micro, held_micro, own_spend_micro
+          FROM public.aifeature_spendwindow""",
+    ControlRow: "SELECT feature, killed, kill_mode AS mode FROM public.aifeature_featurecontrol",
+    TurnRow: 'SELECT feature, user_id AS "user" FROM public.aifeature_dispatchturn',
+    WorkerRow: "SELECT name, seen_at FROM public.aifeature_worker",
+}
+QUERIES: Final[dict[type[Any], tuple[Any, str]]] = {
+    kind: (class_row(kind), query) for kind, query in TABLES.items()
+}
