@@ -119,8 +119,10 @@ def test_structured_output_streams_as_growing_json(sdk: anthropic.Anthropic) -> 
         {"type": "object", "properties": {"a": {}}},
         {"type": "object", "additionalProperties": {"type": "integer"}},
         {"$ref": "#/$defs/A", "$defs": {"A": {"type": "array", "items": {"$ref": "#/$defs/A"}}}},
+        {"type": "object", "properties": []},
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}},
     ],
-    ids=["any value", "any keys", "recursive"],
+    ids=["any value", "any keys", "recursive", "no schema", "no pattern"],
 )
 def test_a_schema_that_leaves_its_values_open_is_refused(
     sdk: anthropic.Anthropic, schema: dict[str, Any]

@@ -1,6 +1,7 @@
-"""A stand-in for the provider: the Messages API, answered by general methods on this machine.
+"""The sandbox provider: the Messages API, answered with general methods on this machine.
 
-It is the only fake of the system, and it knows no input by heart. Of our other modules it imports
-`workers.inference.dialect` alone, which says what JSON Schema the provider accepts.
-`app.create_app` is the ASGI application, `python -m workers.sandbox` runs it.
+The local stack and the tests use it; production installs none of its libraries. It has no stored
+answers. Of our other modules it imports only `workers.inference.dialect`, the part of JSON Schema
+that the provider accepts. `app.create_app` is the ASGI application, `python -m workers.sandbox`
+runs it.
 """

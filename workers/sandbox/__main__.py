@@ -1,4 +1,4 @@
-"""`python -m workers.sandbox`: the stand-in as a process of its own."""
+"""Run the sandbox provider as a process: `python -m workers.sandbox`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.sandbox.settings import SandboxSettings
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; the first line on stdout is the address."""
+    """Serve until SIGTERM or SIGINT. The first line on stdout has the address."""
     options = _parser().parse_args(argv)
     settings = SandboxSettings(
         first_byte_s=options.first_byte,
@@ -44,10 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--first-byte", type=float, default=0.3, metavar="SECONDS")
     parser.add_argument("--tokens-per-second", type=float, default=80.0, help="0 is unlimited")
-    parser.add_argument("--latency", type=float, metavar="SECONDS", help="of every whole answer")
+    parser.add_argument("--latency", type=float, metavar="SECONDS", help="time of a whole answer")
     for name in ("requests", "input-tokens", "output-tokens"):
         parser.add_argument(
-            f"--{name}-per-minute", type=int, default=GENEROUS, metavar="N", help="of each model"
+            f"--{name}-per-minute",
+            type=int,
+            default=GENEROUS,
+            metavar="N",
+            help="per model",
         )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", type=Path, metavar="FILE", help="append calls as JSON lines")

@@ -1,4 +1,4 @@
-"""The ASGI application: the provider's API, and the controls of the stand-in beside it."""
+"""The ASGI application: the provider's API, and the controls of the sandbox."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: SandboxSettings | None = None, *, clock: Clock = time.time) -> Starlette:
-    """The application; `app.state.sandbox` is its memory. Each call makes one of its own."""
+    """Return a new application. `app.state.sandbox` is its state."""
     sandbox = Sandbox(settings or SandboxSettings(), clock)
 
     @asynccontextmanager
@@ -54,7 +54,7 @@ def create_app(settings: SandboxSettings | None = None, *, clock: Clock = time.t
 
 
 async def count_tokens(request: Request) -> Response:
-    """An estimate of a prompt's tokens; costs nothing and is not recorded."""
+    """Return an estimate of a prompt's tokens. The call costs nothing and is not recorded."""
     wire = Wire(request.scope, request.receive, request._send)  # noqa: SLF001 - no public name
     validate.check_headers(wire.headers)
     body = validate.parse_body(await wire.body())
@@ -65,7 +65,7 @@ async def count_tokens(request: Request) -> Response:
 
 
 async def models(request: Request) -> Response:
-    """The models served."""
+    """Return the models."""
     validate.check_headers(dict(request.headers))
     data = [
         {
@@ -84,7 +84,7 @@ async def models(request: Request) -> Response:
 
 
 async def faults(request: Request) -> Response:
-    """Show, replace or remove the fault plan. A plan that makes no sense is a 422 that says why."""
+    """Show, replace or remove the fault plan. An invalid plan gives a 422 with its errors."""
     sandbox = _sandbox(request)
     if request.method == "PUT":
         try:
@@ -99,7 +99,7 @@ async def faults(request: Request) -> Response:
 
 
 async def calls(request: Request) -> Response:
-    """The calls recorded; `attempt_id` and `since` (seconds since the epoch) narrow them down."""
+    """Return the recorded calls, filtered by `attempt_id` and `since` (seconds since 1970)."""
     sandbox = _sandbox(request)
     if request.method == "DELETE":
         sandbox.record.clear()
@@ -113,7 +113,7 @@ async def calls(request: Request) -> Response:
 
 
 async def health(_request: Request) -> Response:
-    """Answers as soon as the application does."""
+    """Report that the application answers."""
     return JSONResponse({"status": "ok"})
 
 

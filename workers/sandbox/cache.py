@@ -1,4 +1,4 @@
-"""Prompt-cache accounting: which prefix of a request was seen in the last five minutes."""
+"""Account for the prompt cache: the longest prefix of a request that is cached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.sandbox import tokens
 from workers.sandbox.catalog import MODELS
 
 LOOKBACK_BLOCKS = 20
-"""How many blocks before a breakpoint an earlier entry is looked for."""
+"""Blocks before a breakpoint that are searched for an earlier entry."""
 
 TTL_S = {"5m": 300, "1h": 3600}
 MAX_ENTRIES = 20_000
@@ -20,17 +20,17 @@ MAX_ENTRIES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """The end of one block of the prompt: everything before it, hashed and counted."""
+    """The end of one block of the prompt, with the hash and the tokens of the whole prefix."""
 
     digest: bytes
     tokens: int
     ttl: str | None
-    """The time to live asked for by a breakpoint here, or None."""
+    """The time to live of a breakpoint here, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptUsage:
-    """Input tokens of a request by the way they are billed."""
+    """The input tokens of a request by kind of billing."""
 
     input_tokens: int
     cache_read: int = 0
@@ -43,7 +43,7 @@ class PromptUsage:
 
 
 class PromptCache:
-    """Entries by prefix hash; a read renews an entry's time to live."""
+    """Entries by prefix hash. A read renews the time to live of an entry."""
 
     def __init__(self) -> None:
         self._expires: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
@@ -51,7 +51,7 @@ class PromptCache:
     def account(
         self, prompt: list[Boundary], model: str, now: float, *, write: bool
     ) -> PromptUsage:
-        """How a prompt is billed at `now`; with `write`, its breakpoints become entries."""
+        """Return the billing of a prompt at `now`. With `write`, its breakpoints become entries."""
         minimum = MODELS[model].cache_minimum
         marked = [i for i, b in enumerate(prompt) if b.ttl and b.tokens >= minimum]
         total = prompt[-1].tokens
@@ -93,7 +93,7 @@ class PromptCache:
 
 
 def boundaries(body: Mapping[str, Any]) -> list[Boundary]:
-    """The prompt of a request block by block, in cache order: tools, system, messages."""
+    """Return the blocks of a request in cache order: tools, system, messages."""
     schema = tokens.schema_of(body)
     digest = hashlib.sha256(f"{body['model']}\0{tokens.canonical(schema)}".encode())
     total = tokens.REQUEST_OVERHEAD + tokens.schema_tokens(body)

@@ -1,4 +1,4 @@
-"""The models the stand-in serves, with the limits the provider publishes for them."""
+"""The models of the sandbox, with the limits that the provider publishes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Model:
     context: int = 1_000_000
     max_output: int = 128_000
     cache_minimum: int = 512
-    """Prompts shorter than this are silently not cached."""
+    """Shorter prompts are not cached, without an error."""
 
     forced_tool_choice: bool = True
     """Whether `tool_choice` may force a tool."""

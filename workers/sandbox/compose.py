@@ -1,4 +1,4 @@
-"""From a request to a finished reply: the answer's text, cut where a limit or a fault says."""
+"""Make the reply to a request: the text of the answer, cut by limits and faults."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from workers.sandbox.cache import PromptUsage
 
 LONG_PROMPT_BYTES = 32_000
-"""Prompts above this are answered in a thread of their own."""
+"""Longer requests are answered in a thread."""
 
 
 def compose(body: Mapping[str, Any], prompt: PromptUsage, rule: FaultRule | None) -> Reply:
-    """The reply to a valid request, with the faults that concern its content."""
+    """Return the reply to a valid request, with the faults that change its content."""
     kind = rule.kind if rule is not None else None
     if kind in (FaultKind.REFUSAL, FaultKind.EMPTY_CONTENT):
         reason = "refusal" if kind is FaultKind.REFUSAL else "end_turn"
@@ -74,9 +74,9 @@ def _reply(
 
 
 def malformed(text: str, shape: Literal["invalid_json", "wrong_shape"]) -> str:
-    """Structured output that breaks its promise: no JSON, or JSON of another shape."""
+    """Return malformed structured output: no JSON, or JSON of another shape."""
     if shape == "invalid_json":
-        # No closing bracket can follow, so no cut of it can be JSON by accident.
+        # Without a closing bracket, no part of it can be JSON by accident.
         return "{" + text[: max(1, len(text) * 2 // 3)].rstrip("}]")
     value = json.loads(text)
     if isinstance(value, dict):

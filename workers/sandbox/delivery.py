@@ -1,4 +1,4 @@
-"""Sending a reply, streamed or whole, at its pace, with the faults that strike on the way."""
+"""Send a reply, streamed or whole, at its pace, with the faults of the delivery."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.sandbox.wire import Wire
 
 DEFAULT_AFTER_EVENTS = 4
-"""Events before a fault in mid-stream: the start, the block's start, a ping, one delta."""
+"""Events before a fault within a stream: message start, block start, a ping, one delta."""
 
 PROXY_PAGE = b"<!doctype html><title>%d</title><h1>The origin took too long to answer</h1>"
 
@@ -33,7 +33,7 @@ _MIDSTREAM = {
 
 
 def fresh_id(prefix: str) -> str:
-    """A new id in the provider's style."""
+    """Return a new id in the provider's style."""
     return f"{prefix}_{uuid.uuid4().hex[:24]}"
 
 
@@ -45,7 +45,7 @@ async def deliver(
     pace: Pace,
     headers: Mapping[str, str],
 ) -> None:
-    """Send the reply, with the fault that strikes it."""
+    """Send the reply with its fault."""
     if rule is not None and rule.kind is FaultKind.PROXY_TIMEOUT:
         await _page(wire, call, rule)
     elif call.stream:
@@ -55,8 +55,8 @@ async def deliver(
 
 
 async def _page(wire: Wire, call: Call, rule: FaultRule) -> None:
-    """Answer as a proxy does that gave up on the provider: with a page of its own."""
-    # The provider behind the proxy goes on with the work, and bills it.
+    """Answer like a proxy that stopped waiting for the provider: with its own page."""
+    # The provider behind the proxy continues to work, and bills the call.
     call.outcome = rule.kind
     await wire.start(rule.status, {"content-type": "text/html; charset=utf-8"})
     await wire.write(PROXY_PAGE % rule.status, more=False)
@@ -105,7 +105,7 @@ async def _streamed(
         await until(due)
         if rule is not None and index == strike_at:
             if index == 0 and rule.kind is FaultKind.ERROR_IN_STREAM:
-                call.usage = call.billed = None  # before the answer began, the call has failed
+                call.usage = call.billed = None  # no answer has begun: the call has failed
             if await _strike(wire, call, rule):
                 return
         ready.append(event.encode())
@@ -113,7 +113,7 @@ async def _streamed(
 
 
 def _strike_at(rule: FaultRule | None, events: list[Event]) -> int | None:
-    """Before which event the fault strikes; None for never."""
+    """Return the index of the event before which the fault happens, or None."""
     if rule is None or rule.kind not in _MIDSTREAM:
         return None
     closing = next((i for i, event in enumerate(events) if event.name == "content_block_stop"), 1)
@@ -125,7 +125,7 @@ def _strike_at(rule: FaultRule | None, events: list[Event]) -> int | None:
 
 
 async def _strike(wire: Wire, call: Call, rule: FaultRule) -> bool:
-    """Do the fault; whether the stream is over."""
+    """Make the fault happen. Return whether the stream is over."""
     if rule.kind is FaultKind.STALL:
         await until(asyncio.get_running_loop().time() + rule.seconds)
         return False

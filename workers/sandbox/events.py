@@ -1,4 +1,4 @@
-"""Messages and the events of a stream, in the provider's shapes."""
+"""Messages and stream events in the provider's form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKENS_PER_DELTA = 4
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A finished answer: what is sent and what it costs."""
+    """A finished answer: its content and its cost."""
 
     message_id: str
     model: str
@@ -30,7 +30,7 @@ class Reply:
     has_content: bool = True
 
     def usage(self, output_tokens: int | None = None) -> dict[str, Any]:
-        """Usage when `output_tokens` were written (default: all)."""
+        """Return the usage after `output_tokens` were written (default: all)."""
         return {
             "input_tokens": self.prompt.input_tokens,
             "cache_creation_input_tokens": self.prompt.cache_write_5m + self.prompt.cache_write_1h,
@@ -44,11 +44,11 @@ class Reply:
         }
 
     def billed(self) -> dict[str, Any] | None:
-        """The usage that is billed: all of it, or nothing for a refusal without output."""
+        """Return the billed usage: all of it, or None for a refusal without output."""
         return self.usage() if self.has_content or self.stop_reason != "refusal" else None
 
     def ending(self) -> dict[str, Any]:
-        """The fields that say why it stopped."""
+        """Return the fields with the reason of the end."""
         refused = self.stop_reason == "refusal"
         details = {"type": "refusal", "category": None, "explanation": None} if refused else None
         return {
@@ -58,35 +58,35 @@ class Reply:
         }
 
     def message(self) -> dict[str, Any]:
-        """The whole message, as a call without streaming gets it."""
+        """Return the whole message, for a call without streaming."""
         content = [{"type": "text", "text": self.text}] if self.has_content else []
         return {**self.head(), "content": content, **self.ending(), "usage": self.usage()}
 
     def head(self) -> dict[str, Any]:
-        """The fields that do not change while it is written."""
+        """Return the fields that are equal in each event."""
         return {"id": self.message_id, "type": "message", "role": "assistant", "model": self.model}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a stream, and how many output tokens are written once it is sent."""
+    """One event of a stream, and the output tokens written up to its end."""
 
     name: str
     data: dict[str, Any]
     written: int
 
     def encode(self) -> bytes:
-        """The event as bytes of `text/event-stream`."""
+        """Return the event as bytes of `text/event-stream`."""
         return sse(self.name, json.dumps(self.data, ensure_ascii=False))
 
 
 def sse(name: str, data: str) -> bytes:
-    """An event with data of any kind."""
+    """Return an event with any data."""
     return f"event: {name}\ndata: {data}\n\n".encode()
 
 
 def stream(reply: Reply) -> Iterator[Event]:
-    """The events of a reply, in the order the provider sends them."""
+    """Yield the events of a reply in the provider's order."""
     start = {
         **reply.head(),
         "content": [],

@@ -1,4 +1,4 @@
-"""The fault plan: what goes wrong, for which calls, how often. It can be changed at any time."""
+"""The fault plan: the faults, their calls and their number. It can change at any time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.sandbox.rejection import Rejection
 
 
 class FaultKind(StrEnum):
-    """Every way a call can be made to go wrong."""
+    """The kinds of faults."""
 
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
@@ -48,7 +48,7 @@ _REJECTIONS: dict[FaultKind, tuple[int, str, str | None]] = {
     FaultKind.API_ERROR: (500, "Internal server error", None),
     FaultKind.GATEWAY_TIMEOUT: (504, "Request timed out", None),
     FaultKind.BILLING: (402, "Your credit balance is too low.", None),
-    # The two 400s of an account that cannot pay: only their message says so.
+    # Two 400s of an account that cannot pay: only their message distinguishes them.
     FaultKind.CREDIT_TOO_LOW: (
         400,
         "Your credit balance is too low to access the API. Please purchase credits.",
@@ -72,34 +72,34 @@ _REJECTIONS: dict[FaultKind, tuple[int, str, str | None]] = {
 
 
 class FaultRule(BaseModel):
-    """One rule. It fires for the calls it matches until it has fired `times` times."""
+    """One rule. It fires for matching calls until it has fired `times` times."""
 
     model_config = ConfigDict(extra="forbid")
 
     kind: FaultKind
     probability: float = Field(default=1.0, ge=0, le=1)
     times: int | None = Field(default=None, ge=0)
-    """How often it may still fire; None is without end."""
+    """Number of times it may still fire; None means no limit."""
 
     model: str | None = None
     stream: bool | None = None
     after_events: int | None = Field(default=None, ge=0)
-    """Events of a stream that are sent before it strikes; what None means depends on the kind."""
+    """Events of a stream that are sent before the fault; each kind has its own default."""
 
     seconds: float = Field(default=3600.0, ge=0)
-    """How long a slow first byte or a stall lasts."""
+    """Length of a slow first byte or a stall."""
 
     retry_after: float | None = Field(default=1.0, ge=0)
-    """Seconds in `retry-after` of a `rate_limited`; None sends no such header."""
+    """Seconds in `retry-after` of a `rate_limited`; None sends no header."""
 
     status: Literal[504, 524] = 504
-    """HTTP status of the page that a `proxy_timeout` sends."""
+    """HTTP status of the page of a `proxy_timeout`."""
 
     shape: Literal["invalid_json", "wrong_shape"] = "invalid_json"
-    """How a `malformed_output` is malformed."""
+    """The defect of a `malformed_output`."""
 
     def matches(self, *, model: str, stream: bool, structured: bool) -> bool:
-        """Whether a call is one of those this rule is for."""
+        """Whether this rule applies to a call."""
         if self.times == 0 or self.model not in (None, model) or self.stream not in (None, stream):
             return False
         if self.kind in STREAM_ONLY:
@@ -113,7 +113,7 @@ class FaultRule(BaseModel):
         return self.after_events is None or not stream
 
     def rejection(self) -> Rejection | None:
-        """The error answer of this kind, or None if it strikes in another way."""
+        """Return the error answer of this kind, or None if it is another kind of fault."""
         if self.kind not in _REJECTIONS:
             return None
         status, message, error_code = _REJECTIONS[self.kind]
@@ -122,25 +122,25 @@ class FaultRule(BaseModel):
 
 
 class FaultPlan(BaseModel):
-    """The rules in force, first match first, and the limits that replace the settings' limits."""
+    """The rules, of which the first match applies, and limits that replace the settings."""
 
     model_config = ConfigDict(extra="forbid")
 
     rules: list[FaultRule] = Field(default_factory=list)
     seed: int = 0
     rate_limits: dict[str, RateLimits] | None = None
-    """By model id, `*` for all others. None leaves the limits of the settings in force."""
+    """By model id, `*` for all others. None keeps the limits of the settings."""
 
 
 class Faults:
-    """A plan and the dice it is played with."""
+    """A plan and its random numbers."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self.plan = plan
         self._dice = random.Random(plan.seed)  # noqa: S311 - dice, not secrets
 
     def strike(self, *, model: str, stream: bool, structured: bool) -> FaultRule | None:
-        """The rule that strikes this call; it is counted as fired."""
+        """Return the rule that fires for this call, and count it."""
         for rule in self.plan.rules:
             if not rule.matches(model=model, stream=stream, structured=structured):
                 continue

@@ -1,4 +1,4 @@
-"""Rate limits as the provider has them: three buckets per model that refill continuously."""
+"""The provider's rate limits: three buckets for each model that refill continuously."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RateLimits(BaseModel):
 
 
 class Bucket:
-    """Starts full, refills at `limit` per minute, may be overdrawn by what was already done."""
+    """A token bucket: starts full, refills at `limit` per minute, can be overdrawn."""
 
     def __init__(self, limit: int, now: float) -> None:
         self.limit = limit
@@ -35,23 +35,23 @@ class Bucket:
         self._at = now
 
     def level(self, now: float) -> float:
-        """What is left now; below zero when overdrawn."""
+        """Return the level now; below zero when overdrawn."""
         self._level = min(self.limit, self._level + max(0.0, now - self._at) * self.limit / 60)
         self._at = max(now, self._at)
         return self._level
 
     def wait_s(self, amount: float, now: float) -> float:
-        """Seconds until `amount` (at most the whole bucket) is there; 0 if it is."""
+        """Return the seconds until the bucket holds `amount` (at most all of it); 0 if it does."""
         missing = min(amount, self.limit) - self.level(now)
         return max(0.0, missing * 60 / self.limit)
 
     def take(self, amount: float, now: float) -> None:
-        """Take `amount`, even if it is not there."""
+        """Take `amount`, even if the bucket holds less."""
         self.level(now)
         self._level -= amount
 
     def headers(self, now: float) -> tuple[int, int, str]:
-        """Limit, what remains, and when it is full again (RFC 3339)."""
+        """Return the limit, the rest, and the time at which the bucket is full (RFC 3339)."""
         level = self.level(now)
         full_at = now + (self.limit - level) * 60 / self.limit
         reset = datetime.fromtimestamp(math.ceil(full_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -77,7 +77,7 @@ class Limiter:
         return self._models[model]
 
     def admit(self, model: str, input_tokens: int, now: float) -> tuple[str, int] | None:
-        """Take one request and its input tokens; or name the limit and the seconds to wait."""
+        """Take one request and its input tokens, or return the limit and the seconds to wait."""
         buckets = self._buckets(model)
         needs = {"requests": 1, "input-tokens": input_tokens, "output-tokens": 1}
         waits = {name: buckets[name].wait_s(amount, now) for name, amount in needs.items()}
@@ -89,11 +89,11 @@ class Limiter:
         return None
 
     def produced(self, model: str, output_tokens: int, now: float) -> None:
-        """Take what an answer wrote."""
+        """Take the output tokens of an answer."""
         self._buckets(model)["output-tokens"].take(output_tokens, now)
 
     def headers(self, model: str, now: float) -> dict[str, str]:
-        """The `anthropic-ratelimit-*` headers of a model."""
+        """Return the `anthropic-ratelimit-*` headers of a model."""
         rows = {name: bucket.headers(now) for name, bucket in self._buckets(model).items()}
         inward, outward = rows["input-tokens"], rows["output-tokens"]
         rows["tokens"] = (

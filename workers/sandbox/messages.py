@@ -1,4 +1,4 @@
-"""`POST /v1/messages`: one call from its arrival in the record to its last byte."""
+"""`POST /v1/messages`: one call, from its arrival in the record to its last byte."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Messages:
                 await wire.cut()
                 return
             reply = await self._reply(body, size, rule)
-            # On its way to succeed: it is billed in full, whether its reader stays or not.
+            # The call is on track to succeed: it is billed in full, even if the client leaves.
             call.usage, call.billed = reply.usage(), reply.billed()
             headers |= self._sandbox.limit_headers(body["model"])
         except Rejection as rejection:
@@ -130,7 +130,7 @@ class Messages:
         prompt = cache.boundaries(body)
         usage = self._sandbox.admit(body["model"], prompt)
         if size > LONG_PROMPT_BYTES:
-            # Long prompts take a while to read: other calls go on meanwhile.
+            # Long prompts take longer: other calls continue in the meantime.
             reply = await asyncio.to_thread(compose, body, usage, rule)
         else:
             reply = compose(body, usage, rule)
@@ -139,7 +139,7 @@ class Messages:
 
 
 async def _read(wire: Wire) -> tuple[bytes | None, dict[str, Any], Rejection | None]:
-    """The raw body (None: the client left), the parsed one, and what is wrong with it."""
+    """Return the raw body (None if the client left), the parsed body, and its problem."""
     raw = b""
     try:
         raw = await wire.body()

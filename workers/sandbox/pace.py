@@ -1,4 +1,4 @@
-"""When each part of an answer is due."""
+"""The times at which the parts of an answer are due."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The schedule of one answer, counted from the call's arrival on the loop's clock."""
+    """The schedule of one answer, from the arrival of its call, on the loop's clock."""
 
     settings: SandboxSettings
     arrived: float
     """`loop.time()` at arrival."""
 
     def due(self, written: int, total: int) -> float:
-        """The loop's time at which `written` of `total` tokens are on the wire."""
+        """Return the loop's time at which `written` of `total` tokens are sent."""
         first = self.settings.first_byte_s
         if self.settings.latency_s is not None:
             first = min(first, self.settings.latency_s)

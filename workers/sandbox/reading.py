@@ -1,31 +1,33 @@
-"""One prompt, read once: each method's result is worked out when a field first needs it."""
+"""One prompt and the results of the methods on it, each computed when first used."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from workers.sandbox import cues as cue
 from workers.sandbox import document
 from workers.sandbox.judge import Judgement, judge
+from workers.sandbox.prompt import Prompt
 from workers.sandbox.retrieve import Finding, retrieve
 from workers.sandbox.summarize import Lengths, Summarizer, facts, summary
-
-if TYPE_CHECKING:
-    from workers.sandbox.prompt import Prompt
 
 UNKNOWN = "I don't know: the text given does not say."
 SPARSE = "The text holds too little to summarise."
 
+MAX_INSTRUCTIONS = 20_000
+"""Characters of instructions that are searched for cues."""
+
 
 class Reading:
-    """What the methods make of a prompt."""
+    """The results for one prompt."""
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
+        self.question = prompt.question
         self.source = prompt.source
-        self.cues = cue.read(prompt.instructions)
+        self.candidate = prompt.candidate
+        self.cues = cue.read(prompt.instructions[:MAX_INSTRUCTIONS])
         self.lengths = Lengths()
         self._used: frozenset[int] = frozenset()
 
@@ -35,57 +37,47 @@ class Reading:
 
     @cached_property
     def finding(self) -> Finding:
-        """The passages that answer the question."""
-        return retrieve(self.prompt.question, self.source)
+        """Return the passages that answer the question."""
+        return retrieve(self.question, self.source)
 
     @cached_property
     def judgement(self) -> Judgement:
-        """The candidate held against its source."""
-        return judge(self.prompt.candidate, self.source, self.prompt.reference)
+        """Return the judgement of the candidate by its source."""
+        return judge(self.candidate, self.source, self.prompt.reference)
 
-    def asked(self, description: str) -> cue.Cues:
-        """The cues of the instructions, sharpened by those of a field's description."""
+    def demands(self, description: str) -> cue.Cues:
+        """Return the cues of the instructions, replaced by those of a field's description."""
         own = cue.read(description)
         return replace(
-            self.cues,
-            sentences=own.sentences or self.cues.sentences,
-            items=own.items or self.cues.items,
-            words=own.words or self.cues.words,
-            numbers=own.numbers or self.cues.numbers,
-            names=own.names or self.cues.names,
-            decisions=own.decisions or self.cues.decisions,
-            coverage=own.coverage or self.cues.coverage,
+            self.cues, **{kind: getattr(own, kind) for kind in cue.KINDS if getattr(own, kind)}
         )
 
     def summary(self, description: str = "") -> str:
-        """A summary of the source; its sentences are not given again as facts."""
+        """Return a summary of the source; `facts` does not repeat its sentences."""
         if self.cues.sparse and self.summarizer.is_sparse:
             return SPARSE
-        asked = self.asked(description)
-        text, self._used = summary(self.summarizer, asked, lengths=self.lengths)
+        demands = self.demands(description)
+        text, self._used = summary(self.summarizer, demands, lengths=self.lengths)
         return text
 
     def facts(self, count: int, description: str = "") -> list[str]:
-        """Telling sentences beyond those of the summary."""
+        """Return sentences beyond those of the summary."""
         if self.cues.sparse and self.summarizer.is_sparse:
             return []
-        asked = self.asked(description)
-        return facts(self.summarizer, count, asked, self._used, self.lengths)
+        demands = self.demands(description)
+        return facts(self.summarizer, count, demands, self._used, self.lengths)
 
     def answer(self, description: str = "") -> str:
-        """The answer to the question, from the source or not at all."""
-        if not self.prompt.question:
+        """Return the answer to the question from the source, or that it has none."""
+        if not self.question:
             return self.summary(description)
         if not self.finding.known:
             return self.cues.unknown or UNKNOWN
-        asked = self.asked(description)
-        count = asked.sentences or 2
         best = self.finding.hits[0]
-        chosen = best.sentences[:count]
+        chosen = best.sentences[: self.demands(description).sentences or 2]
         text = document.inline(best.section.text)
-        in_order = sorted(chosen, key=lambda s: text.find(s[:20]))
-        return " ".join(in_order) or best.section.title
+        return " ".join(sorted(chosen, key=lambda s: text.find(s[:20]))) or best.section.title
 
     def citations(self) -> list[str]:
-        """The ids of the sections an answer rests on."""
+        """Return the ids of the sections that the answer uses."""
         return [hit.section.id for hit in self.finding.hits] if self.finding.known else []

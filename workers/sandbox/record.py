@@ -1,4 +1,4 @@
-"""What arrived, when, and how it ended: evidence for tests of loss, doubling and cost."""
+"""The record of calls, their times and outcomes: evidence for tests of loss and cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """One call: a hash of its prompt, never the text. Times are in seconds since the epoch."""
+    """One call, with a hash of its prompt instead of the text. Times are seconds since 1970."""
 
     request_id: str
     attempt_id: str | None
@@ -27,21 +27,21 @@ class Call:
     started_at: float
     ended_at: float | None = None
     status: int | None = None
-    """HTTP status, None while none was sent."""
+    """HTTP status; None before it is sent."""
 
     outcome: str = "running"
-    """`completed`, `rejected`, `client_gone`, `shutdown`, `failed`, or the fault that struck."""
+    """`completed`, `rejected`, `client_gone`, `shutdown`, `failed`, or the fault."""
 
     fault: str | None = None
     usage: dict[str, Any] | None = None
-    """Usage of the whole answer, also when its stream was cut; None when the call was failed."""
+    """Usage of the whole answer, also when its stream was cut; None if the call failed."""
 
     billed: dict[str, Any] | None = None
-    """The usage that is billed; None: nothing is. Only a refusal without output sets them apart."""
+    """The billed usage or None. It differs from `usage` only for a refusal without output."""
 
 
 class Record:
-    """The last calls in memory, and all of them in a file if one is given."""
+    """The last calls in memory, and all calls in an optional file."""
 
     def __init__(self, size: int, file: Path | None) -> None:
         self._size = size
@@ -51,30 +51,30 @@ class Record:
             self._fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def arrived(self, call: Call) -> None:
-        """Note a call before anything is answered."""
+        """Record a call before it is answered."""
         self._calls[call.request_id] = call
         if len(self._calls) > self._size:
             self._calls.popitem(last=False)
         self._append("arrived", asdict(call))
 
     def ended(self, call: Call, *, at: float) -> None:
-        """Note how a call ended, and when: in the file first, and in memory last.
+        """Record the end of a call, first in the file, then in memory.
 
-        Other threads look meanwhile, and find all of it once they find it ended.
+        Other threads read the call in the meantime: once it has ended, its line is in the file.
         """
         self._append("ended", {**asdict(call), "ended_at": at})
         call.ended_at = at
 
     def calls(self, *, attempt_id: str | None = None, since: float = 0.0) -> list[dict[str, Any]]:
-        """Calls in order of arrival, of one attempt or all, started at `since` or later."""
+        """Return calls in order of arrival, of one attempt or all, started at `since` or later."""
         return [
             asdict(call)
-            for call in tuple(self._calls.values())  # more may arrive in another thread
+            for call in tuple(self._calls.values())  # another thread may add calls
             if call.started_at >= since and attempt_id in (None, call.attempt_id)
         ]
 
     def clear(self) -> None:
-        """Forget the calls in memory; the file stays."""
+        """Remove the calls from memory; the file stays."""
         self._calls.clear()
 
     def close(self) -> None:
@@ -84,6 +84,6 @@ class Record:
             self._fd = None
 
     def _append(self, event: str, call: Mapping[str, Any]) -> None:
-        # One write per line: it is whole in the file even if the process is killed after it.
+        # One write for each line: the line is complete even if the process is killed after it.
         if self._fd is not None:
             os.write(self._fd, (json.dumps({"event": event, **call}) + "\n").encode())

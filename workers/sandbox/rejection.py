@@ -1,4 +1,4 @@
-"""The provider's error answers: status, type, message, details, in the shape it sends them."""
+"""The provider's error answers: status, type, message, details."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TYPES = {
 }
 
 
-class Rejection(Exception):  # noqa: N818 - it is an answer, not a defect
-    """A request is answered with an error."""
+class Rejection(Exception):  # noqa: N818 - an answer, not a defect
+    """The request is answered with an error."""
 
     def __init__(
         self,
@@ -35,24 +35,24 @@ class Rejection(Exception):  # noqa: N818 - it is an answer, not a defect
         self.status = status
         self.message = message
         self.error_code = error_code
-        """`details.error_code`, or None for no details."""
+        """`details.error_code`; None sends no details."""
         self.retry_after_s = retry_after_s
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """The JSON of the answer."""
+        """Return the JSON of the answer."""
         return error_body(
             TYPES[self.status], self.message, request_id=request_id, error_code=self.error_code
         )
 
     def headers(self) -> dict[str, str]:
-        """`retry-after`, when there is one."""
+        """Return `retry-after`, if there is one."""
         return {} if self.retry_after_s is None else {"retry-after": f"{self.retry_after_s:g}"}
 
 
 def error_body(
     kind: str, message: str, *, request_id: str, error_code: str | None = None
 ) -> dict[str, Any]:
-    """An error in the provider's shape; also the data of an `error` event in a stream."""
+    """Return an error in the provider's form; also the data of an `error` event in a stream."""
     error: dict[str, Any] = {"type": kind, "message": message}
     if error_code is not None:
         error["details"] = {"error_code": error_code}

@@ -1,12 +1,18 @@
-"""JSON Schema itself: references, merged parts, implied types, bounds of numbers."""
+"""JSON Schema for the filler: references, merged parts, types, formats, bounds of numbers.
+
+jsonschema checks schemas and values; see docs/decisions/json-schema-in-sandbox.md.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
-Schema = Mapping[str, Any]
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 MAX_HOPS = 8
 
@@ -15,8 +21,8 @@ FORMATS = {
     "date-time": (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "1970-01-01T00:00:00Z"),
     "time": (r"\b\d\d:\d\d:\d\dZ", "00:00:00Z"),
     "duration": (r"\bP(?:T\d+[HMS]|\d+[DWMY])\b", "PT0S"),
-    "email": (r"[\w.+-]+@[\w-]+\.[a-z]{2,}", "nobody@example.com"),
-    "hostname": (r"\b(?:[a-z0-9-]+\.)+[a-z]{2,}\b", "example.com"),
+    "email": (r"[\w.+-]{1,64}@[\w-]{1,63}\.[a-z]{2,}", "nobody@example.com"),
+    "hostname": (r"\b(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,}\b", "example.com"),
     "uri": (r"https?://[^\s<>\"']+[\w/]", "https://example.com/"),
     "ipv4": (r"\b(?:\d{1,2}\.){3}\d{1,2}\b", "127.0.0.1"),
     "ipv6": (r"\b(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}\b", "::1"),
@@ -25,61 +31,67 @@ FORMATS = {
         "00000000-0000-0000-0000-000000000000",
     ),
 }
-"""For each string format: how it looks in a text, and a value if the text has none."""
+"""By string format: a pattern that finds it in a text, and a value if the text has none."""
 
 _IMPLIED = {"properties": "object", "items": "array", "minimum": "number", "maximum": "number"}
 
 
-def resolved(schema: Schema, root: Schema) -> dict[str, Any]:
-    """The schema with its reference followed and its `allOf` merged; own keywords win."""
-    own = dict(schema)
-    for _ in range(MAX_HOPS):
-        if "$ref" not in own:
-            break
-        target: Any = root
-        for part in own.pop("$ref").lstrip("#/").split("/"):
-            if part:
-                target = target[part.replace("~1", "/").replace("~0", "~")]
-        own = {**target, **own}
-    for part in own.pop("allOf", ()):
-        own = _merged(resolved(part, root), own)
-    return own
+class Root:
+    """A whole schema, to which the references in its parts point."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.schema = schema
+
+    @cached_property
+    def _registry(self) -> Registry[Any]:
+        registry: Registry[Any] = Registry()
+        registry = registry.with_resource("", DRAFT202012.create_resource(self.schema))
+        return registry
+
+    def resolved(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a part with its reference followed and its `allOf` merged; own keywords win."""
+        own = dict(schema)
+        for _ in range(MAX_HOPS):
+            if "$ref" not in own:
+                break
+            own = {**self._registry.resolver().lookup(own.pop("$ref")).contents, **own}
+        for part in own.pop("allOf", ()):
+            inner = self.resolved(part)
+            properties = {**inner.get("properties", {}), **own.get("properties", {})}
+            required = [*inner.get("required", ()), *own.get("required", ())]
+            own = {**inner, **own, **({"properties": properties} if properties else {})}
+            own["required"] = required
+        return own
+
+    def first_valid(self, values: Iterable[Any], schema: Mapping[str, Any]) -> Any:
+        """Return the first value that a schema allows, or else the first one."""
+        validator = Draft202012Validator(
+            schema, registry=self._registry, format_checker=FormatChecker()
+        )
+        values = list(values)
+        return next((value for value in values if validator.is_valid(value)), values[0])
 
 
-def _merged(inner: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    both = {**inner, **own}
-    if "properties" in inner and "properties" in own:
-        both["properties"] = {**inner["properties"], **own["properties"]}
-    if "required" in inner and "required" in own:
-        both["required"] = [*inner["required"], *own["required"]]
-    return both
-
-
-def kind(schema: Schema, *, prefer_null: bool) -> str:
-    """The type to produce: the one named, the first of several, or the one that is implied."""
+def kind(schema: Mapping[str, Any], *, prefer_null: bool) -> str:
+    """Return the type to produce: the named one, the first of several, or the implied one."""
     named = schema.get("type")
     if isinstance(named, list):
         if prefer_null and "null" in named:
             return "null"
-        named = next((k for k in named if k != "null"), "null")
-    if named is None:
-        named = next((k for key, k in _IMPLIED.items() if key in schema), "string")
-    return str(named)
+        named = next((name for name in named if name != "null"), "null")
+    return named or next((name for key, name in _IMPLIED.items() if key in schema), "string")
 
 
-def bounded(value: float, schema: Schema, *, whole: bool) -> float:
-    """The nearest number the schema allows."""
-    grid = schema.get("multipleOf") or (1 if whole else 0)
-    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    nudge = grid or 1e-6
+def bounded(value: float, schema: Mapping[str, Any], *, whole: bool) -> float:
+    """Return the nearest number that the schema allows, with at most six decimals."""
+    step = schema.get("multipleOf") or (1 if whole else 1e-6)
+    at = round(value / step)
+    if "minimum" in schema:
+        at = max(at, math.ceil(schema["minimum"] / step))
     if "exclusiveMinimum" in schema:
-        low = max(low, schema["exclusiveMinimum"] + nudge)
+        at = max(at, math.floor(schema["exclusiveMinimum"] / step) + 1)
+    if "maximum" in schema:
+        at = min(at, math.floor(schema["maximum"] / step))
     if "exclusiveMaximum" in schema:
-        high = min(high, schema["exclusiveMaximum"] - nudge)
-    if grid:
-        # On a grid, the bounds are the first and the last of its points between them.
-        low = math.ceil(low / grid) * grid if low > -math.inf else low
-        high = math.floor(high / grid) * grid if high < math.inf else high
-        value = round(value / grid) * grid
-    value = min(max(value, low), high)
-    return int(value) if whole else round(float(value), 6)
+        at = min(at, math.ceil(schema["exclusiveMaximum"] / step) - 1)
+    return int(at * step) if whole else round(float(at * step), 6)

@@ -1,6 +1,6 @@
-"""Runs the application on uvicorn, with the two things uvicorn has no word for.
+"""Run the application on uvicorn, with two additions.
 
-A fault plan must be able to drop a TCP connection, and a stop must not wait for open streams.
+A fault plan can drop a TCP connection, and a stop does not wait for open streams.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AbortableProtocol(H11Protocol):
-    """Hands each request the means to drop its connection."""
+    """Gives each request a function that drops its connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -28,20 +28,20 @@ class AbortableProtocol(H11Protocol):
 
 
 class SandboxServer(uvicorn.Server):
-    """Ends the running calls when it is told to stop."""
+    """Ends the running calls when it stops."""
 
     def __init__(self, app: Starlette, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._sandbox = app.state.sandbox
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening and cut what is still open."""
+        """Stop listening and cut the open connections."""
         self._sandbox.stop()
         await super().shutdown(sockets)
 
 
 def build_server(app: Starlette, **options: Any) -> SandboxServer:
-    """A server for `serve(sockets=[...])`; the options are uvicorn's."""
+    """Return a server for `serve(sockets=[...])`; the options are uvicorn's."""
     config = uvicorn.Config(
         app,
         http=AbortableProtocol,
@@ -50,8 +50,8 @@ def build_server(app: Starlette, **options: Any) -> SandboxServer:
         access_log=False,
         log_level="error",
         timeout_graceful_shutdown=1,
-        # As load balancers have it. Sooner than its clients give an idle connection up, it would
-        # now and then close one that a request is on its way to.
+        # The value of load balancers. It is longer than that of clients: otherwise the server
+        # sometimes closes a connection while a request is on its way.
         timeout_keep_alive=60,
         **options,
     )
@@ -59,9 +59,9 @@ def build_server(app: Starlette, **options: Any) -> SandboxServer:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 picks a free one."""
+    """Return a listening socket; port 0 chooses a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's delay (40 ms a call) off only where the protocol is named.
+    # asyncio disables Nagle's delay (40 ms a call) only for a socket with a named protocol.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((host, port))

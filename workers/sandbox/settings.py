@@ -1,4 +1,4 @@
-"""How fast the stand-in answers and how much it lets through."""
+"""The settings of the sandbox: its speed and its limits."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
     from workers.sandbox.limits import RateLimits
 
 Clock = Callable[[], float]
-"""Seconds since the epoch: what the cache, the rate limits and the record go by."""
+"""Returns seconds since 1970. The cache, the rate limits and the record use it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """All of the stand-in's settings. The defaults answer as fast as the machine can."""
+    """The settings. With the defaults, answers are as fast as the machine allows."""
 
     first_byte_s: float = 0.0
     """Seconds before the first byte of an answer."""
 
     tokens_per_second: float = 0.0
-    """Speed of writing after the first byte; 0 is unlimited."""
+    """Speed after the first byte; 0 means no limit."""
 
     latency_s: float | None = None
-    """Seconds a whole answer takes, whatever its length; overrides the two above."""
+    """Seconds for a whole answer of any length; replaces the two settings above."""
 
     rate_limits: Mapping[str, RateLimits] = field(default_factory=dict)
-    """Enforced limits by model id, `*` for every other model; a model in neither has ample ones."""
+    """Limits by model id, `*` for all other models. Other models have very high limits."""
 
     seed: int = 0
-    """Makes the dice of the first fault plan repeatable."""
+    """Seed of the first fault plan."""
 
     record_file: Path | None = None
-    """Where each call is appended as JSON lines, or None."""
+    """File to which calls are appended as JSON lines, or None."""
 
     record_size: int = 100_000
-    """Calls kept in memory; the oldest go first."""
+    """Calls kept in memory; the oldest are removed first."""

@@ -1,4 +1,4 @@
-"""What the stand-in remembers between calls."""
+"""The state of the sandbox between calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Sandbox:
-    """Plan, limits, cache and record of one running stand-in."""
+    """Plan, limits, cache and record of one running sandbox."""
 
     def __init__(self, settings: SandboxSettings, clock: Clock) -> None:
         self.settings = settings
@@ -30,14 +30,14 @@ class Sandbox:
         self._limiter = Limiter(settings.rate_limits, clock())
 
     def set_plan(self, plan: FaultPlan) -> None:
-        """Put a fault plan in force; limits that it changes start with full buckets."""
+        """Apply a fault plan. Limits that it changes start with full buckets."""
         self.faults = Faults(plan)
         limits = self.settings.rate_limits if plan.rate_limits is None else plan.rate_limits
         if dict(limits) != self._limiter.limits:
             self._limiter = Limiter(limits, self.clock())
 
     def admit(self, model: str, prompt: list[Boundary]) -> PromptUsage:
-        """Let a prompt in and say how it is billed; 400 if too long, 429 if over a limit."""
+        """Admit a prompt and return its billing; 400 if too long, 429 if over a limit."""
         now = self.clock()
         context = MODELS[model].context
         if prompt[-1].tokens > context:
@@ -56,14 +56,14 @@ class Sandbox:
         return self.cache.account(prompt, model, now, write=True)
 
     def produced(self, model: str, output_tokens: int) -> None:
-        """Count what an answer wrote against the limit."""
+        """Count the output tokens of an answer against the limit."""
         self._limiter.produced(model, output_tokens, self.clock())
 
     def limit_headers(self, model: str) -> dict[str, str]:
-        """The rate-limit headers of a model as they stand."""
+        """Return the current rate-limit headers of a model."""
         return self._limiter.headers(model, self.clock())
 
     def stop(self) -> None:
-        """End every call that is running."""
+        """End all running calls."""
         for task in list(self.running):
             task.cancel()

@@ -1,4 +1,4 @@
-"""An honest token count: word pieces, never more of them than there are UTF-8 bytes."""
+"""Count tokens: word pieces, never more than the text has UTF-8 bytes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 from workers.sandbox.text import CJK
 
 REQUEST_OVERHEAD = 8
-"""Tokens every request costs on top of its text."""
+"""Tokens of a request in addition to its text."""
 
 MESSAGE_OVERHEAD = 4
-"""Tokens every message costs on top of its text."""
+"""Tokens of a message in addition to its text."""
 
 SCHEMA_PREAMBLE = 120
-"""Tokens of the hidden instruction that a structured output adds, besides its schema."""
+"""Tokens of the hidden instruction of structured output, without its schema."""
 
 _PIECE = re.compile(rf"[{CJK}]| ?[^\W\d_{CJK}]{{1,6}}| ?\d{{1,3}}|\s+|[^\w\s]|.", re.DOTALL)
 
 
 def pieces(text: str) -> list[str]:
-    """The text cut into tokens; joined again they are the text."""
+    """Return the tokens of a text; joined they are the text."""
     return _PIECE.findall(text)
 
 
 def count(text: str) -> int:
-    """Tokens of a text."""
+    """Return the number of tokens of a text."""
     return len(_PIECE.findall(text))
 
 
 def block_text(block: Any) -> str:
-    """What of a content block is counted: the text of a text block, else its JSON."""
+    """Return the counted text of a content block: its text, or else its JSON."""
     if isinstance(block, str):
         return block
     if isinstance(block, Mapping):
@@ -43,19 +43,19 @@ def block_text(block: Any) -> str:
 
 
 def canonical(value: Any) -> str:
-    """JSON with one spelling per value."""
+    """Return the value as JSON in canonical form."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def blocks(content: Any) -> Sequence[Any]:
-    """The blocks of a `content` or `system`, which may also be a bare string or absent."""
+    """Return the blocks of a `content` or `system`, which may be a string or absent."""
     if content is None:
         return ()
     return (content,) if isinstance(content, str) else tuple(content)
 
 
 def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The JSON Schema a request wants its answer to obey, or None."""
+    """Return the JSON Schema of the answer, or None."""
     output_format = (body.get("output_config") or {}).get("format") or body.get("output_format")
     if not output_format:
         return None
@@ -64,6 +64,6 @@ def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def schema_tokens(body: Mapping[str, Any]) -> int:
-    """Tokens of the hidden preamble, 0 without structured output."""
+    """Return the tokens of the hidden instruction; 0 without structured output."""
     schema = schema_of(body)
     return 0 if schema is None else SCHEMA_PREAMBLE + count(canonical(schema))

@@ -1,22 +1,91 @@
-"""What the provider refuses before it works: headers, fields, roles, sizes."""
+"""Refuse the requests that the provider refuses: headers, fields, roles, sizes, schemas."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from jsonschema import Draft202012Validator, SchemaError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError, from_json
 
 from workers.inference import dialect
+from workers.sandbox import tokens
 from workers.sandbox.catalog import MODELS
 from workers.sandbox.rejection import Rejection
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_BREAKPOINTS = 4
 _GONE = ("temperature", "top_p", "top_k")
-_SERVICE_TIERS = ("auto", "standard_only")
-_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_LONGEST_REASON = 300
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class CacheControl(Part):
+    ttl: Literal["5m", "1h"] | None = None
+
+
+class Block(Part):
+    type: str
+    text: str | None = None
+    cache_control: CacheControl | None = None
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Block:
+        if self.type == "text" and not (self.text or "").strip():
+            raise PydanticCustomError("empty", "text content blocks must be non-empty")
+        return self
+
+
+def _as_blocks(content: Any) -> Any:
+    # A string counts as one block. Unlike a text block it may be blank.
+    if isinstance(content, str):
+        return [{"type": "string", "text": content}] if content else []
+    return content
+
+
+_Blocks = Annotated[list[Block], BeforeValidator(_as_blocks)]
+
+
+class Message(Part):
+    role: Literal["user", "assistant"]
+    content: Annotated[_Blocks, Field(min_length=1)]
+
+
+class Format(Part):
+    type: Literal["json_schema"]
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(Part):
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: Format | None = None
+
+
+class Request(Part):
+    """The fields of a request that are checked."""
+
+    model: Annotated[str, Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    service_tier: Literal["auto", "standard_only"] = "auto"
+    messages: Annotated[list[Message], Field(min_length=1)]
+    system: _Blocks | None = None
+    stop_sequences: list[Annotated[str, Field(min_length=1)]] | None = None
+    output_config: OutputConfig | None = None
+    output_format: Format | None = None
+    cache_control: CacheControl | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _starts_with_user(self) -> Request:
+        if self.messages[0].role != "user":
+            raise PydanticCustomError("role", "messages: first message must use the user role")
+        return self
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -30,9 +99,9 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 
 def parse_body(raw: bytes) -> dict[str, Any]:
-    """The body as an object; 400 if it is not one."""
+    """Return the body as an object; 400 if it is not one."""
     try:
-        body = json.loads(raw)
+        body = from_json(raw)
     except ValueError:
         raise Rejection(400, "The request body is not valid JSON") from None
     if not isinstance(body, dict):
@@ -41,103 +110,45 @@ def parse_body(raw: bytes) -> dict[str, Any]:
 
 
 def check_request(body: Mapping[str, Any], *, counting: bool = False) -> None:
-    """Refuse what the Messages API refuses. `counting` asks for no `max_tokens`."""
-    model = _model(body)
-    if not counting:
-        _check_max_tokens(body, model)
+    """Refuse a request that the Messages API refuses. With `counting`, `max_tokens` is optional."""
+    try:
+        request = Request.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Rejection(400, f"{where}: {first['msg']}" if where else first["msg"]) from None
+    if request.model not in MODELS:
+        raise Rejection(404, f"model: {request.model}")
+    model = MODELS[request.model]
+    if request.max_tokens is None and not counting:
+        raise Rejection(400, "max_tokens: Field required")
+    if not counting and (request.max_tokens or 0) > model.max_output:
+        limit = f"{request.max_tokens} > {model.max_output}, the maximum of {model.id}"
+        raise Rejection(400, f"max_tokens: {limit}")
     for name in _GONE:
         if body.get(name) is not None:
-            raise Rejection(400, f"{name}: this parameter is not supported by {model}")
-    if body.get("service_tier", "auto") not in _SERVICE_TIERS:
-        raise Rejection(400, "service_tier: Input should be 'auto' or 'standard_only'")
-    _check_messages(body.get("messages"))
-    _check_blocks(body.get("system"), "system", optional=True)
-    _check_tool_choice(body, model)
-    _check_output_config(body)
+            raise Rejection(400, f"{name}: this parameter is not supported by {model.id}")
+    forced = (request.tool_choice or {}).get("type") in ("any", "tool")
+    if forced and not model.forced_tool_choice:
+        raise Rejection(400, f"tool_choice: forcing a tool is not supported by {model.id}")
+    schema = tokens.schema_of(body)
+    if schema is not None and (problem := _schema_problem(tokens.canonical(schema))):
+        raise Rejection(400, f"output_config.format.schema: {problem}")
     breakpoints = sum(1 for block in _all_blocks(body) if block.get("cache_control"))
     if breakpoints > MAX_BREAKPOINTS:
-        raise Rejection(
-            400,
-            f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. "
-            f"Found {breakpoints}.",
-        )
+        allowed = f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided."
+        raise Rejection(400, f"{allowed} Found {breakpoints}.")
 
 
-def _model(body: Mapping[str, Any]) -> str:
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise Rejection(400, "model: Field required")
-    if model not in MODELS:
-        raise Rejection(404, f"model: {model}")
-    return model
-
-
-def _check_max_tokens(body: Mapping[str, Any], model: str) -> None:
-    value = body.get("max_tokens")
-    if value is None:
-        raise Rejection(400, "max_tokens: Field required")
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise Rejection(400, "max_tokens: Input should be an integer greater than or equal to 1")
-    if value > MODELS[model].max_output:
-        limit = MODELS[model].max_output
-        raise Rejection(400, f"max_tokens: {value} > {limit}, the maximum of {model}")
-
-
-def _check_messages(messages: Any) -> None:
-    if messages is None:
-        raise Rejection(400, "messages: Field required")
-    if not isinstance(messages, list) or not messages:
-        raise Rejection(400, "messages: at least one message is required")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-            raise Rejection(400, f"messages.{index}.role: Input should be 'user' or 'assistant'")
-        _check_blocks(message.get("content"), f"messages.{index}.content")
-    if messages[0]["role"] != "user":
-        raise Rejection(400, "messages: first message must use the user role")
-
-
-def _check_blocks(content: Any, where: str, *, optional: bool = False) -> None:
-    if content is None and optional:
-        return
-    if isinstance(content, str):
-        if not content and not optional:
-            raise Rejection(400, f"{where}: content must be non-empty")
-        return
-    if not isinstance(content, list) or (not content and not optional):
-        raise Rejection(400, f"{where}: content must be a non-empty string or list of blocks")
-    for index, block in enumerate(content):
-        if not isinstance(block, dict) or not isinstance(block.get("type"), str):
-            raise Rejection(400, f"{where}.{index}.type: Field required")
-        if block["type"] == "text" and (
-            not isinstance(block.get("text"), str) or not block["text"].strip()
-        ):
-            raise Rejection(400, f"{where}.{index}.text: text content blocks must be non-empty")
-
-
-def _check_tool_choice(body: Mapping[str, Any], model: str) -> None:
-    choice = body.get("tool_choice") or {}
-    forced = isinstance(choice, dict) and choice.get("type") in ("any", "tool")
-    if forced and not MODELS[model].forced_tool_choice:
-        raise Rejection(400, f"tool_choice: forcing a tool is not supported by {model}")
-
-
-def _check_output_config(body: Mapping[str, Any]) -> None:
-    config = body.get("output_config")
-    if config is None:
-        return
-    if not isinstance(config, dict):
-        raise Rejection(400, "output_config: Input should be an object")
-    if config.get("effort") not in (None, *_EFFORTS):
-        raise Rejection(400, f"output_config.effort: Input should be one of {', '.join(_EFFORTS)}")
-    form = config.get("format")
-    if form is None:
-        return
-    if not isinstance(form, dict) or form.get("type") != "json_schema":
-        raise Rejection(400, "output_config.format.type: Input should be 'json_schema'")
-    if not isinstance(form.get("schema"), dict):
-        raise Rejection(400, "output_config.format.schema: Field required")
-    if problems := dialect.problems(form["schema"]):
-        raise Rejection(400, f"output_config.format.schema: {problems[0]}")
+@lru_cache(maxsize=256)
+def _schema_problem(canonical: str) -> str | None:
+    """Return why the provider refuses a schema, given as JSON, or None."""
+    schema = from_json(canonical)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return f"{error.json_path}: {error.message}"[:_LONGEST_REASON]
+    return next(iter(dialect.problems(schema)), None)
 
 
 def _all_blocks(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -145,4 +156,4 @@ def _all_blocks(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield body
     for content in contents:
         if isinstance(content, list):
-            yield from (block for block in content if isinstance(block, dict))
+            yield from content

@@ -1,4 +1,4 @@
-"""The ASGI border of one call: its body in, bytes out, and the two ways a connection ends early."""
+"""The ASGI side of one call: its body, its response, and the two early ends of a connection."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 ABORT_KEY = "sandbox_abort"
-"""Key in the scope's `state` of the function that drops the TCP connection."""
+"""Key in the scope's `state` of the function that drops the connection."""
 
 
 class ClientGone(Exception):  # noqa: N818 - an event, not a defect
-    """The client hung up."""
+    """The client closed the connection."""
 
 
 class Wire:
@@ -31,10 +31,10 @@ class Wire:
         self._send = send
         self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         self.status: int | None = None
-        """The status sent, None while none was."""
+        """The status; None before it is sent."""
 
     async def body(self) -> bytes:
-        """The whole body; 413 past the provider's limit, `ClientGone` if it never ends."""
+        """Return the body; 413 above the provider's limit, `ClientGone` if it does not end."""
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -43,7 +43,7 @@ class Wire:
                 raise ClientGone
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-            # What is too large is still read, so that the client gets to see the answer.
+            # The rest of a body that is too large is read, so that the client reads the answer.
             if size > MAX_BODY_BYTES:
                 chunks.clear()
             if not message.get("more_body", False):
@@ -59,7 +59,7 @@ class Wire:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
-        """Send a part of the response's body; `more=False` ends it cleanly."""
+        """Send a part of the response's body; `more=False` ends it."""
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def json(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> None:
@@ -67,13 +67,13 @@ class Wire:
         await self.raw_json(status, json.dumps(body, ensure_ascii=False).encode(), headers)
 
     async def raw_json(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
-        """Send bytes as a whole JSON response, whether they are JSON or not."""
+        """Send bytes as a whole JSON response, valid or not."""
         head = {"content-type": "application/json", "content-length": str(len(data)), **headers}
         await self.start(status, head)
         await self.write(data, more=False)
 
     async def gone(self) -> None:
-        """Return when the client has hung up (or the response is complete)."""
+        """Return when the client has closed the connection, or the response is complete."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -82,8 +82,8 @@ class Wire:
         abort: Callable[[], None] | None = self._scope.get("state", {}).get(ABORT_KEY)
         if abort is None:
             raise ConnectionResetError("the connection is cut by the fault plan")
-        # What was written must be out first: an abort throws away what is still buffered.
+        # An abort discards buffered bytes, so they must be sent first.
         await asyncio.sleep(0)
         abort()
-        # The server learns of it in the loop's next round; until then it would expect more bytes.
+        # The server receives the abort in the next round of the loop; until then it expects bytes.
         await asyncio.sleep(0)

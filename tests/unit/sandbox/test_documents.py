@@ -87,12 +87,12 @@ def test_code_and_drawings_are_left_out_and_rows_stand_alone() -> None:
     assert kinds["Keepers"] == kinds["What the guard decided:"] == "heading"
 
 
-def test_what_stands_in_a_fence_is_left_out_whatever_it_says() -> None:
+def test_the_content_of_a_fence_is_left_out() -> None:
     text = "The lamp burns.\n\n~~~\nThis reads like prose.\n~~~\nThe oil is cheap."
     assert [unit.text for unit in document.units(text)] == ["The lamp burns.", "The oil is cheap."]
 
 
-def test_what_says_the_same_twice_is_told_once() -> None:
+def test_repeated_content_appears_one_time() -> None:
     text = (
         "The Skarv lamp costs 9,000 crowns a year. In all, the Skarv lamp costs 9,000 crowns a "
         "year now. Oda Brandt signed for 40 litres. The boat leaves Terne at noon."
@@ -124,12 +124,12 @@ def test_code_without_a_fence_is_left_out() -> None:
         ("snake_case_name and 2*3*4 stay", ["snake_case_name and 2*3*4 stay"]),
     ],
 )
-def test_plain_text_is_read_as_it_was(text: str, expected: list[str]) -> None:
+def test_plain_text_is_split_without_changes(text: str, expected: list[str]) -> None:
     assert [unit.text for unit in document.units(text)] == expected
 
 
 @pytest.mark.parametrize("asked", [TWO, FULL])
-def test_two_sentences_are_two_of_natural_length(asked: str) -> None:
+def test_two_sentences_have_natural_length(asked: str) -> None:
     summary = ask(LIGHTHOUSE, asked)["summary"]
     lines = re.findall(r"[^.]+\.(?=\s|$)", summary)
     assert len(lines) == 2
@@ -144,7 +144,7 @@ def test_one_sentence_is_one() -> None:
     assert re.fullmatch(r"[^.]+\.", answer(plain))
 
 
-def test_a_long_sentence_is_cut_to_a_clause_of_its_own() -> None:
+def test_a_long_sentence_is_cut_to_one_clause() -> None:
     long = document.units(LIGHTHOUSE)[-1].text
     assert len(long) > clauses.NATURAL[1]
     cut = clauses.finish(clauses.shorten(long, 120, Summarizer(LIGHTHOUSE).worth))
@@ -165,7 +165,7 @@ def test_facts_are_distinct_short_and_not_the_summary() -> None:
     assert all(len(fact) <= 125 and fact.endswith(".") for fact in facts)
 
 
-def test_prompts_that_ask_for_more_get_more() -> None:
+def test_prompts_that_demand_more_get_more() -> None:
     kept = [
         sum(answer(body(LIGHTHOUSE, asked)).count(fact) > 0 for fact in ("9,000", "7 votes", "40"))
         + len(ask(LIGHTHOUSE, asked)["key_facts"])
@@ -187,7 +187,7 @@ def test_only_a_tiny_limit_truncates() -> None:
     assert compose(body(LIGHTHOUSE, max_tokens=150), usage, None).stop_reason == "end_turn"
 
 
-def test_a_text_that_holds_nothing_is_called_so_if_that_is_asked() -> None:
+def test_a_sparse_text_is_reported_if_the_prompt_demands_it() -> None:
     asked = f"{FULL} If it holds too little to summarise, say so in one sentence and list no facts."
     assert ask("x", asked)["key_facts"] == []
     assert "too little" in ask("x", asked)["summary"]

@@ -172,3 +172,23 @@ def test_malformed_output_is_malformed() -> None:
     with pytest.raises(ValueError, match=r".+"):
         json.loads(malformed(value, "invalid_json"))
     assert not isinstance(json.loads(malformed(value, "wrong_shape")), dict)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 5},
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
+        {"type": "integer", "exclusiveMinimum": 5, "multipleOf": 5, "maximum": 10},
+        {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{3}$"},
+        {"type": "string", "pattern": "[0-9]", "maxLength": 6},
+    ],
+)
+def test_exclusive_bounds_and_patterns_are_honoured(schema: dict[str, Any]) -> None:
+    text = "<document>The parcel AB-123 weighs 70 kilograms. It was lost.</document>"
+    jsonschema.validate(ask(schema, text), schema)
+
+
+def test_a_field_about_safety_is_true_by_default() -> None:
+    schema = {"type": "object", "properties": {"is_safe": {"type": "boolean"}}}
+    assert ask(schema, "<document>The mill burned down.</document>") == {"is_safe": True}

@@ -23,7 +23,7 @@ Repot every second year in spring. Use bark, not soil.
 """
 
 
-def test_a_summary_has_the_sentences_asked_for_taken_from_the_text() -> None:
+def test_a_summary_has_the_requested_number_of_sentences_of_the_text() -> None:
     text, used = summary(Summarizer(REPORT), Cues(sentences=2))
     assert text.count(".") - text.count("2.4") == 2
     assert len(used) == 2
@@ -31,7 +31,7 @@ def test_a_summary_has_the_sentences_asked_for_taken_from_the_text() -> None:
     assert "gull" not in text
 
 
-def test_prompts_that_ask_to_keep_facts_get_more_of_them() -> None:
+def test_prompts_that_demand_facts_get_more_of_them() -> None:
     plain, _ = summary(Summarizer(REPORT), read("Summarise in two sentences."))
     demanding, _ = summary(
         Summarizer(REPORT),
@@ -56,13 +56,13 @@ def test_facts_do_not_repeat_the_summary() -> None:
         ("When do I repot?", "repot"),
     ],
 )
-def test_finds_the_section_that_answers(question: str, section: str) -> None:
+def test_the_section_with_the_answer_is_found(question: str, section: str) -> None:
     found = retrieve(question, MANUAL)
     assert found.known
     assert found.hits[0].section.id == section
 
 
-def test_does_not_know_what_the_text_does_not_say() -> None:
+def test_questions_that_the_text_does_not_answer_are_unknown() -> None:
     assert not retrieve("Which fertiliser brand suits bonsai trees?", MANUAL).known
     assert not retrieve("Anything?", "").known
 
@@ -98,7 +98,9 @@ def test_sections_come_from_tags_headings_or_paragraphs() -> None:
         ),
     ],
 )
-def test_picks_the_label_whose_description_is_closest(labels: str, cases: dict[str, str]) -> None:
+def test_the_label_with_the_closest_description_is_chosen(
+    labels: str, cases: dict[str, str]
+) -> None:
     names = [name for name in ("fruit", "tool", "other", "delivery", "returns") if name in labels]
     told = describe(names, labels)
     assert {text: classify(text, told).label for text in cases} == cases
@@ -158,9 +160,9 @@ def test_a_reference_is_what_coverage_is_measured_on() -> None:
         ('If unsure say "I cannot find that here".', Cues(unknown="I cannot find that here")),
     ],
 )
-def test_reads_how_much_is_asked(text: str, expected: Cues) -> None:
+def test_amounts_are_read_from_instructions(text: str, expected: Cues) -> None:
     assert read(text) == expected
 
 
-def test_reads_bounds_that_moved_into_a_description() -> None:
+def test_bounds_are_read_from_a_description() -> None:
     assert limits("Facts\n\n{maxItems: 5, minItems: 2}") == {"maxItems": 5, "minItems": 2}

@@ -1,4 +1,4 @@
-"""When the sandbox's answers are due, by the arithmetic alone."""
+"""The times at which the parts of an answer are due, without a clock."""
 
 from __future__ import annotations
 

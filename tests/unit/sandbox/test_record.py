@@ -1,4 +1,4 @@
-"""The record is read by other threads while calls come and end."""
+"""Other threads read the record while calls begin and end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def a_call(number: int) -> Call:
     )
 
 
-def test_a_call_counts_as_ended_when_all_of_it_is_on_record(
+def test_a_call_has_ended_when_all_of_it_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "calls.jsonl"
@@ -51,7 +51,9 @@ def test_a_call_counts_as_ended_when_all_of_it_is_on_record(
     record.close()
 
 
-def test_a_call_that_arrives_disturbs_nobody_who_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_call_does_not_disturb_readers_in_other_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     record = Record(10, None)
     record.arrived(a_call(1))
     record.arrived(a_call(2))
