@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
@@ -44,9 +44,8 @@ class Root:
 
     @cached_property
     def _registry(self) -> Registry[Any]:
-        registry: Registry[Any] = Registry()
-        registry = registry.with_resource("", DRAFT202012.create_resource(self.schema))
-        return registry
+        registry = Registry[Any]().with_resource("", DRAFT202012.create_resource(self.schema))
+        return cast("Registry[Any]", registry)
 
     def resolved(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return a part with its reference followed and its `allOf` merged; own keywords win."""

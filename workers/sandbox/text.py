@@ -28,7 +28,7 @@ STOP_WORDS = frozenset(
     zu den von mit für auf im nicht sich des dem le les du et est une dans pour qui sur au aux ce il
     elle""".split()  # noqa: SIM905 - one word a line would be a page
 )
-PIECE = 2000
+PIECE = 1000
 """Characters that are split at a time: on some texts sentencex takes quadratic time."""
 
 _BLOCK = r"p|div|li|ul|ol|dl|dt|dd|tr|table|h[1-6]|br|hr|section|article|blockquote|pre|title"
