@@ -1,4 +1,4 @@
-"""What the malicious user does, and how much room the caps leave for it."""
+"""The errands of the malicious user, and the room that the caps leave for them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_caps_rise_with_what_is_settled_and_with_the_room_and_never_fall() -> No
 
 
 class _Stack:
-    """Takes down what the staff is asked to set."""
+    """Stores the caps that the staff sets."""
 
     def __init__(self) -> None:
         self.caps: dict[str, str] = {}

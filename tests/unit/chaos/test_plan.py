@@ -43,7 +43,7 @@ def test_every_kind_comes_at_least_once(seed: int) -> None:
         assert {fault.kind for fault in faults} == set(Kind)
 
 
-def test_there_are_as_many_as_asked_for_in_the_order_of_time() -> None:
+def test_the_faults_have_the_wanted_count_in_order_of_time() -> None:
     faults = made(3, count=55)
     assert len(faults) == 55
     assert [fault.number for fault in faults] == list(range(1, 56))

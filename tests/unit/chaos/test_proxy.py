@@ -16,13 +16,13 @@ from tests.chaos.proxy import HOST, Mode, Proxy, Target
 BOUND_S = 20.0
 """Far above what is needed."""
 QUIET_S = 0.3
-"""How long nothing is heard from a peer that says nothing."""
+"""The time without a byte after which a peer counts as silent."""
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="packets can be dropped on Linux only")
 
 
 class Echo:
-    """Sends everything back; knows how its connections ended."""
+    """Sends everything back, and counts how its connections ended."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.listener = listener
@@ -75,12 +75,12 @@ def connected(proxy: Proxy, *, timeout_s: float = BOUND_S) -> socket.socket:
     return socket.create_connection((HOST, proxy.port), timeout=timeout_s)
 
 
-def says(connection: socket.socket, word: bytes) -> bytes:
+def echoed(connection: socket.socket, word: bytes) -> bytes:
     connection.sendall(word)
-    return heard(connection, len(word))
+    return received(connection, len(word))
 
 
-def heard(connection: socket.socket, size: int) -> bytes:
+def received(connection: socket.socket, size: int) -> bytes:
     connection.settimeout(BOUND_S)
     data = b""
     while len(data) < size and (more := connection.recv(65536)):
@@ -109,13 +109,13 @@ def test_everything_is_passed_on_in_both_directions(proxy: Proxy) -> None:
     with connected(proxy) as connection:
         sender = threading.Thread(target=connection.sendall, args=(big,))
         sender.start()
-        assert heard(connection, len(big)) == big
+        assert received(connection, len(big)) == big
         sender.join()
 
 
 def test_a_clean_end_arrives_as_a_clean_end(proxy: Proxy, echo: tuple[Echo, Target]) -> None:
     with connected(proxy) as connection:
-        assert says(connection, b"hello") == b"hello"
+        assert echoed(connection, b"hello") == b"hello"
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
     until(lambda: echo[0].ends == 1)
@@ -125,29 +125,29 @@ def test_a_clean_end_arrives_as_a_clean_end(proxy: Proxy, echo: tuple[Echo, Targ
 
 def test_a_refusing_proxy_resets_new_connections_and_leaves_the_others(proxy: Proxy) -> None:
     with connected(proxy) as before:
-        says(before, b"a")
+        echoed(before, b"a")
         proxy.set(Mode.REFUSE)
         with pytest.raises(ConnectionResetError), connected(proxy) as fresh:
             fresh.recv(1)
-        assert says(before, b"b") == b"b"
+        assert echoed(before, b"b") == b"b"
         proxy.set(Mode.PASS)
         with connected(proxy) as again:
-            assert says(again, b"c") == b"c"
+            assert echoed(again, b"c") == b"c"
 
 
 def test_a_cut_resets_what_is_open_once(proxy: Proxy) -> None:
     with connected(proxy) as before:
-        says(before, b"a")
+        echoed(before, b"a")
         proxy.cut()
         with pytest.raises(ConnectionResetError):
             before.recv(1)
     with connected(proxy) as after:
-        assert says(after, b"b") == b"b"
+        assert echoed(after, b"b") == b"b"
 
 
 def test_in_mode_cut_what_comes_is_reset_as_well(proxy: Proxy) -> None:
     with connected(proxy) as before:
-        says(before, b"a")
+        echoed(before, b"a")
         proxy.set(Mode.CUT)
         with pytest.raises(ConnectionResetError):
             before.recv(1)
@@ -157,7 +157,7 @@ def test_in_mode_cut_what_comes_is_reset_as_well(proxy: Proxy) -> None:
 
 def test_a_frozen_proxy_takes_all_and_passes_on_nothing_until_it_thaws(proxy: Proxy) -> None:
     with connected(proxy) as before:
-        says(before, b"a")
+        echoed(before, b"a")
         proxy.set(Mode.FREEZE)
         with connected(proxy) as fresh:
             before.sendall(b"b")
@@ -165,8 +165,8 @@ def test_a_frozen_proxy_takes_all_and_passes_on_nothing_until_it_thaws(proxy: Pr
             assert is_silent(before)
             assert is_silent(fresh)
             proxy.set(Mode.PASS)
-            assert heard(before, 1) == b"b"
-            assert heard(fresh, 1) == b"c"
+            assert received(before, 1) == b"b"
+            assert received(fresh, 1) == b"c"
 
 
 def test_a_target_that_is_not_there_resets_its_client(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_target_that_is_not_there_resets_its_client(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_ends_leaves_nothing_open(echo: tuple[Echo, Target]) -> None:
-    """Not even what it was just taking: the warning would fail whichever test runs by then."""
+    """Not even a connection that it was just accepting: the warning would fail a later test."""
     for _ in range(10):
         with Proxy(target=echo[1]) as proxy:
             clients = [connected(proxy) for _ in range(3)]
@@ -189,20 +189,20 @@ def test_a_proxy_that_ends_leaves_nothing_open(echo: tuple[Echo, Target]) -> Non
 @linux
 def test_dropped_packets_are_not_even_acknowledged(proxy: Proxy) -> None:
     with connected(proxy) as connection:
-        says(connection, b"a")
+        echoed(connection, b"a")
         proxy.set(Mode.DROP)
         connection.sendall(b"b")
         assert is_silent(connection)
         assert unacknowledged(connection)
         proxy.set(Mode.PASS)
-        assert heard(connection, 1) == b"b"  # sent again by the kernel
+        assert received(connection, 1) == b"b"  # sent again by the kernel
         until(lambda: not unacknowledged(connection))
 
 
 @linux
 def test_a_frozen_connection_is_acknowledged_all_the_same(proxy: Proxy) -> None:
     with connected(proxy) as connection:
-        says(connection, b"a")
+        echoed(connection, b"a")
         proxy.set(Mode.FREEZE)
         connection.sendall(b"b")
         assert is_silent(connection)
@@ -216,8 +216,8 @@ def test_keepalive_and_user_timeout_notice_dropped_packets(proxy: Proxy) -> None
             idle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sending.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1_000)
-        says(idle, b"a")
-        says(sending, b"a")
+        echoed(idle, b"a")
+        echoed(sending, b"a")
         proxy.set(Mode.DROP)
         sending.sendall(b"b")
         for connection in (idle, sending):
@@ -234,7 +234,7 @@ def test_a_proxy_that_drops_packets_opens_no_connection(proxy: Proxy) -> None:
         connected(proxy, timeout_s=QUIET_S)
     proxy.set(Mode.PASS)
     with connected(proxy) as connection:
-        assert says(connection, b"a") == b"a"
+        assert echoed(connection, b"a") == b"a"
 
 
 def unacknowledged(connection: socket.socket) -> int:
