@@ -63,6 +63,14 @@ def events(*texts: str, stop_reason: str | None = "end_turn") -> list[tuple[str,
     ]
 
 
+def answer(exchange: Exchange) -> None:
+    """Answer "Hello", streamed in two pieces or whole, as the request wants it."""
+    if exchange.body.get("stream"):
+        exchange.stream(*events("Hel", "lo"))
+    else:
+        exchange.reply(message("Hello"), headers={"request-id": "req_1"})
+
+
 def sse(*some: tuple[str, Any]) -> bytes:
     """Return the bytes of events. A string is sent unchanged as data, other values as JSON."""
     return b"".join(

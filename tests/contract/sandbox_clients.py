@@ -1,4 +1,4 @@
-"""What the contract tests of the sandbox share: the SDK's client, requests, a settable clock."""
+"""The SDK's client, requests and a settable clock for the contract tests of the sandbox."""
 
 from __future__ import annotations
 

@@ -1,39 +1,28 @@
-"""What each end of a call says of its bill: the table of docs/decisions/billing.md, row by row.
+"""Each end of a call is billed by the table of docs/decisions/billing.md, row by row.
 
-Over real sockets, with a provider that decides about every byte.
+The calls use real sockets, and a provider that decides about every byte.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from tests import wire
+from tests.provider_calls import failure, gateway, user
 from tests.wire import Exchange, WireServer, serving
-from workers.inference import (
-    AnthropicClient,
-    Billing,
-    Cancel,
-    Gateway,
-    InferenceError,
-    InferenceRequest,
-    Message,
-    TextBlock,
-    TokenUsage,
-)
+from workers.inference import Billing, Cancel, TokenUsage
 
 PATIENCE_S = 20.0
 MAX_TOKENS = 1_000
 
 REPORTED = TokenUsage(11, 1, 5, 3)
-"""What `message_start` reports (`wire.USAGE`)."""
+"""The usage in `message_start` (`wire.USAGE`)."""
 
 CEILING = 502
 """11 x 0.10 + 5 x 0.01 + 3 x 0.125 + 1,000 x 0.50 = 501.525 micro-dollars, rounded up."""
@@ -45,7 +34,7 @@ COST = 7
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: what the provider does, and what is known of the bill then."""
+    """One row of the table: the action of the provider, and the evidence of its bill."""
 
     script: wire.Script
     billing: Billing
@@ -183,38 +172,6 @@ ROWS: dict[str, Row] = {
 }
 
 
-@contextmanager
-def gateway(url: str, **options: Any) -> Iterator[Gateway]:
-    door = Gateway(AnthropicClient(api_key="sk-test", base_url=url, **options))
-    try:
-        yield door
-    finally:
-        door.close()
-
-
-def a_request(**changes: Any) -> InferenceRequest:
-    given: dict[str, Any] = {
-        "attempt_id": uuid4(),
-        "model": "claude-haiku-5-5",
-        "system": (TextBlock("A long handbook.", cache=True),),
-        "messages": (Message("user", (TextBlock("Hi"),)),),
-        "max_tokens": MAX_TOKENS,
-        "deadline_s": 30.0,
-    }
-    return InferenceRequest(**{**given, **changes})
-
-
-def failure(
-    door: Gateway,
-    cancel: Cancel | None = None,
-    on_delta: Callable[[str], None] | None = None,
-    **changes: Any,
-) -> InferenceError:
-    with pytest.raises(InferenceError) as caught:
-        door.infer(a_request(**changes), cancel=cancel or Cancel(), on_delta=on_delta)
-    return caught.value
-
-
 def cancel_when_it_waits(server: WireServer, cancel: Cancel) -> None:
     if server.waiting.acquire(timeout=PATIENCE_S):
         cancel.cancel("user")
@@ -228,10 +185,10 @@ def test_each_end_of_a_call_is_billed_by_the_table(row: Row) -> None:
         if row.cancelled == "text":
             cancel.cancel("user")
 
-    with serving(row.script) as server, gateway(server.url, **row.client) as door:
+    with serving(row.script) as server, gateway(server, **row.client) as door:
         if row.cancelled == "waits":
             threading.Thread(target=cancel_when_it_waits, args=(server, cancel)).start()
-        error = failure(door, cancel, on_delta=seen, stream=row.stream)
+        error = failure(door, cancel, seen, stream=row.stream, max_tokens=MAX_TOKENS)
     assert (error.billing, error.cost_micro) == (row.billing, row.cost_micro)
     assert error.usage == row.usage
 
@@ -269,21 +226,20 @@ NONE_COUNTED = {"input_tokens": 0, "output_tokens": 0}
     ids=str,
 )
 def test_a_report_too_small_for_the_prompt_is_not_believed(usage: Any, billing: Billing) -> None:
-    """A gateway may fill the counts in at the end: its first ones say nothing of the bill."""
-    turn = Message("user", (TextBlock(LONG),))
-    with serving(starting_with(usage)) as server, gateway(server.url) as door:
-        error = failure(door, messages=(turn,))
+    """A gateway may fill the counts in at the end: its first ones are no evidence of the bill."""
+    with serving(starting_with(usage)) as server, gateway(server) as door:
+        error = failure(door, messages=user(LONG))
     assert error.billing is billing
     assert (error.cost_micro is None) == (billing is Billing.UNSEEN)
 
 
 def test_a_report_of_nothing_is_not_believed_for_the_shortest_prompt() -> None:
-    with serving(starting_with(NONE_COUNTED)) as server, gateway(server.url) as door:
+    with serving(starting_with(NONE_COUNTED)) as server, gateway(server) as door:
         assert failure(door, system=()).billing is Billing.UNSEEN
 
 
 def test_no_ceiling_comes_from_output_that_was_reported_beyond_the_limit() -> None:
     last = ("message_delta", {"delta": {"stop_reason": None}, "usage": {"output_tokens": 2_000}})
-    with serving(events(*BEGUN, last)) as server, gateway(server.url) as door:
-        error = failure(door)
+    with serving(events(*BEGUN, last)) as server, gateway(server) as door:
+        error = failure(door, max_tokens=MAX_TOKENS)
     assert (error.billing, error.cost_micro) == (Billing.UNSEEN, None)

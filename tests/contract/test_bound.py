@@ -1,9 +1,9 @@
-"""No call costs more than was reserved for it, and none that was cut off more than its ceiling.
+"""No call costs more than its reservation, and a call that is cut off costs at most its ceiling.
 
-Held against knowledge that is not ours: token counts of real tokenizers, values computed by hand
-from the published prices, and the price list's own calculation. Against the provider itself when
-LIVE_ANTHROPIC_API_KEY is set, which costs about a cent: only that can show that the allowances for
-what the provider adds suffice.
+The figures are compared with independent ones: token counts of real tokenizers, values computed by
+hand from the published prices, and the price list's own calculation. If LIVE_ANTHROPIC_API_KEY is
+set, they are also compared with the provider, for about a cent. Only that shows whether the
+allowances for the text that the provider adds suffice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
-from uuid import uuid4
 
 import pytest
 from genai_prices import Usage, calc_price
@@ -24,6 +23,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from aifeature import registry
+from tests.contract.tokenized_texts import TOKENIZED, text_of
+from tests.provider_calls import HAIKU, a_request, user
 from workers.inference import (
     AnthropicClient,
     Cancel,
@@ -43,61 +44,16 @@ from workers.inference.rate_gate import RateGate
 
 LIVE_KEY = os.environ.get("LIVE_ANTHROPIC_API_KEY", "")
 
-HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
-
-TOKENIZED: dict[str, tuple[str, int, tuple[int, int, int]]] = {
-    "words": (
-        "The refund is paid within 30 days to the card that was charged. ",
-        20,
-        (281, 321, 321),
-    ),
-    "one letter": ("x", 1, (1, 1, 1)),
-    "digits": ("0123456789 ", 200, (400, 2200, 2201)),
-    "code": ("def f(x):\n\treturn {'a': [x ** 2, ~x]}  # ←\n", 40, (1000, 840, 1000)),
-    "Chinese": ("课程平台于三月三日将账单迁移到新的供应商。", 40, (840, 960, 921)),
-    "Arabic": (
-        "انتقلت منصة الدورات إلى مزود فوترة جديد في الثالث من مارس. ",
-        20,
-        (1020, 341, 1001),
-    ),
-    "Hindi": (
-        "मंच ने तीन मार्च को बिलिंग को नए प्रदाता पर स्थानांतरित किया। ",
-        20,
-        (1320, 421, 1241),
-    ),
-    "Thai": ("แพลตฟอร์มการเรียนรู้ออนไลน์", 20, (960, 300, 541)),
-    "Amharic": ("የኮርስ መድረክ ", 40, (1000, 921, 801)),
-    "emoji": ("👩‍👩‍👧‍👦🏳️‍🌈", 100, (2200, 3100, 2901)),
-    "control characters": ("\x7f\x01", 200, (400, 400, 401)),
-    "Linear B": ("\U00010000", 100, (300, 400, 401)),
-    "private use": ("\ue000", 100, (300, 300, 301)),
-    "U+FDFA": ("\ufdfa", 100, (1500, 200, 301)),
-    "U+0F79": ("\u0f79", 100, (900, 200, 301)),
-    "U+2A0C": ("\u2a0c", 100, (800, 300, 301)),
-    "U+1D164": ("\U0001d164", 100, (900, 400, 401)),
-    "U+334A": ("\u334a", 100, (700, 300, 301)),
-}
-"""A text, how often it is repeated, and its tokens with three tokenizers: the one in anthropic 0.34
-(BPE over the bytes of NFKC), Tekken of mistral-common (BPE over bytes) and the SentencePiece model
-of Mistral 7B (with byte fallback). The last five are the worst of all assigned characters."""
-
-
-def text_of(name: str) -> str:
-    text, times, _ = TOKENIZED[name]
-    return text * times
+SONNET, OPUS = "claude-sonnet-5-5", "claude-opus-5-5"
 
 
 @pytest.mark.parametrize("name", TOKENIZED)
-def test_a_text_has_no_more_tokens_than_its_bound_with_any_tokenizer(name: str) -> None:
+def test_the_tokens_of_a_text_are_within_its_bounds_with_any_tokenizer(name: str) -> None:
     counts = TOKENIZED[name][2]
     # SentencePiece puts one space in front of a text: the allowance for a block holds it.
     assert max(counts) <= tokens.most_tokens(text_of(name)) + 1
     assert pricing.MESSAGE_OVERHEAD_TOKENS >= 1
-
-
-@pytest.mark.parametrize("name", TOKENIZED)
-def test_a_true_count_of_a_text_is_believed_with_any_tokenizer(name: str) -> None:
-    assert tokens.least_tokens(text_of(name)) <= min(TOKENIZED[name][2])
+    assert tokens.least_tokens(text_of(name)) <= min(counts)
 
 
 @given(st.text(max_size=50), st.sampled_from([1, 3_000, 9_001]))
@@ -111,25 +67,8 @@ def test_the_bound_of_a_text_covers_its_bytes_and_those_of_its_normal_form(
 
 
 def test_half_a_surrogate_has_a_bound() -> None:
-    """It is refused when it is sent, and its bound is asked before."""
+    """The request is refused when it is sent, and its bound is read before."""
     assert tokens.most_tokens("\ud800") == 3
-
-
-def a_request(**changes: Any) -> InferenceRequest:
-    """A request of 9 and 2 bytes, in one system block and one message."""
-    given_: dict[str, Any] = {
-        "attempt_id": uuid4(),
-        "model": HAIKU,
-        "system": (TextBlock("You help."),),
-        "messages": (Message("user", (TextBlock("Hi"),)),),
-        "max_tokens": 100,
-        "deadline_s": 60.0,
-    }
-    return InferenceRequest(**{**given_, **changes})
-
-
-def user(text: str) -> tuple[Message, ...]:
-    return (Message("user", (TextBlock(text),)),)
 
 
 # 571 tokens: 512 before every prompt, 9 + 16 of the system block, 16 of the message, 2 + 16 of its
@@ -162,7 +101,7 @@ BOUNDS: dict[str, tuple[InferenceRequest, int]] = {
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_the_bound_is_what_the_published_prices_make_of_it(
+def test_the_bound_follows_from_the_published_prices(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(modifiers, "REGIONAL", 1)  # tested in test_modifiers.py
@@ -170,7 +109,7 @@ def test_the_bound_is_what_the_published_prices_make_of_it(
     assert pricing.upper_bound_micro(request, schema_bytes=schema_bytes(request)) == micro
 
 
-def test_a_schema_counts_with_what_the_provider_adds_for_it(
+def test_a_schema_counts_with_the_instructions_that_it_adds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(modifiers, "REGIONAL", 1)
@@ -179,8 +118,8 @@ def test_a_schema_counts_with_what_the_provider_adds_for_it(
     assert pricing.upper_bound_micro(with_schema, schema_bytes=70) == 10_325
 
 
-class AskedGate:
-    """Notes what it is asked for."""
+class SpyGate:
+    """Stores the tokens of the call that it admits."""
 
     def __init__(self) -> None:
         self.input_tokens = 0
@@ -191,12 +130,12 @@ class AskedGate:
 
 def test_the_gateway_counts_the_schema_for_the_ledger_and_for_the_gate() -> None:
     sent = a_request(output_schema=Deep.model_json_schema())
-    size, asked = schema_bytes(sent), AskedGate()
+    size, gate = schema_bytes(sent), SpyGate()
     assert size > 1_000
-    door = Gateway(AnthropicClient(api_key="k"), gate=cast("RateGate", asked))
+    door = Gateway(AnthropicClient(api_key="k"), gate=cast("RateGate", gate))
     assert door.upper_bound_micro(sent) == pricing.upper_bound_micro(sent, schema_bytes=size)
     door.admit(sent, user=None, booked=False)
-    assert asked.input_tokens == pricing.prompt_bound_tokens(sent, schema_bytes=size)
+    assert gate.input_tokens == pricing.prompt_bound_tokens(sent, schema_bytes=size)
     door.close()
 
 
@@ -238,8 +177,6 @@ def test_each_part_of_a_request_raises_its_bound_by_all_that_it_can_cost(
     assert after - before >= len(unicodedata.normalize("NFKC", text).encode())
 
 
-# What a call costs at most that was cut off: by hand, and by the price list's own calculation.
-
 LONG = "The refund is paid within thirty days. " * 10_000
 
 
@@ -255,7 +192,7 @@ LONG = "The refund is paid within thirty days. " * 10_000
         (OPUS, TokenUsage(500, 2_000), 1_024, 42_000),  # more output than was allowed
     ],
 )
-def test_the_ceiling_is_what_the_published_prices_make_of_it(
+def test_the_ceiling_follows_from_the_published_prices(
     model: str, reported: TokenUsage, max_tokens: int, micro: int
 ) -> None:
     request = a_request(model=model, max_tokens=max_tokens)
@@ -357,7 +294,7 @@ def test_no_live_call_exceeds_its_bound(
 
 
 def billed(provider: Gateway, sent: InferenceRequest) -> tuple[TokenUsage, int]:
-    """What a call used and cost; a complete answer that nobody can use is billed as well."""
+    """Return the usage and the cost of a call. An unusable complete answer is billed as well."""
     try:
         result = provider.infer(sent, cancel=Cancel())
     except InferenceError as error:

@@ -1,14 +1,12 @@
-"""Broken answers through the real client: whatever comes, a verdict and a bill that holds."""
+"""Each broken answer gets a verdict and a bill within its bound from the real client."""
 
 from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import accumulate
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -19,7 +17,6 @@ from tests.broken_answers import (
     ANSWERS,
     OK,
     TEXT,
-    UNASKED,
     USAGE,
     Broken,
     Then,
@@ -28,18 +25,17 @@ from tests.broken_answers import (
     head,
     whole,
 )
+from tests.contract import mutated_answers
+from tests.provider_calls import a_request, gateway, user
 from tests.wire import WireServer, serving
 from workers.inference import (
     AnswerGarbled,
     AnswerUnusable,
-    AnthropicClient,
     Billing,
     Cancel,
     Gateway,
     InferenceError,
-    InferenceRequest,
     InferenceResult,
-    Message,
     Permanent,
     TextBlock,
     Transient,
@@ -56,35 +52,19 @@ KINDS: dict[Then, type[InferenceError]] = {
 }
 
 
-def a_request(*, stream: bool = True) -> InferenceRequest:
-    return InferenceRequest(
-        attempt_id=uuid4(),
-        model="claude-haiku-5-5",
-        system=(TextBlock("You summarise."),),
-        messages=(Message("user", (TextBlock(DOCUMENT),)),),
-        max_tokens=1_024,
-        stream=stream,
-        deadline_s=120.0,
-    )
-
-
-@contextmanager
-def gateway(server: WireServer) -> Iterator[Gateway]:
-    door = Gateway(AnthropicClient(api_key="sk-test", base_url=server.url))
-    try:
-        yield door
-    finally:
-        door.close()
+REQUEST = a_request(
+    messages=user(DOCUMENT), system=(TextBlock("You summarise."),), max_tokens=1_024
+)
 
 
 def outcome(
-    door: Gateway, request: InferenceRequest, pieces: list[str] | None = None
+    door: Gateway, on_delta: Callable[[str], object] | None = None, *, stream: bool = True
 ) -> InferenceResult | InferenceError:
-    """What came of a call. Its bill holds, and every exception is one of ours."""
+    """Return the result or error of a call. Its bill holds, and every exception is one of ours."""
+    request = replace(REQUEST, stream=stream)
     bound = door.upper_bound_micro(request)
-    seen = [] if pieces is None else pieces
     try:
-        result = door.infer(request, cancel=Cancel(), on_delta=seen.append)
+        result = door.infer(request, cancel=Cancel(), on_delta=on_delta)
     except InferenceError as error:
         failed = error
     else:
@@ -113,7 +93,7 @@ def test_the_table_has_more_than_a_hundred_answers() -> None:
 @pytest.mark.parametrize("broken", ANSWERS.values(), ids=list(ANSWERS))
 def test_each_broken_answer_has_its_verdict(broken: Broken) -> None:
     with serving(broken.script) as server, gateway(server) as door:
-        found = outcome(door, a_request())
+        found = outcome(door)
     assert len(server.requests) == 1
     if broken.then in {Then.ANSWERED, Then.UNSEEN}:
         assert isinstance(found, InferenceResult)
@@ -131,7 +111,7 @@ def test_no_answer_takes_more_memory_than_its_limit(name: str) -> None:
     with serving(ANSWERS[name].script) as server, gateway(server) as door:
         tracemalloc.start()
         try:
-            outcome(door, a_request())
+            outcome(door)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -149,7 +129,7 @@ def test_a_character_that_is_split_over_two_events_stays_whole(text: str, size: 
     pieces: list[str] = []
     events = [*good()[:2], *deltas, *good()[3:]]
     with serving(lambda exchange: exchange.stream(*events)) as server, gateway(server) as door:
-        found = outcome(door, a_request(), pieces)
+        found = outcome(door, pieces.append)
     assert isinstance(found, InferenceResult)
     assert found.text == "".join(pieces) == text
 
@@ -174,14 +154,14 @@ def test_a_good_body_is_an_answer_however_it_is_cut(
 
     server, gate = door
     server.script = script
-    found = outcome(gate, a_request())
+    found = outcome(gate)
     assert isinstance(found, InferenceResult)
     assert (found.text, found.usage_problem) == (TEXT, "")
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 400, 503])
 @pytest.mark.parametrize("extra", [b"x", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"full"])
-def test_what_follows_an_answer_is_never_the_answer_of_another_call(
+def test_bytes_after_an_answer_are_never_the_answer_of_another_call(
     status: int, extra: bytes
 ) -> None:
     stolen = wire.sse(*good("stolen"))
@@ -194,8 +174,8 @@ def test_what_follows_an_answer_is_never_the_answer_of_another_call(
         exchange.stream(*good())
 
     with serving(lambda e: e.send(first), answer) as server, gateway(server) as door:
-        outcome(door, a_request())
-        found = outcome(door, a_request())
+        outcome(door)
+        found = outcome(door)
     assert isinstance(found, InferenceResult)
     assert found.text == TEXT
 
@@ -203,103 +183,18 @@ def test_what_follows_an_answer_is_never_the_answer_of_another_call(
 def test_half_a_character_that_stays_alone_is_replaced() -> None:
     events = [*good("x\ud83d")[:3], *good()[3:]]
     with serving(lambda exchange: exchange.stream(*events)) as server, gateway(server) as door:
-        found = outcome(door, a_request())
+        found = outcome(door)
     assert isinstance(found, InferenceResult)
     assert found.text == "x\ufffd"
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats()
-    | st.text(st.characters(), max_size=8)
-    | st.sampled_from(["text_delta", "text", "end_turn", "tool_use", "error", "message", "canary"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["type", "usage", "delta", "text", "message", "input_tokens", "x"]),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=6,
-)
-
-
-def _paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield at
-    items = value.items() if isinstance(value, dict) else ()
-    if isinstance(value, list):
-        items = enumerate(value)  # type: ignore[assignment]
-    for key, part in items:
-        yield from _paths(part, (*at, key))
-
-
-def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    if not path:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
-    return copy
-
-
-@st.composite
-def mutated(draw: st.DrawFn, value: Any) -> Any:
-    """The same JSON value with up to two parts replaced by others."""
-    for _ in range(draw(st.integers(1, 2))):
-        path = draw(st.sampled_from(list(_paths(value))))
-        value = _replaced(value, path, draw(json_values))
-    return value
-
-
-usages = st.lists(st.sampled_from(list(UNASKED.values())), max_size=3).map(
-    lambda some: {key: value for part in (USAGE, *some) for key, value in part.items()}
-)
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> bytes:
-    """The events of an answer: some missing, repeated, out of order, or with other data."""
-    events = good(usage=draw(usages), start=draw(usages))
-    chosen = draw(st.lists(st.sampled_from(events), min_size=1, max_size=9) | st.just(events))
-    sent = []
-    for name, data in chosen:
-        odd = draw(st.integers(0, 3)) == 0
-        kind = draw(st.sampled_from(["", "error", name, "message_stop"])) if odd else name
-        sent.append((kind, draw(mutated(data)) if odd else data))
-    return b"".join(
-        (f"event: {kind}\n" if kind else "").encode() + f"data: {json.dumps(data)}\n\n".encode()
-        for kind, data in sent
-    )
-
-
-texts = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=30)
-header_names = st.sampled_from(
-    [
-        *("retry-after", "retry-after-ms", "x-should-retry", "request-id", "date", "content-type"),
-        *("content-encoding", "anthropic-ratelimit-input-tokens-limit", "x-other"),
-        *("anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-requests-limit"),
-    ]
-)
-bodies = (
-    streams()
-    | usages.flatmap(lambda usage: mutated(whole(usage=usage))).map(
-        lambda body: json.dumps(body).encode()
-    )
-    | st.binary(max_size=200)
-    | st.binary(max_size=50).map(lambda tail: wire.sse(*good()[:3]) + tail)
-)
-statuses = st.sampled_from([200] * 6 + [201, 204, 302, 400, 401, 404, 408, 409, 429, 500, 503, 529])
 
 
 @settings(
     max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(
-    status=statuses,
-    headers=st.dictionaries(header_names, texts, max_size=4),
-    body=bodies,
+    status=mutated_answers.statuses,
+    headers=mutated_answers.headers,
+    body=mutated_answers.bodies,
     stream=st.booleans(),
     cut=st.none() | st.integers(0, 300),
 )
@@ -332,7 +227,7 @@ def test_no_answer_at_all_escapes_its_verdict_or_its_bound(
         exchange.close()
 
     server.script = script
-    found = outcome(gate, a_request(stream=stream))
+    found = outcome(gate, stream=stream)
     if isinstance(found, InferenceError) and found.retryable and found.billing is Billing.NONE:
         assert status >= 400 or b"error" in body
     if isinstance(found, InferenceResult) and not found.usage_problem:
@@ -340,10 +235,10 @@ def test_no_answer_at_all_escapes_its_verdict_or_its_bound(
         assert 0 < found.usage.prompt_tokens <= len(DOCUMENT) + 1_000
 
 
-def test_the_usage_of_the_table_is_one_that_is_believed() -> None:
-    """Else every case of a wrong usage would pass for another reason."""
+def test_the_usage_of_the_table_is_trusted() -> None:
+    """Otherwise every case of a wrong usage would pass for another reason."""
     with serving(lambda exchange: exchange.stream(*good())) as server, gateway(server) as door:
-        found = outcome(door, a_request())
+        found = outcome(door)
     assert isinstance(found, InferenceResult)
     assert found.usage_problem == ""
     assert found.usage.output_tokens == USAGE["output_tokens"]

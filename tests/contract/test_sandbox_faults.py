@@ -1,4 +1,4 @@
-"""Every fault of the sandbox, as the real SDK meets it."""
+"""The real SDK receives every fault of the sandbox."""
 
 from __future__ import annotations
 
@@ -21,29 +21,6 @@ from workers.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(scope="module")
-def running(clock: FakeClock) -> Iterator[SandboxServer]:
-    with running_sandbox(clock=clock) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: SandboxServer) -> SandboxServer:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def sdk(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
-    with client(server.url, timeout=httpx2.Timeout(30)) as sdk:
-        yield sdk
 
 
 @pytest.fixture
@@ -402,7 +379,7 @@ def test_a_fixed_latency_goes_before_every_pace_streaming_or_not() -> None:
             assert time.monotonic() - started >= 0.3
 
 
-def test_the_process_says_where_it_is_and_stops_with_streams_open() -> None:
+def test_the_process_prints_its_address_and_stops_with_streams_open() -> None:
     command = [sys.executable, "-m", "workers.sandbox", "--tokens-per-second", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
