@@ -1,7 +1,7 @@
-"""What a migration may do while processes of the release before run on beside it.
+"""The changes that a migration may make while processes of the release before still run.
 
-Everything that is not known to be harmless is named. What is done all the same, a contract step
-or a change that was thought through, is listed with its reason in test_migrations.py.
+Every change that may do harm is named. One that is made all the same, a contract step or a reviewed
+change, is listed with its reason in test_migrations.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FUNCTION: Final = re.compile(
 
 
 def problems(migration: Migration, before: ProjectState) -> Iterator[str]:
-    """What this migration does that processes of the release before may not survive.
+    """Name the changes of this migration that may break processes of the release before.
 
     Args:
         migration: As loaded.

@@ -88,7 +88,7 @@ def test_a_400_in_any_other_form_is_the_requests(body: object) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 429])
 @pytest.mark.parametrize("kind", ACCOUNT_TYPES)
-def test_the_type_decides_whatever_the_status(status: int, kind: str) -> None:
+def test_the_type_decides_with_any_status(status: int, kind: str) -> None:
     assert mapped(status, answer(kind, "m")).account_wide
 
 

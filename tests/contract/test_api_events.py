@@ -1,4 +1,4 @@
-"""The event stream of a job is announced where clients look for it."""
+"""The OpenAPI document and the job's links announce its event stream."""
 
 from __future__ import annotations
 

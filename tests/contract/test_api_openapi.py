@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the API does."""
+"""The OpenAPI document describes the API."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_lists_exactly_these_operations_and_statuses(document: dict[str, Any]) -
     assert found == {place: own | EVERYWHERE for place, own in OPERATIONS.items()}
 
 
-def test_every_status_says_what_it_means_and_errors_are_problems(document: dict[str, Any]) -> None:
+def test_every_status_has_a_description_and_errors_are_problems(document: dict[str, Any]) -> None:
     for path, methods in document["paths"].items():
         for operation in methods.values():
             for status, response in operation["responses"].items():

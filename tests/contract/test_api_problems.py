@@ -93,7 +93,7 @@ def _database_error() -> OperationalError:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_exception_is_told_in_our_words_and_logged_without_its_message(
+def test_an_exception_is_answered_and_logged_without_its_message(
     error: Exception, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     request = RequestFactory().post("/api/v1/jobs", CANARY, content_type="text/plain")
@@ -113,7 +113,7 @@ def test_an_exception_is_told_in_our_words_and_logged_without_its_message(
 
 @pytest.mark.parametrize("path", ["", "nothing", "jobs/", "features/summarize", "../v1/x", "a/b/c"])
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
-def test_an_unknown_address_is_a_problem_whatever_the_method(path: str, method: str) -> None:
+def test_an_unknown_address_is_a_problem_with_any_method(path: str, method: str) -> None:
     client = Client(enforce_csrf_checks=True)
     response: Any = getattr(client, method)(f"/api/v1/{path}")
     assert response.status_code == 404

@@ -1,4 +1,4 @@
-"""What shows or does more than a stranger may see asks who they are."""
+"""Pages and orders that are not for strangers need a sign-in or a password."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _wait_until_ready(component: Component, child: Child) -> None:
 
 
 STRANGER = "127.0.0.2"
-"""Another address of this machine: failures from there keep nobody else out."""
+"""Another address of this machine: failures from there block no other client."""
 
 
 def asked(
@@ -98,7 +98,7 @@ def answered(
     user: str = FLOWER_USER,
     source: str = HOST,
 ) -> http.client.HTTPResponse:
-    """What Flower answers."""
+    """The answer of Flower."""
     connection = http.client.HTTPConnection(HOST, port, timeout=60, source_address=(source, 0))
     headers = {}
     if password is not None:
@@ -140,9 +140,7 @@ def test_flower_stops_checking_passwords_after_five_wrong_ones(flower: int) -> N
     assert asked(flower, "GET", "/", PASSWORD, source=source) == 429
 
 
-def test_flower_says_when_to_try_again_and_logs_few_of_those_who_do_not_wait(
-    flower: int, root: Path
-) -> None:
+def test_flower_sends_retry_after_and_logs_few_refusals(flower: int, root: Path) -> None:
     source = "127.0.0.4"
     guesses = [answered(flower, "GET", "/", "gu\u00ebss", source=source) for _ in range(5)]
     assert [guess.status for guess in guesses] == [401] * 5

@@ -1,4 +1,4 @@
-"""Files and modules that documents and docstrings name are where they say."""
+"""Files and modules that documents and docstrings name exist."""
 
 from __future__ import annotations
 

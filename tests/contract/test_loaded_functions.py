@@ -52,7 +52,7 @@ def known() -> Loaded:
 
 
 def problems(known: Loaded, found: Loaded) -> Iterator[str]:
-    """What is to be done before the list is right again."""
+    """The steps that make the list right again."""
     for file, (migration, digest) in found.items():
         if known.get(file) == (migration, digest):
             continue

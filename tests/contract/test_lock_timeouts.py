@@ -19,7 +19,7 @@ LONGEST_MS = 2_000
 
 
 def called() -> Iterator[str]:
-    """What the strings of the code name, but for docstrings and migrations."""
+    """Return the SQL functions in the strings of the code, except docstrings and migrations."""
     for folder in FOLDERS:
         for file in (Path(settings.BASE_DIR) / folder).rglob("*.py"):
             if "migrations" not in file.parts:
@@ -63,7 +63,7 @@ def test_every_function_that_is_called_gives_up_on_a_lock() -> None:
     assert too_long == set()
 
 
-def test_what_the_keeper_asks_waits_a_tenth_of_a_second() -> None:
+def test_functions_of_the_keeper_wait_a_tenth_of_a_second() -> None:
     found = limits()
     source = Path(settings.BASE_DIR) / "aifeature/models/heartbeats.py"
     asked = set(named(ast.parse(source.read_text(encoding="utf-8"))))

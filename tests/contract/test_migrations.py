@@ -76,7 +76,7 @@ REVIEWED: dict[str, str] = {
         " is to be refused."
     ),
 }
-"""What was done all the same, by the beginning of what is said of it, and why that is right."""
+"""By the beginning of the problem's text, the reason why the change is right all the same."""
 
 _FUNCTIONS = """
 SELECT format('%s(%s) -> %s', p.proname, pg_get_function_arguments(p.oid),
@@ -102,7 +102,7 @@ def ours(loader: MigrationLoader) -> list[tuple[str, str]]:
     return plan[plan.index(("aifeature", SINCE)) + 1 :]
 
 
-def test_every_migration_only_expands_or_says_why_not(loader: MigrationLoader) -> None:
+def test_every_migration_only_expands_or_has_a_reason(loader: MigrationLoader) -> None:
     found = [
         problem
         for key in ours(loader)
@@ -243,7 +243,7 @@ HARMLESS: dict[str, Sequence[Any]] = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_what_an_older_process_may_not_survive_is_named(
+def test_a_change_that_breaks_an_older_process_is_named(
     loader: MigrationLoader, reason: str
 ) -> None:
     (problem,) = problems(of(*REFUSED[reason]), loader.project_state())
@@ -252,7 +252,7 @@ def test_what_an_older_process_may_not_survive_is_named(
 
 
 @pytest.mark.parametrize("what", HARMLESS)
-def test_what_only_expands_is_let_through(loader: MigrationLoader, what: str) -> None:
+def test_a_change_that_only_expands_passes(loader: MigrationLoader, what: str) -> None:
     assert list(problems(of(*HARMLESS[what]), loader.project_state())) == []
 
 

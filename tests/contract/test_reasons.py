@@ -42,13 +42,13 @@ def _uses() -> Iterator[tuple[str, str]]:
                 yield found[1] or found[2], found[3] + following
 
 
-def test_sql_knows_no_other_reason() -> None:
+def test_sql_uses_no_other_reason() -> None:
     found = words("wait_reason")
     assert {"interrupted", "feature_paused", "provider_limited"} <= found
     assert found <= set(WaitReason)
 
 
-def test_sql_knows_no_other_failure() -> None:
+def test_sql_uses_no_other_failure() -> None:
     found = words("error_code")
     assert {"cancelled", "deadline_exceeded"} <= found
     assert found <= set(FailureCode)

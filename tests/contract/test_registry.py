@@ -105,7 +105,7 @@ def test_a_cap_with_room_for_just_the_largest_input_is_enough() -> None:
 
 
 def ids_at_boot(monkeypatch: pytest.MonkeyPatch, feature: Feature) -> list[str | None]:
-    """What the checks find when this feature is the only one."""
+    """Return the problems that the checks find when this feature is the only one."""
     monkeypatch.setattr(registry, "all_features", lambda: {feature.slug: feature})
     return [problem.id for problem in run_checks(tags=["aifeature"])]
 
@@ -134,7 +134,7 @@ def test_a_cap_of_all_that_the_environment_sets_is_a_cap(
     assert ids_at_boot(monkeypatch, broken(limits=changed)) == []
 
 
-def test_a_feature_without_prices_is_not_asked_for_its_largest_input(
+def test_the_largest_input_of_a_feature_without_prices_is_not_computed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     unpriced = broken(routes=(Route(models=("gpt-0",)),))
@@ -157,7 +157,7 @@ def test_every_task_that_is_sent_is_registered() -> None:
     assert set(app.tasks) >= publisher.TASK_NAMES
 
 
-def test_a_task_name_nobody_knows_is_reported() -> None:
+def test_an_unknown_task_name_is_reported() -> None:
     (problem,) = project_checks.unknown_tasks(["llm.run_job", "llm.gone"], known=["llm.run_job"])
     assert "'llm.gone'" in problem.msg
 
@@ -182,7 +182,7 @@ def test_a_schedule_without_a_protected_check_is_reported() -> None:
     assert (problem.id, "'control.cost_spike'" in problem.msg) == ("project.E003", True)
 
 
-def test_tasks_take_ids_as_keywords_and_ignore_what_they_do_not_know() -> None:
+def test_tasks_take_ids_as_keywords_and_ignore_unknown_keywords() -> None:
     for name in ("llm.run_job", "control.sweep"):
         arguments = ast.parse(Path(tasks.__file__).read_text(encoding="utf-8"))
         function = next(

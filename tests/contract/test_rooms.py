@@ -1,4 +1,4 @@
-"""The rooms of the services say what they are for, and stay small enough to be read.
+"""The rooms of the services list their public names, and stay small enough to be read.
 
 Which room may import which, and by which names, is checked by `make check` (pyproject.toml).
 """
@@ -32,7 +32,7 @@ def test_every_module_is_in_a_room() -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_says_what_others_may_use(room: str) -> None:
+def test_a_room_lists_its_public_names(room: str) -> None:
     public = PUBLIC.search(docstring(room))
     assert public, f"the docstring of {room} has no paragraph 'Public: ...'"
     assert set(NAME.findall(public[0])) <= listed(f"aifeature.services.{room}")
@@ -40,7 +40,7 @@ def test_a_room_says_what_others_may_use(room: str) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_keeps_its_size_limit(room: str) -> None:
-    """Over the limit: move a concern to a room of its own, or raise the limit and say why."""
+    """Over the limit: move a concern to its own room, or raise the limit and give the reason."""
     found = SIZE_LIMIT.search(docstring(room))
     assert found, f"the docstring of {room} has no line 'Size limit: N lines.'"
     files = (FOLDER / room).rglob("*.py")

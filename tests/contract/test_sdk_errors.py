@@ -1,6 +1,6 @@
-"""Every exception of the SDK and of its transport has a place in our tree, judged by a person.
+"""Every exception of the SDK and of its transport is mapped to an error of ours.
 
-A new version of either that brings a new one fails here until it was looked at.
+An exception that a new version brings fails here until a person has mapped it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ JUDGED: dict[tuple[int, str | None], type[InferenceError]] = {
     (529, None): Overloaded,
     (529, "compaction_unavailable"): Overloaded,
 }
-"""What stands for something else than "the request was wrong" (or, for 403, "you may not")."""
+"""Codes with another meaning than "the request was wrong" (or, for 403, "you may not")."""
 
 
 def expected(status: int, code: str | None) -> type[InferenceError]:
@@ -105,7 +105,7 @@ def test_codes_that_could_mean_more_than_their_status_were_all_looked_at() -> No
     assert telling <= set(JUDGED)
 
 
-def test_what_is_retried_and_that_no_error_of_the_provider_is_billed() -> None:
+def test_transient_errors_are_retried_and_no_error_is_billed() -> None:
     for status, code in _error_classes.ERROR_CLASSES:
         error = mapped(status, code)
         assert error.retryable is isinstance(error, errors.Transient)
@@ -199,7 +199,7 @@ def test_a_lost_connection_is_an_incomplete_answer_once_something_came() -> None
     assert type(garbled) is AnswerGarbled
 
 
-def test_what_the_tables_do_not_know_is_not_hidden() -> None:
+def test_an_exception_in_no_table_is_not_hidden() -> None:
     assert failures.from_exception(MemoryError(), received=True, facts={}) is None
 
 
@@ -214,7 +214,7 @@ def a_request() -> InferenceRequest:
 
 
 def test_an_error_of_the_provider_counts_although_we_had_given_up() -> None:
-    """It says that nothing is billed, where our abort alone could not know."""
+    """The error proves that nothing is billed. Our abort alone does not."""
     answer = httpx2.Response(500, request=httpx2.Request("POST", "http://localhost"))
     error = _error_classes.make_status_error("m", body=None, response=answer)
 

@@ -33,7 +33,7 @@ KEY = hashlib.sha256(b"of these tests").hexdigest()
 
 
 def documented(field: FieldInfo) -> list[str]:
-    """The documented values of a setting, as they stand in the environment."""
+    """The documented values of a setting, as written in the environment."""
     if field.examples:
         return [str(each) for each in field.examples]
     kinds = {field.annotation, *get_args(field.annotation)}
@@ -79,7 +79,7 @@ NEEDS = {
     ("PROVIDER", "sandbox"): {"LOCAL_STACK": "true"},
     ("DEBUG", "true"): {"LOCAL_STACK": "true"},
 }
-"""What project/env.py demands besides."""
+"""Other settings that project/env.py requires with these."""
 
 LOADED = [
     *((name, value) for name, values in VALUES.items() for value in values),
@@ -147,7 +147,7 @@ def round_of(number: int) -> dict[str, str]:
     found = {}
     for name, values in VALUES.items():
         if not values:
-            continue  # another test asks for them
+            continue  # another test requires them
         # These two need the local stack, which is every second round.
         index = number // 2 if name in {"DEBUG", "PROVIDER"} else number
         found[name] = values[index % len(values)]

@@ -1,4 +1,4 @@
-"""Amounts are written as their docstrings say; none is lost between dollars and micro-dollars."""
+"""Amounts are written as documented; none is lost between dollars and micro-dollars."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_a_closing_tag_in_the_text_is_broken_up(attack: str) -> None:
     assert fenced.replace("\u200b", "").strip() == attack
 
 
-def test_whatever_can_change_an_answer_changes_the_hash() -> None:
+def test_each_change_that_may_change_an_answer_changes_the_hash() -> None:
     class Other(BaseModel):
         answer: int
 
@@ -121,7 +121,7 @@ def test_an_unknown_version_names_those_there_are() -> None:
         prompts.get("summarize", "v9")
 
 
-def test_each_version_of_summarize_asks_for_more_than_the_one_before() -> None:
+def test_each_version_of_summarize_demands_more_than_the_one_before() -> None:
     one, two, three = (prompts.get("summarize", v) for v in prompts.versions("summarize"))
     assert len(one.system + one.user) < len(two.system + two.user)
     assert len(two.system + two.user) < len(three.system + three.user)

@@ -1,4 +1,4 @@
-"""What a feature may say of itself."""
+"""A specification of a feature is validated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A background thread goes on whatever its turns do, and ends when it is asked to."""
+"""A background thread survives every exception of its turns, and ends when it is stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOON_S = 20.0
 
 
 class Work:
-    """Turns that are counted; each does what it was told to."""
+    """Count turns. Each returns or raises its own answer."""
 
     def __init__(self, *answers: float | Exception | None) -> None:
         self.answers = list(answers)
@@ -55,7 +55,7 @@ def test_each_wake_is_followed_by_a_turn() -> None:
             work.wait(1)
 
 
-def test_a_turn_says_when_the_next_one_comes() -> None:
+def test_a_turn_returns_the_time_until_the_next_one() -> None:
     work = Work(0.0, 0.001, None)
     with running(Loop("test", work)):
         work.wait(3)
@@ -71,7 +71,7 @@ def test_no_exception_ends_it(error: Exception, caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("has_last_turn", [True, False])
-def test_what_is_left_is_done_before_it_ends(has_last_turn: bool) -> None:
+def test_a_last_turn_finishes_the_work(has_last_turn: bool) -> None:
     work = Work()
     loop = Loop("test", work, has_last_turn=has_last_turn)
     with running(loop):

@@ -1,4 +1,4 @@
-"""What the simulated readers of streams make of the bytes they got."""
+"""The simulated readers of streams parse the bytes that they receive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cap of a day over all features exists by default, and where it comes from is said."""
+"""The cap of a day over all features exists by default, and its source is named."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CAPS = {"answer": Decimal(20), "triage": Decimal(5)}
         (CAPS, Decimal(0), Decimal(9), "$0.00, set in admin"),
     ],
 )
-def test_what_is_set_goes_before_the_sum(
+def test_a_cap_that_is_set_replaces_the_sum(
     features: dict[str, Decimal | None], admin: Decimal | None, setting: Decimal | None, said: str
 ) -> None:
     assert str(global_daily(features, admin=admin, setting=setting)) == said

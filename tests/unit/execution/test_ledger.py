@@ -1,4 +1,4 @@
-"""What becomes of a call's bill in the ledger, and that no word of it is cut."""
+"""Each kind of bill has its state in the ledger, and no word of ours is cut."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ REQUEST = InferenceRequest(
         (Billing.UNSEEN, AttemptState.UNKNOWN),
     ],
 )
-def test_what_is_known_of_a_bill_is_a_state_of_the_call(
-    billing: Billing, state: AttemptState
-) -> None:
+def test_each_kind_of_bill_is_a_state_of_the_call(billing: Billing, state: AttemptState) -> None:
     assert ledger.failed(REQUEST, AnswerIncomplete("cut", billing=billing)).state is state
 
 
@@ -120,7 +118,7 @@ def test_a_word_of_ours_that_does_not_fit_is_an_error_and_never_cut(
         figures(**given)
 
 
-def test_what_the_provider_sends_is_cut_to_its_column() -> None:
+def test_values_of_the_provider_are_cut_to_their_columns() -> None:
     found = figures(stop_reason="x" * 99, request_id="y" * 99)
     assert found["stop_reason"] == "x" * 40
     assert found["request_id"] == "y" * 80

@@ -80,7 +80,7 @@ def test_a_long_outage_is_left_to_the_lease(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_lock_is_waited_out_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database answers, so the lease goes on and nobody takes over what is paid for."""
+    """The database answers, so the lease is extended and no worker takes over a paid answer."""
     database = Database(monkeypatch, locked())
     with pytest.raises(OperationalError):
         database.record(locked_for_s=200)

@@ -1,4 +1,4 @@
-"""Checking an answer, and asking for a better one."""
+"""An answer is validated, and repaired by the model if it does not fit."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_nul_is_replaced_before_the_answer_is_checked() -> None:
     ["\x00", "\ud83d", {"\x00": 1}, [1, ["a\udfff"]], {"a": {"b": ["\x00"]}}],
     ids=ascii,
 )
-def test_what_cannot_be_stored_is_found_and_replaced_wherever_it_hides(value: object) -> None:
+def test_a_text_that_cannot_be_stored_is_found_and_replaced(value: object) -> None:
     assert not is_storable(value)
     assert is_storable(storable(value))
 
@@ -128,7 +128,7 @@ def test_a_number_that_no_layer_keeps_does_not_fit(share: str, count: str, probl
         output.validate(BROAD, f'{{"share": {share}, "count": {count}, "text": "a"}}')
 
 
-def test_a_model_that_fails_on_an_answer_says_so_without_quoting_it(
+def test_an_exception_of_a_model_is_logged_without_the_answer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.raises(OutputUncheckableError):
@@ -144,7 +144,7 @@ def test_a_model_that_fails_on_an_answer_says_so_without_quoting_it(
     ),
     st.integers(0, 300),
 )
-def test_whatever_an_answer_holds_it_fits_or_is_refused(text: str, depth: int) -> None:
+def test_every_answer_fits_or_is_refused(text: str, depth: int) -> None:
     nested = "[" * depth + text + "]" * depth
     feature = SUMMARIZE.model_copy(update={"output_model": AnyAnswer, "stream_field": None})
     try:

@@ -1,4 +1,4 @@
-"""What becomes of a job whose call no budget has room for, and what its user reads."""
+"""A job whose call exceeds a budget waits or fails, with a message for its user."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ENDS = "Cancelled and repeated requests count too. It starts again at 00:00 UTC.
         ),
     ],
 )
-def test_a_spent_budget_is_told_as_the_users_own_or_as_that_of_all(
+def test_a_spent_budget_is_named_as_the_users_own_or_as_the_shared_one(
     scope: str, code: str, read: str
 ) -> None:
     refused = AttemptRefusedError(f"budget_spent {scope}")

@@ -1,4 +1,4 @@
-"""What a permit tells the gates: what a call that failed gives back, and how it went on."""
+"""An admission gives back the tokens of a failed call and reports its result to the breaker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_only_a_usage_that_is_final_releases_the_rest_of_the_bound(
 
 
 class Gates:
-    """Notes what it is told."""
+    """Store the reports of calls."""
 
     def __init__(self) -> None:
         self.ends: list[CallEnd] = []
@@ -62,7 +62,7 @@ def held(*, trial: bool = False) -> Any:
     return SimpleNamespace(asked=SimpleNamespace(amounts=BOUND), trial=trial)
 
 
-def test_only_a_trial_call_tells_that_its_answer_has_begun_and_tells_it_once() -> None:
+def test_only_a_trial_call_reports_its_first_text_and_reports_it_once() -> None:
     gates, pieces = Gates(), list[str]()
     usual = GateAdmission(gates, BreakerPolicy(), held())
     assert usual.sink(pieces.append) == pieces.append
@@ -82,10 +82,10 @@ def test_only_the_first_report_of_an_end_counts() -> None:
 
 
 @pytest.mark.parametrize(("asked_s", "kept_s"), [(None, 2.0), (0.5, 2.0), (30.0, 30.0)])
-def test_after_a_probe_that_met_a_rate_limit_all_stay_away_as_long_as_is_asked(
+def test_a_probe_that_met_a_rate_limit_starts_a_pause_for_all(
     asked_s: float | None, kept_s: float
 ) -> None:
-    """And for a moment at least: else the next probe would follow at once."""
+    """The pause is never zero. Otherwise the next probe would follow immediately."""
     gates = Gates()
     error = RateLimited("429", billing=Billing.NONE, retry_after_s=asked_s)
     ProbeAdmission(gates, BreakerPolicy(recheck_s=2.0), held()).failed(error)

@@ -1,4 +1,4 @@
-"""Reading a body: events, encodings, and the limits that hold whatever is sent."""
+"""Reading a body: events, encodings, and limits that hold for any bytes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_body_is_given_up_at_its_limit() -> None:
 
 
 @given(data=st.binary(max_size=200), size=st.integers(1, 50))
-def test_what_was_asked_for_is_decompressed(data: bytes, size: int) -> None:
+def test_an_accepted_encoding_is_decompressed(data: bytes, size: int) -> None:
     for encoding, packed in (
         ("gzip", gzip.compress(data)),
         (" GZip ", gzip.compress(data)),
@@ -90,7 +90,7 @@ def test_what_was_asked_for_is_decompressed(data: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "x"])
-def test_what_was_not_asked_for_is_refused(encoding: str) -> None:
+def test_an_encoding_that_is_not_accepted_is_refused(encoding: str) -> None:
     with pytest.raises(EncodingError, match="not requested"):
         list(decompressed([b"x"], encoding))
 
@@ -148,7 +148,7 @@ BEGINNINGS: dict[bytes, Form] = {
 
 @pytest.mark.parametrize(("sent", "form"), BEGINNINGS.items())
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 99])
-def test_what_a_body_is_shows_however_it_is_cut(sent: bytes, form: Form, size: int) -> None:
+def test_the_kind_of_a_body_is_found_in_any_pieces(sent: bytes, form: Form, size: int) -> None:
     found, rest = opened(pieces(sent, size))
     assert (found, b"".join(rest)) == (form, sent.lstrip())
 

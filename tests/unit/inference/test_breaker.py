@@ -1,4 +1,4 @@
-"""What counts for a breaker; what it does with it is in tests/integration/gates."""
+"""The results that count for a breaker. tests/integration/inference tests its decisions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_only_what_the_provider_did_counts(error: Exception, outcome: str) -> No
         (RuntimeError("ours"), NOTHING),
     ],
 )
-def test_a_probe_asks_only_whether_the_provider_answers(error: Exception, outcome: str) -> None:
+def test_a_probe_counts_any_answer_of_the_provider(error: Exception, outcome: str) -> None:
     assert outcome_of_probe(error) == outcome
 
 
@@ -131,7 +131,7 @@ def opens_and_closes(breaker: BreakerModel, now: int) -> int:
     return now
 
 
-def test_a_call_from_before_an_outage_says_nothing_of_what_came_after() -> None:
+def test_a_call_that_began_before_an_outage_closes_no_breaker() -> None:
     breaker = BreakerModel(BreakerPolicy(size=4, minimum=2, trials=2))
     stragglers = [breaker.admit(lease, now=1, farthest=10**9) for lease in ("a", "b")]
     now = opens_and_closes(breaker, 1)

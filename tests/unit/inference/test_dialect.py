@@ -24,7 +24,7 @@ def test_a_schema_without_problems_is_sent_with_all_its_fields(fields: dict[str,
 
 
 @given(made_models.fields(made_models.all_kinds))
-def test_what_leaves_its_values_open_is_named_by_its_field(fields: dict[str, Kind]) -> None:
+def test_a_field_that_allows_any_value_is_named(fields: dict[str, Kind]) -> None:
     found = dialect.problems(made_models.model(fields).model_json_schema())
     assert bool(found) == (not all(kind.carried for kind in fields.values()))
     for name, kind in fields.items():
@@ -88,7 +88,7 @@ STRING = {"type": "string"}
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_pydantic_writes_seldom_is_named_too(schema: dict[str, Any], words: str) -> None:
+def test_a_rare_schema_of_pydantic_is_named_too(schema: dict[str, Any], words: str) -> None:
     (found,) = dialect.problems(schema)
     assert words in found
 

@@ -1,4 +1,4 @@
-"""What importing the layer loads."""
+"""The modules that an import of the layer loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What usage reports beside its counts enters the cost, and never brings it past its bound."""
+"""Modifiers in a usage report enter the cost, and never raise it above its bound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from anthropic.types import Usage  # noqa: TID251 - the SDK says what usage reports
+from anthropic.types import Usage  # noqa: TID251 - the SDK lists the fields of usage
 from genai_prices.types import (
     ClauseEquals,
     ConditionalPrice,
@@ -149,7 +149,7 @@ class Client:
 
 @given(ANY, st.integers(0, 100))
 def test_no_report_brings_a_cost_past_its_bound(reported: dict[str, Any], output: int) -> None:
-    """A cost above its bound stops the feature for everybody."""
+    """A cost above its bound stops the feature for all users."""
     request = a_request()
     prompt = pricing.prompt_bound_tokens(request)
     usage = modifiers.reported(TokenUsage(0, output, 0, prompt), reported, TokenUsage())

@@ -163,7 +163,7 @@ def test_a_model_without_a_price_is_refused(model: str) -> None:
         pricing.upper_bound_micro(a_request(model=model))
 
 
-def test_a_catalog_entry_the_price_list_does_not_know_is_refused(
+def test_a_catalog_entry_without_a_listed_price_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = catalog.get("claude-haiku-5-5")
@@ -225,7 +225,7 @@ def test_every_model_of_the_catalog_is_priced_and_fits_its_window(model: str) ->
 
 
 def test_prices_are_read_once_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hot path asks for a bound and a cost; reading the snapshot takes a millisecond."""
+    """The hot path needs a bound and a cost. To read the snapshot takes a millisecond."""
     request, usage = a_request(deadline_s=30), TokenUsage(10, 10, 10, 10)
     at = datetime(2026, 11, 28, 12, tzinfo=UTC)
     pricing.cost_micro(request.model, usage, at=at)

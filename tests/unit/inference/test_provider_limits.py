@@ -40,7 +40,7 @@ def test_the_three_limits_are_read() -> None:
 @pytest.mark.parametrize(
     ("limit", "remaining"), [("x", "1"), ("1", ""), ("0", "0"), ("-5", "1"), ("", "")]
 )
-def test_what_makes_no_sense_says_nothing(limit: str, remaining: str) -> None:
+def test_an_invalid_header_is_ignored(limit: str, remaining: str) -> None:
     headers = {
         "anthropic-ratelimit-requests-limit": limit,
         "anthropic-ratelimit-requests-remaining": remaining,
@@ -66,7 +66,7 @@ def test_cache_reads_count_for_no_limit() -> None:
 def test_a_limit_is_believed_unless_the_call_surely_exceeded_it(
     measured: bool, limits: tuple[int, int, int]
 ) -> None:
-    """The bound of a prompt is its bytes; how much was written nobody knows without a report."""
+    """The bound of a prompt is its bytes. Without a report, the output is unknown."""
     reserved, used = Amounts(1, 3_200, 3_200), Amounts(1, 150, 40)
     told = tuple(LimitHeader(limit, 0) for limit in limits)
     assert believed(told, reserved, used, measured=measured) == told
@@ -75,7 +75,7 @@ def test_a_limit_is_believed_unless_the_call_surely_exceeded_it(
 
 
 @given(cost=st.integers(0, 10**10), reserved=st.integers(1, 10**6), used=st.integers(0, 10**6))
-def test_what_is_kept_covers_what_was_used(cost: int, reserved: int, used: int) -> None:
+def test_the_settled_amount_covers_the_usage(cost: int, reserved: int, used: int) -> None:
     kept = cost - given_back(cost, reserved, used)
     assert kept * reserved >= cost * used
     assert (kept - 1) * reserved < cost * used

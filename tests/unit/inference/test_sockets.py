@@ -160,7 +160,7 @@ def test_an_abort_ends_a_connection_attempt(
     waits, poll = threading.Event(), sockets._poll
 
     def note(*args: Any) -> bool:
-        waits.set()  # it has looked for an abort for the last time
+        waits.set()  # this was its last check for an abort
         return poll(*args)
 
     monkeypatch.setattr(sockets, "_poll", note)

@@ -71,6 +71,6 @@ def test_the_provider_may_overrule_retries_for_one_error_only() -> None:
     assert RateLimited("why").retryable is True
 
 
-def test_a_cancelled_call_says_why_and_what_was_received() -> None:
+def test_a_cancelled_call_has_its_reason_and_the_received_text() -> None:
     error = Cancelled("why", reason="switch", text="Hel", latency_ms=7)
     assert (error.reason, error.text, error.latency_ms) == ("switch", "Hel", 7)

@@ -1,4 +1,4 @@
-"""When a switch was on, from the trail of its flips: compared with a day lived minute by minute."""
+"""The times of a switch, from the rows of its flips, fit its state in each minute of a day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aifeature.services.monitoring.held_time import Flip, Hold, holds_of
 MIDNIGHT = datetime(2026, 11, 28, tzinfo=UTC)
 DAY = 24 * 60
 State = tuple[int, int]
-"""Whether it is pulled, and the share of users for whom a released switch is off."""
+"""Whether the switch is pulled, and the percentage of its release."""
 
 STATES = st.tuples(st.integers(0, 1), st.integers(0, 100))
 FLIPS = st.lists(st.tuples(st.integers(0, DAY - 1), STATES), max_size=8).map(

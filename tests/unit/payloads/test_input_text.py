@@ -1,4 +1,4 @@
-"""What an error says of an input, and which text is no text."""
+"""Errors describe an input without quoting it, and invalid text is refused."""
 
 from __future__ import annotations
 

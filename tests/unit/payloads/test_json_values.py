@@ -37,7 +37,7 @@ steps = st.lists(st.sampled_from(("a", "b", 0, 1)), max_size=4)
 
 
 def placed(text: str, path: list[str | int]) -> str:
-    """JSON in which a text stands at a path, beside what is well."""
+    """JSON with a text at a path, beside valid values."""
     for step in reversed(path):
         if isinstance(step, int):
             text = f"[{', '.join([*['null'] * step, text, 'null'])}]"
@@ -61,7 +61,7 @@ def test_any_number_that_json_can_write_is_read_or_refused(text: str) -> None:
 
 
 @given(st.sampled_from(sorted(ODD)), steps)
-def test_what_does_not_go_through_is_found_with_its_place(odd: str, path: list[Any]) -> None:
+def test_a_value_that_changes_in_json_is_found_with_its_place(odd: str, path: list[Any]) -> None:
     found = json_values.problem(json_values.parse(placed(odd, path)))
     assert found is not None
     assert list(found.path)[: len(path)] == path
@@ -97,7 +97,7 @@ def test_no_json_is_refused_without_being_quoted(text: str | bytes) -> None:
     [{1}, (1,), object(), b"a", {1: "a"}, [{None: 1}]],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_json_at_all_is_refused(value: Any) -> None:
+def test_a_value_without_a_json_form_is_refused(value: Any) -> None:
     found = json_values.problem(value)
     assert found is not None
     assert found.message == json_values.NO_JSON

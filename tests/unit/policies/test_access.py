@@ -1,4 +1,4 @@
-"""Who sees a feature at which stage."""
+"""The users who may use a feature at each stage."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_another_feature_picks_other_users() -> None:
     assert 150 < len(one & two) < 350
 
 
-def test_a_new_release_reshuffles_nobody() -> None:
+def test_a_new_release_reshuffles_no_user() -> None:
     """Figures of the first release."""
     assert [place("summarize", 1), place("triage", 7)] == [9, 35]
     assert [release.place("summarize", 1), release.place("triage", 7)] == [23, 46]

@@ -24,7 +24,7 @@ from aifeature.policies.budget import starts_anew
         ),
     ],
 )
-def test_a_window_starts_anew_at_midnight_in_utc(
+def test_a_window_begins_at_midnight_in_utc(
     now: datetime, day: tuple[int, int, int], month: tuple[int, int, int]
 ) -> None:
     for scope in ("user", "feature", "global"):

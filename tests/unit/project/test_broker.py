@@ -1,4 +1,4 @@
-"""What we change of kombu and Celery is in force, and still what they build on."""
+"""Our changes of kombu and Celery are in force, and replace methods that still exist."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_acknowledged_message_wakes_the_loop(monkeypatch: pytest.MonkeyPatch)
     hub.close()
 
 
-def test_what_is_overridden_exists() -> None:
+def test_each_overridden_method_exists() -> None:
     """A release that renames one of these would silently undo the change."""
     assert hasattr(KombuChannel, "_create_client")
     for name in ("_brpop_start", "_brpop_read", "_receive_one", "_put"):

@@ -43,7 +43,7 @@ def test_production_is_the_default() -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_has_no_default_is_named_when_missing(
+def test_a_missing_setting_without_a_default_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""Who the visitor is when proxies are in front, whatever the visitor sends."""
+"""The address of a visitor behind proxies is right, with any header of the visitor."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_peer_that_is_no_trusted_proxy_is_the_visitor(peer: Any, header: str) 
 
 
 @given(peer=peers, header=st.text() | st.lists(junk, max_size=30).map(",".join))
-def test_whatever_a_header_holds_the_visitor_has_an_address(peer: str, header: str) -> None:
+def test_a_visitor_has_an_address_with_any_header(peer: str, header: str) -> None:
     found = visitor(peer, header, TRUSTED)
     assert (found == UNIX and peer == UNIX) or str(ip_address(found)) == found
     assert "%" not in found, "the database's addresses have no zone"
@@ -97,7 +97,7 @@ def test_one_address_has_one_spelling() -> None:
         ("10.0.0.0/33", "not an address"),
     ],
 )
-def test_what_would_trust_everybody_or_nobody_is_refused(value: str, problem: str) -> None:
+def test_an_address_list_that_trusts_all_or_none_is_refused(value: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         networks(value)
 
@@ -119,7 +119,7 @@ def test_an_ipv4_proxy_may_be_named_as_ipv6_shows_it(value: str, same: str) -> N
 
 
 class Site:
-    """An application that keeps what it was asked, behind `Forwarded`."""
+    """An application behind `Forwarded` that stores its requests."""
 
     def __init__(self, trusted: str) -> None:
         self.scopes: list[Any] = []
@@ -156,7 +156,7 @@ def test_on_a_unix_socket_each_visitor_has_an_address_of_their_own() -> None:
     assert site.visit(None)["client"] is None
 
 
-def test_who_hangs_up_at_once_is_not_taken_for_the_unix_socket() -> None:
+def test_a_client_that_hangs_up_early_is_not_taken_for_the_unix_socket() -> None:
     """Uvicorn finds no address of a TCP connection that was reset."""
     told = (forwarded_for("203.0.113.5"), (b"x-forwarded-proto", b"https"))
     found = Site("10.0.0.1").visit(None, *told, server=("127.0.0.1", 8000))
@@ -172,9 +172,7 @@ def test_several_headers_are_one_list() -> None:
     ("client", "scheme"),
     [(("10.0.0.1", 1), "https"), (("203.0.113.5", 1), "http"), (None, "http")],
 )
-def test_only_a_proxy_that_is_named_says_which_scheme_it_was(
-    client: tuple[str, int] | None, scheme: str
-) -> None:
+def test_only_a_named_proxy_may_set_the_scheme(client: tuple[str, int] | None, scheme: str) -> None:
     assert Site("10.0.0.1").visit(client, (b"x-forwarded-proto", b"https"))["scheme"] == scheme
 
 
@@ -184,7 +182,7 @@ def test_a_scheme_that_there_is_not_is_ignored() -> None:
 
 
 def reports(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged of proxies; other threads of this process may log as well."""
+    """The log lines about proxies. Other threads of this process may log as well."""
     return [each.message for each in caplog.records if each.name == forwarded.logger.name]
 
 

@@ -30,7 +30,7 @@ def kombu_reads(url: str) -> dict[str, Any]:
 
 
 def same(url: str, *names: str) -> dict[str, Any]:
-    """What both readers find under these names; they must agree."""
+    """The values that both readers find under these names. They must agree."""
     redis_url.checked(url)
     ours, theirs = parse_url(url), kombu_reads(url)  # type: ignore[no-untyped-call]
     defaults = {"db": 0, "port": 6379}
@@ -92,7 +92,7 @@ def test_a_unix_socket_means_the_same_to_both(
         ("?ssl_ca_certs=/etc/ca.pem", ssl.CERT_REQUIRED),
     ],
 )
-def test_workers_verify_the_certificate_of_redis_unless_told_not_to(
+def test_workers_verify_the_certificate_of_redis_by_default(
     query: str, requires: ssl.VerifyMode
 ) -> None:
     found = kombu_reads(redis_url.checked(f"rediss://cache.example:6380/0{query}"))

@@ -9,13 +9,13 @@ import pytest
 from tests import releases
 
 
-def test_what_a_process_is_compiling_just_now_is_left_out(
+def test_a_file_that_a_process_is_compiling_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = tmp_path / "checkout" / "project" / "__pycache__"
     compiled.mkdir(parents=True)
     (compiled / "a.cpython-311.pyc").write_bytes(b"")
-    # Listed, and not there any more when it is to be copied.
+    # Listed, and gone when it must be copied.
     (compiled / "b.cpython-311.pyc.140234").symlink_to("renamed")
     monkeypatch.setattr(releases, "CHECKOUT", tmp_path / "checkout")
     monkeypatch.setattr(releases, "PARTS", ("project",))

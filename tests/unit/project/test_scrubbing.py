@@ -1,4 +1,4 @@
-"""No log line quotes an exception, whatever raised it and whichever library writes it."""
+"""No log line quotes an exception, of any cause and from any library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ texts = st.text(st.characters(codec="utf-8"), min_size=8).map("¶{}¶".format)
 
 
 def logged(report: Callable[[logging.Logger, BaseException], None], error: BaseException) -> str:
-    """What two handlers write: ours, and one of a library."""
+    """The output of two handlers: ours, and one of a library."""
     out = io.StringIO()
     logger = logging.getLogger("tests.scrubbing")
     ours, plain = logging.StreamHandler(out), logging.StreamHandler(out)
@@ -34,7 +34,7 @@ def logged(report: Callable[[logging.Logger, BaseException], None], error: BaseE
     for handler in (ours, plain):
         logger.addHandler(handler)
     try:
-        raise error  # noqa: TRY301 (it is to be caught here)
+        raise error  # noqa: TRY301 (the handler below catches it)
     except BaseException as again:  # noqa: BLE001 (it is the one that was given)
         report(logger, again)
     finally:
@@ -158,7 +158,7 @@ def test_an_endless_chain_ends() -> None:
     assert is_clean("\n".join(scrubbing.trace(first)))
 
 
-def test_what_asyncio_says_of_callbacks_is_left_out() -> None:
+def test_callbacks_in_messages_of_asyncio_are_left_out() -> None:
     out = io.StringIO()
     logger = logging.getLogger("asyncio")
     handler = logging.StreamHandler(out)

@@ -1,4 +1,4 @@
-"""Whatever is lost, repeated or restarted, a reader ends with the stored text."""
+"""A reader ends with the stored text after each loss, repetition or restart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aifeature.services.streams.live_text import LiveText
 
 
 class Page:
-    """What a client shows, and the id it would come back with."""
+    """The text that a client shows, and the id with which it would reconnect."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -72,7 +72,7 @@ def test_the_page_ends_with_the_stored_text(
 
 
 @given(pieces=st.lists(st.text(min_size=1), min_size=1), cut=st.integers(0, 50))
-def test_who_comes_back_gets_only_the_rest(pieces: list[str], cut: int) -> None:
+def test_a_reader_that_reconnects_gets_only_the_rest(pieces: list[str], cut: int) -> None:
     live = LiveText(3, primed=True)
     for piece in pieces:
         live.take(Entry(1, len(live.text), piece))
@@ -85,7 +85,7 @@ def test_who_comes_back_gets_only_the_rest(pieces: list[str], cut: int) -> None:
     assert cursor.end(live.text, 3) is None
 
 
-def test_nothing_is_said_of_a_claim_before_the_text_was_looked_for() -> None:
+def test_a_claim_sends_nothing_before_its_text_is_read() -> None:
     live = LiveText(3)
     cursor = Cursor(Position(3, 5))
     cursor.follow(live)

@@ -1,4 +1,4 @@
-"""The text of a field comes out of a growing answer, however it is cut and whatever it is."""
+"""The text of a field is read from a growing answer, in any pieces."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_text_is_given_out_as_soon_as_it_is_known() -> None:
     assert reader.feed("f89!") == "🎉!"
 
 
-def test_what_was_read_is_not_kept_nor_read_again() -> None:
+def test_text_that_was_read_is_neither_kept_nor_read_again() -> None:
     """Else a long answer would take quadratic time."""
     reader = FieldText("t")
     for piece in ['{"other": "', *["abcd"] * 100, '", "t": "', *["ab\\n"] * 100]:

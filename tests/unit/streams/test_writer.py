@@ -1,10 +1,10 @@
-"""Redis may be away, slow or emptied: a job never notices, and nothing is lost for long."""
+"""A job runs on while Redis is away, slow or emptied, and its text is written later."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -15,7 +15,7 @@ from aifeature.services.streams.writer import PAUSE_S, DeltaSink, JobStream, Str
 
 
 class Store:
-    """Stands in for a Redis client: notes what is written, and fails as a test wants it."""
+    """A Redis client that stores its entries, and fails as a test wants it."""
 
     def __init__(self) -> None:
         self.streams: dict[str, list[dict[str, Any]]] = {}
@@ -56,7 +56,7 @@ class Store:
 
 
 class Idle(StreamWriter):
-    """Writes only when a test says so."""
+    """Writes only when a test calls `flush`."""
 
     def __init__(self, store: Store) -> None:
         self.now = 100.0
@@ -77,6 +77,14 @@ def sink(stream: JobStream) -> DeltaSink:
     return found
 
 
+def begun(writer: Idle, stream: JobStream, text: str = "ab") -> DeltaSink:
+    """Begin an answer whose first text is written to Redis."""
+    take = sink(stream)
+    take('{"t": "' + text)
+    writer.flush()
+    return take
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 20
     while not condition():
@@ -87,12 +95,28 @@ def wait_until(condition: Callable[[], bool]) -> None:
 JOB = UUID(int=7)
 
 
-def test_all_jobs_share_a_round_trip_and_each_entry_continues_the_last() -> None:
-    store = Store()
-    writer = Idle(store)
-    with writer.open(JOB, 1, "t") as one, writer.open(uuid4(), 1, "t") as two:
-        for stream in (one, two):
-            take = sink(stream)
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def writer(store: Store) -> Idle:
+    return Idle(store)
+
+
+@pytest.fixture
+def stream(writer: Idle) -> Iterator[JobStream]:
+    with writer.open(JOB, 1, "t") as stream:
+        yield stream
+
+
+def test_all_jobs_share_a_round_trip_and_each_entry_continues_the_last(
+    store: Store, writer: Idle, stream: JobStream
+) -> None:
+    with writer.open(uuid4(), 1, "t") as other:
+        for each in (stream, other):
+            take = sink(each)
             take('{"t": "a')
             take("b")
         writer.flush()
@@ -102,75 +126,61 @@ def test_all_jobs_share_a_round_trip_and_each_entry_continues_the_last() -> None
         assert store.trips == 1, "nothing new, nothing written"
 
 
-def test_a_second_answer_is_another_attempt_from_the_start() -> None:
-    store = Store()
-    writer = Idle(store)
-    with writer.open(JOB, 1, "t") as stream:
-        for text in ("ab", "cd"):
-            take = sink(stream)
-            take('{"t": "' + text)
-            writer.flush()
-        empty = sink(stream)
-        empty('{"other": ')
-        take("e")
-        writer.flush()
+def test_a_second_answer_is_another_attempt_from_the_start(
+    store: Store, writer: Idle, stream: JobStream
+) -> None:
+    begun(writer, stream, "ab")
+    take = begun(writer, stream, "cd")
+    sink(stream)('{"other": ')
+    take("e")
+    writer.flush()
     assert entries(store) == [(1, 0, "ab"), (2, 0, "cd"), (2, 2, "e")]
     assert store.expires == [f"aif:stream:{JOB}:1"] * 2
 
 
-def test_what_redis_lost_is_written_once_more_as_a_whole() -> None:
-    store = Store()
-    writer = Idle(store)
-    with writer.open(JOB, 1, "t") as stream:
-        take = sink(stream)
-        take('{"t": "ab')
-        writer.flush()
-        store.streams.clear()
-        take("cd")
-        writer.flush()
-        writer.flush()
+def test_text_that_redis_lost_is_written_again_as_a_whole(
+    store: Store, writer: Idle, stream: JobStream
+) -> None:
+    take = begun(writer, stream)
+    store.streams.clear()
+    take("cd")
+    writer.flush()
+    writer.flush()
     assert entries(store) == [(1, 0, "abcd")]
 
 
 def test_an_outage_raises_nothing_is_logged_once_and_made_up_for(
-    caplog: pytest.LogCaptureFixture,
+    store: Store, writer: Idle, stream: JobStream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Store()
-    writer = Idle(store)
-    with writer.open(JOB, 1, "t") as stream:
-        take = sink(stream)
-        take('{"t": "ab')
+    take = begun(writer, stream)
+    store.error = redis.ConnectionError("away")
+    for _ in range(3):
+        take("c")
         writer.flush()
-        store.error = redis.ConnectionError("away")
-        for _ in range(3):
-            take("c")
-            writer.flush()
-        assert store.trips == 2, "after a failure Redis is left alone for a while"
-        writer.now += PAUSE_S
-        writer.flush()
-        assert store.trips == 3
-        own = [r for r in caplog.records if r.thread == threading.get_ident()]
-        assert [r.levelname for r in own] == ["WARNING"], "other threads may have theirs"
-        store.error = None
-        writer.now += PAUSE_S
-        writer.flush()
+    assert store.trips == 2, "after a failure Redis is left alone for a while"
+    writer.now += PAUSE_S
+    writer.flush()
+    assert store.trips == 3
+    own = [r for r in caplog.records if r.thread == threading.get_ident()]
+    assert [r.levelname for r in own] == ["WARNING"], "other threads may have theirs"
+    store.error = None
+    writer.now += PAUSE_S
+    writer.flush()
     assert entries(store) == [(1, 0, "ab"), (1, 0, "abccc")]
 
 
-def test_what_is_over_while_redis_is_away_is_forgotten() -> None:
-    store = Store()
-    writer = Idle(store)
+def test_a_stream_that_ends_while_redis_is_away_is_forgotten(store: Store, writer: Idle) -> None:
     store.error = redis.TimeoutError("slow")
     for _ in range(5):
         with writer.open(uuid4(), 1, "t") as stream:
-            take = sink(stream)
-            take('{"t": "ab')
+            sink(stream)('{"t": "ab')
     writer.flush()
     assert writer._dirty == {}
 
 
-def test_a_slow_redis_holds_no_job_up_and_a_job_that_stalls_holds_no_text_back() -> None:
-    store = Store()
+def test_a_slow_redis_holds_no_job_up_and_a_job_that_stalls_holds_no_text_back(
+    store: Store,
+) -> None:
     store.slow.clear()
     writer = StreamWriter(cast("redis.Redis", store))
     with writer.open(JOB, 1, "t") as stream:
@@ -178,7 +188,7 @@ def test_a_slow_redis_holds_no_job_up_and_a_job_that_stalls_holds_no_text_back()
 
         def job() -> None:
             take('{"t": "x')
-            wait_until(lambda: store.trips == 1)  # Redis has been asked, and does not answer
+            wait_until(lambda: store.trips == 1)  # Redis has the request, and does not answer
             for _ in range(999):
                 take("x")
 
@@ -194,102 +204,79 @@ def test_a_slow_redis_holds_no_job_up_and_a_job_that_stalls_holds_no_text_back()
         )
 
 
-def test_a_feature_that_streams_nothing_costs_nothing() -> None:
-    with Idle(Store()).open(JOB, 1, None) as stream:
+def test_a_feature_that_streams_nothing_costs_nothing(writer: Idle) -> None:
+    with writer.open(JOB, 1, None) as stream:
         assert stream.sink() is None
 
 
-def test_only_confirmed_text_of_the_latest_call_counts_as_delivered() -> None:
-    store = Store()
-    writer = Idle(store)
+def test_only_confirmed_text_of_the_latest_call_counts_as_delivered(
+    store: Store, writer: Idle, stream: JobStream
+) -> None:
+    take = begun(writer, stream)
+    store.error = redis.TimeoutError("slow")
+    take("cd")
+    writer.flush()
+    assert stream.delivered() == "ab", "the rest was written, and not confirmed"
+    sink(stream)
+    assert stream.delivered() == "", "the next call has shown nothing yet"
+
+
+def test_text_lost_by_redis_was_delivered_all_the_same(
+    store: Store, writer: Idle, stream: JobStream
+) -> None:
+    take = begun(writer, stream)
+    store.streams.clear()
+    take("cd")
+    writer.flush()  # the stream is gone: nothing of this batch was stored
+    assert stream.delivered() == "ab"
+
+
+def test_text_on_its_way_to_redis_is_not_delivered_yet(writer: Idle, stream: JobStream) -> None:
+    begun(writer, stream)("cd")
+    assert stream.batch() is not None
+    assert stream.delivered() == "ab"
+
+
+def test_a_confirmation_that_comes_late_takes_nothing_back(stream: JobStream) -> None:
+    take = sink(stream)
+    take('{"t": "ab')
+    first = stream.batch()
+    take("cd")
+    second = stream.batch()
+    assert first is not None
+    assert second is not None
+    stream.acknowledge(second)
+    stream.acknowledge(first)
+    assert stream.delivered() == "abcd"
+
+
+def test_no_text_of_a_second_answer_is_delivered_before_redis_has_any(
+    writer: Idle, stream: JobStream
+) -> None:
+    begun(writer, stream, "a long first answer")
+    sink(stream)('{"t": "b')
+    assert stream.delivered() == ""
+
+
+def test_delivered_text_holds_nothing_that_no_column_takes(writer: Idle, stream: JobStream) -> None:
+    begun(writer, stream, r"a\u0000b\ud800c")
+    assert stream.delivered() == "a\ufffdb\ufffdc"
+
+
+def test_a_late_confirmation_of_an_earlier_answer_counts_for_nothing(stream: JobStream) -> None:
+    sink(stream)('{"t": "a long first answer')
+    first = stream.batch()
+    assert first is not None
+    sink(stream)('{"t": "b')
+    stream.acknowledge(first)
+    assert stream.delivered() == ""
+
+
+def test_text_is_no_longer_sent_once_the_delivered_part_is_known(
+    store: Store, writer: Idle
+) -> None:
     with writer.open(JOB, 1, "t") as stream:
-        take = sink(stream)
-        take('{"t": "ab')
-        writer.flush()
-        store.error = redis.TimeoutError("slow")
-        take("cd")
-        writer.flush()
-        assert stream.delivered() == "ab", "the rest was written, and nobody confirmed it"
-        sink(stream)
-        assert stream.delivered() == "", "the next call has shown nothing yet"
-
-
-def test_text_lost_by_redis_was_delivered_all_the_same() -> None:
-    store = Store()
-    writer = Idle(store)
-    with writer.open(JOB, 1, "t") as stream:
-        take = sink(stream)
-        take('{"t": "ab')
-        writer.flush()
-        store.streams.clear()
-        take("cd")
-        writer.flush()  # the stream is gone: nothing of this batch was stored
-        assert stream.delivered() == "ab"
-
-
-def test_text_on_its_way_to_redis_is_not_delivered_yet() -> None:
-    writer = Idle(Store())
-    with writer.open(JOB, 1, "t") as stream:
-        take = sink(stream)
-        take('{"t": "ab')
-        writer.flush()
-        take("cd")
-        assert stream.batch() is not None
-        assert stream.delivered() == "ab"
-
-
-def test_a_confirmation_that_comes_late_takes_nothing_back() -> None:
-    writer = Idle(Store())
-    with writer.open(JOB, 1, "t") as stream:
-        take = sink(stream)
-        take('{"t": "ab')
-        first = stream.batch()
-        take("cd")
-        second = stream.batch()
-        assert first is not None
-        assert second is not None
-        stream.acknowledge(second)
-        stream.acknowledge(first)
-        assert stream.delivered() == "abcd"
-
-
-def test_of_a_second_answer_nothing_is_delivered_before_redis_has_any() -> None:
-    writer = Idle(Store())
-    with writer.open(JOB, 1, "t") as stream:
-        sink(stream)('{"t": "a long first answer')
-        writer.flush()
-        sink(stream)('{"t": "b')
-        assert stream.delivered() == ""
-
-
-def test_delivered_text_holds_nothing_that_no_column_takes() -> None:
-    writer = Idle(Store())
-    with writer.open(JOB, 1, "t") as stream:
-        sink(stream)(r'{"t": "a\u0000b\ud800c')
-        writer.flush()
-        assert stream.delivered() == "a�b�c"
-
-
-def test_a_late_confirmation_of_an_earlier_answer_counts_for_nothing() -> None:
-    store = Store()
-    writer = Idle(store)
-    with writer.open(JOB, 1, "t") as stream:
-        sink(stream)('{"t": "a long first answer')
-        first = stream.batch()
-        assert first is not None
-        sink(stream)('{"t": "b')
-        stream.acknowledge(first)
-        assert stream.delivered() == ""
-
-
-def test_text_is_no_longer_sent_once_the_delivered_part_is_known() -> None:
-    store = Store()
-    writer = Idle(store)
-    with writer.open(JOB, 1, "t") as stream:
-        take = sink(stream)
-        take('{"t": "ab')
-        writer.flush()
-        take("cd")
+        begun(writer, stream)("cd")
         assert stream.delivered() == "ab"
     writer.flush()
     assert entries(store) == [(1, 0, "ab")]

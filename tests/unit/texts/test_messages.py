@@ -1,4 +1,4 @@
-"""What users read of a job that waits never makes them send it once more."""
+"""No message about a waiting job makes its user send it again."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def test_every_reason_and_every_code_has_a_sentence() -> None:
     assert len(CANCELLED) == 3
 
 
-def test_a_held_job_says_that_it_is_kept() -> None:
+def test_the_message_of_a_held_job_states_that_it_is_kept() -> None:
     told = "Paused by our team. Your request is kept and continues by itself."
     assert WAITING[WaitReason.FEATURE_PAUSED] == told
 
 
 @pytest.mark.parametrize("reason", WaitReason)
-def test_a_job_that_waits_invites_nobody_to_send_it_again(reason: WaitReason) -> None:
+def test_no_message_of_a_waiting_job_invites_a_second_submission(reason: WaitReason) -> None:
     assert not INVITES.search(WAITING[reason])
 
 
 @pytest.mark.parametrize("code", FailureCode)
-def test_a_job_that_failed_is_not_said_to_continue(code: FailureCode) -> None:
+def test_no_message_of_a_failed_job_states_that_it_continues(code: FailureCode) -> None:
     assert "continues" not in FAILED[code]
     assert "is kept" not in FAILED[code]
 

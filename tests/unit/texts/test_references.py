@@ -1,4 +1,4 @@
-"""References are found again however somebody writes down what they were read."""
+"""References are found in any spelling that a person may write down."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SIZE = 4
 
 
 class Gate:
-    """What calls wait at until a test lets them go."""
+    """A gate at which calls wait until a test opens it."""
 
     def __init__(self) -> None:
         self._open = threading.Event()
@@ -81,7 +81,7 @@ def test_one_visitor_has_a_quarter_of_the_threads_at_most(threads: FairThreads, 
     served(*greedy)
 
 
-def test_visitors_take_turns_however_much_one_of_them_asks(gate: Gate) -> None:
+def test_visitors_take_turns_in_a_flood_of_one_of_them(gate: Gate) -> None:
     threads = FairThreads(1, name="test", at_end=lambda: None)
     first = visit(threads, "first", gate)
     gate.await_entered(1)
@@ -109,7 +109,7 @@ def test_a_request_keeps_its_thread_until_it_lets_it_go(threads: FairThreads, ga
     served(*blocked)
 
 
-def test_what_a_turn_leaves_behind_is_cleared_in_its_thread() -> None:
+def test_the_state_of_a_turn_is_cleared_in_its_thread() -> None:
     cleared: list[int] = []
     done = threading.Semaphore(0)
 
@@ -124,9 +124,7 @@ def test_what_a_turn_leaves_behind_is_cleared_in_its_thread() -> None:
     assert cleared == [used]
 
 
-def test_a_call_that_nobody_waits_for_any_more_is_not_made(
-    threads: FairThreads, gate: Gate
-) -> None:
+def test_a_call_whose_client_is_gone_is_not_made(threads: FairThreads, gate: Gate) -> None:
     blocked = [visit(threads, f"v{n}", gate) for n in range(SIZE)]
     gate.await_entered(SIZE)
     made: list[int] = []
@@ -137,7 +135,7 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_made(
     assert made == []
 
 
-def test_who_has_waited_too_long_is_refused_at_once(gate: Gate) -> None:
+def test_a_request_that_has_waited_too_long_is_refused(gate: Gate) -> None:
     now = [0.0]
     threads = FairThreads(1, name="test", at_end=lambda: None, clock=lambda: now[0])
     first = visit(threads, "first", gate)
@@ -158,8 +156,8 @@ def test_who_has_waited_too_long_is_refused_at_once(gate: Gate) -> None:
     assert made == ["patient", "in time"]
 
 
-def test_nobody_waits_while_a_thread_is_free(gate: Gate) -> None:
-    """Two requests in a row find one idle thread: it is told once, and can serve one."""
+def test_no_request_waits_while_a_thread_is_free(gate: Gate) -> None:
+    """Two requests in a row find one idle thread: it is notified once, and can serve one."""
     for _ in range(20):
         threads = FairThreads(SIZE, name="test", at_end=lambda: None)
         served(visit(threads, "warm", lambda: None))
@@ -179,7 +177,7 @@ def test_a_thread_outlives_what_fails_at_its_end() -> None:
         served(visit(threads, "v", lambda: None))
 
 
-def test_a_request_that_was_refused_can_say_so(gate: Gate) -> None:
+def test_a_refused_request_is_marked_as_refused(gate: Gate) -> None:
     """Its answer passes the middlewares, in the same thread."""
     now = [0.0]
     threads = FairThreads(1, name="test", at_end=lambda: None, clock=lambda: now[0])

@@ -1,4 +1,4 @@
-"""What an exception of the database is to who called the API."""
+"""Each exception of the database is a problem document of the API."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_is_printed_in_words_and_escaped() -> None:
     assert "&lt;b&gt;1" in printed
 
 
-def test_what_an_older_release_stored_is_shown_all_the_same() -> None:
+def test_a_result_of_an_older_release_is_shown() -> None:
     printed = html({"summary": "", "facts": [], "gone": {"deep": [1]}, "other": "text"})
     assert "Nothing given" in printed
     assert "None" in printed
@@ -86,5 +86,5 @@ def test_what_an_older_release_stored_is_shown_all_the_same() -> None:
     ("seconds", "words"),
     [(0, "0.0 s"), (4.12, "4.1 s"), (59.9, "59.9 s"), (125, "2 min 5 s"), (3870, "1 h 4 min")],
 )
-def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
+def test_durations_have_readable_units(seconds: float, words: str) -> None:
     assert show.duration(timedelta(seconds=seconds)) == words

@@ -1,4 +1,4 @@
-"""A form from any input model: which widget asks for what, and what comes back as JSON."""
+"""A form from any input model has a widget for each field, and returns JSON."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_every_kind_of_field_comes_back_as_the_model_takes_it() -> None:
     Everything.model_validate(form.value())
 
 
-def test_what_is_left_empty_is_left_out_unless_empty_is_an_answer() -> None:
+def test_an_empty_field_is_left_out_unless_empty_is_valid() -> None:
     form = filled("in-text=a&in-long=bc&in-tone=plain&in-size=m&in-count=1")
     assert form.is_valid(), form.errors
     assert form.value() == {
@@ -116,7 +116,7 @@ def test_what_is_left_empty_is_left_out_unless_empty_is_an_answer() -> None:
         (GOOD.replace("in-text=a+line", "in-text=%00"), "text"),
     ],
 )
-def test_what_does_not_fit_is_told_at_its_field(query: str, field: str) -> None:
+def test_an_error_is_shown_at_its_field(query: str, field: str) -> None:
     form = filled(query)
     assert not form.is_valid()
     assert list(form.errors) == [field]
@@ -158,7 +158,7 @@ def test_a_text_file_takes_the_place_of_the_text() -> None:
         (b"x" * 1_000_001, "1,000,001"),
     ],
 )
-def test_a_file_that_cannot_be_read_says_why_and_nothing_else(content: bytes, words: str) -> None:
+def test_an_unreadable_file_gives_one_error_with_its_cause(content: bytes, words: str) -> None:
     form = filled(GOOD.replace("in-long=first%0D%0Asecond", "in-long="), long=content)
     assert not form.is_valid()
     assert list(form.errors) == ["long"]
@@ -200,7 +200,7 @@ class Nested(BaseModel):
 NESTED = form_class(feature(Nested))
 
 
-def test_what_no_other_field_can_ask_for_is_written_as_json() -> None:
+def test_a_value_without_a_widget_is_written_as_json() -> None:
     form = NESTED(
         QueryDict(
             'in-inner={"a": 1}&in-anything=[]&in-amount=0.12345678901234567890'
@@ -230,7 +230,7 @@ def test_what_no_other_field_can_ask_for_is_written_as_json() -> None:
     ],
     ids=lambda value: value[:20],
 )
-def test_what_is_no_json_is_told_at_its_field(text: str, words: str) -> None:
+def test_invalid_json_is_reported_at_its_field(text: str, words: str) -> None:
     form = NESTED({"in-inner": text})
     assert words in str(form.errors["inner"])
 

@@ -1,4 +1,4 @@
-"""What a page says of a job."""
+"""The page of a job shows its state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_running_job_that_others_end_is_not_its_users_doing(by: CancelledBy) -
 
 
 @pytest.mark.parametrize("by", ["", CancelledBy.USER])
-def test_a_running_job_that_its_user_cancels_says_so(by: str) -> None:
+def test_a_running_job_that_its_user_cancels_is_shown_as_such(by: str) -> None:
     job = Job(status=Status.RUNNING, cancel_requested_at=timezone.now(), cancelled_by=by)
     assert show.state(job).sentence.startswith("You cancelled this request.")
 

@@ -7,7 +7,7 @@ from django.urls import get_resolver
 from aifeature.web import sign_in_reasons, urls
 
 NO_FORMS = {"start", "history", "job", "login", "signed_out", "logout", "account"}
-"""Pages that take no form, or one that needs nobody to be signed in."""
+"""Pages without a form, or with one that needs no sign-in."""
 
 
 def test_every_address_that_takes_a_form_leads_back_to_its_page() -> None:

@@ -1,4 +1,4 @@
-"""Titles of jobs: a line that can be seen, whatever somebody sent."""
+"""Titles of jobs are one visible line, with any input."""
 
 from __future__ import annotations
 

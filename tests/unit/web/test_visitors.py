@@ -1,4 +1,4 @@
-"""Limits per visitor: who counts as one, and how much one may ask for."""
+"""Limits per visitor: the key that identifies one, and the rate of one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def site(clock: Clock) -> Visitors:
 
 
 def allowed(site: Visitors, credential: bytes = b"", address: str = HOME) -> int:
-    """How many requests are served in this moment."""
+    """Return the number of requests that are served in this moment."""
     served = 0
     while served < 10_000:
         try:
@@ -114,7 +114,7 @@ def test_so_many_are_under_way_and_no_more(site: Visitors) -> None:
 
 
 def test_a_request_counts_for_its_user_as_soon_as_that_is_known(site: Visitors) -> None:
-    """Else a burst of first requests would pass as so many strangers."""
+    """Otherwise each request of a first burst would pass as a new visitor."""
     address, user = Visitor(Kind.ADDRESS, HOME), Visitor(Kind.USER, "1")
     with ExitStack() as open_requests:
         for _ in range(3):

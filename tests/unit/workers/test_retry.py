@@ -49,12 +49,12 @@ def turned_away(after: float | None = None) -> RateLimited:
         (ConnectionFailed("x"), 1, 300, RetryIn(1.0)),
         (ConnectionFailed("x"), 60, 300, RetryIn(30.0)),
         (DeadlineReached("x"), 0, 300, RetryIn(0.5)),
-        # Not sooner than asked for, and not all at the same moment.
+        # Not sooner than the provider requests, and not all at the same moment.
         (turned_away(20), 0, 300, RetryIn(20.5, counts_as_try=False)),
         (turned_away(0.1), 0, 300, RetryIn(0.6, counts_as_try=False)),
         # Near the deadline what is left of it is the backoff.
         (turned_away(20), 6, 25, RetryIn(22.0, counts_as_try=False)),
-        # No later than the deadline, whatever the provider asks for.
+        # No later than the deadline, even if the provider requests more.
         (turned_away(86_400), 0, 300, GiveUp("provider_unavailable")),
         (turned_away(20), 0, 21, GiveUp("provider_unavailable")),
         (Overloaded("x"), 0, 1, GiveUp("provider_unavailable")),
@@ -63,7 +63,7 @@ def turned_away(after: float | None = None) -> RateLimited:
         (BillingStopped("x"), 0, 300, GiveUp("provider_refused")),
         (BillingStopped("x", retry_after_s=1), 0, 300, GiveUp("provider_refused")),
         (Cancelled("x", reason="fenced"), 0, 300, GiveUp("provider_refused")),
-        # The provider itself said that trying again is no use.
+        # The provider itself reports that a retry is useless.
         (Overloaded("x", retryable=False), 0, 300, GiveUp("provider_refused")),
     ],
     ids=str,

@@ -34,7 +34,7 @@ def test_retries_are_a_share_of_the_first_calls_and_a_floor(firsts: int, allowed
     assert granted(budget, 1_000) == allowed
 
 
-def test_what_has_left_the_window_counts_no_more() -> None:
+def test_a_retry_outside_the_window_does_not_count() -> None:
     clock = Clock()
     budget = RetryBudget(clock=clock)
     for _ in range(100):
@@ -57,7 +57,7 @@ def test_a_retry_that_was_answered_makes_room_for_the_next() -> None:
     assert granted(budget, 5) == 1
 
 
-def test_what_is_given_back_after_its_window_makes_no_room() -> None:
+def test_a_retry_given_back_after_its_window_makes_no_room() -> None:
     clock = Clock()
     budget = RetryBudget(clock=clock)
     old = budget.withdraw()
@@ -143,7 +143,7 @@ def test_no_window_ever_holds_more_than_its_share(
 def test_a_quiet_window_later_the_whole_floor_is_there_again(
     events: list[tuple[str, int, float]],
 ) -> None:
-    """Nothing leaks: whatever happened, what has left the window is forgotten."""
+    """Nothing leaks: after any sequence, retries outside the window are forgotten."""
     clock = Clock()
     budget = RetryBudget(clock=clock)
     for what, times, later in events:

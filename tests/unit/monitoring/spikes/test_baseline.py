@@ -76,7 +76,7 @@ def test_of_two_launches_the_greater_counts() -> None:
 
 
 def test_a_raised_day_stays_raised_after_the_launch() -> None:
-    """What its hours brought is still part of the day."""
+    """The spend of its hours is still part of the day."""
     by = baseline.weights([launch(at(9), at(11))], DAY)
     assert baseline.past_day(baseline.raised(EVEN, by), at(20)).so_far == 20 * 60 + 2 * 120
     assert baseline.past_day(baseline.raised(EVEN, by), at(9)).so_far == 9 * 60

@@ -113,9 +113,7 @@ def test_a_rate_that_burns_the_cap(what: str, seen: Spend, kind: Kind) -> None:
         ("above that", {"whole_days": True}, spend(2001), Kind.SPIKE),
     ],
 )
-def test_what_else_a_rule_may_ask(
-    what: str, rule: dict[str, float], seen: Spend, kind: Kind
-) -> None:
+def test_options_of_a_rule(what: str, rule: dict[str, float], seen: Spend, kind: Kind) -> None:
     assert decide(replace(RULE, **rule), seen).kind is kind, what  # type: ignore[arg-type]
 
 
@@ -149,7 +147,7 @@ def test_a_user_above_twice_their_usual_day_is_a_spike(times: float) -> None:
     assert decide(USER, spend(4 * DOLLAR, past=past)).kind is Kind.OK
 
 
-def test_a_verdict_tells_its_numbers() -> None:
+def test_a_verdict_has_its_figures() -> None:
     verdict = decide(RULE, spend(2000, hour=400, cap=3000, dealt_with=100))
     assert (verdict.today, verdict.baseline, verdict.limit) == (1900, 500, 1000)
     assert (verdict.ratio, verdict.excess) == (3.8, 1400)
@@ -162,7 +160,7 @@ def test_without_history_there_is_no_ratio_and_all_is_excess() -> None:
     assert verdict.limit == RULE.min_spend_micro
 
 
-def test_a_verdict_tells_what_lies_above_the_usual_of_each_stretch_of_time() -> None:
+def test_a_verdict_has_the_excess_of_each_period() -> None:
     past = tuple(replace(day, hour=50) for day in HALVES)
     verdict = decide(RULE, spend(800, past=past, hour=190, half_hour=170))
     assert verdict.above == Excess(today=300, hour=140, half_hour=70)

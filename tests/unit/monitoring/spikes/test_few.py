@@ -1,4 +1,4 @@
-"""Who caused an excess: few, or a crowd."""
+"""The users who caused an excess are found if they are few."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_fewest_who_caused_it(what: str, beyond: dict[str, int], keys: list[
     assert caused(beyond) == keys, what
 
 
-def test_of_a_crowd_nobody_caused_it_though_it_would_do_without_them() -> None:
+def test_no_user_of_a_crowd_caused_an_excess() -> None:
     """Just above its limit, any user less is enough."""
     assert caused({"f:1": 20, "f:2": 20}, spare=95) == []
     assert caused({"f:1": 50}, spare=95) == ["f:1"]
@@ -61,7 +61,7 @@ def test_beyond_a_users_usual_is_what_a_throttle_would_have_prevented() -> None:
         ("a surge, and next to nothing", Kind.SURGE, None, 49, False),
     ],
 )
-def test_whoever_has_a_usual_day_is_not_throttled_for_a_surge(
+def test_a_user_with_a_usual_day_is_not_throttled_for_a_surge(
     what: str, kind: Kind, baseline: int | None, today: int, unusual: bool
 ) -> None:
     theirs = Verdict(Kind.OK, today, baseline, 200, 0, None, None)

@@ -1,4 +1,4 @@
-"""Users, features and the whole judged together: who is held to account for what."""
+"""Users, features and the whole are judged together, and each excess is charged once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)
 
 
 def spent(today: float, *, hourly: float = 0) -> Days:
-    """So many dollars this morning, and in each hour of the seven days before."""
+    """Return days with this spend in dollars: this morning, and in each hour of the week before."""
     morning = [0] * 24
     morning[6] = round(today * DOLLAR)
     past = {day: [round(hourly * DOLLAR)] * 24 for day in trailing(NOON)} if hourly else {}
@@ -29,7 +29,7 @@ def spent(today: float, *, hourly: float = 0) -> Days:
 
 
 PLENTY = spent(0, hourly=1_000)
-"""Of everything, so that it has no say."""
+"""A whole with so large a baseline that it is never a spike."""
 
 
 def test_a_user_above_their_own_usual_is_throttled_for_that_and_no_other_reason() -> None:
@@ -40,7 +40,7 @@ def test_a_user_above_their_own_usual_is_throttled_for_that_and_no_other_reason(
 
 
 def test_a_user_whose_usual_day_falls_into_half_an_hour_is_left_alone() -> None:
-    """And so is the feature, where nobody else surges."""
+    """The feature is left alone too, since no other user surges."""
     known = Known(
         {"draft": spent(15, hourly=1), GLOBAL: PLENTY},
         users={"draft:1": spent(3, hourly=0.5)},
@@ -50,7 +50,7 @@ def test_a_user_whose_usual_day_falls_into_half_an_hour_is_left_alone() -> None:
     assert (found["draft:1"].kind, found["draft"].kind) == (Kind.OK, Kind.OK)
 
 
-def test_what_a_throttled_user_spent_is_taken_from_the_whole_once() -> None:
+def test_the_spend_of_a_throttled_user_is_taken_from_the_whole_once() -> None:
     """The whole spent 80, 28 of them by the user; the limit is 24."""
     days = {"draft": spent(30, hourly=1), GLOBAL: spent(80, hourly=1)}
     found = judge(Known(days, users={"draft:1": spent(28)}), NOON)
@@ -84,7 +84,7 @@ def test_a_user_of_another_feature_did_not_cause_it() -> None:
     assert found["proof:1"].kind is Kind.OK
 
 
-def test_who_was_throttled_before_is_no_reason_to_read_the_top_spenders() -> None:
+def test_an_earlier_throttle_is_no_reason_to_read_the_top_spenders() -> None:
     """Else each look of the rest of the day would read them."""
     known = Known(
         {"draft": spent(15, hourly=1), GLOBAL: PLENTY},

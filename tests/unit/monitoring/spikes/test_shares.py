@@ -1,4 +1,4 @@
-"""Who spent most, and what part of it: of the stretch of time that a spike is about."""
+"""The top spenders and their shares in the period of a spike."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def test_ten_are_listed_and_three_are_named() -> None:
     assert sentence(most) == "Top spenders: user 12 (15 %), user 11 (14 %), user 10 (13 %)."
 
 
-def test_nobody_has_more_than_all() -> None:
+def test_no_user_has_more_than_the_whole() -> None:
     """Sums of different moments may differ a little."""
     known = Known(days={"draft": spent(10)}, users={"draft:1": spent(11)})
     (only,) = top(known, "draft", Kind.SPIKE, NOON)
     assert only.share == 1
 
 
-def test_spend_of_no_user_is_said_to_be_that() -> None:
+def test_spend_without_users_is_named() -> None:
     assert sentence(top(Known(days={"draft": spent(9)}), "draft", Kind.SPIKE, NOON)) == (
         "None of it is from users' calls."
     )

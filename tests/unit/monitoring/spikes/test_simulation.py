@@ -1,4 +1,4 @@
-"""How often the rules err and how fast they act, over a thousand made-up days."""
+"""The rules err seldom and act soon in a simulation of a thousand days."""
 
 from __future__ import annotations
 

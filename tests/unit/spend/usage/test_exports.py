@@ -89,12 +89,12 @@ def test_the_last_line_of_a_call_holds(tmp_path: Path) -> None:
     assert (call.ended, call.usage) == (False, None)
 
 
-def test_what_is_no_call_of_a_model_is_left_out(tmp_path: Path) -> None:
+def test_a_row_without_a_model_call_is_left_out(tmp_path: Path) -> None:
     counted = {**CALL, "request_id": "req_2", "path": "/v1/messages/count_tokens"}
     assert len(calls(write(tmp_path, CALL, "", counted))) == 1
 
 
-def test_an_attempt_id_of_another_form_is_somebody_elses(tmp_path: Path) -> None:
+def test_an_attempt_id_of_another_form_is_of_another_application(tmp_path: Path) -> None:
     (call,) = calls(write(tmp_path, {**CALL, "attempt_id": "job-17"}))
     assert call.attempt is None
 
@@ -149,7 +149,7 @@ def test_hours_add_up_to_days(tmp_path: Path) -> None:
         ([page()], "holds no bucket"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_line(
+def test_an_unreadable_row_is_reported_with_its_line(
     tmp_path: Path, lines: list[Any], told: str
 ) -> None:
     with pytest.raises(UnreadableError) as raised:
@@ -157,7 +157,7 @@ def test_what_cannot_be_read_is_told_with_its_line(
     assert told in str(raised.value)
 
 
-def test_a_file_that_is_missing_or_no_text_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="cannot be read: No such file"):
         exports.read(tmp_path / "none")
     (tmp_path / "zip").write_bytes(b"PK\xff")

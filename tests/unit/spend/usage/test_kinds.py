@@ -1,4 +1,4 @@
-"""What is the matter with a call whose row and bill differ."""
+"""Each difference between a call's row and its bill has a kind."""
 
 from __future__ import annotations
 
