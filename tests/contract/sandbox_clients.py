@@ -37,3 +37,10 @@ def ask(**changes: Any) -> dict[str, Any]:
         "messages": [{"role": "user", "content": f"<document>{DOCUMENT}</document>"}],
         **changes,
     }
+
+
+def run(sdk: anthropic.Anthropic, *, stream: bool, **changes: Any) -> Any:
+    """Make a call, and return its message or the list of its events."""
+    if stream:
+        return list(sdk.messages.create(**ask(**changes), stream=True))
+    return sdk.messages.create(**ask(**changes))

@@ -1,38 +1,20 @@
-"""Which error answers may be about the whole account: by status, type and code, rarely by message.
+"""An error answer may concern the whole account: by status, type and code, rarely by message.
 
-Messages quote what users wrote, so a message counts only where the provider has nothing else.
+Messages quote text of users, so a message counts only where the provider sends nothing else.
 """
 
 from __future__ import annotations
 
-import httpx2
 import pytest
-from anthropic import _error_classes  # noqa: TID251 - the SDK is what is tested
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.contract.sdk_errors import mapped
 from workers.inference import failures
-from workers.inference.errors import InferenceError, RequestRejected
+from workers.inference.errors import RequestRejected
 
 ACCOUNT_TYPES = ("authentication_error", "billing_error")
 PHRASES = failures.ACCOUNT_MESSAGES
-
-
-def mapped(status: int, body: object) -> InferenceError:
-    """Through a real error of the SDK, as the client would see it."""
-    request = httpx2.Request("POST", "http://localhost")
-    error = _error_classes.make_status_error(
-        "m", body=body, response=httpx2.Response(status, request=request)
-    )
-    return failures.from_status(
-        error.status_code,
-        headers=error.response.headers,
-        error_type=error.type if isinstance(error.type, str) else None,
-        error_code=error.error_code,
-        from_provider=failures.is_provider_error(error.body),
-        facts={},
-        message=error.api_message,
-    )
 
 
 def answer(kind: object, message: object) -> dict[str, object]:
@@ -103,7 +85,7 @@ def test_an_error_in_a_stream_is_judged_alike(kind: str) -> None:
     assert failures.from_event(data, begun=False, facts={}).account_wide
 
 
-def test_no_header_makes_an_account_be_tried_again_at_once() -> None:
+def test_no_header_makes_an_account_error_retryable() -> None:
     error = failures.from_status(
         401,
         headers={"x-should-retry": "true"},

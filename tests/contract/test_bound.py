@@ -66,8 +66,7 @@ def test_the_bound_of_a_text_covers_its_bytes_and_those_of_its_normal_form(
     assert bound >= len(unicodedata.normalize("NFKC", text).encode())
 
 
-def test_half_a_surrogate_has_a_bound() -> None:
-    """The request is refused when it is sent, and its bound is read before."""
+def test_half_a_surrogate_has_a_bound() -> None:  # which is read before the request is refused
     assert tokens.most_tokens("\ud800") == 3
 
 
@@ -259,9 +258,6 @@ def test_every_text_of_a_request_belongs_to_the_prompt_that_must_be_reported(par
     request = PARTS[part](LONG)
     assert pricing.ceiling_micro(request, TokenUsage(20_000, 1)) is None
     assert pricing.ceiling_micro(request, TokenUsage(80_000, 1)) is not None
-
-
-# The provider itself.
 
 
 @pytest.fixture(scope="module")

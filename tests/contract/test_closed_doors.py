@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -76,17 +77,9 @@ STRANGER = "127.0.0.2"
 """Another address of this machine: failures from there block no other client."""
 
 
-def asked(
-    port: int,
-    method: str,
-    path: str,
-    password: str | None = None,
-    *,
-    user: str = FLOWER_USER,
-    source: str = HOST,
-) -> int:
-    """The status that Flower answers."""
-    return answered(port, method, path, password, user=user, source=source).status
+def status(*call: Any, **options: Any) -> int:
+    """Return the status of Flower's answer."""
+    return answered(*call, **options).status
 
 
 def answered(
@@ -124,20 +117,20 @@ FLOWER_ORDERS = (
 
 def test_flower_shows_nothing_without_its_password(flower: int) -> None:
     for path in FLOWER_PAGES:
-        assert asked(flower, "GET", path) == 401, path
+        assert status(flower, "GET", path) == 401, path
         for password in ("", "wrong", PASSWORD):
-            status = asked(flower, "GET", path, password, user="stranger", source=STRANGER)
-            assert status in {401, 429}, path
+            found = status(flower, "GET", path, password, user="stranger", source=STRANGER)
+            assert found in {401, 429}, path
     for path in OPEN_OF_FLOWER:
-        assert asked(flower, "GET", path) == 200
-    assert asked(flower, "GET", "/workers", PASSWORD) == 200
+        assert status(flower, "GET", path) == 200
+    assert status(flower, "GET", "/workers", PASSWORD) == 200
 
 
 def test_flower_stops_checking_passwords_after_five_wrong_ones(flower: int) -> None:
     source = "127.0.0.3"
-    guesses = [asked(flower, "GET", "/", f"guess {n}", source=source) for n in range(7)]
+    guesses = [status(flower, "GET", "/", f"guess {n}", source=source) for n in range(7)]
     assert guesses == [401] * 5 + [429] * 2
-    assert asked(flower, "GET", "/", PASSWORD, source=source) == 429
+    assert status(flower, "GET", "/", PASSWORD, source=source) == 429
 
 
 def test_flower_sends_retry_after_and_logs_few_refusals(flower: int, root: Path) -> None:
@@ -155,8 +148,8 @@ def test_flower_sends_retry_after_and_logs_few_refusals(flower: int, root: Path)
 def test_flower_takes_no_orders_not_even_with_its_password(flower: int) -> None:
     """A worker that is shut down or a task that is revoked there would leave no record."""
     for path in FLOWER_ORDERS:
-        assert asked(flower, "POST", path) == 401, path
-        assert asked(flower, "POST", path, PASSWORD) == 403, path
+        assert status(flower, "POST", path) == 401, path
+        assert status(flower, "POST", path, PASSWORD) == 403, path
 
 
 def test_the_local_stack_listens_on_this_machine_alone(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
-from uuid import uuid4
 
 import anthropic  # noqa: TID251 - the SDK is what is tested
 import httpcore2
@@ -17,6 +16,8 @@ import pytest
 from anthropic import _error_classes, _exceptions  # noqa: TID251 - it has no public list
 from anthropic.types.shared.error_type import ErrorType  # noqa: TID251
 
+from tests.contract.sdk_errors import mapped
+from tests.provider_calls import a_request
 from tests.wire import serving
 from workers.inference import errors, failures, transport
 from workers.inference.client import AnthropicClient, _Attempt, _sdk_failure
@@ -34,7 +35,7 @@ from workers.inference.errors import (
     RequestRejected,
 )
 from workers.inference.sockets import Call
-from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
+from workers.inference.types import Cancel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,30 +77,17 @@ def expected(status: int, code: str | None) -> type[InferenceError]:
     return AccessDenied if status == 403 else RequestRejected
 
 
-def mapped(status: int, code: str | None) -> InferenceError:
-    """Through a real SDK error, as the client would see it."""
-    error_body = {"type": "x", "message": "m", "details": {"error_code": code}}
-    body = {"type": "error", "error": error_body}
-    request = httpx2.Request("POST", "http://localhost")
-    error = _error_classes.make_status_error(
-        "m", body=body, response=httpx2.Response(status, request=request)
-    )
-    return failures.from_status(
-        error.status_code,
-        headers=error.response.headers,
-        error_type=error.type,
-        error_code=error.error_code,
-        from_provider=failures.is_provider_error(error.body),
-        facts={},
-    )
+def of_code(status: int, code: str | None) -> InferenceError:
+    error = {"type": "x", "message": "m", "details": {"error_code": code}}
+    return mapped(status, {"type": "error", "error": error})
 
 
 @pytest.mark.parametrize(("status", "code"), list(_error_classes.ERROR_CLASSES))
 def test_every_status_and_code_of_the_sdk_is_judged(status: int, code: str | None) -> None:
-    assert type(mapped(status, code)) is expected(status, code)
+    assert type(of_code(status, code)) is expected(status, code)
 
 
-def test_codes_that_could_mean_more_than_their_status_were_all_looked_at() -> None:
+def test_all_codes_that_may_mean_more_than_their_status_are_judged() -> None:
     """A new 402, 429 or 5xx code may stop the bill or be permanent: it must be entered above."""
     telling = {key for key in _error_classes.ERROR_CLASSES if key[0] in (402, 429) or key[0] >= 500}
     assert telling <= set(JUDGED)
@@ -107,7 +95,7 @@ def test_codes_that_could_mean_more_than_their_status_were_all_looked_at() -> No
 
 def test_transient_errors_are_retried_and_no_error_is_billed() -> None:
     for status, code in _error_classes.ERROR_CLASSES:
-        error = mapped(status, code)
+        error = of_code(status, code)
         assert error.retryable is isinstance(error, errors.Transient)
         assert error.billing is Billing.NONE, status
 
@@ -203,16 +191,6 @@ def test_an_exception_in_no_table_is_not_hidden() -> None:
     assert failures.from_exception(MemoryError(), received=True, facts={}) is None
 
 
-def a_request() -> InferenceRequest:
-    return InferenceRequest(
-        attempt_id=uuid4(),
-        model="claude-haiku-5-5",
-        system=(),
-        messages=(Message("user", (TextBlock("Hi"),)),),
-        max_tokens=5,
-    )
-
-
 def test_an_error_of_the_provider_counts_although_we_had_given_up() -> None:
     """The error proves that nothing is billed. Our abort alone does not."""
     answer = httpx2.Response(500, request=httpx2.Request("POST", "http://localhost"))
@@ -230,11 +208,10 @@ def test_an_error_of_the_provider_counts_although_we_had_given_up() -> None:
 
 
 def test_the_sdk_makes_one_attempt_only() -> None:
-    request = a_request()
     with serving(lambda exchange: exchange.reply({}, status=529)) as server:
         client = AnthropicClient(api_key="sk-test", base_url=server.url)
         with pytest.raises(Overloaded):
-            client.complete(request, cancel=Cancel())
+            client.complete(a_request(), cancel=Cancel())
         client.close()
     assert len(server.requests) == 1
     assert server.requests[0].headers["x-stainless-retry-count"] == "0"

@@ -1,4 +1,4 @@
-"""Storing how a run ended: an outage is waited out while the lease may last."""
+"""The end of a run is stored after an outage, while the lease may last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 from psycopg.errors import ProgramLimitExceeded
 
 from aifeature.models import transitions
@@ -27,7 +27,7 @@ def locked() -> OperationalError:
 
 
 class Database:
-    """Gives these answers to each try, the last one for ever; its clock moves by sleeping."""
+    """Give these answers to the tries, and the last one to all others. A sleep moves the clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Exception | None) -> None:
         self.answers = answers
@@ -55,63 +55,59 @@ class Database:
         )
 
 
-def test_an_end_is_stored_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database(monkeypatch, None)
-    database.record()
-    assert database.tries == 1
+AWAY, CLOSED, LOCKED = OperationalError("away"), InterfaceError("away"), locked()
 
 
-@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
-def test_an_outage_is_waited_out(
-    monkeypatch: pytest.MonkeyPatch, kind: type[DatabaseError]
-) -> None:
-    away = kind("away")
-    database = Database(monkeypatch, away, away, None)
-    database.record()
-    assert database.tries == 3
-    assert database.now == pytest.approx(2 * outcomes.RETRY_S)
-
-
-def test_a_long_outage_is_left_to_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database(monkeypatch, OperationalError("away"))
-    with pytest.raises(OperationalError):
-        database.record()
-    assert database.now == pytest.approx(15, abs=1)
-
-
-def test_a_lock_is_waited_out_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database answers, so the lease is extended and no worker takes over a paid answer."""
-    database = Database(monkeypatch, locked())
-    with pytest.raises(OperationalError):
-        database.record(locked_for_s=200)
-    assert database.now == pytest.approx(200, abs=1)
-
-
-def test_a_lock_is_waited_out_no_shorter_than_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database(monkeypatch, locked())
-    with pytest.raises(OperationalError):
-        database.record(locked_for_s=2)
-    assert database.now == pytest.approx(15, abs=1)
-
-
-def test_an_outage_after_a_lock_has_all_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    away = OperationalError("away")
-    database = Database(monkeypatch, *[locked()] * 100, *[away] * 50, None)
-    database.record(locked_for_s=200)
-    assert database.tries == 151
-
-
-def test_nothing_is_tried_past_the_longer_of_the_two_times(
+@pytest.mark.parametrize(
+    ("answers", "locked_for_s", "tries", "waited_s"),
+    [
+        pytest.param([None], 0, 1, 0, id="stored at the first try"),
+        pytest.param([AWAY, AWAY, None], 0, 3, 2 * outcomes.RETRY_S, id="outage"),
+        pytest.param([CLOSED, CLOSED, None], 0, 3, 2 * outcomes.RETRY_S, id="closed connection"),
+        pytest.param(
+            [*[LOCKED] * 100, *[AWAY] * 50, None],
+            *(200, 151, 150 * outcomes.RETRY_S),
+            id="an outage after a lock has all its time",
+        ),
+    ],
+)
+def test_an_end_is_stored_after_an_outage_or_a_lock(
     monkeypatch: pytest.MonkeyPatch,
+    answers: list[Exception | None],
+    locked_for_s: float,
+    tries: int,
+    waited_s: float,
 ) -> None:
-    """A run past its deadline counts as one that hangs."""
-    database = Database(monkeypatch, *[locked(), OperationalError("away")] * 1_000)
+    database = Database(monkeypatch, *answers)
+    database.record(locked_for_s=locked_for_s)
+    assert database.tries == tries
+    assert database.now == pytest.approx(waited_s)
+
+
+@pytest.mark.parametrize(
+    ("answers", "locked_for_s", "waited_s"),
+    [
+        pytest.param([AWAY], 0, 15, id="a long outage is left to the lease"),
+        # The database answers, so the lease is extended and no worker takes over a paid answer.
+        pytest.param([LOCKED], 200, 200, id="a lock is waited out until the deadline"),
+        pytest.param([LOCKED], 2, 15, id="no shorter than an outage"),
+        # A run past its deadline counts as one that hangs.
+        pytest.param([LOCKED, AWAY] * 1_000, 100, 100, id="no longer than the longer time"),
+    ],
+)
+def test_an_end_is_given_up_after_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[Exception],
+    locked_for_s: float,
+    waited_s: float,
+) -> None:
+    database = Database(monkeypatch, *answers)
     with pytest.raises(OperationalError):
-        database.record(locked_for_s=100)
-    assert database.now == pytest.approx(100, abs=1)
+        database.record(locked_for_s=locked_for_s)
+    assert database.now == pytest.approx(waited_s, abs=1)
 
 
-def test_a_job_that_is_no_longer_ours_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_of_another_run_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(monkeypatch, FencedError())
     with pytest.raises(FencedError):
         database.record()

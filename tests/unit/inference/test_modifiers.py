@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import pytest
 from anthropic.types import Usage  # noqa: TID251 - the SDK lists the fields of usage
 from genai_prices.types import (
-    ClauseEquals,
     ConditionalPrice,
-    ModelInfo,
-    ModelPrice,
     StartDateConstraint,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.provider_calls import a_request
+from tests.unit.inference.conftest import PutPrices, priced
 from workers.inference import catalog, modifiers, pricing
 from workers.inference.answer import Answer
 from workers.inference.client import RawAnswer
 from workers.inference.gateway import Gateway
-from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock, TokenUsage
+from workers.inference.types import Cancel, InferenceRequest, TokenUsage
 from workers.inference.usage import Most
 
-OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
+OPUS = "claude-opus-5-5"
 COUNTS = {
     "input_tokens": 100,
     "output_tokens": 100,
@@ -53,18 +49,6 @@ def read(**reported: Any) -> TokenUsage:
     }
     answer.read_message(json.dumps(body).encode())
     return answer.usage
-
-
-def a_request(model: str = OPUS, **changes: Any) -> InferenceRequest:
-    given_: dict[str, Any] = {
-        "attempt_id": UUID(int=1),
-        "model": model,
-        "system": (),
-        "messages": (Message("user", (TextBlock("Hi"),)),),
-        "max_tokens": 100,
-        "deadline_s": 60.0,
-    }
-    return InferenceRequest(**{**given_, **changes})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +110,7 @@ def test_no_value_of_a_modifier_breaks_an_answer(reported: dict[str, Any]) -> No
 @given(st.sampled_from(catalog.known_models()), st.sampled_from(["us", "eu", "global", 7]))
 def test_the_bound_covers_regional_inference(model: str, geo: object) -> None:
     """At the most tokens, so without any slack."""
-    request = a_request(model, max_tokens=1000)
+    request = a_request(model=model, max_tokens=1000)
     prompt = pricing.prompt_bound_tokens(request)
     full = TokenUsage(0, 1000, 0, prompt)
     usage = modifiers.reported(full, {"inference_geo": geo}, TokenUsage())
@@ -150,7 +134,7 @@ class Client:
 @given(ANY, st.integers(0, 100))
 def test_no_report_brings_a_cost_past_its_bound(reported: dict[str, Any], output: int) -> None:
     """A cost above its bound stops the feature for all users."""
-    request = a_request()
+    request = a_request(model=OPUS)
     prompt = pricing.prompt_bound_tokens(request)
     usage = modifiers.reported(TokenUsage(0, output, 0, prompt), reported, TokenUsage())
     door = Gateway(Client(usage))
@@ -169,31 +153,22 @@ def test_a_stream_keeps_what_its_beginning_reported() -> None:
 
 def test_a_cut_answer_counts_at_the_price_its_beginning_reported() -> None:
     usage = read(inference_geo="us")
-    plain = pricing.ceiling_micro(a_request(), read())
+    plain = pricing.ceiling_micro(a_request(model=OPUS), read())
     assert plain is not None
-    assert pricing.ceiling_micro(a_request(), usage) == math.ceil(plain * Decimal("1.1"))
+    assert pricing.ceiling_micro(a_request(model=OPUS), usage) == math.ceil(plain * Decimal("1.1"))
 
 
 # Prices with a start date
 
 
-def priced(dollars: int) -> ModelPrice:
-    usd = Decimal(dollars)
-    return ModelPrice(input_mtok=usd, output_mtok=usd, cache_write_mtok=usd, cache_read_mtok=usd)
-
-
 @pytest.fixture
-def _doubles_in_december(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    prices = [
-        ConditionalPrice(prices=priced(1)),
-        ConditionalPrice(StartDateConstraint(date(2026, 12, 1)), prices=priced(2)),
-    ]
-    info = ModelInfo(id="m", match=ClauseEquals("m"), prices=prices)
-    snapshot = SimpleNamespace(find_provider_model=lambda *_: (None, info))
-    monkeypatch.setattr(pricing, "get_snapshot", lambda: snapshot)
-    pricing._rates.cache_clear()
-    yield
-    pricing._rates.cache_clear()
+def _doubles_in_december(put_prices: PutPrices) -> None:
+    put_prices(
+        [
+            ConditionalPrice(prices=priced(1)),
+            ConditionalPrice(StartDateConstraint(date(2026, 12, 1)), prices=priced(2)),
+        ]
+    )
 
 
 MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC)
@@ -203,7 +178,7 @@ MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC)
 def test_one_process_charges_a_new_price_from_midnight_on() -> None:
     moment = MIDNIGHT - timedelta(seconds=1)
     door = Gateway(Client(TokenUsage(0, 100)), clock=lambda: moment)
-    request = a_request(deadline_s=0.5)
+    request = a_request(model=OPUS, deadline_s=0.5)
     before = door.infer(request, cancel=Cancel()).cost_micro, door.upper_bound_micro(request)
     moment = MIDNIGHT
     after = door.infer(request, cancel=Cancel()).cost_micro, door.upper_bound_micro(request)
@@ -221,7 +196,7 @@ def test_a_call_over_midnight_is_bound_at_the_dearer_price(before_s: int, deadli
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pricing, "price_list", lambda _, *, at, **__: prices[at >= MIDNIGHT])
         at = MIDNIGHT - timedelta(seconds=before_s)
-        request = a_request(deadline_s=float(deadline_s))
+        request = a_request(model=OPUS, deadline_s=float(deadline_s))
         bound = pricing.upper_bound_micro(request, at=at)
         dear = pricing.upper_bound_micro(request, at=MIDNIGHT)
         assert (bound == dear) is (deadline_s >= before_s)

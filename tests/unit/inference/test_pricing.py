@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.types import (
-    ClauseEquals,
     ConditionalPrice,
-    ModelInfo,
     ModelPrice,
     StartDateConstraint,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.provider_calls import a_request, user
+from tests.unit.inference.conftest import PutPrices, priced
 from workers.inference import catalog, pricing
 from workers.inference.errors import Billing, NotPriced
-from workers.inference.types import InferenceRequest, Message, TextBlock, TokenUsage
+from workers.inference.types import TextBlock, TokenUsage
 
 MODELS = st.sampled_from(catalog.known_models())
 COUNTS = st.one_of(st.integers(0, 300), st.integers(99_990, 100_010), st.integers(0, 1_000_000))
-
-
-def a_request(**changes: Any) -> InferenceRequest:
-    given: dict[str, Any] = {
-        "attempt_id": UUID(int=1),
-        "model": "claude-haiku-5-5",
-        "system": (),
-        "messages": (Message("user", (TextBlock("Hi"),)),),
-        "max_tokens": 100,
-    }
-    return InferenceRequest(**{**given, **changes})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +82,7 @@ def test_no_usage_is_dearer_than_the_bound(
     request = a_request(
         model=model,
         system=tuple(TextBlock(text * stretch, cache=True) for text in system),
-        messages=tuple(Message("user", (TextBlock(text * stretch),)) for text in turns),
+        messages=tuple(turn for text in turns for turn in user(text * stretch)),
         max_tokens=max_tokens,
         output_schema=None if schema_bytes is None else {},
     )
@@ -112,13 +98,13 @@ def test_no_usage_is_dearer_than_the_bound(
 
 
 def test_the_bound_is_at_the_cache_write_rate_and_counts_bytes() -> None:
-    plain = pricing.upper_bound_micro(a_request(messages=(Message("user", (TextBlock(""),)),)))
-    longer = a_request(messages=(Message("user", (TextBlock("é" * 4000),)),))
+    plain = pricing.upper_bound_micro(a_request(messages=user("")))
+    longer = a_request(messages=user("é" * 4000))
     assert pricing.upper_bound_micro(longer) - plain == 8000 * 125 * 11 // 10_000
 
 
 @pytest.mark.parametrize("dearest", ["input", "cache_write", "cache_read"])
-def test_the_bound_is_at_whichever_rate_of_a_prompt_is_dearest(
+def test_the_bound_is_at_the_dearest_rate_of_a_prompt(
     dearest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates = dict.fromkeys(("input", "output", "cache_write", "cache_read"), Decimal(1))
@@ -143,14 +129,14 @@ def test_shown_text_is_worth_the_prompt_and_a_token_for_every_four_bytes(
 
 @pytest.mark.parametrize("length", range(8))
 def test_the_bound_is_rounded_up(length: int) -> None:
-    request = a_request(messages=(Message("user", (TextBlock("x" * length),)),), max_tokens=1)
+    request = a_request(messages=user("x" * length), max_tokens=1)
     exact = pricing.prompt_bound_tokens(request) * Decimal("0.125") + Decimal("0.5")
     assert 0 <= pricing.upper_bound_micro(request) - exact * Decimal("1.1") < 1
 
 
 def test_a_prompt_that_may_be_long_is_bound_at_the_dearer_tier() -> None:
-    longer = a_request(messages=(Message("user", (TextBlock("x" * 99_000),)),), max_tokens=1)
-    longest = a_request(messages=(Message("user", (TextBlock("x" * 100_000),)),), max_tokens=1)
+    longer = a_request(messages=user("x" * 99_000), max_tokens=1)
+    longest = a_request(messages=user("x" * 100_000), max_tokens=1)
     assert pricing.upper_bound_micro(longest) > 4 * pricing.upper_bound_micro(longer)
 
 
@@ -175,28 +161,6 @@ def test_a_catalog_entry_without_a_listed_price_is_refused(
     with pytest.raises(NotPriced, match="claude-haiku-99") as caught:
         pricing.price_list("claude-haiku-99")
     assert caught.value.billing is Billing.NONE
-
-
-PutPrices = Callable[[list[ConditionalPrice]], None]
-
-
-@pytest.fixture
-def put_prices(monkeypatch: pytest.MonkeyPatch) -> Iterator[PutPrices]:
-    """Replaces the prices of every model in the snapshot."""
-
-    def put(prices: list[ConditionalPrice]) -> None:
-        info = ModelInfo(id="m", match=ClauseEquals("m"), prices=prices)
-        snapshot = SimpleNamespace(find_provider_model=lambda *_: (None, info))
-        monkeypatch.setattr(pricing, "get_snapshot", lambda: snapshot)
-        pricing._rates.cache_clear()
-
-    yield put
-    pricing._rates.cache_clear()
-
-
-def priced(dollars: int) -> ModelPrice:
-    usd = Decimal(dollars)
-    return ModelPrice(input_mtok=usd, output_mtok=usd, cache_write_mtok=usd, cache_read_mtok=usd)
 
 
 def test_a_price_counts_from_its_day_on(put_prices: PutPrices) -> None:

@@ -12,6 +12,7 @@ from tornado.web import HTTPError
 
 from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
 from project.flower import Door, guard
+from tests.unit.clock import Clock
 
 
 class Handler:
@@ -39,13 +40,6 @@ class Handler:
 
 def basic(name: str, password: str) -> str:
     return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from project.log_flood import PER_MINUTE, RefusalFilter, ServerFilter
 from project.log_lines import INDENT, LONGEST, LONGEST_REFUSAL, LineFormatter
 from project.logs import logging_config
+from tests.unit.clock import Clock
 
 NOT_FOUND = {"status_code": 404}
 hostile = st.one_of(
@@ -23,18 +24,6 @@ hostile = st.one_of(
     st.sampled_from(("\n2026-11-28T10:00:00.000Z ERROR forged", "\r\x1b[2K", "\u202e\u2028", "\0")),
     st.builds(lambda c: c * 50_000, st.characters()),
 )
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -19,20 +19,9 @@ from aifeature.api.visitors import (
 from aifeature.policies.networks import network
 from aifeature.policies.rates import RateLimitStatus
 from aifeature.services.jobs.refusals import RateLimited
+from tests.unit.clock import Clock
 
 HOME = "192.0.2.1"
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -11,32 +11,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.clock import Clock
 from workers.retry_budget import FLOOR, RATIO, WINDOW_S, RetryBudget
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def budget(clock: Clock) -> RetryBudget:
+    return RetryBudget(clock=clock)
 
 
-def granted(budget: RetryBudget, asked: int) -> int:
-    return sum(budget.withdraw() is not None for _ in range(asked))
+def granted(budget: RetryBudget, wanted: int) -> int:
+    return sum(budget.withdraw() is not None for _ in range(wanted))
 
 
 @pytest.mark.parametrize(("firsts", "allowed"), [(0, 10), (4, 10), (5, 11), (50, 20), (1_000, 210)])
-def test_retries_are_a_share_of_the_first_calls_and_a_floor(firsts: int, allowed: int) -> None:
-    budget = RetryBudget(clock=Clock())
+def test_retries_are_a_share_of_the_first_calls_and_a_floor(
+    budget: RetryBudget, firsts: int, allowed: int
+) -> None:
     for _ in range(firsts):
         budget.deposit()
     assert granted(budget, 1_000) == allowed
 
 
-def test_a_retry_outside_the_window_does_not_count() -> None:
-    clock = Clock()
-    budget = RetryBudget(clock=clock)
+def test_a_retry_outside_the_window_does_not_count(budget: RetryBudget, clock: Clock) -> None:
     for _ in range(100):
         budget.deposit()
     assert granted(budget, 100) == 30
@@ -46,9 +43,9 @@ def test_a_retry_outside_the_window_does_not_count() -> None:
     assert granted(budget, 100) == FLOOR
 
 
-def test_a_retry_that_was_answered_makes_room_for_the_next() -> None:
-    clock = Clock()
-    budget = RetryBudget(clock=clock)
+def test_a_retry_that_was_answered_makes_room_for_the_next(
+    budget: RetryBudget, clock: Clock
+) -> None:
     first, *_ = (budget.withdraw() for _ in range(FLOOR))
     assert first is not None
     clock.now += WINDOW_S / 2
@@ -57,9 +54,9 @@ def test_a_retry_that_was_answered_makes_room_for_the_next() -> None:
     assert granted(budget, 5) == 1
 
 
-def test_a_retry_given_back_after_its_window_makes_no_room() -> None:
-    clock = Clock()
-    budget = RetryBudget(clock=clock)
+def test_a_retry_given_back_after_its_window_makes_no_room(
+    budget: RetryBudget, clock: Clock
+) -> None:
     old = budget.withdraw()
     assert old is not None
     clock.now += 2 * WINDOW_S
