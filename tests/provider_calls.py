@@ -55,7 +55,7 @@ def gateway(server: WireServer | str, **options: Any) -> Iterator[Gateway]:
 def infer(
     door: Gateway,
     cancel: Cancel | None = None,
-    on_delta: Callable[[str], object] | None = None,
+    on_delta: Callable[[str], None] | None = None,
     **changes: Any,
 ) -> InferenceResult:
     return door.infer(a_request(**changes), cancel=cancel or Cancel(), on_delta=on_delta)
@@ -64,7 +64,7 @@ def infer(
 def failure(
     door: Gateway,
     cancel: Cancel | None = None,
-    on_delta: Callable[[str], object] | None = None,
+    on_delta: Callable[[str], None] | None = None,
     **changes: Any,
 ) -> InferenceError:
     """Make a call that must fail, and return its error."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import anthropic  # noqa: TID251 - these tests hold the sandbox against the real SDK
 
+SDK = anthropic.Anthropic
 HAIKU = "claude-haiku-5-5"
 DOCUMENT = (
     "The harbour board met on Monday. The board decided to dredge the north channel. "
@@ -23,9 +24,9 @@ class FakeClock:
         return self.now
 
 
-def client(url: str, **options: Any) -> anthropic.Anthropic:
+def client(url: str, **options: Any) -> SDK:
     """The SDK as our client uses it: one layer retries, and it is not this one."""
-    return anthropic.Anthropic(base_url=url, api_key="x", max_retries=0, **options)
+    return SDK(base_url=url, api_key="x", max_retries=0, **options)
 
 
 def ask(**changes: Any) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def ask(**changes: Any) -> dict[str, Any]:
     }
 
 
-def run(sdk: anthropic.Anthropic, *, stream: bool, **changes: Any) -> Any:
+def run(sdk: SDK, *, stream: bool, **changes: Any) -> Any:
     """Make a call, and return its message or the list of its events."""
     if stream:
         return list(sdk.messages.create(**ask(**changes), stream=True))

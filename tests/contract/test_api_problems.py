@@ -111,15 +111,19 @@ def test_an_exception_is_answered_and_logged_without_its_message(
     assert response.has_header("Retry-After") == (status == 503)
 
 
+def answer(method: str, path: str) -> Any:
+    """Send a request without a sign-in, and check that its answer is a problem."""
+    response: Any = getattr(Client(enforce_csrf_checks=True), method)(f"/api/v1/{path}")
+    assert response["Content-Type"] == "application/problem+json"
+    return response
+
+
 @pytest.mark.parametrize("path", ["", "nothing", "jobs/", "features/summarize", "../v1/x", "a/b/c"])
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
 def test_an_unknown_address_is_a_problem_with_any_method(path: str, method: str) -> None:
-    client = Client(enforce_csrf_checks=True)
-    response: Any = getattr(client, method)(f"/api/v1/{path}")
-    assert response.status_code == 404
-    assert response["Content-Type"] == "application/problem+json"
+    response = answer(method, path)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert response["Cache-Control"] == "no-store"
-    assert response.json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize(
@@ -135,8 +139,6 @@ def test_an_unknown_address_is_a_problem_with_any_method(path: str, method: str)
 def test_a_wrong_method_is_a_problem_that_names_the_right_ones(
     method: str, path: str, allow: str
 ) -> None:
-    response: Any = getattr(Client(enforce_csrf_checks=True), method)(f"/api/v1/{path}")
-    assert response.status_code == 405
-    assert response["Content-Type"] == "application/problem+json"
+    response = answer(method, path)
+    assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
     assert response["Allow"] == allow
-    assert response.json()["code"] == "method_not_allowed"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests import wire
+from tests import mutated_answers, wire
 from tests.broken_answers import (
     ANSWERS,
     OK,
@@ -25,7 +25,6 @@ from tests.broken_answers import (
     head,
     whole,
 )
-from tests.contract import mutated_answers
 from tests.provider_calls import a_request, gateway, user
 from tests.wire import WireServer, serving
 from workers.inference import (
@@ -58,7 +57,7 @@ REQUEST = a_request(
 
 
 def outcome(
-    door: Gateway, on_delta: Callable[[str], object] | None = None, *, stream: bool = True
+    door: Gateway, on_delta: Callable[[str], None] | None = None, *, stream: bool = True
 ) -> InferenceResult | InferenceError:
     """Return the result or error of a call. Its bill holds, and every exception is one of ours."""
     request = replace(REQUEST, stream=stream)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
+
+import pytest
 
 from aifeature import reasons, sql
 from aifeature.models import Status
@@ -42,16 +45,16 @@ def _uses() -> Iterator[tuple[str, str]]:
                 yield found[1] or found[2], found[3] + following
 
 
-def test_sql_uses_no_other_reason() -> None:
-    found = words("wait_reason")
-    assert {"interrupted", "feature_paused", "provider_limited"} <= found
-    assert found <= set(WaitReason)
-
-
-def test_sql_uses_no_other_failure() -> None:
-    found = words("error_code")
-    assert {"cancelled", "deadline_exceeded"} <= found
-    assert found <= set(FailureCode)
+@pytest.mark.parametrize(
+    ("column", "some", "known"),
+    [
+        ("wait_reason", {"interrupted", "feature_paused", "provider_limited"}, WaitReason),
+        ("error_code", {"cancelled", "deadline_exceeded"}, FailureCode),
+    ],
+)
+def test_sql_uses_no_other_word(column: str, some: set[str], known: type[StrEnum]) -> None:
+    found = words(column)
+    assert some <= found <= set(known)
 
 
 def test_the_retry_decision_gives_up_with_a_known_failure() -> None:

@@ -10,7 +10,7 @@ import anthropic  # noqa: TID251 - these tests hold the sandbox against the real
 import httpx2
 import pytest
 
-from tests.contract.sandbox_clients import ask, client, run
+from tests.contract.sandbox_clients import SDK, ask, client, run
 from tests.sandbox_server import SandboxServer
 from workers.sandbox.faults import FaultKind
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def impatient(server: SandboxServer) -> Iterator[anthropic.Anthropic]:
+def impatient(server: SandboxServer) -> Iterator[SDK]:
     with client(server.url, timeout=httpx2.Timeout(30, read=0.4)) as sdk:
         yield sdk
 
@@ -43,7 +43,7 @@ STATUS_FAULTS: dict[str, tuple[type[anthropic.APIStatusError], int, str]] = {
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("kind", STATUS_FAULTS)
 def test_status_faults_raise_their_exception(
-    server: SandboxServer, sdk: anthropic.Anthropic, kind: str, *, stream: bool
+    server: SandboxServer, sdk: SDK, kind: str, *, stream: bool
 ) -> None:
     error, status, name = STATUS_FAULTS[kind]
     server.set_faults({"kind": kind, "times": 1, "retry_after": 7})
@@ -66,7 +66,7 @@ def test_status_faults_raise_their_exception(
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [504, 524])
 def test_a_proxy_times_out_with_a_page_of_its_own_and_the_work_is_billed(
-    server: SandboxServer, sdk: anthropic.Anthropic, status: int, *, stream: bool
+    server: SandboxServer, sdk: SDK, status: int, *, stream: bool
 ) -> None:
     server.set_faults({"kind": "proxy_timeout", "times": 1, "status": status})
     with pytest.raises(anthropic.APIStatusError) as caught:
@@ -82,7 +82,7 @@ def test_a_proxy_times_out_with_a_page_of_its_own_and_the_work_is_billed(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_slow_first_byte_outlasts_the_read_timeout(
-    server: SandboxServer, impatient: anthropic.Anthropic, *, stream: bool
+    server: SandboxServer, impatient: SDK, *, stream: bool
 ) -> None:
     server.set_faults({"kind": "slow_first_byte", "seconds": 60})
     with pytest.raises(anthropic.APITimeoutError):
@@ -91,7 +91,7 @@ def test_a_slow_first_byte_outlasts_the_read_timeout(
 
 
 def test_a_stall_strikes_after_the_first_text(
-    server: SandboxServer, sdk: anthropic.Anthropic, impatient: anthropic.Anthropic
+    server: SandboxServer, sdk: SDK, impatient: SDK
 ) -> None:
     server.set_faults({"kind": "stall", "seconds": 60})
     # Long enough for the first text to come on a busy machine.
@@ -108,14 +108,14 @@ def test_a_stall_strikes_after_the_first_text(
     assert len(server.ended_calls()) == 3, "none is left for the record of another test"
 
 
-def test_a_short_stall_goes_on_afterwards(server: SandboxServer, sdk: anthropic.Anthropic) -> None:
+def test_a_short_stall_goes_on_afterwards(server: SandboxServer, sdk: SDK) -> None:
     server.set_faults({"kind": "stall", "seconds": 0.05})
     assert run(sdk, stream=True)[-1].type == "message_stop"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_connection_can_be_cut_before_the_answer(
-    server: SandboxServer, sdk: anthropic.Anthropic, *, stream: bool
+    server: SandboxServer, sdk: SDK, *, stream: bool
 ) -> None:
     server.set_faults({"kind": "connection_cut"})
     with pytest.raises(anthropic.APIConnectionError):
@@ -124,9 +124,7 @@ def test_a_connection_can_be_cut_before_the_answer(
     assert (call["outcome"], call["status"]) == ("connection_cut", None)
 
 
-def test_a_connection_can_be_cut_in_mid_stream(
-    server: SandboxServer, sdk: anthropic.Anthropic
-) -> None:
+def test_a_connection_can_be_cut_in_mid_stream(server: SandboxServer, sdk: SDK) -> None:
     server.set_faults({"kind": "connection_cut", "after_events": 6})
     stream = sdk.messages.create(**ask(), stream=True)
     seen: list[str] = []
@@ -138,7 +136,7 @@ def test_a_connection_can_be_cut_in_mid_stream(
 
 @pytest.mark.parametrize(("after", "deltas"), [(None, 3), (4, 1)])
 def test_a_truncated_stream_ends_without_its_last_events(
-    server: SandboxServer, sdk: anthropic.Anthropic, after: int | None, deltas: int
+    server: SandboxServer, sdk: SDK, after: int | None, deltas: int
 ) -> None:
     server.set_faults({"kind": "stream_truncated", "after_events": after})
     names = [event.type for event in run(sdk, stream=True)]
@@ -148,17 +146,13 @@ def test_a_truncated_stream_ends_without_its_last_events(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_garbled_chunk_is_not_json(
-    server: SandboxServer, sdk: anthropic.Anthropic, *, stream: bool
-) -> None:
+def test_a_garbled_chunk_is_not_json(server: SandboxServer, sdk: SDK, *, stream: bool) -> None:
     server.set_faults({"kind": "garbled_chunk"})
     with pytest.raises(json.JSONDecodeError):
         run(sdk, stream=stream)
 
 
-def test_an_error_can_arrive_inside_a_stream(
-    server: SandboxServer, sdk: anthropic.Anthropic
-) -> None:
+def test_an_error_can_arrive_inside_a_stream(server: SandboxServer, sdk: SDK) -> None:
     server.set_faults({"kind": "error_in_stream"})
     stream = sdk.messages.create(**ask(), stream=True)
     assert next(stream).type == "message_start"
@@ -173,7 +167,7 @@ def test_an_error_can_arrive_inside_a_stream(
     [("refusal", "refusal"), ("max_tokens", "max_tokens"), ("empty_content", "end_turn")],
 )
 def test_faults_of_content_come_with_200(
-    server: SandboxServer, sdk: anthropic.Anthropic, kind: str, reason: str, *, stream: bool
+    server: SandboxServer, sdk: SDK, kind: str, reason: str, *, stream: bool
 ) -> None:
     whole = sdk.messages.create(**ask())
     server.set_faults({"kind": kind})
@@ -191,7 +185,7 @@ def test_faults_of_content_come_with_200(
 
 @pytest.mark.parametrize("shape", ["invalid_json", "wrong_shape"])
 def test_malformed_output_strikes_structured_calls_only(
-    server: SandboxServer, sdk: anthropic.Anthropic, shape: str
+    server: SandboxServer, sdk: SDK, shape: str
 ) -> None:
     schema = {"type": "object", "properties": {"summary": {"type": "string"}}}
     config = {"format": {"type": "json_schema", "schema": schema}}
@@ -216,10 +210,7 @@ CUT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("fault", CUT)
 def test_a_cut_answer_is_billed_in_full(
-    server: SandboxServer,
-    sdk: anthropic.Anthropic,
-    impatient: anthropic.Anthropic,
-    fault: str,
+    server: SandboxServer, sdk: SDK, impatient: SDK, fault: str
 ) -> None:
     run(sdk, stream=True)
     server.set_faults(CUT[fault])
@@ -231,9 +222,7 @@ def test_a_cut_answer_is_billed_in_full(
     assert whole["billed"]["output_tokens"] > 10
 
 
-def test_an_error_event_before_the_answer_is_not_billed(
-    server: SandboxServer, sdk: anthropic.Anthropic
-) -> None:
+def test_an_error_event_before_the_answer_is_not_billed(server: SandboxServer, sdk: SDK) -> None:
     server.set_faults({"kind": "error_in_stream", "after_events": 0})
     with pytest.raises(anthropic.APIStatusError):
         run(sdk, stream=True)
@@ -243,7 +232,7 @@ def test_an_error_event_before_the_answer_is_not_billed(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refusal_without_output_reports_its_usage_and_is_not_billed(
-    server: SandboxServer, sdk: anthropic.Anthropic, *, stream: bool
+    server: SandboxServer, sdk: SDK, *, stream: bool
 ) -> None:
     server.set_faults({"kind": "refusal"}, {"kind": "empty_content"})
     run(sdk, stream=stream)

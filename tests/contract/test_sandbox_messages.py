@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.contract.sandbox_clients import HAIKU, FakeClock, ask, client
+from tests.contract.sandbox_clients import HAIKU, SDK, FakeClock, ask, client
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.sandbox.settings import SandboxSettings
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_creates_a_message(sdk: anthropic.Anthropic) -> None:
+def test_creates_a_message(sdk: SDK) -> None:
     response = sdk.messages.with_raw_response.create(**ask())
     message = response.parse()
     assert response.headers["request-id"].startswith("req_")
@@ -30,7 +30,7 @@ def test_creates_a_message(sdk: anthropic.Anthropic) -> None:
     assert message.usage.output_tokens > 5
 
 
-def test_streams_the_real_sequence_with_cumulative_usage(sdk: anthropic.Anthropic) -> None:
+def test_streams_the_real_sequence_with_cumulative_usage(sdk: SDK) -> None:
     whole = sdk.messages.create(**ask())
     events = list(sdk.messages.create(**ask(), stream=True))
     names = [event.type for event in events]
@@ -48,7 +48,7 @@ def test_streams_the_real_sequence_with_cumulative_usage(sdk: anthropic.Anthropi
     assert end.delta.stop_reason == "end_turn"
 
 
-def test_the_stream_helper_puts_the_same_message_together(sdk: anthropic.Anthropic) -> None:
+def test_the_stream_helper_puts_the_same_message_together(sdk: SDK) -> None:
     whole = sdk.messages.create(**ask())
     with sdk.messages.stream(**ask()) as stream:
         text = "".join(stream.text_stream)
@@ -75,14 +75,14 @@ class Triage(BaseModel):
     score: int = Field(ge=1, le=5)
 
 
-def test_structured_output_obeys_a_pydantic_model(sdk: anthropic.Anthropic) -> None:
+def test_structured_output_obeys_a_pydantic_model(sdk: SDK) -> None:
     parsed = sdk.messages.parse(**ask(), output_format=Triage).parsed_output
     assert parsed is not None
     assert (parsed.category, parsed.urgent) == ("boats", False)
     assert len(parsed.facts) in (2, 3)
 
 
-def test_structured_output_streams_as_growing_json(sdk: anthropic.Anthropic) -> None:
+def test_structured_output_streams_as_growing_json(sdk: SDK) -> None:
     form = {"type": "json_schema", "schema": anthropic.transform_schema(Triage)}
     with sdk.messages.stream(**ask(output_config={"format": form})) as stream:
         text = "".join(stream.text_stream)
@@ -100,15 +100,13 @@ def test_structured_output_streams_as_growing_json(sdk: anthropic.Anthropic) -> 
     ],
     ids=["any value", "any keys", "recursive", "no schema", "no pattern"],
 )
-def test_a_schema_that_leaves_its_values_open_is_refused(
-    sdk: anthropic.Anthropic, schema: dict[str, Any]
-) -> None:
+def test_a_schema_that_leaves_its_values_open_is_refused(sdk: SDK, schema: dict[str, Any]) -> None:
     form: Any = {"type": "json_schema", "schema": schema}
     with pytest.raises(anthropic.BadRequestError, match=r"output_config\.format\.schema"):
         sdk.messages.create(**ask(output_config={"format": form}))
 
 
-def test_count_tokens_agrees_with_the_usage(sdk: anthropic.Anthropic) -> None:
+def test_count_tokens_agrees_with_the_usage(sdk: SDK) -> None:
     request = ask()
     usage = sdk.messages.create(**request).usage
     request.pop("max_tokens")
@@ -118,7 +116,7 @@ def test_count_tokens_agrees_with_the_usage(sdk: anthropic.Anthropic) -> None:
 @pytest.mark.parametrize(
     "content", ["plain words " * 40, "漢字かな" * 50, "🎉👩‍👩‍👧" * 30, "1234567890" * 30]
 )
-def test_input_tokens_stay_below_the_bytes_sent(sdk: anthropic.Anthropic, content: str) -> None:
+def test_input_tokens_stay_below_the_bytes_sent(sdk: SDK, content: str) -> None:
     form = {"type": "json_schema", "schema": anthropic.transform_schema(Triage)}
     request = ask(messages=[{"role": "user", "content": content}], output_config={"format": form})
     usage = sdk.messages.create(**request).usage
@@ -126,12 +124,12 @@ def test_input_tokens_stay_below_the_bytes_sent(sdk: anthropic.Anthropic, conten
     assert usage.input_tokens <= sent + 200
 
 
-def test_max_tokens_cuts_the_answer(sdk: anthropic.Anthropic) -> None:
+def test_max_tokens_cuts_the_answer(sdk: SDK) -> None:
     message = sdk.messages.create(**ask(max_tokens=3))
     assert (message.stop_reason, message.usage.output_tokens) == ("max_tokens", 3)
 
 
-def test_a_stop_sequence_stops(sdk: anthropic.Anthropic) -> None:
+def test_a_stop_sequence_stops(sdk: SDK) -> None:
     message = sdk.messages.create(**ask(stop_sequences=["board"]))
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "board")
     assert message.content[0].type == "text"
@@ -146,9 +144,7 @@ def cached(text: str, **changes: Any) -> dict[str, Any]:
     return ask(system=[block], **changes)
 
 
-def test_a_prefix_is_written_read_renewed_and_forgotten(
-    sdk: anthropic.Anthropic, clock: FakeClock
-) -> None:
+def test_a_prefix_is_written_read_renewed_and_forgotten(sdk: SDK, clock: FakeClock) -> None:
     text = f"{HANDBOOK} written"
     first = sdk.messages.create(**cached(text)).usage
     written = first.cache_creation_input_tokens
@@ -168,7 +164,7 @@ def test_a_prefix_is_written_read_renewed_and_forgotten(
     assert sdk.messages.create(**cached(text)).usage.cache_read_input_tokens == 0
 
 
-def test_another_model_or_a_changed_prefix_reads_nothing(sdk: anthropic.Anthropic) -> None:
+def test_another_model_or_a_changed_prefix_reads_nothing(sdk: SDK) -> None:
     sdk.messages.create(**cached(f"{HANDBOOK} model"))
     for request in (
         cached(f"{HANDBOOK} model", model="claude-sonnet-5-5"),
@@ -177,13 +173,13 @@ def test_another_model_or_a_changed_prefix_reads_nothing(sdk: anthropic.Anthropi
         assert sdk.messages.create(**request).usage.cache_read_input_tokens == 0
 
 
-def test_a_short_prefix_is_silently_not_cached(sdk: anthropic.Anthropic) -> None:
+def test_a_short_prefix_is_silently_not_cached(sdk: SDK) -> None:
     for _ in range(2):
         usage = sdk.messages.create(**cached("Too short.")).usage
         assert (usage.cache_creation_input_tokens, usage.cache_read_input_tokens) == (0, 0)
 
 
-def test_a_growing_conversation_reads_its_earlier_part(sdk: anthropic.Anthropic) -> None:
+def test_a_growing_conversation_reads_its_earlier_part(sdk: SDK) -> None:
     turn: dict[str, Any] = {
         "role": "user",
         "content": [
@@ -227,7 +223,7 @@ FORCED = {
         {"model": "claude-nope"},
     ],
 )
-def test_an_invalid_request_is_refused(sdk: anthropic.Anthropic, changes: dict[str, Any]) -> None:
+def test_an_invalid_request_is_refused(sdk: SDK, changes: dict[str, Any]) -> None:
     is_unknown = changes.get("model") == "claude-nope"
     with pytest.raises(
         anthropic.NotFoundError if is_unknown else anthropic.BadRequestError
@@ -260,13 +256,11 @@ def test_needs_a_key_and_a_version(server: SandboxServer) -> None:
     assert no_key.headers["request-id"] == no_key.json()["request_id"]
 
 
-def test_lists_its_models(sdk: anthropic.Anthropic) -> None:
+def test_lists_its_models(sdk: SDK) -> None:
     assert HAIKU in [model.id for model in sdk.models.list()]
 
 
-def test_records_each_call_with_its_attempt(
-    server: SandboxServer, sdk: anthropic.Anthropic
-) -> None:
+def test_records_each_call_with_its_attempt(server: SandboxServer, sdk: SDK) -> None:
     usage = sdk.messages.create(**ask(), extra_headers={"x-attempt-id": "a-1"}).usage
     sdk.messages.create(**ask(), extra_headers={"x-attempt-id": "a-2"})
     (call,) = server.ended_calls("a-1")

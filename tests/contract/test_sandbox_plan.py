@@ -11,14 +11,12 @@ import anthropic  # noqa: TID251 - these tests hold the sandbox against the real
 import httpx2
 import pytest
 
-from tests.contract.sandbox_clients import HAIKU, FakeClock, ask, client, run
+from tests.contract.sandbox_clients import HAIKU, SDK, FakeClock, ask, client, run
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.sandbox.settings import SandboxSettings
 
 
-def test_rules_match_by_model_stream_times_and_dice(
-    server: SandboxServer, sdk: anthropic.Anthropic
-) -> None:
+def test_rules_match_by_model_stream_times_and_dice(server: SandboxServer, sdk: SDK) -> None:
     server.set_faults(
         {"kind": "overloaded", "model": "claude-opus-5-5"},
         {"kind": "api_error", "stream": True},
@@ -35,7 +33,7 @@ def test_rules_match_by_model_stream_times_and_dice(
     run(sdk, stream=False)
 
 
-def test_the_dice_are_seeded(server: SandboxServer, sdk: anthropic.Anthropic) -> None:
+def test_the_dice_are_seeded(server: SandboxServer, sdk: SDK) -> None:
     def outcomes() -> list[str]:
         server.reset()
         server.set_faults({"kind": "refusal", "probability": 0.5}, seed=7)
@@ -45,7 +43,7 @@ def test_the_dice_are_seeded(server: SandboxServer, sdk: anthropic.Anthropic) ->
     assert set(outcomes()) == {"refusal", "end_turn"}
 
 
-def test_the_plan_is_changed_over_http(server: SandboxServer, sdk: anthropic.Anthropic) -> None:
+def test_the_plan_is_changed_over_http(server: SandboxServer, sdk: SDK) -> None:
     url = f"{server.url}/sandbox/faults"
     with httpx2.Client() as http:
         plan = {"rules": [{"kind": "overloaded", "times": 5}], "seed": 1}
@@ -60,7 +58,7 @@ def test_the_plan_is_changed_over_http(server: SandboxServer, sdk: anthropic.Ant
     run(sdk, stream=False)
 
 
-def _refusal(sdk: anthropic.Anthropic) -> anthropic.RateLimitError | None:
+def _refusal(sdk: SDK) -> anthropic.RateLimitError | None:
     try:
         run(sdk, stream=False)
     except anthropic.RateLimitError as error:
@@ -74,11 +72,7 @@ def _refusal(sdk: anthropic.Anthropic) -> anthropic.RateLimitError | None:
      ({"output_tokens": 5}, "output tokens")],
 )  # fmt: skip
 def test_rate_limits_are_enforced_and_refill(
-    server: SandboxServer,
-    sdk: anthropic.Anthropic,
-    clock: FakeClock,
-    limits: dict[str, int],
-    name: str,
+    server: SandboxServer, sdk: SDK, clock: FakeClock, limits: dict[str, int], name: str
 ) -> None:
     server.set_faults(rate_limits={HAIKU: limits})
     refused = [error for _ in range(4) if (error := _refusal(sdk)) is not None]
@@ -94,7 +88,7 @@ def test_rate_limits_are_enforced_and_refill(
     run(sdk, stream=False)
 
 
-def test_rate_limit_headers_are_always_sent(sdk: anthropic.Anthropic) -> None:
+def test_rate_limit_headers_are_always_sent(sdk: SDK) -> None:
     headers = sdk.messages.with_raw_response.create(**ask()).headers
     for name in ("requests", "tokens", "input-tokens", "output-tokens"):
         assert int(headers[f"anthropic-ratelimit-{name}-limit"]) > 0

@@ -15,12 +15,13 @@ from aifeature.models import Alert, Attempt, Job, SpendWindow, Status
 from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services.provider import factory, watch
 from tests.broken_answers import ANSWERS, Broken, Then, good
-from tests.contract.test_broken_answers import DOCUMENT, streams
+from tests.contract.test_broken_answers import DOCUMENT
 from tests.integration.conftest import empty_gates
 from tests.integration.execution.test_gated import OPEN_S, open_breaker, set_probe_time
 from tests.integration.execution.test_job_run import held, run
 from tests.integration.fuzz.values import TIMES
 from tests.integration.job_rows import MakeJob
+from tests.mutated_answers import streams
 from tests.wire import Exchange, WireServer, serving
 
 KNOWN = {"", *WaitReason, *FailureCode}

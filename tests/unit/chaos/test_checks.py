@@ -50,7 +50,12 @@ def polled(**facts: Any) -> Tamper:
 
 def written(*row: Any, at: int = 99) -> Tamper:
     """Insert a change of a row at this place, or at the end."""
-    return lambda evidence: evidence.changes.insert(at, Change(99, *row))
+
+    def tamper(evidence: Evidence) -> None:
+        changes = list(evidence.changes)
+        evidence.changes = [*changes[:at], Change(99, *row), *changes[at:]]
+
+    return tamper
 
 
 def failed(error: str, begun: float, *, took_s: float = 0.1) -> Entry:

@@ -1,11 +1,12 @@
-"""A call's hold on its socket: who may break what, and when no longer."""
+"""A call holds its socket until it ends, and its abort breaks no other call."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import httpcore2
 import pytest
@@ -13,12 +14,12 @@ import pytest
 from workers.inference import sockets
 from workers.inference.sockets import Call, CallBackend, CallStream, CurrentCall
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Pair = tuple[socket.socket, socket.socket]
+"""Our end of a connection, and the other one."""
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+def pair() -> Iterator[Pair]:
     ours, theirs = socket.socketpair()
     theirs.settimeout(20)
     yield ours, theirs
@@ -31,7 +32,7 @@ def current() -> CurrentCall:
     return CurrentCall()
 
 
-def test_an_abort_breaks_the_held_socket(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_an_abort_breaks_the_held_socket(pair: Pair) -> None:
     ours, theirs = pair
     call = Call()
     call.hold(ours)
@@ -39,9 +40,7 @@ def test_an_abort_breaks_the_held_socket(pair: tuple[socket.socket, socket.socke
     assert theirs.recv(1) == b""
 
 
-def test_an_abort_after_the_release_breaks_nothing(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
+def test_an_abort_after_the_release_breaks_nothing(pair: Pair) -> None:
     ours, theirs = pair
     call = Call()
     call.hold(ours)
@@ -51,9 +50,7 @@ def test_an_abort_after_the_release_breaks_nothing(
     assert theirs.recv(1) == b"x"
 
 
-def test_an_aborted_call_gets_no_further(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
-) -> None:
+def test_an_aborted_call_gets_no_further(pair: Pair, current: CurrentCall) -> None:
     ours, theirs = pair
     stream = CallStream(ours, current)
     current.call.abort()
@@ -67,9 +64,7 @@ def test_an_aborted_call_gets_no_further(
         theirs.recv(10)
 
 
-def test_the_next_call_takes_the_connection_over(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
-) -> None:
+def test_the_next_call_takes_the_connection_over(pair: Pair, current: CurrentCall) -> None:
     ours, theirs = pair
     stream = CallStream(ours, current)
     first, second = current.call, Call()
@@ -85,9 +80,7 @@ def test_the_next_call_takes_the_connection_over(
     assert theirs.recv(1) == b""
 
 
-def test_a_closed_stream_is_no_longer_held(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
-) -> None:
+def test_a_closed_stream_is_no_longer_held(pair: Pair, current: CurrentCall) -> None:
     stream = CallStream(pair[0], current)
     stream.write(b"1")
     stream.close()
@@ -95,9 +88,7 @@ def test_a_closed_stream_is_no_longer_held(
     current.call.abort()
 
 
-def test_a_wait_is_cut_at_the_deadline(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
-) -> None:
+def test_a_wait_is_cut_at_the_deadline(pair: Pair, current: CurrentCall) -> None:
     call = current.call = Call(limit_s=0.05)
     stream = CallStream(pair[0], current)
     with pytest.raises(httpcore2.ReadTimeout):
@@ -107,9 +98,7 @@ def test_a_wait_is_cut_at_the_deadline(
         stream.write(b"late")
 
 
-def test_an_idle_limit_is_no_deadline(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
-) -> None:
+def test_an_idle_limit_is_no_deadline(pair: Pair, current: CurrentCall) -> None:
     stream = CallStream(pair[0], current)
     with pytest.raises(httpcore2.ReadTimeout):
         stream.read(1, timeout=0.01)
@@ -117,7 +106,7 @@ def test_an_idle_limit_is_no_deadline(
 
 
 def test_nothing_is_written_to_an_idle_connection_that_has_ended(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+    pair: Pair, current: CurrentCall
 ) -> None:
     ours, theirs = pair
     stream = CallStream(ours, current)
@@ -135,7 +124,7 @@ def test_nothing_is_written_to_an_idle_connection_that_has_ended(
 
 
 def test_an_answer_that_comes_early_does_not_stop_the_rest_of_a_request(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
+    pair: Pair, current: CurrentCall
 ) -> None:
     stream = CallStream(pair[0], current)
     stream.write(b"head")
@@ -144,9 +133,7 @@ def test_an_answer_that_comes_early_does_not_stop_the_rest_of_a_request(
     assert stream.read(10) == b"too large"
 
 
-def test_a_look_from_outside_at_an_idle_connection_sees_only_that_it_is_closed(
-    pair: tuple[socket.socket, socket.socket], current: CurrentCall
-) -> None:
+def test_an_idle_connection_shows_only_that_it_is_closed(pair: Pair, current: CurrentCall) -> None:
     stream = CallStream(pair[0], current)
     pair[1].shutdown(socket.SHUT_RDWR)
     assert stream.get_extra_info("is_readable") is False

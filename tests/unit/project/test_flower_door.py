@@ -42,8 +42,11 @@ def basic(name: str, password: str) -> str:
     return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
 
 
+Guarded = tuple[type[Any], Clock]
+
+
 @pytest.fixture
-def guarded() -> tuple[type[Any], Clock]:
+def guarded() -> Guarded:
     clock = Clock()
     kind = type("Guarded", (Handler,), {"checked": 0, "get_current_user": Handler.get_current_user})
     guard(kind, Door(clock))
@@ -58,7 +61,7 @@ def ask(kind: type[Any], header: str, address: str = "192.0.2.1") -> int:
     return 200
 
 
-def test_five_failures_close_the_door_for_a_while(guarded: tuple[type[Any], Clock]) -> None:
+def test_five_failures_close_the_door_for_a_while(guarded: Guarded) -> None:
     kind, clock = guarded
     wrong, right = basic("flower", "guess"), basic("flower", "right")
     assert [ask(kind, wrong) for _ in range(OF_BOTH)] == [401] * OF_BOTH
@@ -70,9 +73,7 @@ def test_five_failures_close_the_door_for_a_while(guarded: tuple[type[Any], Cloc
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic ???", "Basic /w==", "Bearer x y", "x"])
-def test_a_header_that_cannot_be_read_is_counted(
-    guarded: tuple[type[Any], Clock], header: str
-) -> None:
+def test_a_header_that_cannot_be_read_is_counted(guarded: Guarded, header: str) -> None:
     kind, _ = guarded
     assert [ask(kind, header) for _ in range(OF_BOTH + 1)] == [401] * OF_BOTH + [429]
 
@@ -88,9 +89,7 @@ def test_a_name_or_password_that_is_not_ascii_is_wrong_and_counted(
     assert [ask(kind, header) for _ in range(OF_BOTH + 1)] == [401] * OF_BOTH + [429]
 
 
-def test_many_names_lock_the_address_and_many_addresses_the_name(
-    guarded: tuple[type[Any], Clock],
-) -> None:
+def test_many_names_lock_the_address_and_many_addresses_the_name(guarded: Guarded) -> None:
     kind, _ = guarded
     seen = [ask(kind, basic(f"name{n}", "x")) for n in range(OF_ADDRESS + 1)]
     assert seen == [401] * OF_ADDRESS + [429]
@@ -98,13 +97,13 @@ def test_many_names_lock_the_address_and_many_addresses_the_name(
     assert seen == [401] * OF_NAME + [429]
 
 
-def test_a_browser_without_a_password_is_not_counted(guarded: tuple[type[Any], Clock]) -> None:
+def test_a_browser_without_a_password_is_not_counted(guarded: Guarded) -> None:
     kind, _ = guarded
     assert [ask(kind, "") for _ in range(50)] == [401] * 50
 
 
 def test_success_forgets_failures_and_the_memory_is_bounded(
-    guarded: tuple[type[Any], Clock], monkeypatch: pytest.MonkeyPatch
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, _ = guarded
     for _ in range(3):

@@ -74,15 +74,6 @@ def days(*so_far: int, whole: int = 0) -> tuple[PastDay, ...]:
         ("more than was dealt with", spend(1501, dealt_with=500), Kind.SPIKE),
         ("released, and not doubled", spend(2999, released_at=1500), Kind.OK),
         ("released, and doubled again", spend(3000, released_at=1500), Kind.SPIKE),
-    ],
-)
-def test_spikes(what: str, seen: Spend, kind: Kind) -> None:
-    assert decide(RULE, seen).kind is kind, what
-
-
-@pytest.mark.parametrize(
-    ("what", "seen", "kind"),
-    [
         # A cap of 8,000: an hour that burns it takes 1,000.
         ("no history is needed", spend(1000, hour=1000, cap=8000, past=()), Kind.BURN),
         ("a rate that lasts", spend(999, hour=999, cap=8000, past=()), Kind.OK),
@@ -91,7 +82,7 @@ def test_spikes(what: str, seen: Spend, kind: Kind) -> None:
         ("five hours early", spend(1000, hour=1000, cap=8000, past=(), hours_left=12), Kind.BURN),
         ("four hours early", spend(1000, hour=1000, cap=8000, past=(), hours_left=11), Kind.BURN),
         ("no longer early", spend(1000, hour=1000, cap=8000, past=(), hours_left=10.9), Kind.OK),
-        ("less than the minimum", spend(99, hour=99, cap=100, past=()), Kind.OK),
+        ("less than the minimum in an hour", spend(99, hour=99, cap=100, past=()), Kind.OK),
         ("not twice the usual hour", spend(500, past=BUSY, hour=199, cap=800), Kind.OK),
         ("twice the usual hour", spend(500, past=BUSY, hour=200, cap=800), Kind.BURN),
         ("a spike goes before", spend(1001, hour=1000, cap=8000), Kind.SPIKE),
@@ -99,7 +90,7 @@ def test_spikes(what: str, seen: Spend, kind: Kind) -> None:
         ("dealt with", spend(1000, hour=1000, cap=8000, past=(), dealt_with=500), Kind.OK),
     ],
 )
-def test_a_rate_that_burns_the_cap(what: str, seen: Spend, kind: Kind) -> None:
+def test_spikes_and_rates_that_burn_the_cap(what: str, seen: Spend, kind: Kind) -> None:
     assert decide(RULE, seen).kind is kind, what
 
 
