@@ -1,4 +1,4 @@
-"""The provider account cannot sign in or pay: jobs wait, one probe at a time, one alert."""
+"""The provider account cannot sign in or pay: jobs wait for one probe at a time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from aifeature.services.provider import account, factory
 from aifeature.services.provider import watch as provider_watch
 from aifeature.services.watch import watcher
 from aifeature.spec import Purpose
-from tests.integration.execution.test_gated import HAIKU, SONNET, waits
-from tests.integration.execution.test_job_run import ARTICLE, run
-from tests.integration.job_rows import MakeCall, MakeJob
+from tests.integration.execution.test_gated import HAIKU, SONNET
+from tests.integration.execution.test_job_run import ARTICLE, again, run, summarise
+from tests.integration.job_rows import MakeCall, MakeJob, database_time
 from tests.sandbox_server import SandboxServer
 from workers.inference import (
     Cancel,
@@ -33,7 +33,7 @@ from workers.inference import (
     TextBlock,
 )
 
-pytestmark = [pytest.mark.usefixtures("committed")]
+pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 
 ACCOUNT_FAULTS = {
     "authentication": "access_denied",
@@ -45,17 +45,7 @@ ACCOUNT_FAULTS = {
     "enforced_spend_limit": "billing_stopped",
     "contract_spend_limit": "billing_stopped",
 }
-"""Kinds of fault of the whole account, and the error code of their calls."""
-
-
-def summarise(make_job: MakeJob, **values: Any) -> Job:
-    return run(make_job(input={"document": ARTICLE}, **values))
-
-
-def again(job: Job) -> Job:
-    Job.objects.filter(pk=job.pk).update(run_at=Now())
-    account.cache.clear()
-    return run(job)
+"""By a fault of the whole account, the error code of its calls."""
 
 
 def probe_is_due() -> None:
@@ -67,8 +57,20 @@ def sent_for(job: Job | None) -> int:
     return Attempt.objects.filter(job=job).count()
 
 
+def stopped(make_job: MakeJob, sandbox: SandboxServer, fault: str) -> Job:
+    """Stop the account by this fault, and return the job that waits for it."""
+    sandbox.set_faults({"kind": fault})
+    return summarise(make_job)
+
+
+def is_refused(job: Job) -> None:
+    """The job failed, and the account goes on."""
+    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
+    assert ProviderAccount.objects.get().stopped_at is None
+
+
 @pytest.mark.parametrize(("fault", "code"), ACCOUNT_FAULTS.items())
-def test_an_account_that_fails_stops_every_model_and_tells_once(
+def test_a_failing_account_stops_all_calls(
     make_job: MakeJob, sandbox: SandboxServer, fault: str, code: str
 ) -> None:
     sandbox.set_faults({"kind": fault})
@@ -85,33 +87,27 @@ def test_an_account_that_fails_stops_every_model_and_tells_once(
     watcher.look(after_s=0)
     alert = Alert.objects.get()
     assert (alert.kind, alert.subject) == ("provider_account", account.name())
-    assert alert.notified_at is not None, "within one look of the watcher, five seconds"
+    assert alert.notified_at is not None, "the first turn of the watcher notifies on-call"
 
 
-def test_the_state_names_the_key_by_a_fingerprint_only(
-    make_job: MakeJob, sandbox: SandboxServer, settings: Any
-) -> None:
+def test_the_alert_hides_the_key(make_job: MakeJob, sandbox: SandboxServer, settings: Any) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": "sk-secret-value"}
-    sandbox.set_faults({"kind": "authentication"})
-    summarise(make_job)
+    stopped(make_job, sandbox, "authentication")
     alert = Alert.objects.get()
     assert "sk-secret" not in f"{alert.subject} {alert.summary} {alert.figures}"
 
 
 @pytest.mark.parametrize("fault", ["authentication", "credit_too_low", "permission"])
-def test_an_error_of_one_request_stops_nothing(
+def test_one_bad_request_stops_nothing(
     make_job: MakeJob, sandbox: SandboxServer, fault: str
 ) -> None:
-    """The probe is answered, so the request was the cause, whatever its answer said."""
     sandbox.set_faults({"kind": fault, "times": 1})
-    job = summarise(make_job)
-    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
-    assert ProviderAccount.objects.get().stopped_at is None
+    is_refused(summarise(make_job))
     assert not Alert.objects.exists()
     assert summarise(make_job).status == Status.SUCCEEDED
 
 
-def test_errors_of_requests_cause_one_probe_in_a_while(
+def test_request_errors_share_a_probe(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(account.cache, "_clock", lambda: 0.0)
@@ -121,45 +117,35 @@ def test_errors_of_requests_cause_one_probe_in_a_while(
     assert sent_for(None) == 1
 
 
-def test_a_403_of_one_model_is_not_the_accounts(make_job: MakeJob, sandbox: SandboxServer) -> None:
+def test_a_403_of_one_model_is_not_of_the_account(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
     sandbox.set_faults({"kind": "permission", "model": HAIKU})
-    job = summarise(make_job)
-    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
-    assert [call.model for call in Attempt.objects.filter(job=None).order_by("started_at")] == [
-        HAIKU,
-        SONNET,
-    ]
-    assert ProviderAccount.objects.get().stopped_at is None
+    is_refused(summarise(make_job))
+    probes = Attempt.objects.filter(job=None).order_by("started_at")
+    assert [call.model for call in probes] == [HAIKU, SONNET]
 
 
 @pytest.mark.parametrize("second", ["permission", "overloaded"])
-def test_a_403_is_not_the_accounts_as_long_as_one_model_is_let_in(
+def test_one_admitted_model_is_enough(
     make_job: MakeJob, sandbox: SandboxServer, second: str
 ) -> None:
     sandbox.set_faults({"kind": "permission", "model": HAIKU}, {"kind": second, "model": SONNET})
-    job = summarise(make_job)
-    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
-    assert ProviderAccount.objects.get().stopped_at is None
+    is_refused(summarise(make_job))
 
 
-def test_a_403_of_one_model_keeps_no_account_stopped(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    sandbox.set_faults({"kind": "permission"})
-    job = summarise(make_job)
+def test_a_403_of_one_model_ends_the_stop(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    job = stopped(make_job, sandbox, "permission")
     assert job.wait_reason == "provider_account"
     sandbox.set_faults({"kind": "permission", "model": HAIKU})
     probe_is_due()
-    job = again(job)
-    assert (job.status, job.error_code) == (Status.FAILED, "provider_refused")
-    assert ProviderAccount.objects.get().stopped_at is None
+    is_refused(again(job))
 
 
-def test_a_probe_that_our_own_ledger_refuses_leaves_its_turn_to_another_feature(
+def test_a_refused_probe_keeps_its_turn_for_others(
     make_job: MakeJob, opened: None, sandbox: SandboxServer
 ) -> None:
-    sandbox.set_faults({"kind": "authentication"})
-    job = summarise(make_job)
+    job = stopped(make_job, sandbox, "authentication")
     sandbox.set_faults()
     probe_is_due()
     before = ProviderAccount.objects.get()
@@ -174,9 +160,8 @@ def test_a_turn_outlasts_a_probe_of_each_model() -> None:
     assert calls.PROBE_S * len(factory.gateway().known_models()) < account.LEASE_S
 
 
-def test_jobs_go_on_after_a_probe_was_answered(make_job: MakeJob, sandbox: SandboxServer) -> None:
-    sandbox.set_faults({"kind": "credit_too_low"})
-    job = summarise(make_job)
+def test_an_answered_probe_ends_the_wait(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    job = stopped(make_job, sandbox, "credit_too_low")
     probe_is_due()
     job = again(job)
     assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_account")
@@ -190,9 +175,8 @@ def test_jobs_go_on_after_a_probe_was_answered(make_job: MakeJob, sandbox: Sandb
     assert Alert.objects.get().closed_at is not None
 
 
-def test_one_probe_at_a_time_asks_for_all_jobs(make_job: MakeJob, sandbox: SandboxServer) -> None:
-    sandbox.set_faults({"kind": "authentication"})
-    summarise(make_job)
+def test_one_probe_is_sent_for_all_jobs(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    stopped(make_job, sandbox, "authentication")
     before = sent_for(None)
     jobs = [make_job(input={"document": ARTICLE}) for _ in range(6)]
     probe_is_due()
@@ -209,11 +193,8 @@ def test_one_probe_at_a_time_asks_for_all_jobs(make_job: MakeJob, sandbox: Sandb
     assert sent_for(None) - before == 1
 
 
-def test_a_probe_whose_process_died_makes_room_for_another(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    sandbox.set_faults({"kind": "authentication"})
-    job = summarise(make_job)
+def test_a_lost_probe_is_replaced(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    job = stopped(make_job, sandbox, "authentication")
     sandbox.set_faults()
     probe_is_due()
     ProviderAccount.objects.update(probe_until=Now() + timedelta(seconds=20))
@@ -222,13 +203,12 @@ def test_a_probe_whose_process_died_makes_room_for_another(
     assert again(job).status == Status.SUCCEEDED
 
 
-def test_a_process_that_has_not_read_the_last_probe_sends_no_other(
+def test_a_stale_state_sends_no_second_probe(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox.set_faults({"kind": "authentication"})
-    job = summarise(make_job)
+    job = stopped(make_job, sandbox, "authentication")
     before = sent_for(None)
-    monkeypatch.setattr(account.cache, "_clock", lambda: 0.0)  # what was read is not read again
+    monkeypatch.setattr(account.cache, "_clock", lambda: 0.0)  # the state is read only once
     probe_is_due()
     assert account.cache.probe_in_s() == 0
     ProviderAccount.objects.update(next_probe_at=Now() + timedelta(seconds=60))
@@ -238,11 +218,8 @@ def test_a_process_that_has_not_read_the_last_probe_sends_no_other(
 
 
 @pytest.mark.parametrize("fault", ["overloaded", "rate_limited"])
-def test_a_probe_that_shows_nothing_changes_nothing(
-    make_job: MakeJob, sandbox: SandboxServer, fault: str
-) -> None:
-    sandbox.set_faults({"kind": "billing"})
-    job = summarise(make_job)
+def test_an_unclear_probe_is_ignored(make_job: MakeJob, sandbox: SandboxServer, fault: str) -> None:
+    job = stopped(make_job, sandbox, "billing")
     sandbox.set_faults({"kind": fault})
     probe_is_due()
     assert again(job).wait_reason == "provider_account"
@@ -250,9 +227,7 @@ def test_a_probe_that_shows_nothing_changes_nothing(
     assert (row.stopped_at is not None, row.probe_until) == (True, None)
 
 
-def test_a_doubt_that_no_probe_can_settle_counts_as_a_try(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
+def test_an_unsettled_doubt_counts_as_a_try(make_job: MakeJob, sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "billing", "times": 1}, {"kind": "overloaded"})
     job = summarise(make_job)
     assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_waiting", 1)
@@ -260,9 +235,7 @@ def test_a_doubt_that_no_probe_can_settle_counts_as_a_try(
 
 
 @pytest.mark.parametrize("probes", ["overloaded", "rate_limited"])
-def test_a_job_that_no_probe_can_settle_fails_by_the_provider_at_its_last_try(
-    make_job: MakeJob, sandbox: SandboxServer, probes: str
-) -> None:
+def test_unsettled_doubts_end_a_job(make_job: MakeJob, sandbox: SandboxServer, probes: str) -> None:
     job = make_job(input={"document": ARTICLE})
     for _ in range(registry.get("summarize").limits.max_tries):
         assert job.status == Status.QUEUED
@@ -272,58 +245,51 @@ def test_a_job_that_no_probe_can_settle_fails_by_the_provider_at_its_last_try(
     assert job.error_message.startswith("The service is temporarily unavailable.")
 
 
-def test_a_job_whose_deadline_is_near_fails_with_a_sentence(
-    make_job: MakeJob, sandbox: SandboxServer
+def test_a_job_near_its_deadline_fails(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox.set_faults({"kind": "billing"})
-    summarise(make_job)
+    stopped(make_job, sandbox, "billing")
     ProviderAccount.objects.update(next_probe_at=Now() + timedelta(seconds=60))
     account.cache.clear()
+    monkeypatch.setattr(account.cache, "_clock", lambda: 0.0)  # the state is read only once
     soon = Now() + timedelta(seconds=LEAST_CALL_S + 1.5)
     job = summarise(make_job, deadline_at=soon, wait_reason="provider_account")
     assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
     assert job.error_message.startswith("The service is temporarily unavailable.")
-    assert 50 <= waits(summarise(make_job)) <= 61
+    probe_at = ProviderAccount.objects.get().next_probe_at
+    assert probe_at is not None
+    assert probe_at <= summarise(make_job).run_at <= database_time() + timedelta(seconds=61)
 
 
 def test_calls_of_no_job_stop_with_the_account(sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "billing"})
-
-    def judge() -> None:
-        request = InferenceRequest(
-            attempt_id=uuid4(),
-            model=SONNET,
-            system=(),
-            messages=(Message("user", (TextBlock("Score the answer."),)),),
-            max_tokens=200,
-        )
-        feature, prompt = registry.get("summarize"), prompts.get("summarize", "v3")
-        calls.call(feature, request, purpose=Purpose.JUDGE, prompt=prompt)
-
+    feature, prompt = registry.get("summarize"), prompts.get("summarize", "v3")
     with pytest.raises(InferenceError):
-        judge()
+        calls.call(feature, a_request(SONNET), purpose=Purpose.JUDGE, prompt=prompt)
     with pytest.raises(Deferred, match="account"):
-        judge()
+        calls.call(feature, a_request(SONNET), purpose=Purpose.JUDGE, prompt=prompt)
     assert Alert.objects.get().kind == "provider_account"
 
 
-def test_a_job_that_is_cancelled_while_the_account_is_doubted_leaves_room_for_a_probe(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
+def a_request(model: str) -> InferenceRequest:
+    messages = (Message("user", (TextBlock("Score the answer."),)),)
+    return InferenceRequest(uuid4(), model=model, system=(), messages=messages, max_tokens=200)
+
+
+def test_an_aborted_suspicion_leaves_room_for_a_probe(sandbox: SandboxServer) -> None:
     def stopped(_model: str) -> None:
         raise KeyboardInterrupt
 
-    error = _refused(sandbox)
+    sandbox.set_faults({"kind": "billing"})
+    with pytest.raises(InferenceError) as caught:
+        factory.gateway().infer(a_request(HAIKU), cancel=Cancel())
     with pytest.raises(KeyboardInterrupt):
-        account.suspect(error, HAIKU, models=(HAIKU,), probe=stopped)
+        account.suspect(caught.value, HAIKU, models=(HAIKU,), probe=stopped)
     assert ProviderAccount.objects.get().probe_until is None
 
 
-def test_a_key_that_was_replaced_is_forgotten_and_one_that_is_used_is_not(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    sandbox.set_faults({"kind": "authentication"})
-    summarise(make_job)
+def test_a_replaced_key_is_forgotten(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    stopped(make_job, sandbox, "authentication")
     ProviderAccount.objects.update(account="sandbox, key 0ld")
     Alert.objects.update(subject="sandbox, key 0ld")
     account.cache.clear()
@@ -335,11 +301,10 @@ def test_a_key_that_was_replaced_is_forgotten_and_one_that_is_used_is_not(
     assert Alert.objects.get().closed_at is not None
 
 
-def test_a_key_whose_probes_show_nothing_is_not_taken_for_one_that_was_replaced(
+def test_a_probed_key_is_kept(
     make_job: MakeJob, make_call: MakeCall, sandbox: SandboxServer
 ) -> None:
-    sandbox.set_faults({"kind": "authentication"})
-    job = summarise(make_job)
+    job = stopped(make_job, sandbox, "authentication")
     ProviderAccount.objects.update(tried_at=Now() - timedelta(seconds=account.UNUSED_S + 1))
     sandbox.set_faults({"kind": "overloaded"})
     probe_is_due()
@@ -349,26 +314,9 @@ def test_a_key_whose_probes_show_nothing_is_not_taken_for_one_that_was_replaced(
     assert ProviderAccount.objects.get().stopped_at is not None
 
 
-def test_a_stopped_account_is_not_ended_while_nothing_is_answered(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    sandbox.set_faults({"kind": "authentication"})
-    summarise(make_job)
+def test_a_stop_without_answers_stays(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    stopped(make_job, sandbox, "authentication")
     ProviderAccount.objects.update(tried_at=Now() - timedelta(days=1))
     found = provider_watch.check()
     assert not found.ok
     assert "cannot sign in" in found.result
-
-
-def _refused(sandbox: SandboxServer) -> InferenceError:
-    sandbox.set_faults({"kind": "billing"})
-    request = InferenceRequest(
-        attempt_id=uuid4(),
-        model=HAIKU,
-        system=(),
-        messages=(Message("user", (TextBlock("Hi"),)),),
-        max_tokens=5,
-    )
-    with pytest.raises(InferenceError) as caught:
-        factory.gateway().infer(request, cancel=Cancel())
-    return caught.value

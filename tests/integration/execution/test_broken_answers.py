@@ -1,4 +1,4 @@
-"""Broken answers through the whole path of a job: real PostgreSQL, real Redis, a bare socket."""
+"""Jobs whose provider, a bare socket, sends broken answers."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from tests.integration.job_rows import MakeJob
 from tests.mutated_answers import streams
 from tests.wire import Exchange, WireServer, serving
 
+INPUT = {"document": DOCUMENT}
 KNOWN = {"", *WaitReason, *FailureCode}
 
-pytestmark = [pytest.mark.usefixtures("committed", "opened")]
+pytestmark = pytest.mark.usefixtures("committed", "opened")
 
 HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 
 QUICK = [name for name in ANSWERS if not {"MB", "bomb", "403"} & set(name.split())]
-"""The large ones differ from the others only in what the client does. A 403 to the job and to the
-probe after it stops the account, and with it others: see test_account.py."""
+"""Without the large answers, which differ only in the client, and without 403, which stops the
+account: see test_account.py."""
 
 CHOSEN = QUICK if TIMES > 1 else QUICK[::3]
-"""The client gets all of them in its own test; what a job does with it depends on the kind."""
+"""The test of the client plays all of them."""
 
 CALLS = {Then.UNUSABLE: {2}}
-"""How often the provider is called; else once. With a wait of a day the next model is asked."""
+"""Numbers of provider calls, where it is not one."""
 
 
 @pytest.fixture
@@ -52,12 +53,8 @@ def provider(_fresh_gates: None, settings: Any) -> Iterator[WireServer]:
         factory.gateway.cache_clear()
 
 
-def summarise(make_job: MakeJob, **values: Any) -> Job:
-    return run(make_job(input={"document": DOCUMENT}, **values))
-
-
 def check_books(job: Job) -> None:
-    """No call counts for more than its bound, nothing stays held, and the windows are the sum."""
+    """No call counts more than its bound, nothing stays held, and the windows are the sum."""
     rows = list(Attempt.objects.filter(job=job))
     assert all(0 <= row.cost_micro <= row.bound_micro for row in rows)
     assert {row.state for row in rows} <= {"settled", "failed", "estimated", "unknown"}
@@ -70,7 +67,7 @@ def check_books(job: Job) -> None:
 
 
 def check_others(make_job: MakeJob, provider: WireServer, other: User) -> None:
-    """The next job is answered: at once, or after the twenty seconds that one answer may take."""
+    """The next job is answered, at the latest after the 20 seconds that one answer may delay it."""
     provider.script = lambda exchange: exchange.stream(*good())
     for model in (HAIKU, SONNET):
         assert factory.gate().breaker(model).state == "closed"
@@ -79,16 +76,16 @@ def check_others(make_job: MakeJob, provider: WireServer, other: User) -> None:
         assert limits.blocked_s <= 20
         if limits.blocked_s > 0:
             empty_gates()
-    assert summarise(make_job, user=other).status == Status.SUCCEEDED
+    assert run(make_job(input=INPUT, user=other)).status == Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_a_broken_answer_ends_its_job_or_lets_it_wait_and_stops_no_other(
+def test_a_broken_answer_stops_no_other_job(
     make_job: MakeJob, provider: WireServer, bob: User, name: str
 ) -> None:
     broken: Broken = ANSWERS[name]
     provider.script = broken.script
-    job = summarise(make_job)
+    job = run(make_job(input=INPUT))
     calls = Attempt.objects.filter(job=job).count()
     assert {job.wait_reason, job.error_code} <= KNOWN
     match broken.then:
@@ -107,7 +104,7 @@ def test_a_broken_answer_ends_its_job_or_lets_it_wait_and_stops_no_other(
         case Then.CUT:
             assert (job.status, job.tries) == (Status.QUEUED, 1)
         case Then.TURNED_AWAY:
-            late = job.status == Status.FAILED  # asked to wait for longer than its deadline
+            late = job.status == Status.FAILED  # the wait is longer than the deadline
             assert (job.wait_reason or job.error_code) == (
                 "provider_unavailable" if late else "provider_waiting"
             )
@@ -120,11 +117,10 @@ def test_a_broken_answer_ends_its_job_or_lets_it_wait_and_stops_no_other(
     check_others(make_job, provider, bob)
 
 
+@pytest.mark.timeout(600)  # many examples
 @hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=streams())
-def test_whatever_a_stream_holds_its_job_ends_with_a_known_code(
-    make_job: MakeJob, provider: WireServer, body: bytes
-) -> None:
+def test_any_stream_ends_with_a_code(make_job: MakeJob, provider: WireServer, body: bytes) -> None:
     empty_gates()
 
     def script(exchange: Exchange) -> None:
@@ -133,7 +129,7 @@ def test_whatever_a_stream_holds_its_job_ends_with_a_known_code(
         exchange.chunk(b"")
 
     provider.script = script
-    job = summarise(make_job)
+    job = run(make_job(input=INPUT))
     assert job.status in {Status.SUCCEEDED, Status.FAILED, Status.QUEUED}
     assert {job.wait_reason, job.error_code} <= KNOWN
     assert (job.wait_reason or job.error_code) != "internal_error"
@@ -142,35 +138,30 @@ def test_whatever_a_stream_holds_its_job_ends_with_a_known_code(
 
 
 @pytest.mark.parametrize("name", ["body: a page", "no usage", "framing: no HTTP"])
-def test_answers_that_say_nothing_of_the_model_open_no_breaker(
+def test_unrelated_answers_open_no_breaker(
     make_job: MakeJob, provider: WireServer, bob: User, name: str
 ) -> None:
     provider.script = ANSWERS[name].script
     for _ in range(12):
-        summarise(make_job)
+        run(make_job(input=INPUT))
     check_others(make_job, provider, bob)
 
 
 @pytest.mark.parametrize("name", ["body: a page", "framing: no HTTP"])
-def test_jobs_in_a_row_whose_probes_cannot_be_read_send_one_to_each_model(
-    make_job: MakeJob, provider: WireServer, name: str
-) -> None:
-    """Each of them is counted at its bound, so the next one waits like one after an outage."""
+def test_unread_probes_are_not_repeated(make_job: MakeJob, provider: WireServer, name: str) -> None:
     open_breaker(HAIKU)
     set_probe_time(HAIKU, in_s=0)
     provider.script = ANSWERS[name].script
     for _ in range(10):
-        job = summarise(make_job)
+        job = run(make_job(input=INPUT))
         assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_paused")
-        for model in (HAIKU, SONNET):  # however long ten jobs take here
+        for model in (HAIKU, SONNET):  # so that no probe becomes due
             set_probe_time(model, in_s=OPEN_S)
     asked = Attempt.objects.order_by("started_at").values_list("model", "purpose")
     assert list(asked) == [(HAIKU, "probe"), (SONNET, "probe")]
 
 
-def test_a_wait_longer_than_the_deadline_goes_to_the_next_model(
-    make_job: MakeJob, provider: WireServer
-) -> None:
+def test_too_long_a_wait_uses_the_next_model(make_job: MakeJob, provider: WireServer) -> None:
     def script(exchange: Exchange) -> None:
         if exchange.body["model"] == HAIKU:
             error = {"type": "error", "error": {"type": "rate_limit_error"}}
@@ -179,21 +170,18 @@ def test_a_wait_longer_than_the_deadline_goes_to_the_next_model(
             exchange.stream(*good())
 
     provider.script = script
-    job = summarise(make_job)
+    job = run(make_job(input=INPUT))
     assert (job.status, job.model) == (Status.SUCCEEDED, SONNET)
     first = Attempt.objects.get(job=job, number=1)
     assert (first.state, first.error_code) == ("failed", "rate_limited")
 
 
-def test_a_rejected_request_is_tried_again_only_a_few_times(
-    make_job: MakeJob, provider: WireServer
-) -> None:
-    """Also where the provider says that it may pass."""
+def test_a_rejected_request_has_few_tries(make_job: MakeJob, provider: WireServer) -> None:
     error = {"type": "error", "error": {"type": "conflict_error"}}
     provider.script = lambda exchange: exchange.reply(
         error, status=409, headers={"x-should-retry": "true"}
     )
-    job = make_job(input={"document": DOCUMENT})
+    job = make_job(input=INPUT)
     for _ in range(9):
         Job.objects.filter(pk=job.pk, status=Status.QUEUED).update(run_at=job.created_at)
         run(job)
@@ -201,9 +189,9 @@ def test_a_rejected_request_is_tried_again_only_a_few_times(
     assert len(provider.requests) == 5
 
 
-def test_the_alert_of_an_odd_answer_ends_by_itself(make_job: MakeJob, provider: WireServer) -> None:
+def test_the_alert_of_an_odd_answer_ends(make_job: MakeJob, provider: WireServer) -> None:
     provider.script = ANSWERS["no usage"].script
-    summarise(make_job)
+    run(make_job(input=INPUT))
     watch.check()
     alert = Alert.objects.get(kind="usage_unseen")
     assert alert.closed_at is None

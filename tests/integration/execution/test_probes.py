@@ -1,9 +1,8 @@
-"""What jobs do while breakers are open: probe cheaply, wait in an outage, try when it is over."""
+"""Jobs while breakers are open: they send probes, and wait in an outage."""
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.db.models.functions import Now
@@ -16,27 +15,25 @@ from aifeature.services.execution import calls, lease
 from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.provider import factory
 from aifeature.spec import Purpose
+from tests.integration.execution.test_account import a_request
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
-from tests.integration.execution.test_job_run import ARTICLE, run
+from tests.integration.execution.test_job_run import ARTICLE, again, run, summarise
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
-from workers.inference import InferenceRequest, Message, TextBlock
+from workers.inference import InferenceRequest
 
-pytestmark = [pytest.mark.usefixtures("committed")]
-
-
-def summarise(make_job: MakeJob, **values: Any) -> Job:
-    return run(make_job(input={"document": ARTICLE}, **values))
-
-
-def again(job: Job) -> Job:
-    Job.objects.filter(pk=job.pk).update(run_at=Now())
-    return run(job)
+pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 
 
 def probe_is_due(model: str) -> None:
-    """As if its open time had passed."""
+    """Let its open time end now."""
     set_probe_time(model, in_s=0)
+
+
+def let_probe_be_due() -> None:
+    """Open the breaker of the first model until now."""
+    open_breaker(HAIKU)
+    probe_is_due(HAIKU)
 
 
 def states() -> dict[str, str]:
@@ -47,11 +44,8 @@ def probes() -> list[Attempt]:
     return list(Attempt.objects.filter(purpose=Purpose.PROBE).order_by("started_at"))
 
 
-def test_a_probe_is_a_tiny_call_of_no_user_in_the_ledger(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    open_breaker(HAIKU)
-    probe_is_due(HAIKU)
+def test_a_probe_is_a_tiny_call_of_no_user(make_job: MakeJob) -> None:
+    let_probe_be_due()
     job = summarise(make_job)
     assert job.status == Status.SUCCEEDED
     (probe,) = probes()
@@ -63,11 +57,8 @@ def test_a_probe_is_a_tiny_call_of_no_user_in_the_ledger(
     assert spent["user"] == job.charge_micro
 
 
-def test_a_probe_keeps_a_thread_for_ten_seconds_at_most(
-    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_breaker(HAIKU)
-    probe_is_due(HAIKU)
+def test_a_probe_takes_ten_seconds(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_probe_be_due()
     gateway, sent = factory.gateway(), list[InferenceRequest]()
     infer = gateway.infer
 
@@ -82,9 +73,7 @@ def test_a_probe_keeps_a_thread_for_ten_seconds_at_most(
     assert call.deadline_s > 10
 
 
-def test_a_storm_is_probed_with_tiny_calls_and_no_job_is_sent(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
+def test_in_a_storm_only_probes_are_sent(make_job: MakeJob, sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "overloaded"})
     open_breaker(HAIKU)
     job = summarise(make_job)
@@ -97,10 +86,8 @@ def test_a_storm_is_probed_with_tiny_calls_and_no_job_is_sent(
     assert not Attempt.objects.filter(job=job).exists()
 
 
-def test_in_an_outage_of_the_provider_jobs_wait_and_nothing_falls_back(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    """The second model is found to be down by its probe, not by jobs that are dearer there."""
+def test_in_an_outage_nothing_falls_back(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    """A probe finds that the second model is down, so no job is sent to it."""
     open_breaker(HAIKU)
     sandbox.set_faults({"kind": "overloaded"})
     assert summarise(make_job).wait_reason == "provider_paused"
@@ -109,12 +96,10 @@ def test_in_an_outage_of_the_provider_jobs_wait_and_nothing_falls_back(
     sandbox.set_faults()
     probe_is_due(SONNET)
     assert summarise(make_job).wait_reason == "provider_paused"
-    assert [probe.model for probe in probes()] == [SONNET], "it was not even asked"
+    assert [probe.model for probe in probes()] == [SONNET], "the first model gets no probe"
 
 
-def test_a_job_that_finds_the_provider_back_goes_on_at_once(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
+def test_a_job_ends_an_outage(make_job: MakeJob) -> None:
     for model in (HAIKU, SONNET):
         open_breaker(model)
     job = summarise(make_job)
@@ -129,11 +114,10 @@ def test_a_job_that_finds_the_provider_back_goes_on_at_once(
 
 
 @pytest.mark.parametrize("switch", [{"killed": True}, {"daily_budget_usd": "0"}])
-def test_a_probe_stops_with_the_switch_and_at_the_caps(
+def test_switch_and_caps_stop_a_probe(
     make_job: MakeJob, opened: None, sandbox: SandboxServer, switch: dict[str, Any]
 ) -> None:
-    open_breaker(HAIKU)
-    probe_is_due(HAIKU)
+    let_probe_be_due()
     job = make_job(input={"document": ARTICLE})
     effective.change("summarize", switch, reason="test", check_name="test")
     assert run(job).status == Status.QUEUED
@@ -141,14 +125,10 @@ def test_a_probe_stops_with_the_switch_and_at_the_caps(
     assert factory.gate().breaker(HAIKU).probes == 0, "its place is free for another feature"
 
 
-def test_a_job_that_is_cancelled_during_its_probe_ends(
-    make_job: MakeJob,
-    sandbox: SandboxServer,
-    context: WorkerContext,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_job_cancelled_during_its_probe_ends(
+    make_job: MakeJob, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_breaker(HAIKU)
-    probe_is_due(HAIKU)
+    let_probe_be_due()
     job = make_job(input={"document": ARTICLE})
     begin = ledger_calls.begin
 
@@ -162,19 +142,9 @@ def test_a_job_that_is_cancelled_during_its_probe_ends(
     assert not Attempt.objects.filter(job=job).exists()
 
 
-def test_calls_of_no_job_probe_too(sandbox: SandboxServer) -> None:
-    """Else the breaker of a model that only judges would stay open for ever."""
-    open_breaker(HAIKU)
-    probe_is_due(HAIKU)
-    request = InferenceRequest(
-        attempt_id=uuid4(),
-        model=HAIKU,
-        system=(),
-        messages=(Message("user", (TextBlock("Score the answer."),)),),
-        max_tokens=200,
-        stream=False,
-    )
-    feature = registry.get("summarize")
-    prompt = prompts.get("summarize", "v3")
-    calls.call(feature, request, purpose=Purpose.JUDGE, prompt=prompt)
+def test_jobless_calls_send_probes() -> None:
+    """Otherwise the breaker of a model that only judges would stay open."""
+    let_probe_be_due()
+    feature, prompt = registry.get("summarize"), prompts.get("summarize", "v3")
+    calls.call(feature, a_request(HAIKU), purpose=Purpose.JUDGE, prompt=prompt)
     assert [call.purpose for call in Attempt.objects.order_by("started_at")] == ["probe", "judge"]

@@ -1,60 +1,37 @@
-"""The database answers and refuses to store how a call ended: no outage, and not paid for again."""
+"""The database refuses to store the end of a call: no outage, and no second call."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import InternalError, OperationalError, connection
+from django.db import InternalError, OperationalError
 from psycopg import errors as psycopg_errors
 
 from aifeature import prompts, registry
-from aifeature.models import Attempt, Job, SpendWindow, Status, transitions
+from aifeature.models import Attempt, SpendWindow, Status, transitions
 from aifeature.services.execution import calls, output
 from aifeature.spec import Purpose
-from tests.integration.execution.test_job_run import ARTICLE, held, run
+from tests.integration.execution.conftest import refusing
+from tests.integration.execution.test_job_run import ARTICLE, held, run, summarise
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 from workers.inference import InferenceRequest, Message, TextBlock
 
-pytestmark = [pytest.mark.usefixtures("committed")]
+pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 
 REFUSALS = ("22001", "22003", "22021", "22P02", "22P05", "23502", "23503", "23505", "23514")
 OTHERS = ("23000", "54000", "P0001")
 """Data errors, violated constraints, a row that is too large, and a trigger's own refusal."""
 
 CONTENT = "NEW.output <> ''"
-"""The content of a call: text that came from the provider."""
+"""The row has text from the provider."""
 
 END = "NEW.state <> 'started'"
 SETTLED = "NEW.state = 'settled'"
-
-
-@contextmanager
-def refusing(table: str, when: str, code: str) -> Iterator[None]:
-    """The database refuses each update of this table for which `when` holds."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE FUNCTION refuse_it() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE 'refused: canary' USING ERRCODE = '{code}'; END $$"
-        )
-        cursor.execute(
-            f"CREATE TRIGGER refuse_it BEFORE UPDATE ON {table} "
-            f"FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse_it()"
-        )
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("DROP FUNCTION refuse_it CASCADE")
-
-
-def summarise(make_job: MakeJob, **values: Any) -> Job:
-    return run(make_job(input={"document": ARTICLE}, **values))
 
 
 @pytest.mark.parametrize("code", [*REFUSALS, *OTHERS])
@@ -68,7 +45,7 @@ def summarise(make_job: MakeJob, **values: Any) -> Job:
     ],
     ids=["content", "figures", "result", "charge"],
 )
-def test_an_answer_that_cannot_be_stored_ends_its_job_after_one_call(
+def test_an_unstorable_answer_ends_its_job(
     make_job: MakeJob,
     sandbox: SandboxServer,
     caplog: pytest.LogCaptureFixture,
@@ -78,7 +55,7 @@ def test_an_answer_that_cannot_be_stored_ends_its_job_after_one_call(
     state: str,
     code: str,
 ) -> None:
-    with refusing(table, when, code):
+    with refusing(f"UPDATE ON {table}", when, code):
         job = summarise(make_job)
         run(job)
     assert (job.status, job.error_code) == (Status.FAILED, "answer_garbled")
@@ -93,11 +70,8 @@ def test_an_answer_that_cannot_be_stored_ends_its_job_after_one_call(
     assert "canary" not in caplog.text + row.error_detail
 
 
-def test_a_call_whose_row_takes_nothing_at_all_cannot_keep_its_job(
-    make_job: MakeJob, sandbox: SandboxServer
-) -> None:
-    """A call whose own end is refused as garbled is closed with its job, at its bound."""
-    with refusing("aifeature_attempt", "NEW.error_code <> 'run_failed'", "23514"):
+def test_a_call_that_stores_nothing_ends_its_job(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    with refusing("UPDATE ON aifeature_attempt", "NEW.error_code <> 'run_failed'", "23514"):
         job = summarise(make_job)
     assert (job.status, job.error_code) == (Status.FAILED, "answer_garbled")
     assert Attempt.objects.get(job=job).state == "unknown"
@@ -106,46 +80,35 @@ def test_a_call_whose_row_takes_nothing_at_all_cannot_keep_its_job(
 
 @pytest.mark.parametrize("code", ["22P05", "23514"])
 @pytest.mark.parametrize(
-    ("fault", "status", "error_code"),
+    "fault",
     [
-        ({"kind": "malformed_output"}, Status.FAILED, "answer_garbled"),
-        ({"kind": "stream_truncated"}, Status.FAILED, "answer_garbled"),
-        ({"kind": "refusal", "after_events": 0}, Status.FAILED, "answer_garbled"),
+        {"kind": "malformed_output"},
+        {"kind": "stream_truncated"},
+        {"kind": "refusal", "after_events": 0},
     ],
     ids=["before a repair", "before another try", "before the next model"],
 )
-def test_a_call_that_cannot_be_stored_is_the_last_one_of_its_job(
-    make_job: MakeJob,
-    sandbox: SandboxServer,
-    fault: dict[str, Any],
-    status: Status,
-    error_code: str,
-    code: str,
+def test_an_unstorable_call_is_the_last(
+    make_job: MakeJob, sandbox: SandboxServer, fault: dict[str, Any], code: str
 ) -> None:
     sandbox.set_faults(fault)
-    with refusing("aifeature_attempt", f"{END} AND NEW.error_code <> 'answer_garbled'", code):
+    when = f"{END} AND NEW.error_code <> 'answer_garbled'"
+    with refusing("UPDATE ON aifeature_attempt", when, code):
         job = summarise(make_job)
-    assert (job.status, job.error_code) == (status, error_code)
+    assert (job.status, job.error_code) == (Status.FAILED, "answer_garbled")
     assert len(sandbox.calls()) == 1
     assert held() == {0}
 
 
-def test_an_answer_that_is_no_json_value_ends_its_job_after_one_call(
-    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_a_result_that_is_no_json_value_ends_its_job(
+    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
-    monkeypatch.setattr(output, "validate", lambda *_: {"share": float("nan")})
+    """The database refuses the first value. The second one never reaches it."""
+    monkeypatch.setattr(output, "validate", lambda *_: {"share": value})
     job = summarise(make_job)
     assert (job.status, job.error_code) == (Status.FAILED, "answer_garbled")
     assert Attempt.objects.get(job=job).state == "settled"
-    assert len(sandbox.calls()) == 1
-
-
-def test_a_value_that_never_reaches_the_database_ends_its_job_after_one_call(
-    make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(output, "validate", lambda *_: {"share": object()})
-    job = summarise(make_job)
-    assert (job.status, job.error_code) == (Status.FAILED, "answer_garbled")
     assert len(sandbox.calls()) == 1
 
 
@@ -157,57 +120,50 @@ def test_a_value_that_never_reaches_the_database_ends_its_job_after_one_call(
     ],
     ids=["read only", "shutting down"],
 )
-def test_an_outage_is_waited_out_and_is_no_refusal(
+def test_an_outage_is_no_refusal(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    error.__cause__ = psycopg_errors.ReadOnlySqlTransaction()
-    finish, failures = transitions.finish, [error]
-
-    def once(*arguments: Any, **more: Any) -> None:
-        if failures:
-            raise failures.pop()
-        finish(*arguments, **more)
-
-    monkeypatch.setattr(transitions, "finish", once)
+    failing(monkeypatch, "finish", iter([True]), error)
     assert summarise(make_job).status == Status.SUCCEEDED
     assert len(sandbox.calls()) == 1
 
 
-def turned_away() -> OperationalError:
-    error = OperationalError("cannot execute UPDATE in a read-only transaction")
+def failing(
+    monkeypatch: pytest.MonkeyPatch,
+    transition: str,
+    fails: Iterator[bool],
+    error: Exception | None = None,
+) -> None:
+    """Let the database take no writes in this transition as long as `fails` yields True."""
+    write = getattr(transitions, transition)
+    error = error or OperationalError("cannot execute UPDATE in a read-only transaction")
     error.__cause__ = psycopg_errors.ReadOnlySqlTransaction()
-    return error
-
-
-def failing(write: Callable[..., Any], *, while_: Callable[[], bool]) -> Callable[..., Any]:
-    """The same transition, which the database takes no more for a while."""
 
     def tried(*arguments: Any, **more: Any) -> Any:
-        if while_():
-            raise turned_away()
+        if next(fails, False):
+            raise error
         return write(*arguments, **more)
 
-    return tried
+    monkeypatch.setattr(transitions, transition, tried)
 
 
 @pytest.mark.parametrize("transition", ["finish", "settle"])
-def test_an_answer_is_kept_for_longer_than_a_lease_lasts(
+def test_an_answer_outlives_a_lease(
     make_job: MakeJob,
     sandbox: SandboxServer,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
     transition: str,
 ) -> None:
-    """Nobody else can take the run over meanwhile: that would be a write as well."""
+    """No other worker can take the run over meanwhile, since that is a write as well."""
     settings.AIFEATURE = {**settings.AIFEATURE, "LEASE_S": 0.2}
-    began: list[float] = []
 
-    def only_reads() -> bool:
-        began.append(time.monotonic())
-        return began[-1] - began[0] < 0.6
+    def only_reads() -> Iterator[bool]:
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            yield True
 
-    write = getattr(transitions, transition)
-    monkeypatch.setattr(transitions, transition, failing(write, while_=only_reads))
+    failing(monkeypatch, transition, only_reads())
     if transition == "settle":
         sandbox.set_faults({"kind": "malformed_output", "times": 1})
     job = summarise(make_job)
@@ -215,7 +171,7 @@ def test_an_answer_is_kept_for_longer_than_a_lease_lasts(
     assert len(sandbox.calls()) == (2 if transition == "settle" else 1)
 
 
-def test_an_end_whose_reply_was_lost_is_stored_again_and_no_call_is_paid_again(
+def test_a_lost_reply_costs_no_call(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.set_faults({"kind": "malformed_output", "times": 1})
@@ -234,26 +190,21 @@ def test_an_end_whose_reply_was_lost_is_stored_again_and_no_call_is_paid_again(
     assert spent["feature"] == sum(call.cost_micro for call in Attempt.objects.filter(job=job))
 
 
-def test_a_second_call_waits_for_the_database_and_the_first_is_not_paid_again(
+def test_a_repair_waits_for_the_database(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.set_faults({"kind": "malformed_output", "times": 1})
-    tries = iter([False, True, True])
-    monkeypatch.setattr(
-        transitions,
-        "begin_attempt",
-        failing(transitions.begin_attempt, while_=lambda: next(tries, False)),
-    )
+    failing(monkeypatch, "begin_attempt", iter([False, True, True]))
     job = summarise(make_job)
     assert (job.status, job.epoch, job.tries) == (Status.SUCCEEDED, 1, 0)
     assert len(sandbox.calls()) == 2
 
 
 @pytest.mark.parametrize("scope", ["user", "account", "feature", "global", "month"])
-def test_a_window_that_is_wrong_costs_no_job_its_result(
+def test_a_wrong_window_loses_no_result(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, scope: str
 ) -> None:
-    """Less is held than the call reserved: its constraint would refuse to go below zero."""
+    """Less is held than the call reserved, and a constraint refuses negative amounts."""
     finish = transitions.finish
 
     def after_loss(*arguments: Any, **more: Any) -> None:
@@ -267,9 +218,7 @@ def test_a_window_that_is_wrong_costs_no_job_its_result(
     assert len(sandbox.calls()) == 1
 
 
-def test_a_call_of_no_job_keeps_its_answer_if_its_end_is_refused(
-    sandbox: SandboxServer, opened: None
-) -> None:
+def test_a_jobless_call_keeps_its_answer(opened: None) -> None:
     feature = registry.get("summarize")
     request = InferenceRequest(
         attempt_id=uuid4(),
@@ -278,7 +227,7 @@ def test_a_call_of_no_job_keeps_its_answer_if_its_end_is_refused(
         messages=(Message("user", (TextBlock(ARTICLE),)),),
         max_tokens=100,
     )
-    with refusing("aifeature_attempt", CONTENT, "22P05"):
+    with refusing("UPDATE ON aifeature_attempt", CONTENT, "22P05"):
         result = calls.call(
             feature, request, purpose=Purpose.EVAL, prompt=prompts.get("summarize", "v3")
         )

@@ -1,10 +1,10 @@
-"""A worker process that is asked to stop."""
+"""The stop of a worker process."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from aifeature.services.execution import job_run, lease
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.runner import EXIT_CODE, Runner
 from aifeature.services.execution.worker_context import WorkerContext
+from tests.integration.execution.conftest import PATIENCE_S, wait_for
 from tests.integration.job_rows import MakeJob, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel
@@ -26,13 +27,10 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 LONG_S = 3600.0
 
-PATIENCE_S = 30.0
-"""How long a test waits for what should come at once."""
-
 
 @pytest.fixture
 def runner(context: WorkerContext) -> Iterator[Runner]:
-    """A worker process of its own, so that other tests' jobs are not stopped with it."""
+    """A worker process with its own keeper, so that it stops no jobs of other tests."""
     runner = Runner(replace(context, keeper=LeaseKeeper(15)))
     runner.start(worker="llm@test", slots=4)
     yield runner
@@ -53,13 +51,6 @@ def run(runner: Runner, job: Job) -> None:
         connection.close()
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
-    until = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until, "it did not come to pass"
-        time.sleep(0.01)
-
-
 def in_flight(
     runner: Runner, job: Job, threads: ThreadPoolExecutor, sandbox: SandboxServer
 ) -> Future[None]:
@@ -70,7 +61,7 @@ def in_flight(
     return future
 
 
-def test_after_the_grace_period_a_call_is_aborted_and_its_job_put_back(
+def test_after_the_grace_period_a_call_is_aborted(
     runner: Runner, make_job: MakeJob, threads: ThreadPoolExecutor, sandbox: SandboxServer
 ) -> None:
     job = make_job(published_at=Now())
@@ -101,20 +92,28 @@ def test_within_the_grace_period_a_job_ends_as_usual(
     assert (job.status, job.attempts) == ("succeeded", 1)
 
 
-def test_a_job_that_is_just_being_claimed_is_aborted_as_well(make_job: MakeJob) -> None:
-    """No job is held when the process is asked to stop, and then there is one."""
-    keeper = LeaseKeeper(15)
+def test_a_job_claimed_during_the_stop_is_aborted(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No job is held when the grace period ends."""
+    keeper, cancel, first = LeaseKeeper(15), Cancel(), threading.Event()
+    abort_all = keeper.abort_all
+
+    def noted(reason: str) -> None:
+        abort_all(reason)
+        first.set()
+
+    monkeypatch.setattr(keeper, "abort_all", noted)
     runner = Runner(WorkerContext(keeper=keeper), end=lambda: None)
     runner.drain(grace_s=0.1, end_s=LONG_S)
-    time.sleep(0.3)
-    cancel = Cancel()
+    assert first.wait(PATIENCE_S)
     with keeper.hold(claim(make_job()), cancel):
         wait_for(lambda: cancel.reason is not None)
     runner.close()
     assert cancel.reason == lease.STOPPING
 
 
-def test_a_process_whose_threads_hang_is_asked_to_stop(runner: Runner) -> None:
+def test_a_process_with_hung_threads_stops() -> None:
     asked: list[str] = []
     keeper = LeaseKeeper(15)
     other = Runner(WorkerContext(keeper=keeper), ask_to_stop=lambda: asked.append("stop"))
@@ -127,10 +126,7 @@ def test_a_process_whose_threads_hang_is_asked_to_stop(runner: Runner) -> None:
     assert EXIT_CODE == 75, "its supervisor starts it again"
 
 
-def test_a_message_that_an_outage_keeps_from_becoming_a_run_is_handed_back(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And the outage is no secret."""
+def test_an_outage_hands_a_message_back(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     handed_back: list[UUID] = []
 
     def away(*_: object, **__: object) -> None:
@@ -144,15 +140,15 @@ def test_a_message_that_an_outage_keeps_from_becoming_a_run_is_handed_back(
     assert handed_back == [job]
 
 
-def test_a_process_whose_threads_do_not_end_ends_itself(runner: Runner) -> None:
-    """Celery would wait for them without end: a query on a dead connection, say."""
+def test_a_process_with_endless_threads_ends_itself() -> None:
+    """Celery would wait for them without limit."""
     ended = threading.Event()
     stuck = Runner(WorkerContext(keeper=LeaseKeeper(15)), end=ended.set)
     stuck.drain(grace_s=0, end_s=0.2)
     assert ended.wait(20)
 
 
-def test_a_process_that_ends_in_time_is_left_alone(runner: Runner) -> None:
+def test_a_process_that_ends_in_time_is_left_alone() -> None:
     ended = threading.Event()
     before = set(threading.enumerate())
     quick = Runner(WorkerContext(keeper=LeaseKeeper(15)), end=ended.set)
@@ -165,10 +161,10 @@ def test_a_process_that_ends_in_time_is_left_alone(runner: Runner) -> None:
     assert not ended.is_set()
 
 
-def test_a_stopping_worker_claims_nothing_and_hands_its_messages_back(
+def test_a_stopping_worker_claims_nothing(
     runner: Runner, make_job: MakeJob, sandbox: SandboxServer
 ) -> None:
-    job = make_job(published_at=Now())  # not so long ago that its message counts as lost
+    job = make_job(published_at=Now())  # its message does not count as lost yet
     before = Job.objects.get(pk=job.pk).published_at
     runner.drain(grace_s=LONG_S, end_s=LONG_S)
     run(runner, job)

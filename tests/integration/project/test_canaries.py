@@ -20,7 +20,7 @@ from aifeature.services.execution import job_run, output
 from project import scrubbing, task_events
 from project.celery import app
 from tests.canaries import CANARY, KINDS, every_kind, is_clean, raised
-from tests.integration.execution.test_refused_writes import refusing
+from tests.integration.execution.conftest import refusing
 from tests.integration.job_rows import MakeJob
 from tests.kept_reports import Kept, kept_reports
 from tests.sandbox_server import SandboxServer
@@ -123,7 +123,7 @@ def test_a_write_that_is_refused_quotes_no_row(
     code: str,
 ) -> None:
     job = make_job(input={"document": CANARY})
-    with refusing("aifeature_job", "NEW.status <> 'running'", code):
+    with refusing("UPDATE ON aifeature_job", "NEW.status <> 'running'", code):
         try:
             job_run.run_feature(job.pk, worker="test")
         except DatabaseError as error:

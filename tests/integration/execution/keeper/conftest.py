@@ -1,9 +1,8 @@
-"""A keeper of the test's own, jobs whose calls are never answered, and sessions that hold locks."""
+"""A keeper for tests, jobs whose calls are never answered, and sessions that hold locks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,28 +16,20 @@ from aifeature.models import Job
 from aifeature.services.execution import job_run, worker_context
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.worker_context import WorkerContext
+from tests.integration.agent import agent
+from tests.integration.clock import Clock, clock
+from tests.integration.execution.conftest import PATIENCE_S, wait_for
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 
 WORKER = "llm@test/1"
 LEASE_S = 15.0
-PATIENCE_S = 30.0
-"""How long a test waits for what should come at once."""
 
-
-class Clock:
-    """Stands still until it is put forward."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+ROW = "SELECT 1 FROM aifeature_job WHERE id = %s FOR UPDATE"
+GLOBAL_WINDOW = "SELECT 1 FROM aifeature_spendwindow WHERE scope = 'global' FOR UPDATE"
+TABLE = "LOCK TABLE aifeature_{} IN ACCESS EXCLUSIVE MODE"
+"""Statements for `locked`."""
+__all__ = ["agent", "clock"]
 
 
 @pytest.fixture
@@ -54,7 +45,7 @@ def beating(committed: None, context: WorkerContext) -> Iterator[LeaseKeeper]:
 def keeper(
     committed: None, context: WorkerContext, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> Iterator[LeaseKeeper]:
-    """The keeper of this process, which beats when a test says so."""
+    """The keeper of this process, without a thread: a test calls its beats."""
     keeper = LeaseKeeper(LEASE_S, clock=clock)
     monkeypatch.setattr(keeper._loop, "wake", lambda: None)
     with worker_context.using(replace(context, keeper=keeper)):
@@ -72,7 +63,7 @@ class Runs:
     futures: list[Future[None]] = field(default_factory=list)
 
     def in_flight(self, count: int) -> list[Job]:
-        """Start so many, and wait until the provider has the call of each."""
+        """Start jobs, and wait until the provider has the call of each."""
         self.sandbox.set_faults({"kind": "slow_first_byte"})
         jobs = [self.make_job() for _ in range(count)]
         self.futures += [self.pool.submit(run, job) for job in jobs]
@@ -80,7 +71,7 @@ class Runs:
         return jobs
 
     def ended(self) -> None:
-        """Wait for the threads; what one raised is raised."""
+        """Wait for the threads, and raise their exceptions."""
         for future in self.futures:
             future.result(PATIENCE_S)
 
@@ -100,14 +91,14 @@ def run(job: Job) -> None:
 
 @contextmanager
 def other_session() -> Iterator[psycopg.Connection[Any]]:
-    """Somebody else's connection."""
+    """Another connection to the database."""
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as session:
         yield session
 
 
 @contextmanager
 def locked(statement: str, *parameters: object) -> Iterator[None]:
-    """Another session holds what this statement locks while the block runs."""
+    """Let another session hold the locks of this statement while the block runs."""
     with other_session() as session:
         session.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
         session.execute(statement.encode(), parameters)
@@ -115,10 +106,3 @@ def locked(statement: str, *parameters: object) -> Iterator[None]:
             yield
         finally:
             session.execute("ROLLBACK")
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it did not come to pass"
-        time.sleep(0.01)

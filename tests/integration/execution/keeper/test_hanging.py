@@ -1,4 +1,4 @@
-"""A validator that blocks for ever: its job ends, and a process that loses threads to it."""
+"""Validators that never return: their jobs end, and a process with too many of them stops."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from aifeature.services.dispatch import dispatcher, recovery
 from aifeature.services.execution import output, stuck_runs
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.texts import FAILED
-from tests.integration.execution.keeper.conftest import LEASE_S, WORKER, Clock, Runs, run, wait_for
+from tests.integration.clock import Clock
+from tests.integration.execution.conftest import wait_for
+from tests.integration.execution.keeper.conftest import LEASE_S, WORKER, Runs, run
 from tests.integration.execution.keeper.test_locks import pool_taken
-from tests.integration.job_rows import MakeJob, age, begin, claim
-from tests.sandbox_server import SandboxServer
+from tests.integration.job_rows import MakeJob, age, claim
 from workers.inference import Cancel
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 
 LATE = timedelta(seconds=LEASE_S + 1)
 
 
 @pytest.fixture
 def blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Validators block until it is set; tells by `reached` how many do."""
+    """Validators block until the event is set; `reached` counts them."""
     go_on = threading.Event()
     go_on.reached = 0  # type: ignore[attr-defined]
     validate = output.validate
@@ -46,16 +47,15 @@ def blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def hang(runs: Runs, blocked: Any, count: int = 1) -> list[Job]:
-    """So many jobs whose validator blocks."""
+    """Start jobs whose validators block."""
     jobs = [runs.make_job() for _ in range(count)]
+    reached = blocked.reached + count
     runs.futures += [runs.pool.submit(run, job) for job in jobs]
-    wait_for(lambda: blocked.reached == count)
+    wait_for(lambda: blocked.reached == reached)
     return jobs
 
 
-def test_no_lease_lasts_longer_than_a_margin_after_the_deadline(
-    keeper: LeaseKeeper, make_job: MakeJob
-) -> None:
+def test_a_lease_ends_soon_after_the_deadline(keeper: LeaseKeeper, make_job: MakeJob) -> None:
     job = make_job()
     with keeper.hold(claim(job), Cancel()):
         age(job, deadline_at=timedelta(seconds=5))
@@ -66,9 +66,7 @@ def test_no_lease_lasts_longer_than_a_margin_after_the_deadline(
     assert row.over == timedelta(seconds=LEASE_S)
 
 
-def test_a_job_whose_validator_blocks_ends_although_its_worker_lives(
-    keeper: LeaseKeeper, runs: Runs, sandbox: SandboxServer, blocked: threading.Event
-) -> None:
+def test_a_blocked_job_ends(keeper: LeaseKeeper, runs: Runs, blocked: threading.Event) -> None:
     keeper.appear(WORKER, queue="llm", slots=4)
     (job,) = hang(runs, blocked)
     age(job, deadline_at=timedelta(seconds=1), lease_until=timedelta(seconds=1))
@@ -76,7 +74,7 @@ def test_a_job_whose_validator_blocks_ends_although_its_worker_lives(
     keeper._write_heartbeats()
     dispatcher.turn()
     job.refresh_from_db()
-    assert job.status == "running", "within the margin it is its worker's"
+    assert job.status == "running", "within the margin its worker keeps it"
     age(job, deadline_at=LATE, lease_until=timedelta(seconds=1))
     keeper.beat()
     dispatcher.turn()
@@ -91,32 +89,14 @@ def test_a_job_whose_validator_blocks_ends_although_its_worker_lives(
     assert (after.status, after.result, after.charge_micro) == ("failed", None, 0)
 
 
-def test_an_open_call_of_a_run_that_hangs_becomes_unknown(
-    keeper: LeaseKeeper, make_job: MakeJob
-) -> None:
-    job = make_job()
-    keeper.appear(WORKER, queue="llm", slots=4)
-    taken = claim(job, worker=WORKER)
-    with keeper.hold(taken, Cancel()):
-        call = begin(taken)
-        keeper.beat()
-        age(job, deadline_at=LATE, lease_until=timedelta(seconds=1))
-        dispatcher.turn()
-        assert Attempt.objects.get(pk=call).state == "unknown"
-
-
-def test_a_process_that_loses_a_tenth_of_its_threads_stops_and_says_what_hangs(
-    keeper: LeaseKeeper,
-    clock: Clock,
-    runs: Runs,
-    sandbox: SandboxServer,
-    blocked: threading.Event,
+def test_a_tenth_of_hung_threads_stops_a_process(
+    keeper: LeaseKeeper, clock: Clock, runs: Runs, blocked: threading.Event
 ) -> None:
     stops: list[str] = []
     keeper.appear(WORKER, queue="llm", slots=20, when_stuck=lambda: stops.append("stop"))
     first = hang(runs, blocked)
     clock.now += 300 + LEASE_S + 1
-    look_long(keeper)
+    beat_until_stuck(keeper)
     assert stops == [], "one of twenty is less than a tenth"
     alert = Alert.objects.get(kind="stuck_worker")
     assert alert.subject == WORKER
@@ -124,24 +104,20 @@ def test_a_process_that_loses_a_tenth_of_its_threads_stops_and_says_what_hangs(
     assert "in threading.Condition.wait, line " in alert.summary
     assert f"called by {__name__}.blocked.<locals>.blocks, line " in alert.summary
     Job.objects.update(status="failed", lease_until=None, finished_at=Now())
-    second = runs.make_job()
-    runs.futures.append(runs.pool.submit(run, second))
-    wait_for(lambda: blocked.reached == 2)  # type: ignore[attr-defined]
+    hang(runs, blocked)
     clock.now += 300 + LEASE_S + 1
-    look_long(keeper)
-    look_long(keeper)
+    beat_until_stuck(keeper)
+    beat_until_stuck(keeper)
     assert stops == ["stop"], "once"
 
 
-def test_what_hangs_is_told_also_while_the_pool_is_in_use(
-    keeper: LeaseKeeper, clock: Clock, make_job: MakeJob
-) -> None:
+def test_a_full_pool_hides_no_hang(keeper: LeaseKeeper, clock: Clock, make_job: MakeJob) -> None:
     job = make_job()
     keeper.appear(WORKER, queue="llm", slots=20, when_stuck=lambda: None)
     with keeper.hold(claim(job, worker=WORKER), Cancel()):
         clock.now += 300 + LEASE_S + 1
         with pool_taken(job):
-            look_long(keeper)
+            beat_until_stuck(keeper)
         assert Alert.objects.get().subject == WORKER
 
 
@@ -150,10 +126,9 @@ def test_a_tenth_of_the_threads_is_rounded_up(slots: int, most: int) -> None:
     assert stuck_runs.tenth(slots) == most
 
 
-def test_a_process_that_was_paused_past_a_deadline_has_no_thread_that_hangs(
+def test_a_paused_process_does_not_hang(
     keeper: LeaseKeeper, clock: Clock, make_job: MakeJob
 ) -> None:
-    """When it goes on, its threads have had no time to come back."""
     stops: list[str] = []
     keeper.appear(WORKER, queue="llm", slots=1, when_stuck=lambda: stops.append("stop"))
     cancel = Cancel()
@@ -161,12 +136,12 @@ def test_a_process_that_was_paused_past_a_deadline_has_no_thread_that_hangs(
         clock.now += 300 + LEASE_S + 1
         for _ in range(20):  # five seconds, in which threads that only waited for it have ended
             keeper.beat()
-    look_long(keeper)
+    beat_until_stuck(keeper)
     assert stops == []
     assert not Alert.objects.exists()
 
 
-def test_the_alert_ends_when_nothing_is_said_of_it_any_more(db: None) -> None:
+def test_the_alert_ends_when_it_is_not_renewed(db: None) -> None:
     Alert.objects.create(kind="stuck_worker", subject="llm@a/1", summary="It hangs.")
     Alert.objects.create(kind="drift", subject="d", summary="It drifts.")
     recovery._end_alerts_of_stuck_workers()
@@ -176,6 +151,6 @@ def test_the_alert_ends_when_nothing_is_said_of_it_any_more(db: None) -> None:
     assert Alert.objects.get(closed_at__isnull=False).kind == "stuck_worker"
 
 
-def look_long(keeper: LeaseKeeper) -> None:
+def beat_until_stuck(keeper: LeaseKeeper) -> None:
     for _ in range(stuck_runs.LOOKS):
         keeper.beat()

@@ -1,4 +1,4 @@
-"""Signs of life: each worker process gives them, whatever queue it serves."""
+"""Each worker process writes its presence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from django.db.models.functions import Now
 from aifeature.models import Job, Worker, heartbeats
 from aifeature.services.execution import lease
 from aifeature.services.execution.lease import LeaseKeeper
-from tests.integration.execution.keeper.conftest import WORKER, Clock, locked, wait_for
+from tests.integration.clock import Clock
+from tests.integration.execution.conftest import wait_for
+from tests.integration.execution.keeper.conftest import TABLE, WORKER, locked
 from tests.integration.job_rows import MakeJob, claim
 from workers.inference import Cancel
 
@@ -35,9 +37,7 @@ def test_a_process_shows_that_it_lives_until_it_leaves(beating: LeaseKeeper, que
     assert signs() == [(WORKER, queue, 0)]
 
 
-def test_a_process_that_is_asked_to_stop_lives_and_offers_none(
-    keeper: LeaseKeeper, clock: Clock
-) -> None:
+def test_a_stopping_process_lives_and_offers_no_slots(keeper: LeaseKeeper, clock: Clock) -> None:
     keeper.appear(WORKER, queue="llm", slots=4)
     keeper.beat()
     keeper.offer_none()
@@ -64,9 +64,7 @@ def test_a_worker_is_forgotten_after_an_hour(keeper: LeaseKeeper) -> None:
     assert {name for name, _, _ in signs()} == {"55 min ago", WORKER}
 
 
-def test_a_row_that_is_locked_and_to_be_forgotten_keeps_no_worker_from_a_sign_of_life(
-    keeper: LeaseKeeper,
-) -> None:
+def test_a_locked_old_row_delays_no_presence(keeper: LeaseKeeper) -> None:
     seen = Now() - timedelta(hours=2)
     Worker.objects.create(name="long ago", queue="llm", slots=4, seen_at=seen)
     keeper.appear(WORKER, queue="llm", slots=4)
@@ -76,7 +74,6 @@ def test_a_row_that_is_locked_and_to_be_forgotten_keeps_no_worker_from_a_sign_of
 
 
 def test_the_session_of_a_keeper_has_time_limits(keeper: LeaseKeeper) -> None:
-    """Also for what no function of ours limits: a slow disk, a plan that went wrong."""
     keeper.appear(WORKER, queue="llm", slots=4)
     keeper.beat()
     session = keeper._session._connection
@@ -86,7 +83,7 @@ def test_the_session_of_a_keeper_has_time_limits(keeper: LeaseKeeper) -> None:
     assert found == [("100ms",), ("1s",), ("10s",)]
 
 
-def test_a_sign_of_life_is_written_once_a_second(keeper: LeaseKeeper, clock: Clock) -> None:
+def test_a_presence_is_written_once_a_second(keeper: LeaseKeeper, clock: Clock) -> None:
     keeper.appear(WORKER, queue="llm", slots=4)
     keeper.beat()
     first = Worker.objects.get().seen_at
@@ -98,7 +95,7 @@ def test_a_sign_of_life_is_written_once_a_second(keeper: LeaseKeeper, clock: Clo
     assert Worker.objects.get().seen_at > first
 
 
-def test_a_defect_in_one_step_keeps_no_other_from_being_made(
+def test_steps_are_independent_of_a_defect(
     keeper: LeaseKeeper, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*_: Any) -> None:
@@ -113,12 +110,12 @@ def test_a_defect_in_one_step_keeps_no_other_from_being_made(
     assert Job.objects.filter(lease_until__gt=Now() + timedelta(seconds=5)).exists()
 
 
-def test_what_fails_at_each_beat_is_logged_when_it_begins_and_when_it_is_over(
+def test_a_repeated_failure_is_logged_once(
     keeper: LeaseKeeper, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper.appear(WORKER, queue="llm", slots=4)
     with caplog.at_level(logging.INFO, logger="aifeature.services.execution.lease"):
-        with locked("LOCK TABLE aifeature_worker IN ACCESS EXCLUSIVE MODE"):
+        with locked(TABLE.format("worker")):
             for _ in range(3):
                 keeper.beat()
         keeper.beat()
@@ -127,18 +124,18 @@ def test_what_fails_at_each_beat_is_logged_when_it_begins_and_when_it_is_over(
     assert over == "keeper: can write heartbeats again"
 
 
-def test_a_database_that_is_away_is_asked_once_in_a_beat(
+def test_an_outage_costs_one_try_in_a_beat(
     keeper: LeaseKeeper, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step would wait for a connection again."""
-    asked: list[str] = []
+    """Each further step would wait for a connection again."""
+    tries: list[str] = []
 
     def away(**_: str) -> None:
-        asked.append("once")
+        tries.append("once")
         raise psycopg.OperationalError("connection refused")
 
     keeper.appear(WORKER, queue="llm", slots=4)
     with keeper.hold(claim(make_job(), worker=WORKER), Cancel()):
         monkeypatch.setattr(connections["default"], "connect_apart", away)
         keeper.beat()
-    assert asked == ["once"]
+    assert tries == ["once"]

@@ -1,4 +1,4 @@
-"""Who may take a run over, and what becomes of one that no thread has any more."""
+"""The takeover of runs, and the return of runs that no thread holds."""
 
 from __future__ import annotations
 
@@ -26,20 +26,25 @@ from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.execution import worker_context
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.runner import Runner
-from tests.integration.execution.keeper.conftest import WORKER, Clock, locked, other_session
+from tests.integration.clock import Clock
+from tests.integration.execution.keeper.conftest import (
+    GLOBAL_WINDOW,
+    ROW,
+    WORKER,
+    locked,
+    other_session,
+)
 from tests.integration.job_rows import MakeJob, age, begin, claim
 from workers.inference import Cancel
 
 pytestmark = pytest.mark.usefixtures("committed")
-
-ROW = "SELECT 1 FROM aifeature_job WHERE id = %s FOR UPDATE"
 
 
 def chosen() -> list[object]:
     return list(fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, max_concurrency={}))
 
 
-def test_a_run_is_taken_over_when_its_lease_is_over_and_its_worker_is_silent(
+def test_a_take_over_needs_an_expired_lease_and_a_stale_presence(
     keeper: LeaseKeeper, make_job: MakeJob
 ) -> None:
     job = make_job()
@@ -60,9 +65,7 @@ def test_a_run_is_taken_over_when_its_lease_is_over_and_its_worker_is_silent(
     assert (taken.epoch, taken.tries) == (2, 1)
 
 
-def test_the_sign_of_life_of_another_worker_keeps_no_lost_run(
-    keeper: LeaseKeeper, make_job: MakeJob
-) -> None:
+def test_another_presence_keeps_no_lost_run(keeper: LeaseKeeper, make_job: MakeJob) -> None:
     job = make_job()
     claim(job, worker="llm@gone/1")
     age(job, lease_until=timedelta(seconds=1))
@@ -73,9 +76,7 @@ def test_the_sign_of_life_of_another_worker_keeps_no_lost_run(
 
 
 @pytest.mark.parametrize("what", ["waits", "was lost on its way", "was abandoned"])
-def test_a_job_whose_row_is_locked_keeps_no_other_from_being_handed_over(
-    make_job: MakeJob, bob: User, what: str
-) -> None:
+def test_a_locked_job_delays_no_other_publish(make_job: MakeJob, bob: User, what: str) -> None:
     held, free = make_job(), make_job(user=bob)
     if what == "was lost on its way":
         Job.objects.update(published_at=Now() - timedelta(seconds=100))
@@ -87,17 +88,15 @@ def test_a_job_whose_row_is_locked_keeps_no_other_from_being_handed_over(
         assert chosen() == [free.pk]
 
 
-def test_a_job_whose_row_is_locked_keeps_no_other_from_being_sent_anew(make_job: MakeJob) -> None:
-    """After the broker has lost its memory."""
+def test_a_locked_job_delays_no_other_new_publish(make_job: MakeJob) -> None:
+    """The broker was emptied."""
     held, _ = make_job(published_at=Now()), make_job(published_at=Now())
     with locked(ROW, held.pk):
         assert fair_queue.take_all_back() == 1
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
-def test_a_job_whose_row_is_locked_keeps_no_other_from_being_ended(
-    make_job: MakeJob, bob: User, state: str
-) -> None:
+def test_a_locked_job_delays_no_other_end(make_job: MakeJob, bob: User, state: str) -> None:
     held, free = make_job(), make_job(user=bob)
     for seconds, job in ((2, held), (1, free)):
         if state == "running":
@@ -112,7 +111,7 @@ def test_a_job_whose_row_is_locked_keeps_no_other_from_being_ended(
 @pytest.mark.parametrize(
     ("mode", "said"), [(KillMode.HOLD, "feature_paused"), (KillMode.CANCEL, "cancelled")]
 )
-def test_a_job_whose_row_is_locked_keeps_no_other_from_what_a_switch_does(
+def test_a_locked_job_delays_no_switch(
     make_job: MakeJob, bob: User, mode: KillMode, said: str
 ) -> None:
     held, free = make_job(), make_job(user=bob)
@@ -122,7 +121,7 @@ def test_a_job_whose_row_is_locked_keeps_no_other_from_what_a_switch_does(
     assert dict(Job.objects.values_list("pk", "error_code")) == {held.pk: "", free.pk: said}
 
 
-def test_a_worker_of_the_release_before_shows_that_it_lives_as_it_did(make_job: MakeJob) -> None:
+def test_a_presence_of_the_release_before_counts(make_job: MakeJob) -> None:
     job = make_job()
     claim(job, worker="llm@old/7")
     with other_session() as old:
@@ -133,9 +132,7 @@ def test_a_worker_of_the_release_before_shows_that_it_lives_as_it_did(make_job: 
 
 
 @pytest.mark.parametrize("worker", ["alive", "gone"])
-def test_a_claim_takes_nothing_from_whoever_has_the_row_locked(
-    make_job: MakeJob, keeper: LeaseKeeper, worker: str
-) -> None:
+def test_a_claim_takes_no_locked_row(make_job: MakeJob, keeper: LeaseKeeper, worker: str) -> None:
     job = make_job()
     if worker == "alive":
         keeper.appear(WORKER, queue="llm", slots=4)
@@ -146,8 +143,8 @@ def test_a_claim_takes_nothing_from_whoever_has_the_row_locked(
         assert transitions.claim(job.pk, worker="w2", lease_s=15) is None
 
 
-def test_the_message_of_a_waiting_job_that_is_locked_is_handed_back(
-    keeper: LeaseKeeper, agent: WorkerAgent, make_job: MakeJob
+def test_the_message_of_a_locked_job_is_handed_back(
+    keeper: LeaseKeeper, make_job: MakeJob, agent: WorkerAgent
 ) -> None:
     job = make_job(published_at=Now())
     runner = Runner(worker_context.current())
@@ -168,10 +165,9 @@ def test_the_message_of_a_waiting_job_that_is_locked_is_handed_back(
 
 
 @pytest.mark.parametrize(("calls", "tries"), [(0, 0), (1, 1)])
-def test_a_run_whose_thread_is_gone_is_given_back_at_the_next_beat(
+def test_a_lost_run_is_returned(
     keeper: LeaseKeeper, make_job: MakeJob, calls: int, tries: int
 ) -> None:
-    """It counts as a try if it is paid for anew."""
     job = make_job()
     taken = claim(job, worker=WORKER)
     for _ in range(calls):
@@ -191,9 +187,7 @@ def test_a_run_whose_thread_is_gone_is_given_back_at_the_next_beat(
     assert of_another.status == "running"
 
 
-def test_a_run_to_be_cancelled_whose_thread_is_gone_ends(
-    keeper: LeaseKeeper, make_job: MakeJob
-) -> None:
+def test_a_lost_run_that_was_cancelled_ends(keeper: LeaseKeeper, make_job: MakeJob) -> None:
     job = make_job()
     claim(job, worker=WORKER)
     transitions.cancel(job.pk, user_id=job.user_id, message="You cancelled this request.")
@@ -203,10 +197,8 @@ def test_a_run_to_be_cancelled_whose_thread_is_gone_ends(
     assert (job.status, job.error_message) == ("cancelled", "You cancelled this request.")
 
 
-def test_what_is_just_being_claimed_is_not_given_back(
-    keeper: LeaseKeeper, make_job: MakeJob
-) -> None:
-    """It is committed, and its thread does not hold it yet."""
+def test_a_job_during_its_claim_is_kept(keeper: LeaseKeeper, make_job: MakeJob) -> None:
+    """The claim is committed, and its thread does not hold the job yet."""
     job = make_job()
     keeper.appear(WORKER, queue="llm", slots=4)
     with keeper.claiming(job.pk):
@@ -221,9 +213,7 @@ def test_what_is_just_being_claimed_is_not_given_back(
     assert (job.status, job.epoch) == ("queued", 2)
 
 
-def test_a_run_that_cannot_be_given_back_yet_keeps_no_other(
-    keeper: LeaseKeeper, make_job: MakeJob
-) -> None:
+def test_a_locked_lost_run_delays_no_other(keeper: LeaseKeeper, make_job: MakeJob) -> None:
     held, free = make_job(), make_job()
     for job in (held, free):
         claim(job, worker=WORKER)
@@ -238,7 +228,7 @@ def test_a_run_that_cannot_be_given_back_yet_keeps_no_other(
     assert set(Job.objects.values_list("status", flat=True)) == {"queued"}
 
 
-def test_after_an_outage_the_keeper_connects_anew_and_gives_back_at_once(
+def test_the_keeper_reconnects_after_an_outage(
     keeper: LeaseKeeper, make_job: MakeJob, clock: Clock
 ) -> None:
     keeper.appear(WORKER, queue="llm", slots=4)
@@ -250,16 +240,16 @@ def test_after_an_outage_the_keeper_connects_anew_and_gives_back_at_once(
             " WHERE datname = current_database() AND pid = %s",
             (_backend(keeper),),
         )
-    keeper.beat()  # learns of it
+    keeper.beat()  # finds that the connection is closed
     keeper.beat()
     assert Job.objects.get().status == "queued"
 
 
-def test_a_lock_that_keeps_one_run_from_being_ended_keeps_nothing_else(make_job: MakeJob) -> None:
+def test_a_locked_window_delays_no_other_job(make_job: MakeJob) -> None:
     lost, due = make_job(), make_job()
     begin(claim(lost))
     age(lost, lease_until=timedelta(seconds=1), deadline_at=timedelta(seconds=1))
-    with locked("SELECT 1 FROM aifeature_spendwindow WHERE scope = 'global' FOR UPDATE"):
+    with locked(GLOBAL_WINDOW):
         assert recovery.sweep() == 2, "the one that is due, and the lost one for a worker to end"
     lost.refresh_from_db()
     assert lost.status == "running"
@@ -269,9 +259,7 @@ def test_a_lock_that_keeps_one_run_from_being_ended_keeps_nothing_else(make_job:
     assert Job.objects.get(pk=due.pk).published_at is not None
 
 
-def test_a_locked_window_of_one_user_keeps_nobody_elses_run_from_ending(
-    make_job: MakeJob, bob: User
-) -> None:
+def test_a_locked_user_window_delays_no_other_user(make_job: MakeJob, bob: User) -> None:
     lost, other = make_job(), make_job(user=bob)
     for seconds, job in ((2, lost), (1, other)):
         begin(claim(job))
@@ -290,10 +278,8 @@ def _backend(keeper: LeaseKeeper) -> int:
     return session.info.backend_pid
 
 
-def test_after_signs_of_life_failed_for_all_nobody_is_taken_for_gone_at_once(
-    make_job: MakeJob,
-) -> None:
-    """The database took no writes: a run that has its answer stores it first."""
+def test_after_a_gap_of_all_presences_takeovers_wait(make_job: MakeJob) -> None:
+    """The database took no writes, so a run that has its answer may store it first."""
     job = make_job()
     claim(job, worker=WORKER)
     age(job, lease_until=timedelta(seconds=1))
@@ -311,7 +297,7 @@ def test_after_signs_of_life_failed_for_all_nobody_is_taken_for_gone_at_once(
     assert taken_over()
 
 
-def test_signs_of_life_without_a_gap_are_no_return(make_job: MakeJob) -> None:
+def test_presences_without_a_gap_are_no_return(make_job: MakeJob) -> None:
     heartbeats.alive(rows, WORKER, queue="llm", slots=4)
     Worker.objects.update(seen_at=Now() - timedelta(seconds=2))
     heartbeats.alive(rows, WORKER, queue="llm", slots=4)
