@@ -1,3 +1,5 @@
+"""An empty Redis, and a rate gate on it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Many ask at the same moment: ten threads in each of five processes."""
+"""Ten threads in each of five processes that take at the same moment."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ PROCESSES: Final = 5
 THREADS: Final = 10
 LIMIT_S: Final = 60.0
 
-Ask = Callable[[str], Callable[[], bool]]
-"""Makes, in each process, what one thread asks; it tells whether it was let in."""
+Taker = Callable[[str], Callable[[], bool]]
+"""Returns, in each process, a function that takes once and returns whether it was admitted."""
 
 
-def rush(ask: Ask, url: str, *, each: int) -> list[int]:
-    """How many of `each` requests per process were let in, for each process."""
+def rush(taker: Taker, url: str, *, each: int) -> list[int]:
+    """Return for each process the number of admitted requests, out of `each`."""
     spawn = multiprocessing.get_context("spawn")
     together, answers = spawn.Barrier(PROCESSES), spawn.SimpleQueue()
     running = [
-        spawn.Process(target=_run, args=(ask, url, each, together, answers))
+        spawn.Process(target=_run, args=(taker, url, each, together, answers))
         for _ in range(PROCESSES)
     ]
     for process in running:
@@ -38,16 +38,16 @@ def rush(ask: Ask, url: str, *, each: int) -> list[int]:
     return found
 
 
-def _run(ask: Ask, url: str, each: int, together: Barrier, answers: SimpleQueue[int]) -> None:
+def _run(taker: Taker, url: str, each: int, together: Barrier, answers: SimpleQueue[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        # So many at once on a busy machine are slow, and must not pass for an outage.
+        # A busy machine is slow, which must not count as an outage.
         patch.setattr("workers.inference.shared_state.TIMEOUT_S", LIMIT_S)
-        asks = ask(url)
+        take = taker(url)
     threads = threading.Barrier(THREADS)
 
     def thread(_: int) -> int:
         threads.wait(LIMIT_S)
-        return sum(asks() for _ in range(each // THREADS))
+        return sum(take() for _ in range(each // THREADS))
 
     with ThreadPoolExecutor(THREADS) as pool:
         together.wait(LIMIT_S)

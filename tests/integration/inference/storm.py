@@ -1,8 +1,7 @@
-"""A provider's storm in simulated time: 32 threads, jobs of real sizes, the real gate and prices.
+"""A storm of the provider in simulated time: 32 threads, jobs of real sizes, real gate and prices.
 
-What a worker does with a job is played as `execution` does it: ask the gate, probe if it says so,
-fall back if it may, call, retry. Two things are left out, and both would only lower the spend: the
-retry budget, and what users may send at once.
+It follows `execution`: admit, probe, fall back, call, retry. It leaves out the retry budget and the
+concurrency limit, which would only lower the spend.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -43,7 +42,7 @@ THREADS: Final = 32
 """Two workers of 16."""
 
 JOBS: Final = 64
-"""That users have under way at a time; where one ends another comes."""
+"""Jobs of users at a time. When one ends, another begins."""
 
 STORM_S: Final = 600.0
 AFTER_S: Final = 90.0
@@ -51,7 +50,7 @@ CALL_S: Final = 4.0
 BEGINS_S: Final = 0.8
 PROBED_S: Final = 0.8
 IDLE_S: Final = 60.0
-"""Seconds of a call, until its first text, of a probe that is answered, and until a time-out."""
+"""Seconds of a call, until its first text, of an answered probe, and until a time-out."""
 
 START: Final = 1_800_000_000
 
@@ -61,7 +60,7 @@ PROMPT: Final = prompts.get("summarize", FEATURE.prompt_version)
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """How every call fails, and how long that takes."""
+    """The failure of each call, and its seconds."""
 
     error: type[InferenceError]
     seconds: float
@@ -81,14 +80,14 @@ STORMS: Final = {
 }
 
 Mix = Sequence[tuple[int, float]]
-"""Bytes of documents, and the share of each."""
+"""Sizes of documents in bytes, with their shares."""
 
 USUAL: Final[Mix] = ((4_000, 0.80), (60_000, 0.15), (390_000, 0.05))
 LARGE: Final[Mix] = ((390_000, 1.0),)
 
 
 class Clock:
-    """Seconds, moved by the play."""
+    """Seconds of the simulation."""
 
     now: float = START
 
@@ -106,7 +105,7 @@ class _Job:
 
 @dataclass(slots=True)
 class Found:
-    """What a storm did. Micro-dollars; seconds after the storm's end."""
+    """Figures of a storm, in micro-dollars and in seconds after its end."""
 
     spend: int = 0
     of_probes: int = 0
@@ -114,32 +113,20 @@ class Found:
     probes: int = 0
     failed_jobs: int = 0
     out_of_tries: int = 0
-    """Of them; the others failed at their deadline."""
+    """The failed jobs that were not ended by their deadline."""
 
     first_served: float | None = None
     last_served: float = 0.0
-    """The last of those that waited at its end."""
-
-    waiting: int = 0
-    spent_at: dict[int, int] = field(default_factory=dict)
-    """By minute."""
+    """The last of the jobs that waited at the end."""
 
 
 class Play:
-    """One storm on one gate."""
+    """A storm on a gate."""
 
     def __init__(
         self, gate: RateGate, storm: Storm, mix: Mix, *, clock: Clock, seed: int = 1
     ) -> None:
-        """Prepare: every model has been well for a while.
-
-        Args:
-            gate: On Redis, or by itself on `clock`.
-            storm: What becomes of each call.
-            mix: Of the documents.
-            clock: Is moved along.
-            seed: Of sizes and of the retries' jitter.
-        """
+        """Prepare models that have answered for a while. The play moves `clock`."""
         self._gate, self._storm, self._mix = gate, storm, mix
         self._random = random.Random(seed)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -150,28 +137,27 @@ class Play:
         self._free = THREADS
         self._waiting: set[int] = set()
         self._paused: list[_of] = []
-        """Steps of jobs that an open breaker told a moment."""
+        """Steps of jobs that an open breaker deferred."""
 
         self.found = Found()
-        for model in sorted(FEATURE.models):  # in one order: the play is the same each time
+        for model in sorted(FEATURE.models):  # in one order, so that each play is the same
             for _ in range(50):
                 gate.admit(model=model, input_tokens=1, output_tokens=1, now=self._us()).succeeded(
                     TokenUsage(), {}, 1_000, now=self._us()
                 )
 
     def run(self) -> Found:
-        """Play it to its end and a minute more."""
+        """Play the storm and the time after it."""
         for number in range(JOBS):
             self._at(number * 0.01, self._comes)
         self._at(STORM_S, self._storm_ends)
-        self._look()
+        self._free_paused()
         while self._events and self._events[0][0] < STORM_S + AFTER_S:
             self._now, _, step = heapq.heappop(self._events)
             step()
             while self._free and self._ready:
                 self._free -= 1
                 self._run(self._ready.popleft())
-            self.found.spent_at[int(self._now // 60)] = self.found.spend
         assert not self._waiting, "jobs that waited at the storm's end are served within a minute"
         return self.found
 
@@ -181,9 +167,8 @@ class Play:
         self._ready.append(_Job(size, self._now))
 
     def _storm_ends(self) -> None:
-        """Who is under way or waits now. What hangs then goes on hanging until its time-out."""
+        """Note the jobs that run or wait. A call that hangs goes on until its time-out."""
         self._waiting = {id(job) for job in self._living}
-        self.found.waiting = len(self._waiting)
 
     @property
     def _living(self) -> list[_Job]:
@@ -195,10 +180,10 @@ class Play:
         if left <= retry.LAST_TRY_S:
             self._fails(job)
         else:
-            self._ask(job, 0, probed=False)
+            self._try_models(job, 0, probed=False)
 
-    def _ask(self, job: _Job, position: int, *, probed: bool) -> None:
-        """As in `execution`: from this model of the route on."""
+    def _try_models(self, job: _Job, position: int, *, probed: bool) -> None:
+        """Try the models of the route from this one on, as `execution` does."""
         models = route(job.size)
         for place, model in enumerate(models[position:], position):
             try:
@@ -242,7 +227,7 @@ class Play:
                     self.found.of_probes += probe_bound(model)
             else:
                 permit.succeeded(TokenUsage(), {}, 800, now=self._us())
-            self._ask(job, place, probed=True)
+            self._try_models(job, place, probed=True)
 
         self._at((PROBE_S if hangs else storm.seconds) if fails else PROBED_S, _of(job, ends))
 
@@ -302,9 +287,9 @@ class Play:
             if paused:
                 self._paused.append(step)
 
-    def _look(self) -> None:
-        """As `paused_jobs` does: once all models answer, nobody waits for their moment."""
-        self._at(paused_jobs.EVERY_S, self._look)
+    def _free_paused(self) -> None:
+        """Free all deferred jobs when every model answers, as `paused_jobs` does."""
+        self._at(paused_jobs.EVERY_S, self._free_paused)
         states = {self._gate.breaker(model, now=self._us()).state for model in FEATURE.models}
         if states == {"closed"}:
             for step in self._paused:
@@ -312,7 +297,7 @@ class Play:
             self._paused.clear()
 
     def _fails(self, job: _Job) -> None:
-        """At its deadline, or for its tries; another user's comes."""
+        """End a job, and begin another."""
         self._waiting.discard(id(job))
         self.found.failed_jobs += 1
         self._free += 1
@@ -334,7 +319,7 @@ class _of:  # noqa: N801 - reads as a word at its call
         self.job, self._step = job, step
 
     def __call__(self) -> None:
-        """Do it, the first time only."""
+        """Make the step, once."""
         step, self._step = self._step, _nothing
         step()
 
@@ -345,13 +330,13 @@ def _nothing() -> None:
 
 @cache
 def route(size: int) -> tuple[str, ...]:
-    """The models that a document of so many bytes goes to."""
+    """Return the models for a document of this size."""
     return FEATURE.route(len(PROMPT.render({"document": "x" * size}).encode())).models
 
 
 @cache
 def request(model: str, size: int) -> InferenceRequest:
-    """What `summarize` sends for a document of so many bytes."""
+    """Return the request of `summarize` for a document of this size."""
     return InferenceRequest(
         attempt_id=uuid4(),
         model=model,
@@ -364,14 +349,14 @@ def request(model: str, size: int) -> InferenceRequest:
 
 @cache
 def bound_tokens(model: str, size: int) -> int:
-    """The most tokens its prompt can have."""
+    """Return the most tokens of its prompt."""
     sent = request(model, size)
     return prompt_bound_tokens(sent, schema_bytes=schema_bytes(sent))
 
 
 @cache
 def cost(billing: str, model: str, size: int) -> int:
-    """Micro-dollars that a call of the storm counts. A ceiling is a quarter token for each byte."""
+    """Return the micro-dollars that a call counts. A ceiling is a quarter token for each byte."""
     sent = request(model, size)
     if billing == "nothing":
         return 0
@@ -383,6 +368,6 @@ def cost(billing: str, model: str, size: int) -> int:
 
 @cache
 def probe_bound(model: str) -> int:
-    """Micro-dollars at which a probe counts."""
+    """Return the micro-dollars that a probe counts."""
     probe = InferenceRequest(uuid4(), model, system=(), messages=PROBE, max_tokens=1)
     return upper_bound_micro(probe)

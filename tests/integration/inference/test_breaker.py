@@ -58,7 +58,7 @@ def end(permit: GateAdmission, outcome: str, *, now: int = NOW) -> None:
 
 
 def opened(gate: RateGate, *, model: str = MODEL, now: int = NOW) -> None:
-    """Ten failures at once."""
+    """Open a breaker with ten failures."""
     for _ in range(POLICY.minimum):
         end(admit(gate, model=model, now=now), "1", now=now)
 
@@ -66,17 +66,17 @@ def opened(gate: RateGate, *, model: str = MODEL, now: int = NOW) -> None:
 def refused(
     gate: RateGate, *, model: str = MODEL, fallback: bool = False, now: int = OPENED_AT
 ) -> Deferred:
-    """How the gate defers a call."""
+    """Return the deferral of a call."""
     with pytest.raises(Deferred) as deferred:
         admit(gate, model=model, fallback=fallback, now=now)
     assert (deferred.value.reason, deferred.value.scope) == ("breaker", model)
     return deferred.value
 
 
-def asked(gate: RateGate, **question: Any) -> tuple[Any, Deferred | None]:
-    """The permit that comes back, for a call or for a probe, and how the call was deferred."""
+def tried(gate: RateGate, **options: Any) -> tuple[Any, Deferred | None]:
+    """Return the permit, of the call or of a probe, and the deferral of the call."""
     try:
-        return admit(gate, **question), None
+        return admit(gate, **options), None
     except Deferred as deferred:
         return deferred.probe, deferred
 
@@ -89,14 +89,30 @@ def probe(
     fallback: bool = False,
     now: int = OPENED_AT,
 ) -> None:
-    """Send the probe that is due; it is answered, fails or says nothing."""
+    """Send the probe that is due, with an answer, a failure or no verdict."""
     permit = refused(gate, model=model, fallback=fallback, now=now).probe
     assert isinstance(permit, ProbeAdmission)
     end(permit, outcome, now=now)
 
 
+@pytest.fixture
+def half_open(gate: RateGate) -> RateGate:
+    """A gate whose breaker has admitted a probe, which was answered."""
+    opened(gate)
+    probe(gate, "0")
+    return gate
+
+
+def begin(permit: GateAdmission, *texts: str) -> None:
+    """Receive the first texts of a trial call's answer."""
+    sink = permit.sink(None)
+    assert sink is not None
+    for text in texts or ("The",):
+        sink(text)
+
+
 def let_through(gate: RateGate, *, now: int) -> list[GateAdmission]:
-    """Calls until one is told to wait."""
+    """Admit calls until one is deferred."""
     permits: list[GateAdmission] = []
     with suppress(Deferred):
         while len(permits) < POLICY.minimum:
@@ -112,20 +128,20 @@ def closed_again(gate: RateGate, *, model: str = MODEL, now: int = OPENED_AT) ->
 
 
 def open_for(gate: RateGate, *, model: str = MODEL, now: int) -> float:
-    """Seconds until a probe may be sent."""
+    """Return the seconds until a probe may be sent."""
     seen = gate.breaker(model, now=now)
     assert seen.state == "open"
     return seen.open_for_s
 
 
 Step = tuple[str, int, str, int, int]
-"""What happens, to which model, with which outcome, to which call, and how much later."""
+"""The event, the model, the outcome, the call, and the microseconds since the last step."""
 
 
 def spelled_out(steps: list[Step]) -> Iterator[Step]:
-    """A call that is answered at once, and an outage of a model, as the steps they are made of.
+    """Replace an answered call, and an outage of a model, by their single steps.
 
-    Without these hardly any breaker would open, let alone close again.
+    Otherwise few breakers would open, and fewer would close again.
     """
     for what, one, outcome, which, later in steps:
         if what not in {"answer", "outage"}:
@@ -136,7 +152,7 @@ def spelled_out(steps: list[Step]) -> Iterator[Step]:
             yield "end", one, "1" if what == "outage" else "0", -1, 0
 
 
-@pytest.mark.timeout(600)  # examples, on a machine that may be busy
+@pytest.mark.timeout(600)  # many examples
 @given(
     steps=st.lists(
         st.tuples(
@@ -161,9 +177,7 @@ def spelled_out(steps: list[Step]) -> Iterator[Step]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_redis_and_the_model_agree(
-    raw_redis: redis.Redis,
-    state: SharedState,
-    steps: list[Step],
+    raw_redis: redis.Redis, state: SharedState, steps: list[Step]
 ) -> None:
     raw_redis.flushdb()
     held: Forced = ""
@@ -178,7 +192,7 @@ def test_redis_and_the_model_agree(
             look = model.admit(
                 lease, now=now, farthest=FARTHEST_US, fallback=fallback, held_open=bool(held)
             )
-            permit, deferred = asked(gate, model=model.model, fallback=fallback, now=now)
+            permit, deferred = tried(gate, model=model.model, fallback=fallback, now=now)
             held = ""
             if deferred is not None:
                 assert round(deferred.wait_s * SECOND) == look.wait
@@ -197,9 +211,11 @@ def test_redis_and_the_model_agree(
         elif what == "end" and under_way:
             permit, model, lease, look = under_way.pop(which % len(under_way))
             end(permit, outcome, now=now)
-            # A probe has a deadline of its own: it is never slow.
-            told = outcome.translate(NEVER_SLOW) if isinstance(permit, ProbeAdmission) else outcome
-            model.record(lease, look.since, told, now=now)
+            # A probe has its own deadline, so it is never slow.
+            seen_as = (
+                outcome.translate(NEVER_SLOW) if isinstance(permit, ProbeAdmission) else outcome
+            )
+            model.record(lease, look.since, seen_as, now=now)
         for model in models:
             seen = gate.breaker(model.model, now=now)
             assert seen.state == model.state
@@ -225,22 +241,23 @@ def test_redis_and_the_model_agree(
         ("0" * 50 + "1" * 10, "open"),
     ],
 )
-def test_it_opens_at_its_rates_and_not_before(gate: RateGate, outcomes: str, becomes: str) -> None:
+def test_a_breaker_opens_at_its_rates(gate: RateGate, outcomes: str, becomes: str) -> None:
     for outcome in outcomes:
         end(admit(gate), outcome)
     assert gate.breaker(MODEL, now=NOW).state == becomes
 
 
-def test_while_it_is_open_nothing_is_sent_and_those_who_wait_come_back_one_by_one(
-    gate: RateGate,
-) -> None:
-    opened(gate)
+@pytest.mark.parametrize("forced", ["", "open"])
+def test_while_open_calls_are_deferred_one_by_one(state: SharedState, forced: Forced) -> None:
+    gate = RateGate(state, forced=lambda _: forced)
+    if not forced:
+        opened(gate)
     deferred = [refused(gate, now=NOW) for _ in range(3)]
     assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
     assert {each.probe for each in deferred} == {None}
 
 
-def test_after_the_open_time_one_probe_at_a_time_is_sent_and_no_call(gate: RateGate) -> None:
+def test_after_the_open_time_one_probe_is_sent_at_a_time(gate: RateGate) -> None:
     opened(gate)
     assert refused(gate, now=OPENED_AT - 1).probe is None
     first = refused(gate)
@@ -252,7 +269,7 @@ def test_after_the_open_time_one_probe_at_a_time_is_sent_and_no_call(gate: RateG
     assert (seen.state, seen.probes, seen.trials) == ("half_open", 1, 0)
 
 
-def test_after_a_probe_that_failed_the_next_one_comes_as_soon_as_the_first(gate: RateGate) -> None:
+def test_each_failed_probe_has_the_same_open_time(gate: RateGate) -> None:
     opened(gate)
     now = OPENED_AT
     for _ in range(10):
@@ -262,14 +279,13 @@ def test_after_a_probe_that_failed_the_next_one_comes_as_soon_as_the_first(gate:
     assert gate.breaker(MODEL, now=now).calls == POLICY.minimum, "what opened it is still shown"
 
 
-def test_a_probe_that_says_nothing_makes_room_for_the_next(gate: RateGate) -> None:
+def test_a_probe_without_a_verdict_makes_room_for_the_next(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "")
     probe(gate, "1")
 
 
-def test_a_probe_that_meets_a_rate_limit_keeps_the_next_one_away(gate: RateGate) -> None:
-    """Without a word of the provider on how long."""
+def test_a_rate_limited_probe_delays_the_next(gate: RateGate) -> None:
     opened(gate)
     permit = refused(gate).probe
     assert isinstance(permit, ProbeAdmission)
@@ -281,74 +297,55 @@ def test_a_probe_that_meets_a_rate_limit_keeps_the_next_one_away(gate: RateGate)
     probe(gate, "0", now=OPENED_AT + POLICY.recheck_us)
 
 
-def test_after_an_answered_probe_two_calls_try_and_two_more_for_each_answer(gate: RateGate) -> None:
-    opened(gate)
-    probe(gate, "0")
-    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
-    assert refused(gate).probe is None
+def test_each_answer_admits_two_more_trial_calls(half_open: RateGate) -> None:
+    first = [admit(half_open, now=OPENED_AT) for _ in range(2)]
+    assert refused(half_open).probe is None
     end(first[0], "0", now=OPENED_AT)
     for _ in range(2):
-        admit(gate, now=OPENED_AT)
-    refused(gate)
+        admit(half_open, now=OPENED_AT)
+    refused(half_open)
 
 
-def test_an_answer_that_has_begun_makes_room_before_it_ends(gate: RateGate) -> None:
-    """Else everybody would wait for the longest of the first answers."""
-    opened(gate)
-    probe(gate, "0")
+def test_a_begun_answer_admits_more_trial_calls(half_open: RateGate) -> None:
+    """Otherwise all calls would wait for the longest of the first answers."""
     for allowed in (2, 4, 8):
-        permits = [admit(gate, now=OPENED_AT) for _ in range(allowed)]
-        refused(gate)
+        permits = [admit(half_open, now=OPENED_AT) for _ in range(allowed)]
+        refused(half_open)
         for permit in permits:
-            sink = permit.sink(None)
-            assert sink is not None
-            sink("The")
-            sink(" board")
-    assert gate.breaker(MODEL, now=OPENED_AT).state == "half_open", "they are not known to end well"
+            begin(permit, "The", " board")
+    assert half_open.breaker(MODEL, now=OPENED_AT).state == "half_open", "no answer has ended yet"
 
 
-def test_an_answer_that_has_begun_and_failed_makes_no_more_room(gate: RateGate) -> None:
-    opened(gate)
-    probe(gate, "0")
-    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
+def test_a_begun_answer_that_fails_admits_no_more(half_open: RateGate) -> None:
+    first = [admit(half_open, now=OPENED_AT) for _ in range(2)]
     for permit in first:
-        sink = permit.sink(None)
-        assert sink is not None
-        sink("The")
+        begin(permit)
     end(first[0], "1", now=OPENED_AT)
     for _ in range(2):
-        admit(gate, now=OPENED_AT)
-    refused(gate)
+        admit(half_open, now=OPENED_AT)
+    refused(half_open)
 
 
-def test_each_time_it_is_tried_anew_a_probe_comes_before_the_trial_calls(gate: RateGate) -> None:
-    opened(gate)
-    probe(gate, "0")
+def test_each_new_half_open_begins_with_a_probe(half_open: RateGate) -> None:
     for _ in range(2):
-        end(admit(gate, now=OPENED_AT), "1", now=OPENED_AT)
+        end(admit(half_open, now=OPENED_AT), "1", now=OPENED_AT)
     later = OPENED_AT + 2 * POLICY.open_us
-    assert refused(gate, now=later).probe is not None
-    assert refused(gate, now=later).probe is None
+    assert refused(half_open, now=later).probe is not None
+    assert refused(half_open, now=later).probe is None
 
 
-def test_trial_calls_of_before_it_opened_again_say_nothing_of_what_came_after(
-    gate: RateGate,
-) -> None:
-    opened(gate)
-    probe(gate, "0")
-    first = [admit(gate, now=OPENED_AT) for _ in range(2)]
+def test_trial_calls_of_an_earlier_half_open_do_not_count(half_open: RateGate) -> None:
+    first = [admit(half_open, now=OPENED_AT) for _ in range(2)]
     for permit in first:
-        sink = permit.sink(None)
-        assert sink is not None
-        sink("The")
-    stragglers = [admit(gate, now=OPENED_AT) for _ in range(2)]
+        begin(permit)
+    stragglers = [admit(half_open, now=OPENED_AT) for _ in range(2)]
     for permit in first:
         end(permit, "1", now=OPENED_AT)
     later = OPENED_AT + 2 * POLICY.open_us
-    probe(gate, "0", now=later)
+    probe(half_open, "0", now=later)
     for permit in stragglers:
         end(permit, "1", now=later)
-    assert gate.breaker(MODEL, now=later).state == "half_open"
+    assert half_open.breaker(MODEL, now=later).state == "half_open"
 
 
 @pytest.mark.parametrize(
@@ -363,19 +360,15 @@ def test_trial_calls_of_before_it_opened_again_say_nothing_of_what_came_after(
         ("0000", "half_open"),
     ],
 )
-def test_the_first_trial_calls_decide(gate: RateGate, outcomes: str, becomes: str) -> None:
-    opened(gate)
-    probe(gate, "0")
+def test_the_first_trial_calls_decide(half_open: RateGate, outcomes: str, becomes: str) -> None:
     permits = []
     for outcome in outcomes:
-        permits.append(admit(gate, now=OPENED_AT))
+        permits.append(admit(half_open, now=OPENED_AT))
         end(permits[-1], outcome, now=OPENED_AT)
-    assert gate.breaker(MODEL, now=OPENED_AT).state == becomes
+    assert half_open.breaker(MODEL, now=OPENED_AT).state == becomes
 
 
-def test_a_provider_that_answers_probes_and_fails_calls_gets_one_at_a_time_every_few_seconds(
-    gate: RateGate,
-) -> None:
+def test_failed_trials_leave_one_trial_call_at_a_time(gate: RateGate) -> None:
     opened(gate)
     now, rounds = OPENED_AT, []
     for _ in range(4):
@@ -394,9 +387,7 @@ def test_a_provider_that_answers_probes_and_fails_calls_gets_one_at_a_time_every
     assert len(let_through(gate, now=now)) == POLICY.first_trials
 
 
-def test_one_that_opens_soon_after_it_closed_stays_open_longer_until_it_was_well_for_a_minute(
-    gate: RateGate,
-) -> None:
+def test_a_breaker_that_reopens_soon_stays_open_longer(gate: RateGate) -> None:
     opened(gate)
     closed_again(gate)
     now = OPENED_AT + POLICY.healthy_us - 1
@@ -410,9 +401,7 @@ def test_one_that_opens_soon_after_it_closed_stays_open_longer_until_it_was_well
 
 
 @pytest.mark.parametrize("begins", [0, 1])
-def test_a_probe_or_trial_whose_process_died_is_free_after_its_lease(
-    gate: RateGate, begins: int
-) -> None:
+def test_a_lost_probe_or_trial_is_free_after_its_lease(gate: RateGate, begins: int) -> None:
     opened(gate)
     later = OPENED_AT + POLICY.lease_us
     if begins:
@@ -427,17 +416,15 @@ def test_a_probe_or_trial_whose_process_died_is_free_after_its_lease(
         assert refused(gate, now=later).probe is not None
 
 
-def test_what_a_trial_tells_after_its_lease_counts(gate: RateGate) -> None:
-    """Else a model whose calls are longer than a lease would never be let in again."""
-    opened(gate)
-    probe(gate, "0")
-    slow = [admit(gate, now=OPENED_AT) for _ in range(2)]
+def test_a_trial_that_ends_after_its_lease_counts(half_open: RateGate) -> None:
+    """Otherwise a model whose calls outlast a lease would stay half open."""
+    slow = [admit(half_open, now=OPENED_AT) for _ in range(2)]
     later = OPENED_AT + POLICY.lease_us
-    slow += [admit(gate, now=later) for _ in range(2)]
+    slow += [admit(half_open, now=later) for _ in range(2)]
     for permit in slow:
         end(permit, "0", now=later + 1)
-    end(admit(gate, now=later + 2), "0", now=later + 2)
-    assert gate.breaker(MODEL, now=later + 2).state == "closed"
+    end(admit(half_open, now=later + 2), "0", now=later + 2)
+    assert half_open.breaker(MODEL, now=later + 2).state == "closed"
 
 
 @pytest.mark.parametrize(
@@ -448,15 +435,11 @@ def test_what_a_trial_tells_after_its_lease_counts(gate: RateGate) -> None:
         DeadlineReached("the job had 2 s left", latency_ms=2_000),
     ],
 )
-def test_a_trial_that_ends_without_a_verdict_is_free_at_once(
-    gate: RateGate, error: InferenceError
-) -> None:
-    opened(gate)
-    probe(gate, "0")
-    trials = [admit(gate, now=OPENED_AT) for _ in range(2)]
+def test_a_trial_without_a_verdict_is_free(half_open: RateGate, error: InferenceError) -> None:
+    trials = [admit(half_open, now=OPENED_AT) for _ in range(2)]
     trials[0].failed(error, now=OPENED_AT)
-    admit(gate, now=OPENED_AT)
-    refused(gate)
+    admit(half_open, now=OPENED_AT)
+    refused(half_open)
 
 
 def test_stragglers_of_the_outage_do_not_open_it_again(gate: RateGate) -> None:
@@ -469,9 +452,7 @@ def test_stragglers_of_the_outage_do_not_open_it_again(gate: RateGate) -> None:
     assert (seen.state, seen.calls) == ("closed", 0)
 
 
-def test_two_models_that_fail_within_a_minute_are_an_outage_until_one_is_closed(
-    gate: RateGate, state: SharedState
-) -> None:
+def test_two_models_failing_together_are_an_outage(gate: RateGate, state: SharedState) -> None:
     opened(gate)
     assert not refused(gate, now=NOW).outage
     assert refused(gate, now=NOW).next_model
@@ -495,13 +476,10 @@ def test_two_models_that_fail_apart_are_no_outage(gate: RateGate) -> None:
     opened(gate, model=SONNET, now=later)
     assert refused(gate, model=SONNET, now=later).next_model
     probe(gate, "1", now=later)
-    assert refused(gate, model=SONNET, now=later).outage, "now both have failed within a minute"
+    assert refused(gate, model=SONNET, now=later).outage, "both have failed within a minute now"
 
 
-def test_a_model_that_goes_on_failing_and_one_that_fails_later_are_an_outage(
-    gate: RateGate,
-) -> None:
-    """What counts is when it failed last, not when it began to."""
+def test_the_last_failure_counts_for_an_outage(gate: RateGate) -> None:
     opened(gate)
     later = NOW + 2 * POLICY.together_us
     probe(gate, "1", now=later)
@@ -509,17 +487,15 @@ def test_a_model_that_goes_on_failing_and_one_that_fails_later_are_an_outage(
     assert gate.outage() == (MODEL, SONNET)
 
 
-def test_a_model_that_is_closed_again_and_another_that_fails_then_are_no_outage(
-    gate: RateGate,
-) -> None:
+def test_a_closed_model_and_a_failing_one_are_no_outage(gate: RateGate) -> None:
     opened(gate)
     closed_again(gate)
     opened(gate, model=SONNET, now=OPENED_AT + 1)
     assert gate.outage() == ()
 
 
-def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: RateGate) -> None:
-    """Else the next, dearer model would be found to be down by ten whole jobs."""
+def test_a_model_is_probed_before_calls_fall_back_to_it(gate: RateGate) -> None:
+    """Otherwise ten whole jobs would find that the next, dearer model is down."""
     opened(gate)
     admit(gate, model=SONNET)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
@@ -532,7 +508,7 @@ def test_a_model_is_probed_before_calls_come_to_it_from_one_that_failed(gate: Ra
     assert refused(gate, now=NOW).next_model
 
 
-def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: RateGate) -> None:
+def test_a_model_that_passed_its_trials_takes_all_fallbacks(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
     for _ in range(POLICY.trials):
@@ -541,10 +517,7 @@ def test_a_model_that_passed_its_trials_takes_all_that_fall_back_to_it(gate: Rat
         admit(gate, model=SONNET, fallback=True)
 
 
-def test_a_model_that_passed_its_trials_is_tried_again_when_the_first_one_opens_anew(
-    gate: RateGate,
-) -> None:
-    """And not at each probe of the first one that fails."""
+def test_a_fallback_model_is_tried_for_each_opening(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
     for _ in range(POLICY.trials):
@@ -558,7 +531,7 @@ def test_a_model_that_passed_its_trials_is_tried_again_when_the_first_one_opens_
     assert refused(gate, model=SONNET, fallback=True, now=later).probe is not None
 
 
-def test_what_trial_calls_told_before_the_last_probe_counts_no_more(gate: RateGate) -> None:
+def test_trial_results_before_the_last_probe_do_not_count(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
     end(admit(gate, model=SONNET, fallback=True), "1")
@@ -569,7 +542,7 @@ def test_what_trial_calls_told_before_the_last_probe_counts_no_more(gate: RateGa
     assert gate.breaker(SONNET, now=OPENED_AT).state == "closed", "it takes two"
 
 
-def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: RateGate) -> None:
+def test_a_fallback_model_that_fails_its_trials_opens(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "0", model=SONNET, fallback=True, now=NOW)
     for _ in range(POLICY.first_trials):
@@ -577,21 +550,21 @@ def test_a_model_that_answers_its_probe_and_fails_its_trials_is_open_too(gate: R
     assert gate.outage() == (MODEL, SONNET)
 
 
-def test_a_next_model_that_does_not_answer_its_probe_makes_it_an_outage(gate: RateGate) -> None:
+def test_a_failed_probe_of_the_next_model_is_an_outage(gate: RateGate) -> None:
     opened(gate)
     probe(gate, "1", model=SONNET, fallback=True, now=NOW)
     assert refused(gate, model=SONNET, fallback=True, now=NOW).outage
     assert not refused(gate, now=NOW).next_model
 
 
-def test_a_call_is_counted_once_whatever_is_said_of_it_later(gate: RateGate) -> None:
+def test_a_call_is_counted_once(gate: RateGate) -> None:
     permit = admit(gate)
     end(permit, "1")
     end(permit, "1")
     assert gate.breaker(MODEL, now=NOW).calls == 1
 
 
-def test_a_change_is_told_once(gate: RateGate, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_is_logged_once(gate: RateGate, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         opened(gate)
         closed_again(gate)
@@ -603,16 +576,7 @@ def test_a_change_is_told_once(gate: RateGate, caplog: pytest.LogCaptureFixture)
     ]
 
 
-def test_it_can_be_held_open(state: SharedState) -> None:
-    gate = RateGate(state, forced=lambda _: "open")
-    deferred = [refused(gate, now=NOW) for _ in range(3)]
-    assert [each.wait_s for each in deferred] == pytest.approx([5.0, 5.05, 5.1])
-
-
-def test_one_that_is_held_open_in_an_outage_lets_the_next_model_be_asked(
-    state: SharedState, gate: RateGate
-) -> None:
-    """Else nobody would find out that the next model answers again."""
+def test_forced_open_allows_the_next_model(state: SharedState, gate: RateGate) -> None:
     opened(gate)
     opened(gate, model=SONNET)
     assert not refused(gate, now=NOW).next_model
@@ -620,9 +584,7 @@ def test_one_that_is_held_open_in_an_outage_lets_the_next_model_be_asked(
     assert refused(held, now=NOW).next_model
 
 
-def test_moments_that_were_told_while_it_was_held_open_are_over_with_that(
-    state: SharedState, gate: RateGate
-) -> None:
+def test_bookings_end_with_forced_open(state: SharedState, gate: RateGate) -> None:
     held = RateGate(state, forced=lambda _: "open")
     for _ in range(200):
         refused(held, now=NOW)
@@ -630,7 +592,7 @@ def test_moments_that_were_told_while_it_was_held_open_are_over_with_that(
     assert refused(gate, now=NOW).wait_s == pytest.approx(POLICY.open_s)
 
 
-def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate: RateGate) -> None:
+def test_forced_closed_counts_nothing(state: SharedState, gate: RateGate) -> None:
     decided: Forced = "closed"
     held = RateGate(state, forced=lambda _: decided)
     for _ in range(20):
@@ -644,7 +606,7 @@ def test_it_can_be_held_closed_and_counts_nothing_then(state: SharedState, gate:
         admit(gate)
 
 
-def test_the_view_tells_what_opened_it(gate: RateGate) -> None:
+def test_the_view_shows_the_cause_of_opening(gate: RateGate) -> None:
     for outcome in "0000011111":
         end(admit(gate), outcome)
     seen = gate.breaker(MODEL, now=NOW + 5 * SECOND)
@@ -652,15 +614,12 @@ def test_the_view_tells_what_opened_it(gate: RateGate) -> None:
     assert (seen.open_for_s, seen.shared, seen.forced) == (0.0, True, "")
 
 
-def _asks(url: str) -> Callable[[], bool]:
+def _takes(url: str) -> Callable[[], bool]:
     gate = RateGate(connect(url, {}))
 
-    def ask() -> bool:
-        return refused(gate).probe is not None
-
-    return ask
+    return lambda: refused(gate).probe is not None
 
 
 def test_all_processes_together_get_one_probe(gate: RateGate) -> None:
     opened(gate)
-    assert sum(rush(_asks, settings.REDIS_URL, each=20)) == 1
+    assert sum(rush(_takes, settings.REDIS_URL, each=20)) == 1

@@ -1,4 +1,4 @@
-"""A changed rate holds for the next request, in both directions, whatever was taken before."""
+"""A changed rate holds for the next request, in both directions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from tests.integration.inference.test_rate_gate import AMPLE, NOW, admit, headers, taught, wait_of
+from tests.integration.inference.test_rate_gate import NOW, admit, headers, taught, wait_of
 from workers.inference.grants import UserTokens
 from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState
@@ -18,7 +18,7 @@ from workers.inference.types import TokenUsage
 
 RATES = st.sampled_from([Decimal("0.01"), Decimal("0.5"), 1, 3, 60, 1_000, 100_000])
 KEYS = (f"of example {number}" for number in count())
-"""A bucket of its own for each, also when an example is tried again."""
+"""A new bucket for each try of an example."""
 
 ANY_STATE = hypothesis(
     max_examples=100,
@@ -28,7 +28,7 @@ ANY_STATE = hypothesis(
 
 
 def used_up(limiter: RequestLimiter, key: str, rate: Decimal | int) -> int:
-    """Take all at once if it is there, else half of it, and so on; return how many were let in."""
+    """Take the whole amount, or half of it, and so on. Return the number of admitted requests."""
     taken, amount = 0, max(int(rate), 1)
     while amount and taken <= 10 * max(rate, 1):
         if limiter.take(key, rate, amount=amount, now=NOW).allowed:
@@ -40,7 +40,7 @@ def used_up(limiter: RequestLimiter, key: str, rate: Decimal | int) -> int:
 
 @given(before=RATES, after=RATES)
 @ANY_STATE
-def test_after_a_change_nobody_waits_longer_than_at_the_new_rate(
+def test_the_new_rate_bounds_a_wait(
     state: SharedState, before: Decimal | int, after: Decimal | int
 ) -> None:
     """A minute, or what one request takes, from an empty bucket at the new rate."""
@@ -55,7 +55,7 @@ def test_after_a_change_nobody_waits_longer_than_at_the_new_rate(
 
 @given(before=RATES, after=RATES)
 @ANY_STATE
-def test_a_change_gives_nobody_more_than_the_higher_rate(
+def test_the_higher_rate_is_a_bound(
     state: SharedState, before: Decimal | int, after: Decimal | int
 ) -> None:
     limiter, key = RequestLimiter(state), next(KEYS)
@@ -66,14 +66,14 @@ def test_a_change_gives_nobody_more_than_the_higher_rate(
     assert first + used_up(limiter, key, after) <= most * 1.0001 + 1
 
 
-def test_an_overdrawn_user_whose_rate_is_raised_goes_on_at_once(gate: RateGate) -> None:
+def test_a_raised_rate_frees_an_overdrawn_user(gate: RateGate) -> None:
     slow, fast = UserTokens("summarize:1", 100), UserTokens("summarize:1", 1_000_000)
     admit(gate, inward=25_000, outward=25_000, user=slow)
     assert wait_of(gate, user=slow) > 500
     admit(gate, inward=25_000, outward=25_000, user=fast).give_back(now=NOW)
 
 
-def test_bookings_at_a_lower_rate_keep_nobody_waiting(gate: RateGate) -> None:
+def test_bookings_at_a_lower_rate_delay_no_user(gate: RateGate) -> None:
     slow, fast = UserTokens("summarize:1", 400), UserTokens("summarize:1", 400_000)
     admit(gate, user=slow)
     admit(gate, user=slow)
@@ -92,12 +92,12 @@ def test_a_lowered_rate_holds_for_the_next_call(gate: RateGate) -> None:
     assert wait_of(gate, user=slow) > 0
 
 
-def test_a_limit_that_the_provider_raises_holds_from_its_first_header_on(gate: RateGate) -> None:
-    taught(gate, headers(requests=AMPLE, inward=(100, 100), outward=AMPLE))
+def test_a_raised_limit_holds_from_its_first_header(gate: RateGate) -> None:
+    taught(gate, headers(inward=(100, 100)))
     later = NOW + MINUTE
     small = admit(gate, inward=0, now=later)
     admit(gate, inward=50_000, now=later)
     assert wait_of(gate, inward=50_000, now=later) >= 30
-    raised = headers(requests=AMPLE, inward=(1_000_000, 950_000), outward=AMPLE)
+    raised = headers(inward=(1_000_000, 950_000))
     small.succeeded(TokenUsage(0, 0), raised, 100, now=later)
     admit(gate, inward=50_000, now=later)

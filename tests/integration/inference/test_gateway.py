@@ -1,4 +1,4 @@
-"""The gateway with its gate, against a sandbox provider: a permit hears of every end."""
+"""The gateway with its rate gate: each end of a call reaches its admission."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from workers.inference.errors import (
 )
 from workers.inference.gateway import Gateway
 from workers.inference.grants import CallEnd, LocalGrant, OpenAdmission, SharedGrant, UserTokens
+from workers.inference.provider_limits import LimitsView
 from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState
 from workers.inference.token_bucket import SECOND
@@ -30,13 +31,13 @@ from workers.inference.types import Cancel, InferenceRequest, Message, TextBlock
 
 MODEL = "claude-haiku-5-5"
 ADA = UserTokens("summarize:1", 20_000)
-"""What is taken from so small a bucket is still missing some seconds later."""
+"""A small bucket."""
 
 KEY = f"aif:tokens:{ADA.key}"
 
 
 class StandingStill(RateGate):
-    """A gate at a moment that lasts, so that nothing refills between two looks."""
+    """A rate gate whose time stands still, so that no bucket refills."""
 
     NOW: Final = 1_800_000_000 * SECOND
 
@@ -48,11 +49,19 @@ class StandingStill(RateGate):
     ) -> None:
         super().settle(held, end, now=self.NOW if now is None else now)
 
-    def left(self) -> list[int]:
-        """What remains of requests, input tokens and output tokens."""
+    def status(self) -> LimitsView:
         seen = self.limits(MODEL, now=self.NOW)
         assert seen is not None
-        return [limit.remaining for limit in seen.limits]
+        return seen
+
+    def left(self) -> list[int]:
+        """Return the remaining requests, input tokens and output tokens."""
+        return [limit.remaining for limit in self.status().limits]
+
+
+@pytest.fixture
+def gate(state: SharedState) -> StandingStill:
+    return StandingStill(state)
 
 
 @pytest.fixture
@@ -60,6 +69,14 @@ def gateway(sandbox: SandboxServer, gate: RateGate) -> Iterator[Gateway]:
     door = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url), gate=gate)
     yield door
     door.close()
+
+
+def opened(gateway: Gateway, sandbox: SandboxServer) -> None:
+    """Open the breaker by ten failures."""
+    sandbox.set_faults({"kind": "overloaded", "times": 10})
+    for _ in range(10):
+        with pytest.raises(Overloaded):
+            sent(gateway, a_request())
 
 
 def a_request(**changes: Any) -> InferenceRequest:
@@ -82,11 +99,9 @@ def taken(raw_redis: redis.Redis) -> bool:
     return raw_redis.exists(KEY) == 1
 
 
-def test_what_a_call_reserves_covers_what_it_uses_and_the_rest_comes_back(
-    state: SharedState, sandbox: SandboxServer
+def test_unused_tokens_come_back(
+    gateway: Gateway, gate: StandingStill, sandbox: SandboxServer
 ) -> None:
-    gate = StandingStill(state)
-    gateway = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url), gate=gate)
     sandbox.set_faults(
         rate_limits={MODEL: {"requests": 1000, "input_tokens": 100_000, "output_tokens": 100_000}}
     )
@@ -97,7 +112,6 @@ def test_what_a_call_reserves_covers_what_it_uses_and_the_rest_comes_back(
     reserved = gate.left()
     result = gateway.infer(request, cancel=Cancel(), permit=permit)
     after = gate.left()
-    gateway.close()
     for row, used in ((1, result.usage.input_tokens), (2, result.usage.output_tokens)):
         first, held, last = before[row], reserved[row], after[row]
         assert first - held > used
@@ -105,13 +119,10 @@ def test_what_a_call_reserves_covers_what_it_uses_and_the_rest_comes_back(
         assert last > held
 
 
-def test_failures_of_the_provider_open_the_breaker(
-    gateway: Gateway, gate: RateGate, sandbox: SandboxServer
+def test_failures_open_the_breaker(
+    gateway: Gateway, gate: StandingStill, sandbox: SandboxServer
 ) -> None:
-    sandbox.set_faults({"kind": "overloaded"})
-    for _ in range(10):
-        with pytest.raises(Overloaded):
-            sent(gateway, a_request())
+    opened(gateway, sandbox)
     assert gate.breaker(MODEL).state == "open"
     with pytest.raises(Deferred) as deferred:
         gateway.admit(a_request(), user=None, booked=False)
@@ -119,8 +130,8 @@ def test_failures_of_the_provider_open_the_breaker(
     assert len(sandbox.calls()) == 10
 
 
-def test_a_rate_limit_brings_its_headers_and_keeps_us_away(
-    gateway: Gateway, gate: RateGate, sandbox: SandboxServer, raw_redis: redis.Redis
+def test_a_rate_limit_defers_calls(
+    gateway: Gateway, gate: StandingStill, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
     sandbox.set_faults(rate_limits={MODEL: {"requests": 1}})
     first, second = (gateway.admit(a_request(), user=ADA, booked=False) for _ in range(2))
@@ -128,19 +139,15 @@ def test_a_rate_limit_brings_its_headers_and_keeps_us_away(
     with pytest.raises(RateLimited) as refused:
         gateway.infer(a_request(), cancel=Cancel(), permit=second)
     assert refused.value.rate_limits["anthropic-ratelimit-requests-limit"] == "1"
-    seen = gate.limits(MODEL)
-    assert seen is not None
-    assert 10 < seen.blocked_s <= 20
+    assert gate.status().blocked_s == 20
     assert gate.breaker(MODEL).calls == 1
     with pytest.raises(Deferred) as deferred:
         gateway.admit(a_request(), user=ADA, booked=False)
     assert deferred.value.reason == "provider_limit"
-    assert 50 < deferred.value.wait_s <= 61
+    assert deferred.value.wait_s == pytest.approx(60)
 
 
-def test_a_call_that_is_cancelled_unsent_gives_everything_back(
-    gateway: Gateway, raw_redis: redis.Redis
-) -> None:
+def test_a_call_cancelled_unsent_takes_nothing(gateway: Gateway, raw_redis: redis.Redis) -> None:
     cancel = Cancel()
     cancel.cancel("switch")
     with pytest.raises(Cancelled):
@@ -148,9 +155,7 @@ def test_a_call_that_is_cancelled_unsent_gives_everything_back(
     assert not taken(raw_redis)
 
 
-def test_a_model_without_a_price_gives_everything_back(
-    gateway: Gateway, raw_redis: redis.Redis
-) -> None:
+def test_a_model_without_a_price_takes_nothing(gateway: Gateway, raw_redis: redis.Redis) -> None:
     permit = gateway.admit(a_request(), user=ADA, booked=False)
     assert taken(raw_redis)
     with pytest.raises(NotPriced):
@@ -159,12 +164,9 @@ def test_a_model_without_a_price_gives_everything_back(
 
 
 def test_a_defect_of_ours_ends_the_trial(
-    gateway: Gateway, gate: RateGate, sandbox: SandboxServer, raw_redis: redis.Redis
+    gateway: Gateway, gate: StandingStill, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
-    sandbox.set_faults({"kind": "overloaded", "times": 10})
-    for _ in range(10):
-        with pytest.raises(Overloaded):
-            sent(gateway, a_request())
+    opened(gateway, sandbox)
     raw_redis.hset(f"aif:breaker:{MODEL}", "until", 0)
     with pytest.raises(Deferred) as deferred:
         sent(gateway, a_request())
@@ -181,7 +183,7 @@ def test_a_defect_of_ours_ends_the_trial(
     assert (seen.state, seen.probes, seen.trials) == ("half_open", 0, 0)
 
 
-def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:
+def test_without_a_gate_every_call_is_admitted(sandbox: SandboxServer) -> None:
     door = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url))
     permit = door.admit(a_request(), user=ADA, booked=False)
     assert isinstance(permit, OpenAdmission)
@@ -191,7 +193,7 @@ def test_without_a_gate_every_call_is_let_in(sandbox: SandboxServer) -> None:
     door.close()
 
 
-def test_the_process_is_wired_to_the_redis_of_its_settings(
+def test_a_process_uses_the_redis_of_its_settings(
     db: None, sandbox: SandboxServer, raw_redis: redis.Redis
 ) -> None:
     for wired in (factory.shared_state, factory.gate, factory.request_limiter, factory.gateway):

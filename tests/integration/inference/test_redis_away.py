@@ -1,4 +1,4 @@
-"""Redis gone, frozen or back: small limits of one's own meanwhile, and nobody is held up."""
+"""Redis is away, frozen or back: each process has small limits of its own and delays no caller."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ import redis
 from django.conf import settings
 
 from project.stack.throwaway import Servers, running
+from tests.integration.clock import Clock, clock
+from tests.integration.inference.test_rate_gate import headers
+from workers.inference.admission import GateAdmission
 from workers.inference.errors import Billing, Deferred, Overloaded, RateLimited
 from workers.inference.grants import UserTokens
 from workers.inference.rate_gate import RateGate
@@ -24,36 +27,40 @@ from workers.inference.token_bucket import RequestLimiter
 from workers.inference.types import TokenUsage
 
 MODEL = "claude-haiku-5-5"
-NOBODY = "redis://127.0.0.1:9/0"
+NOTHING_LISTENS = "redis://127.0.0.1:9/0"
 PATIENCE_S = 20.0
-"""How long a test waits for what should come at once."""
+"""Most seconds that a test waits for an event."""
+
+__all__ = ["clock"]
 
 
-class Clock:
-    """Seconds, moved by the test."""
+def admit(gate: RateGate, model: str = MODEL, **options: Any) -> GateAdmission:
+    return gate.admit(**{"model": model, "input_tokens": 1, "output_tokens": 1, **options})
 
-    def __init__(self) -> None:
-        self.now = 1_000.0
 
-    def __call__(self) -> float:
-        return self.now
+def deferred(gate: RateGate, model: str = MODEL, **options: Any) -> Deferred:
+    """Return the deferral of a call."""
+    with pytest.raises(Deferred) as caught:
+        admit(gate, model, **options)
+    return caught.value
+
+
+def opened(gate: RateGate) -> None:
+    """Open the breaker by ten failures."""
+    for _ in range(10):
+        admit(gate).failed(Overloaded("no"))
 
 
 @pytest.fixture(autouse=True)
 def _patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here it is the outage that counts: no longer than outside of tests."""
+    """Use the timeout of production: these tests are about outages."""
     monkeypatch.setattr("workers.inference.shared_state.TIMEOUT_S", TIMEOUT_S)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def dead(clock: Clock) -> SharedState:
-    """A port at which nobody listens, on a clock that stands still."""
-    client = redis.Redis.from_url(NOBODY, socket_connect_timeout=TIMEOUT_S, retry=None)
+    """A port at which nothing listens, on a clock that stands still."""
+    client = redis.Redis.from_url(NOTHING_LISTENS, socket_connect_timeout=TIMEOUT_S, retry=None)
     return SharedState(client, clock=clock)
 
 
@@ -65,12 +72,12 @@ def _own() -> Iterator[Servers]:
 
 @pytest.fixture
 def own_url(_own: Servers) -> str:
-    """A Redis of this module's own, for it is frozen."""
+    """A Redis of this module alone, which its tests freeze."""
     return _own.env["REDIS_URL"]
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the shared state has logged; other threads of the process may log as well."""
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the log lines of the shared state."""
     name = "workers.inference.shared_state"
     return [record.getMessage() for record in caplog.records if record.name == name]
 
@@ -86,20 +93,15 @@ def frozen(url: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_breaker_that_is_held_open_tells_moments_apart(dead: SharedState, clock: Clock) -> None:
+def test_a_breaker_forced_open_gives_separate_times(dead: SharedState, clock: Clock) -> None:
     gate = RateGate(dead, forced=lambda _: "open", clock=clock)
-    waits = []
-    for _ in range(3):
-        with pytest.raises(Deferred) as deferred:
-            gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-        waits.append(deferred.value.wait_s)
-    assert waits == pytest.approx([5.0, 5.05, 5.1])
+    assert [deferred(gate).wait_s for _ in range(3)] == pytest.approx([5.0, 5.05, 5.1])
 
 
 @pytest.mark.parametrize(
     ("per_minute", "allowed"), [(600, 60), (100, 10), (25, 2), (10, 1), (3, 1), (1, 1)]
 )
-def test_each_process_allows_a_tenth_and_at_least_one(
+def test_a_process_allows_a_tenth(
     dead: SharedState, clock: Clock, per_minute: int, allowed: int
 ) -> None:
     limiter = RequestLimiter(dead, clock=clock)
@@ -110,131 +112,105 @@ def test_each_process_allows_a_tenth_and_at_least_one(
     assert limiter.take("u", per_minute).allowed
 
 
-def test_its_tokens_are_limited_too(dead: SharedState, clock: Clock) -> None:
-    gate, user = RateGate(dead, clock=clock), UserTokens("u", 10_000)
-
-    def ask() -> None:
-        gate.admit(model=MODEL, input_tokens=300, output_tokens=200, user=user)
-
-    ask()
-    gate.admit(model=MODEL, input_tokens=300, output_tokens=200, user=user).succeeded(
-        TokenUsage(100, 100), {}, 100
-    )
-    with pytest.raises(Deferred) as deferred:
-        ask()
-    assert deferred.value.reason == "user_tokens"
-    assert deferred.value.wait_s == pytest.approx(12.0)
-    clock.now += deferred.value.wait_s
-    ask()
-
-
-def test_what_was_seen_of_the_providers_limits_holds_in_a_tenth(
-    dead: SharedState, clock: Clock
-) -> None:
+def test_tokens_are_limited_to_a_tenth(dead: SharedState, clock: Clock) -> None:
     gate = RateGate(dead, clock=clock)
-    told = {
-        "anthropic-ratelimit-requests-limit": "50",
-        "anthropic-ratelimit-requests-remaining": "50",
+    call: dict[str, Any] = {
+        "input_tokens": 300,
+        "output_tokens": 200,
+        "user": UserTokens("u", 10_000),
     }
-    gate.admit(model=MODEL, input_tokens=1, output_tokens=1).succeeded(TokenUsage(), told, 100)
+    admit(gate, **call)
+    admit(gate, **call).succeeded(TokenUsage(100, 100), {}, 100)
+    refusal = deferred(gate, **call)
+    assert refusal.reason == "user_tokens"
+    assert refusal.wait_s == pytest.approx(12.0)
+    clock.now += refusal.wait_s
+    admit(gate, **call)
+
+
+def test_a_process_keeps_a_tenth_of_a_provider_limit(dead: SharedState, clock: Clock) -> None:
+    gate = RateGate(dead, clock=clock)
+    admit(gate).succeeded(TokenUsage(), headers(requests=(50, 50)), 100)
     for _ in range(5):
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-    with pytest.raises(Deferred) as deferred:
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-    assert deferred.value.reason == "provider_limit"
+        admit(gate)
+    assert deferred(gate).reason == "provider_limit"
 
 
 @pytest.mark.parametrize(("answers", "more"), [(1, 7), (2, 0)])
-def test_a_lower_limit_is_believed_there_once_a_second_answer_names_it(
+def test_two_answers_lower_a_limit(
     dead: SharedState, clock: Clock, answers: int, more: int
 ) -> None:
-    gate, let_in = RateGate(dead, clock=clock), 0
-    permits = [gate.admit(model=MODEL, input_tokens=1, output_tokens=1) for _ in range(3)]
+    gate, admitted = RateGate(dead, clock=clock), 0
+    permits = [admit(gate) for _ in range(3)]
     for permit, limit in zip(permits, [80, *[10] * answers], strict=False):
-        told = {
-            f"anthropic-ratelimit-requests-{name}": str(limit) for name in ("limit", "remaining")
-        }
-        permit.succeeded(TokenUsage(), told, 100)
-    gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+        permit.succeeded(TokenUsage(), headers(requests=(limit, limit)), 100)
+    admit(gate)
     with suppress(Deferred):
         while True:
-            gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-            let_in += 1
-    assert let_in == more
+            admit(gate)
+            admitted += 1
+    assert admitted == more
 
 
-def test_a_rate_limit_keeps_the_process_away(dead: SharedState, clock: Clock) -> None:
+def test_a_rate_limit_defers_the_process(dead: SharedState, clock: Clock) -> None:
     gate = RateGate(dead, clock=clock)
     error = RateLimited("429", billing=Billing.NONE, retry_after_s=5.0)
-    gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(error)
-    with pytest.raises(Deferred) as deferred:
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-    assert deferred.value.wait_s == pytest.approx(5.0)
+    admit(gate).failed(error)
+    assert deferred(gate).wait_s == pytest.approx(5.0)
     clock.now += 5.0
-    gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    admit(gate)
 
 
-def test_its_breaker_is_its_own(dead: SharedState, clock: Clock) -> None:
+def test_a_process_has_its_own_breaker(dead: SharedState, clock: Clock) -> None:
     gate = RateGate(dead, clock=clock)
-    for _ in range(10):
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
-    with pytest.raises(Deferred) as deferred:
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-    assert deferred.value.reason == "breaker"
+    opened(gate)
+    refusal = deferred(gate)
+    assert refusal.reason == "breaker"
     seen = gate.breaker(MODEL)
     assert (seen.state, seen.shared) == ("open", False)
-    clock.now += deferred.value.wait_s
-    with pytest.raises(Deferred) as deferred:
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    clock.now += refusal.wait_s
+    probe = deferred(gate).probe
     assert gate.breaker(MODEL).state == "half_open"
-    assert deferred.value.probe is not None
-    deferred.value.probe.succeeded(TokenUsage(), {}, 100)
-    trial = gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-    assert trial.sink(None) is not None
+    assert probe is not None
+    probe.succeeded(TokenUsage(), {}, 100)
+    assert admit(gate).sink(None) is not None
     seen = gate.breaker(MODEL)
     assert (seen.state, seen.trials) == ("half_open", 1)
 
 
-def test_it_knows_by_itself_that_the_provider_is_down(dead: SharedState, clock: Clock) -> None:
+def test_a_process_detects_an_outage_alone(dead: SharedState, clock: Clock) -> None:
     gate, next_one = RateGate(dead, clock=clock), "claude-sonnet-5-5"
-    for _ in range(10):
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
-    with pytest.raises(Deferred) as deferred:
-        gate.admit(model=next_one, input_tokens=1, output_tokens=1, fallback=True)
-    assert deferred.value.probe is not None
-    deferred.value.probe.failed(Overloaded("no"))
-    with pytest.raises(Deferred) as deferred:
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-    assert (deferred.value.outage, gate.outage()) == (True, (MODEL, next_one))
+    opened(gate)
+    probe = deferred(gate, next_one, fallback=True).probe
+    assert probe is not None
+    probe.failed(Overloaded("no"))
+    assert (deferred(gate).outage, gate.outage()) == (True, (MODEL, next_one))
 
 
-def test_a_bucket_that_refuses_takes_no_trial_of_the_process(
-    dead: SharedState, clock: Clock
-) -> None:
+def test_a_refused_call_takes_no_trial(dead: SharedState, clock: Clock) -> None:
     gate, user = RateGate(dead, clock=clock), UserTokens("u", 10_000)
-    for _ in range(10):
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1).failed(Overloaded("no"))
+    opened(gate)
     clock.now += 15
-    with pytest.raises(Deferred) as deferred:
-        gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
-    assert deferred.value.probe is not None
-    deferred.value.probe.succeeded(TokenUsage(), {}, 100)
-    gate.admit(model="other", input_tokens=1_000, output_tokens=0, user=user)
+    probe = deferred(gate).probe
+    assert probe is not None
+    probe.succeeded(TokenUsage(), {}, 100)
+    call: dict[str, Any] = {"input_tokens": 1_000, "output_tokens": 0, "user": user}
+    admit(gate, "other", **call)
     for _ in range(6):
-        with pytest.raises(Deferred) as deferred:
-            gate.admit(model=MODEL, input_tokens=1_000, output_tokens=0, user=user)
-        assert deferred.value.reason == "user_tokens"
+        assert deferred(gate, **call).reason == "user_tokens"
     assert gate.breaker(MODEL).trials == 0
 
 
-def test_nothing_is_known_of_shared_limits(dead: SharedState) -> None:
+def test_shared_limits_are_unknown(dead: SharedState) -> None:
     assert RateGate(dead).limits(MODEL) is None
 
 
 def test_an_outage_and_its_end_are_logged_once_each(
     own_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.inference.shared_state.TIMEOUT_S", 2.0)  # only frozen it is slow
+    monkeypatch.setattr(
+        "workers.inference.shared_state.TIMEOUT_S", 2.0
+    )  # only a frozen Redis is slower
     limiter = RequestLimiter(connect(own_url, settings.REDIS_SOCKET))
     assert limiter.take("once", 1_000).limit == 1_000
     with caplog.at_level(logging.WARNING, "workers.inference"):
@@ -246,13 +222,13 @@ def test_an_outage_and_its_end_are_logged_once_each(
             assert time.monotonic() < until
             time.sleep(0.02)
         assert limiter.take("once", 1_000).limit == 1_000
-    messages = told(caplog)
+    messages = logged(caplog)
     assert len(messages) == 2
     assert "is unavailable" in messages[0]
     assert "is available again" in messages[1]
 
 
-def test_an_outage_of_many_pauses_is_logged_once(
+def test_a_long_outage_is_logged(
     dead: SharedState, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     limiter = RequestLimiter(dead, clock=clock)
@@ -260,23 +236,23 @@ def test_an_outage_of_many_pauses_is_logged_once(
         for _ in range(5):
             limiter.take("u", 10)
             clock.now += PAUSE_S
-    assert len(told(caplog)) == 1
+    assert len(logged(caplog)) == 1
 
 
-def test_a_frozen_redis_holds_one_caller_up_once_and_then_none(
+def test_a_frozen_redis_delays_one(
     own_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect(own_url, settings.REDIS_SOCKET)._client
     gate = RateGate(SharedState(client, clock=clock), clock=clock)
-    gate.admit(model=MODEL, input_tokens=1, output_tokens=1).give_back()
+    admit(gate).give_back()
     connection: Any = client.connection_pool.get_connection()
     assert connection._sock.gettimeout() == TIMEOUT_S
     client.connection_pool.release(connection)
-    ask, asked = client.evalsha, []
+    evalsha, asked = client.evalsha, []
 
     def counted(*args: Any) -> Any:
         asked.append(time.monotonic())
-        return ask(*args)
+        return evalsha(*args)
 
     client.evalsha = counted  # type: ignore[method-assign, assignment]
     connects: list[redis.connection.Connection] = []
@@ -287,10 +263,10 @@ def test_a_frozen_redis_holds_one_caller_up_once_and_then_none(
 
     def callers() -> float:
         monkeypatch.setattr(redis.connection.Connection, "_connect", connect_once_more)
-        permit = gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+        permit = admit(gate)
         held_up = time.monotonic() - asked[0]
         for _ in range(20):
-            gate.admit(model=MODEL, input_tokens=1, output_tokens=1).give_back()
+            admit(gate).give_back()
         permit.give_back()
         return held_up
 
@@ -298,10 +274,10 @@ def test_a_frozen_redis_holds_one_caller_up_once_and_then_none(
         held_up = threads.submit(callers).result(PATIENCE_S)
     assert held_up > TIMEOUT_S / 2
     assert len(asked) == 1
-    assert connects == [], "nobody tried once more on another connection"
+    assert connects == [], "no second try on another connection"
 
 
-def test_two_hundred_threads_at_once_are_no_outage(raw_redis: redis.Redis) -> None:
+def test_two_hundred_connections_are_no_outage(raw_redis: redis.Redis) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("workers.inference.shared_state.TIMEOUT_S", PATIENCE_S)
         state = connect(settings.REDIS_URL, settings.REDIS_SOCKET)
@@ -313,22 +289,22 @@ def test_two_hundred_threads_at_once_are_no_outage(raw_redis: redis.Redis) -> No
     pool.disconnect()
 
 
-def test_a_permit_whose_redis_is_gone_by_its_end_brings_no_error(own_url: str) -> None:
+def test_an_admission_may_end_without_redis(own_url: str) -> None:
     gate = RateGate(connect(own_url, settings.REDIS_SOCKET))
-    permit = gate.admit(model=MODEL, input_tokens=1, output_tokens=1)
+    permit = admit(gate)
     with frozen(own_url):
         permit.succeeded(TokenUsage(1, 1), {}, 100)
 
 
-def test_after_a_pause_one_caller_asks_for_all(dead: SharedState, clock: Clock) -> None:
-    """Otherwise each of a hundred threads would wait for an answer of its own, every second."""
+def test_after_a_pause_one_caller_tries_again(dead: SharedState, clock: Clock) -> None:
+    """Otherwise each of a hundred threads would wait for a timeout of its own, every second."""
     asked = 0
     original = dead._client.evalsha
 
     def counted(*args: Any) -> Any:
         nonlocal asked
         asked += 1
-        # What another thread would do while this one waits.
+        # Another thread takes while this one waits.
         if asked == 2:
             limiter.take("u", 10)
         return original(*args)
