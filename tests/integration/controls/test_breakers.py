@@ -1,4 +1,4 @@
-"""Forcing a circuit breaker: with a reason, on record, and known to every call in half a second."""
+"""A circuit breaker is forced with a reason and a record, within half a second."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from aifeature.models import ControlChange, Forced, ModelControl
 from aifeature.services.controls import breakers
 from aifeature.services.provider import model_views
+from tests.integration.clock import Clock, clock
 from workers.inference import catalog
 from workers.inference.breaker import Forced as Kept
 
@@ -22,17 +23,7 @@ pytestmark = pytest.mark.django_db
 MODEL = "claude-haiku-5-5"
 OTHER = "claude-opus-5-5"
 
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+__all__ = ["clock"]
 
 
 @pytest.fixture
@@ -61,7 +52,7 @@ def test_forcing_takes_effect_and_is_audited(ada: User) -> None:
     ]
 
 
-def test_its_changes_include_those_of_releases_that_named_it_otherwise(ada: User) -> None:
+def test_changes_include_those_under_the_old_name(ada: User) -> None:
     force(Forced.OPEN, ada)
     for name in (f"model:{MODEL}", f"model:{OTHER}"):
         ControlChange.objects.create(feature=name, field="breaker", reason="Before.")
@@ -69,7 +60,7 @@ def test_its_changes_include_those_of_releases_that_named_it_otherwise(ada: User
     assert breakers.changes(MODEL).count() == 2
 
 
-def test_its_reason_goes_when_it_is_given_back(ada: User) -> None:
+def test_the_reason_is_emptied_with_automatic(ada: User) -> None:
     force(Forced.OPEN, ada)
     assert ModelControl.objects.get().reason == "They fail."
     force(Forced.AUTOMATIC, ada)
@@ -84,7 +75,9 @@ def test_a_wrong_model_or_no_reason_changes_nothing(ada: User, model: str, reaso
     assert not ControlChange.objects.exists()
 
 
-def test_it_is_read_again_after_half_a_second(cache: breakers.ForcedCache, clock: Clock) -> None:
+def test_a_forced_state_is_read_again_after_half_a_second(
+    cache: breakers.ForcedCache, clock: Clock
+) -> None:
     assert cache.get(MODEL) == ""
     ModelControl.objects.create(model=MODEL, forced=Forced.OPEN)
     clock.now += breakers.POLL_S - 0.01
@@ -101,7 +94,7 @@ def test_within_half_a_second_it_is_read_once(cache: breakers.ForcedCache) -> No
     assert len(captured) == 1
 
 
-def test_without_the_database_the_last_known_holds(
+def test_an_outage_keeps_the_last_known_state(
     cache: breakers.ForcedCache,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -109,14 +102,9 @@ def test_without_the_database_the_last_known_holds(
 ) -> None:
     ModelControl.objects.create(model=MODEL, forced=Forced.OPEN)
     assert cache.get(MODEL) == "open"
-    tries = []
-
-    def away() -> Any:
-        tries.append(clock.now)
-        raise OperationalError("the server is gone")
-
+    tries: list[None] = []
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr(breakers, "_read", away)
+        an_outage(patch, tries)
         for _ in range(5):
             clock.now += 1
             assert [cache.get(MODEL), cache.get(MODEL), cache.get(OTHER)] == ["open", "open", ""]
@@ -128,17 +116,22 @@ def test_without_the_database_the_last_known_holds(
     assert cache.get(MODEL) == ""
 
 
-def test_before_anything_is_known_nothing_is_forced(
+def test_nothing_is_forced_at_first(
     cache: breakers.ForcedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away() -> Any:
-        raise OperationalError("the server is gone")
-
-    monkeypatch.setattr(breakers, "_read", away)
+    an_outage(monkeypatch, [])
     assert cache.get(MODEL) == ""
 
 
-def test_while_one_reads_the_others_go_by_what_is_known(
+def an_outage(patch: pytest.MonkeyPatch, tries: list[None]) -> None:
+    def away() -> Any:
+        tries.append(None)
+        raise OperationalError("the server is gone")
+
+    patch.setattr(breakers, "_read", away)
+
+
+def test_one_thread_reads_for_all(
     cache: breakers.ForcedCache, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ModelControl.objects.create(model=MODEL, forced=Forced.OPEN)
@@ -149,10 +142,11 @@ def test_while_one_reads_the_others_go_by_what_is_known(
 
     def slow() -> dict[str, Kept]:
         assert len(seen) < 2, "a second thread reads as well"
-        # The lock is held here: in another thread this look would come at the same moment.
+        # Another thread reads while this one holds the lock.
         if not seen:
             seen.append("")
-            seen.append(_in_thread(cache))
+            with ThreadPoolExecutor(1) as pool:
+                seen.append(pool.submit(cache.get, MODEL).result(timeout=20))
         return real()
 
     monkeypatch.setattr(breakers, "_read", slow)
@@ -160,12 +154,7 @@ def test_while_one_reads_the_others_go_by_what_is_known(
     assert seen[1] == "open"
 
 
-def _in_thread(cache: breakers.ForcedCache) -> str:
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(cache.get, MODEL).result(timeout=20)
-
-
-def test_every_model_is_viewed_with_what_is_forced(ada: User) -> None:
+def test_each_model_is_shown_with_its_forced_state(ada: User) -> None:
     force(Forced.OPEN, ada)
     views = {view.model: view for view in model_views.views()}
     assert list(views) == list(catalog.known_models())

@@ -1,4 +1,4 @@
-"""Controls: cached for half a second, changed with a reason, every change on record."""
+"""Controls are cached for half a second, and each change has a reason and a record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 SUMMARIZE = registry.get("summarize")
 
 
-def test_a_feature_nobody_opened_is_off_with_the_limits_of_its_code() -> None:
+def test_an_unopened_feature_is_off_with_the_limits_of_its_code() -> None:
     assert effective.cache.get("summarize") == effective.Control()
     assert effective.deadline_s(SUMMARIZE) == SUMMARIZE.limits.deadline_s
     assert effective.prompt_version(SUMMARIZE) == "v3"
@@ -33,7 +33,7 @@ def test_a_feature_nobody_opened_is_off_with_the_limits_of_its_code() -> None:
     )
 
 
-def test_what_an_operator_sets_goes_before_the_code() -> None:
+def test_values_of_an_operator_override_the_code() -> None:
     effective.change(
         "summarize",
         {
@@ -66,7 +66,7 @@ def test_caps_of_everything_come_from_admin_else_from_the_environment(settings: 
 @pytest.mark.parametrize(
     ("charge_usd", "account"), [(3, Decimal(20)), (15, Decimal(30)), (None, None)]
 )
-def test_an_account_has_the_cap_of_the_feature_that_allows_most(
+def test_an_account_has_the_highest_cap(
     charge_usd: int | None, account: Decimal | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user may cost $20 a day in one feature, and twice the charge in the other."""
@@ -117,7 +117,7 @@ def test_the_cache_reads_again_after_half_a_second() -> None:
     assert cache.get("summarize").killed
 
 
-def test_the_local_stack_opens_only_what_nobody_touched() -> None:
+def test_the_local_stack_opens_only_untouched_features() -> None:
     effective.open_for_local_stack()
     assert FeatureControl.objects.get(feature="summarize").stage == Stage.EVERYONE
     effective.change("summarize", {"stage": Stage.OFF}, reason="x", check_name="x")

@@ -1,4 +1,4 @@
-"""`manage.py kill_switch`: names who, shows what, asks, and needs nothing but the database."""
+"""`manage.py kill_switch` shows figures, requires confirmation, and needs only the database."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from aifeature.models import ControlChange, FeatureControl, KillMode
 from aifeature.services.controls import effective, switch
 from tests.integration.job_rows import MakeJob
 
+pytestmark = pytest.mark.usefixtures("eve")
+
 WHY = ("--reason", "Bad answers.")
+
+
+Answer = Callable[[str], list[str]]
 
 
 @pytest.fixture
 def eve(db: None) -> User:
-    """On call: may pull and release."""
+    """A person on call, who may pull and release switches."""
     user = User.objects.create_user("eve", is_staff=True)
     may = Permission.objects.filter(codename__in=["stop_feature", "release_feature"])
     user.user_permissions.set(may)
@@ -27,18 +32,18 @@ def eve(db: None) -> User:
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
-    """What the person types when asked; gives the questions."""
+def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """Set the text that the person types, and return the questions."""
 
     def will_type(text: str) -> list[str]:
-        asked: list[str] = []
+        questions: list[str] = []
 
         def typed(question: str) -> str:
-            asked.append(question)
+            questions.append(question)
             return text
 
         monkeypatch.setattr("builtins.input", typed)
-        return asked
+        return questions
 
     return will_type
 
@@ -53,27 +58,19 @@ def row(slug: str = "summarize") -> FeatureControl:
     return FeatureControl.objects.get(feature=slug)
 
 
-def test_stop_shows_the_figures_and_asks(
-    eve: User, make_job: MakeJob, answer: Callable[[str], list[str]]
-) -> None:
+def test_stop_shows_figures(eve: User, make_job: MakeJob, answer: Answer) -> None:
     make_job()
-    asked = answer("y")
-    said = run("stop", "summarize", *WHY, "--user", "eve")
-    assert "This stops summarize: 0 running, 1 queued, $0.00 held. Its jobs are held." in said
-    assert asked == ["Stop summarize? [y/N] "]
-    stopped = row()
-    assert (stopped.killed, stopped.kill_mode, stopped.kill_reason) == (
-        True,
-        KillMode.HOLD,
-        "Bad answers.",
-    )
+    questions = answer("y")
+    output = run("stop", "summarize", *WHY, "--user", "eve")
+    assert "This stops summarize: 0 running, 1 queued, $0.00 held. Its jobs are held." in output
+    assert questions == ["Stop summarize? [y/N] "]
+    assert row().killed
+    assert (row().kill_mode, row().kill_reason) == (KillMode.HOLD, "Bad answers.")
     assert ControlChange.objects.get(field="killed").user == eve
 
 
 @pytest.mark.parametrize("typed", ["", "n", "no", "stop"])
-def test_anything_but_yes_changes_nothing(
-    eve: User, answer: Callable[[str], list[str]], typed: str
-) -> None:
+def test_only_yes_is_accepted(eve: User, answer: Answer, typed: str) -> None:
     answer(typed)
     with pytest.raises(CommandError, match="Not confirmed: nothing was changed"):
         run("stop", "summarize", *WHY, "--user", "eve")
@@ -84,16 +81,14 @@ def test_anything_but_yes_changes_nothing(
     assert row().killed
 
 
-def test_where_nobody_can_be_asked_it_says_what_to_do(
-    eve: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_terminal_yes_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(CommandError, match="Give --yes"):
         run("stop", "summarize", *WHY, "--user", "eve")
     assert not switch.is_stopped("summarize")
 
 
-def test_with_yes_nobody_is_asked(eve: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_yes_option_skips_the_question(eve: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.input", pytest.fail)
     run("stop", "_everything", *WHY, "--user", "eve", "--cancel", "--yes")
     assert (row("_everything").killed, row("_everything").kill_mode) == (True, KillMode.CANCEL)
@@ -103,11 +98,11 @@ def test_with_yes_nobody_is_asked(eve: User, monkeypatch: pytest.MonkeyPatch) ->
     assert (last.user, last.reason) == (eve, "Over.")
 
 
-def test_a_release_can_be_gradual(eve: User) -> None:
+def test_a_release_can_be_gradual() -> None:
     run("stop", "summarize", *WHY, "--user", "eve", "--yes")
-    said = run("release", "summarize", *WHY, "--user", "eve", "--percent", "20", "--yes")
-    assert "stopped by eve" in said
-    assert "released for 20 % of users" in said
+    output = run("release", "summarize", *WHY, "--user", "eve", "--percent", "20", "--yes")
+    assert "stopped by eve" in output
+    assert "released for 20 % of users" in output
     assert (row().killed, row().release_percent) == (False, 20)
     with pytest.raises(CommandError, match="released for 20 % of users already"):
         run("release", "summarize", *WHY, "--user", "eve", "--percent", "10", "--yes")
@@ -118,7 +113,7 @@ def test_a_release_can_be_gradual(eve: User) -> None:
 
 
 @pytest.mark.parametrize("percent", ["0", "101"])
-def test_a_release_is_for_1_to_100_percent(eve: User, percent: str) -> None:
+def test_a_release_is_for_1_to_100_percent(percent: str) -> None:
     run("stop", "summarize", *WHY, "--user", "eve", "--yes")
     with pytest.raises(CommandError, match="1 to 100 percent"):
         run("release", "summarize", *WHY, "--user", "eve", "--percent", percent, "--yes")
@@ -145,7 +140,7 @@ def test_the_person_must_exist_be_active_and_have_the_permission(eve: User, acti
     assert ControlChange.objects.count() == before
 
 
-def test_a_missing_permission_is_answered_with_those_who_have_it(eve: User) -> None:
+def test_a_missing_permission_is_answered_with_its_holders(eve: User) -> None:
     User.objects.create_user("bob", is_staff=True)
     User.objects.create_superuser("old", is_active=False)
     with pytest.raises(CommandError, match=r"These have it: eve\. A superuser can give it to bob"):
@@ -168,23 +163,23 @@ def test_a_reason_is_needed(eve: User, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["stop", "release", "status"])
-def test_an_unknown_feature_is_answered_with_those_there_are(eve: User, action: str) -> None:
+def test_an_unknown_feature_is_answered_with_the_known_ones(action: str) -> None:
     more = () if action == "status" else (*WHY, "--user", "eve", "--yes")
     with pytest.raises(CommandError, match="Choose one of: _everything, summarize"):
         run(action, "sumarize", *more)
 
 
-def test_status_tells_of_each_switch_who_and_why(eve: User, make_job: MakeJob) -> None:
+def test_status_shows_each_switch_with_its_reason(eve: User, make_job: MakeJob) -> None:
     make_job()
     switch.stop("summarize", reason="Bad answers.", mode=KillMode.CANCEL, user_id=eve.pk)
-    said = run("status").splitlines()
-    assert said[0] == "_everything: 0 running, 1 queued, $0.00 held; running"
-    assert said[1].startswith("summarize: 0 running, 1 queued, $0.00 held; stopped by eve, 2")
-    assert said[1].endswith(", jobs cancelled: Bad answers.")
-    assert run("status", "summarize").splitlines() == said[1:2]
+    output = run("status").splitlines()
+    assert output[0] == "_everything: 0 running, 1 queued, $0.00 held; running"
+    assert output[1].startswith("summarize: 0 running, 1 queued, $0.00 held; stopped by eve, 2")
+    assert output[1].endswith(", jobs cancelled: Bad answers.")
+    assert run("status", "summarize").splitlines() == output[1:2]
 
 
-def test_it_works_without_redis(eve: User, settings: Any) -> None:
+def test_it_works_without_redis(settings: Any) -> None:
     settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
     run("stop", "summarize", *WHY, "--user", "eve", "--yes")
     assert effective.cache.get("summarize").killed
@@ -192,19 +187,19 @@ def test_it_works_without_redis(eve: User, settings: Any) -> None:
     assert not effective.cache.get("summarize").killed
 
 
-def test_a_stop_of_what_is_stopped_changes_nothing_and_says_so(eve: User) -> None:
+def test_a_second_stop_changes_nothing_and_reports_it() -> None:
     run("stop", "summarize", *WHY, "--user", "eve", "--yes")
     again = ("--reason", "Another.", "--user", "eve", "--yes")
-    said = run("stop", "summarize", *again)
-    assert "Already stopped by eve" in said
-    assert "Nothing was changed." in said
+    output = run("stop", "summarize", *again)
+    assert "Already stopped by eve" in output
+    assert "Nothing was changed." in output
     with pytest.raises(CommandError, match=r"Nothing was changed\. To change .* use change_reason"):
         run("stop", "summarize", "--cancel", *again)
     assert (row().kill_reason, row().kill_mode) == ("Bad answers.", KillMode.HOLD)
     assert not ControlChange.objects.filter(reason="Another.").exists()
 
 
-def test_the_reason_of_a_stop_is_changed_and_the_jobs_stay_as_they_are(eve: User) -> None:
+def test_the_reason_of_a_stop_can_be_changed() -> None:
     with pytest.raises(CommandError, match="there is no reason to change"):
         run("change_reason", "summarize", *WHY, "--user", "eve", "--yes")
     run("stop", "summarize", *WHY, "--user", "eve", "--cancel", "--yes")

@@ -1,4 +1,4 @@
-"""Control rows as a rollback of the code leaves them: jobs run, pages open, on-call is told."""
+"""Control rows that a rollback leaves: jobs run, pages open, and on-call is notified."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def page(db: None) -> Client:
 
 
 def left_behind(**values: Any) -> None:
-    """What a newer release has written; no service of this one would."""
+    """Write values of a newer release, which no service of this one would write."""
     FeatureControl.objects.update_or_create(feature="summarize", defaults=values)
     effective.cache.clear()
 
@@ -48,7 +48,7 @@ def open_alerts() -> list[tuple[str, str]]:
 
 
 @pytest.mark.usefixtures("committed")
-def test_a_job_runs_with_the_codes_prompt_where_the_active_one_is_missing(
+def test_a_missing_prompt_is_replaced_by_that_of_the_code(
     make_job: MakeJob, sandbox: SandboxServer
 ) -> None:
     left_behind(prompt_version="v9")
@@ -62,7 +62,7 @@ def test_a_job_runs_with_the_codes_prompt_where_the_active_one_is_missing(
     assert Job.objects.get(pk=job.pk).prompt_version == ran.version
 
 
-def test_a_prompt_that_is_malformed_is_replaced_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_prompt_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_slug: str, version: str) -> Any:
         raise prompts.PromptError(f"prompt summarize/{version}: parameters: odd")
 
@@ -72,7 +72,7 @@ def test_a_prompt_that_is_malformed_is_replaced_as_well(monkeypatch: pytest.Monk
     assert effective.prompt_version(SUMMARIZE) == SUMMARIZE.prompt_version
 
 
-def test_the_alert_opens_once_and_ends_when_the_prompt_is_there() -> None:
+def test_the_alert_opens_once_and_ends_with_its_cause() -> None:
     left_behind(prompt_version="v9")
     for _ in range(2):
         tasks.look_at_controls()
@@ -93,28 +93,26 @@ def test_each_kind_of_alert_has_its_page() -> None:
         assert (CHECKOUT / "deploy" / "runbooks" / f"{alerts.RUNBOOKS[kind]}.md").is_file()
 
 
-def test_a_boot_warns_and_names_the_object_the_cause_and_the_next_step() -> None:
+def test_a_boot_warns_with_cause_and_next_step() -> None:
     left_behind(prompt_version="v9", stage="canary")
-    said = io.StringIO()
-    call_command("check", databases=["default"], stderr=said)
-    assert said.getvalue().count("(aifeature.W001)") == 2
+    output = io.StringIO()
+    call_command("check", databases=["default"], stderr=output)
+    assert output.getvalue().count("(aifeature.W001)") == 2
     for part in (
         "The active prompt of summarize is v9, which this release cannot use",
         "prompt summarize/v9 does not exist; there are: v1, v2, v3. Its jobs run with v3.",
         "HINT: Deploy a release that has v9, or choose another version in admin, Features.",
         "The stage 'canary' of summarize does not exist in this release",
     ):
-        assert part in said.getvalue()
+        assert part in output.getvalue()
 
 
-def test_the_check_before_a_reload_asks_the_database() -> None:
+def test_the_check_before_a_reload_includes_the_database() -> None:
     boot_check = runpy.run_path(str(CHECKOUT / "deploy" / "boot_check.py"))
     assert any(command[-2:] == ["--database", "default"] for command in boot_check["_checks"]())
 
 
-def test_a_stage_of_another_release_closes_one_feature_and_breaks_no_other(
-    page: Client, ada: User
-) -> None:
+def test_an_unknown_stage_closes_its_feature_and_breaks_no_page(page: Client, ada: User) -> None:
     left_behind(stage="canary", kill_mode="drain", killed=True)
     assert not effective.is_visible(SUMMARIZE, ada)
     with pytest.raises(NotFound):
@@ -125,7 +123,7 @@ def test_a_stage_of_another_release_closes_one_feature_and_breaks_no_other(
     assert open_alerts() == [("control_unknown", "summarize")]
 
 
-def test_a_control_of_a_feature_that_the_code_lacks_breaks_no_page(page: Client) -> None:
+def test_a_control_without_its_feature_breaks_no_page(page: Client) -> None:
     FeatureControl.objects.create(feature="gone", prompt_version="v9", stage="canary")
     gone = f"{LIST}gone/change/"
     for address in ("/admin/", LIST, gone, DETAIL):
@@ -135,7 +133,7 @@ def test_a_control_of_a_feature_that_the_code_lacks_breaks_no_page(page: Client)
     effective.change("gone", {"retention_days": 3}, reason="r", check_name="test")
 
 
-def test_another_field_is_edited_while_the_active_prompt_is_missing(page: Client) -> None:
+def test_other_fields_can_be_edited_while_the_prompt_is_missing(page: Client) -> None:
     left_behind(prompt_version="v9", stage="canary")
     text = page.get(DETAIL).text
     assert "v9 (not in this release)" in text
@@ -145,21 +143,16 @@ def test_another_field_is_edited_while_the_active_prompt_is_missing(page: Client
     row = FeatureControl.objects.get(feature="summarize")
     assert (row.percent, row.prompt_version, row.stage) == (7, "v9", "canary")
     assert ControlChange.objects.get().field == "percent"
-    assert save(page, prompt_version="v2", stage="everyone", reason="Mend.").status_code == 302
+    assert save(page, prompt_version="v2", stage="everyone", reason="Fix.").status_code == 302
     row.refresh_from_db()
     assert (row.prompt_version, row.stage) == ("v2", "everyone")
     assert "not in this release" not in page.get(DETAIL).text
-    assert "v9" not in dict(_choices(page, "prompt_version"))
-
-
-def _choices(page: Client, name: str) -> Any:
-    return page.get(DETAIL).context["adminform"].form.fields[name].choices
+    fields: Any = page.get(DETAIL).context["adminform"].form.fields
+    assert "v9" not in dict(fields["prompt_version"].choices)
 
 
 @pytest.mark.parametrize("name", ["prompt_version", "stage"])
-def test_no_value_of_another_release_is_chosen_where_it_was_not_active(
-    page: Client, name: str
-) -> None:
+def test_an_unknown_value_cannot_be_newly_chosen(page: Client, name: str) -> None:
     assert "prompt_version" in shown(page)
     answer = save(page, **{name: "v9"}, reason="Try.")
     assert name in answer.context["adminform"].form.errors
@@ -176,7 +169,7 @@ def test_an_invited_user_who_is_deleted_breaks_nothing(page: Client, ada: User, 
 
 
 def test_an_edit_writes_no_column_of_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An edit that has read the row does not put back a switch as it was then."""
+    """An edit that has read the row before a stop does not release the switch."""
     full_clean = FeatureControl.full_clean
 
     def pulled_meanwhile(row: FeatureControl, *args: Any, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
-"""Everything that could refuse a flip: it works all the same, or says at once what else to do.
+"""A flip works despite faults, or is refused immediately with another way.
 
-Which time limit ended a wait is told by its SQLSTATE, never by a clock.
+The SQLSTATE shows which time limit ended a wait.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from aifeature.services.controls.effective import GLOBAL
 from tests.integration.streams.web_server import database_url
 from tests.releases import next_release
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sam")]
 
 SECOND_MEANS = "stop the llm workers, or revoke the provider's key"
 
 
 @pytest.fixture
 def sam(transactional_db: None) -> Iterator[User]:
-    """A superuser; the thread has no connection, as at the begin of a command or a request."""
+    """A superuser. The thread has no connection, as at the begin of a request."""
     user = User.objects.create_superuser("sam")
     FeatureControl.objects.create(feature="summarize")
     connection.close()
@@ -45,7 +45,7 @@ def sam(transactional_db: None) -> Iterator[User]:
 
 @contextmanager
 def other_session(*statements: LiteralString) -> Iterator[psycopg.Connection[Any]]:
-    """Another session that has done this in a transaction that goes on."""
+    """Open another session, and run these statements in its transaction."""
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
         other.execute("BEGIN")
         for statement in statements:
@@ -56,7 +56,7 @@ def other_session(*statements: LiteralString) -> Iterator[psycopg.Connection[Any
 
 @contextmanager
 def in_force(do: LiteralString, undo: LiteralString) -> Iterator[None]:
-    """A change of the database that new sessions find, until the context ends."""
+    """Change the database for new sessions until the context ends."""
     parameters = connection.get_connection_params()
     with psycopg.connect(**parameters, autocommit=True) as other:
         other.execute("SET default_transaction_read_only = off")
@@ -75,7 +75,7 @@ def run(*arguments: str) -> str:
 
 
 def refusal(*arguments: str) -> tuple[str, str | None]:
-    """What the command says, and the SQLSTATE of what ended it."""
+    """Return the message of the command, and the SQLSTATE of its cause."""
     with pytest.raises(CommandError) as caught:
         run(*arguments)
     cause = caught.value.__cause__
@@ -87,63 +87,60 @@ def stopped(slug: str = "summarize") -> bool:
     return switch.is_stopped(slug)
 
 
-def test_a_switch_is_flipped_on_a_connection_with_time_limits(sam: User) -> None:
+def test_a_switch_is_flipped_on_a_connection_with_time_limits() -> None:
     with urgently(), connection.cursor() as cursor:
         for name, limit in (("lock_timeout", "1s"), ("statement_timeout", "1500ms")):
             cursor.execute(f"SHOW {name}")
             assert cursor.fetchone() == (limit,)
         cursor.execute("SHOW idle_in_transaction_session_timeout")
-        assert cursor.fetchone() == ("10s",), "what the settings ask for stays"
+        assert cursor.fetchone() == ("10s",), "the limit of the settings stays"
         held: Any = connection.connection
         assert held.info.get_parameters()["connect_timeout"] == "2"
-    assert connection.connection is None, "and it is given back"
+    assert connection.connection is None, "the connection is returned"
 
 
 @pytest.mark.parametrize("action", ["stop", "release"])
-def test_a_locked_control_names_its_holder_and_two_ways_out(sam: User, action: str) -> None:
+def test_a_locked_control_names_its_holder_and_two_ways_out(action: str) -> None:
     if action == "release":
         run("stop", "summarize")
     lock: LiteralString = "SELECT 1 FROM aifeature_featurecontrol FOR UPDATE"
     with other_session(lock) as other:
-        said, code = refusal(action, "summarize")
+        message, code = refusal(action, "summarize")
         assert code == switch_refusal.LOCKED
         pid = other.info.backend_pid
-        assert f"holds the control of summarize: pid {pid}, idle in transaction" in said
-        assert "or stop everything, which uses another row" in said
-        assert f"SELECT pg_terminate_backend({pid})" in said
-        assert SECOND_MEANS in said
-        assert "The kill switch was not changed." in said
+        assert f"holds the control of summarize: pid {pid}, idle in transaction" in message
+        assert "or stop everything, which uses another row" in message
+        assert f"SELECT pg_terminate_backend({pid})" in message
+        assert SECOND_MEANS in message
+        assert "The kill switch was not changed." in message
         run("stop", GLOBAL)
-        assert stopped(GLOBAL), "its row is another one, which nobody has locked"
+        assert stopped(GLOBAL), "no session has locked its row"
     run(action, "summarize")
     assert stopped() == (action == "stop")
 
 
-def test_who_only_reads_the_controls_is_not_named(sam: User) -> None:
+def test_a_reader_of_the_controls_is_not_named() -> None:
     with (
         other_session("SELECT 1 FROM aifeature_featurecontrol") as reader,
         other_session("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE") as holder,
     ):
-        said, _ = refusal("stop", "summarize")
-        assert f"pid {holder.info.backend_pid}" in said
-        assert f"pid {reader.info.backend_pid}" not in said
+        message, _ = refusal("stop", "summarize")
+        assert f"pid {holder.info.backend_pid}" in message
+        assert f"pid {reader.info.backend_pid}" not in message
 
 
-def test_a_locked_switch_of_everything_is_not_named_as_a_way_out_of_itself(sam: User) -> None:
+def test_a_locked_global_switch_is_not_its_own_way_out() -> None:
     FeatureControl.objects.create(feature=GLOBAL)
     connection.close()
     with other_session("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE"):
-        said, code = refusal("stop", GLOBAL)
+        message, code = refusal("stop", GLOBAL)
     assert code == switch_refusal.LOCKED
-    assert "Try again. To end that session" in said
+    assert "Try again. To end that session" in message
 
 
 @pytest.mark.parametrize("flip", ["stop", "release", "trip"])
 @pytest.mark.parametrize("table", ["aifeature_featurecontrol", "auth_user"])
-def test_a_flip_on_a_connection_without_limits_waits_no_longer(
-    sam: User, flip: str, table: LiteralString
-) -> None:
-    """The functions have a limit of their own; a commit finds nothing left to wait for."""
+def test_a_flip_has_its_own_lock_timeout(sam: User, flip: str, table: LiteralString) -> None:
     if flip == "release":
         switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=sam.pk)
     flips: dict[str, Callable[[], object]] = {
@@ -162,33 +159,29 @@ def test_a_flip_on_a_connection_without_limits_waits_no_longer(
     assert cause.sqlstate == switch_refusal.LOCKED
 
 
-def test_a_migration_of_the_controls_is_not_waited_for(sam: User) -> None:
+def test_a_migration_of_the_controls_is_not_waited_for() -> None:
     lock: LiteralString = "LOCK TABLE aifeature_featurecontrol IN ACCESS EXCLUSIVE MODE"
     with other_session(lock) as other:
-        said, code = refusal("stop", "summarize")
-        assert f"pid {other.info.backend_pid}" in said
+        message, code = refusal("stop", "summarize")
+        assert f"pid {other.info.backend_pid}" in message
     assert code == switch_refusal.LOCKED
 
 
 @pytest.mark.parametrize(
     "table", ["aifeature_job", "aifeature_attempt", "aifeature_spendwindow", "aifeature_alert"]
 )
-def test_a_migration_of_another_table_refuses_no_flip(
-    sam: User, table: LiteralString, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_on_another_table_refuses_no_flip(table: LiteralString) -> None:
     with other_session(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"):
-        said = run("stop", "summarize")
+        message = run("stop", "summarize")
         if table in {"aifeature_job", "aifeature_spendwindow"}:
-            assert "jobs that cannot be counted now" in said
+            assert "jobs that cannot be counted now" in message
         assert stopped()
         connection.close()
         run("release", "summarize")
         assert not stopped()
 
 
-def test_an_alert_that_cannot_be_ended_undoes_no_release_and_ends_with_the_next_check(
-    sam: User,
-) -> None:
+def test_a_locked_alert_undoes_no_release_and_ends_with_the_next_check() -> None:
     switch.trip("summarize", check="control.cost_spike", reason="r", figures={})
     with other_session("SELECT 1 FROM aifeature_alert FOR UPDATE"):
         connection.close()
@@ -199,11 +192,11 @@ def test_an_alert_that_cannot_be_ended_undoes_no_release_and_ends_with_the_next_
     assert Alert.objects.get(kind="kill_switch").closed_at is not None
 
 
-def test_an_account_that_another_session_holds_is_not_waited_for(sam: User) -> None:
+def test_an_account_that_another_session_holds_is_not_waited_for() -> None:
     with other_session("SELECT 1 FROM auth_user FOR UPDATE"):
-        said, code = refusal("stop", "summarize")
+        message, code = refusal("stop", "summarize")
     assert code == switch_refusal.LOCKED
-    assert "a lock that a flip of summarize needs" in said
+    assert "a lock that a flip of summarize needs" in message
     assert not stopped()
 
 
@@ -221,17 +214,17 @@ def test_an_exhausted_pool_refuses_no_flip(sam: User, slug: str) -> None:
     assert stopped(slug)
 
 
-def test_a_database_that_takes_no_writes_is_named_with_a_second_means(sam: User) -> None:
+def test_a_database_that_takes_no_writes_is_named_with_a_second_means() -> None:
     name = connection.settings_dict["NAME"]
     setting = "default_transaction_read_only"
     with in_force(
         f'ALTER DATABASE "{name}" SET {setting} = on', f'ALTER DATABASE "{name}" RESET {setting}'
     ):
-        said, code = refusal("stop", "summarize")
+        message, code = refusal("stop", "summarize")
         assert code == "25006"
-        assert "The database takes no writes: it is a standby" in said
-        assert "no job is accepted and no call starts" in said
-        assert SECOND_MEANS in said
+        assert "The database takes no writes: it is a standby" in message
+        assert "no job is accepted and no call starts" in message
+        assert SECOND_MEANS in message
         assert "running" in run_status()
     run("stop", "summarize")
 
@@ -244,7 +237,7 @@ def run_status() -> str:
 
 @contextmanager
 def a_write_that(fails: LiteralString) -> Iterator[None]:
-    """Each audit row runs into this."""
+    """Let each insert of an audit row fail."""
     with in_force(
         "CREATE FUNCTION test_fails() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN {fails}; RETURN NEW; END $$;"
@@ -270,37 +263,31 @@ def a_write_that(fails: LiteralString) -> Iterator[None]:
         ("RAISE EXCEPTION 'odd'", "P0001", "with SQLSTATE P0001: odd"),
     ],
 )
-def test_a_write_that_fails_changes_nothing_and_says_why(
-    sam: User, fails: LiteralString, code: str, words: str
-) -> None:
+def test_a_failed_write_names_its_cause(fails: LiteralString, code: str, words: str) -> None:
     with a_write_that(fails):
-        said, found = refusal("stop", "summarize")
-    assert found == code
-    assert words in said
-    assert SECOND_MEANS in said
+        message, sqlstate = refusal("stop", "summarize")
+    assert sqlstate == code
+    assert words in message
+    assert SECOND_MEANS in message
     assert not stopped()
     assert not ControlChange.objects.exists()
 
 
-def test_a_database_that_is_away_is_named_with_a_second_means(
-    sam: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pool: Any = connection.pool  # type: ignore[attr-defined]
 
     def away() -> None:
         raise psycopg.OperationalError("connection refused")
 
     monkeypatch.setattr(pool, "_connect_urgently", away)
-    said, _ = refusal("stop", "summarize")
-    assert "There is no connection to the database: connection refused." in said
-    assert SECOND_MEANS in said
+    message, _ = refusal("stop", "summarize")
+    assert "There is no connection to the database: connection refused." in message
+    assert SECOND_MEANS in message
 
 
 @pytest.mark.parametrize("limited", ["role", "database"])
-def test_a_server_without_a_free_connection_is_named(
-    sam: User, monkeypatch: pytest.MonkeyPatch, limited: str
-) -> None:
-    """As PostgreSQL says it; a superuser may always connect."""
+def test_a_full_server_is_named(monkeypatch: pytest.MonkeyPatch, limited: str) -> None:
+    """PostgreSQL refuses the connection of a role that is no superuser."""
     pool: Any = connection.pool  # type: ignore[attr-defined]
     parameters = connection.get_connection_params()
     database = psycopg.sql.Identifier(parameters["dbname"])
@@ -317,13 +304,13 @@ def test_a_server_without_a_free_connection_is_named(
                 "_connect_urgently",
                 lambda: psycopg.connect(**{**parameters, "user": "test_few"}),
             )
-            said, _ = refusal("stop", "summarize")
+            message, _ = refusal("stop", "summarize")
         finally:
             other.execute(limit(database, psycopg.sql.Literal(-1)))
             other.execute("DROP ROLE test_few")
-    assert "The database has no connection left" in said
-    assert "too many connections for" in said
-    assert SECOND_MEANS in said
+    assert "The database has no connection left" in message
+    assert "too many connections for" in message
+    assert SECOND_MEANS in message
 
 
 @pytest.mark.parametrize(
@@ -340,9 +327,7 @@ def test_a_server_without_a_free_connection_is_named(
     ],
     ids=["a column more", "a column less"],
 )
-def test_a_database_of_another_release_refuses_no_flip(
-    sam: User, do: LiteralString, undo: LiteralString
-) -> None:
+def test_another_schema_refuses_no_flip(do: LiteralString, undo: LiteralString) -> None:
     with in_force(do, undo):
         run("stop", "summarize")
         assert stopped()
@@ -350,14 +335,14 @@ def test_a_database_of_another_release_refuses_no_flip(
         assert not stopped()
 
 
-def test_a_database_without_the_functions_asks_for_the_migration(sam: User) -> None:
+def test_a_database_without_the_functions_requires_the_migration() -> None:
     with in_force(
         "ALTER FUNCTION aif_switch_stop RENAME TO not_yet",
         "ALTER FUNCTION not_yet RENAME TO aif_switch_stop",
     ):
-        said, code = refusal("stop", "summarize")
+        message, code = refusal("stop", "summarize")
     assert code == "42883"
-    assert "manage.py migrate" in said
+    assert "manage.py migrate" in message
 
 
 @pytest.mark.parametrize(
@@ -371,9 +356,7 @@ def test_a_database_without_the_functions_asks_for_the_migration(sam: User) -> N
     ],
     ids=str,
 )
-def test_a_control_that_this_release_cannot_follow_is_flipped_all_the_same(
-    sam: User, values: dict[str, str]
-) -> None:
+def test_a_control_of_another_release_can_be_flipped(values: dict[str, str]) -> None:
     FeatureControl.objects.all().delete()
     FeatureControl.objects.create(**{"feature": "summarize", **values})
     slug = values.get("feature", "summarize")
@@ -387,9 +370,7 @@ def test_a_control_that_this_release_cannot_follow_is_flipped_all_the_same(
     assert {name: getattr(row, name) for name in kept} == kept
 
 
-def test_a_feature_whose_code_does_not_load_is_stopped_by_the_command(
-    sam: User, tmp_path: Path
-) -> None:
+def test_the_command_stops_a_feature_whose_code_does_not_load(tmp_path: Path) -> None:
     release = next_release(tmp_path / "release")
     release.write("aifeature/features/summarize/feature.py", "FEATURE = = 1\n")
     env = {**os.environ, "DATABASE_URL": database_url()}
@@ -411,16 +392,16 @@ def test_a_feature_whose_code_does_not_load_is_stopped_by_the_command(
     assert "Traceback" not in checked.stderr
 
 
-def test_each_flip_is_recorded_also_by_two_people(sam: User) -> None:
+def test_each_flip_is_recorded(sam: User) -> None:
     ada = User.objects.create_user("ada")
     switch.stop("summarize", reason="Odd.", mode=KillMode.HOLD, user_id=sam.pk)
     switch.stop("summarize", reason="Odd.", mode=KillMode.HOLD, user_id=ada.pk)
     switch.release("summarize", reason="Mended.", user_id=ada.pk, percent=20)
     switch.release("summarize", reason="Mended.", user_id=sam.pk)
-    trail = ControlChange.objects.order_by("id").values_list(
+    records = ControlChange.objects.order_by("id").values_list(
         "field", "old", "new", "reason", "user__username"
     )
-    assert list(trail) == [
+    assert list(records) == [
         ("killed", "False", "True", "Odd.", "sam"),
         ("kill_reason", "", "Odd.", "Odd.", "sam"),
         ("killed", "True", "False", "Mended.", "ada"),
@@ -437,9 +418,7 @@ def test_each_flip_is_recorded_also_by_two_people(sam: User) -> None:
         lambda user: switch.release("summarize", reason=" ", user_id=user),
     ],
 )
-def test_a_flip_without_a_reason_or_a_person_is_refused_by_code_and_database(
-    sam: User, flip: Callable[[int], None]
-) -> None:
+def test_a_flip_needs_a_reason_and_a_person(sam: User, flip: Callable[[int], None]) -> None:
     with pytest.raises(ValueError, match="needs a reason"):
         flip(sam.pk)
     for user, reason in ((sam.pk, " "), (sam.pk + 1, "r")):
@@ -448,7 +427,6 @@ def test_a_flip_without_a_reason_or_a_person_is_refused_by_code_and_database(
     assert not stopped()
 
 
-def test_a_reason_that_cannot_be_stored_is_stored_as_well_as_can_be(sam: User) -> None:
-    """A terminal whose encoding is another one yields lone surrogates."""
+def test_a_lone_surrogate_in_a_reason_is_replaced(sam: User) -> None:
     switch.stop("summarize", reason="Stra\udcdfe", mode=KillMode.HOLD, user_id=sam.pk)
     assert FeatureControl.objects.get().kill_reason == "Stra\N{REPLACEMENT CHARACTER}e"

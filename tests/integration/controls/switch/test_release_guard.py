@@ -1,4 +1,4 @@
-"""What counts as a person's release: this one, of this switch, with a reason."""
+"""A release needs its own audit row, of this switch and with a reason."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def release_past_the_services(slug: str = "summarize") -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_release_of_before_releases_nothing_now(ada: User) -> None:
-    """Its audit row stays for ever, and the switch was pulled again since."""
+def test_an_earlier_release_releases_nothing_now(ada: User) -> None:
+    """Its audit row stays, and the switch was pulled again."""
     stop("summarize", ada)
     switch.release("summarize", reason="Mended.", user_id=ada.pk)
     stop("summarize", ada)
@@ -49,7 +49,7 @@ def test_the_release_of_one_switch_releases_no_other(ada: User) -> None:
     assert switch.is_stopped(GLOBAL)
 
 
-def test_a_record_that_gives_no_reason_releases_nothing(ada: User) -> None:
+def test_a_record_without_a_reason_releases_nothing(ada: User) -> None:
     stop("summarize", ada)
 
     def release_it() -> None:
@@ -63,7 +63,7 @@ def test_a_record_that_gives_no_reason_releases_nothing(ada: User) -> None:
     assert switch.is_stopped("summarize")
 
 
-def test_a_switch_that_is_off_for_some_does_not_go_with_its_row(ada: User) -> None:
+def test_the_row_of_a_partial_release_cannot_be_deleted(ada: User) -> None:
     stop("summarize", ada)
     commit(lambda: switch.release("summarize", reason="Try.", user_id=ada.pk, percent=50))
     row = FeatureControl.objects.filter(feature="summarize")

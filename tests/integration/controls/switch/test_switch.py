@@ -1,17 +1,18 @@
-"""Pulled by a person or a check, released by a person alone; what becomes of the jobs."""
+"""A person or a check pulls a switch, and a person releases it; the jobs follow."""
 
 from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 import redis
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
 
 from aifeature.models import (
     Alert,
@@ -34,6 +35,7 @@ from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective, switch
 from aifeature.services.dispatch import recovery
 from aifeature.services.texts import CANCELLED_BY_SWITCH, WAITING
+from tests.integration.execution.keeper.conftest import ROW, locked
 from tests.integration.job_rows import MakeJob, begin, claim
 
 pytestmark = pytest.mark.django_db
@@ -48,18 +50,11 @@ def slug(request: pytest.FixtureRequest) -> str:
 
 
 def paused_places(slug: str, *, percent: int) -> list[int]:
-    """Of the first 300 user ids, those for whom a switch stays on."""
+    """Return the ids, of the first 300, for which a switch stays on."""
     return [n for n in range(1, 301) if not release.is_released(slug, n, percent=percent)]
 
 
-def in_database(function: str, *arguments: Any) -> Any:
-    with connection.cursor() as cursor:
-        marks = ", ".join(["%s"] * len(arguments))
-        cursor.execute(f"SELECT {function}({marks})", arguments)
-        return cursor.fetchone()[0]
-
-
-def test_what_it_would_stop_is_told_before(make_job: MakeJob, slug: str) -> None:
+def test_the_effect_of_a_stop_is_counted_before(make_job: MakeJob, slug: str) -> None:
     for _ in range(3):
         make_job()
     for micro in (700_000, 500_000):
@@ -70,7 +65,7 @@ def test_what_it_would_stop_is_told_before(make_job: MakeJob, slug: str) -> None
     assert switch.would_stop("triage") == switches.WouldStop(0, 0, 0)
 
 
-def test_a_stop_says_who_and_why(ada: User, slug: str) -> None:
+def test_a_stop_records_person_and_reason(ada: User, slug: str) -> None:
     switch.stop(slug, reason="Odd answers.", mode=KillMode.HOLD, user_id=ada.pk)
     row = FeatureControl.objects.get(feature=slug)
     assert (row.killed, row.kill_reason, row.kill_mode) == (True, "Odd answers.", "hold")
@@ -91,40 +86,60 @@ def test_a_stopped_feature_sends_nothing(make_job: MakeJob, ada: User, slug: str
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_switch_that_is_pulled_while_a_call_waits_for_its_row_is_not_missed(
-    make_job: MakeJob, ada: User
-) -> None:
-    """The call's statement began before the flip and goes on after it."""
+def test_a_stop_while_a_call_waits_for_its_row_is_seen(make_job: MakeJob, ada: User) -> None:
+    """The statement of the call begins before the flip and ends after it."""
     FeatureControl.objects.create(feature="summarize")
     running = claim(make_job())
-    with psycopg_session() as other:
-        other.execute("BEGIN")
-        other.execute("SELECT 1 FROM aifeature_job WHERE id = %s FOR UPDATE", (running.job,))
+    with locked(ROW, running.job):
         verdicts: list[str] = []
         caller = threading.Thread(target=lambda: verdicts.append(verdict_of(running)))
         caller.start()
         wait_for_lock()
         FeatureControl.objects.update(killed=True)
-        other.execute("COMMIT")
-        caller.join(60)
+    caller.join(60)
     assert verdicts == ["paused"]
     assert not SpendWindow.objects.filter(held_micro__gt=0).exists()
 
 
-def test_held_jobs_are_told_and_go_on_after_the_release(
-    make_job: MakeJob, ada: User, slug: str
-) -> None:
+def test_held_jobs_go_on_after_the_release(make_job: MakeJob, ada: User, slug: str) -> None:
     job = make_job()
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     recovery.sweep()
     job.refresh_from_db()
     assert (job.status, job.wait_reason) == (Status.QUEUED, "feature_paused")
     assert job.error_message == WAITING[WaitReason.FEATURE_PAUSED]
-    switch.release(slug, reason="Mended.", user_id=ada.pk)
+    switch.release(slug, reason="Fixed.", user_id=ada.pk)
     assert recovery.sweep() == 1
     job.refresh_from_db()
     assert (job.status, job.wait_reason, job.error_message) == (Status.QUEUED, "", "")
     assert job.published_at is not None
+
+
+def test_a_release_ends_cancellation(make_job: MakeJob, ada: User, slug: str) -> None:
+    switch.stop(slug, reason="r", mode=KillMode.CANCEL, user_id=ada.pk)
+    switch.release(slug, reason="Fixed.", user_id=ada.pk)
+    job = make_job()
+    recovery.sweep()
+    job.refresh_from_db()
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "")
+    assert job.published_at is not None
+
+
+def test_jobs_of_other_features_are_unchanged(make_job: MakeJob, ada: User) -> None:
+    held, other = make_job(), make_job(feature="triage")
+    switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=ada.pk)
+    assert switch.settle_stopped() == 1
+    for job in (held, other):
+        job.refresh_from_db()
+    assert (held.wait_reason, other.wait_reason) == ("feature_paused", "")
+
+
+def test_another_wait_reason_is_kept(make_job: MakeJob) -> None:
+    waiting = {"wait_reason": "provider_waiting", "error_message": "We keep trying."}
+    job = make_job(run_at=Now() + timedelta(seconds=60), **waiting)
+    recovery.sweep()
+    job.refresh_from_db()
+    assert (job.wait_reason, job.error_message) == tuple(waiting.values())
 
 
 def test_deadlines_run_on_while_jobs_are_held(make_job: MakeJob, ada: User) -> None:
@@ -135,7 +150,7 @@ def test_deadlines_run_on_while_jobs_are_held(make_job: MakeJob, ada: User) -> N
     assert (job.status, job.error_code) == (Status.FAILED, "feature_paused")
 
 
-def test_cancelled_jobs_end_and_say_why(make_job: MakeJob, ada: User, slug: str) -> None:
+def test_cancelled_jobs_end_with_the_reason(make_job: MakeJob, ada: User, slug: str) -> None:
     waiting, other = make_job(), make_job(feature="triage")
     running = claim(make_job())
     switch.stop(slug, reason="r", mode=KillMode.CANCEL, user_id=ada.pk)
@@ -151,14 +166,14 @@ def test_cancelled_jobs_end_and_say_why(make_job: MakeJob, ada: User, slug: str)
     assert Job.objects.get(pk=running.job).error_message == CANCELLED_BY_SWITCH
 
 
-def test_a_release_cancels_what_nobody_has_cancelled_yet(
+def test_a_release_cancels_remaining_jobs(
     make_job: MakeJob, ada: User, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No control worker has run between the flip and the release."""
+    """No control worker runs between the flip and the release."""
     monkeypatch.setattr(switch, "BATCH", 2)
     waiting, running = [make_job() for _ in range(3)], claim(make_job())
     switch.stop(slug, reason="r", mode=KillMode.CANCEL, user_id=ada.pk)
-    switch.release(slug, reason="Mended.", user_id=ada.pk)
+    switch.release(slug, reason="Fixed.", user_id=ada.pk)
     for job in waiting:
         job.refresh_from_db()
     assert {job.status for job in waiting} == {Status.CANCELLED}
@@ -166,7 +181,7 @@ def test_a_release_cancels_what_nobody_has_cancelled_yet(
     assert heartbeats.running(rows, [run]) == {run: True}
     held = make_job()
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
-    switch.release(slug, reason="Mended.", user_id=ada.pk)
+    switch.release(slug, reason="Fixed.", user_id=ada.pk)
     held.refresh_from_db()
     assert held.status == Status.QUEUED
 
@@ -183,21 +198,21 @@ def test_only_a_person_with_a_reason_releases_it(ada: User, slug: str) -> None:
         assert switch.is_stopped(slug)
     with pytest.raises(ValueError, match="needs a reason"):
         switch.release(slug, reason=" ", user_id=ada.pk)
-    commit(lambda: switch.release(slug, reason="Mended.", user_id=ada.pk))
+    commit(lambda: switch.release(slug, reason="Fixed.", user_id=ada.pk))
     assert not switch.is_stopped(slug)
 
 
-def test_a_pulled_switch_does_not_go_with_its_row(ada: User, slug: str) -> None:
+def test_the_row_of_a_pulled_switch_cannot_be_deleted(ada: User, slug: str) -> None:
     switch.stop(slug, reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     row = FeatureControl.objects.filter(feature=slug)
     for take_away in (row.delete, lambda: row.update(feature="gone")):
         with pytest.raises(IntegrityError, match="is refused"):
             commit(take_away)
-    commit(lambda: switch.release(slug, reason="Mended.", user_id=ada.pk))
+    commit(lambda: switch.release(slug, reason="Fixed.", user_id=ada.pk))
     row.delete()
 
 
-def test_a_trip_that_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trip_without_its_alert_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def dies(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
@@ -221,7 +236,7 @@ def test_held_jobs_wake_no_dispatcher(make_job: MakeJob, ada: User, slug: str) -
     assert until > 60, "only its deadline"
 
 
-def test_nobody_lets_more_users_in_without_a_reason(ada: User) -> None:
+def test_a_wider_release_needs_a_reason(ada: User) -> None:
     switch.stop("summarize", reason="r", mode=KillMode.HOLD, user_id=ada.pk)
     commit(lambda: switch.release("summarize", reason="Try.", user_id=ada.pk, percent=10))
     rows = FeatureControl.objects.filter(feature="summarize")
@@ -231,16 +246,14 @@ def test_nobody_lets_more_users_in_without_a_reason(ada: User) -> None:
     commit(lambda: switch.release("summarize", reason="Fine.", user_id=ada.pk, percent=50))
 
 
-def test_the_database_and_the_code_agree_on_who_is_let_in(slug: str) -> None:
+def test_the_database_and_the_code_admit_the_same_users(slug: str) -> None:
     for user in (1, 2, 7, 99, 12_345, 2**40):
-        assert in_database("aif_release_place", slug, user) == release.place(slug, user)
+        assert rows("aif_release_place", slug, user) == [(release.place(slug, user),)]
     assert 180 < len(paused_places(slug, percent=30)) < 240
     assert set(paused_places(slug, percent=60)) < set(paused_places(slug, percent=30))
 
 
-def test_a_release_bit_by_bit_lets_the_same_users_in(
-    make_job: MakeJob, ada: User, bob: User, slug: str
-) -> None:
+def test_a_partial_release_is_stable(make_job: MakeJob, ada: User, bob: User, slug: str) -> None:
     while release.place(slug, ada.pk) == release.place(slug, bob.pk):
         bob = User.objects.create_user(f"bob{User.objects.count()}")
     low, high = sorted((ada, bob), key=lambda user: release.place(slug, user.pk))
@@ -260,7 +273,7 @@ def test_a_release_bit_by_bit_lets_the_same_users_in(
     begin(claim(free))
 
 
-def test_a_trip_holds_jobs_and_tells_with_its_figures(ada: User, slug: str) -> None:
+def test_a_trip_holds_jobs_and_records_its_figures(ada: User, slug: str) -> None:
     figures = {"today_micro": 5, "baseline_micro": 2}
     assert switch.trip(slug, check="cost_spike", reason="Twice the usual.", figures=figures)
     assert not switch.trip(slug, check="cost_spike", reason="Again.", figures={})
@@ -290,10 +303,6 @@ def test_there_is_no_switch_of_another_name(ada: User) -> None:
         switch.trip("sumarize", check="control.budgets", reason="r", figures={})
 
 
-def psycopg_session() -> psycopg.Connection[Any]:
-    return psycopg.connect(**connection.get_connection_params(), autocommit=True)
-
-
 def verdict_of(running: Claimed) -> str:
     try:
         begin(running)
@@ -305,10 +314,11 @@ def verdict_of(running: Claimed) -> str:
 
 
 def wait_for_lock() -> None:
-    """Until a statement of this database waits for a row."""
+    """Wait until a statement of this database waits for a lock."""
     end = time.monotonic() + 60
     with connection.cursor() as cursor:
         while time.monotonic() < end:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # kept during a transaction
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -320,7 +330,7 @@ def wait_for_lock() -> None:
 
 
 def commit(change: Any) -> None:
-    """As at the end of a transaction, when what is deferred is looked at."""
+    """Make a change, and check the deferred constraints as at the end of a transaction."""
     with transaction.atomic():
         change()
         with connection.cursor() as cursor:
