@@ -1,9 +1,8 @@
-"""What the chaos harness sees of the database: each change, in order, with its transaction."""
+"""The chaos harness records each change of the database, in order, with its transaction."""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +26,7 @@ from aifeature.services.controls import effective
 from tests.chaos import instruments
 from tests.chaos.caps import settled_micro
 from tests.chaos.evidence import from_database, from_logs, from_provider
-from tests.integration.job_rows import MakeCall, begin, claim
+from tests.integration.job_rows import MakeCall, MakeJob, begin, claim
 
 if TYPE_CHECKING:
     import psycopg
@@ -51,16 +50,10 @@ def capped(db: None) -> None:
     )
 
 
-def test_a_jobs_whole_life_is_on_record(
-    watched: psycopg.Connection, capped: None, ada: User
+def test_a_job_life_is_recorded(
+    watched: psycopg.Connection, capped: None, make_job: MakeJob
 ) -> None:
-    job = Job.objects.create(
-        user=ada,
-        feature="summarize",
-        input={"document": "Text."},
-        idempotency_key="k",
-        deadline_at=Now() + timedelta(seconds=300),
-    )
+    job = make_job(idempotency_key="k")
     first = claim(job, worker="llm-1@host/7")
     lost = begin(first, bound=900)
     Job.objects.filter(pk=job.pk).update(lease_until="2000-01-01T00:00:00Z")
@@ -70,13 +63,13 @@ def test_a_jobs_whole_life_is_on_record(
     transitions.finish(second, Status.SUCCEEDED, result={"summary": "A."}, settlement=settled)
     found = from_database(watched)
 
-    told = [
+    moves = [
         (change.thing, change.id, change.old_state, change.state, change.old_epoch, change.epoch)
         for change in found["changes"]
         if change.old_state != change.state or change.old_epoch != change.epoch
     ]
     one = str(job.pk)
-    assert told[:6] == [
+    assert moves[:6] == [
         ("job", one, None, "queued", None, 0),
         ("job", one, "queued", "running", 0, 1),
         ("attempt", str(lost), None, "started", None, 1),
@@ -84,7 +77,7 @@ def test_a_jobs_whole_life_is_on_record(
         ("attempt", str(lost), "started", "unknown", 1, 1),
         ("attempt", str(good), None, "started", None, 2),
     ]
-    assert set(told[6:]) == {
+    assert set(moves[6:]) == {
         ("job", one, "running", "succeeded", 2, 2),
         ("attempt", str(good), "started", "settled", 2, 2),
     }
@@ -101,7 +94,7 @@ def test_a_jobs_whole_life_is_on_record(
     ]
     windows: dict[str, Any] = {window.scope: window for window in found["windows"]}
     assert (windows["global"].spent_micro, windows["global"].cap_micro) == (1_030, 20_000)
-    # The lost call is spent at its bound while the next is held.
+    # The lost call counts its bound while the next one is held.
     assert windows["global"].peak_micro == 1_700
     assert windows["user"].spent_micro == 130
     assert {scope: window.over_micro for scope, window in windows.items()} == {
@@ -114,25 +107,20 @@ def test_a_jobs_whole_life_is_on_record(
     assert found["drifts"] == []
 
 
-def test_what_is_above_a_cap_stays_on_record_when_the_cap_has_risen(
-    watched: psycopg.Connection, capped: None, ada: User
+def test_an_excess_over_a_cap_is_kept(
+    watched: psycopg.Connection, capped: None, make_job: MakeJob
 ) -> None:
-    deadline = Now() + timedelta(seconds=300)
-    job = Job.objects.create(user=ada, feature="summarize", input={}, deadline_at=deadline)
-    begin(claim(job), bound=10_500)
+    begin(claim(make_job()), bound=10_500)
     FeatureControl.objects.filter(feature="summarize").update(daily_budget_usd=5)
-    begin(claim(Job.objects.create(user=ada, feature="summarize", input={}, deadline_at=deadline)))
-    (window,) = (
-        window for window in from_database(watched)["windows"] if window.scope == "feature"
-    )
+    begin(claim(make_job()))
+    (window,) = (each for each in from_database(watched)["windows"] if each.scope == "feature")
     assert (window.over_micro, window.cap_micro) == (500, 5_000_000)
 
 
-def test_drifts_caps_and_alerts_are_found(watched: psycopg.Connection, ada: User) -> None:
-    job = Job.objects.create(
-        user=ada, feature="summarize", input={}, deadline_at=Now() + timedelta(seconds=300)
-    )
-    begin(claim(job), bound=900)
+def test_drifts_caps_and_alerts_are_found(
+    watched: psycopg.Connection, make_job: MakeJob, ada: User
+) -> None:
+    begin(claim(make_job()), bound=900)
     SpendWindow.objects.filter(scope="user").update(held_micro=1_000)
     effective.change("_everything", {"monthly_budget_usd": 3}, reason="r", user_id=ada.pk)
     alerts.begin("drift", "windows", "One differed.")
@@ -142,9 +130,7 @@ def test_drifts_caps_and_alerts_are_found(watched: psycopg.Connection, ada: User
     assert [alert.summary for alert in found["alerts"]] == ["One differed."]
 
 
-def test_own_spend_above_twice_the_charge_cap_stays_on_record(
-    watched: psycopg.Connection, capped: None, ada: User
-) -> None:
+def test_excess_own_spend_is_kept(watched: psycopg.Connection, capped: None, ada: User) -> None:
     day = Now()
     places = [("user", f"summarize:{ada.pk}"), ("account", str(ada.pk)), ("global", "")]
     for scope, key in places:
@@ -155,9 +141,7 @@ def test_own_spend_above_twice_the_charge_cap_stays_on_record(
     assert own == {"user": (5, 7), "account": (5, 7), "global": (5, None)}
 
 
-def test_caps_do_not_rise_with_spend_that_is_only_a_ceiling(
-    watched: psycopg.Connection, make_call: MakeCall
-) -> None:
+def test_estimated_spend_raises_no_cap(watched: psycopg.Connection, make_call: MakeCall) -> None:
     make_call(AttemptState.SETTLED, cost_micro=130)
     make_call(AttemptState.ESTIMATED, cost_micro=900)
     for state in (AttemptState.UNKNOWN, AttemptState.STARTED, AttemptState.FAILED):
@@ -165,9 +149,7 @@ def test_caps_do_not_rise_with_spend_that_is_only_a_ceiling(
     assert settled_micro(watched) == 130
 
 
-def test_what_checks_changed_is_found_and_what_people_changed_is_not(
-    watched: psycopg.Connection, ada: User, bob: User
-) -> None:
+def test_changes_by_checks_are_found(watched: psycopg.Connection, ada: User, bob: User) -> None:
     effective.change("summarize", {"percent": 5}, reason="r", user_id=ada.pk)
     effective.change("summarize", {"percent": 6}, reason="r", check_name="seed")
     effective.change("summarize", {"killed": True}, reason="Dear.", check_name="cost_spike")

@@ -1,12 +1,16 @@
-"""What our transport does that kombu's does not."""
+"""The transport of the broker, and a task that a person runs now."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings
 from kombu import Connection, Queue
 
+from aifeature.services.stores import broker
 from project.celery import app
 
 
@@ -15,10 +19,8 @@ def connection() -> Connection:
     return app.connection_for_write()
 
 
-def test_a_lost_connection_is_cleared_away_without_a_word(
-    connection: Connection,
-) -> None:
-    """A worker that was stopped for a while finds its connection gone; it must go on."""
+def test_a_lost_connection_is_closed_without_an_error(connection: Connection) -> None:
+    """A worker that was stopped for a while finds its connection closed, and goes on."""
     queue = Queue("test-acks", exchange="test-acks", routing_key="test-acks")
     with connection:
         channel: Any = connection.channel()
@@ -29,10 +31,20 @@ def test_a_lost_connection_is_cleared_away_without_a_word(
             producer.publish({}, routing_key="test-acks", exchange="test-acks", declare=[queue])
         message = bound.get()
         assert message is not None
-        # What kombu leaves of a channel when it closes a connection whose server is away.
+        # The state in which kombu leaves a channel whose server is away.
         channel._disconnect_pools()
         connection.transport.client = None
         message.ack()
         assert message.acknowledged
-        connection.maybe_close_channel(channel)  # once more, as Celery does; it raises nothing
+        connection.maybe_close_channel(channel)  # again, as Celery does
         connection.transport.client = connection
+
+
+def test_a_task_is_sent_to_the_named_queue() -> None:
+    with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
+        client.delete("evals")
+        broker.send("control.sweep", args=[], kwargs={"a": 1}, queue="evals")
+        (message,) = client.lrange("evals", 0, -1)
+        client.delete("evals")
+    assert json.loads(message)["headers"]["task"] == "control.sweep"
+    assert json.loads(message)["headers"]["kwargsrepr"] == "{'a': 1}"

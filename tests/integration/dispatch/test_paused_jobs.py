@@ -1,9 +1,8 @@
-"""A long queue behind a breaker goes on soon after that is closed, a part at a time."""
+"""A long queue behind a breaker goes on in parts soon after it closes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +11,13 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from aifeature import registry
-from aifeature.models import Forced, Job, ProviderAccount
+from aifeature.models import Forced, ProviderAccount
+from aifeature.reasons import WaitReason
 from aifeature.services.controls import breakers
 from aifeature.services.dispatch import paused_jobs
 from aifeature.services.dispatch.paused_jobs import PausedJobs
 from aifeature.services.provider import account, factory
+from tests.integration.clock import Clock, clock
 from tests.integration.conftest import empty_gates
 from tests.integration.execution.test_gated import HAIKU, open_breaker, set_probe_time, waits
 from tests.integration.job_rows import MakeJob
@@ -24,19 +25,7 @@ from workers.inference.shared_state import RedisUnavailable, SharedState
 
 pytestmark = pytest.mark.usefixtures("committed")
 
-
-class Clock:
-    """Seconds, moved by the test."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+__all__ = ["clock"]
 
 
 @pytest.fixture
@@ -45,19 +34,16 @@ def paused(clock: Clock) -> PausedJobs:
 
 
 @pytest.fixture
-def make_waiting(make_job: MakeJob) -> Callable[..., Job]:
-    def make(code: str = "provider_paused", **values: Any) -> Job:
-        late = {"run_at": Now() + timedelta(seconds=60), **values}
-        return make_job(wait_reason=code, **late)
-
-    return make
+def make_waiting(make_job: MakeJob) -> MakeJob:
+    late = {"run_at": Now() + timedelta(hours=1), "wait_reason": WaitReason.PROVIDER_PAUSED}
+    return lambda **values: make_job(**{**late, **values})
 
 
-def test_jobs_go_on_when_the_breaker_is_closed(
-    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+def test_a_closed_breaker_frees_its_jobs(
+    paused: PausedJobs, clock: Clock, make_waiting: MakeJob
 ) -> None:
     open_breaker(HAIKU)
-    job, other = make_waiting(), make_waiting("user_tokens")
+    job, other = make_waiting(), make_waiting(wait_reason="user_tokens")
     assert paused.look() == 0
     set_probe_time(HAIKU, in_s=0)
     clock.now += paused_jobs.EVERY_S
@@ -67,17 +53,17 @@ def test_jobs_go_on_when_the_breaker_is_closed(
     clock.now += paused_jobs.EVERY_S
     assert paused.look() == 1
     assert waits(job) <= 0
-    assert waits(other) > 50, "it waits for something else"
+    assert waits(other) > 60, "it waits for something else"
 
 
-def test_a_part_of_a_long_queue_goes_on_at_a_time(
+def test_a_long_queue_goes_on_in_parts(
     paused: PausedJobs,
     clock: Clock,
-    make_waiting: Callable[..., Job],
+    make_waiting: MakeJob,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(paused_jobs, "AT_ONCE", 2)
-    waiting = [make_waiting(run_at=Now() + timedelta(seconds=60 - each)) for each in range(3)]
+    waiting = [make_waiting(run_at=Now() + timedelta(hours=10 - each)) for each in range(3)]
     assert paused.look() == 2
     assert [waits(job) <= 0 for job in waiting] == [False, True, True], "the nearest first"
     open_breaker(HAIKU)
@@ -89,9 +75,7 @@ def test_a_part_of_a_long_queue_goes_on_at_a_time(
 
 
 @pytest.mark.parametrize("model", sorted(registry.get("summarize").models))
-def test_one_model_that_answers_is_not_enough(
-    paused: PausedJobs, make_waiting: Callable[..., Job], model: str
-) -> None:
+def test_all_models_must_answer(paused: PausedJobs, make_waiting: MakeJob, model: str) -> None:
     """A job may wait for the second model, and has paid the first."""
     open_breaker(model)
     make_waiting()
@@ -99,8 +83,8 @@ def test_one_model_that_answers_is_not_enough(
 
 
 @pytest.mark.parametrize(("forced", "goes_on"), [(Forced.OPEN, 0), (Forced.CLOSED, 1)])
-def test_what_a_person_decides_holds(
-    paused: PausedJobs, make_waiting: Callable[..., Job], ada: User, forced: Forced, goes_on: int
+def test_a_forced_state_counts(
+    paused: PausedJobs, make_waiting: MakeJob, ada: User, forced: Forced, goes_on: int
 ) -> None:
     if goes_on:
         open_breaker(HAIKU)
@@ -109,8 +93,8 @@ def test_what_a_person_decides_holds(
     assert paused.look() == goes_on
 
 
-def test_without_redis_nobody_knows_what_the_workers_find(
-    paused: PausedJobs, make_waiting: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+def test_without_redis_jobs_wait(
+    paused: PausedJobs, make_waiting: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
         raise RedisUnavailable
@@ -121,27 +105,25 @@ def test_without_redis_nobody_knows_what_the_workers_find(
     assert not factory.gate().breaker(HAIKU).shared
 
 
-def test_jobs_go_on_when_the_account_is_well(
-    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
+def test_a_working_account_frees_its_jobs(
+    paused: PausedJobs, clock: Clock, make_waiting: MakeJob
 ) -> None:
     open_breaker(HAIKU)
     row = ProviderAccount.objects.create(account=account.name(), stopped_at=Now())
-    job, other = make_waiting("provider_account"), make_waiting()
+    job, other = make_waiting(wait_reason="provider_account"), make_waiting()
     assert paused.look() == 0
     ProviderAccount.objects.filter(pk=row.pk).update(stopped_at=None)
     clock.now += paused_jobs.EVERY_S
     assert paused.look() == 1
     assert waits(job) <= 0
-    assert waits(other) > 50, "its breaker is open"
+    assert waits(other) > 60, "its breaker is open"
 
 
-def test_jobs_wait_for_the_probe_of_an_account_that_is_doubted(
-    paused: PausedJobs, clock: Clock, make_waiting: Callable[..., Job]
-) -> None:
-    """They were told to: each would be sent, fail in the same way and ask for the same probe."""
+def test_jobs_wait_for_the_probe(paused: PausedJobs, clock: Clock, make_waiting: MakeJob) -> None:
+    """Each job would be sent, fail in the same way and need the same probe."""
     until = Now() + timedelta(hours=1)
     row = ProviderAccount.objects.create(account=account.name(), probe_until=until)
-    make_waiting("provider_account")
+    make_waiting(wait_reason="provider_account")
     assert paused.look() == 0
     ProviderAccount.objects.filter(pk=row.pk).update(probe_until=None)
     clock.now += paused_jobs.EVERY_S
@@ -149,30 +131,28 @@ def test_jobs_wait_for_the_probe_of_an_account_that_is_doubted(
 
 
 @pytest.mark.parametrize(("key", "goes_on"), [("the new one", 1), (None, 0)])
-def test_a_key_that_was_replaced_keeps_no_job_where_the_new_one_is_set(
+def test_a_replaced_key_keeps_no_job(
     paused: PausedJobs,
-    make_waiting: Callable[..., Job],
+    make_waiting: MakeJob,
     settings: Any,
     key: str | None,
     goes_on: int,
 ) -> None:
-    """A process without a key cannot know which one is used."""
+    """A process without a key has no account to compare."""
     settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": key}
     ProviderAccount.objects.create(account="sandbox, key 0ld", stopped_at=Now())
-    make_waiting("provider_account")
+    make_waiting(wait_reason="provider_account")
     assert paused.look() == goes_on
 
 
-def test_calls_that_the_account_turns_away_come_back_one_by_one(clock: Clock) -> None:
+def test_calls_refused_by_the_account_return_one_by_one(clock: Clock) -> None:
     cache = account.StateCache(clock)
     assert [cache.back_in_s(5.0) for _ in range(3)] == pytest.approx([5.0, 5.1, 5.2])
     clock.now += 60.0
     assert cache.back_in_s(5.0) == 5.0
 
 
-def test_what_the_first_stop_of_an_account_booked_holds_up_nobody_in_the_second(
-    clock: Clock,
-) -> None:
+def test_bookings_of_an_earlier_stop_do_not_count(clock: Clock) -> None:
     cache = account.StateCache(clock)
     row = ProviderAccount.objects.create(account=account.name(), stopped_at=Now())
     assert cache.probe_in_s() is not None
@@ -185,12 +165,11 @@ def test_what_the_first_stop_of_an_account_booked_holds_up_nobody_in_the_second(
     assert cache.back_in_s(5.0) == 5.0
 
 
-def test_nobody_waits_for_the_account_longer_than_its_probes_lie_apart(clock: Clock) -> None:
-    """However many were told a moment, in a process that did not see it well in between."""
+def test_a_wait_for_the_account_is_at_most_half_a_minute(clock: Clock) -> None:
     cache = account.StateCache(clock)
     waits = [cache.back_in_s(5.0) for _ in range(2_000)]
     assert min(waits) >= 5
     assert max(waits) <= 30
     most_at_once = max(Counter(round(wait, 1) for wait in waits).values())
-    assert most_at_once < 20, "they do not all come back at once"
+    assert most_at_once < 20, "the calls come back at different times"
     assert cache.back_in_s(30.0) == 30, "no sooner than the next probe"

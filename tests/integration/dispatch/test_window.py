@@ -1,4 +1,4 @@
-"""The window: how many jobs are out at once, and whose turn it is."""
+"""The publish window: its size, and the turns of users."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ from aifeature.services.controls import effective
 from aifeature.services.dispatch import dispatcher, publisher
 from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.jobs import lifecycle
+from tests.integration.agent import agent
 from tests.integration.job_rows import MakeJob, age, begin, claim
 
 pytestmark = pytest.mark.usefixtures("committed")
 
+__all__ = ["agent"]
+
 FLOOR = 8
-"""Slots that are assumed while no worker is known."""
+"""Slots that are assumed while no worker is present."""
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +58,7 @@ def _queue(settings: Any) -> Iterator[None]:
 
 
 def sent() -> list[UUID]:
-    """The jobs in the queue, in the order in which workers get them."""
+    """Return the jobs in the queue, in the order in which workers receive them."""
     with Redis.from_url(django_settings.REDIS_URL) as client:
         messages = [json.loads(raw) for raw in reversed(client.lrange("llm", 0, -1))]
     bodies = [json.loads(base64.b64decode(message["body"])) for message in messages]
@@ -73,7 +76,7 @@ def alive(worker: str, *, slots: int, queue: str = "llm") -> None:
 
 
 def many(count: int, user: User, **fields: object) -> list[Job]:
-    """Queued jobs of a user, made in one statement; each a little younger than the one before."""
+    """Insert queued jobs of a user, each a little younger than the one before."""
     return Job.objects.bulk_create(
         Job(
             user=user,
@@ -91,7 +94,7 @@ def owners(chosen: list[UUID]) -> list[str]:
     return [names[job] for job in chosen]
 
 
-def test_twice_the_slots_of_the_live_workers_are_out(ada: User) -> None:
+def test_the_window_is_twice_the_slots_of_live_workers(ada: User) -> None:
     alive("llm@a", slots=30)
     alive("llm@b", slots=10)
     alive("llm@gone", slots=1000)
@@ -107,14 +110,10 @@ def test_twice_the_slots_of_the_live_workers_are_out(ada: User) -> None:
     assert len(choose()) == 1
 
 
-def test_without_a_known_worker_a_few_are_out(ada: User) -> None:
-    many(100, ada)
-    assert len(choose()) == 2 * FLOOR
-
-
-def test_threads_of_other_queues_take_no_jobs(ada: User) -> None:
-    alive("evals@a", queue="evals", slots=30)
-    alive("control@a", queue="control", slots=30)
+@pytest.mark.parametrize("queues", [(), ("evals", "control")])
+def test_without_workers_of_its_queue_the_window_is_small(ada: User, queues: tuple[str]) -> None:
+    for queue in queues:
+        alive(f"{queue}@a", queue=queue, slots=30)
     many(100, ada)
     assert len(choose()) == 2 * FLOOR
 
@@ -130,7 +129,7 @@ def test_users_take_turns_however_many_jobs_one_has(ada: User, bob: User) -> Non
     )  # the window is empty again
     names = owners(choose(limit=9))
     assert Counter(names) == {"ada": 4, "bob": 3, "carl": 2}
-    assert {"bob", "carl"} <= set(names[:3]), "whoever came last does not wait for the others"
+    assert {"bob", "carl"} <= set(names[:3]), "the last user does not wait for the others"
 
 
 def test_the_turn_goes_on_where_it_stopped(ada: User, bob: User) -> None:
@@ -145,17 +144,17 @@ def test_the_oldest_job_of_a_user_is_the_first(ada: User) -> None:
     assert choose(limit=2) == [made[0].pk, made[1].pk]
 
 
-def test_users_whose_jobs_wait_for_their_time_are_passed_by(ada: User, bob: User) -> None:
+def test_users_whose_jobs_are_not_due_are_skipped(ada: User, bob: User) -> None:
     later = many(20, ada)
     Job.objects.filter(pk__in=[job.pk for job in later]).update(run_at=Now() + timedelta(hours=1))
     many(2, bob)
     assert owners(choose()) == ["bob", "bob"]
 
 
-def test_thousands_who_wait_for_their_time_cost_a_dispatcher_little(ada: User) -> None:
-    """As in an outage. The statistics are still those of a queue that was emptied."""
-    lifecycle, choices = 3000, 3
-    crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(lifecycle))
+def test_thousands_of_waiting_jobs_cost_a_dispatcher_little(ada: User) -> None:
+    """The statistics of the table are those of an empty queue."""
+    users, choices = 3000, 3
+    crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(users))
     later, deadline = Now() + timedelta(hours=1), Now() + timedelta(hours=2)
     made = [
         Job(user=user, feature="summarize", input={}, run_at=later, deadline_at=deadline)
@@ -169,18 +168,18 @@ def test_thousands_who_wait_for_their_time_cost_a_dispatcher_little(ada: User) -
         cursor.execute("DELETE FROM aifeature_job")
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE aifeature_job")
-    with transaction.atomic():  # nobody else sees, counts or analyses these jobs
+    with transaction.atomic():  # so that no other session reads or analyses these jobs
         Job.objects.bulk_create(made)
         before = jobs_read()
         assert choose() == []
         (due,) = many(1, crowd[-1])
         assert due.pk in [*choose(), *choose()]
-        readings = (jobs_read() - before) / (lifecycle * choices)
+        readings = (jobs_read() - before) / (users * choices)
         assert 1 <= readings < 10, "reading the queue at each step makes it a thousand"
 
 
 def jobs_read() -> int:
-    """Rows of jobs that this transaction has read, by whatever plan."""
+    """Return the number of job rows that this transaction has read."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
@@ -189,8 +188,8 @@ def jobs_read() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_what_was_marked_and_never_sent_is_chosen_again_while_a_thread_is_free(ada: User) -> None:
-    """Whoever chose it was killed before sending; the window must not stay shut for it."""
+def test_an_unsent_job_is_chosen_again_while_a_thread_is_free(ada: User) -> None:
+    """The process that chose it was killed before sending."""
     alive("llm@a", slots=20)
     many(60, ada)
     unsent = choose()
@@ -217,7 +216,7 @@ def test_a_stopped_feature_does_not_hold_up_another(ada: User, bob: User) -> Non
     assert owners(choose()) == ["bob", "bob"]
 
 
-def test_dispatchers_at_once_choose_different_jobs_and_keep_to_the_window(ada: User) -> None:
+def test_concurrent_dispatchers_choose_different_jobs(ada: User) -> None:
     alive("llm@a", slots=20)
     many(100, ada)
     together = Barrier(8)
@@ -234,9 +233,7 @@ def test_dispatchers_at_once_choose_different_jobs_and_keep_to_the_window(ada: U
     assert len(chosen) == len(set(chosen)) == 40
 
 
-def test_a_run_whose_worker_is_gone_is_handed_over_as_soon_as_its_lease_is_over(
-    make_job: MakeJob,
-) -> None:
+def test_an_expired_run_of_a_lost_worker_is_published(make_job: MakeJob) -> None:
     job = make_job()
     assert choose() == [job.pk]
     claim(job, lease_s=300)
@@ -258,7 +255,7 @@ def test_a_submission_is_handed_over_while_a_thread_is_free(ada: User, opened: N
     assert len(choose()) == 3, "the rest is the dispatcher's"
 
 
-def test_a_broker_that_lost_its_memory_gets_every_job_again(make_job: MakeJob) -> None:
+def test_an_emptied_broker_gets_every_job_again(make_job: MakeJob) -> None:
     client = dispatcher._client()
     client.delete(dispatcher.MARKER)
     dispatcher.turn()
@@ -274,19 +271,19 @@ def test_a_broker_that_lost_its_memory_gets_every_job_again(make_job: MakeJob) -
     assert sent() == [handed_over.pk], "once"
 
 
-def test_the_dispatcher_sleeps_until_the_next_job_is_due(
+def test_the_dispatcher_sleeps_until_a_job(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert dispatcher.turn() == dispatcher.MOST_SLEEP_S
     make_job(run_at=Now() + timedelta(seconds=60))
     assert dispatcher.turn() == dispatcher.MOST_SLEEP_S, "a nearer one may come"
     longest = dispatcher.MOST_SLEEP_S
-    monkeypatch.setattr(dispatcher, "MOST_SLEEP_S", 3600.0)  # as if it were due sooner than that
+    monkeypatch.setattr(dispatcher, "MOST_SLEEP_S", 3600.0)  # longer than the wait for the job
     assert longest < dispatcher.turn() <= 60
 
 
 def test_a_message_that_cannot_become_a_run_is_chosen_again(
-    agent: WorkerAgent, make_job: MakeJob
+    make_job: MakeJob, agent: WorkerAgent
 ) -> None:
     waiting, running = make_job(published_at=Now()), make_job(published_at=Now())
     claim(running)
@@ -364,7 +361,7 @@ def test_an_abandoned_run_in_time_is_run_again_and_not_ended(make_job: MakeJob) 
     assert (job.status, sent()) == ("running", [job.pk])
 
 
-def test_no_user_has_more_jobs_out_than_may_be(ada: User, bob: User) -> None:
+def test_the_concurrency_limit_of_a_user_holds(ada: User, bob: User) -> None:
     many(20, ada)
     many(1, bob)
     chosen = choose(summarize=3)
@@ -378,14 +375,14 @@ def test_no_user_has_more_jobs_out_than_may_be(ada: User, bob: User) -> None:
     assert owners(choose(summarize=3)) == ["ada"]
 
 
-def test_a_user_may_have_another_figure(ada: User, bob: User) -> None:
+def test_a_user_may_have_another_limit(ada: User, bob: User) -> None:
     many(20, ada)
     many(20, bob)
     chosen = choose(**{"summarize": 2, f"summarize:{bob.pk}": 5})
     assert Counter(owners(chosen)) == {"ada": 2, "bob": 5}
 
 
-def test_what_is_submitted_beyond_it_waits_for_its_turn(ada: User, opened: None) -> None:
+def test_jobs_beyond_the_limit_wait_for_their_turn(ada: User, opened: None) -> None:
     effective.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
     for _ in range(4):
         lifecycle.submit(user=ada, slug="summarize", data={"document": "Text."})
@@ -394,7 +391,7 @@ def test_what_is_submitted_beyond_it_waits_for_its_turn(ada: User, opened: None)
     assert publisher.refill() == 0
 
 
-def test_a_user_for_whom_a_switch_is_still_on_is_passed_by(ada: User, bob: User) -> None:
+def test_users_behind_a_partial_release_are_skipped(ada: User, bob: User) -> None:
     users = sorted((ada, bob), key=lambda user: place("summarize", user.pk))
     percent = place("summarize", users[0].pk) + 1
     FeatureControl.objects.create(feature="summarize", release_percent=percent)

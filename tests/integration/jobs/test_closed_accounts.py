@@ -1,4 +1,4 @@
-"""A closed account: its jobs end, and nothing more is sent or charged for it."""
+"""The jobs of a closed account end, without further calls or charges."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from tests.integration.job_rows import MakeJob, begin, claim
 
 
 def close(user: User) -> None:
-    """As the admin page, a shell or another program does it."""
+    """Close an account past all services."""
     User.objects.filter(pk=user.pk).update(is_active=False)
 
 
-def test_what_waits_is_cancelled_and_what_runs_is_asked_to_stop(
-    make_job: MakeJob, ada: User, bob: User
-) -> None:
+def test_jobs_of_a_closed_account_end(make_job: MakeJob, ada: User, bob: User) -> None:
     waiting, running = make_job(), claim(make_job())
     others = make_job(user=bob)
     close(ada)
@@ -32,9 +30,7 @@ def test_what_waits_is_cancelled_and_what_runs_is_asked_to_stop(
     assert (kept.status, kept.cancelled_by) == (Status.QUEUED, "")
 
 
-def test_a_run_that_was_claimed_sends_nothing_even_before_the_sweep(
-    make_job: MakeJob, ada: User
-) -> None:
+def test_a_run_of_a_closed_account_sends_nothing(make_job: MakeJob, ada: User) -> None:
     job = make_job()
     run = claim(job)
     close(ada)
@@ -47,7 +43,7 @@ def test_a_run_that_was_claimed_sends_nothing_even_before_the_sweep(
     assert (job.status, job.cancelled_by, job.charge_micro) == ("cancelled", "account", 0)
 
 
-def test_a_cancellation_that_came_before_stays_on_record(make_job: MakeJob, ada: User) -> None:
+def test_an_earlier_cancellation_is_kept(make_job: MakeJob, ada: User) -> None:
     run = claim(make_job())
     transitions.cancel(run.job, user_id=ada.pk, message="You cancelled this request.")
     close(ada)

@@ -1,4 +1,4 @@
-"""A failed job's input is run again as a new job, once, if it still may."""
+"""The input of a failed job runs again as a new job, once, if it may run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from aifeature.services.jobs.refusals import NotFound
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 
+pytestmark = pytest.mark.usefixtures("opened")
+
 DOCUMENT = {"document": "The parcel was lost. We sent another one on Monday."}
 
 
 @pytest.fixture
-def failed(make_job: MakeJob, opened: None) -> Job:
-    """A job of ada that counts as poison."""
+def failed(make_job: MakeJob) -> Job:
+    """A failed job with the code `poison`."""
     return make_job(
         status=Status.FAILED,
         finished_at=Now(),
@@ -41,11 +43,17 @@ def failed(make_job: MakeJob, opened: None) -> Job:
     )
 
 
+def is_refused(job: Job, sentence: str) -> None:
+    with pytest.raises(CannotRequeueError, match=sentence):
+        lifecycle.requeue(job_id=job.pk)
+    assert Job.objects.count() == 1
+
+
 def row(job: Job) -> dict[str, Any]:
     return dict(Job.objects.filter(pk=job.pk).values().get())
 
 
-def test_a_failed_job_runs_again_as_a_new_job_of_the_same_user(
+def test_a_failed_job_runs_again_as_a_new_job(
     committed: None, failed: Job, sandbox: SandboxServer
 ) -> None:
     before = row(failed)
@@ -71,14 +79,14 @@ def test_it_is_published_after_its_commit(
     assert sent == [new.pk]
 
 
-def test_it_is_requeued_once_and_says_as_what(failed: Job) -> None:
+def test_a_job_is_requeued_once(failed: Job) -> None:
     new = lifecycle.requeue(job_id=failed.pk)
     with pytest.raises(CannotRequeueError, match=f"It was requeued before, as job {new.pk}"):
         lifecycle.requeue(job_id=failed.pk)
     assert Job.objects.count() == 2
 
 
-def test_one_that_failed_again_is_requeued_in_its_turn(failed: Job) -> None:
+def test_a_requeued_job_may_be_requeued(failed: Job) -> None:
     second = lifecycle.requeue(job_id=failed.pk)
     Job.objects.filter(pk=second.pk).update(status=Status.FAILED, finished_at=Now())
     third = lifecycle.requeue(job_id=second.pk)
@@ -86,13 +94,13 @@ def test_one_that_failed_again_is_requeued_in_its_turn(failed: Job) -> None:
 
 
 @pytest.mark.parametrize("status", ["succeeded", "cancelled", "rejected"])
-def test_only_a_failed_job_is_requeued(make_job: MakeJob, opened: None, status: str) -> None:
+def test_only_a_failed_job_is_requeued(make_job: MakeJob, status: str) -> None:
     job = make_job(status=status, finished_at=Now(), input=DOCUMENT)
-    with pytest.raises(CannotRequeueError, match=f"Only a job that failed .* is {status}"):
-        lifecycle.requeue(job_id=job.pk)
-    queued = make_job(input=DOCUMENT)
-    with pytest.raises(CannotRequeueError, match="this one is queued"):
-        lifecycle.requeue(job_id=queued.pk)
+    is_refused(job, f"Only a job that failed .* is {status}")
+
+
+def test_a_queued_job_is_not_requeued(make_job: MakeJob) -> None:
+    is_refused(make_job(input=DOCUMENT), "this one is queued")
 
 
 def kill(slug: str) -> Callable[[Job], object]:
@@ -112,24 +120,12 @@ def close(_job: Job) -> None:
         (close, "may not use this feature at its present stage"),
     ],
 )
-def test_what_may_not_run_is_not_requeued(
+def test_a_stopped_job_is_refused(
     failed: Job, spoil: Callable[[Job], object], sentence: str
 ) -> None:
     spoil(failed)
     effective.cache.clear()
-    with pytest.raises(CannotRequeueError, match=sentence):
-        lifecycle.requeue(job_id=failed.pk)
-    assert Job.objects.count() == 1
-
-
-def test_a_switch_this_process_has_not_heard_of_stops_a_requeue_too(
-    failed: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kill("summarize")(failed)
-    monkeypatch.setattr(controls, "is_paused", lambda *_: False)  # as it stood half a second ago
-    with pytest.raises(CannotRequeueError, match="stopped by a kill switch"):
-        lifecycle.requeue(job_id=failed.pk)
-    assert Job.objects.count() == 1
+    is_refused(failed, sentence)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +135,18 @@ def test_a_switch_this_process_has_not_heard_of_stops_a_requeue_too(
         ({"input": {"text": "of an earlier release"}}, "Its input no longer fits the feature"),
     ],
 )
-def test_what_the_code_no_longer_takes_is_not_requeued(
-    make_job: MakeJob, opened: None, values: dict[str, Any], sentence: str
+def test_an_outdated_job_is_refused(
+    make_job: MakeJob, values: dict[str, Any], sentence: str
 ) -> None:
-    job = make_job(status=Status.FAILED, finished_at=Now(), **values)
-    with pytest.raises(CannotRequeueError, match=sentence):
-        lifecycle.requeue(job_id=job.pk)
+    is_refused(make_job(status=Status.FAILED, finished_at=Now(), **values), sentence)
 
 
-def test_a_job_that_is_not_there_is_not_requeued(db: None) -> None:
+def test_an_unread_switch_stops_a_requeue(failed: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill("summarize")(failed)
+    monkeypatch.setattr(controls, "is_paused", lambda *_: False)  # the state of half a second ago
+    is_refused(failed, "stopped by a kill switch")
+
+
+def test_a_missing_job_is_not_requeued() -> None:
     with pytest.raises(NotFound):
         lifecycle.requeue(job_id=uuid4())

@@ -1,4 +1,4 @@
-"""Accepting a job: durable when accepted, once per key, and clear about every no."""
+"""An accepted job is durable, one per key, and each refusal names its reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INPUT = {"document": "  Refunds take 30 days.  "}
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
-    """The ids handed to the broker; the broker itself has tests of its own."""
+    """The ids of published jobs. The broker has tests of its own."""
     sent: list[uuid.UUID] = []
 
     def publish(ids: list[uuid.UUID]) -> int:
@@ -62,7 +62,7 @@ def test_a_job_is_stored_then_published(ada: User, published: list[uuid.UUID]) -
 def test_once_it_is_stored_the_database_may_go(
     ada: User, published: list[uuid.UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An accepted job is never told as refused, for want of a connection after its commit."""
+    """No outage after the commit turns an accepted job into a refusal."""
     store = submission.store
 
     def then_gone(*arguments: Any, **options: Any) -> submission.Outcome:
@@ -109,7 +109,7 @@ def test_without_a_key_every_submission_is_a_job(ada: User) -> None:
     assert submit(ada).job.pk != submit(ada).job.pk
 
 
-def test_the_same_key_submitted_at_once_makes_one_job(ada: User) -> None:
+def test_concurrent_submissions_of_a_key_make_one_job(ada: User) -> None:
     barrier = threading.Barrier(8)
     found: list[uuid.UUID] = []
 
@@ -134,14 +134,14 @@ def test_an_unknown_feature_is_not_found(ada: User, slug: str) -> None:
         lifecycle.submit(user=ada, slug=slug, data=INPUT)
 
 
-def test_a_feature_nobody_opened_is_not_found(ada: User) -> None:
+def test_an_unopened_feature_is_not_found(ada: User) -> None:
     effective.change("summarize", {"stage": Stage.OFF}, reason="t", check_name="t")
     with pytest.raises(NotFound):
         submit(ada)
     assert lifecycle.visible_features(user=ada) == []
 
 
-def test_a_paused_feature_refuses_and_says_when_to_come_back(ada: User) -> None:
+def test_a_paused_feature_refuses_with_a_retry_time(ada: User) -> None:
     effective.change("summarize", {"killed": True}, reason="t", check_name="t")
     with pytest.raises(FeaturePaused) as refusal:
         submit(ada)

@@ -1,4 +1,4 @@
-"""Rows that the guards keep, and writes that try to change them."""
+"""Guarded rows, and writes that try to change them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRET = "a secret of the user"
 
 
 def of_status(status: Status) -> dict[str, Any]:
-    """What a row's status goes with."""
+    """Return the columns that belong to a status."""
     return {
         "status": status,
         "lease_until": Now() + timedelta(seconds=15) if status is Status.RUNNING else None,
@@ -27,16 +27,13 @@ def of_status(status: Status) -> dict[str, Any]:
 
 
 def change(row: models.Model, **values: Any) -> None:
-    """One UPDATE, as a shell or a defect would write it."""
+    """Make one UPDATE, past all services."""
     with transaction.atomic():
         type(row)._default_manager.filter(pk=row.pk).update(**values)
 
 
 def refused(row: models.Model, what: str, **values: Any) -> str:
-    """Check that the UPDATE is refused for this reason and has changed nothing.
-
-    Returns what the database said.
-    """
+    """Check that the UPDATE is refused for this reason and changes nothing. Return the message."""
     before = type(row)._default_manager.filter(pk=row.pk).values().get()
     with pytest.raises(IntegrityError, match=re.escape(what)) as error:
         change(row, **values)
@@ -45,7 +42,7 @@ def refused(row: models.Model, what: str, **values: Any) -> str:
 
 
 def other(row: models.Model, name: str) -> Any:
-    """Another value that the column could hold, and that is not empty."""
+    """Return another value of the column that is not empty."""
     field = row._meta.get_field(name)
     now: Any = getattr(row, name)
     value: Any = {"status": Status.RUNNING, "state": "failed"}.get(name, "other")
@@ -60,8 +57,6 @@ def other(row: models.Model, name: str) -> Any:
             value = Now() - timedelta(days=9)
         case models.DateField():
             value = now + timedelta(days=1)
-        case models.BooleanField():
-            value = not now
         case models.JSONField():
             value = {"other": "content"}
         case models.IntegerField():

@@ -1,4 +1,4 @@
-"""The database refuses what a job and an audit row may not become, whoever writes."""
+"""The database refuses wrong changes of jobs and audit rows from any writer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Now
@@ -45,7 +44,7 @@ JOB_FIELDS = [f.name for f in Job._meta.concrete_fields if f.name not in WRITTEN
 
 @pytest.fixture
 def ended(make_job: MakeJob) -> Job:
-    """A job of the past that has everything a job can have."""
+    """An ended job with a value in each column."""
     return make_job(
         **of_status(Status.SUCCEEDED),
         input={"document": SECRET},
@@ -59,7 +58,7 @@ def ended(make_job: MakeJob) -> Job:
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(Status, Status)))
-def test_a_job_goes_only_where_its_life_leads(make_job: MakeJob, old: Status, new: Status) -> None:
+def test_a_job_makes_only_allowed_transitions(make_job: MakeJob, old: Status, new: Status) -> None:
     job = make_job(**of_status(old))
     values = {**of_status(new), "epoch": F("epoch") + 1}
     if new in LIVES.get(old, ()) or (old is new and old not in TERMINAL):
@@ -67,16 +66,16 @@ def test_a_job_goes_only_where_its_life_leads(make_job: MakeJob, old: Status, ne
         job.refresh_from_db()
         assert job.status == new
     else:
-        told = refused(job, f"aifeature_job {job.pk}: changing ", **values)
-        assert old is new or f"status from {old.value} to {new.value}" in told
+        message = refused(job, f"aifeature_job {job.pk}: changing ", **values)
+        assert old is new or f"status from {old.value} to {new.value}" in message
 
 
 @pytest.mark.parametrize("name", JOB_FIELDS)
-def test_no_column_of_an_ended_job_gets_another_value(ended: Job, name: str) -> None:
+def test_no_column_of_an_ended_job_changes(ended: Job, name: str) -> None:
     refused(ended, "A job that has ended stays as it is", **{name: other(ended, name)})
 
 
-def test_a_column_that_comes_later_is_guarded_from_its_first_day(ended: Job) -> None:
+def test_a_new_column_is_guarded_immediately(ended: Job) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE aifeature_job ADD COLUMN later integer")
@@ -99,14 +98,14 @@ def test_json_null_is_no_emptied_content(ended: Job) -> None:
     refused(ended, "changing input", input=Value(None, models.JSONField()))
 
 
-def test_when_content_was_blanked_is_written_once(ended: Job) -> None:
+def test_the_time_of_blanking_is_written_once(ended: Job) -> None:
     change(ended, content_blanked_at=Now())
     for later in (Now() - timedelta(days=1), None):
         refused(ended, "changing content_blanked_at is refused", content_blanked_at=later)
 
 
 @pytest.mark.parametrize("name", ["id", "user", "feature"])
-def test_a_job_keeps_whose_it_is(make_job: MakeJob, name: str) -> None:
+def test_a_job_keeps_its_identity(make_job: MakeJob, name: str) -> None:
     job = make_job()
     refused(job, "A job keeps its id, its user and its feature", **{name: other(job, name)})
 
@@ -119,7 +118,7 @@ def test_a_job_keeps_whose_it_is(make_job: MakeJob, name: str) -> None:
         {"status": Status.QUEUED, "lease_until": None},
     ],
 )
-def test_what_fences_a_job_is_never_taken_back(claimed: Claimed, values: dict[str, Any]) -> None:
+def test_the_fence_of_a_job_is_never_lowered(claimed: Claimed, values: dict[str, Any]) -> None:
     refused(Job.objects.get(), "The epoch never falls", **values)
 
 
@@ -157,7 +156,7 @@ def test_no_job_is_born_with_a_charge(make_job: MakeJob, status: Status, charge:
         make_job(**of_status(status), charge_micro=charge)
 
 
-def test_the_audit_trail_is_only_added_to(opened: None) -> None:
+def test_the_audit_log_only_grows(opened: None) -> None:
     row = ControlChange.objects.latest("at")
     before = ControlChange.objects.count()
     refused(row, "The audit trail is only added to", reason="Another.")
@@ -176,15 +175,15 @@ def test_no_record_is_deleted(ended: Job, make_call: MakeCall, opened: None) -> 
         row.refresh_from_db()
 
 
-def test_a_refusal_tells_no_content(ended: Job, make_call: MakeCall) -> None:
-    told = refused(ended, "changing", result={"other": SECRET}, error_message=f"not {SECRET}")
-    told += refused(make_call(), "changing", output=f"not {SECRET}", request={"x": SECRET})
-    assert "error_message, result" in told
-    assert SECRET not in told
+def test_a_refusal_contains_no_content(ended: Job, make_call: MakeCall) -> None:
+    message = refused(ended, "changing", result={"other": SECRET}, error_message=f"not {SECRET}")
+    message += refused(make_call(), "changing", output=f"not {SECRET}", request={"x": SECRET})
+    assert "error_message, result" in message
+    assert SECRET not in message
 
 
-def test_a_whole_life_passes_the_guards(make_job: MakeJob, ada: User) -> None:
-    """Claimed, put back, taken over, approved; and each kind of end for a call."""
+def test_a_whole_life_passes_the_guards(make_job: MakeJob) -> None:
+    """The job is claimed, returned, taken over and approved, with each end of a call."""
     job = make_job()
     first = claim(job)
     transitions.settle(first, Settlement(begin(first), AttemptState.FAILED))

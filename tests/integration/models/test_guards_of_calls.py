@@ -1,4 +1,4 @@
-"""The database refuses what a provider call in the ledger may not become, whoever writes."""
+"""The database refuses wrong changes of calls in the ledger from any writer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OF_AN_ENDING = {
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(AttemptState, AttemptState)))
-def test_a_call_goes_only_where_the_ledger_leads(
+def test_a_call_makes_only_allowed_transitions(
     make_call: MakeCall, old: AttemptState, new: AttemptState
 ) -> None:
     call = make_call(old)
@@ -48,8 +48,8 @@ def test_a_call_goes_only_where_the_ledger_leads(
         call.refresh_from_db()
         assert call.state == new
     else:
-        told = refused(call, f"aifeature_attempt {call.pk}: changing", **values)
-        assert f"state from {old.value} to {new.value} is refused" in told
+        message = refused(call, f"aifeature_attempt {call.pk}: changing", **values)
+        assert f"state from {old.value} to {new.value} is refused" in message
 
 
 def test_a_call_has_no_state_of_another_name(make_call: MakeCall) -> None:
@@ -58,16 +58,14 @@ def test_a_call_has_no_state_of_another_name(make_call: MakeCall) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(CALL_FIELDS) - OF_AN_ENDING))
-def test_what_a_call_was_when_it_began_never_changes(make_call: MakeCall, name: str) -> None:
+def test_the_begin_of_a_call_never_changes(make_call: MakeCall, name: str) -> None:
     call = make_call(AttemptState.STARTED)
     refused(call, "What a call was when it was begun never changes", **{name: other(call, name)})
 
 
 @pytest.mark.parametrize("state", ["settled", "failed", "estimated", "unknown"])
 @pytest.mark.parametrize("name", CALL_FIELDS)
-def test_no_column_of_a_closed_call_gets_another_value(
-    make_call: MakeCall, state: str, name: str
-) -> None:
+def test_no_column_of_a_closed_call_changes(make_call: MakeCall, state: str, name: str) -> None:
     call = make_call(AttemptState(state))
     new = "started" if (name, state) == ("state", "failed") else other(call, name)
     values = {name: new, **({"ended_at": None} if new == "started" else {})}
@@ -76,9 +74,7 @@ def test_no_column_of_a_closed_call_gets_another_value(
 
 @pytest.mark.parametrize("state", sorted(UNSURE))
 @pytest.mark.parametrize("name", sorted(set(CALL_FIELDS) - OF_A_SETTLEMENT))
-def test_settling_a_call_changes_its_cost_and_nothing_else(
-    make_call: MakeCall, name: str, state: AttemptState
-) -> None:
+def test_settling_changes_only_cost(make_call: MakeCall, name: str, state: AttemptState) -> None:
     call = make_call(state)
     why = {"state": "settled", "settled_reason": "Usage page.", "settled_at": Now()}
     refused(call, f"aifeature_attempt {call.pk}: changing", **why, **{name: other(call, name)})
@@ -86,7 +82,7 @@ def test_settling_a_call_changes_its_cost_and_nothing_else(
 
 @pytest.mark.parametrize("state", sorted(UNSURE))
 @pytest.mark.parametrize("values", [{"settled_at": Now()}, {"settled_reason": "Usage page."}])
-def test_a_call_is_not_settled_without_when_and_why(
+def test_settling_needs_a_reason(
     make_call: MakeCall, values: dict[str, Any], state: AttemptState
 ) -> None:
     call = make_call(state)

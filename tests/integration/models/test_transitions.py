@@ -1,4 +1,4 @@
-"""The SQL functions of a job's life, each promise on real PostgreSQL."""
+"""The SQL functions of a job's life, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from aifeature.models import (
+    TERMINAL,
     Attempt,
     AttemptState,
     FeatureControl,
@@ -33,18 +34,13 @@ from aifeature.models.transitions import (
 from aifeature.reasons import FailureCode, WaitReason
 from aifeature.spec import Purpose
 from tests.integration.job_rows import MakeJob, age, begin, claim, database_time
+from tests.integration.spend.windows import of_a_call, windows
 
 pytestmark = pytest.mark.django_db
 
 
 def settled(attempt: uuid.UUID, cost: int = 700, **more: Any) -> Settlement:
     return Settlement(attempt, AttemptState.SETTLED, output="{}", cost_micro=cost, **more)
-
-
-def windows() -> dict[str, tuple[int, int]]:
-    """(spent, held) by scope; those of accounts have tests of their own."""
-    rows = SpendWindow.objects.exclude(scope="account")
-    return {w.scope: (w.spent_micro, w.held_micro) for w in rows}
 
 
 def test_a_due_job_is_claimed_once(make_job: MakeJob) -> None:
@@ -60,20 +56,20 @@ def test_a_due_job_is_claimed_once(make_job: MakeJob) -> None:
     assert job.started_at is not None
 
 
-def test_a_job_is_not_claimed_before_it_is_due(make_job: MakeJob) -> None:
-    job = make_job(run_at=Now() + timedelta(seconds=60))
-    assert transitions.claim(job.id, worker="w", lease_s=15) is None
-
-
-@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "rejected"])
-def test_an_ended_job_is_never_claimed(make_job: MakeJob, status: str) -> None:
-    job = make_job(status=status, finished_at=Now())
-    assert transitions.claim(job.id, worker="w", lease_s=15) is None
-
-
-def test_an_abandoned_job_is_taken_over_and_its_open_call_becomes_unknown(
-    make_job: MakeJob,
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"run_at": Now() + timedelta(seconds=60)},
+        *({"status": end, "finished_at": Now()} for end in sorted(TERMINAL)),
+    ],
+)
+def test_a_job_that_is_not_due_or_has_ended_is_not_claimed(
+    make_job: MakeJob, values: dict[str, Any]
 ) -> None:
+    assert transitions.claim(make_job(**values).id, worker="w", lease_s=15) is None
+
+
+def test_a_take_over_closes_the_open_call_as_unknown(make_job: MakeJob) -> None:
     job = make_job()
     first = claim(job)
     attempt = begin(first, bound=1000)
@@ -84,12 +80,7 @@ def test_an_abandoned_job_is_taken_over_and_its_open_call_becomes_unknown(
     assert (second.epoch, second.tries) == (2, 1)
     row = Attempt.objects.get(pk=attempt)
     assert (row.state, row.error_code, row.spend_micro) == ("unknown", "lease_lost", 1000)
-    assert windows() == {
-        "user": (0, 0),
-        "feature": (1000, 0),
-        "global": (1000, 0),
-        "month": (1000, 0),
-    }
+    assert windows() == of_a_call(1000)
     with pytest.raises(FencedError):
         transitions.finish(first, Status.SUCCEEDED, result={}, settlement=settled(attempt))
     job.refresh_from_db()
@@ -98,12 +89,7 @@ def test_an_abandoned_job_is_taken_over_and_its_open_call_becomes_unknown(
 
 def test_finish_stores_result_charge_and_usage_in_one_go(claimed: Claimed) -> None:
     attempt = begin(claimed, bound=1000)
-    assert windows() == {
-        "user": (0, 1000),
-        "feature": (0, 1000),
-        "global": (0, 1000),
-        "month": (0, 1000),
-    }
+    assert windows() == of_a_call(0, 1000)
     transitions.finish(
         claimed,
         Status.SUCCEEDED,
@@ -115,12 +101,7 @@ def test_finish_stores_result_charge_and_usage_in_one_go(claimed: Claimed) -> No
     assert (job.model, job.prompt_version) == ("claude-haiku-5-5", "v3")
     assert (job.input_tokens, job.output_tokens, job.cache_read_tokens) == (10, 3, 2)
     assert job.finished_at is not None
-    assert windows() == {
-        "user": (700, 0),
-        "feature": (700, 0),
-        "global": (700, 0),
-        "month": (700, 0),
-    }
+    assert windows() == of_a_call(700, charged=700)
 
 
 def test_a_finished_job_is_not_finished_again(claimed: Claimed) -> None:
@@ -140,7 +121,7 @@ def test_a_failed_job_costs_spend_but_no_charge(claimed: Claimed) -> None:
         error_message="Sorry.",
         settlement=settled(attempt, 700),
     )
-    assert windows() == {"user": (0, 0), "feature": (700, 0), "global": (700, 0), "month": (700, 0)}
+    assert windows() == of_a_call(700)
     assert Job.objects.get(pk=claimed.job).charge_micro == 0
 
 
@@ -150,19 +131,12 @@ def test_only_the_accepted_call_is_charged(claimed: Claimed) -> None:
     second = begin(claimed)
     transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(second, 400))
     assert Job.objects.get(pk=claimed.job).charge_micro == 400
-    assert windows() == {
-        "user": (400, 0),
-        "feature": (700, 0),
-        "global": (700, 0),
-        "month": (700, 0),
-    }
+    assert windows() == of_a_call(700, charged=400)
     assert list(Attempt.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
 
 
 @pytest.mark.parametrize("whose", ["closed before", "another job's"])
-def test_a_job_ends_with_an_open_call_of_its_own_or_not_at_all(
-    claimed: Claimed, make_job: MakeJob, whose: str
-) -> None:
+def test_a_job_ends_with_its_own_call(claimed: Claimed, make_job: MakeJob, whose: str) -> None:
     if whose == "closed before":
         call = begin(claimed)
         transitions.settle(claimed, settled(call, cost=10))
@@ -185,20 +159,13 @@ def test_settling_moves_the_windows_of_the_day_that_reserved(claimed: Claimed) -
         window.save(force_insert=True)
     transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=settled(call.id))
     before_midnight = days.filter(day=call.day)
-    assert {w.scope: (w.spent_micro, w.held_micro) for w in before_midnight} == {
-        "user": (700, 0),
-        "account": (700, 0),
-        "feature": (700, 0),
-        "global": (700, 0),
-    }
+    spent = dict.fromkeys(("user", "account", "feature", "global"), 700)
+    assert dict(before_midnight.values_list("scope", "spent_micro")) == spent
+    assert set(before_midnight.values_list("held_micro", flat=True)) == {0}
     # The other call was closed unseen, in its own day.
     today = days.exclude(day=call.day)
-    assert {w.scope: w.spent_micro for w in today} == {
-        "user": 0,
-        "account": 0,
-        "feature": 1000,
-        "global": 1000,
-    }
+    spent = {"user": 0, "account": 0, "feature": 1000, "global": 1000}
+    assert dict(today.values_list("scope", "spent_micro")) == spent
 
 
 def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> None:
@@ -216,16 +183,9 @@ def test_release_requeues_fences_and_counts_a_burnt_try(claimed: Claimed) -> Non
     assert before <= job.run_at - timedelta(seconds=30) <= after
     assert job.lease_until is None
     assert job.published_at is None
-    assert windows() == {"user": (0, 0), "feature": (0, 0), "global": (0, 0), "month": (0, 0)}
+    assert windows() == of_a_call(0)
     with pytest.raises(FencedError):
         begin(claimed)
-
-
-def test_a_deferral_burns_no_try(claimed: Claimed) -> None:
-    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False)
-    again = transitions.claim(claimed.job, worker="w", lease_s=15)
-    assert again is not None
-    assert again.tries == 0
 
 
 def test_nothing_is_sent_for_a_job_that_is_no_longer_ours(claimed: Claimed) -> None:
@@ -244,16 +204,11 @@ def test_nothing_is_sent_for_a_job_that_is_no_longer_ours(claimed: Claimed) -> N
     [
         (lambda job: transitions.cancel(job.id, user_id=job.user_id, message="m"), "cancelled"),
         (lambda job: age(job, deadline_at=timedelta(seconds=1)), "deadline"),
-        (
-            lambda job: FeatureControl.objects.create(feature=job.feature, killed=True),
-            "paused",
-        ),
+        (lambda job: FeatureControl.objects.create(feature=job.feature, killed=True), "paused"),
         (lambda job: FeatureControl.objects.create(feature="_everything", killed=True), "paused"),
     ],
 )
-def test_the_database_refuses_a_call_that_must_not_be_sent(
-    claimed: Claimed, spoil: Callable[[Job], object], verdict: str
-) -> None:
+def test_a_call_is_refused(claimed: Claimed, spoil: Callable[[Job], object], verdict: str) -> None:
     spoil(Job.objects.get(pk=claimed.job))
     with pytest.raises(AttemptRefusedError) as refused:
         begin(claimed)
@@ -264,26 +219,17 @@ def test_the_database_refuses_a_call_that_must_not_be_sent(
 
 @pytest.mark.parametrize("scope", ["user", "feature", "global"])
 def test_a_cap_is_kept_to_the_micro_dollar(claimed: Claimed, scope: str) -> None:
-    caps = Caps(
-        user=1000 if scope == "user" else None,
-        feature=1000 if scope == "feature" else None,
-        everything=1000 if scope == "global" else None,
-    )
+    caps = Caps(**{"everything" if scope == "global" else scope: 1000})
     begin(claimed, bound=600, caps=caps)
     begin(claimed, bound=400, caps=caps)
     with pytest.raises(AttemptRefusedError) as refused:
         begin(claimed, bound=1, caps=caps)
     assert (refused.value.verdict, refused.value.scope) == ("budget_held", scope)
-    assert windows() == {
-        "user": (0, 1000),
-        "feature": (0, 1000),
-        "global": (0, 1000),
-        "month": (0, 1000),
-    }
+    assert windows() == of_a_call(0, 1000)
     assert Job.objects.get(pk=claimed.job).attempts == 2
 
 
-def test_a_spent_cap_is_told_from_one_that_is_only_held(claimed: Claimed) -> None:
+def test_a_spent_cap_differs_from_a_held_one(claimed: Claimed) -> None:
     caps = Caps(feature=1000)
     attempt = begin(claimed, bound=1000, caps=caps)
     transitions.settle(claimed, settled(attempt, 1000))
@@ -302,7 +248,7 @@ def test_a_cap_may_be_lowered_below_what_is_spent(claimed: Claimed) -> None:
     assert windows()["feature"] == (900, 0)
 
 
-def test_cancel_ends_a_waiting_job_at_once(make_job: MakeJob, ada: User) -> None:
+def test_cancel_ends_a_waiting_job(make_job: MakeJob, ada: User) -> None:
     job = make_job()
     assert transitions.cancel(job.id, user_id=ada.pk, message="You did.") == Status.CANCELLED
     job.refresh_from_db()
@@ -310,7 +256,7 @@ def test_cancel_ends_a_waiting_job_at_once(make_job: MakeJob, ada: User) -> None
     assert transitions.claim(job.id, worker="w", lease_s=15) is None
 
 
-def test_cancel_asks_the_worker_of_a_running_job(claimed: Claimed, ada: User) -> None:
+def test_cancel_marks_a_running_job(claimed: Claimed, ada: User) -> None:
     assert transitions.cancel(claimed.job, user_id=ada.pk, message="m") == Status.RUNNING
     assert Job.objects.get(pk=claimed.job).cancel_requested_at is not None
 
@@ -326,7 +272,7 @@ def test_a_stranger_cancels_nothing(claimed: Claimed, bob: User) -> None:
     assert Job.objects.get(pk=claimed.job).cancel_requested_at is None
 
 
-# But for a word of our own: one that does not fit is a defect, and is never cut.
+# `error_code` is a word of ours, which is never cut.
 COLUMNS = {field.name for field in Attempt._meta.fields} - {"error_code"}
 TEXTS = [f.name for f in fields(Settlement) if f.type == "str" and f.name in COLUMNS]
 COUNTS = [f.name for f in fields(Settlement) if "int" in str(f.type) and f.name in COLUMNS]
@@ -354,7 +300,7 @@ def test_no_count_of_the_provider_costs_us_the_row(claimed: Claimed, name: str) 
     assert getattr(Attempt.objects.get(pk=attempt), name) >= 2**31 - 1
 
 
-def test_what_is_sent_is_stored_whatever_it_holds(claimed: Claimed) -> None:
+def test_a_request_is_stored_with_odd_characters(claimed: Claimed) -> None:
     attempt = NewAttempt(
         id=uuid.uuid4(),
         purpose=Purpose.REPAIR,
@@ -370,7 +316,7 @@ def test_what_is_sent_is_stored_whatever_it_holds(claimed: Claimed) -> None:
     assert stored == {"messages": [{"content": "half \ufffd and \ufffd"}]}
 
 
-def test_a_job_that_was_to_be_cancelled_is_not_put_back(claimed: Claimed, ada: User) -> None:
+def test_a_cancelled_run_is_not_returned(claimed: Claimed, ada: User) -> None:
     attempt = begin(claimed)
     transitions.cancel(claimed.job, user_id=ada.pk, message="You did.")
     transitions.return_to_queue(
@@ -387,7 +333,7 @@ def test_a_job_that_was_to_be_cancelled_is_not_put_back(claimed: Claimed, ada: U
 
 
 @pytest.mark.parametrize("end", ["release", "finish"])
-def test_a_call_nobody_waits_for_is_closed_with_its_run(claimed: Claimed, end: str) -> None:
+def test_an_open_call_is_closed_with_its_run(claimed: Claimed, end: str) -> None:
     attempt = begin(claimed, bound=1000)
     if end == "release":
         transitions.return_to_queue(claimed, delay_s=0, counts_as_try=True)
@@ -398,8 +344,8 @@ def test_a_call_nobody_waits_for_is_closed_with_its_run(claimed: Claimed, end: s
     assert windows()["global"] == (1000, 0)
 
 
-def test_the_release_before_finds_the_reason_of_a_wait_where_it_looks(make_job: MakeJob) -> None:
-    """It knows `error_code` alone, for waits and for failures."""
+def test_the_release_before_finds_the_wait_reason(make_job: MakeJob) -> None:
+    """That release has only `error_code`, for waits and for failures."""
     job = make_job()
 
     def columns() -> tuple[str, str]:
@@ -415,6 +361,6 @@ def test_the_release_before_finds_the_reason_of_a_wait_where_it_looks(make_job: 
     )
     assert columns() == ("provider_waiting", "provider_waiting")
     running = claim(job)
-    assert columns() == ("provider_waiting", "provider_waiting"), "what it waited for before"
+    assert columns() == ("provider_waiting", "provider_waiting"), "the last wait"
     transitions.finish(running, Status.FAILED, error_code=FailureCode.OUTPUT_INVALID)
     assert columns() == ("", "output_invalid")

@@ -1,4 +1,4 @@
-"""Emptying a table is refused like deleting its rows."""
+"""The database refuses to empty a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TABLES = (
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_no_record_is_emptied(make_job: MakeJob, ada: User, table: str) -> None:
+def test_no_table_is_emptied(make_job: MakeJob, ada: User, table: str) -> None:
     job = make_job()
     FeatureControl.objects.create(feature="summarize")
     ControlChange.objects.create(feature="summarize", field="stage", reason="r", user=ada)
@@ -47,7 +47,7 @@ def make_guards() -> None:
 
 
 def finish_jobs(locked: threading.Event) -> None:
-    """As a worker: lock a call, then, while the migration waits for that table, the job."""
+    """Lock a call as a worker does, then, while the migration waits for that table, the job."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE aifeature_attempt IN ROW EXCLUSIVE MODE")
         locked.set()
@@ -64,21 +64,19 @@ def finish_jobs(locked: threading.Event) -> None:
 
 
 @pytest.mark.usefixtures("committed")
-def test_the_guards_are_made_while_workers_lock_tables_in_another_order(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_guards_are_made_while_workers_hold_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "LOCK_S", 0.2)
     monkeypatch.setattr(sql, "PAUSE_S", 0.05)
     locked = threading.Event()
     worker = threading.Thread(target=finish_jobs, args=(locked,))
     worker.start()
-    assert locked.wait(10)
+    assert locked.wait(60)
     make_guards()
     worker.join()
 
 
 @pytest.mark.usefixtures("committed")
-def test_a_lock_that_stays_ends_the_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lasting_lock_ends_the_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "LOCK_S", 0.05)
     monkeypatch.setattr(sql, "PAUSE_S", 0.0)
     monkeypatch.setattr(sql, "TRIES", 3)
@@ -88,13 +86,13 @@ def test_a_lock_that_stays_ends_the_migration(monkeypatch: pytest.MonkeyPatch) -
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("LOCK TABLE aifeature_launch IN ROW EXCLUSIVE MODE")
             locked.set()
-            over.wait(10)
+            over.wait(60)
         connection.close()
 
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert locked.wait(10)
+        assert locked.wait(60)
         with pytest.raises(OperationalError, match="lock timeout"):
             make_guards()
     finally:

@@ -1,4 +1,4 @@
-"""On-call is told of a breaker that is open, once, and once when it is closed."""
+"""On-call is notified once of an open breaker, and once when it closes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _fresh_forced() -> None:
     breakers.cache.clear()
 
 
-def test_an_open_breaker_is_told_until_it_is_closed(ada: User) -> None:
+def test_an_open_breaker_has_one_alert_until_it_closes(ada: User) -> None:
     assert tasks.look_at_provider() == "Calls to every model go through."
     open_breaker(HAIKU)
     for _ in range(2):
@@ -53,7 +53,7 @@ def test_an_outage_of_the_provider_is_one_alert_that_names_it() -> None:
 
 
 def test_an_alert_goes_on_while_the_model_is_tried() -> None:
-    """Else each probe of a long outage would end it and begin another."""
+    """Otherwise each probe of a long outage would end the alert and begin another."""
     open_breaker(HAIKU)
     tasks.look_at_provider()
     set_probe_time(HAIKU, in_s=0)
@@ -64,14 +64,14 @@ def test_an_alert_goes_on_while_the_model_is_tried() -> None:
     assert Alert.objects.get().closed_at is None
 
 
-def test_one_that_is_forced_open_is_told_with_its_reason(ada: User) -> None:
+def test_the_alert_of_a_forced_breaker_has_its_reason(ada: User) -> None:
     breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
     tasks.look_at_provider()
     summary = f"An operator forced the breaker of {HAIKU} open: Odd answers."
     assert Alert.objects.get().summary == summary
 
 
-def test_what_is_forced_holds_for_the_next_call(ada: User) -> None:
+def test_a_forced_breaker_refuses_the_next_call(ada: User) -> None:
     breakers.force(HAIKU, forced=Forced.OPEN, reason="Odd answers.", user_id=ada.pk)
     with pytest.raises(Deferred, match="breaker"):
         factory.gate().admit(model=HAIKU, input_tokens=1, output_tokens=1)

@@ -1,4 +1,4 @@
-"""Prices count by the database's clock, also on a host whose own is wrong."""
+"""Prices follow the clock of the database, on hosts with wrong clocks as well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sandbox_server import SandboxServer
 pytestmark = pytest.mark.django_db
 
 
-def test_it_counts_on_from_one_reading_a_minute() -> None:
+def test_the_clock_is_read_once_a_minute() -> None:
     seconds = 0.0
     clock = DatabaseClock(lambda: seconds)
     before = database_time()
@@ -27,7 +27,7 @@ def test_it_counts_on_from_one_reading_a_minute() -> None:
     assert clock.now() <= database_time(), "it was read again"
 
 
-def test_while_the_database_is_away_it_goes_on() -> None:
+def test_the_clock_goes_on_during_an_outage() -> None:
     seconds = 0.0
     clock = DatabaseClock(lambda: seconds)
     first = clock.now()
@@ -36,7 +36,7 @@ def test_while_the_database_is_away_it_goes_on() -> None:
         assert (clock.now() - first).total_seconds() == pytest.approx(2 * READ_S)
 
 
-def test_the_gateway_prices_by_it(sandbox: SandboxServer) -> None:
+def test_the_gateway_uses_the_database_clock(sandbox: SandboxServer) -> None:
     assert factory.gateway()._clock == database_clock.clock.now
 
 

@@ -1,4 +1,4 @@
-"""What readiness and alerts say of a Redis that answers and refuses."""
+"""The state of a Redis that answers and refuses, for readiness and alerts."""
 
 from __future__ import annotations
 
@@ -20,35 +20,28 @@ Client = Any
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server of these tests alone: most faults are settings of the whole server."""
+    """A server for these tests alone, since most faults are settings of the server."""
     with running(database=False) as found:
         yield found.env["REDIS_URL"]
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[Client]:
+def client(url: str, settings: Any) -> Iterator[Client]:
+    settings.REDIS_URL = url
     with redis.Redis.from_url(url, protocol=2) as found:
         yield cast("Client", found)
         found.flushall()
 
 
-@pytest.fixture
-def look(url: str, settings: Any) -> Callable[[], redis_state.State]:
-    settings.REDIS_URL = url
-    return redis_state.look
-
-
-def test_a_redis_that_takes_writes_and_holds_lists_is_well(
-    client: Client, look: Callable[[], redis_state.State]
-) -> None:
+def test_a_working_redis_is_ok(client: Client) -> None:
     client.lpush("llm", "message")
     client.hset("unacked", "tag", "message")
-    assert look() == redis_state.State("ok")
+    assert redis_state.look() == redis_state.State("ok")
     assert client.ttl(redis_state._KEY) > 0
 
 
 def configured(client: Client, **values: object) -> Callable[[], None]:
-    """Change settings, and return what puts them back."""
+    """Change settings, and return a function that restores them."""
     names = {name: name.replace("_", "-") for name in values}
     before = {names[name]: client.config_get(names[name])[names[name]] for name in values}
     for name, value in values.items():
@@ -102,22 +95,18 @@ def another_type(client: Client) -> Callable[[], None]:
         (another_type, "wrong_type", "'llm'"),
     ],
 )
-def test_what_is_in_the_way_has_a_word_and_a_next_step(
-    client: Client,
-    look: Callable[[], redis_state.State],
-    fault: Callable[[Client], Callable[[], None]],
-    word: str,
-    part: str,
+def test_a_fault_has_a_word_and_a_next_step(
+    client: Client, fault: Callable[[Client], Callable[[], None]], word: str, part: str
 ) -> None:
     client.ping()
     undo = fault(client)
     try:
-        found = look()
+        found = redis_state.look()
     finally:
         undo()
     assert found.word == word
     assert part in found.sentence
-    assert look() == redis_state.State("ok")
+    assert redis_state.look() == redis_state.State("ok")
 
 
 CODES = st.sampled_from(
@@ -128,9 +117,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_siz
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(code=CODES, text=TEXTS)
-def test_any_error_has_a_word_and_no_text_of_the_server_is_passed_on(
-    refusing: RefusingRedis, code: str, text: str
-) -> None:
+def test_any_error_has_a_word(refusing: RefusingRedis, code: str, text: str) -> None:
     refusing.refuse(f"{code} {text}MARK")
     found = redis_state.look()
     assert found.word != redis_state.OK
@@ -149,13 +136,11 @@ def refusing(settings: Any) -> Iterator[RefusingRedis]:
 @pytest.mark.parametrize(
     ("code", "word"), [("LOADING", "loading"), ("MISCONF", "cannot_save"), ("BUSY", "busy")]
 )
-def test_an_error_that_cannot_be_made_here_is_known_by_its_code(
-    refusing: RefusingRedis, code: str, word: str
-) -> None:
+def test_other_errors_have_a_word(refusing: RefusingRedis, code: str, word: str) -> None:
     refusing.refuse(f"{code} it is so")
     assert redis_state.look().word == word
 
 
-def test_a_redis_that_is_not_there_is_down(settings: Any) -> None:
+def test_an_unreachable_redis_is_down(settings: Any) -> None:
     settings.REDIS_URL = f"redis://{HOST}:9/0"
     assert redis_state.look().word == redis_replies.DOWN
