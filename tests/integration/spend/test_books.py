@@ -1,4 +1,4 @@
-"""Caps of the month, calls at once, overruns, and windows that are not the sum of the ledger."""
+"""Monthly caps, concurrent calls, overruns, and windows that differ from the ledger."""
 
 from __future__ import annotations
 
@@ -31,10 +31,8 @@ from aifeature.models.transitions import AttemptRefusedError, Caps, Settlement
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective, switch
 from aifeature.services.spend import budgets, settlement
-from tests import books
-from tests.books import Key, Sums
-from tests.integration.job_rows import MakeJob, begin, claim
-from tests.integration.machine.rows import QUERIES, AttemptRow, JobRow, WindowRow
+from tests.integration.job_rows import MakeCall, MakeJob, begin, claim
+from tests.integration.spend.windows import today
 from workers import tasks
 
 pytestmark = pytest.mark.django_db
@@ -42,16 +40,12 @@ pytestmark = pytest.mark.django_db
 RUNBOOKS = Path(__file__).resolve().parents[3] / "deploy" / "runbooks"
 
 
-def today() -> date:
-    return datetime.now(UTC).date()
-
-
 def window(scope: str, **found: Any) -> SpendWindow:
     return SpendWindow.objects.get(scope=scope, **found)
 
 
 def succeed(make_job: MakeJob, *, bound: int, cost: int, **values: Any) -> Attempt:
-    """A job that was answered by one call of this bound and cost."""
+    """Let a job succeed with one call of this bound and cost."""
     running = claim(make_job(**values))
     call = begin(running, bound=bound)
     done = Settlement(call, AttemptState.SETTLED, cost_micro=cost)
@@ -80,7 +74,7 @@ def test_a_refusal_by_the_month_reserves_nothing_anywhere(make_job: MakeJob) -> 
     assert job.attempts == 0
 
 
-def test_a_user_has_no_more_calls_at_once_than_may_be(make_job: MakeJob, bob: User) -> None:
+def test_concurrent_calls_of_a_user_are_limited(make_job: MakeJob, bob: User) -> None:
     caps = Caps(in_flight=2)
     first, second, third = (claim(make_job()) for _ in range(3))
     call = begin(first, caps=caps)
@@ -94,14 +88,12 @@ def test_a_user_has_no_more_calls_at_once_than_may_be(make_job: MakeJob, bob: Us
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_call_above_its_bound_counts_in_full_and_stops_its_feature(
-    make_job: MakeJob, finished: bool
-) -> None:
+def test_a_call_above_its_bound_stops_its_feature(make_job: MakeJob, finished: bool) -> None:
     if finished:
         call = succeed(make_job, bound=1000, cost=1001)
         assert window("user").spent_micro == 1001
         assert Job.objects.get().charge_micro == 1001
-    else:  # nobody saw its end, and a person found out
+    else:  # a person settles a call whose end is unknown
         running = claim(make_job())
         begin(running, bound=1000)
         transitions.return_to_queue(running, delay_s=0, counts_as_try=True)
@@ -130,7 +122,7 @@ def test_a_call_at_its_bound_stops_nothing(make_job: MakeJob) -> None:
 
 
 def life_of_a_day(make_job: MakeJob, bob: User) -> None:
-    """Charged, failed, unknown and open calls of two users and features."""
+    """Make charged, failed, unknown and open calls of two users and features."""
     succeed(make_job, bound=1000, cost=700)
     succeed(make_job, bound=1000, cost=300, user=bob, feature="triage")
     repaired = claim(make_job())
@@ -169,7 +161,7 @@ def life_of_a_day(make_job: MakeJob, bob: User) -> None:
     "change",
     [{"spent_micro": 7}, {"held_micro": 7}, {"spent_micro": -7}, {"own_spend_micro": 7}],
 )
-def test_a_window_that_differs_is_found_and_put_right(
+def test_a_wrong_window_is_fixed(
     make_job: MakeJob, bob: User, scope: str, change: dict[str, int]
 ) -> None:
     life_of_a_day(make_job, bob)
@@ -185,39 +177,11 @@ def test_a_window_that_differs_is_found_and_put_right(
     assert list(SpendWindow.objects.order_by("pk").values()) == before
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"state": "failed", "ended_at": Now()},
-        {"state": "unknown", "ended_at": Now()},
-        {"cost_micro": 1},
-        {"bound_micro": 1},
-        {"own_spend": False},
-        {"own_spend": True},
-        {"feature": "triage"},
-    ],
-)
-def test_a_changed_ledger_differs_for_the_reconciler_and_the_books(
-    make_job: MakeJob, bob: User, change: dict[str, Any]
-) -> None:
-    """The books (`tests.books`) add up the rows in Python, the reconciler in SQL."""
-    life_of_a_day(make_job, bob)
-    assert drifts(repair=True) == books_differ() == {}
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")  # without the guards
-    found = []
-    for call in Attempt.objects.all():
-        Attempt.objects.filter(pk=call.pk).update(**change)
-        found.append(books_differ())
-        assert drifts(repair=False) == found[-1]
-        call.save()
-    assert any(found)
-
-
-def drifts(*, repair: bool) -> dict[Key, tuple[int, int, int]]:
-    found = reconciliation.reconcile(today() - timedelta(days=1), repair=repair)
-    return {
-        (d.scope, d.key, d.day): (d.spent_micro, d.held_micro, d.own_spend_micro) for d in found
+def amounts() -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Return (spent, held, own spend) of each window, without zeros."""
+    found = {
+        (w.scope, w.key): (w.spent_micro, w.held_micro, w.own_spend_micro)
+        for w in SpendWindow.objects.all()
     }
 
 
@@ -235,15 +199,13 @@ def test_a_window_that_is_missing_is_made(make_job: MakeJob, bob: User) -> None:
     assert books_differ() == {}
 
 
-def test_a_month_is_the_sum_of_its_days(make_job: MakeJob) -> None:
-    """Days before those that are added up anew count by their windows."""
-    call = succeed(make_job, bound=1000, cost=700)
-    first = call.day.replace(day=1)
-    earlier = call.day - timedelta(days=1)
-    if earlier < first:
-        pytest.skip("the first of a month has no day before")
-    SpendWindow.objects.create(scope="global", key="", day=earlier, spent_micro=50)
-    (drift,) = reconciliation.reconcile(call.day, repair=True)
+def test_a_month_is_the_sum_of_its_days(make_call: MakeCall) -> None:
+    """Days before the reconciled ones count by their windows."""
+    began = datetime(2026, 3, 15, 12, tzinfo=UTC)
+    make_call(started_at=began, day=began.date(), cost_micro=700)
+    reconciliation.reconcile(began.date(), repair=True)
+    SpendWindow.objects.create(scope="global", key="", day=date(2026, 3, 14), spent_micro=50)
+    (drift,) = reconciliation.reconcile(began.date(), repair=True)
     assert (drift.scope, drift.spent_micro) == ("month", -50)
     assert window("month").spent_micro == 750
 
@@ -259,7 +221,7 @@ def test_a_drift_is_an_alert_that_ends_with_the_next_clean_run(make_job: MakeJob
     assert CheckRun.objects.get(name="control.reconcile").ok
 
 
-def test_on_call_is_told_once_when_a_budget_is_used_up_and_once_when_it_is_back(
+def test_a_spent_budget_is_alerted_once(
     make_job: MakeJob, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_cap = {"daily_budget_usd": "0.0010"}
@@ -289,10 +251,7 @@ def test_each_kind_of_alert_has_its_runbook() -> None:
         assert (RUNBOOKS / f"{page}.md").is_file()
 
 
-def test_an_alert_of_a_kind_nobody_knows_is_told_all_the_same(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A newer release may know more kinds than this process."""
+def test_an_alert_of_an_unknown_kind_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     for kind in ("unheard_of", "drift"):
         alerts.begin(kind, "x", "Something.")
     assert alerts.tell() == 2
@@ -300,8 +259,7 @@ def test_an_alert_of_a_kind_nobody_knows_is_told_all_the_same(
     assert alerts.tell() == 0
 
 
-def test_an_answer_that_was_cancelled_while_it_waited_stays_charged(make_job: MakeJob) -> None:
-    """It had been accepted; the reconciler does not give its charge back."""
+def test_an_accepted_answer_stays_charged_when_cancelled(make_job: MakeJob) -> None:
     running = claim(make_job())
     done = Settlement(begin(running), AttemptState.SETTLED, cost_micro=600)
     transitions.finish(running, Status.NEEDS_APPROVAL, result={"summary": "S"}, settlement=done)

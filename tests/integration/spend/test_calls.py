@@ -1,9 +1,8 @@
-"""Provider calls that belong to no job pay as all others do."""
+"""Provider calls without a job follow the same caps and switches."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +24,7 @@ from aifeature.services.controls import effective
 from aifeature.services.dispatch import recovery
 from aifeature.services.execution import calls, ledger
 from aifeature.spec import Purpose
+from tests.integration.execution.conftest import wait_for
 from tests.integration.job_rows import MakeJob, begin, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import (
@@ -42,19 +42,16 @@ FEATURE = registry.get("summarize")
 PROMPT = prompts.get("summarize", "v3")
 
 
-def request(model: str = "claude-haiku-5-5", **values: Any) -> InferenceRequest:
-    parts: dict[str, Any] = {
-        "attempt_id": uuid4(),
-        "model": model,
-        "system": (TextBlock("Score the answer."),),
-        "messages": (Message("user", (TextBlock("The refund is paid within 30 days."),)),),
-        "max_tokens": 200,
-        "output_schema": FEATURE.output_schema,
-        "stream": False,
-        "deadline_s": 30.0,
-        **values,
-    }
-    return InferenceRequest(**parts)
+def request(model: str = "claude-haiku-5-5") -> InferenceRequest:
+    return InferenceRequest(
+        attempt_id=uuid4(),
+        model=model,
+        system=(TextBlock("Score the answer."),),
+        messages=(Message("user", (TextBlock("The refund is paid within 30 days."),)),),
+        max_tokens=200,
+        output_schema=FEATURE.output_schema,
+        stream=False,
+    )
 
 
 def pay(sent: InferenceRequest, purpose: Purpose = Purpose.JUDGE) -> None:
@@ -68,9 +65,7 @@ def amounts() -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize(
     "purpose", [Purpose.CHUNK, Purpose.MODERATION, Purpose.JUDGE, Purpose.POC, Purpose.EVAL]
 )
-def test_it_is_entered_and_paid_by_its_feature_and_nobody_else(
-    sandbox: SandboxServer, purpose: Purpose
-) -> None:
+def test_a_jobless_call_is_paid_by_its_feature(sandbox: SandboxServer, purpose: Purpose) -> None:
     sent = request()
     pay(sent, purpose)
     row = Attempt.objects.get(pk=sent.attempt_id)
@@ -81,7 +76,7 @@ def test_it_is_entered_and_paid_by_its_feature_and_nobody_else(
     assert call["outcome"] == "completed"
 
 
-def test_a_failed_one_is_entered_as_well(sandbox: SandboxServer) -> None:
+def test_a_failed_jobless_call_is_in_the_ledger(sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "overloaded"})
     with pytest.raises(Overloaded):
         pay(request())
@@ -107,7 +102,7 @@ def test_a_model_without_a_price_is_refused_unsent(sandbox: SandboxServer) -> No
         ("_everything", {"killed": True}, "paused"),
     ],
 )
-def test_caps_and_switches_hold_for_it(
+def test_caps_and_switches_hold(
     sandbox: SandboxServer, slug: str, values: dict[str, Any], verdict: str
 ) -> None:
     FeatureControl.objects.create(feature=slug, **values)
@@ -120,10 +115,10 @@ def test_caps_and_switches_hold_for_it(
 
 
 @pytest.mark.parametrize("outages", [0, 1])
-def test_a_switch_aborts_one_that_is_under_way(
+def test_a_switch_aborts_a_jobless_call(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, outages: int
 ) -> None:
-    """Also if the database was away at a look before."""
+    """The database may be away during one heartbeat before."""
     errors, look = [OperationalError("away")] * outages, heartbeats.paused
 
     def paused(ask: Rows, owners: Collection[Owner]) -> set[Owner]:
@@ -144,9 +139,7 @@ def test_a_switch_aborts_one_that_is_under_way(
         ended.set()
 
     threading.Thread(target=run).start()
-    end = time.monotonic() + 20
-    while not sandbox.calls() and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_for(lambda: bool(sandbox.calls()))
     FeatureControl.objects.create(feature="summarize", killed=True)
     assert ended.wait(20)
     assert reasons == ["paused"]
@@ -157,7 +150,7 @@ def test_a_switch_aborts_one_that_is_under_way(
 
 
 def entered(purpose: Purpose = Purpose.JUDGE) -> UUID:
-    """A call that is under way."""
+    """Begin a call in the ledger."""
     sent = request()
     row = replace(ledger.opened(sent, purpose=purpose, prompt=PROMPT), bound_micro=500)
     rows.begin("summarize", row, Caps())
@@ -165,7 +158,7 @@ def entered(purpose: Purpose = Purpose.JUDGE) -> UUID:
 
 
 def age_call(attempt: UUID, *, seconds: float = recovery.LOST_CALL_S + 1) -> None:
-    """As if begun so long ago, which the guards let nobody say afterwards."""
+    """Set the begin of a call into the past, which the guards would refuse."""
     old = Now() - timedelta(seconds=seconds)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE aifeature_attempt DISABLE TRIGGER attempt_guard")
@@ -182,21 +175,19 @@ def age_call(attempt: UUID, *, seconds: float = recovery.LOST_CALL_S + 1) -> Non
         ({"feature": "summarize", "killed": False}, False),
     ],
 )
-def test_a_switch_stops_the_calls_of_its_feature_and_that_of_everything_all(
-    switch: dict[str, Any], is_stopped: bool
-) -> None:
+def test_a_switch_stops_the_calls_of_its_feature(switch: dict[str, Any], is_stopped: bool) -> None:
     FeatureControl.objects.create(**switch)
     mine = ("summarize", None)
     assert heartbeats.paused(functions.rows, [mine]) == ({mine} if is_stopped else set())
 
 
-def test_a_switch_that_is_off_for_some_users_lets_calls_of_nobody_go_on() -> None:
+def test_a_partial_release_lets_jobless_calls_go_on() -> None:
     FeatureControl.objects.create(feature="summarize", release_percent=0)
     mine, of_a_user = ("summarize", None), ("summarize", 1)
     assert heartbeats.paused(functions.rows, [mine, of_a_user]) == {of_a_user}
 
 
-def test_one_whose_process_died_becomes_unknown() -> None:
+def test_a_lost_jobless_call_becomes_unknown() -> None:
     lost, recent = entered(Purpose.EVAL), entered()
     age_call(lost)
     recovery.sweep()
@@ -204,8 +195,8 @@ def test_one_whose_process_died_becomes_unknown() -> None:
     assert amounts()["feature"] == (500, 500)
 
 
-def test_a_probe_whose_end_was_not_stored_is_lost_after_a_minute() -> None:
-    """Its spend would be held, and count against the caps, for a quarter of an hour."""
+def test_a_lost_probe_becomes_unknown_after_a_minute() -> None:
+    """Otherwise its spend would be held, against the caps, for a quarter of an hour."""
     probe, recent, judge = entered(Purpose.PROBE), entered(Purpose.PROBE), entered()
     age_call(probe, seconds=61)
     age_call(recent, seconds=calls.PROBE_S + settings.AIFEATURE["LEASE_S"])
@@ -218,7 +209,7 @@ def test_a_probe_whose_end_was_not_stored_is_lost_after_a_minute() -> None:
     }
 
 
-def test_an_old_call_of_a_job_is_its_workers_to_close(make_job: MakeJob) -> None:
+def test_an_old_call_of_a_job_is_left_to_its_worker(make_job: MakeJob) -> None:
     call = begin(claim(make_job()))
     age_call(call)
     recovery.sweep()

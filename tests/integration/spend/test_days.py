@@ -1,4 +1,4 @@
-"""Which day and month a call belongs to, for whoever adds up the ledger."""
+"""The day and the month of a call."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ from django.db import connection
 from aifeature.models import Attempt, AttemptState, SpendWindow, reconciliation, transitions
 from aifeature.services.spend import reconciler, settlement
 from tests.integration.job_rows import MakeCall, MakeJob, begin, claim
+from tests.integration.spend.windows import today
 
 pytestmark = pytest.mark.django_db
 
 MONTH = Path(settings.BASE_DIR) / "aifeature" / "sql" / "month.sql"
 
 
-def today() -> date:
-    return datetime.now(UTC).date()
-
-
 def amounts() -> dict[tuple[str, date], tuple[int, int]]:
-    """(spent, held) of each window that has any, by scope and day."""
+    """Return the amounts (spent, held) of each window, without zeros, by scope and day."""
     found = {(w.scope, w.day): (w.spent_micro, w.held_micro) for w in SpendWindow.objects.all()}
     return {key: both for key, both in found.items() if any(both)}
 
 
-def test_a_call_belongs_to_the_day_it_began_on_to_the_second(make_call: MakeCall) -> None:
+def test_a_call_belongs_to_the_day_of_its_begin(make_call: MakeCall) -> None:
     midnight = datetime.combine(today(), time(), UTC)
     for seconds, cost in ((-1, 300), (1, 500)):
         began = midnight + timedelta(seconds=seconds)
@@ -42,8 +39,8 @@ def test_a_call_belongs_to_the_day_it_began_on_to_the_second(make_call: MakeCall
     }
 
 
-def test_a_window_of_yesterday_is_put_right_as_well(make_call: MakeCall) -> None:
-    """Its calls may end today."""
+def test_a_wrong_window_of_yesterday_is_fixed(make_call: MakeCall) -> None:
+    """Calls of yesterday may end today."""
     yesterday = datetime.combine(today() - timedelta(days=1), time(12), UTC)
     make_call(AttemptState.SETTLED, started_at=yesterday, day=yesterday.date(), cost_micro=300)
     assert not reconciler.check().ok
@@ -52,7 +49,7 @@ def test_a_window_of_yesterday_is_put_right_as_well(make_call: MakeCall) -> None
     assert reconciler.check().ok
 
 
-def test_a_month_that_is_wrong_keeps_nobody_from_settling(make_job: MakeJob) -> None:
+def test_a_wrong_month_prevents_no_settlement(make_job: MakeJob) -> None:
     running = claim(make_job())
     begin(running, bound=1000)
     transitions.return_to_queue(running, delay_s=0, counts_as_try=True)
@@ -68,7 +65,6 @@ def test_a_month_that_is_wrong_keeps_nobody_from_settling(make_job: MakeJob) -> 
 
 
 def test_months_begin_with_what_their_days_hold() -> None:
-    """As the migration that made them does; a month that is there already is left alone."""
     for day, spent, held in ((1, 100, 5), (31, 20, 0)):
         for scope, key in (("global", ""), ("feature", "summarize")):
             SpendWindow.objects.create(
@@ -78,9 +74,5 @@ def test_months_begin_with_what_their_days_hold() -> None:
     SpendWindow.objects.create(scope="month", key="", day=date(2026, 2, 1), spent_micro=8)
     with connection.cursor() as cursor:
         cursor.execute(MONTH.read_text(encoding="utf-8"))
-    assert {
-        w.day: (w.spent_micro, w.held_micro) for w in SpendWindow.objects.filter(scope="month")
-    } == {
-        date(2026, 1, 1): (120, 5),
-        date(2026, 2, 1): (8, 0),
-    }
+    months = {day: both for (scope, day), both in amounts().items() if scope == "month"}
+    assert months == {date(2026, 1, 1): (120, 5), date(2026, 2, 1): (8, 0)}

@@ -1,4 +1,4 @@
-"""What a user's calls cost us, charged or not, has caps of its own; shown text is charged."""
+"""Own spend has caps of its own, and shown text is charged."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from aifeature.services.jobs.refusals import BudgetExhausted
 from aifeature.system_checks import budgets_of
 from tests.integration.job_rows import MakeJob, begin, claim
 from tests.integration.models.guarded_rows import refused
+from tests.integration.spend.windows import today
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +50,7 @@ def own_spend() -> dict[str, int]:
 
 
 def cut(run: Claimed, state: AttemptState = AttemptState.ESTIMATED, **changed: Any) -> Settlement:
-    """A call of the run that was cut off."""
+    """Return the settlement of a call that was cut off."""
     cost = CEILING if state == AttemptState.ESTIMATED else 0
     return Settlement(begin(run, bound=BOUND), state, cost_micro=cost, **changed)
 
@@ -57,46 +58,38 @@ def cut(run: Claimed, state: AttemptState = AttemptState.ESTIMATED, **changed: A
 def cancelled(
     make_job: MakeJob, by: CancelledBy | str = CancelledBy.USER, **changed: Any
 ) -> tuple[Job, Attempt]:
-    """A job that was cancelled while its call had shown a sentence."""
+    """Cancel a job whose call has shown a sentence."""
     run = claim(make_job())
     values: dict[str, Any] = {"ended_by": "user", "delivered_text": SHOWN, "delivered_micro": WORTH}
     end = cut(run, **(values | changed))
     if by:
-        rows("aif_cancel_by", run.job, run.user_id, "Somebody did.", str(by))
-    else:  # as a process of the release before does it
-        rows("aif_cancel", run.job, run.user_id, "Somebody did.")
+        rows("aif_cancel_by", run.job, run.user_id, "It was cancelled.", str(by))
+    else:  # a process of the release before
+        rows("aif_cancel", run.job, run.user_id, "It was cancelled.")
     transitions.finish(run, Status.CANCELLED, error_code="cancelled", settlement=end)
     return Job.objects.get(pk=run.job), Attempt.objects.get(pk=end.attempt)
 
 
 @pytest.mark.parametrize(
-    ("state", "ended_by", "counted"),
+    ("state", "ended_by", "cancels", "counted"),
     [
-        (AttemptState.ESTIMATED, "user", CEILING),
-        (AttemptState.UNKNOWN, "user", BOUND),
-        (AttemptState.ESTIMATED, "", 0),
-        (AttemptState.UNKNOWN, "", 0),
-        (AttemptState.FAILED, "user", 0),
+        (AttemptState.ESTIMATED, "user", True, CEILING),
+        (AttemptState.UNKNOWN, "user", True, BOUND),
+        (AttemptState.ESTIMATED, "", False, 0),
+        (AttemptState.UNKNOWN, "", False, 0),
+        (AttemptState.FAILED, "user", True, 0),
+        (AttemptState.ESTIMATED, "", True, 0),
     ],
 )
-def test_a_cut_call_counts_for_its_user_only_if_they_cut_it(
-    claimed: Claimed, state: AttemptState, ended_by: str, counted: int
+def test_only_calls_that_the_user_cuts_count(
+    claimed: Claimed, state: AttemptState, ended_by: str, cancels: bool, counted: int
 ) -> None:
     end = cut(claimed, state, ended_by=ended_by)
-    if ended_by:
+    if cancels:
         transitions.cancel(claimed.job, user_id=claimed.user_id, message="You did.")
     transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False, settlement=end)
     assert own_spend() == {"user": counted, "account": counted}
     assert Attempt.objects.get().own_spend == bool(counted)
-
-
-def test_what_the_provider_cut_is_nobodys_spend_although_the_user_cancels(
-    claimed: Claimed,
-) -> None:
-    end = cut(claimed, ended_by="")
-    transitions.cancel(claimed.job, user_id=claimed.user_id, message="You did.")
-    transitions.return_to_queue(claimed, delay_s=0, counts_as_try=False, settlement=end)
-    assert own_spend() == {"user": 0, "account": 0}
 
 
 def test_a_lost_worker_costs_the_user_nothing(claimed: Claimed) -> None:
@@ -106,7 +99,7 @@ def test_a_lost_worker_costs_the_user_nothing(claimed: Claimed) -> None:
 
 
 def test_an_answer_that_was_not_accepted_counts_for_its_user(claimed: Claimed) -> None:
-    """A repair, or a refusal of a later model: billed, and never charged."""
+    """A repair, or a refusal by a later model, is billed and never charged."""
     end = Settlement(begin(claimed), AttemptState.SETTLED, cost_micro=700)
     transitions.settle(claimed, end)
     assert own_spend() == {"user": 700, "account": 700}
@@ -132,7 +125,7 @@ def test_cancelled_calls_use_up_the_spend_cap(make_job: MakeJob, caps: Caps, ver
 
 
 @pytest.mark.parametrize("caps", [Caps(user_spend=1500), Caps(account=1500)])
-def test_what_is_only_held_is_waited_for(make_job: MakeJob, caps: Caps) -> None:
+def test_a_held_cap_is_waited_for(make_job: MakeJob, caps: Caps) -> None:
     begin(claim(make_job()), bound=BOUND)
     with pytest.raises(AttemptRefusedError, match="budget_held"):
         begin(claim(make_job()), bound=BOUND, caps=caps)
@@ -165,22 +158,22 @@ def test_the_charge_is_never_more_than_the_ledger_counts(make_job: MakeJob) -> N
 
 
 @pytest.mark.parametrize("by", ["staff", "switch", "erasure", ""])
-def test_a_cancellation_by_somebody_else_charges_nothing(make_job: MakeJob, by: str) -> None:
+def test_a_cancellation_by_others_charges_nothing(make_job: MakeJob, by: str) -> None:
     job, call = cancelled(make_job, by)
     assert (job.charge_micro, job.partial_text, job.cancelled_by) == (0, "", by)
     assert SpendWindow.objects.get(scope="user").spent_micro == 0
-    assert not call.own_spend, "nor does it use up the user's spend cap"
+    assert not call.own_spend, "the spend cap of the user is unchanged"
 
 
-def test_a_deadline_is_no_author_of_what_was_to_be_cancelled(make_job: MakeJob) -> None:
-    """A process of the release before left no author; its cancellation came first all the same."""
+def test_a_deadline_does_not_replace_a_cancellation(make_job: MakeJob) -> None:
+    """A process of the release before cancelled the job, without an author."""
     run = claim(make_job())
-    rows("aif_cancel", run.job, run.user_id, "Somebody did.")
+    rows("aif_cancel", run.job, run.user_id, "It was cancelled.")
     transitions.finish(run, Status.FAILED, error_code="deadline_exceeded", error_message="Late.")
     assert Job.objects.get().cancelled_by == ""
 
 
-def test_a_deadline_that_ends_a_run_says_so(claimed: Claimed) -> None:
+def test_a_deadline_that_ends_a_run_is_recorded(claimed: Claimed) -> None:
     transitions.finish(
         claimed, Status.FAILED, error_code="deadline_exceeded", error_message="Late."
     )
@@ -205,7 +198,7 @@ def test_no_failure_and_no_retry_charges_shown_text(make_job: MakeJob, end: str)
     assert SpendWindow.objects.get(scope="user").spent_micro == 0
 
 
-def test_who_cancelled_first_stays_on_record(make_job: MakeJob, ada: User) -> None:
+def test_the_first_author_of_a_cancellation_is_kept(make_job: MakeJob, ada: User) -> None:
     run = claim(make_job())
     FeatureControl.objects.create(feature="summarize", killed=True, kill_mode="cancel")
     rows("aif_cancel_stopped", 10, "The feature was stopped.")
@@ -225,12 +218,12 @@ def test_a_charge_without_kept_text_is_refused_by_the_database(make_job: MakeJob
         Job.objects.filter(pk=job.pk).update(partial_text=SHOWN)
 
 
-def test_the_reconciler_takes_a_charge_without_kept_text_back(make_job: MakeJob) -> None:
-    """However it came about: the triggers let no such row be written."""
+def test_the_reconciler_removes_a_charge_without_text(make_job: MakeJob) -> None:
+    """The triggers prevent such a row."""
     job, _ = cancelled(make_job)
     assert reconciliation.reconcile(job.created_at.date(), repair=False) == []
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else ALTER TABLE refuses
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # required by ALTER TABLE
         cursor.execute("ALTER TABLE aifeature_job DISABLE TRIGGER job_guard")
         cursor.execute("UPDATE aifeature_job SET partial_text = ''")
         cursor.execute("ALTER TABLE aifeature_job ENABLE TRIGGER job_guard")
@@ -239,14 +232,14 @@ def test_the_reconciler_takes_a_charge_without_kept_text_back(make_job: MakeJob)
     assert SpendWindow.objects.get(scope="user").spent_micro == 0
 
 
-def test_a_charge_stays_when_the_text_is_blanked_that_it_is_for(make_job: MakeJob) -> None:
+def test_a_charge_stays_when_its_text_is_blanked(make_job: MakeJob) -> None:
     job, _ = cancelled(make_job)
     Job.objects.filter(pk=job.pk).update(partial_text="", content_blanked_at=Now())
     assert reconciliation.reconcile(job.created_at.date(), repair=True) == []
     assert SpendWindow.objects.get(scope="user").spent_micro == WORTH
 
 
-def test_settling_by_hand_corrects_the_own_spend_and_not_the_charge(make_job: MakeJob) -> None:
+def test_settling_corrects_own_spend_and_not_the_charge(make_job: MakeJob) -> None:
     job, call = cancelled(make_job)
     assert transitions.settle_unknown(
         call.pk, user_id=None, reason="Usage page.", figures={"cost_micro": 50}
@@ -256,7 +249,7 @@ def test_settling_by_hand_corrects_the_own_spend_and_not_the_charge(make_job: Ma
     assert job.charge_micro == WORTH
 
 
-def test_settling_a_call_of_an_outage_by_hand_is_not_the_users_spend(claimed: Claimed) -> None:
+def test_settling_a_call_of_an_outage_is_no_own_spend(claimed: Claimed) -> None:
     answered = Settlement(begin(claimed), AttemptState.SETTLED, cost_micro=700)
     transitions.settle(claimed, answered)
     end = cut(claimed, AttemptState.UNKNOWN)
@@ -269,7 +262,7 @@ def test_settling_a_call_of_an_outage_by_hand_is_not_the_users_spend(claimed: Cl
 
 
 def test_accounts_begin_with_what_their_features_hold(make_job: MakeJob, bob: User) -> None:
-    """The one-time statement of the migration, on rows of the release before."""
+    """The statement of the migration, on rows of the release before."""
     cancelled(make_job)
     begin(claim(make_job(feature="triage")), bound=70)
     begin(claim(make_job(user=bob)), bound=80)
@@ -285,23 +278,16 @@ def test_accounts_begin_with_what_their_features_hold(make_job: MakeJob, bob: Us
 
 
 @pytest.mark.usefixtures("committed", "opened")
-def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob) -> None:
-    """Calls of both features lock their own window and then the account's."""
+def test_a_user_of_two_features_neither_overshoots_nor_deadlocks(make_job: MakeJob) -> None:
+    """Calls of both features lock their own window, then that of the account."""
     runs = [claim(make_job(feature=f)) for _ in range(12) for f in ("summarize", "triage")]
     caps = Caps(user_spend=5_000, account=7_000)
 
     def call(run: Claimed) -> str:
         try:
-            transitions.return_to_queue(
-                run,
-                delay_s=0,
-                counts_as_try=False,
-                settlement=Settlement(
-                    begin(run, bound=BOUND, caps=caps),
-                    AttemptState.SETTLED,
-                    cost_micro=BOUND,
-                ),
-            )
+            attempt = begin(run, bound=BOUND, caps=caps)
+            end = Settlement(attempt, AttemptState.SETTLED, cost_micro=BOUND)
+            transitions.return_to_queue(run, delay_s=0, counts_as_try=False, settlement=end)
         except AttemptRefusedError as refusal:
             return refusal.verdict
         finally:
@@ -321,22 +307,19 @@ def test_users_of_two_features_neither_overshoot_nor_deadlock(make_job: MakeJob)
     ("scope", "of_what"),
     [("user", "limit for this feature."), ("account", "limit for all features together.")],
 )
-def test_a_user_at_their_limit_reads_that_cancelled_requests_count(
-    ada: User, scope: str, of_what: str
-) -> None:
+def test_a_user_at_the_limit_is_refused(ada: User, scope: str, of_what: str) -> None:
     feature = effective.caps(FEATURE)
     cap = feature.user_spend if scope == "user" else feature.account
     assert cap is not None
     key = f"summarize:{ada.pk}" if scope == "user" else str(ada.pk)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date")
-        day = cursor.fetchone()[0]
-    SpendWindow.objects.create(scope=scope, key=key, day=day, own_spend_micro=cap)
-    with pytest.raises(BudgetExhausted, match="Cancelled and repeated requests count too") as told:
+    SpendWindow.objects.create(scope=scope, key=key, day=today(), own_spend_micro=cap)
+    with pytest.raises(
+        BudgetExhausted, match="Cancelled and repeated requests count too"
+    ) as refusal:
         lifecycle.submit(user=ada, slug="summarize", data={"document": "Text."})
-    assert of_what in told.value.detail
-    assert "It starts again at 00:00 UTC." in told.value.detail
-    assert told.value.retry_after_s is not None
+    assert of_what in refusal.value.detail
+    assert "It starts again at 00:00 UTC." in refusal.value.detail
+    assert refusal.value.retry_after_s is not None
 
 
 def test_spend_caps_follow_what_users_may_be_charged(db: None) -> None:
@@ -366,8 +349,6 @@ def test_spend_caps_follow_what_users_may_be_charged(db: None) -> None:
         ({"user_daily_budget_usd": Decimal(1)}, ["aifeature.E004"]),
     ],
 )
-def test_a_spend_cap_that_cannot_be_right_is_found_at_boot(
-    limits: dict[str, Any], ids: list[str]
-) -> None:
+def test_a_wrong_spend_cap_is_found_at_boot(limits: dict[str, Any], ids: list[str]) -> None:
     changed = FEATURE.model_copy(update={"limits": FEATURE.limits.model_copy(update=limits)})
     assert [problem.id for problem in budgets_of(changed)] == ids

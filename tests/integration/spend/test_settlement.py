@@ -1,4 +1,4 @@
-"""A call whose bill is not sure is settled once, for a reason; the user pays nothing."""
+"""A call with an unknown bill is settled once, with a reason, without a charge."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from django.db import connection, transaction
 from aifeature.models import Attempt, AttemptState, Job, SpendWindow, transitions
 from aifeature.models.transitions import Claimed, Settlement
 from aifeature.services.spend.settlement import NotUnknownError, Tokens, settle_unknown
+from tests.integration.controls.switch.test_switch import wait_for_lock
 from tests.integration.job_rows import MakeCall, begin, database_time
+from tests.integration.spend.windows import of_a_call, windows
+
+pytestmark = pytest.mark.django_db
 
 BOUND = 1000
-
-
-def windows() -> dict[str, tuple[int, int]]:
-    """(spent, held) by scope; those of accounts have tests of their own."""
-    rows = SpendWindow.objects.exclude(scope="account")
-    return {w.scope: (w.spent_micro, w.held_micro) for w in rows}
 
 
 @pytest.fixture
@@ -40,29 +38,6 @@ def settle(attempt: UUID, usd: str, *, user_id: int | None = None, **more: Token
     )
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize(("usd", "micro"), [("0", 0), ("0.0007", 700), ("0.001", 1000)])
-def test_spend_goes_from_the_bound_to_the_cost_and_the_user_pays_nothing(
-    unknown: UUID, usd: str, micro: int
-) -> None:
-    assert windows() == {
-        "user": (0, 0),
-        "feature": (BOUND, 0),
-        "global": (BOUND, 0),
-        "month": (BOUND, 0),
-    }
-    attempt = settle(unknown, usd)
-    assert (attempt.state, attempt.cost_micro, attempt.spend_micro) == ("settled", micro, micro)
-    assert windows() == {
-        "user": (0, 0),
-        "feature": (micro, 0),
-        "global": (micro, 0),
-        "month": (micro, 0),
-    }
-    job = Job.objects.get()
-    assert (job.status, job.charge_micro) == ("queued", 0)
-
-
 @pytest.fixture
 def estimated(claimed: Claimed) -> UUID:
     """A call whose answer began and was cut off; it costs 300 at most."""
@@ -74,29 +49,21 @@ def estimated(claimed: Claimed) -> UUID:
     return attempt
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize(("usd", "micro"), [("0", 0), ("0.0001", 100), ("0.0007", 700)])
-def test_spend_goes_from_the_ceiling_to_the_cost(estimated: UUID, usd: str, micro: int) -> None:
-    before = windows()
-    assert (before["feature"], before["global"], before["month"]) == ((300, 0),) * 3
-    attempt = settle(estimated, usd)
+@pytest.mark.parametrize(("usd", "micro"), [("0", 0), ("0.0001", 100), ("0.001", 1000)])
+@pytest.mark.parametrize(("call", "counted"), [("unknown", BOUND), ("estimated", 300)])
+def test_spend_becomes_the_cost_without_a_charge(
+    request: pytest.FixtureRequest, call: str, counted: int, usd: str, micro: int
+) -> None:
+    unsure: UUID = request.getfixturevalue(call)
+    assert windows() == of_a_call(counted)
+    attempt = settle(unsure, usd)
     assert (attempt.state, attempt.cost_micro, attempt.spend_micro) == ("settled", micro, micro)
-    assert (attempt.input_tokens, attempt.output_tokens) == (5, 1)
-    after = windows()
-    assert after["user"] == before["user"]
-    assert (after["feature"], after["global"], after["month"]) == ((micro, 0),) * 3
+    assert windows() == of_a_call(micro)
+    job = Job.objects.get()
+    assert (job.status, job.charge_micro) == ("queued", 0)
 
 
-@pytest.mark.django_db
-def test_an_estimated_call_is_settled_once(estimated: UUID) -> None:
-    settle(estimated, "0.0001")
-    with pytest.raises(NotUnknownError, match="settled this call before"):
-        settle(estimated, "0.0002")
-    assert windows()["global"] == (100, 0)
-
-
-@pytest.mark.django_db
-def test_the_call_tells_who_settled_it_when_and_why(unknown: UUID, ada: User) -> None:
+def test_a_settled_call_has_person_time_and_reason(unknown: UUID, ada: User) -> None:
     before = database_time()
     ended_at = Attempt.objects.get().ended_at
     attempt = settle(unknown, "0.0007", user_id=ada.pk)
@@ -107,8 +74,7 @@ def test_the_call_tells_who_settled_it_when_and_why(unknown: UUID, ada: User) ->
     assert attempt.error_code == "run_failed"
 
 
-@pytest.mark.django_db
-def test_tokens_that_were_found_out_replace_those_stored(claimed: Claimed) -> None:
+def test_given_tokens_replace_stored_ones(claimed: Claimed) -> None:
     begun = begin(claimed)
     cut = Settlement(begun, AttemptState.UNKNOWN, input_tokens=5, cache_read_tokens=3)
     transitions.settle(claimed, cut)
@@ -116,36 +82,26 @@ def test_tokens_that_were_found_out_replace_those_stored(claimed: Claimed) -> No
     assert (attempt.input_tokens, attempt.output_tokens, attempt.cache_read_tokens) == (5, 9, 0)
 
 
-@pytest.mark.django_db
-def test_a_cost_above_the_bound_is_stored_in_full_and_names_the_call(
-    unknown: UUID, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("call", "usd", "micro", "counted"),
+    [("unknown", "0.0025", 2500, BOUND), ("estimated", "0.0007", 700, 300)],
+)
+def test_a_cost_above_the_counted_one_is_logged_and_stored_in_full(
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+    usd: str,
+    micro: int,
+    counted: int,
 ) -> None:
-    settle(unknown, "0.0025")
-    assert windows() == {
-        "user": (0, 0),
-        "feature": (2500, 0),
-        "global": (2500, 0),
-        "month": (2500, 0),
-    }
+    attempt = request.getfixturevalue(call)
+    settle(attempt, usd)
+    assert windows() == of_a_call(micro)
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    told = error.getMessage()
-    assert str(unknown) in told
-    assert "settled at 2500 micro-dollars, above the counted maximum of 1000" in told
+    excess = f"settled at {micro} micro-dollars, above the counted maximum of {counted}"
+    assert f"attempt {attempt}: {excess}" in error.getMessage()
 
 
-@pytest.mark.django_db
-def test_a_cost_above_the_ceiling_names_the_call(
-    estimated: UUID, caplog: pytest.LogCaptureFixture
-) -> None:
-    settle(estimated, "0.0007")
-    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert (
-        f"attempt {estimated}: settled at 700 micro-dollars, above the counted maximum of 300"
-        in error.getMessage()
-    )
-
-
-@pytest.mark.django_db
 @pytest.mark.parametrize(("call", "usd"), [("unknown", "0.001"), ("estimated", "0.0003")])
 def test_a_cost_up_to_what_was_counted_is_no_error(
     request: pytest.FixtureRequest, call: str, usd: str, caplog: pytest.LogCaptureFixture
@@ -154,7 +110,6 @@ def test_a_cost_up_to_what_was_counted_is_no_error(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-@pytest.mark.django_db
 def test_the_windows_of_its_own_day_are_moved(make_call: MakeCall) -> None:
     call = make_call(AttemptState.UNKNOWN)
     call.day -= timedelta(days=3)
@@ -171,16 +126,16 @@ def test_the_windows_of_its_own_day_are_moved(make_call: MakeCall) -> None:
     assert set(spent.values()) == {5000}
 
 
-@pytest.mark.django_db
-def test_a_settled_call_is_not_settled_again(unknown: UUID, ada: User) -> None:
-    settle(unknown, "0.0007", user_id=ada.pk)
+@pytest.mark.parametrize("call", ["unknown", "estimated"])
+def test_a_call_is_settled_once(request: pytest.FixtureRequest, ada: User, call: str) -> None:
+    attempt = request.getfixturevalue(call)
+    settle(attempt, "0.0007", user_id=ada.pk)
     with pytest.raises(NotUnknownError, match=r"ada settled this call before, at .*: Usage page"):
-        settle(unknown, "0.0001")
+        settle(attempt, "0.0001")
     assert windows()["global"] == (700, 0)
     assert Attempt.objects.get().cost_micro == 700
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("state", ["started", "settled", "failed"])
 def test_only_an_estimated_or_unknown_call_is_settled(make_call: MakeCall, state: str) -> None:
     call = make_call(AttemptState(state))
@@ -190,13 +145,11 @@ def test_only_an_estimated_or_unknown_call_is_settled(make_call: MakeCall, state
     assert Attempt.objects.get().state == state
 
 
-@pytest.mark.django_db
-def test_a_call_that_is_not_there_is_not_settled() -> None:
+def test_a_missing_call_is_not_settled() -> None:
     with pytest.raises(Attempt.DoesNotExist):
         settle(uuid4(), "0.0007")
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(("usd", "reason"), [("1", " "), ("-0.000001", "r"), ("0.0000001", "r")])
 def test_a_settlement_needs_a_reason_and_a_cost(unknown: UUID, usd: str, reason: str) -> None:
     with pytest.raises(ValueError, match="a settlement needs a reason and a cost"):
@@ -204,16 +157,16 @@ def test_a_settlement_needs_a_reason_and_a_cost(unknown: UUID, usd: str, reason:
     assert Attempt.objects.get().state == "unknown"
 
 
-def test_of_two_at_once_one_settles_and_the_other_is_told(
+def test_of_two_settlements_one_counts(
     committed: None, ada: User, bob: User, unknown: UUID
 ) -> None:
-    told: list[str] = []
+    errors: list[str] = []
 
     def second() -> None:
         try:
             settle(unknown, "0.0001", user_id=bob.pk)
         except NotUnknownError as error:
-            told.append(str(error))
+            errors.append(str(error))
         finally:
             connection.close()
 
@@ -221,9 +174,8 @@ def test_of_two_at_once_one_settles_and_the_other_is_told(
     with transaction.atomic():
         settle(unknown, "0.0007", user_id=ada.pk)
         other.start()
-        other.join(0.3)
-        assert other.is_alive()  # it waits for the first
+        wait_for_lock()
     other.join(30)
-    (sentence,) = told
+    (sentence,) = errors
     assert sentence.startswith("ada settled this call before")
     assert windows()["global"] == (700, 0)

@@ -1,4 +1,4 @@
-"""Jobs that really called the sandbox provider, and its record of the calls."""
+"""Jobs that call the sandbox provider, and its record of the calls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def compare(file: Path, *options: str) -> Compared:
 
 
 class Record:
-    """What the sandbox saw, to be changed by a test before it is exported."""
+    """The record of the sandbox, which a test may change before its export."""
 
     def __init__(self, file: Path, calls: list[dict[str, Any]]) -> None:
         self.file = file
@@ -50,7 +50,7 @@ class Record:
 def run_jobs(
     committed: None, make_job: MakeJob, sandbox: SandboxServer, tmp_path: Path
 ) -> Callable[[int], Record]:
-    """Run so many jobs; the sandbox's record of their calls."""
+    """Run jobs, and return the sandbox's record of their calls."""
 
     def run(number: int) -> Record:
         for _ in range(number):

@@ -1,4 +1,4 @@
-"""The ledger's sums by UTC day and model against the provider's report."""
+"""Comparison of the ledger with the report of the provider, by UTC day and model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HAIKU = "claude-haiku-5-5"
 
 
 def report(folder: Path, *days: dict[str, Any]) -> Path:
-    """One bucket a day from TODAY on, with one result of this usage by model."""
+    """Write a report with one bucket for each day from TODAY on."""
     buckets = []
     for number, models in enumerate(days):
         begin = TODAY + timedelta(days=number)
@@ -72,9 +72,7 @@ def test_the_same_sums_agree(job: Job, tmp_path: Path) -> None:
     assert "UTC days 2026-11-03 to 2026-11-04" in found.text
 
 
-def test_a_day_and_a_model_that_differ_are_listed_with_what_it_is_worth(
-    job: Job, tmp_path: Path
-) -> None:
+def test_a_different_day_and_model_are_listed_with_the_cost(job: Job, tmp_path: Path) -> None:
     add(job, 1)
     add(job, 26)
     found = compared(report(tmp_path, {HAIKU: (11, 7)}, {HAIKU: (1_000_011, 7)}))
@@ -109,7 +107,7 @@ UNSEEN: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
     ],
     ids=str,
 )
-def test_the_provider_may_bill_as_much_more_as_the_unsure_calls_count(
+def test_unsure_calls_explain_a_bill(
     job: Job, tmp_path: Path, unsure: dict[str, Any], *, explained: bool
 ) -> None:
     """The report has 11 and 7 tokens more than the settled call: 4.6 micro-dollars."""
@@ -139,7 +137,7 @@ def test_another_providers_calls_do_not_count(job: Job, tmp_path: Path) -> None:
     assert compared(report(tmp_path, {})).code == 0
 
 
-def test_a_report_that_is_not_whole_is_refused_with_what_to_do(job: Job, tmp_path: Path) -> None:
+def test_an_incomplete_report_is_refused_with_the_fix(job: Job, tmp_path: Path) -> None:
     file = report(tmp_path, {HAIKU: (1, 1)})
     file.write_text(file.read_text().replace('"has_more": false', '"has_more": true'))
     found = compared(file)

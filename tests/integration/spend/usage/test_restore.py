@@ -1,4 +1,4 @@
-"""deploy/runbooks/restored-database.md, its commands carried out on a real dump."""
+"""The commands of deploy/runbooks/restored-database.md, on a dump."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.conf import settings as django_settings
 from django.db import connection
 
 from aifeature.models import Attempt, Job, transitions
@@ -34,7 +33,7 @@ ROOT = Path(__file__).parents[4]
 
 
 class Databases:
-    """The test's database, its backup, and a database made from that."""
+    """The database of the test, its backup, and a database restored from that."""
 
     def __init__(self, folder: Path) -> None:
         self.name = str(connection.settings_dict["NAME"])
@@ -84,11 +83,7 @@ def databases(tmp_path: Path) -> Iterator[Databases]:
 def provider(tmp_path: Path, settings: Any) -> Iterator[SandboxServer]:
     """A sandbox provider that writes its record to a file."""
     with running_sandbox(SandboxSettings(record_file=tmp_path / "calls.jsonl")) as server:
-        settings.AIFEATURE = {
-            **django_settings.AIFEATURE,
-            "API_KEY": "k",
-            "BASE_URL": server.url,
-        }
+        settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": "k", "BASE_URL": server.url}
         factory.gateway.cache_clear()
         yield server
         factory.gateway().close()
@@ -102,7 +97,7 @@ def work(job: Job) -> None:
         connection.close()
 
 
-def test_what_the_backup_does_not_know_is_listed_and_can_be_settled(
+def test_calls_missing_in_the_backup_are_listed(
     make_job: MakeJob,
     provider: SandboxServer,
     databases: Databases,
@@ -142,7 +137,7 @@ def test_what_the_backup_does_not_know_is_listed_and_can_be_settled(
     cost = calls[after.pk].cost_micro
     assert listed["not in the ledger"].endswith(f"0.000000  0.{cost:06d}")
 
-    # A worker takes the job up that was running at the backup; its first call is then unknown.
+    # A worker takes over the job that ran during the backup. Its first call becomes unknown.
     with psycopg.connect(databases.url(databases.restored), autocommit=True) as restored:
         restored.execute(
             "UPDATE aifeature_job SET lease_until = now() - interval '1 second' WHERE id = %s",
@@ -156,7 +151,7 @@ def test_what_the_backup_does_not_know_is_listed_and_can_be_settled(
     assert line.endswith(f"0.{calls[during.pk].cost_micro:06d}")
 
 
-def test_a_restore_of_everything_has_nothing_to_list(
+def test_a_full_restore_lists_nothing(
     make_job: MakeJob, provider: SandboxServer, databases: Databases, tmp_path: Path
 ) -> None:
     work(make_job())
