@@ -1,52 +1,68 @@
-"""The schedule as beat stores it, and means to age what the watchers go by."""
+"""The schedule in the database, and functions that age what the watchers read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
 
 from aifeature.models import CheckRun, Watch, Worker
+from aifeature.services.watch import watcher
+from aifeature.services.watch.queues import QUEUES
 from project.beat import Entry
 from project.celery import app
+from tests.integration.agent import agent
+
+__all__ = ["agent"]
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Restore the signal handlers after the test."""
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
 
 @pytest.fixture
 def schedule(db: None) -> dict[str, Any]:
-    """Beat's rows of the code's schedule, by task."""
+    """The rows of the schedule in the code, by task."""
     for name, entry in app.conf.beat_schedule.items():
         Entry.from_entry(name, app=app, **entry)
     return {row.task: row for row in PeriodicTask.objects.all()}
 
 
 def age_watch(seconds: float) -> None:
-    """The watching has gone on for this much longer, without a gap."""
+    """Let the watchers have watched for this much longer, without a gap."""
     Watch.objects.update(since=F("since") - timedelta(seconds=seconds))
     Watch.objects.filter(name="turn").update(seen_at=Now() - timedelta(seconds=5))
 
 
 def ran(task: str, ago_s: float, **values: Any) -> None:
-    """The last run of this check ended so long ago."""
+    """Set the end of a check's last run."""
     at = Now() - timedelta(seconds=ago_s)
     known = {"began_at": at, "ended_at": at, "completed_at": at, "ok": True, "result": "Well."}
     CheckRun.objects.update_or_create(name=task, defaults={**known, **values})
 
 
 def worker(queue: str, ago_s: float = 0, slots: int = 4) -> None:
-    """A worker of this queue that was last seen so long ago."""
+    """Set the last presence of a worker of this queue."""
     seen = Now() - timedelta(seconds=ago_s)
     values = {"queue": queue, "slots": slots, "seen_at": seen}
     Worker.objects.update_or_create(name=f"{queue}@host", defaults=values)
 
 
-def committed_now(act: Callable[[], None]) -> None:
-    """Do something, and have the deferred constraints looked at as a commit would."""
-    act()
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+@pytest.fixture
+def watched(db: None) -> None:
+    """Watched for an hour, with a worker at each queue."""
+    for queue in QUEUES:
+        worker(queue)
+    watcher.look(after_s=0)
+    age_watch(3600)

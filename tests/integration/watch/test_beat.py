@@ -1,10 +1,10 @@
-"""Beat is asked to stop while it reads or writes its schedule, or cannot read it."""
+"""Beat stops, and survives outages, while it reads or writes its schedule."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -20,37 +20,32 @@ from project import beat
 from project.beat import Scheduler
 from project.celery import app
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("committed", "handlers")
 
 
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """Signals are handled as before when the test is over."""
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
+def start() -> Scheduler:
+    return Scheduler(app=app)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
 def scheduler(handlers: None) -> Scheduler:
-    return Scheduler(app=app)  # type: ignore[no-untyped-call]
+    return start()
 
 
 def of_beat(monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], None]) -> None:
-    """How beat sleeps, and nobody else: other threads of this process sleep as well."""
+    """Replace the sleep of beat, without that of other threads."""
     monkeypatch.setattr(beat, "time", SimpleNamespace(sleep=sleep))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("doing", ["tick", "sync"])
-def test_what_beat_does_is_done_before_it_stops(
+def test_beat_ends_its_work_before_it_stops(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, doing: str, signum: signal.Signals
 ) -> None:
     done = []
 
     def interrupted(*_: Any, **__: Any) -> float:
-        # The connection's lock is what a signal in the middle of a statement finds taken.
+        # A signal during a statement finds the lock of the connection taken.
         with connection.connection.lock:
             os.kill(os.getpid(), signum)
         done.append(PeriodicTask.objects.count())
@@ -63,14 +58,12 @@ def test_what_beat_does_is_done_before_it_stops(
     assert done == [len(app.conf.beat_schedule)]
 
 
-def test_a_sleeping_beat_stops_at_once(scheduler: Scheduler) -> None:
+def test_a_sleeping_beat_stops_immediately(scheduler: Scheduler) -> None:
     with pytest.raises(SystemExit):
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_signal_while_the_schedule_is_loaded_stops_beat_when_it_is(
-    handlers: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_during_the_load_stops_beat_after(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: Scheduler) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         loaded.append(PeriodicTask.objects.count())
@@ -78,14 +71,12 @@ def test_a_signal_while_the_schedule_is_loaded_stops_beat_when_it_is(
     loaded: list[int] = []
     monkeypatch.setattr(DatabaseScheduler, "setup_schedule", interrupted)
     with pytest.raises(SystemExit):
-        Scheduler(app=app)  # type: ignore[no-untyped-call]
+        start()
     assert len(loaded) == 1
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_beat_that_starts_while_the_database_is_away_waits_for_it(
-    handlers: None, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-) -> None:
+def test_beat_waits_for_an_outage(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
     def away_twice(scheduler: Scheduler) -> None:
         tried.append(True)
         if len(tried) <= 2:
@@ -98,27 +89,23 @@ def test_beat_that_starts_while_the_database_is_away_waits_for_it(
     setup_schedule = DatabaseScheduler.setup_schedule
     monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away_twice)
     of_beat(monkeypatch, slept.append)
-    scheduler = Scheduler(app=app)  # type: ignore[no-untyped-call]
+    scheduler = start()
     assert len(tried) == 3
     assert slept == [beat.AGAIN_S] * 2
     assert app.conf.beat_schedule.keys() <= scheduler.schedule.keys()
 
 
-def test_beat_that_waits_for_the_database_stops_at_once(
-    handlers: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_beat_stops_while_it_waits_for_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: Scheduler) -> None:
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away)
     of_beat(monkeypatch, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit):
-        Scheduler(app=app)  # type: ignore[no-untyped-call]
+        start()
 
 
-def test_beat_that_is_asked_to_stop_while_the_database_fails_does_not_try_again(
-    handlers: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_during_an_outage_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: Scheduler) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         raise OperationalError("connection refused")
@@ -129,12 +116,10 @@ def test_beat_that_is_asked_to_stop_while_the_database_fails_does_not_try_again(
     monkeypatch.setattr(DatabaseScheduler, "setup_schedule", away)
     of_beat(monkeypatch, tries_again)
     with pytest.raises(SystemExit):
-        Scheduler(app=app)  # type: ignore[no-untyped-call]
+        start()
 
 
-def test_the_last_sync_is_not_cut_short_by_an_impatient_supervisor(
-    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_sync_is_not_cut(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: Scheduler) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         written.append(True)
@@ -156,7 +141,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
-def test_a_broker_or_database_that_refuses_ends_no_beat_and_costs_no_line(
+def test_a_refusing_store_ends_no_beat(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     sent: list[str] = []
@@ -179,7 +164,7 @@ def test_a_broker_or_database_that_refuses_ends_no_beat_and_costs_no_line(
     assert sorted(sent) == sorted(app.conf.beat_schedule)
 
 
-def test_a_broken_row_keeps_no_other_from_being_sent_while_no_alert_can_be_written(
+def test_a_broken_row_delays_no_other(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: Any, **__: Any) -> None:

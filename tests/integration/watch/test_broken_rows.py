@@ -1,4 +1,4 @@
-"""A row that no worker could run is skipped and told; the others are sent."""
+"""A row that no worker could run is skipped with an alert; the others are sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 class QuietScheduler(Scheduler):
-    """Beat's scheduler, which leaves this process's signals and connection alone."""
+    """The scheduler of beat, without its signal handlers and its connection."""
 
     def setup_schedule(self) -> None:
         self.sent: list[str] = []
@@ -44,19 +44,19 @@ def every() -> Any:
 
 
 def add(every: Any, name: str = "Bad", **values: Any) -> Any:
-    """Store a row as a shell may, past every check."""
+    """Store a row past all checks."""
     defaults = {"name": name, "task": "llm.run_job", "kwargs": JOB, "interval": every}
     return PeriodicTask.objects.bulk_create([PeriodicTask(**{**defaults, **values})])[0]
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a task nobody knows": ({"task": "control.swep"}, "task", "There is no task"),
+    "an unknown task": ({"task": "control.swep"}, "task", "There is no task"),
     "a task of Celery's own": ({"task": "celery.backend_cleanup"}, "task", "There is no task"),
     "arguments that are no JSON": ({"kwargs": "{a}"}, "kwargs", "This is not JSON"),
     "arguments of another shape": ({"args": "5"}, "args", "This is not a list"),
     "arguments that do not fit": ({"args": "[1]"}, "kwargs", "too many positional arguments"),
     "an argument that is missing": ({"kwargs": "{}"}, "kwargs", "missing a required"),
-    "a queue nobody serves": ({"queue": "controll"}, "queue", "No worker serves the queue"),
+    "an unknown queue": ({"queue": "controll"}, "queue", "No worker serves the queue"),
     "an exchange": ({"exchange": "x"}, "exchange", "Leave this empty"),
     "headers that are no object": ({"headers": "[]"}, "headers", "This is not an object"),
     "no schedule": ({"interval": None}, "", "It has no schedule"),
@@ -64,16 +64,14 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_no_worker_could_run_is_named_with_its_fix(every: Any, what: str) -> None:
+def test_a_broken_row_is_named_with_its_fix(every: Any, what: str) -> None:
     values, field, words = BROKEN[what]
     ((found, sentence),) = broken.problems(add(every, **values))
     assert found == field
     assert words in sentence
 
 
-def test_a_schedule_that_cannot_be_read_is_named_and_an_outage_is_none(
-    every: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_schedule_is_named(every: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     row = add(every)
     row.interval.period = "years"
     ((_, sentence),) = broken.problems(row)
@@ -88,7 +86,7 @@ def test_a_schedule_that_cannot_be_read_is_named_and_an_outage_is_none(
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_row_is_skipped_told_and_costs_no_other_its_turn(every: Any, what: str) -> None:
+def test_a_broken_row_is_skipped_with_an_alert(every: Any, what: str) -> None:
     add(every, **BROKEN[what][0])
     add(every, name="Good")
     scheduler = QuietScheduler(app=app)  # type: ignore[no-untyped-call]
@@ -96,7 +94,7 @@ def test_a_broken_row_is_skipped_told_and_costs_no_other_its_turn(every: Any, wh
     alert = Alert.objects.get(kind=SCHEDULE_BROKEN)
     assert alert.subject == "Bad"
     assert BROKEN[what][2] in alert.summary
-    assert PeriodicTask.objects.get(name="Bad").enabled, "beat does not disable it without a word"
+    assert PeriodicTask.objects.get(name="Bad").enabled, "beat does not disable it silently"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +107,7 @@ def test_a_broken_row_is_skipped_told_and_costs_no_other_its_turn(every: Any, wh
         "UPDATE django_celery_beat_intervalschedule SET period = 'years'",
     ],
 )
-def test_a_schedule_that_cannot_be_read_breaks_its_rows_alone(every: Any, statement: str) -> None:
+def test_an_unreadable_schedule_breaks_only_its_rows(every: Any, statement: str) -> None:
     add(every, name="by interval")
     add(None, name="by crontab", crontab=CrontabSchedule.objects.create())
     with connection.cursor() as cursor:
@@ -122,16 +120,16 @@ def test_a_schedule_that_cannot_be_read_breaks_its_rows_alone(every: Any, statem
     assert Alert.objects.get(kind=SCHEDULE_BROKEN).subject == bad
 
 
-def test_the_alert_says_all_that_is_wrong_and_begins_with_the_sentence(every: Any) -> None:
+def test_the_alert_names_each_problem_of_a_row(every: Any) -> None:
     row = add(every, task="control.swep", queue="controll", headers="[]")
     QuietScheduler(app=app).all_as_schedule()  # type: ignore[no-untyped-call]
     sentences = " ".join(sentence for _, sentence in broken.problems(row))
     assert len(sentences) > scrubbing.LONGEST_OURS
-    said = f"The row 'Bad' of the schedule is not sent: {sentences} Fix it in admin"
-    assert Alert.objects.get(kind=SCHEDULE_BROKEN).summary.startswith(said)
+    text = f"The row 'Bad' of the schedule is not sent: {sentences} Mend it in admin"
+    assert Alert.objects.get(kind=SCHEDULE_BROKEN).summary.startswith(text)
 
 
-def test_the_alert_ends_when_the_row_is_mended_or_gone(every: Any) -> None:
+def test_the_alert_ends_with_its_cause(every: Any) -> None:
     rows = [add(every, name=name, queue="x") for name in ("a", "b")]
     scheduler = QuietScheduler(app=app)  # type: ignore[no-untyped-call]
     scheduler.all_as_schedule()
@@ -154,12 +152,12 @@ def test_beat_goes_on_ticking_with_a_broken_row(every: Any) -> None:
     assert "Good" in scheduler.sent
 
 
-def test_the_codes_own_schedule_is_well(schedule: dict[str, Any]) -> None:
+def test_the_schedule_of_the_code_has_no_problem(schedule: dict[str, Any]) -> None:
     assert [problem for row in schedule.values() for problem in broken.problems(row)] == []
 
 
-def test_an_argument_that_a_task_does_nothing_with_is_a_mistake_and_no_fault(every: Any) -> None:
-    """During a deploy a task takes what an older or newer schedule sends."""
+def test_an_ignored_argument_does_not_break_a_row(every: Any) -> None:
+    """During a deploy a task receives arguments of an older or newer schedule."""
     row = add(every, task="control.sweep", kwargs=json.dumps({"dry_run": True}))
     assert broken.problems(row) == []
     assert broken.ignored(row) == ["dry_run"]

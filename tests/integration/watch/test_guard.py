@@ -1,4 +1,4 @@
-"""What a shell may do to the schedule of protected checks: nothing without an audit row."""
+"""The schedule of protected checks changes only with an audit row."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from aifeature.services.watch import schedule as schedule_of_beat
 from project.beat import Entry, Scheduler
 from project.celery import app
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("schedule")]
 
 
 def of(task: str) -> Any:
     return PeriodicTask.objects.filter(task=task)
 
 
-def test_the_database_protects_the_same_checks(schedule: dict[str, Any]) -> None:
+def test_the_database_protects_the_same_checks() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT task FROM django_celery_beat_periodictask WHERE aif_is_protected(task)"
@@ -61,7 +61,7 @@ PAST_ADMIN: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("how", PAST_ADMIN)
-def test_past_admin_a_protected_check_stays_as_it_is(schedule: dict[str, Any], how: str) -> None:
+def test_sql_cannot_weaken_a_protected_check(schedule: dict[str, Any], how: str) -> None:
     with pytest.raises(IntegrityError, match="sends a protected check"), transaction.atomic():
         PAST_ADMIN[how](schedule["control.cost_spike"])
     assert list(PeriodicTask.objects.order_by("name")) == sorted(
@@ -70,14 +70,12 @@ def test_past_admin_a_protected_check_stays_as_it_is(schedule: dict[str, Any], h
 
 
 @pytest.mark.parametrize("task", sorted(protected.PROTECTED))
-def test_each_protected_check_is_guarded(schedule: dict[str, Any], task: str) -> None:
+def test_each_protected_check_is_guarded(task: str) -> None:
     with pytest.raises(IntegrityError, match="changing enabled is"), transaction.atomic():
         of(task).update(enabled=False)
 
 
-def test_an_audit_row_lets_its_own_change_through_and_no_other(
-    schedule: dict[str, Any], ada: User
-) -> None:
+def test_an_audit_row_allows_its_own_change(schedule: dict[str, Any], ada: User) -> None:
     row, other = schedule["control.budgets"], schedule["control.provider"]
     row.enabled = False
     schedule_of_beat.save(row, reason="Too noisy tonight.", user_id=ada.pk)
@@ -93,14 +91,12 @@ def test_an_audit_row_lets_its_own_change_through_and_no_other(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_audit_row_of_an_earlier_change_lets_nothing_through(
-    schedule: dict[str, Any], ada: User
-) -> None:
+def test_an_earlier_audit_row_allows_nothing(schedule: dict[str, Any], ada: User) -> None:
     row = schedule["control.budgets"]
     row.enabled = False
     schedule_of_beat.save(row, reason="Too noisy tonight.", user_id=ada.pk)
     row.enabled = True
-    schedule_of_beat.save(row, reason="Mended.", user_id=ada.pk)
+    schedule_of_beat.save(row, reason="Fixed.", user_id=ada.pk)
     with pytest.raises(IntegrityError, match="is refused"):
         of(row.task).update(enabled=False)
 
@@ -108,7 +104,7 @@ def test_the_audit_row_of_an_earlier_change_lets_nothing_through(
 @pytest.mark.parametrize(
     "audit", [{"reason": " "}, {"user": None}, {"feature": "summarize"}], ids=str
 )
-def test_an_audit_row_without_a_person_or_a_reason_lets_nothing_through(
+def test_an_incomplete_audit_row(
     schedule: dict[str, Any], ada: User, audit: dict[str, Any]
 ) -> None:
     row = schedule["control.budgets"]
@@ -120,9 +116,7 @@ def test_an_audit_row_without_a_person_or_a_reason_lets_nothing_through(
 
 
 @pytest.mark.parametrize("name", ["clocked", "solar"])
-def test_a_schedule_of_any_kind_that_a_protected_check_follows_is_guarded(
-    schedule: dict[str, Any], ada: User, name: str
-) -> None:
+def test_any_schedule_kind_is_guarded(schedule: dict[str, Any], ada: User, name: str) -> None:
     kinds: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
         "clocked": (
             ClockedSchedule,
@@ -147,9 +141,7 @@ def test_a_schedule_of_any_kind_that_a_protected_check_follows_is_guarded(
 
 
 @pytest.mark.parametrize("act", ["save", "delete", "run_now"])
-def test_no_service_changes_the_schedule_without_a_reason(
-    schedule: dict[str, Any], ada: User, act: str
-) -> None:
+def test_a_change_requires_a_reason(schedule: dict[str, Any], ada: User, act: str) -> None:
     row = schedule["control.budgets"]
     row.enabled = False
     with pytest.raises(ValueError, match="needs a reason"):
@@ -157,7 +149,7 @@ def test_no_service_changes_the_schedule_without_a_reason(
     assert of(row.task).get().enabled
 
 
-def test_what_beat_writes_and_other_rows_are_free(schedule: dict[str, Any]) -> None:
+def test_writes_of_beat_and_other_rows_are_free(schedule: dict[str, Any]) -> None:
     entry = Entry(schedule["control.budgets"], app=app)
     next(entry).save()
     assert of("control.budgets").get().total_run_count == 1
@@ -169,9 +161,7 @@ def test_what_beat_writes_and_other_rows_are_free(schedule: dict[str, Any]) -> N
     of("llm.run_job").delete()
 
 
-def test_a_release_that_sends_a_check_at_other_times_leaves_a_record(
-    schedule: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_schedule_of_the_code_is_recorded() -> None:
     (name, entry), *_ = (
         item for item in app.conf.beat_schedule.items() if item[1]["task"] == "control.budgets"
     )
@@ -182,7 +172,7 @@ def test_a_release_that_sends_a_check_at_other_times_leaves_a_record(
     assert (change.old, change.new) == (f"{name}: every 60 seconds", f"{name}: every 30 seconds")
 
 
-def test_beats_start_changes_nothing_that_is_as_the_code_has_it(schedule: dict[str, Any]) -> None:
+def test_a_start_of_beat_changes_no_default_row() -> None:
     for name, entry in app.conf.beat_schedule.items():
         Entry.from_entry(name, app=app, **entry)
     assert not ControlChange.objects.exists()

@@ -1,7 +1,8 @@
-"""A check that is late is an alert: by the database's clock, with any watcher."""
+"""A late check is an alert, by the clock of the database and with any watcher."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.privacy import retention
 from aifeature.services.watch import EVERY_S, STAND_IN_S, broken, gaps, protected, watcher
 from aifeature.services.watch import schedule as schedule_of_beat
+from aifeature.services.watch.queues import QUEUES
 from project.celery import app
 from tests.integration.watch.conftest import age_watch, ran, worker
 
@@ -36,10 +38,10 @@ ALLOWED_S = {
     "control.reconcile": 1200,
     "control.retention": 90_000,
 }
-"""Three intervals after a run was due, a minute at least; an hour for the daily one."""
+"""Seconds: three intervals after a run was due, at least a minute; an hour for the daily one."""
 
 
-def look() -> None:
+def watch() -> None:
     assert watcher.look(after_s=0)
 
 
@@ -49,20 +51,20 @@ def late() -> set[str]:
 
 
 def age_gap(seconds: float) -> None:
-    """Nobody has looked for so long."""
+    """Let the last turn of a watcher be this long ago."""
     Watch.objects.filter(name="turn").update(seen_at=Now() - timedelta(seconds=seconds))
 
 
 @pytest.fixture
 def watched(schedule: dict[str, Any]) -> dict[str, Any]:
-    """Watched for longer than any check may take; every check has just run, every worker lives."""
-    look()
+    """Each check has just run, each worker is present, and the watching is older than any bound."""
+    watch()
     age_watch(10 * gaps.DAY_S)
     for task in TASKS:
         ran(task, 0)
-    for queue in ("llm", "evals", "control"):
+    for queue in QUEUES:
         worker(queue)
-    look()
+    watch()
     assert late() == set()
     return schedule
 
@@ -78,109 +80,101 @@ def test_every_check_of_the_schedule_has_its_bound() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_check_is_late_after_its_bound_and_not_before(watched: dict[str, Any], task: str) -> None:
     ran(task, ALLOWED_S[task] - 30)
-    look()
+    watch()
     assert late() == set()
     ran(task, ALLOWED_S[task] + 1)
-    look()
+    watch()
     assert late() == {task}
     ran(task, 0)
-    look()
+    watch()
     assert late() == set()
     assert Alert.objects.get(kind="check_late").closed_at is not None
 
 
 def test_a_new_installation_begins_without_an_alert(schedule: dict[str, Any]) -> None:
-    look()
+    watch()
     assert late() == set()
-    age_watch(64)
-    look()
+    age_watch(35)
+    watch()
     assert late() == set()
-    age_watch(2)
-    look()
+    age_watch(31)
+    watch()
     assert late() == {"control.sweep"}
     assert "has not run to its end yet" in Alert.objects.get(subject="control.sweep").summary
 
 
-def test_a_check_that_a_release_brings_is_not_late_at_once(watched: dict[str, Any]) -> None:
+def test_a_new_check_is_not_late_immediately(watched: dict[str, Any]) -> None:
     CheckRun.objects.filter(name="control.budgets").delete()
     Watch.objects.filter(name="check control.budgets").delete()
-    look()
+    watch()
     assert late() == set()
 
 
-def test_a_system_that_was_down_for_a_night_begins_without_an_alert(
-    watched: dict[str, Any],
+@pytest.mark.parametrize(("gap_s", "is_late"), [(61, False), (30, True)])
+def test_a_gap_of_the_watchers_excuses_late_checks_after_a_minute(
+    watched: dict[str, Any], gap_s: float, is_late: bool
 ) -> None:
     for task in TASKS:
-        ran(task, 40_000)
-    age_gap(61)
-    look()
-    assert late() == set()
-
-
-def test_a_control_worker_that_crashes_and_comes_back_hides_nothing(
-    watched: dict[str, Any],
-) -> None:
-    ran("control.budgets", 300)
-    age_gap(55)
-    look()
-    assert late() == {"control.budgets"}
+        ran(task, 100_000)
+    age_gap(gap_s)
+    watch()
+    assert late() == (set(TASKS) if is_late else set())
 
 
 def test_a_check_that_keeps_breaking_off_is_late(watched: dict[str, Any]) -> None:
-    def look_and_break() -> Found:
+    def break_off() -> Found:
         raise ZeroDivisionError
 
     ran("control.budgets", 241)
     with pytest.raises(ZeroDivisionError):
-        check_runs.run("control.budgets", look_and_break)
-    look()
+        check_runs.run("control.budgets", break_off)
+    watch()
     assert late() == {"control.budgets"}
     summary = Alert.objects.get(subject="control.budgets").summary
     assert "It broke off: ZeroDivisionError." in summary
 
 
-def test_a_disabled_row_makes_a_check_no_less_late(watched: dict[str, Any], ada: User) -> None:
-    row = watched["control.budgets"]
+def disable(row: Any) -> None:
     row.enabled = False
-    schedule_of_beat.save(row, reason="A test.", user_id=ada.pk)
-    ran("control.budgets", 241)
-    look()
-    assert late() == {"control.budgets"}
-    assert "No enabled row" in Alert.objects.get(subject="control.budgets").summary
 
 
-def test_a_row_that_was_slowed_down_makes_a_check_no_less_late(
-    watched: dict[str, Any], ada: User
+def slow_down(row: Any) -> None:
+    row.interval = IntervalSchedule.objects.create(every=1, period="days")
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"), [(disable, "No enabled row"), (slow_down, "every 86400 seconds")]
+)
+def test_an_edited_row_makes_a_check_no_less_late(
+    watched: dict[str, Any], ada: User, edit: Callable[[Any], None], words: str
 ) -> None:
     row = watched["control.budgets"]
-    row.interval = IntervalSchedule.objects.create(every=1, period="days")
+    edit(row)
     schedule_of_beat.save(row, reason="A test.", user_id=ada.pk)
     ran("control.budgets", 241)
-    look()
+    watch()
     assert late() == {"control.budgets"}
-    assert "every 86400 seconds" in Alert.objects.get(subject="control.budgets").summary
+    assert words in Alert.objects.get(subject="control.budgets").summary
 
 
-def test_a_row_that_sends_more_often_is_late_sooner(watched: dict[str, Any]) -> None:
-    often = IntervalSchedule.objects.create(every=10, period="seconds")
-    PeriodicTask.objects.create(name="Often", task="control.budgets", interval=often)
-    ran("control.budgets", 71)
-    look()
-    assert late() == {"control.budgets"}
-
-
-def test_a_check_that_runs_once_a_minute_may_be_sent_more_often(watched: dict[str, Any]) -> None:
-    often = IntervalSchedule.objects.create(every=5, period="seconds")
-    PeriodicTask.objects.create(name="Often", task="control.cost_spike", interval=often)
-    ran("control.cost_spike", 200)
-    look()
-    assert late() == set()
+@pytest.mark.parametrize(
+    ("task", "every_s", "ago_s", "is_late"),
+    [("control.budgets", 10, 71, True), ("control.cost_spike", 5, 200, False)],
+    ids=["a check", "a check that runs once a minute"],
+)
+def test_a_check_that_is_sent_more_often_is_late_sooner(
+    watched: dict[str, Any], task: str, every_s: int, ago_s: float, is_late: bool
+) -> None:
+    often = IntervalSchedule.objects.create(every=every_s, period="seconds")
+    PeriodicTask.objects.create(name="Often", task=task, interval=often)
+    ran(task, ago_s)
+    watch()
+    assert late() == ({task} if is_late else set())
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_scheduled_task_writes_down_that_it_ran(task: str) -> None:
-    """A new one that does not would be late for ever: let it run through `checks.run`."""
+def test_every_scheduled_task_records_its_run(task: str) -> None:
+    """A task that does not run through `check_runs.run` would always be late."""
     assert task in broken.task_names()
     app.tasks[task].run()
     assert CheckRun.objects.get(name=task).completed_at is not None
@@ -193,12 +187,12 @@ def test_a_tick_that_found_its_slot_taken_does_not_count_as_a_run() -> None:
     assert CheckRun.objects.get(name="control.retention").completed_at == first
 
 
-def test_what_the_dispatcher_sweeps_does_not_hide_that_beat_is_gone() -> None:
+def test_a_sweep_of_the_dispatcher_is_no_run_of_the_check() -> None:
     recovery.sweep()
     assert not CheckRun.objects.exists()
 
 
-def test_the_dispatchers_thread_looks_whatever_becomes_of_its_turn(
+def test_a_failed_turn_hides_no_late_check(
     watched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran("control.budgets", 241)
@@ -214,23 +208,23 @@ def test_the_dispatchers_thread_looks_whatever_becomes_of_its_turn(
     assert Alert.objects.get().notified_at is not None
 
 
-@pytest.mark.parametrize(("silence_s", "stands_in"), [(STAND_IN_S - 5, False), (STAND_IN_S, True)])
-def test_an_llm_worker_looks_and_tells_once_control_is_gone(
+@pytest.mark.parametrize(("silence_s", "stands_in"), [(STAND_IN_S / 2, False), (STAND_IN_S, True)])
+def test_an_llm_worker_replaces_the_watcher(
     watched: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
+    agent: WorkerAgent,
     silence_s: float,
     stands_in: bool,
 ) -> None:
     ran("control.budgets", 241)
     age_gap(silence_s)
-    feeder = WorkerAgent()
-    monkeypatch.setattr(feeder, "turn", lambda: None)
-    feeder._loop._turn_or_log()
+    monkeypatch.setattr(agent, "turn", lambda: None)
+    agent._loop._turn_or_log()
     assert late() == ({"control.budgets"} if stands_in else set())
     assert Alert.objects.filter(notified_at__isnull=False).exists() is stands_in
 
 
-def test_a_defect_in_one_kind_hides_neither_the_other_nor_what_is_to_be_told(
+def test_a_defect_in_one_finder_hides_no_other(
     watched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails() -> list[Any]:
@@ -239,17 +233,13 @@ def test_a_defect_in_one_kind_hides_neither_the_other_nor_what_is_to_be_told(
     finders = {"no_worker": fails, **{k: v for k, v in watcher.FINDERS.items() if k != "no_worker"}}
     monkeypatch.setattr(watcher, "FINDERS", finders)
     ran("control.budgets", 241)
-    look()
+    watch()
     assert late() == {"control.budgets"}
     assert Alert.objects.get().notified_at is not None
 
 
 @pytest.mark.parametrize("error", [OperationalError("away"), ZeroDivisionError()], ids=repr)
-def test_the_thread_that_watches_outlives_what_goes_wrong(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    """It dispatches jobs, too."""
-
+def test_a_watcher_survives_errors(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fails(**_: Any) -> bool:
         raise error
 
@@ -257,23 +247,21 @@ def test_the_thread_that_watches_outlives_what_goes_wrong(
     assert not watcher.Watcher(after_s=0).look()
 
 
-def test_a_row_whose_schedule_cannot_be_read_hides_no_check_that_is_late(
-    watched: dict[str, Any],
-) -> None:
+def test_an_unreadable_schedule_hides_no_late_check(watched: dict[str, Any]) -> None:
     odd = IntervalSchedule.objects.create(every=10, period="years")
     row = PeriodicTask(name="Odd", task="control.budgets", interval=odd)
-    PeriodicTask.objects.bulk_create([row])  # past the library's own checks
+    PeriodicTask.objects.bulk_create([row])  # without the checks of the library
     ran("control.budgets", 241)
-    look()
+    watch()
     assert late() == {"control.budgets"}
 
 
-def test_of_two_watchers_one_looks() -> None:
+def test_one_of_two_watchers_checks() -> None:
     assert watcher.look(after_s=EVERY_S)
     assert not watcher.look(after_s=EVERY_S)
 
 
-def test_a_watcher_asks_the_database_no_more_often_than_it_has_to() -> None:
+def test_a_watcher_queries_once_in_its_interval() -> None:
     now = [0.0]
     one = watcher.Watcher(after_s=0, clock=lambda: now[0])
     assert one.look()

@@ -1,9 +1,8 @@
-"""At the next start of beat an edit by an operator stays, and the rest follows the code."""
+"""At a start of beat the edits of operators stay, and the rest follows the code."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,31 +11,18 @@ from django.contrib.auth.models import User
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from aifeature.models import ScheduleDefault
-from aifeature.services.watch import schedule as trail
+from aifeature.services.watch import schedule as schedule_of_beat
 from aifeature.services.watch.protected import PROTECTED
-from project.beat import Scheduler
 from project.celery import app
+from tests.integration.watch.test_beat import start
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("committed", "handlers")
 
 NAMES = sorted(app.conf.beat_schedule)
 
 
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """Signals are handled as before when the test is over."""
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
-
-
-def start() -> Scheduler:
-    return Scheduler(app=app)  # type: ignore[no-untyped-call]
-
-
 def released(monkeypatch: pytest.MonkeyPatch, name: str, **changed: Any) -> None:
-    """A release whose code defines this row otherwise."""
+    """Deploy a release whose code has other values for this row."""
     entry = {**app.conf.beat_schedule[name], **changed}
     monkeypatch.setitem(app.conf.beat_schedule, name, entry)
 
@@ -49,6 +35,15 @@ def _every(row: Any) -> None:
 def _at(row: Any) -> None:
     row.crontab, _ = CrontabSchedule.objects.get_or_create(minute="*/3", timezone="UTC")
     row.interval = None
+
+
+def edited_budgets(user: User) -> Any:
+    """Start beat, and edit a row."""
+    start()
+    row = PeriodicTask.objects.get(name="Look at budgets")
+    _every(row)
+    schedule_of_beat.save(row, reason="Tonight.", user_id=user.pk)
+    return row
 
 
 def _set(**values: Any) -> Callable[[Any], None]:
@@ -81,7 +76,7 @@ def test_an_edit_of_any_row_survives_two_starts(ada: User, edit: str) -> None:
     start()
     for row in PeriodicTask.objects.all():
         EDITS[edit](row)
-        trail.save(row, reason="Tonight.", user_id=ada.pk)
+        schedule_of_beat.save(row, reason="Tonight.", user_id=ada.pk)
     edited = {row.name: shown(row) for row in PeriodicTask.objects.all()}
     assert len(edited) == len(NAMES)
     for _ in range(2):
@@ -89,13 +84,8 @@ def test_an_edit_of_any_row_survives_two_starts(ada: User, edit: str) -> None:
         assert {row.name: shown(row) for row in PeriodicTask.objects.all()} == edited
 
 
-def test_what_was_not_edited_follows_the_next_release(
-    ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start()
-    row = PeriodicTask.objects.get(name="Look at budgets")
-    _every(row)
-    trail.save(row, reason="Tonight.", user_id=ada.pk)
+def test_unedited_fields_follow_the_release(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = edited_budgets(ada)
     released(
         monkeypatch, "Look at budgets", schedule=crontab(minute="5"), options={"queue": "evals"}
     )
@@ -106,17 +96,13 @@ def test_what_was_not_edited_follows_the_next_release(
     assert str(PeriodicTask.objects.get(name="Look at controls").interval) == "every 30 seconds"
 
 
-def test_a_row_that_is_as_the_code_had_it_again_follows_the_code_again(
-    ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reverted_row_follows_the_code(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     start()
-    row = PeriodicTask.objects.get(name="Look at budgets")
-    usual = row.interval
-    _every(row)
-    trail.save(row, reason="Tonight.", user_id=ada.pk)
+    usual = PeriodicTask.objects.get(name="Look at budgets").interval
+    row = edited_budgets(ada)
     start()
     row.interval = usual
-    trail.save(row, reason="The night is over.", user_id=ada.pk)
+    schedule_of_beat.save(row, reason="The night is over.", user_id=ada.pk)
     released(monkeypatch, "Look at budgets", schedule=30.0)
     start()
     row.refresh_from_db()
@@ -135,19 +121,21 @@ def test_an_edit_in_a_shell_survives_as_well() -> None:
 
 def test_a_row_that_was_deleted_is_not_made_again(ada: User) -> None:
     start()
-    trail.delete(PeriodicTask.objects.get(name="Look at controls"), reason="r", user_id=ada.pk)
+    schedule_of_beat.delete(
+        PeriodicTask.objects.get(name="Look at controls"), reason="r", user_id=ada.pk
+    )
     scheduler = start()
     assert "Look at controls" not in scheduler.schedule
     assert PeriodicTask.objects.count() == len(NAMES) - 1
 
 
 def test_a_protected_check_that_was_deleted_comes_back(ada: User) -> None:
-    """A start of beat must not leave spend without its guards."""
+    """Without protected checks, spend would have no guards."""
     start()
     usual = {row.name: shown(row) for row in PeriodicTask.objects.filter(task__in=PROTECTED)}
     assert len(usual) == len(PROTECTED)
     for row in PeriodicTask.objects.filter(task__in=PROTECTED):
-        trail.delete(row, reason="r", user_id=ada.pk)
+        schedule_of_beat.delete(row, reason="r", user_id=ada.pk)
     scheduler = start()
     assert usual.keys() <= scheduler.schedule.keys()
     back = {row.name: shown(row) for row in PeriodicTask.objects.filter(task__in=PROTECTED)}
@@ -160,18 +148,15 @@ def test_a_protected_check_that_was_renamed_is_not_sent_twice(ada: User) -> None
     start()
     row: Any = PeriodicTask.objects.get(name="Look at budgets")
     row.name = "Look at all budgets"
-    trail.save(row, reason="r", user_id=ada.pk)
+    schedule_of_beat.save(row, reason="r", user_id=ada.pk)
     scheduler = start()
     assert "Look at budgets" not in scheduler.schedule
     assert PeriodicTask.objects.count() == len(NAMES)
 
 
-def test_edits_of_the_release_before_are_known_by_the_audit_trail(ada: User) -> None:
-    start()
-    row = PeriodicTask.objects.get(name="Look at budgets")
-    _every(row)
-    trail.save(row, reason="Tonight.", user_id=ada.pk)
-    ScheduleDefault.objects.all().delete()  # as that release left it
+def test_edits_of_the_release_before_survive(ada: User) -> None:
+    row = edited_budgets(ada)
+    ScheduleDefault.objects.all().delete()  # the release before has no such rows
     for _ in range(2):
         start()
         row.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Crontabs of zones whose clocks change: each time of day runs once, and no hour is left out."""
+"""Crontabs of zones with clock changes: each time of day runs once, and no hour is skipped."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def exists(wall: datetime, zone: ZoneInfo) -> bool:
 
 @settings(max_examples=300, deadline=None, database=None)
 @given(zone=zones, day=days, hours=hours, minutes=minutes)
-def test_each_time_of_day_that_exists_runs_once_and_others_when_the_clocks_have_changed(
-    zone: ZoneInfo, day: date, hours: set[int], minutes: set[int]
-) -> None:
+def test_each_time_runs_once(zone: ZoneInfo, day: date, hours: set[int], minutes: set[int]) -> None:
     following = day + timedelta(days=1)
     found = runs(
         crontab(zone, hours, minutes),
@@ -81,17 +79,15 @@ def test_each_time_of_day_that_exists_runs_once_and_others_when_the_clocks_have_
         if exists(wall, zone):
             assert shown[wall] == 1
     late = [wall for wall in shown if wall not in walls]
-    assert len(late) <= 1, "all that a gap swallows runs at its end"
+    assert len(late) <= 1, "all runs of a gap come at its end"
     for wall in late:
         before = wall - timedelta(minutes=1)
-        assert not exists(before, zone), "what runs beside its time runs at the end of a gap"
+        assert not exists(before, zone), "a run at another time is at the end of a gap"
 
 
 @settings(max_examples=100, deadline=None, database=None)
 @given(zone=zones, day=days, minute=st.integers(0, 59))
-def test_a_crontab_of_every_hour_runs_in_each_hour_that_passes(
-    zone: ZoneInfo, day: date, minute: int
-) -> None:
+def test_an_hourly_crontab_runs_each_hour(zone: ZoneInfo, day: date, minute: int) -> None:
     begin, end = midnight(day, zone), midnight(day + timedelta(days=1), zone)
     found = runs(crontab(zone, None, {minute}), begin - timedelta(seconds=1), end)
     if (end - begin) % timedelta(hours=1):
@@ -128,7 +124,7 @@ def test_half_past_two_in_berlin(day: date, moments: list[str]) -> None:
         ("2027-10-31T00:30+00:00", "2027-10-31T01:30+00:00", False, 86_400),
     ],
 )
-def test_when_it_is_due_and_when_to_look_again(
+def test_due_times_in_berlin(
     monkeypatch: pytest.MonkeyPatch, last: str, now: str, due: bool, next_s: float
 ) -> None:
     when = crontab(BERLIN, {2}, {30})
@@ -143,7 +139,7 @@ def row(**crontab: Any) -> Any:
     )
 
 
-def test_beat_goes_by_these_rules(db: None) -> None:
+def test_beat_uses_the_wall_clock(db: None) -> None:
     made = row(timezone=BERLIN)
     assert type(Entry(made, app=app).schedule) is WallClock
 
@@ -160,13 +156,11 @@ def test_beat_goes_by_these_rules(db: None) -> None:
     ],
     ids=str,
 )
-def test_a_crontab_of_a_day_that_never_comes_cannot_be_sent(
-    db: None, crontab: dict[str, str], runs: bool
-) -> None:
+def test_an_impossible_day_is_refused(db: None, crontab: dict[str, str], runs: bool) -> None:
     assert (broken.problems(row(**crontab)) == []) == runs
 
 
-def test_a_day_that_comes_in_decades_counts_as_never(db: None) -> None:
+def test_a_day_that_comes_once_in_decades_counts_as_never(db: None) -> None:
     """29 February on one day of the week comes every 28 years."""
     rows = [
         row(day_of_month="29", month_of_year="2", day_of_week=str(day_of_week))
@@ -176,7 +170,7 @@ def test_a_day_that_comes_in_decades_counts_as_never(db: None) -> None:
     assert answers.count([("crontab", wall_clock.NEVER)]) >= 4
 
 
-def test_a_check_is_not_late_on_the_day_that_has_an_hour_more() -> None:
+def test_a_check_is_not_late_on_the_longer_day() -> None:
     day_s = 24 * 3600
     assert gaps.gap_s(crontab(BERLIN, {2}, {30})) == day_s + 3600
     assert gaps.gap_s(crontab(ZoneInfo("UTC"), {2}, {30})) == day_s
