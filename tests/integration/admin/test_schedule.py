@@ -342,6 +342,8 @@ def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, v
     form = {**whole, "timezone": "UTC", **inline, part: value}
     answer = page.post("/admin/django_celery_beat/crontabschedule/add/", form)
     assert answer.status_code == 200
+    errors = answer.context["adminform"].form.errors
+    assert set(errors) == {part} or "Beat cannot read this crontab" in str(errors["__all__"])
     assert not CrontabSchedule.objects.filter(**{part: value}).exists()
 
 
