@@ -37,12 +37,9 @@ from aifeature.services.controls import effective
 from aifeature.services.dispatch import dispatcher, publisher
 from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.jobs import lifecycle
-from tests.integration.agent import agent
 from tests.integration.job_rows import MakeJob, age, begin, claim
 
 pytestmark = pytest.mark.usefixtures("committed")
-
-__all__ = ["agent"]
 
 FLOOR = 8
 """Slots that are assumed while no worker is present."""

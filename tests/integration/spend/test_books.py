@@ -31,7 +31,10 @@ from aifeature.models.transitions import AttemptRefusedError, Caps, Settlement
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective, switch
 from aifeature.services.spend import budgets, settlement
+from tests import books
+from tests.books import Key, Sums
 from tests.integration.job_rows import MakeCall, MakeJob, begin, claim
+from tests.integration.machine.rows import QUERIES, AttemptRow, JobRow, WindowRow
 from tests.integration.spend.windows import today
 from workers import tasks
 
@@ -177,11 +180,39 @@ def test_a_wrong_window_is_fixed(
     assert list(SpendWindow.objects.order_by("pk").values()) == before
 
 
-def amounts() -> dict[tuple[str, str], tuple[int, int, int]]:
-    """Return (spent, held, own spend) of each window, without zeros."""
-    found = {
-        (w.scope, w.key): (w.spent_micro, w.held_micro, w.own_spend_micro)
-        for w in SpendWindow.objects.all()
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "failed", "ended_at": Now()},
+        {"state": "unknown", "ended_at": Now()},
+        {"cost_micro": 1},
+        {"bound_micro": 1},
+        {"own_spend": False},
+        {"own_spend": True},
+        {"feature": "triage"},
+    ],
+)
+def test_a_changed_ledger_differs_for_the_reconciler_and_the_books(
+    make_job: MakeJob, bob: User, change: dict[str, Any]
+) -> None:
+    """The books (`tests.books`) add up the rows in Python, the reconciler in SQL."""
+    life_of_a_day(make_job, bob)
+    assert drifts(repair=True) == books_differ() == {}
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # without the guards
+    found = []
+    for call in Attempt.objects.all():
+        Attempt.objects.filter(pk=call.pk).update(**change)
+        found.append(books_differ())
+        assert drifts(repair=False) == found[-1]
+        call.save()
+    assert any(found)
+
+
+def drifts(*, repair: bool) -> dict[Key, tuple[int, int, int]]:
+    found = reconciliation.reconcile(today() - timedelta(days=1), repair=repair)
+    return {
+        (d.scope, d.key, d.day): (d.spent_micro, d.held_micro, d.own_spend_micro) for d in found
     }
 
 

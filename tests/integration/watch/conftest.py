@@ -17,9 +17,6 @@ from aifeature.services.watch import watcher
 from aifeature.services.watch.queues import QUEUES
 from project.beat import Entry
 from project.celery import app
-from tests.integration.agent import agent
-
-__all__ = ["agent"]
 
 
 @pytest.fixture

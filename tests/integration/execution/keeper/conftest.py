@@ -16,7 +16,6 @@ from aifeature.models import Job
 from aifeature.services.execution import job_run, worker_context
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.worker_context import WorkerContext
-from tests.integration.agent import agent
 from tests.integration.clock import Clock, clock
 from tests.integration.execution.conftest import PATIENCE_S, wait_for
 from tests.integration.job_rows import MakeJob
@@ -29,7 +28,7 @@ ROW = "SELECT 1 FROM aifeature_job WHERE id = %s FOR UPDATE"
 GLOBAL_WINDOW = "SELECT 1 FROM aifeature_spendwindow WHERE scope = 'global' FOR UPDATE"
 TABLE = "LOCK TABLE aifeature_{} IN ACCESS EXCLUSIVE MODE"
 """Statements for `locked`."""
-__all__ = ["agent", "clock"]
+__all__ = ["clock"]
 
 
 @pytest.fixture
