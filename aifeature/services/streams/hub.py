@@ -87,8 +87,9 @@ class Hub:
 
     def _list_changed(self) -> None:
         if self._task is None:
-            # A new context, so that it does not inherit that of the first request.
-            self._task = asyncio.create_task(self._run(), context=Context())
+            if self._texts:
+                # A new context, so that it does not inherit that of the first request.
+                self._task = asyncio.create_task(self._run(), context=Context())
         elif self._blocked and self._waking is None:
             self._waking = asyncio.create_task(self._interrupt(), context=Context())
 
@@ -111,12 +112,19 @@ class Hub:
                 await self._read_once(self._client)
         finally:
             client, self._client, self._task = self._client, None, None
-            if self._waking is not None:
-                self._waking.cancel()
-                # It must release its connection before the client closes all of them.
-                await asyncio.gather(self._waking, return_exceptions=True)
             self._set_reachable(True)
-            await client.aclose()
+            try:
+                await self._close(client)
+            except asyncio.CancelledError:  # the event loop ends
+                await self._close(client)
+                raise
+
+    async def _close(self, client: redis.asyncio.Redis) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+            # It must release its connection before the client closes all of them.
+            await asyncio.gather(self._waking, return_exceptions=True)
+        await client.aclose()
 
     async def _read_once(self, client: redis.asyncio.Redis) -> None:
         streams = dict(self._texts)
