@@ -35,7 +35,7 @@ def test_an_open_alert_heads_the_overview_until_it_is_over(page: Client, db: Non
     assert "aif-alarm" not in page.get(INDEX).text
 
 
-def test_alerts_are_seen_by_who_may_see_them(staff: Callable[..., Client], db: None) -> None:
+def test_alerts_need_their_permission(staff: Callable[..., Client], db: None) -> None:
     alerts.begin("drift", "global", "Off.")
     assert "Drift: global" not in staff("view_job").get(INDEX).text
     assert "Drift: global" in staff("view_alert").get(INDEX).text
@@ -58,7 +58,7 @@ def test_a_detail_page_has_the_figures(page: Client, db: None) -> None:
     assert "model m" in text
 
 
-def test_the_runbook_of_the_kill_switch_is_where_its_alerts_say() -> None:
+def test_the_runbook_of_the_kill_switch_exists() -> None:
     assert (BASE_DIR / open_alerts.runbook("kill_switch")).is_file()
     assert open_alerts.runbook("a kind without one") == "-"
 

@@ -126,7 +126,7 @@ def test_staff_without_permission_is_refused(
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model in NO_ADD])
-def test_nobody_adds_or_deletes_a_record(
+def test_a_record_is_neither_added_nor_deleted(
     page: Client, rows: list[Model], model: type[Model]
 ) -> None:
     row = next(row for row in rows if isinstance(row, model))
@@ -138,7 +138,7 @@ def test_nobody_adds_or_deletes_a_record(
 
 
 @pytest.mark.parametrize("model", EDIT_NEVER)
-def test_nobody_edits_a_record(page: Client, rows: list[Model], model: type[Model]) -> None:
+def test_a_record_is_not_edited(page: Client, rows: list[Model], model: type[Model]) -> None:
     row = next(row for row in rows if isinstance(row, model))
     assert page.post(url(model, "change", row.pk), {"feature": "x"}).status_code == 403
 

@@ -54,7 +54,7 @@ def test_rates_are_made_with_who_and_why(
         assert part in text
 
 
-def test_a_change_of_rates_says_from_what(
+def test_a_change_of_rates_records_the_old_value(
     page: Client, customer: User, rates: dict[str, Any]
 ) -> None:
     page.post(f"{RATES}add/", {**rates, "expires_at_0": "", "expires_at_1": ""})
@@ -93,7 +93,7 @@ def test_rates_of_a_group_for_every_feature(page: Client, rates: dict[str, Any])
         ({"in_flight": "0"}, "Enter more than zero."),
     ],
 )
-def test_rates_that_are_nobodys_or_none_are_refused(
+def test_incomplete_rates_are_refused(
     page: Client, rates: dict[str, Any], change: dict[str, str], said: str
 ) -> None:
     if change.get("group"):
@@ -133,7 +133,7 @@ def test_a_throttle_is_lifted_with_a_reason(
     assert trail() == [("summarize", "rate_override", old, "the feature's rates", "Calmed down.")]
 
 
-def test_nothing_goes_without_a_trace(page: Client, customer: User) -> None:
+def test_rates_and_launches_are_not_deleted_without_a_reason(page: Client, customer: User) -> None:
     rate = RateOverride.objects.create(user=customer, in_flight=1, reason="r")
     now = datetime.now(UTC)
     launch = Launch.objects.create(
@@ -144,7 +144,7 @@ def test_nothing_goes_without_a_trace(page: Client, customer: User) -> None:
     assert lift(page, rate.pk + 1).status_code == 404
 
 
-def test_expired_rates_say_so(page: Client, customer: User) -> None:
+def test_expired_rates_are_marked(page: Client, customer: User) -> None:
     past = datetime.now(UTC) - timedelta(seconds=5)
     RateOverride.objects.create(user=customer, in_flight=1, reason="r", expires_at=past)
     text = page.get(RATES).text

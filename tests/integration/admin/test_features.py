@@ -270,7 +270,7 @@ def test_the_form_flips_no_switch(page: Client) -> None:
     assert trail() == []
 
 
-def test_a_page_tells_what_is_wrong_and_what_checks_did(page: Client) -> None:
+def test_a_page_shows_alerts_and_the_trips_of_checks(page: Client) -> None:
     figures = {"spent_micro": 9_000_000, "ratio": 3.5}
     switch.trip("summarize", check="control.cost_spike", reason="3.5 times.", figures=figures)
     text = page.get(DETAIL).text
@@ -315,7 +315,7 @@ def test_looking_is_not_changing(staff: Callable[..., Client], page: Client) -> 
         ("view_alert", "Kill switch: summarize"),
     ],
 )
-def test_a_part_is_seen_by_who_may_see_its_rows(
+def test_a_part_needs_the_permission_for_its_rows(
     staff: Callable[..., Client], db: None, permission: str, part: str
 ) -> None:
     switch.trip("summarize", check="c", reason="r", figures={})
@@ -332,7 +332,7 @@ def test_a_limit_that_nothing_reaches_reads_as_no_limit(value: int | None) -> No
     assert {words[name].unset for name in wide} == {"no limit"}
 
 
-def test_who_may_only_view_reads_no_hints_about_empty_fields(staff: Callable[..., Client]) -> None:
+def test_a_viewer_sees_no_hints_about_empty_fields(staff: Callable[..., Client]) -> None:
     FeatureControl.objects.create(feature="summarize")
     text = staff("view_featurecontrol").get(DETAIL).text
     assert "Maximum spend of all users in one UTC day." in text

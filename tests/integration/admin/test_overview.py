@@ -91,7 +91,7 @@ def test_the_percentiles_are_of_the_newest_jobs(
     assert overview.today(NOON)["summarize"].p95_s == pytest.approx(4)
 
 
-def test_the_queue_tells_what_is_due_how_long_and_what_is_lost(
+def test_the_queue_counts_due_running_and_lost_jobs(
     aged: MakeJob, make_attempt: Callable[..., Attempt]
 ) -> None:
     aged(90)
@@ -109,7 +109,9 @@ def test_the_queue_tells_what_is_due_how_long_and_what_is_lost(
 
 
 @pytest.mark.parametrize(("ago", "stuck"), [(29, False), (31, True)])
-def test_a_due_job_that_nobody_takes_is_told(aged: MakeJob, ago: float, *, stuck: bool) -> None:
+def test_a_due_job_that_no_worker_takes_is_reported(
+    aged: MakeJob, ago: float, *, stuck: bool
+) -> None:
     aged(ago)
     run(aged(500), lease_ends_in=-60)  # a worker that is gone is no worker
     assert overview.queue(NOON).stuck is stuck
@@ -279,7 +281,7 @@ def test_a_kill_switch_cannot_be_overlooked(page: Client) -> None:
     assert "Everything is stopped" in page.get(INDEX).text
 
 
-def test_what_users_and_providers_wrote_is_escaped(page: Client, make_job: MakeJob) -> None:
+def test_text_of_users_and_providers_is_escaped(page: Client, make_job: MakeJob) -> None:
     evil = "<script>alert(1)</script>"
     make_job(status=Status.FAILED, error_code=evil, error_message=evil)
     effective.change("summarize", {"percent": 5}, reason=evil, check_name="t")

@@ -67,7 +67,7 @@ def test_requeueing_has_a_permission_of_its_own(staff: Callable[..., Client], fa
     assert Job.objects.count() == 1
 
 
-def test_a_refusal_is_told_in_a_sentence(page: Client, failed: Job) -> None:
+def test_a_refusal_is_explained(page: Client, failed: Job) -> None:
     effective.change("summarize", {"killed": True}, reason="r", check_name="test")
     answer = page.post(button_of(failed), FORM)
     assert answer["HX-Redirect"] == page_of(failed)

@@ -159,7 +159,7 @@ def _people(world: World) -> list[int]:
 
 
 @pytest.mark.parametrize("codename", ["view_job", "change_user", "stop_feature"])
-def test_the_attempt_is_not_idle(world: World, codename: str) -> None:
+def test_the_thief_obtains_what_its_permission_allows(world: World, codename: str) -> None:
     """The requests of the test above do what their permission allows."""
     loot = rob(thief([codename]), world, addresses(world, admin.site._registry))
     assert loot.changed == OBTAINS[codename]

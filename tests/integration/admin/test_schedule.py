@@ -135,7 +135,7 @@ def test_a_new_task_is_in_the_trail(page: Client, row: Any) -> None:
     ],
     ids=str,
 )
-def test_what_no_worker_could_run_is_refused_with_its_fix(
+def test_a_row_that_no_worker_could_run_is_refused_with_its_fix(
     page: Client, own: Any, values: dict[str, str], field: str, words: str
 ) -> None:
     before = PeriodicTask.objects.values().get(pk=own.pk)
@@ -160,7 +160,7 @@ def weakening(row: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_a_protected_check_is_weakened_by_nobody_who_may_not_release_a_switch(
+def test_only_a_person_who_may_release_a_switch_weakens_a_protected_check(
     staff: Staff, row: Any
 ) -> None:
     client = staff(*SCHEDULER, "view_intervalschedule", "stop_feature")
@@ -251,7 +251,7 @@ def test_a_task_that_is_run_now_is_sent_once_and_in_the_trail(
     assert trail() == [("run now", "Own: (empty)", "Own: sent to control")]
 
 
-def test_a_task_that_the_broker_does_not_take_is_said_to_be_not_sent(
+def test_a_task_that_the_broker_refuses_is_reported_as_not_sent(
     page: Client, own: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*_: Any, **__: Any) -> None:
@@ -288,7 +288,7 @@ def test_no_action_changes_many_tasks_at_once(
     assert page.get(LIST).context["action_form"] is None
 
 
-def test_djangos_own_deletion_asks_for_no_reason_and_is_closed(page: Client, row: Any) -> None:
+def test_djangos_own_deletion_without_a_reason_is_closed(page: Client, row: Any) -> None:
     own_page = reverse("admin:django_celery_beat_periodictask_delete", args=(row.pk,))
     assert page.post(own_page, {"post": "yes"}).status_code == 403
     assert now(row) is not None
@@ -318,7 +318,7 @@ def test_a_schedule_that_tasks_follow_is_neither_changed_nor_deleted(
     assert not admin.site._registry[model].list_editable
 
 
-def test_who_may_only_look_at_the_schedule_changes_nothing(staff: Staff, row: Any) -> None:
+def test_a_viewer_of_the_schedule_changes_nothing(staff: Staff, row: Any) -> None:
     client = staff("view_periodictask", "release_feature")
     assert "Stored in the audit log" not in client.get(page_of(row)).text
     assert client.post(page_of(row), form_of(row, enabled="")).status_code == 403

@@ -39,7 +39,7 @@ def now(attempt: Attempt) -> Attempt:
     return attempt
 
 
-def test_whoever_may_settles_an_unknown_call_with_a_cost_and_a_reason(
+def test_an_unknown_call_is_settled_with_a_cost_and_a_reason(
     staff: Callable[..., Client], unknown: Attempt
 ) -> None:
     page = staff("view_attempt", "settle_attempt")
@@ -83,7 +83,7 @@ def test_settling_has_a_permission_of_its_own(
         *((name, value) for name in Tokens.__slots__ for value in ("-1", "2147483648")),
     ],
 )
-def test_a_form_that_says_too_little_settles_nothing(
+def test_an_incomplete_form_settles_nothing(
     page: Client, unknown: Attempt, field: str, value: str
 ) -> None:
     response = page.post(button_of(unknown), {**FORM, field: value})
@@ -158,15 +158,15 @@ def test_the_list_is_filtered_by_whether_a_bill_is_sure(
     assert shown == [True, True, False]
 
 
-def test_the_jobs_page_tells_that_a_call_was_settled_by_hand(
-    page: Client, unknown: Attempt
-) -> None:
+def test_the_page_of_a_job_shows_a_settlement_by_hand(page: Client, unknown: Attempt) -> None:
     page.post(button_of(unknown), FORM)
     shown = page.get(reverse("admin:aifeature_job_change", args=(unknown.job_id,))).text
     assert "settled by hand on" in shown
 
 
-def test_who_settled_a_call_stays_on_record(page: Client, boss: User, unknown: Attempt) -> None:
+def test_a_user_who_settled_a_call_is_not_deleted(
+    page: Client, boss: User, unknown: Attempt
+) -> None:
     page.post(button_of(unknown), FORM)
     LogEntry.objects.all().delete()
     answer = page.post(f"/admin/auth/user/{boss.pk}/delete/", {"post": "yes"})
@@ -191,9 +191,7 @@ def test_an_estimated_call_shows_its_ceiling_and_is_settled_from_it(
     assert (now(call).state, now(call).cost_micro) == ("settled", 12_300)
 
 
-def test_an_unknown_call_shows_no_tokens_that_nobody_reported(
-    page: Client, unknown: Attempt
-) -> None:
+def test_an_unknown_call_shows_no_tokens(page: Client, unknown: Attempt) -> None:
     story = page.get(reverse("admin:aifeature_job_change", args=(unknown.job_id,))).text
     assert "counted at its upper bound" in story
     assert "0 in, 0 out" not in story

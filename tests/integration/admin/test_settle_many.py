@@ -80,7 +80,7 @@ def states(rows: list[Attempt]) -> list[tuple[str, int]]:
     return list(found.values_list("state", "cost_micro"))
 
 
-def test_the_preview_says_which_calls_and_how_much(page: Client, calls: MakeCalls) -> None:
+def test_the_preview_lists_calls_and_amounts(page: Client, calls: MakeCalls) -> None:
     unknown = calls(2)
     estimated = calls(1, AttemptState.ESTIMATED, error_code="answer_incomplete")
     settled = calls(1, AttemptState.SETTLED)
@@ -168,7 +168,7 @@ def test_a_thousand_calls_are_one_choice(page: Client, calls: MakeCalls) -> None
     assert set(spent().values()) == {(1_001 - bulk_settlement.BATCH) * BOUND}
 
 
-def test_more_than_the_limit_are_cut_and_the_page_says_so(
+def test_a_selection_above_the_limit_is_cut_with_a_warning(
     page: Client, calls: MakeCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_settlement, "LIMIT", 2)
@@ -180,7 +180,7 @@ def test_more_than_the_limit_are_cut_and_the_page_says_so(
     assert states(rows) == [("settled", 0), ("settled", 0), ("unknown", 0)]
 
 
-def test_what_a_colleague_settled_meanwhile_is_skipped_and_counted(
+def test_a_call_that_a_colleague_settled_meanwhile_is_skipped_and_counted(
     page: Client, calls: MakeCalls
 ) -> None:
     first, second = calls(2)
@@ -221,7 +221,7 @@ def test_a_call_whose_record_cannot_be_written_is_not_settled(
     ("field", "value"),
     [("reason", "  "), ("bill", ""), ("bill", "everything"), ("calls", "x"), ("calls", "")],
 )
-def test_a_form_that_says_too_little_settles_nothing(
+def test_an_incomplete_form_settles_nothing(
     page: Client, calls: MakeCalls, field: str, value: str
 ) -> None:
     rows = calls(1)

@@ -67,7 +67,7 @@ def test_it_is_counted_again_when_the_dialog_is_opened_again(
     assert "0 running, 1 queued" in page.get(STOP).text
 
 
-def test_what_is_held_never_reads_as_nothing(page: Client, db: None) -> None:
+def test_a_tiny_held_amount_is_not_shown_as_zero(page: Client, db: None) -> None:
     SpendWindow.objects.create(scope="feature", key="summarize", day="2026-11-22", held_micro=7)
     assert "$0.01 held" in page.get(STOP).text
 
@@ -144,7 +144,7 @@ def test_a_release_is_for_1_to_100_percent(page: Client, db: None, percent: str)
     assert row().killed
 
 
-def test_a_release_stops_it_for_nobody(page: Client, db: None) -> None:
+def test_a_release_never_lowers_the_share(page: Client, db: None) -> None:
     page.get(LIST)
     answer = let_go(page, percent="10")
     assert "there is nothing to release" in answer.text
@@ -231,7 +231,7 @@ def test_a_page_that_is_no_address_does_not_spoil_a_flip(page: Client, db: None)
     assert FeatureControl.objects.get(feature="summarize").killed
 
 
-def test_what_was_typed_is_escaped(page: Client, db: None) -> None:
+def test_a_typed_reason_is_escaped(page: Client, db: None) -> None:
     evil = "<script>alert(1)</script>"
     pull(page, reason=evil)
     for address in (LIST, DETAIL, RELEASE, STOP, "/admin/"):
@@ -251,7 +251,7 @@ def restate(page: Client, **values: str) -> Any:
     return page.post(CHANGE_REASON, form)
 
 
-def test_what_is_stopped_has_no_button_to_stop_it(page: Client, db: None) -> None:
+def test_a_stopped_feature_has_no_button_to_stop_it(page: Client, db: None) -> None:
     for address in (DETAIL, LIST):
         text = page.get(address).text
         assert (STOP in text, CHANGE_REASON in text, RELEASE in text) == (True, False, False)

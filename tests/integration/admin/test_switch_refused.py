@@ -180,7 +180,7 @@ def test_a_database_that_takes_no_writes_is_explained(page: Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_database_that_is_away_is_explained_though_nobody_can_be_recognised(
+def test_a_database_that_is_away_is_explained_without_a_session(
     page: Client, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def away() -> None:

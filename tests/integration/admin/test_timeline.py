@@ -82,7 +82,7 @@ def test_the_timeline_is_in_the_order_of_time(life: Job) -> None:
     ]
 
 
-def test_each_call_tells_its_outcome_time_tokens_and_cost(page: Client, life: Job) -> None:
+def test_each_call_shows_its_outcome_time_tokens_and_cost(page: Client, life: Job) -> None:
     text = page.get(address(life)).text
     assert "overloaded · 1.5 s · 0 in, 0 out tokens · $0.00" in text
     assert "counted at its upper bound, $0.0990" in text
@@ -95,14 +95,14 @@ def test_each_call_tells_its_outcome_time_tokens_and_cost(page: Client, life: Jo
         assert raw not in text
 
 
-def test_a_waiting_job_tells_when_it_is_due_and_its_deadline(make_job: MakeJob) -> None:
+def test_a_waiting_job_shows_its_next_run_and_its_deadline(make_job: MakeJob) -> None:
     assert titles(make_job()) == ["Submitted", "Deadline"]
     back = make_job(epoch=2, wait_reason="provider_waiting")
     Job.objects.filter(pk=back.pk).update(run_at=back.deadline_at - timedelta(seconds=9))
     assert titles(back) == ["Submitted", "Due again", "Deadline"]
 
 
-def test_a_running_job_tells_its_lease(make_job: MakeJob) -> None:
+def test_a_running_job_shows_its_lease(make_job: MakeJob) -> None:
     job = make_job()
     soon = job.deadline_at - timedelta(seconds=200)
     Job.objects.filter(pk=job.pk).update(status=Status.RUNNING, lease_until=soon, epoch=1)
@@ -116,7 +116,7 @@ def test_the_message_the_user_reads_stands_on_top(page: Client, make_job: MakeJo
     assert "It is &lt;odd&gt;." in text
 
 
-def test_a_long_text_is_cut_and_says_so(
+def test_a_long_text_is_cut_with_a_note(
     page: Client, make_job: MakeJob, make_attempt: MakeAttempt
 ) -> None:
     job = make_job()
@@ -127,7 +127,7 @@ def test_a_long_text_is_cut_and_says_so(
     assert "THE END" in page.get(reverse("admin:aifeature_attempt_change", args=(call.pk,))).text
 
 
-def test_calls_are_for_those_who_may_see_them(staff: Callable[..., Client], life: Job) -> None:
+def test_calls_need_their_permission(staff: Callable[..., Client], life: Job) -> None:
     for permissions, seen in ((("view_job",), False), (("view_job", "view_attempt"), True)):
         text = staff(*permissions).get(address(life)).text
         assert "Submitted" in text

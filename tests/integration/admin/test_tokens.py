@@ -32,7 +32,7 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(page: Client, customer: User
     assert row.hint in again
 
 
-def test_only_a_superuser_issues_a_token_for_somebody_else(
+def test_only_a_superuser_issues_a_token_for_another_user(
     staff: Callable[..., Client], page: Client, customer: User
 ) -> None:
     form = {"user": customer.pk, "name": "mine now"}

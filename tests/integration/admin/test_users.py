@@ -12,7 +12,7 @@ from aifeature.models import ApiToken, Job
 LIST = "/admin/auth/user/"
 
 
-def test_a_user_with_jobs_is_not_deleted_and_the_page_says_why(
+def test_a_user_with_jobs_is_not_deleted(
     page: Client, customer: User, make_job: Callable[..., Job]
 ) -> None:
     make_job()

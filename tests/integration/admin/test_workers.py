@@ -17,7 +17,7 @@ def alive(worker: str, *, slots: int) -> None:
     heartbeats.alive(ask, worker, queue="llm", slots=slots)
 
 
-def test_the_list_tells_who_lives_and_what_each_runs(
+def test_the_list_shows_the_state_and_the_jobs_of_each_worker(
     page: Client, make_job: Callable[..., Job]
 ) -> None:
     alive("llm@busy", slots=4)

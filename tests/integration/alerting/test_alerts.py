@@ -27,7 +27,7 @@ def test_one_that_is_open_is_only_seen_again() -> None:
     assert again.seen_at > first.seen_at
 
 
-def test_what_has_ended_keeps_when_and_begins_anew() -> None:
+def test_an_ended_alert_stays_and_a_new_one_begins() -> None:
     first = begin()
     assert alerts.end("drift", "windows")
     ended = Alert.objects.get(pk=first.pk).closed_at
@@ -37,7 +37,7 @@ def test_what_has_ended_keeps_when_and_begins_anew() -> None:
     assert not alerts.end("drift", "windows")
 
 
-def test_a_begin_and_an_end_are_each_told_once() -> None:
+def test_a_begin_and_an_end_are_each_notified_once() -> None:
     begin()
     assert [alerts.tell(), alerts.tell()] == [1, 0]
     alerts.end("drift", "windows")
@@ -45,7 +45,7 @@ def test_a_begin_and_an_end_are_each_told_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_another_process_is_telling_is_neither_told_nor_waited_for() -> None:
+def test_an_alert_that_another_process_notifies_is_skipped() -> None:
     alert = begin()
     other: psycopg.Connection[Any]
     with psycopg.connect(**connection.get_connection_params()) as other:
@@ -59,7 +59,7 @@ def test_what_another_process_is_telling_is_neither_told_nor_waited_for() -> Non
     assert alerts.tell() == 1
 
 
-def test_a_check_that_breaks_off_says_so() -> None:
+def test_a_check_that_breaks_off_is_recorded() -> None:
     def look() -> Found:
         raise ZeroDivisionError
 

@@ -47,9 +47,7 @@ def seconds_until_tomorrow() -> float:
     return (now.replace(hour=0, minute=0, second=0, microsecond=0) - now).total_seconds() + 86_400
 
 
-def test_who_has_used_up_their_budget_is_told_when_it_starts_anew(
-    client: Client, ada: User
-) -> None:
+def test_a_user_without_budget_reads_when_it_starts_again(client: Client, ada: User) -> None:
     spent("user", f"summarize:{ada.pk}", 10_000_000)
     refused = submit(client)
     said = problem(refused, 429, "budget_exhausted")
@@ -72,7 +70,9 @@ def test_yesterdays_spend_does_not_count(client: Client, ada: User) -> None:
 
 
 @pytest.mark.parametrize("scope", ["feature", "global", "month"])
-def test_a_feature_without_budget_says_so_plainly(client: Client, scope: str) -> None:
+def test_a_feature_without_budget_is_refused_until_its_window_ends(
+    client: Client, scope: str
+) -> None:
     set_control("summarize", daily_budget_usd=Decimal(1))
     set_control("_everything", daily_budget_usd=Decimal(1), monthly_budget_usd=Decimal(1))
     spent(scope, "summarize" if scope == "feature" else "", 1_000_000)
@@ -88,15 +88,13 @@ def test_a_feature_without_budget_says_so_plainly(client: Client, scope: str) ->
         assert abs(wait - seconds_until_tomorrow()) < 5
 
 
-def test_whose_own_budget_is_used_up_as_well_is_told_of_that(client: Client, ada: User) -> None:
+def test_the_budget_of_the_user_is_named_first(client: Client, ada: User) -> None:
     spent("user", f"summarize:{ada.pk}", 10_000_000)
     spent("feature", "summarize", 1_000_000_000)
     problem(submit(client), 429, "budget_exhausted")
 
 
-def test_what_admin_sets_for_everything_goes_before_the_environment(
-    client: Client, settings: Any
-) -> None:
+def test_the_global_cap_in_admin_overrides_the_environment(client: Client, settings: Any) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": Decimal(1)}
     spent("global", "", 1_000_000)
     assert submit(client).status_code == 503
@@ -142,14 +140,12 @@ def test_work_that_would_die_waiting_is_not_accepted(client: Client, ada: User, 
     assert Job.objects.count() == 160
 
 
-def test_nobody_is_asked_to_wait_for_longer_than_an_estimate_is_good_for(
-    client: Client, ada: User
-) -> None:
+def test_the_wait_has_an_upper_limit(client: Client, ada: User) -> None:
     queue(*[ada] * 300, call_s=40)
     assert submit(client)["Retry-After"] == "600"
 
 
-def test_how_long_calls_took_in_the_past_says_nothing_of_now(client: Client, ada: User) -> None:
+def test_old_calls_do_not_count_in_the_estimate(client: Client, ada: User) -> None:
     queue(*[ada] * 60, call_s=40, ago=timedelta(minutes=11))
     assert submit(client).status_code == 202
 
@@ -158,7 +154,7 @@ def test_how_long_calls_took_in_the_past_says_nothing_of_now(client: Client, ada
     ("state", "purpose"),
     [("unknown", "generation"), ("failed", "generation"), ("settled", "probe")],
 )
-def test_what_failed_in_an_outage_and_its_probes_say_nothing_of_how_long_work_takes(
+def test_failed_calls_and_probes_do_not_count_in_the_estimate(
     client: Client, ada: User, state: str, purpose: str
 ) -> None:
     """Else time-outs of an outage would refuse submissions for ten minutes after its end."""
@@ -166,14 +162,14 @@ def test_what_failed_in_an_outage_and_its_probes_say_nothing_of_how_long_work_ta
     assert submit(client).status_code == 202
 
 
-def test_jobs_whose_time_has_not_come_are_in_nobodys_way(client: Client, ada: User) -> None:
+def test_jobs_that_are_not_due_do_not_count_in_the_queue(client: Client, ada: User) -> None:
     queue(*[ada] * 60, call_s=40)
     Job.objects.update(run_at=Now() + timedelta(seconds=60))
     admission.loads.clear()
     assert submit(client).status_code == 202
 
 
-def test_the_load_is_looked_at_once_a_second(ada: User) -> None:
+def test_the_load_is_read_once_a_second(ada: User) -> None:
     now = [0.0]
     cache = admission.LoadCache(lambda: now[0])
     assert cache.get("summarize").jobs == 0
@@ -183,7 +179,7 @@ def test_the_load_is_looked_at_once_a_second(ada: User) -> None:
     assert cache.get("summarize").jobs == 1
 
 
-def test_somebody_elses_queue_keeps_nobody_out(client: Client, bob: User) -> None:
+def test_the_queue_of_one_user_does_not_refuse_another(client: Client, bob: User) -> None:
     queue(*[bob] * 500, call_s=40)
     assert submit(client).status_code == 202, "turns go round: one of bob's goes before it"
     problem(submit(bearer(bob)), 503, "overloaded")
@@ -197,7 +193,7 @@ def test_a_budget_that_is_used_up_takes_none_of_the_users_requests(client: Clien
     assert "r=2;" in submit(client)["RateLimit"]
 
 
-def test_a_process_that_has_not_heard_of_the_switch_accepts_nothing_either(
+def test_a_process_with_a_stale_cache_accepts_nothing_while_stopped(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert submit(client).status_code == 202
@@ -226,7 +222,7 @@ def test_a_switch_that_is_pulled_after_all_checks_still_refuses_and_takes_no_req
     assert not Job.objects.exists()
 
 
-def test_jobs_that_a_switch_holds_are_in_nobodys_way(client: Client) -> None:
+def test_jobs_that_a_switch_holds_do_not_count_in_the_queue(client: Client) -> None:
     many = User.objects.bulk_create(User(username=f"user{n}") for n in range(200))
     queue(call_s=40)
     Job.objects.bulk_create(Job(**{**_of(user), "feature": "triage"}) for user in many)
@@ -261,7 +257,7 @@ def test_calls_under_way_do_not_hide_how_long_calls_take(client: Client, ada: Us
     problem(submit(client), 503, "overloaded")
 
 
-def test_ones_own_calls_at_once_make_ones_own_queue_slow(client: Client, ada: User) -> None:
+def test_the_concurrency_of_a_user_counts_in_the_estimate(client: Client, ada: User) -> None:
     """200 threads would take it in a moment, and this user may use two of them."""
     queue(*[ada] * 40, call_s=20)
     Worker.objects.update(slots=200)
@@ -270,7 +266,7 @@ def test_ones_own_calls_at_once_make_ones_own_queue_slow(client: Client, ada: Us
     problem(submit(client), 503, "overloaded")
 
 
-def test_long_calls_of_another_feature_keep_nobody_out_of_an_empty_queue(client: Client) -> None:
+def test_long_calls_of_another_feature_do_not_close_an_empty_queue(client: Client) -> None:
     queue(call_s=310, feature="triage")
     assert submit(client).status_code == 202
 

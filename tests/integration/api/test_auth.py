@@ -29,7 +29,7 @@ FEATURES = "/api/v1/features"
         ("post", "/api/v1/jobs/3b0cbd4d-1f1c-4a44-8c0c-5e0b2d3cb7a1/cancel"),
     ],
 )
-def test_nobody_gets_a_401_with_a_challenge(method: str, path: str) -> None:
+def test_a_request_without_credentials_gets_a_401_with_a_challenge(method: str, path: str) -> None:
     response = getattr(Client(enforce_csrf_checks=True), method)(path)
     problem(response, 401, "unauthenticated")
     assert response["WWW-Authenticate"].startswith("Bearer")

@@ -122,9 +122,7 @@ def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
     run(scene)
 
 
-def test_the_first_request_with_a_token_says_whose_the_others_are(
-    site: Concurrency, ada: User
-) -> None:
+def test_the_first_request_with_a_token_identifies_the_others(site: Concurrency, ada: User) -> None:
     """Without this, a burst with a new token counts for its address, which may send more.
 
     A user may have 5 requests under way here, an address 25.
@@ -172,7 +170,7 @@ def test_requests_that_wait_for_a_lock_leave_threads_to_others(
     run(scene)
 
 
-def test_a_visitor_for_whom_many_wait_is_refused_one_more(
+def test_a_visitor_with_a_full_queue_is_refused(
     site: Concurrency, ada: User, refusals: Refusals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("project.concurrency.MOST_QUEUED", 2)

@@ -90,7 +90,7 @@ def test_a_stranger_cannot_cancel(client: Client, bob: User) -> None:
     assert (row.status, row.cancel_requested_at) == (Status.QUEUED, None)
 
 
-def test_staff_sees_no_more_than_anybody(bob: User) -> None:
+def test_staff_sees_no_job_of_another_user(bob: User) -> None:
     boss = User.objects.create_superuser("boss")
     client = bearer(boss)
     problem(client.get(path(job(bob))), 404, "not_found")
@@ -110,7 +110,7 @@ def test_a_wait_that_does_not_fit_is_refused(client: Client, ada: User, query: s
     [(s, "wait=30") for s in Status if s not in {"queued", "running"}]
     + [(Status.RUNNING, "wait=30&seen=queued"), (Status.QUEUED, "wait=0")],
 )
-def test_what_need_not_be_waited_for_is_answered_at_once(
+def test_a_wait_that_is_over_at_once_waits_for_nothing(
     client: Client, ada: User, status: Status, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def waited() -> None:

@@ -212,7 +212,7 @@ def test_works_without_an_event_loop_too(ada: User) -> None:
     assert response.json()["status"] == "queued"
 
 
-def test_the_database_going_away_is_a_503_that_says_when_to_come_back(
+def test_a_database_outage_is_a_503_with_retry_after(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(**_: Any) -> None:
@@ -241,7 +241,7 @@ class Source:
         return self.states
 
 
-def test_one_read_serves_everybody() -> None:
+def test_one_read_serves_all_waiting_requests() -> None:
     source = Source()
     ids = [uuid4() for _ in range(200)]
     source.states = dict.fromkeys(ids, JobState(Status.SUCCEEDED, 1))

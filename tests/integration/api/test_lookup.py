@@ -44,7 +44,7 @@ def test_json_comes_back_as_it_went_in_and_a_row_can_be_saved(ada: User) -> None
     found.save(update_fields=["error_message"])
 
 
-def test_the_query_is_made_once_whatever_is_looked_for(ada: User) -> None:
+def test_the_query_is_compiled_once(ada: User) -> None:
     made = []
 
     def rows() -> QuerySet[Job]:

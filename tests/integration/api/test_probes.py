@@ -65,7 +65,9 @@ def without_redis(settings: Any) -> None:
     settings.REDIS_URL = f"redis://:password@{SECRET_HOST}/0"
 
 
-def test_healthz_asks_nobody(client: Client, without_database: None, without_redis: None) -> None:
+def test_healthz_needs_no_store(
+    client: Client, without_database: None, without_redis: None
+) -> None:
     """Without the `db` mark, touching the database would raise."""
     response = client.get("/healthz")
     assert (response.status_code, response.content) == (200, b"ok")

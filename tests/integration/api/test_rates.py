@@ -55,7 +55,7 @@ def accepted(client: Client, tries: int) -> int:
     return sum(submit(client).status_code == 202 for _ in range(tries))
 
 
-def test_a_user_who_sends_too_many_is_told_when_to_come_back(client: Client) -> None:
+def test_a_user_who_sends_too_many_gets_retry_after(client: Client) -> None:
     began = time.monotonic()
     assert accepted(client, 3) == 3
     refused = submit(client)
@@ -75,7 +75,7 @@ def test_the_wait_is_right_to_the_second(client: Client, ada: User) -> None:
     assert limiter.take(f"x:{ada.pk}", 3, now=now + wait * SECOND).allowed
 
 
-def test_every_answer_says_what_is_left(client: Client) -> None:
+def test_every_answer_shows_the_remaining_requests(client: Client) -> None:
     assert left(submit(client))[:3] == (3, 60, 2)
     assert left(client.post("/api/v1/features/summarize/jobs", "{", "application/json"))[2] == 2
     assert left(submit(client, {"input": {"document": ""}}))[2] == 2
@@ -142,7 +142,7 @@ def test_a_throttle_goes_before_everything(client: Client, ada: User) -> None:
     assert accepted(client, 3) == 1
 
 
-def test_a_throttle_makes_nobody_faster(client: Client, ada: User) -> None:
+def test_a_throttle_never_raises_a_rate(client: Client, ada: User) -> None:
     override(user=ada, requests_per_minute=2)
     override(user=ada, requests_per_minute=60, check_name="cost_spike")
     assert accepted(client, 4) == 2
@@ -166,7 +166,7 @@ def test_a_group_with_rates_costs_a_submission_no_query(
     assert left(submit(client))[0] == 200
 
 
-def test_who_may_have_more_at_once_is_handed_more(client: Client, ada: User) -> None:
+def test_an_exception_raises_the_concurrency_of_a_user(client: Client, ada: User) -> None:
     effective.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
     assert rates.max_concurrency() == {"summarize": 2}
     override(user=ada, in_flight=5)
@@ -199,7 +199,7 @@ def test_without_redis_a_process_lets_a_few_in_and_never_all(
     assert accepted(client, 4) == 1
 
 
-def test_a_redis_that_kept_a_submission_waiting_is_not_asked_once_more(
+def test_a_redis_outage_costs_a_submission_one_time_out(
     client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_state, "PAUSE_S", 600.0)  # longer than any submission takes

@@ -58,7 +58,7 @@ def test_a_page_links_to_a_name_that_changes_with_the_content(collected: None) -
     assert "content-encoding" not in response.headers
 
 
-def test_it_is_compressed_for_who_takes_that(collected: None) -> None:
+def test_it_is_compressed_if_the_client_accepts_that(collected: None) -> None:
     response = get(staticfiles_storage.url(NAME), **{"accept-encoding": "gzip, br"})
     assert response.headers["content-encoding"] == "gzip"
     assert response.headers["vary"] == "Accept-Encoding"

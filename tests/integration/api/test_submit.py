@@ -93,7 +93,7 @@ def test_a_key_of_200_characters_fits(client: Client) -> None:
     assert submit(client, idempotency_key="k" * 200).status_code == 202
 
 
-def test_a_paused_feature_says_when_to_come_back(client: Client) -> None:
+def test_a_paused_feature_sends_retry_after(client: Client) -> None:
     effective.change("summarize", {"killed": True}, reason="test")
     response = submit(client)
     problem(response, 503, "feature_paused")

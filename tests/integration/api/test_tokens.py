@@ -87,7 +87,7 @@ def test_no_such_token(ada: User, token: str) -> None:
 @pytest.mark.parametrize(
     ("username", "name"), [("nobody", "x"), ("gone", "x"), ("ada", " "), ("ada", "x" * 81)]
 )
-def test_makes_none_for_whom_or_what_does_not_fit(ada: User, username: str, name: str) -> None:
+def test_no_token_is_made_from_wrong_arguments(ada: User, username: str, name: str) -> None:
     User.objects.create_user("gone", is_active=False)
     with pytest.raises(CommandError):
         run("create_token", username, "--name", name)

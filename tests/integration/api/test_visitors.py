@@ -198,7 +198,7 @@ def test_bodies_that_never_end_are_counted_for_their_visitor(
 
 
 @pytest.mark.parametrize(("method", "offered"), [("GET", True), ("POST", False)])
-def test_a_page_that_is_refused_can_be_asked_for_again(
+def test_a_refused_page_offers_to_try_again(
     site: Concurrency, refusals: Refusals, method: str, *, offered: bool
 ) -> None:
     visitor = client_of(site)

@@ -86,7 +86,7 @@ def test_a_switch_that_was_on_before_midnight_and_one_that_still_is(
     assert median() == pytest.approx(40)
 
 
-def test_a_row_of_the_trail_that_says_nothing_is_passed_over(ended: Callable[..., Job]) -> None:
+def test_an_audit_row_without_values_is_skipped(ended: Callable[..., Job]) -> None:
     ended(10, 20)
     FeatureControl.objects.create(feature=SLUG)
     ControlChange.objects.create(feature=SLUG, field="killed", reason="r", at=at(12))
@@ -94,7 +94,7 @@ def test_a_row_of_the_trail_that_says_nothing_is_passed_over(ended: Callable[...
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_was_flipped_when_and_for_whom(ended: Callable[..., Job], seed: int) -> None:
+def test_held_time_equals_a_count_by_minutes(ended: Callable[..., Job], seed: int) -> None:
     """Compared with each minute of each job, for users in and out of a partial release."""
     dice = Random(seed)
     history = {slug: _steps(dice) for slug in (SLUG, GLOBAL)}

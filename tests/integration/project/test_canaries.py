@@ -178,7 +178,7 @@ class Sent:
 
 
 @every_kind
-def test_a_task_that_fails_tells_flower_and_the_log_its_type_alone(
+def test_flower_and_the_log_get_only_the_type_of_an_exception(
     reports: Kept, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     task, events = own.tasks["canaries.fail"], Sent()

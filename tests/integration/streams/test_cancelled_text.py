@@ -76,7 +76,7 @@ def test_read_text_is_kept_and_charged(
 
 
 @pytest.mark.parametrize("by", [CancelledBy.STAFF, CancelledBy.ERASURE])
-def test_text_is_never_charged_when_somebody_else_cancels(
+def test_text_is_never_charged_when_another_person_cancels(
     make_job: MakeJob, sandbox: SandboxServer, token: str, by: CancelledBy
 ) -> None:
     job = make_job(input={"document": ARTICLE})

@@ -97,7 +97,7 @@ def test_every_reader_gets_everything_early_or_late(claimed: Claimed, token: str
     play(scene())
 
 
-def test_who_comes_does_not_wait_for_news_of_others(
+def test_a_new_reader_does_not_wait_for_news_of_others(
     claimed: Claimed, make_job: MakeJob, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aifeature.services.streams.hub.BLOCK_MS", 60_000)
@@ -118,7 +118,7 @@ def test_who_comes_does_not_wait_for_news_of_others(
     play(scene())
 
 
-def test_the_answer_is_an_event_stream_nobody_keeps_or_holds_up(
+def test_the_answer_is_an_event_stream_that_is_not_cached_or_buffered(
     claimed: Claimed, token: str
 ) -> None:
     async def scene() -> None:
@@ -203,9 +203,7 @@ def test_a_reader_who_comes_back_after_the_end_gets_only_what_is_missing(
 @pytest.mark.parametrize(
     "last_id", ["{old}-5", "{now}-999", "nonsense", "{later}-3", "{now}-99999999999999999"]
 )
-def test_an_id_that_does_not_fit_starts_the_text_anew(
-    claimed: Claimed, token: str, last_id: str
-) -> None:
+def test_an_unknown_event_id_resets_the_text(claimed: Claimed, token: str, last_id: str) -> None:
     epoch = claimed.epoch
     asked = last_id.format(old=epoch - 1, now=epoch, later=epoch + 1)
 
@@ -315,7 +313,7 @@ def test_a_new_run_replaces_the_text_of_the_old(claimed: Claimed, token: str) ->
     play(scene())
 
 
-def test_says_why_a_job_waits(make_job: MakeJob, token: str) -> None:
+def test_a_waiting_job_shows_its_reason(make_job: MakeJob, token: str) -> None:
     claimed = claim(make_job())
 
     async def scene() -> None:
@@ -389,7 +387,7 @@ def test_without_redis_states_and_the_end_still_come_and_text_comes_back_with_it
     play(scene())
 
 
-def test_what_was_stored_differently_is_shown_as_stored(claimed: Claimed, token: str) -> None:
+def test_a_different_stored_text_replaces_the_live_text(claimed: Claimed, token: str) -> None:
     async def scene() -> None:
         begin(written(claimed))("Refunds take 30 days.")
         async with reader(token, claimed.job) as stream:
@@ -456,7 +454,9 @@ def test_a_user_has_only_so_many_streams(
     play(scene())
 
 
-def test_who_hangs_up_leaves_nothing_behind(claimed: Claimed, token: str, ada: User) -> None:
+def test_a_reader_who_hangs_up_leaves_nothing_behind(
+    claimed: Claimed, token: str, ada: User
+) -> None:
     async def scene() -> None:
         async with reader(token, claimed.job) as one, reader(token, claimed.job) as two:
             await until(lambda: bool(one.events and two.events))
@@ -471,9 +471,7 @@ def test_who_hangs_up_leaves_nothing_behind(claimed: Claimed, token: str, ada: U
     play(scene())
 
 
-def test_a_reader_who_stands_still_costs_nobody_anything_and_catches_up(
-    claimed: Claimed, token: str
-) -> None:
+def test_a_slow_reader_delays_no_other_and_catches_up(claimed: Claimed, token: str) -> None:
     async def scene() -> None:
         take = begin(written(claimed))
         async with reader(token, claimed.job) as slow, reader(token, claimed.job) as quick:

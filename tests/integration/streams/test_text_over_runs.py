@@ -96,7 +96,7 @@ def _by_a_stranger(job: Job) -> None:
 
 
 @pytest.mark.parametrize("cancel", [_by_staff, _by_a_stranger])
-def test_nobody_else_makes_a_job_keep_text(
+def test_a_job_keeps_text_only_for_its_user(
     make_job: MakeJob, cancel: Callable[[Job], None]
 ) -> None:
     job = interrupted(make_job, "Some words.")
@@ -143,9 +143,7 @@ def test_text_of_an_answer_that_is_being_repaired_is_kept_free_of_charge(
     assert reconciler.check().ok, "windows are the sum of the ledger"
 
 
-def test_a_redis_that_is_away_keeps_nobody_from_cancelling(
-    make_job: MakeJob, ada: User, settings: Any
-) -> None:
+def test_a_job_is_cancelled_without_redis(make_job: MakeJob, ada: User, settings: Any) -> None:
     job = interrupted(make_job, "Some words.")
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     lifecycle.cancel(user=ada, job_id=job.pk)

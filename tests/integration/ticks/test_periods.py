@@ -35,7 +35,7 @@ NOW = periods.Period(timedelta(weeks=1), first=datetime.now(UTC) - timedelta(day
         (DAILY, "1969-12-31T12:00:00", "1969-12-31T00:00:00"),
     ],
 )
-def test_a_slot_begins_where_its_period_says(
+def test_a_slot_begins_at_a_multiple_of_its_period(
     period: periods.Period, moment: str, began: str
 ) -> None:
     def utc(text: str) -> datetime:
@@ -120,7 +120,7 @@ def rival(committed: None) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_who_comes_second_waits_and_takes_over_only_from_one_that_failed(
+def test_a_second_claim_waits_and_takes_over_only_after_a_rollback(
     rival: psycopg.Connection[Any], commits: bool
 ) -> None:
     def claim() -> bool:

@@ -83,7 +83,7 @@ def test_tokens_end_with_a_password_however_it_is_set(carol: User, how: str) -> 
     assert works(others)
 
 
-def test_a_hash_that_is_computed_anew_ends_no_token(carol: User) -> None:
+def test_a_rehashed_password_ends_no_token(carol: User) -> None:
     token = token_of(carol)
     old = carol.password.replace("$1$", "$2$")  # as if the number of rounds had been raised since
     User.objects.filter(pk=carol.pk).update(password=old)
@@ -132,7 +132,7 @@ def test_sign_out_everywhere_ends_sessions_and_tokens_of_this_user_alone(
     assert not Session.objects.filter(pk=old.session.session_key).exists()
 
 
-def test_nobody_ends_what_is_not_theirs(carol: User, browser: Client) -> None:
+def test_sessions_and_tokens_of_others_cannot_be_ended(carol: User, browser: Client) -> None:
     dora = User.objects.create_user("dora", password=WORD)
     theirs, row = signed_in(dora), ApiToken.issue(user_id=dora.pk, name="x")[0]
     (number,) = (each.number for each in shown(dora, this=None))

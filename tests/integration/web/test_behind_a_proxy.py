@@ -71,7 +71,7 @@ class FromSocket(Visit):
 @example(FromSocket, ["unknown"])
 @example(Visit, ["10.0.0.1"] * 1_000)
 @example(FromSocket, ["203.0.113.5"] * 1_000)
-def test_a_sign_in_is_counted_whatever_the_proxy_forwards(
+def test_no_forwarded_header_breaks_a_sign_in(
     site: Site, kind: type[Visit], entries: list[str]
 ) -> None:
     headers = (*OF_THE_FORM, (b"x-forwarded-for", as_header(entries)))

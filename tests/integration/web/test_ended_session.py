@@ -72,7 +72,7 @@ ENDS: list[Callable[[Client, User], None]] = [
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("name", sorted(sign_in_reasons.PAGES))
-def test_a_form_that_is_sent_too_late_leads_through_the_sign_in_to_its_page(
+def test_a_form_sent_too_late_leads_through_the_sign_in_to_its_page(
     carol: User, end: Callable[[Client, User], None], name: str
 ) -> None:
     client = Client(enforce_csrf_checks=True)
@@ -102,7 +102,7 @@ def test_a_form_that_is_sent_too_late_leads_through_the_sign_in_to_its_page(
     assert client.get(signed_in["Location"]).status_code == 200
 
 
-def test_a_page_that_is_opened_too_late_says_that_the_session_has_ended(
+def test_a_page_opened_too_late_shows_that_the_session_has_ended(
     client: Client, carol: User
 ) -> None:
     client.force_login(carol)
@@ -120,7 +120,7 @@ def test_a_part_of_a_page_leads_back_to_the_page_it_is_of(client: Client, carol:
     assert parse_qs(urlsplit(where).query) == {"next": ["/jobs/?status=failed"], "why": ["ended"]}
 
 
-def test_a_first_visit_is_told_of_no_session(client: Client, db: None) -> None:
+def test_a_first_visit_mentions_no_session(client: Client, db: None) -> None:
     start = client.get(client.get("/")["Location"])
     assert "session" not in start.text
     assert "Sign in to use the AI features." in start.text
@@ -188,7 +188,7 @@ def test_a_form_that_was_open_for_as_long_as_a_session_lasts_is_carried(
     assert CARRIED.findall(asked.text)
 
 
-def test_what_is_carried_is_handed_to_nobody_else(client: Client, carol: User) -> None:
+def test_a_carried_text_is_shown_to_its_user_only(client: Client, carol: User) -> None:
     scenes.person("bob")
     asked = sent_without_scripts(client, carol)
     (text,) = CARRIED.findall(asked.text)

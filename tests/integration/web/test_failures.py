@@ -205,7 +205,7 @@ def test_the_log_names_the_reference(visitor: Client, monkeypatch: pytest.Monkey
     assert f"ERROR django.request [{reference}] Internal Server Error: /" in lines.getvalue()
 
 
-def test_what_fails_while_the_database_is_away_is_stored_when_it_is_back(
+def test_a_failure_during_a_database_outage_is_stored_afterwards(
     visitor: Client, on_call: Client, monkeypatch: pytest.MonkeyPatch, failures: Failures
 ) -> None:
     with monkeypatch.context() as patch:
@@ -296,7 +296,7 @@ def test_a_job_that_did_not_fail_shows_none(visitor: Client, ada: User, status: 
     assert not SHOWN.findall(visitor.get(f"/jobs/{scenes.job(ada, status).id}/").text)
 
 
-def test_admin_says_where_the_reference_of_a_request_is_found(on_call: Client) -> None:
+def test_admin_points_to_web_failures_for_the_reference_of_a_request(on_call: Client) -> None:
     page = on_call.get("/admin/aifeature/job/", {"q": references.new_request()})
     assert "Search for it under Web failures" in page.text
 

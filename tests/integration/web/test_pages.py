@@ -73,7 +73,7 @@ def test_each_form_has_a_key_of_its_own(ada_client: Client) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "   "])
-def test_what_is_missing_is_told_and_nothing_is_sent(ada_client: Client, text: str) -> None:
+def test_a_missing_field_is_marked_and_nothing_is_sent(ada_client: Client, text: str) -> None:
     response = send(ada_client, text)
     assert response.status_code == 422
     assert 'id="id_in-document_error"' in text_of(response)
@@ -91,7 +91,7 @@ def test_the_text_is_kept_when_the_feature_is_paused(ada_client: Client) -> None
     assert "My &lt;long&gt; text." in text_of(response)
 
 
-def test_a_page_that_is_too_large_is_told_in_words(ada_client: Client, settings: Any) -> None:
+def test_a_form_that_is_too_large_is_explained(ada_client: Client, settings: Any) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
     response = send(ada_client, "x" * 2_000)
     assert response.status_code == 413
@@ -124,7 +124,7 @@ def test_a_job_is_shown_in_every_state(ada_client: Client, ada: User, status: St
     assert f'data-state="{status}"' in part
 
 
-def test_a_job_that_is_being_cancelled_says_so(ada_client: Client, ada: User) -> None:
+def test_a_job_that_is_being_cancelled_shows_it(ada_client: Client, ada: User) -> None:
     job = scenes.job(ada, Status.RUNNING)
     assert ada_client.post(f"/jobs/{job.id}/cancel/").status_code == 303
     page = text_of(ada_client.get(f"/jobs/{job.id}/"))
@@ -197,7 +197,7 @@ def test_the_history_turns_pages_without_losing_or_doubling_any(
         ("key_facts", False),
     ],
 )
-def test_search_looks_at_the_words_and_at_nothing_else(
+def test_search_reads_only_the_words(
     ada_client: Client, ada: User, words: str, finds: bool
 ) -> None:
     text = 'A zebra said "yes" to a.b at C:\\tmp, line\nbreak. GRÜSSE, Grüße.'
@@ -216,7 +216,7 @@ def test_search_finds_by_the_start_of_the_id(ada_client: Client, ada: User) -> N
 
 
 @pytest.mark.parametrize("status", [Status.NEEDS_APPROVAL, Status.REJECTED])
-def test_search_tells_nothing_of_an_answer_that_was_not_released(
+def test_search_does_not_read_an_answer_that_was_not_released(
     ada_client: Client, ada: User, status: Status
 ) -> None:
     scenes.job(ada, status, result={"summary": "A secret zebra."})
@@ -269,7 +269,7 @@ def test_every_page_keeps_the_strict_policy(ada_client: Client, ada: User) -> No
         assert "no-store" in response["Cache-Control"]
 
 
-def test_a_form_without_its_token_is_told_in_words(ada: User, opened: None) -> None:
+def test_a_form_without_its_token_is_explained(ada: User, opened: None) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(ada)
     response = send(client)

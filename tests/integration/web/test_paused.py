@@ -37,7 +37,7 @@ def text_of(response: Any) -> str:
 
 
 @pytest.mark.parametrize("slug", ["summarize", GLOBAL])
-def test_a_paused_feature_says_so_before_anything_is_typed(
+def test_a_paused_feature_is_announced_before_typing(
     ada_client: Client, bob: User, slug: str
 ) -> None:
     for path, told in [("/", "Paused by our team"), (FORM, "data-paused")]:
@@ -76,9 +76,7 @@ def test_of_a_partial_release_each_user_reads_their_own_case(
         assert sent.status_code == (503 if is_told else 303)
 
 
-def test_a_held_job_tells_its_user_that_it_is_kept(
-    ada_client: Client, ada: User, bob: User
-) -> None:
+def test_a_held_job_shows_that_it_is_kept(ada_client: Client, ada: User, bob: User) -> None:
     job = scenes.job(ada, Status.QUEUED)
     stop("summarize", bob)
     recovery.sweep()
@@ -117,7 +115,7 @@ def test_a_job_that_was_held_for_too_long_does_not_claim_to_continue(
         {"daily_budget_usd": "0.00"},
     ],
 )
-def test_a_spent_budget_is_told_before_anything_is_typed(
+def test_a_spent_budget_is_announced_before_typing(
     ada_client: Client, limits: dict[str, str]
 ) -> None:
     assert "data-closed" not in text_of(ada_client.get(FORM))

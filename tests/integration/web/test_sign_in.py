@@ -53,7 +53,9 @@ def test_signing_out_takes_a_post(client: Client, carol: User) -> None:
     assert client.get("/").status_code == 302
 
 
-def test_a_wrong_password_is_told_without_saying_which_part(client: Client, carol: User) -> None:
+def test_a_wrong_password_is_refused_without_naming_the_wrong_field(
+    client: Client, carol: User
+) -> None:
     response = fail(client, 1)
     assert response.status_code == 200
     assert 'role="alert"' in response.content.decode()
@@ -63,7 +65,7 @@ def test_a_wrong_password_is_told_without_saying_which_part(client: Client, caro
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example", r"\\evil.example", "javascript:alert(1)"]
 )
-def test_nobody_is_sent_to_another_site(client: Client, carol: User, target: str) -> None:
+def test_a_sign_in_never_leads_to_another_site(client: Client, carol: User, target: str) -> None:
     assert sign_in(client, next=target)["Location"] == "/"
 
 

@@ -108,7 +108,7 @@ def test_the_addresses_of_one_subscriber_are_one(db: None, checked: list[str]) -
     assert attempt("user1", "Summer2026!", "2001:db8:1:2::1") == 200
 
 
-def test_who_is_refused_over_and_over_fills_no_table(db: None) -> None:
+def test_refused_attempts_add_no_rows(db: None) -> None:
     for n in range(OF_ADDRESS):
         assert limits.take(f"user{n}", "192.0.2.1") == 0
     rows = SignInCount.objects.count()
@@ -167,7 +167,7 @@ def test_an_operator_opens_the_sign_in_of_a_name_again(db: None, typed: str) -> 
     assert attempt("dave", "correct horse", "198.51.100.1") == 429, "others stay locked"
 
 
-def test_an_operator_is_told_that_a_name_was_not_counted(db: None) -> None:
+def test_an_operator_sees_that_a_name_was_not_counted(db: None) -> None:
     said = StringIO()
     call_command("reopen_sign_in", "carol", stdout=said)
     assert "Nothing was counted for carol" in said.getvalue()

@@ -29,7 +29,9 @@ def asked(path: str, kind: str) -> httpx2.Response:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_says_so(db: None, caplog: pytest.LogCaptureFixture, path: str, kind: str) -> None:
+def test_a_page_explains_it(
+    db: None, caplog: pytest.LogCaptureFixture, path: str, kind: str
+) -> None:
     answer = asked(path, kind)
     assert answer.status_code == 400
     assert "cannot be read" in answer.text

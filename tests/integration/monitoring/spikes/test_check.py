@@ -99,7 +99,7 @@ class TestFeature:
         assert told() == []
         assert stopped() == {"summarize"}
 
-    def test_a_second_look_tells_and_stops_nothing_again(self) -> None:
+    def test_a_second_look_changes_nothing(self) -> None:
         call(25 * DOLLAR)
         check.look(NOON)
         check.look(NOON + MINUTE)
@@ -137,7 +137,7 @@ class TestFeature:
         check.look(NOON + 24 * HOUR)
         assert stopped() == {"summarize"}
 
-    def test_a_switch_that_a_person_pulled_is_left_and_told_of(self, ada: User) -> None:
+    def test_a_switch_that_a_person_pulled_stays_and_is_notified(self, ada: User) -> None:
         switch.stop("summarize", reason="Odd.", mode=KillMode.HOLD, user_id=ada.pk)
         call(25 * DOLLAR)
         check.look(NOON)
@@ -154,9 +154,7 @@ def test_the_excess_of_a_stopped_feature_does_not_stop_everything(usual: Usual) 
     assert stopped() == {"summarize"}
 
 
-def test_what_a_released_feature_spends_on_does_not_stop_everything(
-    usual: Usual, ada: User
-) -> None:
+def test_spend_of_a_released_feature_does_not_stop_everything(usual: Usual, ada: User) -> None:
     """Until that has doubled: then the feature stops by itself."""
     usual("feature", "summarize", DOLLAR)
     usual("global", "", DOLLAR)
@@ -203,9 +201,7 @@ class TestUser:
         usual("feature", "summarize", DOLLAR)
         usual("global", "", DOLLAR)
 
-    def test_a_user_far_above_their_usual_is_throttled_for_the_day_and_told_of(
-        self, ada: User
-    ) -> None:
+    def test_a_user_far_above_their_usual_is_throttled_for_the_day(self, ada: User) -> None:
         call(5 * DOLLAR, user=ada)
         found = check.look(NOON)
         override = RateOverride.objects.get()
@@ -227,7 +223,7 @@ class TestUser:
         check.look(NOON)
         assert not RateOverride.objects.exists()
 
-    def test_nobody_is_throttled_or_told_of_twice_in_a_day(self, ada: User) -> None:
+    def test_a_user_is_throttled_and_notified_once_a_day(self, ada: User) -> None:
         call(5 * DOLLAR, user=ada)
         check.look(NOON)
         RateOverride.objects.all().delete()  # an operator: all is right
@@ -284,7 +280,7 @@ def test_days_on_which_this_check_throttled_a_user_are_no_measure(
     assert RateOverride.objects.filter(expires_at__gt=NOON).exists() is throttled
 
 
-def test_a_throttle_that_cannot_be_made_is_not_told_of_as_done(
+def test_a_throttle_that_fails_is_not_notified(
     usual: Usual, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would not be tried again today."""
@@ -379,7 +375,7 @@ class TestPhantomSpend:
         usual("global", "", DOLLAR)
 
     @pytest.mark.parametrize("state", ["unknown", "estimated", "started"])
-    def test_an_outage_throttles_nobody_and_stops_nothing(self, ada: User, state: str) -> None:
+    def test_an_outage_throttles_no_user_and_stops_nothing(self, ada: User, state: str) -> None:
         for _ in range(50):
             call(DOLLAR, user=ada, state=AttemptState(state), at=NOON - 10 * MINUTE)
             call(DOLLAR, state=AttemptState(state), at=NOON - 10 * MINUTE)
@@ -388,7 +384,7 @@ class TestPhantomSpend:
         assert (stopped(), told()) == (set(), [])
 
     @pytest.mark.parametrize("state", ["unknown", "estimated"])
-    def test_who_causes_it_by_cancelling_is_throttled_and_nobody_else(
+    def test_only_the_user_who_causes_it_by_cancelling_is_throttled(
         self, ada: User, state: str
     ) -> None:
         """Eleven large documents within the hour, each cancelled while it ran."""

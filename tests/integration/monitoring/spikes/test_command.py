@@ -94,7 +94,7 @@ def test_a_user_would_have_been_throttled_once_a_day(ada: User, usual: Usual) ->
     assert not RateOverride.objects.exists()
 
 
-def test_each_day_begins_anew(ada: User, usual: Usual) -> None:
+def test_each_day_starts_from_zero(ada: User, usual: Usual) -> None:
     key = f"summarize:{ada.pk}"
     usual("user", key, DOLLAR // 20, days=14)
     for day in (YESTERDAY - 24 * HOUR, YESTERDAY):
@@ -102,7 +102,7 @@ def test_each_day_begins_anew(ada: User, usual: Usual) -> None:
     assert done() == [(key, "16 09", "spike"), (key, "17 09", "spike")]
 
 
-def test_what_a_throttled_user_spends_would_not_have_stopped_the_feature(
+def test_spend_of_a_throttled_user_would_not_have_stopped_the_feature(
     ada: User, usual: Usual
 ) -> None:
     key = f"summarize:{ada.pk}"
@@ -112,7 +112,7 @@ def test_what_a_throttled_user_spends_would_not_have_stopped_the_feature(
     assert done() == [(key, "17 09", "spike")]
 
 
-def test_days_that_were_not_asked_for_are_left_out() -> None:
+def test_only_the_given_days_are_rehearsed() -> None:
     spent("summarize", 40 * DOLLAR, YESTERDAY - 24 * HOUR)
     assert done(days=1) == []
     assert done(days=2) != []

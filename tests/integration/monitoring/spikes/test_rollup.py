@@ -56,7 +56,7 @@ def test_calls_are_summed_for_user_feature_and_everything(ada: User, bob: User) 
         (AttemptState.FAILED, False, 3, 0),
     ],
 )
-def test_what_may_never_be_billed_stands_apart_unless_its_user_ended_it(
+def test_phantom_spend_excludes_calls_that_their_user_ended(
     state: AttemptState, own: bool, counted: int, phantom: int, ada: User
 ) -> None:
     attempt = call(3, state=state, bound=100, at=NOON, own=own, user=ada)

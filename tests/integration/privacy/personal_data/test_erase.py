@@ -131,7 +131,7 @@ def test_run_again_it_changes_nothing(full_life: User) -> None:
         run()
 
 
-def test_it_says_what_it_will_do_and_does_nothing_unless_confirmed(
+def test_it_prints_its_plan_and_needs_a_confirmation(
     full_life: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, out = whole_database(), io.StringIO()
@@ -148,7 +148,7 @@ def test_it_says_what_it_will_do_and_does_nothing_unless_confirmed(
     assert not lines_with(NAME)
 
 
-def test_records_that_stay_and_hold_the_name_are_told(
+def test_records_that_stay_and_hold_the_name_are_listed(
     ada: User, bob: User, ended: EndedJob
 ) -> None:
     job = ended(days_ago=1)
@@ -171,7 +171,7 @@ def test_records_that_stay_and_hold_the_name_are_told(
     assert f"records that stay: {told}" in run()
 
 
-def test_what_staff_typed_into_admins_log_goes_if_it_holds_the_name(
+def test_an_admin_log_message_with_the_name_is_erased(
     ada: User, bob: User, ended: EndedJob
 ) -> None:
     job = ended(days_ago=1)
@@ -210,7 +210,7 @@ def test_the_texts_of_streams_go_with_it(full_life: User, store: redis.Redis) ->
     assert not list(store.scan_iter("aif:stream:*"))
 
 
-def test_without_redis_the_rest_is_erased_and_told(full_life: User, settings: Any) -> None:
+def test_without_redis_the_rest_is_erased_with_a_warning(full_life: User, settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     out = run()
     assert "Redis is unavailable" in out
@@ -240,7 +240,7 @@ def test_an_erasure_that_would_change_a_sum_is_undone_as_a_whole(full_life: User
             cursor.execute("DROP FUNCTION move_money CASCADE")
 
 
-def test_what_others_spend_meanwhile_is_no_change(
+def test_spend_of_other_users_meanwhile_is_no_change(
     full_life: User, bob: User, ended: EndedJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spend_elsewhere(_: str) -> None:

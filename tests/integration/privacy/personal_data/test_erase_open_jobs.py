@@ -34,7 +34,7 @@ PATIENCE_S = 60.0
 """How long a test waits for what should come at once."""
 
 
-def test_what_waits_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> None:
+def test_a_waiting_job_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> None:
     waiting, in_review = make_job(), make_job(status="needs_approval", result={"summary": SAID})
     run()
     for job in (waiting, in_review):
@@ -42,7 +42,7 @@ def test_what_waits_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> Non
         assert (job.status, job.input, job.result) == (Status.CANCELLED, None, None)
 
 
-def test_what_runs_is_stopped_by_its_worker_first(
+def test_a_running_job_is_stopped_by_its_worker_first(
     ada: User, make_job: MakeJob, sandbox: SandboxServer
 ) -> None:
     sandbox.set_faults({"kind": "slow_first_byte", "seconds": 30})
@@ -65,7 +65,7 @@ def work(job: Job) -> None:
         connection.close()
 
 
-def test_while_a_job_runs_on_nothing_is_erased_and_it_says_so(ada: User, make_job: MakeJob) -> None:
+def test_while_a_job_runs_on_nothing_is_erased(ada: User, make_job: MakeJob) -> None:
     job = make_job()
     claim(job)
     with pytest.raises(CommandError, match=r"1 jobs have not ended after 0 s.*same command again"):
@@ -91,9 +91,7 @@ def test_the_wait_is_bounded_by_its_clock(ada: User, make_job: MakeJob) -> None:
     assert sum(slept) == 60
 
 
-def test_how_many_still_run_is_told_once_and_their_end_is_waited_for(
-    ada: User, make_job: MakeJob
-) -> None:
+def test_running_jobs_are_reported_once_and_waited_for(ada: User, make_job: MakeJob) -> None:
     job = make_job()
     lease, told, slept = claim(job), list[str](), list[float]()
 

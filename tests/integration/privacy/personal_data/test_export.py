@@ -54,7 +54,7 @@ def test_it_holds_everything_that_is_stored(full_life: User) -> None:
     assert len(found["charges_by_day"]) == 2
 
 
-def test_what_an_operator_settled_is_theirs_without_the_content(
+def test_settlements_of_an_operator_are_exported_without_content(
     ada: User, bob: User, ended: EndedJob
 ) -> None:
     job = ended(days_ago=1, user=bob)
@@ -91,7 +91,7 @@ def test_after_an_erasure_there_is_only_a_shell(full_life: User) -> None:
     assert lines_with("bob")
 
 
-def test_nobody_of_that_name_is_told(ada: User) -> None:
+def test_an_unknown_name_is_an_error(ada: User) -> None:
     with pytest.raises(CommandError, match="no user named 'nobody'"):
         exported("nobody")
 
@@ -123,7 +123,7 @@ def test_a_file_that_was_broken_off_is_no_export(
     assert not file.exists()
 
 
-def test_a_folder_that_is_missing_is_told(ada: User, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(ada: User, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="No such file or directory"):
         call_command("export_user", NAME, "--output", str(tmp_path / "no" / "ada.json"))
 

@@ -87,7 +87,7 @@ def test_a_job_that_has_not_ended_keeps_its_content_however_old(make_job: MakeJo
     assert waiting.input
 
 
-def test_a_feature_keeps_content_as_long_as_an_operator_says(ended: EndedJob) -> None:
+def test_an_operator_sets_how_long_content_is_kept(ended: EndedJob) -> None:
     job = ended(days_ago=8)
     assert retention.blank_expired() == 0
     effective.change("summarize", {"retention_days": 7}, reason="Policy.", check_name="test")
@@ -191,7 +191,7 @@ def blanked(ended: EndedJob, opened: None) -> Job:
     return job
 
 
-def test_the_api_says_when_it_was_deleted(ada: User, blanked: Job) -> None:
+def test_the_api_shows_when_it_was_deleted(ada: User, blanked: Job) -> None:
     body = bearer(ada).get(f"/api/v1/jobs/{blanked.pk}").json()
     assert body["result"] is None
     assert (body["status"], body["error"]["code"]) == ("succeeded", "content_deleted")
@@ -217,7 +217,7 @@ def test_the_same_key_still_leads_to_the_job(ada: User, opened: None) -> None:
     assert again.job.input is None
 
 
-def test_pages_say_how_long_it_was_kept(client: Client, ada: User, blanked: Job) -> None:
+def test_pages_show_how_long_it_was_kept(client: Client, ada: User, blanked: Job) -> None:
     client.force_login(ada)
     sentence = retention.told(blanked)
     assert sentence.startswith("Its text was deleted on ")
@@ -251,7 +251,7 @@ def test_admin_shows_what_is_left(client: Client, blanked: Job) -> None:
 
 
 @pytest.mark.usefixtures("committed")
-def test_two_runs_at_once_share_the_work_and_wait_for_nobody(
+def test_two_runs_at_once_share_the_work_without_waiting(
     ended: EndedJob, second_connection: Callable[[str], Any]
 ) -> None:
     held, free = ended(days_ago=40), ended(days_ago=35)
