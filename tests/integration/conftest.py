@@ -1,4 +1,4 @@
-"""What tests on the real stores share: users, open features, a wired sandbox provider."""
+"""Fixtures of tests on the real stores: users, open features, a sandbox provider."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AMPLE_RATES = {
     "tokens_per_minute": 2_000_000_000,
     "user_in_flight": 1_000,
 }
-"""More than any test sends that is not about rates."""
+"""Higher than any test needs that does not test rates."""
 
 DAY_TURNS_S = 20.0
 
@@ -51,18 +51,17 @@ PATIENT = (
     "aifeature.services.streams.writer.TIMEOUT_S",
     "aifeature.services.streams.hub.TIMEOUT_S",
 )
-"""How long each client of Redis waits for an answer."""
+"""The time-out of each client of Redis."""
 
 PATIENCE_S = 30.0
-"""On a busy machine a healthy Redis may be slower than users would wait for."""
+"""On a busy machine a healthy Redis may exceed the time-outs of production."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before a transaction begins, which may not stand still for long
+@pytest.hookimpl(tryfirst=True)  # before a transaction begins, which has an idle time-out
 def pytest_runtest_setup() -> None:
-    """No test begins when the UTC day is about to turn, and with it the week or the month.
+    """Start no test shortly before the UTC day ends, and with it perhaps the week or the month.
 
-    What it wrote for today would be yesterday's when the product looks. That a day turns is
-    tested with moments that are named.
+    Its rows of today would be of yesterday. Tests of the end of a day use fixed times.
     """
     left_s = -time.time() % 86_400
     if left_s < DAY_TURNS_S:
@@ -71,7 +70,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(autouse=True)
 def _patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Redis that is slow for a moment is no outage, and none is remembered from before."""
+    """Raise the time-outs of Redis, and forget the outages of earlier tests."""
     for name in PATIENT:
         monkeypatch.setattr(name, PATIENCE_S)
     _forget_redis()
@@ -118,7 +117,7 @@ def _fresh_control_cache() -> Iterator[None]:
 
 @pytest.fixture
 def caches_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read is not read again by itself, however slow the test: for counting queries."""
+    """Stop the clock of all caches, so that the number of queries does not depend on time."""
     for cache in (effective.cache, breakers.cache, account.cache, admission.loads):
         cache.clear()
         monkeypatch.setattr(cache, "_clock", lambda: 0.0)
@@ -126,7 +125,7 @@ def caches_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_gates(_patient_with_redis: None) -> Iterator[None]:
-    """No bucket and no breaker remembers the test before, nor what was forced in it."""
+    """Reset buckets and breakers."""
     account.cache.clear()
     breakers.cache.clear()
     admission.loads.clear()
@@ -134,13 +133,13 @@ def _fresh_gates(_patient_with_redis: None) -> Iterator[None]:
     account.cache.clear()
     breakers.cache.clear()
     if writer.process.cache_info().currsize:
-        writer.process().flush()  # not into the test that comes
+        writer.process().flush()  # not during the next test
     empty_gates()
     admission.loads.clear()
 
 
 def empty_gates() -> None:
-    """Forget what was taken, learned and counted."""
+    """Delete buckets, limits and breakers."""
     if factory.shared_state.cache_info().currsize:
         with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
             for key in client.scan_iter("aif:*", count=1000):
@@ -159,7 +158,7 @@ def bob(db: None) -> User:
 
 @pytest.fixture
 def opened(db: None) -> None:
-    """`summarize` is open to everyone, as often as they like."""
+    """Open `summarize` to all users with ample rates."""
     values = {"stage": Stage.EVERYONE, **AMPLE_RATES}
     effective.change("summarize", values, reason="test", check_name="test")
 
@@ -174,7 +173,7 @@ def _sandbox_server() -> Iterator[SandboxServer]:
 def sandbox(
     _sandbox_server: SandboxServer, _fresh_gates: None, settings: Any
 ) -> Iterator[SandboxServer]:
-    """The process's gateway talks to a sandbox provider without faults."""
+    """Connect the gateway of this process to a sandbox provider without faults."""
     _sandbox_server.reset()
     settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": "k", "BASE_URL": _sandbox_server.url}
     factory.gateway.cache_clear()
@@ -185,7 +184,7 @@ def sandbox(
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """Real commits and real connections, which are back in their pool at the end."""
+    """Real commits and connections. All connections are in their pool at the end."""
     yield
     wait_until_quiet()
     connections.close_all()
@@ -193,7 +192,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 
 
 def wait_until_given_back() -> None:
-    """A thread that ends with a connection takes it from all tests that come."""
+    """A thread that ends with a connection takes it from all later tests."""
     pool: Any = connection.pool  # type: ignore[attr-defined]
     end = time.monotonic() + 20
     while lent := pool.size - len(pool._idle):
@@ -202,18 +201,29 @@ def wait_until_given_back() -> None:
 
 
 def wait_until_quiet() -> None:
-    """A thread that looks at the database just now would lock up with the emptying of tables.
+    """Wait until no other session of this database is active or in a transaction.
 
-    One between two statements of a transaction would as well, by the locks it has.
+    Such a session would deadlock with the truncation of the tables.
     """
-    end = time.monotonic() + 20
+    _wait_for_sessions("state <> 'idle' AND pid <> pg_backend_pid()", present=False)
+
+
+def wait_until_blocked() -> None:
+    """Wait until a session of this database waits for the lock of another one."""
+    assert _wait_for_sessions("wait_event_type = 'Lock'", present=True), "no session waits"
+
+
+def _wait_for_sessions(condition: str, *, present: bool) -> bool:
+    """Return whether it came true in time that there are, or are not, such sessions."""
+    end = time.monotonic() + 60
     with connection.cursor() as cursor:
         while time.monotonic() < end:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # in a transaction it would be kept
             cursor.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-                " AND state <> 'idle' AND pid <> pg_backend_pid()"
-                " AND backend_type = 'client backend' LIMIT 1"
+                "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"  # noqa: S608 (constants)
+                f" AND backend_type = 'client backend' AND {condition})"
             )
-            if cursor.fetchone() is None:
-                return
+            if cursor.fetchone()[0] is present:
+                return True
             time.sleep(0.01)
+    return False

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 
-from aifeature.models import Attempt, AttemptState, Job, transitions
+from aifeature.models import Attempt, AttemptState, Job, Launch, transitions
 from aifeature.models.transitions import Caps, Claimed, NewAttempt
 from aifeature.spec import Purpose
 from tests.integration.models.guarded_rows import SECRET
 
 NO_CAPS = Caps()
+
+CALL: Final[dict[str, Any]] = {
+    "epoch": 1,
+    "number": 1,
+    "purpose": "generation",
+    "state": AttemptState.SETTLED,
+    "provider": "sandbox",
+    "model": "claude-haiku-5-5",
+    "prompt_version": "v3",
+    "prompt_hash": "0" * 64,
+}
+"""Columns of a provider call that a test may replace."""
 
 
 class MakeJob(Protocol):
@@ -52,17 +63,12 @@ def make_call(make_job: MakeJob) -> MakeCall:
     def make(state: AttemptState = AttemptState.SETTLED, **values: Any) -> Attempt:
         job = make_job()
         defaults: dict[str, Any] = {
+            **CALL,
             "job": job,
             "user": job.user,
             "feature": job.feature,
-            "epoch": 1,
-            "number": 1,
-            "purpose": "generation",
             "state": state,
-            "provider": "sandbox",
             "model": "m",
-            "prompt_version": "v3",
-            "prompt_hash": "0" * 64,
             "bound_micro": 1000,
             "request": {"system": SECRET},
             "output": SECRET,
@@ -109,12 +115,22 @@ def age(job: Job, **past: timedelta) -> None:
     Job.objects.filter(pk=job.pk).update(**{name: Now() - span for name, span in past.items()})
 
 
+def make_launch(**values: Any) -> Launch:
+    """Announce a launch of the next hour."""
+    end = Now() + timedelta(hours=1)
+    defaults = {
+        "feature": "summarize",
+        "starts_at": Now(),
+        "ends_at": end,
+        "factor": 3,
+        "note": "n",
+    }
+    return Launch.objects.create(**{**defaults, **values})
+
+
 def database_time() -> datetime:
-    """Its clock. Between two looks at it lies what was set to it, however slow the machine is."""
+    """Return the time of the database."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
         moment: datetime = cursor.fetchone()[0]
         return moment
-
-
-AgeJob = Callable[..., None]
