@@ -1,14 +1,12 @@
-"""Budgets and load, as who submits meets them."""
+"""Submissions are refused when a budget is spent or the queue is too long."""
 
 from __future__ import annotations
 
-from calendar import monthrange
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -26,6 +24,16 @@ from aifeature.services.jobs import admission
 from aifeature.spec import Feature
 from tests.integration.api.api_jobs import bearer, problem, submit
 
+CALL = {
+    "feature": "summarize",
+    "epoch": 0,
+    "number": 1,
+    "purpose": "eval",
+    "bound_micro": 1,
+    "day": datetime.now(UTC).date(),
+}
+LATE = {"wait_reason": "provider_limited", "run_at": Now() + timedelta(seconds=400)}
+
 
 @pytest.fixture
 def client(ada: User, opened: None) -> Client:
@@ -42,56 +50,43 @@ def set_control(slug: str, **values: Any) -> None:
     effective.change(slug, values, reason="test", check_name="test")
 
 
-def seconds_until_tomorrow() -> float:
-    now = datetime.now(UTC)
-    return (now.replace(hour=0, minute=0, second=0, microsecond=0) - now).total_seconds() + 86_400
+def refused_until(client: Client, day: date, status: int, code: str) -> str:
+    """Check that a submission is refused until midnight of this day. Return the reason."""
+    end, before = datetime.combine(day, time(), UTC), datetime.now(UTC)
+    refused = submit(client)
+    after, second = datetime.now(UTC), timedelta(seconds=1)
+    wait = timedelta(seconds=int(refused["Retry-After"]))
+    assert end - after - second <= wait <= end - before + second
+    return str(problem(refused, status, code)["detail"])
 
 
 def test_a_user_without_budget_reads_when_it_starts_again(client: Client, ada: User) -> None:
     spent("user", f"summarize:{ada.pk}", 10_000_000)
-    refused = submit(client)
-    said = problem(refused, 429, "budget_exhausted")
-    assert abs(int(refused["Retry-After"]) - seconds_until_tomorrow()) < 5
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    assert f"on {tomorrow:%d %B} at 00:00 UTC" in said["detail"]
+    spent("feature", "summarize", 1_000_000_000)  # the user's own budget is named first
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    reason = refused_until(client, tomorrow, 429, "budget_exhausted")
+    assert f"on {tomorrow:%d %B} at 00:00 UTC" in reason
     assert not Job.objects.exists()
 
 
-def test_a_cent_below_the_cap_is_below_it(client: Client, ada: User) -> None:
+def test_only_the_spend_of_this_user_and_day_counts(client: Client, ada: User) -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     spent("user", f"summarize:{ada.pk}", 9_999_999)
     spent("user", "summarize:999999", 10_000_000)
-    assert submit(client).status_code == 202
-
-
-def test_yesterdays_spend_does_not_count(client: Client, ada: User) -> None:
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     spent("user", f"summarize:{ada.pk}", 10_000_000, day=yesterday)
     assert submit(client).status_code == 202
 
 
 @pytest.mark.parametrize("scope", ["feature", "global", "month"])
-def test_a_feature_without_budget_is_refused_until_its_window_ends(
-    client: Client, scope: str
-) -> None:
+def test_a_feature_without_budget_is_refused_for_its_window(client: Client, scope: str) -> None:
     set_control("summarize", daily_budget_usd=Decimal(1))
     set_control("_everything", daily_budget_usd=Decimal(1), monthly_budget_usd=Decimal(1))
     spent(scope, "summarize" if scope == "feature" else "", 1_000_000)
-    refused = submit(client)
-    said = problem(refused, 503, "budget_reached")
-    assert said["detail"].startswith("This feature has reached its limit. It is back on ")
-    wait = int(refused["Retry-After"])
-    if scope == "month":
-        now = datetime.now(UTC)
-        days = monthrange(now.year, now.month)[1] - now.day
-        assert abs(wait - days * 86_400 - seconds_until_tomorrow()) < 5
-    else:
-        assert abs(wait - seconds_until_tomorrow()) < 5
-
-
-def test_the_budget_of_the_user_is_named_first(client: Client, ada: User) -> None:
-    spent("user", f"summarize:{ada.pk}", 10_000_000)
-    spent("feature", "summarize", 1_000_000_000)
-    problem(submit(client), 429, "budget_exhausted")
+    today = datetime.now(UTC).date()
+    next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    back = next_month if scope == "month" else today + timedelta(days=1)
+    reason = refused_until(client, back, 503, "budget_reached")
+    assert reason.startswith("This feature has reached its limit. It is back on ")
 
 
 def test_the_global_cap_in_admin_overrides_the_environment(client: Client, settings: Any) -> None:
@@ -102,32 +97,13 @@ def test_the_global_cap_in_admin_overrides_the_environment(client: Client, setti
     assert submit(client).status_code == 202
 
 
-def queue(
-    *users: User,
-    call_s: float,
-    feature: str = "summarize",
-    ago: timedelta = timedelta(0),
-    state: str = "settled",
-    purpose: str = "eval",
-) -> None:
-    """Eight threads, calls of this length, and a job that waits for each of these users."""
+def queue(*users: User, call_s: float, **call: Any) -> None:
+    """Store eight threads, a call of this length, and a waiting job of each of these users."""
     Worker.objects.create(name="w", slots=8, seen_at=Now())
     Attempt.objects.create(
-        feature=feature,
-        epoch=0,
-        number=1,
-        purpose=purpose,
-        state=state,
-        bound_micro=1,
-        latency_ms=int(call_s * 1000),
-        started_at=Now() - ago,
-        day=datetime.now(UTC).date(),
-        ended_at=Now(),
+        **{**CALL, "state": "settled", "ended_at": Now(), "latency_ms": int(call_s * 1000), **call}
     )
-    deadline = Now() + timedelta(hours=1)
-    Job.objects.bulk_create(
-        Job(user=user, feature="summarize", input={}, deadline_at=deadline) for user in users
-    )
+    Job.objects.bulk_create(Job(**_of(user)) for user in users)
     admission.loads.clear()
 
 
@@ -145,20 +121,19 @@ def test_the_wait_has_an_upper_limit(client: Client, ada: User) -> None:
     assert submit(client)["Retry-After"] == "600"
 
 
-def test_old_calls_do_not_count_in_the_estimate(client: Client, ada: User) -> None:
-    queue(*[ada] * 60, call_s=40, ago=timedelta(minutes=11))
-    assert submit(client).status_code == 202
-
-
 @pytest.mark.parametrize(
-    ("state", "purpose"),
-    [("unknown", "generation"), ("failed", "generation"), ("settled", "probe")],
+    "call",
+    [
+        {"started_at": Now() - timedelta(minutes=11)},
+        {"state": "unknown", "purpose": "generation"},
+        {"state": "failed", "purpose": "generation"},
+        {"purpose": "probe"},
+    ],
+    ids=str,
 )
-def test_failed_calls_and_probes_do_not_count_in_the_estimate(
-    client: Client, ada: User, state: str, purpose: str
-) -> None:
-    """Else time-outs of an outage would refuse submissions for ten minutes after its end."""
-    queue(*[ada] * 60, call_s=60, state=state, purpose=purpose)
+def test_old_and_failed_calls_do_not_count(client: Client, ada: User, call: dict[str, Any]) -> None:
+    """Otherwise time-outs of an outage would refuse submissions for ten minutes after its end."""
+    queue(*[ada] * 60, call_s=60, **call)
     assert submit(client).status_code == 202
 
 
@@ -181,7 +156,7 @@ def test_the_load_is_read_once_a_second(ada: User) -> None:
 
 def test_the_queue_of_one_user_does_not_refuse_another(client: Client, bob: User) -> None:
     queue(*[bob] * 500, call_s=40)
-    assert submit(client).status_code == 202, "turns go round: one of bob's goes before it"
+    assert submit(client).status_code == 202, "one of bob's jobs runs before it"
     problem(submit(bearer(bob)), 503, "overloaded")
 
 
@@ -193,20 +168,16 @@ def test_a_budget_that_is_used_up_takes_none_of_the_users_requests(client: Clien
     assert "r=2;" in submit(client)["RateLimit"]
 
 
-def test_a_process_with_a_stale_cache_accepts_nothing_while_stopped(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stale_cache_accepts_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert submit(client).status_code == 202
     set_control("_everything", killed=True, kill_reason="An incident.")
-    monkeypatch.setattr(controls, "is_paused", lambda *_: False)  # as it stood half a second ago
+    monkeypatch.setattr(controls, "is_paused", lambda *_: False)  # as half a second ago
     problem(submit(client), 503, "feature_paused")
     assert Job.objects.count() == 1
 
 
-def test_a_switch_that_is_pulled_after_all_checks_still_refuses_and_takes_no_request(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long a busy process takes from its checks to the moment when the job is stored."""
+def test_a_late_switch_still_refuses(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement that stores the job checks the switch again."""
     set_control("summarize", requests_per_minute=Decimal(2))
     admit = admission.admit
 
@@ -242,23 +213,13 @@ def test_jobs_that_a_switch_holds_do_not_count_in_the_queue(client: Client) -> N
 
 def test_calls_under_way_do_not_hide_how_long_calls_take(client: Client, ada: User) -> None:
     queue(*[ada] * 200, call_s=40)
-    open_call = Attempt(
-        feature="summarize",
-        epoch=0,
-        number=1,
-        purpose="eval",
-        bound_micro=1,
-        day=datetime.now(UTC).date(),
-    )
-    for _ in range(210):
-        open_call.pk = uuid4()
-        open_call.save(force_insert=True)
+    Attempt.objects.bulk_create(Attempt(**CALL) for _ in range(210))
     admission.loads.clear()
     problem(submit(client), 503, "overloaded")
 
 
 def test_the_concurrency_of_a_user_counts_in_the_estimate(client: Client, ada: User) -> None:
-    """200 threads would take it in a moment, and this user may use two of them."""
+    """This user may use two of 200 threads."""
     queue(*[ada] * 40, call_s=20)
     Worker.objects.update(slots=200)
     set_control("summarize", user_in_flight=2)
@@ -273,11 +234,10 @@ def test_long_calls_of_another_feature_do_not_close_an_empty_queue(client: Clien
 
 def test_a_single_late_booking_closes_nothing(client: Client, bob: User) -> None:
     queue(call_s=5)
-    late = {"wait_reason": "provider_limited", "run_at": Now() + timedelta(seconds=400)}
-    Job.objects.bulk_create(Job(**_of(bob), **late) for _ in range(19))
+    Job.objects.bulk_create(Job(**_of(bob), **LATE) for _ in range(19))
     admission.loads.clear()
     assert submit(client).status_code == 202
-    Job.objects.create(**_of(bob), **late)
+    Job.objects.create(**_of(bob), **LATE)
     admission.loads.clear()
     problem(submit(client), 503, "overloaded")
 
@@ -285,12 +245,9 @@ def test_a_single_late_booking_closes_nothing(client: Client, bob: User) -> None
 @pytest.mark.parametrize(
     "other", [{"feature": "triage"}, {"wait_reason": "provider_waiting"}], ids=str
 )
-def test_only_what_the_features_own_jobs_booked_is_waited_for(
-    client: Client, bob: User, other: dict[str, str]
-) -> None:
+def test_only_own_bookings_count(client: Client, bob: User, other: dict[str, str]) -> None:
     queue(call_s=5)
-    late = {"wait_reason": "provider_limited", "run_at": Now() + timedelta(seconds=400)}
-    Job.objects.bulk_create(Job(**{**_of(bob), **late, **other}) for _ in range(20))
+    Job.objects.bulk_create(Job(**{**_of(bob), **LATE, **other}) for _ in range(20))
     admission.loads.clear()
     assert submit(client).status_code == 202
 
@@ -313,7 +270,7 @@ LOAD = Load(jobs=16, slots=8, call_s=10, own_call_s=20, booked_s=0)
         (replace(LOAD, booked_s=90), Ahead(16, own=0), None, 90),
     ],
 )
-def test_the_wait_is_in_line_behind_ones_own_or_for_what_is_booked(
+def test_the_wait_is_the_longest_of_queue_own_jobs_and_bookings(
     load: Load, ahead: Ahead, max_concurrency: int | None, seconds: float
 ) -> None:
     assert wait_s(load, ahead, max_concurrency=max_concurrency) == seconds

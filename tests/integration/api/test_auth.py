@@ -1,4 +1,4 @@
-"""Who may call: a session with its CSRF token, or a bearer token that is valid now."""
+"""The API accepts a session with its CSRF token, or a valid bearer token."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ def test_a_session_needs_its_csrf_token_to_change_something(ada: User, opened: N
 @pytest.mark.parametrize(
     "header", ["Bearer aif_wrong", "Bearer", "Bearer ", "Basic YTpi", "aif_x", "Bearer \xe9"]
 )
-def test_a_header_that_is_no_valid_token_is_refused_even_beside_a_session(
-    ada: User, header: str
-) -> None:
+def test_an_invalid_token_is_refused_even_beside_a_session(ada: User, header: str) -> None:
     client = Client()
     client.force_login(ada)
     problem(client.get(FEATURES, headers={"authorization": header}), 401, "unauthenticated")

@@ -1,4 +1,4 @@
-"""The outermost layer on the real site: one visitor's requests leave the site to others."""
+"""The outermost layer on the real site: no visitor blocks the site for others."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from django.db import connection
 from django.test import Client
 
 from aifeature.api import fair_threads, waiting
-from aifeature.models import ApiToken, FeatureControl
+from aifeature.models import FeatureControl
 from project import switch_requests
 from project.concurrency import Concurrency
 from project.handler import Handler
+from tests.integration import event_loop
 from tests.integration.admin.test_switch import DETAIL, STOP
 from tests.integration.api.api_jobs import job
 from tests.integration.api.test_long_poll import end
+from tests.integration.event_loop import BOUND_S, until
 from tests.integration.execution.keeper.conftest import locked
 
 pytestmark = pytest.mark.usefixtures("committed", "opened")
-
-BOUND_S = 20.0
-"""Far above what is needed."""
 
 THREADS = 2
 SUBMISSION = {"input": {"document": "The parcel was lost. We sent another one on Monday."}}
@@ -44,7 +43,7 @@ def site(settings: Any, refusals: Refusals) -> Concurrency:
 
 
 class Refusals:
-    """Refusals that wait for their answers, until the test lets them."""
+    """Refusals whose answers wait until the test sends them."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -66,14 +65,7 @@ def refusals() -> Refusals:
 
 
 def client_of(site: Concurrency, user: User | None = None) -> httpx2.AsyncClient:
-    headers = {}
-    if user is not None:
-        _, text = ApiToken.issue(user_id=user.pk, name="test")
-        headers["authorization"] = f"Bearer {text}"
-    transport = httpx2.ASGITransport(app=cast("Any", site), client=("192.0.2.7", 5))
-    return httpx2.AsyncClient(
-        transport=transport, base_url="http://testserver/api/v1", headers=headers, timeout=60
-    )
+    return event_loop.client_of(site, user, base_url="http://testserver/api/v1")
 
 
 def run(scene: Callable[[], Awaitable[None]]) -> None:
@@ -84,12 +76,6 @@ def run(scene: Callable[[], Awaitable[None]]) -> None:
             await scene()
 
     asyncio.run(bounded())
-
-
-async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while not met():  # noqa: ASYNC110 (it looks at other code, which sets no event)
-            await asyncio.sleep(0.01)
 
 
 def test_a_burst_of_long_polls_is_refused_beyond_a_users_share(
@@ -147,9 +133,7 @@ def test_the_first_request_with_a_token_identifies_the_others(site: Concurrency,
     assert admitted == [1]
 
 
-def test_requests_that_wait_for_a_lock_leave_threads_to_others(
-    site: Concurrency, ada: User, bob: User
-) -> None:
+def test_waiting_requests_leave_threads_to_others(site: Concurrency, ada: User, bob: User) -> None:
     mine, other = client_of(site, ada), client_of(site, bob)
 
     async def scene() -> None:
@@ -238,16 +222,10 @@ async def request(
     query: bytes = b"",
     host: str = "192.0.2.7",
 ) -> AsyncIterator[list[Any]]:
-    """A request whose body comes in parts; yields what was answered.
+    """Send a request whose body comes in `parts`, and yield the messages of the response.
 
-    Args:
-        site: Who answers.
-        headers: What the request says of its body.
-        parts: Of the body; an empty one is its end, without one it stands still.
-        hold: Each part of the answer is taken when this is set; unset: at once.
-        path: Its address.
-        query: The rest of its address.
-        host: Where it comes from.
+    An empty part ends the body; without one the body never ends. The client takes the response
+    only while `hold`, if given, is set.
     """
     answered: list[Any] = []
     waiting_parts = list(parts)

@@ -12,9 +12,7 @@ from tests.integration.api.api_jobs import bearer, problem, submit
 OTHER = {"input": {"document": "Something else."}}
 
 
-def test_the_same_request_finds_its_job_after_the_key_was_rotated(
-    ada: User, opened: None, settings: Any
-) -> None:
+def test_a_replay_survives_a_new_key(ada: User, opened: None, settings: Any) -> None:
     client, old = bearer(ada), settings.SECRET_KEY
     first = submit(client, idempotency_key="k").json()["id"]
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key " * 4, [old]

@@ -1,4 +1,4 @@
-"""What somebody has locked is waited for briefly; then clients are asked to come back."""
+"""A request waits briefly for a locked row, and then gets a 503 with Retry-After."""
 
 from __future__ import annotations
 

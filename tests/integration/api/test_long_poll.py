@@ -1,11 +1,11 @@
-"""Long-polls on the real ASGI application: they answer in time, and cost next to nothing."""
+"""Long-polls on the real ASGI application: they answer on time, and hold no thread."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -18,10 +18,12 @@ from django.db import OperationalError, connection, connections
 from django.test import Client
 
 from aifeature.api import stopping, waiting
-from aifeature.models import ApiToken, Job, Status, transitions
+from aifeature.models import Job, Status, transitions
 from aifeature.models.job_states import JobState
 from project.asgi import application
+from tests.integration import event_loop
 from tests.integration.api.api_jobs import bearer, job
+from tests.integration.event_loop import until
 
 POLLS = 50
 POOL = 1
@@ -31,7 +33,7 @@ BOUND_S = 20.0
 
 @pytest.fixture
 def small_pool(committed: None) -> Iterator[None]:
-    """One connection for everything: if anybody kept it, nobody else would get an answer."""
+    """One database connection. A request that kept it would block all others."""
     wrapper = cast("Any", connection)
     options = connections.databases["default"]["OPTIONS"]
     usual = options["pool"]
@@ -45,14 +47,7 @@ def small_pool(committed: None) -> Iterator[None]:
 
 
 def client_of(user: User) -> httpx2.AsyncClient:
-    _, text = ApiToken.issue(user_id=user.pk, name="test")
-    transport = httpx2.ASGITransport(app=cast("Any", application), raise_app_exceptions=True)
-    return httpx2.AsyncClient(
-        transport=transport,
-        base_url="http://testserver/api/v1",
-        headers={"authorization": f"Bearer {text}"},
-        timeout=60,
-    )
+    return event_loop.client_of(application, user, base_url="http://testserver/api/v1")
 
 
 def move(row: Job, status: Status) -> None:
@@ -70,7 +65,7 @@ def end(rows: list[Job]) -> None:
 
 
 async def hang_up_while_waiting(client: httpx2.AsyncClient, path: str) -> None:
-    """A long-poll whose client disconnects, as a server tells the application."""
+    """Start a long-poll whose client disconnects."""
     token = client.headers["authorization"].encode()
     scope = {
         "type": "http",
@@ -93,19 +88,11 @@ async def hang_up_while_waiting(client: httpx2.AsyncClient, path: str) -> None:
     await application(scope, cast("Any", receive), cast("Any", send))
 
 
-async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while not met():  # noqa: ASYNC110 (it looks at other code, which sets no event)
-            await asyncio.sleep(0.01)
-
-
 def waiting_now() -> int:
     return len(waiting.watch()._listeners)
 
 
-def test_many_long_polls_leave_the_site_to_others_and_all_answer(
-    ada: User, small_pool: None
-) -> None:
+def test_many_long_polls_leave_the_site_to_others(ada: User, small_pool: None) -> None:
     rows = [job(ada) for _ in range(POLLS)]
     client = client_of(ada)
     connection.close()
@@ -137,10 +124,7 @@ def test_many_long_polls_leave_the_site_to_others_and_all_answer(
 
 @pytest.mark.parametrize(
     ("query", "to"),
-    [
-        ("wait=30", Status.NEEDS_APPROVAL),
-        ("wait=30&seen=queued", Status.RUNNING),
-    ],
+    [("wait=30", Status.NEEDS_APPROVAL), ("wait=30&seen=queued", Status.RUNNING)],
 )
 def test_answers_when_there_is_news(ada: User, small_pool: None, query: str, to: Status) -> None:
     row, client = job(ada), client_of(ada)
@@ -206,15 +190,7 @@ def test_a_stopping_process_answers_its_long_polls_at_once(ada: User, small_pool
     asyncio.run(scene())
 
 
-def test_works_without_an_event_loop_too(ada: User) -> None:
-    """The test client, and WSGI, run the view in a loop of its own."""
-    response = bearer(ada).get(f"/api/v1/jobs/{job(ada).id}?wait=0.3")
-    assert response.json()["status"] == "queued"
-
-
-def test_a_database_outage_is_a_503_with_retry_after(
-    ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_outage_has_retry_after(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(**_: Any) -> None:
         raise OperationalError
 
@@ -227,7 +203,7 @@ def test_a_database_outage_is_a_503_with_retry_after(
 
 
 class Source:
-    """States of jobs, as a test wants them; notes what was asked for."""
+    """The states of jobs as a test sets them, and the ids of each read."""
 
     def __init__(self) -> None:
         self.states: dict[UUID, JobState] = {}
@@ -294,8 +270,10 @@ def test_the_watch_starts_again_after_it_had_nothing_to_do() -> None:
     assert len(source.asked) == 3
 
 
-def test_the_sync_client_is_not_confused_by_an_earlier_loop(ada: User) -> None:
+def test_the_sync_client_can_wait_in_each_of_its_loops(ada: User) -> None:
+    """The test client, and WSGI, run the view in a loop of its own."""
     client: Client = bearer(ada)
     row = job(ada)
     for _ in range(2):
-        assert client.get(f"/api/v1/jobs/{row.id}?wait=0.05").status_code == 200
+        response = client.get(f"/api/v1/jobs/{row.id}?wait=0.05")
+        assert response.json()["status"] == "queued"

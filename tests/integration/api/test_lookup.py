@@ -1,4 +1,4 @@
-"""What a compiled query finds is what the ORM finds."""
+"""A compiled query returns the same rows as the ORM."""
 
 from __future__ import annotations
 

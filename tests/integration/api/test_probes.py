@@ -65,9 +65,7 @@ def without_redis(settings: Any) -> None:
     settings.REDIS_URL = f"redis://:password@{SECRET_HOST}/0"
 
 
-def test_healthz_needs_no_store(
-    client: Client, without_database: None, without_redis: None
-) -> None:
+def test_healthz_needs_nothing(client: Client, without_database: None, without_redis: None) -> None:
     """Without the `db` mark, touching the database would raise."""
     response = client.get("/healthz")
     assert (response.status_code, response.content) == (200, b"ok")
@@ -81,9 +79,7 @@ def test_ready(client: Client, db: None) -> None:
     assert "no-store" in response["Cache-Control"]
 
 
-def test_without_redis_it_is_degraded_and_still_takes_traffic(
-    client: Client, db: None, without_redis: None
-) -> None:
+def test_without_redis_it_is_degraded(client: Client, db: None, without_redis: None) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
     assert response.json() == {"status": "degraded", "checks": {"database": "ok", "redis": "down"}}
@@ -110,9 +106,7 @@ def test_a_database_that_only_reads_takes_no_traffic(
     assert "Was it demoted" in caplog.text
 
 
-def test_a_database_that_takes_no_more_connections_takes_no_traffic(
-    client: Client, db: None, connects: Connect
-) -> None:
+def test_a_crowded_database_takes_no_traffic(client: Client, db: None, connects: Connect) -> None:
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
         other.execute("CREATE ROLE crowded LOGIN CONNECTION LIMIT 0")
         try:
@@ -124,16 +118,12 @@ def test_a_database_that_takes_no_more_connections_takes_no_traffic(
     assert response.json()["checks"]["database"] == "no_connections"
 
 
-def test_a_database_without_this_release_takes_no_traffic(
-    client: Client, db: None, connects: Connect
-) -> None:
+def test_an_unmigrated_database_takes_none(client: Client, db: None, connects: Connect) -> None:
     connects(dbname="postgres")
     assert client.get("/readyz").json()["checks"]["database"] == "not_migrated"
 
 
-def test_the_settings_of_the_connection_hold_for_probes_too(
-    client: Client, db: None, connects: Connect
-) -> None:
+def test_probes_use_the_connection_settings(client: Client, db: None, connects: Connect) -> None:
     connects(options="-c search_path=nowhere")
     assert client.get("/readyz").json()["checks"]["database"] == "not_migrated"
 
@@ -155,7 +145,7 @@ def test_each_refusal_has_a_word(error: psycopg.Error, word: str) -> None:
     assert health._word(error) == word
 
 
-def test_after_a_write_lacked_room_one_of_a_usual_size_must_be_taken(
+def test_after_a_full_disk_a_write_must_succeed(
     client: Client, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors.no_room.set()

@@ -1,4 +1,4 @@
-"""Who sees and uses a feature at each stage: in the controls, in the API and on the pages."""
+"""The users of a feature at each stage: in the controls, in the API and on the pages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.integration.api.api_jobs import bearer, problem, submit
 from tests.integration.conftest import AMPLE_RATES
 
 BUCKETS: Final = {"at_5": 5, "at_18": 18, "at_50": 50, "at_99": 99}
-"""Where four users stand for `summarize`, as the first release placed them. A change of these
-places would take the feature from users who have it."""
+"""The percent buckets of four users for `summarize`. A change of these would take the feature from
+users who have it."""
 
 IDS: Final = {
     "staff": 900_011,
@@ -27,7 +27,7 @@ IDS: Final = {
     "at_50": 900_012,
     "at_99": 900_035,
 }
-"""Staff and the invited user stand at 95: no share below lets them in."""
+"""Staff and the invited user are at 95, above all shares of these tests but the last."""
 
 INSIDERS: Final = {"staff", "invited"}
 EVERYBODY: Final = set(IDS)
@@ -45,7 +45,7 @@ STAGES: Final = [
     (Stage.PERCENT, 100, EVERYBODY),
     (Stage.EVERYONE, 0, EVERYBODY),
 ]
-"""Stage, percent, and the users for whom the feature then exists."""
+"""Stage, percent, and the users who then see the feature."""
 
 People = Mapping[str, User]
 
@@ -105,9 +105,7 @@ def shown_to(people: People) -> set[str]:
 
 
 @pytest.mark.parametrize(("stage", "percent", "users"), STAGES)
-def test_a_stage_opens_the_feature_to_its_users_only(
-    people: People, stage: Stage, percent: int, users: set[str]
-) -> None:
+def test_stages_open_features(people: People, stage: Stage, percent: int, users: set[str]) -> None:
     row(stage, percent)
     assert visible_to(people) == users
     assert listed_for(people) == users

@@ -1,17 +1,15 @@
-"""Static files over ASGI: whole, with their headers, and out of the way of everything else."""
+"""Static files over ASGI: complete, with their headers. Other requests pass through."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx2
 import pytest
 from asgiref.sync import iscoroutinefunction
-from django.core.asgi import get_asgi_application
 
 from project.static_files import StaticFilesMiddleware
+from tests.integration.api.test_static_production import get
 
 STYLE = "/static/aifeature/site.css"
 
@@ -22,16 +20,6 @@ def served(settings: Any) -> None:
     settings.WHITENOISE_USE_FINDERS = True
 
 
-def get(path: str, method: str = "GET", **headers: str) -> httpx2.Response:
-    async def scene() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app=cast("Any", get_asgi_application()))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
-            names = {name.replace("_", "-"): value for name, value in headers.items()}
-            return await client.request(method, path, headers=names)
-
-    return asyncio.run(scene())
-
-
 def test_serves_a_file_with_its_type_and_validators(served: None) -> None:
     response = get(STYLE)
     assert response.status_code == 200
@@ -39,13 +27,11 @@ def test_serves_a_file_with_its_type_and_validators(served: None) -> None:
     assert "prefers-color-scheme" in response.text
     assert int(response.headers["content-length"]) == len(response.content)
 
-    again = get(STYLE, if_modified_since=response.headers["last-modified"])
+    again = get(STYLE, **{"if-modified-since": response.headers["last-modified"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_the_folder_of_collectstatic_is_missed_only_where_it_is_needed(
-    served: None, settings: Any, tmp_path: Path
-) -> None:
+def test_a_missing_static_folder_is_reported(served: None, settings: Any, tmp_path: Path) -> None:
     settings.STATIC_ROOT = tmp_path / "none"
     assert get(STYLE).status_code == 200
     settings.WHITENOISE_USE_FINDERS = False

@@ -1,11 +1,11 @@
-"""Static files as production serves them: hashed names, kept for ever, compressed."""
+"""Static files as production serves them: hashed names, cached for ever, compressed."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,12 +13,14 @@ from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.asgi import get_asgi_application
 from django.core.management import call_command
 
+from tests.integration.event_loop import client_of
+
 NAME = "aifeature/site.css"
 
 
 @pytest.fixture
 def collected(settings: Any, tmp_path: Path) -> None:
-    """What `collectstatic` makes of one small folder; all packages would take a minute."""
+    """The output of `collectstatic` for one small folder; all packages would take a minute."""
     source = tmp_path / "source"
     (source / "aifeature").mkdir(parents=True)
     (source / NAME).write_text("body { color: black; }\n" * 200)
@@ -36,10 +38,8 @@ def collected(settings: Any, tmp_path: Path) -> None:
 
 def get(path: str, **headers: str) -> httpx2.Response:
     async def scene() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app=cast("Any", get_asgi_application()))
-        base = "http://testserver"
         async with (
-            httpx2.AsyncClient(transport=transport, base_url=base) as client,
+            client_of(get_asgi_application()) as client,
             client.stream("GET", path, headers=headers) as response,
         ):
             response._content = b"".join([part async for part in response.aiter_raw()])

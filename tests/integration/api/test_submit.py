@@ -10,16 +10,11 @@ from django.test import Client
 
 from aifeature.models import Job, Stage
 from aifeature.services.controls import effective
-from tests.integration.api.api_jobs import (
-    DOCUMENT,
-    JOB_FIELDS,
-    bearer,
-    problem,
-    submit,
-)
+from tests.integration.api.api_jobs import DOCUMENT, JOB_FIELDS, bearer, problem, submit
 
 URL = "/api/v1/features/summarize/jobs"
 CANARY = "canary-7f3a"
+DOCUMENT_IN_UTF8 = '{"input": {"document": "Grüße"}}'.encode()
 
 
 @pytest.fixture
@@ -28,13 +23,10 @@ def client(ada: User, opened: None) -> Client:
 
 
 def test_lists_the_features_with_their_schemas(client: Client) -> None:
-    (item,) = [
-        f for f in client.get("/api/v1/features").json()["items"] if f["slug"] == "summarize"
-    ]
-    assert set(item) == {
-        *("slug", "title", "description", "input_schema", "output_schema", "max_input_bytes"),
-        "links",
-    }
+    items = client.get("/api/v1/features").json()["items"]
+    (item,) = [each for each in items if each["slug"] == "summarize"]
+    names = "slug title description input_schema output_schema max_input_bytes links"
+    assert set(item) == set(names.split())
     assert item["input_schema"]["required"] == ["document"]
     assert "summary" in item["output_schema"]["properties"]
     assert item["links"] == {"submit": URL}
@@ -66,8 +58,9 @@ def test_202_means_the_row_is_there(client: Client, ada: User) -> None:
 
 
 def test_a_replay_is_the_same_job(client: Client) -> None:
-    first = submit(client, idempotency_key="k 1")
-    again = submit(client, idempotency_key="k 1")
+    key = "k 1 ".ljust(200, "k")  # the longest
+    first = submit(client, idempotency_key=key)
+    again = submit(client, idempotency_key=key)
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json()["id"] == again.json()["id"]
     assert first["Location"] == again["Location"]
@@ -87,10 +80,6 @@ def test_a_key_used_for_something_else_is_a_conflict(client: Client) -> None:
 def test_a_key_that_does_not_fit_is_named(client: Client, key: str) -> None:
     body = problem(submit(client, idempotency_key=key), 422, "invalid_input")
     assert [e["field"] for e in body["errors"]] == ["Idempotency-Key"]
-
-
-def test_a_key_of_200_characters_fits(client: Client) -> None:
-    assert submit(client, idempotency_key="k" * 200).status_code == 202
 
 
 def test_a_paused_feature_sends_retry_after(client: Client) -> None:
@@ -124,9 +113,7 @@ def test_a_paused_feature_sends_retry_after(client: Client) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_body_that_does_not_fit_is_refused(
-    client: Client, raw: bytes, status: int, code: str
-) -> None:
+def test_an_invalid_body_is_refused(client: Client, raw: bytes, status: int, code: str) -> None:
     response: Any = client.post(URL, raw, content_type="application/json")
     body = problem(response, status, code)
     assert ("errors" in body) == (status == 422)
@@ -135,9 +122,7 @@ def test_a_body_that_does_not_fit_is_refused(
 
 @pytest.mark.parametrize("text", [r"a\u0000b", r"\ud800", r"\udfff!"])
 @pytest.mark.parametrize("place", ['{"document": "%s"}', '{"document": {"%s": 1}}'])
-def test_text_that_cannot_be_stored_is_refused_and_its_field_named(
-    client: Client, text: str, place: str
-) -> None:
+def test_text_that_cannot_be_stored_is_refused(client: Client, text: str, place: str) -> None:
     response = client.post(
         URL, f'{{"input": {place % text}}}'.encode(), content_type="application/json"
     )
@@ -145,17 +130,17 @@ def test_text_that_cannot_be_stored_is_refused_and_its_field_named(
     assert [e["field"] for e in body["errors"]] == ["document"]
 
 
-def test_a_pair_of_surrogates_is_one_character_and_is_kept(client: Client) -> None:
-    response = client.post(
-        URL, rb'{"input": {"document": "\ud83d\ude00"}}', content_type="application/json"
-    )
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [(rb'{"input": {"document": "\ud83d\ude00"}}', "\U0001f600"), (DOCUMENT_IN_UTF8, "Grüße")],
+)
+def test_surrogate_pairs_and_utf8_are_kept(client: Client, raw: bytes, text: str) -> None:
+    response = client.post(URL, raw, content_type="application/json; charset=utf-8")
     assert response.status_code == 202
-    assert Job.objects.get().input == {"document": "\U0001f600"}
+    assert Job.objects.get().input == {"document": text}
 
 
-def test_too_much_for_the_feature_and_too_much_for_the_server_are_both_a_413(
-    client: Client,
-) -> None:
+def test_too_much_for_the_feature_or_the_server_is_a_413(client: Client) -> None:
     large = submit(client, {"input": {"document": "x" * 1_000_001}})
     assert CANARY not in problem(large, 413, "input_too_large")["detail"]
     larger = submit(client, {"input": {"document": "x" * 2_700_000}})
@@ -168,12 +153,6 @@ def test_a_body_that_is_not_declared_as_json_is_a_415(client: Client, kind: str)
     problem(response, 415, "unsupported_media_type")
 
 
-def test_a_charset_parameter_does_no_harm(client: Client) -> None:
-    kind = "application/json; charset=utf-8"
-    body = '{"input": {"document": "Grüße"}}'.encode()
-    assert client.post(URL, body, content_type=kind).status_code == 202
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -184,9 +163,7 @@ def test_a_charset_parameter_does_no_harm(client: Client) -> None:
         {"input": {f"{CANARY}": "\0"}},
     ],
 )
-def test_an_error_does_not_echo_the_input(
-    client: Client, body: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_errors_hide_input(client: Client, body: Any, caplog: pytest.LogCaptureFixture) -> None:
     response = submit(client, body)
     assert response.status_code == 422
     assert CANARY not in response.content.decode()

@@ -9,11 +9,12 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aifeature.models import ApiToken, Job
 from tests.integration.api.api_jobs import DOCUMENT, job, problem
+from tests.integration.fuzz.values import thorough
 
 SLUGS = st.none() | st.sets(st.sampled_from(["summarize", "other", "triage"]), max_size=3)
 LASTS = st.none() | st.integers(-600, 600).filter(lambda s: abs(s) > 60)
@@ -36,7 +37,7 @@ def asked(token: str, call: str, known: Job) -> Any:
     return ask(Client(headers={"authorization": f"Bearer {token}"}), call, known)
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@thorough(60)
 @given(slugs=SLUGS, seconds=LASTS, may_submit=st.booleans(), call=st.sampled_from(CALLS))
 def test_every_call_is_held_to_the_scope(
     ada: User,

@@ -1,4 +1,4 @@
-"""create_token, revoke_token, list_tokens."""
+"""The commands create_token, revoke_token and list_tokens."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from deploy.web_worker import WebWorker
 from project import request_body
 from project.concurrency import Concurrency, credential_of
 from tests.integration.api.test_concurrency import (
-    BOUND_S,
     Refusals,
     client_of,
     refusals,
@@ -25,8 +24,8 @@ from tests.integration.api.test_concurrency import (
     run,
     site,
     status_of,
-    until,
 )
+from tests.integration.event_loop import BOUND_S, until
 
 __all__ = ["refusals", "site"]
 
@@ -57,9 +56,7 @@ def scope_of(path: str, **headers: str) -> dict[str, Any]:
     return {"type": "http", "path": path, "headers": given}
 
 
-def test_a_session_is_known_after_a_page_and_forgotten_when_it_ends(
-    site: Concurrency, anna: User
-) -> None:
+def test_a_session_is_known_from_its_first_page_to_its_end(site: Concurrency, anna: User) -> None:
     browser = Client()
     browser.force_login(anna)
     session = session_of(browser)
@@ -84,7 +81,7 @@ def log_out(browser: Client) -> None:
 
 
 def test_a_revoked_token_counts_for_its_address(site: Concurrency, anna: User) -> None:
-    """Else somebody who has it could use up what its owner may send."""
+    """Otherwise a thief could use up the limits of its owner."""
     row, text = ApiToken.issue(user_id=anna.pk, name="lost")
     token = f"Bearer {text}"
     visitor = client_of(site)
@@ -117,15 +114,11 @@ def revoke(pk: int) -> None:
         ("/", {}, b""),
     ],
 )
-def test_the_credential_is_the_one_that_django_looks_up(
-    path: str, headers: dict[str, str], shown: bytes
-) -> None:
+def test_the_credential_is_that_of_django(path: str, headers: dict[str, str], shown: bytes) -> None:
     assert credential_of(scope_of(path, **headers)) == shown
 
 
-def test_staff_are_not_refused_because_others_flood_their_address(
-    site: Concurrency, admin_user: User
-) -> None:
+def test_a_flood_of_their_address_refuses_no_staff(site: Concurrency, admin_user: User) -> None:
     browser = Client()
     browser.post("/admin/login/", {"username": "admin", "password": "password"})
     cookie = browser.cookies["staff_browser"].value
@@ -169,9 +162,7 @@ def test_one_address_has_a_few_probes_and_flips_at_a_time(site: Concurrency, pat
     run(scene)
 
 
-def test_bodies_that_never_end_are_counted_for_their_visitor(
-    site: Concurrency, refusals: Refusals
-) -> None:
+def test_endless_bodies_count_for_their_visitor(site: Concurrency, refusals: Refusals) -> None:
     site._most_bytes = 1_000
     chunk = b"x" * 900
     headers = {"transfer-encoding": "chunked"}
