@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aifeature.models import ApiToken
 from project.asgi import application
+from tests.integration.event_loop import BOUND_S, until
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from django.contrib.auth.models import User
-
-BOUND_S = 40.0
-"""Far above what is needed, and below what a read of Redis is let wait where that is the test."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Event:
 
 @dataclass
 class Stream:
-    """What came so far; `text` is what a page would show."""
+    """The events so far; `text` is the text that a page would show."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -80,12 +78,6 @@ class Stream:
             if "event" in fields:
                 event = Event(fields["event"], json.loads(fields["data"]), fields.get("id"))
                 self.events.append(event)
-
-
-async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while not met():  # noqa: ASYNC110 (it looks at other code, which sets no event)
-            await asyncio.sleep(0.005)
 
 
 def token_of(user: User) -> str:

@@ -1,11 +1,10 @@
-"""Streams and long-polls end when the access of their reader does."""
+"""Streams and long-polls end when their reader loses access."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-import httpx2
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
@@ -13,12 +12,13 @@ from django.core.asgi import get_asgi_application
 from django.db import connection
 from django.test import Client
 
-from aifeature.api import events
+from aifeature.api import events, waiting
 from aifeature.models import ApiToken
 from aifeature.models.transitions import Claimed
 from aifeature.services.sign_in import sign_ins
+from tests.integration.event_loop import client_of, until
 from tests.integration.streams.readers import reader, token_of
-from tests.integration.streams.test_events import begin, play, written
+from tests.integration.streams.test_events import begin, finish, play, written
 
 
 def close_account(user: User) -> None:
@@ -68,7 +68,7 @@ def test_a_stream_ends_at_the_next_heartbeat(
     play(scene())
 
 
-def test_text_that_keeps_coming_does_not_keep_a_stream_open(
+def test_a_busy_stream_ends_too(
     claimed: Claimed, ada: User, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.3)
@@ -96,15 +96,14 @@ def test_a_session_ends_a_poll_that_waits(claimed: Claimed, ada: User, end: str)
     connection.close()
 
     async def scene() -> None:
-        transport = httpx2.ASGITransport(app=get_asgi_application())  # type: ignore[arg-type]
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://testserver", cookies={"sessionid": cookie}
-        ) as client:
+        site = get_asgi_application()
+        async with client_of(site, cookies={"sessionid": cookie}) as client:
             address = f"/api/v1/jobs/{claimed.job}"
             assert (await client.get(address)).status_code == 200
-            poll = asyncio.create_task(client.get(address, params={"wait": 2}))
-            await asyncio.sleep(0.5)
+            poll = asyncio.create_task(client.get(address, params={"wait": 30}))
+            await until(lambda: len(waiting.watch()._listeners) == 1)
             await done(ENDS[end], ada)
+            await finish(claimed, "It is so.")  # which ends the wait
             assert (await poll).status_code == 401
 
     play(scene())

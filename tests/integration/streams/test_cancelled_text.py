@@ -1,4 +1,4 @@
-"""A user reads an answer to its last word and cancels it: they keep the text, and pay for it."""
+"""A user who cancels an answer keeps the text already shown, and pays for it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from django.test import Client
 
 from aifeature.models import Attempt, CancelledBy, Job, SpendWindow, transitions
 from aifeature.services.streams import writer
+from tests.integration.event_loop import until
 from tests.integration.job_rows import MakeJob
-from tests.integration.streams.readers import reader, until
+from tests.integration.streams.readers import reader
 from tests.integration.streams.test_end_to_end import ARTICLE, run
 from tests.sandbox_server import SandboxServer
 
 HELD_AT = 12
-"""Events of the answer that are sent before it stands still, for as long as the test wants."""
+"""Events of the answer before it stalls."""
 
 
 def cancel(job: Job, by: CancelledBy) -> None:
@@ -28,10 +29,10 @@ def cancel(job: Job, by: CancelledBy) -> None:
     connection.close()
 
 
-def read_until_it_stands_still_and_cancel(
+def read_until_it_stalls_and_cancel(
     sandbox: SandboxServer, token: str, job: Job, by: CancelledBy
 ) -> tuple[str, str, list[dict[str, Any]]]:
-    """What a reader had when the job was cancelled, what they have at its end, its last events."""
+    """Return the text at the cancellation, the text at the end, and the error events."""
     sandbox.set_faults({"kind": "stall", "after_events": HELD_AT})
     connection.close()
 
@@ -51,11 +52,9 @@ def read_until_it_stands_still_and_cancel(
     return found
 
 
-def test_read_text_is_kept_and_charged(
-    make_job: MakeJob, sandbox: SandboxServer, token: str, ada: User
-) -> None:
+def test_text_is_charged(make_job: MakeJob, sandbox: SandboxServer, token: str, ada: User) -> None:
     job = make_job(input={"document": ARTICLE})
-    shown, at_the_end, (last,) = read_until_it_stands_still_and_cancel(
+    shown, at_the_end, (last,) = read_until_it_stalls_and_cancel(
         sandbox, token, job, CancelledBy.USER
     )
     assert last["status"] == "cancelled"
@@ -76,11 +75,11 @@ def test_read_text_is_kept_and_charged(
 
 
 @pytest.mark.parametrize("by", [CancelledBy.STAFF, CancelledBy.ERASURE])
-def test_text_is_never_charged_when_another_person_cancels(
+def test_another_person_cancels_free_of_charge(
     make_job: MakeJob, sandbox: SandboxServer, token: str, by: CancelledBy
 ) -> None:
     job = make_job(input={"document": ARTICLE})
-    shown, _, _ = read_until_it_stands_still_and_cancel(sandbox, token, job, by)
+    shown, _, _ = read_until_it_stalls_and_cancel(sandbox, token, job, by)
     assert shown
     assert (job.status, job.charge_micro, job.partial_text) == ("cancelled", 0, "")
 
@@ -88,7 +87,7 @@ def test_text_is_never_charged_when_another_person_cancels(
 def test_text_that_redis_never_confirmed_is_not_charged(
     make_job: MakeJob, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can have read it."""
+    """No reader can have seen it."""
     monkeypatch.setattr(writer.StreamWriter, "flush", lambda _: None)
     job = make_job(input={"document": ARTICLE})
     sandbox.set_faults({"kind": "stall", "after_events": HELD_AT})

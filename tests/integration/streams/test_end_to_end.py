@@ -16,7 +16,7 @@ from tests.integration.streams.readers import reader
 from tests.sandbox_server import SandboxServer
 
 MIDWAY = 10
-"""Events of the answer that come before it stands still: by then a part of the summary was sent."""
+"""Events of the answer before it stalls; they hold a part of the summary."""
 
 ARTICLE = (
     "The course platform moved its billing to a new provider on 3 March 2026. "
@@ -37,9 +37,7 @@ def read_job(job: Job) -> Any:
     return job
 
 
-def test_words_arrive_before_the_job_is_done(
-    make_job: MakeJob, sandbox: SandboxServer, token: str
-) -> None:
+def test_text_arrives_before_the_end(make_job: MakeJob, sandbox: SandboxServer, token: str) -> None:
     job = make_job(input={"document": ARTICLE})
     sandbox.set_faults({"kind": "stall", "after_events": MIDWAY})
     connection.close()
@@ -62,7 +60,7 @@ def test_words_arrive_before_the_job_is_done(
             assert stream.text == stored
             assert stream.events[-1].name == "result"
             assert stream.events[-1].data["result"]["summary"] == stored
-        assert early.named("reset") == [], "what was shown went on, and nothing of it was replaced"
+        assert early.named("reset") == [], "the text only grew"
         assert early.headers["content-type"] == "text/event-stream"
 
     asyncio.run(scene())

@@ -1,14 +1,13 @@
-"""What readers get, whatever happens to the job, to Redis and to them."""
+"""The events of readers while jobs, Redis and readers come and go."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 import redis
 from asgiref.sync import sync_to_async
@@ -23,9 +22,10 @@ from aifeature.services.streams.entries import key
 from aifeature.services.streams.hub import hub
 from aifeature.services.streams.writer import DeltaSink, JobStream
 from project.asgi import application
+from tests.integration.event_loop import client_of, until
 from tests.integration.job_rows import MakeJob, claim
 from tests.integration.streams.gate import gate
-from tests.integration.streams.readers import Stream, reader, token_of, until
+from tests.integration.streams.readers import Stream, reader, token_of
 
 TEXT = "Refunds take 30 days. 🎉 Ünïcode \u2028 counts as one."
 
@@ -97,7 +97,7 @@ def test_every_reader_gets_everything_early_or_late(claimed: Claimed, token: str
     play(scene())
 
 
-def test_a_new_reader_does_not_wait_for_news_of_others(
+def test_a_new_reader_does_not_wait_for_others(
     claimed: Claimed, make_job: MakeJob, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aifeature.services.streams.hub.BLOCK_MS", 60_000)
@@ -118,35 +118,14 @@ def test_a_new_reader_does_not_wait_for_news_of_others(
     play(scene())
 
 
-def test_the_answer_is_an_event_stream_that_is_not_cached_or_buffered(
-    claimed: Claimed, token: str
-) -> None:
-    async def scene() -> None:
-        async with reader(token, claimed.job) as stream:
-            await stream.until(lambda: bool(stream.events))
-        assert stream.status == 200
-        assert stream.headers["content-type"] == "text/event-stream"
-        assert stream.headers["cache-control"] == "no-store"
-        assert stream.headers["x-accel-buffering"] == "no"
-        assert "content-encoding" not in stream.headers
-        assert "content-length" not in stream.headers
+def test_the_result_event_is_the_job(claimed: Claimed, token: str, ada: User) -> None:
+    client = client_of(application, ada)
 
-    play(scene())
-
-
-def test_the_result_is_the_job_as_its_own_address_shows_it(
-    claimed: Claimed, token: str, ada: User
-) -> None:
     async def scene() -> None:
         await finish(claimed, TEXT)
         async with reader(token, claimed.job) as stream:
             await stream.end()
-        transport = httpx2.ASGITransport(app=cast("Any", application))
-        async with httpx2.AsyncClient(
-            transport=transport,
-            base_url="http://testserver",
-            headers={"authorization": f"Bearer {token}"},
-        ) as client:
+        async with client:
             job = (await client.get(f"/api/v1/jobs/{claimed.job}")).json()
         assert stream.events[-1].data == job
         assert [event.name for event in stream.events] == ["delta", "status", "result"]
@@ -156,9 +135,7 @@ def test_the_result_is_the_job_as_its_own_address_shows_it(
 
 
 @pytest.mark.parametrize("have", [1, 8, 13, 20])
-def test_a_reader_who_comes_back_gets_only_what_is_missing(
-    claimed: Claimed, token: str, have: int
-) -> None:
+def test_a_returning_reader_gets_the_missing_text(claimed: Claimed, token: str, have: int) -> None:
     async def scene() -> None:
         take = begin(written(claimed))
         take("Refunds take ")
@@ -181,9 +158,7 @@ def test_a_reader_who_comes_back_gets_only_what_is_missing(
     play(scene())
 
 
-def test_a_reader_who_comes_back_after_the_end_gets_only_what_is_missing(
-    claimed: Claimed, token: str
-) -> None:
+def test_a_reader_who_returns_late_gets_the_missing_text(claimed: Claimed, token: str) -> None:
     async def scene() -> None:
         take = begin(written(claimed))
         take("Refunds take 30 days.")
@@ -220,10 +195,8 @@ def test_an_unknown_event_id_resets_the_text(claimed: Claimed, token: str, last_
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED])
-def test_a_reader_that_has_the_last_event_is_not_to_connect_again(
-    claimed: Claimed, token: str, status: Status
-) -> None:
-    """An EventSource connects again after each end but 204, and got everything once more."""
+def test_the_last_event_leads_to_a_204(claimed: Claimed, token: str, status: Status) -> None:
+    """An EventSource reconnects after each end but a 204."""
 
     async def scene() -> None:
         await finish(claimed, "It is so." if status is Status.SUCCEEDED else None, status)
@@ -240,17 +213,11 @@ def test_a_reader_that_has_the_last_event_is_not_to_connect_again(
 @pytest.mark.parametrize(
     "last_id",
     [
-        "",
-        "{epoch}-9",
-        "{epoch}-running",
-        "{epoch}-needs_approval",
-        "{later}-succeeded",
+        *("", "{epoch}-9", "{epoch}-running", "{epoch}-needs_approval", "{later}-succeeded"),
         "succeeded",
     ],
 )
-def test_a_reader_that_lacks_the_last_event_gets_it(
-    claimed: Claimed, token: str, last_id: str
-) -> None:
+def test_a_missing_last_event_is_sent(claimed: Claimed, token: str, last_id: str) -> None:
     asked = last_id.format(epoch=claimed.epoch, later=claimed.epoch + 1)
 
     async def scene() -> None:
@@ -259,15 +226,6 @@ def test_a_reader_that_lacks_the_last_event_gets_it(
             await again.end()
         assert (again.status, again.events[-1].name) == (200, "result")
         assert again.text == "It is so." or asked.endswith("-9")
-
-    play(scene())
-
-
-def test_a_reader_of_a_job_under_way_is_never_at_its_end(claimed: Claimed, token: str) -> None:
-    async def scene() -> None:
-        async with reader(token, claimed.job, last_id=f"{claimed.epoch}-running") as stream:
-            await stream.until(lambda: stream.status != 0)
-            assert stream.status == 200
 
     play(scene())
 
@@ -281,7 +239,7 @@ def test_a_second_answer_replaces_the_first(claimed: Claimed, token: str) -> Non
             begin(stream)("The right ")
             await early.until(shows(early, "The right "))
             assert early.named("reset") == [{"text": "The right "}]
-            # Nobody knows which of the two answers this position counts.
+            # This position could belong to either answer.
             async with reader(
                 token, claimed.job, last_id=f"{claimed.epoch}-5", have="A wro"
             ) as again:
@@ -329,7 +287,7 @@ def test_a_waiting_job_shows_its_reason(make_job: MakeJob, token: str) -> None:
 
 
 @pytest.mark.parametrize("more", [True, False], ids=["goes on", "nothing more"])
-def test_after_flushall_the_reader_ends_with_exactly_the_stored_text(
+def test_after_flushall_readers_get_the_stored_text(
     claimed: Claimed, token: str, raw_redis: redis.Redis, more: bool
 ) -> None:
     async def scene() -> None:
@@ -352,9 +310,7 @@ def test_after_flushall_the_reader_ends_with_exactly_the_stored_text(
     play(scene())
 
 
-def test_without_redis_states_and_the_end_still_come_and_text_comes_back_with_it(
-    claimed: Claimed, token: str, settings: Any
-) -> None:
+def test_a_redis_outage_delays_only_text(claimed: Claimed, token: str, settings: Any) -> None:
     async def scene() -> None:
         async with gate(settings.REDIS_URL) as door:
             take = begin(written(claimed))
@@ -367,7 +323,7 @@ def test_without_redis_states_and_the_end_still_come_and_text_comes_back_with_it
                 await stream.until(lambda: stream.named("status")[-1] == away)
                 async with reader(token, claimed.job) as late:
                     await late.until(lambda: away in late.named("status"))
-                    await late.until(shows(late, "Refunds "))  # what this process knows
+                    await late.until(shows(late, "Refunds "))  # from the memory of this process
                 take("take ")
                 await door.open()
                 await stream.until(shows(stream, "Refunds take "))
@@ -434,7 +390,7 @@ def test_a_stranger_gets_a_404_before_any_stream(claimed: Claimed, bob: User) ->
     play(scene())
 
 
-def test_a_user_has_only_so_many_streams(
+def test_streams_of_a_user_are_limited(
     claimed: Claimed, token: str, ada: User, settings: Any
 ) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "STREAMS_PER_USER": 2}
@@ -454,9 +410,7 @@ def test_a_user_has_only_so_many_streams(
     play(scene())
 
 
-def test_a_reader_who_hangs_up_leaves_nothing_behind(
-    claimed: Claimed, token: str, ada: User
-) -> None:
+def test_a_lost_reader_leaves_nothing_behind(claimed: Claimed, token: str, ada: User) -> None:
     async def scene() -> None:
         async with reader(token, claimed.job) as one, reader(token, claimed.job) as two:
             await until(lambda: bool(one.events and two.events))
@@ -489,22 +443,28 @@ def test_a_slow_reader_delays_no_other_and_catches_up(claimed: Claimed, token: s
     play(scene())
 
 
-def test_an_idle_stream_shows_that_it_lives(
+def test_an_idle_stream_has_heartbeats(
     claimed: Claimed, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.02)
 
     async def scene() -> None:
-        async with reader(token, claimed.job) as stream:
+        running = f"{claimed.epoch}-running"  # the last event of no job
+        async with reader(token, claimed.job, last_id=running) as stream:
             await stream.until(lambda: len(stream.comments) > 3)
+        assert stream.status == 200
+        assert stream.headers["content-type"] == "text/event-stream"
+        assert stream.headers["cache-control"] == "no-store"
+        assert stream.headers["x-accel-buffering"] == "no"
+        assert not {"content-encoding", "content-length"} & set(stream.headers)
 
     play(scene())
 
 
-def test_a_stream_that_is_woken_for_nothing_shows_that_it_lives(
+def test_needless_wakeups_delay_no_heartbeat(
     claimed: Claimed, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by a Redis that comes and goes: each time there may be news, and there is none."""
+    """An unstable Redis wakes readers without news."""
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.2)
     followers: list[events._Follower] = []
 
@@ -544,9 +504,7 @@ def test_a_stopping_process_ends_its_streams_politely(claimed: Claimed, token: s
     play(scene())
 
 
-def test_a_reader_holds_no_thread_and_no_connection(
-    claimed: Claimed, token: str, settings: Any
-) -> None:
+def test_readers_hold_no_thread_or_connection(claimed: Claimed, token: str, settings: Any) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "STREAMS_PER_USER": 100}
 
     async def scene() -> None:
@@ -579,7 +537,7 @@ def _connections() -> int:
 
 
 def lose_all_jobs() -> None:
-    """What a restored backup does to jobs that are younger than it."""
+    """Delete all jobs, as a restored backup does to younger jobs."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL aifeature.may_truncate = 'yes'")
         cursor.execute("TRUNCATE aifeature_job CASCADE")

@@ -42,7 +42,7 @@ async def read_until_blocked(found: Hub) -> None:
 
 
 @pytest.mark.parametrize("steps", range(4))
-def test_a_loop_that_ends_while_the_hub_closes_leaves_no_connection(
+def test_a_loop_that_ends_leaves_no_connection(
     clients: list[redis.asyncio.Redis], monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     monkeypatch.setattr("aifeature.services.streams.hub.PACE_S", 0)
@@ -59,9 +59,7 @@ def test_a_loop_that_ends_while_the_hub_closes_leaves_no_connection(
     assert [open_connections(client) for client in clients] == [0]
 
 
-def test_a_reader_who_leaves_an_ended_hub_does_not_start_it(
-    clients: list[redis.asyncio.Redis],
-) -> None:
+def test_an_ended_hub_does_not_start_again(clients: list[redis.asyncio.Redis]) -> None:
     async def scene() -> None:
         found = hub()
         with found.reading(uuid4(), 1, lambda: None):

@@ -1,4 +1,4 @@
-"""The web server is told to load a release that does not boot."""
+"""The web server refuses to load a release that does not boot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BROKEN = {
     "project/asgi.py": "raise RuntimeError('not this one')\n",
     "aifeature/web/views.py": "from aifeature.web import nothing_of_the_kind\n",
 }
-"""What main process, workers and requests need; each stands for all that only the one loads."""
+"""Files that only the main process, only a worker, or only a request loads."""
 
 
 @pytest.mark.timeout(400)

@@ -1,6 +1,4 @@
-"""A user who cancels keeps what they were shown, whichever call or run wrote it, and free of charge
-unless the call that they ended wrote it.
-"""
+"""A user who cancels keeps the text of all calls and runs, and pays for the cancelled call only."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ TEXTS = [
 
 
 def write(run_of: Claimed, text: str) -> None:
-    """What a worker writes of an answer that has begun."""
+    """Write the beginning of an answer, as a worker does."""
     with writer.process().open(run_of.job, run_of.epoch, "summary") as stream:
         write_to(stream, text)
 
@@ -64,9 +62,7 @@ def kept(job: Job) -> tuple[str, str, int]:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_waiting_job_keeps_the_text_of_the_run_that_was_interrupted(
-    make_job: MakeJob, ada: User, text: str
-) -> None:
+def test_a_waiting_job_keeps_interrupted_text(make_job: MakeJob, ada: User, text: str) -> None:
     job = interrupted(make_job, text)
     assert job.status == "queued"
     lifecycle.cancel(user=ada, job_id=job.pk)
@@ -96,9 +92,7 @@ def _by_a_stranger(job: Job) -> None:
 
 
 @pytest.mark.parametrize("cancel", [_by_staff, _by_a_stranger])
-def test_a_job_keeps_text_only_for_its_user(
-    make_job: MakeJob, cancel: Callable[[Job], None]
-) -> None:
+def test_only_the_user_keeps_text(make_job: MakeJob, cancel: Callable[[Job], None]) -> None:
     job = interrupted(make_job, "Some words.")
     cancel(job)
     assert kept(job)[1:] == ("", 0)
@@ -113,9 +107,7 @@ def test_a_job_whose_worker_was_lost_keeps_its_text(make_job: MakeJob, ada: User
     assert kept(job) == ("cancelled", "Some words.", 0)
 
 
-def test_a_run_that_is_put_back_at_the_moment_of_the_cancellation_keeps_its_text(
-    make_job: MakeJob, ada: User
-) -> None:
+def test_a_run_requeued_during_a_cancellation_keeps_text(make_job: MakeJob, ada: User) -> None:
     job = make_job()
     begun = claim(job)
     lifecycle.cancel(user=ada, job_id=job.pk)
@@ -124,9 +116,7 @@ def test_a_run_that_is_put_back_at_the_moment_of_the_cancellation_keeps_its_text
     assert kept(job) == ("cancelled", "Some words.", 0)
 
 
-def test_text_of_an_answer_that_is_being_repaired_is_kept_free_of_charge(
-    make_job: MakeJob, ada: User
-) -> None:
+def test_text_under_repair_is_kept_free_of_charge(make_job: MakeJob, ada: User) -> None:
     job = make_job()
     begun = claim(job)
     attempt = begin(begun)

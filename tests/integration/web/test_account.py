@@ -1,4 +1,4 @@
-"""People manage their own password, sessions and tokens, and nobody else's."""
+"""Users manage their own password, sessions and tokens only."""
 
 from __future__ import annotations
 
@@ -24,23 +24,14 @@ NEW = {"new_password1": "battery staple 42", "new_password2": "battery staple 42
 
 
 @pytest.fixture
-def carol(db: None) -> User:
-    return User.objects.create_user("carol", password=WORD)
-
-
-@pytest.fixture
 def browser(carol: User) -> Client:
     return signed_in(carol)
 
 
 def signed_in(user: User) -> Client:
     client = Client(headers={"user-agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/144.0"})
-    assert (
-        client.post(
-            "/accounts/login/", {"username": user.get_username(), "password": WORD}
-        ).status_code
-        == 302
-    )
+    form = {"username": user.get_username(), "password": WORD}
+    assert client.post("/accounts/login/", form).status_code == 302
     return client
 
 
@@ -57,9 +48,7 @@ def token_of(user: User) -> str:
     return ApiToken.issue(user_id=user.pk, name="x")[1]
 
 
-def test_a_new_password_ends_other_sessions_and_tokens_and_keeps_this_one(
-    carol: User, browser: Client
-) -> None:
+def test_a_new_password_ends_other_sessions_and_tokens(carol: User, browser: Client) -> None:
     other, token = signed_in(carol), token_of(carol)
     browser.get(PAGE)
     changed = browser.post(f"{PAGE}password/", {"old_password": WORD, **NEW})
@@ -117,12 +106,10 @@ def test_one_other_browser_is_signed_out(carol: User, browser: Client) -> None:
     assert browser.post(address).status_code == 404
 
 
-def test_sign_out_everywhere_ends_sessions_and_tokens_of_this_user_alone(
-    carol: User, browser: Client
-) -> None:
+def test_sign_out_everywhere_concerns_this_user_only(carol: User, browser: Client) -> None:
     dora = User.objects.create_user("dora", password=WORD)
     other, old, stranger = signed_in(carol), signed_in(carol), signed_in(dora)
-    SignIn.objects.filter(pk=old.session.session_key).delete()  # of before there were such rows
+    SignIn.objects.filter(pk=old.session.session_key).delete()  # from a release without such rows
     mine, theirs = token_of(carol), token_of(dora)
     assert browser.post(f"{PAGE}sign-out-everywhere/")["Location"] == "/accounts/signed-out/"
     assert not any(map(is_in, (browser, other, old)))
@@ -162,7 +149,7 @@ def test_a_token_is_made_shown_once_and_revoked(carol: User, browser: Client, op
     "wrong",
     [{"name": ""}, {"name": "x" * 81}, {"may": "all"}, {"days": "9999"}, {"features": ["triage"]}],
 )
-def test_a_token_is_not_made_of_what_was_not_offered(
+def test_an_invalid_token_is_not_made(
     carol: User, browser: Client, opened: None, wrong: dict[str, object]
 ) -> None:
     form = {"name": "n", "may": "read", "days": "30", **wrong}
@@ -174,9 +161,7 @@ def test_a_token_is_not_made_of_what_was_not_offered(
     ("address", "data"),
     [("password/", NEW), ("sign-out-everywhere/", {}), ("tokens/", {"name": "x"})],
 )
-def test_the_account_needs_a_sign_in_and_a_csrf_token(
-    carol: User, address: str, data: dict[str, str]
-) -> None:
+def test_the_account_needs_a_csrf_token(carol: User, address: str, data: dict[str, str]) -> None:
     assert "/login/" in Client().post(f"{PAGE}{address}", data)["Location"]
     forged = Client(enforce_csrf_checks=True)
     forged.force_login(carol)
@@ -197,18 +182,17 @@ def test_a_browser_is_named_and_its_header_not_kept(header: str, words: str) -> 
 
 
 def test_admin_has_no_door_of_its_own_to_a_password(db: None) -> None:
-    """One that counts nothing would take any number of guesses."""
-    User.objects.create_user("sam", password=WORD, is_staff=True)
-    browser = signed_in(User.objects.get(username="sam"))
+    """The page of Django does not count guesses."""
+    sam = User.objects.create_user("sam", password=WORD, is_staff=True)
+    browser = signed_in(sam)
     for _ in range(8):
         answer = browser.post("/admin/password_change/", {"old_password": "guess", **NEW})
         assert (answer.status_code, answer["Location"]) == (302, PAGE)
-    assert User.objects.get(username="sam").check_password(WORD)
+    sam.refresh_from_db()
+    assert sam.check_password(WORD)
 
 
-def test_a_password_that_is_disabled_in_admin_ends_the_tokens_too(
-    carol: User, browser: Client
-) -> None:
+def test_a_password_disabled_in_admin_ends_the_tokens(carol: User, browser: Client) -> None:
     token = token_of(carol)
     boss = Client()
     boss.force_login(User.objects.create_superuser("boss"))
@@ -224,7 +208,7 @@ def test_a_session_that_gets_another_key_stays_on_the_list(carol: User, browser:
     boss = User.objects.create_superuser("boss", password=WORD)
     browser.post("/admin/login/", {"username": "boss", "password": WORD})
     (first,) = shown(boss, this=browser.session.session_key)
-    assert first.is_this, "it began over somebody else's"
+    assert first.is_this, "it replaced the session of another user"
     path = f"/admin/auth/user/{carol.pk}/password/"
     new = {"usable_password": "true", "password1": NEW["new_password1"]}
     assert browser.post(path, {**new, "password2": new["password1"]}).status_code == 302

@@ -1,4 +1,4 @@
-"""The web server behind a proxy: visitors are told apart, and none chooses an address."""
+"""The web server behind a proxy distinguishes visitors, and none can choose an address."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ junk = (
 
 
 def as_header(entries: list[str]) -> bytes:
-    """As a server passes it on: without control characters, and not longer than it takes."""
+    """Encode as a server does: without control characters, and within its length limit."""
     raw = ", ".join(entries).encode("utf-8", "surrogatepass")[:60_000]
     return bytes(byte for byte in raw if byte >= 32 and byte != 127)
 
 
 @pytest.fixture
 def site(db: None) -> Site:
-    """The site behind a proxy on this machine that is trusted."""
+    """The site behind a trusted proxy on this machine."""
     found = Site()
     inner: Any = found._handler.handle
     behind: Any = SimpleNamespace(handle=Forwarded(inner, networks("127.0.0.1, 10.0.0.0/8")))
@@ -61,7 +61,7 @@ class FromSocket(Visit):
     """A request that came over a Unix socket."""
 
     def scope(self) -> dict[str, Any]:
-        """As uvicorn makes it: without a client."""
+        """Return the scope of uvicorn: without a client."""
         return {**super().scope(), "client": None, "server": ("/run/web.sock", None)}
 
 
@@ -71,9 +71,7 @@ class FromSocket(Visit):
 @example(FromSocket, ["unknown"])
 @example(Visit, ["10.0.0.1"] * 1_000)
 @example(FromSocket, ["203.0.113.5"] * 1_000)
-def test_no_forwarded_header_breaks_a_sign_in(
-    site: Site, kind: type[Visit], entries: list[str]
-) -> None:
+def test_no_header_breaks_a_sign_in(site: Site, kind: type[Visit], entries: list[str]) -> None:
     headers = (*OF_THE_FORM, (b"x-forwarded-for", as_header(entries)))
     answer = site.visit(kind(LOGIN.encode(), "POST", headers, FORM))
     assert answer.is_fine, answer
@@ -100,7 +98,7 @@ def test_failures_behind_a_proxy_are_counted_by_the_visitors_address(site: Site)
 
 @pytest.fixture
 def server(committed: None, tmp_path: Path) -> Iterator[tuple[Process, Path, float]]:
-    """A web server on a Unix socket that gives each visitor one request, and since when."""
+    """A web server on a Unix socket with one request for each visitor, and its start time."""
     place = tmp_path / "web.sock"
     env = {
         "WEB_BIND": f"unix:{place}",
@@ -115,7 +113,7 @@ def server(committed: None, tmp_path: Path) -> Iterator[tuple[Process, Path, flo
 
 
 def asked(place: Path, path: str, *forwarded_for: str) -> int:
-    """The status of a request through a proxy that sends this X-Forwarded-For; 0: none."""
+    """Return the status of a request with this X-Forwarded-For; 0: there was no answer."""
     headers = {"Host": "127.0.0.1"}
     if forwarded_for:
         headers["X-Forwarded-For"] = ", ".join(forwarded_for)
@@ -129,9 +127,7 @@ def asked(place: Path, path: str, *forwarded_for: str) -> int:
         connection.close()
 
 
-def test_a_server_on_a_unix_socket_limits_each_visitor_apart(
-    server: tuple[Process, Path, float],
-) -> None:
+def test_a_unix_socket_limits_each_visitor(server: tuple[Process, Path, float]) -> None:
     web, place, since = server
     spoofed = (f"198.51.100.{n}" for n in count())
     for visitor in ("203.0.113.5", "203.0.113.6", "2001:db8::1"):
@@ -146,6 +142,6 @@ def test_a_server_on_a_unix_socket_limits_each_visitor_apart(
             other.connect(str(place))
             other.sendall(b"\x00\r\n\r\n")
             other.recv(100)
-    told = web.log().count("Invalid HTTP request received")
+    logged = web.log().count("Invalid HTTP request received")
     minutes = 1 + int((time.monotonic() - since) // 60)
-    assert 0 < told <= PER_MINUTE * minutes, "anybody can send what is no HTTP"
+    assert 0 < logged <= PER_MINUTE * minutes, "any client can send invalid HTTP"

@@ -1,4 +1,4 @@
-"""A session that ends: where each form leads, why, and that no text is in an address."""
+"""A form sent after its session ended leads to the sign-in; no address contains its text."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aifeature.models import Job, Status
 from aifeature.web import carried, sign_in_reasons
 from tests.browser import scenes
+from tests.integration.fuzz.values import thorough
 
 LOGIN = "/accounts/login/"
 FORM = "/f/summarize/"
@@ -50,36 +51,26 @@ def forms_of(user: User) -> dict[str, str]:
     }
 
 
-def _delete_it(client: Client, user: User) -> None:
-    Session.objects.all().delete()
-
-
 def _change_the_password(client: Client, user: User) -> None:
     user.set_password("correct horse")
     user.save()
 
 
-def _lose_all_cookies(client: Client, user: User) -> None:
-    client.cookies.clear()
-
-
-ENDS: list[Callable[[Client, User], None]] = [
-    _delete_it,
-    _change_the_password,
-    _lose_all_cookies,
-]
+ENDS: dict[str, Callable[[Client, User], object]] = {
+    "deleted": lambda _client, _user: Session.objects.all().delete(),
+    "password changed": _change_the_password,
+    "cookies lost": lambda client, _user: client.cookies.clear(),
+}
 
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("name", sorted(sign_in_reasons.PAGES))
-def test_a_form_sent_too_late_leads_through_the_sign_in_to_its_page(
-    carol: User, end: Callable[[Client, User], None], name: str
-) -> None:
+def test_a_late_form_leads_back_through_the_sign_in(carol: User, end: str, name: str) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(carol)
     path = forms_of(carol)[name]
     token = client.get("/").cookies["csrftoken"].value
-    end(client, carol)
+    ENDS[end](client, carol)
     sent = client.post(path, {"in-document": SECRET, "csrfmiddlewaretoken": token})
     assert sent.status_code == 302
     assert "zebra" not in sent["Location"]
@@ -102,9 +93,7 @@ def test_a_form_sent_too_late_leads_through_the_sign_in_to_its_page(
     assert client.get(signed_in["Location"]).status_code == 200
 
 
-def test_a_page_opened_too_late_shows_that_the_session_has_ended(
-    client: Client, carol: User
-) -> None:
+def test_a_late_page_shows_that_the_session_has_ended(client: Client, carol: User) -> None:
     client.force_login(carol)
     Session.objects.all().delete()
     answer = client.get("/f/summarize/?from=x")
@@ -128,9 +117,9 @@ def test_a_first_visit_mentions_no_session(client: Client, db: None) -> None:
     assert "Please sign in to open this page." in inner.text
 
 
+@thorough(50)
 @given(why=st.text(), to=st.text(), at=st.text(st.characters(max_codepoint=0xFF)))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_reason_and_no_address_of_a_stranger_is_repeated(
+def test_invented_reasons_are_not_shown(
     client: Client, db: None, why: str, to: str, at: str
 ) -> None:
     mark = f"<{uuid4().hex}"
@@ -146,7 +135,7 @@ CARRIED = re.compile(r'name="carried" value="([^"]+)"')
 
 
 def sent_without_scripts(client: Client, user: User, **fields: str) -> Any:
-    """What a browser without scripts is answered that sends a form after its session has ended."""
+    """Send a form without scripts after the session has ended, and return the answer."""
     client.force_login(user)
     (typist,) = re.findall(r'name="typist" value="([^"]+)"', client.get(FORM).text)
     Session.objects.all().delete()
@@ -160,9 +149,7 @@ def sign_in_with(client: Client, name: str, page: Any, **fields: str) -> Any:
 
 
 @pytest.mark.parametrize("text", [SECRET, '<b>&amp;\n"quoted" 👩‍🚀 ' * 2_000])
-def test_without_scripts_the_sign_in_page_carries_the_text(
-    client: Client, carol: User, text: str
-) -> None:
+def test_without_scripts_the_text_is_carried(client: Client, carol: User, text: str) -> None:
     asked = sent_without_scripts(client, carol, **{"in-document": text})
     assert asked.status_code == 200
     assert "no-store" in asked["Cache-Control"]
@@ -178,7 +165,7 @@ def test_without_scripts_the_sign_in_page_carries_the_text(
     assert handed_on[:50] not in str(AccessAttempt.objects.values())
 
 
-def test_a_form_that_was_open_for_as_long_as_a_session_lasts_is_carried(
+def test_a_form_open_for_a_whole_session_is_carried(
     client: Client, carol: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = time.time() + django_settings.SESSION_COOKIE_AGE - 60
@@ -198,11 +185,9 @@ def test_a_carried_text_is_shown_to_its_user_only(client: Client, carol: User) -
         assert "zebra" not in client.post(FORM, fields).text
 
 
+@thorough(50)
 @given(forged=st.text(max_size=80), typist=st.text(max_size=80))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_nothing_is_carried_that_the_site_has_not_signed(
-    client: Client, carol: User, forged: str, typist: str
-) -> None:
+def test_only_signed_text_is_carried(client: Client, carol: User, forged: str, typist: str) -> None:
     sent = client.post(FORM, {"in-document": SECRET, "typist": typist})
     assert (sent.status_code, "zebra" in sent["Location"]) == (302, False)
     page = client.post(LOGIN, {"username": "carol", "password": "wrong", "carried": forged})

@@ -1,4 +1,4 @@
-"""Each failure shows a reference, and on-call finds it: in admin and in the log."""
+"""Each failure shows a reference. On-call finds it in admin and in the log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 import re
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
 
-from aifeature.models import Status, WebFailure
+from aifeature.models import Job, Status, WebFailure
 from aifeature.services import jobs
 from aifeature.services.controls import effective
 from aifeature.services.failures import web_failures
@@ -32,6 +32,7 @@ from project.concurrency import Concurrency
 from project.handler import Handler
 from project.log_lines import LineFormatter
 from tests.browser import scenes
+from tests.integration.event_loop import client_of
 
 FORM = "/f/summarize/"
 SECRET = "a zebra of db.internal"
@@ -40,7 +41,7 @@ SHOWN = re.compile(r"[Rr]eference: <b>([^<]+)</b>")
 
 @pytest.fixture(autouse=True)
 def failures(monkeypatch: pytest.MonkeyPatch) -> Failures:
-    """Those of a process that has just started; its clock stands still."""
+    """The failures of a new process. Its clock stands still."""
     made = Failures(clock=lambda: made_at[0])
     for module in ("aifeature.services.failures.web_failures", "aifeature.web.errors", *USERS):
         monkeypatch.setattr(f"{module}.failures", made)
@@ -127,7 +128,7 @@ def test_a_refused_form_shows_a_reference(
     assert "My text." in answer.text
 
 
-def test_every_error_page_shows_a_reference(
+def test_every_error_page_has_a_reference(
     visitor: Client, on_call: Client, settings: Any, opened: None
 ) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
@@ -137,13 +138,15 @@ def test_every_error_page_shows_a_reference(
     for _ in range(5):
         locked = stranger.post("/accounts/login/", {"username": "eve", "password": "wrong"})
     pages = {
-        404: visitor.get("/nowhere/"),
-        413: visitor.post(FORM, {"in-document": "x" * 2_000}),
-        403: strict.post(FORM, {"in-document": "A text."}),
-        429: locked,
+        404: (visitor.get("/nowhere/"), ""),
+        413: (visitor.post(FORM, {"in-document": "x" * 2_000}), "text is too long"),
+        403: (strict.post(FORM, {"in-document": "A text."}), "This form is out of date"),
+        429: (locked, "Too many attempts"),
     }
-    for status, page in pages.items():
+    assert not Job.objects.exists()
+    for status, (page, words) in pages.items():
         assert page.status_code == status
+        assert words in page.text
         assert found_by(on_call, reference_on(page)).status == status
 
 
@@ -170,12 +173,9 @@ def test_a_problem_of_the_api_has_a_reference_if_the_fault_is_ours(
     assert "X-Request-ID" not in missing.headers
 
 
-def test_a_request_that_is_refused_before_it_is_read_has_a_reference(
-    visitor: Client, on_call: Client
-) -> None:
+def test_a_request_refused_unread_has_a_reference(visitor: Client, on_call: Client) -> None:
     async def send() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app=cast("Any", Concurrency(Handler())))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        async with client_of(Concurrency(Handler())) as client:
             return await client.post(FORM, content=b"x" * 100, headers={"content-length": "9" * 9})
 
     answer = asyncio.run(send())
@@ -221,7 +221,7 @@ def test_a_failure_during_a_database_outage_is_stored_afterwards(
     assert (row.status, row.code) == (503, "OperationalError")
 
 
-def test_a_record_that_cannot_be_stored_spoils_no_answer_and_is_stored_later(
+def test_a_failed_write_spoils_no_answer(
     visitor: Client, on_call: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
@@ -236,9 +236,7 @@ def test_a_record_that_cannot_be_stored_spoils_no_answer_and_is_stored_later(
     found_by(on_call, reference_on(answer))
 
 
-def test_many_failures_of_a_kind_share_references_and_each_is_found(
-    visitor: Client, on_call: Client
-) -> None:
+def test_many_failures_of_a_kind_share_references(visitor: Client, on_call: Client) -> None:
     most = web_failures.PER_MINUTE
     shown = [reference_on(visitor.get(f"/nowhere/{number}/")) for number in range(most + 15)]
     assert len(set(shown)) == WebFailure.objects.count() == most
@@ -246,19 +244,17 @@ def test_many_failures_of_a_kind_share_references_and_each_is_found(
     of_another_kind = reference_on(visitor.post("/nowhere/"))
     assert of_another_kind not in shown
     found_by(on_call, of_another_kind)
-
-
-def test_made_up_methods_are_of_one_kind(visitor: Client, db: None) -> None:
-    for number in range(3 * web_failures.PER_MINUTE):
+    WebFailure.objects.all().delete()
+    made_at[0] += 60  # the next minute
+    for number in range(3 * most):  # invented methods are of one kind
         visitor.generic(f"Z{number}", "/nowhere/")
-    assert WebFailure.objects.count() == web_failures.PER_MINUTE
+    assert WebFailure.objects.count() == most
 
 
 def test_old_failures_are_deleted_and_the_newest_stay(db: None) -> None:
     for number in range(5):
-        WebFailure.objects.create(
-            reference=f"W-{number}", status=500, at=f"2026-01-0{number + 1}T00:00Z"
-        )
+        day = f"2026-01-0{number + 1}T00:00Z"
+        WebFailure.objects.create(reference=f"W-{number}", status=500, at=day)
     new = [WebFailure.objects.create(reference=f"W-A{n}", status=500) for n in range(4)]
     assert web_failures.prune(most=3) == 6
     assert set(WebFailure.objects.all()) < set(new)
@@ -266,7 +262,7 @@ def test_old_failures_are_deleted_and_the_newest_stay(db: None) -> None:
     faults = list(WebFailure.objects.all())
     for number in range(4):
         WebFailure.objects.create(reference=f"W-B{number}", status=404)
-    assert web_failures.prune(most=4) == 3, "what anybody can bring about goes first"
+    assert web_failures.prune(most=4) == 3, "failures that any visitor can cause are deleted first"
     assert set(WebFailure.objects.all()) > set(faults)
 
 
@@ -291,26 +287,25 @@ def test_a_job_that_failed_shows_a_reference_that_admin_finds(
         assert str(other.id) not in listed
 
 
-@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.SUCCEEDED])
-def test_a_job_that_did_not_fail_shows_none(visitor: Client, ada: User, status: Status) -> None:
-    assert not SHOWN.findall(visitor.get(f"/jobs/{scenes.job(ada, status).id}/").text)
+def test_a_job_that_did_not_fail_shows_none(visitor: Client, ada: User) -> None:
+    for status in (Status.QUEUED, Status.RUNNING, Status.SUCCEEDED):
+        assert not SHOWN.findall(visitor.get(f"/jobs/{scenes.job(ada, status).id}/").text)
 
 
-def test_admin_points_to_web_failures_for_the_reference_of_a_request(on_call: Client) -> None:
-    page = on_call.get("/admin/aifeature/job/", {"q": references.new_request()})
+def test_the_search_distinguishes_references(on_call: Client, opened: None, ada: User) -> None:
+    jobs = "/admin/aifeature/job/"
+    page = on_call.get(jobs, {"q": references.new_request()})
     assert "Search for it under Web failures" in page.text
-
-
-def test_a_user_whose_name_looks_like_a_reference_is_found(
-    on_call: Client, opened: None, ada: User
-) -> None:
     named = scenes.job(scenes.person("12345678"), Status.FAILED)
     scenes.job(ada, Status.FAILED)
-    assert str(named.id) in on_call.get("/admin/aifeature/job/", {"q": "12345678"}).text
+    assert str(named.id) in on_call.get(jobs, {"q": "12345678"}).text
 
 
-def test_a_paused_feature_refuses_with_a_reference(visitor: Client, on_call: Client) -> None:
+def test_a_paused_feature_keeps_the_text(visitor: Client, on_call: Client) -> None:
     effective.change("summarize", {"killed": True}, reason="test", check_name="test")
     effective.cache.clear()
-    answer = visitor.post(FORM, {"in-document": "My text.", "key": "k"})
+    answer = visitor.post(FORM, {"in-document": "My <long> text.", "key": "k"})
     assert found_by(on_call, reference_on(answer)).code == "feature_paused"
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    assert "paused" in answer.text
+    assert "My &lt;long&gt; text." in answer.text

@@ -1,4 +1,4 @@
-"""Rows of the history are titled by what their user sent."""
+"""The title of a row in the history is the beginning of the text that the user sent."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aifeature.models import Job, Status
 from aifeature.web import titles
 from tests.browser import scenes
+from tests.integration.fuzz.values import thorough
 
+SENTENCE = "A zebra crossed the street."
 ROW = re.compile(r'<div class="row-main">(.*?)</div>', re.DOTALL)
 TITLE = re.compile(r'<a href="[^"]*" dir="auto">(.*?)</a>', re.DOTALL)
-
-
-@pytest.fixture
-def ada_client(client: Client, ada: User, opened: None) -> Client:
-    client.force_login(ada)
-    return client
 
 
 def title_on(client: Client, path: str = "/jobs/") -> str:
@@ -34,13 +30,8 @@ def title_on(client: Client, path: str = "/jobs/") -> str:
     return html.unescape(found)
 
 
-def of_a_feature_that_is_gone(user: User, **sent: Any) -> Job:
-    now = timezone.now()
-    return Job.objects.create(user=user, feature="old_one", input=sent, deadline_at=now)
-
-
+@thorough(60)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_title_is_the_beginning_of_the_text(client: Client, opened: None, text: str) -> None:
     user = User.objects.create_user(uuid4().hex)
     client.force_login(user)
@@ -57,29 +48,23 @@ def test_the_feature_is_named_below_the_title(ada_client: Client, ada: User) -> 
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "title"),
     [
-        {"tone": "formal", "document": "A zebra crossed the street."},
-        {"a": {"b": ["x", {"c": "A zebra crossed the street."}]}, "n": 12},
-        {"lines": ["A zebra crossed the street.", "No."]},
+        ({"tone": "formal", "document": SENTENCE}, SENTENCE),
+        ({"a": {"b": ["x", {"c": SENTENCE}]}, "n": 12}, SENTENCE),
+        ({"lines": [SENTENCE, "No."]}, SENTENCE),
+        *((sent, "Old one") for sent in ({}, {"n": 12}, {"text": ""}, {"text": " \n"})),
     ],
 )
-def test_without_its_feature_the_longest_text_names_a_job(
-    ada_client: Client, ada: User, sent: dict[str, Any]
+def test_without_a_feature_text_or_slug_is_the_title(
+    ada_client: Client, ada: User, sent: dict[str, Any], title: str
 ) -> None:
-    of_a_feature_that_is_gone(ada, **sent)
-    assert title_on(ada_client) == "A zebra crossed the street."
+    now = timezone.now()
+    Job.objects.create(user=ada, feature="old_one", input=sent, deadline_at=now)
+    assert title_on(ada_client) == title
 
 
-@pytest.mark.parametrize("sent", [{}, {"n": 12}, {"text": ""}, {"text": " \n"}])
-def test_a_job_without_text_is_named_by_its_feature(
-    ada_client: Client, ada: User, sent: dict[str, Any]
-) -> None:
-    of_a_feature_that_is_gone(ada, **sent)
-    assert title_on(ada_client) == "Old one"
-
-
-def test_a_title_is_escaped_and_in_no_log(
+def test_a_title_is_escaped(
     ada_client: Client, ada: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""What users read while their feature is stopped: before they type, and about what they sent."""
+"""The messages of a stopped feature: in its form, and on the pages of jobs already sent."""
 
 from __future__ import annotations
 
@@ -19,12 +19,6 @@ FORM = "/f/summarize/"
 HELD = "Paused by our team. Your request is kept and continues by itself."
 
 
-@pytest.fixture
-def ada_client(client: Client, ada: User, opened: None) -> Client:
-    client.force_login(ada)
-    return client
-
-
 KEPT = "What you sent before is kept"
 
 
@@ -37,20 +31,18 @@ def text_of(response: Any) -> str:
 
 
 @pytest.mark.parametrize("slug", ["summarize", GLOBAL])
-def test_a_paused_feature_is_announced_before_typing(
-    ada_client: Client, bob: User, slug: str
-) -> None:
-    for path, told in [("/", "Paused by our team"), (FORM, "data-paused")]:
-        assert told not in text_of(ada_client.get(path))
+def test_a_paused_feature_is_announced_early(ada_client: Client, bob: User, slug: str) -> None:
+    for path, words in [("/", "Paused by our team"), (FORM, "data-paused")]:
+        assert words not in text_of(ada_client.get(path))
     stop(slug, bob)
-    for path, told in [("/", "Paused by our team"), (FORM, "data-paused")]:
-        assert told in text_of(ada_client.get(path))
+    for path, words in [("/", "Paused by our team"), (FORM, "data-paused")]:
+        assert words in text_of(ada_client.get(path))
     switch.release(slug, reason="Mended.", user_id=bob.pk)
     assert "data-paused" not in text_of(ada_client.get(FORM))
 
 
 @pytest.mark.parametrize("slug", ["summarize", GLOBAL])
-def test_a_switch_that_cancels_promises_nothing(
+def test_a_cancelling_stop_keeps_nothing(
     ada_client: Client, ada: User, bob: User, slug: str
 ) -> None:
     scenes.job(ada, Status.QUEUED)
@@ -63,17 +55,15 @@ def test_a_switch_that_cancels_promises_nothing(
     assert KEPT in text_of(ada_client.get(FORM))
 
 
-def test_of_a_partial_release_each_user_reads_their_own_case(
-    ada_client: Client, bob: User, opened: None
-) -> None:
+def test_a_partial_release_depends_on_the_user(ada_client: Client, bob: User, opened: None) -> None:
     stop("summarize", bob)
     switch.release("summarize", reason="Mended.", user_id=bob.pk, percent=50)
     for number in range(12):
         visitor = Client()
         visitor.force_login(User.objects.create_user(f"user{number}"))
-        is_told = "data-paused" in text_of(visitor.get(FORM))
+        is_paused = "data-paused" in text_of(visitor.get(FORM))
         sent = visitor.post(FORM, {"in-document": "A text.", "key": "k"})
-        assert sent.status_code == (503 if is_told else 303)
+        assert sent.status_code == (503 if is_paused else 303)
 
 
 def test_a_held_job_shows_that_it_is_kept(ada_client: Client, ada: User, bob: User) -> None:
@@ -85,16 +75,14 @@ def test_a_held_job_shows_that_it_is_kept(ada_client: Client, ada: User, bob: Us
         assert HELD in page
         assert "try again" not in page.lower()
         assert 'data-label="Paused"' in page
-    told = ada_client.get(f"/api/v1/jobs/{job.id}").json()["error"]
-    assert told == {"code": "feature_paused", "message": HELD}
+    shown = ada_client.get(f"/api/v1/jobs/{job.id}").json()["error"]
+    assert shown == {"code": "feature_paused", "message": HELD}
     switch.release("summarize", reason="Mended.", user_id=bob.pk)
     recovery.sweep()
     assert HELD not in text_of(ada_client.get(f"/jobs/{job.id}/"))
 
 
-def test_a_job_that_was_held_for_too_long_does_not_claim_to_continue(
-    ada_client: Client, ada: User, bob: User
-) -> None:
+def test_a_job_held_for_too_long_fails(ada_client: Client, ada: User, bob: User) -> None:
     job = scenes.job(ada, Status.QUEUED)
     stop("summarize", bob)
     recovery.sweep()
@@ -108,23 +96,16 @@ def test_a_job_that_was_held_for_too_long_does_not_claim_to_continue(
 
 
 @pytest.mark.parametrize(
-    "limits",
-    [
-        {"user_daily_budget_usd": "0.00"},
-        {"user_daily_spend_usd": "0.00"},
-        {"daily_budget_usd": "0.00"},
-    ],
+    "limit", ["user_daily_budget_usd", "user_daily_spend_usd", "daily_budget_usd"]
 )
-def test_a_spent_budget_is_announced_before_typing(
-    ada_client: Client, limits: dict[str, str]
-) -> None:
+def test_a_spent_budget_is_announced_before_typing(ada_client: Client, limit: str) -> None:
     assert "data-closed" not in text_of(ada_client.get(FORM))
-    FeatureControl.objects.update_or_create(feature="summarize", defaults=limits)
+    FeatureControl.objects.update_or_create(feature="summarize", defaults={limit: "0.00"})
     effective.cache.clear()
     opened = ada_client.get(FORM)
     assert opened.status_code == 200
     assert "data-closed" in text_of(opened)
     sent = ada_client.post(FORM, {"in-document": "A text.", "key": "k"})
     assert sent.status_code in {429, 503}
-    (told,) = re.findall(r"data-closed><strong>[^<]*</strong> ([^<]*)<", opened.text)
-    assert told in text_of(sent), "the same sentence as after sending"
+    (reason,) = re.findall(r"data-closed><strong>[^<]*</strong> ([^<]*)<", opened.text)
+    assert reason in text_of(sent), "the same sentence as after sending"

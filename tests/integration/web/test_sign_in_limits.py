@@ -1,8 +1,7 @@
-"""Guesses of passwords are counted before they are checked, however many come at once."""
+"""Password guesses are counted before they are checked, also under concurrency."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -15,12 +14,14 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aifeature.models import SignInCount
 from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
 from aifeature.services.sign_in import limits
+from tests.integration.conftest import wait_until_blocked
+from tests.integration.fuzz.values import thorough
 
 LOGIN = "/accounts/login/"
 
@@ -45,9 +46,7 @@ def attempt(name: str, password: str, address: str) -> int:
 
 
 @pytest.mark.parametrize("door", [LOGIN, "/admin/login/"])
-def test_of_forty_guesses_at_once_five_are_checked(
-    committed: None, checked: list[str], door: str
-) -> None:
+def test_of_forty_guesses_five_are_checked(committed: None, checked: list[str], door: str) -> None:
     User.objects.create_user("carol", password="correct horse")
     checked.clear()
 
@@ -78,28 +77,27 @@ def test_a_try_waits_for_the_count_of_one_that_is_under_way(committed: None) -> 
             for _ in range(OF_BOTH - 1):
                 assert limits.take("carol", "192.0.2.1") == 0
             waiting = pool.submit(another)
-            with connection.cursor() as cursor:
-                for _ in range(2_000):
-                    cursor.execute("SELECT pg_stat_clear_snapshot()")
-                    cursor.execute(
-                        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                        " AND query LIKE '%aif_sign_in_take%'"
-                    )
-                    if cursor.fetchone() or waiting.done():
-                        break
-                    time.sleep(0.005)
+            wait_until_blocked()
         assert waiting.result() > 0
 
 
-def test_one_password_for_many_names_locks_the_address(db: None, checked: list[str]) -> None:
-    names = [f"user{n}" for n in range(OF_ADDRESS + 5)]
-    for name in names:
+GUESSES = {
+    "one address": [(f"user{n}", "192.0.2.1") for n in range(OF_ADDRESS + 5)],
+    "one name": [("user0", f"192.0.2.{n}") for n in range(OF_NAME + 5)],
+}
+
+
+@pytest.mark.parametrize("kind", GUESSES)
+def test_one_address_and_one_name_are_locked(db: None, checked: list[str], kind: str) -> None:
+    for name in {name for name, _ in GUESSES[kind]}:
         User.objects.create_user(name, password="correct horse")
     checked.clear()
-    statuses = [attempt(name, "Summer2026!", "192.0.2.1") for name in names]
-    assert statuses == [200] * OF_ADDRESS + [429] * 5
-    assert len(checked) == OF_ADDRESS
-    assert attempt(names[0], "correct horse", "192.0.2.2") == 302
+    statuses = [attempt(name, "Summer2026!", address) for name, address in GUESSES[kind]]
+    most = len(statuses) - 5
+    assert statuses == [200] * most + [429] * 5
+    assert len(checked) == most
+    other = attempt("user0", "correct horse", "198.51.100.1")
+    assert other == (302 if kind == "one address" else 429)
 
 
 def test_the_addresses_of_one_subscriber_are_one(db: None, checked: list[str]) -> None:
@@ -124,14 +122,6 @@ def test_counts_that_are_over_are_forgotten(db: None) -> None:
     assert limits.prune() == 3
 
 
-def test_one_name_from_many_addresses_is_locked(db: None, checked: list[str]) -> None:
-    User.objects.create_user("carol", password="correct horse")
-    checked.clear()
-    statuses = [attempt("carol", "guess", f"192.0.2.{n}") for n in range(OF_NAME + 5)]
-    assert statuses == [200] * OF_NAME + [429] * 5
-    assert len(checked) == OF_NAME
-
-
 def test_many_colleagues_sign_in_from_one_address(db: None) -> None:
     for n in range(OF_ADDRESS + 5):
         User.objects.create_user(f"user{n}", password="correct horse")
@@ -152,7 +142,7 @@ def test_an_account_of_their_own_does_not_clear_the_way_to_others(db: None) -> N
 
 @pytest.mark.parametrize("typed", ["carol", "CAROL"])
 def test_an_operator_opens_the_sign_in_of_a_name_again(db: None, typed: str) -> None:
-    """Whether the name, the address, or both were tried too often."""
+    """The command clears the counts of the name, of its addresses, and of both together."""
     User.objects.create_user("carol", password="correct horse")
     User.objects.create_user("dave", password="correct horse")
     for n in range(OF_NAME + OF_BOTH):
@@ -168,15 +158,15 @@ def test_an_operator_opens_the_sign_in_of_a_name_again(db: None, typed: str) -> 
 
 
 def test_an_operator_sees_that_a_name_was_not_counted(db: None) -> None:
-    said = StringIO()
-    call_command("reopen_sign_in", "carol", stdout=said)
-    assert "Nothing was counted for carol" in said.getvalue()
+    out = StringIO()
+    call_command("reopen_sign_in", "carol", stdout=out)
+    assert "Nothing was counted for carol" in out.getvalue()
 
 
 names = st.text(st.characters(codec=None), max_size=300)
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@thorough(40)
 @given(name=names, address=st.sampled_from(["192.0.2.1", "2001:db8::1", ""]))
 def test_any_name_is_counted(db: None, name: str, address: str) -> None:
     SignInCount.objects.all().delete()

@@ -1,15 +1,15 @@
-"""A request whose headers Django cannot read is refused in words, at every address."""
+"""A request whose headers Django cannot read is refused with a message at every address."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, cast
 
 import httpx2
 import pytest
 
 from project.asgi import application
+from tests.integration.event_loop import client_of
 from tests.integration.fuzz.asgi import Site, Visit
 from tests.integration.fuzz.conftest import CSRF
 
@@ -20,8 +20,7 @@ KINDS = ("text/plain; charset*=nothing''x", "text/plain; a*2=x; a*=")
 
 def asked(path: str, kind: str) -> httpx2.Response:
     async def send() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app=cast("Any", application))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        async with client_of(application) as client:
             return await client.get(path, headers={"content-type": kind})
 
     return asyncio.run(send())
@@ -29,9 +28,7 @@ def asked(path: str, kind: str) -> httpx2.Response:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_explains_it(
-    db: None, caplog: pytest.LogCaptureFixture, path: str, kind: str
-) -> None:
+def test_a_page_explains(db: None, caplog: pytest.LogCaptureFixture, path: str, kind: str) -> None:
     answer = asked(path, kind)
     assert answer.status_code == 400
     assert "cannot be read" in answer.text
