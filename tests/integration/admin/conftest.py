@@ -1,4 +1,4 @@
-"""People who visit admin, and rows for them to look at."""
+"""Visitors of admin, and the rows that they see."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from aifeature.models import Attempt, AttemptState, Job, Status
-from aifeature.services.controls import effective
+from aifeature.models import Attempt, Job, Status
+from tests.integration.job_rows import CALL
+
+Staff = Callable[..., Client]
+MakeJob = Callable[..., Job]
+MakeAttempt = Callable[..., Attempt]
 
 PROMPT = "<script>alert('a secret in the prompt')</script>"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_controls() -> None:
-    effective.cache.clear()
 
 
 @pytest.fixture
@@ -41,8 +40,8 @@ def page(boss: User) -> Client:
 
 
 @pytest.fixture
-def staff(db: None) -> Callable[..., Client]:
-    """Logs in a member of staff who has just these permissions (`view_job`, ...)."""
+def staff(db: None) -> Staff:
+    """Log in a member of staff with these permissions only (`view_job`, ...)."""
 
     def log_in(*permissions: str) -> Client:
         user = User.objects.create_user(f"staff{uuid4().hex[:6]}", is_staff=True)
@@ -57,7 +56,7 @@ def staff(db: None) -> Callable[..., Client]:
 
 
 @pytest.fixture
-def make_job(customer: User) -> Callable[..., Job]:
+def make_job(customer: User) -> MakeJob:
     def make(**values: Any) -> Job:
         defaults: dict[str, Any] = {
             "user": customer,
@@ -73,20 +72,13 @@ def make_job(customer: User) -> Callable[..., Job]:
 
 
 @pytest.fixture
-def make_attempt() -> Callable[..., Attempt]:
+def make_attempt() -> MakeAttempt:
     def make(job: Job, **values: Any) -> Attempt:
         defaults: dict[str, Any] = {
+            **CALL,
             "job": job,
             "user": job.user,
             "feature": job.feature,
-            "epoch": 1,
-            "number": 1,
-            "purpose": "generation",
-            "state": AttemptState.SETTLED,
-            "provider": "sandbox",
-            "model": "claude-haiku-5-5",
-            "prompt_version": "v3",
-            "prompt_hash": "ab" * 32,
             "request": {"system": PROMPT},
             "output": PROMPT,
             "cost_micro": 1_250,

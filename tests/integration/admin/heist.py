@@ -1,4 +1,4 @@
-"""Tries everything in admin as one member of staff, and says what they have got by it."""
+"""Sends every request of admin as one member of staff, and returns what they obtained."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ TABLES: Final[dict[str, tuple[type[Model], tuple[str, ...]]]] = {
     "rights": (User, ("is_staff", "is_superuser")),
     "passwords": (User, ("password",)),
 }
-"""What is worth having, with the columns that show it. The schedule is looked at by its test."""
+"""Things worth stealing, with the columns that show a change. A test checks the schedule."""
 
 
 @dataclass
 class Loot:
-    """What somebody got."""
+    """The things that a thief obtained."""
 
     changed: set[str] = field(default_factory=set)
     """Names of `TABLES` that are not as before, and `read` if content of a job was shown."""
@@ -65,7 +65,7 @@ class World:
     content: str
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what everybody has now."""
+        """Return the present state of all tables."""
         found: dict[str, Any] = {
             name: list(model._default_manager.order_by("pk").values_list("pk", *columns))
             for name, (model, columns) in TABLES.items()
@@ -115,9 +115,9 @@ def rob(
     blindly: Iterable[str] = (),
     extra: dict[str, Any] | None = None,
 ) -> Loot:
-    """Ask for each address, send each form with the most that it takes, and look what changed.
+    """Request each address, send each form with all it takes, and return what changed.
 
-    To the addresses of `blindly` all that grants something is sent, without a look at the form.
+    The addresses of `blindly` get all fields that grant something, also those without a form.
     """
     before, loot, extra = world.snapshot(), Loot(), extra or {}
     for address in blindly:
@@ -129,12 +129,8 @@ def rob(
         _look(client.post(address, data), address, world, loot)
         for action in _actions(seen):
             chosen = [str(row.pk) for row in world.rows]
-            _look(
-                client.post(address, {**data, "action": action, "_selected_action": chosen}),
-                address,
-                world,
-                loot,
-            )
+            sent = {**data, "action": action, "_selected_action": chosen}
+            _look(client.post(address, sent), address, world, loot)
     after = world.snapshot()
     loot.changed |= {name for name in before if before[name] != after[name]}
     return loot

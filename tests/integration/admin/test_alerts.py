@@ -1,8 +1,6 @@
-"""Open alerts are seen first, with their runbook; checks show how they went."""
+"""Open alerts come first, with their runbook. Checks show the result of their last run."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 from django.db.models.functions import Now
@@ -13,6 +11,7 @@ from aifeature.admin.alerting import open_alerts
 from aifeature.models import Alert, CheckRun
 from aifeature.services.alerting import alerts
 from project.env import BASE_DIR
+from tests.integration.admin.conftest import Staff
 
 INDEX = "/admin/"
 LIST = "/admin/aifeature/alert/"
@@ -35,20 +34,11 @@ def test_an_open_alert_heads_the_overview_until_it_is_over(page: Client, db: Non
     assert "aif-alarm" not in page.get(INDEX).text
 
 
-def test_alerts_need_their_permission(staff: Callable[..., Client], db: None) -> None:
+def test_alerts_need_their_permission(staff: Staff, db: None) -> None:
     alerts.begin("drift", "global", "Off.")
     assert "Drift: global" not in staff("view_job").get(INDEX).text
     assert "Drift: global" in staff("view_alert").get(INDEX).text
     assert "You do not have permission to see any" not in staff("view_alert").get(INDEX).text
-
-
-def test_open_ones_stand_first(page: Client, db: None) -> None:
-    alerts.begin("drift", "the-open-one", "Off.")
-    alerts.begin("overrun", "the-ended-one", "Over.")
-    alerts.end("overrun", "the-ended-one")
-    text = page.get(LIST).text
-    assert text.index("the-open-one") < text.index("the-ended-one")
-    assert "deploy/runbooks/budgets.md" in text
 
 
 def test_a_detail_page_has_the_figures(page: Client, db: None) -> None:
@@ -64,9 +54,7 @@ def test_the_runbook_of_the_kill_switch_exists() -> None:
 
 
 @pytest.mark.parametrize(("ok", "state"), [(True, "ok"), (False, "problem found")])
-def test_a_check_shows_its_last_run_beside_the_schedule(
-    page: Client, db: None, *, ok: bool, state: str
-) -> None:
+def test_the_schedule_shows_last_runs(page: Client, db: None, *, ok: bool, state: str) -> None:
     CheckRun.objects.create(
         name="control.drift", began_at=Now(), ended_at=Now(), ok=ok, result="Looked at 7 windows."
     )
@@ -79,12 +67,14 @@ def test_a_check_shows_its_last_run_beside_the_schedule(
     assert state in listed
 
 
-def test_alerts_are_filtered_by_whether_they_are_over(page: Client, db: None) -> None:
+def test_open_alerts_come_first_and_alerts_are_filtered_by_state(page: Client, db: None) -> None:
     alerts.begin("drift", "the-open-one", "Off.")
     alerts.begin("overrun", "the-ended-one", "Over.")
     alerts.end("overrun", "the-ended-one")
+    text = page.get(LIST).text
+    assert text.index("the-open-one") < text.index("the-ended-one")
+    assert "deploy/runbooks/budgets.md" in text
+    assert "Empty" not in text
     for state, shown in (("open", "the-open-one"), ("over", "the-ended-one")):
         text = page.get(LIST, {"state": state}).text
-        assert [each in text for each in ("the-open-one", "the-ended-one")].count(True) == 1
-        assert shown in text
-    assert "Empty" not in page.get(LIST).text
+        assert [each for each in ("the-open-one", "the-ended-one") if each in text] == [shown]

@@ -1,10 +1,8 @@
-"""Every admin page answers: to a superuser; not to a stranger; not without permission."""
+"""Every admin page opens for a superuser only, or with its permission."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -23,7 +21,6 @@ from aifeature.models import (
     ControlChange,
     FeatureControl,
     Job,
-    Launch,
     ModelControl,
     ProviderAccount,
     RateOverride,
@@ -32,6 +29,8 @@ from aifeature.models import (
     Worker,
 )
 from project.admin_site import environment, navigation
+from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
+from tests.integration.job_rows import make_launch
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NO_ADD = {
@@ -49,9 +48,7 @@ def url(model: type[Model], what: str, *args: object) -> str:
 
 
 @pytest.fixture
-def rows(
-    make_job: Callable[..., Job], make_attempt: Callable[..., Attempt], boss: User, customer: User
-) -> list[Model]:
+def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: User) -> list[Model]:
     """One row of each model that has something particular to show."""
     job = make_job(result={"summary": "x"})
     every = IntervalSchedule.objects.create(every=1, period="minutes")
@@ -69,13 +66,7 @@ def rows(
         WebFailure.objects.create(reference="W-0123456789", status=500, code="KeyError"),
         ProviderAccount.objects.create(account="sandbox, key 0", stopped_at=Now(), code="x"),
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
-        Launch.objects.create(
-            feature="summarize",
-            starts_at=Now(),
-            ends_at=Now() + timedelta(hours=1),
-            factor=3,
-            note="n",
-        ),
+        make_launch(),
         Group.objects.create(name="on-call"),
         customer,
         every,
@@ -97,7 +88,7 @@ def test_each_detail_page_answers_and_escapes(page: Client, rows: list[Model]) -
         assert response.status_code == 200, row
         assert "<script>alert(&#x27;" not in response.text
         assert "<script>alert('a" not in response.text
-        assert not re.search(r"\(&#x27;[^,()]*&#x27;, ", response.text), "a tuple is no text"
+        assert not re.search(r"\(&#x27;[^,()]*&#x27;, ", response.text), "the page shows a tuple"
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model not in NO_ADD])
@@ -112,23 +103,15 @@ def test_the_front_page_and_the_sidebar_answer(page: Client) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_stranger_is_sent_to_the_login(client: Client, db: None, model: type[Model]) -> None:
+def test_a_list_needs_a_permission(client: Client, staff: Staff, model: type[Model]) -> None:
     response = client.get(url(model, "changelist"))
     assert response.status_code == 302
     assert "/login/" in response["Location"]
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_staff_without_permission_is_refused(
-    staff: Callable[..., Client], model: type[Model]
-) -> None:
     assert staff().get(url(model, "changelist")).status_code == 403
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model in NO_ADD])
-def test_a_record_is_neither_added_nor_deleted(
-    page: Client, rows: list[Model], model: type[Model]
-) -> None:
+def test_a_record_is_permanent(page: Client, rows: list[Model], model: type[Model]) -> None:
     row = next(row for row in rows if isinstance(row, model))
     assert page.get(url(model, "add")).status_code == 403
     assert page.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
@@ -150,26 +133,15 @@ def test_the_badge_names_the_sandbox_and_nothing_in_production(rf: RequestFactor
         assert environment(rf.get("/")) is None
 
 
-def test_the_sidebar_shows_what_the_visitor_may_see(
-    rf: RequestFactory, boss: User, customer: User
-) -> None:
+def test_the_sidebar_follows_permissions(rf: RequestFactory, boss: User, customer: User) -> None:
     visit = rf.get("/")
     visit.user = boss
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
         *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Models"),
-        *(
-            "Provider accounts",
-            "Rates of users",
-            "Launches",
-            "Changes",
-            "Spend",
-            "Users",
-            "Groups",
-            "API tokens",
-        ),
-        *("Periodic tasks", "Checks", "Flower"),
+        *("Provider accounts", "Rates of users", "Launches", "Changes", "Spend", "Users", "Groups"),
+        *("API tokens", "Periodic tasks", "Checks", "Flower"),
     ]
     visit.user = customer
     with override_settings(FLOWER_URL=""):

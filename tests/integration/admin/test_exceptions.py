@@ -1,8 +1,7 @@
-"""Rates of users, and launches: made with a reason, on record, lifted with another."""
+"""Rates of users and launches are made and ended with a reason, and audited."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from aifeature.models import ControlChange, Launch, RateOverride
+from tests.integration.admin.conftest import Staff
+from tests.integration.job_rows import make_launch
 
 RATES = "/admin/aifeature/rateoverride/"
 LAUNCHES = "/admin/aifeature/launch/"
@@ -37,9 +38,7 @@ def rates(customer: User) -> dict[str, Any]:
     }
 
 
-def test_rates_are_made_with_who_and_why(
-    page: Client, boss: User, customer: User, rates: dict[str, Any]
-) -> None:
+def test_rates_are_audited(page: Client, boss: User, customer: User, rates: dict[str, Any]) -> None:
     assert page.post(f"{RATES}add/", rates).status_code == 302
     row = RateOverride.objects.get()
     assert (row.user, row.feature, row.in_flight) == (customer, "summarize", 2)
@@ -54,9 +53,7 @@ def test_rates_are_made_with_who_and_why(
         assert part in text
 
 
-def test_a_change_of_rates_records_the_old_value(
-    page: Client, customer: User, rates: dict[str, Any]
-) -> None:
+def test_changed_rates_are_audited(page: Client, customer: User, rates: dict[str, Any]) -> None:
     page.post(f"{RATES}add/", {**rates, "expires_at_0": "", "expires_at_1": ""})
     address = f"{RATES}{RateOverride.objects.get().pk}/change/"
     change = {**rates, "expires_at_0": "", "expires_at_1": ""}
@@ -80,7 +77,7 @@ def test_rates_of_a_group_for_every_feature(page: Client, rates: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"reason": "  "}, "This field is required."),
         ({"user": ""}, "Choose either a user or a group."),
@@ -94,13 +91,13 @@ def test_rates_of_a_group_for_every_feature(page: Client, rates: dict[str, Any])
     ],
 )
 def test_incomplete_rates_are_refused(
-    page: Client, rates: dict[str, Any], change: dict[str, str], said: str
+    page: Client, rates: dict[str, Any], change: dict[str, str], message: str
 ) -> None:
     if change.get("group"):
         change = {"group": str(Group.objects.create(name="partners").pk)}
     answer = page.post(f"{RATES}add/", {**rates, **change})
     assert answer.status_code == 200
-    assert said in str(answer.context["adminform"].form.errors)
+    assert message in str(answer.context["adminform"].form.errors)
     assert not RateOverride.objects.exists()
     assert trail() == []
 
@@ -109,9 +106,7 @@ def lift(page: Client, pk: int, reason: str = "Calmed down.") -> Any:
     return page.post(f"{RATES}{pk}/lift/", {"_form_submitted": "on", "reason": reason})
 
 
-def test_a_throttle_is_lifted_with_a_reason(
-    page: Client, staff: Callable[..., Client], customer: User
-) -> None:
+def test_lifting_a_throttle_needs_a_reason(page: Client, staff: Staff, customer: User) -> None:
     throttle = RateOverride.objects.create(
         user=customer,
         feature="summarize",
@@ -135,26 +130,18 @@ def test_a_throttle_is_lifted_with_a_reason(
 
 def test_rates_and_launches_are_not_deleted_without_a_reason(page: Client, customer: User) -> None:
     rate = RateOverride.objects.create(user=customer, in_flight=1, reason="r")
-    now = datetime.now(UTC)
-    launch = Launch.objects.create(
-        feature="summarize", starts_at=now, ends_at=now + timedelta(hours=1), factor=2, note="n"
-    )
-    for address in (f"{RATES}{rate.pk}/delete/", f"{LAUNCHES}{launch.pk}/delete/"):
+    for address in (f"{RATES}{rate.pk}/delete/", f"{LAUNCHES}{make_launch().pk}/delete/"):
         assert page.post(address, {"post": "yes"}).status_code == 403
     assert lift(page, rate.pk + 1).status_code == 404
 
 
-def test_expired_rates_are_marked(page: Client, customer: User) -> None:
+def test_expired_rates_are_marked_and_name_no_user(page: Client, customer: User) -> None:
     past = datetime.now(UTC) - timedelta(seconds=5)
-    RateOverride.objects.create(user=customer, in_flight=1, reason="r", expires_at=past)
+    rate = RateOverride.objects.create(user=customer, in_flight=1, reason="r", expires_at=past)
     text = page.get(RATES).text
     assert "expired" in text
     assert "in effect" not in text
-
-
-def test_admins_log_names_the_account_by_its_id(page: Client, rates: dict[str, Any]) -> None:
-    page.post(f"{RATES}add/", rates)
-    assert "customer" not in str(RateOverride.objects.get())
+    assert "customer" not in str(rate)
 
 
 @pytest.fixture
@@ -169,9 +156,7 @@ def launch() -> dict[str, Any]:
     }
 
 
-def test_a_launch_is_announced_with_factor_and_hours(
-    page: Client, boss: User, launch: dict[str, Any]
-) -> None:
+def test_a_launch_has_a_factor_and_hours(page: Client, boss: User, launch: dict[str, Any]) -> None:
     assert page.post(f"{LAUNCHES}add/", launch).status_code == 302
     row = Launch.objects.get()
     assert (row.factor, row.announced_by) == (Decimal(3), boss)
@@ -193,18 +178,14 @@ def test_a_launch_is_announced_with_factor_and_hours(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("factor", "0.9"),
-        ("factor", ""),
-        ("hours", "0"),
-        ("hours", "337"),
-        ("hours", "NaN"),
-        ("hours", ""),
+        *(("factor", value) for value in ("0.9", "")),
+        *(("hours", value) for value in ("0", "337", "NaN", "")),
         ("note", "  "),
         ("feature", "nothing"),
         ("starts_at_0", "soon"),
     ],
 )
-def test_a_launch_that_raises_nothing_or_has_no_hours_is_refused(
+def test_an_invalid_launch_is_refused(
     page: Client, db: None, launch: dict[str, Any], field: str, value: str
 ) -> None:
     answer = page.post(f"{LAUNCHES}add/", {**launch, field: value})
@@ -216,9 +197,7 @@ def test_a_launch_that_raises_nothing_or_has_no_hours_is_refused(
     assert trail() == []
 
 
-def test_a_launch_of_everything_is_withdrawn_with_a_reason(
-    page: Client, staff: Callable[..., Client], launch: dict[str, Any]
-) -> None:
+def test_a_withdrawal_needs_a_reason(page: Client, staff: Staff, launch: dict[str, Any]) -> None:
     page.post(f"{LAUNCHES}add/", {**launch, "feature": "_everything"})
     address = f"{LAUNCHES}{Launch.objects.get().pk}/withdraw/"
     form = {"_form_submitted": "on", "reason": "Put off."}
@@ -231,9 +210,7 @@ def test_a_launch_of_everything_is_withdrawn_with_a_reason(
     assert trail()[1][3:] == ("", "Put off.")
 
 
-def test_without_javascript_a_user_is_named_by_an_id(
-    page: Client, customer: User, rates: dict[str, Any]
-) -> None:
+def test_a_user_can_be_given_by_an_id(page: Client, customer: User, rates: dict[str, Any]) -> None:
     assert 'name="user-id"' in page.get(f"{RATES}add/").text
     typed = {**rates, "user": "", "user-id": f" {customer.pk} "}
     assert page.post(f"{RATES}add/", typed).status_code == 302

@@ -1,8 +1,7 @@
-"""The jobs screen: fast however many rows, and cancelling is all one can do."""
+"""The list of jobs takes a fixed number of queries, and offers only to cancel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -12,7 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from aifeature.models import Attempt, Job, Status
+from aifeature.models import Job, Status
+from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
 LIST = "/admin/aifeature/job/"
 
@@ -24,9 +24,7 @@ def queries_of(page: Client, address: str) -> list[str]:
 
 
 @pytest.mark.parametrize("address", [LIST, f"{LIST}?q=cust", f"{LIST}?feature=summarize"])
-def test_the_list_takes_as_many_queries_for_thirty_jobs_as_for_one(
-    page: Client, make_job: Callable[..., Job], address: str
-) -> None:
+def test_a_list_takes_few_queries(page: Client, make_job: MakeJob, address: str) -> None:
     make_job()
     one = queries_of(page, address)
     for _ in range(29):
@@ -37,8 +35,8 @@ def test_the_list_takes_as_many_queries_for_thirty_jobs_as_for_one(
     assert not [sql for sql in thirty if '"aifeature_job"."input"' in sql]
 
 
-def test_the_detail_page_takes_as_many_queries_for_ten_attempts_as_for_one(
-    page: Client, make_job: Callable[..., Job], make_attempt: Callable[..., Attempt]
+def test_a_page_takes_few_queries(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt
 ) -> None:
     job = make_job()
     make_attempt(job)
@@ -50,8 +48,8 @@ def test_the_detail_page_takes_as_many_queries_for_ten_attempts_as_for_one(
     assert len(queries_of(page, address)) == len(one)
 
 
-def test_the_detail_page_shows_content_money_and_a_link_to_each_attempt(
-    page: Client, make_job: Callable[..., Job], make_attempt: Callable[..., Attempt]
+def test_a_page_shows_all_figures(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt
 ) -> None:
     job = make_job(status=Status.SUCCEEDED, result={"summary": "Two."}, charge_micro=1_250)
     attempt = make_attempt(job)
@@ -62,9 +60,7 @@ def test_the_detail_page_shows_content_money_and_a_link_to_each_attempt(
     assert f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC" in text
 
 
-def test_a_search_finds_by_id_and_by_the_beginning_of_a_user_name(
-    page: Client, make_job: Callable[..., Job]
-) -> None:
+def test_a_search_finds_ids_and_beginnings_of_names(page: Client, make_job: MakeJob) -> None:
     wanted, other = make_job(), make_job()
     by_id = page.get(LIST, {"q": str(wanted.pk)}).text
     assert str(wanted.pk) in by_id
@@ -79,9 +75,7 @@ def cancel(page: Client, *jobs: Job) -> None:
     page.post(LIST, data)
 
 
-def test_cancelling_ends_what_waits_and_leaves_what_ended(
-    page: Client, make_job: Callable[..., Job]
-) -> None:
+def test_an_action_cancels_only_open_jobs(page: Client, make_job: MakeJob) -> None:
     waiting, ended = make_job(), make_job(status=Status.SUCCEEDED)
     cancel(page, waiting, ended)
     waiting.refresh_from_db()
@@ -91,9 +85,7 @@ def test_cancelling_ends_what_waits_and_leaves_what_ended(
     assert LogEntry.objects.get().object_id == str(waiting.pk)
 
 
-def test_cancelling_needs_the_permission(
-    staff: Callable[..., Client], make_job: Callable[..., Job]
-) -> None:
+def test_cancelling_needs_the_permission(staff: Staff, make_job: MakeJob) -> None:
     job = make_job()
     cancel(staff("view_job"), job)
     job.refresh_from_db()

@@ -1,8 +1,8 @@
-"""The models page: how each breaker does, and forcing one."""
+"""The page of models shows each breaker, and forces one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from aifeature.models import ControlChange, Forced, ModelControl
 from aifeature.services.controls import breakers
 from aifeature.services.provider import factory
 from aifeature.services.provider.model_views import LimitStatus, Live, ModelView
+from tests.integration.admin.conftest import Staff
 from workers.inference import catalog
 from workers.inference.breaker import BreakerPolicy
 from workers.inference.errors import ProviderFault
@@ -31,7 +32,7 @@ def press(page: Client, what: str, reason: str = "They fail.") -> Any:
 
 @pytest.fixture
 def no_breakers(settings: Any) -> Iterator[None]:
-    """What this test teaches the breakers is forgotten at its end."""
+    """Delete the states of the breakers after the test."""
     yield
     with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
         for key in [f"aif:breaker:{MODEL}", f"aif:limits:{MODEL}"]:
@@ -63,22 +64,22 @@ def test_every_model_of_the_catalog_has_a_row(page: Client, db: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "forced", "said"),
+    ("what", "forced", "words"),
     [
         ("force_open", Forced.OPEN, "forced open: no calls are sent"),
         ("force_closed", Forced.CLOSED, "forced closed: all calls are sent"),
     ],
 )
-def test_a_breaker_is_forced_with_a_reason_and_given_back(
-    page: Client, boss: User, what: str, forced: Forced, said: str
+def test_a_breaker_is_forced_and_released(
+    page: Client, boss: User, what: str, forced: Forced, words: str
 ) -> None:
     assert press(page, what)["HX-Redirect"] == DETAIL
     assert breakers.forced(MODEL) == forced
     for address in (LIST, DETAIL):
-        assert said in page.get(address).text
+        assert words in page.get(address).text
     press(page, "automatic", "Over.")
     assert breakers.forced(MODEL) == ""
-    assert said not in page.get(LIST).text
+    assert words not in page.get(LIST).text
     rows = ControlChange.objects.order_by("id")
     assert [(row.model, row.user, row.reason) for row in rows] == [
         (MODEL, boss, "They fail."),
@@ -95,7 +96,7 @@ def test_forcing_without_a_reason_is_refused(page: Client, db: None) -> None:
     assert not ModelControl.objects.exclude(forced="").exists()
 
 
-def test_forcing_has_a_permission_of_its_own(staff: Callable[..., Client], page: Client) -> None:
+def test_forcing_has_a_permission_of_its_own(staff: Staff, page: Client) -> None:
     page.get(LIST)
     viewer = staff("view_modelcontrol", "change_modelcontrol")
     assert viewer.get(DETAIL).status_code == 200
@@ -113,7 +114,7 @@ def test_an_unknown_model_is_not_found(page: Client, db: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "colour", "said"),
+    ("view", "colour", "words"),
     [
         (ModelView("m", Live("closed", 0, 0, 0)), "closed", "closed"),
         (ModelView("m", Live("open", 10, 0.5, 0)), "open", "open"),
@@ -124,10 +125,10 @@ def test_an_unknown_model_is_not_found(page: Client, db: None) -> None:
         (ModelView("m", Live("open", 9, 1, 0), Forced.CLOSED), "forced", "all calls are sent"),
     ],
 )
-def test_the_state_in_words(view: ModelView, colour: str, said: str) -> None:
+def test_the_state_in_words(view: ModelView, colour: str, words: str) -> None:
     found, text = breaker_rows.state(view)
     assert found == colour
-    assert said in text
+    assert words in text
 
 
 def test_rates_and_limits_in_words() -> None:
@@ -151,7 +152,7 @@ def test_rates_and_limits_in_words() -> None:
 @pytest.mark.parametrize("forced", Forced)
 def test_the_page_of_a_model_shows_its_breaker_in_words(page: Client, forced: Forced) -> None:
     ModelControl.objects.create(model=MODEL, forced=forced, reason="r")
-    said = breaker_rows.state(ModelView(MODEL, Live("closed", 0, 0, 0), forced))[1]
+    words = breaker_rows.state(ModelView(MODEL, Live("closed", 0, 0, 0), forced))[1]
     text = page.get(DETAIL).text
-    assert f">{said}</div>" in text
+    assert f">{words}</div>" in text
     assert "(&#x27;" not in text

@@ -1,8 +1,6 @@
-"""Requeueing failed jobs from admin: who may, and what is left behind."""
+"""Requeueing failed jobs from admin needs a permission and a reason, and is logged."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -12,11 +10,10 @@ from django.urls import reverse
 
 from aifeature.models import Job, Stage, Status
 from aifeature.services.controls import effective
+from tests.integration.admin.conftest import MakeJob, Staff
 
 LIST = "/admin/aifeature/job/"
 FORM = {"_form_submitted": "on", "reason": "The provider is back."}
-
-MakeJob = Callable[..., Job]
 
 
 @pytest.fixture
@@ -39,9 +36,7 @@ def select(page: Client, *jobs: Job) -> str:
     return page.post(LIST, data, follow=True).text
 
 
-def test_a_failed_job_is_requeued_for_a_reason_and_both_name_each_other(
-    staff: Callable[..., Client], failed: Job
-) -> None:
+def test_a_requeued_job_and_its_copy_are_linked(staff: Staff, failed: Job) -> None:
     page = staff("view_job", "requeue_job")
     assert button_of(failed) in page.get(page_of(failed)).text
     assert "Run this input again" in page.get(button_of(failed)).text
@@ -52,14 +47,14 @@ def test_a_failed_job_is_requeued_for_a_reason_and_both_name_each_other(
     assert answer["HX-Redirect"] == page_of(new)
     assert page_of(failed) in page.get(page_of(new)).text
     assert page_of(new) in page.get(page_of(failed)).text
-    told = {entry.object_id: entry.get_change_message() for entry in LogEntry.objects.all()}
-    assert told == {
+    messages = {entry.object_id: entry.get_change_message() for entry in LogEntry.objects.all()}
+    assert messages == {
         str(failed.pk): f"Requeued as job {new.pk}: The provider is back.",
         str(new.pk): f"Requeued from job {failed.pk}: The provider is back.",
     }
 
 
-def test_requeueing_has_a_permission_of_its_own(staff: Callable[..., Client], failed: Job) -> None:
+def test_requeueing_has_a_permission_of_its_own(staff: Staff, failed: Job) -> None:
     page = staff("view_job", "change_job", "add_job", "delete_job")
     assert button_of(failed) not in page.get(page_of(failed)).text
     assert page.post(button_of(failed), FORM).status_code == 403
@@ -81,23 +76,19 @@ def test_a_job_that_did_not_fail_has_no_button(page: Client, make_job: MakeJob) 
         assert button_of(job) not in page.get(page_of(job)).text
 
 
-def test_many_are_requeued_at_once_and_the_rest_is_counted_by_why(
-    page: Client, failed: Job, make_job: MakeJob
-) -> None:
+def test_many_jobs_are_requeued_at_once(page: Client, failed: Job, make_job: MakeJob) -> None:
     another, fine = make_job(status=Status.FAILED), make_job(status=Status.SUCCEEDED)
     blank = make_job(status=Status.FAILED, input=None)
     text = select(page, failed, another, fine, blank)
     assert "2 requeued as new jobs." in text
     assert "1 not requeued: Only a job that failed is requeued; this one is succeeded." in text
     assert "1 not requeued: Its content was blanked" in text
-    assert set(Job.objects.exclude(requeued_from=None).values_list("requeued_from", flat=True)) == {
-        failed.pk,
-        another.pk,
-    }
+    requeued = Job.objects.exclude(requeued_from=None).values_list("requeued_from", flat=True)
+    assert set(requeued) == {failed.pk, another.pk}
     assert LogEntry.objects.count() == 4
 
 
-def test_the_job_of_a_closed_account_keeps_no_other_from_being_requeued(
+def test_a_closed_account_is_skipped(
     page: Client, failed: Job, make_job: MakeJob, bob: User
 ) -> None:
     others = make_job(status=Status.FAILED, user=bob)

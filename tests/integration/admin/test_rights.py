@@ -1,9 +1,6 @@
-"""What each permission obtains, over all of admin: nobody gets what they were not given."""
+"""The rights that each permission gives in all of admin, and no others."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -11,26 +8,25 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.db.models import Model
-from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aifeature.models import (
     ApiToken,
-    Attempt,
     AttemptState,
     FeatureControl,
-    Job,
-    Launch,
     ModelControl,
     RateOverride,
     Status,
 )
 from aifeature.services.watch import broken
+from tests.integration.admin.conftest import MakeAttempt, MakeJob
 from tests.integration.admin.heist import World, addresses, greed, rob, thief
+from tests.integration.fuzz.values import thorough
+from tests.integration.job_rows import make_launch
 
 OBTAINS: dict[str, set[str]] = {
     "view_job": {"read"},
@@ -76,12 +72,12 @@ CODENAMES = [
 @pytest.fixture
 def world(
     page: Client,
-    make_job: Callable[..., Job],
-    make_attempt: Callable[..., Attempt],
+    make_job: MakeJob,
+    make_attempt: MakeAttempt,
     customer: User,
     boss: User,
 ) -> World:
-    for controlled in (FeatureControl, ModelControl):  # a list makes the rows that it lacks
+    for controlled in (FeatureControl, ModelControl):  # a list creates missing rows
         page.get(reverse(f"admin:aifeature_{controlled._meta.model_name}_changelist"))
     content = "zebra-crossing-canary"
     colleague = User.objects.create_user("colleague", password="their own word", is_staff=True)
@@ -102,13 +98,7 @@ def world(
         FeatureControl.objects.get(feature="summarize"),
         ModelControl.objects.get(model="claude-haiku-5-5"),
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
-        Launch.objects.create(
-            feature="summarize",
-            starts_at=Now(),
-            ends_at=Now() + timedelta(hours=1),
-            factor=3,
-            note="n",
-        ),
+        make_launch(),
         PeriodicTask.objects.create(name="tick", task="control.sweep", interval=minute),
         *(minute, CrontabSchedule.objects.create()),
         *(ApiToken.issue(user_id=p.pk, name="n")[0] for p in (customer, colleague, boss)),
@@ -129,8 +119,7 @@ ALIKE = {
     for loot in OBTAINS.values()
 }
 CASES = [*ALIKE.values(), *(NAMELESS[start::6] for start in range(6))]
-"""Those that may obtain the same, or nothing, are held together: what one of them obtained besides
-would be seen."""
+"""Permissions that obtain the same are tested together: anything more would still show."""
 
 
 @pytest.mark.parametrize("codenames", CASES, ids=lambda codenames: codenames[0])
@@ -148,7 +137,9 @@ def test_a_permission_obtains_what_it_names_and_no_more(world: World, codenames:
     loot = rob(client, world, addresses(world, models), blindly=addresses(world, others))
     assert loot.changed <= OBTAINS.get(codenames[0], set())
     assert not ApiToken.objects.exclude(user_id__in=[mine, *_people(world)]).exists()
-    assert ApiToken.objects.exclude(user_id=mine).count() <= 3, "no token of somebody else is made"
+    assert ApiToken.objects.exclude(user_id=mine).count() <= 3, (
+        "the thief makes no token of another user"
+    )
     rights = (world.colleague, world.boss)
     assert ApiToken.objects.filter(user__in=rights, revoked_at=None).count() == len(rights)
     rows_of_schedule_are_ours()
@@ -160,13 +151,13 @@ def _people(world: World) -> list[int]:
 
 @pytest.mark.parametrize("codename", ["view_job", "change_user", "stop_feature"])
 def test_the_thief_obtains_what_its_permission_allows(world: World, codename: str) -> None:
-    """The requests of the test above do what their permission allows."""
+    """The requests of the test above are valid."""
     loot = rob(thief([codename]), world, addresses(world, admin.site._registry))
     assert loot.changed == OBTAINS[codename]
     assert loot.refused
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@thorough(25)
 @given(data=st.data())
 def test_no_set_of_permissions_grants_another(world: World, data: st.DataObject) -> None:
     codenames = data.draw(st.sets(st.sampled_from(CODENAMES), min_size=1, max_size=6))

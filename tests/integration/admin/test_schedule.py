@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from calendar import isleap
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -25,12 +24,11 @@ from aifeature.services.stores import broker
 from aifeature.services.watch import protected, schedule
 from project.beat import Entry
 from project.celery import app
+from tests.integration.admin.conftest import Staff
 
 LIST = "/admin/django_celery_beat/periodictask/"
 NAME = "Look at budgets"
 SCHEDULER = ("change_periodictask", "view_periodictask", "delete_periodictask", "add_periodictask")
-
-Staff = Callable[..., Client]
 
 
 @pytest.fixture
@@ -135,7 +133,7 @@ def test_a_new_task_is_in_the_trail(page: Client, row: Any) -> None:
     ],
     ids=str,
 )
-def test_a_row_that_no_worker_could_run_is_refused_with_its_fix(
+def test_an_invalid_row_is_refused_with_its_fix(
     page: Client, own: Any, values: dict[str, str], field: str, words: str
 ) -> None:
     before = PeriodicTask.objects.values().get(pk=own.pk)
@@ -160,9 +158,7 @@ def weakening(row: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_only_a_person_who_may_release_a_switch_weakens_a_protected_check(
-    staff: Staff, row: Any
-) -> None:
+def test_weakening_a_check_needs_the_right_to_release_a_switch(staff: Staff, row: Any) -> None:
     client = staff(*SCHEDULER, "view_intervalschedule", "stop_feature")
     for phrase, values in weakening(row).items():
         answer = client.post(page_of(row), form_of(row, **values))
@@ -178,9 +174,7 @@ def test_only_a_person_who_may_release_a_switch_weakens_a_protected_check(
     assert trail() == []
 
 
-def test_a_person_who_may_release_a_switch_may_weaken_a_check_with_a_record(
-    staff: Staff, row: Any
-) -> None:
+def test_a_person_with_that_right_weakens_a_check_with_a_record(staff: Staff, row: Any) -> None:
     client = staff(*SCHEDULER, "release_feature")
     for values in weakening(row).values():
         answer = client.post(page_of(row), form_of(now(row), **values))
@@ -200,9 +194,7 @@ def test_a_check_may_be_slowed_down_a_little_and_be_sped_up(staff: Staff, row: A
         assert now(row).interval == other
 
 
-def test_a_check_that_is_too_slow_may_be_sped_up_a_little(
-    staff: Staff, row: Any, boss: User
-) -> None:
+def test_a_slow_check_may_be_sped_up_a_little(staff: Staff, row: Any, boss: User) -> None:
     row.interval = IntervalSchedule.objects.create(every=1, period="days")
     schedule.save(row, reason="Too noisy tonight.", user_id=boss.pk)
     hours = IntervalSchedule.objects.create(every=6, period="hours")
@@ -213,7 +205,7 @@ def test_a_check_that_is_too_slow_may_be_sped_up_a_little(
 
 @pytest.mark.parametrize("queue", ["control", ""])
 def test_another_spelling_of_the_same_weakens_nothing(staff: Staff, row: Any, queue: str) -> None:
-    """No queue is that of `control`."""
+    """An empty queue means `control`."""
     values = {"kwargs": "{ }", "headers": "{ }"}
     sent = {**form_of(row, **values), "queue": queue}  # an empty field is sent as well
     answer = staff(*SCHEDULER).post(page_of(row), sent)
@@ -241,9 +233,7 @@ def test_the_buttons_disable_enable_and_delete_with_a_record(page: Client, own: 
     ]
 
 
-def test_a_task_that_is_run_now_is_sent_once_and_in_the_trail(
-    page: Client, own: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_now_is_audited(page: Client, own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(broker, "send", lambda task, **how: sent.append((task, how)))
     pressed(page, own, "run_now")
@@ -251,9 +241,7 @@ def test_a_task_that_is_run_now_is_sent_once_and_in_the_trail(
     assert trail() == [("run now", "Own: (empty)", "Own: sent to control")]
 
 
-def test_a_task_that_the_broker_refuses_is_reported_as_not_sent(
-    page: Client, own: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refusal_is_reported(page: Client, own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: Any, **__: Any) -> None:
         raise ConnectionRefusedError
 
@@ -274,7 +262,7 @@ def test_a_row_that_no_worker_could_run_is_neither_sent_nor_enabled(page: Client
     "action",
     ["disable_tasks", "enable_tasks", "toggle_tasks", "run_tasks", "delete_selected"],
 )
-def test_no_action_changes_many_tasks_at_once(
+def test_no_action_changes_many_tasks(
     page: Client, row: Any, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sent(*_: Any, **__: Any) -> None:
@@ -297,9 +285,7 @@ def test_djangos_own_deletion_without_a_reason_is_closed(page: Client, row: Any)
 @pytest.mark.parametrize(
     "model", [IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule]
 )
-def test_a_schedule_that_tasks_follow_is_neither_changed_nor_deleted(
-    page: Client, row: Any, model: Any
-) -> None:
+def test_a_schedule_in_use_is_not_changed(page: Client, row: Any, model: Any) -> None:
     values: dict[Any, dict[str, Any]] = {
         IntervalSchedule: {"every": 60, "period": "seconds"},
         CrontabSchedule: {},
@@ -334,14 +320,21 @@ def test_a_stranger_presses_no_button(client: Client, row: Any, customer: User) 
     assert now(row).enabled
 
 
-@pytest.mark.parametrize("value", ["-1", "-Infinity", "1/0", "1-", "x", "*/99", "9" * 40])
-@pytest.mark.parametrize("part", ["minute", "hour", "day_of_month", "month_of_year", "day_of_week"])
-def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, value: str) -> None:
-    whole = dict.fromkeys(("minute", "hour", "day_of_month", "month_of_year", "day_of_week"), "*")
+CRONTAB = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+
+
+def add_crontab(page: Client, **values: str) -> Any:
     inline = {f"periodictask_set-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
-    form = {**whole, "timezone": "UTC", **inline, part: value}
+    form = {**dict.fromkeys(CRONTAB, "*"), "timezone": "UTC", **inline, **values}
     answer = page.post("/admin/django_celery_beat/crontabschedule/add/", form)
     assert answer.status_code == 200
+    return answer
+
+
+@pytest.mark.parametrize("value", ["-1", "-Infinity", "1/0", "1-", "x", "*/99", "9" * 40])
+@pytest.mark.parametrize("part", CRONTAB)
+def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, value: str) -> None:
+    answer = add_crontab(page, **{part: value})
     errors = answer.context["adminform"].form.errors
     assert set(errors) == {part} or "Beat cannot read this crontab" in str(errors["__all__"])
     assert not CrontabSchedule.objects.filter(**{part: value}).exists()
@@ -355,18 +348,14 @@ def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, v
         ("29", "2", "{never}", "It runs on no day of the next eight years"),
     ],
 )
-def test_a_crontab_of_a_day_that_does_not_come_is_refused(
+def test_a_crontab_that_never_runs_is_refused(
     page: Client, day: str, month: str, weekday: str, words: str
 ) -> None:
     leap_days = [date(year, 2, 29) for year in range(date.today().year, 2600) if isleap(year)]  # noqa: DTZ011
     never = next(n for n in range(7) if n not in {d.isoweekday() % 7 for d in leap_days[:4]})
-    inline = {f"periodictask_set-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
-    form = {
-        "minute": "0", "hour": "0", "day_of_month": day, "month_of_year": month,
-        "day_of_week": weekday.format(never=never), "timezone": "UTC", **inline,
-    }  # fmt: skip
-    answer = page.post("/admin/django_celery_beat/crontabschedule/add/", form)
-    assert answer.status_code == 200
+    date_of = {"day_of_month": day, "month_of_year": month}
+    week = {"day_of_week": weekday.format(never=never)}
+    answer = add_crontab(page, minute="0", hour="0", **date_of, **week)
     assert words in answer.text
     assert not CrontabSchedule.objects.filter(day_of_month=day).exists()
 
@@ -384,9 +373,7 @@ def test_a_crontab_of_a_day_that_does_not_come_is_refused(
         ),
     ],
 )  # fmt: skip
-def test_a_row_that_beat_would_disable_unsent_is_refused(
-    page: Client, own: Any, values: dict[str, str], words: str
-) -> None:
+def test_past_times_are_refused(page: Client, own: Any, values: dict[str, str], words: str) -> None:
     answer = page.post(page_of(own), form_of(own, **values))
     assert answer.status_code == 200
     assert words in str(answer.context["adminform"].form.errors)
@@ -395,6 +382,4 @@ def test_a_row_that_beat_would_disable_unsent_is_refused(
 
 def test_a_form_that_claims_many_rows_gets_few(page: Client) -> None:
     claimed = {f"periodictask_set-{name}_FORMS": "9" * 40 for name in ("TOTAL", "INITIAL")}
-    answer = page.post("/admin/django_celery_beat/crontabschedule/add/", claimed)
-    assert answer.status_code == 200
-    assert answer.text.count('name="periodictask_set-') < 1_000
+    assert add_crontab(page, **claimed).text.count('name="periodictask_set-') < 1_000

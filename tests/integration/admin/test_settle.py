@@ -1,8 +1,7 @@
-"""Settling a call of unknown outcome: who may, what is asked, and what everybody then sees."""
+"""Settling a call of unknown outcome: its permission, its form, and its display."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,17 +11,16 @@ from django.test import Client
 from django.urls import reverse
 
 from aifeature.admin.spend.ledger import AttemptAdmin
-from aifeature.models import Attempt, AttemptState, Job
+from aifeature.models import Attempt, AttemptState
 from aifeature.services.spend.settlement import Tokens
+from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
 LIST = "/admin/aifeature/attempt/"
 FORM = {"_form_submitted": "on", "cost_usd": "0.0123", "reason": "Their usage page."}
 
-MakeAttempt = Callable[..., Attempt]
-
 
 @pytest.fixture
-def unknown(make_job: Callable[..., Job], make_attempt: MakeAttempt) -> Attempt:
+def unknown(make_job: MakeJob, make_attempt: MakeAttempt) -> Attempt:
     return make_attempt(make_job(), state=AttemptState.UNKNOWN, cost_micro=0, error_code="lost")
 
 
@@ -39,9 +37,7 @@ def now(attempt: Attempt) -> Attempt:
     return attempt
 
 
-def test_an_unknown_call_is_settled_with_a_cost_and_a_reason(
-    staff: Callable[..., Client], unknown: Attempt
-) -> None:
+def test_a_call_is_settled_with_a_reason(staff: Staff, unknown: Attempt) -> None:
     page = staff("view_attempt", "settle_attempt")
     assert button_of(unknown) in page.get(page_of(unknown)).text
     dialog = page.get(button_of(unknown)).text
@@ -61,9 +57,7 @@ def test_an_unknown_call_is_settled_with_a_cost_and_a_reason(
     assert "Settled at $0.012300: Their usage page." in entry.change_message
 
 
-def test_settling_has_a_permission_of_its_own(
-    staff: Callable[..., Client], unknown: Attempt
-) -> None:
+def test_settling_needs_its_own_permission(staff: Staff, unknown: Attempt) -> None:
     page = staff("view_attempt", "change_attempt", "delete_attempt", "add_attempt")
     assert button_of(unknown) not in page.get(page_of(unknown)).text
     assert page.get(button_of(unknown)).status_code == 403
@@ -75,17 +69,11 @@ def test_settling_has_a_permission_of_its_own(
     ("field", "value"),
     [
         ("reason", "   "),
-        ("cost_usd", ""),
-        ("cost_usd", "-0.01"),
-        ("cost_usd", "0.0000001"),
-        ("cost_usd", "nothing"),
-        ("cost_usd", "10000000"),
+        *(("cost_usd", cost) for cost in ("", "-0.01", "0.0000001", "nothing", "10000000")),
         *((name, value) for name in Tokens.__slots__ for value in ("-1", "2147483648")),
     ],
 )
-def test_an_incomplete_form_settles_nothing(
-    page: Client, unknown: Attempt, field: str, value: str
-) -> None:
+def test_invalid_forms_are_refused(page: Client, unknown: Attempt, field: str, value: str) -> None:
     response = page.post(button_of(unknown), {**FORM, field: value})
     assert response.status_code == 200
     assert field in response.context["form"].errors
@@ -115,8 +103,8 @@ def test_the_second_of_two_reads_who_was_first(page: Client, unknown: Attempt) -
 
 
 @pytest.mark.parametrize("state", ["settled", "failed", "started"])
-def test_a_call_that_is_not_unknown_has_no_button(
-    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt, state: str
+def test_a_known_call_has_no_button(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt, state: str
 ) -> None:
     more: dict[str, Any] = {"ended_at": None} if state == "started" else {}
     attempt = make_attempt(make_job(), state=state, **more)
@@ -131,11 +119,12 @@ def test_settling_what_is_not_there_is_not_found(page: Client, db: None, what: s
     assert page.post(f"{LIST}{what}/settle/", FORM).status_code == 404
 
 
-def test_the_front_page_counts_unknown_calls_and_leads_to_them(
-    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt, unknown: Attempt
+def test_the_front_page_counts_calls_that_need_a_person_and_leads_to_them(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt, unknown: Attempt
 ) -> None:
     removed = make_attempt(make_job(feature="removed"), state=AttemptState.UNKNOWN)
-    make_attempt(make_job())
+    for values in ({}, {"state": "unknown", "own_spend": True}, {"state": "estimated"}):
+        make_attempt(make_job(), **values)
     front = page.get("/admin/")
     assert front.context["unknown"]["count"] == "2"
     found = page.get(front.context["unknown"]["url"]).text
@@ -145,11 +134,13 @@ def test_the_front_page_counts_unknown_calls_and_leads_to_them(
     assert found.count("/change/?") == 2
     for attempt in (unknown, removed):
         page.post(button_of(attempt), FORM)
-    assert page.get("/admin/").context["unknown"] is None
+    front = page.get("/admin/")
+    assert front.context["unknown"] is None
+    assert {card["calls"]["unknown"] for card in front.context["cards"]} == {"0"}
 
 
-def test_the_list_is_filtered_by_whether_a_bill_is_sure(
-    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt, unknown: Attempt
+def test_the_list_has_a_filter_for_unsure_bills(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt, unknown: Attempt
 ) -> None:
     estimated = make_attempt(make_job(), state=AttemptState.ESTIMATED)
     settled = make_attempt(make_job())
@@ -164,9 +155,7 @@ def test_the_page_of_a_job_shows_a_settlement_by_hand(page: Client, unknown: Att
     assert "settled by hand on" in shown
 
 
-def test_a_user_who_settled_a_call_is_not_deleted(
-    page: Client, boss: User, unknown: Attempt
-) -> None:
+def test_a_user_who_settled_is_not_deleted(page: Client, boss: User, unknown: Attempt) -> None:
     page.post(button_of(unknown), FORM)
     LogEntry.objects.all().delete()
     answer = page.post(f"/admin/auth/user/{boss.pk}/delete/", {"post": "yes"})
@@ -176,8 +165,8 @@ def test_a_user_who_settled_a_call_is_not_deleted(
     assert "boss has settled calls in the ledger" in refusal
 
 
-def test_an_estimated_call_shows_its_ceiling_and_is_settled_from_it(
-    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt
+def test_an_estimated_call_shows_its_ceiling(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt
 ) -> None:
     values = {"cost_micro": 2_000, "input_tokens": 5, "output_tokens": 1}
     call = make_attempt(make_job(), state=AttemptState.ESTIMATED, **values)
@@ -195,19 +184,3 @@ def test_an_unknown_call_shows_no_tokens(page: Client, unknown: Attempt) -> None
     story = page.get(reverse("admin:aifeature_job_change", args=(unknown.job_id,))).text
     assert "counted at its upper bound" in story
     assert "0 in, 0 out" not in story
-
-
-def test_the_front_page_counts_only_calls_that_need_a_person(
-    page: Client, make_job: Callable[..., Job], make_attempt: MakeAttempt
-) -> None:
-    make_attempt(make_job(), state=AttemptState.UNKNOWN, own_spend=True)
-    make_attempt(make_job(), state=AttemptState.ESTIMATED)
-    front = page.get("/admin/")
-    assert front.context["unknown"] is None
-    assert {card["calls"]["unknown"] for card in front.context["cards"]} == {"0"}
-    needed = make_attempt(make_job(), state=AttemptState.UNKNOWN)
-    front = page.get("/admin/")
-    assert front.context["unknown"]["count"] == "1"
-    found = page.get(front.context["unknown"]["url"]).text
-    assert str(needed.pk) in found
-    assert found.count("/change/?") == 1

@@ -1,4 +1,4 @@
-"""Settling many calls at once: what the preview shows, what is settled, and what stays."""
+"""Settling many calls together: the preview, the settled calls, and the others."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature.admin.spend.ledger import AttemptAdmin
-from aifeature.models import Attempt, AttemptState, Job, SpendWindow
+from aifeature.models import Attempt, AttemptState, SpendWindow
 from aifeature.services.spend import bulk_settlement, settlement
+from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
 LIST = "/admin/aifeature/attempt/"
 SETTLE = f"{LIST}settle-many/"
 REASON = "Their report of the day."
 BOUND, CEILING = 99_000, 2_000
 
-MakeAttempt = Callable[..., Attempt]
 MakeCalls = Callable[..., list[Attempt]]
 
 
 @pytest.fixture
-def calls(make_job: Callable[..., Job], make_attempt: MakeAttempt) -> MakeCalls:
-    """Makes so many calls of one job, and the windows in which they are counted."""
+def calls(make_job: MakeJob, make_attempt: MakeAttempt) -> MakeCalls:
+    """Make `count` calls of one job, and count them in their windows."""
     job = make_job()
     numbers: Iterator[int] = iter(range(1, 10_000))
 
@@ -58,13 +58,10 @@ def choose(page: Client, *chosen: Attempt, query: str = "", across: bool = False
 
 
 def hidden(answer: Any) -> dict[str, str]:
-    """What the page's form sends along."""
+    """The hidden fields of the form."""
     form = answer.context["form"]
-    return {
-        name: str(form[name].value())
-        for name in ("calls", "settled", "skipped")
-        if form[name].value() is not None
-    }
+    values = {name: form[name].value() for name in ("calls", "settled", "skipped")}
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def settle(page: Client, answer: Any, bill: str = "nothing", **more: str) -> Any:
@@ -137,7 +134,7 @@ def test_the_list_offers_to_choose_what_can_be_settled(page: Client, calls: Make
     assert "Select all 3 calls with unconfirmed cost" in page.get(LIST).text
 
 
-def test_many_calls_are_settled_in_steps_of_one_request_each(
+def test_many_calls_are_settled_in_steps(
     page: Client, calls: MakeCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_settlement, "BATCH", 2)
@@ -168,7 +165,7 @@ def test_a_thousand_calls_are_one_choice(page: Client, calls: MakeCalls) -> None
     assert set(spent().values()) == {(1_001 - bulk_settlement.BATCH) * BOUND}
 
 
-def test_a_selection_above_the_limit_is_cut_with_a_warning(
+def test_a_selection_above_the_limit_is_cut(
     page: Client, calls: MakeCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_settlement, "LIMIT", 2)
@@ -180,9 +177,7 @@ def test_a_selection_above_the_limit_is_cut_with_a_warning(
     assert states(rows) == [("settled", 0), ("settled", 0), ("unknown", 0)]
 
 
-def test_a_call_that_a_colleague_settled_meanwhile_is_skipped_and_counted(
-    page: Client, calls: MakeCalls
-) -> None:
+def test_a_call_settled_meanwhile_is_skipped_and_counted(page: Client, calls: MakeCalls) -> None:
     first, second = calls(2)
     answer = choose(page, first, second)
     settlement.settle_unknown(
@@ -221,9 +216,7 @@ def test_a_call_whose_record_cannot_be_written_is_not_settled(
     ("field", "value"),
     [("reason", "  "), ("bill", ""), ("bill", "everything"), ("calls", "x"), ("calls", "")],
 )
-def test_an_incomplete_form_settles_nothing(
-    page: Client, calls: MakeCalls, field: str, value: str
-) -> None:
+def test_invalid_forms_are_refused(page: Client, calls: MakeCalls, field: str, value: str) -> None:
     rows = calls(1)
     answer = settle(page, choose(page, *rows), **{field: value})
     assert field in answer.context["form"].errors
@@ -237,9 +230,7 @@ def test_a_choice_without_an_unsure_call_changes_nothing(page: Client, calls: Ma
     assert "There is nothing to settle" in page.get(LIST).text
 
 
-def test_settling_many_has_the_permission_of_settling_one(
-    staff: Callable[..., Client], calls: MakeCalls
-) -> None:
+def test_settling_many_needs_the_permission(staff: Staff, calls: MakeCalls) -> None:
     rows = calls(1)
     reader = staff("view_attempt", "change_attempt")
     assert "settle_many" not in reader.get(LIST).text

@@ -1,9 +1,9 @@
-"""The buttons of a kill switch while something is in their way: no press is without an answer."""
+"""Each press of a kill switch gets an answer, also during a fault."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -20,6 +20,7 @@ from aifeature.models import ControlChange, FeatureControl
 from aifeature.services.controls import switch
 from project import switch_requests
 from project.database import pool as pool_module
+from tests.integration.admin.conftest import Staff
 from tests.integration.admin.test_switch import DETAIL, RELEASE, STOP, STOP_ALL
 from tests.integration.controls.switch.test_refused import in_force, other_session
 
@@ -40,7 +41,7 @@ def sam(transactional_db: None) -> Iterator[User]:
 
 @pytest.fixture
 def page(sam: User) -> Client:
-    """The browser of somebody who has signed in; the next request has no connection yet."""
+    """The browser of a signed-in user. The next request opens a new database connection."""
     client = Client()
     client.post(LOGIN, {"username": "sam", "password": PASSWORD})
     connection.close()
@@ -56,7 +57,7 @@ def killed(slug: str = "summarize") -> bool:
 
 
 def assert_shown_in_the_dialog(answer: Any) -> None:
-    """Its status is 200, or no dialog shows it; and what was typed is still there."""
+    """Check that the dialog shows the answer, which needs status 200, and keeps its fields."""
     assert answer.status_code == 200
     assert 'id="dialog-form"' in answer.text
     assert 'value="Bad answers."' in answer.text
@@ -82,7 +83,7 @@ def test_a_locked_control_is_explained_in_the_dialog_and_on_a_page(page: Client)
 
 @pytest.mark.parametrize("address", [STOP, STOP_ALL])
 def test_an_exhausted_pool_is_not_waited_for(page: Client, address: str) -> None:
-    """Sessions and permissions are read over the same spare connection."""
+    """The spare connection reads sessions and permissions too."""
     pool: Any = connection.pool  # type: ignore[attr-defined]
     with ExitStack() as exits:
         for _ in range(pool._max_size):
@@ -114,7 +115,7 @@ def test_an_exhausted_pool_is_not_waited_for_under_asgi(sam: User, page: Client)
 
 @pytest.fixture
 def elsewhere(sam: User) -> Client:
-    """Another browser, with a session from before; nobody of the staff has signed in with it."""
+    """Another browser with an older session, in which no staff signed in."""
     client = Client()
     client.force_login(sam)
     connection.close()
@@ -122,9 +123,7 @@ def elsewhere(sam: User) -> Client:
 
 
 @pytest.mark.parametrize("browser", ["page", "elsewhere"])
-def test_a_lock_on_sessions_is_not_waited_for_in_any_browser(
-    request: pytest.FixtureRequest, browser: str
-) -> None:
+def test_a_lock_on_sessions_is_explained(request: pytest.FixtureRequest, browser: str) -> None:
     client: Client = request.getfixturevalue(browser)
     with other_session("LOCK django_session IN ACCESS EXCLUSIVE MODE"):
         answer = press(client)
@@ -132,10 +131,10 @@ def test_a_lock_on_sessions_is_not_waited_for_in_any_browser(
     assert "Another session holds a lock" in answer.text
 
 
-def test_browsers_that_staff_signed_in_with_have_connections_of_their_own(
+def test_staff_have_spare_connections_of_their_own(
     sam: User, page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Anybody can ask for the page of a switch, with a made-up session too."""
+    """Any visitor can request the page of a switch, also with an invented session."""
     pool: Any = connection.pool  # type: ignore[attr-defined]
     monkeypatch.setattr(pool_module, "URGENT_WAIT_S", 0.01)
     stranger, user = Client(), Client()
@@ -173,16 +172,14 @@ def test_a_database_that_takes_no_writes_is_explained(page: Client) -> None:
         assert_shown_in_the_dialog(answer)
         assert "The database takes no writes" in answer.text
         for address in (DETAIL, "/admin/aifeature/featurecontrol/"):
-            assert page.get(address).status_code == 200, "and what can be read is shown"
+            assert page.get(address).status_code == 200, "pages are readable"
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]  # its sessions still take no writes
     assert not killed()
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_database_that_is_away_is_explained_without_a_session(
-    page: Client, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_an_outage_is_explained(page: Client, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     def away() -> None:
         raise psycopg.OperationalError("connection refused")
 
@@ -216,7 +213,7 @@ def test_after_an_expired_session_the_same_form_is_filled_in_as_it_was(sam: User
 
 
 def test_a_form_from_before_a_sign_in_comes_back_filled_in(sam: User) -> None:
-    """The sign-in in another tab has made its protection against forgery void."""
+    """The sign-in in another tab invalidated its CSRF token."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(sam)
     for answer, where in (
@@ -241,7 +238,7 @@ def test_a_form_from_before_a_sign_in_comes_back_filled_in(sam: User) -> None:
     ],
 )
 def test_a_missing_permission_is_named_with_who_can_give_it(
-    sam: User, staff: Callable[..., Client], address: str, label: str, permission: str
+    sam: User, staff: Staff, address: str, label: str, permission: str
 ) -> None:
     client = staff("view_featurecontrol")
     answer = client.post(address, FORM, headers=HTMX)
@@ -255,10 +252,8 @@ def test_a_missing_permission_is_named_with_who_can_give_it(
     assert not killed()
 
 
-def test_a_session_that_cannot_be_saved_makes_no_flip_look_refused(
-    page: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message of the page is kept in the session; the flip is committed before."""
+def test_an_unsaved_session_hides_no_flip(page: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session stores the message of the page; the flip is committed before."""
 
     def full(*_: Any, **__: Any) -> None:
         raise OperationalError("could not extend file: No space left on device")
@@ -269,9 +264,7 @@ def test_a_session_that_cannot_be_saved_makes_no_flip_look_refused(
     assert killed()
 
 
-def test_a_feature_whose_code_does_not_load_is_stopped_in_admin(
-    page: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_feature_without_code_is_stopped(page: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise SyntaxError("invalid syntax")
 
@@ -289,9 +282,7 @@ def test_a_feature_that_the_code_lacks_is_stopped_in_admin(page: Client) -> None
     assert killed("gone")
 
 
-def test_a_defect_of_the_button_names_the_command(
-    page: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_defect_names_the_command(page: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def defect(*_: Any, **__: Any) -> None:
         raise RuntimeError("a defect")
 
@@ -302,7 +293,7 @@ def test_a_defect_of_the_button_names_the_command(
 
 
 def test_a_sign_in_that_is_closed_after_too_many_attempts_names_the_command(sam: User) -> None:
-    """Somebody who is signed in already is not closed out."""
+    """A signed-in user is not locked out."""
     inside, outside = Client(), Client()
     inside.force_login(sam)
     for _ in range(5):

@@ -1,8 +1,7 @@
-"""A job's page tells its whole story."""
+"""The page of a job shows its timeline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,10 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from aifeature.admin.jobs.timeline import SHOWN, timeline
-from aifeature.models import Attempt, AttemptState, Job, Status
-
-MakeJob = Callable[..., Job]
-MakeAttempt = Callable[..., Attempt]
+from aifeature.models import AttemptState, Job, Status
+from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
 
 def address(job: Job) -> str:
@@ -116,9 +113,7 @@ def test_the_message_the_user_reads_stands_on_top(page: Client, make_job: MakeJo
     assert "It is &lt;odd&gt;." in text
 
 
-def test_a_long_text_is_cut_with_a_note(
-    page: Client, make_job: MakeJob, make_attempt: MakeAttempt
-) -> None:
+def test_a_long_text_is_cut(page: Client, make_job: MakeJob, make_attempt: MakeAttempt) -> None:
     job = make_job()
     call = make_attempt(job, output="x" * (SHOWN + 7) + "THE END", request=None)
     text = page.get(address(job)).text
@@ -127,7 +122,7 @@ def test_a_long_text_is_cut_with_a_note(
     assert "THE END" in page.get(reverse("admin:aifeature_attempt_change", args=(call.pk,))).text
 
 
-def test_calls_need_their_permission(staff: Callable[..., Client], life: Job) -> None:
+def test_calls_need_their_permission(staff: Staff, life: Job) -> None:
     for permissions, seen in ((("view_job",), False), (("view_job", "view_attempt"), True)):
         text = staff(*permissions).get(address(life)).text
         assert "Submitted" in text

@@ -1,9 +1,8 @@
-"""API tokens: shown once, kept as a digest, revoked by whoever may."""
+"""API tokens are shown once, stored as a digest, and revoked with a permission."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.models import User
@@ -11,6 +10,7 @@ from django.test import Client
 
 from aifeature.models import ApiToken
 from aifeature.models.token import digest
+from tests.integration.admin.conftest import Staff
 
 LIST = "/admin/aifeature/apitoken/"
 YES = {"_form_submitted": "on"}
@@ -32,8 +32,8 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(page: Client, customer: User
     assert row.hint in again
 
 
-def test_only_a_superuser_issues_a_token_for_another_user(
-    staff: Callable[..., Client], page: Client, customer: User
+def test_only_superusers_issue_tokens_for_others(
+    staff: Staff, page: Client, customer: User
 ) -> None:
     form = {"user": customer.pk, "name": "mine now"}
     own = staff("view_apitoken", "add_apitoken", "view_user")
@@ -55,9 +55,7 @@ def test_a_token_shows_its_scope_and_when_it_ends(page: Client, customer: User) 
     assert "expired" in page.get(LIST).text
 
 
-def test_a_token_is_revoked_after_a_confirmation(
-    staff: Callable[..., Client], customer: User
-) -> None:
+def test_a_token_is_revoked_once(staff: Staff, customer: User) -> None:
     token, _ = ApiToken.issue(user_id=customer.pk, name="ci")
     page = staff("view_apitoken", "change_apitoken")
     address = f"{LIST}{token.pk}/revoke/"
@@ -70,15 +68,12 @@ def test_a_token_is_revoked_after_a_confirmation(
     assert revoked_at(token) == first
 
 
-def test_revoking_needs_the_permission(staff: Callable[..., Client], customer: User) -> None:
+def test_revoking_needs_a_permission(staff: Staff, customer: User) -> None:
     token, _ = ApiToken.issue(user_id=customer.pk, name="ci")
     page = staff("view_apitoken", "add_apitoken")
     assert page.post(f"{LIST}{token.pk}/revoke/", YES).status_code == 403
     assert revoked_at(token) is None
-
-
-def test_revoking_what_is_not_there_is_not_found(page: Client) -> None:
-    assert page.post(f"{LIST}12345/revoke/", YES).status_code == 404
+    assert staff("change_apitoken").post(f"{LIST}12345/revoke/", YES).status_code == 404
 
 
 def test_tokens_are_filtered_by_what_they_are_good_for(page: Client, customer: User) -> None:

@@ -1,35 +1,30 @@
-"""Users: kept under their jobs, and out of reach of those with fewer rights."""
+"""Users with jobs are not deleted, and staff cannot change users with more rights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aifeature.models import ApiToken, Job
+from aifeature.models import ApiToken
+from tests.integration.admin.conftest import MakeJob, Staff
 
 LIST = "/admin/auth/user/"
+CUSTOMER = {
+    "username": "customer", "is_active": "on",
+    "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00",
+}  # fmt: skip
 
 
+@pytest.mark.parametrize("from_list", [False, True])
 def test_a_user_with_jobs_is_not_deleted(
-    page: Client, customer: User, make_job: Callable[..., Job]
+    page: Client, customer: User, make_job: MakeJob, *, from_list: bool
 ) -> None:
     make_job()
-    address = f"{LIST}{customer.pk}/delete/"
-    asked = page.get(address)
-    assert asked.status_code == 200
-    assert "customer has jobs" in asked.text
-    assert page.post(address, {"post": "yes"}).status_code == 200
-    assert User.objects.filter(pk=customer.pk).exists()
-
-
-def test_a_user_with_jobs_is_not_deleted_from_the_list_either(
-    page: Client, customer: User, make_job: Callable[..., Job]
-) -> None:
-    make_job()
-    data = {"action": "delete_selected", "_selected_action": [customer.pk], "post": "yes"}
-    answer = page.post(LIST, data)
+    assert "customer has jobs" in page.get(f"{LIST}{customer.pk}/delete/").text
+    address = LIST if from_list else f"{LIST}{customer.pk}/delete/"
+    action = {"action": "delete_selected", "_selected_action": [customer.pk]} if from_list else {}
+    answer = page.post(address, {**action, "post": "yes"})
     assert answer.status_code == 200
     assert "customer has jobs" in answer.text
     assert User.objects.filter(pk=customer.pk).exists()
@@ -49,27 +44,19 @@ def test_a_user_is_added(page: Client) -> None:
     assert User.objects.get(username="new").check_password(word)
 
 
-def test_staff_reaches_no_superuser_and_makes_none(
-    staff: Callable[..., Client], boss: User, customer: User
-) -> None:
+def test_staff_cannot_change_superusers(staff: Staff, boss: User, customer: User) -> None:
     page = staff("view_user", "change_user", "delete_user")
     assert page.post(f"{LIST}{boss.pk}/password/", {}).status_code == 403
     assert page.post(f"{LIST}{boss.pk}/change/", {"username": "x"}).status_code == 403
     assert page.post(f"{LIST}{boss.pk}/delete/", {"post": "yes"}).status_code == 403
-    data = {
-        "username": "customer",
-        "is_superuser": "on",
-        "is_active": "on",
-        "date_joined_0": "2026-01-01",
-        "date_joined_1": "00:00:00",
-    }
+    data = {**CUSTOMER, "is_superuser": "on"}
     assert page.post(f"{LIST}{customer.pk}/change/", data).status_code == 302
     customer.refresh_from_db()
     assert not customer.is_superuser
 
 
-def test_a_user_is_signed_out_everywhere_by_staff_who_may_reach_them(
-    staff: Callable[..., Client], page: Client, customer: User, boss: User
+def test_staff_signs_users_out_everywhere(
+    staff: Staff, page: Client, customer: User, boss: User
 ) -> None:
     clients = {}
     for user in (customer, boss):
@@ -87,17 +74,12 @@ def test_a_user_is_signed_out_everywhere_by_staff_who_may_reach_them(
     assert staff("view_user").post(f"{LIST}{customer.pk}/sign_out/", sent).status_code == 403
 
 
-def test_staff_sets_no_password_and_makes_no_staff(
-    staff: Callable[..., Client], customer: User
-) -> None:
+def test_staff_sets_no_password(staff: Staff, customer: User) -> None:
     page = staff("view_user", "change_user", "add_user")
     before = customer.password
     sent = {"password1": "battery staple 42", "password2": "battery staple 42"}
     assert page.post(f"{LIST}{customer.pk}/password/", sent).status_code == 403
-    data = {
-        "username": "customer", "is_staff": "on", "is_active": "on",
-        "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00",
-    }  # fmt: skip
+    data = {**CUSTOMER, "is_staff": "on"}
     assert page.post(f"{LIST}{customer.pk}/change/", data).status_code == 302
     customer.refresh_from_db()
     assert (customer.password, customer.is_staff) == (before, False)

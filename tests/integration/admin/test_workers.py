@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
-from aifeature.models import Job, Worker, heartbeats
+from aifeature.models import Worker, heartbeats
 from aifeature.models.functions import rows as ask
+from tests.integration.admin.conftest import MakeJob
 
 
 def alive(worker: str, *, slots: int) -> None:
     heartbeats.alive(ask, worker, queue="llm", slots=slots)
 
 
-def test_the_list_shows_the_state_and_the_jobs_of_each_worker(
-    page: Client, make_job: Callable[..., Job]
-) -> None:
+def test_the_list_shows_states_and_jobs(page: Client, make_job: MakeJob) -> None:
     alive("llm@busy", slots=4)
     alive("llm@leaving", slots=0)
     alive("llm@dead", slots=4)
