@@ -1,4 +1,4 @@
-"""What begins is told once, and its end once, whoever finds it and whoever tells it."""
+"""Each alert is notified once at its beginning and once at its end, by any process."""
 
 from __future__ import annotations
 

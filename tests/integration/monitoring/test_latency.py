@@ -1,4 +1,4 @@
-"""How long jobs took does not count the time a kill switch held them."""
+"""The latency of a job excludes the time for which a kill switch held it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def at(minute: float) -> datetime:
 
 
 def flipped(*flips: tuple[float, dict[str, Any]], slug: str = SLUG, **before: Any) -> None:
-    """What these flips, each at a minute of today, leave behind of a switch that stood `before`."""
+    """Store the audit rows of these flips, each at a minute of today, and the final control."""
     row = FeatureControl(feature=slug, **before)
     for minute, values in flips:
         for field, new in values.items():
@@ -67,9 +67,7 @@ def test_the_time_for_which_a_job_was_held_does_not_count(ended: Callable[..., J
     assert overview.today(at(80))[SLUG].p95_s == pytest.approx(300)
 
 
-def test_the_switch_of_everything_holds_too_and_no_minute_counts_twice(
-    ended: Callable[..., Job],
-) -> None:
+def test_the_global_switch_counts_and_no_minute_counts_twice(ended: Callable[..., Job]) -> None:
     ended(10, 75)
     ended(10, 75, feature="another")
     flipped((20, ON), (50, OFF))
@@ -78,9 +76,7 @@ def test_the_switch_of_everything_holds_too_and_no_minute_counts_twice(
     assert median("another") == pytest.approx(35)
 
 
-def test_a_switch_that_was_on_before_midnight_and_one_that_still_is(
-    ended: Callable[..., Job],
-) -> None:
+def test_a_switch_may_be_on_at_midnight_and_still_be_on(ended: Callable[..., Job]) -> None:
     flipped((20, OFF), (60, ON), killed=True)
     ended(10, 75)
     assert median() == pytest.approx(40)
@@ -95,7 +91,7 @@ def test_an_audit_row_without_values_is_skipped(ended: Callable[..., Job]) -> No
 
 @pytest.mark.parametrize("seed", range(12))
 def test_held_time_equals_a_count_by_minutes(ended: Callable[..., Job], seed: int) -> None:
-    """Compared with each minute of each job, for users in and out of a partial release."""
+    """Compare for users in and out of a partial release."""
     dice = Random(seed)
     history = {slug: _steps(dice) for slug in (SLUG, GLOBAL)}
     for slug, steps in history.items():

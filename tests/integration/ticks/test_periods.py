@@ -1,9 +1,8 @@
-"""A tick that is sent twice is run once."""
+"""A tick that is sent twice runs once."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,8 @@ from django.db.models.functions import Now
 from aifeature.models import TickSlot
 from aifeature.services.ticks import periods
 from aifeature.services.ticks.periods import DAILY, WEEKLY
+from tests.integration.conftest import wait_until_blocked
+from tests.integration.job_rows import database_time
 
 NOW = periods.Period(timedelta(weeks=1), first=datetime.now(UTC) - timedelta(days=3))
 """Slots of a week, none of which ends while the tests run."""
@@ -35,9 +36,7 @@ NOW = periods.Period(timedelta(weeks=1), first=datetime.now(UTC) - timedelta(day
         (DAILY, "1969-12-31T12:00:00", "1969-12-31T00:00:00"),
     ],
 )
-def test_a_slot_begins_at_a_multiple_of_its_period(
-    period: periods.Period, moment: str, began: str
-) -> None:
+def test_a_slot_begins_at_a_multiple(period: periods.Period, moment: str, began: str) -> None:
     def utc(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
@@ -67,13 +66,7 @@ def test_the_slot_is_that_of_the_databases_clock(db: None, monkeypatch: pytest.M
     """A host whose clock jumped must not take tomorrow's slot."""
 
     def midnight() -> datetime:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT date_trunc('day', statement_timestamp() AT TIME ZONE 'UTC')"
-                " AT TIME ZONE 'UTC'"
-            )
-            found: datetime = cursor.fetchone()[0]
-            return found
+        return database_time().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
     monkeypatch.setattr("time.time", lambda: 0.0)
     before = midnight()
@@ -110,19 +103,13 @@ def test_of_many_connections_at_once_one_wins() -> None:
 def rival(committed: None) -> Iterator[psycopg.Connection[Any]]:
     """Another process that has taken the present slot and not committed yet."""
     with psycopg.connect(**connection.get_connection_params()) as other:
-        now = other.execute("SELECT now()").fetchone()
-        assert now is not None
-        other.execute(
-            "INSERT INTO aifeature_tickslot (task, slot) VALUES ('a', %s)",
-            [NOW.slot(now[0].astimezone(UTC))],
-        )
+        slot = NOW.slot(database_time().astimezone(UTC))
+        other.execute("INSERT INTO aifeature_tickslot (task, slot) VALUES ('a', %s)", [slot])
         yield other
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_a_second_claim_waits_and_takes_over_only_after_a_rollback(
-    rival: psycopg.Connection[Any], commits: bool
-) -> None:
+def test_a_second_claim_waits_for_the_first(rival: psycopg.Connection[Any], commits: bool) -> None:
     def claim() -> bool:
         try:
             return periods.claim("a", NOW)
@@ -135,18 +122,3 @@ def test_a_second_claim_waits_and_takes_over_only_after_a_rollback(
         assert not second.done()
         rival.commit() if commits else rival.rollback()
         assert second.result(60) is not commits
-
-
-def wait_until_blocked() -> None:
-    """Until a session of this database waits for another's transaction."""
-    give_up = time.monotonic() + 60
-    with connection.cursor() as cursor:
-        while time.monotonic() < give_up:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND datname = current_database()"
-            )
-            if cursor.fetchone()[0]:
-                return
-            time.sleep(0.005)
-    raise AssertionError("nobody waits")

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 
 from aifeature.models import Attempt, AttemptState, SpendHour
 from aifeature.services.monitoring.spikes.baseline import midnight
+from tests.integration.job_rows import CALL
 
 NOON = datetime(2020, 11, 18, 12, tzinfo=UTC)
-"""The moment of every look, unless it says otherwise. A Wednesday, long before any machine's now:
-what the database dates itself comes after it."""
+"""The moment of most checks: a Wednesday, long before the present time of the database."""
 
 DOLLAR = 1_000_000
 
@@ -24,19 +24,14 @@ class Usual(Protocol):
 
 @pytest.fixture
 def usual(db: None) -> Usual:
-    """So many micro-dollars, in ten calls, in each hour of the trailing days."""
+    """Store `hourly` micro-dollars, in ten calls, for each hour of the trailing days."""
 
     def make(scope: str, key: str, hourly: int, *, days: int = 7) -> None:
         today = midnight(NOON)
+        hours = (today - timedelta(hours=back) for back in range(1, 24 * days + 1))
         SpendHour.objects.bulk_create(
-            SpendHour(
-                scope=scope,
-                key=key,
-                hour=today - timedelta(hours=back),
-                spend_micro=hourly,
-                calls=10,
-            )
-            for back in range(1, 24 * days + 1)
+            SpendHour(scope=scope, key=key, hour=hour, spend_micro=hourly, calls=10)
+            for hour in hours
         )
 
     return make
@@ -52,19 +47,11 @@ def call(
     bound: int | None = None,
     own: bool = False,
 ) -> Attempt:
-    """A call that began then. Of an open or unknown one the bound is what counts."""
+    """Store a call. An open or unknown call counts its bound."""
     return Attempt.objects.create(
-        job=None,
+        **{**CALL, "state": state},
         user=user,
         feature=feature,
-        epoch=1,
-        number=1,
-        purpose="generation",
-        state=state,
-        provider="sandbox",
-        model="m",
-        prompt_version="v3",
-        prompt_hash="0" * 64,
         cost_micro=cost,
         bound_micro=cost if bound is None else bound,
         own_spend=own,

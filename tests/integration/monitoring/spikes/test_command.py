@@ -1,4 +1,4 @@
-"""What the command says of past days, and that it changes nothing."""
+"""The command rehearses past days and changes nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import textwrap
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from aifeature.models import Alert, FeatureControl, Launch, RateOverride, SpendHour
+from aifeature.models import Alert, FeatureControl, RateOverride, SpendHour
 from aifeature.services.controls import effective
 from aifeature.services.monitoring.spikes import rehearsal
 from aifeature.services.monitoring.spikes.attacks import ATTACKS
 from aifeature.services.monitoring.spikes.baseline import midnight
 from aifeature.services.monitoring.spikes.judge import Rules
+from tests.integration.job_rows import make_launch
 from tests.integration.monitoring.spikes.conftest import DOLLAR, NOON, Usual
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +54,7 @@ def test_usual_days_would_have_stopped_nothing() -> None:
 
 
 def test_a_spike_of_yesterday_would_have_stopped_the_feature_alone() -> None:
-    """At once by its rate, and again when its spend of the day has doubled."""
+    """First by its rate, and again when its spend of the day has doubled."""
     for scope, key in (("feature", "summarize"), ("global", "")):
         spent(key, 20 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
     assert done() == [("summarize", "17 09", "surge"), ("summarize", "17 09", "spike")]
@@ -75,36 +75,21 @@ def test_an_announced_launch_would_have_let_it_go_on() -> None:
         spent(key, 5 * DOLLAR, YESTERDAY + 9 * HOUR, scope)
         spent(key, 20 * DOLLAR, YESTERDAY + 10 * HOUR, scope)
     assert done() != []
-    Launch.objects.create(
-        feature="summarize",
-        starts_at=YESTERDAY + 9 * HOUR,
-        ends_at=YESTERDAY + 12 * HOUR,
-        factor=Decimal(20),
-        note="A newsletter.",
-    )
+    make_launch(starts_at=YESTERDAY + 9 * HOUR, ends_at=YESTERDAY + 12 * HOUR, factor=20)
     assert done() == []
 
 
-def test_a_user_would_have_been_throttled_once_a_day(ada: User, usual: Usual) -> None:
-    key = f"summarize:{ada.pk}"
-    usual("user", key, DOLLAR // 20, days=14)
-    for hour in (9, 15):
-        spent(key, 8 * DOLLAR, YESTERDAY + hour * HOUR, "user")
-    assert done() == [(key, "17 09", "spike")]
-    assert not RateOverride.objects.exists()
-
-
-def test_each_day_starts_from_zero(ada: User, usual: Usual) -> None:
+def test_a_user_would_have_been_throttled_once_on_each_day(ada: User, usual: Usual) -> None:
     key = f"summarize:{ada.pk}"
     usual("user", key, DOLLAR // 20, days=14)
     for day in (YESTERDAY - 24 * HOUR, YESTERDAY):
-        spent(key, 8 * DOLLAR, day + 9 * HOUR, "user")
+        for hour in (9, 15):
+            spent(key, 8 * DOLLAR, day + hour * HOUR, "user")
     assert done() == [(key, "16 09", "spike"), (key, "17 09", "spike")]
+    assert not RateOverride.objects.exists()
 
 
-def test_spend_of_a_throttled_user_would_not_have_stopped_the_feature(
-    ada: User, usual: Usual
-) -> None:
+def test_a_throttled_user_would_not_have_stopped_the_feature(ada: User, usual: Usual) -> None:
     key = f"summarize:{ada.pk}"
     usual("user", key, DOLLAR // 20, days=14)
     for scope, of in (("user", key), ("feature", "summarize"), ("global", "")):
@@ -129,17 +114,10 @@ def printed(*arguments: str, **options: Any) -> tuple[str, dict[str, Any]]:
 def test_the_command_prints_a_sentence_for_each_and_figures_for_machines() -> None:
     today = midnight(datetime.now(UTC))
     hours = list(SpendHour.objects.all())
-    SpendHour.objects.all().delete()  # moved one by one, an hour may meet one not moved yet
-    SpendHour.objects.bulk_create(
-        SpendHour(
-            scope=row.scope,
-            key=row.key,
-            hour=row.hour + (today - midnight(NOON)),
-            spend_micro=row.spend_micro,
-            calls=row.calls,
-        )
-        for row in hours
-    )
+    SpendHour.objects.all().delete()  # moved one by one, an hour may collide with another
+    for row in hours:
+        row.pk, row.hour = None, row.hour + (today - midnight(NOON))
+    SpendHour.objects.bulk_create(hours)
     spent("summarize", 20 * DOLLAR, today - 15 * HOUR)
     lines, figures = printed("--dry-run")
     assert "stop summarize: $" in lines
@@ -156,9 +134,7 @@ def test_senseless_numbers_are_refused(arguments: list[str]) -> None:
         printed(*arguments)
 
 
-def test_the_simulation_prints_false_alarms_and_each_attack(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_simulation_prints_alarms_and_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aifeature.management.commands.cost_spike.EACH", 1)
     lines, figures = printed("--simulate", "--worlds", "1", "--days", "28")
     assert "world 1 of 1" in lines

@@ -1,4 +1,4 @@
-"""Sums by the hour are those of the ledger, whenever they are made."""
+"""The sums of each hour equal those of the ledger at any time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from aifeature.models import Attempt, AttemptState, SpendHour
+from aifeature.services.monitoring.spikes import rollup
 from aifeature.services.monitoring.spikes.rollup import KEPT, prune, roll_up
 from tests.integration.monitoring.spikes.conftest import NOON, call
 
@@ -114,7 +115,7 @@ def test_the_first_run_sums_what_a_baseline_needs() -> None:
 
 
 def test_hours_long_past_are_left_alone() -> None:
-    """The work of a run is that of two hours, not of all there is."""
+    """A run reads two hours only."""
     call(1, at=NOON - 3 * HOUR)
     SpendHour.objects.create(scope="global", key="", hour=NOON - HOUR, spend_micro=0, calls=0)
     roll_up(NOON)
@@ -122,8 +123,6 @@ def test_hours_long_past_are_left_alone() -> None:
 
 
 def test_it_is_found_by_the_index_of_beginnings() -> None:
-    from aifeature.services.monitoring.spikes import rollup  # noqa: PLC0415 (its statement)
-
     for days in range(200):
         call(1, at=NOON - timedelta(days=days))
     with connection.cursor() as cursor:

@@ -1,9 +1,8 @@
-"""A person of whom something is stored in every place there is, and a neighbour."""
+"""A person with data in every place that can hold some, and another user."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +10,12 @@ import redis
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission, User
-from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
-from aifeature.models import ApiToken, ControlChange, FeatureControl, Launch, RateOverride
+from aifeature.models import ApiToken, ControlChange, FeatureControl, RateOverride
 from aifeature.services.streams import entries
+from tests.integration.job_rows import make_launch
 from tests.integration.privacy.retention.conftest import EndedJob, call, ended
 
 __all__ = ["ended"]
@@ -30,7 +29,7 @@ PERSONAL = (NAME, ADDRESS, "Augusta", "Lovelace", SAID, KEY, "laptop of Ada")
 
 @pytest.fixture
 def ada(committed: None) -> User:
-    """With real commits: an erasure is a transaction of its own."""
+    """A user with real commits, since an erasure is its own transaction."""
     return User.objects.create_user(
         NAME,
         ADDRESS,
@@ -59,7 +58,7 @@ def store(committed: None, settings: Any) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def full_life(ada: User, bob: User, ended: EndedJob, store: redis.Redis) -> User:
-    """ada, and something in every place that can hold personal data."""
+    """ada, with data in every place that can hold personal data."""
     job = ended(days_ago=0.01, idempotency_key=KEY, request_digest="d" * 64, epoch=2)
     call(job, state="unknown", cost_micro=0, output="")
     ended(days_ago=3, status="failed", error_message=f"About {SAID}.", error_code="poison")
@@ -76,14 +75,7 @@ def full_life(ada: User, bob: User, ended: EndedJob, store: redis.Redis) -> User
     FeatureControl.objects.create(feature="summarize").beta_users.set([ada, bob])
     RateOverride.objects.create(user=ada, in_flight=1, reason=f"About {SAID}.", created_by=bob)
     RateOverride.objects.create(user=bob, in_flight=2, reason="Busy.", created_by=ada)
-    Launch.objects.create(
-        feature="summarize",
-        starts_at=Now(),
-        ends_at=Now() + timedelta(hours=1),
-        factor=2,
-        note="Spring.",
-        announced_by=ada,
-    )
+    make_launch(note="Spring.", announced_by=ada)
     ada.groups.add(Group.objects.create(name="on-call"))
     ada.user_permissions.add(Permission.objects.all()[0])
     ControlChange.objects.create(feature="summarize", field="percent", reason="Ramp.", user=ada)

@@ -1,4 +1,4 @@
-"""Runs the command, and reads all that is in the database afterwards."""
+"""Runs the command, and reads the whole database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(name: str = NAME, *options: str, reason: str = CASE) -> str:
 
 
 def whole_database() -> str:
-    """Every row of every table as text."""
+    """Return every row of every table as text."""
     found = []
     with connection.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")

@@ -1,10 +1,9 @@
-"""An erased person is nowhere any more, and no figure has changed."""
+"""An erasure leaves no data of the person, and changes no figure."""
 
 from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
@@ -33,23 +31,26 @@ from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.lifecycle import CannotRequeueError
 from aifeature.services.privacy import closing, erasure, sums
 from tests.integration.api.api_jobs import bearer
+from tests.integration.job_rows import make_launch
 from tests.integration.privacy.personal_data.conftest import KEY, NAME, PERSONAL, SAID
 from tests.integration.privacy.personal_data.erasing import CASE, lines_with, run, whole_database
 from tests.integration.privacy.retention.conftest import EndedJob, call
 
 
-def test_nothing_of_the_person_is_left_in_any_table(full_life: User) -> None:
+def test_nothing_of_the_person_is_left(full_life: User, store: redis.Redis) -> None:
+    assert len(list(store.scan_iter("aif:stream:*"))) == 2
     before = {word: lines_with(word) for word in PERSONAL}
     assert all(before.values()), "each was there"
     run()
     kept = [line for word in PERSONAL for line in lines_with(word)]
-    # What bob did with the same words is his.
+    # bob used the same words, and keeps them.
     assert {line.split(":")[0] for line in kept} <= {"aifeature_job", "aifeature_attempt"}
     assert Job.objects.get(user__username="bob").input == {"document": SAID}
     assert not Job.objects.filter(user=full_life, input__isnull=False).exists()
     assert not Attempt.objects.filter(user=full_life, request__isnull=False).exists()
     assert not Attempt.objects.filter(user=full_life).exclude(output="").exists()
     assert not Attempt.objects.filter(user=full_life).exclude(error_detail="").exists()
+    assert not list(store.scan_iter("aif:stream:*"))
 
 
 def test_every_figure_is_as_it_was(full_life: User) -> None:
@@ -75,7 +76,7 @@ def test_every_figure_is_as_it_was(full_life: User) -> None:
     assert sums.of_everything() == totals
 
 
-def test_the_account_stays_as_an_empty_shell(full_life: User) -> None:
+def test_an_empty_account_and_the_data_of_others_stay(full_life: User, bob: User) -> None:
     out = run()
     user = User.objects.get(pk=full_life.pk)
     assert user.username == f"erased-{user.pk}"
@@ -86,22 +87,19 @@ def test_the_account_stays_as_an_empty_shell(full_life: User) -> None:
     assert not user.user_permissions.exists()
     assert f"Erased: the account is now erased-{user.pk}." in out
 
+    change = ControlChange.objects.latest("pk")
+    assert (change.field, change.reason) == ("erased_account", CASE)
+    assert change.new == f"account {full_life.pk}, content of 2 jobs"
+    assert change.check_name == "manage.py erase_user"
 
-def test_others_keep_what_is_theirs(full_life: User, bob: User) -> None:
-    run()
     assert Session.objects.count() == 1
     assert AccessAttempt.objects.get().username == "bob"
     assert list(FeatureControl.objects.get().beta_users.all()) == [bob]
     assert Job.objects.get(user=bob).idempotency_key == KEY
     assert LogEntry.objects.get(object_id=str(bob.pk)).object_repr == "bob"
-
-
-def test_it_is_audited_with_its_reason_and_without_the_name(full_life: User) -> None:
-    run()
-    change = ControlChange.objects.latest("pk")
-    assert (change.field, change.reason) == ("erased_account", CASE)
-    assert change.new == f"account {full_life.pk}, content of 2 jobs"
-    assert change.check_name == "manage.py erase_user"
+    (kept,) = RateOverride.objects.all()
+    assert (kept.user, kept.created_by_id) == (bob, full_life.pk)
+    assert Launch.objects.get().announced_by_id == full_life.pk
 
 
 @pytest.mark.parametrize(
@@ -114,13 +112,6 @@ def test_a_reason_that_is_missing_or_names_the_person_is_refused(ada: User, reas
     assert ada.is_active
 
 
-def test_rates_go_with_the_person_and_those_they_gave_stay(full_life: User, bob: User) -> None:
-    run()
-    (kept,) = RateOverride.objects.all()
-    assert (kept.user, kept.created_by_id) == (bob, full_life.pk)
-    assert Launch.objects.get().announced_by_id == full_life.pk
-
-
 def test_run_again_it_changes_nothing(full_life: User) -> None:
     run()
     first = whole_database()
@@ -131,9 +122,7 @@ def test_run_again_it_changes_nothing(full_life: User) -> None:
         run()
 
 
-def test_it_prints_its_plan_and_needs_a_confirmation(
-    full_life: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plan_needs_a_confirmation(full_life: User, monkeypatch: pytest.MonkeyPatch) -> None:
     before, out = whole_database(), io.StringIO()
     monkeypatch.setattr("builtins.input", lambda _: "yes")
     with pytest.raises(CommandError, match="Not confirmed"):
@@ -148,9 +137,7 @@ def test_it_prints_its_plan_and_needs_a_confirmation(
     assert not lines_with(NAME)
 
 
-def test_records_that_stay_and_hold_the_name_are_listed(
-    ada: User, bob: User, ended: EndedJob
-) -> None:
+def test_kept_records_with_the_name_are_listed(ada: User, bob: User, ended: EndedJob) -> None:
     job = ended(days_ago=1)
     settled = call(
         job, settled_by=bob, settled_reason=f"As {NAME} says.", settled_at=timezone.now()
@@ -160,20 +147,12 @@ def test_records_that_stay_and_hold_the_name_are_listed(
     )
     ControlChange.objects.create(feature="summarize", field="killed", reason=f"x{NAME}x")
     rates = RateOverride.objects.create(user=bob, in_flight=1, reason=f"Not {NAME}.")
-    launch = Launch.objects.create(
-        feature="summarize",
-        starts_at=Now(),
-        ends_at=Now() + timedelta(hours=1),
-        factor=2,
-        note=f"Talk of {NAME}.",
-    )
-    told = f"change {row.pk}, call {settled.pk}, rates {rates.pk}, launch {launch.pk}."
-    assert f"records that stay: {told}" in run()
+    launch = make_launch(note=f"Talk of {NAME}.")
+    listed = f"change {row.pk}, call {settled.pk}, rates {rates.pk}, launch {launch.pk}."
+    assert f"records that stay: {listed}" in run()
 
 
-def test_an_admin_log_message_with_the_name_is_erased(
-    ada: User, bob: User, ended: EndedJob
-) -> None:
+def test_log_messages_with_the_name_are_erased(ada: User, bob: User, ended: EndedJob) -> None:
     job = ended(days_ago=1)
     for message in (f"Requeued: {NAME} asked.", "Requeued: it was our fault."):
         LogEntry.objects.log_actions(bob.pk, [job], CHANGE, message, single_object=True)
@@ -182,9 +161,7 @@ def test_an_admin_log_message_with_the_name_is_erased(
     assert list(messages) == ["erased", "Requeued: it was our fault."]
 
 
-def test_the_job_of_a_closed_account_is_not_requeued(
-    ada: User, opened: None, ended: EndedJob
-) -> None:
+def test_a_job_of_a_closed_account_stays_failed(ada: User, opened: None, ended: EndedJob) -> None:
     failed = ended(days_ago=1, status="failed", result=None, charge_micro=0)
     closing.close(ada)
     with pytest.raises(CannotRequeueError, match="account of its user is closed"):
@@ -201,13 +178,7 @@ def test_tokens_and_sessions_end_at_once(ada: User, opened: None) -> None:
     assert browser.get("/jobs/").status_code == 302
     token = ApiToken.objects.get()
     assert token.name == "erased"
-    assert token.revoked_at is not None, "also if somebody opens the account again"
-
-
-def test_the_texts_of_streams_go_with_it(full_life: User, store: redis.Redis) -> None:
-    assert len(list(store.scan_iter("aif:stream:*"))) == 2
-    run()
-    assert not list(store.scan_iter("aif:stream:*"))
+    assert token.revoked_at is not None, "they stay revoked if the account is reopened"
 
 
 def test_without_redis_the_rest_is_erased_with_a_warning(full_life: User, settings: Any) -> None:

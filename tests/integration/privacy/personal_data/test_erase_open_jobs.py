@@ -1,4 +1,4 @@
-"""What runs or is just being submitted ends first, and nothing of it comes back."""
+"""An erasure first ends the open jobs of the person, and no worker writes them again."""
 
 from __future__ import annotations
 
@@ -12,26 +12,20 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError
 from django.db import connection
 
-from aifeature.models import (
-    Attempt,
-    AttemptState,
-    Job,
-    Status,
-    transitions,
-)
+from aifeature.models import Attempt, AttemptState, Job, Status, transitions
 from aifeature.models.transitions import FencedError, Settlement
 from aifeature.services.execution import job_run
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.refusals import NotFound
 from aifeature.services.privacy import closing, erasure
+from tests.integration.conftest import wait_until_blocked
 from tests.integration.job_rows import MakeJob, begin, claim
 from tests.integration.privacy.personal_data.conftest import NAME, SAID
 from tests.integration.privacy.personal_data.erasing import CASE, run, whole_database
-from tests.integration.ticks.test_periods import wait_until_blocked
 from tests.sandbox_server import SandboxServer
 
 PATIENCE_S = 60.0
-"""How long a test waits for what should come at once."""
+"""Seconds to wait for a result that needs milliseconds."""
 
 
 def test_a_waiting_job_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> None:
@@ -42,9 +36,7 @@ def test_a_waiting_job_is_cancelled_and_erased(ada: User, make_job: MakeJob) -> 
         assert (job.status, job.input, job.result) == (Status.CANCELLED, None, None)
 
 
-def test_a_running_job_is_stopped_by_its_worker_first(
-    ada: User, make_job: MakeJob, sandbox: SandboxServer
-) -> None:
+def test_a_running_job_stops_first(ada: User, make_job: MakeJob, sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "slow_first_byte", "seconds": 30})
     job = make_job()
     with ThreadPoolExecutor(1) as worker:
@@ -164,9 +156,7 @@ def test_a_request_that_was_let_in_before_is_refused_once_the_account_is_closed(
     assert Job.objects.exists() is not commits
 
 
-def test_a_job_that_was_being_inserted_is_waited_for_and_erased(
-    ada: User, make_job: MakeJob
-) -> None:
+def test_a_job_that_is_being_inserted_is_erased_too(ada: User, make_job: MakeJob) -> None:
     inserted, go = threading.Event(), threading.Event()
 
     def insert() -> None:

@@ -1,4 +1,4 @@
-"""The export holds all that is stored on a person, and nothing of anybody else."""
+"""The export holds all data of a person, and none of other users."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def test_it_holds_everything_that_is_stored(full_life: User) -> None:
     assert len(found["charges_by_day"]) == 2
 
 
-def test_settlements_of_an_operator_are_exported_without_content(
-    ada: User, bob: User, ended: EndedJob
-) -> None:
+def test_settlements_are_exported_without_content(ada: User, bob: User, ended: EndedJob) -> None:
     job = ended(days_ago=1, user=bob)
     row = call(job, settled_by=ada, settled_reason="Looked up.", settled_at=timezone.now())
     LogEntry.objects.log_actions(ada.pk, [row], CHANGE, "Settled.", single_object=True)
@@ -110,7 +108,7 @@ def test_the_file_is_for_its_owner_alone_and_never_written_over(ada: User, tmp_p
         call_command("export_user", NAME, "--output", str(file))
 
 
-def test_a_file_that_was_broken_off_is_no_export(
+def test_a_partial_file_is_deleted(
     full_life: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(_: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whoever adds a table or a column about a person says what an erasure makes of it."""
+"""A new column with personal data must be listed here, and handled by the erasure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KNOWN = {
     "auth.User_groups.user",
     "auth.User_user_permissions.user",
 }
-"""Columns that point to an account; `aifeature.services.privacy` says what becomes of each."""
+"""Columns that refer to an account; `aifeature.services.privacy` handles each."""
 
 FREE_TEXT = {
     Job: {
@@ -41,7 +41,7 @@ NO_CONTENT = {
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
         *("prompt_hash", "stop_reason", "request_id", "error_code"),
-        "settled_reason",  # an operator's words; told if they hold the name
+        "settled_reason",  # an operator's words; listed if they hold the name
     },
 }
 """Text columns whose values are ours or the provider's, never a person's words."""

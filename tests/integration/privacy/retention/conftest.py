@@ -1,18 +1,16 @@
-"""Ended jobs of any age. They are inserted as they are to be: an ended job is never changed."""
+"""Ended jobs of any age, inserted in their final state, since an ended job never changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.utils import timezone
 
-from aifeature.models import Attempt, AttemptState, Job, SpendWindow, Status
+from aifeature.models import Attempt, Job, SpendWindow, Status
+from tests.integration.job_rows import CALL
 
 SECRET = "a secret that Ada told us"
 RESULT = {"summary": f"About {SECRET}.", "key_facts": []}
@@ -24,7 +22,7 @@ class EndedJob(Protocol):
 
 @pytest.fixture
 def ended(ada: User) -> EndedJob:
-    """A job of ada that ended so many days ago, with one call that holds content."""
+    """A job of ada that ended `days_ago`, with one call that holds content."""
 
     def make(*, days_ago: float, **fields: Any) -> Job:
         at = timezone.now() - timedelta(days=days_ago)
@@ -56,16 +54,11 @@ def call(job: Job, **fields: Any) -> Attempt:
     """A settled provider call of this job, with content, and its spend in the windows."""
     at = job.finished_at or datetime.now(UTC)
     values: dict[str, Any] = {
+        **CALL,
         "job": job,
         "user": job.user,
         "feature": job.feature,
-        "epoch": 1,
         "number": job.ledger.count() + 1,
-        "purpose": "generation",
-        "state": AttemptState.SETTLED,
-        "provider": "sandbox",
-        "model": "claude-haiku-5-5",
-        "prompt_version": "v3",
         "prompt_hash": "ab" * 32,
         "request": {"system": "", "messages": [{"role": "user", "content": SECRET}]},
         "output": f'{{"summary": "{SECRET}"}}',
@@ -94,16 +87,3 @@ def spend(row: Attempt) -> None:
         window, _ = SpendWindow.objects.get_or_create(scope=scope, key=key, day=row.day)
         window.spent_micro += row.cost_micro if scope == "user" else row.spend_micro
         window.save()
-
-
-@pytest.fixture
-def second_connection(committed: None) -> Iterator[Callable[[str], Any]]:
-    """Runs one statement on a connection of its own and gives the first value."""
-    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
-        other.execute("SET lock_timeout = '5s'")
-
-        def run(statement: str) -> Any:
-            row = other.execute(statement.encode()).fetchone()
-            return row[0] if row else None
-
-        yield run
