@@ -1,4 +1,4 @@
-"""Sends any bytes to the application as an ASGI server would, and keeps what it answers."""
+"""Sends any bytes to the application as an ASGI server does, and keeps the answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Visit:
     body: bytes = b""
 
     def scope(self) -> dict[str, Any]:
-        """As uvicorn makes it."""
+        """Return the scope that uvicorn makes."""
         path, _, query = self.target.partition(b"?")
         return {
             "type": "http",
@@ -52,7 +52,7 @@ class Visit:
 
 @dataclass
 class Answer:
-    """What came back, and what was logged as a defect, also where the answer hides it."""
+    """An answer, and the defects logged meanwhile."""
 
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Site:
         self._handler = Handler()
 
     def visit(self, visit: Visit) -> Answer:
-        """Send a request. What it writes is undone."""
+        """Send a request, and undo its writes."""
         answer = Answer()
         with _noting_defects(answer), _connection_kept(), transaction.atomic():
             async_to_sync(self._send)(visit, answer)

@@ -1,8 +1,8 @@
-"""Four visitors, and a row of each kind for them to look at."""
+"""Four visitors, and a row of each kind."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.conf import settings as django_settings
@@ -27,7 +27,6 @@ from aifeature.models import (
     ControlChange,
     FeatureControl,
     Job,
-    Launch,
     ModelControl,
     RateOverride,
     SpendWindow,
@@ -36,11 +35,13 @@ from aifeature.models import (
     Worker,
 )
 from tests.integration.fuzz.asgi import Site
+from tests.integration.job_rows import CALL, make_launch
 
 CSRF = "c" * 32
 VISITORS = ("anonymous", "user", "viewer", "boss")
 
 Header = tuple[bytes, bytes]
+Visitors = dict[str, list[Header]]
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def site(db: None) -> Site:
 
 
 @pytest.fixture
-def visitors(db: None) -> dict[str, list[Header]]:
+def visitors(db: None) -> Visitors:
     """The headers of each visitor: session and CSRF token."""
     found = {"anonymous": _headers(None)}
     ada = User.objects.create_user("ada")
@@ -71,45 +72,27 @@ def _headers(session: str | None) -> list[Header]:
 
 
 @pytest.fixture
-def rows(visitors: dict[str, list[Header]], opened: None) -> list[Model]:
+def rows(visitors: Visitors, opened: None) -> list[Model]:
     """One of each kind. No worker has ever reported, so that submissions are accepted."""
     ada, boss = User.objects.get(username="ada"), User.objects.get(username="boss")
     customer = User.objects.create_user("customer")
     now = datetime.now(UTC)
     job = {"feature": "summarize", "deadline_at": now, "input": {"document": "text"}}
-    done = Job.objects.create(
-        user=ada,
-        status=Status.SUCCEEDED,
-        result={"summary": "s", "key_facts": []},
-        finished_at=now,
-        **job,
-    )
+    ended = {"user": ada, "finished_at": now, **job}
+    result = {"summary": "s", "key_facts": []}
+    done = Job.objects.create(status=Status.SUCCEEDED, result=result, **ended)
     failed = Job.objects.create(
-        user=ada,
-        status=Status.FAILED,
-        error_code="provider_refused",
-        error_message="No.",
-        finished_at=now,
-        **job,
+        status=Status.FAILED, error_code="provider_refused", error_message="No.", **ended
     )
+    money = {"state": AttemptState.UNKNOWN, "cost_micro": 1_250, "bound_micro": 99_000}
+    days = {"day": now.date(), "ended_at": now}
     call = Attempt.objects.create(
+        **{**CALL, **money, **days},
         job=done,
         user=ada,
         feature="summarize",
-        epoch=1,
-        number=1,
-        purpose="generation",
-        state=AttemptState.UNKNOWN,
-        provider="sandbox",
-        model="claude-haiku-5-5",
-        prompt_version="v3",
-        prompt_hash="ab" * 32,
         request={"system": "s"},
         output="o",
-        cost_micro=1_250,
-        bound_micro=99_000,
-        day=now.date(),
-        ended_at=now,
     )
     every = IntervalSchedule.objects.create(every=1, period="minutes")
     return [
@@ -126,7 +109,6 @@ def rows(visitors: dict[str, list[Header]], opened: None) -> list[Model]:
 
 
 def _controls(boss: User, customer: User) -> list[Model]:
-    hour = timedelta(hours=1)
     return [
         SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
         FeatureControl.objects.get(feature="summarize"),
@@ -136,7 +118,5 @@ def _controls(boss: User, customer: User) -> list[Model]:
         CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
         ModelControl.objects.get_or_create(model="claude-haiku-5-5")[0],
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
-        Launch.objects.create(
-            feature="summarize", starts_at=Now(), ends_at=Now() + hour, factor=3, note="n"
-        ),
+        make_launch(),
     ]

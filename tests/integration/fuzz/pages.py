@@ -1,4 +1,4 @@
-"""The forms of a page, as a browser would fill them in."""
+"""The forms of a page with the values that a browser would send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_VALUE = {"submit", "button", "reset", "image"}
 
 @dataclass
 class Form:
-    """Where a form is sent to, and what with."""
+    """The address, method and fields of a form."""
 
     action: str
     method: str
@@ -33,7 +33,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         if tag == "form":
-            # One without an action may be sent by a script of the page, to where that says.
+            # A script may send a form without an action to another address.
             action = found.get("hx-post") or found.get("action") or self._page
             method = "POST" if "hx-post" in found else found.get("method", "get").upper()
             where = urlsplit(urljoin(self._page, action))

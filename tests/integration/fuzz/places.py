@@ -1,4 +1,4 @@
-"""Every address that the URL configuration knows."""
+"""Every address of the URL configuration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Place:
 
 
 def places() -> list[Place]:
-    """All of them, each once."""
+    """Return every address once."""
     found = dict.fromkeys(_walk(get_resolver().url_patterns, ""))
     return [Place(route) for route in found]
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from tests.integration.fuzz.asgi import Site, Visit
-from tests.integration.fuzz.conftest import VISITORS, Header
+from tests.integration.fuzz.conftest import VISITORS, Header, Visitors
 from tests.integration.fuzz.places import Place, known_values, places
 from tests.integration.fuzz.values import query, thorough, values
 
@@ -108,8 +108,8 @@ def _paths(draw: st.DrawFn, rows: list[Model]) -> str:
 
 @thorough(150)
 @given(data=st.data())
-def test_nothing_in_an_address_or_a_header_breaks_the_site(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model], data: Any
+def test_no_address_and_no_header_breaks_the_site(
+    site: Site, visitors: Visitors, rows: list[Model], data: Any
 ) -> None:
     path = (
         data.draw(_paths(rows))
@@ -144,9 +144,7 @@ def test_no_cookie_breaks_a_page(site: Site, rows: list[Model], cookie: bytes, p
     assert answer.is_fine, answer
 
 
-def test_no_encoding_that_a_form_declares_breaks_a_page(
-    site: Site, visitors: dict[str, list[Header]]
-) -> None:
+def test_no_encoding_breaks_a_page(site: Site, visitors: Visitors) -> None:
     for kind, part in product(CONTENT_TYPES, PARTS):
         length = (b"content-length", str(len(part)).encode())
         headers = [*visitors["anonymous"], (b"content-type", kind.encode()), length]
@@ -155,9 +153,7 @@ def test_no_encoding_that_a_form_declares_breaks_a_page(
 
 
 @pytest.mark.timeout(600)
-def test_no_parameter_breaks_a_page(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model]
-) -> None:
+def test_no_parameter_breaks_a_page(site: Site, visitors: Visitors, rows: list[Model]) -> None:
     """Every page without a hole in its address, with every parameter that any page reads."""
     for place in (place for place in PLACES if not place.holes):
         for value in ("x", "[", "9" * 40, "a\0b"):

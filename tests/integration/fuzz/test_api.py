@@ -1,4 +1,4 @@
-"""No submission makes the API fail, and no refusal repeats what a client made up."""
+"""No submission makes the API fail, and no refusal repeats invented field names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.integration.fuzz.asgi import Answer, Site, Visit
-from tests.integration.fuzz.conftest import Header
+from tests.integration.fuzz.conftest import Header, Visitors
 from tests.integration.fuzz.values import thorough, values
 from tests.made_models import NUMBERS
 
@@ -46,8 +46,8 @@ def sent(site: Site, headers: list[Header], body: bytes, *more: Header) -> Answe
 
 @thorough(150)
 @given(data=st.data())
-def test_nothing_in_a_submission_breaks_the_api(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model], data: Any
+def test_submissions_never_fail(
+    site: Site, visitors: Visitors, rows: list[Model], data: Any
 ) -> None:
     body = data.draw(bodies).encode()
     if data.draw(st.integers(0, 4)) == 0:
@@ -62,9 +62,7 @@ def test_nothing_in_a_submission_breaks_the_api(
 
 @thorough(60)
 @given(name=st.text(min_size=6, max_size=300))
-def test_a_field_name_that_is_none_of_ours_is_not_sent_back(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model], name: str
-) -> None:
+def test_no_name_is_repeated(site: Site, visitors: Visitors, rows: list[Model], name: str) -> None:
     marked = f"MARK{name}"
     bodies = (
         {"input": {"document": "x", marked: 1}},
@@ -92,7 +90,7 @@ def _document(pairs: list[tuple[str, Any]]) -> str:
 )
 def test_a_name_that_comes_twice_in_an_object_is_refused(
     site: Site,
-    visitors: dict[str, list[Header]],
+    visitors: Visitors,
     rows: list[Model],
     name: str,
     between: list[str],
@@ -118,8 +116,8 @@ INVISIBLE = st.text(
 
 @thorough(100)
 @given(text=INVISIBLE)
-def test_a_document_of_invisible_characters_buys_no_call(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model], text: str
+def test_an_invisible_document_is_refused(
+    site: Site, visitors: Visitors, rows: list[Model], text: str
 ) -> None:
     answer = sent(site, visitors["user"], json.dumps({"input": {"document": text}}).encode())
     assert answer.status == 422
@@ -133,7 +131,7 @@ def test_a_document_of_invisible_characters_buys_no_call(
     ),
 )
 def test_one_visible_character_is_a_document(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model], text: str, letter: str
+    site: Site, visitors: Visitors, rows: list[Model], text: str, letter: str
 ) -> None:
     body = json.dumps({"input": {"document": text + letter + text}}).encode()
     answer = sent(site, visitors["user"], body)

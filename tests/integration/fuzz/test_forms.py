@@ -1,4 +1,4 @@
-"""No form of any page makes the site fail, whatever its fields hold and however it is encoded."""
+"""No field value and no encoding of any form makes the site fail."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.integration.fuzz.asgi import Site, Visit
-from tests.integration.fuzz.conftest import VISITORS, Header
+from tests.integration.fuzz.conftest import VISITORS, Header, Visitors
 from tests.integration.fuzz.pages import Form, forms_of
 from tests.integration.fuzz.places import known_values, places
 from tests.integration.fuzz.values import TIMES, query, thorough, values
 
 
 @pytest.fixture
-def forms(site: Site, visitors: dict[str, list[Header]], rows: list[Model]) -> list[Form]:
+def forms(site: Site, visitors: Visitors, rows: list[Model]) -> list[Form]:
     """Every form of every page that leads to a row, as each visitor gets it."""
     found: dict[str, Form] = {}
     for place in places():
@@ -72,9 +72,7 @@ def _submission(
 
 
 @pytest.mark.timeout(600)
-def test_nothing_in_a_form_breaks_the_site(
-    site: Site, visitors: dict[str, list[Header]], forms: list[Form]
-) -> None:
+def test_no_field_breaks_the_site(site: Site, visitors: Visitors, forms: list[Form]) -> None:
     """Every field with some odd values, since examples alone might miss one; then examples.
 
     One test, so that the pages are walked through once.

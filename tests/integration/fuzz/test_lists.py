@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aifeature.admin.common.base import ChangeList, ModelAdmin
 from tests.integration.fuzz.asgi import Site, Visit
-from tests.integration.fuzz.conftest import Header
+from tests.integration.fuzz.conftest import Visitors
 from tests.integration.fuzz.values import query, thorough, values
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -36,8 +36,8 @@ def parameters(model: type[Model]) -> st.SearchStrategy[str]:
 @pytest.mark.parametrize("model", MODELS)
 @thorough(12)
 @given(data=st.data())
-def test_nothing_in_the_address_of_a_list_breaks_it(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model], model: Any, data: Any
+def test_no_address_breaks_a_list(
+    site: Site, visitors: Visitors, rows: list[Model], model: Any, data: Any
 ) -> None:
     page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     pairs = data.draw(st.lists(st.tuples(parameters(model), values), min_size=1, max_size=3))
@@ -49,16 +49,14 @@ def test_nothing_in_the_address_of_a_list_breaks_it(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_list_and_page_has_the_checks(model: type[Model], rf: Any) -> None:
-    """One that is registered with the library's own classes would be without."""
+    """The classes of the library have no such checks."""
     page = admin.site._registry[model]
     assert isinstance(page, ModelAdmin)
     assert issubclass(page.get_changelist(rf.get("/")), ChangeList)
 
 
-def test_a_list_is_filtered_by_nothing_but_its_filters(
-    site: Site, visitors: dict[str, list[Header]], rows: list[Model]
-) -> None:
-    """Else the digest of a token could be found out, a character at a time."""
+def test_a_list_has_only_its_own_filters(site: Site, visitors: Visitors, rows: list[Model]) -> None:
+    """Otherwise a visitor could guess the digest of a token character by character."""
     page = reverse("admin:aifeature_apitoken_changelist")
     for lookup, status in (("last_used_at__isnull=True", 200), ("digest__startswith=a", 302)):
         answer = site.visit(Visit(f"{page}?{lookup}".encode(), headers=visitors["viewer"]))

@@ -1,4 +1,4 @@
-"""Generated features in the place of `summarize`."""
+"""Generated features that replace `summarize`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Install = Callable[[type[BaseModel], type[BaseModel]], Feature]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a feature with these models of input and output in the place of `summarize`."""
+    """Replace `summarize` by a feature with these models of input and output."""
 
     def put(input_model: type[BaseModel], output_model: type[BaseModel]) -> Feature:
         made = made_models.feature(input_model, output_model)

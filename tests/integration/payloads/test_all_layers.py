@@ -35,17 +35,15 @@ pytestmark = pytest.mark.usefixtures("committed", "opened")
 
 URL = "/api/v1/features/summarize/jobs"
 GENERATE = (Phase.explicit, Phase.generate)
-"""To find a smaller example would take minutes: each one runs a job."""
+"""Without shrinking, which would take minutes: each example runs a job."""
 
 SUBJECT = Kind(str, st.just("The parcel was lost. We sent another one on Monday."))
-"""A field that each input has: something to read, and something to answer about."""
+"""A field of each input that the sandbox can answer about."""
 
 
 @settings(thorough(25), phases=GENERATE)
 @given(data=st.data())
-def test_a_value_is_the_same_in_every_layer(
-    install: Install, sandbox: SandboxServer, ada: User, data: Any
-) -> None:
+def test_values_survive(install: Install, sandbox: SandboxServer, ada: User, data: Any) -> None:
     fields = {**data.draw(made_models.fields(made_models.all_kinds)), "subject": SUBJECT}
     answers = {**data.draw(made_models.fields(made_models.carried_kinds)), "subject": SUBJECT}
     feature = install(made_models.model(fields), made_models.model(answers))
@@ -87,14 +85,12 @@ def _question(job: Job) -> str:
 
 
 EXACT = (JsonValue, Number, IntegerField, TypedChoiceField, TypedMultipleChoiceField, Flag)
-"""Fields that take each value of theirs. Lines of text lose blanks at their ends."""
+"""Fields that keep each value. Lines of text lose blanks at their ends."""
 
 
 @settings(thorough(40), phases=GENERATE)
 @given(data=st.data())
-def test_a_form_that_is_sent_as_it_is_shown_sends_the_same_values(
-    install: Install, ada: User, client: Client, data: Any
-) -> None:
+def test_a_form_keeps_its_values(install: Install, ada: User, client: Client, data: Any) -> None:
     fields = {**data.draw(made_models.fields(made_models.all_kinds)), "subject": SUBJECT}
     feature = install(made_models.model(fields), made_models.model({"answer": SUBJECT}))
     value = input_values.read(feature.input_model, data.draw(made_models.values(fields)))
@@ -116,7 +112,7 @@ def test_a_form_that_is_sent_as_it_is_shown_sends_the_same_values(
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal. A number is, as its text is read: 1e30 is no whole one."""
+    """Return whether two JSON values are equal; floats by value: 1e30 equals its integer."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):

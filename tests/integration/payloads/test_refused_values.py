@@ -1,4 +1,4 @@
-"""A value that some layer would not keep is refused at once, and its field is named."""
+"""A value that some layer would not keep is refused, and its field is named."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def test_it_is_refused_with_its_field(client: Client, odd: str, path: list[Any])
 
 @thorough(30)
 @given(odd=st.sampled_from(sorted(ODD)), path=steps)
-def test_the_page_shows_it_at_its_field(
-    client: Client, ada: User, odd: str, path: list[Any]
-) -> None:
+def test_a_page_shows_it_at_its_field(client: Client, ada: User, odd: str, path: list[Any]) -> None:
     browser = Client()
     browser.force_login(ada)
     page: Any = browser.post(FORM, {"in-document": "Text.", "in-anything": placed(odd, path)})

@@ -1,9 +1,10 @@
-"""What users write and models answer stays out of logs, reports and task events, whatever fails."""
+"""No failure puts text of users or models into logs, reports or task events."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,6 @@ import pytest
 from celery import Celery
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
-from django.db.models.functions import Now
 from django.test import Client
 
 from aifeature.models import Job
@@ -25,6 +25,8 @@ from tests.integration.job_rows import MakeJob
 from tests.kept_reports import Kept, kept_reports
 from tests.sandbox_server import SandboxServer
 
+Make = Callable[..., Job]
+
 WORD = CANARY.split(maxsplit=1)[0]
 
 
@@ -34,35 +36,22 @@ def reports() -> Iterator[Kept]:
         yield kept
 
 
-def _job(ada: User, **values: Any) -> Job:
-    found: Job = Job.objects.create(
-        **{
-            "user": ada,
-            "feature": "summarize",
-            "input": {"document": CANARY},
-            "deadline_at": Now(),
-            **values,
-        }
-    )
-    return found
-
-
 def _ask(query: str, *values: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
 
 
-def _twice(ada: User) -> None:
+def _twice(make: Make) -> None:
     for _ in range(2):
-        _job(ada, idempotency_key=WORD)
+        make(idempotency_key=WORD)
 
 
-DATABASE: dict[str, tuple[str, Callable[[User], Any]]] = {
-    "check": ("23514", lambda ada: _job(ada, status="running")),
-    "not null": ("23502", lambda ada: _job(ada, feature=None)),
+DATABASE: dict[str, tuple[str, Callable[[Make], Any]]] = {
+    "check": ("23514", lambda make: make(status="running")),
+    "not null": ("23502", lambda make: make(feature=None)),
     "unique": ("23505", _twice),
-    "foreign key": ("23000", lambda ada: _job(ada, user_id=-1)),
-    "too long": ("22001", lambda ada: _job(ada, feature=CANARY * 10)),
+    "foreign key": ("23000", lambda make: make(user_id=-1)),
+    "too long": ("22001", lambda make: make(feature=CANARY * 10)),
     "no number": ("22P02", lambda _: _ask("SELECT %s::int", CANARY)),
     "no date": ("22007", lambda _: _ask("SELECT %s::timestamptz", CANARY)),
     "no json": ("22P02", lambda _: _ask("SELECT %s::jsonb", CANARY)),
@@ -74,12 +63,12 @@ DATABASE: dict[str, tuple[str, Callable[[User], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", sorted(DATABASE))
-def test_a_database_error_is_its_code(
-    ada: User, reports: Kept, caplog: pytest.LogCaptureFixture, kind: str
+def test_a_database_error_has_a_code(
+    make_job: MakeJob, reports: Kept, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     code, fail = DATABASE[kind]
     with pytest.raises(DatabaseError) as raised_here, transaction.atomic():
-        fail(ada)
+        fail(partial(make_job, input={"document": CANARY}))
     error = raised_here.value
     assert not is_clean(str(error)) or kind in {"too long", "out of range", "foreign key"}
     logging.getLogger("aifeature.test").error("it failed: %s", error, exc_info=error)
@@ -104,11 +93,10 @@ def test_a_crash_in_the_middle_of_a_job_quotes_neither_input_nor_answer(
     job = make_job(input={"document": f"{CANARY} is in this text."})
     job_run.run_feature(job.pk, worker="test")
     job.refresh_from_db()
-    assert (job.wait_reason or job.error_code) in {
-        "internal_error",
-        "interrupted",
-        "answer_garbled",
-    }
+    reason = job.wait_reason or job.error_code
+    assert reason in {"internal_error", "interrupted", "answer_garbled"}
+    if reason == "internal_error":
+        assert "_execute" in reports.text, "the report shows the place of the defect"
     assert is_clean(caplog.text), caplog.text
     assert is_clean(reports.text), reports.text
 
@@ -157,6 +145,12 @@ def test_a_page_that_breaks_quotes_nothing(
     assert is_clean(found), found
 
 
+def test_a_malformed_request_is_no_error_report(db: None, reports: Kept) -> None:
+    """Otherwise any visitor could use up the quota of reports."""
+    assert Client(headers={"host": "not-our-host.example"}).get("/jobs/").status_code == 400
+    assert "Invalid HTTP_HOST" not in reports.text
+
+
 own = Celery("canaries", task_cls=task_events.Task, set_as_current=False, broker="memory://")
 
 
@@ -178,7 +172,7 @@ class Sent:
 
 
 @every_kind
-def test_flower_and_the_log_get_only_the_type_of_an_exception(
+def test_events_and_logs_hold_only_the_type(
     reports: Kept, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     task, events = own.tasks["canaries.fail"], Sent()
@@ -219,7 +213,7 @@ def test_every_task_is_of_our_kind() -> None:
 
 
 def test_an_exception_that_was_raised_here_is_dirty() -> None:
-    """Or the tests above would prove nothing."""
+    """Otherwise the tests above would prove nothing."""
     for kind in KINDS:
         error = raised(kind, CANARY)
         related = (error, error.__cause__, error.__context__)
