@@ -18,7 +18,7 @@ from project.stack.children import PYTHON
 from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST
 from tests.bench.figures import percentile
-from tests.bench.http_client import Answered, Orders
+from tests.bench.http_client import Answered, Workload
 from tests.bench.load import FEATURE
 from tests.bench.report import BrokenRunError
 
@@ -99,13 +99,13 @@ def measure(crowd: Crowd, connection: psycopg.Connection) -> Flooded:
     mine = _waiting_jobs(connection, malicious, JOBS_LISTED)
     theirs = [job for user in others for job in _waiting_jobs(connection, user, 1)]
     paths = [f"/api/v1/jobs/{job}" for job in theirs]
-    watched = Orders(
+    watched = Workload(
         *(HOST, crowd.port, crowd.tokens[1:], len(others), SECONDS, "GET", paths),
         every_s=PACE_S,
     )
     with ExitStack() as exits:
         calm = _start(crowd, watched, exits).answers({200})
-        flood = [_start(crowd, orders, exits) for orders in _flood(crowd, mine[0])]
+        flood = [_start(crowd, workload, exits) for workload in _flood(crowd, mine[0])]
         time.sleep(LATER_S)
         burst = _start(crowd, watched, exits).answers({200})
         allowed = {200, 422, 429}
@@ -117,16 +117,16 @@ def _waiting_jobs(connection: psycopg.Connection, user: int, count: int) -> list
     return [str(row[0]) for row in connection.execute(WAITING, (user, FEATURE, count)).fetchall()]
 
 
-def _flood(crowd: Crowd, job: str) -> list[Orders]:
+def _flood(crowd: Crowd, job: str) -> list[Workload]:
     token = crowd.tokens[:1]
     poll, listed = [f"/api/v1/jobs/{job}?wait=10"], ["/api/v1/jobs?limit=100"]
     submit = [f"/api/v1/features/{FEATURE}/jobs"]
     seconds = SECONDS + LATER_S
     every_s = seconds * READERS / READS
     return [
-        Orders(HOST, crowd.port, token, LONG_POLLS, seconds, "GET", poll),
-        Orders(HOST, crowd.port, token, READERS, seconds, "GET", listed, every_s=every_s),
-        Orders(
+        Workload(HOST, crowd.port, token, LONG_POLLS, seconds, "GET", poll),
+        Workload(HOST, crowd.port, token, READERS, seconds, "GET", listed, every_s=every_s),
+        Workload(
             HOST, crowd.port, token, REFUSED, seconds, "POST", submit, json.dumps({"input": {}})
         ),
     ]
@@ -150,7 +150,7 @@ class _Users:
         return answers
 
 
-def _start(crowd: Crowd, orders: Orders, exits: ExitStack) -> _Users:
+def _start(crowd: Crowd, workload: Workload, exits: ExitStack) -> _Users:
     said = crowd.logs / f"users-{uuid4()}.json"
     with said.open("w") as output:
         process = subprocess.Popen(
@@ -165,5 +165,5 @@ def _start(crowd: Crowd, orders: Orders, exits: ExitStack) -> _Users:
     if process.stdin is None:
         raise AssertionError("it was asked for")
     with process.stdin as given:
-        given.write(json.dumps(asdict(orders)))
+        given.write(json.dumps(asdict(workload)))
     return _Users(process, said)

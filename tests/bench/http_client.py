@@ -1,6 +1,6 @@
 """`python -m tests.bench.http_client`: simulated users, in a process of their own.
 
-Reads one JSON object on stdin (see `Orders`), prints one on stdout. It speaks plain HTTP/1.1 over
+Reads one JSON object on stdin (see `Workload`), prints one on stdout. It speaks plain HTTP/1.1 over
 kept connections with as little code as will do: on a small machine a full client would take the
 processor from the server it measures.
 """
@@ -19,7 +19,7 @@ ANSWER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Workload:
     """What the users do. Each has one connection and one request under way at most."""
 
     host: str
@@ -49,11 +49,11 @@ class Answered:
 class Connection:
     """One kept connection."""
 
-    def __init__(self, orders: Orders, token: str) -> None:
+    def __init__(self, workload: Workload, token: str) -> None:
         """Nothing is sent yet."""
-        self._orders = orders
+        self._workload = workload
         self._head = (
-            f"Host: {orders.host}:{orders.port}\r\nAuthorization: Bearer {token}\r\n"
+            f"Host: {workload.host}:{workload.port}\r\nAuthorization: Bearer {token}\r\n"
             "Accept: application/json\r\n"
         )
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -61,7 +61,7 @@ class Connection:
     async def ask(self, method: str, path: str, body: str) -> tuple[int, bytes]:
         """Status and body of the answer."""
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self._orders.host, self._orders.port)
+            self._streams = await asyncio.open_connection(self._workload.host, self._workload.port)
         reader, writer = self._streams
         data = body.encode()
         kind = f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n" if data else ""
@@ -85,41 +85,41 @@ class Connection:
             self._streams = None
 
 
-async def _user(number: int, orders: Orders, begin: float, keep_body: bool) -> list[Answered]:
-    connection = Connection(orders, orders.tokens[number % len(orders.tokens)])
+async def _user(number: int, workload: Workload, begin: float, keep_body: bool) -> list[Answered]:
+    connection = Connection(workload, workload.tokens[number % len(workload.tokens)])
     loop = asyncio.get_running_loop()
     answers: list[Answered] = []
-    path = orders.paths[number % len(orders.paths)]
+    path = workload.paths[number % len(workload.paths)]
     turn = 0
     # Users with a pace do not come all at once, but spread over it.
-    offset = orders.every_s * number / orders.clients
+    offset = workload.every_s * number / workload.clients
     while True:
-        due = begin + offset + turn * orders.every_s if orders.every_s else loop.time()
-        if due >= begin + orders.seconds:
+        due = begin + offset + turn * workload.every_s if workload.every_s else loop.time()
+        if due >= begin + workload.seconds:
             break
         await asyncio.sleep(max(0.0, due - loop.time()))
         started, sent_at = loop.time(), time.time()
         status, body = await asyncio.wait_for(
-            connection.ask(orders.method, path, orders.body), ANSWER_S
+            connection.ask(workload.method, path, workload.body), ANSWER_S
         )
         kept = body.decode() if keep_body or status >= 300 else ""
         answers.append(Answered(sent_at, loop.time() - started, status, kept))
         turn += 1
-        if loop.time() >= begin + orders.seconds:
+        if loop.time() >= begin + workload.seconds:
             break
     connection.close()
     return answers
 
 
-async def _all(orders: Orders) -> list[Answered]:
+async def _all(workload: Workload) -> list[Answered]:
     begin = asyncio.get_running_loop().time() + 0.1
-    users = (_user(n, orders, begin, orders.method == "POST") for n in range(orders.clients))
+    users = (_user(n, workload, begin, workload.method == "POST") for n in range(workload.clients))
     return [answer for answers in await asyncio.gather(*users) for answer in answers]
 
 
 def main() -> None:
     """Do as ordered."""
-    answers = asyncio.run(_all(Orders(**json.load(sys.stdin))))
+    answers = asyncio.run(_all(Workload(**json.load(sys.stdin))))
     json.dump([asdict(answer) for answer in answers], sys.stdout)
 
 

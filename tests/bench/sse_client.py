@@ -1,6 +1,6 @@
 """`python -m tests.bench.sse_client`: readers of event streams, in a process of their own.
 
-Reads one JSON object on stdin (see `Orders`). Prints `reading` when every stream has sent its
+Reads one JSON object on stdin (see `Workload`). Prints `reading` when every stream has sent its
 first event, and at the end one JSON list with what each reader got and when. Nothing is taken
 apart before the end: on a small machine that would slow down the server that is measured.
 """
@@ -22,7 +22,7 @@ END = b"0\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Workload:
     """What to read."""
 
     host: str
@@ -85,7 +85,7 @@ def events(reader: Reader) -> Iterator[tuple[float, dict[str, str]]]:
             yield moment, {name: value for name, _, value in lines if name}
 
 
-def told(reader: Reader) -> dict[str, object]:
+def result_of(reader: Reader) -> dict[str, object]:
     """What one reader got: (offset, time) of each piece of text, the text, and how it ended."""
     text, last, pieces = "", "", []
     for moment, event in events(reader):
@@ -97,24 +97,24 @@ def told(reader: Reader) -> dict[str, object]:
     return {"pieces": pieces, "text": text, "last": last}
 
 
-async def _read(orders: Orders) -> list[Reader]:
+async def _read(workload: Workload) -> list[Reader]:
     loop = asyncio.get_running_loop()
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def open_one(path: str, token: str) -> Reader:
         request = (
-            f"GET {path} HTTP/1.1\r\nHost: {orders.host}:{orders.port}\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {workload.host}:{workload.port}\r\n"
             f"Authorization: Bearer {token}\r\nAccept: text/event-stream\r\n\r\n"
         ).encode()
         async with gate:
             _, reader = await loop.create_connection(
-                lambda: Reader(request), orders.host, orders.port
+                lambda: Reader(request), workload.host, workload.port
             )
             await reader.begun
         return reader
 
-    async with asyncio.timeout(orders.limit_s):
-        readers = await asyncio.gather(*(open_one(*stream) for stream in orders.streams))
+    async with asyncio.timeout(workload.limit_s):
+        readers = await asyncio.gather(*(open_one(*stream) for stream in workload.streams))
         sys.stdout.write("reading\n")
         sys.stdout.flush()
         await asyncio.gather(*(reader.ended for reader in readers))
@@ -123,8 +123,8 @@ async def _read(orders: Orders) -> list[Reader]:
 
 def main() -> None:
     """Do as ordered."""
-    readers = asyncio.run(_read(Orders(**json.load(sys.stdin))))
-    json.dump([told(reader) for reader in readers], sys.stdout)
+    readers = asyncio.run(_read(Workload(**json.load(sys.stdin))))
+    json.dump([result_of(reader) for reader in readers], sys.stdout)
 
 
 if __name__ == "__main__":

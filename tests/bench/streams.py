@@ -25,7 +25,7 @@ from tests.bench.figures import percentile
 from tests.bench.load import FEATURE, Queue, finished, insert_jobs
 from tests.bench.memory import MEGABYTE, sampled
 from tests.bench.report import Aim, BrokenRunError, Figure, progress
-from tests.bench.sse_client import Orders
+from tests.bench.sse_client import Workload
 from tests.bench.stack import Bed, Stack
 
 READERS = 1_000
@@ -121,12 +121,12 @@ class _Readers:
             (f"/api/v1/jobs/{jobs[number % JOBS]}/events", bed.seed.tokens[number % JOBS])
             for number in range(READERS)
         ]
-        orders = Orders(HOST, port, streams, LIMIT_S)
+        workload = Workload(HOST, port, streams, LIMIT_S)
         orders_in, told_out = self._process.stdin, self._process.stdout
         if orders_in is None or told_out is None:
             raise AssertionError("both are pipes")
         self._told = told_out
-        orders_in.write(json.dumps(asdict(orders)))
+        orders_in.write(json.dumps(asdict(workload)))
         orders_in.close()
         if self._told.readline() != "reading\n":
             raise BrokenRunError("the readers did not get their first event")

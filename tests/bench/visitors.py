@@ -10,7 +10,7 @@ from dataclasses import asdict
 from project.stack.children import PYTHON
 from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST
-from tests.bench.http_client import Answered, Orders
+from tests.bench.http_client import Answered, Workload
 from tests.bench.load import DOCUMENT, FEATURE
 from tests.bench.report import BrokenRunError
 from tests.bench.stack import Bed
@@ -59,10 +59,10 @@ def _send(
     *,
     expect: tuple[int, ...],
 ) -> list[Answered]:
-    orders = Orders(HOST, port, bed.seed.tokens, clients, seconds, method, paths, body, every_s)
+    workload = Workload(HOST, port, bed.seed.tokens, clients, seconds, method, paths, body, every_s)
     done = subprocess.run(
         [PYTHON, "-m", "tests.bench.http_client"],
-        input=json.dumps(asdict(orders)),
+        input=json.dumps(asdict(workload)),
         cwd=CHECKOUT,
         env=bed.env,
         capture_output=True,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from playwright.sync_api import Browser, Page
 
-LOOKS: dict[str, dict[str, Any]] = {
+DISPLAYS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1000, "height": 620}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1000, "height": 620}},
     "phone": {"color_scheme": "light", "viewport": {"width": 360, "height": 740}},
@@ -83,7 +83,7 @@ def _take(folder: Path, only: set[str]) -> int:
             shot.prepare()  # what later pictures show is not yet so in earlier ones
             if only and shot.name not in only:
                 continue
-            for look, options in LOOKS.items():
+            for look, options in DISPLAYS.items():
                 _shoot(browser, site.url, shot, options, folder / f"{shot.name}-{look}.png")
     return 0
 

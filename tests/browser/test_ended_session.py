@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from aifeature.models import Job
 from tests.browser import scenes
 from tests.browser.live import wait_until
-from tests.browser.screenshots import LOOKS
+from tests.browser.screenshots import DISPLAYS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -232,11 +232,11 @@ def test_without_javascript_the_sign_in_page_carries_it(
     assert ("Zebras" in page.content()) == bool(seen)
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_what_comes_back_has_no_barrier(
-    site: Site, open_page: OpenPage, ada: User, no_barriers: Axe, look: str
+    site: Site, open_page: OpenPage, ada: User, no_barriers: Axe, display: str
 ) -> None:
-    page = open_page(ada, **LOOKS[look])
+    page = open_page(ada, **DISPLAYS[display])
     type_text(page)
     page.reload()
     page.get_by_text("Here is what you typed before.").wait_for()

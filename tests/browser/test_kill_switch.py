@@ -12,7 +12,7 @@ from django.db import connection
 from aifeature.models import FeatureControl, Status
 from tests.browser import scenes
 from tests.browser.live import wait_until
-from tests.browser.screenshots import LOOKS, press
+from tests.browser.screenshots import DISPLAYS, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -47,13 +47,13 @@ def row() -> FeatureControl:
     return FeatureControl.objects.get(feature="summarize")
 
 
-@pytest.mark.parametrize("look", ["phone"])
+@pytest.mark.parametrize("display", ["phone"])
 def test_a_feature_is_stopped_and_released_for_some(
-    open_page: OpenPage, ada: User, sam: User, no_barriers: Axe, look: str
+    open_page: OpenPage, ada: User, sam: User, no_barriers: Axe, display: str
 ) -> None:
     for status in (Status.RUNNING, Status.QUEUED, Status.QUEUED):
         scenes.job(ada, status)
-    page = open_page(sam, **LOOKS[look])
+    page = open_page(sam, **DISPLAYS[display])
     page.goto(FEATURE)
     no_barriers(page)
 
@@ -101,12 +101,12 @@ def test_cancel_is_chosen_in_the_dialog(open_page: OpenPage, sam: User) -> None:
     wait_until(lambda: page.url.endswith("/admin/"), "the overview is shown again")
 
 
-@pytest.mark.parametrize("look", ["phone"])
+@pytest.mark.parametrize("display", ["phone"])
 def test_a_refused_stop_says_why_and_keeps_what_was_typed(
-    open_page: OpenPage, sam: User, no_barriers: Axe, look: str
+    open_page: OpenPage, sam: User, no_barriers: Axe, display: str
 ) -> None:
     FeatureControl.objects.filter(feature="summarize").update(prompt_version="v9")
-    page = open_page(sam, **LOOKS[look])
+    page = open_page(sam, **DISPLAYS[display])
     page.goto(FEATURE)
     press(page, "stop")
     dialog = page.locator("#dialog")
@@ -125,11 +125,11 @@ def test_a_refused_stop_says_why_and_keeps_what_was_typed(
     assert (stopped.kill_mode, stopped.kill_reason) == ("cancel", "Answers leak addresses.")
 
 
-@pytest.mark.parametrize("look", ["phone"])
+@pytest.mark.parametrize("display", ["phone"])
 def test_a_stop_after_an_expired_session_leads_back_to_the_same_form(
-    open_page: OpenPage, sam: User, no_barriers: Axe, look: str
+    open_page: OpenPage, sam: User, no_barriers: Axe, display: str
 ) -> None:
-    page = open_page(sam, **LOOKS[look])
+    page = open_page(sam, **DISPLAYS[display])
     page.goto(FEATURE)
     press(page, "stop")
     page.locator("#dialog").get_by_label("Reason").fill("Answers leak addresses.")
@@ -147,12 +147,12 @@ def test_a_stop_after_an_expired_session_leads_back_to_the_same_form(
     assert row().kill_reason == "Answers leak addresses."
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_no_page_of_operations_has_a_barrier(
-    open_page: OpenPage, sam: User, no_barriers: Axe, look: str
+    open_page: OpenPage, sam: User, no_barriers: Axe, display: str
 ) -> None:
     scenes.bad_day(sam)
-    page = open_page(sam, **LOOKS[look])
+    page = open_page(sam, **DISPLAYS[display])
     for path in PAGES:
         page.goto(path)
         page.wait_for_load_state("networkidle")

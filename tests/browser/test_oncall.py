@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from aifeature.models import FeatureControl, Forced, ModelControl, Status
 from tests.browser import scenes
-from tests.browser.screenshots import LOOKS, press
+from tests.browser.screenshots import DISPLAYS, press
 from tests.browser.test_kill_switch import FEATURE, ROOT
 
 if TYPE_CHECKING:
@@ -95,18 +95,18 @@ def test_what_is_wrong_in_a_dialog_has_the_focus(open_page: OpenPage, sam: User)
 
 
 @pytest.mark.parametrize(
-    ("look", "javascript"), [("light", True), ("phone", True), ("phone", False)]
+    ("display", "javascript"), [("light", True), ("phone", True), ("phone", False)]
 )
 def test_a_failed_save_shows_its_errors_in_view_and_with_the_focus(
-    open_page: OpenPage, sam: User, no_barriers: Axe, look: str, *, javascript: bool
+    open_page: OpenPage, sam: User, no_barriers: Axe, display: str, *, javascript: bool
 ) -> None:
-    page = open_page(sam, java_script_enabled=javascript, **LOOKS[look])
+    page = open_page(sam, java_script_enabled=javascript, **DISPLAYS[display])
     page.goto(FEATURE)
     page.get_by_label("Daily budget (USD)").fill("-5")
     page.get_by_role("button", name="Save", exact=True).click()
     errors = page.locator("#not-saved")
     errors.wait_for()
-    box, height = errors.bounding_box(), LOOKS[look]["viewport"]["height"]
+    box, height = errors.bounding_box(), DISPLAYS[display]["viewport"]["height"]
     assert box is not None
     assert 0 <= box["y"] < box["y"] + box["height"] <= height
     assert errors.evaluate("element => element === document.activeElement")
@@ -182,13 +182,13 @@ def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sa
     assert plain.get_by_label("Username").is_visible()
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_no_page_hides_or_covers_anything_without_javascript(
-    open_page: OpenPage, sam: User, look: str
+    open_page: OpenPage, sam: User, display: str
 ) -> None:
     """What is at the middle of a visible text is that text, or a part of it."""
     scenes.bad_day(sam)
-    page = open_page(sam, java_script_enabled=False, **LOOKS[look])
+    page = open_page(sam, java_script_enabled=False, **DISPLAYS[display])
     for path in ("/admin/", FEATURE, LIST, MODEL, f"{ROOT}/job/"):
         page.goto(path)
         assert page.locator("#content").is_visible(), path

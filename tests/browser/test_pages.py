@@ -14,7 +14,7 @@ from aifeature.models import Job, Stage, Status, WebFailure
 from aifeature.services.controls import effective
 from aifeature.web import history
 from tests.browser import scenes
-from tests.browser.screenshots import LOOKS
+from tests.browser.screenshots import DISPLAYS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 FORM = "/f/summarize/"
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_no_page_has_a_barrier(open_page: OpenPage, ada: User, no_barriers: Axe, look: str) -> None:
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_no_page_has_a_barrier(
+    open_page: OpenPage, ada: User, no_barriers: Axe, display: str
+) -> None:
     jobs = [scenes.job(ada, status) for status in Status]
-    page = open_page(ada, **LOOKS[look])
+    page = open_page(ada, **DISPLAYS[display])
     for job in jobs:
         page.goto(f"/jobs/{job.id}/")
         page.get_by_text("What you sent").click()
@@ -55,7 +57,7 @@ def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, ada: User) -> None:
     unbroken = "x" * 400
     result = {"summary": unbroken, "key_facts": [unbroken]}
     job = scenes.job(ada, Status.SUCCEEDED, document=unbroken, result=result)
-    page = open_page(ada, **LOOKS["phone"])
+    page = open_page(ada, **DISPLAYS["phone"])
     for path in ["/", FORM, "/jobs/", f"/jobs/{job.id}/"]:
         page.goto(path)
         for asked in page.get_by_text("What you sent").all():
@@ -152,7 +154,7 @@ def test_admin_and_the_api_documentation_keep_their_policy(
 ) -> None:
     job = scenes.job(ada, Status.SUCCEEDED)
     staff = scenes.person("sam", is_staff=True, is_superuser=True)
-    page = open_page(staff, **LOOKS["light"])
+    page = open_page(staff, **DISPLAYS["light"])
     changed = reverse("admin:aifeature_job_change", args=[job.pk])
     added = [reverse("admin:auth_user_add"), reverse("admin:aifeature_featurecontrol_changelist")]
     for path in ["/admin/", reverse("admin:aifeature_job_changelist"), changed, *added]:

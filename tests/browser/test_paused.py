@@ -13,7 +13,7 @@ from aifeature.services.controls import switch
 from aifeature.services.dispatch import recovery
 from tests.browser import scenes
 from tests.browser.live import wait_until
-from tests.browser.screenshots import LOOKS
+from tests.browser.screenshots import DISPLAYS
 from tests.browser.test_job import see_done, send
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def stop(sam: User) -> None:
     switch.stop("summarize", reason="Answers leak.", mode=KillMode.HOLD, user_id=sam.pk)
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_it_says_so_before_anything_is_typed(
-    open_page: OpenPage, ada: User, sam: User, no_barriers: Axe, look: str
+    open_page: OpenPage, ada: User, sam: User, no_barriers: Axe, display: str
 ) -> None:
     stop(sam)
-    page = open_page(ada, **LOOKS[look])
+    page = open_page(ada, **DISPLAYS[display])
     page.goto("/")
     page.get_by_text("Paused by our team").wait_for()
     no_barriers(page)

@@ -22,7 +22,7 @@ from project.stack.local_dir import CHECKOUT
 from tests.chaos import plan
 from tests.chaos.checks import violations
 from tests.chaos.evidence import Evidence
-from tests.chaos.report import accusation, figures, progress, table
+from tests.chaos.report import figures, progress, table, violation_report
 from tests.chaos.run import Run, carry_out
 from tests.chaos.stack import running_system
 
@@ -84,7 +84,7 @@ def main() -> int:
         found = violations(evidence)
         made = figures(evidence, found, seed=options.seed)
         if found:
-            text = accusation(evidence, found)
+            text = violation_report(evidence, found)
             _keep(logs, options.keep)
             _write_down(evidence, options.keep)
             (options.keep / "violations.txt").write_text(text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
 
-from tests.chaos.errand import CancelAt, Errand
+from tests.chaos.scenario import CancelAt, Scenario
 
 LARGE_BYTES: Final = 200_000
 """Of each document. It goes to a dearer model, at a bound of half a dollar."""
@@ -48,21 +48,21 @@ ROUND: Final = sum(way.together for way in WAYS)
 """Documents of one turn through all of them."""
 
 
-def attack(*, seed: int, rounds: int, span_s: float) -> list[Errand]:
-    """The errands of the malicious user, by time: a function of the seed."""
+def attack(*, seed: int, rounds: int, span_s: float) -> list[Scenario]:
+    """The scenarios of the malicious user, by time: a function of the seed."""
     dice = random.Random(seed + 2)
     ways = list(islice(cycle(WAYS), rounds * len(WAYS)))
     step_s = (UNTIL - FROM) * span_s / max(1, len(ways))
-    made: list[Errand] = []
+    made: list[Scenario] = []
     for n, way in enumerate(ways):
         at_s = FROM * span_s + n * step_s
-        made += [_errand(seed, len(made) + m, at_s, way, dice) for m in range(way.together)]
+        made += [_scenario(seed, len(made) + m, at_s, way, dice) for m in range(way.together)]
     return made
 
 
-def _errand(seed: int, number: int, at_s: float, way: Way, dice: random.Random) -> Errand:
+def _scenario(seed: int, number: int, at_s: float, way: Way, dice: random.Random) -> Scenario:
     delays: dict[CancelAt, float] = {"at_once": 0.0, "later": dice.uniform(0.5, HOLDS_S)}
-    return Errand(
+    return Scenario(
         key=f"{seed}-attack-{number}",
         document=_large(dice),
         at_s=at_s,

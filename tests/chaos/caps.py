@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from tests.chaos.errand import FEATURE
 from tests.chaos.plan import POSTGRES_AWAY, PROVIDER_AWAY, STORMS, SWITCHES, Kind
+from tests.chaos.scenario import FEATURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ def settled_micro(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
-class Treasurer:
+class CapRaiser:
     """Raises caps until it is stopped."""
 
     def __init__(self, stack: Stack, room: Callable[[], int]) -> None:
@@ -89,7 +89,7 @@ class Treasurer:
         self._room = room
         self._cents: dict[str, int] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="treasurer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="cap_raiser", daemon=True)
 
     def start(self) -> None:
         """Set the first caps, then go on in a thread."""

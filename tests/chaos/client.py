@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import httpx2
 
-from tests.chaos.diary import Deed, Diary, Entry, now
+from tests.chaos.request_log import Deed, Entry, RequestLog, now
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
 TRY_AGAIN: Final = frozenset({429, 503})
@@ -71,9 +71,9 @@ class Answer:
 class Client:
     """The connections of all users, a pool for each: a pool's work grows with its square."""
 
-    def __init__(self, base_url: str, diary: Diary, dice: random.Random) -> None:
+    def __init__(self, base_url: str, log: RequestLog, dice: random.Random) -> None:
         self._base_url = base_url
-        self._diary = diary
+        self._log = log
         self._dice = dice
         self._tls = ssl.create_default_context()  # made once: it costs 0.1 s of CPU
         self._pools: dict[int, httpx2.AsyncClient] = {}
@@ -119,18 +119,18 @@ class Client:
         """
         headers = {} if data is None else {"Idempotency-Key": key}
         for tries in range(1_000_000):
-            begun, dialled = now(), Dialled()
+            begun, trace = now(), ConnectionTrace()
             try:
                 response = await self._pool(user).request(
                     *(method, path),
                     json=data,
                     headers=headers,
                     timeout=ANSWER_S + wait_s,
-                    extensions={"trace": dialled},
+                    extensions={"trace": trace},
                 )
                 answer = _answer(response)
             except (httpx2.TransportError, ValueError) as error:
-                self.note(user, deed, key, begun, error=named(error), reused=not dialled.made)
+                self.note(user, deed, key, begun, error=named(error), reused=not trace.made)
                 await asyncio.sleep(self._dice.uniform(0.1, min(2.0, 0.2 * 2**tries)))
                 continue
             self._note_answer(user, deed, key, begun, answer)
@@ -141,7 +141,7 @@ class Client:
 
     @asynccontextmanager
     async def events(
-        self, user: User, path: str, last_id: str | None, dialled: Dialled
+        self, user: User, path: str, last_id: str | None, trace: ConnectionTrace
     ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
         """Open an event stream; gives its head and its events' bytes.
 
@@ -154,7 +154,7 @@ class Client:
         # The server says something every 15 s: thrice that is silence.
         timeout = httpx2.Timeout(ANSWER_S, read=45.0)
         async with self._pool(user).stream(
-            "GET", path, headers=headers, timeout=timeout, extensions={"trace": dialled}
+            "GET", path, headers=headers, timeout=timeout, extensions={"trace": trace}
         ) as response:
             if response.status_code != 200:
                 await response.aread()
@@ -164,7 +164,7 @@ class Client:
 
     def note(self, user: User, deed: Deed, key: str, begun: float, **facts: Any) -> None:
         """Write a line."""
-        self._diary.write(Entry(user.id, deed, key, begun, now(), **facts))
+        self._log.write(Entry(user.id, deed, key, begun, now(), **facts))
 
     def _note_answer(self, user: User, deed: Deed, key: str, begun: float, answer: Answer) -> None:
         shown = answer.body if "status" in answer.body and answer.http < 300 else {}
@@ -181,7 +181,7 @@ class Client:
         )
 
 
-class Dialled:
+class ConnectionTrace:
     """Hears from the HTTP client whether a request had a connection made for it."""
 
     def __init__(self) -> None:

@@ -17,9 +17,9 @@ from psycopg.rows import class_row, scalar_row, tuple_row
 
 from tests import books
 from tests.bench.flood import Flooded
-from tests.chaos.diary import Entry
 from tests.chaos.flips import Flip
 from tests.chaos.injector import Done
+from tests.chaos.request_log import Entry
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
 

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from project.stack.signals import wait_until
 from tests.chaos.caps import GLOBAL
-from tests.chaos.errand import FEATURE
 from tests.chaos.flips import PARTLY_PERCENT, Flip
 from tests.chaos.plan import (
     LLM_WORKERS,
@@ -28,6 +27,7 @@ from tests.chaos.plan import (
     freezes_apart_s,
 )
 from tests.chaos.proxy import Mode
+from tests.chaos.scenario import FEATURE
 from tests.chaos.stack import START_S, NotReadyError, Stack
 
 ENDS_S: Final = 30.0

@@ -13,8 +13,8 @@ from tests.chaos.checks import bill, ledger, others, switch
 from tests.chaos.checks.http import closed_under
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise, Violation
-from tests.chaos.diary import Deed
 from tests.chaos.evidence import Evidence
+from tests.chaos.request_log import Deed
 
 STORIES = 5
 """So many violations of each promise are told in full."""
@@ -92,7 +92,7 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
     return "\n".join(["", *(f"{name.ljust(width)}  {value}" for name, value in rows), ""])
 
 
-def accusation(evidence: Evidence, found: Sequence[Violation]) -> str:
+def violation_report(evidence: Evidence, found: Sequence[Violation]) -> str:
     """What is wrong, with the stories of the first few of each kind."""
     told: Counter[Promise] = Counter()
     lines = []

@@ -16,14 +16,14 @@ from project.stack.ports import HOST
 from project.stack.signals import wait_until
 from tests.bench import flood
 from tests.bench.flood import Crowd, Flooded
-from tests.chaos import attack, diary, evidence
-from tests.chaos.caps import CENT, OWN_SPEND_FACTOR, Treasurer, room_cents
+from tests.chaos import attack, evidence, request_log
+from tests.chaos.caps import CENT, OWN_SPEND_FACTOR, CapRaiser, room_cents
 from tests.chaos.evidence import Call, Evidence
 from tests.chaos.injector import Injector
 from tests.chaos.plan import Fault
 from tests.chaos.report import progress
 from tests.chaos.stack import Stack
-from tests.chaos.users import HASTY, Orders
+from tests.chaos.users import HASTY, Workload
 from tests.system import environment
 
 SEEN_S: Final = 1.0
@@ -77,9 +77,9 @@ class Run:
 def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> Evidence:
     """Let users and faults loose, wait until every job has ended, and gather the evidence."""
     logs = stack.servers.launcher.logs
-    book = logs / "diary.jsonl"
+    book = logs / "requests.jsonl"
     last_s = max([run.span_s, *(fault.at_s + fault.lasts_s for fault in faults)])
-    orders = Orders(
+    workload = Workload(
         base_url=f"http://{HOST}:{stack.web_port}/api/v1/",
         users=list(zip(stack.seed.users, stack.seed.tokens, strict=True)),
         jobs=run.jobs,
@@ -87,7 +87,7 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         limit_s=last_s + run.settle_s,
         seed=seed,
         attack_rounds=run.attack_rounds,
-        diary=str(book),
+        log=str(book),
     )
     flooded = None if run.short else _flood(stack)
     injector = Injector(stack, faults, seed=seed)
@@ -98,12 +98,12 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         own_cents = OWN_SPEND_FACTOR * round(float(run.user_budget_usd) * 1_000_000) // CENT
         return room_cents(tuple(injector.done), attack_cents=own_cents if attacked else 0)
 
-    treasurer = Treasurer(stack, room)
-    treasurer.start()
+    cap_raiser = CapRaiser(stack, room)
+    cap_raiser.start()
     hasty = dict.fromkeys(stack.seed.users[HASTY], run.hasty_per_minute)
     _set_rates(stack, hasty)
-    ordered = logs / "orders.json"
-    ordered.write_text(json.dumps(asdict(orders)))
+    ordered = logs / "workload.json"
+    ordered.write_text(json.dumps(asdict(workload)))
     argv = [PYTHON, "-m", "tests.chaos.users", str(ordered)]
     users = stack.servers.launcher.launch("users", argv, env=environment({}))
     try:
@@ -112,12 +112,12 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         _wait_for_lost_probes(stack)
     finally:
         users.stop()
-        treasurer.stop()
+        cap_raiser.stop()
     with stack.database() as connection:
         return Evidence(
             **evidence.from_database(connection),
             calls=_calls(stack),
-            diary=diary.read(book),
+            diary=request_log.read(book),
             faults=sorted(injector.done, key=lambda done: done.begun),
             deaths=[asdict(death) for death in stack.supervisor.deaths],
             breakers=evidence.from_logs(logs),

@@ -1,6 +1,6 @@
 """`python -m tests.chaos.users FILE`: all users of a run, in a process of their own.
 
-The file holds one JSON object (see `Orders`). Ends by itself when every job it was promised has
+The file holds one JSON object (see `Workload`). Ends by itself when every job it was promised has
 ended, or at its limit.
 """
 
@@ -20,8 +20,8 @@ import psutil
 
 from tests.chaos.attack import attack
 from tests.chaos.client import Client, User
-from tests.chaos.diary import Diary, now
-from tests.chaos.errand import Errand, Runner
+from tests.chaos.request_log import RequestLog, now
+from tests.chaos.scenario import Runner, Scenario
 
 HEAVY_SHARE: Final = 0.2
 """Of all jobs is the first user's."""
@@ -56,7 +56,7 @@ _ENDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Workload:
     """What the users do."""
 
     base_url: str
@@ -74,24 +74,24 @@ class Orders:
 
     seed: int
     attack_rounds: int
-    diary: str
+    log: str
     """Path of the file."""
 
 
-def errands(orders: Orders) -> list[tuple[User, Errand]]:
-    """Who wants what and when, by time: a function of the orders."""
-    dice = random.Random(orders.seed)
-    *users, malicious = [User(*user) for user in orders.users]
+def scenarios(workload: Workload) -> list[tuple[User, Scenario]]:
+    """Who wants what and when, by time: a function of the workload."""
+    dice = random.Random(workload.seed)
+    *users, malicious = [User(*user) for user in workload.users]
     hasty = users[HASTY]
-    times = sorted(dice.uniform(0.0, orders.span_s) for _ in range(orders.jobs))
+    times = sorted(dice.uniform(0.0, workload.span_s) for _ in range(workload.jobs))
     made = []
     for n, at_s in enumerate(times):
         heavy = dice.random() < HEAVY_SHARE
         cancels = dice.random() < 0.06
         user = users[0] if heavy else dice.choice(users[1:])
         pace = 0.6 if heavy else 0.5 if user in hasty else 1.0
-        errand = Errand(
-            key=f"{orders.seed}-{n}",
+        scenario = Scenario(
+            key=f"{workload.seed}-{n}",
             document=_document(dice),
             at_s=at_s * pace,
             streams=dice.random() < 0.34,
@@ -101,9 +101,9 @@ def errands(orders: Orders) -> list[tuple[User, Errand]]:
             replays=dice.random() < 0.05,
             conflicts=dice.random() < 0.01,
         )
-        made.append((user, errand))
-    attacks = attack(seed=orders.seed, rounds=orders.attack_rounds, span_s=orders.span_s)
-    return made + [(malicious, errand) for errand in attacks]
+        made.append((user, scenario))
+    attacks = attack(seed=workload.seed, rounds=workload.attack_rounds, span_s=workload.span_s)
+    return made + [(malicious, scenario) for scenario in attacks]
 
 
 def _document(dice: random.Random) -> str:
@@ -113,23 +113,23 @@ def _document(dice: random.Random) -> str:
     return f"Ticket {dice.randrange(100_000)}. " + " ".join(sentences)
 
 
-async def _all(orders: Orders) -> None:
-    dice = random.Random(orders.seed + 1)
-    client = Client(orders.base_url, Diary(Path(orders.diary)), dice)
+async def _all(workload: Workload) -> None:
+    dice = random.Random(workload.seed + 1)
+    client = Client(workload.base_url, RequestLog(Path(workload.log)), dice)
     runner = Runner(client, dice)
     loop = asyncio.get_running_loop()
     begin = loop.time()
 
-    async def later(user: User, errand: Errand) -> None:
-        await asyncio.sleep(begin + errand.at_s - loop.time())
-        await runner.run(user, errand)
+    async def later(user: User, scenario: Scenario) -> None:
+        await asyncio.sleep(begin + scenario.at_s - loop.time())
+        await runner.run(user, scenario)
 
-    user = User(*orders.users[0])
+    user = User(*workload.users[0])
     notes = [asyncio.create_task(note(client, user)) for note in (_note_lateness, _note_busy)]
     with suppress(TimeoutError):
-        async with asyncio.timeout(orders.limit_s):
-            await asyncio.gather(*(later(*errand) for errand in errands(orders)))
-            await asyncio.gather(*(_history(client, User(*user)) for user in orders.users))
+        async with asyncio.timeout(workload.limit_s):
+            await asyncio.gather(*(later(*scenario) for scenario in scenarios(workload)))
+            await asyncio.gather(*(_history(client, User(*user)) for user in workload.users))
     for task in notes:
         task.cancel()
     await client.close()
@@ -173,7 +173,7 @@ async def _history(client: Client, user: User) -> None:
 
 def main() -> None:
     """Do as ordered."""
-    asyncio.run(_all(Orders(**json.loads(Path(sys.argv[1]).read_text()))))
+    asyncio.run(_all(Workload(**json.loads(Path(sys.argv[1]).read_text()))))
 
 
 if __name__ == "__main__":

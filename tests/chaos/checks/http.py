@@ -7,9 +7,9 @@ from typing import Final
 
 from tests.chaos.checks.limits import REASONS
 from tests.chaos.checks.violation import Promise, Violation
-from tests.chaos.diary import Entry
 from tests.chaos.evidence import Evidence
 from tests.chaos.plan import Kind
+from tests.chaos.request_log import Entry
 
 AFTER_S: Final = 3.0
 """So long after a fault its consequences may still be seen: connections are made anew."""

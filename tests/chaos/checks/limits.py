@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from tests.chaos.checks.violation import Promise, Violation
-from tests.chaos.diary import NOTED, Entry
 from tests.chaos.evidence import Evidence
 from tests.chaos.plan import REDIS_AWAY, Kind
+from tests.chaos.request_log import NOTED, Entry
 
 MINUTE_S: Final = 60.0
 LATE_S: Final = 1.5

@@ -8,7 +8,6 @@ from typing import Final
 from aifeature import registry
 from aifeature.services.texts import CANCELLED_BY_SWITCH, CANCELLED_BY_USER
 from tests.chaos.checks.violation import Promise, Violation
-from tests.chaos.errand import FEATURE
 from tests.chaos.evidence import TERMINAL, Attempt, Call, Evidence, Job
 from tests.chaos.flips import FOR_EVER, Flip
 from tests.chaos.injector import Done
@@ -20,6 +19,7 @@ from tests.chaos.plan import (
     STORMS,
     Kind,
 )
+from tests.chaos.scenario import FEATURE
 from workers.inference.breaker import BreakerPolicy
 
 PROMISED_S: Final = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.crew import crew
+from tests.chaos.real_processes import processes
 from tests.integration.conftest import (
     _fresh_control_cache,
     _fresh_gates,
@@ -23,7 +23,7 @@ __all__ = [
     "ada",
     "committed",
     "context",
-    "crew",
     "opened",
+    "processes",
     "sandbox",
 ]

@@ -14,16 +14,16 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import Job, Status
-from tests.chaos.crew import (
+from tests.chaos.real_processes import (
     LIMIT_S,
-    Crew,
+    Processes,
     broker,
-    ended,
     job_of,
-    max_concurrency,
     rows,
-    tell,
+    send_signal,
+    start_together,
     wait_ended,
+    wait_for_exit,
     wait_until,
 )
 
@@ -40,19 +40,23 @@ def sent(queue: redis.Redis) -> set[str]:
 
 
 def test_control_and_beat_stop_soon_and_another_control_worker_goes_on(
-    crew: Crew, capsys: pytest.CaptureFixture[str]
+    processes: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old, _, beat = max_concurrency(
-        lambda: crew.control("old"), lambda: crew.control("new"), lambda: crew.beat("beat")
+    old, _, beat = start_together(
+        lambda: processes.control("old"),
+        lambda: processes.control("new"),
+        lambda: processes.beat("beat"),
     )
     for child in (old, beat):
-        tell(child, signal.SIGTERM)
-    during = [Job.objects.create(**job_of(crew.user)) for _ in range(3)]
+        send_signal(child, signal.SIGTERM)
+    during = [Job.objects.create(**job_of(processes.user)) for _ in range(3)]
     connection.close()
-    took = [ended(child, within_s=STOP_S) for child in (old, beat)]
-    after = [Job.objects.create(**job_of(crew.user)) for _ in range(3)]
+    took = [wait_for_exit(child, within_s=STOP_S) for child in (old, beat)]
+    after = [Job.objects.create(**job_of(processes.user)) for _ in range(3)]
     late = [
-        Job.objects.create(**{**job_of(crew.user), "deadline_at": Now() - timedelta(seconds=1)})
+        Job.objects.create(
+            **{**job_of(processes.user), "deadline_at": Now() - timedelta(seconds=1)}
+        )
         for _ in range(2)
     ]
     connection.close()

@@ -18,22 +18,22 @@ from django.db import connection
 
 from aifeature.models import Attempt, Job
 from project.stack.children import Child
-from tests.chaos.crew import (
+from tests.chaos.deploys.two_releases import NEW, copied_database, manage, with_priorities
+from tests.chaos.real_processes import (
     BOUND_S,
     LIMIT_S,
-    Crew,
+    Processes,
     Site,
-    crew_of,
-    ended,
     job_of,
+    processes_for,
     ran_on,
     rows,
-    tell,
+    send_signal,
     text_of,
     wait_ended,
+    wait_for_exit,
     wait_until,
 )
-from tests.chaos.deploys.two_releases import NEW, copied_database, manage, with_priorities
 from tests.sandbox_server import SandboxServer
 
 VISITORS = 2
@@ -90,33 +90,35 @@ def visiting(sites: list[Site]) -> Iterator[Visitors]:
 
 
 @pytest.fixture
-def crew(committed: None, opened: None, ada: User, sandbox: SandboxServer) -> Iterator[Crew]:
+def processes(
+    committed: None, opened: None, ada: User, sandbox: SandboxServer
+) -> Iterator[Processes]:
     """Processes on a copy of the database."""
-    with copied_database(), crew_of(ada, sandbox) as found:
+    with copied_database(), processes_for(ada, sandbox) as found:
         yield found
 
 
 @pytest.mark.timeout(2 * LIMIT_S)
 def test_old_and_new_processes_run_side_by_side_on_an_expanded_schema(
-    crew: Crew, sandbox: SandboxServer, tmp_path: Path
+    processes: Processes, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     sandbox.set_faults({"kind": "slow_first_byte", "seconds": 0.2})
     new = with_priorities(tmp_path)
-    old_web, old_worker = both(crew)
+    old_web, old_worker = both(processes)
     with visiting([old_web]) as visitors:
         visitors.submit_more(old_web)
-        manage(crew, new.folder, "migrate", "-v0")
+        manage(processes, new.folder, "migrate", "-v0")
         visitors.submit_more(old_web)
         call_command("check", databases=["default"], fail_level="WARNING")
-        new_web, _ = both(replace(crew, release=new.folder))
+        new_web, _ = both(replace(processes, release=new.folder))
         visitors.sites = [old_web, new_web]
         wait_until(lambda: made_and_run() == ALL, "each release to run jobs of each")
         visitors.sites = [new_web]  # a new list: somebody may be choosing from the old one
         for child in (old_worker, old_web.child):
-            tell(child, signal.SIGTERM)
-            ended(child, within_s=BOUND_S)
+            send_signal(child, signal.SIGTERM)
+            wait_for_exit(child, within_s=BOUND_S)
         visitors.submit_more(new_web)
-    by_old_code = Job.objects.create(**job_of(crew.user))  # this process knows no priority
+    by_old_code = Job.objects.create(**job_of(processes.user))  # this process knows no priority
 
     ids = [job_id for _, job_id in visitors.accepted]
     jobs = list(Job.objects.all())
@@ -127,14 +129,14 @@ def test_old_and_new_processes_run_side_by_side_on_an_expanded_schema(
     assert Attempt.objects.filter(state="settled").count() == len(jobs)
     assert all(job.charge_micro > 0 for job in jobs)
     assert all(job.worker.startswith(NEW) or ran_on(job, old_worker) for job in jobs)
-    for log in sorted(crew.launcher.logs.glob(f"*{crew.launcher.run[:6]}*.log")):
+    for log in sorted(processes.launcher.logs.glob(f"*{processes.launcher.run[:6]}*.log")):
         assert "Traceback" not in text_of(log), text_of(log)
 
 
-def both(crew: Crew) -> tuple[Site, Child]:
+def both(processes: Processes) -> tuple[Site, Child]:
     """A web server and an llm worker."""
     with ThreadPoolExecutor(2) as pool:
-        site, worker = pool.submit(crew.web, "web"), pool.submit(crew.llm, "llm")
+        site, worker = pool.submit(processes.web, "web"), pool.submit(processes.llm, "llm")
         return site.result(), worker.result()
 
 

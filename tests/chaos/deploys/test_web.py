@@ -12,7 +12,15 @@ from django.db import connection
 
 from aifeature.models import Job, Status, transitions
 from aifeature.services.streams import writer
-from tests.chaos.crew import BOUND_S, LIMIT_S, Crew, ended, max_concurrency, tell, wait_until
+from tests.chaos.real_processes import (
+    BOUND_S,
+    LIMIT_S,
+    Processes,
+    send_signal,
+    start_together,
+    wait_for_exit,
+    wait_until,
+)
 from tests.integration.streams.readers import Stream
 from tests.integration.streams.web_server import database_url
 
@@ -26,10 +34,10 @@ AFTER = " and another one is under way."
 
 
 def test_a_web_server_that_stops_answers_all_it_has_begun(
-    crew: Crew, capsys: pytest.CaptureFixture[str]
+    processes: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old, new = max_concurrency(lambda: crew.web("old"), lambda: crew.web("new"))
-    (job,) = crew.queue(1)
+    old, new = start_together(lambda: processes.web("old"), lambda: processes.web("new"))
+    (job,) = processes.queue(1)
     claimed = transitions.claim(job.id, worker="w", lease_s=300)
     assert claimed is not None
     stream = Stream()
@@ -49,14 +57,14 @@ def test_a_web_server_that_stops_answers_all_it_has_begun(
         wait_until(inserting, "the submission to be under way")
 
         told = time.monotonic()
-        tell(old.child, signal.SIGTERM)
+        send_signal(old.child, signal.SIGTERM)
         assert poll.result(timeout=SOON_S).json()["status"] == "running"
         reader.result(timeout=SOON_S)
         polite = time.monotonic() - told
         assert not submission.done()
         blocker.rollback()
         accepted = submission.result(timeout=SOON_S)
-        ended(old.child, within_s=BOUND_S)
+        wait_for_exit(old.child, within_s=BOUND_S)
         took = time.monotonic() - told
 
         resumed = clients.submit(new.follow, job, stream)

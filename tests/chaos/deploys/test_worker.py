@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aifeature.models import Attempt, Worker
-from tests.chaos.crew import (
+from tests.chaos.real_processes import (
     LIMIT_S,
     LONG_S,
-    Crew,
+    Processes,
     broker,
-    ended,
     ran_on,
     rows,
-    tell,
+    send_signal,
     text_of,
     wait_ended,
+    wait_for_exit,
     wait_until,
 )
 from tests.held import FIRST_S, held
@@ -33,22 +33,22 @@ pytestmark = pytest.mark.timeout(LIMIT_S)
 
 
 def test_a_worker_that_is_stopped_ends_or_puts_back_its_jobs_and_another_runs_the_rest(
-    crew: Crew, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+    processes: Processes, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    crew.env["WORKER_GRACE_SECONDS"] = str(GRACE_S)
+    processes.env["WORKER_GRACE_SECONDS"] = str(GRACE_S)
     sandbox.set_faults(
         {"kind": "slow_first_byte", "seconds": LONG_S, "times": 2},
         {"kind": "slow_first_byte", "seconds": FIRST_S},
     )
     with held() as answers, ThreadPoolExecutor(1) as pool:
-        old = crew.llm("old", threads=THREADS)
-        jobs = crew.queue(10)
+        old = processes.llm("old", threads=THREADS)
+        jobs = processes.queue(10)
         wait_until(lambda: len(sandbox.calls()) == THREADS, "calls in flight")
-        tell(old, signal.SIGTERM)
+        send_signal(old, signal.SIGTERM)
         wait_until(lambda: "stopping: " in text_of(old.log), "the grace period to begin")
         answers.let_go(FIRST_S)  # answered within it, however late the signal arrived
-        successor = pool.submit(crew.llm, "new", threads=THREADS)
-        took = ended(old, within_s=GRACE_S + EXIT_S)
+        successor = pool.submit(processes.llm, "new", threads=THREADS)
+        took = wait_for_exit(old, within_s=GRACE_S + EXIT_S)
         successor.result()
         wait_ended(jobs)
     with capsys.disabled():

@@ -14,7 +14,7 @@ from django.db import connection
 from psycopg import sql
 
 from project.stack.children import PYTHON
-from tests.chaos.crew import BOUND_S, Crew
+from tests.chaos.real_processes import BOUND_S, Processes
 from tests.integration.streams.web_server import database_url
 from tests.releases import Release, next_release
 
@@ -86,12 +86,12 @@ def _variant(release: Release, names: tuple[str, str], *edits: tuple[str, str]) 
     release.write(f"aifeature/sql/{names[1]}.sql", text)
 
 
-def manage(crew: Crew, folder: Path, *arguments: str) -> str:
+def manage(processes: Processes, folder: Path, *arguments: str) -> str:
     """Run a management command of the release in this folder; it must succeed."""
     done = subprocess.run(
         [PYTHON, "manage.py", *arguments],
         cwd=folder,
-        env=crew.env,
+        env=processes.env,
         capture_output=True,
         text=True,
         timeout=BOUND_S,

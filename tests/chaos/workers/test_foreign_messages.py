@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.chaos.crew import LIMIT_S, Crew, broker, text_of, wait_ended, wait_until
+from tests.chaos.real_processes import LIMIT_S, Processes, broker, text_of, wait_ended, wait_until
 
 pytestmark = pytest.mark.timeout(LIMIT_S)
 
@@ -55,15 +55,15 @@ def changed(draw: st.DrawFn, message: dict[str, Any]) -> bytes:
     return json.dumps(made).encode()
 
 
-def test_messages_that_are_not_ours_are_dropped_and_jobs_go_on(crew: Crew) -> None:
+def test_messages_that_are_not_ours_are_dropped_and_jobs_go_on(processes: Processes) -> None:
     with broker() as client:
-        crew.queue(1)
+        processes.queue(1)
         ours = json.loads(client.lrange("llm", 0, 0)[0])
         for count, tag in enumerate((b"no json", b"[1]", b'["x", "", "llm"]')):
             client.hset("unacked", f"tag{count}", tag)
             client.zadd("unacked_index", {f"tag{count}": 0})
 
-        worker = crew.llm("worker", threads=2)  # a start restores what was not acknowledged
+        worker = processes.llm("worker", threads=2)  # a start restores what was not acknowledged
 
         @settings(
             max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None
@@ -75,7 +75,7 @@ def test_messages_that_are_not_ours_are_dropped_and_jobs_go_on(crew: Crew) -> No
                 client.publish(channel, raw.replace(MARK.encode(), b"x"))
 
         send()
-        wait_ended(crew.queue(6))
+        wait_ended(processes.queue(6))
         wait_until(lambda: not client.llen("llm"), "all messages to be taken")
         wait_until(lambda: not client.hlen("unacked"), "all messages to be settled")
     assert worker.process.poll() is None

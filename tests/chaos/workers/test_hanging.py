@@ -15,7 +15,15 @@ from aifeature.reasons import FailureCode
 from aifeature.services.dispatch import publisher
 from aifeature.services.execution.runner import EXIT_CODE
 from aifeature.services.texts import FAILED
-from tests.chaos.crew import BOUND_S, LIMIT_S, Crew, job_of, rows, text_of, wait_ended
+from tests.chaos.real_processes import (
+    BOUND_S,
+    LIMIT_S,
+    Processes,
+    job_of,
+    rows,
+    text_of,
+    wait_ended,
+)
 from tests.releases import next_release
 from tests.sandbox_server import SandboxServer
 
@@ -26,10 +34,10 @@ pytestmark = pytest.mark.timeout(LIMIT_S)
 
 
 def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
-    crew: Crew, sandbox: SandboxServer, tmp_path: Path
+    processes: Processes, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
-    crew.env["LEASE_SECONDS"] = str(LEASE_S)
-    crew.env["WORKER_GRACE_SECONDS"] = "1"
+    processes.env["LEASE_SECONDS"] = str(LEASE_S)
+    processes.env["WORKER_GRACE_SECONDS"] = "1"
     defect = next_release(tmp_path)
     defect.edit(
         "aifeature/services/execution/output.py",
@@ -39,10 +47,10 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     FeatureControl.objects.update_or_create(  # else so little time would be too little for a call
         feature="summarize", defaults={"deadline_s": DEADLINE_S}
     )
-    crew.control("control")
-    hangs = replace(crew, release=defect.folder).llm("hangs", threads=4)
+    processes.control("control")
+    hangs = replace(processes, release=defect.folder).llm("hangs", threads=4)
     deadline = Now() + timedelta(seconds=DEADLINE_S)
-    job = Job.objects.create(**{**job_of(crew.user), "deadline_at": deadline})
+    job = Job.objects.create(**{**job_of(processes.user), "deadline_at": deadline})
     publisher.refill()
     connection.close()
     assert hangs.process.wait(BOUND_S) == EXIT_CODE, text_of(hangs.log)
@@ -55,5 +63,5 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     assert f"job {job.pk} of summarize" in alert.summary
     assert "called by aifeature.services.execution.output._validated, line " in alert.summary
     connection.close()
-    crew.llm("mended")
-    wait_ended(crew.queue(2))
+    processes.llm("mended")
+    wait_ended(processes.queue(2))

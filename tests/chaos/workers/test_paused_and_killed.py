@@ -14,14 +14,14 @@ from django.db import connection
 from aifeature.models import Attempt, Job, SpendWindow
 from aifeature.services.streams.entries import key
 from project.stack.children import Child
-from tests.chaos.crew import (
+from tests.chaos.real_processes import (
     LIMIT_S,
     LONG_S,
-    Crew,
+    Processes,
     broker,
     ran_on,
     rows,
-    tell,
+    send_signal,
     text_of,
     wait_ended,
     wait_until,
@@ -43,13 +43,13 @@ def calls() -> Iterator[Held]:
         yield found
 
 
-def start(crew: Crew) -> tuple[Child, Child]:
+def start(processes: Processes) -> tuple[Child, Child]:
     """Two llm workers, and a control worker that notices what is abandoned."""
-    crew.env["LEASE_SECONDS"] = str(LEASE_S)
-    crew.env["PROVIDER_IDLE_TIMEOUT"] = str(LIMIT_S)
+    processes.env["LEASE_SECONDS"] = str(LEASE_S)
+    processes.env["PROVIDER_IDLE_TIMEOUT"] = str(LIMIT_S)
     with ThreadPoolExecutor(3) as pool:
-        control = pool.submit(crew.control, "control")
-        one, other = pool.submit(crew.llm, "one"), pool.submit(crew.llm, "other")
+        control = pool.submit(processes.control, "control")
+        one, other = pool.submit(processes.llm, "one"), pool.submit(processes.llm, "other")
         control.result()
         return one.result(), other.result()
 
@@ -85,23 +85,23 @@ def record_of(jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def test_a_worker_that_was_paused_past_its_lease_changes_nothing_afterwards(
-    crew: Crew, sandbox: SandboxServer, calls: Held
+    processes: Processes, sandbox: SandboxServer, calls: Held
 ) -> None:
     sandbox.set_faults(
         {"kind": "stall", "after_events": 6, "seconds": FIRST_S, "times": JOBS},
         {"kind": "slow_first_byte", "seconds": SECOND_S},
     )
-    workers = start(crew)
-    jobs = crew.queue(JOBS)
+    workers = start(processes)
+    jobs = processes.queue(JOBS)
     victim, other, mine = in_flight(sandbox, jobs, workers)
-    tell(victim, signal.SIGSTOP)
+    send_signal(victim, signal.SIGSTOP)
     calls.let_go(FIRST_S)  # the reader of these answers finds them whole when it goes on
     wait_until(lambda: len(sandbox.calls()) == JOBS + len(mine), "the jobs to run elsewhere")
     assert {(row.status, row.epoch, row.tries) for row in rows(mine)} == {("running", 2, 1)}
     wait_ended([job for job in jobs if job not in mine])  # their spend is in the same windows
     before = record_of(mine)
 
-    tell(victim, signal.SIGCONT)
+    send_signal(victim, signal.SIGCONT)
     wait_until(
         lambda: text_of(victim.log).count("was taken over; stopped") == len(mine),
         "the late answers to be refused",
@@ -128,13 +128,13 @@ def test_a_worker_that_was_paused_past_its_lease_changes_nothing_afterwards(
 
 
 def test_the_jobs_of_a_killed_worker_run_again_soon_after_their_lease(
-    crew: Crew, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+    processes: Processes, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox.set_faults({"kind": "stall", "after_events": 6, "seconds": LONG_S, "times": JOBS})
-    workers = start(crew)
-    jobs = crew.queue(JOBS)
+    workers = start(processes)
+    jobs = processes.queue(JOBS)
     victim, other, mine = in_flight(sandbox, jobs, workers)
-    tell(victim, signal.SIGKILL)
+    send_signal(victim, signal.SIGKILL)
     killed = time.monotonic()
     took: dict[Any, float] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.bench.sse_client import Reader, told
+from tests.bench.sse_client import Reader, result_of
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -31,7 +31,7 @@ def test_each_event_has_the_time_at_which_its_last_byte_came() -> None:
         _reader((HEAD + first[:9], 1.0), (first[9:] + second[:4], 2.0), (second[4:] + end, 3.0))
     )
 
-    assert told(reader) == {"pieces": [(2, 2.0), (3, 3.0)], "text": "abc", "last": "result"}
+    assert result_of(reader) == {"pieces": [(2, 2.0), (3, 3.0)], "text": "abc", "last": "result"}
 
 
 def test_a_reset_replaces_the_text() -> None:
@@ -40,4 +40,4 @@ def test_a_reset_replaces_the_text() -> None:
 
     reader = asyncio.run(_reader((HEAD + delta + reset, 1.0)))
 
-    assert told(reader)["text"] == "x"
+    assert result_of(reader)["text"] == "x"

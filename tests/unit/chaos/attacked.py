@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.chaos.diary import Entry
 from tests.chaos.evidence import Attempt, Call, Change, Evidence, Job, Window
+from tests.chaos.request_log import Entry
 from tests.unit.chaos.honest import DAY, LEFT, explained, shown_job, unknown_attempt, usage
 
 MALLORY = 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.chaos.diary import Entry
 from tests.chaos.evidence import Attempt, Call, Cap, Change, Evidence, Job, Window
 from tests.chaos.injector import Done
+from tests.chaos.request_log import Entry
 
 ANNA, BOB = 1, 2
 MODEL = "claude-haiku-5-5"

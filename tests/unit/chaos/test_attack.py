@@ -8,15 +8,14 @@ from uuid import uuid4
 import pytest
 
 from aifeature.features.summarize.feature import FEATURE
-from tests.chaos import errand as errands
+from tests.chaos import scenario
 from tests.chaos.__main__ import LONG, SHORT
 from tests.chaos.attack import LARGE_BYTES, ROUND, UNTIL, attack
-from tests.chaos.caps import PHANTOM_CENTS, ROOM, Treasurer, room_cents
-from tests.chaos.errand import QUIET_S, Screen
+from tests.chaos.caps import PHANTOM_CENTS, ROOM, CapRaiser, room_cents
 from tests.chaos.injector import Done
 from tests.chaos.run import Run
-from tests.chaos.users import Orders
-from tests.chaos.users import errands as all_errands
+from tests.chaos.scenario import QUIET_S, Screen
+from tests.chaos.users import Workload, scenarios
 from workers.inference import InferenceRequest, Message, TextBlock
 from workers.inference.pricing import upper_bound_micro
 
@@ -56,9 +55,9 @@ def test_a_users_budget_holds_a_large_document_and_not_the_whole_attack(run: Run
 
 
 def test_only_the_last_user_attacks() -> None:
-    orders = Orders("http://x/", USERS, 200, 60.0, 90.0, seed=3, attack_rounds=2, diary="d")
-    attackers = {user.id for user, each in all_errands(orders) if "attack" in each.key}
-    others = {user.id for user, each in all_errands(orders) if "attack" not in each.key}
+    workload = Workload("http://x/", USERS, 200, 60.0, 90.0, seed=3, attack_rounds=2, log="d")
+    attackers = {user.id for user, each in scenarios(workload) if "attack" in each.key}
+    others = {user.id for user, each in scenarios(workload) if "attack" not in each.key}
     assert attackers == {8}
     assert 8 not in others
 
@@ -67,7 +66,7 @@ def test_a_text_is_whole_when_its_last_sentence_gets_no_more_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(errands, "now", lambda: clock[0])
+    monkeypatch.setattr(scenario, "now", lambda: clock[0])
     screen = Screen()
     screen.take(b'event: delta\ndata: {"text": "All of it."}')
     assert not screen.is_whole()
@@ -87,18 +86,18 @@ def test_caps_leave_the_same_room_for_one_fault_and_for_many() -> None:
 
 def test_caps_rise_with_what_is_settled_and_with_the_room_and_never_fall() -> None:
     stack, room = _Stack(), [0]
-    treasurer = Treasurer(stack, lambda: room[0])  # type: ignore[arg-type]
+    cap_raiser = CapRaiser(stack, lambda: room[0])  # type: ignore[arg-type]
     least = ROOM["feature"]
-    treasurer._raise(0)
+    cap_raiser._raise(0)
     assert stack.caps["daily_budget_usd"] == f"0.0{ROOM['global']}"
     assert stack.feature == f"0.0{least}"
-    treasurer._raise(19_999)
+    cap_raiser._raise(19_999)
     assert stack.feature == f"0.0{least + 1}"
     room[0] = 100
-    treasurer._raise(19_999)
+    cap_raiser._raise(19_999)
     assert stack.feature == f"1.0{least + 1}"
     room[0] = 0
-    treasurer._raise(19_999)
+    cap_raiser._raise(19_999)
     assert stack.feature == f"1.0{least + 1}"
 
 

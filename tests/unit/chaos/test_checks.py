@@ -11,10 +11,10 @@ from tests.chaos.checks import violations
 from tests.chaos.checks.ledger import differences, overshoot_micro
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise
-from tests.chaos.diary import Entry
+from tests.chaos.request_log import Entry
 from tests.chaos.evidence import Alert, Call, Change, Drift, Evidence
 from tests.chaos.injector import Done
-from tests.chaos.report import accusation, figures, table
+from tests.chaos.report import violation_report, figures, table
 from tests.unit.chaos.honest import (
     ANNA,
     BOB,
@@ -276,6 +276,6 @@ def test_the_figures_count_what_is_wrong() -> None:
 def test_the_accusation_shows_calls_worker_answers_and_faults() -> None:
     evidence = explained()
     change(evidence, "jobs", 0, charge_micro=260)
-    story = accusation(evidence, violations(evidence))
+    story = violation_report(evidence, violations(evidence))
     for part in (GOOD_CALL, "llm-2@h", "202", "FAULT  1 llm_kill", "client_gone"):
         assert part in story, story

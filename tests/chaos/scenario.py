@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 import httpx2
 
-from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, Dialled, User, named
-from tests.chaos.diary import now
+from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, ConnectionTrace, User, named
+from tests.chaos.request_log import now
 
 FEATURE: Final = "summarize"
 POLL_S: Final = (1.0, 10.0)
@@ -32,7 +32,7 @@ text is on the screen, or when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Scenario:
     """What a user wants and how the user goes about it."""
 
     key: str
@@ -54,7 +54,7 @@ class Errand:
 
 
 class Runner:
-    """Does errands."""
+    """Does scenarios."""
 
     def __init__(self, client: Client, dice: random.Random) -> None:
         self._client = client
@@ -62,70 +62,70 @@ class Runner:
         self.open: set[str] = set()
         """The keys of jobs that were accepted and are not seen to have ended."""
 
-    async def run(self, user: User, errand: Errand) -> None:
-        """Do one errand to its end."""
-        if errand.replays:
-            jobs = await asyncio.gather(self._submit(user, errand), self._submit(user, errand))
+    async def run(self, user: User, scenario: Scenario) -> None:
+        """Do one scenario to its end."""
+        if scenario.replays:
+            jobs = await asyncio.gather(self._submit(user, scenario), self._submit(user, scenario))
             job = jobs[0]
         else:
-            job = await self._submit(user, errand)
+            job = await self._submit(user, scenario)
         if job is None:
             return
-        self.open.add(errand.key)
+        self.open.add(scenario.key)
         screen = Screen()
-        followed = self._follow(user, errand, job, screen)
-        if errand.cancel_at in {"", "end"}:
+        followed = self._follow(user, scenario, job, screen)
+        if scenario.cancel_at in {"", "end"}:
             await followed
         else:
-            await asyncio.gather(followed, self._cancel(user, errand, job, screen))
-        if errand.cancel_at == "end":
-            await self._cancel(user, errand, job, screen)
-        self.open.discard(errand.key)
-        if errand.replays:
-            await self._submit(user, errand)
-        if errand.conflicts:
-            data = {"input": {"document": errand.document + " More."}}
+            await asyncio.gather(followed, self._cancel(user, scenario, job, screen))
+        if scenario.cancel_at == "end":
+            await self._cancel(user, scenario, job, screen)
+        self.open.discard(scenario.key)
+        if scenario.replays:
+            await self._submit(user, scenario)
+        if scenario.conflicts:
+            data = {"input": {"document": scenario.document + " More."}}
             await self._client.ask(
-                user, "conflict", errand.key, "POST", f"features/{FEATURE}/jobs", data=data
+                user, "conflict", scenario.key, "POST", f"features/{FEATURE}/jobs", data=data
             )
 
-    async def _submit(self, user: User, errand: Errand) -> str | None:
-        data = {"input": {"document": errand.document}}
+    async def _submit(self, user: User, scenario: Scenario) -> str | None:
+        data = {"input": {"document": scenario.document}}
         path = f"features/{FEATURE}/jobs"
-        answer = await self._client.ask(user, "submit", errand.key, "POST", path, data=data)
+        answer = await self._client.ask(user, "submit", scenario.key, "POST", path, data=data)
         return str(answer.body["id"]) if answer.http == 202 else None
 
-    async def _cancel(self, user: User, errand: Errand, job: str, screen: Screen) -> None:
-        if errand.cancel_at == "last_word":
+    async def _cancel(self, user: User, scenario: Scenario, job: str, screen: Screen) -> None:
+        if scenario.cancel_at == "last_word":
             # The screen is filled by another task of ours, and sets no event.
             while not screen.closed and not screen.is_whole():  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_S)
-        await asyncio.sleep(errand.cancel_after_s or 0.0)
-        await self._client.ask(user, "cancel", errand.key, "POST", f"jobs/{job}/cancel")
+        await asyncio.sleep(scenario.cancel_after_s or 0.0)
+        await self._client.ask(user, "cancel", scenario.key, "POST", f"jobs/{job}/cancel")
 
-    async def _follow(self, user: User, errand: Errand, job: str, screen: Screen) -> None:
-        if errand.streams:
-            await self._stream(user, errand, job, screen)
+    async def _follow(self, user: User, scenario: Scenario, job: str, screen: Screen) -> None:
+        if scenario.streams:
+            await self._stream(user, scenario, job, screen)
         screen.closed = True
         path, wait_s = f"jobs/{job}", 0.0
-        if errand.long_polls:
+        if scenario.long_polls:
             path, wait_s = f"{path}?wait=15", 15.0
         pause_s = POLL_S[0]
         while True:
-            answer = await self._client.ask(user, "poll", errand.key, "GET", path, wait_s=wait_s)
+            answer = await self._client.ask(user, "poll", scenario.key, "GET", path, wait_s=wait_s)
             if answer.http != 200 or answer.body["status"] in TERMINAL:
                 return
-            if not errand.long_polls:
+            if not scenario.long_polls:
                 await asyncio.sleep(pause_s * self._dice.uniform(0.7, 1.3))
                 pause_s = min(POLL_S[1], pause_s * 1.5)
 
-    async def _stream(self, user: User, errand: Errand, job: str, screen: Screen) -> None:
+    async def _stream(self, user: User, scenario: Scenario, job: str, screen: Screen) -> None:
         while not screen.last_event:
-            begun, facts, dialled = now(), dict[str, Any](job=job), Dialled()
+            begun, facts, trace = now(), dict[str, Any](job=job), ConnectionTrace()
             wait_s = RETRY_S
             try:
                 path = f"jobs/{job}/events"
-                async with self._client.events(user, path, screen.last_id, dialled) as (
+                async with self._client.events(user, path, screen.last_id, trace) as (
                     answer,
                     blocks,
                 ):
@@ -137,8 +137,8 @@ class Runner:
                         screen.take(block)
             except httpx2.TransportError as error:
                 facts["error"] = named(error)
-                facts["reused"] = not (dialled.made or dialled.answered)
-            self._client.note(user, "streamed", errand.key, begun, **facts, **screen.told())
+                facts["reused"] = not (trace.made or trace.answered)
+            self._client.note(user, "streamed", scenario.key, begun, **facts, **screen.told())
             if facts.get("http", 200) not in {200, *TRY_AGAIN}:
                 return
             if not screen.last_event:

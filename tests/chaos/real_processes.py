@@ -82,7 +82,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class Processes:
     """Starts the processes of one test, under names that no other process has."""
 
     env: dict[str, str]
@@ -156,15 +156,17 @@ class Crew:
 
 
 @pytest.fixture
-def crew(committed: None, opened: None, ada: User, sandbox: SandboxServer) -> Iterator[Crew]:
+def processes(
+    committed: None, opened: None, ada: User, sandbox: SandboxServer
+) -> Iterator[Processes]:
     """Ada may use `summarize`; what is published goes to this test's processes alone."""
-    with crew_of(ada, sandbox) as found:
+    with processes_for(ada, sandbox) as found:
         yield found
 
 
 @contextmanager
-def crew_of(user: User, sandbox: SandboxServer) -> Iterator[Crew]:
-    """A crew on the database that Django is connected to, and an empty Redis."""
+def processes_for(user: User, sandbox: SandboxServer) -> Iterator[Processes]:
+    """A processes on the database that Django is connected to, and an empty Redis."""
     # Beside the servers' own folders: the warden that watches over them ends our processes too.
     root = Path(os.environ["LOCAL_DIR"]).parent
     launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
@@ -181,7 +183,7 @@ def crew_of(user: User, sandbox: SandboxServer) -> Iterator[Crew]:
         client.flushdb()
         exits.callback(client.flushdb)
         try:
-            yield Crew(env, launcher, exits, user, token)
+            yield Processes(env, launcher, exits, user, token)
         finally:
             _kill_all(launcher)
 
@@ -197,20 +199,20 @@ def job_of(user: User) -> dict[str, Any]:
     return {"user": user, "feature": "summarize", "input": DOCUMENT, "deadline_at": deadline}
 
 
-def max_concurrency(*starts: Callable[[], Started]) -> list[Started]:
+def start_together(*starts: Callable[[], Started]) -> list[Started]:
     """Start several processes side by side: most of a start is waiting."""
     with ThreadPoolExecutor(len(starts)) as pool:
         return list(pool.map(lambda start: start(), starts))
 
 
-def ended(child: Child, *, within_s: float) -> float:
+def wait_for_exit(child: Child, *, within_s: float) -> float:
     """Wait for a process to end well. Returns the seconds it took."""
     began = time.monotonic()
     assert child.process.wait(within_s) == 0, text_of(child.log)
     return time.monotonic() - began
 
 
-def tell(child: Child, signum: signal.Signals) -> None:
+def send_signal(child: Child, signum: signal.Signals) -> None:
     """Send a signal to this process."""
     child.stopping = True
     os.kill(child.process.pid, signum)

@@ -66,7 +66,7 @@ class Entry:
     """Of a stream: the event ids in the order they came."""
 
 
-class Diary:
+class RequestLog:
     """Appends to a file; a line is whole even if the process is killed after it."""
 
     def __init__(self, path: Path) -> None:
