@@ -1,6 +1,6 @@
-"""`make bench`: measures the system against the sandbox provider and prints what it found.
+"""`make bench`: measures the system against the sandbox provider and prints the results.
 
-Missed aims are reported and do not fail; a run that loses jobs or meets errors does.
+A missed aim is reported and does not fail. A run with lost jobs or errors fails.
 """
 
 from __future__ import annotations
@@ -58,21 +58,17 @@ BENCHES: dict[str, Bench] = {
 
 ROUNDS = 4
 LIMIT_S = 1500
-"""The whole run ends after this many seconds, whatever hangs."""
+"""Time limit of the whole run in seconds."""
 
 _BREAKS = (
     *(BrokenRunError, StackError, OSError, psycopg.Error, redis.RedisError),
     *(subprocess.SubprocessError, ValueError, KeyError),
 )
-"""What a run of processes can come to grief on; anything else is a defect of the bench itself."""
+"""Errors of the processes in a run. Any other error is a defect of the bench."""
 
 
 def main() -> int:
-    """Run the benches asked for, each whether or not another broke.
-
-    Returns:
-        0, or 1 if one broke.
-    """
+    """Run the chosen benches, also after one broke. Return 1 if any broke."""
     options = _parser().parse_args()
     for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(signum, _exit)
@@ -97,7 +93,7 @@ def main() -> int:
 
 
 def _exit(signum: int, _frame: FrameType | None) -> None:
-    """End through the usual way, so that everything started is stopped."""
+    """Exit by an exception, so that all processes are stopped."""
     signal.alarm(0)
     sys.exit(f"bench: ended by {signal.Signals(signum).name}")
 

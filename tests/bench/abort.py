@@ -1,4 +1,4 @@
-"""How soon whoever waits is let go: blocked calls, cancelled jobs, a broker that is frozen."""
+"""The time to end waits: blocked calls, cancelled jobs, submissions with a frozen broker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import redis
 
 from tests.bench.figures import percentile
+from tests.bench.load import wait_until_ended
 from tests.bench.report import Aim, BrokenRunError, Figure, progress
 from tests.bench.sandbox import Sandbox
 from tests.bench.stack import Bed, Stack
@@ -31,17 +32,17 @@ from workers.inference import (
 CALLS = 100
 JOBS = 40
 SPREAD_S = 9.2
-"""In which the jobs are cancelled: the moments fall anywhere between two looks of the worker."""
+"""Seconds over which the jobs are cancelled, so that any phase of the worker's heartbeat occurs."""
 FROZEN_S = 5.0
 SUBMISSIONS = 100
 CALL_S = 100.0
-"""Longer than anything here lasts, so that no call ends by itself."""
+"""Longer than the bench, so that no call ends by itself."""
 FIRST_BYTE_S = 0.5
 PATIENCE_S = 60.0
 
 
 def run(stack: Stack, rounds: int) -> Figure:
-    """Calls in this process, then jobs and submissions over HTTP."""
+    """Measure calls in this process, then jobs and submissions over HTTP."""
     calls = _calls(stack, rounds)
     with stack.bed("abort") as bed:
         sandbox = bed.sandbox(latency_s=CALL_S, first_byte_s=FIRST_BYTE_S)
@@ -66,7 +67,7 @@ def run(stack: Stack, rounds: int) -> Figure:
         Aim("frozen_max_s", "at most", 0.5),
     )
     note = (
-        f"calls: {CALLS} blocked ones cancelled at once, {rounds} rounds, until their callers know;"
+        f"calls: {CALLS} blocked calls cancelled together, {rounds} rounds, until all have raised;"
         f" provider, stored: from the POST that cancels one of {JOBS} streaming jobs until the"
         " provider has lost its call, until the job is cancelled in the database; frozen: the"
         f" answers to {SUBMISSIONS} submissions while Redis is stopped"
@@ -75,7 +76,7 @@ def run(stack: Stack, rounds: int) -> Figure:
 
 
 def _calls(stack: Stack, rounds: int) -> list[float]:
-    """Milliseconds from the first of many cancellations until each caller knew."""
+    """Return the milliseconds from the first of many cancellations to the end of each call."""
     with stack.bed("abort_calls") as bed:
         sandbox = bed.sandbox(latency_s=CALL_S, first_byte_s=CALL_S)
         gateway = Gateway(
@@ -85,12 +86,12 @@ def _calls(stack: Stack, rounds: int) -> list[float]:
         found: list[float] = []
         for _ in range(rounds):
             sandbox.clear()
-            found += _cancelled_at_once(bed, sandbox, gateway)
+            found += _cancelled_together(bed, sandbox, gateway)
             progress(f"abort: {CALLS} calls, the last after {max(found[-CALLS:]):.0f} ms")
         return found
 
 
-def _cancelled_at_once(bed: Bed, sandbox: Sandbox, gateway: Gateway) -> list[float]:
+def _cancelled_together(bed: Bed, sandbox: Sandbox, gateway: Gateway) -> list[float]:
     cancels = [Cancel() for _ in range(CALLS)]
     with ThreadPoolExecutor(CALLS) as threads:
         ends = [threads.submit(_until_cancelled, gateway, cancel) for cancel in cancels]
@@ -104,7 +105,7 @@ def _cancelled_at_once(bed: Bed, sandbox: Sandbox, gateway: Gateway) -> list[flo
 
 
 def _until_cancelled(gateway: Gateway, cancel: Cancel) -> float:
-    """When the call ended, by this process's clock."""
+    """Return the time at which the call ended, by this process's clock."""
     request = InferenceRequest(
         attempt_id=uuid4(),
         model="claude-haiku-5-5",
@@ -117,27 +118,19 @@ def _until_cancelled(gateway: Gateway, cancel: Cancel) -> float:
         gateway.infer(request, cancel=cancel)
     except Cancelled:
         return time.perf_counter()
-    raise BrokenRunError("a call was answered that was meant to block")
+    raise BrokenRunError("a blocked call was answered")
 
 
 def _jobs(bed: Bed, sandbox: Sandbox, port: int) -> tuple[list[float], list[float]]:
-    """Seconds from each cancellation until the provider had lost the call, until it was stored."""
+    """Return the seconds from each cancellation to the lost call, and to the stored end."""
     accepted = submit(bed, port, clients=JOBS, seconds=1.0, every_s=1.0)
     jobs = [json.loads(answer.body)["id"] for answer in accepted]
     bed.wait(lambda: _streaming(sandbox) == JOBS, "calls to stream", limit_s=PATIENCE_S)
     progress(f"abort: {JOBS} streaming jobs are cancelled")
-    asked = cancel(bed, port, jobs, seconds=SPREAD_S)
-    sent = {UUID(job): answer.sent_at for job, answer in zip(jobs, asked, strict=True)}
+    cancelled = cancel(bed, port, jobs, seconds=SPREAD_S)
+    sent = {UUID(job): answer.sent_at for job, answer in zip(jobs, cancelled, strict=True)}
     connection = bed.connect()
-    bed.wait(
-        lambda: (
-            not connection.execute(
-                "SELECT FROM aifeature_job WHERE status IN ('queued', 'running') LIMIT 1"
-            ).fetchall()
-        ),
-        "all jobs to end",
-        limit_s=PATIENCE_S,
-    )
+    wait_until_ended(bed, connection, limit_s=PATIENCE_S)
     rows = connection.execute(
         "SELECT j.id, a.id, j.status, extract(epoch FROM j.finished_at)::float8"
         "  FROM aifeature_job j JOIN aifeature_attempt a ON a.job_id = j.id"
@@ -156,12 +149,12 @@ def _jobs(bed: Bed, sandbox: Sandbox, port: int) -> tuple[list[float], list[floa
 
 
 def _streaming(sandbox: Sandbox) -> int:
-    """Calls of which something has been written."""
+    """Return the number of calls with output."""
     return sum(call["usage"] is not None for call in sandbox.calls())
 
 
 def _submissions(bed: Bed, port: int) -> list[float]:
-    """Seconds until each submission was accepted while the broker was frozen."""
+    """Return the seconds of each submission while the broker is frozen."""
     with _frozen(bed.redis_url):
         answers = submit(bed, port, clients=SUBMISSIONS, seconds=FROZEN_S, every_s=FROZEN_S)
     return [answer.took_s for answer in answers]
@@ -169,7 +162,7 @@ def _submissions(bed: Bed, port: int) -> list[float]:
 
 @contextmanager
 def _frozen(url: str) -> Iterator[None]:
-    """Redis is stopped as a process: it takes connections and answers nothing."""
+    """Stop the process of Redis: it accepts connections and answers nothing."""
     with redis.Redis.from_url(url) as client:
         pid = int(client.info("server")["process_id"])
     os.kill(pid, signal.SIGSTOP)

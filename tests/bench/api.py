@@ -1,4 +1,4 @@
-"""How fast the web component takes jobs and tells of them, to fifty users at once."""
+"""The speed of submissions and polls, with fifty users at the same time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CLIENTS = 50
 SECONDS = 4.0
 MOST_ROUNDS = 2
 PACE_S = 1.0
-"""A client that polls a job asks once a second."""
+"""Seconds between two polls of one client."""
 
 Phase = Callable[[float], list[Answered]]
-"""Sends the users with so many seconds between two requests of each."""
+"""Runs the users, with the given seconds between two requests of each."""
 
 
 def run(stack: Stack, rounds: int) -> Figure:
-    """Submit and poll, as fast as it goes and at a person's pace."""
+    """Submit and poll, at full speed and at the pace of users."""
     with stack.bed("api") as bed:
         _, port = bed.web(processes=2)
         jobs = _one_job_each(bed, port)
@@ -43,28 +43,28 @@ def run(stack: Stack, rounds: int) -> Figure:
     medians = {key: statistics.median(values) for key, values in found.items()}
     note = (
         f"{CLIENTS} clients, 2 web processes; paced: one request per client every {PACE_S:.0f} s;"
-        " otherwise each asks again at once, and the p95 is the length of the queue"
+        " otherwise each sends the next one immediately, and the p95 is the length of the queue"
     )
     aims = (Aim("paced_poll_p95_ms", "at most", 20),)
     return Figure("api", {"clients": CLIENTS, **medians}, aims, note)
 
 
 def _measure(found: dict[str, list[float]], name: str, phase: Phase) -> int:
-    """Add a phase's figures, flat out and paced. Returns how many requests it took."""
-    flat_out = phase(0.0)
+    """Add the figures of a phase, at full speed and paced. Return its number of requests."""
+    unpaced = phase(0.0)
     paced = phase(PACE_S)
-    span = max(a.sent_at + a.took_s for a in flat_out) - min(a.sent_at for a in flat_out)
+    span = max(a.sent_at + a.took_s for a in unpaced) - min(a.sent_at for a in unpaced)
     for key, value in {
-        f"{name}_per_s": len(flat_out) / span,
-        f"{name}_p95_ms": percentile([a.took_s * 1000 for a in flat_out], 95),
+        f"{name}_per_s": len(unpaced) / span,
+        f"{name}_p95_ms": percentile([a.took_s * 1000 for a in unpaced], 95),
         f"paced_{name}_p95_ms": percentile([a.took_s * 1000 for a in paced], 95),
     }.items():
         found.setdefault(key, []).append(value)
-    return len(flat_out) + len(paced)
+    return len(unpaced) + len(paced)
 
 
 def _one_job_each(bed: Bed, port: int) -> list[str]:
-    """A job for each client, client n's at place n."""
+    """Create a job for each client. Return them in the order of the clients."""
     answers = submit(bed, port, clients=CLIENTS, seconds=0.5, every_s=0.5)
     rows = bed.connect().execute("SELECT id::text, user_id FROM aifeature_job").fetchall()
     if len(rows) != len(answers):

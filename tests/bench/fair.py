@@ -1,4 +1,4 @@
-"""How long one user's single job waits behind 5,000 of another."""
+"""The wait of one user's single job behind 5,000 jobs of another user."""
 
 from __future__ import annotations
 
@@ -21,22 +21,18 @@ PATIENCE_S = 30.0
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """One job a second, each of a user who has no other, while one queue keeps all threads busy."""
+    """Create one job a second, each of a new user, while one queue keeps all threads busy."""
     with stack.bed("fair") as bed:
         bed.sandbox(latency_s=CALL_S, first_byte_s=0.1)
         bed.worker("job", threads=THREADS)
         bed.control()
         connection = bed.connect()
         heavy, *others = bed.seed.users
-        insert_jobs(connection, [heavy], QUEUED)
-        connection.execute("UPDATE aifeature_job SET published_at = NULL")
+        insert_jobs(connection, [heavy], QUEUED, published=False)
         bed.wait(lambda: _running(connection) >= THREADS, "all threads", limit_s=PATIENCE_S)
         lone = []
         for user in others[:LONE_JOBS]:
-            lone += insert_jobs(connection, [user], 1)
-            connection.execute(
-                "UPDATE aifeature_job SET published_at = NULL WHERE id = %s", [lone[-1]]
-            )
+            lone += insert_jobs(connection, [user], 1, published=False)
             time.sleep(EVERY_S)
         progress(f"fair: {LONE_JOBS} lone jobs behind {QUEUED:,}")
         delays = _delays(bed, connection, lone)
@@ -44,14 +40,14 @@ def run(stack: Stack, _rounds: int) -> Figure:
             "SELECT count(*) FROM aifeature_job WHERE user_id = %s AND status = 'queued'", [heavy]
         ).fetchall()[0][0]
     if not left:
-        raise BrokenRunError("the queue of the other user was empty before the end")
+        raise BrokenRunError("the queue of the other user became empty")
     values = {
         "queued": QUEUED,
         "call_s": CALL_S,
         "p50_s": percentile(delays, 50),
         "max_s": max(delays),
     }
-    note = f"from its row to its start, with {THREADS} threads that are all busy"
+    note = f"from the row to the start, while all {THREADS} threads are busy"
     return Figure("fair", values, (Aim("max_s", "at most", CALL_S + 1.0),), note)
 
 
@@ -62,7 +58,7 @@ def _running(connection: psycopg.Connection) -> int:
 
 
 def _delays(bed: Bed, connection: psycopg.Connection, jobs: list[UUID]) -> list[float]:
-    """Seconds from the row to the first claim, once all have been claimed."""
+    """Return the seconds from each row to its first claim."""
 
     def started() -> list[float]:
         rows = connection.execute(

@@ -9,7 +9,7 @@ from tests.bench.report import BrokenRunError
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that this percentage of the values does not exceed (nearest rank)."""
+    """Return the smallest value that this percentage of the values does not exceed."""
     if not values:
         raise BrokenRunError("nothing was measured")
     ranked = sorted(values)
@@ -17,20 +17,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def steady_rate(ends: Sequence[float], concurrency: int) -> float:
-    """Ends per second while all slots were full.
+    """Return the ends per second while all slots were full.
 
-    That is between the end of the first wave and the moment the last wave was in flight: filling
-    and draining the slots says more of the length of the run than of the system.
-
-    Args:
-        ends: When each ended, in seconds on any one clock.
-        concurrency: How many run at once.
-
-    Raises:
-        BrokenRunError: fewer than four waves.
+    `ends` are times in seconds on one clock. The first and the last wave, which fill and drain the
+    slots, do not count. Raises BrokenRunError for fewer than four waves.
     """
     ranked = sorted(ends)
     if len(ranked) < 4 * concurrency:
-        raise BrokenRunError(f"{len(ranked)} ends are too few for {concurrency} at once")
+        raise BrokenRunError(f"{len(ranked)} ends are too few for {concurrency} slots")
     first, last = concurrency - 1, len(ranked) - concurrency - 1
     return (last - first) / (ranked[last] - ranked[first])

@@ -1,46 +1,38 @@
-"""One user floods the site, and others look how long their answers take."""
+"""One user floods the site, and other users measure the time of their answers."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import psycopg
 
-from project.stack.children import PYTHON
-from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST
 from tests.bench.figures import percentile
 from tests.bench.http_client import Answered, Workload
 from tests.bench.load import FEATURE
-from tests.bench.report import BrokenRunError
+from tests.bench.visitors import SUBMIT, Visitors, start
 
 SECONDS: Final = 15.0
-"""How long is looked, in calm and in the flood."""
+"""Seconds of each measurement, without and with the flood."""
 
 PACE_S: Final = 1.0
-"""Each of the others asks once a second."""
+"""Seconds between two requests of each other user."""
 
 LONG_POLLS: Final = 1_500
 READS: Final = 800
 READERS: Final = 100
 REFUSED: Final = 50
 LATER_S: Final = 1.0
-"""The others are looked at from then on: the flood has begun."""
+"""Seconds from the begin of the flood to its measurement."""
 
 JOBS_LISTED: Final = 100
 
-SPARE_S: Final = 60.0
-"""For the last answers: a refusal may wait, and so may a long-poll."""
-
-MEANT: Final = (
+DESCRIPTION: Final = (
     f"one user sends {LONG_POLLS} long-polls, {READS} lists over {READERS} connections, and refused"
     f" submissions over {REFUSED}, each of the two again and again"
 )
@@ -55,7 +47,7 @@ RETURNING id::text
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who is there. The first user is malicious."""
+    """The users of a site. The last one is malicious."""
 
     port: int
     users: Sequence[int]
@@ -66,7 +58,7 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Flooded:
-    """Seconds that others waited, and what the malicious user was answered."""
+    """Seconds that the others waited, and the answers to the malicious user."""
 
     calm_s: Sequence[float]
     burst_s: Sequence[float]
@@ -74,42 +66,41 @@ class Flooded:
 
     @property
     def calm_p95_ms(self) -> float:
-        """Of the others, before."""
         return percentile([took * 1000 for took in self.calm_s], 95)
 
     @property
     def burst_p95_ms(self) -> float:
-        """Of the others, meanwhile."""
         return percentile([took * 1000 for took in self.burst_s], 95)
 
     @property
     def refused(self) -> int:
-        """How many requests of the malicious user were too many."""
+        """Number of refused requests of the malicious user."""
         return sum(answer.status == 429 for answer in self.answered)
 
 
 def measure(crowd: Crowd, connection: psycopg.Connection) -> Flooded:
-    """Look at the others without the flood and with it. The jobs it makes stay; they are due
-    in an hour.
+    """Measure the answers to the others without the flood and with it.
 
-    Raises:
-        BrokenRunError: an answer was none that may come.
+    The created jobs stay; they are due in an hour. Raises BrokenRunError for a wrong answer.
     """
-    malicious, *others = crowd.users
+    *others, malicious = crowd.users
     mine = _waiting_jobs(connection, malicious, JOBS_LISTED)
     theirs = [job for user in others for job in _waiting_jobs(connection, user, 1)]
     paths = [f"/api/v1/jobs/{job}" for job in theirs]
     watched = Workload(
-        *(HOST, crowd.port, crowd.tokens[1:], len(others), SECONDS, "GET", paths),
+        *(HOST, crowd.port, crowd.tokens[:-1], len(others), SECONDS, "GET", paths),
         every_s=PACE_S,
     )
     with ExitStack() as exits:
-        calm = _start(crowd, watched, exits).answers({200})
-        flood = [_start(crowd, workload, exits) for workload in _flood(crowd, mine[0])]
+
+        def begin(workload: Workload) -> Visitors:
+            return start(workload, crowd.env, crowd.logs, exits)
+
+        calm = begin(watched).answers([200])
+        flood = [begin(workload) for workload in _flood(crowd, mine[0])]
         time.sleep(LATER_S)
-        burst = _start(crowd, watched, exits).answers({200})
-        allowed = {200, 422, 429}
-        answered = [answer for each in flood for answer in each.answers(allowed)]
+        burst = begin(watched).answers([200])
+        answered = [answer for each in flood for answer in each.answers([200, 422, 429])]
     return Flooded([each.took_s for each in calm], [each.took_s for each in burst], answered)
 
 
@@ -118,52 +109,12 @@ def _waiting_jobs(connection: psycopg.Connection, user: int, count: int) -> list
 
 
 def _flood(crowd: Crowd, job: str) -> list[Workload]:
-    token = crowd.tokens[:1]
+    token = crowd.tokens[-1:]
     poll, listed = [f"/api/v1/jobs/{job}?wait=10"], ["/api/v1/jobs?limit=100"]
-    submit = [f"/api/v1/features/{FEATURE}/jobs"]
     seconds = SECONDS + LATER_S
     every_s = seconds * READERS / READS
     return [
         Workload(HOST, crowd.port, token, LONG_POLLS, seconds, "GET", poll),
         Workload(HOST, crowd.port, token, READERS, seconds, "GET", listed, every_s=every_s),
-        Workload(
-            HOST, crowd.port, token, REFUSED, seconds, "POST", submit, json.dumps({"input": {}})
-        ),
+        Workload(HOST, crowd.port, token, REFUSED, seconds, "POST", [SUBMIT], '{"input": {}}'),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Users:
-    """Simulated users under way."""
-
-    process: subprocess.Popen[str]
-    said: Path
-
-    def answers(self, allowed: set[int]) -> list[Answered]:
-        """What they were answered, when they are done."""
-        if self.process.wait(SECONDS + SPARE_S):
-            raise BrokenRunError("the simulated users failed; see above")
-        answers = [Answered(**answer) for answer in json.loads(self.said.read_text())]
-        for answer in answers:
-            if answer.status not in allowed:
-                raise BrokenRunError(f"an answer was {answer.status}: {answer.body[:300]}")
-        return answers
-
-
-def _start(crowd: Crowd, workload: Workload, exits: ExitStack) -> _Users:
-    said = crowd.logs / f"users-{uuid4()}.json"
-    with said.open("w") as output:
-        process = subprocess.Popen(
-            [PYTHON, "-m", "tests.bench.http_client"],
-            cwd=CHECKOUT,
-            env=dict(crowd.env),
-            stdin=subprocess.PIPE,
-            stdout=output,
-            text=True,
-        )
-    exits.callback(process.kill)
-    if process.stdin is None:
-        raise AssertionError("it was asked for")
-    with process.stdin as given:
-        given.write(json.dumps(asdict(workload)))
-    return _Users(process, said)

@@ -1,4 +1,4 @@
-"""Makes a past: jobs and attempts of many days, as if users had sent them."""
+"""Creates a history of jobs and attempts of many days."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ SELECT gen_random_uuid(), j.id, j.user_id, j.feature, 1, number,
 def generate(
     connection: psycopg.Connection, users: Sequence[int], jobs: int, attempts_per_job: int
 ) -> None:
-    """Fill the tables with jobs that have ended, the newest of them just now.
+    """Fill the tables with ended jobs, the newest of them just now.
 
-    Without the checks of foreign keys, and with the indexes made at the end: that is five times
-    as fast. The connection must be a superuser's and in autocommit mode.
+    Foreign keys are not checked and the indexes are built at the end, which is five times as fast.
+    The connection must be a superuser's and in autocommit mode.
     """
     values = {
         "users": list(users),
@@ -67,12 +67,12 @@ def generate(
             connection.execute(statement)
     for table in TABLES:
         connection.execute(f"VACUUM ANALYZE {table}")
-    # The writing of all this to disk must not fall into what is measured next.
+    # Otherwise the writes to disk would disturb the next measurement.
     connection.execute("CHECKPOINT")
 
 
 def _drop_indexes(connection: psycopg.Connection, table: str) -> list[str]:
-    """Drop the indexes that no constraint needs. Returns the statements that make them again."""
+    """Drop the indexes that no constraint needs. Return the statements that restore them."""
     rows = connection.execute(
         "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i"
         " WHERE i.indrelid = %s::regclass AND NOT EXISTS"

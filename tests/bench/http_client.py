@@ -1,8 +1,8 @@
 """`python -m tests.bench.http_client`: simulated users, in a process of their own.
 
-Reads one JSON object on stdin (see `Workload`), prints one on stdout. It speaks plain HTTP/1.1 over
-kept connections with as little code as will do: on a small machine a full client would take the
-processor from the server it measures.
+Reads one JSON object from stdin (see `Workload`) and writes the answers to stdout. It uses HTTP/1.1
+over kept connections with little code: on a small machine, a full client would slow the measured
+server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ANSWER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What the users do. Each has one connection and one request under way at most."""
+    """The requests of the users. Each has one connection and at most one request in flight."""
 
     host: str
     port: int
@@ -29,10 +29,10 @@ class Workload:
     seconds: float
     method: str
     paths: Sequence[str]
-    """Client n asks for the nth, and from the first again when there are fewer."""
+    """Client n requests path n; fewer paths are used in turn."""
     body: str = ""
     every_s: float = 0.0
-    """Seconds between two requests of one client; 0 sends the next one at once."""
+    """Seconds between two requests of one client; 0 sends the next one immediately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,7 @@ class Answered:
 
 
 class Connection:
-    """One kept connection."""
-
     def __init__(self, workload: Workload, token: str) -> None:
-        """Nothing is sent yet."""
         self._workload = workload
         self._head = (
             f"Host: {workload.host}:{workload.port}\r\nAuthorization: Bearer {token}\r\n"
@@ -58,8 +55,8 @@ class Connection:
         )
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, method: str, path: str, body: str) -> tuple[int, bytes]:
-        """Status and body of the answer."""
+    async def request(self, method: str, path: str, body: str) -> tuple[int, bytes]:
+        """Return status and body of the answer."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._workload.host, self._workload.port)
         reader, writer = self._streams
@@ -79,7 +76,6 @@ class Connection:
         return status, answer
 
     def close(self) -> None:
-        """Drop it; the next request opens another."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
@@ -91,7 +87,7 @@ async def _user(number: int, workload: Workload, begin: float, keep_body: bool) 
     answers: list[Answered] = []
     path = workload.paths[number % len(workload.paths)]
     turn = 0
-    # Users with a pace do not come all at once, but spread over it.
+    # Users with a pace start spread over it.
     offset = workload.every_s * number / workload.clients
     while True:
         due = begin + offset + turn * workload.every_s if workload.every_s else loop.time()
@@ -100,7 +96,7 @@ async def _user(number: int, workload: Workload, begin: float, keep_body: bool) 
         await asyncio.sleep(max(0.0, due - loop.time()))
         started, sent_at = loop.time(), time.time()
         status, body = await asyncio.wait_for(
-            connection.ask(workload.method, path, workload.body), ANSWER_S
+            connection.request(workload.method, path, workload.body), ANSWER_S
         )
         kept = body.decode() if keep_body or status >= 300 else ""
         answers.append(Answered(sent_at, loop.time() - started, status, kept))
@@ -118,7 +114,6 @@ async def _all(workload: Workload) -> list[Answered]:
 
 
 def main() -> None:
-    """Do as ordered."""
     answers = asyncio.run(_all(Workload(**json.load(sys.stdin))))
     json.dump([asdict(answer) for answer in answers], sys.stdout)
 

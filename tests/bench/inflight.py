@@ -1,4 +1,4 @@
-"""Does one worker process keep 200 slow calls in flight?"""
+"""The throughput of one worker process with 200 slow calls in flight."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOBS = 1_200
 
 
 def run(stack: Stack, rounds: int) -> Figure:
-    """Calls finished per second, as a share of what the calls' length allows."""
+    """Measure finished calls per second, as a share of the most that their length allows."""
     with stack.bed("inflight") as bed:
         _, run_many = slow_worker(bed)
         run_many(WARM_UP)
@@ -43,7 +43,7 @@ def run(stack: Stack, rounds: int) -> Figure:
 
 
 def slow_worker(bed: Bed) -> tuple[int, RunMany]:
-    """A worker whose calls are slow: its process id, and what runs jobs through it."""
+    """Start a worker with slow calls. Return its process id and a function that runs jobs."""
     sandbox = bed.sandbox(latency_s=CALL_S, first_byte_s=FIRST_BYTE_S)
     bed.env["DATABASE_POOL_SIZE"] = POOL
     worker = bed.worker("job", threads=CONCURRENCY)

@@ -1,10 +1,11 @@
-"""How soon a pulled kill switch has stopped everything: calls in flight, queue, submissions."""
+"""The time in which the kill switch stops everything: calls, queue and submissions."""
 
 from __future__ import annotations
 
-import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import redis
 
@@ -22,50 +23,29 @@ FIRST_BYTE_S = 0.5
 POOL = "20"
 PATIENCE_S = 60.0
 WATCH_S = 4.0
-"""After the flip: long enough to see anything that comes too late."""
+"""Seconds after the flip: enough to see late calls and submissions."""
 
 
 @dataclass(slots=True)
 class Flip:
-    """What a flip stopped, in seconds after a person pulled the switch."""
+    """The effect of a flip, in seconds after an operator pulled the switch."""
 
     stop_s: float
-    """Until `switch.stop` had returned: the flip is committed, with its audit rows."""
+    """Until `switch.stop` returned: the flip is committed, with its audit rows."""
     last_byte_s: float
-    """Until the provider had lost the last call."""
+    """Until the provider lost the last call."""
     settled_s: float
-    """Until the ledger had closed the last call."""
+    """Until the ledger closed the last call."""
     accepted_s: float
-    """Until the last submission was accepted; 0 if none was after it."""
+    """Until the last accepted submission; 0 if there was none after the flip."""
     sent_after: int
-    """Calls that arrived at the provider later than that they could have been on their way."""
+    """Calls that arrived at the provider too late to have been sent before the flip."""
     burnt: int
     """Jobs whose run counted as a try."""
 
 
-@dataclass(slots=True)
-class Clients:
-    """Users who go on submitting, and when they were accepted."""
-
-    bed: Bed
-    port: int
-    accepted: list[float] = field(default_factory=list)
-
-    def run(self, seconds: float) -> threading.Thread:
-        """Begin to submit."""
-        thread = threading.Thread(target=self._submit, args=(seconds,))
-        thread.start()
-        return thread
-
-    def _submit(self, seconds: float) -> None:
-        answers = submit(
-            self.bed, self.port, clients=4, seconds=seconds, every_s=0.05, expect=(202, 503)
-        )
-        self.accepted = [a.sent_at + a.took_s for a in answers if a.status == 202]
-
-
 def run(stack: Stack, _rounds: int) -> Figure:
-    """One flip each: calls that stream and that do not, with Redis and with a frozen one."""
+    """Flip with calls that stream and that do not, with Redis running and frozen."""
     values: dict[str, float | int] = {"in_flight": IN_FLIGHT}
     flips = {}
     for name, app in (("stream", "project"), ("plain", "tests.bench.worker_app")):
@@ -75,11 +55,10 @@ def run(stack: Stack, _rounds: int) -> Figure:
             progress(f"kill: {name}{suffix}: {flip.last_byte_s:.2f} s")
             values[f"{name}{suffix}_s"] = flip.last_byte_s
     every = flips.values()
-    values["stop_s"] = max(flip.stop_s for flip in every)
-    values["settled_s"] = max(flip.settled_s for flip in every)
-    values["accepted_s"] = max(flip.accepted_s for flip in every)
-    values["sent_after"] = sum(flip.sent_after for flip in every)
-    values["burnt"] = sum(flip.burnt for flip in every)
+    for name in ("stop_s", "settled_s", "accepted_s"):
+        values[name] = max(getattr(flip, name) for flip in every)
+    for name in ("sent_after", "burnt"):
+        values[name] = sum(getattr(flip, name) for flip in every)
     aims = (
         *(Aim(f"{name}_s", "at most", 1.0) for name in ("stream", "plain", "accepted")),
         *(Aim(f"{name}_no_redis_s", "at most", 2.0) for name in ("stream", "plain")),
@@ -88,7 +67,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
         Aim("burnt", "at most", 0),
     )
     note = (
-        "seconds from a person's pull until the provider had lost the last call; stop, settled,"
+        "seconds from the operator's pull until the provider lost the last call; stop, settled,"
         " accepted: the slowest of the four flips until it was committed, until the ledger was"
         " closed, until the last 202"
     )
@@ -102,23 +81,23 @@ def _flip(stack: Stack, app: str, *, frozen: bool) -> Flip:
         bed.worker("job", threads=IN_FLIGHT, app=app)
         _, port = bed.web(processes=1)
         connection = bed.connect()
-        insert_jobs(connection, bed.seed.users, IN_FLIGHT + QUEUED)
-        connection.execute("UPDATE aifeature_job SET published_at = NULL")
+        insert_jobs(connection, bed.seed.users, IN_FLIGHT + QUEUED, published=False)
         bed.wait(lambda: _open(sandbox) == IN_FLIGHT, "calls to be in flight", limit_s=PATIENCE_S)
-        clients = Clients(bed, port)
-        thread = clients.run(WATCH_S + 2.0)
+        submissions = bed.exits.enter_context(ThreadPoolExecutor(1)).submit(
+            submit, bed, port, clients=4, seconds=WATCH_S + 2.0, every_s=0.05, expect=(202, 503)
+        )
         time.sleep(1.0)
         if frozen:
             with redis.Redis.from_url(bed.redis_url) as client:
                 client.client_pause(int((WATCH_S + 2.0) * 1000))
             time.sleep(0.5)
         pulled, returned = staff.stop("summarize", cancels=False)
-        thread.join()
-        return _what_happened(bed, sandbox, clients, pulled, returned)
+        accepted = [a.sent_at + a.took_s for a in submissions.result() if a.status == 202]
+        return _effect(bed, sandbox, accepted, pulled, returned)
 
 
-def _what_happened(
-    bed: Bed, sandbox: Sandbox, clients: Clients, pulled: float, returned: float
+def _effect(
+    bed: Bed, sandbox: Sandbox, accepted: Sequence[float], pulled: float, returned: float
 ) -> Flip:
     calls = sandbox.calls()
     left = [call for call in calls if call["ended_at"] is None]
@@ -137,7 +116,7 @@ def _what_happened(
         stop_s=returned - pulled,
         last_byte_s=max(0.0, last - pulled),
         settled_s=max(0.0, settled - pulled),
-        accepted_s=max([0.0, *(at - pulled for at in clients.accepted)]),
+        accepted_s=max([0.0, *(at - pulled for at in accepted)]),
         sent_after=sum(call["started_at"] > pulled + 1.0 for call in calls),
         burnt=len(tried),
     )

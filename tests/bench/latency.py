@@ -1,4 +1,4 @@
-"""How long a job takes from the user's request to the provider's door, on an idle system."""
+"""The time from a user's request to the arrival of its call at the provider, on an idle system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from uuid import UUID
 
 from tests.bench.figures import percentile
-from tests.bench.load import finished
+from tests.bench.load import finished, wait_until_ended
 from tests.bench.report import Aim, Figure, progress
 from tests.bench.stack import Bed, Stack
 from tests.bench.visitors import submit
@@ -21,7 +21,7 @@ PATIENCE_S = 30.0
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """Ten jobs a second over HTTP, each timed from its request to its arrival in the sandbox."""
+    """Submit ten jobs a second over HTTP, and time each until its call arrives in the sandbox."""
     with stack.bed("latency") as bed:
         sandbox = bed.sandbox(latency_s=CALL_S, first_byte_s=FIRST_BYTE_S)
         bed.worker("job", threads=THREADS)
@@ -46,18 +46,10 @@ def run(stack: Stack, _rounds: int) -> Figure:
 
 
 def _submitted(bed: Bed, port: int, seconds: float) -> dict[UUID, float]:
-    """Submit at the pace, wait for the end of all, and return when each was sent."""
+    """Submit at the pace, wait until all have ended, and return the time of each request."""
     answers = submit(bed, port, clients=PER_S, seconds=seconds, every_s=1.0)
     sent = {UUID(json.loads(answer.body)["id"]): answer.sent_at for answer in answers}
     connection = bed.connect()
-    bed.wait(
-        lambda: (
-            not connection.execute(
-                "SELECT FROM aifeature_job WHERE status IN ('queued', 'running') LIMIT 1"
-            ).fetchall()
-        ),
-        "all jobs to end",
-        limit_s=PATIENCE_S,
-    )
+    wait_until_ended(bed, connection, limit_s=PATIENCE_S)
     finished(connection, list(sent))
     return sent

@@ -1,17 +1,15 @@
-"""How much of the provider's limits is used, and how often they are hit, by jobs that wait.
+"""The used share of the provider's limits, and the share of refused calls, under full load.
 
-Three models at once, each with another limit that binds. The figures are those
-of a minute that begins some time after a limit was reached: neither the full buckets of the start
-count nor what the first calls had reserved and did not use.
+Three models run together, each with another binding limit. The measured minute begins some time
+after a limit is reached, without the full buckets of the start and the unused reservations of the
+first calls.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -35,7 +33,7 @@ LIMITS: Final[Mapping[str, Amounts]] = {
     "claude-sonnet-5-5": Amounts(AMPLE, 60_000, AMPLE),
     "claude-opus-5-5": Amounts(AMPLE, AMPLE, 30_000),
 }
-"""Per minute, as large as one machine can use up beside the sandbox."""
+"""Per minute: the most that one machine can use beside the sandbox."""
 
 NAMES: Final = ("requests", "input_tokens", "output_tokens")
 THREADS: Final = 30
@@ -44,21 +42,21 @@ THREADS: Final = 30
 LATENCY_S: Final = 0.3
 MEASURED_S: Final = 60.0
 SETTLED_S: Final = 15.0
-"""From when a limit is reached until the measured minute begins."""
+"""Seconds from reaching a limit to the measured minute."""
 
 FILL_S: Final = 90.0
-"""The longest until a limit is reached."""
+"""Longest time until a limit is reached."""
 
 
 @dataclass
 class Run:
-    """One model, driven to its limit."""
+    """One model at its limit."""
 
     model: str
     gateway: Gateway
     lock: threading.Lock = field(default_factory=threading.Lock)
     reached: float | None = None
-    """When a call was deferred first."""
+    """Time of the first deferred call."""
 
     sent: int = 0
     refused: int = 0
@@ -66,20 +64,20 @@ class Run:
     begun: float = field(default_factory=time.monotonic)
 
     def over(self) -> bool:
-        """Whether the measured minute has ended; or will never begin."""
+        """Return whether the measured minute has ended or will never begin."""
         now = time.monotonic()
         if self.reached is None:
             return now > self.begun + FILL_S
         return now > self.reached + SETTLED_S + MEASURED_S
 
     def measured(self) -> bool:
-        """Whether this is the measured minute."""
+        """Return whether this is the measured minute."""
         if self.reached is None or self.over():
             return False
         return time.monotonic() > self.reached + SETTLED_S
 
     def jobs(self, dice: random.Random) -> None:
-        """One thread: a job after the other, each until it is done."""
+        """Run one job after the other."""
         while not self.over():
             request = _request(self.model, dice)
             booked = False
@@ -91,7 +89,7 @@ class Run:
                 time.sleep(min(wait_s, MEASURED_S))
 
     def _try(self, request: InferenceRequest, *, booked: bool) -> float | None:
-        """Send one call if it may be. Returns the seconds after which to try again, or None."""
+        """Send a call if allowed. Return the seconds until the next try; None: it succeeded."""
         try:
             permit = self.gateway.admit(request, user=None, booked=booked)
         except Deferred as deferred:
@@ -114,10 +112,14 @@ class Run:
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """Drive each model to its limit for a minute."""
+    """Use each model at its limit for a minute."""
     with stack.bed("limits") as bed:
         sandbox = bed.sandbox(latency_s=LATENCY_S, first_byte_s=LATENCY_S / 2)
-        _enforce(sandbox.url)
+        limits = {
+            model: {name: getattr(amounts, name) for name in NAMES}
+            for model, amounts in LIMITS.items()
+        }
+        sandbox.set_faults({"rate_limits": limits})
         client = AnthropicClient(api_key="sk-bench", base_url=sandbox.url)
         state = connect(bed.redis_url, {})
         runs = [Run(model, Gateway(client, gate=RateGate(state))) for model in LIMITS]
@@ -154,7 +156,7 @@ def _figure(runs: list[Run]) -> Figure:
     aims = (Aim("share_429", "at most", 0.01), Aim("use_of_limit", "at least", 0.9))
     note = (
         f"{THREADS} threads for each limit, over {MEASURED_S:.0f} s that begin {SETTLED_S:.0f} s"
-        " after it was reached"
+        " after the limit was reached"
     )
     return Figure("limits", values, aims, note)
 
@@ -169,14 +171,3 @@ def _request(model: str, dice: random.Random) -> InferenceRequest:
         max_tokens=400,
         stream=False,
     )
-
-
-def _enforce(url: str) -> None:
-    limits = {
-        model: {name: getattr(amounts, name) for name in NAMES} for model, amounts in LIMITS.items()
-    }
-    request = urllib.request.Request(  # noqa: S310 (our own)
-        f"{url}/sandbox/faults", data=json.dumps({"rate_limits": limits}).encode(), method="PUT"
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    opener.open(request, timeout=10).close()

@@ -1,4 +1,4 @@
-"""Work to be done: the document, jobs in the database, messages that appear all at once."""
+"""The load: a document, jobs in the database, and messages that appear together."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.bench.sandbox import Sandbox
 from tests.bench.stack import Bed
 
 RunMany = Callable[[int], list[float]]
-"""Runs that many of something and returns when each ended, in seconds since the epoch."""
+"""Runs a number of jobs or calls. Returns the end of each, in seconds since the epoch."""
 
 LIMIT_S = 90.0
-"""Longest one round may take."""
+"""Longest duration of one round."""
 
 FEATURE = "summarize"
 DOCUMENT = """Subject: Two invoices for one course (ticket 48213)
@@ -43,36 +43,50 @@ _PAYLOAD = json.dumps({"document": DOCUMENT})
 _POLL_S = 0.1
 
 
-def insert_jobs(connection: psycopg.Connection, users: Sequence[int], count: int) -> list[UUID]:
-    """Insert queued jobs, spread over the users, as `services.jobs.submit` would."""
+def insert_jobs(
+    connection: psycopg.Connection, users: Sequence[int], count: int, *, published: bool = True
+) -> list[UUID]:
+    """Insert queued jobs, spread over the users, as `services.jobs.submit` would.
+
+    With `published` no process publishes them, since they count as published.
+    """
     jobs = [uuid4() for _ in range(count)]
     columns = "id, user_id, feature, status, input, deadline_at, published_at"
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO aifeature_job ({columns})"  # noqa: S608 (our names)
-            " VALUES (%s, %s, %s, 'queued', %s, now() + interval '300 s', now())",
-            [(job, users[n % len(users)], FEATURE, _PAYLOAD) for n, job in enumerate(jobs)],
+            " VALUES (%s, %s, %s, 'queued', %s, now() + interval '300 s',"
+            " CASE WHEN %s THEN now() END)",
+            [
+                (job, users[n % len(users)], FEATURE, _PAYLOAD, published)
+                for n, job in enumerate(jobs)
+            ],
         )
     return jobs
 
 
+def wait_until_ended(bed: Bed, connection: psycopg.Connection, *, limit_s: float) -> None:
+    """Wait until no job is queued or running."""
+    query = "SELECT FROM aifeature_job WHERE status IN ('queued', 'running') LIMIT 1"
+    bed.wait(lambda: not connection.execute(query).fetchall(), "all jobs to end", limit_s=limit_s)
+
+
 class Queue:
-    """A Celery queue that is filled out of sight and handed over in one moment."""
+    """A Celery queue whose messages workers get all at the same time."""
 
     def __init__(self, url: str, name: str, exits: ExitStack) -> None:
-        """Prepare to fill the queue of this name on this broker."""
         self._client = exits.enter_context(redis.Redis.from_url(url, socket_timeout=10))
         self._name = name
         self._staged = f"staged-{name}"
         self._app = exits.enter_context(Celery("bench-load", broker=url, set_as_current=False))
 
     def send(self, task: str, kwargs: Mapping[str, Any]) -> None:
-        """Send one message at once."""
+        """Send one message immediately."""
         with self._app.producer_or_acquire() as producer:
             self._app.send_task(task, kwargs=dict(kwargs), queue=self._name, producer=producer)
 
     def stage(self, task: str, arguments: Sequence[Mapping[str, Any]]) -> None:
-        """Serialise one message for each, where no worker looks yet."""
+        """Serialise one message for each, in a queue without a worker."""
         with self._app.producer_or_acquire() as producer:
             for kwargs in arguments:
                 self._app.send_task(
@@ -80,14 +94,13 @@ class Queue:
                 )
 
     def hand_over(self) -> None:
-        """Let the workers see everything staged, in one moment."""
+        """Give all staged messages to the workers."""
         self._client.rename(self._staged, self._name)
 
     def drain(self, worker: Child, *, limit_s: float) -> None:
-        """Wait until every message was taken and acknowledged, which is when its task ended.
+        """Wait until every message is acknowledged, so that its task has ended.
 
-        Raises:
-            BrokenRunError: it takes longer than the limit.
+        Raises BrokenRunError after the limit.
         """
         until = time.monotonic() + limit_s
         while left := self._left():
@@ -103,7 +116,7 @@ class Queue:
 
 
 def whole_jobs(bed: Bed, sandbox: Sandbox, worker: Child) -> RunMany:
-    """Runs that many jobs through a worker of ours and returns when each was finished."""
+    """Return a function that runs jobs on a worker of ours."""
     connection = bed.connect()
     queue = Queue(bed.redis_url, "llm", bed.exits)
 
@@ -120,15 +133,14 @@ def whole_jobs(bed: Bed, sandbox: Sandbox, worker: Child) -> RunMany:
 
 
 def other_database(redis_url: str) -> str:
-    """The same Redis, another of its databases."""
+    """Return the URL of another database of the same Redis."""
     return f"{redis_url.rpartition('/')[0]}/1"
 
 
 def finished(connection: psycopg.Connection, jobs: Sequence[UUID]) -> list[float]:
-    """When each job ended, in seconds since the epoch.
+    """Return the end of each job, in seconds since the epoch.
 
-    Raises:
-        BrokenRunError: one has not succeeded, or made more than one call.
+    Raises BrokenRunError if one has not succeeded, or made more than one call.
     """
     rows = connection.execute(
         "SELECT status, attempts, extract(epoch FROM finished_at)::float8 FROM aifeature_job"
@@ -137,5 +149,5 @@ def finished(connection: psycopg.Connection, jobs: Sequence[UUID]) -> list[float
     ).fetchall()
     bad = [row for row in rows if row[:2] != ("succeeded", 1)]
     if bad or len(rows) != len(jobs):
-        raise BrokenRunError(f"{len(rows)} of {len(jobs)} jobs are there; not as wanted: {bad[:5]}")
+        raise BrokenRunError(f"{len(rows)} of {len(jobs)} jobs exist; wrong ones: {bad[:5]}")
     return [row[2] for row in rows]

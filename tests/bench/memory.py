@@ -1,9 +1,9 @@
-"""How much memory the worker takes with 200 calls in flight."""
+"""The memory of the worker with 200 calls in flight."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
@@ -18,32 +18,36 @@ EVERY_S = 0.1
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """The resident memory of the worker process at its highest, and before the first job."""
+    """Measure the highest resident memory of the worker, and that before the first job."""
     with stack.bed("memory") as bed:
         pid, run_many = slow_worker(bed)
-        with sampled(pid) as samples:
+        with sampled(psutil.Process(pid)) as samples:
             run_many(JOBS)
     values = {
         "in_flight": CONCURRENCY,
         "rss_mb": max(samples) / MEGABYTE,
         "idle_rss_mb": samples[0] / MEGABYTE,
     }
-    note = f"RSS of the worker process over {JOBS} jobs, the highest of samples {EVERY_S} s apart"
+    note = f"highest RSS of the worker process over {JOBS} jobs, sampled every {EVERY_S} s"
     return Figure("memory", values, (Aim("rss_mb", "at most", 250),), note)
 
 
 @contextmanager
-def sampled(pid: int) -> Iterator[list[int]]:
-    """Resident bytes of a process: now, and then again and again while the block runs."""
-    process = psutil.Process(pid)
-    samples = [process.memory_info().rss]
+def sampled(
+    *processes: psutil.Process, of: Callable[[psutil.Process], int] = lambda p: p.memory_info().rss
+) -> Iterator[list[int]]:
+    """Yield samples of the largest value of the processes: one now, others while the block runs.
+
+    The value is their resident bytes by default.
+    """
+    samples = [max(map(of, processes))]
     done = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not done.wait(EVERY_S):
-            samples.append(process.memory_info().rss)
+            samples.append(max(map(of, processes)))
 
-    thread = threading.Thread(target=look, name="memory")
+    thread = threading.Thread(target=sample, name="samples")
     thread.start()
     try:
         yield samples

@@ -1,4 +1,4 @@
-"""What Redis needs to remember 200,000 users, each with a request and a token bucket in use."""
+"""The memory of Redis for 200,000 users, each with a request and a token bucket in use."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from workers.inference.shared_state import connect
 from workers.inference.token_bucket import SECOND, TokenBuckets
 
 USERS: Final = 200_000
-AT_ONCE: Final = 200
+BATCH: Final = 200
 MEGABYTE: Final = 1_000_000
 COST: Final = 59 * SECOND
-"""So that no bucket is full again before the last is there."""
+"""So that no bucket is full again before the last one exists."""
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """Take from two buckets of each user, and see how much more memory Redis uses."""
+    """Take from two buckets of each user, and measure the additional memory of Redis."""
     with stack.bed("memory_buckets") as bed, redis.Redis.from_url(bed.redis_url) as raw:
         buckets = TokenBuckets(connect(bed.redis_url, {}))
         buckets.take([("warm", 1)])
         before = int(raw.info("memory")["used_memory"])
-        for first in range(0, USERS, AT_ONCE):
-            users = range(first, first + AT_ONCE)
+        for first in range(0, USERS, BATCH):
+            users = range(first, first + BATCH)
             buckets.take(
                 [
                     (f"aif:{kind}:summarize:{user}", COST)

@@ -1,8 +1,7 @@
-"""The bare thing: a Celery task that makes one SDK call and nothing else.
+"""A bare Celery task that makes one SDK call and nothing else: a first version of a feature.
 
-What a first version of a feature looks like. It sends the bytes that a whole job sends, on the
-same kind of pool, and acknowledges late, but validates, records and limits nothing. The task
-events for Flower are off, as Celery has them by default.
+It sends the same bytes as a whole job, on the same kind of pool, and acknowledges late, but
+validates, records and limits nothing. Task events for Flower are off, Celery's default.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import anthropic  # noqa: TID251 (the thing compared with is the plain SDK)
+import anthropic  # noqa: TID251 (the plain SDK is compared)
 from celery import Celery
 from celery.signals import worker_init
 from kombu import Exchange, Queue
@@ -46,19 +45,19 @@ def _build_client(**_: Any) -> None:
 
 @app.task(name=WHOLE)
 def whole(*, number: int) -> None:
-    """One call that is answered at once."""
+    """Make one call without a stream."""
     _made["client"].messages.create(**_ARGUMENTS)
 
 
 @app.task(name=STREAMED)
 def streamed(*, number: int) -> None:
-    """One call that is answered as a stream, read to its end."""
+    """Make one call and read its stream to the end."""
     for _ in _made["client"].messages.create(**_ARGUMENTS, stream=True):
         pass
 
 
 def command(threads: int) -> list[str]:
-    """The command line of its worker; `-n` is there to be set."""
+    """Return the command line of its worker."""
     options = ["-P", "threads", "-c", str(threads), "-Q", QUEUE, "-n", QUEUE, "-l", "INFO"]
     quiet = ["--without-gossip", "--without-mingle"]
     return [PYTHON, "-m", "celery", "-A", "tests.bench.peer", "worker", *options, *quiet]

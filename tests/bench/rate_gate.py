@@ -1,4 +1,4 @@
-"""What the gates of a job cost: its request at submit, its call let in, its call ended."""
+"""The time that a job spends in Redis: its submission, and admission and end of its call."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ HEADERS: Final[Mapping[str, str]] = {
     for name in ("requests", "input-tokens", "output-tokens")
     for what in ("limit", "remaining")
 }
-"""All limits are known and none binds: every gate is asked."""
+"""All limits are known and none binds, so every gate is checked."""
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """One job after the other, each through all gates of a real Valkey."""
+    """Take one job after the other through all gates, on a real Valkey."""
     with stack.bed("gate") as bed, redis.Redis.from_url(bed.redis_url) as raw:
         state = connect(bed.redis_url, {})
         limiter, gate = RequestLimiter(state), RateGate(state)
@@ -39,7 +39,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
             _job(limiter, gate, number)
         before = _commands(raw)
         times = [_job(limiter, gate, number) for number in range(JOBS)]
-        # Asking for the count is a command itself.
+        # Reading the count is a command itself.
         round_trips = (_commands(raw) - before - 1) / JOBS
     values: dict[str, Any] = {
         "p50_us": percentile(times, 50),
@@ -51,7 +51,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
 
 
 def _job(limiter: RequestLimiter, gate: RateGate, number: int) -> float:
-    """Microseconds that the gates of one job take."""
+    """Return the microseconds of one job in the gates."""
     user = f"summarize:{number % USERS}"
     begun = time.perf_counter()
     taken = limiter.take(user, 1_000_000)
@@ -64,12 +64,12 @@ def _job(limiter: RequestLimiter, gate: RateGate, number: int) -> float:
     permit.succeeded(USAGE, HEADERS, 500)
     took = time.perf_counter() - begun
     if not taken.allowed:
-        raise BrokenRunError("a request was refused that was meant to be let in")
+        raise BrokenRunError("a request was refused")
     return took * 1_000_000
 
 
 def _commands(raw: redis.Redis) -> int:
-    """Commands that clients have sent so far; those of scripts are not among them."""
+    """Return the number of commands from clients, without those of scripts."""
     stats: dict[str, dict[str, int]] = raw.info("commandstats")
     return sum(
         stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval", "info")

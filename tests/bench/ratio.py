@@ -1,4 +1,4 @@
-"""How much of a bare call's throughput a whole job keeps; streaming and not."""
+"""The throughput of whole jobs as a share of that of bare calls, with and without a stream."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ THREADS = 100
 LATENCY_S = 0.5
 FIRST_BYTE_S = 0.1
 JOBS = 700
-"""Of each in one round. Short rounds in turn meet the same noise of the machine."""
+"""Jobs and calls of one round. Short rounds in turn have the same noise of the machine."""
 
 WARM_UP = 200
 
 
 def run(stack: Stack, rounds: int) -> Figure:
-    """A whole job that does not stream, against a bare call that does not."""
     return _compare(stack, rounds, "ratio", peer.WHOLE, WHOLE_APP)
 
 
 def run_stream(stack: Stack, rounds: int) -> Figure:
-    """A whole job that streams, against a bare call that does."""
     return _compare(stack, rounds, "ratio_stream", peer.STREAMED, APP)
 
 

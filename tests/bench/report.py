@@ -1,4 +1,4 @@
-"""What a bench found: one JSON line each for machines, one table at the end for people."""
+"""The results of benches: a JSON line each for machines, one table at the end for people."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Literal
 
 
 class BrokenRunError(Exception):
-    """A bench lost jobs, met errors or got no answer: its figures would say nothing."""
+    """A bench lost jobs or had errors, so its figures mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What one figure of a bench should reach. It is reported, never asserted."""
+    """The aim of one figure. It is reported, never asserted."""
 
     key: str
     bound: Literal["at least", "at most"]
     value: float
 
     def met(self, figure: float) -> bool:
-        """Whether the figure is on the right side."""
         return figure >= self.value if self.bound == "at least" else figure <= self.value
 
 
@@ -34,24 +33,24 @@ class Figure:
     values: Mapping[str, float | int | str]
     aims: tuple[Aim, ...] = ()
     note: str = ""
-    """What the figures mean, in one line under them in the table."""
+    """Meaning of the figures, printed below the table."""
 
 
 def progress(text: str) -> None:
-    """One line on stderr, so that nobody waits in the dark."""
+    """Write one line to stderr."""
     sys.stderr.write(f"bench: {text}\n")
     sys.stderr.flush()
 
 
 def emit(figure: Figure) -> None:
-    """The JSON line of a bench, alone on a line of stdout."""
+    """Write the JSON line of a bench to stdout."""
     rounded = {key: _rounded(value) for key, value in figure.values.items()}
     sys.stdout.write(json.dumps({"bench": figure.name, **rounded}) + "\n")
     sys.stdout.flush()
 
 
 def table(figures: Sequence[Figure], broken: Mapping[str, str]) -> str:
-    """All figures with their aims, and the benches that broke with why."""
+    """Return all figures with their aims, and the errors of broken benches."""
     rows = [("bench", "figure", "value", "aim", "")]
     for figure in figures:
         aims = {aim.key: aim for aim in figure.aims}
@@ -77,8 +76,6 @@ def _rounded(value: float | str) -> float | int | str:
 
 
 def _shown(value: float | str) -> str:
-    return (
-        f"{value:,.3g}"
-        if isinstance(value, float) and value < 100
-        else (f"{value:,.0f}" if isinstance(value, float | int) else value)
-    )
+    if isinstance(value, str):
+        return value
+    return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"

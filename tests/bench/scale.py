@@ -1,7 +1,7 @@
-"""Do the common operations stay as fast when a year of jobs lies in the tables?
+"""The speed of common operations with a year of jobs, compared with few jobs.
 
-Both databases are measured in turn: one holds a page or two of jobs, the other a million.
-`BENCH_SCALE_JOBS` sets another number, where time or disk is short.
+Both databases are measured in turn: one holds a page or two of jobs, the other a million or
+`BENCH_SCALE_JOBS`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from tests.bench.stack import Bed, Stack
 
 JOBS = int(os.environ.get("BENCH_SCALE_JOBS") or 1_000_000)
 FEW = 400
-"""Jobs of the small database: enough to fill every page that is measured, its staff list too."""
+"""Jobs of the small database: enough to fill every measured page, also the one of staff."""
 
 ATTEMPTS_PER_JOB = 3
 USERS = 8
-"""Whose jobs they are: in the small database, too, each has more than a page."""
+"""Owners of the jobs: each has more than a page, in the small database too."""
 
 ROUNDS = 2
 LIMIT_S = 120.0
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """The median time of each operation on many rows, over that on few."""
+    """Compare the median time of each operation on many rows with that on few."""
     with stack.bed("scale") as many:
         few = Bed(
             {**many.env, "DATABASE_URL": stack.copy("bench_scale_few")},
@@ -55,7 +55,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
 
 
 def _operations(bed: Bed) -> dict[str, float]:
-    """The median milliseconds of each operation."""
+    """Return the median milliseconds of each operation."""
     done = subprocess.run(
         [PYTHON, "-m", "tests.bench.scale_operations"],
         cwd=CHECKOUT,

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.scale_operations`: times the operations on the database it is given.
+"""`python -m tests.bench.scale_operations`: times operations on the configured database.
 
-Each through the layer its caller uses: the claim as a worker does it, polls, lists and admin
-pages through Django's whole stack, without a network. Prints the median milliseconds as JSON.
+Each uses the layer of its caller: the claim that of a worker; polls, lists and admin pages Django's
+whole stack, without a network. Prints the median milliseconds as JSON.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ from tests.seed import ADMIN
 
 NAMES = ("claim", "poll", "list", "admin_jobs", "admin_overview")
 REPEATS = 100
-"""Of each operation, in each of two rounds."""
+"""Repetitions of each operation, in each of two rounds."""
 
 PATIENCE_S = 12.0
-"""A slow operation is repeated for so long, and then no more: the bench has to end."""
+"""Time limit for the repetitions of one operation."""
 
 WARM_UP = 5
 
 
 def main() -> None:
-    """Time them all."""
     django.setup()
     timed = {name: _median_ms(operation) for name, operation in _operations()}
     sys.stdout.write(json.dumps(timed) + "\n")
 
 
 def _operations() -> list[tuple[str, Callable[[], Any]]]:
-    # Only now: these read the settings and the app registry.
+    # These read the settings and the app registry.
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.db.models.functions import Now  # noqa: PLC0415
     from django.test import Client  # noqa: PLC0415
@@ -65,7 +64,7 @@ def _operations() -> list[tuple[str, Callable[[], Any]]]:
 
     def claim() -> None:
         if transitions.claim(next(waiting).pk, worker="bench", lease_s=60) is None:
-            raise SystemExit("a job that was due was not given")
+            raise SystemExit("a due job was not claimed")
 
     return [
         ("claim", claim),

@@ -1,8 +1,8 @@
 """`python -m tests.bench.sse_client`: readers of event streams, in a process of their own.
 
-Reads one JSON object on stdin (see `Workload`). Prints `reading` when every stream has sent its
-first event, and at the end one JSON list with what each reader got and when. Nothing is taken
-apart before the end: on a small machine that would slow down the server that is measured.
+Reads one JSON object from stdin (see `Workload`). Prints `reading` when every stream has sent its
+first event, and at the end a JSON list with the result of each reader. Events are parsed last: on a
+small machine that would slow down the measured server.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-AT_ONCE = 50
-"""Connections that are being opened at a time."""
+OPENING = 50
+"""Connections that are opened at the same time."""
 
 FIRST_EVENT = b"\n\n"
 END = b"0\r\n\r\n"
@@ -23,8 +23,6 @@ END = b"0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What to read."""
-
     host: str
     port: int
     streams: Sequence[tuple[str, str]]
@@ -33,16 +31,15 @@ class Workload:
 
 
 class Reader(asyncio.Protocol):
-    """One reader: keeps the bytes and when each piece of them came."""
+    """One reader: keeps the bytes and the time of each piece."""
 
     def __init__(self, request: bytes) -> None:
-        """Nothing is sent yet."""
         loop = asyncio.get_running_loop()
         self._request = request
         self._transport: asyncio.BaseTransport | None = None
         self.data = bytearray()
         self.arrivals: list[tuple[int, float]] = []
-        """How many bytes there were, and when, in seconds since the epoch."""
+        """Number of bytes so far, and the time in seconds since the epoch."""
         self.begun = loop.create_future()
         self.ended = loop.create_future()
 
@@ -65,7 +62,7 @@ class Reader(asyncio.Protocol):
 
 
 def events(reader: Reader) -> Iterator[tuple[float, dict[str, str]]]:
-    """When each event had come, and its fields."""
+    """Yield the time at which each event was complete, and its fields."""
     _, _, body = bytes(reader.data).partition(b"\r\n\r\n")
     at = len(reader.data) - len(body)
     arrivals = iter(reader.arrivals)
@@ -86,7 +83,7 @@ def events(reader: Reader) -> Iterator[tuple[float, dict[str, str]]]:
 
 
 def result_of(reader: Reader) -> dict[str, object]:
-    """What one reader got: (offset, time) of each piece of text, the text, and how it ended."""
+    """Return (offset, time) of each piece of text, the text, and the last event of a reader."""
     text, last, pieces = "", "", []
     for moment, event in events(reader):
         last = event.get("event", last)
@@ -99,7 +96,7 @@ def result_of(reader: Reader) -> dict[str, object]:
 
 async def _read(workload: Workload) -> list[Reader]:
     loop = asyncio.get_running_loop()
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(OPENING)
 
     async def open_one(path: str, token: str) -> Reader:
         request = (
@@ -122,7 +119,6 @@ async def _read(workload: Workload) -> list[Reader]:
 
 
 def main() -> None:
-    """Do as ordered."""
     readers = asyncio.run(_read(Workload(**json.load(sys.stdin))))
     json.dump([result_of(reader) for reader in readers], sys.stdout)
 

@@ -1,7 +1,7 @@
-"""The servers and processes that a bench runs on: its own, thrown away when it ends.
+"""The servers and processes of a bench, deleted at its end.
 
-PostgreSQL is durable and set up as for production, since its speed is part of the figures. The
-environment's DATABASE_URL and REDIS_URL are not used: a bench floods both.
+PostgreSQL is durable and configured as in production, since its speed is part of the figures. The
+environment's DATABASE_URL and REDIS_URL are not used, because a bench floods both.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ POSTGRES_OPTIONS = {
     "random_page_cost": "1.1",
     "synchronous_commit": "on",
 }
-"""What an operator of a small dedicated server would set; fsync is on, as in production."""
+"""Settings of a small dedicated server; fsync is on, as in production."""
 
 UNLIMITED = {"WEB_REQUESTS_PER_SECOND": "0", "WEB_REQUESTS_UNDER_WAY": "10000"}
-"""A bench measures how fast the system is, and all of its users have one address."""
+"""All users of a bench have one address."""
 
 START_S = 60.0
 USERS = 200
 USER_BUDGET_USD = "1000000"
-"""A day: no bench is to be stopped by a cap, yet each call is held against one."""
+"""Budget of a day: each call is checked against it, and none reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bed:
-    """One bench's database, its empty Redis, and the means to start processes on them."""
+    """A database and an empty Redis for one bench; starts processes on them."""
 
     env: dict[str, str]
     seed: Seed
@@ -56,15 +56,14 @@ class Bed:
 
     @property
     def redis_url(self) -> str:
-        """Redis as our processes use it."""
         return self.env["REDIS_URL"]
 
     def connect(self) -> psycopg.Connection:
-        """A connection to the bench's database, closed with the bench."""
+        """Open a connection that is closed with the bench."""
         return self.exits.enter_context(psycopg.connect(self.env["DATABASE_URL"], autocommit=True))
 
     def sandbox(self, *, latency_s: float, first_byte_s: float) -> Sandbox:
-        """Start the sandbox provider; each answer takes `latency_s` in all, whatever its length."""
+        """Start the sandbox provider; each answer takes `latency_s`, independent of its length."""
         port = self.exits.enter_context(take_port(9200))
         argv = [PYTHON, "-m", "workers.sandbox", "--host", HOST, "--port", str(port)]
         argv += ["--latency", str(latency_s), "--first-byte", str(first_byte_s)]
@@ -74,12 +73,12 @@ class Bed:
         return sandbox
 
     def worker(self, name: str, *, threads: int, app: str = "project") -> Child:
-        """Start a worker as the local stack does, but for its threads and its Celery app."""
+        """Start a worker of the local stack with other threads and another Celery app."""
         argv = changed(self._component("worker-llm").argv, {"-c": str(threads), "-A": app})
         return self.celery(name, argv)
 
     def control(self) -> Child:
-        """Start the control worker as the local stack does: the dispatcher is its thread."""
+        """Start the control worker, with the dispatcher."""
         return self.celery("control", self._component("worker-control").argv)
 
     def celery(self, name: str, argv: Sequence[str]) -> Child:
@@ -89,18 +88,14 @@ class Bed:
         return self.start(name, argv, ready=lambda: log.exists() and " ready." in log.read_text())
 
     def web(self, *, processes: int) -> tuple[Child, int]:
-        """Start the web component as the local stack does. Returns it and its port."""
+        """Start the web server of the local stack. Return it and its port."""
         port = self.exits.enter_context(take_port(9300))
         component = self._component("web", web=port)
         env = {**component.env, "WEB_CONCURRENCY": str(processes)}
         return self.start("web", component.argv, ready=component.ready, env=env), port
 
     def wait(self, until: Callable[[], bool], what: str, *, limit_s: float) -> None:
-        """Wait for something.
-
-        Raises:
-            BrokenRunError: it takes longer than the limit.
-        """
+        """Wait for a condition. Raise BrokenRunError after the limit."""
         if not wait_until(until, timeout_s=limit_s, tick=lambda: None):
             raise BrokenRunError(f"waited {limit_s:.0f} s for {what}")
 
@@ -125,7 +120,7 @@ class Bed:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The servers of one run, with a migrated database to copy from."""
+    """The servers of one run, with a migrated database to copy."""
 
     env: dict[str, str]
     seed: Seed
@@ -133,7 +128,7 @@ class Stack:
 
     @contextmanager
     def bed(self, name: str) -> Iterator[Bed]:
-        """What one bench runs on: a copy of the database, an empty Redis."""
+        """Yield a copy of the database and an empty Redis for one bench."""
         url = self.copy(f"bench_{name}")
         redis.Redis.from_url(self.env["REDIS_URL"]).flushall()
         with ExitStack() as exits:
@@ -141,7 +136,7 @@ class Stack:
             yield Bed(env, self.seed, self.launcher, exits)
 
     def copy(self, name: str) -> str:
-        """A fresh copy of the migrated database. Returns its URL."""
+        """Copy the migrated database. Return the URL of the copy."""
         template = self.env["DATABASE_URL"]
         maintenance = _with_database(template, "postgres")
         with psycopg.connect(maintenance, autocommit=True) as connection:
@@ -153,7 +148,7 @@ class Stack:
 
 @contextmanager
 def running_stack() -> Iterator[Stack]:
-    """PostgreSQL, Valkey, a migrated database with users, while the context lasts."""
+    """Run PostgreSQL and Valkey, with a migrated database and users."""
     progress("starting PostgreSQL and Valkey")
     with running(durable=True, options=POSTGRES_OPTIONS) as servers:
         env = environment(servers.env)
@@ -162,11 +157,11 @@ def running_stack() -> Iterator[Stack]:
             seed = set_up(env, users=USERS, user_budget_usd=USER_BUDGET_USD)
         except SetUpError as error:
             raise BrokenRunError(str(error)) from None
-        # The servers' launcher: the warden that watches over them then ends our processes too.
+        # With the launcher of the servers, their watcher ends our processes too.
         yield Stack(env, seed, servers.launcher)
 
 
 def _with_database(url: str, name: str) -> str:
     parts = urlsplit(url)
-    # Not `geturl`: it drops the empty host of a URL that leads to a socket.
+    # Not `geturl`: it drops the empty host of a URL of a socket.
     return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"

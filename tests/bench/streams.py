@@ -1,7 +1,7 @@
-"""A thousand readers of running jobs on one web process: how long a word takes to reach them.
+"""The delay of live text for a thousand readers of running jobs on one web process.
 
-The delay of a piece of text is the time from the worker's XADD, which Redis stamps into the
-entry's id, to the moment the reader's process has received an event that holds it.
+The delay of a piece of text is the time from the worker's XADD, which the entry's id contains, to
+the moment the reader's process has received an event with it.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ from tests.bench.stack import Bed, Stack
 
 READERS = 1_000
 JOBS = 20
-"""Each of another user, with fifty readers: a class that watches one screen."""
+"""Each of another user, with fifty readers."""
 
 CALL_S = 15.0
 FIRST_BYTE_S = 1.0
 APART_S = 0.25
-"""Between two jobs: they begin and end one after the other, as with users who know nothing of
-each other."""
+"""Seconds between two jobs, which begin and end one after the other, like those of real users."""
 
 LIMIT_S = 120.0
 
 
 def run(stack: Stack, _rounds: int) -> Figure:
-    """Let all read, then let the jobs run, and compare what was written with what arrived."""
+    """Connect all readers, run the jobs, and compare the written text with the received one."""
     with stack.bed("streams") as bed:
         bed.env["STREAMS_PER_USER"] = str(READERS // JOBS)
         bed.sandbox(latency_s=CALL_S, first_byte_s=FIRST_BYTE_S)
@@ -52,7 +51,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
         connection = bed.connect()
         jobs = insert_jobs(connection, bed.seed.users, JOBS)
         queue = Queue(bed.redis_url, "llm", bed.exits)
-        with sampled(process.pid) as samples:
+        with sampled(process) as samples:
             readers = _Readers(bed, port, jobs)
             progress(f"streams: {READERS} readers are connected")
             for job in jobs:
@@ -85,29 +84,24 @@ def _checked_delays(
     summaries: Mapping[UUID, str],
     written: Mapping[UUID, Sequence[tuple[int, float]]],
 ) -> list[float]:
-    """The delays of all entries at all readers, in milliseconds.
+    """Return the delays of all entries at all readers, in milliseconds.
 
-    Raises:
-        BrokenRunError: a reader's text is not the stored one.
+    Raises BrokenRunError if a reader's text is not the stored one.
     """
     delays: list[float] = []
     for number, got in enumerate(received):
         job = jobs[number % JOBS]
         if got["last"] != "result" or got["text"] != summaries[job]:
-            raise BrokenRunError(f"a reader ended with {got['last']!r} and not with the whole text")
+            raise BrokenRunError(f"a reader ended with {got['last']!r}, without the whole text")
         delays += _delays_ms(written[job], got["pieces"])
     return delays
 
 
 class _Readers:
-    """The readers' process."""
+    """The process of the readers."""
 
     def __init__(self, bed: Bed, port: int, jobs: Sequence[UUID]) -> None:
-        """Start it and wait until all its streams have begun.
-
-        Raises:
-            BrokenRunError: they do not.
-        """
+        """Start it and wait until all streams have begun, or raise BrokenRunError."""
         self._process = subprocess.Popen(
             [PYTHON, "-m", "tests.bench.sse_client"],
             cwd=CHECKOUT,
@@ -122,18 +116,17 @@ class _Readers:
             for number in range(READERS)
         ]
         workload = Workload(HOST, port, streams, LIMIT_S)
-        orders_in, told_out = self._process.stdin, self._process.stdout
-        if orders_in is None or told_out is None:
-            raise AssertionError("both are pipes")
-        self._told = told_out
-        orders_in.write(json.dumps(asdict(workload)))
-        orders_in.close()
-        if self._told.readline() != "reading\n":
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._output = self._process.stdout
+        with self._process.stdin as given:
+            given.write(json.dumps(asdict(workload)))
+        if self._output.readline() != "reading\n":
             raise BrokenRunError("the readers did not get their first event")
 
     def received(self) -> list[dict[str, Any]]:
-        """What each got, once all streams have ended."""
-        raw = self._told.read()
+        """Return the result of each reader, once all streams have ended."""
+        raw = self._output.read()
         if self._process.wait(LIMIT_S):
             raise BrokenRunError("the readers failed")
         found: list[dict[str, Any]] = json.loads(raw)
@@ -145,13 +138,13 @@ class _Readers:
 
 
 def _written(redis_url: str, jobs: Sequence[UUID]) -> dict[UUID, list[tuple[int, float]]]:
-    """For each entry of each job: up to which character, and when in seconds since the epoch."""
+    """Return the end offset and the time of each entry of each job."""
     found = {}
     with redis.Redis.from_url(redis_url, protocol=2) as client:
         for job in jobs:
             entries = client.xrange(f"aif:stream:{job}:1")
             if not entries:
-                raise BrokenRunError(f"nothing was streamed of a job of {FEATURE}")
+                raise BrokenRunError(f"a job of {FEATURE} has no stream")
             found[job] = [
                 (int(fields[b"offset"]) + len(fields[b"text"].decode()), _moment(name))
                 for name, fields in entries
@@ -166,7 +159,7 @@ def _moment(entry_id: bytes) -> float:
 def _delays_ms(
     written: Sequence[tuple[int, float]], pieces: Sequence[tuple[int, float]]
 ) -> list[float]:
-    """How long each entry took to reach a reader, alone or together with later ones."""
+    """Return the delay of each entry, which may arrive together with later ones."""
     return [
         (next(moment for offset, moment in pieces if offset >= end) - added) * 1000
         for end, added in written

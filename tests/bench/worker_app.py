@@ -1,6 +1,6 @@
 """The project's Celery app with features that do not stream: `celery -A tests.bench.worker_app`.
 
-For the comparison of a whole job with a bare call that does not stream either.
+It serves the comparison of a whole job with a bare call that does not stream.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One run: users and faults at once, then calm, then everything that is known of it."""
+"""One run: users and faults together, a quiet time, then the evidence."""
 
 from __future__ import annotations
 
@@ -27,57 +27,57 @@ from tests.chaos.users import HASTY, Workload
 from tests.system import environment
 
 SEEN_S: Final = 1.0
-"""Every process has read the rates by then: twice as long as one goes by what it has read."""
+"""Until every process has read the rates: twice the life of its cache."""
 
 RECORDED_S: Final = 10.0
-"""Until the provider has written down how its last calls ended."""
+"""Until the provider has recorded the end of its last calls."""
 
 LOST_PROBE_S: Final = 70.0
-"""A probe whose end could not be stored is closed after a minute."""
+"""A probe whose end was not stored is closed after a minute."""
 
-TELL_S: Final = 5.0
-"""Between two lines of progress."""
+PROGRESS_S: Final = 5.0
+"""Seconds between two lines of progress."""
 
 ROOM_BEFORE_S: Final = 3.0
-"""So long before the attack begins the caps are raised for it: every process has read them then."""
+"""Seconds between raising the caps and the attack, so that every process has read them."""
 
 AMPLE: Final = {"requests_per_minute": "1000", "in_flight": 8}
 HASTY_TOKENS: Final = 40_000
-"""A minute, each of the hasty: about eight calls at their upper bounds."""
+"""Tokens a minute of each hasty user: about eight calls at their bounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How large a run is."""
+    """The size of a run."""
 
     jobs: int
     faults: int
     span_s: float
-    """Over which jobs and faults are spread."""
+    """Time over which jobs and faults are spread."""
 
     settle_s: float
-    """How long the last jobs may take to end when all faults are lifted."""
+    """Time for the last jobs to end after the last fault."""
 
     users: int
     user_budget_usd: str
-    """A day: less than what the malicious user wants; whole cents."""
+    """Budget of a day, in whole cents: less than the malicious user tries to spend."""
 
     attack_rounds: int
-    """How often the malicious user goes through all ways of an attack."""
+    """Number of turns of the malicious user through all ways of an attack."""
 
     hasty_per_minute: int
-    """Requests that each of the hasty users may submit: fewer than they mean to."""
+    """Requests that each hasty user may submit: fewer than they try."""
 
     provider_per_minute: int
-    """Requests that the provider lets through: fewer than we would make at times."""
+    """Requests that the provider accepts: at times fewer than we would make."""
 
     short: bool
 
 
 def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> Evidence:
-    """Let users and faults loose, wait until every job has ended, and gather the evidence."""
+    """Run users and faults, wait until every job has ended, and collect the evidence."""
     logs = stack.servers.launcher.logs
-    book = logs / "requests.jsonl"
+    log = logs / "requests.jsonl"
     last_s = max([run.span_s, *(fault.at_s + fault.lasts_s for fault in faults)])
     workload = Workload(
         base_url=f"http://{HOST}:{stack.web_port}/api/v1/",
@@ -87,7 +87,7 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         limit_s=last_s + run.settle_s,
         seed=seed,
         attack_rounds=run.attack_rounds,
-        log=str(book),
+        log=str(log),
     )
     flooded = None if run.short else _flood(stack)
     injector = Injector(stack, faults, seed=seed)
@@ -102,9 +102,9 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
     cap_raiser.start()
     hasty = dict.fromkeys(stack.seed.users[HASTY], run.hasty_per_minute)
     _set_rates(stack, hasty)
-    ordered = logs / "workload.json"
-    ordered.write_text(json.dumps(asdict(workload)))
-    argv = [PYTHON, "-m", "tests.chaos.users", str(ordered)]
+    workload_file = logs / "workload.json"
+    workload_file.write_text(json.dumps(asdict(workload)))
+    argv = [PYTHON, "-m", "tests.chaos.users", str(workload_file)]
     users = stack.servers.launcher.launch("users", argv, env=environment({}))
     try:
         injector.start()
@@ -117,7 +117,7 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         return Evidence(
             **evidence.from_database(connection),
             calls=_calls(stack),
-            diary=request_log.read(book),
+            diary=request_log.read(log),
             faults=sorted(injector.done, key=lambda done: done.begun),
             deaths=[asdict(death) for death in stack.supervisor.deaths],
             breakers=evidence.from_logs(logs),
@@ -130,20 +130,15 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
 
 
 def _flood(stack: Stack) -> Flooded:
-    """The malicious user's bursts, before any fault: what they cost others is theirs alone."""
+    """Measure the bursts of the malicious user before any fault, so that they alone count."""
     progress("the malicious user floods the site")
-    *others, malicious = range(len(stack.seed.users))
-    order = [malicious, *others]
     crowd = Crowd(
-        stack.web_port,
-        [stack.seed.users[n] for n in order],
-        [stack.seed.tokens[n] for n in order],
-        environment({}),
-        stack.servers.launcher.logs,
+        *(stack.web_port, stack.seed.users, stack.seed.tokens),
+        *(environment({}), stack.servers.launcher.logs),
     )
     with stack.database() as connection:
         found = flood.measure(crowd, connection)
-        # Nobody has submitted these jobs, so no check should see them. A trigger keeps all jobs.
+        # No user has submitted these jobs, so no check may see them. A trigger forbids deletion.
         connection.execute("SET session_replication_role = replica")
         connection.execute("DELETE FROM aifeature_job")
     return found
@@ -160,30 +155,30 @@ def _set_rates(stack: Stack, hasty: Mapping[int, int]) -> None:
 
 
 def _watch(stack: Stack, injector: Injector, users: Child) -> None:
-    """Tell how it goes until the users have ended and the faults are over."""
-    begin = told = time.monotonic()
+    """Report progress until the users have ended and the faults are over."""
+    begin = reported = time.monotonic()
     while users.process.poll() is None or not injector.is_over():
         time.sleep(0.1)
-        if time.monotonic() - told < TELL_S:
+        if time.monotonic() - reported < PROGRESS_S:
             continue
-        told = time.monotonic()
+        reported = time.monotonic()
         present = ", ".join(f"{done.kind} ({done.target})" for done in injector.present())
-        progress(f"{told - begin:4.0f} s  {_counts(stack)}  | {present or 'calm'}")
+        progress(f"{reported - begin:4.0f} s  {_counts(stack)}  | {present or 'calm'}")
 
 
 def _wait_for_lost_probes(stack: Stack) -> None:
-    """Wait until the probes whose end could not be stored are closed, unless it takes too long."""
+    """Wait until the probes whose end was not stored are closed, up to a limit."""
 
     def none_is_open() -> bool:
         with stack.database() as connection:
             found = connection.execute("SELECT 1 FROM aifeature_attempt WHERE state = 'started'")
             return found.fetchone() is None
 
-    wait_until(none_is_open, timeout_s=LOST_PROBE_S)  # if not, a check names those that are open
+    wait_until(none_is_open, timeout_s=LOST_PROBE_S)  # a check reports those that stay open
 
 
 def _calls(stack: Stack) -> list[Call]:
-    """What the provider has on record; its clients may be done before it is."""
+    """Return the provider's record. Its calls may end later than at its clients."""
 
     def found() -> list[Call]:
         return evidence.from_provider(stack.record)
@@ -198,7 +193,7 @@ def _counts(stack: Stack) -> str:
             rows = connection.execute("SELECT status, count(*) FROM aifeature_job GROUP BY 1")
             counts: Counter[str] = Counter(dict(rows.fetchall()))
     except psycopg.OperationalError:
-        return "PostgreSQL is away"
+        return "PostgreSQL is down"
     open_ = counts["queued"] + counts["running"]
     return (
         f"accepted {counts.total()}  queued {counts['queued']}  running {counts['running']}"
