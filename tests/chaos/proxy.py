@@ -1,4 +1,4 @@
-"""A TCP proxy whose network can be made bad at any time.
+"""A TCP proxy that simulates network faults.
 
 with Proxy(target=("127.0.0.1", 6379)) as proxy:
     client = connect("127.0.0.1", proxy.port)
@@ -18,37 +18,41 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from tests.chaos import packets
 
 Target = tuple[str, int] | Path
 HOST: Final = "127.0.0.1"
 CALL_S: Final = 30.0
-"""How long a change of mode may take; far above what it needs."""
+"""Time limit of a change of mode; far above what it needs."""
 
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""So that connections whose peer gave up while packets were dropped go away afterwards."""
+"""Closes connections whose peer is gone, after packets were dropped."""
+
+
+def target_of(url: str) -> tuple[str, int]:
+    """Return the host and port of a URL of Redis or of an HTTP server."""
+    parts = urlsplit(url)
+    return parts.hostname or HOST, parts.port or 6379
 
 
 class Mode(StrEnum):
-    """What happens to the connections."""
-
     PASS = "pass"
-    """All is well."""
 
     REFUSE = "refuse"
-    """New connections are reset; those that are open go on."""
+    """New connections are reset; open ones continue."""
 
     CUT = "cut"
-    """What is open is reset, and so is what comes."""
+    """Open and new connections are reset."""
 
     FREEZE = "freeze"
-    """Connections are accepted and stay open, and nothing is forwarded. The peer's bytes are
-    still acknowledged, as by a process that was stopped."""
+    """Connections are accepted and stay open; nothing is forwarded. The kernel still acknowledges
+    the peer's bytes, as for a stopped process."""
 
     DROP = "drop"
-    """Packets get lost on the way, without a reset: `packets`. Nobody gets a connection."""
+    """Packets get lost without a reset (`packets`). No new connection is accepted."""
 
 
 HELD: Final = frozenset({Mode.FREEZE, Mode.DROP})
@@ -56,20 +60,16 @@ RESET: Final = frozenset({Mode.REFUSE, Mode.CUT})
 
 
 class Proxy:
-    """One listening port and what runs through it. Its loop has a thread of its own."""
+    """One listening port and its connections, in a thread of its own."""
 
     def __init__(self, *, target: Target, port: int = 0) -> None:
-        """Bind; nothing is forwarded before the context is entered.
-
-        Args:
-            target: Where connections lead.
-            port: 0 picks a free one.
-        """
+        """Bind. Forwarding starts when the context is entered."""
         self._target = target
         self._listener = socket.create_server((HOST, port), backlog=512)
         self.port: Final[int] = self._listener.getsockname()[1]
         self.mode = Mode.PASS
         self._links: set[_Link] = set()
+        self._count = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
@@ -85,17 +85,23 @@ class Proxy:
         self._loop.close()
 
     def set(self, mode: Mode) -> None:
-        """Change the mode; when this returns, it is in force for every connection."""
+        """Change the mode of all connections."""
         self._call(lambda: self._set(mode))
 
     def cut(self) -> None:
-        """Reset what is open, in whatever mode, and go on in it."""
+        """Reset open connections. The mode stays."""
         self._call(self._reset)
 
     @property
     def open(self) -> int:
-        """How many connections there are."""
+        """Number of open connections."""
         return len(self._links)
+
+    @property
+    def accepted(self) -> int:
+        """Number of connections accepted so far."""
+        self._call(lambda: None)  # the loop first accepts those that wait
+        return self._count
 
     def _call(self, change: Callable[[], None]) -> None:
         async def made() -> None:
@@ -104,9 +110,10 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(made(), self._loop).result(CALL_S)
 
     async def _serve(self) -> None:
-        self._server = await self._loop.create_server(self._accepted, sock=self._listener)
+        self._server = await self._loop.create_server(self._accept, sock=self._listener)
 
-    def _accepted(self) -> _Side:
+    def _accept(self) -> _Side:
+        self._count += 1
         return _Link(self._target, self.mode, self._links).near
 
     def _set(self, mode: Mode) -> None:
@@ -125,18 +132,18 @@ class Proxy:
             link.reset()
 
     async def _end(self) -> None:
-        """Leave nothing open or under way: a transport of a closed loop warns when it is freed."""
-        self._loop.remove_reader(self._listener.fileno())  # closed, it would drop what it accepted
+        """Close everything: a transport of a closed loop warns when it is freed."""
+        self._loop.remove_reader(self._listener.fileno())  # or it drops what it accepted
         while (tasks := asyncio.all_tasks() - {asyncio.current_task()}) or self._links:
-            self._reset()  # ends those that connect; those that accept have to hand it over
+            self._reset()  # ends connects; accepts must finish first
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.sleep(0)
         self._server.close()
-        await asyncio.sleep(0)  # what was aborted last is closed in the loop's next turn
+        await asyncio.sleep(0)  # the last aborted transports close in the next turn
 
 
 class _Link:
-    """One client's connection and ours to the target."""
+    """A client's connection and ours to the target."""
 
     def __init__(self, target: Target, mode: Mode, links: set[_Link]) -> None:
         self._target = target
@@ -157,7 +164,6 @@ class _Link:
             side.set(dropping=mode is Mode.DROP)
 
     def made(self, side: _Side) -> None:
-        """A side has its connection."""
         if side is self.near:
             self._links.add(self)
             if self._mode in RESET:
@@ -171,7 +177,7 @@ class _Link:
         return self.far if side is self.near else self.near
 
     def lost(self, side: _Side, error: Exception | None) -> None:
-        """A side's connection is gone: so is the other's, in the same way."""
+        """Close the other side in the same way."""
         self._links.discard(self)
         if error is not None or self.far.transport is None:
             self.reset()
@@ -205,7 +211,7 @@ class _Side(asyncio.Protocol):
 
     def __init__(self, link: _Link) -> None:
         self._link = link
-        self.transport: Any = None  # a TCP or unix transport; asyncio's types know neither
+        self.transport: Any = None  # a TCP or unix transport; asyncio has types for neither
         self._full = False
         self._reading = True
         self._ended = False
@@ -237,26 +243,25 @@ class _Side(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._full = True
-        self._link.other(self).look()
+        self._link.other(self).update_reading()
 
     def resume_writing(self) -> None:
         self._full = False
-        self._link.other(self).look()
+        self._link.other(self).update_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._link.lost(self, exc)
 
     def set(self, *, dropping: bool) -> None:
-        """Hold or let go, as the link's mode says."""
         if self.transport is None or self.transport.is_closing():
             return
         sock = self.transport.get_extra_info("socket")
         if sock.family != socket.AF_UNIX:
             (packets.drop if dropping else packets.take)(sock)
-        self.look()
+        self.update_reading()
 
-    def look(self) -> None:
-        """Read only what can be passed on."""
+    def update_reading(self) -> None:
+        """Read only while the other side can take it."""
         if self.transport is None or self.transport.is_closing():
             return
         other = self._link.other(self)
@@ -270,11 +275,11 @@ class _Side(asyncio.Protocol):
             self.transport.close()
 
     def reset(self) -> None:
-        """Close with a reset, and throw away what was not sent."""
+        """Close with a reset, without sending the rest."""
         if self.transport is None or self.transport.is_closing():
             return
         sock = self.transport.get_extra_info("socket")
         if sock.family != socket.AF_UNIX:
-            packets.take(sock)  # or else closing would wait for acknowledgements
+            packets.take(sock)  # otherwise closing waits for acknowledgements
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
         self.transport.abort()

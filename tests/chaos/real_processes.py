@@ -1,4 +1,4 @@
-"""Real processes on the test run's own servers: its database, its Redis, its sandbox provider.
+"""Real processes on the servers of the test run: its database, Redis and sandbox provider.
 
 Starting servers for each test would take longer than the tests.
 """
@@ -29,6 +29,7 @@ from django.db.models.functions import Now
 
 from aifeature.models import ApiToken, Job, Status
 from aifeature.services.dispatch import publisher
+from project.stack import signals
 from project.stack.children import Child, Launcher
 from project.stack.components import Component
 from project.stack.local_dir import CHECKOUT
@@ -42,10 +43,10 @@ from tests.sandbox_server import SandboxServer
 from tests.system import changed, component
 
 BOUND_S: Final = 120.0
-"""Far above what anything here takes, three processes that start at once on a busy machine too."""
+"""Limit of each wait: far above the start of three processes together on a busy machine."""
 
 LIMIT_S: Final = 400
-"""Of a whole test with such bounds."""
+"""Limit of a whole test."""
 
 LONG_S: Final = 3600.0
 
@@ -53,27 +54,26 @@ Started = TypeVar("Started")
 
 _numbers = itertools.count(1)
 _ports = itertools.cycle(range(11_000, 15_000, 100))
-"""Where each looks for one: only another process heeds the lock that keeps a port until its server
-listens. A port that was merely free a moment ago may be anybody's by then."""
+"""First port that each server tries. The lock on a port until its server listens works between
+processes only, so two servers of one process must not try the same one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One web server, as clients with a token see it; safe for any number of threads."""
+    """One web server and its client; safe for any number of threads."""
 
     child: Child
     client: httpx2.Client
 
     def submit(self) -> httpx2.Response:
-        """Submit a document."""
         return self.client.post("/features/summarize/jobs", json={"input": DOCUMENT})
 
     def job(self, job_id: str, *, wait_s: float = 0) -> httpx2.Response:
-        """Ask for a job, and wait for its end if `wait_s` is given."""
+        """Get a job; the server waits up to `wait_s` seconds for its end."""
         return self.client.get(f"/jobs/{job_id}", params={"wait": wait_s})
 
     def follow(self, job: Job, stream: Stream) -> None:
-        """Read the job's events until the server ends them, from where the stream is."""
+        """Read the job's events until the server ends them, from the stream's position."""
         headers = {"last-event-id": stream.last_id} if stream.text else {}
         with self.client.stream("GET", f"/jobs/{job.id}/events", headers=headers) as response:
             assert response.status_code == 200
@@ -83,7 +83,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Starts the processes of one test, under names that no other process has."""
+    """Starts the processes of one test, with unique names."""
 
     env: dict[str, str]
     launcher: Launcher
@@ -91,24 +91,20 @@ class Processes:
     user: User
     token: str
     release: Path = field(default=CHECKOUT)
-    """The folder whose code they run."""
+    """The folder with their code."""
 
     def llm(self, name: str, *, threads: int = 4) -> Child:
-        """Start an llm worker and wait until it takes jobs."""
         return self._celery(name, "worker-llm", {"-c": str(threads)})
 
     def control(self, name: str) -> Child:
-        """Start a control worker and wait until it takes tasks."""
         return self._celery(name, "worker-control", {})
 
     def beat(self, name: str) -> Child:
-        """Start a beat."""
         name = self._named(name)
         log = self.launcher.logs / f"{name}.log"
         return self._start(name, self._component("beat").argv, logged(log, "Starting..."))
 
     def web(self, name: str) -> Site:
-        """Start a web server with one process, and wait until it answers."""
         port = self.exits.enter_context(take_port(next(_ports)))
         web = self._component("web", web=port)
         argv = changed(web.argv, {"-c": "deploy/gunicorn.conf.py"})
@@ -123,7 +119,7 @@ class Processes:
         return Site(child, self.exits.enter_context(client))
 
     def queue(self, count: int) -> list[Job]:
-        """Jobs of the user, due now, handed over as far as the window allows."""
+        """Create due jobs of the user, and publish as many as the window allows."""
         made = [Job.objects.create(**job_of(self.user)) for _ in range(count)]
         publisher.refill()
         connection.close()
@@ -159,15 +155,15 @@ class Processes:
 def processes(
     committed: None, opened: None, ada: User, sandbox: SandboxServer
 ) -> Iterator[Processes]:
-    """Ada may use `summarize`; what is published goes to this test's processes alone."""
+    """Processes of one test. Ada may use `summarize`."""
     with processes_for(ada, sandbox) as found:
         yield found
 
 
 @contextmanager
 def processes_for(user: User, sandbox: SandboxServer) -> Iterator[Processes]:
-    """A processes on the database that Django is connected to, and an empty Redis."""
-    # Beside the servers' own folders: the warden that watches over them ends our processes too.
+    """Yield processes on the database that Django is connected to, and an empty Redis."""
+    # In the folders of the servers, so that their watcher ends our processes too.
     root = Path(os.environ["LOCAL_DIR"]).parent
     launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
     env = {
@@ -189,58 +185,51 @@ def processes_for(user: User, sandbox: SandboxServer) -> Iterator[Processes]:
 
 
 def broker() -> redis.Redis:
-    """The Redis of the run."""
     return redis.Redis.from_url(settings.REDIS_URL, protocol=2)
 
 
 def job_of(user: User) -> dict[str, Any]:
-    """The fields of a job that is due."""
+    """Return the fields of a due job."""
     deadline = Now() + timedelta(seconds=300)
     return {"user": user, "feature": "summarize", "input": DOCUMENT, "deadline_at": deadline}
 
 
 def start_together(*starts: Callable[[], Started]) -> list[Started]:
-    """Start several processes side by side: most of a start is waiting."""
+    """Start several processes at the same time: most of a start is waiting."""
     with ThreadPoolExecutor(len(starts)) as pool:
         return list(pool.map(lambda start: start(), starts))
 
 
 def wait_for_exit(child: Child, *, within_s: float) -> float:
-    """Wait for a process to end well. Returns the seconds it took."""
+    """Wait until a process exits with code 0. Return the seconds it took."""
     began = time.monotonic()
     assert child.process.wait(within_s) == 0, text_of(child.log)
     return time.monotonic() - began
 
 
 def send_signal(child: Child, signum: signal.Signals) -> None:
-    """Send a signal to this process."""
     child.stopping = True
     os.kill(child.process.pid, signum)
 
 
 def ran_on(job: Job, child: Child) -> bool:
-    """Whether this worker claimed it last."""
+    """Return whether this worker claimed the job last."""
     return job.worker.endswith(f"/{child.process.pid}")
 
 
 def rows(jobs: Sequence[Job]) -> list[Job]:
-    """As they are now, in the order given."""
+    """Return the jobs as they are now, in the same order."""
     found = {row.pk: row for row in Job.objects.filter(pk__in=[job.pk for job in jobs])}
     connection.close()
     return [found[job.pk] for job in jobs]
 
 
-def wait_until(condition: Callable[[], object], what: str, *, within_s: float = BOUND_S) -> float:
-    """Wait for something. Returns the seconds it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within_s, f"waited {within_s:.0f} s for {what}"
-        time.sleep(0.02)
-    return time.monotonic() - began
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    met = signals.wait_until(lambda: bool(condition()), timeout_s=BOUND_S)
+    assert met, f"waited {BOUND_S:.0f} s for {what}"
 
 
 def wait_ended(jobs: Sequence[Job], status: Status = Status.SUCCEEDED) -> None:
-    """Wait until all of them have this status."""
     wait_until(
         lambda: {row.status for row in rows(jobs)} == {status},
         f"{len(jobs)} jobs to be {status}",
@@ -248,12 +237,10 @@ def wait_ended(jobs: Sequence[Job], status: Status = Status.SUCCEEDED) -> None:
 
 
 def text_of(log: Path) -> str:
-    """What a process has written so far."""
     return log.read_text(errors="replace") if log.exists() else ""
 
 
 def _kill_all(launcher: Launcher) -> None:
-    """What a test wanted to see of a process's end, it has seen."""
     for entry in recorded(launcher.pids):
         if entry.run == launcher.run:
             for process in members(entry):

@@ -1,14 +1,12 @@
-"""The system under test: servers behind proxies, and every process as it is deployed."""
+"""The system under test: servers behind proxies, and every process as in production."""
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import signal
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,16 +24,17 @@ from project.stack.processes import RUN_VARIABLE, end, members, recorded
 from project.stack.readiness import Check, answers, logged
 from project.stack.signals import wait_until
 from project.stack.throwaway import Servers, running
+from tests.bench.sandbox import Sandbox
 from tests.chaos import instruments
 from tests.chaos.plan import LLM_WORKERS, PROVIDER_IDLE_S
 from tests.chaos.processes import Process, Supervisor
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxy, target_of
 from tests.chaos.staff import Staff, at_work
 from tests.redis_address import through
 from tests.system import Seed, changed, component, environment, set_up
 
 START_S: Final = 120.0
-"""How long a process may take until it does its work; all start at once on a busy machine."""
+"""Longest start of a process; all start at the same time on a busy machine."""
 
 FIRST_BYTE_S: Final = 0.3
 TOKENS_PER_SECOND: Final = 60
@@ -45,56 +44,48 @@ ENVIRONMENT: Final = {
     "PROVIDER_IDLE_TIMEOUT": str(PROVIDER_IDLE_S),
     "DATABASE_POOL_SIZE": "12",
 }
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NotReadyError(Exception):
-    """Part of the system does not come up."""
+    """Part of the system did not start."""
 
 
 @dataclass(slots=True)
 class Stack:
-    """A running system, and the handles on its parts."""
-
     servers: Servers
     seed: Seed
     supervisor: Supervisor
     web_port: int
     sandbox_port: int
     record: Path
-    """Where the sandbox provider writes down each call."""
+    """The sandbox provider's record of calls."""
 
     proxies: Mapping[str, Proxy]
-    """By what is behind them: postgres, redis, provider."""
+    """By target: postgres, redis, provider."""
 
     staff: Staff
     second_beat: Process
-    """Not supervised: it runs only when a fault starts it."""
+    """Not supervised: only a fault starts it."""
 
     rules: list[Sequence[Mapping[str, Any]]] = field(default_factory=list)
-    """The storms that rage."""
+    """The present storms."""
 
     def database(self) -> psycopg.Connection:
-        """A connection of our own, past the proxy."""
+        """Connect without the proxy."""
         url = self.servers.env["DATABASE_URL"]
         return psycopg.connect(url, autocommit=True, connect_timeout=20)
 
     def process(self, name: str) -> Process:
-        """One of our processes."""
         return self.supervisor.processes[name]
 
     def wait_ready(self, name: str) -> None:
-        """Wait until a process does its work.
-
-        Raises:
-            NotReadyError: it does not within two minutes.
-        """
+        """Wait until a process is ready, or raise NotReadyError."""
         process = self.process(name)
         if not wait_until(process.is_ready, timeout_s=START_S):
             raise NotReadyError(f"{name} is not ready after {START_S:.0f} s: {process.child.log}")
 
     def is_working(self, name: str) -> bool:
-        """Whether a worker runs jobs; not known while PostgreSQL is away."""
+        """Return whether a worker runs jobs; False while PostgreSQL is down."""
         try:
             with self.database() as connection:
                 found = connection.execute(
@@ -106,7 +97,7 @@ class Stack:
         return found is not None
 
     def crash_postgres(self, *, away_s: float) -> None:
-        """End PostgreSQL at once, without a checkpoint; start it again after some seconds."""
+        """End PostgreSQL without a checkpoint, and start it again after some seconds."""
         postgres = self.servers.postgres
         assert postgres is not None
         _signal(self.servers, "postgres", signal.SIGQUIT)
@@ -116,7 +107,7 @@ class Stack:
         postgres.ready(_no_tick)
 
     def kill_valkey(self, *, away_s: float) -> None:
-        """Kill Valkey; start it again, empty, after some seconds."""
+        """Kill Valkey, and start it again, empty, after some seconds."""
         valkey = self.servers.valkey
         assert valkey is not None
         _signal(self.servers, "valkey", signal.SIGKILL)
@@ -125,39 +116,27 @@ class Stack:
         valkey.ready(_no_tick)
 
     def flush_valkey(self) -> None:
-        """Empty Valkey."""
         with redis.Redis.from_url(self.servers.env["REDIS_URL"]) as client:
             client.flushall()
 
     def storm(self, rules: Sequence[Mapping[str, Any]], *, on: bool) -> None:
-        """Add rules to what the provider does wrong, or take them away again."""
+        """Add rules to the provider's fault plan, or remove them."""
         if on:
             self.rules.append(rules)
         else:
             self.rules.remove(rules)
-        plan = {"rules": [rule for storm in self.rules for rule in storm]}
-        request = urllib.request.Request(
-            f"http://{HOST}:{self.sandbox_port}/sandbox/faults",
-            method="PUT",
-            data=json.dumps(plan).encode(),
-        )
-        _DIRECT.open(request, timeout=30).close()
+        provider = Sandbox(f"http://{HOST}:{self.sandbox_port}")
+        provider.set_faults({"rules": [rule for storm in self.rules for rule in storm]})
 
 
 @contextmanager
 def running_system(
     *, users: int, user_budget_usd: str, provider_per_minute: int
 ) -> Iterator[Stack]:
-    """Start everything; when the context ends, so does it.
+    """Run everything while the context lasts.
 
-    Args:
-        users: How many.
-        user_budget_usd: What each may be charged a day.
-        provider_per_minute: Requests that the provider lets through of each model.
-
-    Raises:
-        NotReadyError: something does not come up.
-        SetUpError: the database cannot be set up.
+    `user_budget_usd` is each user's budget of a day. `provider_per_minute` is the provider's limit
+    of requests for each model. Raises NotReadyError, or SetUpError if the database stays empty.
     """
     with ExitStack() as exits:
         servers = exits.enter_context(running(durable=True))
@@ -171,7 +150,7 @@ def running_system(
         sandbox_port = exits.enter_context(take_port(9200))
         proxies = {
             "postgres": Proxy(target=_socket(servers.env["DATABASE_URL"])),
-            "redis": Proxy(target=(HOST, urlsplit(servers.env["REDIS_URL"]).port or 0)),
+            "redis": Proxy(target=target_of(servers.env["REDIS_URL"])),
             "provider": Proxy(target=(HOST, sandbox_port)),
         }
         for proxy in proxies.values():
@@ -210,7 +189,7 @@ def _processes(
     *,
     per_minute: int,
 ) -> list[Process]:
-    """The supervised ones, and last the second beat."""
+    """Return the supervised processes and, as the last one, the second beat."""
     logs = servers.launcher.logs
 
     def made(
@@ -245,23 +224,22 @@ def _socket(url: str) -> Path:
 
 
 def _keep(log: Path) -> None:
-    """The next start overwrites all but the last log."""
+    """Copy a log, since the next start overwrites it."""
     shutil.copy(log, log.with_name(f"{log.stem}.{time.time():.0f}.log"))
 
 
 def _stop_servers(servers: Servers) -> None:
-    """Those that were started anew are strangers to who started the first."""
+    """Stop servers that a fault started again: `running` stops only the first ones."""
     pids = servers.launcher.pids
     end([entry for entry in recorded(pids) if entry.name in {"postgres", "valkey"}])
 
 
 def _signal(servers: Servers, name: str, signum: int) -> None:
-    """To the one that runs now, and wait for its end."""
+    """Signal the running server, and wait for its end."""
     entry = next(entry for entry in recorded(servers.launcher.pids) if entry.name == name)
     os.kill(entry.pid, signum)
     if not wait_until(lambda: not members(entry), timeout_s=START_S):
         raise NotReadyError(f"{name} has not ended after {START_S:.0f} s")
 
 
-def _no_tick() -> None:
-    """Nothing to look at while a server starts."""
+def _no_tick() -> None: ...

@@ -1,4 +1,4 @@
-"""The disk of PostgreSQL and of every log is full, and then it is not."""
+"""The disk of PostgreSQL and of every log is full, and later has room again."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import pytest
 from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST, take_port
 from project.stack.signals import wait_until
-from tests.chaos.faults.system import BOUND_S, LIMIT_S, system
+from tests.chaos.faults.system import BOUND_S, LIMIT_S, SUBMIT_PATH, is_unavailable, running_site
 from tests.system import component, environment
 
 pytestmark = pytest.mark.timeout(LIMIT_S)
 
 SIZE = "160m"
 LEFT = 600_000
-"""Bytes that are left when it counts as full: less than the submissions below need."""
+"""Free bytes of a full disk: less than the submissions below need."""
 
 MOST = 60
-"""Submissions until one must have been refused; each is 50 kB that does not compress."""
+"""Submissions until one must have been refused. Each has 50 kB that do not compress."""
 
 
 def unmountable() -> str | None:
-    """Why no small file system can be mounted here; None if it can."""
+    """Return why no small file system can be mounted here; None if it can."""
     if os.geteuid() != 0:
         return "only root may mount a small file system"
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def unmountable() -> str | None:
 
 @pytest.fixture
 def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file system of its own for everything that is made in the temporary folder."""
+    """Mount a small file system as the temporary folder."""
     reason = unmountable()
     if reason is not None:
         if os.geteuid() == 0 and os.environ.get("CI", "").lower() in {"1", "true"}:
@@ -82,53 +82,42 @@ def document(number: int) -> str:
     return random.Random(number).randbytes(25_000).hex()
 
 
-def test_a_full_disk_refuses_in_plain_words_and_damages_nothing(small_disk: Path) -> None:
+def test_a_full_disk_refuses_submissions_and_damages_nothing(small_disk: Path) -> None:
     accepted: dict[str, int] = {}
-    with system() as found, found.web() as url:
-        headers = {"Authorization": f"Bearer {found.seed.tokens[0]}"}
-        with httpx2.Client(
-            base_url=url, headers=headers, trust_env=False, timeout=BOUND_S
-        ) as client:
+    with running_site() as site:
+        client, url = site.client, site.system.servers.env["DATABASE_URL"]
 
-            def submit(number: int) -> httpx2.Response:
-                body = {"input": {"document": document(number)}}
-                response = client.post("/api/v1/features/summarize/jobs", json=body)
-                if response.status_code == 202:
-                    accepted[str(response.json()["id"])] = number
-                return response
+        def submit(number: int) -> httpx2.Response:
+            body = {"input": {"document": document(number)}}
+            response = client.post(SUBMIT_PATH, json=body)
+            if response.status_code == 202:
+                accepted[str(response.json()["id"])] = number
+            return response
 
-            def readiness() -> tuple[int, str]:
-                answer = client.get("/readyz")
-                return answer.status_code, str(answer.json()["checks"]["database"])
+        with psycopg.connect(url) as connection:
+            # The write-ahead log gets a new file of 16 MB. PostgreSQL would end if it needed
+            # another one while the disk is full.
+            connection.execute("SELECT pg_switch_wal()")
+        assert submit(0).status_code == 202
+        first = next(iter(accepted))
+        with full(small_disk):
+            refused = next((r for n in range(1, MOST) if (r := submit(n)).status_code != 202), None)
+            assert refused is not None, "the disk is not full"
+            assert is_unavailable(refused)
+            # The log of the process is on that disk too; it continues without.
+            assert client.get("/healthz").status_code == 200
+            assert client.get(f"/api/v1/jobs/{first}").status_code == 200
+            assert wait_until(lambda: site.readiness() == (503, "disk_full"), timeout_s=BOUND_S)
 
-            with psycopg.connect(found.servers.env["DATABASE_URL"]) as connection:
-                # Its log has a new file of 16 MB: none must begin while the disk is full, for
-                # then PostgreSQL would have to end.
-                connection.execute("SELECT pg_switch_wal()")
-            assert submit(0).status_code == 202
-            first = next(iter(accepted))
-            with full(small_disk):
-                refused = next(
-                    (r for n in range(1, MOST) if (r := submit(n)).status_code != 202), None
-                )
-                assert refused is not None, "the disk is not full"
-                assert refused.status_code == 503
-                assert refused.json()["code"] == "database_unavailable"
-                assert int(refused.headers["retry-after"]) > 0
-                # The process writes its log there too, and goes on without.
-                assert client.get("/healthz").status_code == 200
-                assert client.get(f"/api/v1/jobs/{first}").status_code == 200
-                assert wait_until(lambda: readiness() == (503, "disk_full"), timeout_s=BOUND_S)
-
-            assert wait_until(lambda: readiness() == (200, "ok"), timeout_s=BOUND_S)
-            for number in range(MOST, MOST + 5):
-                assert submit(number).status_code == 202
-        with psycopg.connect(found.servers.env["DATABASE_URL"]) as connection:
+        assert wait_until(lambda: site.readiness() == (200, "ok"), timeout_s=BOUND_S)
+        for number in range(MOST, MOST + 5):
+            assert submit(number).status_code == 202
+        with psycopg.connect(url) as connection:
             rows = connection.execute(
                 "SELECT id::text, input->>'document' FROM aifeature_job"
             ).fetchall()
             assert dict(rows) == {job: document(number) for job, number in accepted.items()}
-            # Each index leads to each row it should.
+            # Every index leads to each of its rows.
             connection.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
             connection.execute(
                 "SELECT bt_index_check(i.indexrelid, true) FROM pg_index i"
@@ -139,8 +128,7 @@ def test_a_full_disk_refuses_in_plain_words_and_damages_nothing(small_disk: Path
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_log_that_takes_no_line_stops_no_process() -> None:
-    """Each line is lost, the lines about lost lines too."""
+def test_a_process_whose_log_cannot_be_written_continues() -> None:
     with take_port(8600) as port, Path("/dev/full").open("wb") as log:
         nowhere = {
             "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
@@ -154,11 +142,11 @@ def test_a_log_that_takes_no_line_stops_no_process() -> None:
             assert wait_until(web.ready, timeout_s=BOUND_S)
             url = f"http://{HOST}:{port}"
             for _ in range(3):
-                asked = {"Authorization": "Bearer aif_x"}
+                headers = {"Authorization": "Bearer aif_x"}
                 answer = httpx2.get(
-                    f"{url}/api/v1/jobs", headers=asked, trust_env=False, timeout=BOUND_S
+                    f"{url}/api/v1/jobs", headers=headers, trust_env=False, timeout=BOUND_S
                 )
-                assert answer.status_code == 503  # which is logged
+                assert answer.status_code == 503  # the server logs it
             assert web.ready()
             assert process.poll() is None
         finally:

@@ -1,14 +1,12 @@
-"""Packets get lost and no reset comes: each kind of connection is given up within a minute."""
+"""Packets get lost without a reset: each kind of connection is closed within a minute."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-import subprocess
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,15 +26,13 @@ from aifeature.services.stores import broker
 from aifeature.services.streams import writer
 from aifeature.services.streams.hub import Hub
 from project import settings as project_settings
-from project.stack.local_dir import CHECKOUT
 from project.stack.signals import wait_until
 from tests.chaos import packets
-from tests.chaos.faults.system import BOUND_S, LIMIT_S
-from tests.chaos.proxy import HOST, Mode, Proxy, Target
+from tests.chaos.proxy import HOST, Mode, Proxy, Target, target_of
+from tests.chaos.real_processes import BOUND_S, LIMIT_S, Processes, text_of
 from tests.integration.job_rows import MakeJob
 from tests.redis_address import through
 from tests.sandbox_server import SandboxServer
-from tests.system import component, environment
 from workers.inference import (
     AnthropicClient,
     Cancel,
@@ -53,17 +49,15 @@ pytestmark = [
 ]
 
 NOTICE_S: Final = 2
-"""As short as the kernel's clocks allow; what runs is the same code with another number."""
-
-SOON_S: Final = 15.0
-"""Far above that, and far below every other time-out."""
+"""Seconds until the kernel gives a connection up: its minimum. Every other time-out is longer than
+the test may take, so only this one can end a call."""
 
 MINUTE_S: Final = 60
 TEXT = {"document": "Refunds are paid within 30 days."}
 
 
 def assert_watchful(sock: Any) -> None:
-    """Whether bytes of ours wait for an acknowledgement or nothing does, within a minute."""
+    """Assert that the kernel notices a dead peer within a minute, busy or idle."""
     idle, every, count, unacknowledged_ms = (
         sock.getsockopt(socket.IPPROTO_TCP, name)
         for name in (
@@ -76,11 +70,6 @@ def assert_watchful(sock: Any) -> None:
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert idle + every * count < MINUTE_S
     assert 0 < unacknowledged_ms < MINUTE_S * 1000
-
-
-def redis_target() -> Target:
-    parts = urlsplit(django_settings.REDIS_URL)
-    return parts.hostname or HOST, parts.port or 6379
 
 
 def postgres_target() -> Target:
@@ -98,144 +87,131 @@ def to_postgres() -> Iterator[Proxy]:
 
 
 def connect(proxy: Proxy) -> psycopg.Connection[Any]:
-    """As our settings have it, to the database of the test."""
+    """Connect to the database of the test with the options of our settings."""
     known = connection.settings_dict
     url = f"postgresql://{known['USER']}@{HOST}:{proxy.port}/{known['NAME']}"
-    found = project_settings._database(url, 2)
-    options = {**found["OPTIONS"], "password": known["PASSWORD"] or None}
+    options = project_settings._database(url, 2)["OPTIONS"]
     del options["pool"]
-    return psycopg.connect(
-        host=HOST, port=proxy.port, user=known["USER"], dbname=known["NAME"], **options
-    )
-
-
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project_settings, "_WATCHFUL", tcp.watchful(notice_s=NOTICE_S))
+    assert int(options["connect_timeout"]) < MINUTE_S
+    return psycopg.connect(url, **options, password=known["PASSWORD"] or None)
 
 
 @contextmanager
-def ended_by_hand(found: psycopg.Connection[Any]) -> Iterator[None]:
-    """The server does not know that nobody waits for its answer any more."""
-    pid = found.info.backend_pid
-    yield
-    with connection.cursor() as cursor:
+def dropping(proxy: Proxy, is_waiting: Callable[[], bool] | None) -> Iterator[None]:
+    """Drop packets: from now on, or in a thread once the peer works on the request."""
+
+    def drop() -> None:
+        assert is_waiting is None or wait_until(is_waiting, timeout_s=BOUND_S)
+        proxy.set(Mode.DROP)
+
+    if is_waiting is None:
+        drop()
+    with ThreadPoolExecutor(1) as pool:
+        dropped = pool.submit(drop) if is_waiting else None
+        yield
+        if dropped:
+            dropped.result(0)
+
+
+WHEN = pytest.mark.parametrize("waits", [False, True], ids=["before the request", "while it waits"])
+
+
+@WHEN
+def test_postgres(
+    db: None, to_postgres: Proxy, monkeypatch: pytest.MonkeyPatch, *, waits: bool
+) -> None:
+    monkeypatch.setattr(project_settings, "_WATCHFUL", tcp.watchful(notice_s=NOTICE_S))
+    ours = connect(to_postgres)
+    pid = ours.info.backend_pid
+
+    def is_active() -> bool:
+        query = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+        with connection.cursor() as cursor:
+            cursor.execute(query, [pid])
+            found = cursor.fetchone() is not None
+        connection.close()  # this thread's
+        return found
+
+    with (
+        ours,
+        dropping(to_postgres, is_active if waits else None),
+        pytest.raises(psycopg.OperationalError),
+    ):
+        ours.execute("SELECT pg_sleep(%s)", [LIMIT_S])
+    with connection.cursor() as cursor:  # the server still works for the lost client
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-
-
-@pytest.mark.parametrize("when", ["before it asks", "while it waits"])
-def test_postgres(db: None, to_postgres: Proxy, soon: None, when: str) -> None:
-    with connect(to_postgres) as found, ended_by_hand(found):
-        if when == "before it asks":
-            to_postgres.set(Mode.DROP)
-        else:
-            threading.Timer(0.3, to_postgres.set, [Mode.DROP]).start()
-        began = time.monotonic()
-        with pytest.raises(psycopg.OperationalError):
-            found.execute("SELECT pg_sleep(60)")
-        assert time.monotonic() - began < SOON_S
-    began = time.monotonic()
     with pytest.raises(psycopg.OperationalError):
         connect(to_postgres)
-    assert time.monotonic() - began < SOON_S
 
 
-@contextmanager
-def provider(sandbox: SandboxServer) -> Iterator[tuple[Proxy, AnthropicClient]]:
-    parts = urlsplit(sandbox.url)
-    with Proxy(target=(HOST, parts.port or 0)) as proxy:
-        url = f"http://{HOST}:{proxy.port}"
-        client = AnthropicClient(api_key="k", base_url=url, peer_timeout_s=NOTICE_S)
-        with closing(client):
-            yield proxy, client
-
-
-def ask(client: AnthropicClient) -> None:
-    request = InferenceRequest(
-        attempt_id=uuid4(),
-        model="claude-haiku-5-5",
-        system=(),
-        messages=(Message("user", (TextBlock("Hello"),)),),
-        max_tokens=100,
+def request(client: AnthropicClient) -> None:
+    client.complete(
+        InferenceRequest(
+            attempt_id=uuid4(),
+            model="claude-haiku-5-5",
+            system=(),
+            messages=(Message("user", (TextBlock("Hello"),)),),
+            max_tokens=100,
+            deadline_s=LIMIT_S,
+        ),
+        cancel=Cancel(),
     )
-    client.complete(request, cancel=Cancel())
 
 
-@pytest.mark.parametrize("when", ["before it asks", "while it waits"])
-def test_the_provider(sandbox: SandboxServer, when: str) -> None:
-    with provider(sandbox) as (proxy, client):
-        ask(client)  # its connection is used again
-        if when == "before it asks":
-            proxy.set(Mode.DROP)
-        else:
-            sandbox.set_faults({"kind": "slow_first_byte"})
-            threading.Timer(0.3, proxy.set, [Mode.DROP]).start()
-        began = time.monotonic()
-        with pytest.raises(InferenceError) as raised:
-            ask(client)
-        assert time.monotonic() - began < SOON_S
+@WHEN
+def test_the_provider(sandbox: SandboxServer, *, waits: bool) -> None:
+    with (
+        Proxy(target=target_of(sandbox.url)) as proxy,
+        closing(
+            AnthropicClient(
+                api_key="k",
+                base_url=f"http://{HOST}:{proxy.port}",
+                idle_timeout_s=LIMIT_S,
+                peer_timeout_s=NOTICE_S,
+            )
+        ) as client,
+    ):
+        request(client)  # the next request uses this connection again
+        sandbox.reset()
+        sandbox.set_faults({"kind": "slow_first_byte"})
+        with (
+            dropping(proxy, (lambda: bool(sandbox.calls())) if waits else None),
+            pytest.raises(InferenceError) as raised,
+        ):
+            request(client)
         assert raised.value.retryable
         assert raised.value.provider_failure
 
 
-@contextmanager
-def worker(log: Path, **env: str) -> Iterator[psutil.Process]:
-    """An `llm` worker on the database of the test."""
-    found = component("worker-llm", logs=log.parent)
-    head, mark, query = os.environ["DATABASE_URL"].partition("?")
-    url = f"{head.rpartition('/')[0]}/{connection.settings_dict['NAME']}{mark}{query}"
-    every = {**environment({"DATABASE_URL": url}), **found.env, **env}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            found.argv, env=every, cwd=CHECKOUT, stdout=output, stderr=output
-        )
-    try:
-        assert wait_until(found.ready, timeout_s=BOUND_S), log.read_text()
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.usefixtures("committed")
-def test_a_worker_gives_its_broker_up_and_goes_on_afterwards(
-    make_job: MakeJob, sandbox: SandboxServer, tmp_path: Path
+def test_a_worker_closes_its_broker_connections_and_recovers(
+    processes: Processes, make_job: MakeJob
 ) -> None:
-    log = tmp_path / "worker-llm.log"
-
     def succeeds(job: Job) -> bool:
         publisher.refill()
         return Job.objects.get(pk=job.pk).status == Status.SUCCEEDED
 
-    with Proxy(target=redis_target()) as proxy:
-        env = {
-            "REDIS_URL": through(django_settings.REDIS_URL, host=HOST, port=proxy.port),
-            "ANTHROPIC_BASE_URL": sandbox.url,
-            "PEER_TIMEOUT_SECONDS": str(NOTICE_S),
+    def connections() -> set[int]:
+        return {
+            found.laddr.port
+            for found in psutil.Process(worker.process.pid).net_connections("tcp")
+            if getattr(found.raddr, "port", None) == proxy.port
         }
 
-        def connections() -> set[int]:
-            return {
-                found.laddr.port
-                for found in process.net_connections("tcp")
-                if getattr(found.raddr, "port", None) == proxy.port
-            }
-
-        with worker(log, **env) as process:
-            first = make_job(input=TEXT)
-            assert wait_until(lambda: succeeds(first), timeout_s=MINUTE_S), log.read_text()
-            before = connections()
-            assert before
-            proxy.set(Mode.DROP)
-            given_up = wait_until(lambda: not before & connections(), timeout_s=2 * SOON_S)
-            assert given_up, log.read_text()
-            proxy.set(Mode.PASS)
-            second = make_job(input=TEXT)
-            assert wait_until(lambda: succeeds(second), timeout_s=2 * SOON_S), log.read_text()
+    url = django_settings.REDIS_URL
+    with Proxy(target=target_of(url)) as proxy:
+        processes.env["REDIS_URL"] = through(url, host=HOST, port=proxy.port)
+        processes.env["PEER_TIMEOUT_SECONDS"] = str(NOTICE_S)
+        worker = processes.llm("worker")
+        first = make_job(input=TEXT)
+        assert wait_until(lambda: succeeds(first), timeout_s=BOUND_S), text_of(worker.log)
+        before = connections()
+        assert before
+        proxy.set(Mode.DROP)
+        closed = wait_until(lambda: not before & connections(), timeout_s=MINUTE_S)
+        assert closed, text_of(worker.log)
+        proxy.set(Mode.PASS)
+        second = make_job(input=TEXT)
+        assert wait_until(lambda: succeeds(second), timeout_s=BOUND_S), text_of(worker.log)
 
 
 def test_production_values_are_below_a_minute(
@@ -245,7 +221,7 @@ def test_production_values_are_below_a_minute(
         assert_watchful(sock)
     client = AnthropicClient(api_key="k", base_url=sandbox.url)
     with closing(client):
-        ask(client)
+        request(client)
         (idle,) = client._transport._pool.connections
         stream = idle._connection._network_stream  # type: ignore[attr-defined]
         assert_watchful(stream.get_extra_info("socket"))
@@ -257,7 +233,7 @@ def test_production_values_are_below_a_minute(
         used.release()
     options = django_settings.CELERY_BROKER_TRANSPORT_OPTIONS
     assert 1 + 2 * options["health_check_interval"] < MINUTE_S
-    asyncio.run(look_at_hub())
+    asyncio.run(assert_hub_is_watchful())
 
 
 def open_socket(pool: Any) -> Any:
@@ -268,10 +244,10 @@ def open_socket(pool: Any) -> Any:
         pool.release(found)
 
 
-async def look_at_hub() -> None:
+async def assert_hub_is_watchful() -> None:
     hub = Hub(django_settings.REDIS_URL)
     with hub.reading(uuid4(), 1, lambda: None):
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(BOUND_S):
             while not (pool := getattr(hub._client, "connection_pool", None)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             while not pool._in_use_connections:  # noqa: ASYNC110

@@ -32,10 +32,10 @@ from workers.inference import shared_state
 pytestmark = [pytest.mark.usefixtures("committed", "opened"), pytest.mark.timeout(LIMIT_S)]
 
 SUBMIT_S = 0.5
-"""Promised. How long it takes is judged by `make bench ONLY=abort`; here, what it may wait for."""
+"""Promised. `make bench ONLY=abort` measures the time; here, the waits that are possible count."""
 
 WAITS_S = shared_state.TIMEOUT_S + broker.PUBLISH_TIMEOUT_S
-"""As they stand in the code: a test may have more patience."""
+"""As in the code: tests may use longer time-outs."""
 
 SOON_S = 10.0
 """Far above that, on a busy machine too, and less than a publish that nothing limits: 15 s."""
@@ -136,16 +136,21 @@ def test_without_redis_everything_is_accepted_and_shown_in_time(site: Site, mode
     assert {found.published_at for found in newest} == {None}
 
 
-def test_all_that_a_submission_may_wait_for_redis_is_within_what_is_promised() -> None:
-    """Once for the gates, or else once for the broker: who has waited asks no more."""
+def test_a_submission_may_wait_for_redis_no_longer_than_promised() -> None:
+    """It waits once, for the gates or for the broker: after one failure it makes no more calls."""
     assert WAITS_S <= SUBMIT_S
 
 
 def test_only_the_first_submissions_wait_for_a_frozen_broker(site: Site) -> None:
-    """Each that asked it would take a quarter of a second longer than the quickest of before."""
+    """A submission that waits uses a new connection: the one before was closed in its time-out."""
     with ThreadPoolExecutor(1) as threads:
         assert wait_until(lambda: site.is_warm(threads), timeout_s=WARM_S)
-    healthy = min(site.submit()[1] for _ in range(3))
     site.redis.set(Mode.FREEZE)
     site.submit()
-    assert any(site.submit()[1] < healthy + 0.2 for _ in range(TRIES))
+
+    def waits() -> bool:
+        before = site.redis.accepted
+        assert site.submit()[0] == 202
+        return site.redis.accepted > before
+
+    assert not all(waits() for _ in range(TRIES))

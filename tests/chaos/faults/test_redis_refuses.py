@@ -1,4 +1,4 @@
-"""Redis answers each command with an error: jobs are accepted, no process ends, all go on after."""
+"""Redis answers commands with errors: no job is refused, no process ends, all recover."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
-import httpx2
-import psycopg
 import pytest
 import redis
 
 from project.stack.children import Child
 from project.stack.ports import take_port
 from project.stack.signals import wait_until
-from tests.chaos.faults.system import BOUND_S, LIMIT_S, System, system
+from tests.chaos.faults.system import BOUND_S, LIMIT_S, system
+from tests.chaos.faults.system import Site as BaseSite
+from tests.chaos.proxy import target_of
 from tests.redis_address import through
 from tests.refusing_redis import HOST, RefusingRedis
 from tests.sandbox_server import running_sandbox
@@ -26,36 +25,20 @@ from tests.system import component
 
 pytestmark = pytest.mark.timeout(LIMIT_S)
 
-INPUT = {"input": {"document": "Refunds are paid within 30 days."}}
 Client = Any
 
 
 @dataclass
-class Site:
-    """The system behind a proxy that can refuse."""
+class Site(BaseSite):
+    """A site with a proxy before Redis that can refuse commands."""
 
-    system: System
-    client: httpx2.Client
     server: Client
-    """Redis itself."""
+    """A client of Redis, past the proxy."""
 
     proxy: RefusingRedis
     children: dict[str, Child]
 
-    def submit(self) -> str:
-        answer = self.client.post("/api/v1/features/summarize/jobs", json=INPUT)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
-
-    def status(self, job: str) -> str:
-        with psycopg.connect(self.system.servers.env["DATABASE_URL"]) as connection:
-            row = connection.execute(
-                "SELECT status FROM aifeature_job WHERE id = %s", [job]
-            ).fetchone()
-        assert row is not None
-        return str(row[0])
-
-    def redis_word(self) -> str:
+    def redis_check(self) -> str:
         answer = self.client.get("/readyz")
         assert answer.status_code == 200, "jobs are accepted without Redis"
         found = answer.json()
@@ -67,7 +50,7 @@ class Site:
             name: child.log.read_text(errors="replace") for name, child in self.children.items()
         }
 
-    def all_live(self) -> None:
+    def assert_all_run(self) -> None:
         for name, child in self.children.items():
             assert child.process.poll() is None, f"{name} ended:\n{child.log.read_text()[-3000:]}"
 
@@ -78,27 +61,21 @@ def site() -> Iterator[Site]:
         sandbox = exits.enter_context(running_sandbox())
         found = exits.enter_context(system(sandbox))
         url = found.servers.env["REDIS_URL"]
-        parts = urlsplit(url)
-        target = (parts.hostname or HOST, parts.port or 6379)
-        proxy = exits.enter_context(RefusingRedis(target))
+        proxy = exits.enter_context(RefusingRedis(target_of(url)))
         env = {"REDIS_URL": through(url, host=HOST, port=proxy.port)}
-        web = exits.enter_context(found.web(**env))
+        client = exits.enter_context(found.client(**env))
         children = {
             queue: exits.enter_context(found.worker(queue, **env)) for queue in ("llm", "control")
         }
-        beat = component("beat", logs=found.servers.launcher.logs)
-        children["beat"] = exits.enter_context(found._process("beat", beat.argv, env))
-        port = exits.enter_context(take_port(8700))
-        flower = component("flower", logs=found.servers.launcher.logs, flower=port)
-        child = exits.enter_context(found._process("flower", flower.argv, {**flower.env, **env}))
+        logs = found.servers.launcher.logs
+        beat = component("beat", logs=logs)
+        children["beat"] = exits.enter_context(found.process("beat", beat.argv, env))
+        flower = component("flower", logs=logs, flower=exits.enter_context(take_port(8700)))
+        child = exits.enter_context(found.process("flower", flower.argv, {**flower.env, **env}))
         found.until(flower.ready, child)
         children["flower"] = child
-        headers = {"Authorization": f"Bearer {found.seed.tokens[0]}"}
-        client = exits.enter_context(
-            httpx2.Client(base_url=web, headers=headers, trust_env=False, timeout=BOUND_S)
-        )
         server = exits.enter_context(redis.Redis.from_url(url, protocol=2))
-        yield Site(found, client, cast("Client", server), proxy, children)
+        yield Site(found, sandbox, client, cast("Client", server), proxy, children)
 
 
 def configured(server: Client, **values: object) -> Callable[[], None]:
@@ -146,7 +123,7 @@ def another_type(site: Site) -> Callable[[], None]:
 
 
 def copies_of_another_type(site: Site) -> Callable[[], None]:
-    """Of what is not acknowledged: messages are taken all the same."""
+    """Spoil the copies of unacknowledged messages. Workers still take messages."""
     for key in ("unacked", "unacked_index"):
         site.server.set(key, "text")
     return lambda: site.server.delete("unacked", "unacked_index")
@@ -161,13 +138,13 @@ def answered(code: str) -> Callable[[Site], Callable[[], None]]:
     return fault
 
 
-def made_up(seed: int) -> str:
+def random_code(seed: int) -> str:
     dice = random.Random(seed)
     return "".join(dice.choices(string.ascii_uppercase, k=dice.randint(3, 12)))
 
 
 REAL = [full, replica, too_few_replicas, without_permission, another_password, another_type]
-CODES = ["LOADING", "MISCONF", "NOAUTH", "BUSY", "MASTERDOWN", "ERR", *map(made_up, range(3))]
+CODES = ["LOADING", "MISCONF", "NOAUTH", "BUSY", "MASTERDOWN", "ERR", *map(random_code, range(3))]
 
 
 @contextmanager
@@ -182,21 +159,21 @@ def refusing(site: Site, fault: Callable[[Site], Callable[[], None]]) -> Iterato
 @pytest.mark.parametrize(
     "fault", [*REAL, copies_of_another_type, *map(answered, CODES)], ids=lambda each: each.__name__
 )
-def test_no_process_ends_and_all_go_on_after(
+def test_no_process_ends_and_all_recover(
     site: Site, fault: Callable[[Site], Callable[[], None]]
 ) -> None:
     before = site.logs()
     with refusing(site, fault):
-        job = site.submit()
-        assert wait_until(lambda: site.redis_word() != "ok", timeout_s=BOUND_S)
-        # What is refused or tried again is logged.
+        job = site.accepted_job()
+        assert wait_until(lambda: site.redis_check() != "ok", timeout_s=BOUND_S)
+        # Refusals and retries are logged.
         assert wait_until(lambda: site.logs()["control"] != before["control"], timeout_s=BOUND_S)
-        if fault is not full:  # a full Redis hands out what it has
+        if fault is not full:  # a full Redis still delivers messages
             assert wait_until(lambda: site.logs()["llm"] != before["llm"], timeout_s=BOUND_S)
-        site.all_live()
-    assert wait_until(lambda: site.status(job) == "succeeded", timeout_s=BOUND_S), site.logs()
-    assert wait_until(lambda: site.redis_word() == "ok", timeout_s=BOUND_S)
-    site.all_live()
+        site.assert_all_run()
+    assert wait_until(lambda: site.row(job)[0] == "succeeded", timeout_s=BOUND_S), site.logs()
+    assert wait_until(lambda: site.redis_check() == "ok", timeout_s=BOUND_S)
+    site.assert_all_run()
     assert "Unrecoverable error" not in "".join(site.logs().values())
 
 
@@ -208,8 +185,7 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_whatever_is_forbidden_no_process_ends(site: Site, seed: int) -> None:
-    """Each command that a process sends may be the one that fails."""
+def test_no_process_ends_when_some_commands_are_forbidden(site: Site, seed: int) -> None:
     dice = random.Random(seed)
     forbidden = dice.sample(COMMANDS, dice.randint(1, 8))
     allow = site.server.execute_command
@@ -219,14 +195,14 @@ def test_whatever_is_forbidden_no_process_ends(site: Site, seed: int) -> None:
         for kind in ("normal", "pubsub"):
             allow("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
     try:
-        job = site.submit()
+        job = site.accepted_job()
 
-        def is_felt() -> bool:
-            return site.logs() != before or site.status(job) == "succeeded"
+        def is_noticed() -> bool:
+            return site.logs() != before or site.row(job)[0] == "succeeded"
 
-        assert wait_until(is_felt, timeout_s=BOUND_S)
-        site.all_live()
+        assert wait_until(is_noticed, timeout_s=BOUND_S)
+        site.assert_all_run()
     finally:
         allow("ACL", "SETUSER", "default", "+@all")
-    assert wait_until(lambda: site.status(job) == "succeeded", timeout_s=BOUND_S), site.logs()
-    site.all_live()
+    assert wait_until(lambda: site.row(job)[0] == "succeeded", timeout_s=BOUND_S), site.logs()
+    site.assert_all_run()

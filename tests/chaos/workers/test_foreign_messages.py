@@ -1,4 +1,4 @@
-"""Messages that are not ours end no worker, keep none of its threads and are not quoted."""
+"""Foreign messages end no worker, occupy none of its threads and are not quoted in logs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ not_json = st.binary(max_size=40) | st.sampled_from(
 
 
 def _places(value: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of everything in a JSON value, from its root on."""
+    """Return the paths of all parts of a JSON value."""
     found = [before] if before else []
     if isinstance(value, dict):
         found += [path for key in value for path in _places(value[key], (*before, key))]
@@ -40,7 +40,7 @@ def _places(value: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def changed(draw: st.DrawFn, message: dict[str, Any]) -> bytes:
-    """A real message in which a few things are replaced or missing, or with another body."""
+    """Return a real message with some parts replaced or missing, or with another body."""
     made = copy.deepcopy(message)
     for path in draw(st.lists(st.sampled_from(_places(message)), min_size=1, max_size=2)):
         inner: Any = made
@@ -55,7 +55,7 @@ def changed(draw: st.DrawFn, message: dict[str, Any]) -> bytes:
     return json.dumps(made).encode()
 
 
-def test_messages_that_are_not_ours_are_dropped_and_jobs_go_on(processes: Processes) -> None:
+def test_foreign_messages_are_dropped_and_jobs_continue(processes: Processes) -> None:
     with broker() as client:
         processes.queue(1)
         ours = json.loads(client.lrange("llm", 0, 0)[0])
@@ -63,7 +63,7 @@ def test_messages_that_are_not_ours_are_dropped_and_jobs_go_on(processes: Proces
             client.hset("unacked", f"tag{count}", tag)
             client.zadd("unacked_index", {f"tag{count}": 0})
 
-        worker = processes.llm("worker", threads=2)  # a start restores what was not acknowledged
+        worker = processes.llm("worker", threads=2)  # a start restores unacknowledged messages
 
         @settings(
             max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None

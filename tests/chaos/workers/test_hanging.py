@@ -1,4 +1,4 @@
-"""A validator that never comes back, in a real worker process."""
+"""A validator that never returns, in a real worker process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEADLINE_S = 20
 pytestmark = pytest.mark.timeout(LIMIT_S)
 
 
-def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
+def test_a_worker_with_a_hanging_thread_exits_and_another_continues(
     processes: Processes, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     processes.env["LEASE_SECONDS"] = str(LEASE_S)
@@ -44,7 +44,7 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
         "    try:\n        answer =",
         "    __import__('threading').Event().wait()\n    try:\n        answer =",
     )
-    FeatureControl.objects.update_or_create(  # else so little time would be too little for a call
+    FeatureControl.objects.update_or_create(  # otherwise the deadline is too near for a call
         feature="summarize", defaults={"deadline_s": DEADLINE_S}
     )
     processes.control("control")
@@ -63,5 +63,5 @@ def test_a_worker_whose_thread_hangs_ends_and_another_goes_on(
     assert f"job {job.pk} of summarize" in alert.summary
     assert "called by aifeature.services.execution.output._validated, line " in alert.summary
     connection.close()
-    processes.llm("mended")
+    processes.llm("sound")
     wait_ended(processes.queue(2))

@@ -1,11 +1,9 @@
-"""An llm worker is paused past its lease, or killed, while it has calls in flight."""
+"""An llm worker with calls in flight is paused past its lease, or killed."""
 
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from tests.chaos.real_processes import (
     ran_on,
     rows,
     send_signal,
+    start_together,
     text_of,
     wait_ended,
     wait_until,
@@ -31,8 +30,6 @@ from tests.sandbox_server import SandboxServer
 
 LEASE_S = 6
 JOBS = 4
-SOON_S = LEASE_S + 15.0
-"""Until the jobs run again: what got lost on its way would be handed over anew after a minute."""
 
 pytestmark = pytest.mark.timeout(LIMIT_S)
 
@@ -44,22 +41,23 @@ def calls() -> Iterator[Held]:
 
 
 def start(processes: Processes) -> tuple[Child, Child]:
-    """Two llm workers, and a control worker that notices what is abandoned."""
+    """Start two llm workers, and a control worker that finds abandoned runs."""
     processes.env["LEASE_SECONDS"] = str(LEASE_S)
     processes.env["PROVIDER_IDLE_TIMEOUT"] = str(LIMIT_S)
-    with ThreadPoolExecutor(3) as pool:
-        control = pool.submit(processes.control, "control")
-        one, other = pool.submit(processes.llm, "one"), pool.submit(processes.llm, "other")
-        control.result()
-        return one.result(), other.result()
+    _, one, other = start_together(
+        lambda: processes.control("control"),
+        lambda: processes.llm("one"),
+        lambda: processes.llm("other"),
+    )
+    return one, other
 
 
 def in_flight(
     sandbox: SandboxServer, jobs: Sequence[Job], workers: tuple[Child, Child]
 ) -> tuple[Child, Child, list[Job]]:
-    """The victim, the other worker, and the jobs that the victim runs, once all have their call.
+    """Wait for all calls. Return the victim, the other worker, and the jobs that the victim runs.
 
-    Either worker may have been quick enough to take them all: the victim is one that has some.
+    One worker may have taken all jobs, so the victim is a worker with jobs.
     """
     wait_until(lambda: len(sandbox.calls()) == len(jobs), "calls in flight")
     found = rows(jobs)
@@ -68,10 +66,7 @@ def in_flight(
 
 
 def record_of(jobs: Sequence[Job]) -> dict[str, Any]:
-    """All that is stored of these jobs, their calls and spend, and the text that is shown.
-
-    But for the lease, which the worker that has them now extends.
-    """
+    """Return everything stored about these jobs, except the lease, which the new worker extends."""
     ids = [job.pk for job in jobs]
     found: dict[str, Any] = {
         "jobs": [{**vars(row), "lease_until": None, "_state": None} for row in rows(jobs)],
@@ -84,7 +79,7 @@ def record_of(jobs: Sequence[Job]) -> dict[str, Any]:
     return found
 
 
-def test_a_worker_that_was_paused_past_its_lease_changes_nothing_afterwards(
+def test_a_worker_paused_past_its_lease_changes_nothing(
     processes: Processes, sandbox: SandboxServer, calls: Held
 ) -> None:
     sandbox.set_faults(
@@ -95,7 +90,7 @@ def test_a_worker_that_was_paused_past_its_lease_changes_nothing_afterwards(
     jobs = processes.queue(JOBS)
     victim, other, mine = in_flight(sandbox, jobs, workers)
     send_signal(victim, signal.SIGSTOP)
-    calls.let_go(FIRST_S)  # the reader of these answers finds them whole when it goes on
+    calls.let_go(FIRST_S)  # the victim finds these answers complete when it continues
     wait_until(lambda: len(sandbox.calls()) == JOBS + len(mine), "the jobs to run elsewhere")
     assert {(row.status, row.epoch, row.tries) for row in rows(mine)} == {("running", 2, 1)}
     wait_ended([job for job in jobs if job not in mine])  # their spend is in the same windows
@@ -127,29 +122,17 @@ def test_a_worker_that_was_paused_past_its_lease_changes_nothing_afterwards(
     assert "Traceback" not in text_of(victim.log)
 
 
-def test_the_jobs_of_a_killed_worker_run_again_soon_after_their_lease(
-    processes: Processes, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+def test_jobs_of_a_killed_worker_run_again_when_their_lease_expires(
+    processes: Processes, sandbox: SandboxServer
 ) -> None:
+    """The short chaos run limits the time until then (`longest_rescue_s`)."""
     sandbox.set_faults({"kind": "stall", "after_events": 6, "seconds": LONG_S, "times": JOBS})
     workers = start(processes)
     jobs = processes.queue(JOBS)
     victim, other, mine = in_flight(sandbox, jobs, workers)
     send_signal(victim, signal.SIGKILL)
-    killed = time.monotonic()
-    took: dict[Any, float] = {}
-
-    def all_run_again() -> bool:
-        for row in rows(mine):
-            if row.epoch == 2:
-                took.setdefault(row.pk, time.monotonic() - killed)
-        return len(took) == len(mine)
-
-    wait_until(all_run_again, "the jobs to be claimed again")
+    wait_until(lambda: all(row.epoch >= 2 for row in rows(mine)), "the jobs to be claimed again")
     wait_ended(mine)
-    with capsys.disabled():
-        longest = max(took.values())
-        print(f"\nkilled: {len(mine)} jobs ran again after {longest:.1f} s, lease {LEASE_S} s")  # noqa: T201
-    assert max(took.values()) < SOON_S
     for row in rows(mine):
         assert ran_on(row, other)
         lost, accepted = Attempt.objects.filter(job=row).order_by("number")

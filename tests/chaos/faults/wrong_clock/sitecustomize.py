@@ -1,7 +1,7 @@
-"""Puts the wall clock of a process wrong by as many seconds as the file CLOCK_SHIFT names holds.
+"""Shifts the wall clock of a process by the number of seconds in the file CLOCK_SHIFT.
 
-Python imports a module of this name first of all, when its folder is on PYTHONPATH. Monotonic
-time goes on as it does when somebody sets a machine's clock.
+Python imports a module of this name first if its folder is on PYTHONPATH. Monotonic time does not
+change, as when a person sets the clock of a machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _shift_s() -> int:
 
 
 class _Kind(type):
-    """What C code makes is of the right class, and counts as of this one."""
+    """Instances of the real class, which C code makes, count as instances of this one."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, _Right)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that stop and kill workers."""
+"""Fixtures of the integration tests, and real processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from tests.integration.conftest import (
     _patient_with_redis,
     _sandbox_server,
     ada,
+    bob,
     committed,
     context,
     opened,
     sandbox,
 )
+from tests.integration.job_rows import make_job
 
 __all__ = [
     "_fresh_control_cache",
@@ -21,8 +23,10 @@ __all__ = [
     "_patient_with_redis",
     "_sandbox_server",
     "ada",
+    "bob",
     "committed",
     "context",
+    "make_job",
     "opened",
     "processes",
     "sandbox",
