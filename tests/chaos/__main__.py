@@ -1,7 +1,7 @@
 """`make chaos`: runs the whole system under faults and checks that it kept its promises.
 
-The last line on stdout is one JSON object. Exit code 1: a promise was broken, or the run was not
-what it should have been; the logs are kept then.
+The last line on stdout is one JSON object. The exit code is 1 if a promise was broken or the run
+was not as planned; then the logs are kept.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, NamedTuple
 
 from project.stack.local_dir import CHECKOUT
 from tests.chaos import plan
@@ -51,16 +51,12 @@ SHORT: Final = Run(
     short=True,
 )
 SPARE_S: Final = 300
-"""For the start and the end of the processes; a run that takes longer hangs."""
+"""Seconds for the start and the end of the processes. A run that takes longer hangs."""
 
 
 def main() -> int:
-    """Run, check, tell.
-
-    Returns:
-        0, or 1 if anything was wrong.
-    """
-    options = _parser().parse_args()
+    """Run, check and report. Return the exit code."""
+    options = _options()
     run = options.run
     for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(signum, _exit)
@@ -86,7 +82,7 @@ def main() -> int:
         if found:
             text = violation_report(evidence, found)
             _keep(logs, options.keep)
-            _write_down(evidence, options.keep)
+            _write_evidence(evidence, options.keep)
             (options.keep / "violations.txt").write_text(text)
             sys.stdout.write(text + "\n")
             again = f"make chaos SEED={options.seed}{' SHORT=1' if run.short else ''}"
@@ -101,68 +97,44 @@ def _keep(logs: Path, keep: Path) -> None:
     shutil.copytree(logs, keep)
 
 
-def _write_down(evidence: Evidence, folder: Path) -> None:
-    """Everything the checks have read, to be looked at by hand."""
-    for name in (
-        "jobs",
-        "attempts",
-        "windows",
-        "changes",
-        "calls",
-        "diary",
-        "faults",
-        "drifts",
-        "trips",
-    ):
+def _write_evidence(evidence: Evidence, folder: Path) -> None:
+    """Write the rows that the checks read, for people."""
+    tables = "jobs attempts windows changes calls diary faults drifts trips"
+    for name in tables.split():
         lines = (json.dumps(asdict(row)) for row in getattr(evidence, name))
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
 
 
 def _exit(signum: int, _frame: FrameType | None) -> None:
-    """End through the usual way, so that everything started is stopped."""
+    """Exit by an exception, so that all processes are stopped."""
     signal.alarm(0)
     sys.exit(f"chaos: ended by {signal.Signals(signum).name}")
 
 
-class _Options(argparse.Namespace):
+class _Options(NamedTuple):
     seed: int
     run: Run
     keep: Path
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="make chaos", description=__doc__)
+def _options() -> _Options:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seed", type=int, help="repeats a schedule")
     parser.add_argument("--short", action="store_true", help="two minutes")
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--faults", type=int)
-    parser.add_argument("--minutes", type=float, help="over which jobs and faults are spread")
+    parser.add_argument("--minutes", type=float, help="time over which jobs and faults are spread")
     parser.add_argument("--keep", type=Path, help="folder for the logs of a run that failed")
-    return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    """Turns what was asked for into a run."""
-
-    def parse_args(self, *args: object, **kwargs: object) -> _Options:  # type: ignore[override]
-        given = super().parse_args()
-        size = SHORT if given.short else LONG
-        options = _Options()
-        options.seed = given.seed if given.seed is not None else random.randrange(1_000_000)
-        options.run = Run(
-            jobs=given.jobs or size.jobs,
-            faults=given.faults or size.faults,
-            span_s=given.minutes * 60 if given.minutes else size.span_s,
-            settle_s=size.settle_s,
-            users=size.users,
-            user_budget_usd=size.user_budget_usd,
-            attack_rounds=size.attack_rounds,
-            hasty_per_minute=size.hasty_per_minute,
-            provider_per_minute=size.provider_per_minute,
-            short=size.short,
-        )
-        options.keep = given.keep or CHECKOUT / ".local" / f"chaos-{options.seed}"
-        return options
+    given = parser.parse_args()
+    size = SHORT if given.short else LONG
+    seed = given.seed if given.seed is not None else random.randrange(1_000_000)
+    run = replace(
+        size,
+        jobs=given.jobs or size.jobs,
+        faults=given.faults or size.faults,
+        span_s=given.minutes * 60 if given.minutes else size.span_s,
+    )
+    return _Options(seed, run, given.keep or CHECKOUT / ".local" / f"chaos-{seed}")
 
 
 if __name__ == "__main__":

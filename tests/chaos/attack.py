@@ -1,4 +1,4 @@
-"""What a malicious user does: large documents, and answers that are read and not paid for."""
+"""The scenarios of a malicious user: large documents, and answers that are read but not paid."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from typing import Final
 from tests.chaos.scenario import CancelAt, Scenario
 
 LARGE_BYTES: Final = 200_000
-"""Of each document. It goes to a dearer model, at a bound of half a dollar."""
+"""Size of each document. It goes to an expensive model, with a bound of half a dollar."""
 
 FROM: Final = 0.15
 UNTIL: Final = 0.6
-"""Of the run's span: when the attack begins, and when its last document is sent."""
+"""Beginning of the attack and time of its last document, as shares of the run's span."""
 
 AT_ONCE: Final = 4
-"""Documents that are sent together, and cancelled one by one."""
+"""Documents that are sent together and cancelled one by one."""
 
 HOLDS_S: Final = 4.0
-"""How long the longest of them is held before it is cancelled."""
+"""Longest time until one of them is cancelled."""
 
 IN_FLIGHT: Final = 4
-"""Calls that this user may have under way."""
+"""Calls that this user may have in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How one document is sent and cancelled."""
-
     cancel_at: CancelAt
     together: int = 1
 
@@ -42,14 +40,14 @@ WAYS: Final = (
     Way("last_word"),
     Way("later", together=AT_ONCE),
 )
-"""In turn, until the user is refused for the day."""
+"""Used in turn, until the user's budget of the day is spent."""
 
 ROUND: Final = sum(way.together for way in WAYS)
-"""Documents of one turn through all of them."""
+"""Documents of one turn through all ways."""
 
 
 def attack(*, seed: int, rounds: int, span_s: float) -> list[Scenario]:
-    """The scenarios of the malicious user, by time: a function of the seed."""
+    """Return the scenarios of the malicious user, by time: a function of the seed."""
     dice = random.Random(seed + 2)
     ways = list(islice(cycle(WAYS), rounds * len(WAYS)))
     step_s = (UNTIL - FROM) * span_s / max(1, len(ways))
@@ -80,7 +78,7 @@ _WORDS: Final = (
 
 
 def _large(dice: random.Random) -> str:
-    """Text of sentences, and never twice the same: a cached prompt would be cheap."""
+    """Return a new text each time: a cached prompt would be cheap."""
     text = [f"Report {dice.randrange(10**9)}."]
     size = 0
     while size < LARGE_BYTES:

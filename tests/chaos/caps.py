@@ -1,11 +1,9 @@
-"""Keeps the shared caps just above what is settled, so that reservations are in the way.
+"""Keeps the shared caps just above settled spend, so that calls compete for the room below them.
 
-Caps rise with settled spend alone. Spend that is only a ceiling, `estimated` and `unknown`, must
-fit into a fixed room for the whole run, however many faults leave calls without an end, and into
-what the malicious user may spend.
-
-Caps only rise, so what is spent and held may never be above the cap of that moment, whenever a
-process has read it.
+Caps rise with settled spend alone. Phantom spend, `estimated` and `unknown`, must fit into a fixed
+room for the whole run and into the budget of the malicious user, however many faults leave calls
+open. Caps never fall, so spent and held may never exceed the cap of the moment, even for a process
+that read the cap earlier.
 """
 
 from __future__ import annotations
@@ -31,12 +29,12 @@ CENT: Final = 10_000
 RAISE_S: Final = 0.2
 
 ROOM: Final = {"feature": 4, "global": 5, "month": 6}
-"""Cents that each cap leaves above what is settled. A call of the first model reserves a tenth of
-one, one of the second, asked while a breaker is open, almost two; there are 32 threads."""
+"""Cents of each cap above settled spend. A call of the first model reserves a tenth of a cent, one
+of the fallback almost two; there are 32 threads."""
 
 PHANTOM_CENTS: Final = 200
-"""Cents for spend that is only a ceiling, from the first fault that leaves calls without an end
-until the run is over. Six long runs, each with some twenty such faults, left 21 to 89 cents."""
+"""Cents for phantom spend, from the first fault that leaves calls open until the end of the run.
+Six long runs, each with about twenty such faults, left 21 to 89 cents."""
 
 LEAVES_CALLS_OPEN: Final = (
     STORMS
@@ -45,7 +43,7 @@ LEAVES_CALLS_OPEN: Final = (
     | SWITCHES
     | {Kind.LLM_KILL, Kind.LLM_STOP, Kind.ROLLING_RESTART}
 )
-"""Faults after which nobody knows what some calls cost."""
+"""Faults after which the cost of some calls is unknown."""
 
 OWN_SPEND_FACTOR: Final = 2
 """A user's default spend cap, as a multiple of what the user may be charged."""
@@ -55,7 +53,7 @@ WHERE: Final = {
     "global": (GLOBAL, "daily_budget_usd"),
     "month": (GLOBAL, "monthly_budget_usd"),
 }
-"""The control row and field of each."""
+"""Control row and field of each cap."""
 
 _SETTLED: Final = """
 SELECT coalesce(sum(cost_micro), 0)::bigint FROM aifeature_attempt WHERE state = 'settled'
@@ -63,41 +61,37 @@ SELECT coalesce(sum(cost_micro), 0)::bigint FROM aifeature_attempt WHERE state =
 
 
 def room_cents(faults: Sequence[Done], *, attack_cents: int) -> int:
-    """Cents for spend that is only a ceiling.
+    """Return the cents for phantom spend.
 
-    Args:
-        faults: Those that have begun.
-        attack_cents: What the malicious user may spend; 0 before the attack.
+    `faults` are those that have begun. `attack_cents` is the budget of the malicious user; 0 before
+    the attack.
     """
     is_any_open = any(done.kind in LEAVES_CALLS_OPEN for done in faults)
     return PHANTOM_CENTS * is_any_open + attack_cents
 
 
 def settled_micro(connection: psycopg.Connection) -> int:
-    """Micro-dollars that are known to be on the bill."""
     row = connection.execute(_SETTLED).fetchone()
     assert row is not None
     return int(row[0])
 
 
 class CapRaiser:
-    """Raises caps until it is stopped."""
+    """Thread that raises the caps."""
 
     def __init__(self, stack: Stack, room: Callable[[], int]) -> None:
-        """Prepare; `room` returns the cents of `room_cents` at this moment."""
+        """`room` returns the current cents of `room_cents`."""
         self._stack = stack
         self._room = room
         self._cents: dict[str, int] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cap_raiser", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="caps", daemon=True)
 
     def start(self) -> None:
-        """Set the first caps, then go on in a thread."""
         self._raise(0)
         self._thread.start()
 
     def stop(self) -> None:
-        """Leave the caps as they are."""
         self._over.set()
         self._thread.join()
 

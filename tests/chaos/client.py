@@ -1,4 +1,4 @@
-"""A decent HTTP client: repeats what may be repeated, waits as it is told, writes all down."""
+"""An HTTP client that follows the API's rules on retries and logs each request."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from tests.chaos.request_log import Deed, Entry, RequestLog, now
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
 TRY_AGAIN: Final = frozenset({429, 503})
 GIVE_UP: Final = "budget_exhausted"
-"""The code of an answer after which a user goes home."""
+"""The problem code after which a user makes no more requests."""
 
 WAITS: Final = (1.0, 1.2)
-"""How long a user really waits, of what was asked for."""
+"""Shortest and longest wait of a user, as a share of Retry-After."""
 
 PATIENCE_S: Final = 10.0
-"""Nobody here waits longer between two tries, whatever Retry-After says."""
+"""Longest wait between two tries, even if Retry-After is longer."""
 
 RATE_PATIENCE_S: Final = 20.0
-"""The same for a rate: a bucket has one more by then, but for one of a process without Redis."""
+"""The same after a rate limit. Except in a process without Redis, the bucket then has a token."""
 
 LIMITS: Final = httpx2.Limits(
     max_connections=None, max_keepalive_connections=5, keepalive_expiry=3.0
 )
-"""Of a user's connections. An idle one is given up two seconds sooner than a web process that ends
-does it, as every client must that keeps connections (deploy/gunicorn.conf.py)."""
+"""Connections of one user. The client closes an idle one two seconds before a web process that ends
+would, as each client with kept connections must (deploy/gunicorn.conf.py)."""
 
 ANSWER_S: Final = 30.0
-"""How long an answer may take that does not wait for anything."""
+"""Time-out of a request that waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def problem(self) -> str:
-        """The code of a problem document; empty when there is no error."""
+        """The code of the problem document; empty if there is no error."""
         if self.http < 400:
             return ""
         if not self.headers.get("content-type", "").startswith("application/problem+json"):
@@ -58,18 +58,18 @@ class Answer:
 
     @property
     def wait_s(self) -> float:
-        """What Retry-After asks for, within a user's patience."""
-        asked = float(self.headers.get("retry-after", "1"))
-        return min(asked, RATE_PATIENCE_S if self.problem == "rate_limited" else PATIENCE_S)
+        """The seconds of Retry-After, limited."""
+        wanted = float(self.headers.get("retry-after", "1"))
+        return min(wanted, RATE_PATIENCE_S if self.problem == "rate_limited" else PATIENCE_S)
 
     @property
     def is_final(self) -> bool:
-        """Whether it is of no use to ask again today."""
+        """Whether no retry is useful today."""
         return self.http not in TRY_AGAIN or self.problem == GIVE_UP
 
 
 class Client:
-    """The connections of all users, a pool for each: a pool's work grows with its square."""
+    """The connections of all users, with a pool for each: one large pool would be slow."""
 
     def __init__(self, base_url: str, log: RequestLog, dice: random.Random) -> None:
         self._base_url = base_url
@@ -79,7 +79,6 @@ class Client:
         self._pools: dict[int, httpx2.AsyncClient] = {}
 
     async def close(self) -> None:
-        """Hang up."""
         for pool in self._pools.values():
             await pool.aclose()
 
@@ -95,7 +94,7 @@ class Client:
             )
         return self._pools[user.id]
 
-    async def ask(
+    async def request(
         self,
         user: User,
         deed: Deed,
@@ -106,16 +105,10 @@ class Client:
         data: Mapping[str, Any] | None = None,
         wait_s: float = 0.0,
     ) -> Answer:
-        """Ask until there is an answer that is not "try again", and write each try down.
+        """Send a request until its answer is final, and log each try.
 
-        Args:
-            user: Who asks.
-            deed: What for.
-            key: Of the job; sent along when something is submitted.
-            method: Of HTTP.
-            path: Below the API's address.
-            data: The body.
-            wait_s: How long the server may think about it.
+        `key` is the job's idempotency key, sent with a submission. `path` is relative to the API's
+        address. `wait_s` is the time for which the server may hold the request.
         """
         headers = {} if data is None else {"Idempotency-Key": key}
         for tries in range(1_000_000):
@@ -130,7 +123,7 @@ class Client:
                 )
                 answer = _answer(response)
             except (httpx2.TransportError, ValueError) as error:
-                self.note(user, deed, key, begun, error=named(error), reused=not trace.made)
+                self.note(user, deed, key, begun, error=error_text(error), reused=not trace.made)
                 await asyncio.sleep(self._dice.uniform(0.1, min(2.0, 0.2 * 2**tries)))
                 continue
             self._note_answer(user, deed, key, begun, answer)
@@ -143,15 +136,14 @@ class Client:
     async def events(
         self, user: User, path: str, last_id: str | None, trace: ConnectionTrace
     ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
-        """Open an event stream; gives its head and its events' bytes.
+        """Open an event stream. Yield its response and the bytes of each event.
 
-        Raises:
-            httpx2.TransportError: the connection failed, now or while it is read.
+        Raises httpx2.TransportError if the connection fails, now or later.
         """
         headers = {"Accept": "text/event-stream"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
-        # The server says something every 15 s: thrice that is silence.
+        # The server sends something every 15 s.
         timeout = httpx2.Timeout(ANSWER_S, read=45.0)
         async with self._pool(user).stream(
             "GET", path, headers=headers, timeout=timeout, extensions={"trace": trace}
@@ -163,7 +155,6 @@ class Client:
                 yield Answer(200, response.headers, {}), _blocks(response)
 
     def note(self, user: User, deed: Deed, key: str, begun: float, **facts: Any) -> None:
-        """Write a line."""
         self._log.write(Entry(user.id, deed, key, begun, now(), **facts))
 
     def _note_answer(self, user: User, deed: Deed, key: str, begun: float, answer: Answer) -> None:
@@ -182,23 +173,20 @@ class Client:
 
 
 class ConnectionTrace:
-    """Hears from the HTTP client whether a request had a connection made for it."""
+    """Trace callback of httpcore: records whether a request opened a new connection."""
 
     def __init__(self) -> None:
         self.made = False
         self.answered = False
-        """Whether the first line of an answer came."""
+        """Whether the head of a response arrived."""
 
     async def __call__(self, event: str, _: Mapping[str, Any]) -> None:
-        """Take note of an event of httpcore's."""
         self.made = self.made or event == "connection.connect_tcp.started"
         self.answered = self.answered or event.endswith("receive_response_headers.complete")
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user with an API token."""
-
     id: int
     token: str
 
@@ -210,8 +198,7 @@ def _answer(response: httpx2.Response) -> Answer:
     return Answer(response.status_code, response.headers, body)
 
 
-def named(error: Exception) -> str:
-    """An exception for the diary."""
+def error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 

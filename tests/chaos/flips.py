@@ -1,4 +1,4 @@
-"""What a flip of the kill switch was, and whose jobs it stopped when."""
+"""A flip of the kill switch, and the jobs that it stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from aifeature.policies.release import is_released
 
 PARTLY_PERCENT: Final = 20
-"""For how many users a switch that held is released first."""
+"""Share of the users that a held switch is released to first."""
 
 FOR_EVER: Final = float("inf")
 
@@ -18,28 +18,28 @@ class Flip:
     """One flip. Times in seconds since the epoch, by the database's clock."""
 
     slug: str
-    """A feature's, or `_everything`."""
+    """A feature or `_everything`."""
 
     cancels: bool
     asked_at: float
-    """When the person at the desk began to pull it."""
+    """When the operator began to pull it."""
 
     stopped_at: float
-    """When it was pulled for sure."""
+    """When it was certainly pulled."""
 
     partly_from: float | None = None
-    """When the release for some of the users began; None: there was none."""
+    """When the release for some users began; None: there was none."""
 
     released_from: float | None = None
-    """When the release for all began."""
+    """When the release for all users began."""
 
     released_at: float | None = None
-    """When that was over."""
+    """When that release ended."""
 
     def stops_until(self, user_id: int | None) -> float:
-        """Until when this user's jobs were stopped for sure; None: calls of nobody, as probes are.
+        """Return the time until which this user's jobs were certainly stopped.
 
-        Those go on as soon as the switch is released for some users.
+        None means calls of no user, such as probes. They continue at the first partial release.
         """
         end = FOR_EVER if self.released_from is None else self.released_from
         if self.partly_from is None:

@@ -1,6 +1,6 @@
-"""Triggers of the harness: the database itself writes down every change, in the same transaction.
+"""Triggers of the harness: the database records every change, in the same transaction.
 
-So the evidence is complete and in order, whatever is killed, and no process can forget to tell.
+So the evidence is complete and in order, even when processes are killed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CREATE TABLE chaos_change (
     old_worker text,
     worker text,
     changed text[] NOT NULL,
-    waits_for text -- the code of what a job waits for, when it is put back
+    waits_for text -- the wait reason of a job that returns to the queue
 );
 CREATE TABLE chaos_peak (
     scope text, key text, day date, micro bigint NOT NULL,
-    over bigint, -- the most by which it was above the cap of the moment; caps only rise
-    own_over bigint, -- the same of the user's own spend, whose cap is twice that of the charge
+    over bigint, -- the largest excess over the cap of the moment; caps never fall
+    own_over bigint, -- the same for the user's own spend, whose cap is twice that of the charge
     PRIMARY KEY (scope, key, day)
 );
 
@@ -38,42 +38,25 @@ CREATE FUNCTION chaos_names(a jsonb, b jsonb) RETURNS text[] LANGUAGE sql IMMUTA
      WHERE n.value IS DISTINCT FROM a->n.key
 $$;
 
-CREATE FUNCTION chaos_job() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION chaos_record() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    a jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
+    b jsonb := to_jsonb(NEW);
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO chaos_change (thing, id, job, epoch, state, worker, changed)
-        VALUES ('job', NEW.id, NEW.id, NEW.epoch, NEW.status, NEW.worker, '{}');
-    ELSE
-        INSERT INTO chaos_change
-            (thing, id, job, old_epoch, epoch, old_state, state, old_worker, worker, changed,
-             waits_for)
-        VALUES ('job', NEW.id, NEW.id, OLD.epoch, NEW.epoch, OLD.status, NEW.status, OLD.worker,
-                NEW.worker, chaos_names(to_jsonb(OLD), to_jsonb(NEW)),
-                CASE WHEN OLD.status = 'running' AND NEW.status = 'queued'
-                     THEN NEW.wait_reason END);
-    END IF;
-    RETURN NULL;
-END
-$$;
-
-CREATE FUNCTION chaos_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO chaos_change (thing, id, job, epoch, state, changed)
-        VALUES ('attempt', NEW.id, NEW.job_id, NEW.epoch, NEW.state, '{}');
-    ELSE
-        INSERT INTO chaos_change
-            (thing, id, job, old_epoch, epoch, old_state, state, changed)
-        VALUES ('attempt', NEW.id, NEW.job_id, OLD.epoch, NEW.epoch, OLD.state, NEW.state,
-                chaos_names(to_jsonb(OLD), to_jsonb(NEW)));
-    END IF;
+    INSERT INTO chaos_change
+        (thing, id, job, old_epoch, epoch, old_state, state, old_worker, worker, changed, waits_for)
+    VALUES (TG_ARGV[0], NEW.id, (b->>TG_ARGV[1])::uuid, (a->>'epoch')::int, NEW.epoch,
+            a->>TG_ARGV[2], b->>TG_ARGV[2], a->>'worker', b->>'worker',
+            CASE WHEN a IS NULL THEN '{}' ELSE chaos_names(a, b) END,
+            CASE WHEN a->>'status' = 'running' AND b->>'status' = 'queued'
+                 THEN b->>'wait_reason' END);
     RETURN NULL;
 END
 $$;
 
 CREATE FUNCTION chaos_cap(p_scope text, p_key text) RETURNS bigint LANGUAGE sql AS $$
     SELECT (CASE p_scope WHEN 'user' THEN c.user_daily_budget_usd
-                         WHEN 'account' THEN NULL -- charges have caps by feature only
+                         WHEN 'account' THEN NULL -- charges have caps for each feature only
                          WHEN 'month' THEN c.monthly_budget_usd
                          ELSE c.daily_budget_usd END * 1000000)::bigint
       FROM aifeature_featurecontrol c
@@ -102,14 +85,13 @@ END
 $$;
 
 CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON aifeature_job
-    FOR EACH ROW EXECUTE FUNCTION chaos_job();
+    FOR EACH ROW EXECUTE FUNCTION chaos_record('job', 'id', 'status');
 CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON aifeature_attempt
-    FOR EACH ROW EXECUTE FUNCTION chaos_attempt();
+    FOR EACH ROW EXECUTE FUNCTION chaos_record('attempt', 'job_id', 'state');
 CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON aifeature_spendwindow
     FOR EACH ROW EXECUTE FUNCTION chaos_window();
 """
 
 
 def install(connection: psycopg.Connection) -> None:
-    """Put the triggers on the tables."""
     connection.execute(_INSTALL)

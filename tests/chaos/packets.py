@@ -1,8 +1,8 @@
-"""Drops a TCP socket's incoming packets in the kernel, as a dead network does.
+"""Drops the incoming packets of a TCP socket in the kernel, like a dead network.
 
-What arrives at such a socket is neither acknowledged nor answered, not even with a reset, so its
-peer has a half-open connection: only its own keepalive and TCP_USER_TIMEOUT can notice. Linux
-only; any user may do it to sockets of its own process.
+The socket acknowledges nothing and sends no reset, so its peer has a half-open connection. Only the
+peer's keepalive and TCP_USER_TIMEOUT can notice that. Linux only; each user may do it to sockets of
+their own processes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,20 @@ AVAILABLE: Final = sys.platform == "linux"
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
 _KEEP_NOTHING: Final = struct.pack("HBBI", 0x06, 0, 0, 0)
-"""One classic BPF instruction: `ret #0`, so zero bytes of the packet are kept."""
+"""One classic BPF instruction, `ret #0`: keep no byte of the packet."""
 
 
 class Socket(Protocol):
-    """What a socket and asyncio's view of one have in common."""
+    """The method that sockets and asyncio's transport sockets share."""
 
     def setsockopt(self, level: int, name: int, value: bytes | int, /) -> None: ...
 
 
 def drop(sock: Socket) -> None:
-    """Drop what comes from now on. A listening socket answers no new connection.
+    """Drop incoming packets from now on. A listening socket accepts no connection.
 
-    Keepalive is off meanwhile: a probe of ours would look like a sign of life to the peer.
-
-    Raises:
-        NotImplementedError: this is not Linux.
+    Keepalive is off meanwhile, since the peer would receive our probes. Raises NotImplementedError
+    if this is not Linux.
     """
     if not AVAILABLE:
         raise NotImplementedError("packets can be dropped on Linux only")
@@ -44,7 +42,7 @@ def drop(sock: Socket) -> None:
 
 
 def take(sock: Socket) -> None:
-    """Take packets again; without a filter this does nothing."""
+    """Accept packets again."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
     except FileNotFoundError:  # ENOENT: there was none

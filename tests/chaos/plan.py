@@ -1,4 +1,4 @@
-"""Which fault comes when: a pure function of the seed."""
+"""The schedule of faults: a pure function of the seed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from enum import StrEnum
 from typing import Final
 
 LEASE_S: Final = 15
-"""The default of LEASE_SECONDS, under which the promised rescue of 30 s is to hold."""
+"""The default of LEASE_SECONDS. With it, jobs of a lost worker run again within 30 s."""
 
 PROVIDER_IDLE_S: Final = 5
-"""PROVIDER_IDLE_TIMEOUT of the workers: a call that stalls must not outlast its storm."""
+"""PROVIDER_IDLE_TIMEOUT of the workers: a stalled call ends before its storm."""
 
 LLM_WORKERS: Final = ("llm-1", "llm-2")
 
 
 class Kind(StrEnum):
-    """Every way in which we make the system suffer."""
-
     LLM_KILL = "llm_kill"
     LLM_STOP = "llm_stop"
     WEB_CHILD_KILL = "web_child_kill"
@@ -56,18 +54,17 @@ class Kind(StrEnum):
 
 
 DOWN: Final = frozenset({Kind.API_ERROR, Kind.GATEWAY_TIMEOUT, Kind.SILENCE})
-"""The provider answers almost nobody: with an error of its own, with a time-out of its own or of a
-proxy in between, or without a byte. They last until the breakers of several models have opened."""
+"""The provider fails almost every call: an error, a time-out of its own or of a proxy, or silence.
+They last until the breakers of several models have opened."""
 
 STORMS: Final = DOWN | {
     *(Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.STALL),
     *(Kind.CONNECTION_CUT, Kind.STREAM_TRUNCATED, Kind.GARBLED_CHUNK),
 }
-"""What the sandbox provider does by its fault plan."""
-
+"""Faults of the sandbox provider's fault plan."""
 
 SWITCHES: Final = frozenset({Kind.SWITCH_HOLD, Kind.SWITCH_CANCEL})
-"""No fault but a deed of ours: all stops at once, and goes on when a person lets it."""
+"""An operator stops everything, and releases it later."""
 
 REDIS_AWAY: Final = frozenset({Kind.VALKEY_KILL, Kind.REDIS_DROP, Kind.REDIS_FREEZE})
 POSTGRES_AWAY: Final = frozenset({Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE})
@@ -76,51 +73,50 @@ PROVIDER_AWAY: Final = frozenset({Kind.PROVIDER_DROP, Kind.PROVIDER_FREEZE})
 WEB_FREEZES: Final = frozenset({Kind.WEB_STOP, Kind.WEB_CHILD_STOP})
 
 NOTIFIES_S: Final = 30.0
-"""A web child shows gunicorn a sign of life after so many seconds, half of gunicorn's time-out
-(deploy/gunicorn.conf.py). One without a sign for the whole time-out is killed."""
+"""Interval in seconds at which a web child notifies gunicorn: half of gunicorn's time-out
+(deploy/gunicorn.conf.py). Gunicorn kills a child that is silent for the whole time-out."""
 
 _LATE_S: Final = 3.0
-"""By how much a sign of life may be late on a busy machine."""
+"""Delay of a notification on a busy machine."""
 
 PARTLY_S: Final = 3.0
-"""How long a switch that held is released for some users only, before it is for all."""
-
+"""Seconds for which a held switch is released for some users only."""
 
 EARLY: Final = (0.1, 0.25)
-"""When in a short run the jobs that wait are cancelled, as a share of its span."""
+"""When a short run cancels the waiting jobs, as shares of its span."""
 
 _Span = tuple[float, float]
 _Made = tuple[float, Kind, str, float, tuple[str, ...]]
-"""Begin, kind, target, duration and needs."""
+"""Start, kind, target, duration and needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a kind of fault is carried out."""
+    """Durations and needs of a kind of fault."""
 
     lasts_s: tuple[float, float]
-    """Shortest and longest in a long run: until the stopped goes on, the dead is started."""
+    """Shortest and longest duration in a long run."""
 
     short_s: float
-    """How long in a short run."""
+    """Duration in a short run."""
 
     needs: tuple[str, ...]
-    """What must not suffer another fault at the same time."""
+    """Parts that may have no other fault at the same time."""
 
     recovers_s: float = 0.0
-    """How long it takes to be back afterwards, about."""
+    """Seconds until the part works again afterwards, about."""
 
 
 _PAST_LEASE = (LEASE_S + 3.0, LEASE_S + 12.0)
 _OUTAGE = (8.0, 45.0)
-"""Up to past the time in which keepalive and user time-outs notice."""
+"""The longest exceed the time-outs of keepalive and TCP_USER_TIMEOUT."""
 
 _STORM = Manner((8.0, 25.0), 6.0, ())
 _DOWN = Manner((15.0, 40.0), 10.0, ())
 """Until half of the last fifty calls of one model have failed, and ten of the next."""
 
 _SILENT = Manner((25.0, 45.0), 18.0, ())
-"""The same for calls that fail only after `PROVIDER_IDLE_S`."""
+"""The same for calls that fail after `PROVIDER_IDLE_S`."""
 
 MANNERS: Final[dict[Kind, Manner]] = {
     Kind.LLM_KILL: Manner((0.0, 0.0), 0.0, ("llm",), 8.0),
@@ -154,15 +150,13 @@ MANNERS: Final[dict[Kind, Manner]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of a run."""
-
     number: int
     kind: Kind
     target: str
-    """The process it hits, or what its kind is about."""
+    """The process or part that it hits."""
 
     at_s: float
-    """Seconds after the first users came."""
+    """Seconds after the start of the users."""
 
     lasts_s: float
     needs: tuple[str, ...]
@@ -173,23 +167,18 @@ class Fault:
 
 
 def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault]:
-    """The faults of a run, by time: each kind at least once, the rest as the dice fall.
+    """Return the faults of a run, by time: each kind at least once, the others at random.
 
-    Two faults never hit the same target at once, and different targets as it comes. When the span
-    is too crowded for that, the last ones come after it.
-
-    Args:
-        seed: The same gives the same faults.
-        count: How many; no fewer than there are kinds are made.
-        span_s: Over how many seconds they are spread.
-        short: Whether each lasts only as long as it must.
+    Two faults never hit the same target at the same time. Faults for which the span has no room
+    come after it. `count` is raised to the number of kinds. With `short`, each fault has its
+    shortest useful duration.
     """
     dice = random.Random(seed)
     kinds = list(Kind) + dice.choices(list(Kind), k=max(0, count - len(Kind)))
     dice.shuffle(kinds)
-    # What needs most finds room first; `sorted` keeps the order of the dice otherwise.
+    # Faults with the most needs come first; `sorted` keeps the random order otherwise.
     order = sorted(range(len(kinds)), key=lambda n: -len(MANNERS[kinds[n]].needs))
-    if not short:  # one flip while Redis is away: it comes last, when that is known
+    if not short:  # one flip comes last, to be placed in an outage of Redis
         last = next(n for n in order if kinds[n] is Kind.SWITCH_HOLD)
         order = [*(n for n in order if n != last), last]
     busy: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -201,7 +190,7 @@ def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault
         needs = tuple(worker if need == "llm" else need for need in manner.needs)
         target = "everything" if len(needs) > 1 else (*needs, "provider")[0]
         wished = span_s * (n + dice.random()) / len(kinds)
-        if short and kind is Kind.SWITCH_CANCEL:  # later it would end half of all jobs
+        if short and kind is Kind.SWITCH_CANCEL:  # later it would cancel half of all jobs
             wished = span_s * dice.uniform(*EARLY)
         if not short and n == order[-1]:
             wished, lasts = _within(_outages(made), busy["switch"], MANNERS[kind], wished)
@@ -220,16 +209,16 @@ def schedule(*, seed: int, count: int, span_s: float, short: bool) -> list[Fault
 
 
 def freezes_apart_s(one_lasts_s: float, other_lasts_s: float) -> float:
-    """Seconds from the begin of one freeze of a web child to the begin of the next, at least.
+    """Return the least seconds between the starts of two freezes of a web child.
 
-    Then the child shows a sign of life in between. Two short ones it survives without.
+    The child then notifies gunicorn in between. It survives two short ones without.
     """
     survives_s = NOTIFIES_S - _LATE_S
     return 0.0 if one_lasts_s + other_lasts_s <= survives_s else NOTIFIES_S + _LATE_S
 
 
 def _near_freezes(made: Sequence[_Made], lasts: float, taken: float) -> list[_Span]:
-    """When a freeze that lasts so long, and takes so long in all, is too near to another."""
+    """Return the spans in which a freeze may not start, because another one is too near."""
     spans = []
     for at, kind, _, other_lasts, _ in made:
         if kind in WEB_FREEZES and (apart := freezes_apart_s(other_lasts, lasts)):
@@ -244,7 +233,7 @@ def _outages(made: Sequence[_Made]) -> list[_Span]:
 def _within(
     outages: Sequence[_Span], busy: Sequence[_Span], manner: Manner, wished: float
 ) -> tuple[float, float]:
-    """When it may begin, and how long it may last, to lie in one of the outages."""
+    """Return a start and a duration within one of the outages."""
     lasts = manner.lasts_s[0]
     for begin, end in sorted(outages, key=lambda span: span[0] - span[1]):
         at = begin + 1.0
@@ -255,7 +244,7 @@ def _within(
 
 
 def _room(wished: float, taken: float, busy: Sequence[tuple[float, float]], span_s: float) -> float:
-    """When it can begin: as soon as possible after the wish, else anywhere, else after the span."""
+    """Return a start: soon after the wished one, otherwise any in the span, otherwise after it."""
     ends = sorted(end for _, end in busy)
     starts = [wished, *(end for end in ends if end > wished), 0.0, *ends]
     free = [

@@ -1,4 +1,4 @@
-"""Our own processes, and a supervisor that starts them anew as an orchestrator would."""
+"""Our processes, and a supervisor that restarts them as an orchestrator would."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from project.stack.children import Child, Launcher
 from project.stack.processes import end
 from project.stack.readiness import Check
 
-LOOK_S: Final = 0.1
+POLL_S: Final = 0.1
 RESTART_S: Final = 1.0
-"""Between the end of a process and its next start."""
+"""Seconds between the end of a process and its next start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process ended. `expected`: a fault or the end of the run made it."""
+    """The end of a process. `expected`: a fault or the end of the run caused it."""
 
     at: float
     """Seconds since the epoch."""
@@ -38,24 +38,24 @@ class Death:
 
 @dataclass(slots=True)
 class Process:
-    """One process that is to run, through all its lives."""
+    """One process with its restarts; each start is a life."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str]
     ready: Callable[[Child], Check]
-    """How to tell of a life that it does its work."""
+    """Returns the readiness check of a life."""
 
     launcher: Launcher
     lives: list[Child] = field(default_factory=list)
     began: float = 0.0
-    """When its present life began, by a clock that is not adjusted."""
+    """When its present life began, on the monotonic clock."""
 
     doomed: bool = False
-    """Whether its next death is somebody's intention."""
+    """Whether its next death is intended."""
 
     def start(self) -> None:
-        """Begin a life. Each has a log of its own."""
+        """Begin a life, with a log of its own."""
         self.doomed = False
         name = f"{self.name}.{len(self.lives) + 1}"
         self.began = time.monotonic()
@@ -63,19 +63,17 @@ class Process:
 
     @property
     def child(self) -> Child:
-        """The present life, or the last."""
+        """The present or last life."""
         return self.lives[-1]
 
     def alive(self) -> bool:
-        """Whether it runs, ready or not."""
         return self.child.process.poll() is None
 
     def is_ready(self) -> bool:
-        """Whether it does its work."""
         return self.alive() and self.ready(self.child)()
 
     def signal(self, signum: int, *, whole: bool = True) -> None:
-        """Send a signal to it, and to its children too if `whole`."""
+        """Send a signal to the process, and to its children if `whole`."""
         if signum in {signal.SIGKILL, signal.SIGTERM, signal.SIGQUIT}:
             self.doomed = True
         pid = self.child.process.pid
@@ -83,7 +81,7 @@ class Process:
             (os.killpg if whole else os.kill)(pid, signum)
 
     def children(self) -> list[int]:
-        """The pids of its own children, oldest first."""
+        """Return the pids of its children, oldest first."""
         try:
             return [child.pid for child in psutil.Process(self.child.process.pid).children()]
         except psutil.NoSuchProcess:
@@ -91,7 +89,7 @@ class Process:
 
 
 class Supervisor:
-    """Starts what has ended again, after a moment. One thread looks at all."""
+    """Thread that restarts ended processes."""
 
     def __init__(self, processes: Sequence[Process]) -> None:
         self.processes = {process.name: process for process in processes}
@@ -100,18 +98,17 @@ class Supervisor:
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begin every process's first life."""
         for process in self.processes.values():
             process.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """End everything; nothing is started anew from here on."""
+        """End all processes for good."""
         self._over.set()
         self._thread.join()
         records = [life.record for process in self.processes.values() for life in process.lives]
         for process in self.processes.values():
-            process.signal(signal.SIGCONT)  # what was stopped could not be told to end
+            process.signal(signal.SIGCONT)  # a stopped process handles no SIGTERM
         end(records)
         for process in self.processes.values():
             for life in process.lives:
@@ -119,7 +116,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         ended: dict[str, float] = {}
-        while not self._over.wait(LOOK_S):
+        while not self._over.wait(POLL_S):
             for name, process in self.processes.items():
                 code = process.child.process.poll()
                 if code is None:

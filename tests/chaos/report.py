@@ -1,4 +1,4 @@
-"""What a run found: a table for people, one JSON line for machines."""
+"""The results of a run: a table for people, one JSON line for machines."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
 from tests.chaos.request_log import Deed
 
-STORIES = 5
-"""So many violations of each promise are told in full."""
+TIMELINES = 5
+"""Violations of each promise that are reported with their timeline."""
 
 
 def progress(text: str) -> None:
-    """One line on stderr, so that nobody waits in the dark."""
+    """Write one line to stderr."""
     sys.stderr.write(f"chaos: {text}\n")
     sys.stderr.flush()
 
 
 def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dict[str, Any]:
-    """The JSON line's content."""
+    """Return the content of the JSON line."""
     broken = Counter(violation.promise for violation in found)
     taken_over = rescues(evidence)
     submitted = {(e.user, e.key) for e in evidence.diary if e.deed == "submit" and e.http == 202}
@@ -58,7 +58,7 @@ def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dic
 
 
 def table(evidence: Evidence, made: dict[str, Any]) -> str:
-    """The figures with what they rest on."""
+    """Return the figures with more details."""
     jobs = Counter(job.status for job in evidence.jobs)
     codes = Counter(job.error_code for job in evidence.jobs if job.status == "failed")
     states = Counter(attempt.state for attempt in evidence.attempts)
@@ -93,14 +93,14 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
 
 
 def violation_report(evidence: Evidence, found: Sequence[Violation]) -> str:
-    """What is wrong, with the stories of the first few of each kind."""
-    told: Counter[Promise] = Counter()
+    """Return all violations, the first few of each promise with their timeline."""
+    reported: Counter[Promise] = Counter()
     lines = []
     for violation in found:
-        told[violation.promise] += 1
+        reported[violation.promise] += 1
         ids = " ".join(filter(None, [violation.job, violation.attempt]))
         lines.append(f"VIOLATION {violation.promise}: {violation.text} {ids}".rstrip())
-        if told[violation.promise] <= STORIES and (violation.job or violation.attempt):
+        if reported[violation.promise] <= TIMELINES and (violation.job or violation.attempt):
             lines.append(timeline.of(evidence, violation))
     return "\n".join(lines)
 
@@ -116,13 +116,13 @@ def _flood(evidence: Evidence) -> dict[str, float]:
 
 
 def _share_429(evidence: Evidence) -> float:
-    """Of all calls those that were over the provider's limits; storms of 429s are not counted."""
+    """Return the share of calls over the provider's limits, without those of a storm."""
     over = sum(call.status == 429 and call.fault is None for call in evidence.calls)
     return round(over / len(evidence.calls), 4) if evidence.calls else 0.0
 
 
 def _spend(evidence: Evidence, user: int | None) -> str:
-    """Dollars by the state of the calls; of one user, or of all."""
+    """Return dollars by the state of the calls, of one user or of all."""
     spend: Counter[str] = Counter()
     for attempt in evidence.attempts:
         if user in {None, attempt.user_id}:
@@ -131,7 +131,7 @@ def _spend(evidence: Evidence, user: int | None) -> str:
 
 
 def _room_left(evidence: Evidence) -> str:
-    """By how much each shared cap was missed at the nearest."""
+    """Return the least room that each shared cap had."""
     return _dollars({w.scope: -w.over_micro for w in evidence.windows if w.scope in ROOM})
 
 

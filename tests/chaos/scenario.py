@@ -1,4 +1,4 @@
-"""One job from its user's side: submit it, follow it to its end in one way or another."""
+"""One job as its user handles it: submit, follow until the end, perhaps cancel."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any, Final, Literal
 
 import httpx2
 
-from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, ConnectionTrace, User, named
+from tests.chaos.client import TERMINAL, TRY_AGAIN, Client, ConnectionTrace, User, error_text
 from tests.chaos.request_log import now
 
 FEATURE: Final = "summarize"
 POLL_S: Final = (1.0, 10.0)
-"""Between two looks at a job: first and longest."""
+"""First and longest pause between two polls."""
 
 RETRY_S: Final = 1.0
-"""After the end of a stream that has not told the job's end, as `retry:` asks."""
+"""Pause before a stream is opened again, as `retry:` requires."""
 
 QUIET_S: Final = 0.4
-"""A text that ends with a full stop and gets no more words for so long is taken for whole. Pieces
-come ten times a second, and what follows the text in the answer takes a second and more."""
+"""A text that ends with a full stop and does not grow for this time counts as complete. Pieces come
+ten times a second, and the rest of the answer takes a second or more."""
 
-LOOK_S: Final = 0.05
+SCREEN_POLL_S: Final = 0.05
 
 CancelAt = Literal["", "later", "at_once", "last_word", "end"]
-"""When a job is cancelled: never, after `cancel_after_s` (`at_once`: 0), when the last word of its
-text is on the screen, or when it has ended."""
+"""When a job is cancelled: never, after `cancel_after_s` (`at_once`: 0), after the last word of its
+text, or after its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a user wants and how the user goes about it."""
+    """One job of a user, and the way the user handles it."""
 
     key: str
     document: str
@@ -42,28 +42,25 @@ class Scenario:
 
     streams: bool
     long_polls: bool
-    """Whether the server is asked to wait; else the user does, longer and longer."""
+    """Whether polls wait in the server; otherwise the user pauses, longer each time."""
 
     cancel_at: CancelAt = ""
     cancel_after_s: float | None = None
     replays: bool = False
-    """Whether the same request is sent twice at once, and again at the end."""
+    """Whether the submission is sent twice at the same time, and again at the end."""
 
     conflicts: bool = False
-    """Whether the key is used for another document too."""
+    """Whether the idempotency key is also used for another document."""
 
 
 class Runner:
-    """Does scenarios."""
-
     def __init__(self, client: Client, dice: random.Random) -> None:
         self._client = client
         self._dice = dice
         self.open: set[str] = set()
-        """The keys of jobs that were accepted and are not seen to have ended."""
+        """Keys of the accepted jobs that have not ended, as far as their users see."""
 
     async def run(self, user: User, scenario: Scenario) -> None:
-        """Do one scenario to its end."""
         if scenario.replays:
             jobs = await asyncio.gather(self._submit(user, scenario), self._submit(user, scenario))
             job = jobs[0]
@@ -85,23 +82,23 @@ class Runner:
             await self._submit(user, scenario)
         if scenario.conflicts:
             data = {"input": {"document": scenario.document + " More."}}
-            await self._client.ask(
+            await self._client.request(
                 user, "conflict", scenario.key, "POST", f"features/{FEATURE}/jobs", data=data
             )
 
     async def _submit(self, user: User, scenario: Scenario) -> str | None:
         data = {"input": {"document": scenario.document}}
         path = f"features/{FEATURE}/jobs"
-        answer = await self._client.ask(user, "submit", scenario.key, "POST", path, data=data)
+        answer = await self._client.request(user, "submit", scenario.key, "POST", path, data=data)
         return str(answer.body["id"]) if answer.http == 202 else None
 
     async def _cancel(self, user: User, scenario: Scenario, job: str, screen: Screen) -> None:
         if scenario.cancel_at == "last_word":
-            # The screen is filled by another task of ours, and sets no event.
+            # Another task of ours fills the screen, without an event.
             while not screen.closed and not screen.is_whole():  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(SCREEN_POLL_S)
         await asyncio.sleep(scenario.cancel_after_s or 0.0)
-        await self._client.ask(user, "cancel", scenario.key, "POST", f"jobs/{job}/cancel")
+        await self._client.request(user, "cancel", scenario.key, "POST", f"jobs/{job}/cancel")
 
     async def _follow(self, user: User, scenario: Scenario, job: str, screen: Screen) -> None:
         if scenario.streams:
@@ -112,7 +109,9 @@ class Runner:
             path, wait_s = f"{path}?wait=15", 15.0
         pause_s = POLL_S[0]
         while True:
-            answer = await self._client.ask(user, "poll", scenario.key, "GET", path, wait_s=wait_s)
+            answer = await self._client.request(
+                user, "poll", scenario.key, "GET", path, wait_s=wait_s
+            )
             if answer.http != 200 or answer.body["status"] in TERMINAL:
                 return
             if not scenario.long_polls:
@@ -136,9 +135,9 @@ class Runner:
                     async for block in blocks:
                         screen.take(block)
             except httpx2.TransportError as error:
-                facts["error"] = named(error)
+                facts["error"] = error_text(error)
                 facts["reused"] = not (trace.made or trace.answered)
-            self._client.note(user, "streamed", scenario.key, begun, **facts, **screen.told())
+            self._client.note(user, "streamed", scenario.key, begun, **facts, **screen.log_fields())
             if facts.get("http", 200) not in {200, *TRY_AGAIN}:
                 return
             if not screen.last_event:
@@ -146,20 +145,19 @@ class Runner:
 
 
 class Screen:
-    """What a page shows of a stream, kept over all its connections."""
+    """The text that a page shows of a stream, over all its connections."""
 
     def __init__(self) -> None:
         self.text = ""
         self.last_id: str | None = None
         self.last_event = ""
         self.closed = False
-        """Whether nothing more comes."""
+        """Whether the stream has ended."""
 
         self._ids: list[str] = []
         self._grew_at = now()
 
     def take(self, block: bytes) -> None:
-        """Take one event as it came."""
         lines = (line.partition(": ") for line in block.decode().split("\n"))
         event = {name: value for name, _, value in lines if name}
         name = event.get("event", "")
@@ -174,10 +172,10 @@ class Screen:
             self.last_event = name
 
     def is_whole(self) -> bool:
-        """Whether the text seems to be all there is."""
+        """Return whether the text seems to be complete."""
         return self.text.endswith((".", "!", "?")) and now() - self._grew_at >= QUIET_S
 
-    def told(self) -> dict[str, Any]:
-        """For the diary; ids that were told are forgotten."""
+    def log_fields(self) -> dict[str, Any]:
+        """Return the fields of a log entry. Each event id is returned once."""
         ids, self._ids = self._ids, []
         return {"text": self.text, "last_event": self.last_event, "ids": ids}

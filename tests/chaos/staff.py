@@ -1,4 +1,4 @@
-"""The people who run the system: they pull and release the switch, and set caps and rates."""
+"""The operators of the system, who flip the kill switch and set caps and rates."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from project.stack.local_dir import CHECKOUT
 
 
 class Staff:
-    """One desk for all of them; safe for any number of threads.
+    """Client of the operators' process; safe for any number of threads.
 
-    Each deed returns when it was begun and when it was true, in seconds since the epoch by the
-    database's clock.
+    Each method returns when its change began and when it was in force, in seconds since the epoch
+    by the database's clock.
     """
 
     def __init__(self, orders: IO[str], answers: IO[str]) -> None:
@@ -31,7 +31,6 @@ class Staff:
         return self._do("stop", slug=slug, mode="cancel" if cancels else "hold")
 
     def release(self, slug: str, *, percent: int) -> tuple[float, float]:
-        """Release it for a share of the users."""
         return self._do("release", slug=slug, percent=percent)
 
     def budget(self, slug: str, usd: Mapping[str, str]) -> tuple[float, float]:
@@ -39,7 +38,7 @@ class Staff:
         return self._do("budget", slug=slug, values=dict(usd))
 
     def rates(self, users: Sequence[int], values: Mapping[str, Any]) -> tuple[float, float]:
-        """Give some users rates of their own, by their names in RateOverride."""
+        """Give users their own rates, by their names in RateOverride."""
         return self._do("rates", users=list(users), values=dict(values))
 
     def _do(self, deed: str, **facts: Any) -> tuple[float, float]:
@@ -48,17 +47,17 @@ class Staff:
                 self._orders.write(json.dumps({"deed": deed, **facts}) + "\n")
                 self._orders.flush()
                 answer = self._answers.readline()
-        except ValueError:  # closed: the run was broken off
+        except ValueError:  # closed: the run was interrupted
             answer = ""
         if not answer:
-            raise RuntimeError(f"the staff's process has ended before it could {deed} {facts}")
+            raise RuntimeError(f"the process of the operators ended before {deed} {facts}")
         begun, done = json.loads(answer)
         return float(begun), float(done)
 
 
 @contextmanager
 def at_work(env: Mapping[str, str], log: Path) -> Iterator[Staff]:
-    """Somebody at the desk, past all proxies, until the context ends."""
+    """Run the operators' process, without a proxy to its stores."""
     with (
         log.open("w") as errors,
         subprocess.Popen(

@@ -1,7 +1,8 @@
-"""`python -m tests.chaos.staff_process`: does what people do in admin, by the same services.
+"""`python -m tests.chaos.staff_process`: changes controls as operators do, by the same services.
 
-Takes one JSON object a line, answers each with one: when it was begun and when it was true, by the
-database's clock. While the database is away it tries on. Ends with its input.
+Each line of input is one JSON object. The output is a line with the times at which the change began
+and was in force, by the database's clock. While the database is down the process retries. It ends
+with its input.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ REASON: Final = "A trial."
 
 
 def main() -> None:
-    """Answer line by line."""
     django.setup()
-    # Only now: these read the settings and the app registry.
+    # These read the settings and the app registry.
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.db import Error, connection  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The whole story of one job, in the order of time: for whoever has to find out what happened."""
+"""The timeline of one job, to find out what happened."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ WIDTH = 400
 
 
 def of(evidence: Evidence, violation: Violation) -> str:
-    """Rows, changes, the provider's record and the client's diary; times since the first entry."""
+    """Return rows, changes, provider calls and requests; times since the first request."""
     job = violation.job
     if not job and violation.attempt:
         job = next((a.job for a in evidence.attempts if a.id == violation.attempt), "")
     lines = sorted(_lines(evidence, job))
     begin = min((entry.begun for entry in evidence.diary if entry.begun), default=0.0)
     rows = [evidence.job_by_id.get(job), *evidence.attempts_of.get(job, [])]
-    told = [f"    row    {row}"[:WIDTH] for row in rows if row is not None]
-    told += [f"    {at - begin:8.3f}  {text}"[:WIDTH] for at, text in lines]
-    return "\n".join(told)
+    shown = [f"    row    {row}"[:WIDTH] for row in rows if row is not None]
+    shown += [f"    {at - begin:8.3f}  {text}"[:WIDTH] for at, text in lines]
+    return "\n".join(shown)
 
 
 def _lines(evidence: Evidence, job: str) -> Iterator[tuple[float, str]]:

@@ -1,7 +1,7 @@
 """`python -m tests.chaos.users FILE`: all users of a run, in a process of their own.
 
-The file holds one JSON object (see `Workload`). Ends by itself when every job it was promised has
-ended, or at its limit.
+The file holds one JSON object (see `Workload`). The process ends when every accepted job has ended,
+or at its limit.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tests.chaos.request_log import RequestLog, now
 from tests.chaos.scenario import Runner, Scenario
 
 HEAVY_SHARE: Final = 0.2
-"""Of all jobs is the first user's."""
+"""Share of all jobs that the first user submits."""
 
 HASTY: Final = slice(1, 4)
-"""These users send all they want within half of the time, and may send few in a minute."""
+"""These users submit their jobs in half of the time, and have low rates."""
 
-LOOK_S: Final = 0.25
+CHECK_S: Final = 0.25
 LATE_S: Final = 1.0
 
 BUSY_EVERY_S: Final = 1.0
 BUSY_SHARE: Final = 0.9
-"""Of the time of all cores, within so many seconds: from there on the machine is busy."""
+"""The machine counts as busy above this share of the time of all cores."""
 
 _SUBJECTS = ("The invoice", "Our help desk", "Anna Berg", "Tom Weiß", "The course", "Die Prüfung")
 _DEEDS = (
@@ -57,29 +57,27 @@ _ENDS = (
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What the users do."""
-
     base_url: str
-    """Of the API, ending in a slash."""
+    """Address of the API, with a slash at its end."""
 
     users: Sequence[tuple[int, str]]
-    """Id and token of each; the last one is malicious."""
+    """Id and token of each; the last user is malicious."""
 
     jobs: int
     span_s: float
-    """The jobs come spread over so many seconds."""
+    """Seconds over which the jobs are spread."""
 
     limit_s: float
-    """When to give up, in seconds from the start."""
+    """Seconds after which the users give up."""
 
     seed: int
     attack_rounds: int
     log: str
-    """Path of the file."""
+    """Path of the request log."""
 
 
 def scenarios(workload: Workload) -> list[tuple[User, Scenario]]:
-    """Who wants what and when, by time: a function of the workload."""
+    """Return the scenarios of all users: a function of the workload."""
     dice = random.Random(workload.seed)
     *users, malicious = [User(*user) for user in workload.users]
     hasty = users[HASTY]
@@ -136,16 +134,16 @@ async def _all(workload: Workload) -> None:
 
 
 async def _note_lateness(client: Client, user: User) -> None:
-    """Write down when this process itself was too slow to judge anybody."""
+    """Log when this process was too slow for its log to count."""
     while True:
         begun = now()
-        await asyncio.sleep(LOOK_S)
-        if now() - begun > LOOK_S + LATE_S:
+        await asyncio.sleep(CHECK_S)
+        if now() - begun > CHECK_S + LATE_S:
             client.note(user, "late", "", begun)
 
 
 async def _note_busy(client: Client, user: User) -> None:
-    """Write down when the machine had no time left. What is nice to others does not count."""
+    """Log when the machine had no CPU time left. Processes with a nice value do not count."""
     while True:
         begun, before = now(), psutil.cpu_times()
         await asyncio.sleep(BUSY_EVERY_S)
@@ -157,10 +155,10 @@ async def _note_busy(client: Client, user: User) -> None:
 
 
 async def _history(client: Client, user: User) -> None:
-    """Each user looks at all jobs once more, when everything is over."""
+    """Log all jobs of a user, at the end of the run."""
     path: str | None = "jobs?limit=100"
     while path is not None:
-        answer = await client.ask(user, "list", "", "GET", path)
+        answer = await client.request(user, "list", "", "GET", path)
         if answer.http != 200:
             return
         for job in answer.body["items"]:
@@ -172,7 +170,6 @@ async def _history(client: Client, user: User) -> None:
 
 
 def main() -> None:
-    """Do as ordered."""
     asyncio.run(_all(Workload(**json.loads(Path(sys.argv[1]).read_text()))))
 
 
