@@ -1,10 +1,8 @@
-"""A browser on a running site. Every page it opens is watched for what must not happen."""
+"""A browser on a running site. Errors and foreign requests of any page fail the test."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,15 +15,15 @@ from aifeature.services.controls import breakers, effective
 from aifeature.services.jobs import lifecycle
 from tests.browser import live, scenes
 from tests.browser.live import Site
+from tests.held import FIRST_S, Held, held
 from tests.integration.conftest import wait_until_quiet
-from workers.sandbox import delivery
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from playwright.sync_api import Browser, Page
 
 WAIT_MS = 40_000
-"""For what a page is to show. Shorter than a provider may stay silent, and than a test may take."""
+"""Time-out of a page. Shorter than that of a silent provider and of a test."""
 
 
 class OpenPage(Protocol):
@@ -33,7 +31,7 @@ class OpenPage(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a browser there is nothing to test with; but in CI there has to be one."""
+    """Skip the tests without a browser, except in CI."""
     if live.find_chromium() is not None or os.environ.get("CI", "").lower() in {"1", "true"}:
         return
     here = Path(__file__).parent
@@ -44,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Of one module only: Playwright's event loop would be in the way of other tests."""
+    """A browser of one module: Playwright's event loop would disturb other tests."""
     path = live.find_chromium()
     if path is None:
         pytest.fail(live.NO_CHROMIUM, pytrace=False)
@@ -54,14 +52,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def running(browser: Browser, django_db_setup: None) -> Iterator[Site]:
-    """The site of one module: its worker would take the jobs of other tests."""
+    """A site of one module: its worker would take the jobs of other tests."""
     with live.running_site() as site:
         yield site
 
 
 @pytest.fixture
 def site(running: Site, transactional_db: None) -> Iterator[Site]:
-    """The site, with `summarize` open to everyone; no job of it is left running."""
+    """The site, with `summarize` open to all. No job runs after the test."""
     running.provider.reset()
     scenes.open_features()
     yield running
@@ -72,19 +70,11 @@ def site(running: Site, transactional_db: None) -> Iterator[Site]:
 
 
 @pytest.fixture
-def go_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Answers stop after some words until this is set: no page is too slow to see them come."""
-    is_set = threading.Event()
-
-    async def wait(*_: Any) -> bool:
-        while not is_set.is_set():  # noqa: ASYNC110 (it is set in another thread)
-            await asyncio.sleep(0.02)
-        return False
-
-    monkeypatch.setattr(delivery, "_strike", wait)
-    site.provider.set_faults({"kind": "stall", "after_events": 30})
-    yield is_set
-    is_set.set()
+def answers(site: Site) -> Iterator[Held]:
+    """Answers stop after some words until `let_go(FIRST_S)`, so that slow pages show them too."""
+    site.provider.set_faults({"kind": "stall", "after_events": 30, "seconds": FIRST_S})
+    with held() as found:
+        yield found
 
 
 @pytest.fixture
@@ -93,8 +83,13 @@ def ada(site: Site) -> User:
 
 
 @pytest.fixture
+def sam(site: Site) -> User:
+    return scenes.person("sam", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
 def open_page(browser: Browser, site: Site) -> Iterator[OpenPage]:
-    """Opens pages of the site as somebody; at the end, nothing bad may have happened on any."""
+    """Opens pages of the site, as a user if one is given. None may have an error at the end."""
     watches: list[tuple[Any, list[str]]] = []
 
     def open_one(user: User | None = None, **options: Any) -> Page:
@@ -102,7 +97,7 @@ def open_page(browser: Browser, site: Site) -> Iterator[OpenPage]:
         context.set_default_timeout(WAIT_MS)
         found: list[str] = []
         watches.append((context, found))
-        context.on("request", lambda request: _note_stranger(request.url, site.url, found))
+        context.on("request", lambda request: _note_foreign_request(request.url, site.url, found))
         context.on("weberror", lambda error: found.append(f"script failed: {error.error}"))
         context.on("console", lambda message: _note_console(message.type, message.text, found))
         if user is not None:
@@ -115,19 +110,19 @@ def open_page(browser: Browser, site: Site) -> Iterator[OpenPage]:
     assert [line for _, found in watches for line in found] == []
 
 
-def _note_stranger(url: str, home: str, found: list[str]) -> None:
+def _note_foreign_request(url: str, home: str, found: list[str]) -> None:
     if not url.startswith((f"{home}/", "data:", "blob:")):
         found.append(f"request to another host: {url}")
 
 
 def _note_console(kind: str, text: str, found: list[str]) -> None:
-    """Violations of the content policy come as errors. A status such as 404 is a page's own."""
+    """Note errors, such as violations of the content policy, but not statuses such as 404."""
     if kind in {"error", "warning"} and "Failed to load resource" not in text:
         found.append(f"{kind}: {text}")
 
 
 def _end_all_jobs() -> None:
-    """Cancel what waits or runs, and wait until nobody works: the tables are emptied next."""
+    """Cancel all jobs and wait until the worker is idle, since the tables are emptied next."""
     under_way = Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING])
     for job in under_way.select_related("user"):
         lifecycle.cancel(user=job.user, job_id=job.pk)
@@ -141,7 +136,7 @@ Axe = Callable[["Page"], None]
 
 @pytest.fixture
 def no_barriers() -> Axe:
-    """Fails on what axe-core finds serious or critical."""
+    """Fails on serious and critical findings of axe-core."""
     from axe_playwright_python.sync_playwright import Axe as AxeRunner  # noqa: PLC0415 (slow)
 
     runner = AxeRunner()

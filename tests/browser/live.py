@@ -1,6 +1,6 @@
-"""The whole site, running for a browser: a web server, a worker and a provider that takes its time.
+"""A running site for a browser: a web server, a worker and a slow provider.
 
-The servers of `tests.servers` (or of a stack of one's own) must be there, and Django set up.
+The servers of `tests.servers` or of a local stack must run, and Django must be set up.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,34 +22,33 @@ from playwright.sync_api import Browser, sync_playwright
 from aifeature.services.controls import effective
 from aifeature.services.provider import factory
 from project.asgi import application
+from project.stack import signals
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.sandbox.server import listen
 from workers.sandbox.settings import SandboxSettings
 
 START_LIMIT_S = 60.0
 HUMAN_PACE = SandboxSettings(first_byte_s=0.3, tokens_per_second=60)
-"""Slow enough that words can be seen to come, quick enough for a test."""
+"""Slow enough to show words as they arrive, quick enough for a test."""
 
 NO_CHROMIUM = "no chromium here: apt-get install chromium, or name one in CHROMIUM"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A running site."""
-
     url: str
     provider: SandboxServer
 
 
 def find_chromium() -> str | None:
-    """The browser's path: CHROMIUM, or what the system has."""
+    """Return the path of the browser: CHROMIUM, or the system's."""
     named = os.environ.get("CHROMIUM")
     return named or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
 def running_browser(path: str) -> Iterator[Browser]:
-    """A headless Chromium that can reach this machine and nobody else.
+    """Run a headless Chromium that can reach this machine only.
 
     Playwright keeps an event loop in this thread, in which Django would refuse its ORM.
     """
@@ -79,7 +77,7 @@ def running_browser(path: str) -> Iterator[Browser]:
 
 @contextmanager
 def running_site(pace: SandboxSettings = HUMAN_PACE) -> Iterator[Site]:
-    """Web server, worker and provider, in threads of this process, on the real stores."""
+    """Run web server, worker and provider in threads of this process, on the real stores."""
     from django.conf import settings  # noqa: PLC0415 (the script sets Django up first)
 
     with ExitStack() as exits:
@@ -88,26 +86,22 @@ def running_site(pace: SandboxSettings = HUMAN_PACE) -> Iterator[Site]:
         exits.enter_context(override_settings(AIFEATURE=talk_to))
         factory.gateway.cache_clear()
         exits.callback(_forget_gateway)
-        exits.enter_context(_worker())
+        exits.enter_context(
+            start_worker(
+                current_app,
+                pool="threads",
+                concurrency=4,
+                perform_ping_check=False,
+                queues=["llm"],
+                shutdown_timeout=START_LIMIT_S,
+            )
+        )
         yield Site(exits.enter_context(_web()), provider)
 
 
 def _forget_gateway() -> None:
     factory.gateway().close()
     factory.gateway.cache_clear()
-
-
-@contextmanager
-def _worker() -> Iterator[None]:
-    with start_worker(
-        current_app,
-        pool="threads",
-        concurrency=4,
-        perform_ping_check=False,
-        queues=["llm"],
-        shutdown_timeout=START_LIMIT_S,
-    ):
-        yield
 
 
 @contextmanager
@@ -130,13 +124,5 @@ def _web() -> Iterator[str]:
 
 
 def wait_until(holds: Callable[[], Any], what: str, *, limit_s: float = START_LIMIT_S) -> None:
-    """Look again and again until it holds.
-
-    Raises:
-        AssertionError: it did not, within the limit.
-    """
-    until = time.monotonic() + limit_s
-    while not holds():
-        if time.monotonic() > until:
-            raise AssertionError(f"waited {limit_s} s in vain: {what}")
-        time.sleep(0.02)
+    met = signals.wait_until(lambda: bool(holds()), timeout_s=limit_s)
+    assert met, f"waited {limit_s} s: {what}"

@@ -1,4 +1,4 @@
-"""People and jobs to look at, in every state a job can be in."""
+"""Users and jobs, in every state of a job."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ RESULT = {
     ],
 }
 READ = "The parcel with 40 headsets for Lisbon was left at a depot in Porto and comes on 11 March."
-"""What somebody had read of the summary when they cancelled it."""
+"""The part of the summary that the user had read before cancelling."""
+
+PASSWORD = "correct horse"
 
 CODES = {
     Status.FAILED: FailureCode.PROVIDER_UNAVAILABLE,
@@ -67,28 +69,26 @@ CODES = {
 
 
 def open_features() -> None:
-    """Everyone may use `summarize`."""
+    """Open `summarize` to all users."""
     effective.change("summarize", {"stage": Stage.EVERYONE}, reason="test", check_name="test")
     effective.cache.clear()
 
 
 def pause(staff: User) -> None:
-    """Nobody may use `summarize` until `go_on`."""
     switch.stop("summarize", reason="Answers leak addresses.", mode=KillMode.HOLD, user_id=staff.pk)
 
 
 def go_on(staff: User) -> None:
-    """End the pause."""
-    switch.release("summarize", reason="Mended.", user_id=staff.pk)
+    switch.release("summarize", reason="Fixed.", user_id=staff.pk)
 
 
 def person(name: str = "ada", **values: Any) -> User:
-    """Somebody with the password `correct horse`."""
-    return User.objects.create_user(name, password="correct horse", **values)
+    """Create a user with the usual password."""
+    return User.objects.create_user(name, password=PASSWORD, **values)
 
 
 def tokens(user: User) -> None:
-    """A token for everything, one that only reads, and one that has expired."""
+    """Create a token for everything, a read-only one and an expired one."""
     ApiToken.issue(user_id=user.pk, name="help desk")
     soon, past = timedelta(days=30), -timedelta(days=1)
     ApiToken.issue(
@@ -98,7 +98,7 @@ def tokens(user: User) -> None:
 
 
 def sign_in(context: BrowserContext, user: User, url: str) -> None:
-    """Give the browser the person's session, without the form."""
+    """Give the browser a session of the user, without the form."""
     client = Client()
     client.force_login(user)
     context.add_cookies(
@@ -107,7 +107,7 @@ def sign_in(context: BrowserContext, user: User, url: str) -> None:
 
 
 def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: Any) -> Job:
-    """A job in this state that was sent so long ago."""
+    """Create a job in this state, submitted `age` ago."""
     now = timezone.now() - age
     if status in TERMINAL:
         values.setdefault("finished_at", now + timedelta(seconds=4.1))
@@ -125,7 +125,7 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
         status=status,
         input={"document": values.pop("document", THREAD)},
         created_at=now,
-        # Not due: no worker takes it up.
+        # Not due: no worker takes it.
         run_at=now + timedelta(hours=2),
         deadline_at=now + timedelta(hours=3),
         **values,
@@ -134,7 +134,7 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
 
 
 def unsure_calls(user: User, features: int = 3) -> None:
-    """Calls whose bill is not sure, of several days, states and causes."""
+    """Create calls of unknown cost, of several days, states and causes."""
     ended = job(user, Status.FAILED, age=timedelta(hours=1))
     causes = (
         (AttemptState.UNKNOWN, "provider_timeout", 0),
@@ -167,14 +167,8 @@ def unsure_calls(user: User, features: int = 3) -> None:
             )
 
 
-def stopped(staff: User) -> None:
-    """A feature that somebody has stopped."""
-    reason = "Answers leak addresses."
-    switch.stop("summarize", reason=reason, mode=KillMode.HOLD, user_id=staff.pk)
-
-
 def bad_day(staff: User) -> None:
-    """Something to see on every page of admin: a partial release, a forced breaker, alerts."""
+    """Fill every page of admin: a partial release, a forced breaker, alerts."""
     now = timezone.now()
     whole = {"spent_micro": 31_400_000, "held_micro": 1_200_000}
     windows = {

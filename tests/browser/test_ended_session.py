@@ -1,4 +1,4 @@
-"""What somebody typed outlives their session, in their tab, and nobody else sees it."""
+"""Typed text outlives the session, in its tab. No other user sees it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.contrib.sessions.models import Session
 from aifeature.models import Job
 from tests.browser import scenes
 from tests.browser.live import wait_until
+from tests.browser.pages import FORM, assert_fits, press_send, sign_in
 from tests.browser.screenshots import DISPLAYS
 
 if TYPE_CHECKING:
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Axe, OpenPage
     from tests.browser.live import Site
 
-FORM = "/f/summarize/"
 TEXT = "Zebras: Grüße, <b>bold</b> & “quotes”.\nSecond line, 👩‍🚀.\n"
 
 
 def stored(page: Page) -> str:
-    """All that the tab keeps."""
+    """Return everything that the tab stores."""
     kept = "JSON.stringify([Object.entries(sessionStorage), Object.entries(localStorage)])"
     return page.evaluate(kept)  # type: ignore[no-any-return]
 
@@ -40,16 +40,6 @@ def type_text(page: Page, text: str = TEXT) -> None:
     wait_until(lambda: "Zebras" in stored(page), "the draft is kept")
 
 
-def press_send(page: Page) -> None:
-    page.get_by_role("button", name="Send", exact=True).click()
-
-
-def sign_in(page: Page, name: str) -> None:
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill("correct horse")
-    page.get_by_role("button", name="Sign in").click()
-
-
 def _end_in_the_database(page: Page) -> None:
     Session.objects.all().delete()
 
@@ -61,19 +51,35 @@ def _lose_the_cookies(page: Page) -> None:
 ENDS = [_end_in_the_database, _lose_the_cookies]
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_the_text_is_there_again_after_the_sign_in(
-    site: Site, open_page: OpenPage, ada: User, no_barriers: Axe, end: Callable[[Page], None]
+@pytest.mark.parametrize(
+    ("end", "display"),
+    [
+        (_end_in_the_database, "light"),
+        (_lose_the_cookies, "dark"),
+        (_lose_the_cookies, "phone"),
+    ],
+)
+def test_the_text_is_restored_after_the_sign_in(
+    site: Site,
+    open_page: OpenPage,
+    ada: User,
+    no_barriers: Axe,
+    end: Callable[[Page], None],
+    display: str,
 ) -> None:
-    page = open_page(ada)
+    page = open_page(ada, **DISPLAYS[display])
     addresses: list[str] = []
     page.on("request", lambda request: addresses.append(request.url))
     type_text(page)
+    page.reload()
+    page.get_by_text("Here is what you typed before.").wait_for()
+    no_barriers(page)
     end(page)
     press_send(page)
     page.get_by_text("Your session has ended, so nothing was sent.").wait_for()
     page.get_by_text("What you typed is saved in this tab.").wait_for()
     no_barriers(page)
+    assert_fits(page)
     sign_in(page, "ada")
     page.get_by_text("It was not sent.", exact=True).wait_for()
     assert page.get_by_text("It may have been sent.").is_hidden()
@@ -91,7 +97,7 @@ def test_the_text_is_there_again_after_the_sign_in(
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_the_next_person_at_the_browser_sees_nothing_of_it(
+def test_the_next_user_of_the_browser_does_not_see_it(
     site: Site, open_page: OpenPage, ada: User, end: Callable[[Page], None]
 ) -> None:
     scenes.person("bob")
@@ -121,34 +127,29 @@ def test_it_can_be_deleted_without_signing_in(site: Site, open_page: OpenPage, a
     assert typed(page) == ""
 
 
-def test_signing_out_deletes_it_in_every_tab(site: Site, open_page: OpenPage, ada: User) -> None:
-    page = open_page(ada)
-    type_text(page)
-    other = page.context.new_page()
-    type_text(other)
-    page.get_by_role("button", name="Sign out").click()
-    page.get_by_label("Username").wait_for()
-    for tab in (page, other):
-        wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
-    assert page.get_by_text("What you typed is saved").is_hidden()
-
-
-def test_signing_out_in_admin_deletes_it_too(site: Site, open_page: OpenPage, ada: User) -> None:
+@pytest.mark.parametrize("admin", [False, True])
+def test_signing_out_deletes_it_in_every_tab(
+    site: Site, open_page: OpenPage, ada: User, *, admin: bool
+) -> None:
     User.objects.filter(pk=ada.pk).update(is_staff=True)
     page = open_page(ada)
     type_text(page)
     other = page.context.new_page()
     type_text(other)
-    page.goto("/admin/")
-    page.evaluate("document.querySelector('#logout-form').submit()")
-    page.get_by_text("You are signed out.").wait_for()
+    if admin:
+        page.goto("/admin/")
+        page.evaluate("document.querySelector('#logout-form').submit()")
+        page.get_by_text("You are signed out.").wait_for()
+    else:
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Username").wait_for()
     for tab in (page, other):
         wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
     assert page.get_by_text("What you typed is saved").is_hidden()
 
 
 @pytest.mark.parametrize(("changed", "jobs"), [("", 1), ("More.", 2)])
-def test_what_is_sent_again_after_a_lost_answer_is_not_done_twice(
+def test_a_text_sent_again_after_a_lost_answer_makes_no_second_job(
     site: Site, open_page: OpenPage, ada: User, changed: str, jobs: int
 ) -> None:
     page = open_page(ada)
@@ -187,7 +188,7 @@ def test_a_reload_keeps_it_until_it_is_cleared(site: Site, open_page: OpenPage, 
     assert page.get_by_text("Here is what you typed before.").is_hidden()
 
 
-def test_it_is_forgotten_after_an_hour(site: Site, open_page: OpenPage, ada: User) -> None:
+def test_it_is_deleted_after_an_hour(site: Site, open_page: OpenPage, ada: User) -> None:
     page = open_page(ada)
     page.clock.install()
     type_text(page)
@@ -199,9 +200,7 @@ def test_it_is_forgotten_after_an_hour(site: Site, open_page: OpenPage, ada: Use
     wait_until(lambda: "Zebras" not in stored(page), "it is deleted")
 
 
-def test_a_browser_that_stores_nothing_sends_all_the_same(
-    site: Site, open_page: OpenPage, ada: User
-) -> None:
+def test_a_browser_without_storage_can_send(site: Site, open_page: OpenPage, ada: User) -> None:
     page = open_page(ada)
     page.add_init_script(
         "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('off'); } })"
@@ -214,7 +213,7 @@ def test_a_browser_that_stores_nothing_sends_all_the_same(
 
 
 @pytest.mark.parametrize(("name", "seen"), [("ada", TEXT), ("bob", "")])
-def test_without_javascript_the_sign_in_page_carries_it(
+def test_without_javascript_the_sign_in_page_keeps_it(
     site: Site, open_page: OpenPage, ada: User, name: str, seen: str
 ) -> None:
     scenes.person("bob")
@@ -230,20 +229,3 @@ def test_without_javascript_the_sign_in_page_carries_it(
     page.get_by_label("Document").wait_for()
     assert typed(page) == seen
     assert ("Zebras" in page.content()) == bool(seen)
-
-
-@pytest.mark.parametrize("display", DISPLAYS)
-def test_what_comes_back_has_no_barrier(
-    site: Site, open_page: OpenPage, ada: User, no_barriers: Axe, display: str
-) -> None:
-    page = open_page(ada, **DISPLAYS[display])
-    type_text(page)
-    page.reload()
-    page.get_by_text("Here is what you typed before.").wait_for()
-    no_barriers(page)
-    _lose_the_cookies(page)
-    press_send(page)
-    page.get_by_text("What you typed is saved in this tab.").wait_for()
-    no_barriers(page)
-    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert wide <= 0

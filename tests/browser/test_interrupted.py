@@ -1,11 +1,9 @@
-"""What a page says while Redis, and with it the live text, is away."""
+"""The page of a job while Redis, and with it the live text, is down."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,8 +12,9 @@ from aifeature.api.events import NO_LIVE_TEXT
 from aifeature.services.provider import factory
 from aifeature.services.streams import hub, writer
 from tests.browser import scenes
-from tests.browser.test_job import see_done, send
-from tests.chaos.proxy import HOST, Mode, Proxy
+from tests.browser.pages import send, wait_until_done
+from tests.chaos.proxy import HOST, Mode, Proxy, target_of
+from tests.held import FIRST_S, Held
 from tests.redis_address import through
 
 if TYPE_CHECKING:
@@ -23,16 +22,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def redis_door(settings: Any) -> Iterator[Proxy]:
-    """Between the site's readers of streams and Redis.
+def redis_proxy(settings: Any) -> Iterator[Proxy]:
+    """A proxy between the site's readers of streams and Redis.
 
-    Who writes them, and who counts calls, is made before: the process keeps both for later tests.
+    Writers of streams and the rate gate keep their own connections, for later tests too.
     """
     writer.process()
     factory.shared_state()
     usual = settings.REDIS_URL
-    parts = urlsplit(usual)
-    with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:
+    with Proxy(target=target_of(usual)) as proxy:
         settings.REDIS_URL = through(usual, host=HOST, port=proxy.port)
         for found in list(hub._hubs.values()):
             found._url = settings.REDIS_URL
@@ -41,8 +39,8 @@ def redis_door(settings: Any) -> Iterator[Proxy]:
             found._url = usual
 
 
-def test_a_page_tells_that_no_words_come_and_when_they_come_again(
-    open_page: OpenPage, ada: User, redis_door: Proxy, go_on: threading.Event
+def test_a_page_shows_when_live_text_stops_and_continues(
+    open_page: OpenPage, ada: User, redis_proxy: Proxy, answers: Held
 ) -> None:
     page = open_page(ada)
     send(page, scenes.THREAD)
@@ -50,10 +48,10 @@ def test_a_page_tells_that_no_words_come_and_when_they_come_again(
     sentence = page.locator("[data-sentence]")
     assert sentence.inner_text() == "The answer is being written."
 
-    redis_door.set(Mode.CUT)
+    redis_proxy.set(Mode.CUT)
     page.get_by_text(NO_LIVE_TEXT).first.wait_for()
     assert sentence.inner_text() == NO_LIVE_TEXT
-    redis_door.set(Mode.PASS)
+    redis_proxy.set(Mode.PASS)
     page.locator("[data-sentence]", has_text="The answer is being written.").wait_for()
-    go_on.set()
-    see_done(page)
+    answers.let_go(FIRST_S)
+    wait_until_done(page)

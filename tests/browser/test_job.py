@@ -1,8 +1,7 @@
-"""The main job in a browser: send a text, watch the answer come, keep it."""
+"""The main job in a browser: send a text, watch the answer arrive, keep it."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from django.contrib.auth.models import User
 from aifeature.models import Job, Status
 from tests.browser import scenes
 from tests.browser.live import Site, wait_until
+from tests.browser.pages import FORM, press_send, send, sign_in, wait_until_done
+from tests.held import FIRST_S, Held
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -21,29 +22,15 @@ SHORT = "Refunds are paid within 30 days. Anna Berg decides on exceptions."
 
 
 def words(page: Page) -> str:
-    """The words of the stream that are on the page now."""
+    """Return the words of the stream that the page shows."""
     return page.evaluate("document.querySelector('.words')?.textContent ?? ''")  # type: ignore[no-any-return]
 
 
-def send(page: Page, text: str = scenes.THREAD) -> Job:
-    page.goto("/f/summarize/")
-    page.get_by_label("Document").fill(text)
-    page.get_by_role("button", name="Send", exact=True).click()
-    page.wait_for_url("**/jobs/*/")
-    return Job.objects.get(id=page.url.rstrip("/").rsplit("/", 1)[-1])
-
-
-def see_done(page: Page) -> None:
-    page.locator("[data-state=succeeded]").wait_for()
-
-
-def test_from_signing_in_to_the_answer(open_page: OpenPage, go_on: threading.Event) -> None:
+def test_from_signing_in_to_the_answer(open_page: OpenPage, answers: Held) -> None:
     scenes.person("ada")
     page = open_page()
     page.goto("/")
-    page.get_by_label("Username").fill("ada")
-    page.get_by_label("Password").fill("correct horse")
-    page.get_by_role("button", name="Sign in").click()
+    sign_in(page, "ada")
     page.get_by_role("link", name="Summarise a document").click()
     job = send(page)
 
@@ -52,8 +39,8 @@ def test_from_signing_in_to_the_answer(open_page: OpenPage, go_on: threading.Eve
     job.refresh_from_db()
     assert job.status == Status.RUNNING
 
-    go_on.set()
-    see_done(page)
+    answers.let_go(FIRST_S)
+    wait_until_done(page)
     job.refresh_from_db()
     assert job.result is not None
     answer = page.locator("[data-answer]")
@@ -68,8 +55,8 @@ def test_from_signing_in_to_the_answer(open_page: OpenPage, go_on: threading.Eve
     assert page.title().startswith("Done")
 
 
-def test_a_reload_in_mid_stream_goes_on_with_the_text(
-    open_page: OpenPage, ada: User, go_on: threading.Event
+def test_a_reload_during_a_stream_continues_with_the_text(
+    open_page: OpenPage, ada: User, answers: Held
 ) -> None:
     page = open_page(ada)
     job = send(page)
@@ -79,8 +66,8 @@ def test_a_reload_in_mid_stream_goes_on_with_the_text(
     page.locator(".words").wait_for()
     assert words(page).startswith(before)
     seen = _watch_words(page)
-    go_on.set()
-    see_done(page)
+    answers.let_go(FIRST_S)
+    wait_until_done(page)
     job.refresh_from_db()
     assert job.result is not None
     summary = job.result["summary"]
@@ -100,7 +87,7 @@ def _watch_words(page: Page) -> Callable[[], list[str]]:
     return lambda: page.evaluate("window.seen")
 
 
-def test_cancelling_ends_it(open_page: OpenPage, ada: User, go_on: threading.Event) -> None:
+def test_a_job_can_be_cancelled(open_page: OpenPage, ada: User, answers: Held) -> None:
     page = open_page(ada)
     job = send(page, scenes.THREAD * 3)
     page.locator(".words").wait_for()
@@ -114,9 +101,7 @@ def test_cancelling_ends_it(open_page: OpenPage, ada: User, go_on: threading.Eve
     assert page.get_by_label("Document").input_value() == job.input["document"]  # type: ignore[index]
 
 
-def test_a_failure_is_told_in_words_while_the_page_is_open(
-    site: Site, open_page: OpenPage, ada: User
-) -> None:
+def test_an_open_page_shows_a_failure(site: Site, open_page: OpenPage, ada: User) -> None:
     site.provider.set_faults({"kind": "refusal"})
     page = open_page(ada)
     job = send(page)
@@ -126,9 +111,9 @@ def test_a_failure_is_told_in_words_while_the_page_is_open(
     assert page.get_by_role("link", name="Try again").is_visible()
 
 
-def test_with_the_keyboard_alone(site: Site, open_page: OpenPage, ada: User) -> None:
+def test_a_job_can_be_sent_by_keyboard(site: Site, open_page: OpenPage, ada: User) -> None:
     page = open_page(ada)
-    page.goto("/f/summarize/")
+    page.goto(FORM)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.keyboard.press("Enter")
@@ -139,21 +124,21 @@ def test_with_the_keyboard_alone(site: Site, open_page: OpenPage, ada: User) -> 
     page.keyboard.type(SHORT)
     page.keyboard.press("Control+Enter")
     page.wait_for_url("**/jobs/*/")
-    see_done(page)
+    wait_until_done(page)
 
 
 def test_a_double_click_sends_it_once(site: Site, open_page: OpenPage, ada: User) -> None:
     page = open_page(ada)
-    page.goto("/f/summarize/")
+    page.goto(FORM)
     page.get_by_label("Document").fill(SHORT)
     page.get_by_role("button", name="Send", exact=True).dblclick()
-    see_done(page)
+    wait_until_done(page)
     assert Job.objects.count() == 1
 
 
 def test_a_text_file_goes_into_the_form(site: Site, open_page: OpenPage, ada: User) -> None:
     page = open_page(ada)
-    page.goto("/f/summarize/")
+    page.goto(FORM)
     control = page.get_by_label("Load a text file")
     control.set_input_files({"name": "a.bin", "mimeType": "text/plain", "buffer": b"\xff\xfe\x00"})
     page.get_by_text("not plain text in UTF-8").wait_for()
@@ -163,12 +148,12 @@ def test_a_text_file_goes_into_the_form(site: Site, open_page: OpenPage, ada: Us
     assert page.get_by_label("Document").input_value() == text
 
 
-def test_without_javascript(open_page: OpenPage, ada: User, go_on: threading.Event) -> None:
+def test_without_javascript(open_page: OpenPage, ada: User, answers: Held) -> None:
     page = open_page(ada, java_script_enabled=False)
     job = send(page, SHORT)
     page.get_by_text("checks for the answer every three seconds").wait_for()
-    go_on.set()
-    see_done(page)  # the page reloads by itself
+    answers.let_go(FIRST_S)
+    wait_until_done(page)  # the page reloads by itself
     job.refresh_from_db()
     assert job.result is not None
     assert job.result["summary"] in page.locator("[data-answer]").inner_text()
@@ -178,10 +163,10 @@ def test_without_javascript_the_server_reads_the_file(
     site: Site, open_page: OpenPage, ada: User
 ) -> None:
     page = open_page(ada, java_script_enabled=False)
-    page.goto("/f/summarize/")
+    page.goto(FORM)
     page.get_by_label("Load a text file").set_input_files(
         {"name": "t.txt", "mimeType": "text/plain", "buffer": SHORT.encode()}
     )
-    page.get_by_role("button", name="Send", exact=True).click()
+    press_send(page)
     page.wait_for_url("**/jobs/*/")
     assert Job.objects.get().input == {"document": SHORT}

@@ -1,4 +1,4 @@
-"""On-call stops a feature and lets it go again, in a browser; no page of admin has a barrier."""
+"""On-call stops and releases a feature in a browser. No page of admin has a barrier."""
 
 from __future__ import annotations
 
@@ -12,48 +12,39 @@ from django.db import connection
 from aifeature.models import FeatureControl, Status
 from tests.browser import scenes
 from tests.browser.live import wait_until
-from tests.browser.screenshots import DISPLAYS, press
+from tests.browser.pages import ADMIN, press, sign_in
+from tests.browser.screenshots import DISPLAYS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.browser.conftest import Axe, OpenPage
-    from tests.browser.live import Site
 
-ROOT = "/admin/aifeature"
-FEATURE = f"{ROOT}/featurecontrol/summarize/change/"
+FEATURE = f"{ADMIN}/featurecontrol/summarize/change/"
+LISTS = "featurecontrol modelcontrol rateoverride launch alert checkrun"
 PAGES = (
-    *(
-        "/admin/",
-        FEATURE,
-        f"{ROOT}/featurecontrol/",
-        f"{ROOT}/featurecontrol/_5Feverything/change/",
-    ),
-    *(f"{ROOT}/modelcontrol/", f"{ROOT}/modelcontrol/claude-haiku-5-5/change/"),
-    *(f"{ROOT}/rateoverride/", f"{ROOT}/launch/", f"{ROOT}/alert/", f"{ROOT}/checkrun/"),
+    "/admin/",
+    FEATURE,
+    f"{ADMIN}/featurecontrol/_5Feverything/change/",
+    f"{ADMIN}/modelcontrol/claude-haiku-5-5/change/",
+    *(f"{ADMIN}/{name}/" for name in LISTS.split()),
 )
-
-
-@pytest.fixture
-def sam(site: Site) -> User:
-    return scenes.person("sam", is_staff=True, is_superuser=True)
 
 
 def send(page: Page, text: str) -> None:
     page.locator("#dialog").get_by_role("button", name=text).click()
 
 
-def row() -> FeatureControl:
-    return FeatureControl.objects.get(feature="summarize")
+def row(slug: str = "summarize") -> FeatureControl:
+    return FeatureControl.objects.get(feature=slug)
 
 
-@pytest.mark.parametrize("display", ["phone"])
 def test_a_feature_is_stopped_and_released_for_some(
-    open_page: OpenPage, ada: User, sam: User, no_barriers: Axe, display: str
+    open_page: OpenPage, ada: User, sam: User, no_barriers: Axe
 ) -> None:
     for status in (Status.RUNNING, Status.QUEUED, Status.QUEUED):
         scenes.job(ada, status)
-    page = open_page(sam, **DISPLAYS[display])
+    page = open_page(sam, **DISPLAYS["phone"])
     page.goto(FEATURE)
     no_barriers(page)
 
@@ -73,12 +64,12 @@ def test_a_feature_is_stopped_and_released_for_some(
     no_barriers(page)
 
     press(page, "release")
-    said = page.locator("#dialog").inner_text()
-    assert "sam" in said
-    assert "Answers leak addresses." in said
+    text = page.locator("#dialog").inner_text()
+    assert "sam" in text
+    assert "Answers leak addresses." in text
     no_barriers(page)
     page.locator("#dialog").get_by_label("Share of users").fill("20")
-    page.locator("#dialog").get_by_label("Reason").fill("Mended.")
+    page.locator("#dialog").get_by_label("Reason").fill("Fixed.")
     send(page, "Release")
     page.get_by_text("Released for 20 % of users.").first.wait_for()
     page.wait_for_load_state()
@@ -96,17 +87,16 @@ def test_cancel_is_chosen_in_the_dialog(open_page: OpenPage, sam: User) -> None:
     dialog.get_by_label("Reason").fill("The key was stolen.")
     send(page, "Stop")
     page.get_by_text("Everything is stopped", exact=True).wait_for()
-    everything = FeatureControl.objects.get(feature="_everything")
+    everything = row("_everything")
     assert (everything.killed, everything.kill_mode) == (True, "cancel")
     wait_until(lambda: page.url.endswith("/admin/"), "the overview is shown again")
 
 
-@pytest.mark.parametrize("display", ["phone"])
-def test_a_refused_stop_says_why_and_keeps_what_was_typed(
-    open_page: OpenPage, sam: User, no_barriers: Axe, display: str
+def test_a_refused_stop_shows_why_and_keeps_the_input(
+    open_page: OpenPage, sam: User, no_barriers: Axe
 ) -> None:
     FeatureControl.objects.filter(feature="summarize").update(prompt_version="v9")
-    page = open_page(sam, **DISPLAYS[display])
+    page = open_page(sam, **DISPLAYS["phone"])
     page.goto(FEATURE)
     press(page, "stop")
     dialog = page.locator("#dialog")
@@ -125,19 +115,16 @@ def test_a_refused_stop_says_why_and_keeps_what_was_typed(
     assert (stopped.kill_mode, stopped.kill_reason) == ("cancel", "Answers leak addresses.")
 
 
-@pytest.mark.parametrize("display", ["phone"])
 def test_a_stop_after_an_expired_session_leads_back_to_the_same_form(
-    open_page: OpenPage, sam: User, no_barriers: Axe, display: str
+    open_page: OpenPage, sam: User, no_barriers: Axe
 ) -> None:
-    page = open_page(sam, **DISPLAYS[display])
+    page = open_page(sam, **DISPLAYS["phone"])
     page.goto(FEATURE)
     press(page, "stop")
     page.locator("#dialog").get_by_label("Reason").fill("Answers leak addresses.")
     page.context.clear_cookies()
     send(page, "Stop")
-    page.get_by_label("Username").fill("sam")
-    page.get_by_label("Password").fill("correct horse")
-    page.get_by_role("button", name="Log in").click()
+    sign_in(page, "sam", button="Log in")
     page.get_by_text("Nothing was sent yet.").wait_for()
     assert page.locator("#dialog").get_by_label("Reason").input_value() == "Answers leak addresses."
     no_barriers(page)

@@ -7,34 +7,25 @@ from typing import TYPE_CHECKING
 import pytest
 from django.contrib.auth.models import User
 
-from aifeature.models import FeatureControl, Forced, ModelControl, Status
+from aifeature.models import FeatureControl, ModelControl, Status
 from tests.browser import scenes
-from tests.browser.screenshots import DISPLAYS, press
-from tests.browser.test_kill_switch import FEATURE, ROOT
+from tests.browser.pages import ADMIN, assert_fits, press, sign_in
+from tests.browser.screenshots import DISPLAYS
+from tests.browser.test_kill_switch import FEATURE, row
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.browser.conftest import Axe, OpenPage
-    from tests.browser.live import Site
 
-LIST = f"{ROOT}/featurecontrol/"
-MODEL = f"{ROOT}/modelcontrol/claude-haiku-5-5/change/"
-
-
-@pytest.fixture
-def sam(site: Site) -> User:
-    return scenes.person("sam", is_staff=True, is_superuser=True)
+LIST = f"{ADMIN}/featurecontrol/"
+MODEL = f"{ADMIN}/modelcontrol/claude-haiku-5-5/change/"
 
 
 @pytest.fixture
 def plain(open_page: OpenPage, sam: User) -> Page:
     """A browser without JavaScript."""
     return open_page(sam, java_script_enabled=False)
-
-
-def row(slug: str = "summarize") -> FeatureControl:
-    return FeatureControl.objects.get(feature=slug)
 
 
 def focused(page: Page, within: str) -> bool:
@@ -71,20 +62,13 @@ def test_a_dialog_takes_the_keyboard_keeps_it_and_gives_it_back(
     assert opener.evaluate("element => element === document.activeElement")
 
 
-def test_the_button_that_closes_a_dialog_is_reached_by_the_keyboard(
-    open_page: OpenPage, sam: User
-) -> None:
+def test_a_dialog_is_closed_and_filled_by_keyboard(open_page: OpenPage, sam: User) -> None:
     page = open_page(sam)
     page.goto(FEATURE)
     press(page, "stop")
     page.get_by_role("button", name="Close").press("Enter")
     page.get_by_role("dialog").wait_for(state="hidden")
     assert not row().killed
-
-
-def test_what_is_wrong_in_a_dialog_has_the_focus(open_page: OpenPage, sam: User) -> None:
-    page = open_page(sam)
-    page.goto(FEATURE)
     press(page, "stop")
     page.locator("#dialog").get_by_role("button", name="Stop").click()
     page.wait_for_function("document.activeElement.name === 'reason'")
@@ -110,29 +94,20 @@ def test_a_failed_save_shows_its_errors_in_view_and_with_the_focus(
     assert box is not None
     assert 0 <= box["y"] < box["y"] + box["height"] <= height
     assert errors.evaluate("element => element === document.activeElement")
-    said = errors.inner_text()
-    assert "Nothing was saved" in said
-    assert "Daily budget (USD)" in said
-    assert "Reason" in said
+    text = errors.inner_text()
+    assert "Nothing was saved" in text
+    assert "Daily budget (USD)" in text
+    assert "Reason" in text
     errors.get_by_role("link", name="Reason").click()
     assert page.locator("#id_reason").evaluate("element => element === document.activeElement")
     if javascript:
         no_barriers(page)
 
 
-def test_the_page_of_a_model_says_what_its_breaker_does(open_page: OpenPage, sam: User) -> None:
-    ModelControl.objects.create(model="claude-haiku-5-5", forced=Forced.OPEN, reason="r")
-    page = open_page(sam)
-    page.goto(MODEL)
-    assert page.get_by_text("forced open: no calls are sent", exact=True).is_visible()
-
-
 def test_the_switch_works_without_javascript(plain: Page, sam: User) -> None:
     plain.context.clear_cookies()
     plain.goto("/admin/")
-    plain.get_by_label("Username").fill("sam")
-    plain.get_by_label("Password").fill("correct horse")
-    plain.get_by_role("button", name="Log in").click()
+    sign_in(plain, "sam", button="Log in")
     plain.get_by_role("link", name="Stop everything").click()
     assert "every feature" in plain.locator("#dialog").inner_text()
     plain.get_by_role("button", name="Stop").click()
@@ -165,7 +140,7 @@ def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sa
     plain.get_by_role("button", name="Save", exact=True).click()
     assert plain.get_by_text("was changed successfully").is_visible()
     assert row().daily_budget_usd == 12
-    plain.goto(f"{ROOT}/job/")
+    plain.goto(f"{ADMIN}/job/")
     plain.locator("#changelist-filter").get_by_role("link", name="Failed").click()
     assert "status__exact=failed" in plain.url
     assert plain.locator(".data-row").count() == 1
@@ -186,19 +161,18 @@ def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sa
 def test_no_page_hides_or_covers_anything_without_javascript(
     open_page: OpenPage, sam: User, display: str
 ) -> None:
-    """What is at the middle of a visible text is that text, or a part of it."""
+    """The element at the middle of a visible text is that text or a part of it."""
     scenes.bad_day(sam)
     page = open_page(sam, java_script_enabled=False, **DISPLAYS[display])
-    for path in ("/admin/", FEATURE, LIST, MODEL, f"{ROOT}/job/"):
+    for path in ("/admin/", FEATURE, LIST, MODEL, f"{ADMIN}/job/"):
         page.goto(path)
         assert page.locator("#content").is_visible(), path
         covered = page.evaluate(_COVERED)
         assert covered == [], path
-        menu = page.locator(f'#nav-sidebar a[href="{ROOT}/job/"]')
+        menu = page.locator(f'#nav-sidebar a[href="{ADMIN}/job/"]')
         menu.scroll_into_view_if_needed()
         assert menu.is_visible(), path
-        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0, f"{path} scrolls sideways by {wide} px"
+        assert_fits(page)
 
 
 _COVERED = """() => [...document.querySelectorAll("#content :is(a, h1, h2, input)")]

@@ -1,4 +1,4 @@
-"""Every page in every state: no barrier, no breach of the content policy, nobody else's jobs."""
+"""Every page in every state: no barrier, no breach of the content policy, no jobs of others."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from aifeature.models import Job, Stage, Status, WebFailure
 from aifeature.services.controls import effective
 from aifeature.web import history
 from tests.browser import scenes
+from tests.browser.pages import FORM, assert_fits, press_send, sign_in
 from tests.browser.screenshots import DISPLAYS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
     from tests.browser.conftest import Axe, OpenPage
-    from tests.browser.live import Site
-
-FORM = "/f/summarize/"
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
@@ -39,18 +35,13 @@ def test_no_page_has_a_barrier(
         page.goto(path)
         no_barriers(page)
     page.goto(FORM)
-    page.get_by_role("button", name="Send", exact=True).click()
+    press_send(page)
     page.get_by_text("This field is required.").wait_for()
     no_barriers(page)
-    _nothing_sticks_out(page)
+    assert_fits(page)
     page.context.clear_cookies()
     page.goto("/accounts/login/")
     no_barriers(page)
-
-
-def _nothing_sticks_out(page: Page) -> None:
-    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert wide <= 0, f"{page.url} scrolls sideways by {wide} px"
 
 
 def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, ada: User) -> None:
@@ -62,7 +53,7 @@ def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, ada: User) -> None:
         page.goto(path)
         for asked in page.get_by_text("What you sent").all():
             asked.click()
-        _nothing_sticks_out(page)
+        assert_fits(page)
 
 
 def test_the_history_finds_filters_and_turns_pages(open_page: OpenPage, ada: User) -> None:
@@ -94,7 +85,7 @@ def test_the_history_finds_filters_and_turns_pages(open_page: OpenPage, ada: Use
     page.locator("[data-state=failed]").wait_for()
 
 
-def test_a_search_that_fails_says_so_with_a_reference(
+def test_a_failed_search_shows_a_reference(
     open_page: OpenPage, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -122,7 +113,7 @@ def test_the_history_works_without_javascript(open_page: OpenPage, ada: User) ->
     assert page.locator(".row").count() == 1
 
 
-def test_without_permission_there_is_nothing_here(open_page: OpenPage, ada: User) -> None:
+def test_pages_without_permission_are_not_found(open_page: OpenPage, ada: User) -> None:
     theirs = scenes.job(scenes.person("bob"), Status.SUCCEEDED)
     effective.change("summarize", {"stage": Stage.STAFF}, reason="test", check_name="test")
     effective.cache.clear()
@@ -141,20 +132,17 @@ def test_five_failures_close_the_sign_in(open_page: OpenPage, no_barriers: Axe) 
     page = open_page()
     page.goto("/accounts/login/")
     for _ in range(5):
-        page.get_by_label("Username").fill("mallory")
-        page.get_by_label("Password").fill("wrong")
-        with page.expect_navigation():  # else the next name may be typed into the page before
-            page.get_by_role("button", name="Sign in").click()
+        with page.expect_navigation():  # otherwise the next name may go into the old page
+            sign_in(page, "mallory", password="wrong")
     page.get_by_role("heading", name="Too many attempts to sign in").wait_for()
     no_barriers(page)
 
 
 def test_admin_and_the_api_documentation_keep_their_policy(
-    site: Site, open_page: OpenPage, ada: User
+    open_page: OpenPage, ada: User, sam: User
 ) -> None:
     job = scenes.job(ada, Status.SUCCEEDED)
-    staff = scenes.person("sam", is_staff=True, is_superuser=True)
-    page = open_page(staff, **DISPLAYS["light"])
+    page = open_page(sam, **DISPLAYS["light"])
     changed = reverse("admin:aifeature_job_change", args=[job.pk])
     added = [reverse("admin:auth_user_add"), reverse("admin:aifeature_featurecontrol_changelist")]
     for path in ["/admin/", reverse("admin:aifeature_job_changelist"), changed, *added]:

@@ -1,31 +1,24 @@
-"""A feature that is stopped while people use it."""
+"""A feature that is stopped while users use it."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import User
 
-from aifeature.models import Job, KillMode, Status
-from aifeature.services.controls import switch
+from aifeature.models import Job, Status
 from aifeature.services.dispatch import recovery
 from tests.browser import scenes
 from tests.browser.live import wait_until
+from tests.browser.pages import send, wait_until_done
 from tests.browser.screenshots import DISPLAYS
-from tests.browser.test_job import see_done, send
+from tests.held import FIRST_S, Held
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Axe, OpenPage
-    from tests.browser.live import Site
 
 HELD = "Paused by our team. Your request is kept and continues by itself."
-
-
-@pytest.fixture
-def sam(site: Site) -> User:
-    return scenes.person("sam", is_staff=True, is_superuser=True)
 
 
 def _is_done() -> bool:
@@ -33,15 +26,11 @@ def _is_done() -> bool:
     return Job.objects.get().status == Status.SUCCEEDED
 
 
-def stop(sam: User) -> None:
-    switch.stop("summarize", reason="Answers leak.", mode=KillMode.HOLD, user_id=sam.pk)
-
-
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_it_says_so_before_anything_is_typed(
+def test_a_paused_feature_is_shown_before_the_user_types(
     open_page: OpenPage, ada: User, sam: User, no_barriers: Axe, display: str
 ) -> None:
-    stop(sam)
+    scenes.pause(sam)
     page = open_page(ada, **DISPLAYS[display])
     page.goto("/")
     page.get_by_text("Paused by our team").wait_for()
@@ -54,23 +43,23 @@ def test_it_says_so_before_anything_is_typed(
     assert field is not None
     assert place["y"] < field["y"]
     no_barriers(page)
-    switch.release("summarize", reason="Mended.", user_id=sam.pk)
+    scenes.go_on(sam)
     notice.get_by_role("link", name="Check again").click()
     page.wait_for_load_state()
     assert notice.count() == 0
 
 
-def test_an_open_page_says_that_the_job_is_kept_and_goes_on_by_itself(
-    open_page: OpenPage, ada: User, sam: User, go_on: threading.Event
+def test_an_open_page_shows_that_the_job_is_kept_and_continues(
+    open_page: OpenPage, ada: User, sam: User, answers: Held
 ) -> None:
     page = open_page(ada)
     send(page)
     page.locator(".words").wait_for()
-    stop(sam)
+    scenes.pause(sam)
     page.get_by_text(HELD).first.wait_for()
     assert page.locator("[data-pill]").inner_text() == "Paused"
-    go_on.set()
-    switch.release("summarize", reason="Mended.", user_id=sam.pk)
+    answers.let_go(FIRST_S)
+    scenes.go_on(sam)
     wait_until(_is_done, "the job is done")
-    see_done(page)
+    wait_until_done(page)
     assert Job.objects.count() == 1

@@ -1,0 +1,255 @@
+"""The pictures of `tests.browser.screenshots`: pages, and actions before the picture is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+
+from aifeature.models import Status
+from aifeature.reasons import WaitReason
+from aifeature.services import texts
+from tests.browser import live, scenes
+from tests.browser.pages import ADMIN, FORM, press, press_send, sign_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A page to take a picture of."""
+
+    name: str
+    path: str
+    user: User | None = None
+    act: Callable[[Page], object] = lambda _: None
+    """Action before the picture."""
+
+    prepare: Callable[[], object] = lambda: None
+    """Creates the data of this picture and all later ones."""
+
+    has_scripts: bool = True
+    """Whether the browser runs JavaScript."""
+
+
+def shots() -> list[Shot]:
+    """Return all pictures in order, and create the data of the first ones."""
+    scenes.open_features()
+    ada, newcomer = scenes.person("ada"), scenes.person("bo")
+    staff = scenes.person("sam", is_staff=True, is_superuser=True)
+    jobs = {status: scenes.job(ada, status, age=timedelta(hours=1)) for status in Status}
+    for number in range(25):
+        scenes.job(
+            ada,
+            Status.SUCCEEDED,
+            age=timedelta(days=1, hours=number),
+            document=f"Request {number}: the weekly report of the help desk is late again.",
+        )
+    read = scenes.job(ada, Status.CANCELLED, cancelled_by="user", partial_text=scenes.READ)
+    held = scenes.job(
+        ada,
+        Status.QUEUED,
+        wait_reason=WaitReason.FEATURE_PAUSED,
+        error_message=texts.WAITING[WaitReason.FEATURE_PAUSED],
+    )
+    states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
+    failed = f"/jobs/{jobs[Status.FAILED].id}/"
+    return [
+        Shot("login", "/accounts/login/"),
+        Shot("login-ended", FORM, ada, _send_too_late),
+        Shot("login-signed-out", "/accounts/signed-out/"),
+        Shot("login-wrong", "/accounts/login/", act=_sign_in_wrongly),
+        Shot("start", "/", ada),
+        Shot("start-first", "/", newcomer),
+        Shot("form", FORM, ada),
+        Shot("form-wrong", FORM, ada, lambda page: page.get_by_text("Send", exact=True).click()),
+        Shot("form-restored", FORM, ada, _reload),
+        Shot("form-perhaps-sent", FORM, ada, _lose_the_answer),
+        Shot("streaming", FORM, ada, _stream),
+        *states,
+        Shot("job-cancelled-after-text", f"/jobs/{read.id}/", ada),
+        Shot("job-held", f"/jobs/{held.id}/", ada),
+        Shot("job-asked", failed, ada, lambda page: page.get_by_text("What you sent").click()),
+        Shot("history", "/jobs/", ada),
+        Shot("history-page", "/jobs/", ada, _older),
+        Shot("history-empty", "/jobs/", newcomer),
+        Shot("history-nothing", "/jobs/?q=zebra", ada),
+        Shot("account", "/account/", ada, prepare=lambda: scenes.tokens(ada)),
+        Shot("account-made", "/account/", newcomer, _make_token),
+        Shot("account-wrong", "/account/", newcomer, _change_password_wrongly),
+        Shot("start-paused", "/", ada, prepare=lambda: scenes.pause(staff)),
+        Shot("form-paused", FORM, ada),
+        Shot("form-refused", FORM, ada, _send_while_paused),
+        Shot("error-404", "/nowhere/", ada, prepare=lambda: scenes.go_on(staff)),
+        Shot("error-429", "/accounts/login/", act=_lock_out),
+        *_admin_shots(staff),
+        Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
+    ]
+
+
+def _admin_shots(staff: User) -> list[Shot]:
+    feature, everything = (
+        f"{ADMIN}/featurecontrol/{s}/change/" for s in ("summarize", "_5Feverything")
+    )
+    plain = {
+        "plain": "/admin/",
+        "plain-features": f"{ADMIN}/featurecontrol/",
+        "plain-feature": feature,
+        "plain-stop": f"{ADMIN}/featurecontrol/_5Feverything/stop/",
+        "plain-jobs": f"{ADMIN}/job/",
+        "plain-rates-add": f"{ADMIN}/rateoverride/add/",
+        "plain-model": f"{ADMIN}/modelcontrol/claude-haiku-5-5/change/",
+    }
+    return [
+        Shot("admin", "/admin/", staff, prepare=lambda: scenes.bad_day(staff)),
+        Shot("admin-features", f"{ADMIN}/featurecontrol/", staff),
+        Shot(
+            "admin-attempts",
+            f"{ADMIN}/attempt/?bill=unsure",
+            staff,
+            _tick_all,
+            prepare=lambda: scenes.unsure_calls(staff),
+        ),
+        Shot("admin-settle-many", f"{ADMIN}/attempt/?bill=unsure", staff, _preview),
+        Shot(
+            "admin-settling",
+            f"{ADMIN}/attempt/?bill=unsure",
+            staff,
+            _settle,
+            prepare=lambda: scenes.unsure_calls(staff, features=8),
+        ),
+        Shot("admin-to-settle", "/admin/", staff),
+        Shot("admin-feature", feature, staff),
+        Shot("admin-everything", everything, staff),
+        Shot("admin-stop", everything, staff, lambda page: press(page, "stop")),
+        Shot("admin-release", feature, staff, lambda page: press(page, "release")),
+        Shot("admin-models", f"{ADMIN}/modelcontrol/", staff),
+        Shot("admin-model", f"{ADMIN}/modelcontrol/claude-haiku-5-5/change/", staff),
+        Shot("admin-rates", f"{ADMIN}/rateoverride/", staff),
+        Shot("admin-rates-add", f"{ADMIN}/rateoverride/add/", staff),
+        Shot("admin-launches", f"{ADMIN}/launch/", staff),
+        Shot("admin-launches-add", f"{ADMIN}/launch/add/", staff),
+        Shot("admin-alerts", f"{ADMIN}/alert/", staff),
+        Shot("admin-web-failures", f"{ADMIN}/webfailure/", staff),
+        Shot("admin-checks", f"{ADMIN}/checkrun/", staff),
+        Shot("admin-schedule", "/admin/django_celery_beat/periodictask/", staff),
+        Shot("admin-stop-wrong", everything, staff, _stop_without_a_reason),
+        Shot("admin-not-saved", feature, staff, _save_wrongly),
+        Shot("admin-not-saved-task", "/admin/django_celery_beat/periodictask/add/", staff, _save),
+        *(Shot(name, path, staff, has_scripts=False) for name, path in plain.items()),
+        Shot("plain-login", "/admin/login/", has_scripts=False),
+        Shot("admin-stopped", feature, staff, prepare=lambda: scenes.pause(staff)),
+        Shot("admin-stopped-list", f"{ADMIN}/featurecontrol/", staff),
+        Shot("admin-change-reason", feature, staff, lambda page: press(page, "change_reason")),
+        Shot("plain-stopped-already", f"{ADMIN}/featurecontrol/summarize/stop/", staff),
+    ]
+
+
+def _stop_without_a_reason(page: Page) -> None:
+    press(page, "stop")
+    page.locator("#dialog").get_by_role("button", name="Stop").click()
+    page.get_by_text("This field is required.").wait_for()
+
+
+def _save_wrongly(page: Page) -> None:
+    page.get_by_label("Daily budget (USD)").fill("-5")
+    _save(page)
+
+
+def _save(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator("#not-saved").wait_for()
+
+
+def _tick_all(page: Page) -> None:
+    page.locator("#action-toggle").check()
+    page.get_by_role("link", name="Select all").wait_for()
+
+
+def _preview(page: Page) -> None:
+    _tick_all(page)
+    page.get_by_role("link", name="Select all").click()
+    page.locator('select[name="action"]').select_option("settle_many")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Settle these calls").wait_for()
+
+
+def _settle(page: Page) -> None:
+    _preview(page)
+    page.get_by_role("radio", name="Nothing was billed").check()
+    page.locator('[name="reason"]').fill("The provider's usage page shows none of them.")
+    page.route("**/continue.js", lambda route: route.abort())  # stay at the first step
+    page.get_by_role("button", name="Settle these calls").click()
+    page.locator("progress").wait_for()
+
+
+def _sign_in_wrongly(page: Page) -> None:
+    sign_in(page, "stranger", password="wrong")
+
+
+def _make_token(page: Page) -> None:
+    page.get_by_label("Name").fill("nightly import")
+    page.get_by_role("button", name="Create token").click()
+    page.get_by_text("Copy the token").wait_for()
+
+
+def _change_password_wrongly(page: Page) -> None:
+    page.get_by_label("Old password").fill("wrong")
+    page.get_by_role("button", name="Change password").click()
+    page.get_by_role("alert").wait_for()
+
+
+def _lock_out(page: Page) -> None:
+    for _ in range(5):
+        if page.get_by_label("Username").count():
+            sign_in(page, "mallory", password="wrong")
+
+
+def _type(page: Page) -> None:
+    page.get_by_label("Document").fill(scenes.THREAD)
+    live.wait_until(lambda: page.evaluate("sessionStorage.length"), "the draft is kept")
+
+
+def _send_too_late(page: Page) -> None:
+    _type(page)
+    page.context.clear_cookies()
+    press_send(page)
+    page.get_by_text("What you typed is saved").wait_for()
+
+
+def _lose_the_answer(page: Page) -> None:
+    _type(page)
+    page.route(f"**{FORM}", lambda route: route.abort())
+    press_send(page)
+    page.unroute(f"**{FORM}")
+    page.goto(FORM)
+    page.get_by_text("It may have been sent.").wait_for()
+
+
+def _reload(page: Page) -> None:
+    _type(page)
+    page.reload()
+    page.get_by_text("Here is what you typed before.").wait_for()
+
+
+def _send_while_paused(page: Page) -> None:
+    page.get_by_label("Document").fill("A text.")
+    press_send(page)
+    page.get_by_role("alert").wait_for()
+
+
+def _stream(page: Page) -> None:
+    page.get_by_label("Document").fill(scenes.THREAD)
+    press_send(page)
+    words = page.locator(".words")
+    words.wait_for()
+    live.wait_until(lambda: len(words.inner_text()) > 90, "some words are there")
+
+
+def _older(page: Page) -> None:
+    page.get_by_role("link", name="Older").click()
+    page.get_by_role("link", name="Newer").wait_for()
