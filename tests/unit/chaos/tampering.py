@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.chaos.checks import violations
 from tests.chaos.checks.violation import Promise
-from tests.chaos.request_log import Entry
 from tests.chaos.evidence import Evidence
+from tests.chaos.request_log import Entry
 from tests.unit.chaos.honest import BOB
 
 Tamper = Callable[[Evidence], None]

@@ -11,10 +11,10 @@ from tests.chaos.checks import violations
 from tests.chaos.checks.ledger import differences, overshoot_micro
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise
-from tests.chaos.request_log import Entry
 from tests.chaos.evidence import Alert, Call, Change, Drift, Evidence
 from tests.chaos.injector import Done
-from tests.chaos.report import violation_report, figures, table
+from tests.chaos.report import figures, table, violation_report
+from tests.chaos.request_log import Entry
 from tests.unit.chaos.honest import (
     ANNA,
     BOB,

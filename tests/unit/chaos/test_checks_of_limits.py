@@ -10,9 +10,9 @@ from tests.bench.flood import Flooded
 from tests.chaos.checks import violations
 from tests.chaos.checks.limits import ADDRESS_FACTOR, SITE_BURST
 from tests.chaos.checks.violation import Promise
-from tests.chaos.request_log import Deed, Entry
 from tests.chaos.evidence import Cap
 from tests.chaos.injector import Done
+from tests.chaos.request_log import Deed, Entry
 from tests.unit.chaos.honest import ANNA, BOB, DONE, GONE, LEFT, explained
 from tests.unit.chaos.tampering import add, change, found_of, refused
 
