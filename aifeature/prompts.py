@@ -141,7 +141,7 @@ def get(slug: str, version: str) -> Prompt:
     return _parse(feature, version, source)
 
 
-def why_not(slug: str, version: str) -> str:
+def incompatibility(slug: str, version: str) -> str:
     """Return why this release cannot run a prompt version of a feature; empty if it can.
 
     An empty version means the code's version, which a system check covers.

@@ -57,7 +57,7 @@ STAFF: Final = f"{switch_requests.STAFF_COOKIE}=".encode()
 async def pause(seconds: float) -> None:
     """Wait for this time, or until the process is stopping."""
     over = asyncio.Event()
-    with stopping.told(over.set), suppress(TimeoutError):
+    with stopping.on_stop(over.set), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await over.wait()
 

@@ -49,7 +49,7 @@ class Answer:
         is_api = scope["path"].startswith("/api/")
         may_repeat = scope["method"] == "GET"  # repeating a form would lose its data
         response = problems.problem(refusal) if is_api else _page(refusal, again=may_repeat)
-        rate.tell(response, refusal.left, policy=rate.ALL_REQUESTS)
+        rate.set_headers(response, refusal.left, policy=rate.ALL_REQUESTS)
         response.headers.setdefault("Cache-Control", "no-store")
         if visit.is_noted:
             response.headers[HEADER] = visit.reference

@@ -62,7 +62,7 @@ class Readiness:
 
 
 def _check() -> _Found:
-    found = _Found(database_state.check(), redis_state.look())
+    found = _Found(database_state.check(), redis_state.check())
     for name, state in (("PostgreSQL", found.database), ("Redis", found.redis)):
         if state.sentence:
             logger.warning("readyz: %s: %s. %s", name, state.word, state.sentence)

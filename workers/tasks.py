@@ -103,24 +103,24 @@ def reconcile(**_: Any) -> str:
 
 
 @shared_task(name="control.provider")
-def look_at_provider(**_: Any) -> str:
+def check_provider(**_: Any) -> str:
     """Alert on-call about an open circuit breaker."""
     return check_runs.run("control.provider", watch.check).result
 
 
 @shared_task(name="control.budgets")
-def look_at_budgets(**_: Any) -> str:
+def check_budgets(**_: Any) -> str:
     """Alert on-call about a budget that is used up."""
     return check_runs.run("control.budgets", budgets.check).result
 
 
 @shared_task(name=row_check.TASK)
-def look_at_controls(**_: Any) -> str:
+def check_controls(**_: Any) -> str:
     """Alert on-call about controls that this release cannot apply."""
     return check_runs.run(row_check.TASK, row_check.check).result
 
 
 @shared_task(name=spikes.TASK)
-def look_for_cost_spikes(**_: Any) -> bool:
+def check_spikes(**_: Any) -> bool:
     """Throttle users and stop features with unusually high spend, once a minute."""
     return spikes.run_once()

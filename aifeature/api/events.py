@@ -146,7 +146,7 @@ class _Follower:
         self._exits.callback(self._reading.close)
         if not self.over:
             self._exits.enter_context(waiting.watch().listening(self._job, self._notice))
-            self._exits.enter_context(stopping.told(self._woken.set))
+            self._exits.enter_context(stopping.on_stop(self._woken.set))
         return self
 
     def __exit__(self, *_: object) -> None:

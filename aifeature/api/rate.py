@@ -22,7 +22,7 @@ ALL_REQUESTS: Final = "site"
 """Policy name of all requests to the site. Sent only with its refusals."""
 
 
-def tell(
+def set_headers(
     response: HttpResponse, left: RateLimitStatus | None, *, policy: str = SUBMISSIONS
 ) -> None:
     """Set both headers, or none if the user has no limit."""
@@ -35,7 +35,7 @@ def refused(request: HttpRequest, slug: str, error: Exception) -> HttpResponse:
     """Return the response to a submission that raised `error`, with the user's remaining rate."""
     response = problems.answer(request, error)
     with suppress(DatabaseError):  # rates are unknown while the database is unavailable
-        tell(response, left_after(request, slug, problems.refusal_for(error)))
+        set_headers(response, left_after(request, slug, problems.refusal_for(error)))
     return response
 
 
@@ -45,6 +45,6 @@ def left_after(request: HttpRequest, slug: str, refusal: Refusal | None) -> Rate
         return refusal.left
     user = user_of(request)
     try:
-        return admission.left_of(jobs.visible_feature(user=user, slug=slug), user.pk)
+        return admission.rate_limit_status(jobs.visible_feature(user=user, slug=slug), user.pk)
     except NotFound:
         return None  # an unknown feature has no limits

@@ -62,7 +62,7 @@ def feature_out(feature: Feature) -> FeatureOut:
 
 def _error(job: Job, status: Status) -> JobError | None:
     """Return why there is no result or, if queued, why it waits; None for a running job."""
-    if status is Status.SUCCEEDED and (gone := retention.told(job)):
+    if status is Status.SUCCEEDED and (gone := retention.deletion_notice(job)):
         return JobError(code="content_deleted", message=gone)
     if status is Status.QUEUED:
         code = job.wait_reason

@@ -110,7 +110,7 @@ def submit_job(
         accepted = jobs.submit(user=user, slug=slug, data=read_input(request), key=idempotency_key)
     except Exception as error:  # noqa: BLE001 (every error response has the rate headers)
         return rate.refused(request, slug, error)
-    rate.tell(response, accepted.left or rate.left_after(request, slug, None))
+    rate.set_headers(response, accepted.left or rate.left_after(request, slug, None))
     response["Location"] = job_path(accepted.job)
     if accepted.replayed:
         response["Idempotency-Replayed"] = "true"

@@ -38,7 +38,7 @@ def is_stopping() -> bool:
 
 
 @contextmanager
-def told(call: Callable[[], None]) -> Iterator[None]:
+def on_stop(call: Callable[[], None]) -> Iterator[None]:
     """Within the block, run `call` when this loop must stop, or immediately if it must already."""
     state = _of(asyncio.get_running_loop())
     state.waiting.add(call)

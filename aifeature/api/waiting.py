@@ -82,7 +82,7 @@ class StatusWatch:
             if state is None or done(state.status):
                 woken.set()
 
-        with self.listening(job, notice), stopping.told(woken.set), suppress(TimeoutError):
+        with self.listening(job, notice), stopping.on_stop(woken.set), suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await woken.wait()
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 class Alert(models.Model):
     """A problem. On-call is notified when it begins and when it ends.
 
-    The row is the outbox: `services.alerting.alerts.tell` sends it even if its author died.
+    The row is the outbox: `services.alerting.alerts.notify` sends it even if its author died.
     """
 
     kind = models.CharField(max_length=40, help_text="Names its runbook.")

@@ -45,7 +45,7 @@ def cancel_stopped(*, limit: int, message: str) -> list[UUID]:
     return [row[0] for row in rows("aif_cancel_stopped", limit, message)]
 
 
-def tell_paused(*, limit: int, message: str) -> int:
+def update_paused_messages(*, limit: int, message: str) -> int:
     """Set or clear the pause message of queued jobs. Return the number of changed jobs."""
     count: int = rows("aif_tell_paused", limit, message)[0][0]
     return count

@@ -99,7 +99,7 @@ def global_daily(
     return GlobalDaily(total, "the sum of the features' daily caps")
 
 
-def starts_anew(scope: str, now: datetime) -> datetime:
+def resets_at(scope: str, now: datetime) -> datetime:
     """Return when the next window of this scope (user, feature, global or month) starts, in UTC."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if scope != "month":

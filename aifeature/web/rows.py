@@ -16,7 +16,7 @@ NOTHING_LEFT = "The text is no longer stored."
 
 def nothing_left(job: Job) -> str:
     """Return the sentence that replaces the deleted text of a job."""
-    return retention.told(job) or NOTHING_LEFT
+    return retention.deletion_notice(job) or NOTHING_LEFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def row(job: Job) -> Row:
     return Row(
         job=job,
         title=title or show.title(job),
-        about=show.title(job) if title else retention.told(job),
+        about=show.title(job) if title else retention.deletion_notice(job),
         state=show.state(job),
         took=show.duration(show.took(job, timezone.now())) if ended else "",
     )

@@ -58,7 +58,7 @@ def state(job: Job) -> State:
             else replace(_STOPPING, sentence=job.error_message or _ENDS)
         )
     known = _STATES[status]
-    if status is Status.SUCCEEDED and (gone := retention.told(job)):
+    if status is Status.SUCCEEDED and (gone := retention.deletion_notice(job)):
         return State(known.label, gone, known.tone)
     if status is Status.CANCELLED and job.partial_text:
         counts = _COUNTS if job.charge_micro else ""

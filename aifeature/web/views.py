@@ -89,7 +89,7 @@ def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> Htt
     """Return the page with the form to fill in and, above it, why it would be refused now."""
     user = cast("User", request.user)
     paused = controls.is_paused(found.slug, user.pk)
-    closed = None if paused else admission.why_not(found, user.pk)
+    closed = None if paused else admission.refusal_for(found, user.pk)
     earlier = _earlier_input(user, found, request.GET.get("from", ""))
     notices: dict[str, Any] = {
         "is_paused": paused,

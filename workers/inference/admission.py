@@ -65,7 +65,7 @@ class GateAdmission:
         now: int | None = None,
     ) -> None:
         """Report a complete answer, and give back the unused part of the reservation."""
-        used = self._held.asked.amounts if usage is None else provider_limits.used_by(usage)
+        used = self._held.request.amounts if usage is None else provider_limits.used_by(usage)
         outcome = breaker.outcome_of_success(self._policy, latency_ms)
         self._end(
             CallEnd(
@@ -84,7 +84,7 @@ class GateAdmission:
         If the provider did no work, everything is given back. If it may have worked, the bound
         stays taken, for at most a minute. If the provider failed, the user's tokens are given back.
         """
-        bound = self._held.asked.amounts
+        bound = self._held.request.amounts
         used, measured, user_tokens = bound, False, bound.tokens
         if isinstance(error, InferenceError):
             if error.billing is Billing.KNOWN and error.usage is not None:

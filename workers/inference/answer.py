@@ -25,7 +25,7 @@ from workers.inference.errors import (
 )
 from workers.inference.surrogates import Joiner
 from workers.inference.types import TokenUsage
-from workers.inference.usage import Most, UsageReport
+from workers.inference.usage import TokenBound, UsageReport
 
 COMPLETE = frozenset({"end_turn", "stop_sequence"})
 """Stop reasons of a successful answer."""
@@ -48,7 +48,7 @@ class Answer:
     A wrong usage raises nothing: the text may still be right, and it is billed.
     """
 
-    def __init__(self, most: Most, *, max_text: int) -> None:
+    def __init__(self, most: TokenBound, *, max_text: int) -> None:
         self.begun = False
         """Whether `message_start` was read."""
         self.complete = False

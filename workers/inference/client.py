@@ -31,7 +31,7 @@ from workers.inference.errors import (
 )
 from workers.inference.tokens import most_tokens
 from workers.inference.transport import PEER_TIMEOUT_S, AbortableTransport
-from workers.inference.usage import Most
+from workers.inference.usage import TokenBound
 
 if TYPE_CHECKING:
     import ssl
@@ -350,11 +350,11 @@ def schema_bytes(request: InferenceRequest) -> int:
     return most_tokens(json.dumps(wire_schema(request.output_schema), ensure_ascii=False))
 
 
-def _most(request: InferenceRequest) -> Most:
+def _most(request: InferenceRequest) -> TokenBound:
     """Return the most tokens a request can use, as they were reserved for it."""
     size = schema_bytes(request)
     prompt = pricing.prompt_bound_tokens(request, schema_bytes=size)
-    return Most(prompt=prompt, output=request.max_tokens)
+    return TokenBound(prompt=prompt, output=request.max_tokens)
 
 
 def _arguments(request: InferenceRequest) -> dict[str, Any]:

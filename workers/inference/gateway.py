@@ -158,7 +158,7 @@ class Gateway:
         """
         cost = pricing.cost_micro(request.model, usage, at=at)
         found = modifiers.of(usage)
-        if not found.unasked:
+        if not found.unrequested:
             return cost
         logger.warning("call %s: unrequested modifiers in usage: %s", request.attempt_id, found)
         return min(cost, _bound_micro(request, at))

@@ -56,7 +56,7 @@ class AdmissionRequest:
 class SharedGrant:
     """The amounts that the shared gates took for a call."""
 
-    asked: AdmissionRequest
+    request: AdmissionRequest
     since: str
     """Start of the breaker state that admitted the call."""
 
@@ -71,14 +71,14 @@ class SharedGrant:
 class LocalGrant:
     """The amounts that this process's own gates took for a call while Redis was unavailable."""
 
-    asked: AdmissionRequest
-    look: BreakerDecision | None
+    request: AdmissionRequest
+    decision: BreakerDecision | None
     costs: tuple[tuple[str, int], ...]
 
     @property
     def trial(self) -> bool:
         """See `SharedGrant`."""
-        return self.look is not None and self.look.way == "trial"
+        return self.decision is not None and self.decision.way == "trial"
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class LocalRateGate:
 
     def begun(self, held: LocalGrant) -> None:
         with self._lock:
-            self._breaker(held.asked.model).begun(held.asked.lease)
+            self._breaker(held.request.model).begun(held.request.lease)
 
     @property
     def outage(self) -> bool:
@@ -97,19 +97,19 @@ class LocalRateGate:
         """Record the end of a call. Return the breaker's change, if any."""
         with self._lock:
             now = self._now()
-            used = {"user": (held.asked.amounts.tokens, end.user_tokens)}
+            used = {"user": (held.request.amounts.tokens, end.user_tokens)}
             for name in provider_limits.NAMES:
                 field = name.replace("-", "_")
-                used[name] = (getattr(held.asked.amounts, field), getattr(end.used, field))
+                used[name] = (getattr(held.request.amounts, field), getattr(end.used, field))
             refunds = []
             for key, cost in held.costs:
                 back = provider_limits.given_back(cost, *used[key.rsplit(":", 1)[-1]])
                 refunds.append((key, -max(back, 0)))
             self._buckets.take(refunds, now=now)
-            if held.look is None:
+            if held.decision is None:
                 return None
-            return self._breaker(held.asked.model).record(
-                held.asked.lease, held.look.since, end.outcome, now=now
+            return self._breaker(held.request.model).record(
+                held.request.lease, held.decision.since, end.outcome, now=now
             )
 
     def learn(

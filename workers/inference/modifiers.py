@@ -57,7 +57,7 @@ class Modifiers:
         return batch + ((("speed", "fast"),) if self.fast else ())
 
     @property
-    def unasked(self) -> bool:
+    def unrequested(self) -> bool:
         """Whether it contains a modifier that our requests cannot cause."""
         expected = self.tier == "standard" and not self.fast
         return not expected or bool(self.cache_write_1h_tokens or self.web_searches)

@@ -58,7 +58,7 @@ def _count(value: str | None) -> int | None:
     return int(value) if value and _COUNT.fullmatch(value.strip()) else None
 
 
-def believed(
+def plausible(
     told: tuple[LimitHeader | None, ...], reserved: Amounts, used: Amounts, *, measured: bool
 ) -> tuple[LimitHeader | None, ...]:
     """Return the reported limits without those that are smaller than the call itself.

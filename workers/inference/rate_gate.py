@@ -114,8 +114,8 @@ class RateGate:
         except RedisUnavailable:
             held, change = self._local.admit(request)
             _log_change(model, change)
-            if held.look is not None and held.look.way == "probe":
-                wait_us = held.look.wait
+            if held.decision is not None and held.decision.way == "probe":
+                wait_us = held.decision.wait
                 raise self._probe(held, wait_us, outage=self._local.outage) from None
         return GateAdmission(self, self._policy, held)
 
@@ -158,7 +158,7 @@ class RateGate:
         return Deferred(
             reason="breaker",
             wait_s=wait_us / SECOND,
-            scope=held.asked.model,
+            scope=held.request.model,
             outage=outage,
             probe=ProbeAdmission(self, self._policy, held),
         )
@@ -169,33 +169,35 @@ class RateGate:
             self._local.begun(held)
             return
         with suppress(RedisUnavailable):
-            self._state.run(_BEGUN, [_breaker_key(held.asked.model)], {"lease": held.asked.lease})
+            self._state.run(
+                _BEGUN, [_breaker_key(held.request.model)], {"lease": held.request.lease}
+            )
 
     def settle(
         self, held: SharedGrant | LocalGrant, end: CallEnd, *, now: int | None = None
     ) -> None:
         """Record the end of a call, best effort: without it the buckets refill over time."""
-        headers = provider_limits.believed(
+        headers = provider_limits.plausible(
             provider_limits.read_headers(end.rate_limits),
-            held.asked.amounts,
+            held.request.amounts,
             end.used,
             measured=end.measured,
         )
         block_us = round(min(end.block_s * SECOND, LONGEST_BLOCK_US))
-        self._local.learn(held.asked.model, headers, block_us=block_us)
+        self._local.learn(held.request.model, headers, block_us=block_us)
         if isinstance(held, LocalGrant):
-            _log_change(held.asked.model, self._local.settle(held, end))
+            _log_change(held.request.model, self._local.settle(held, end))
             return
         try:
             answer = self._state.run(
-                _SETTLE, _keys(held.asked), self._end(held, end, headers, block_us, now)
+                _SETTLE, _keys(held.request), self._end(held, end, headers, block_us, now)
             )
         except RedisUnavailable:
             return
         if answer:
             before, after, *counts = answer
             numbers = [int(count) for count in counts]
-            _log_change(held.asked.model, Change(before.decode(), after.decode(), *numbers))
+            _log_change(held.request.model, Change(before.decode(), after.decode(), *numbers))
 
     def _end(
         self,
@@ -205,7 +207,7 @@ class RateGate:
         block_us: int,
         now: int | None,
     ) -> dict[str, Any]:
-        request = held.asked
+        request = held.request
         tokens = request.amounts.tokens
         measured = end.measured
         return _known(

@@ -22,7 +22,7 @@ _FIELDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Most:
+class TokenBound:
     """The most tokens that a request can use."""
 
     prompt: int
@@ -32,7 +32,7 @@ class Most:
 class UsageReport:
     """Usage of one answer, as far as it was reported. No input raises an exception."""
 
-    def __init__(self, most: Most) -> None:
+    def __init__(self, most: TokenBound) -> None:
         self._most = most
         self._counts: dict[str, int] = {}
         self._modifiers = modifiers.PLAIN

@@ -18,7 +18,7 @@ from aifeature.services.controls import GLOBAL
 from aifeature.services.watch import schedule
 
 LATEST = 50
-NAMES = {GLOBAL: "Everything", schedule.TRAIL: "Schedule"}
+NAMES = {GLOBAL: "Everything", schedule.AUDIT_NAME: "Schedule"}
 _ACCOUNT = re.compile(r"#([0-9]+)")
 _WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
 """Fields whose values contain account ids."""
@@ -26,7 +26,7 @@ _WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
 
 class _AuditFilter(ControlFilter):
     def choose(self) -> Iterable[tuple[str, str]]:
-        return [*super().choose(), (schedule.TRAIL, "Schedule")]
+        return [*super().choose(), (schedule.AUDIT_NAME, "Schedule")]
 
 
 @admin.register(ControlChange)

@@ -51,9 +51,9 @@ def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
         "message": job.error_message,
         "facts": list(_facts(job, calls)),
         "moments": [_shown(moment, job) for moment in timeline(job, calls or ())],
-        "result": content(job.result or job.partial_text or retention.told(job)),
+        "result": content(job.result or job.partial_text or retention.deletion_notice(job)),
         "result_title": "Shown before the user cancelled" if job.partial_text else "Result",
-        "input": content(job.input or retention.told(job)),
+        "input": content(job.input or retention.deletion_notice(job)),
         "calls": None if calls is None else [_call(call) for call in calls],
     }
 
@@ -154,7 +154,7 @@ def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str
         yield "Tokens", _tokens(job)
     if job.worker:
         yield "Last worker", job.worker
-    if gone := retention.told(job):
+    if gone := retention.deletion_notice(job):
         yield "Content", gone
 
 

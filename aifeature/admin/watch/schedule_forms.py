@@ -29,7 +29,7 @@ def may_weaken(user: Any) -> bool:
     return allowed
 
 
-def why_not(task: str, phrases: Sequence[str]) -> str:
+def refusal(task: str, phrases: Sequence[str]) -> str:
     """Return the message for a user who may not weaken a protected check."""
     return (
         f"{task} is a protected check. To {' and to '.join(phrases)} you need the permission"
@@ -62,14 +62,14 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         if self.errors:
             return
         row = self.instance
-        for field, sentence in [*broken.problems(row), *broken.in_vain(row)]:
+        for field, sentence in [*broken.problems(row), *broken.never_sent(row)]:
             self.add_error(field if field in self.fields else None, sentence)
         for name in broken.ignored(row):
             self.add_error("kwargs", f"{row.task} ignores {name!r}. Remove it.")
         before: Any = PeriodicTask.objects.filter(pk=row.pk).first()
         phrases = protected.weakened(before, row) if before and not self.errors else []
         if phrases and not self.may_weaken:
-            self.add_error(None, why_not(before.task, phrases))
+            self.add_error(None, refusal(before.task, phrases))
 
 
 class CrontabForm(_CrontabForm):
@@ -130,7 +130,7 @@ class TaskForm(ReasonForm):
         phrases = protected.weakened(self._row, after)
         if not phrases or may_weaken(self.request.user):
             return ""
-        return why_not(self._row.task, phrases)
+        return refusal(self._row.task, phrases)
 
 
 class SendForm(TaskForm):

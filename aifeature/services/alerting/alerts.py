@@ -1,6 +1,6 @@
 """Alerts: on-call is notified once when a problem begins and once when it ends.
 
-The row is written in the transaction that finds the problem. `tell` sends it later, from any
+The row is written in the transaction that finds the problem. `notify` sends it later, from any
 process, so an alert survives the process that opened it.
 """
 
@@ -79,7 +79,7 @@ def end_unseen(kind: str, after: timedelta) -> int:
     return unseen.update(closed_at=Now())
 
 
-def tell() -> int:
+def notify() -> int:
     """Notify on-call of each new beginning and end. Return the number of notifications.
 
     Delivery is at least once: the log line comes before the row is marked as notified.

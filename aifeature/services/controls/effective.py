@@ -79,7 +79,7 @@ def prompt_version(feature: Feature) -> str:
     `row_check` opens an alert in that case.
     """
     active = cache.get(feature.slug).prompt_version
-    if not active or prompts.why_not(feature.slug, active):
+    if not active or prompts.incompatibility(feature.slug, active):
         return feature.prompt_version
     return active
 
@@ -216,7 +216,7 @@ def change(
             if before[name] != getattr(row, name)
         )
         if any(before[name] != getattr(row, name) for name in waiting_jobs.RATES & values.keys()):
-            waiting_jobs.look_again(slug)
+            waiting_jobs.reschedule(slug)
     cache.clear()
     return row
 

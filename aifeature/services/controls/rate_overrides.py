@@ -29,7 +29,7 @@ def save(override: RateOverride, *, user_id: int) -> None:
         override.save()
         old = in_words(before) if before else ""
         _record(override, old, in_words(override), reason=override.reason, user_id=user_id)
-        waiting_jobs.look_again(override.feature, user_id=override.user_id)
+        waiting_jobs.reschedule(override.feature, user_id=override.user_id)
 
 
 def lift(override: RateOverride, *, reason: str, user_id: int) -> None:
@@ -40,7 +40,7 @@ def lift(override: RateOverride, *, reason: str, user_id: int) -> None:
     """
     with transaction.atomic():
         _record(override, in_words(override), _NONE, reason=reason, user_id=user_id)
-        waiting_jobs.look_again(override.feature, user_id=override.user_id)
+        waiting_jobs.reschedule(override.feature, user_id=override.user_id)
         override.delete()
 
 

@@ -67,7 +67,7 @@ def _of(row: FeatureControl) -> Iterator[Problem]:
             "Pull its kill switch again and choose, or deploy a release that has it.",
         )
     feature = registry.find(row.feature)
-    if feature and (why := prompts.why_not(row.feature, row.prompt_version)):
+    if feature and (why := prompts.incompatibility(row.feature, row.prompt_version)):
         version = row.prompt_version
         yield Problem(
             "prompt_missing",

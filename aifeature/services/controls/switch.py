@@ -151,7 +151,9 @@ def settle_stopped() -> int:
     Cancels jobs, or sets or clears their wait reason. Returns the number of changed jobs.
     """
     cancelled = _cancel_stopped()
-    return cancelled + switches.tell_paused(limit=BATCH, message=WAITING[WaitReason.FEATURE_PAUSED])
+    return cancelled + switches.update_paused_messages(
+        limit=BATCH, message=WAITING[WaitReason.FEATURE_PAUSED]
+    )
 
 
 def is_stopped(slug: str) -> bool:

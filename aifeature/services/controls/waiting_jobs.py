@@ -21,7 +21,7 @@ SOON: Final = timedelta(seconds=2 * POLL_S)
 """Time until every process has read the change. Before, one could defer the job at the old rate."""
 
 
-def look_again(slug: str, *, user_id: int | None = None) -> int:
+def reschedule(slug: str, *, user_id: int | None = None) -> int:
     """Make jobs that wait for a rate due after SOON. Return their number.
 
     Call it in the transaction of the change. A job that still does not fit gets a new time at the

@@ -51,7 +51,7 @@ class Dispatcher:
         self._loop.stop(within_s=MOST_SLEEP_S)
 
     def _turn(self) -> float:
-        self._watcher.look()
+        self._watcher.check()
         return turn()
 
 
@@ -59,7 +59,7 @@ def turn() -> float:
     """Run all steps once. Return the seconds until the next turn."""
     notice_lost_messages()
     recovery.sweep()
-    _paused_jobs.look()
+    _paused_jobs.resume()
     due = fair_queue.next_due_s()
     return MOST_SLEEP_S if due is None else min(MOST_SLEEP_S, max(LEAST_SLEEP_S, due))
 

@@ -43,7 +43,7 @@ class PausedJobs:
         self._clock = clock
         self._checked_at = float("-inf")
 
-    def look(self) -> int:
+    def resume(self) -> int:
         """Make jobs due whose calls are answered again. Return their number."""
         if self._clock() - self._checked_at < EVERY_S:
             return 0

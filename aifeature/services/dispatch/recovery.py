@@ -36,7 +36,7 @@ def sweep() -> int:
     """End overdue jobs and calls, and fill the window. Return the number of jobs published."""
     steps = (
         *(_cancel_closed_accounts, _end_overdue, _end_abandoned, _close_lost_calls),
-        *(switch.settle_stopped, _end_alerts_of_stuck_workers, alerts.tell),
+        *(switch.settle_stopped, _end_alerts_of_stuck_workers, alerts.notify),
     )
     try:
         for step in steps:

@@ -68,5 +68,5 @@ class WorkerAgent:
         try:
             self.turn()
         finally:
-            self._watcher.look()
+            self._watcher.check()
         return RETRY_S if self._handed_back else MOST_SLEEP_S

@@ -204,14 +204,14 @@ class LeaseKeeper:
                     logger.warning("job %s: no thread holds epoch %d; returned to the queue", *run)
 
     def _report_stuck(self, runs: list[HeldRun]) -> None:
-        stuck = self._watch.look(runs)
+        stuck = self._watch.stuck(runs)
         for presence in list(self._presences.values()):
             if stuck and presence.when_stuck is not None:
                 if len(stuck) >= stuck_runs.tenth(presence.threads) and presence.slots:
                     presence.slots = 0
                     logger.error("%d threads are stuck: this process stops", len(stuck))
                     presence.when_stuck()
-                self._watch.tell(
+                self._watch.report(
                     self._session.rows, stuck, worker=presence.worker, slots=presence.threads
                 )
 

@@ -52,20 +52,20 @@ class Runner:
         context: WorkerContext | None = None,
         *,
         end: Callable[[], None] = _exit,
-        ask_to_stop: Callable[[], None] = _send_sigterm,
+        request_stop: Callable[[], None] = _send_sigterm,
     ) -> None:
-        """`end` ends the process, `ask_to_stop` starts its drain."""
+        """`end` ends the process, `request_stop` starts its drain."""
         self._context = context or worker_context.current()
         self._keeper = self._context.keeper
         self._end = end
-        self._ask_to_stop = ask_to_stop
+        self._request_stop = request_stop
         self._agent: WorkerAgent | None = None
         self._stopping = threading.Event()
         self._closed = threading.Event()
 
     def start(self, *, worker: str, slots: int) -> None:
         """Start taking jobs, up to `slots` at the same time."""
-        self._keeper.appear(worker, queue="llm", slots=slots, when_stuck=self._ask_to_stop)
+        self._keeper.appear(worker, queue="llm", slots=slots, when_stuck=self._request_stop)
         self._agent = WorkerAgent()
         self._agent.start()
 

@@ -35,7 +35,7 @@ class Watch:
         self._clock = clock
         self._reported_at = float("-inf")
 
-    def look(self, runs: Sequence[HeldRun]) -> list[HeldRun]:
+    def stuck(self, runs: Sequence[HeldRun]) -> list[HeldRun]:
         """Return the stuck runs. Call once per beat at which the database answered."""
         now = self._clock()
         for held in runs:
@@ -43,7 +43,7 @@ class Watch:
                 held.overdue_looks += 1
         return [held for held in runs if held.overdue_looks >= LOOKS]
 
-    def tell(self, rows: Rows, stuck: Sequence[HeldRun], *, worker: str, slots: int) -> None:
+    def report(self, rows: Rows, stuck: Sequence[HeldRun], *, worker: str, slots: int) -> None:
         """Open or update the alert, at most once in SEEN_AGAIN_S seconds.
 
         Raises django.db.Error if the database is unavailable; the next call tries again.

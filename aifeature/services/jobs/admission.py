@@ -96,7 +96,7 @@ def admit(feature: Feature, user_id: int) -> RateLimitStatus | None:
     return left
 
 
-def why_not(feature: Feature, user_id: int) -> Refusal | None:
+def refusal_for(feature: Feature, user_id: int) -> Refusal | None:
     """Return why a job would be refused now, apart from the rate limit; None: it would not be.
 
     Takes no request, so a page can show the reason before the user types.
@@ -109,7 +109,7 @@ def why_not(feature: Feature, user_id: int) -> Refusal | None:
     return None
 
 
-def left_of(feature: Feature, user_id: int) -> RateLimitStatus | None:
+def rate_limit_status(feature: Feature, user_id: int) -> RateLimitStatus | None:
     """Return the user's rate limit status without taking a request; None: there is no limit."""
     found = _take_requests(feature, user_id, amount=0)
     return found and found[1]
@@ -163,7 +163,7 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     if not full:
         return
     scope = full[0]
-    reset = budget.starts_anew(scope, now)
+    reset = budget.resets_at(scope, now)
     wait = math.ceil((reset - now).total_seconds())
     if scope in budget.SPENT_BY_USER:
         raise BudgetExhausted(FAILED[budget.SPENT_BY_USER[scope]], retry_after_s=wait)

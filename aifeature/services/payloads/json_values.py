@@ -47,7 +47,7 @@ class TwiceError(NotJsonError):
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
+class Unrepresentable:
     """A placeholder for a number that no parser can keep, so that its path is known."""
 
     message: str
@@ -74,15 +74,16 @@ class Problem:
 
 
 def parse(text: str | bytes) -> Any:
-    """Parse a JSON text. Numbers that are out of range become `Odd`.
+    """Parse a JSON text. Numbers that are out of range become `Unrepresentable`.
 
     Raises:
-        NotJsonError: the text is not JSON by RFC 8259. NaN and Infinity become `Odd` instead.
+        NotJsonError: the text is not JSON by RFC 8259. NaN and Infinity become
+            `Unrepresentable` instead.
     """
     try:
         return json.loads(
             text,
-            parse_constant=lambda _: Odd(NOT_FINITE),
+            parse_constant=lambda _: Unrepresentable(NOT_FINITE),
             parse_float=_float,
             parse_int=_integer,
             object_pairs_hook=_once_each,
@@ -145,7 +146,7 @@ def _wrong(item: Any) -> str:
     match item:
         case str():
             return UNSTORABLE if _NOT_IN_JSONB.search(item) else ""
-        case Odd(message):
+        case Unrepresentable(message):
             return message
         case bool() | None | dict() | list():
             return ""
@@ -163,19 +164,19 @@ def _wrong_name(name: Any) -> str:
     return UNSTORABLE if _NOT_IN_JSONB.search(name) else ""
 
 
-def _float(text: str) -> float | Odd:
+def _float(text: str) -> float | Unrepresentable:
     number = float(text)
     if not math.isfinite(number):
-        return Odd(TOO_LARGE)
+        return Unrepresentable(TOO_LARGE)
     try:
         exact = Decimal(text)
     except InvalidOperation:  # its exponent is too long for any library
-        return Odd(TOO_PRECISE)
+        return Unrepresentable(TOO_PRECISE)
     return number if exact == Decimal(repr(number)) else Precise(text)
 
 
-def _integer(text: str) -> int | Odd:
-    return int(text) if len(text) <= MAX_DIGITS + 1 else Odd(TOO_LARGE)
+def _integer(text: str) -> int | Unrepresentable:
+    return int(text) if len(text) <= MAX_DIGITS + 1 else Unrepresentable(TOO_LARGE)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def blank_expired(
     return sum(_of_feature(slug, days(slug), batch) for slug in _features_with_content())
 
 
-def told(job: Job) -> str:
+def deletion_notice(job: Job) -> str:
     """Return a sentence about the deletion of a job's content; empty if it is not deleted."""
     if job.content_blanked_at is None:
         return ""

@@ -33,7 +33,7 @@ class State:
     """The problem and the next step, for operators."""
 
 
-def look() -> State:
+def check() -> State:
     """Check Redis in one round trip, with one key that expires."""
     client = redis_clients.connect(TIMEOUT_S)
     try:

@@ -160,7 +160,7 @@ class Hub:
                     live.take(entries.read(fields))
             if found or not live.primed:
                 live.primed = live.primed or len(found) < BATCH
-                live.tell()
+                live.notify()
 
     def _set_reachable(self, reachable: bool) -> None:  # noqa: FBT001 (a property's form)
         if reachable == self.reachable:
@@ -169,7 +169,7 @@ class Hub:
         if reachable:
             logger.info("streams: Redis answers again")
         for live in tuple(self._texts.values()):
-            live.tell()
+            live.notify()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

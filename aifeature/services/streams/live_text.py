@@ -50,7 +50,7 @@ class LiveText:
             elif not self.text.startswith(entry.text):
                 self._restart(entry)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake all readers."""
         for reader in tuple(self.readers):
             reader()

@@ -39,7 +39,7 @@ def of_message(row: Any) -> list[tuple[str, str]]:
     return [*_of_task(row), *_of_queue(row), *_of_headers(row)]
 
 
-def in_vain(row: Any) -> list[tuple[str, str]]:
+def never_sent(row: Any) -> list[tuple[str, str]]:
     """Return why a valid row would never be sent: it expires before it starts, or has expired.
 
     Beat disables such a row. For forms only: a stored row may expire as intended.

@@ -58,7 +58,7 @@ def _edited_by_people(row: Any, defined: Mapping[str, Any]) -> set[str]:
     """Return the edited fields from the audit log, for a row older than `ScheduleDefault`."""
     figures = {"row": f"{PeriodicTask._meta.db_table} {row.pk}"}  # noqa: SLF001 (public in Django)
     changes = ControlChange.objects.filter(
-        feature=schedule.TRAIL, field__in=list(defined), figures__contains=figures
+        feature=schedule.AUDIT_NAME, field__in=list(defined), figures__contains=figures
     )
     newest = {change.field: change.user_id for change in changes.order_by("id")}
     return {field for field, user_id in newest.items() if user_id is not None}

@@ -17,7 +17,7 @@ from django_celery_beat.models import PeriodicTask
 from aifeature.models import ControlChange
 from aifeature.services.stores import broker
 
-TRAIL: Final = "_schedule"
+AUDIT_NAME: Final = "_schedule"
 """`ControlChange.feature` of the schedule. No slug begins with an underscore."""
 
 BEAT: Final = "beat"
@@ -102,7 +102,7 @@ def record_release(name: str, defined: Mapping[str, Any]) -> None:
 
 
 def changes() -> QuerySet[ControlChange]:
-    return ControlChange.objects.filter(feature=TRAIL)
+    return ControlChange.objects.filter(feature=AUDIT_NAME)
 
 
 def differences(before: Any, after: Any) -> list[tuple[str, str, str]]:
@@ -159,7 +159,7 @@ def _record(
 ) -> None:
     ControlChange.objects.bulk_create(
         ControlChange(
-            feature=TRAIL,
+            feature=AUDIT_NAME,
             field=field,
             old=f"{row.name}: {old or '(empty)'}",
             new=f"{row.name}: {new or '(empty)'}",

@@ -21,7 +21,7 @@ def found() -> list[Finding]:
     stalled = watch.stalled(after_s=AFTER_S)
     if stalled is None:
         return []
-    redis = redis_state.look()
+    redis = redis_state.check()
     jobs = "1 accepted job is" if stalled.jobs == 1 else f"{stalled.jobs} accepted jobs are"
     return [
         Finding(

@@ -46,7 +46,7 @@ class Watcher:
     """Runs a round when one is due. Each process uses it in one thread."""
 
     def __init__(self, *, after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create a watcher. `after_s` is EVERY_S or STAND_IN_S, as in `look`.
+        """Create a watcher. `after_s` is EVERY_S or STAND_IN_S, as in `check`.
 
         The clock of this process only limits the number of queries.
         """
@@ -56,7 +56,7 @@ class Watcher:
         self._failing_since: float | None = None
         self._reported = False
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Run a round if one is due. Return whether it ran.
 
         It does not raise, since the calling thread has other work.
@@ -65,7 +65,7 @@ class Watcher:
             return False
         self._tried_at = self._clock()
         try:
-            ran = look(after_s=self._after_s)
+            ran = check(after_s=self._after_s)
         except DatabaseError as error:
             self._failed(error)
         except Exception:  # a defect here must not stop the thread's other work
@@ -96,7 +96,7 @@ class Watcher:
         self._failing_since, self._reported = None, False
 
 
-def look(*, after_s: float) -> bool:
+def check(*, after_s: float) -> bool:
     """Open and close the alerts of FINDERS, and send notifications.
 
     Returns False, and does nothing, if the last round of any process is less than `after_s` old.
@@ -114,7 +114,7 @@ def look(*, after_s: float) -> bool:
             raise
         except Exception:  # a defect in one finder must not hide findings of the others
             logger.exception("watcher: the finder of %s failed, trying again", kind)
-    alerts.tell()
+    alerts.notify()
     return True
 
 

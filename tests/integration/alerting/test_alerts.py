@@ -39,9 +39,9 @@ def test_an_ended_alert_stays_and_a_new_one_begins() -> None:
 
 def test_a_begin_and_an_end_are_each_notified_once() -> None:
     begin()
-    assert [alerts.tell(), alerts.tell()] == [1, 0]
+    assert [alerts.notify(), alerts.notify()] == [1, 0]
     alerts.end("drift", "windows")
-    assert [alerts.tell(), alerts.tell()] == [1, 0]
+    assert [alerts.notify(), alerts.notify()] == [1, 0]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -53,10 +53,10 @@ def test_an_alert_that_another_process_notifies_is_skipped() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '3s'")
             try:
-                assert alerts.tell() == 0
+                assert alerts.notify() == 0
             finally:
                 cursor.execute("RESET lock_timeout")
-    assert alerts.tell() == 1
+    assert alerts.notify() == 1
 
 
 def test_a_check_that_breaks_off_is_recorded() -> None:

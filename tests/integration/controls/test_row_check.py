@@ -75,7 +75,7 @@ def test_a_malformed_prompt_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_alert_opens_once_and_ends_with_its_cause() -> None:
     left_behind(prompt_version="v9")
     for _ in range(2):
-        tasks.look_at_controls()
+        tasks.check_controls()
     (alert,) = Alert.objects.all()
     assert (alert.kind, alert.subject) == ("prompt_missing", "summarize")
     assert "The active prompt of summarize is v9" in alert.summary
@@ -83,7 +83,7 @@ def test_the_alert_opens_once_and_ends_with_its_cause() -> None:
     assert "Deploy a release that has v9, or choose another version in admin" in alert.summary
     assert not CheckRun.objects.get(name="control.controls").ok
     effective.change("summarize", {"prompt_version": "v2"}, reason="r", check_name="test")
-    tasks.look_at_controls()
+    tasks.check_controls()
     assert open_alerts() == []
     assert CheckRun.objects.get(name="control.controls").ok
 

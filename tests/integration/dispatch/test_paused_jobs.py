@@ -44,14 +44,14 @@ def test_a_closed_breaker_frees_its_jobs(
 ) -> None:
     open_breaker(HAIKU)
     job, other = make_waiting(), make_waiting(wait_reason="user_tokens")
-    assert paused.look() == 0
+    assert paused.resume() == 0
     set_probe_time(HAIKU, in_s=0)
     clock.now += paused_jobs.EVERY_S
-    assert paused.look() == 0, "a probe is due, and it may fail"
+    assert paused.resume() == 0, "a probe is due, and it may fail"
     empty_gates()  # the breaker is closed again
-    assert paused.look() == 0, "not twice within a second"
+    assert paused.resume() == 0, "not twice within a second"
     clock.now += paused_jobs.EVERY_S
-    assert paused.look() == 1
+    assert paused.resume() == 1
     assert waits(job) <= 0
     assert waits(other) > 60, "it waits for something else"
 
@@ -64,14 +64,14 @@ def test_a_long_queue_goes_on_in_parts(
 ) -> None:
     monkeypatch.setattr(paused_jobs, "AT_ONCE", 2)
     waiting = [make_waiting(run_at=Now() + timedelta(hours=10 - each)) for each in range(3)]
-    assert paused.look() == 2
+    assert paused.resume() == 2
     assert [waits(job) <= 0 for job in waiting] == [False, True, True], "the nearest first"
     open_breaker(HAIKU)
     clock.now += paused_jobs.EVERY_S
-    assert paused.look() == 0
+    assert paused.resume() == 0
     empty_gates()
     clock.now += paused_jobs.EVERY_S
-    assert paused.look() == 1
+    assert paused.resume() == 1
 
 
 @pytest.mark.parametrize("model", sorted(registry.get("summarize").models))
@@ -79,7 +79,7 @@ def test_all_models_must_answer(paused: PausedJobs, make_waiting: MakeJob, model
     """A job may wait for the second model, and has paid the first."""
     open_breaker(model)
     make_waiting()
-    assert paused.look() == 0
+    assert paused.resume() == 0
 
 
 @pytest.mark.parametrize(("forced", "goes_on"), [(Forced.OPEN, 0), (Forced.CLOSED, 1)])
@@ -90,7 +90,7 @@ def test_a_forced_state_counts(
         open_breaker(HAIKU)
     breakers.force(HAIKU, forced=forced, reason="r", user_id=ada.pk)
     make_waiting()
-    assert paused.look() == goes_on
+    assert paused.resume() == goes_on
 
 
 def test_without_redis_jobs_wait(
@@ -101,7 +101,7 @@ def test_without_redis_jobs_wait(
 
     monkeypatch.setattr(SharedState, "read", away)
     make_waiting()
-    assert paused.look() == 0
+    assert paused.resume() == 0
     assert not factory.gate().breaker(HAIKU).shared
 
 
@@ -111,10 +111,10 @@ def test_a_working_account_frees_its_jobs(
     open_breaker(HAIKU)
     row = ProviderAccount.objects.create(account=account.name(), stopped_at=Now())
     job, other = make_waiting(wait_reason="provider_account"), make_waiting()
-    assert paused.look() == 0
+    assert paused.resume() == 0
     ProviderAccount.objects.filter(pk=row.pk).update(stopped_at=None)
     clock.now += paused_jobs.EVERY_S
-    assert paused.look() == 1
+    assert paused.resume() == 1
     assert waits(job) <= 0
     assert waits(other) > 60, "its breaker is open"
 
@@ -124,10 +124,10 @@ def test_jobs_wait_for_the_probe(paused: PausedJobs, clock: Clock, make_waiting:
     until = Now() + timedelta(hours=1)
     row = ProviderAccount.objects.create(account=account.name(), probe_until=until)
     make_waiting(wait_reason="provider_account")
-    assert paused.look() == 0
+    assert paused.resume() == 0
     ProviderAccount.objects.filter(pk=row.pk).update(probe_until=None)
     clock.now += paused_jobs.EVERY_S
-    assert paused.look() == 1
+    assert paused.resume() == 1
 
 
 @pytest.mark.parametrize(("key", "goes_on"), [("the new one", 1), (None, 0)])
@@ -142,7 +142,7 @@ def test_a_replaced_key_keeps_no_job(
     settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": key}
     ProviderAccount.objects.create(account="sandbox, key 0ld", stopped_at=Now())
     make_waiting(wait_reason="provider_account")
-    assert paused.look() == goes_on
+    assert paused.resume() == goes_on
 
 
 def test_calls_refused_by_the_account_return_one_by_one(clock: Clock) -> None:

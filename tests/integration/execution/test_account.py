@@ -84,7 +84,7 @@ def test_a_failing_account_stops_all_calls(
     )
     row = ProviderAccount.objects.get()
     assert (row.stopped_at is not None, row.code) == (True, code)
-    watcher.look(after_s=0)
+    watcher.check(after_s=0)
     alert = Alert.objects.get()
     assert (alert.kind, alert.subject) == ("provider_account", account.name())
     assert alert.notified_at is not None, "the first turn of the watcher notifies on-call"

@@ -116,7 +116,7 @@ def test_a_job_claimed_during_the_stop_is_aborted(
 def test_a_process_with_hung_threads_stops() -> None:
     asked: list[str] = []
     keeper = LeaseKeeper(15)
-    other = Runner(WorkerContext(keeper=keeper), ask_to_stop=lambda: asked.append("stop"))
+    other = Runner(WorkerContext(keeper=keeper), request_stop=lambda: asked.append("stop"))
     other.start(worker="llm@hangs", slots=4)
     when_stuck = keeper._presences["llm"].when_stuck
     assert when_stuck is not None

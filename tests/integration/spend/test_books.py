@@ -259,8 +259,8 @@ def test_a_spent_budget_is_alerted_once(
     FeatureControl.objects.create(feature="summarize", **set_cap)
     succeed(make_job, bound=600, cost=500)
     for _ in range(2):
-        tasks.look_at_budgets()
-        alerts.tell()
+        tasks.check_budgets()
+        alerts.notify()
     found = [r.getMessage() for r in caplog.records if "alert budget_reached" in r.getMessage()]
     # The cap of everything is the sum of the features' caps, so it is used up as well.
     assert len(found) == 2
@@ -270,8 +270,8 @@ def test_a_spent_budget_is_alerted_once(
     FeatureControl.objects.update(daily_budget_usd=5)
     effective.cache.clear()
     for _ in range(2):
-        tasks.look_at_budgets()
-        alerts.tell()
+        tasks.check_budgets()
+        alerts.notify()
     over = [r for r in caplog.records if "(summarize day) is over" in r.getMessage()]
     assert len(over) == 1
     assert budgets.check().ok
@@ -285,9 +285,9 @@ def test_each_kind_of_alert_has_its_runbook() -> None:
 def test_an_alert_of_an_unknown_kind_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     for kind in ("unheard_of", "drift"):
         alerts.begin(kind, "x", "Something.")
-    assert alerts.tell() == 2
+    assert alerts.notify() == 2
     assert [kind in caplog.text for kind in ("unheard_of", "drift")] == [True, True]
-    assert alerts.tell() == 0
+    assert alerts.notify() == 0
 
 
 def test_an_accepted_answer_stays_charged_when_cancelled(make_job: MakeJob) -> None:

@@ -36,7 +36,7 @@ def client(url: str, settings: Any) -> Iterator[Client]:
 def test_a_working_redis_is_ok(client: Client) -> None:
     client.lpush("llm", "message")
     client.hset("unacked", "tag", "message")
-    assert redis_state.look() == redis_state.State("ok")
+    assert redis_state.check() == redis_state.State("ok")
     assert client.ttl(redis_state._KEY) > 0
 
 
@@ -101,12 +101,12 @@ def test_a_fault_has_a_word_and_a_next_step(
     client.ping()
     undo = fault(client)
     try:
-        found = redis_state.look()
+        found = redis_state.check()
     finally:
         undo()
     assert found.word == word
     assert part in found.sentence
-    assert redis_state.look() == redis_state.State("ok")
+    assert redis_state.check() == redis_state.State("ok")
 
 
 CODES = st.sampled_from(
@@ -119,7 +119,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_siz
 @given(code=CODES, text=TEXTS)
 def test_any_error_has_a_word(refusing: RefusingRedis, code: str, text: str) -> None:
     refusing.refuse(f"{code} {text}MARK")
-    found = redis_state.look()
+    found = redis_state.check()
     assert found.word != redis_state.OK
     assert found.word in {redis_replies.DOWN, redis_replies.REFUSES, *redis_replies._SENTENCES}
     assert found.sentence
@@ -138,9 +138,9 @@ def refusing(settings: Any) -> Iterator[RefusingRedis]:
 )
 def test_other_errors_have_a_word(refusing: RefusingRedis, code: str, word: str) -> None:
     refusing.refuse(f"{code} it is so")
-    assert redis_state.look().word == word
+    assert redis_state.check().word == word
 
 
 def test_an_unreachable_redis_is_down(settings: Any) -> None:
     settings.REDIS_URL = f"redis://{HOST}:9/0"
-    assert redis_state.look().word == redis_replies.DOWN
+    assert redis_state.check().word == redis_replies.DOWN

@@ -61,5 +61,5 @@ def watched(db: None) -> None:
     """Watched for an hour, with a worker at each queue."""
     for queue in QUEUES:
         worker(queue)
-    watcher.look(after_s=0)
+    watcher.check(after_s=0)
     age_watch(3600)

@@ -42,7 +42,7 @@ ALLOWED_S = {
 
 
 def watch() -> None:
-    assert watcher.look(after_s=0)
+    assert watcher.check(after_s=0)
 
 
 def late() -> set[str]:
@@ -243,8 +243,8 @@ def test_a_watcher_survives_errors(monkeypatch: pytest.MonkeyPatch, error: Excep
     def fails(**_: Any) -> bool:
         raise error
 
-    monkeypatch.setattr(watcher, "look", fails)
-    assert not watcher.Watcher(after_s=0).look()
+    monkeypatch.setattr(watcher, "check", fails)
+    assert not watcher.Watcher(after_s=0).check()
 
 
 def test_an_unreadable_schedule_hides_no_late_check(watched: dict[str, Any]) -> None:
@@ -257,18 +257,18 @@ def test_an_unreadable_schedule_hides_no_late_check(watched: dict[str, Any]) -> 
 
 
 def test_one_of_two_watchers_checks() -> None:
-    assert watcher.look(after_s=EVERY_S)
-    assert not watcher.look(after_s=EVERY_S)
+    assert watcher.check(after_s=EVERY_S)
+    assert not watcher.check(after_s=EVERY_S)
 
 
 def test_a_watcher_queries_once_in_its_interval() -> None:
     now = [0.0]
     one = watcher.Watcher(after_s=0, clock=lambda: now[0])
-    assert one.look()
+    assert one.check()
     now[0] += EVERY_S - 0.1
-    assert not one.look()
+    assert not one.check()
     now[0] += 0.1
-    assert one.look()
+    assert one.check()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def client(ada: User, opened: None) -> Client:
 
 
 def without_worker() -> set[str]:
-    watcher.look(after_s=0)
+    watcher.check(after_s=0)
     admission.loads.clear()
     open_ones = Alert.objects.filter(kind="no_worker", closed_at=None)
     return set(open_ones.values_list("subject", flat=True))

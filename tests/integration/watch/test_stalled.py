@@ -33,7 +33,7 @@ def job(watched: None, make_job: MakeJob) -> Job:
 
 def alerted() -> list[str]:
     worker("llm")  # it is present
-    watcher.look(after_s=0)
+    watcher.check(after_s=0)
     open_ones = Alert.objects.filter(kind=stalled.NOTHING_RUNS, closed_at=None)
     return list(open_ones.values_list("summary", flat=True))
 

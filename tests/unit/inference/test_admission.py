@@ -36,7 +36,7 @@ def test_only_a_usage_that_is_final_releases_the_rest_of_the_bound(
         ends.append(end)
 
     gates: Any = SimpleNamespace(settle=settle)
-    held: Any = SimpleNamespace(asked=SimpleNamespace(amounts=BOUND))
+    held: Any = SimpleNamespace(request=SimpleNamespace(amounts=BOUND))
     error = AnswerIncomplete("cut", billing=billing, usage=REPORTED)
     GateAdmission(gates, BreakerPolicy(), held).failed(error)
     assert ends[0].used == used
@@ -59,7 +59,7 @@ class Gates:
 
 
 def held(*, trial: bool = False) -> Any:
-    return SimpleNamespace(asked=SimpleNamespace(amounts=BOUND), trial=trial)
+    return SimpleNamespace(request=SimpleNamespace(amounts=BOUND), trial=trial)
 
 
 def test_only_a_trial_call_reports_its_first_text_and_reports_it_once() -> None:

@@ -24,7 +24,7 @@ from workers.inference.body import (
     within,
 )
 from workers.inference.surrogates import Joiner
-from workers.inference.usage import Most, UsageReport
+from workers.inference.usage import TokenBound, UsageReport
 
 LIMIT = 10_000
 
@@ -101,7 +101,7 @@ def test_the_limits_leave_room_for_the_longest_answers() -> None:
 
 
 def test_the_text_of_an_answer_has_a_limit_of_its_own() -> None:
-    answer = Answer(Most(prompt=100, output=100), max_text=10)
+    answer = Answer(TokenBound(prompt=100, output=100), max_text=10)
     start = {"message": {"model": "m", "usage": {"input_tokens": 5}}}
     answer.read_event("message_start", json.dumps(start))
     piece = json.dumps({"delta": {"type": "text_delta", "text": "x" * 6}})
@@ -111,7 +111,7 @@ def test_the_text_of_an_answer_has_a_limit_of_its_own() -> None:
 
 
 def test_counts_that_are_missing_are_not_taken_for_zero() -> None:
-    report = UsageReport(Most(prompt=100, output=100))
+    report = UsageReport(TokenBound(prompt=100, output=100))
     report.read({"input_tokens": 5, "output_tokens": 1}, final=False)
     report.read({"input_tokens": 5}, final=True)
     assert report.problem(wrote=False) == "no output_tokens was reported"

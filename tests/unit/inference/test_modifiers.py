@@ -24,7 +24,7 @@ from workers.inference.answer import Answer
 from workers.inference.client import RawAnswer
 from workers.inference.gateway import Gateway
 from workers.inference.types import Cancel, InferenceRequest, TokenUsage
-from workers.inference.usage import Most
+from workers.inference.usage import TokenBound
 
 OPUS = "claude-opus-5-5"
 COUNTS = {
@@ -39,7 +39,7 @@ PLAIN_MICRO = 400 + 2_000 + 20 + 500
 
 def read(**reported: Any) -> TokenUsage:
     """The usage of a whole answer."""
-    answer = Answer(Most(prompt=10_000, output=10_000), max_text=1_000)
+    answer = Answer(TokenBound(prompt=10_000, output=10_000), max_text=1_000)
     body = {
         "type": "message",
         "model": OPUS,
@@ -142,7 +142,7 @@ def test_no_report_brings_a_cost_past_its_bound(reported: dict[str, Any], output
 
 
 def test_a_stream_keeps_what_its_beginning_reported() -> None:
-    answer = Answer(Most(prompt=10_000, output=10_000), max_text=1_000)
+    answer = Answer(TokenBound(prompt=10_000, output=10_000), max_text=1_000)
     start = {**COUNTS, "inference_geo": "us", "output_tokens": 1}
     message = {"model": OPUS, "usage": start}
     answer.read_event("message_start", json.dumps({"message": message}))

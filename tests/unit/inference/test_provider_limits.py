@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from workers.inference.provider_limits import (
     Amounts,
     LimitHeader,
-    believed,
     given_back,
+    plausible,
     read_headers,
     share,
     used_by,
@@ -69,9 +69,9 @@ def test_a_limit_is_believed_unless_the_call_surely_exceeded_it(
     """The bound of a prompt is its bytes. Without a report, the output is unknown."""
     reserved, used = Amounts(1, 3_200, 3_200), Amounts(1, 150, 40)
     told = tuple(LimitHeader(limit, 0) for limit in limits)
-    assert believed(told, reserved, used, measured=measured) == told
+    assert plausible(told, reserved, used, measured=measured) == told
     lower = (None, LimitHeader(limits[1] - 1, 0), None)
-    assert believed(lower, reserved, used, measured=measured) == (None, None, None)
+    assert plausible(lower, reserved, used, measured=measured) == (None, None, None)
 
 
 @given(cost=st.integers(0, 10**10), reserved=st.integers(1, 10**6), used=st.integers(0, 10**6))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from aifeature.policies.budget import starts_anew
+from aifeature.policies.budget import resets_at
 
 
 @pytest.mark.parametrize(
@@ -28,5 +28,5 @@ def test_a_window_begins_at_midnight_in_utc(
     now: datetime, day: tuple[int, int, int], month: tuple[int, int, int]
 ) -> None:
     for scope in ("user", "feature", "global"):
-        assert starts_anew(scope, now) == datetime(*day, tzinfo=UTC)
-    assert starts_anew("month", now) == datetime(*month, tzinfo=UTC)
+        assert resets_at(scope, now) == datetime(*day, tzinfo=UTC)
+    assert resets_at("month", now) == datetime(*month, tzinfo=UTC)

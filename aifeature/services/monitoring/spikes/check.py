@@ -28,11 +28,11 @@ def run_once() -> bool:
     """Run the check unless another process has run it in this minute. Return whether it ran."""
     if not ticks.claim(TASK, _MINUTE):
         return False
-    check_runs.run(f"control.{CHECK}", lambda: look(database_now()))
+    check_runs.run(f"control.{CHECK}", lambda: evaluate(database_now()))
     return True
 
 
-def look(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
+def evaluate(now: datetime, rules: Rules = Rules()) -> Found:  # noqa: B008 (frozen)
     """Throttle users and stop features whose spend is a spike at this moment.
 
     A switch stays pulled until a person releases it, even after the baseline has caught up.

@@ -56,7 +56,7 @@ class TestFeature:
 
     def test_above_twice_the_usual_its_switch_trips_with_its_numbers(self) -> None:
         call(24 * DOLLAR + 1)
-        found = check.look(NOON)
+        found = check.evaluate(NOON)
         assert stopped() == {"summarize"}
         row = ControlChange.objects.get(feature="summarize", field="killed")
         assert row.check_name == "cost_spike"
@@ -70,7 +70,7 @@ class TestFeature:
 
     def test_at_twice_the_usual_nothing_happens(self) -> None:
         call(24 * DOLLAR, at=MORNING)
-        found = check.look(NOON)
+        found = check.evaluate(NOON)
         assert found.ok
         assert found.result == "Nothing unusual: $24.00 spent today, $120.00 is usual by now."
         assert stopped() == set()
@@ -79,61 +79,61 @@ class TestFeature:
     def test_an_announced_launch_raises_the_baseline(self) -> None:
         launch = make_launch(starts_at=midnight(NOON) + 6 * HOUR, ends_at=NOON + 6 * HOUR)
         call(47 * DOLLAR, at=MORNING)  # usual are 6 + 3 * 6 dollars now
-        check.look(NOON)
+        check.evaluate(NOON)
         assert stopped() == set()
         launch.delete()
-        check.look(NOON)
+        check.evaluate(NOON)
         assert stopped() == {"summarize"}
 
     def test_when_the_day_has_caught_up_the_alert_ends_and_the_switch_stays(self) -> None:
         call(25 * DOLLAR)
-        check.look(NOON)
+        check.evaluate(NOON)
         assert open_alerts() == [("cost_spike", "summarize")]
-        check.look(NOON + 2 * HOUR)
+        check.evaluate(NOON + 2 * HOUR)
         assert open_alerts() == []
         assert stopped() == {"summarize"}
 
     def test_a_second_look_changes_nothing(self) -> None:
         call(25 * DOLLAR)
-        check.look(NOON)
-        check.look(NOON + MINUTE)
+        check.evaluate(NOON)
+        check.evaluate(NOON + MINUTE)
         assert open_alerts() == [("cost_spike", "summarize")]
         assert Alert.objects.exclude(kind="kill_switch").count() == 1
         assert ControlChange.objects.filter(field="killed").count() == 1
 
     def test_a_released_switch_trips_again_after_spend_doubled(self, ada: User) -> None:
         call(30 * DOLLAR)
-        check.look(NOON)
+        check.evaluate(NOON)
         switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
         call(29 * DOLLAR, at=NOON)
-        check.look(NOON + MINUTE)
+        check.evaluate(NOON + MINUTE)
         assert stopped() == set()
         assert open_alerts() == []
         call(2 * DOLLAR, at=NOON)
-        check.look(NOON + MINUTE)
+        check.evaluate(NOON + MINUTE)
         assert stopped() == {"summarize"}
 
     def test_a_release_of_yesterday_does_not_excuse_today(self, ada: User) -> None:
         call(30 * DOLLAR)
-        check.look(NOON)
+        check.evaluate(NOON)
         switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
         call(25 * DOLLAR, at=NOON + 23 * HOUR)
-        check.look(NOON + 24 * HOUR)
+        check.evaluate(NOON + 24 * HOUR)
         assert stopped() == {"summarize"}
 
     def test_a_day_on_which_it_tripped_hides_no_spike_of_the_next(self, ada: User) -> None:
         call(30 * DOLLAR, at=MORNING)
-        check.look(NOON)
+        check.evaluate(NOON)
         switch.release("summarize", reason="A bug is mended.", user_id=ada.pk)
         call(25 * DOLLAR, at=MORNING + 24 * HOUR)
         SpendHour.objects.filter(scope="global").delete()
-        check.look(NOON + 24 * HOUR)
+        check.evaluate(NOON + 24 * HOUR)
         assert stopped() == {"summarize"}
 
     def test_a_switch_that_a_person_pulled_stays_and_is_notified(self, ada: User) -> None:
         switch.stop("summarize", reason="Odd.", mode=KillMode.HOLD, user_id=ada.pk)
         call(25 * DOLLAR)
-        check.look(NOON)
+        check.evaluate(NOON)
         assert open_alerts() == [("cost_spike", "summarize")]
         assert not ControlChange.objects.filter(check_name="cost_spike").exists()
 
@@ -143,19 +143,19 @@ def test_the_excess_of_a_feature_does_not_stop_everything(usual: Usual, ada: Use
     usual("feature", "summarize", DOLLAR)
     usual("global", "", DOLLAR)
     call(30 * DOLLAR)
-    check.look(NOON)
-    check.look(NOON + MINUTE)
+    check.evaluate(NOON)
+    check.evaluate(NOON + MINUTE)
     assert stopped() == {"summarize"}
     switch.release("summarize", reason="It was a customer.", user_id=ada.pk)
     call(25 * DOLLAR, at=NOON)
-    check.look(NOON + MINUTE)
+    check.evaluate(NOON + MINUTE)
     assert stopped() == set()
 
 
 def test_everything_trips_when_no_feature_of_its_own_explains_it(usual: Usual) -> None:
     usual("global", "", DOLLAR)
     call(25 * DOLLAR, feature="evals")
-    check.look(NOON)
+    check.evaluate(NOON)
     assert stopped() == {GLOBAL}
     assert open_alerts() == [("cost_spike", GLOBAL)]
     assert "Everything spent $25.00" in Alert.objects.get(kind="cost_spike").summary
@@ -165,14 +165,14 @@ def test_everything_trips_when_no_feature_of_its_own_explains_it(usual: Usual) -
 def test_two_days_are_no_history(usual: Usual, days: int, trips: bool) -> None:
     usual("feature", "summarize", DOLLAR, days=days)
     call(30 * DOLLAR, at=NOON - 5 * HOUR)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert ("summarize" in stopped()) is trips
 
 
 def test_without_history_a_rate_that_burns_the_cap_trips_it() -> None:
     """Fifty dollars a day; at twenty an hour the rest lasts two hours."""
     call(20 * DOLLAR, at=NOON - 10 * MINUTE)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert stopped() == {"summarize"}
     row = ControlChange.objects.get(feature="summarize", field="killed")
     assert "cap of $100.00 is gone in 4.0 hours" in row.reason
@@ -189,7 +189,7 @@ class TestUser:
 
     def test_a_user_far_above_their_usual_is_throttled_for_the_day(self, ada: User) -> None:
         call(5 * DOLLAR, user=ada)
-        found = check.look(NOON)
+        found = check.evaluate(NOON)
         override = RateOverride.objects.get()
         assert (override.user, override.feature) == (ada, "summarize")
         assert override.check_name == "cost_spike"
@@ -203,39 +203,39 @@ class TestUser:
 
     def test_a_user_who_does_a_little_more_is_left_alone(self, ada: User) -> None:
         call(3 * DOLLAR, user=ada)
-        check.look(NOON)
+        check.evaluate(NOON)
         assert not RateOverride.objects.exists()
 
     def test_a_user_is_throttled_and_notified_once_a_day(self, ada: User) -> None:
         call(5 * DOLLAR, user=ada)
-        check.look(NOON)
+        check.evaluate(NOON)
         RateOverride.objects.all().delete()  # an operator: all is right
         Alert.objects.update(closed_at=Now())
         call(5 * DOLLAR, user=ada, at=NOON)
-        check.look(NOON + MINUTE)
+        check.evaluate(NOON + MINUTE)
         assert not RateOverride.objects.exists()
         assert Alert.objects.filter(kind="user_spike").count() == 1
 
     def test_the_alert_of_a_user_stays_until_the_day_ends(self, ada: User) -> None:
         call(5 * DOLLAR, user=ada)
-        check.look(NOON)
-        check.look(NOON + 4 * HOUR)
+        check.evaluate(NOON)
+        check.evaluate(NOON + 4 * HOUR)
         assert open_alerts() == [("user_spike", f"summarize:{ada.pk}")]
-        check.look(midnight(NOON) + 24 * HOUR + MINUTE)
+        check.evaluate(midnight(NOON) + 24 * HOUR + MINUTE)
         assert open_alerts() == []
 
     def test_a_day_of_a_throttle_is_no_measure_of_the_next(self, ada: User) -> None:
         call(5 * DOLLAR, user=ada)
-        check.look(NOON)
+        check.evaluate(NOON)
         call(5 * DOLLAR, user=ada, at=NOON + 23 * HOUR)
-        check.look(NOON + 24 * HOUR)
+        check.evaluate(NOON + 24 * HOUR)
         assert RateOverride.objects.count() == 2
 
     def test_a_throttled_users_excess_does_not_stop_the_feature(self, ada: User) -> None:
         call(10 * DOLLAR, at=MORNING)
         call(16 * DOLLAR, user=ada)
-        check.look(NOON)
-        check.look(NOON + MINUTE)
+        check.evaluate(NOON)
+        check.evaluate(NOON + MINUTE)
         assert stopped() == set()
         assert RateOverride.objects.exists()
 
@@ -252,7 +252,7 @@ def test_throttled_days_do_not_count(usual: Usual, ada: User, by: str, *, thrott
             user=ada, feature="summarize", reason="r", expires_at=end, check_name=by
         )
     call(5 * DOLLAR, user=ada)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert RateOverride.objects.filter(expires_at__gt=NOON).exists() is throttled
 
 
@@ -266,7 +266,7 @@ def test_failures_open_no_alert(usual: Usual, ada: User, monkeypatch: pytest.Mon
     call(5 * DOLLAR, user=ada)
     monkeypatch.setattr(RateOverride.objects, "create", full)
     with pytest.raises(OSError, match="no space left"):
-        check.look(NOON)
+        check.evaluate(NOON)
     assert open_alerts() == []
 
 
@@ -274,7 +274,7 @@ def test_sums_of_long_ago_are_forgotten() -> None:
     SpendHour.objects.create(
         scope="global", key="", hour=NOON - timedelta(days=61), spend_micro=1, calls=1
     )
-    check.look(NOON)
+    check.evaluate(NOON)
     assert not SpendHour.objects.exists()
 
 
@@ -284,7 +284,7 @@ def test_when_many_users_spend_too_much_it_is_the_feature(usual: Usual) -> None:
     for user in users:
         usual("user", f"summarize:{user.pk}", DOLLAR // 20)
         call(13 * DOLLAR, user=user)
-        check.look(NOON)
+        check.evaluate(NOON)
         assert stopped() == ({"summarize"} if user is users[3] else set())
 
 
@@ -293,7 +293,7 @@ def test_a_new_account_does_not_stop_the_feature(usual: Usual, ada: User, bob: U
     usual("global", "", DOLLAR)
     call(2 * DOLLAR, user=bob)
     call(25 * DOLLAR, user=ada)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert stopped() == set()
     assert open_alerts() == [("user_spike", f"summarize:{ada.pk}")]
     alert = Alert.objects.get()
@@ -301,7 +301,7 @@ def test_a_new_account_does_not_stop_the_feature(usual: Usual, ada: User, bob: U
     assert "of what summarize spends above its usual" in alert.summary
     most = {"user": ada.pk, "spent_micro": 25 * DOLLAR, "share": 0.926}
     assert alert.figures["top_spenders"][0] == most
-    check.look(NOON + 3 * HOUR)
+    check.evaluate(NOON + 3 * HOUR)
     assert open_alerts() == [("user_spike", f"summarize:{ada.pk}")], "as long as the throttle"
 
 
@@ -311,7 +311,7 @@ def test_a_trip_names_the_top_spenders_by_their_ids(usual: Usual) -> None:
     for number, user in enumerate(users):
         call(2 * DOLLAR + number, user=user, at=MORNING)
     call(6 * DOLLAR, at=MORNING)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert stopped() == {"summarize"}
     alert = Alert.objects.get(kind="cost_spike", subject="summarize")
     last, before, third = (user.pk for user in reversed(users[-3:]))
@@ -328,7 +328,7 @@ def test_two_features_of_a_user_count_together(usual: Usual, ada: User, bob: Use
     usual("global", "", DOLLAR)
     call(13 * DOLLAR, user=ada, feature="evals", at=MORNING)
     call(13 * DOLLAR, user=ada, feature="poc", at=MORNING)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert stopped() == set()
     assert open_alerts() == [("user_spike", f"evals:{ada.pk}"), ("user_spike", f"poc:{ada.pk}")]
 
@@ -346,7 +346,7 @@ class TestPhantomSpend:
         for _ in range(50):
             call(DOLLAR, user=ada, state=AttemptState(state), at=NOON - 10 * MINUTE)
             call(DOLLAR, state=AttemptState(state), at=NOON - 10 * MINUTE)
-        found = check.look(NOON)
+        found = check.evaluate(NOON)
         assert found.ok
         assert (stopped(), open_alerts()) == (set(), [])
 
@@ -355,7 +355,7 @@ class TestPhantomSpend:
         """Eleven large documents within the hour, each cancelled while it ran."""
         for _ in range(11):
             call(992_000, user=ada, state=AttemptState(state), own=True, at=NOON - 10 * MINUTE)
-        check.look(NOON)
+        check.evaluate(NOON)
         assert stopped() == set()
         assert open_alerts() == [("user_spike", f"summarize:{ada.pk}")]
 
@@ -363,14 +363,14 @@ class TestPhantomSpend:
         usual("user", f"summarize:{ada.pk}", DOLLAR // 20)
         for _ in range(4):
             call(DOLLAR, user=ada, state=AttemptState.UNKNOWN, own=True)
-        check.look(NOON)
+        check.evaluate(NOON)
         assert RateOverride.objects.get().user == ada
 
     def test_a_crowd_that_cancels_stops_the_feature(self) -> None:
         for number in range(16):
             user = User.objects.create_user(f"user{number}")
             call(2 * DOLLAR, user=user, state=AttemptState.UNKNOWN, own=True, at=MORNING)
-        check.look(NOON)
+        check.evaluate(NOON)
         assert stopped() == {"summarize"}
 
 
@@ -381,7 +381,7 @@ def test_a_crowd_within_half_an_hour_stops_the_feature(usual: Usual) -> None:
     for number in range(8):
         user = User.objects.create_user(f"user{number}")
         call(DOLLAR // 4, user=user, at=NOON - 10 * MINUTE)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert stopped() == {"summarize"}
     row = ControlChange.objects.get(feature="summarize", field="killed")
     assert "$2.00 of it in the latest half hour" in row.reason
@@ -394,7 +394,7 @@ def test_a_user_with_few_calls_keeps_one_in_ten_minutes(usual: Usual, ada: User)
         call(DOLLAR // 4, user=ada)
     old = {"hour": NOON - timedelta(days=8), "spend_micro": 0, "calls": 6_000}
     SpendHour.objects.create(scope="user", key=f"summarize:{ada.pk}", **old)
-    check.look(NOON)
+    check.evaluate(NOON)
     assert RateOverride.objects.get().requests_per_minute == Decimal("0.10")
 
 
@@ -416,7 +416,7 @@ def test_a_look_costs_a_handful_of_statements(usual: Usual, ada: User) -> None:
     usual("feature", "summarize", DOLLAR)
     usual("user", f"summarize:{ada.pk}", DOLLAR)
     call(DOLLAR, user=ada)
-    check.look(NOON)
+    check.evaluate(NOON)
     with CaptureQueriesContext(connection) as statements:
-        check.look(NOON + MINUTE)
+        check.evaluate(NOON + MINUTE)
     assert len(statements) <= 16

@@ -210,7 +210,7 @@ def test_the_same_key_still_leads_to_the_job(ada: User, opened: None) -> None:
 
 def test_pages_show_how_long_it_was_kept(client: Client, ada: User, blanked: Job) -> None:
     client.force_login(ada)
-    sentence = retention.told(blanked)
+    sentence = retention.deletion_notice(blanked)
     assert sentence.startswith("Its text was deleted on ")
     assert sentence.endswith(", 31 days after it ended.")
     page = client.get(f"/jobs/{blanked.pk}/").text
@@ -235,7 +235,7 @@ def test_admin_shows_what_is_left(client: Client, blanked: Job) -> None:
     client.force_login(User.objects.create_superuser("boss"))
     page = client.get(f"/admin/aifeature/job/{blanked.pk}/change/")
     assert page.status_code == 200
-    assert page.text.count(retention.told(blanked)) == 3
+    assert page.text.count(retention.deletion_notice(blanked)) == 3
     assert "The content of this call is not stored." in page.text
     call_page = client.get(f"/admin/aifeature/attempt/{blanked.ledger.get().pk}/change/")
     assert call_page.status_code == 200
