@@ -45,10 +45,10 @@ chaos: $(READY) ## break everything under load, check every promise; SEED=7 SHOR
 check: $(READY) ## lint, types, architecture, migrations, deployment settings
 	@echo "ruff"; $(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@echo "mypy"; $(BIN)/python -m project.stack.checks settings $(BIN)/mypy
-	@echo "imports"; $(BIN)/python -m project.stack.checks settings $(BIN)/lint-imports
+	@echo "mypy"; $(BIN)/python -m project.stack.run_with_settings settings $(BIN)/mypy
+	@echo "imports"; $(BIN)/python -m project.stack.run_with_settings settings $(BIN)/lint-imports
 	@echo "migrations"; $(BIN)/python -m project.stack.throwaway $(BIN)/python manage.py makemigrations --check --dry-run
-	@echo "deployment"; $(BIN)/python -m project.stack.checks production $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@echo "deployment"; $(BIN)/python -m project.stack.run_with_settings production $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 fmt: $(READY) ## format the code
 	@$(BIN)/ruff check --fix

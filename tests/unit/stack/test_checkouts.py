@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from project.stack import plan
-from project.stack.checks import environment
 from project.stack.environment import stack_environment
 from project.stack.external import External
 from project.stack.local_dir import CHECKOUT, LocalDir
+from project.stack.run_with_settings import environment
 from project.stack.secrets import load_secrets
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""Runs a check with the environment it needs: `python -m project.stack.checks KIND COMMAND...`.
+"""Run a command with placeholder settings: `-m project.stack.run_with_settings KIND COMMAND...`.
 
-`settings` is enough to import Django's settings; `production` is what a deployment sets. All
-secrets are made up on the spot and no server is reached.
+The kind `settings` is the least with which Django's settings load. The kind `production` is what a
+deployment sets. All secrets are random, and no server is reached.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import sys
 
 
 def environment(kind: str) -> dict[str, str]:
-    """The variables of one kind of check.
+    """Return the variables of one kind.
 
     Raises:
-        SystemExit: there is no such kind.
+        SystemExit: the kind does not exist.
     """
     if kind not in {"settings", "production"}:
-        raise SystemExit(f"unknown kind of check {kind!r}: settings or production")
+        raise SystemExit(f"unknown kind of settings {kind!r}: settings or production")
     found = {
-        # Nothing listens there, and nothing is asked: these commands do not connect.
+        # No server listens there; these commands do not connect.
         "DATABASE_URL": "postgresql://app@127.0.0.1:1/app",
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "SECRET_KEY": secrets.token_urlsafe(64),
-        "LOCAL_DIR": os.devnull,  # the file of a stack that runs here must not leak in
+        "LOCAL_DIR": os.devnull,  # ignores the environment file of a running stack
     }
     if kind == "production":
         found |= {
