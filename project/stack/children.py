@@ -1,4 +1,4 @@
-"""Processes the stack starts itself, outside the supervisor: servers, and steps that end."""
+"""Child processes of the stack: servers, components, and steps of the start-up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from project.stack.errors import ComponentFailedError
 from project.stack.local_dir import CHECKOUT
 from project.stack.log_files import copy_and_empty, rotate
-from project.stack.processes import ProcessRecord, end, forget, record, start_time
+from project.stack.processes import (
+    GRACE_S,
+    ProcessRecord,
+    end,
+    forget,
+    record,
+    start_time,
+)
 from project.stack.signals import wait_until
 
 if TYPE_CHECKING:
@@ -18,12 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOG_TAIL = 12
-"""Lines of a log shown when its process died."""
+"""Lines of a log that are shown when its process died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Starts children that write to a log file and are on record as ours."""
+    """Starts children, each with a log file and a pid file."""
 
     pids: Path
     logs: Path
@@ -42,12 +49,12 @@ class Launcher:
         """Start one child in a session of its own.
 
         Args:
-            name: Names its log and pid file.
+            name: The name of its log and pid file.
             argv: The command.
             env: Its whole environment.
-            cwd: Where it runs.
-            user: A user id to run as; only root can change it.
-            entry: Changes the record before it is written, for what differs from the defaults.
+            cwd: Its working folder.
+            user: The user id to run as. Only root can change it.
+            entry: Changes the defaults of the record before it is written.
         """
         log = self.logs / f"{name}.log"
         rotate(log)
@@ -72,7 +79,7 @@ class Launcher:
 
 @dataclass(slots=True)
 class Child:
-    """A child that was started."""
+    """A started child."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -82,14 +89,14 @@ class Child:
     stopping: bool = field(default=False)
 
     def check(self) -> None:
-        """Raise ComponentFailedError if it has ended without being asked to. Bounds its log."""
+        """Limit the size of its log. Raise ComponentFailedError if it died."""
         copy_and_empty(self.log)
         code = self.process.poll()
         if code is not None and not self.stopping:
             raise ComponentFailedError(died(self.name, code, self.log))
 
     def wait(self, *, timeout_s: float, tick: Callable[[], None]) -> int:
-        """Wait for a step to end by itself.
+        """Wait until a step of the start-up ends.
 
         Returns:
             Its exit code.
@@ -102,24 +109,34 @@ class Child:
         return self.process.wait()
 
     def stop(self) -> None:
-        """End it and its group, whatever state it is in, and remove its pid file."""
-        self.stopping = True
-        if self.process.poll() is None:
-            # A zombie of ours counts as gone, so this returns although nobody has waited yet.
-            end([self.record])
-        self.process.wait()
-        end([self.record])
-        forget(self.pids, self.record)
+        """End it and its group in any state, and remove its pid file."""
+        stop_together([self])
+
+
+def stop_together(children: Sequence[Child], *, grace_s: float = GRACE_S) -> None:
+    """End the children and their groups in any state, and remove their pid files.
+
+    Args:
+        children: They get the signal at the same time.
+        grace_s: Seconds until SIGKILL.
+    """
+    for child in children:
+        child.stopping = True
+    # A child that ended counts as gone, also before `wait` reads its exit code.
+    end([child.record for child in children], grace_s=grace_s)
+    for child in children:
+        child.process.wait()
+        forget(child.pids, child.record)
 
 
 def died(name: str, code: int, log: Path) -> str:
-    """The line that names a dead component, with the end of its log below it."""
+    """Return a line that names a dead component, and the end of its log."""
     how = f"exit code {code}" if code >= 0 else f"signal {-code}"
     return f"{name} died ({how}); the end of {log}:\n{tail(log)}"
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, indented."""
+    """Return the last lines of a log, indented."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DOCUMENT = CHECKOUT / "ARCHITECTURE.md"
 LIMIT_S = 120.0
 HTTP_S = 15.0
+TICK_S = 2
+"""Seconds of one poll. A signal or a death has an effect after it."""
+
 ENDED = frozenset({"succeeded", "failed", "cancelled", "rejected", "needs_approval"})
 
 
@@ -104,7 +107,7 @@ def _follow(client: httpx2.Client, where: str, begun: float, tick: Tick) -> dict
     seen = "queued"  # the answer to the submission said so
     while time.monotonic() - begun < LIMIT_S:
         tick()
-        answer = client.get(where, params={"wait": 10, "seen": seen})
+        answer = client.get(where, params={"wait": TICK_S, "seen": seen})
         _expect(answer, 200, "asking for the job")
         job: dict[str, Any] = answer.json()
         if job["status"] != seen:

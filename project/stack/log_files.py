@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
+
+from project.stack.console import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +16,7 @@ LARGEST: Final = 10_000_000
 """Bytes of one file."""
 
 KEPT: Final = 3
-"""Old files beside it, `<name>.log.1` being the latest."""
+"""Old files beside it. `<name>.log.1` is the latest."""
 
 
 def rotate(log: Path) -> None:
@@ -24,10 +27,10 @@ def rotate(log: Path) -> None:
 
 
 def copy_and_empty(log: Path) -> None:
-    """Rotate the file of a process that writes to it by itself, if it is too large.
+    """Rotate the file of a running process if it is too large, as logrotate's copytruncate does.
 
-    Its descriptor appends, so it goes on at the beginning of the emptied file. What it writes
-    between the copy and the emptying is lost.
+    The process opened the file for appending, so it continues at the beginning of the emptied
+    file. Lines that it writes between the copy and the emptying are lost.
     """
     try:
         if log.stat().st_size <= LARGEST:
@@ -40,32 +43,25 @@ def copy_and_empty(log: Path) -> None:
         return  # a full disk must not end the stack
 
 
-class LogFile:
-    """A file that its writer rotates when it is full."""
+class Follower:
+    """Prints what a process appends to its log file."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it; what is there already stays."""
-        self._path = path
-        self._file = self._opened()
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._shown = 0
+        self._begun = b""
 
-    def write(self, data: bytes) -> None:
-        """Append. A line goes whole into one file.
-
-        Raises:
-            OSError: the disk takes no more.
-        """
-        if self._file.tell() + len(data) > LARGEST and self._file.tell():
-            rotate(self._path)  # if it fails, the next line tries again
-            full, self._file = self._file, self._opened()
-            full.close()
-        self._file.write(data)
-
-    def close(self) -> None:
-        """Close it."""
-        self._file.close()
-
-    def _opened(self) -> IO[bytes]:
-        return self._path.open("ab", buffering=0)
+    def show(self) -> None:
+        """Print the lines that are complete since the last call."""
+        with self._log.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < self._shown:
+                self._shown = 0  # `copy_and_empty` emptied it
+            file.seek(self._shown)
+            added = file.read()
+        self._shown += len(added)
+        *lines, self._begun = (self._begun + added).split(b"\n")
+        for line in lines:
+            say(f"{self._log.stem:<16} | {line.decode(errors='replace')}")
 
 
 def _shift(log: Path) -> None:

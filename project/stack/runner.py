@@ -1,4 +1,4 @@
-"""From nothing to a running stack and back to nothing, in the order it happens."""
+"""Start a stack, run it and stop it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from project.stack import warden
+from project.stack import reaper
 from project.stack.children import Child, Launcher
 from project.stack.console import row, say
 from project.stack.errors import ComponentFailedError
@@ -29,7 +29,7 @@ HURRY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A stack that is being started: what its parts need to start, and to end, with it."""
+    """A stack during its start, as its parts see it: launcher, exits, stop request."""
 
     local: LocalDir
     launcher: Launcher
@@ -45,23 +45,23 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is to be supervised."""
+    """The components to supervise, with their environment and servers."""
 
     components: Sequence[Component]
     env: Mapping[str, str]
     servers: Sequence[Child]
     url: str
-    """The address that is shown to who starts a second stack."""
+    """The address that a second start shows."""
 
 
 class Plan(Protocol):
-    """What a stack consists of. Tests pass one with stand-ins."""
+    """The parts of a stack. Tests pass one with stand-ins."""
 
     def prepare(self, session: Session) -> Prepared:
         """Start the servers, bring the database up to date, list the components."""
 
     def when_ready(self, tick: Tick) -> int | None:
-        """Runs once all components are ready; an exit code ends the stack, None keeps it up."""
+        """Run once all components are ready. An exit code ends the stack, None keeps it up."""
 
 
 def run_stack(local: LocalDir, make_plan: Callable[[], Plan], *, verbose: bool = False) -> int:
@@ -69,14 +69,14 @@ def run_stack(local: LocalDir, make_plan: Callable[[], Plan], *, verbose: bool =
 
     Args:
         local: The data folder.
-        make_plan: Called once this is the only stack of its folder; may check the environment.
+        make_plan: Called once the folder is locked. It may check the environment.
         verbose: Show the output of all components.
 
     Returns:
         The exit code.
 
     Raises:
-        StackError: it did not come up; nothing is left running.
+        StackError: it did not come up. No process of it is left.
     """
     stop = StopRequest()
     stop.install()
@@ -87,23 +87,19 @@ def run_stack(local: LocalDir, make_plan: Callable[[], Plan], *, verbose: bool =
         launcher = Launcher(local.pids, local.logs, random.token_hex(8))
         plan = make_plan()
         exits.callback(say, "stopped.")
-        exits.callback(warden.start(launcher, local.env_file).stop)
+        exits.callback(reaper.start(launcher, local.env_file).stop)
         session = Session(local, launcher, exits, stop, instance)
         prepared = plan.prepare(session)
         instance.announce(prepared.url)
         exits.callback(local.env_file.unlink, missing_ok=True)
         around = Surroundings(
-            local.pids,
-            local.logs,
-            launcher.run,
-            {**prepared.env, RUN_VARIABLE: launcher.run},
-            prepared.servers,
+            launcher, {**prepared.env, RUN_VARIABLE: launcher.run}, prepared.servers
         )
         return Supervisor(prepared.components, around, stop, plan.when_ready).run(verbose=verbose)
 
 
 def clean_up(local: LocalDir) -> None:
-    """End what a killed stack left; call it only while holding the folder."""
+    """End the processes that a killed stack left. The caller holds the folder."""
     for name in reap(local.pids, grace_s=HURRY_S):
         row(name, "reaped", "left by a stack that was killed")
     local.env_file.unlink(missing_ok=True)
@@ -115,7 +111,7 @@ def run_step(
     """Run one command of the start-up to its end.
 
     Raises:
-        ComponentFailedError: it failed; its output is in the message.
+        ComponentFailedError: it failed. Its output is in the message.
     """
     with ExitStack() as step:
         variables = {**os.environ, **env, RUN_VARIABLE: session.launcher.run}

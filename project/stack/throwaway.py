@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from project.stack import warden
+from project.stack import reaper
 from project.stack.children import Launcher
 from project.stack.ports import take_port
 from project.stack.postgres import EmbeddedPostgres
@@ -85,7 +85,7 @@ def running(
             (root / name).mkdir(mode=0o700)
         launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
         exits.callback(reap, root / "pids")  # what others started here and left behind
-        exits.callback(warden.start(launcher, root).stop)
+        exits.callback(reaper.start(launcher, root).stop)
         found = {"LOCAL_DIR": str(root / "local")}
         valkey: EmbeddedValkey | None = None
         postgres: EmbeddedPostgres | None = None

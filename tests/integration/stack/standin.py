@@ -1,6 +1,6 @@
 """A stack of stand-ins, run as a process: `python -m tests.integration.stack.standin`.
 
-Everything but the components is the real thing. What the stand-ins do is told by options.
+Options choose the behaviour of the stand-ins. All other parts are real.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from project.stack import supervisor
 from project.stack.components import Component
 from project.stack.console import complain, say
 from project.stack.errors import StackError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from project.stack.supervisor import Tick
 
 PORT = 7_000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-"""Of Valkey: one that is free again stays free, for no other test process takes it."""
+"""The port of Valkey. No other test process uses it."""
 
 TALKER = """
 import signal, subprocess, sys, time
@@ -32,6 +33,9 @@ if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("ready.", flush=True)
+if "loud" in sys.argv:
+    sys.stdout.write(("x" * 99 + chr(10)) * 110_000)
+    sys.stdout.flush()
 if "dies" in sys.argv:
     print("the reason why", flush=True)
     sys.exit(7)
@@ -41,7 +45,7 @@ time.sleep(600)
 
 @dataclass
 class StandinPlan:
-    """Two talkers, and Valkey if asked for."""
+    """Talkers of the given kinds, and Valkey on request."""
 
     kinds: list[str]
     valkey: bool
@@ -78,10 +82,13 @@ def main() -> int:
     parser.add_argument("kinds", nargs="*", default=["plain", "plain"])
     parser.add_argument("--valkey", action="store_true")
     parser.add_argument("--smoke", type=int)
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--stop-s", type=float, default=supervisor.STOP_S)
     options = parser.parse_args()
+    supervisor.STOP_S = options.stop_s
     plan = StandinPlan(options.kinds, options.valkey, options.smoke)
     try:
-        return run_stack(LocalDir.from_environ(), lambda: plan)
+        return run_stack(LocalDir.from_environ(), lambda: plan, verbose=options.verbose)
     except StackError as error:
         complain(str(error))
         return error.exit_code

@@ -1,18 +1,21 @@
-"""However a stack ends, it leaves no process behind and says why it ended."""
+"""A stack that ends in any way leaves no process behind and prints the reason."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
+from project.stack.log_files import LARGEST
 from project.stack.ports import is_free
 from project.stack.processes import recorded
+from project.stack.signals import wait_until
 
-from .conftest import leftovers
+from .conftest import WAIT_S, leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,14 +59,6 @@ def test_a_killed_component_ends_the_stack(standin: Callable[..., RunningStack])
     assert stack.all_gone()
 
 
-def test_a_killed_keeper_ends_the_stack(standin: Callable[..., RunningStack]) -> None:
-    stack = standin()
-    _kill(stack, "talker0.keeper")
-    assert stack.wait() == 1
-    assert "keeper of talker0" in stack.text()
-    assert stack.all_gone()
-
-
 def test_a_killed_server_ends_the_stack(standin: Callable[..., RunningStack]) -> None:
     stack = standin("--valkey")
     _kill(stack, "valkey")
@@ -72,13 +67,32 @@ def test_a_killed_server_ends_the_stack(standin: Callable[..., RunningStack]) ->
     assert stack.all_gone()
 
 
+def test_a_component_that_ignores_sigterm_is_killed(standin: Callable[..., RunningStack]) -> None:
+    stack = standin("plain", "stubborn", "--smoke", "0", "--stop-s", "1")
+    assert stack.wait() == 0
+    assert stack.all_gone()
+
+
+def test_a_loud_component_has_a_bounded_log(standin: Callable[..., RunningStack]) -> None:
+    stack = standin("plain", "loud")
+    old = stack.local.logs / "talker1.log.1"
+    assert wait_until(old.exists, timeout_s=WAIT_S)
+    assert (stack.local.logs / "talker1.log").stat().st_size <= LARGEST
+
+
+def test_verbose_shows_the_output_of_the_components(standin: Callable[..., RunningStack]) -> None:
+    stack = standin("--verbose", "--smoke", "0")
+    assert stack.wait() == 0
+    assert re.search(r"talker0 +\| ready\.", stack.text())
+
+
 def test_the_job_s_exit_code_is_the_stack_s(standin: Callable[..., RunningStack]) -> None:
     stack = standin("--smoke", "3")
     assert stack.wait() == 3
     assert stack.all_gone()
 
 
-def test_a_hard_kill_is_cleaned_up_by_the_warden(standin: Callable[..., RunningStack]) -> None:
+def test_the_reaper_cleans_up_after_a_hard_kill(standin: Callable[..., RunningStack]) -> None:
     stack = standin("--valkey")
     stack.process.kill()
     stack.wait()
@@ -86,11 +100,11 @@ def test_a_hard_kill_is_cleaned_up_by_the_warden(standin: Callable[..., RunningS
     assert not stack.local.env_file.exists()
 
 
-def test_what_a_hard_kill_and_a_dead_warden_left_is_reaped_at_the_next_start(
+def test_the_next_start_cleans_up_after_a_hard_kill_and_a_dead_reaper(
     standin: Callable[..., RunningStack],
 ) -> None:
     stack = standin("--valkey")
-    _kill(stack, "warden")
+    _kill(stack, "reaper")
     stack.process.kill()
     stack.wait()
     assert leftovers(stack.local)
