@@ -46,6 +46,11 @@ MOST_QUEUED: Final = 50
 
 RETRY_S: Final = 2
 
+RESTARTING: Final = (
+    "This server restarts, and your request took too long. It may have been carried out."
+    " Try again in a moment."
+)
+
 INTRODUCTION_S: Final = 2.0
 """Longest time for which requests wait for the first one with the same credential."""
 
@@ -114,6 +119,10 @@ class Concurrency:
             refusal = body.refusal
         except Refusal as found:
             refusal = found
+        except asyncio.CancelledError:  # the server ends and has waited long enough
+            if answer.begun:
+                raise
+            refusal = Overloaded(RESTARTING, retry_after_s=RETRY_S)
         if refusal is not None and not answer.begun:
             await answer.refuse(scope, refusal, close=body.is_unread and body.is_expected)
 

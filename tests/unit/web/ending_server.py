@@ -24,6 +24,9 @@ class EndingServer:
     """A running server. `/wait` is answered, and the last of `/stream` is sent, by `let_go`."""
 
     graceful_s: int
+    app: Any = None
+    """Serves instead of the application of this module."""
+
     notified: int = 0
     _go: threading.Event = field(default_factory=threading.Event)
 
@@ -31,7 +34,7 @@ class EndingServer:
         """It serves from `running` on."""
         self.server = PatientServer(
             Config(
-                self._answer,
+                self.app or self._answer,
                 http="h11",
                 interface="asgi3",
                 lifespan="off",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy import web_worker
+from project.concurrency import Concurrency
 from tests.chaos import client
 from tests.system import component
 from tests.unit.web.ending_server import CLOSE, EndingServer, wait_until
@@ -141,6 +144,22 @@ def test_a_request_that_never_ends_does_not_keep_a_process_for_ever() -> None:
         server.connection().send("/wait")
         server.end()
         assert server.ended_after() < SOON_S
+
+
+def test_a_request_without_an_answer_at_the_end_gets_a_problem_document() -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    server = EndingServer(graceful_s=1, app=Concurrency(never))
+    with server.running():
+        connection = server.connection()
+        connection.send("/api/v1/jobs")
+        server.end()
+        answer = connection.read(b"}")
+    assert answer.startswith(b"http/1.1 503 ")
+    assert b"content-type: application/problem+json" in answer
+    assert b"retry-after: 2" in answer
+    assert b'"code": "overloaded"' in answer
 
 
 def test_who_presses_ctrl_c_twice_waits_for_no_lingering(patient: EndingServer) -> None:
