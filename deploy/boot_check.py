@@ -1,8 +1,9 @@
 # ruff: noqa: INP001 (a folder of settings, not a package)
-"""Refuses a reload to code that does not boot: the workers that run go on serving.
+"""Refuse a reload to code that does not boot. The running workers continue to serve.
 
-Without it gunicorn stops for good when a new worker cannot start. The main process loads this file
-once and imports nothing of ours: what it has loaded, HUP does not load anew.
+Without this check gunicorn stops when a new worker cannot start. The main process loads this file
+once, and HUP does not reload it, so it imports no other code of the project.
+docs/decisions/web-reload.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from pathlib import Path
 from typing import Any, Final
 
 LIMIT_S: Final = 60
-"""Seconds a check may take; the main process does nothing else meanwhile, its workers serve on."""
+"""Seconds that a check may take. Meanwhile the main process waits and its workers serve."""
 
 
 def install(server: Any) -> None:
-    """Have this main process check the code before each reload. Called once, when it is ready."""
+    """Check the code before each reload of this main process. Call it once."""
     reload = server.reload
 
     def reload_if_it_boots() -> None:
         for command in _checks():
             if not _succeeds(command, cwd=_folder(server)):
                 server.log.error(
-                    "HUP refused: the new release does not boot, so the old one serves on. "
-                    "Mend what %r says above, then send HUP again. A worker that dies before that "
-                    "is started from the new release.",
+                    "HUP refused: the new release does not boot, so the old one continues to "
+                    "serve. Fix the error that %r reports above, then send HUP again. If a worker dies "
+                    "before that, gunicorn starts it from the new release.",
                     " ".join(command[1:]),
                 )
                 return
@@ -37,16 +38,16 @@ def install(server: Any) -> None:
 
 
 def _checks() -> tuple[list[str], ...]:
-    """The new settings of gunicorn and the application in them; all that a request may need."""
+    """Return the commands that load the new gunicorn settings, and all that a request may need."""
     return (
         [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"],
-        # With the database, for warnings about what operators set; one that is away is no reason.
+        # The database adds warnings about operators' settings. An unavailable one refuses nothing.
         [sys.executable, "manage.py", "check", "--database", "default"],
     )
 
 
 def _folder(server: Any) -> Path:
-    """Of the new release, also where the path that was given leads through a link to it."""
+    """Return the folder of the new release, also if the given path contains a symbolic link."""
     return Path(server.cfg.config).resolve().parents[1]
 
 

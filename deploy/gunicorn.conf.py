@@ -1,10 +1,12 @@
-# ruff: noqa: INP001 (gunicorn looks for this name)
+# ruff: noqa: INP001 (the usual name of gunicorn's settings)
 """Gunicorn's settings: `gunicorn -c deploy/gunicorn.conf.py project.asgi:application`.
 
-HUP loads the code anew without refusing a connection: the old workers serve until a new one does.
-A release that does not boot is refused, and the old one serves on.
-What differs between deployments comes from the environment; project/env.py documents and checks
-it. It is not imported here, or HUP would keep the old one.
+HUP loads new code and refuses no connection: the old workers serve until a new one does. A release
+that does not boot is refused, and the old one continues to serve. docs/decisions/web-reload.md
+gives the reasons.
+
+Environment variables hold the differences between deployments. project/env.py documents and checks
+them. This file does not import it, because HUP would not reload it in the main process.
 
 HUP reads this file again and starts workers that load `project/`, `aifeature/`, `workers/` and
 `deploy/web_protocol.py`. The main process keeps `deploy/web_worker.py` and `deploy/boot_check.py`
@@ -24,12 +26,12 @@ BASE_DIR = str(Path(__file__).resolve().parent.parent)
 if BASE_DIR not in sys.path:
     sys.path.insert(0, BASE_DIR)
 
-from deploy import boot_check  # noqa: E402 (found only now)
+from deploy import boot_check  # noqa: E402 (BASE_DIR must be in the path)
 from deploy.web_worker import generations  # noqa: E402
 
 
 def _given(name: str, default: str) -> str:
-    """Return a variable's value. Empty ones and files are read as in project/env.py."""
+    """Return a variable's value. It treats empty values and files as project/env.py does."""
     if path := os.environ.get(f"{name}_FILE"):
         try:
             return Path(path).read_text(encoding="utf-8").strip() or default
@@ -62,36 +64,38 @@ def _addresses(name: str, default: str) -> list[str]:
 
 
 chdir = BASE_DIR
-# project/forwarded.py reads what proxies say of a visitor, by FORWARDED_ALLOW_IPS.
+# project/forwarded.py reads the headers of the proxies that FORWARDED_ALLOW_IPS names.
 forwarded_allow_ips = ""
 bind = _addresses("WEB_BIND", "127.0.0.1:8000")
 workers = _whole("WEB_CONCURRENCY", "2")
 worker_class = "deploy.web_worker.WebWorker"
-# Seconds a worker has to end. It lingers for all but the last three of them: requests on open
-# connections are answered, with "Connection: close", and idle ones stay open. So whoever keeps
-# connections, a proxy or a client with a pool, must give up an idle one sooner than that, and two
-# seconds more for requests on their way: after less than 25 s by default. For example nginx in
-# front: `keepalive_timeout 20s` in its `upstream` (60 s otherwise); Envoy: `idle_timeout` of the
-# cluster (an hour otherwise). Clients with httpx do it after 5 s. What supervises this process
-# must let it end for longer than this too: a pod's terminationGracePeriodSeconds is 30.
+# Seconds that a worker has to end. For all but the last three it drains: it answers requests on
+# open connections with "Connection: close" and keeps idle ones open. A proxy or a client with a
+# connection pool must close an idle connection before that time is over, and two seconds earlier
+# for requests on their way: before 25 s by default. For example nginx: `keepalive_timeout 20s` in
+# its `upstream` (60 s otherwise); Envoy: `idle_timeout` of the cluster (an hour otherwise). httpx
+# closes after 5 s. The supervisor of this process must give it more time to end than this too: a
+# pod's terminationGracePeriodSeconds is 30.
 graceful_timeout = _whole("WEB_GRACEFUL_TIMEOUT", "30")
-# While the worker serves. Longer than the same idle time-out, so that the other side hangs up.
+# Seconds of an idle connection while the worker serves. Longer than the time-out of the other side,
+# so that the other side closes.
 keepalive = 75
-# Of a worker whose event loop stands still; one that is ending has its graceful time-out first.
+# Seconds until gunicorn kills a worker whose event loop stands still. A worker that ends has its
+# graceful time-out first.
 timeout = max(60, graceful_timeout + 15)
-# The application is loaded in each worker, so that HUP brings new code.
+# Each worker loads the application, so HUP loads new code.
 preload_app = False
 accesslog = None
 errorlog = "-"
-# It would lie in the home folder, shared by everything that runs as the same user.
+# Its default place is the home folder, which all processes of a user share.
 control_socket_disable = True
 
 
 def on_reload(server: Any) -> None:
-    """Before the new workers start: the present ones wait for them."""
+    """Make the present workers wait for the new ones. gunicorn calls it before these start."""
     generations.replaced(server.worker_age)
 
 
 def when_ready(server: Any) -> None:
-    """Once, before the first worker starts."""
+    """Install the boot check. gunicorn calls it once, before the first worker starts."""
     boot_check.install(server)

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 (a folder of settings, not a package)
-"""Uvicorn's HTTP/1.1, which does not wait for ever for the rest of a request's head.
+"""Uvicorn's HTTP/1.1 with a time limit for the head of a request.
 
-By itself it gives up a kept connection without a request, but not a new one, and none that sends
-a head byte by byte.
+Uvicorn closes an idle kept connection, but not a new connection without a request, nor one that
+sends a head byte by byte.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S: Final = 20.0
-"""Seconds within which the head of a request must have arrived, from its first byte or, for the
-first one, from the start of the connection. The time for bodies is in project/request_body.py."""
-
+"""Seconds for the head of a request, from its first byte. For the first request, from the start of
+the connection. project/request_body.py limits the time for bodies."""
 
 LAST_LOOK_S: Final = 0.5
+"""Seconds in which a process that stood still reads what arrived meanwhile."""
 
 
 class PunctualProtocol(H11Protocol):
@@ -28,26 +28,26 @@ class PunctualProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first head."""
+        """Start the time limit of the first head."""
         super().connection_made(transport)
         self._start()
 
     def data_received(self, data: bytes) -> None:
-        """Go on waiting, or stop if the head is complete."""
+        """Stop the time limit if the head is complete."""
         super().data_received(data)
-        self._look()
+        self._check_head()
 
     def on_response_complete(self) -> None:
-        """Look at what has arrived behind the request that was answered."""
+        """Check whether the next head has begun to arrive."""
         super().on_response_complete()
-        self._look()
+        self._check_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Stop the time limit."""
         self._stop()
         super().connection_lost(exc)
 
-    def _look(self) -> None:
+    def _check_head(self) -> None:
         begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
         if not begun:
             self._stop()
@@ -58,8 +58,8 @@ class PunctualProtocol(H11Protocol):
         self._deadline = self.loop.call_later(self.head_s, self.deadline_is_over)
 
     def deadline_is_over(self) -> None:
-        """Look once more, and then give up."""
-        # A process that stood still finds its timers over before it has read what came meanwhile.
+        """Give up, unless the head is complete half a second later."""
+        # After a standstill the timers run before the loop reads what arrived meanwhile.
         self._deadline = self.loop.call_later(LAST_LOOK_S, self._give_up)
 
     def _stop(self) -> None:
@@ -73,7 +73,7 @@ class PunctualProtocol(H11Protocol):
             self.send_408_response()
 
     def send_408_response(self) -> None:
-        """Answer once, and close."""
+        """Send the answer and close."""
         head: list[tuple[bytes, bytes]] = [(b"content-length", b"0"), (b"connection", b"close")]
         events: list[Any] = [
             h11.Response(status_code=408, headers=head, reason=b"Request Timeout"),

@@ -1,8 +1,9 @@
 # ruff: noqa: INP001 (a folder of settings, not a package)
-"""The gunicorn worker: uvicorn, whose end nobody notices.
+"""The gunicorn worker: uvicorn, which ends without losing a request.
 
-Gunicorn's main process loads this file once and for all, so it imports nothing of ours there:
-what it has loaded, HUP does not load anew.
+Gunicorn's main process loads this file once, and HUP does not reload it. So it imports no other
+code of the project there. docs/decisions/web-reload.md explains why a standard restart is not
+enough.
 """
 
 from __future__ import annotations
@@ -25,26 +26,29 @@ from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 SUCCESSOR_S: Final = 25.0
-"""How long a worker goes on serving while those that replace it start."""
+"""Seconds that a worker continues to serve while its successors start."""
 
 CLOSE_S: Final = 3.0
-"""What a request that comes in the last moment of the lingering has for its answer."""
+"""Seconds that a request in the last moment of the draining has for its answer."""
 
-LINGER_S: Final = 1.5
-"""The least that connections without a request are kept open for. Longer than the second after
-which a stream's client comes back, on the same connection perhaps."""
+LEAST_DRAIN_S: Final = 1.5
+"""Minimum seconds that connections without a request stay open. A stream's client comes back after
+a second, perhaps on the same connection."""
 
 SWITCH_S: Final = 0.0005
-"""How long a thread may keep the interpreter from others. By default it is ten times as long, and
-a request changes threads about ten times: it waited for all others at each."""
+"""Seconds that a thread may keep the interpreter. The default is ten times as long. A request
+changes threads about ten times and would wait for all other threads each time."""
 
 _ACCEPTED_S: Final = 0.05
-_LOOK_S: Final = 0.05
+_INTERVAL_S: Final = 0.05
 _CLOSE: Final = (b"connection", b"close")
 
 
 class Generations:
-    """Who replaces whom, in memory that the main process shares with its workers."""
+    """The order of replacement, in memory that the main process shares with its workers.
+
+    gunicorn numbers its workers: a worker with a higher age is newer.
+    """
 
     _AGES: Final = struct.Struct("qq")
 
@@ -52,20 +56,20 @@ class Generations:
         self._shared = mmap.mmap(-1, self._AGES.size)
 
     def replaced(self, newest_age: int) -> None:
-        """A reload begins: workers up to this age are to be replaced."""
+        """Record the begin of a reload: workers up to this age are replaced."""
         self._AGES.pack_into(self._shared, 0, newest_age, self._read()[1])
 
     def ready(self, age: int) -> None:
-        """The worker of this age serves."""
+        """Record that the worker of this age serves."""
         self._AGES.pack_into(self._shared, 0, self._read()[0], age)
 
     def waits(self, age: int) -> bool:
-        """Whether a worker of this age is being replaced by one that does not serve yet."""
+        """Return whether the successors of a worker of this age do not serve yet."""
         replaced, ready = self._read()
         return age <= replaced and ready <= replaced
 
     def replaces(self, age: int) -> bool:
-        """Whether a worker of this age has been replaced by one that serves."""
+        """Return whether a successor of a worker of this age serves."""
         replaced, ready = self._read()
         return age <= replaced < ready
 
@@ -77,47 +81,48 @@ class Generations:
 generations: Final = Generations()
 
 
-class PatientServer(Server):
-    """Ends in three steps: others serve, its connections end, it ends.
+class DrainingServer(Server):
+    """A server that ends in three steps: its successors serve, its connections end, it ends.
 
-    HTTP/1.1 knows no word for "send nothing more on this connection" but the `Connection: close`
-    of an answer. Who sends a request on an idle connection while it is being closed sees it break.
-    So each answer says so from the first moment, and connections without a request linger: their
-    clients use them, and are told, or give them up themselves. Whoever keeps idle connections for
-    less than `linger_s` never sees one break. nginx has `keepalive_min_timeout` for the same
-    end and Envoy a drain time; uvicorn by itself closes idle connections at once.
+    In HTTP/1.1 a server cannot detect whether a request is on its way on an idle connection. If the
+    server closes the connection at that moment, the request is lost. The only warning is the header
+    `Connection: close` of an answer. So from the first moment each answer contains this header, and
+    idle connections stay open for `drain_s`: their clients use them once more, or close them. A
+    client that closes idle connections earlier than that loses no request. nginx has
+    `keepalive_min_timeout` for the same purpose, and Envoy a drain time. Uvicorn itself closes idle
+    connections immediately.
     """
 
     age = 0
-    _told_to_exit: float | None = None
+    _exit_begun: float | None = None
     _listeners: Sequence[socket.socket] = ()
 
     @property
-    def linger_s(self) -> float:
-        """For how long a connection without a request stays open at the end, in seconds."""
-        return max(LINGER_S, self._graceful_s - CLOSE_S)
+    def drain_s(self) -> float:
+        """Seconds that a connection without a request stays open at the end."""
+        return max(LEAST_DRAIN_S, self._graceful_s - CLOSE_S)
 
     @property
     def _graceful_s(self) -> float:
         return self.config.timeout_graceful_shutdown or 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, and let the predecessors go."""
+        """Serve, and release the predecessors."""
         await super().startup(sockets)
         generations.ready(self.age)
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to stop now."""
+        """Return whether to stop now."""
         if not await super().on_tick(counter):
             return False
-        if self._told_to_exit is None:
-            self._told_to_exit = time.monotonic()
-        waited = time.monotonic() - self._told_to_exit
+        if self._exit_begun is None:
+            self._exit_begun = time.monotonic()
+        waited = time.monotonic() - self._exit_begun
         return waited > SUCCESSOR_S or not generations.waits(self.age)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what comes by the open connections, and if need be by new ones, then end."""
-        from aifeature.api import stopping  # noqa: PLC0415 (only a worker may load it)
+        """Answer requests on open connections, on new ones if no successor serves, and end."""
+        from aifeature.api import stopping  # noqa: PLC0415 (only a worker may import it)
 
         loop = asyncio.get_running_loop()
         self._listeners = list(sockets or ())
@@ -125,39 +130,39 @@ class PatientServer(Server):
             self._leave_new_connections(loop)
         self._say_close()
         stopping.begin(loop)
-        until = loop.time() + max(self._graceful_s, self.linger_s)
+        until = loop.time() + max(self._graceful_s, self.drain_s)
         await asyncio.sleep(_ACCEPTED_S)
-        await self._linger(loop, until)
+        await self._drain(loop, until)
         self._leave_new_connections(loop)
         await asyncio.sleep(_ACCEPTED_S)
-        # Uvicorn waits once more for what is under way: for what is left of the same time.
+        # Uvicorn waits for the running requests during the rest of the time.
         self.config.timeout_graceful_shutdown = max(1, math.ceil(until - loop.time()))
         await super().shutdown(sockets)
 
     def _leave_new_connections(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take no more of them. Those who replace this process do, or nobody any longer.
+        """Accept no more connections.
 
-        The listeners are not closed yet: asyncio would drop what it has accepted and not set up.
+        The listeners stay open: asyncio would drop connections that it accepted and not yet set up.
         """
         for listener in self._listeners:
             loop.remove_reader(listener.fileno())
         self._listeners = []
 
     def _say_close(self) -> None:
-        """From here on each answer tells its client to connect anew."""
+        """Add `Connection: close` to each answer from now on."""
         self.server_state.default_headers.append(_CLOSE)
         for connection in self._connections():
             if connection.cycle is not None:
-                # It took the headers of its first moment, and may be answered after all others.
+                # A running request has a copy of the earlier headers.
                 connection.cycle.default_headers = self.server_state.default_headers
 
-    async def _linger(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
-        """Wait until all connections are closed, by their answers, by their clients, or by us.
+    async def _drain(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        """Wait until all connections are closed: by an answer, by the client, or by the server.
 
-        A process that nobody replaces goes on taking new ones meanwhile: the kernel would let
-        them wait for an answer that never comes, and no load balancer would look elsewhere.
+        A process without a successor accepts new connections meanwhile. Otherwise the kernel would
+        accept them, and their requests would never get an answer.
         """
-        accepts_until = loop.time() + self.linger_s
+        accepts_until = loop.time() + self.drain_s
         idle_since: dict[Any, float] = {}
         while (connections := self._connections()) and loop.time() < until and not self.force_exit:
             now = loop.time()
@@ -165,32 +170,32 @@ class PatientServer(Server):
                 self._leave_new_connections(loop)
             idle_since = {each: idle_since.get(each, now) for each in connections if _is_idle(each)}
             for connection, since in idle_since.items():
-                if now - since >= self.linger_s:
-                    _hang_up_unless_asked(connection)
-            if self.config.callback_notify is not None:  # nobody else says that we live
+                if now - since >= self.drain_s:
+                    _close_if_silent(connection)
+            if self.config.callback_notify is not None:  # gunicorn kills a silent worker
                 await self.config.callback_notify()
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_INTERVAL_S)
 
     def _connections(self) -> list[Any]:
         return list(self.server_state.connections)
 
 
 def _is_idle(connection: Any) -> bool:
-    """Whether no request is under way on it."""
+    """Return whether no request is in flight on the connection."""
     return connection.cycle is None or bool(connection.cycle.response_complete)
 
 
-def _hang_up_unless_asked(connection: Any) -> None:
-    """End an idle connection this very moment, unless a request has just come by it.
+def _close_if_silent(connection: Any) -> None:
+    """Close an idle connection immediately, unless a request has just arrived.
 
-    Uvicorn's way closes it an iteration of the loop later, with all that has arrived by then. What
-    is there already is read by the loop and answered.
+    Uvicorn closes it one iteration of the loop later, and drops a request that arrived by then.
+    Here the loop reads and answers such a request.
     """
     peer = connection.transport.get_extra_info("socket")
     poll = select.poll()
     poll.register(peer.fileno(), select.POLLIN)
     if not poll.poll(0):
-        with suppress(OSError):  # it has hung up itself
+        with suppress(OSError):  # the client has closed it
             peer.shutdown(socket.SHUT_RDWR)
 
 
@@ -199,13 +204,13 @@ class WebWorker(UvicornWorker):
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # it has no annotation there
         "loop": "auto",
-        # By its name, so that each worker loads it anew. `_is_idle` knows what h11's has under way.
+        # By name, so that a worker loads it after HUP too. `_is_idle` reads h11's attributes.
         "http": "deploy.web_protocol:PunctualProtocol",
         "proxy_headers": False,  # project/forwarded.py reads them
         "ws": "none",
-        # A request that comes behind another on its connection must not inherit what that one set.
+        # A request does not inherit context variables of an earlier one on its connection.
         "reset_contextvars": True,
-        "lifespan": "off",  # the server itself says when it stops
+        "lifespan": "off",  # `DrainingServer` notifies the application when it stops
         "access_log": False,
         "server_header": False,
     }
@@ -222,7 +227,7 @@ class WebWorker(UvicornWorker):
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     async def _serve(self) -> None:
-        from django.conf import settings  # noqa: PLC0415 (only a worker may load these)
+        from django.conf import settings  # noqa: PLC0415 (only a worker may import these)
         from django.db import connection  # noqa: PLC0415
 
         from aifeature.services.controls import global_cap  # noqa: PLC0415
@@ -235,7 +240,7 @@ class WebWorker(UvicornWorker):
         connection.limit_statements(settings.AIFEATURE["STATEMENT_TIMEOUT_S"])  # type: ignore[attr-defined]  # no stub
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
-        server = PatientServer(config=self.config)
+        server = DrainingServer(config=self.config)
         server.age = self.age
         self._install_sigquit_handler()
         global_cap.announce_soon()

@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.config import Config
 
-from deploy.web_worker import PatientServer
+from deploy.web_worker import DrainingServer
 
 BOUND_S = 30.0
 CLOSE = b"connection: close"
@@ -32,7 +32,7 @@ class EndingServer:
 
     def __post_init__(self) -> None:
         """It serves from `running` on."""
-        self.server = PatientServer(
+        self.server = DrainingServer(
             Config(
                 self.app or self._answer,
                 http="h11",

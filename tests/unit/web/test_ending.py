@@ -17,7 +17,7 @@ from tests.chaos import client
 from tests.system import component
 from tests.unit.web.ending_server import CLOSE, EndingServer, wait_until
 
-LINGER_S = 2.5
+LEAST_DRAIN_S = 2.5
 GRACEFUL_S = 25
 A_MOMENT_S = 0.3
 """Far longer than a server needs to hang up, if it does."""
@@ -29,7 +29,7 @@ SOON_S = 20.0
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndingServer]:
     """Lingers for a moment and has far longer to end."""
-    monkeypatch.setattr(web_worker, "LINGER_S", LINGER_S)
+    monkeypatch.setattr(web_worker, "LEAST_DRAIN_S", LEAST_DRAIN_S)
     monkeypatch.setattr(web_worker, "CLOSE_S", float(GRACEFUL_S))
     server = EndingServer(graceful_s=GRACEFUL_S)
     with server.running():
@@ -61,7 +61,7 @@ def test_a_connection_that_never_speaks_is_hung_up_after_the_lingering(
 ) -> None:
     connection = server.connection()
     server.end()
-    assert LINGER_S <= server.ended_after() < GRACEFUL_S
+    assert LEAST_DRAIN_S <= server.ended_after() < GRACEFUL_S
     assert connection.is_ended()
 
 
@@ -82,7 +82,7 @@ def test_a_connection_lingers_from_its_last_answer_on(server: EndingServer) -> N
     connection.send("/stream")
     assert CLOSE not in connection.read(b"so\r\n")
     server.end()
-    threading.Event().wait(LINGER_S + A_MOMENT_S)
+    threading.Event().wait(LEAST_DRAIN_S + A_MOMENT_S)
     server.let_go()
     connection.read(b"0\r\n\r\n")
     threading.Event().wait(A_MOMENT_S)
@@ -94,7 +94,7 @@ def test_nobody_hangs_up_on_a_request_under_way(server: EndingServer) -> None:
     connection = server.connection()
     connection.send("/wait")
     server.end()
-    threading.Event().wait(LINGER_S + A_MOMENT_S)
+    threading.Event().wait(LEAST_DRAIN_S + A_MOMENT_S)
     server.let_go()
     assert connection.read().startswith(b"http/1.1 200")
 
@@ -178,12 +178,12 @@ def test_the_main_process_hears_from_a_worker_that_lingers(server: EndingServer)
 
 
 def test_the_lingering_is_all_but_three_seconds_of_the_time_to_end() -> None:
-    assert EndingServer(graceful_s=30).server.linger_s == 27
-    assert EndingServer(graceful_s=2).server.linger_s == web_worker.LINGER_S
+    assert EndingServer(graceful_s=30).server.drain_s == 27
+    assert EndingServer(graceful_s=2).server.drain_s == web_worker.LEAST_DRAIN_S
 
 
 def test_clients_give_up_idle_connections_well_before_a_process_does() -> None:
     graceful_s = int(component("web", logs=Path(), web=0).env["WEB_GRACEFUL_TIMEOUT"])
     kept_s = client.LIMITS.keepalive_expiry
     assert kept_s is not None
-    assert kept_s <= EndingServer(graceful_s=graceful_s).server.linger_s - 2
+    assert kept_s <= EndingServer(graceful_s=graceful_s).server.drain_s - 2

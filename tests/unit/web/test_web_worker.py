@@ -23,7 +23,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def hang_up(server: socket.socket) -> None:
     transport = SimpleNamespace(get_extra_info=lambda _: server)
-    web_worker._hang_up_unless_asked(SimpleNamespace(transport=transport))
+    web_worker._close_if_silent(SimpleNamespace(transport=transport))
 
 
 def test_an_idle_connection_is_ended_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
