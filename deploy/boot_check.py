@@ -27,8 +27,8 @@ def install(server: Any) -> None:
             if not _succeeds(command, cwd=_folder(server)):
                 server.log.error(
                     "HUP refused: the new release does not boot, so the old one continues to "
-                    "serve. Fix the error that %r reports above, then send HUP again. If a worker dies "
-                    "before that, gunicorn starts it from the new release.",
+                    "serve. Fix the error that %r reports above, then send HUP again. If a worker "
+                    "dies before that, gunicorn starts it from the new release.",
                     " ".join(command[1:]),
                 )
                 return
