@@ -1,4 +1,4 @@
-"""`manage.py stack`: runs without any environment, since it makes the environment."""
+"""`manage.py stack`: needs no environment variables, because it sets them itself."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def main(argv: Sequence[str]) -> int:
     """Run the command.
 
     Args:
-        argv: What follows `manage.py stack`.
+        argv: The arguments after `manage.py stack`.
 
     Returns:
-        The exit code: 0 done, 1 something died or failed, 2 the environment is wrong,
-        128 + n ended by signal n before it was done.
+        The exit code: 0 success, 1 a process died or a step failed, 2 the environment is wrong,
+        128 + n for signal n before the work was done.
     """
     options = _parser().parse_args(argv)
     local = LocalDir.from_environ()

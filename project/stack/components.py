@@ -1,4 +1,4 @@
-"""The processes of the local stack that run our own code, with how to tell that each is ready."""
+"""The processes of the local stack that run our own code, with the check that each is ready."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ANY_STATUS = 600
 GUNICORN_CONFIG = str(CHECKOUT / "deploy" / "gunicorn.conf.py")
 TASK_COLUMNS = "name,state,kwargs,received,started,runtime,worker"
-"""kwargs shows the job's id: task arguments are ids only."""
+"""kwargs shows the job's id. Task arguments are ids only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Component:
     argv: tuple[str, ...]
     ready: Check
     address: str
-    """Where it is reached, as shown to people."""
+    """The address or a description, shown on the terminal."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables of this component alone."""
@@ -38,12 +38,12 @@ class Component:
 def django_components(
     *, logs: Path, ports: Mapping[str, int], flower_password: str
 ) -> list[Component]:
-    """Everything but the servers, in the order it is listed at start.
+    """Return all processes except the servers, in the order of the start-up table.
 
     Args:
-        logs: Where the supervisor writes each `<name>.log`.
-        ports: Of `web`, `flower` and, if the sandbox provider is to run, `sandbox`.
-        flower_password: Sign-in of Flower.
+        logs: The folder of each `<name>.log`.
+        ports: The ports of `web`, `flower` and, if the sandbox provider runs, `sandbox`.
+        flower_password: The password of Flower.
     """
     components = [
         _web(ports["web"]),
@@ -73,7 +73,7 @@ def _web(port: int) -> Component:
         (PYTHON, "-m", "gunicorn", "-c", GUNICORN_CONFIG, "project.asgi:application"),
         answers(port, "/healthz"),
         f"http://{HOST}:{port}/",
-        # Below the time that the supervisor gives a process to end.
+        # Less than the time that the supervisor gives a process to end.
         {"WEB_BIND": f"{HOST}:{port}", "WEB_CONCURRENCY": "2", "WEB_GRACEFUL_TIMEOUT": "8"},
     )
 
@@ -92,7 +92,7 @@ def _worker(logs: Path, queue: str, *, threads: int) -> Component:
         ),
         logged(logs / f"{name}.log", " ready."),
         f"queue {queue}, {threads} threads",
-        # Below the time that the supervisor gives a process to end.
+        # Less than the time that the supervisor gives a process to end.
         {"WORKER_GRACE_SECONDS": "8"},
     )
 
@@ -119,6 +119,6 @@ def _flower(port: int, password: str) -> Component:
         ),
         answers(port, "/healthcheck"),
         f"http://{HOST}:{port}/",
-        # In the environment, since a command line is for all to see.
+        # In the environment, because other users can read a command line.
         {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}", "FLOWER_READ_ONLY": "true"},
     )

@@ -1,4 +1,4 @@
-"""Lines on the terminal. A terminal that went away must not keep the stack from cleaning up."""
+"""Print lines on the terminal. A closed terminal does not keep the stack from cleaning up."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 
 
 def say(line: str = "") -> None:
-    """Print one line at once; silently nothing when the terminal or the pipe is gone."""
+    """Print one line without buffering. Do nothing if the terminal or the pipe is closed."""
     with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
 
 def complain(line: str) -> None:
-    """The same on standard error, for what went wrong."""
+    """Print one line about an error on standard error, in the same way."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
 

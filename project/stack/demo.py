@@ -1,4 +1,4 @@
-"""One real job over HTTP, as a signed-in normal user's browser would send it."""
+"""Run one real job over HTTP, as the browser of a signed-in normal user does."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ ENDED = frozenset({"succeeded", "failed", "cancelled", "rejected", "needs_approv
 
 
 class DemoError(Exception):
-    """A step of the demo did not go as it should; the message says which and why."""
+    """A step of the demo failed. The message names the step and the reason."""
 
 
 def run_demo(base_url: str, user: str, password: str, tick: Tick) -> int:
-    """Have this repository's ARCHITECTURE.md summarised, and show each step.
+    """Submit this repository's ARCHITECTURE.md for a summary, and print each step.
 
     Args:
-        base_url: Of the web component, with a final slash.
-        user: A normal user's name.
+        base_url: The address of the web component, with a final slash.
+        user: The name of a normal user.
         password: Their password.
-        tick: Called between requests; raises when the stack has to come down.
+        tick: Called between requests. It raises when the stack must end.
 
     Returns:
         0 if the job succeeded, else 1.
@@ -47,7 +47,7 @@ def run_demo(base_url: str, user: str, password: str, tick: Tick) -> int:
     except DemoError as error:
         complain(f"demo: {error}")
     except httpx2.HTTPError as error:
-        tick()  # if a component died, that is the news
+        tick()  # reports a dead component instead, if there is one
         complain(f"demo: the web component does not answer as it should ({error!r})")
     return 1
 
@@ -68,7 +68,7 @@ def _demo(client: httpx2.Client, user: str, password: str, tick: Tick) -> int:
 
 
 def sign_in(client: httpx2.Client, user: str, password: str) -> None:
-    """Sign in through the login form.
+    """Sign in with the login form.
 
     Raises:
         DemoError: the form did not accept it.
@@ -82,7 +82,7 @@ def sign_in(client: httpx2.Client, user: str, password: str) -> None:
 
 
 def _token(client: httpx2.Client) -> str:
-    """The token against forgery. The name of its cookie has an end of its own in each checkout."""
+    """Return the CSRF token. The name of its cookie has a suffix for each checkout."""
     found = (c.value for c in client.cookies.jar if c.name.startswith("csrftoken"))
     return next(found, None) or ""
 
@@ -103,8 +103,8 @@ def _submit(client: httpx2.Client, document: str, begun: float) -> str:
 
 
 def _follow(client: httpx2.Client, where: str, begun: float, tick: Tick) -> dict[str, Any]:
-    """Poll until the job has ended, and print each state when it is first seen."""
-    seen = "queued"  # the answer to the submission said so
+    """Poll until the job has ended, and print each new status."""
+    seen = "queued"  # the status in the answer to the submission
     while time.monotonic() - begun < LIMIT_S:
         tick()
         answer = client.get(where, params={"wait": TICK_S, "seen": seen})

@@ -1,4 +1,4 @@
-"""The environment that the stack's processes run in."""
+"""The environment variables of the stack's processes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def stack_environment(
     redis_url: str,
     ports: Mapping[str, int],
 ) -> dict[str, str]:
-    """Each variable the stack sets; project/env.py says what they mean.
+    """Return each variable that the stack sets. project/env.py documents them.
 
     Args:
         local: The data folder.
-        secrets: The generated ones.
-        external: What the person's environment brings.
-        database_url: Of the database in use, embedded or not.
-        redis_url: Likewise.
-        ports: Of `web`, `flower` and, if it runs, `sandbox`.
+        secrets: The generated secrets.
+        external: The services that the user's environment names.
+        database_url: The database in use, embedded or external.
+        redis_url: The Redis in use, embedded or external.
+        ports: The ports of `web`, `flower` and, if it runs, `sandbox`.
     """
     web = ports["web"]
     values = {
@@ -54,7 +54,7 @@ def stack_environment(
             "ANTHROPIC_BASE_URL": f"http://{HOST}:{ports['sandbox']}",
         }
     else:
-        # A gateway of one's own may want no key; the SDK does not start without one.
+        # A gateway may need no key, but the SDK does not start without one.
         values |= {"PROVIDER": "anthropic", "ANTHROPIC_API_KEY": external.api_key or "unused"}
         if external.base_url:
             values["ANTHROPIC_BASE_URL"] = external.base_url
@@ -62,10 +62,10 @@ def stack_environment(
 
 
 def write_env_file(local: LocalDir, values: Mapping[str, str]) -> None:
-    """Let `manage.py` in another terminal talk to this stack.
+    """Write the file with which `manage.py` in another terminal uses this stack.
 
-    The values are quoted for dotenv: single quotes, in which only they and backslashes need
-    escaping.
+    The values are quoted for dotenv with single quotes. Inside them only single quotes and
+    backslashes need escaping.
     """
     lines = []
     for name, value in values.items():

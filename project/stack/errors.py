@@ -1,4 +1,4 @@
-"""What stops the local stack. Each message is one line that names the cause and the fix."""
+"""Errors that stop the local stack. Each message is one line with the cause and the fix."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import signal
 
 
 class StackError(Exception):
-    """The stack cannot go on; the message is for the person at the terminal."""
+    """The stack cannot continue. The message appears on the terminal."""
 
     exit_code = 1
 
 
 class ConfigError(StackError):
-    """An environment variable is wrong, or what it names cannot be reached."""
+    """An environment variable is wrong, or the service that it names cannot be reached."""
 
     exit_code = 2
 
 
 class AlreadyRunningError(StackError):
-    """A stack of this checkout runs already."""
+    """A stack of this checkout is already running."""
 
 
 class ComponentFailedError(StackError):
-    """A component died, or did not get ready in time."""
+    """A component died, or was not ready in time."""
 
 
 class StoppedError(StackError):
-    """A signal asked the stack to end before it had done what it was started for."""
+    """A signal ended the stack before its work was done."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")

@@ -1,4 +1,4 @@
-"""Services named by environment variables are used instead of the embedded ones, if they answer."""
+"""Check the services that environment variables name in place of the embedded ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROVIDER_PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """What the environment brings. None stands for an embedded part."""
+    """The services that the environment names. None means an embedded one."""
 
     database_url: str | None
     redis_url: str | None
@@ -33,15 +33,15 @@ class External:
 
     @property
     def sandbox(self) -> bool:
-        """Whether the offline stand-in for the provider is needed."""
+        """Return whether the sandbox provider is needed."""
         return self.api_key is None and self.base_url is None
 
 
 def external_services(environ: Mapping[str, str]) -> External:
-    """Read the environment and try what it names.
+    """Read the environment and connect to each service that it names.
 
     Raises:
-        ConfigError: one line that names the variable, the host, the cause and the fix.
+        ConfigError: one line with the variable, the host, the cause and the fix.
     """
     found = External(
         environ.get("DATABASE_URL") or None,
@@ -61,11 +61,11 @@ def external_services(environ: Mapping[str, str]) -> External:
 def _try_database(url: str) -> None:
     place = "the given address"
     if not url.startswith(("postgresql://", "postgres://")):
-        url = "not an address"  # libpq takes other forms, the settings do not
+        url = "not an address"  # libpq accepts other forms, the settings do not
     try:
         parts = conninfo_to_dict(url)
         place = f"{parts.get('host') or 'the default socket'}:{parts.get('port') or 5432}"
-        # No word of the password: libpq's own messages do not echo it.
+        # The messages of libpq do not contain the password.
         session.try_connect(url, connect_timeout=TIMEOUT_S)
     except psycopg.ProgrammingError:
         raise ConfigError(

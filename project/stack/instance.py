@@ -1,4 +1,4 @@
-"""At most one stack for each data folder."""
+"""Allow one stack for each data folder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ STOP_WAIT_S = 60.0
 
 
 class Instance:
-    """Our hold on the data folder."""
+    """The lock of this process on the data folder."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self.announce(None)
 
     def announce(self, url: str | None) -> None:
-        """Tell others our pid and where we can be reached."""
+        """Write the pid and the address of this stack into the lock file."""
         self._file.seek(0)
         self._file.truncate()
         json.dump({"pid": os.getpid(), "url": url}, self._file)
@@ -37,7 +37,7 @@ class Instance:
 
 @contextlib.contextmanager
 def single_instance(local: LocalDir) -> Iterator[Instance]:
-    """Hold the data folder while the context lasts; the kernel lets go if we are killed.
+    """Lock the data folder while the context lasts. The kernel unlocks it after a hard kill.
 
     Raises:
         AlreadyRunningError: with the other stack's pid and address.
@@ -55,13 +55,13 @@ def single_instance(local: LocalDir) -> Iterator[Instance]:
 
 
 def stop_running(local: LocalDir) -> bool:
-    """Ask the stack that runs here to end, and wait until it has.
+    """Stop the stack that runs here, and wait for its end.
 
     Returns:
-        Whether one ran.
+        Whether a stack ran.
 
     Raises:
-        StackError: it does not end.
+        StackError: it does not end in time.
     """
     if not local.lock_file.exists() or not _is_locked(local):
         return False
@@ -71,8 +71,8 @@ def stop_running(local: LocalDir) -> bool:
             os.kill(pid, signal.SIGTERM)
     if not wait_until(lambda: not _is_locked(local), timeout_s=STOP_WAIT_S):
         raise StackError(
-            f"the stack, pid {pid}, still runs {STOP_WAIT_S:.0f} s after it was asked to end:"
-            f" look at {local.logs}, or end it with `kill -KILL {pid}`"
+            f"the stack, pid {pid}, still runs {STOP_WAIT_S:.0f} s after SIGTERM:"
+            f" read {local.logs}, or end it with `kill -KILL {pid}`"
         )
     return True
 

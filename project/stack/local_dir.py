@@ -1,4 +1,4 @@
-"""The one folder that holds everything the local stack writes."""
+"""The folder that holds all files of the local stack."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 @dataclass(frozen=True, slots=True)
 class LocalDir:
-    """Paths below the data folder: `.local` in the checkout, or what LOCAL_DIR names."""
+    """Paths in the data folder: `.local` in the checkout, or the folder in LOCAL_DIR."""
 
     root: Path
 
     @classmethod
     def from_environ(cls) -> LocalDir:
-        """The data folder of this checkout, resolved."""
+        """Return the data folder of this checkout."""
         return cls(Path(os.environ.get("LOCAL_DIR") or CHECKOUT / ".local").resolve())
 
     @property
     def pids(self) -> Path:
-        """One file for each process the stack started."""
+        """The folder with one pid file for each process of the stack."""
         return self.root / "pids"
 
     @property
     def logs(self) -> Path:
-        """Full output of each process."""
+        """The folder with the output of each process."""
         return self.root / "logs"
 
     @property
     def postgres(self) -> Path:
-        """Data of the embedded PostgreSQL."""
+        """The folder of the embedded PostgreSQL."""
         return self.root / "postgres"
 
     @property
     def valkey(self) -> Path:
-        """Working folder of the embedded Valkey, which keeps nothing in it."""
+        """The working folder of the embedded Valkey, which stores no data."""
         return self.root / "valkey"
 
     @property
     def secrets_file(self) -> Path:
-        """Passwords and keys, generated once."""
+        """The file with the generated passwords and keys."""
         return self.root / "secrets.json"
 
     @property
     def env_file(self) -> Path:
-        """The running stack's environment, read by `manage.py` in another terminal."""
+        """The environment of the running stack, for `manage.py` in another terminal."""
         return self.root / "stack.env"
 
     @property
     def lock_file(self) -> Path:
-        """Locked by the one stack that runs here; says its pid and address."""
+        """The lock file of the running stack, with its pid and address."""
         return self.root / "stack.lock"
 
     def prepare(self) -> None:
-        """Make the folders. Only their owner may look inside, but PostgreSQL's user may pass."""
+        """Make the folders. Only their owner can read them; PostgreSQL's user can pass through."""
         self.root.mkdir(parents=True, exist_ok=True)
-        # As root the database runs as another user, who has to get through to its own folder.
+        # For root, PostgreSQL runs as another user, which must reach its own folder.
         self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
         for folder in (self.pids, self.logs):
             folder.mkdir(exist_ok=True)
@@ -66,7 +66,7 @@ class LocalDir:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; it is never there half-written."""
+    """Write a file that only its owner can read, in one step."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

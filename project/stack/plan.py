@@ -1,4 +1,4 @@
-"""The real stack: which servers, which components, which demo."""
+"""The plan of the real stack: its servers, its components and the demo."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ MIGRATE_S = 300.0
 
 
 class RealPlan:
-    """Embedded servers where the environment names none, then everything in components.py."""
+    """Embedded servers unless the environment names others, and all of components.py."""
 
     def __init__(self, mode: Mode) -> None:
-        """Read the environment and try what it names.
+        """Read the environment and connect to each service that it names.
 
         Raises:
-            ConfigError: something named there cannot be reached.
+            ConfigError: a service cannot be reached.
         """
         self._mode = mode
         self._external: External = external_services(os.environ)
@@ -46,7 +46,7 @@ class RealPlan:
         self._ports: dict[str, int] = {}
 
     def prepare(self, session: Session) -> Prepared:
-        """Servers, environment file, migrations, demo users."""
+        """Start the servers, write the environment file, migrate, and make the demo users."""
         secrets = self._secrets = load_secrets(session.local)
         servers, database_url, redis_url = self._servers(session)
         for name, preferred in PREFERRED_PORTS.items():
@@ -75,11 +75,11 @@ class RealPlan:
         )
 
     def when_ready(self, tick: Tick) -> int | None:
-        """The demo if it was asked for, then addresses and sign-ins."""
+        """Run the demo if the mode includes it, then print addresses and sign-ins."""
         code = 0
         secrets = self._secrets
         if secrets is None:
-            raise RuntimeError("prepare() comes first")
+            raise RuntimeError("call prepare() first")
         if self._mode != "stay":
             code = run_demo(self._web_url, API_USER, secrets.passwords[API_USER], tick)
         if self._mode == "smoke" or code:
@@ -93,7 +93,7 @@ class RealPlan:
         return f"http://{HOST}:{self._ports['web']}/"
 
     def _servers(self, session: Session) -> tuple[list[Child], str, str]:
-        """Start what the environment does not bring, both at once."""
+        """Start the servers that the environment does not name, at the same time."""
         servers: list[Child] = []
         waits: list[tuple[str, str, Callable[[Callable[[], None]], None]]] = []
         begun = time.monotonic()
@@ -121,7 +121,7 @@ class RealPlan:
         return servers, database_url, redis_url
 
     def _migrate(self, session: Session, values: dict[str, str], secrets: Secrets) -> None:
-        """Bring the database up to date and make the demo users, in one interpreter."""
+        """Migrate the database and make the demo users, in one process."""
         begun = time.monotonic()
         passwords = ",".join(f"{name}:{word}" for name, word in secrets.passwords.items())
         run_step(
@@ -139,9 +139,9 @@ class RealPlan:
 
 
 def addresses(web_url: str, flower_port: int, secrets: Secrets) -> list[str]:
-    """Return the lines that name the addresses and sign-ins of a stack that is up.
+    """Return the lines with the addresses and sign-ins of a running stack.
 
-    Those that begin with `export` are for a shell; the README's commands use what they set.
+    Lines that begin with `export` are for a shell. The README's commands use these variables.
     """
     sign_ins = [
         f"sign in as {name:<7} {word:<14}"

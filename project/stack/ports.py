@@ -1,4 +1,4 @@
-"""Free ports on the loopback address, so that two checkouts can run side by side."""
+"""Find free ports on the loopback address, so that two checkouts can run side by side."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TRIES = 100
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on the port."""
+    """Return whether no process listens on the port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the servers do: connections of an earlier run that linger do not count.
+        # As the servers do: closed connections of an earlier run do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -34,18 +34,18 @@ def is_free(port: int) -> bool:
 
 @contextlib.contextmanager
 def take_port(preferred: int) -> Iterator[int]:
-    """The preferred port, or the next one that is free, reserved while the context lasts.
+    """Reserve the preferred port or the next free one while the context lasts.
 
-    The reservation is a lock in the temporary folder that other stacks of this user respect:
-    two that start at the same moment would otherwise both find the same port free.
+    The reservation is a lock in the temporary folder that other stacks of this user respect.
+    Otherwise two stacks that start at the same moment would choose the same port.
 
     Raises:
-        StackError: none of the next hundred ports is free.
+        StackError: a hundred ports are taken.
     """
     folder = Path(tempfile.gettempdir()) / f"aifeature-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for port in range(preferred, preferred + TRIES):
-        # POSIX locks belong to this process alone: forked keepers do not hold on to them.
+        # POSIX locks belong to this process. Its children do not inherit them.
         with (folder / str(port)).open("w") as lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: made once, listening on a unix socket only, ending with the stack."""
+"""The embedded PostgreSQL. It listens on a Unix socket only and ends with the stack."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ DATABASE = "aifeature"
 START_S = 30.0
 SOCKET_NAME = ".s.PGSQL.5432.lock"
 SOCKET_LIMIT = 103 if sys.platform == "darwin" else 107
-"""Longest path of a unix socket in bytes, without its final zero."""
+"""Longest path of a Unix socket in bytes, without its final zero."""
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL server below one folder."""
+    """One PostgreSQL server in one folder."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class EmbeddedPostgres:
         durable: bool = True,
         options: Mapping[str, str] | None = None,
     ) -> None:
-        """Prepare; nothing is started yet.
+        """Prepare the server without starting it.
 
         Args:
-            folder: Gets `data/` and, if its path is short enough, `socket/`.
+            folder: The folder of `data/` and, if its path is short enough, of `socket/`.
             launcher: Starts the server.
-            durable: False for tests: no fsync, faster, and not safe against a crash.
-            options: Server settings that go before ours.
+            durable: False for tests: faster, without fsync, not safe against a crash.
+            options: Server settings that replace the defaults here.
         """
         self._extra = options or {}
         self._folder = folder
@@ -65,14 +65,14 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The libpq URI of our database."""
+        """The libpq URI of the database."""
         return self._url(DATABASE)
 
     def start(self, tick: Callable[[], None]) -> Child:
-        """Make the database if it is new, and start the server without waiting for it.
+        """Initialise the data if it is new, and start the server without waiting for it.
 
         Raises:
-            StackError: the data is of another version, or cannot be made.
+            StackError: the data belongs to another version, or initdb failed.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._user = server_account(self._folder, POSTGRES_BIN_PATH)
@@ -87,7 +87,7 @@ class EmbeddedPostgres:
             env=self._environment(),
             cwd=self._folder,
             user=self._user,
-            # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients to leave.
+            # SIGINT is PostgreSQL's fast shutdown. SIGTERM would wait for its clients.
             entry=lambda entry: replace(
                 entry, stop_signal=signal.SIGINT, wave=1, signal_group=False
             ),
@@ -95,7 +95,7 @@ class EmbeddedPostgres:
         return self._child
 
     def ready(self, tick: Callable[[], None]) -> None:
-        """Wait until it answers, and make our database if it is missing."""
+        """Wait until it answers, and create the database if it is missing."""
         child = self._child
         if child is None:
             raise StackError("postgres was not started")
@@ -114,7 +114,7 @@ class EmbeddedPostgres:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     def remove_socket(self) -> None:
-        """Remove the socket's folder after the end, if it lies outside ours."""
+        """Remove the socket's folder after the end, if it is a temporary one."""
         if self.socket.parent != self._folder:
             shutil.rmtree(self.socket, ignore_errors=True)
 
@@ -146,11 +146,11 @@ class EmbeddedPostgres:
         shutil.rmtree(draft, ignore_errors=True)
         command = [str(POSTGRES_BIN_PATH / "initdb"), "-D", str(draft), "-U", "postgres"]
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C"]
-        # The built-in locale is the same on every system.
+        # The built-in locale is the same on each system.
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
         command += [] if self._durable else ["--no-sync"]
         self._run(command)
-        draft.rename(self._data)  # an interrupted initdb is never taken for a database
+        draft.rename(self._data)  # so an interrupted initdb leaves no data folder
 
     def _run(self, command: list[str]) -> None:
         done = subprocess.run(
@@ -178,7 +178,7 @@ class EmbeddedPostgres:
             "shared_buffers": "64MB",
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
-            # A failed statement and the row it was about hold what users wrote.
+            # A failed statement and its row contain texts of users.
             "log_error_verbosity": "terse",
             "log_min_error_statement": "panic",
             **self._extra,
@@ -191,17 +191,17 @@ class EmbeddedPostgres:
 
 
 def socket_folder(folder: Path) -> Path:
-    """Where the socket goes: below the folder, or in a short temporary one if that is too long.
+    """Return the folder of the socket: in `folder`, or a temporary one if the path is too long.
 
     Raises:
-        StackError: the temporary folder belongs to somebody else.
+        StackError: the temporary folder belongs to another user.
     """
     if _fits(folder / "socket"):
         return folder / "socket"
     name = "aif-" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     place = Path(tempfile.gettempdir()) / name
     if not _fits(place):
-        place = Path("/tmp") / name  # noqa: S108  # the one short path that always exists
+        place = Path("/tmp") / name  # noqa: S108  # a short path that always exists
     place.mkdir(mode=0o700, exist_ok=True)
     if place.is_symlink() or (os.geteuid() != 0 and place.stat().st_uid != os.getuid()):
         raise StackError(f"{place} belongs to another user: remove it or set TMPDIR")

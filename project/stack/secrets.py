@@ -1,4 +1,4 @@
-"""Keys and passwords of the local stack: random, made once, readable by their owner only."""
+"""Keys and passwords of the local stack: random, generated once, readable only by their owner."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from dataclasses import asdict, dataclass
 from project.stack.local_dir import LocalDir, write_private
 
 DEMO_USERS = ("staff", "ada", "bob")
-"""The first one may enter admin; the others are normal users."""
+"""The first one may use admin. The others are normal users."""
 
 API_USER = "ada"
-"""The demo user who has an API token, and who runs the demo."""
+"""The demo user with an API token. The demo runs as this user."""
 
 FLOWER_USER = "flower"
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What `secrets.json` holds."""
+    """The content of `secrets.json`."""
 
     secret_key: str
     flower_password: str
     passwords: dict[str, str]
-    """Demo user to password."""
+    """By demo user, the password."""
 
     demo_token: str
-    """The API token of one of them."""
+    """The API token of `API_USER`."""
 
     cookie_suffix: str
-    """Of this checkout: the stacks of two run on one host name."""
+    """A suffix for this checkout, because the stacks of two checkouts share a host name."""
 
 
 def load_secrets(local: LocalDir) -> Secrets:
-    """Those of the last start, or new ones."""
+    """Return the secrets of the last start, or new ones."""
     try:
         found = json.loads(local.secrets_file.read_text())
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""Turns signals into a flag, so that nothing is ever interrupted between fork and bookkeeping."""
+"""Turn signals into a flag, so that no signal interrupts the start of a child before its record."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ POLL_S = 0.05
 
 
 class StopRequest:
-    """Remembers the first SIGINT, SIGTERM or SIGHUP. Waiting code asks it at every turn."""
+    """Stores the first SIGINT, SIGTERM or SIGHUP. Code that waits checks it repeatedly."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
 
     def install(self) -> None:
-        """Handle the signals in this process from now on (main thread only)."""
+        """Handle the signals in this process. Call it in the main thread."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._note)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
-        # A plain attribute: locks, as in threading.Event, may not be taken in a signal handler.
+        # A plain attribute: a signal handler must not take a lock, as threading.Event does.
         if self.signum is None:
             self.signum = signum
 
     def check(self) -> None:
-        """Raise StoppedError if a signal has asked for the end."""
+        """Raise StoppedError if a signal arrived."""
         if self.signum is not None:
             raise StoppedError(self.signum)
 
@@ -40,15 +40,15 @@ class StopRequest:
 def wait_until(
     condition: Callable[[], bool], *, timeout_s: float, tick: Callable[[], None] | None = None
 ) -> bool:
-    """Poll until the condition holds.
+    """Poll until the condition is true.
 
     Args:
-        condition: Asked every 50 ms, at least once.
-        timeout_s: Seconds until giving up.
-        tick: Called before each look; what it raises ends the wait.
+        condition: Called every 50 ms, at least once.
+        timeout_s: Seconds until the wait ends without it.
+        tick: Called before each check. An exception of it ends the wait.
 
     Returns:
-        Whether the condition held in time.
+        Whether the condition was true in time.
     """
     end = time.monotonic() + timeout_s
     while True:

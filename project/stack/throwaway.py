@@ -1,6 +1,7 @@
-"""PostgreSQL and Valkey for one command or one test run, in a temporary folder.
+"""Run PostgreSQL and Valkey for one command or one test run, in a temporary folder.
 
-`python -m project.stack.throwaway COMMAND...` runs the command with them in its environment.
+`python -m project.stack.throwaway COMMAND...` runs the command with their addresses in its
+environment.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PORT = 6500
-"""Away from the local stack's: its Valkey keeps the port people know."""
+"""The first port for Valkey. It is far from the port of the local stack."""
 
 
 def _no_tick() -> None:
-    """Nothing to look at: Ctrl-C raises KeyboardInterrupt here."""
+    """Do nothing: Ctrl-C raises KeyboardInterrupt here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The servers of one context, for those who want to stop and start them."""
+    """The servers of one context, with the means to stop and start them."""
 
     env: dict[str, str]
-    """LOCAL_DIR, and DATABASE_URL and REDIS_URL for those that were asked for."""
+    """LOCAL_DIR, and the DATABASE_URL and REDIS_URL of the requested servers."""
 
     launcher: Launcher
-    """What it starts ends with the servers if we are killed."""
+    """Starts processes that end with the servers, also if this process is killed."""
 
     postgres: EmbeddedPostgres | None
     valkey: EmbeddedValkey | None
@@ -56,12 +57,12 @@ def servers(
     durable: bool = False,
     options: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Run the servers while the context lasts; a warden ends them if we are killed.
+    """Run the servers while the context lasts. A reaper ends them if this process is killed.
 
-    `durable` and `options` are those of EmbeddedPostgres.
+    `durable` and `options` are arguments of EmbeddedPostgres.
 
     Yields:
-        The environment that leads to them.
+        The environment variables with their addresses.
     """
     with running(database=database, redis=redis, durable=durable, options=options) as found:
         yield found.env
@@ -75,7 +76,7 @@ def running(
     durable: bool = False,
     options: Mapping[str, str] | None = None,
 ) -> Iterator[Servers]:
-    """The same as `servers`, with the means to stop and start them and to add processes."""
+    """Run the servers as `servers` does. Yield the means to restart them and to add processes."""
     with ExitStack() as exits:
         root = Path(tempfile.mkdtemp(prefix="aif-")).resolve()
         exits.callback(shutil.rmtree, root, ignore_errors=True)
@@ -84,7 +85,7 @@ def running(
         for name in ("pids", "logs"):
             (root / name).mkdir(mode=0o700)
         launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
-        exits.callback(reap, root / "pids")  # what others started here and left behind
+        exits.callback(reap, root / "pids")  # processes that other code started here
         exits.callback(reaper.start(launcher, root).stop)
         found = {"LOCAL_DIR": str(root / "local")}
         valkey: EmbeddedValkey | None = None
@@ -108,7 +109,7 @@ def running(
 
 
 def stand_in_settings() -> dict[str, str]:
-    """The other variables that `project.settings` wants, with values that reach nobody."""
+    """Return the other variables that `project.settings` needs. They lead to no real service."""
     return {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "LOCAL_STACK": "1",
@@ -116,13 +117,13 @@ def stand_in_settings() -> dict[str, str]:
         "DEBUG": "false",
         "PROVIDER": "sandbox",
         "ANTHROPIC_API_KEY": "test-not-a-key",
-        "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",  # the discard port: nobody answers
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",  # the discard port: no server answers
         "ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
     }
 
 
 def main() -> int:
-    """Run the command given on the command line.
+    """Run the command on the command line.
 
     Returns:
         Its exit code.

@@ -1,4 +1,4 @@
-"""The embedded Valkey: on the loopback address, with a random password, nothing on disk."""
+"""The embedded Valkey: on the loopback address, with a random password, without data on disk."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 START_S = 10.0
 DATABASES = 64
-"""One for each parallel test process, and plenty."""
+"""More than the number of parallel test processes, which use one each."""
 
 
 class EmbeddedValkey:
     """One Valkey server on one port."""
 
     def __init__(self, folder: Path, launcher: Launcher, *, port: int) -> None:
-        """Prepare; nothing is started yet."""
+        """Prepare the server without starting it."""
         self._folder = folder
         self._launcher = launcher
         self._port = port
@@ -47,7 +47,7 @@ class EmbeddedValkey:
 
     @property
     def address(self) -> str:
-        """The same without the password, to be shown."""
+        """The URL without the password, for the terminal."""
         return f"redis://{HOST}:{self._port}/0"
 
     def start(self) -> Child:
@@ -62,7 +62,7 @@ class EmbeddedValkey:
             "databases": str(DATABASES),
             "daemonize": "no",
         }
-        # In a file, since a command line is for all to see.
+        # In a file, because other users can read a command line.
         configuration = self._folder / "valkey.conf"
         write_private(configuration, f"requirepass {self._password}\n")
         argv = [str(get_binary_path()), str(configuration)]
