@@ -157,7 +157,7 @@ def running_stack() -> Iterator[Stack]:
             seed = set_up(env, users=USERS, user_budget_usd=USER_BUDGET_USD)
         except SetUpError as error:
             raise BrokenRunError(str(error)) from None
-        # With the launcher of the servers, their watcher ends our processes too.
+        # The servers' launcher: the reaper then ends our processes too.
         yield Stack(env, seed, servers.launcher)
 
 

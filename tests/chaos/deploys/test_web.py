@@ -1,4 +1,4 @@
-"""A web server is asked to stop while its clients wait for answers."""
+"""A web server stops while its clients wait for answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.integration.streams.readers import Stream
 from tests.integration.streams.web_server import database_url
 
 SOON_S = 20.0
-"""Far above what it takes, and less than a poll waits and a process has to end: 30 s."""
+"""Seconds. Less than the wait of a poll and the graceful time-out, which are 30 s."""
 
 pytestmark = pytest.mark.timeout(LIMIT_S)
 
@@ -33,7 +33,7 @@ BEFORE = "The parcel was lost"
 AFTER = " and another one is under way."
 
 
-def test_a_web_server_that_stops_answers_all_it_has_begun(
+def test_a_web_server_that_stops_answers_all_requests_in_flight(
     processes: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = start_together(lambda: processes.web("old"), lambda: processes.web("new"))
@@ -52,24 +52,24 @@ def test_a_web_server_that_stops_answers_all_it_has_begun(
         reader = clients.submit(old.follow, job, stream)
         wait_until(lambda: stream.text == BEFORE, "the text so far")
         poll = clients.submit(old.job, str(job.id), wait_s=30)
-        blocker.execute("LOCK TABLE aifeature_job IN SHARE MODE")  # nobody inserts or updates
+        blocker.execute("LOCK TABLE aifeature_job IN SHARE MODE")  # blocks inserts and updates
         submission = clients.submit(old.submit)
         wait_until(inserting, "the submission to be under way")
 
-        told = time.monotonic()
+        stopped = time.monotonic()
         send_signal(old.child, signal.SIGTERM)
         assert poll.result(timeout=SOON_S).json()["status"] == "running"
         reader.result(timeout=SOON_S)
-        polite = time.monotonic() - told
+        polite = time.monotonic() - stopped
         assert not submission.done()
         blocker.rollback()
         accepted = submission.result(timeout=SOON_S)
         wait_for_exit(old.child, within_s=BOUND_S)
-        took = time.monotonic() - told
+        took = time.monotonic() - stopped
 
         resumed = clients.submit(new.follow, job, stream)
         sink(AFTER)
-        # It has been told what it lacked; of a job that has ended it may be told all anew.
+        # It must get the missing text now: after the job's end a reader may get all text again.
         wait_until(lambda: stream.text == BEFORE + AFTER, "the rest of the text")
         transitions.finish(
             claimed, Status.SUCCEEDED, result={"summary": BEFORE + AFTER, "key_facts": []}
@@ -87,7 +87,7 @@ def test_a_web_server_that_stops_answers_all_it_has_begun(
 
 
 def inserting() -> bool:
-    """Whether somebody waits to insert a job."""
+    """Return whether a session waits to insert a job."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

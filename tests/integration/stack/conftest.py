@@ -1,4 +1,4 @@
-"""Real stacks as processes, each with a data folder of its own, none of which may survive."""
+"""Fixtures that start real stacks as processes, each with its own data folder, and end them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXTERNAL = ("DATABASE_URL", "REDIS_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_UR
 
 
 def leftovers(local: LocalDir) -> list[psutil.Process]:
-    """Processes that carry this data folder in their environment or command line."""
+    """Return the processes with this data folder in their environment or command line."""
     found = []
     for process in psutil.process_iter():
         try:

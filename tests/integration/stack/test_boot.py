@@ -1,4 +1,4 @@
-"""A process that cannot do its work says why in one line and ends; others start."""
+"""A process that cannot do its work reports the reason in one line and ends. Others start."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_the_need_follows_the_requests_that_may_be_under_way(settings: Any) -> N
 
 
 @pytest.mark.timeout(200)
-def test_a_web_process_with_too_low_a_limit_says_so_and_serves(
+def test_a_web_process_with_too_low_a_limit_logs_a_warning_and_serves(
     committed: None, tmp_path: Path
 ) -> None:
     place = tmp_path / "web.sock"
@@ -177,7 +177,7 @@ def test_for_gunicorn_too_an_empty_variable_is_unset(
 
 
 def test_the_main_process_leaves_the_protocol_to_its_workers() -> None:
-    """What it has loaded, a reload would not bring anew."""
+    """HUP would not reload the modules that the main process has imported."""
     code = (
         f"import runpy, sys; runpy.run_path({GUNICORN_CONFIG!r});"
         "import deploy.web_worker; print(sorted(m for m in sys.modules if m.startswith('deploy.')))"

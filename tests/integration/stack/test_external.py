@@ -1,4 +1,4 @@
-"""What the environment names and nobody answers for is one clear line, and exit code 2."""
+"""A service that does not answer causes one line with the reason, and exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that never finish what they send are given up, and hold nobody up meanwhile."""
+"""Connections with an incomplete request are closed, and delay no other connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Hasty(PunctualProtocol):
 
 
 LONG_S = 2 * Hasty.head_s + LAST_LOOK_S
-"""A head that takes so long is given up."""
+"""Longer than the time limit of a head."""
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -52,12 +52,12 @@ async def served(server: uvicorn.Server | None = None) -> AsyncIterator[int]:
         await task
 
 
-def test_the_web_server_speaks_it() -> None:
+def test_the_web_server_uses_the_protocol() -> None:
     assert import_from_string(WebWorker.CONFIG_KWARGS["http"]) is PunctualProtocol
 
 
 async def exchange(port: int, *parts: bytes) -> list[bytes]:
-    """Send the parts, then wait until the server hangs up; the statuses it answered."""
+    """Send the parts and wait until the server closes. Return the statuses of its answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:
@@ -78,9 +78,7 @@ async def exchange(port: int, *parts: bytes) -> list[bytes]:
     ],
     ids=["nothing", "half a line", "behind a request", "after a request"],
 )
-def test_half_a_head_is_answered_and_hung_up(
-    parts: tuple[bytes, ...], answers: list[bytes]
-) -> None:
+def test_half_a_head_is_answered_and_closed(parts: tuple[bytes, ...], answers: list[bytes]) -> None:
     async def scene() -> list[bytes]:
         async with served() as port, asyncio.timeout(BOUND_S):
             return await exchange(port, *parts)
@@ -88,7 +86,7 @@ def test_half_a_head_is_answered_and_hung_up(
     assert asyncio.run(scene()) == answers
 
 
-def test_a_head_that_comes_byte_by_byte_gets_no_more_time() -> None:
+def test_a_head_that_arrives_byte_by_byte_gets_no_more_time() -> None:
     async def scene() -> None:
         async with served() as port, asyncio.timeout(BOUND_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -103,8 +101,8 @@ def test_a_head_that_comes_byte_by_byte_gets_no_more_time() -> None:
     asyncio.run(scene())
 
 
-def test_a_process_that_stood_still_reads_what_came_meanwhile() -> None:
-    """Its loop may find the timer over before it has looked at the connection again."""
+def test_a_process_that_stood_still_reads_the_data_that_arrived_meanwhile() -> None:
+    """After a standstill the timer may run before the loop reads the connection."""
 
     async def scene() -> None:
         server = uvicorn.Server(uvicorn.Config(app, http=PunctualProtocol, lifespan="off"))
@@ -122,7 +120,7 @@ def test_a_process_that_stood_still_reads_what_came_meanwhile() -> None:
     asyncio.run(scene())
 
 
-def test_a_request_that_takes_long_to_answer_is_not_given_up() -> None:
+def test_a_slow_answer_is_not_cut_off() -> None:
     async def scene() -> None:
         async with served() as port, asyncio.timeout(BOUND_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -133,7 +131,7 @@ def test_a_request_that_takes_long_to_answer_is_not_given_up() -> None:
     asyncio.run(scene())
 
 
-def test_half_a_head_behind_an_answer_that_was_read_is_given_up() -> None:
+def test_half_a_head_after_an_answer_is_closed() -> None:
     async def scene() -> None:
         async with served() as port, asyncio.timeout(BOUND_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -146,7 +144,7 @@ def test_half_a_head_behind_an_answer_that_was_read_is_given_up() -> None:
     asyncio.run(scene())
 
 
-def test_a_kept_connection_is_not_hung_up() -> None:
+def test_a_kept_connection_is_not_closed() -> None:
     async def scene() -> None:
         async with served() as port, asyncio.timeout(BOUND_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""A unix socket's path is limited to about a hundred bytes; a checkout's is not."""
+"""The path of a Unix socket has a limit of about a hundred bytes. A checkout's path has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pid files: only what they truly name is ended."""
+"""Only processes that a pid file really names are ended."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_recorded_process_is_ended(local: LocalDir, sleeper: subprocess.Popen[
 def test_a_clock_that_is_adjusted_hides_no_process(
     local: LocalDir, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Linux keeps ticks since the boot; a moment computed from them moves with the clock."""
+    """Linux counts ticks since the boot. A time computed from them changes with the clock."""
     record(local.pids, _entry(sleeper))
     moment = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: moment(self) + 12)

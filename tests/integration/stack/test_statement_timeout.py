@@ -1,4 +1,4 @@
-"""No statement of a web process takes long: a search cannot hold a thread for minutes."""
+"""Statements of a web process have a time limit, so a search cannot hold a thread for minutes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.streams.web_server import running
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-def test_a_statement_that_takes_too_long_is_ended_and_said(ada: User, tmp_path: Path) -> None:
+def test_a_statement_that_takes_too_long_is_ended_and_reported(ada: User, tmp_path: Path) -> None:
     _, token = ApiToken.issue(user_id=ada.pk, name="test")
     log = tmp_path / "web.log"
     with running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_STATEMENT_TIMEOUT_SECONDS="0.3") as server:

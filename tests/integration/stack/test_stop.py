@@ -1,4 +1,4 @@
-"""`make stop` ends the stack of its checkout, and says so when none runs."""
+"""`make stop` ends the stack of its checkout, and reports that none runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers for one run take with them what was started beside them."""
+"""Processes that were started beside the servers of a run end with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from project.stack.processes import RUN_VARIABLE
 from project.stack.throwaway import running
 
 
-def test_what_was_started_beside_the_servers_and_left_behind_ends_with_them() -> None:
+def test_a_process_that_was_started_beside_the_servers_ends_with_them() -> None:
     with running(database=False) as servers:
         guest = servers.launcher.launch(
             "guest",

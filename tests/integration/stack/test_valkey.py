@@ -1,4 +1,4 @@
-"""The embedded Valkey lets in those who know its password, which no command line shows."""
+"""The embedded Valkey requires its password, which no command line shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The web server refuses to load a release that does not boot."""
+"""A reload to a release that does not boot is refused."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BROKEN = {
     "project/asgi.py": "raise RuntimeError('not this one')\n",
     "aifeature/web/views.py": "from aifeature.web import nothing_of_the_kind\n",
 }
-"""Files that only the main process, only a worker, or only a request loads."""
+"""Files that the main process, the workers and the requests load, one of each kind."""
 
 
 @pytest.mark.timeout(400)
-def test_a_release_that_does_not_boot_is_refused_and_the_old_one_serves_on(tmp_path: Path) -> None:
+def test_a_release_that_does_not_boot_is_refused_and_the_old_one_serves(tmp_path: Path) -> None:
     release = next_release(tmp_path / "release")
     log = tmp_path / "web.log"
     with running(GUNICORN, log, cwd=release.folder, WEB_CONCURRENCY="1") as server:

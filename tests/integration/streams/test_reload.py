@@ -1,4 +1,4 @@
-"""The real web server is reloaded and stopped, and nobody who uses it meanwhile notices."""
+"""The real web server is reloaded and stopped, and its clients lose no request."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ from tests.releases import next_release
 GUNICORN = ["gunicorn", "-c", "deploy/gunicorn.conf.py", "project.asgi:application"]
 WORDS = 120
 PATIENCE_S = 20.0
-"""How long a test waits for what should come at once; less than a process serves on until the one
-that replaces it does."""
+"""Seconds that a test waits for an immediate answer. A process waits longer for its successor."""
 
-TOLD_S = 1.5
-"""By then a process has heard that it is to stop; it need not, for a test to pass."""
+SIGNAL_S = 1.5
+"""Seconds in which a process receives a signal. The tests pass also if it takes longer."""
 
 HOLD = """
 
@@ -42,7 +41,7 @@ def post_fork(server, worker):
         pathlib.Path({held!r}).touch()
         time.sleep(0.05)
 """
-"""Added to gunicorn's settings: while there is such a file, no process gets to serve."""
+"""Added to gunicorn's settings: while the file exists, no new process begins to serve."""
 
 
 @pytest.fixture
@@ -51,19 +50,19 @@ def gunicorn(token: str, tmp_path: Path) -> Iterator[WebServer]:
         yield server
 
 
-UNASKED_S = 2.7
-"""Longer than a worker may keep a connection open and still be in a hurry."""
+QUIET_S = 2.7
+"""Seconds without a request, longer than the minimum draining."""
 
 BREATH_S = 0.01
-"""Between two requests: the processes that start meanwhile need the processor as well."""
+"""Seconds between two requests. The processes that start meanwhile need the processor too."""
 
 
-ASKED = 10
-"""Answers that each visitor waits for: slow ones may need longer than a reload."""
+ANSWERS = 10
+"""The least answers of each visitor. Slow ones may need longer than a reload."""
 
 
 class Visitor(threading.Thread):
-    """Asks all the time, on one connection or each time on a new one."""
+    """Sends requests all the time, on one connection or each on a new one."""
 
     def __init__(self, url: str, headers: dict[str, str], *, keep: bool) -> None:
         super().__init__(daemon=True)
@@ -103,7 +102,7 @@ def test_a_reload_refuses_no_connection_and_loses_no_request(
     before = gunicorn.workers()
     gunicorn.reload()
     assert not before & gunicorn.workers()
-    wait_until(lambda: all(len(visitor.answers) > ASKED for visitor in visitors))
+    wait_until(lambda: all(len(visitor.answers) > ANSWERS for visitor in visitors))
     for visitor in visitors:
         visitor.done.set()
     for visitor in visitors:
@@ -113,9 +112,7 @@ def test_a_reload_refuses_no_connection_and_loses_no_request(
 
 
 @pytest.mark.timeout(300)
-def test_until_those_that_replace_them_serve_the_present_processes_do(
-    token: str, tmp_path: Path
-) -> None:
+def test_the_present_processes_serve_until_their_successors_do(token: str, tmp_path: Path) -> None:
     release, hold, held = next_release(tmp_path / "release"), tmp_path / "hold", tmp_path / "held"
     settings = (release.folder / "deploy/gunicorn.conf.py").read_text()
     release.write("deploy/gunicorn.conf.py", settings + HOLD.format(hold=str(hold), held=str(held)))
@@ -124,7 +121,7 @@ def test_until_those_that_replace_them_serve_the_present_processes_do(
         hold.touch()
         server.process.send_signal(signal.SIGHUP)
         wait_until(held.exists)
-        threading.Event().wait(TOLD_S)
+        threading.Event().wait(SIGNAL_S)
         for _ in range(3):
             answer = httpx2.get(f"{server.url}/healthz", trust_env=False, timeout=PATIENCE_S)
             assert answer.status_code == 200
@@ -143,7 +140,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def typing(stream: JobStream, words: list[str], answer: threading.Event) -> Iterator[None]:
-    """A model that writes a word every 50 ms until it has written all."""
+    """Write a word every 50 ms in a thread, as a model does, until all are written."""
 
     def write() -> None:
         take = stream.sink()
@@ -162,7 +159,7 @@ def typing(stream: JobStream, words: list[str], answer: threading.Event) -> Iter
 
 
 def follow(server: WebServer, token: str, job: Job, stream: Stream) -> None:
-    """Read until the stream ends, as EventSource would: with the last id that came."""
+    """Read until the stream ends. Send the last id, as EventSource does."""
     headers = {"authorization": f"Bearer {token}"}
     if stream.events and any(event.id for event in stream.events):
         headers["last-event-id"] = stream.last_id
@@ -179,7 +176,7 @@ def follow(server: WebServer, token: str, job: Job, stream: Stream) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_stream_ends_politely_and_resumes_where_it_was(
+def test_a_stream_ends_with_a_comment_and_resumes_where_it_was(
     gunicorn: WebServer, claimed: Claimed, token: str
 ) -> None:
     words = [f"w{number} " for number in range(WORDS)]
@@ -214,7 +211,7 @@ def test_a_stream_ends_politely_and_resumes_where_it_was(
 
 
 @pytest.mark.parametrize("argv", [GUNICORN, None], ids=["gunicorn", "uvicorn"])
-def test_ends_open_streams_with_a_word_and_stops(
+def test_open_streams_end_with_a_comment_when_the_server_stops(
     argv: list[str] | None, claimed: Claimed, token: str, ada: User, tmp_path: Path
 ) -> None:
     job = Job.objects.get(pk=claimed.job)
@@ -225,16 +222,14 @@ def test_ends_open_streams_with_a_word_and_stops(
     with ThreadPoolExecutor(1) as threads, running(command, log, WEB_CONCURRENCY="1") as server:
         reading = threads.submit(follow, server, token, job, stream)
         wait_until(lambda: bool(stream.named("status")))
-        wait_until(lambda: "Global daily cap: $" in log.read_text())  # as each process says at boot
+        wait_until(lambda: "Global daily cap: $" in log.read_text())  # each process logs it at boot
         server.process.send_signal(signal.SIGTERM)
         reading.result(PATIENCE_S)  # raises if the stream broke off
         assert "restarts" in stream.comments[-1]
         server.process.wait(PATIENCE_S)
 
 
-def test_a_request_that_comes_while_the_process_stops_is_answered(
-    token: str, tmp_path: Path
-) -> None:
+def test_a_request_during_the_stop_is_answered(token: str, tmp_path: Path) -> None:
     with (
         running(GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="1") as server,
         ExitStack() as exits,
@@ -246,17 +241,17 @@ def test_a_request_that_comes_while_the_process_stops_is_answered(
             exits.callback(visitor.close)
             visitor.connect()
         last = visitors.pop()
-        assert asked(last) == (200, None), "it has taken all connections"
+        assert response_of(last) == (200, None), "it has accepted all connections"
         os.kill(worker, signal.SIGTERM)
         until = time.monotonic() + PATIENCE_S
-        while (answer := asked(last)) == (200, None):  # it still takes connections
+        while (answer := response_of(last)) == (200, None):  # it has not begun to stop
             assert time.monotonic() < until
             threading.Event().wait(0.05)
         assert answer == (200, "close")
-        assert asked(visitors.pop()) == (200, "close"), "idle until now"
+        assert response_of(visitors.pop()) == (200, "close"), "idle until now"
 
 
-def test_a_kept_connection_is_answered_long_after_its_process_was_asked_to_stop(
+def test_a_kept_connection_is_answered_long_after_the_signal_to_stop(
     token: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "web.log"
@@ -264,15 +259,15 @@ def test_a_kept_connection_is_answered_long_after_its_process_was_asked_to_stop(
         (worker,) = server.workers()
         with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=20)) as kept:
             kept.connect()
-            kept.auto_open = 0  # or it would connect anew without a word
-            assert asked(kept) == (200, None)
+            kept.auto_open = 0  # or it would reconnect silently
+            assert response_of(kept) == (200, None)
             os.kill(worker, signal.SIGTERM)
-            threading.Event().wait(UNASKED_S)
-            assert asked(kept) == (200, "close")
+            threading.Event().wait(QUIET_S)
+            assert response_of(kept) == (200, "close")
 
 
-def asked(connection: HTTPConnection) -> tuple[int, str | None]:
-    """Status and Connection header of an answer."""
+def response_of(connection: HTTPConnection) -> tuple[int, str | None]:
+    """Return the status and the Connection header of an answer."""
     connection.request("GET", "/healthz")
     answer = connection.getresponse()
     answer.read()

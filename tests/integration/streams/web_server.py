@@ -1,4 +1,4 @@
-"""The web server as it runs in production, as a process on a loopback port."""
+"""The web server of production, as a process on a loopback port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.db import connection
 from project.stack.local_dir import CHECKOUT
 
 BOUND_S = 120.0
-"""A worker that is replaced may go on for its graceful time-out, half a minute."""
+"""Seconds. A worker may take its graceful time-out to end, half a minute."""
 
 HOST = "127.0.0.1"
 
@@ -37,7 +37,7 @@ class WebServer:
         return {child.pid for child in psutil.Process(self.process.pid).children()}
 
     def reload(self) -> None:
-        """HUP, and wait until the old workers are gone."""
+        """Send HUP and wait until the old workers have ended."""
         before = self.workers()
         self.process.send_signal(signal.SIGHUP)
         until = time.monotonic() + BOUND_S
@@ -48,16 +48,16 @@ class WebServer:
 
 @contextmanager
 def running(argv: list[str], log: Path, *, cwd: Path = CHECKOUT, **env: str) -> Iterator[WebServer]:
-    """Run it against the test's own database and Redis; PORT in `argv` becomes the port."""
+    """Run the server with the test's database and Redis. PORT in `argv` becomes the port."""
     with ExitStack() as exits:
         yield exits.enter_context(_running(argv, log, cwd, env, exits.enter_context(port())))
 
 
 @contextmanager
 def port() -> Iterator[int]:
-    """A free port that nobody else is given meanwhile: bound here, where nobody listens.
+    """Reserve a free port: this process binds it and does not listen.
 
-    A server that asks for SO_REUSEADDR, as all do, may bind it as well.
+    A server with SO_REUSEADDR may bind it too. All servers here set it.
     """
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -105,7 +105,7 @@ def _wait_until_it_answers(server: WebServer) -> None:
 
 
 def database_url() -> str:
-    """The run's server, with the database of this test process."""
+    """Return the address of this test process's database."""
     head, mark, query = os.environ["DATABASE_URL"].partition("?")
     base, _, _ = head.rpartition("/")
     return f"{base}/{connection.settings_dict['NAME']}{mark}{query}"

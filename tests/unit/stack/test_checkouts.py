@@ -1,4 +1,4 @@
-"""What tells the stacks of two checkouts on one host apart, and what one prints for a terminal."""
+"""Two checkouts on one host share no cookie, and the printed addresses work in a shell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "STAFF_COOKIE_NAME")
 
 @pytest.fixture
 def checkouts(tmp_path: Path) -> list[LocalDir]:
-    """The data folders of two of them."""
+    """The data folders of two checkouts."""
     found = [LocalDir(tmp_path / name) for name in ("one", "two")]
     for local in found:
         local.prepare()
@@ -43,7 +43,7 @@ def variables(local: LocalDir) -> dict[str, str]:
 
 
 def cookies(**values: str) -> list[str]:
-    """Their names, as a process with this environment has them."""
+    """Return the names of the cookies in a process with this environment."""
     show = f"from project import settings as s; print(*(getattr(s, n) for n in {NAMES!r}))"
     env = {**os.environ, **environment("settings"), **values}
     done = subprocess.run(
@@ -63,11 +63,11 @@ def test_two_checkouts_share_no_cookie_and_each_keeps_its_own(checkouts: list[Lo
     assert variables(checkouts[0])["COOKIE_SUFFIX"] == variables(checkouts[0])["COOKIE_SUFFIX"]
 
 
-def test_elsewhere_cookies_keep_their_names() -> None:
+def test_without_a_suffix_cookies_keep_their_names() -> None:
     assert cookies(COOKIE_SUFFIX="") == ["sessionid", "csrftoken", "staff_browser"]
 
 
-def test_what_is_printed_can_be_pasted_into_a_shell(checkouts: list[LocalDir]) -> None:
+def test_the_printed_lines_work_in_a_shell(checkouts: list[LocalDir]) -> None:
     secrets = load_secrets(checkouts[0])
     lines = plan.addresses("http://127.0.0.1:8001/", 5556, secrets)
     exports = [line for line in lines if line.startswith("export ")]

@@ -1,4 +1,4 @@
-"""The web worker's server in a thread, around an application that answers when it is told to."""
+"""The web worker's server in a thread, with an application that answers at a signal of the test."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ CLOSE = b"connection: close"
 
 @dataclass
 class EndingServer:
-    """A running server. `/wait` is answered, and the last of `/stream` is sent, by `let_go`."""
+    """A running server. `let_go` releases the answer of `/wait` and the end of `/stream`."""
 
     graceful_s: int
     app: Any = None
-    """Serves instead of the application of this module."""
+    """An application in place of the one in this module."""
 
     notified: int = 0
     _go: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        """It serves from `running` on."""
         self.server = DrainingServer(
             Config(
                 self.app or self._answer,
@@ -46,11 +45,11 @@ class EndingServer:
                 callback_notify=self._notify,
             )
         )
-        self.server.age = 1  # the first of its generation
+        self.server.age = 1  # the first worker
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Serve in the block, or for less time if it is told to end."""
+        """Serve in the block, or until `end`."""
         with ExitStack() as self._sockets:
             listener = self._sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
             self._address = listener.getsockname()
@@ -67,7 +66,7 @@ class EndingServer:
                 self.thread.join(BOUND_S)
 
     def connection(self, *, bound_s: float = BOUND_S) -> Connection:
-        """A connection that is set up, with nothing sent. Fails if it is not within the bound."""
+        """Return a connection that the server accepted. Fail if it takes longer than the bound."""
         known = len(self.server.server_state.connections)
         made = socket.create_connection(self._address, BOUND_S)
         self._sockets.enter_context(made)
@@ -75,26 +74,26 @@ class EndingServer:
         return Connection(made)
 
     def end(self) -> None:
-        """Have it begin to end, and wait until it has."""
-        self._asked_at = time.monotonic()
+        """Begin the end, and wait until it has begun."""
+        self._end_began = time.monotonic()
         self.server.should_exit = True
         close = (b"connection", b"close")
         wait_until(lambda: close in self.server.server_state.default_headers)
 
     def tick(self) -> None:
-        """Wait until it has done what it does each second."""
+        """Wait for the server's next periodic work."""
         headers = self.server.server_state.default_headers
         wait_until(lambda: self.server.server_state.default_headers is not headers)
 
     def let_go(self) -> None:
-        """Answer what waits."""
+        """Answer the waiting requests."""
         self._go.set()
 
     def ended_after(self) -> float:
-        """Wait for its end. Returns the seconds since it was asked to."""
+        """Wait for the end. Return the seconds since `end`."""
         self.thread.join(BOUND_S)
         assert not self.thread.is_alive(), "the server does not end"
-        return time.monotonic() - self._asked_at
+        return time.monotonic() - self._end_began
 
     async def _notify(self) -> None:
         self.notified += 1
@@ -116,7 +115,7 @@ class EndingServer:
 
 @dataclass
 class Connection:
-    """A client's end."""
+    """The client's side of a connection."""
 
     socket: socket.socket
 
@@ -125,19 +124,19 @@ class Connection:
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
     def read(self, end: bytes = b"ok") -> bytes:
-        """What comes until `end`, or until the connection ends, in small letters."""
+        """Return the data until `end`, or until the connection ends, in small letters."""
         found = b""
         while not found.endswith(end) and (piece := self.socket.recv(4096)):
             found += piece
         return found.lower()
 
     def is_ended(self) -> bool:
-        """Whether it ended well, with nothing more to read. Waits for it."""
+        """Wait for the end. Return whether it was clean, without more data."""
         return self.socket.recv(1) == b""
 
 
 def wait_until(condition: Callable[[], object], *, bound_s: float = BOUND_S) -> None:
-    """Wait for what another thread does."""
+    """Wait for another thread."""
     until = time.monotonic() + bound_s
     while not condition():
         assert time.monotonic() < until
