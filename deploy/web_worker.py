@@ -40,6 +40,8 @@ SWITCH_S: Final = 0.0005
 changes threads about ten times and would wait for all other threads each time."""
 
 _ACCEPTED_S: Final = 0.05
+"""Seconds in which asyncio sets up the connections that it has accepted."""
+
 _INTERVAL_S: Final = 0.05
 _CLOSE: Final = (b"connection", b"close")
 
@@ -127,19 +129,19 @@ class DrainingServer(Server):
         loop = asyncio.get_running_loop()
         self._listeners = list(sockets or ())
         if generations.replaces(self.age):
-            self._leave_new_connections(loop)
-        self._say_close()
+            self._stop_accepting(loop)
+        self._add_close_header()
         stopping.begin(loop)
         until = loop.time() + max(self._graceful_s, self.drain_s)
         await asyncio.sleep(_ACCEPTED_S)
         await self._drain(loop, until)
-        self._leave_new_connections(loop)
+        self._stop_accepting(loop)
         await asyncio.sleep(_ACCEPTED_S)
         # Uvicorn waits for the running requests during the rest of the time.
         self.config.timeout_graceful_shutdown = max(1, math.ceil(until - loop.time()))
         await super().shutdown(sockets)
 
-    def _leave_new_connections(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _stop_accepting(self, loop: asyncio.AbstractEventLoop) -> None:
         """Accept no more connections.
 
         The listeners stay open: asyncio would drop connections that it accepted and not yet set up.
@@ -148,7 +150,7 @@ class DrainingServer(Server):
             loop.remove_reader(listener.fileno())
         self._listeners = []
 
-    def _say_close(self) -> None:
+    def _add_close_header(self) -> None:
         """Add `Connection: close` to each answer from now on."""
         self.server_state.default_headers.append(_CLOSE)
         for connection in self._connections():
@@ -167,7 +169,7 @@ class DrainingServer(Server):
         while (connections := self._connections()) and loop.time() < until and not self.force_exit:
             now = loop.time()
             if now >= accepts_until:
-                self._leave_new_connections(loop)
+                self._stop_accepting(loop)
             idle_since = {each: idle_since.get(each, now) for each in connections if _is_idle(each)}
             for connection, since in idle_since.items():
                 if now - since >= self.drain_s:
