@@ -143,17 +143,18 @@ def test_a_good_body_is_an_answer_however_it_is_cut(
 ) -> None:
     """Into pieces of these lengths and the rest; no lengths: one byte at a time."""
     data = wire.sse(*good()) if stream else json.dumps(whole()).encode()
+    headers = {} if stream else {"content-type": "application/json"}
     ends = list(accumulate(cuts)) if cuts else list(range(1, len(data)))
 
     def script(exchange: wire.Exchange) -> None:
-        exchange.start_stream()
+        exchange.start_stream(headers)
         for begin, end in zip([0, *ends], [*ends, None], strict=True):
             exchange.chunk(data[begin:end])
         exchange.chunk(b"")
 
     server, gate = door
     server.script = script
-    found = outcome(gate)
+    found = outcome(gate, stream=stream)
     assert isinstance(found, InferenceResult)
     assert (found.text, found.usage_problem) == (TEXT, "")
 
