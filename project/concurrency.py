@@ -21,6 +21,7 @@ from django.http.cookie import parse_cookie
 
 from aifeature.api import stopping
 from aifeature.api.fair_threads import FairThreads, Turn
+from aifeature.api.refusals import Interrupted
 from aifeature.api.visitors import Visitor, Visitors
 from aifeature.policies.rates import RateLimitStatus
 from aifeature.services.jobs.refusals import Overloaded, RateLimited, Refusal
@@ -47,8 +48,8 @@ MOST_QUEUED: Final = 50
 RETRY_S: Final = 2
 
 RESTARTING: Final = (
-    "This server restarts, and your request took too long. It may have been carried out."
-    " Try again in a moment."
+    "This server restarted before your request was finished. It may have been carried out."
+    " Please check before you send it again."
 )
 
 INTRODUCTION_S: Final = 2.0
@@ -119,10 +120,12 @@ class Concurrency:
             refusal = body.refusal
         except Refusal as found:
             refusal = found
-        except asyncio.CancelledError:  # the server ends and has waited long enough
-            if answer.begun:
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if answer.begun or task is None or not task.cancelling():
                 raise
-            refusal = Overloaded(RESTARTING, retry_after_s=RETRY_S)
+            # The graceful time-out of the server is over.
+            refusal = Interrupted(RESTARTING, retry_after_s=RETRY_S)
         if refusal is not None and not answer.begun:
             await answer.refuse(scope, refusal, close=body.is_unread and body.is_expected)
 

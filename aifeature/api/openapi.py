@@ -49,7 +49,8 @@ EVERYWHERE: Final[Mapping[int, str]] = {
     413: "`input_too_large`: the body exceeds the limit of the whole API.",
     429: "`rate_limited`: you sent too many requests. Wait `Retry-After` seconds.",
     500: "`internal_error`: a fault on our side. It has been logged.",
-    503: "`database_unavailable`: try again in a moment.",
+    503: "`database_unavailable`: try again in a moment; `interrupted`: this server restarted, and"
+    " the request may have been carried out: send it again with the same `Idempotency-Key`.",
 }
 """Problems that every operation may return."""
 

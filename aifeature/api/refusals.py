@@ -45,5 +45,11 @@ class InternalError(Refusal):
     status, code, title = 500, "internal_error", "Internal error"
 
 
+class Interrupted(Refusal):
+    """The server restarted before the request ended. It may have been carried out."""
+
+    status, code, title = 503, "interrupted", "Interrupted"
+
+
 class DatabaseUnavailable(Refusal):
     status, code, title = 503, "database_unavailable", "Temporarily unavailable"

@@ -35,6 +35,7 @@ CONTRACT = {
     "budget_exhausted": 429,
     "internal_error": 500,
     "database_unavailable": 503,
+    "interrupted": 503,
     "feature_paused": 503,
     "budget_reached": 503,
     "overloaded": 503,

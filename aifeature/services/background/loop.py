@@ -70,7 +70,8 @@ class Loop:
             self._woken.clear()  # before the turn, so that a wake during it makes another one
             wait_s = self._turn_or_log()
             self._stopped.wait(self._least_s)
-            self._woken.wait(wait_s)
+            if not self._stopped.is_set():  # `clear` may have removed the wake of `stop`
+                self._woken.wait(wait_s)
         if self._has_last_turn:
             self._turn_or_log()
 

@@ -108,3 +108,19 @@ def test_a_wake_during_a_turn_is_not_lost() -> None:
         go_on.set()
         assert turns.acquire(timeout=SOON_S)
         assert turns.acquire(timeout=SOON_S)
+
+
+def test_a_stop_while_a_turn_begins_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop("test", Work())
+    clear = loop._woken.clear
+
+    def stop_first() -> None:
+        loop._stopped.set()
+        loop._woken.set()
+        clear()
+
+    monkeypatch.setattr(loop._woken, "clear", stop_first)
+    loop.wake()
+    assert loop._thread is not None
+    loop._thread.join(SOON_S)
+    assert not loop._thread.is_alive()

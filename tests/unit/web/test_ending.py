@@ -159,7 +159,7 @@ def test_a_request_without_an_answer_at_the_end_gets_a_problem_document() -> Non
     assert answer.startswith(b"http/1.1 503 ")
     assert b"content-type: application/problem+json" in answer
     assert b"retry-after: 2" in answer
-    assert b'"code": "overloaded"' in answer
+    assert b'"code": "interrupted"' in answer
 
 
 def test_a_second_ctrl_c_ends_the_draining(patient: EndingServer) -> None:
