@@ -6,8 +6,9 @@ from aifeature import sql
 class Migration(migrations.Migration):
     """Why a job waits gets a column of its own, beside why it failed.
 
-    Processes of the release before read the reason in `error_code`: the trigger `job_guard` keeps
-    it there too while a job waits or runs. The release after this one may drop that copy.
+    Processes of the previous release read and write the reason in `error_code`: the trigger
+    `job_guard` keeps both columns equal while a job waits or runs. The next release may drop that.
+    0039 copies the reasons of jobs that wait now.
     """
 
     dependencies = [("aifeature", "0033_truncate_guards")]
@@ -33,13 +34,4 @@ class Migration(migrations.Migration):
             ),
         ),
         *sql.load("guards", "finish", "claim", "lease", "load", "overdue", "stopped"),
-        # A row that somebody has locked is left without its reason: its next run tells a new one.
-        migrations.RunSQL(
-            "UPDATE aifeature_job t SET wait_reason = t.error_code"
-            " FROM (SELECT j.id FROM aifeature_job j"
-            "        WHERE j.status IN ('queued', 'running') AND j.error_code <> ''"
-            "          FOR NO KEY UPDATE SKIP LOCKED) waiting"
-            " WHERE t.id = waiting.id",
-            migrations.RunSQL.noop,
-        ),
     ]

@@ -100,7 +100,11 @@ BEGIN
             'Who cancelled a job first stays on record.');
     END IF;
     IF NEW.status IN ('queued', 'running') THEN
-        NEW.error_code := NEW.wait_reason;  -- the previous release reads it there
+        -- The previous release reads and writes the reason in error_code.
+        IF NEW.wait_reason = OLD.wait_reason AND NEW.error_code <> NEW.wait_reason THEN
+            NEW.wait_reason := NEW.error_code;
+        END IF;
+        NEW.error_code := NEW.wait_reason;
     ELSE
         NEW.wait_reason := '';
     END IF;

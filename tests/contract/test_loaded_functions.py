@@ -21,7 +21,10 @@ from django.db.models import UUIDField
 from aifeature import sql
 
 LIST = Path(__file__).with_name("loaded_files.txt")
-"""Of each file its name, the migration that loaded it last, and a digest of what that loaded."""
+"""Of each file its name, the migration that loaded it last, and a digest of its code."""
+
+COMMENT = re.compile(r"^\s*--.*\n|\s*--.*$", re.MULTILINE)
+"""A changed comment needs no migration."""
 
 Loaded = Mapping[str, tuple[str, str]]
 
@@ -41,7 +44,8 @@ def found() -> Loaded:
     for file in sorted(Path(sql.__file__).parent.glob("*.sql")):
         (load,) = sql.load(file.stem)
         last = [name for name, text in loads if text == load.sql][-1:]
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        code = COMMENT.sub("", file.read_text(encoding="utf-8"))
+        digest = hashlib.sha256(code.encode()).hexdigest()[:16]
         files[file.stem] = (last[0] if last else "no migration", digest)
     return files
 

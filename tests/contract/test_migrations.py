@@ -68,8 +68,8 @@ REVIEWED: dict[str, str] = {
     "0033_truncate_guards: SQL: CREATE OR REPLACE TRIGGER truncate_guard": (
         "No release has ever emptied a table with TRUNCATE."
     ),
-    "0034_wait_reason: SQL: UPDATE aifeature_job t SET wait_reason": (
-        "A column that old code does not read; rows that somebody has locked are left out."
+    "0039_copy_wait_reasons: SQL: DO": (
+        "A column that old code does not read, in batches; locked rows are left to the trigger."
     ),
     "0024_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
         "Old beats write columns that it leaves free; what old admin changes of a protected check"

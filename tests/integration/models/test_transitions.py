@@ -362,5 +362,8 @@ def test_the_release_before_finds_the_wait_reason(make_job: MakeJob) -> None:
     assert columns() == ("provider_waiting", "provider_waiting")
     running = claim(job)
     assert columns() == ("provider_waiting", "provider_waiting"), "the last wait"
+    for written in ("provider_paused", ""):
+        Job.objects.filter(pk=job.pk).update(error_code=written)  # as that release writes it
+        assert columns() == (written, written)
     transitions.finish(running, Status.FAILED, error_code=FailureCode.OUTPUT_INVALID)
     assert columns() == ("", "output_invalid")
