@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -71,16 +72,15 @@ class PoolBusyError(psycopg.OperationalError):
 
 
 @dataclass(slots=True)
-class _Member:
-    """A connection of the pool."""
+class _Age:
+    """The age of a connection of the pool."""
 
-    connection: Connection
     generation: int
     expires_at: float
     idle_since: float = 0.0
 
 
-_Waiter = Future[_Member | None]
+_Waiter = Future[Connection | None]
 """Gets a connection, or None: the waiter may make one, and it is counted already."""
 
 
@@ -119,11 +119,13 @@ class Pool:
         self._size = 0
         """Connections that exist or are being made."""
 
-        self._members: dict[int, _Member] = {}
-        self._urgent: dict[int, threading.BoundedSemaphore] = {}
-        """Spare connections in use, by `id` as well, and the semaphore that each has acquired."""
+        self._ages: WeakKeyDictionary[Connection, _Age] = WeakKeyDictionary()
+        """Weak: a connection that was not returned ends, with its locks, when it is deleted."""
 
-        self._idle: deque[_Member] = deque()
+        self._urgent: dict[int, threading.BoundedSemaphore] = {}
+        """Spare connections in use, by `id`, and the semaphore that each has acquired."""
+
+        self._idle: deque[Connection] = deque()
         self._waiters: deque[_Waiter] = deque()
         self._unreachable_until = float("-inf")
         self._generation = 0
@@ -165,19 +167,18 @@ class Pool:
                 connection.rollback()
         if session.takes_no_writes(connection):
             self.mark_stale()
-        member = self._members[id(connection)]
         usable = connection.info.transaction_status is TransactionStatus.IDLE
         # Without autocommit, the next user's statements would be rolled back here.
         usable = usable and connection.autocommit and not self.is_stale(connection)
-        if self._closed or not usable:
-            self._discard(member)
-            return
-        member.idle_since = self._clock()
+        self._ages[connection].idle_since = self._clock()
         with self._lock:
-            if self._waiters:
-                self._waiters.popleft().set_result(member)
-            else:
-                self._idle.append(member)
+            usable = usable and not self._closed
+            if usable and self._waiters:
+                self._waiters.popleft().set_result(connection)
+            elif usable:
+                self._idle.append(connection)
+        if not usable:
+            self._discard(connection)
 
     def mark_stale(self) -> None:
         """Replace all present connections, because their server takes no writes.
@@ -197,8 +198,8 @@ class Pool:
 
         A connection from outside the pool is never stale.
         """
-        member = self._members.get(id(connection))
-        return member is not None and member.generation < self._generation
+        age = self._ages.get(connection)
+        return age is not None and age.generation < self._generation
 
     def close(self) -> None:
         """Close idle connections now, and each other one when it is returned."""
@@ -206,8 +207,8 @@ class Pool:
             self._closed = True
             idle = list(self._idle)
             self._idle.clear()
-        for member in idle:
-            self._discard(member)
+        for connection in idle:
+            self._discard(connection)
 
     def _outside(self, *, trusted: bool) -> Connection:
         """Return a new connection outside the pool.
@@ -232,14 +233,14 @@ class Pool:
     def _pooled(self) -> Connection:
         give_up_at = self._clock() + self._timeout_s
         while True:
-            member = self._take(give_up_at)
-            if member is None:
+            connection = self._take(give_up_at)
+            if connection is None:
                 return self._add()
-            if self._is_usable(member):
-                return member.connection
-            self._discard(member)
+            if self._is_usable(connection):
+                return connection
+            self._discard(connection)
 
-    def _take(self, give_up_at: float) -> _Member | None:
+    def _take(self, give_up_at: float) -> Connection | None:
         """Return an idle connection, or None if the caller may make one, which is counted already.
 
         Raises:
@@ -249,7 +250,7 @@ class Pool:
         with self._lock:
             if self._idle:  # so no thread waits
                 # The connection used last, so that those that are not needed age and are closed.
-                aged = now - self._idle[0].idle_since >= MAX_IDLE_S
+                aged = now - self._ages[self._idle[0]].idle_since >= MAX_IDLE_S
                 return self._idle.popleft() if aged else self._idle.pop()
             if self._size == 0:
                 self._size = 1
@@ -283,7 +284,7 @@ class Pool:
             raise
         jitter = random.uniform(0.9, 1.0)  # noqa: S311 (spreads load, guards nothing)
         expires_at = self._clock() + MAX_LIFETIME_S * jitter
-        self._members[id(connection)] = _Member(connection, generation, expires_at)
+        self._ages[connection] = _Age(generation, expires_at)
         return connection
 
     def _connect_unless_unreachable(self) -> Connection:
@@ -297,15 +298,14 @@ class Pool:
             self._unreachable_until = now + min(now - began, SHARE_FAILURE_S)
             raise
 
-    def _is_usable(self, member: _Member) -> bool:
-        now = self._clock()
-        young = now - member.idle_since < MAX_IDLE_S and now < member.expires_at
-        stale = self.is_stale(member.connection)
-        return young and not stale and not session.has_ended(member.connection)
+    def _is_usable(self, connection: Connection) -> bool:
+        now, age = self._clock(), self._ages[connection]
+        young = now - age.idle_since < MAX_IDLE_S and now < age.expires_at
+        return young and not self.is_stale(connection) and not session.has_ended(connection)
 
-    def _discard(self, member: _Member) -> None:
-        member.connection.close()
-        self._members.pop(id(member.connection), None)
+    def _discard(self, connection: Connection) -> None:
+        connection.close()
+        self._ages.pop(connection, None)
         self._free_place()
 
     def _free_place(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from project.database.pool import (
     Pool,
     PoolBusyError,
 )
+from project.stack.signals import wait_until
 
 
 class Clock:
@@ -222,6 +224,20 @@ def test_open_transaction_is_rolled_back(pool: Pool, server: Server) -> None:
     assert found.execute("SELECT to_regclass('left_over')").fetchone() == (None,)
     pool.putconn(found)
     assert server.connects == 1
+
+
+def test_connection_that_is_not_returned_ends(pool: Pool, server: Server) -> None:
+    """Its thread may have died. Otherwise its locks would stay."""
+    found = pool.getconn()
+    backend = found.info.backend_pid
+    del found
+    gc.collect()
+    ended = "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = %s)"
+    with server() as other:
+        assert wait_until(
+            lambda: other.execute(ended, [backend]).fetchone() == (True,), timeout_s=20
+        )
+    pool._free_place()
 
 
 @pytest.mark.parametrize("later_s", [MAX_IDLE_S, MAX_LIFETIME_S])
