@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -71,9 +73,14 @@ class Launcher:
                 group=user,
                 extra_groups=None if user is None else [],
             )
-        known = ProcessRecord(name, process.pid, start_time(process.pid), self.run)
-        child = Child(name, process, entry(known), log, self.pids)
-        record(self.pids, child.record)
+        try:
+            known = ProcessRecord(name, process.pid, start_time(process.pid), self.run)
+            child = Child(name, process, entry(known), log, self.pids)
+            record(self.pids, child.record)
+        except BaseException:  # without its pid file, nothing would end it
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
         return child
 
 

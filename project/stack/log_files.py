@@ -35,8 +35,14 @@ def copy_and_empty(log: Path) -> None:
     try:
         if log.stat().st_size <= LARGEST:
             return
-        _shift(log)
-        shutil.copyfile(log, _old(log, 1))
+        copy = log.with_name(f"{log.name}.new")
+        try:
+            shutil.copyfile(log, copy)
+        except OSError:  # the disk is full: keep the old files instead of this copy
+            copy.unlink(missing_ok=True)
+        else:
+            _shift(log)
+            copy.replace(_old(log, 1))
         with log.open("r+b") as file:
             file.truncate(0)
     except OSError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import pytest
 
 from project.stack import log_files
-from project.stack.children import PYTHON, Child
+from project.stack.children import PYTHON, Child, Launcher
 from project.stack.log_files import KEPT, Follower, copy_and_empty, rotate
 from project.stack.processes import ProcessRecord
 
@@ -55,11 +57,39 @@ def test_a_full_disk_raises_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fails(*_: object) -> None:
         raise OSError("no room")
 
-    log = tmp_path / "server.log"
+    log, old = tmp_path / "server.log", tmp_path / "server.log.1"
     log.write_bytes(LINE * 20)
+    old.write_bytes(LINE)
     monkeypatch.setattr("shutil.copyfile", fails)
-    copy_and_empty(log)
-    assert log.read_bytes() == LINE * 20
+    for _ in range(KEPT + 1):
+        copy_and_empty(log)
+    assert log.read_bytes() == b""
+    assert old.read_bytes() == LINE
+    assert sorted(tmp_path.iterdir()) == [log, old]
+
+
+def test_a_child_without_a_pid_file_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Popen[bytes]] = []
+
+    class Recorded(Popen[bytes]):
+        def __init__(self, *args: Any, **how: Any) -> None:
+            super().__init__(*args, **how)
+            started.append(self)
+
+    def fails(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("subprocess.Popen", Recorded)
+    monkeypatch.setattr("project.stack.children.record", fails)
+    (tmp_path / "logs").mkdir()
+    with pytest.raises(OSError, match="no room"):
+        Launcher(tmp_path / "pids", tmp_path / "logs", "run").launch(
+            "web", [PYTHON, "-c", "import time; time.sleep(600)"], env={}
+        )
+    (child,) = started
+    assert child.returncode == -signal.SIGKILL
 
 
 def test_a_follower_prints_whole_lines_and_survives_the_emptying(
