@@ -91,7 +91,7 @@ class Run:
     def _try(self, request: InferenceRequest, *, booked: bool) -> float | None:
         """Send a call if allowed. Return the seconds until the next try; None: it succeeded."""
         try:
-            permit = self.gateway.admit(request, user=None, booked=booked)
+            admission = self.gateway.admit(request, user=None, booked=booked)
         except Deferred as deferred:
             with self.lock:
                 self.reached = self.reached or time.monotonic()
@@ -100,7 +100,7 @@ class Run:
         with self.lock:
             self.sent += measured
         try:
-            result = self.gateway.infer(request, cancel=Cancel(), permit=permit)
+            result = self.gateway.infer(request, cancel=Cancel(), admission=admission)
         except RateLimited as error:
             with self.lock:
                 self.refused += measured

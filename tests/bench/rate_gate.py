@@ -55,13 +55,13 @@ def _job(limiter: RequestLimiter, gate: RateGate, number: int) -> float:
     user = f"summarize:{number % USERS}"
     begun = time.perf_counter()
     taken = limiter.take(user, 1_000_000)
-    permit = gate.admit(
+    admission = gate.admit(
         model=MODEL,
         input_tokens=3_000,
         output_tokens=1_024,
         user=UserTokens(user, 1_000_000_000),
     )
-    permit.succeeded(USAGE, HEADERS, 500)
+    admission.succeeded(USAGE, HEADERS, 500)
     took = time.perf_counter() - begun
     if not taken.allowed:
         raise BrokenRunError("a request was refused")

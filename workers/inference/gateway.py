@@ -88,31 +88,31 @@ class Gateway:
         *,
         cancel: Cancel,
         on_delta: DeltaSink | None = None,
-        permit: Admission | None = None,
+        admission: Admission | None = None,
     ) -> InferenceResult:
         """Make one call, without retries, and wait for its answer.
 
         `cancel` ends it from any thread within 0.2 s. `on_delta` receives each piece of a streamed
-        text in this thread; its exceptions end the call and are re-raised. `permit` receives the
+        text in this thread; its exceptions end the call and are re-raised. `admission` receives the
         end of the call in every case.
 
         Raises:
             InferenceError: The call failed. The class states what to do, `billing` what it costs.
         """
-        permit = permit or OpenAdmission()
+        admission = admission or OpenAdmission()
         at = self._clock()
         try:
             pricing.price_list(request.model, at=at)  # raises if the model has no price
-            sink = permit.sink(on_delta)
+            sink = admission.sink(on_delta)
             answer = self._client.complete(request, cancel=cancel, on_delta=sink)
         except InferenceError as error:
             self._price(request, error, at)
-            permit.failed(error)
+            admission.failed(error)
             raise
         except BaseException as error:
-            permit.failed(error)
+            admission.failed(error)
             raise
-        permit.succeeded(answer.usage, answer.rate_limits, answer.latency_ms)
+        admission.succeeded(answer.usage, answer.rate_limits, answer.latency_ms)
         cost_micro = (
             self.upper_bound_micro(request)
             if answer.usage is None

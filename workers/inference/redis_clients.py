@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -23,7 +24,8 @@ def connect(
 
 def connect_async(url: str, *, timeout_s: float, options: Mapping[str, Any]) -> redis.asyncio.Redis:
     """Return the same client for the running event loop."""
-    return redis.asyncio.Redis.from_url(url, **_all(timeout_s, options))
+    own = {"retry": AsyncRetry(NoBackoff(), 0)}
+    return redis.asyncio.Redis.from_url(url, **{**_all(timeout_s, options), **own})
 
 
 def _all(timeout_s: float, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,10 @@ class Loop:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped.is_set()
+
     def wake(self) -> None:
         """Make a turn soon, unless the loop was stopped.
 

@@ -68,5 +68,6 @@ class WorkerAgent:
         try:
             self.turn()
         finally:
-            self._watcher.check()
+            if not self._loop.is_stopped:
+                self._watcher.check()
         return RETRY_S if self._handed_back else MOST_SLEEP_S

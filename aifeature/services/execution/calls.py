@@ -22,6 +22,7 @@ from aifeature.models.transitions import AttemptRefusedError, NewAttempt, Settle
 from aifeature.prompts import Prompt
 from aifeature.services import controls
 from aifeature.services.execution import ledger, outcomes, worker_context
+from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.provider import account, gateway, odd_answers
 from aifeature.spec import Feature, Purpose
 from workers.inference import (
@@ -64,6 +65,10 @@ class Payer(Protocol):
         """Aborts the call, or a probe before it, from another thread."""
 
     @property
+    def keeper(self) -> LeaseKeeper:
+        """Stops the payer's calls."""
+
+    @property
     def is_booked(self) -> bool:
         """Whether the call was deferred before and returns at the time the gate assigned."""
 
@@ -98,6 +103,7 @@ class FeaturePayer:
 
     feature: Feature
     cancel: Cancel
+    keeper: LeaseKeeper
     is_booked: bool = False
 
     def tokens(self) -> UserTokens | None:
@@ -112,7 +118,7 @@ class FeaturePayer:
 
     def watched(self) -> AbstractContextManager[None]:
         """Let a kill switch stop the call."""
-        return worker_context.current().keeper.hold_call(self.feature.slug, self.cancel)
+        return self.keeper.hold_call(self.feature.slug, self.cancel)
 
     def sink(self) -> Callable[[str], None] | None:
         return None
@@ -134,13 +140,13 @@ def make(
     *,
     purpose: Purpose,
     prompt: Prompt | None,
-    permit: Admission | None = None,
+    admission: Admission | None = None,
     is_fallback: bool = False,
 ) -> Ended:
     """Make one provider call. All calls of this system go through this function.
 
-    `permit` is the gate's admission, if it was already given. `is_fallback` means that the breaker
-    of the previous model in the route is open.
+    `admission` is the gate's, if it was already given. `is_fallback` means that the breaker of the
+    previous model in the route is open.
 
     Raises:
         Cancelled: during a probe before the call. The call was not sent.
@@ -148,13 +154,14 @@ def make(
         AttemptRefusedError, FencedError, django.db.Error: see `Payer.reserve`. Nothing was sent.
         InferenceError: the model has no price, or its schema cannot be sent. Nothing was sent.
     """
-    attempt = ledger.opened(request, purpose=purpose, prompt=prompt)
-    if permit is None:
-        permit = admit(request, payer, is_fallback=is_fallback)
+    if admission is None:
+        admission = admit(request, payer, is_fallback=is_fallback)
     try:
+        # After a probe: the bound covers the prices until the call's deadline, counted from now.
+        attempt = ledger.opened(request, purpose=purpose, prompt=prompt)
         payer.reserve(attempt)
     except BaseException:
-        permit.give_back()
+        admission.give_back()
         raise
     # A probe, or waiting until the database takes writes, may have used up some time.
     request = replace(request, deadline_s=payer.deadline_s(request))
@@ -162,7 +169,7 @@ def make(
     try:
         with payer.watched():
             answer = gateway().infer(
-                request, cancel=payer.cancel, on_delta=payer.sink(), permit=permit
+                request, cancel=payer.cancel, on_delta=payer.sink(), admission=admission
             )
     except InferenceError as error:
         answer = error
@@ -190,7 +197,7 @@ def call(
         InferenceError: the call failed, which is in the ledger, or could not be sent (see `make`).
         django.db.Error: the database stayed unavailable. A call that was sent becomes `unknown`.
     """
-    payer = FeaturePayer(feature, cancel or Cancel())
+    payer = FeaturePayer(feature, cancel or Cancel(), worker_context.current().keeper)
     answer, _ = make(request, payer, purpose=purpose, prompt=prompt)
     if isinstance(answer, InferenceError):
         if answer.account_wide:
@@ -246,11 +253,11 @@ def _prober(payer: Payer) -> account.Probe:
 
 
 def _probe(
-    payer: Payer, model: str, permit: Admission
+    payer: Payer, model: str, admission: Admission
 ) -> InferenceError | AttemptRefusedError | None:
     """Send a probe. Return its error, or None if it was answered.
 
-    Its end is stored in the ledger and reported to its permit. Raises Cancelled if the payer
+    Its end is stored in the ledger and reported to its admission. Raises Cancelled if the payer
     cancels it.
     """
     request = InferenceRequest(
@@ -262,10 +269,10 @@ def _probe(
         stream=True,  # like the calls of jobs
         deadline_s=PROBE_S,
     )
-    prober = FeaturePayer(payer.feature, payer.cancel)
+    prober = FeaturePayer(payer.feature, payer.cancel, payer.keeper)
     error: InferenceError | AttemptRefusedError
     try:
-        answer, _ = make(request, prober, purpose=Purpose.PROBE, prompt=None, permit=permit)
+        answer, _ = make(request, prober, purpose=Purpose.PROBE, prompt=None, admission=admission)
     except AttemptRefusedError as refused:
         error = refused
     else:

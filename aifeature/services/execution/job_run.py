@@ -38,6 +38,7 @@ from aifeature.services.execution import (
     run_decisions,
     worker_context,
 )
+from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.outcomes import (
     Accepted,
     CancelledByUser,
@@ -322,6 +323,10 @@ class _Run:
             )
         self.progress.paid = self.progress.paid or _may_be_billed(ended.answer)
         return ended
+
+    @property
+    def keeper(self) -> LeaseKeeper:
+        return self.shared.keeper
 
     @property
     def is_booked(self) -> bool:

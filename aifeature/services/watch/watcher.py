@@ -1,6 +1,6 @@
 """The watcher: runs all finders and updates their alerts.
 
-The dispatcher thread of the control worker runs it every five seconds. The feeders of the llm
+The dispatcher thread of the control worker runs it every five seconds. The agents of the llm
 workers take over if no process has run it for a while: the control worker is gone or hangs.
 """
 

@@ -45,8 +45,8 @@ def test_the_pages_show_what_the_workers_found(page: Client, no_breakers: None) 
         "anthropic-ratelimit-requests-remaining": "3000",
     }
     for _ in range(BreakerPolicy().minimum):
-        permit = factory.gate().admit(model=MODEL, input_tokens=1, output_tokens=1)
-        permit.failed(ProviderFault("500", rate_limits=headers))
+        admission = factory.gate().admit(model=MODEL, input_tokens=1, output_tokens=1)
+        admission.failed(ProviderFault("500", rate_limits=headers))
     for address in (DETAIL, LIST, "/admin/aifeature/featurecontrol/summarize/change/"):
         text = page.get(address).text
         assert "open, retries in" in text

@@ -187,7 +187,7 @@ class Play:
         models = route(job.size)
         for place, model in enumerate(models[position:], position):
             try:
-                permit = self._admit(job, model, fallback=place > 0)
+                admission = self._admit(job, model, fallback=place > 0)
             except Deferred as deferred:
                 if deferred.probe is not None and not (probed and place == position):
                     self._probe(job, place, deferred.probe)
@@ -198,7 +198,7 @@ class Play:
                     continue
                 self._later(job, deferred.wait_s, paused=True)
                 return
-            self._call(job, model, permit)
+            self._call(job, model, admission)
             return
 
     def _admit(self, job: _Job, model: str, *, fallback: bool) -> Any:
@@ -211,7 +211,7 @@ class Play:
             now=self._us(),
         )
 
-    def _probe(self, job: _Job, place: int, permit: Any) -> None:
+    def _probe(self, job: _Job, place: int, admission: Any) -> None:
         model = route(job.size)[place]
         storm = self._storm
         fails = self._now < STORM_S and not storm.answers_probes
@@ -221,19 +221,19 @@ class Play:
         def ends() -> None:
             if fails:
                 error = DeadlineReached if hangs else storm.error
-                permit.failed(error("storm"), now=self._us())
+                admission.failed(error("storm"), now=self._us())
                 if storm.billing != "nothing":
                     self.found.spend += probe_bound(model)
                     self.found.of_probes += probe_bound(model)
             else:
-                permit.succeeded(TokenUsage(), {}, 800, now=self._us())
+                admission.succeeded(TokenUsage(), {}, 800, now=self._us())
             self._try_models(job, place, probed=True)
 
         self._at((PROBE_S if hangs else storm.seconds) if fails else PROBED_S, _of(job, ends))
 
-    def _call(self, job: _Job, model: str, permit: Any) -> None:
+    def _call(self, job: _Job, model: str, admission: Any) -> None:
         if self._now < STORM_S:
-            self._at(self._storm.seconds, _of(job, lambda: self._call_fails(job, model, permit)))
+            self._at(self._storm.seconds, _of(job, lambda: self._call_fails(job, model, admission)))
             self.found.calls += 1
             return
         if self.found.first_served is None:
@@ -243,20 +243,20 @@ class Play:
             self.found.last_served = self._now - STORM_S
 
         def ends() -> None:
-            permit.succeeded(TokenUsage(), {}, 4_000, now=self._us())
+            admission.succeeded(TokenUsage(), {}, 4_000, now=self._us())
             self._free += 1
             self._comes()
 
-        sink = permit.sink(None)
+        sink = admission.sink(None)
         if sink is not None:
             self._at(BEGINS_S, lambda: sink("The"))
         self._at(CALL_S, ends)
 
-    def _call_fails(self, job: _Job, model: str, permit: Any) -> None:
+    def _call_fails(self, job: _Job, model: str, admission: Any) -> None:
         storm = self._storm
         billing = Billing.NONE if storm.billing == "nothing" else Billing.UNSEEN
         error = storm.error("storm", billing=billing, latency_ms=round(storm.seconds * 1000) + 1)
-        permit.failed(error, now=self._us())
+        admission.failed(error, now=self._us())
         self.found.spend += cost(storm.billing, model, job.size)
         decision = retry.decide(
             error,

@@ -37,11 +37,11 @@ MODEL, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 POLICY = BreakerPolicy()
 SMALL = BreakerPolicy(size=6, minimum=4, trials=3)
 ENDS = {
-    "0": lambda permit, now: permit.succeeded(TokenUsage(), {}, 100, now=now),
-    "1": lambda permit, now: permit.failed(Overloaded("no"), now=now),
-    "2": lambda permit, now: permit.succeeded(TokenUsage(), {}, 60_001, now=now),
-    "3": lambda permit, now: permit.failed(Overloaded("no", latency_ms=60_001), now=now),
-    "": lambda permit, now: permit.give_back(now=now),
+    "0": lambda admission, now: admission.succeeded(TokenUsage(), {}, 100, now=now),
+    "1": lambda admission, now: admission.failed(Overloaded("no"), now=now),
+    "2": lambda admission, now: admission.succeeded(TokenUsage(), {}, 60_001, now=now),
+    "3": lambda admission, now: admission.failed(Overloaded("no", latency_ms=60_001), now=now),
+    "": lambda admission, now: admission.give_back(now=now),
 }
 NEVER_SLOW = str.maketrans("23", "01")
 OPENED_AT = NOW + POLICY.open_us
@@ -53,8 +53,8 @@ def admit(
     return gate.admit(model=model, input_tokens=1, output_tokens=1, fallback=fallback, now=now)
 
 
-def end(permit: GateAdmission, outcome: str, *, now: int = NOW) -> None:
-    ENDS[outcome](permit, now)
+def end(admission: GateAdmission, outcome: str, *, now: int = NOW) -> None:
+    ENDS[outcome](admission, now)
 
 
 def opened(gate: RateGate, *, model: str = MODEL, now: int = NOW) -> None:
@@ -74,7 +74,7 @@ def refused(
 
 
 def tried(gate: RateGate, **options: Any) -> tuple[Any, Deferred | None]:
-    """Return the permit, of the call or of a probe, and the deferral of the call."""
+    """Return the admission, of the call or of a probe, and the deferral of the call."""
     try:
         return admit(gate, **options), None
     except Deferred as deferred:
@@ -90,9 +90,9 @@ def probe(
     now: int = OPENED_AT,
 ) -> None:
     """Send the probe that is due, with an answer, a failure or no verdict."""
-    permit = refused(gate, model=model, fallback=fallback, now=now).probe
-    assert isinstance(permit, ProbeAdmission)
-    end(permit, outcome, now=now)
+    admission = refused(gate, model=model, fallback=fallback, now=now).probe
+    assert isinstance(admission, ProbeAdmission)
+    end(admission, outcome, now=now)
 
 
 @pytest.fixture
@@ -103,9 +103,9 @@ def half_open(gate: RateGate) -> RateGate:
     return gate
 
 
-def begin(permit: GateAdmission, *texts: str) -> None:
+def begin(admission: GateAdmission, *texts: str) -> None:
     """Receive the first texts of a trial call's answer."""
-    sink = permit.sink(None)
+    sink = admission.sink(None)
     assert sink is not None
     for text in texts or ("The",):
         sink(text)
@@ -113,11 +113,11 @@ def begin(permit: GateAdmission, *texts: str) -> None:
 
 def let_through(gate: RateGate, *, now: int) -> list[GateAdmission]:
     """Admit calls until one is deferred."""
-    permits: list[GateAdmission] = []
+    admissions: list[GateAdmission] = []
     with suppress(Deferred):
-        while len(permits) < POLICY.minimum:
-            permits.append(admit(gate, now=now))
-    return permits
+        while len(admissions) < POLICY.minimum:
+            admissions.append(admit(gate, now=now))
+    return admissions
 
 
 def closed_again(gate: RateGate, *, model: str = MODEL, now: int = OPENED_AT) -> None:
@@ -192,28 +192,28 @@ def test_redis_and_the_model_agree(
             look = model.admit(
                 lease, now=now, farthest=FARTHEST_US, fallback=fallback, held_open=bool(held)
             )
-            permit, deferred = tried(gate, model=model.model, fallback=fallback, now=now)
+            admission, deferred = tried(gate, model=model.model, fallback=fallback, now=now)
             held = ""
             if deferred is not None:
                 assert round(deferred.wait_s * SECOND) == look.wait
                 assert deferred.outage == (trips.outage and what != "held open")
-            assert (permit is None) == (look.way == "wait")
-            assert isinstance(permit, ProbeAdmission) == (look.way == "probe")
-            if permit is not None:
-                under_way.append((permit, model, lease, look))
+            assert (admission is None) == (look.way == "wait")
+            assert isinstance(admission, ProbeAdmission) == (look.way == "probe")
+            if admission is not None:
+                under_way.append((admission, model, lease, look))
         elif what == "begin" and under_way:
-            permit, model, lease, look = under_way[which % len(under_way)]
-            sink = permit.sink(None)
+            admission, model, lease, look = under_way[which % len(under_way)]
+            sink = admission.sink(None)
             assert (sink is not None) == (look.way == "trial")
             if sink is not None:
                 sink("text")
                 model.begun(lease)
         elif what == "end" and under_way:
-            permit, model, lease, look = under_way.pop(which % len(under_way))
-            end(permit, outcome, now=now)
+            admission, model, lease, look = under_way.pop(which % len(under_way))
+            end(admission, outcome, now=now)
             # A probe has its own deadline, so it is never slow.
             seen_as = (
-                outcome.translate(NEVER_SLOW) if isinstance(permit, ProbeAdmission) else outcome
+                outcome.translate(NEVER_SLOW) if isinstance(admission, ProbeAdmission) else outcome
             )
             model.record(lease, look.since, seen_as, now=now)
         for model in models:
@@ -287,9 +287,9 @@ def test_a_probe_without_a_verdict_makes_room_for_the_next(gate: RateGate) -> No
 
 def test_a_rate_limited_probe_delays_the_next(gate: RateGate) -> None:
     opened(gate)
-    permit = refused(gate).probe
-    assert isinstance(permit, ProbeAdmission)
-    permit.failed(RateLimited("429", billing=Billing.NONE), now=OPENED_AT)
+    admission = refused(gate).probe
+    assert isinstance(admission, ProbeAdmission)
+    admission.failed(RateLimited("429", billing=Billing.NONE), now=OPENED_AT)
     with pytest.raises(Deferred) as deferred:
         admit(gate, now=OPENED_AT)
     assert (deferred.value.reason, deferred.value.probe) == ("provider_limit", None)
@@ -309,17 +309,17 @@ def test_each_answer_admits_two_more_trial_calls(half_open: RateGate) -> None:
 def test_a_begun_answer_admits_more_trial_calls(half_open: RateGate) -> None:
     """Otherwise all calls would wait for the longest of the first answers."""
     for allowed in (2, 4, 8):
-        permits = [admit(half_open, now=OPENED_AT) for _ in range(allowed)]
+        admissions = [admit(half_open, now=OPENED_AT) for _ in range(allowed)]
         refused(half_open)
-        for permit in permits:
-            begin(permit, "The", " board")
+        for admission in admissions:
+            begin(admission, "The", " board")
     assert half_open.breaker(MODEL, now=OPENED_AT).state == "half_open", "no answer has ended yet"
 
 
 def test_a_begun_answer_that_fails_admits_no_more(half_open: RateGate) -> None:
     first = [admit(half_open, now=OPENED_AT) for _ in range(2)]
-    for permit in first:
-        begin(permit)
+    for admission in first:
+        begin(admission)
     end(first[0], "1", now=OPENED_AT)
     for _ in range(2):
         admit(half_open, now=OPENED_AT)
@@ -336,15 +336,15 @@ def test_each_new_half_open_begins_with_a_probe(half_open: RateGate) -> None:
 
 def test_trial_calls_of_an_earlier_half_open_do_not_count(half_open: RateGate) -> None:
     first = [admit(half_open, now=OPENED_AT) for _ in range(2)]
-    for permit in first:
-        begin(permit)
+    for admission in first:
+        begin(admission)
     stragglers = [admit(half_open, now=OPENED_AT) for _ in range(2)]
-    for permit in first:
-        end(permit, "1", now=OPENED_AT)
+    for admission in first:
+        end(admission, "1", now=OPENED_AT)
     later = OPENED_AT + 2 * POLICY.open_us
     probe(half_open, "0", now=later)
-    for permit in stragglers:
-        end(permit, "1", now=later)
+    for admission in stragglers:
+        end(admission, "1", now=later)
     assert half_open.breaker(MODEL, now=later).state == "half_open"
 
 
@@ -361,10 +361,10 @@ def test_trial_calls_of_an_earlier_half_open_do_not_count(half_open: RateGate) -
     ],
 )
 def test_the_first_trial_calls_decide(half_open: RateGate, outcomes: str, becomes: str) -> None:
-    permits = []
+    admissions = []
     for outcome in outcomes:
-        permits.append(admit(half_open, now=OPENED_AT))
-        end(permits[-1], outcome, now=OPENED_AT)
+        admissions.append(admit(half_open, now=OPENED_AT))
+        end(admissions[-1], outcome, now=OPENED_AT)
     assert half_open.breaker(MODEL, now=OPENED_AT).state == becomes
 
 
@@ -374,8 +374,8 @@ def test_failed_trials_leave_one_trial_call_at_a_time(gate: RateGate) -> None:
     for _ in range(4):
         probe(gate, "0", now=now)
         trials = let_through(gate, now=now)
-        for permit in trials:
-            end(permit, "3", now=now + 60 * SECOND)
+        for admission in trials:
+            end(admission, "3", now=now + 60 * SECOND)
         now += 60 * SECOND
         rounds.append((len(trials), open_for(gate, now=now)))
         now += POLICY.open_us
@@ -421,8 +421,8 @@ def test_a_trial_that_ends_after_its_lease_counts(half_open: RateGate) -> None:
     slow = [admit(half_open, now=OPENED_AT) for _ in range(2)]
     later = OPENED_AT + POLICY.lease_us
     slow += [admit(half_open, now=later) for _ in range(2)]
-    for permit in slow:
-        end(permit, "0", now=later + 1)
+    for admission in slow:
+        end(admission, "0", now=later + 1)
     end(admit(half_open, now=later + 2), "0", now=later + 2)
     assert half_open.breaker(MODEL, now=later + 2).state == "closed"
 
@@ -558,9 +558,9 @@ def test_a_failed_probe_of_the_next_model_is_an_outage(gate: RateGate) -> None:
 
 
 def test_a_call_is_counted_once(gate: RateGate) -> None:
-    permit = admit(gate)
-    end(permit, "1")
-    end(permit, "1")
+    admission = admit(gate)
+    end(admission, "1")
+    end(admission, "1")
     assert gate.breaker(MODEL, now=NOW).calls == 1
 
 

@@ -91,8 +91,8 @@ def a_request(**changes: Any) -> InferenceRequest:
 
 
 def sent(gateway: Gateway, request: InferenceRequest, **options: Any) -> Any:
-    permit = gateway.admit(request, user=ADA, booked=False)
-    return gateway.infer(request, permit=permit, **{"cancel": Cancel(), **options})
+    admission = gateway.admit(request, user=ADA, booked=False)
+    return gateway.infer(request, admission=admission, **{"cancel": Cancel(), **options})
 
 
 def taken(raw_redis: redis.Redis) -> bool:
@@ -108,9 +108,9 @@ def test_unused_tokens_come_back(
     sent(gateway, a_request())
     before = gate.left()
     request = a_request()
-    permit = gateway.admit(request, user=ADA, booked=False)
+    admission = gateway.admit(request, user=ADA, booked=False)
     reserved = gate.left()
-    result = gateway.infer(request, cancel=Cancel(), permit=permit)
+    result = gateway.infer(request, cancel=Cancel(), admission=admission)
     after = gate.left()
     for row, used in ((1, result.usage.input_tokens), (2, result.usage.output_tokens)):
         first, held, last = before[row], reserved[row], after[row]
@@ -135,9 +135,9 @@ def test_a_rate_limit_defers_calls(
 ) -> None:
     sandbox.set_faults(rate_limits={MODEL: {"requests": 1}})
     first, second = (gateway.admit(a_request(), user=ADA, booked=False) for _ in range(2))
-    gateway.infer(a_request(), cancel=Cancel(), permit=first)
+    gateway.infer(a_request(), cancel=Cancel(), admission=first)
     with pytest.raises(RateLimited) as refused:
-        gateway.infer(a_request(), cancel=Cancel(), permit=second)
+        gateway.infer(a_request(), cancel=Cancel(), admission=second)
     assert refused.value.rate_limits["anthropic-ratelimit-requests-limit"] == "1"
     assert gate.status().blocked_s == 20
     assert gate.breaker(MODEL).calls == 1
@@ -156,10 +156,10 @@ def test_a_call_cancelled_unsent_takes_nothing(gateway: Gateway, raw_redis: redi
 
 
 def test_a_model_without_a_price_takes_nothing(gateway: Gateway, raw_redis: redis.Redis) -> None:
-    permit = gateway.admit(a_request(), user=ADA, booked=False)
+    admission = gateway.admit(a_request(), user=ADA, booked=False)
     assert taken(raw_redis)
     with pytest.raises(NotPriced):
-        gateway.infer(a_request(model="unheard-of"), cancel=Cancel(), permit=permit)
+        gateway.infer(a_request(model="unheard-of"), cancel=Cancel(), admission=admission)
     assert not taken(raw_redis)
 
 
@@ -172,7 +172,7 @@ def test_a_defect_of_ours_ends_the_trial(
         sent(gateway, a_request())
     probe = a_request(system=(), max_tokens=1)
     with pytest.raises(AnswerTruncated):
-        gateway.infer(probe, cancel=Cancel(), permit=deferred.value.probe)
+        gateway.infer(probe, cancel=Cancel(), admission=deferred.value.probe)
 
     def sink(_: str) -> None:
         raise LookupError("of the sink")
@@ -185,11 +185,11 @@ def test_a_defect_of_ours_ends_the_trial(
 
 def test_without_a_gate_every_call_is_admitted(sandbox: SandboxServer) -> None:
     door = Gateway(AnthropicClient(api_key="k", base_url=sandbox.url))
-    permit = door.admit(a_request(), user=ADA, booked=False)
-    assert isinstance(permit, OpenAdmission)
-    assert door.infer(a_request(), cancel=Cancel(), permit=permit).text
+    admission = door.admit(a_request(), user=ADA, booked=False)
+    assert isinstance(admission, OpenAdmission)
+    assert door.infer(a_request(), cancel=Cancel(), admission=admission).text
     assert door.infer(a_request(), cancel=Cancel()).text
-    permit.give_back()
+    admission.give_back()
     door.close()
 
 

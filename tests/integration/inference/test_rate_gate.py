@@ -104,17 +104,17 @@ def per_minute(gate: RateGate, *, now: int = NOW) -> list[int]:
 
 
 def test_a_user_gets_back_what_a_call_did_not_use(gate: RateGate) -> None:
-    permit = admit(gate, inward=4_000, outward=2_000, user=ADA)
+    admission = admit(gate, inward=4_000, outward=2_000, user=ADA)
     assert wait_of(gate, user=ADA, inward=1_000, outward=0) == pytest.approx(10)
-    permit.succeeded(TokenUsage(input_tokens=400, output_tokens=600), {}, 100, now=NOW)
+    admission.succeeded(TokenUsage(input_tokens=400, output_tokens=600), {}, 100, now=NOW)
     admit(gate, inward=5_000, outward=0, user=ADA, booked=True)
     with pytest.raises(Deferred):
         admit(gate, inward=1, outward=0, user=ADA, booked=True)
 
 
 def test_cached_tokens_cost_a_user_nothing(gate: RateGate) -> None:
-    permit = admit(gate, inward=4_000, outward=2_000, user=ADA)
-    permit.succeeded(TokenUsage(0, 0, 4_000, 500), {}, 100, now=NOW)
+    admission = admit(gate, inward=4_000, outward=2_000, user=ADA)
+    admission.succeeded(TokenUsage(0, 0, 4_000, 500), {}, 100, now=NOW)
     admit(gate, inward=5_500, outward=0, user=ADA)
     with pytest.raises(Deferred):
         admit(gate, inward=1, outward=0, user=ADA)
@@ -177,8 +177,8 @@ def test_the_first_headers_set_the_level(gate: RateGate) -> None:
 
 def test_unused_parts_of_the_limits_come_back(gate: RateGate) -> None:
     taught(gate, headers(requests=(60, 60), inward=(10_000, 10_000), outward=(2_000, 2_000)))
-    permit = admit(gate, inward=8_000, outward=1_000)
-    permit.succeeded(TokenUsage(1_500, 100, 5_000, 500), {}, 100, now=NOW)
+    admission = admit(gate, inward=8_000, outward=1_000)
+    admission.succeeded(TokenUsage(1_500, 100, 5_000, 500), {}, 100, now=NOW)
     assert left(gate) == [59, 8_000, 1_900]
 
 
@@ -221,11 +221,11 @@ def test_only_use_by_others_lowers_the_level(
     gate: RateGate, level: int, calls: int, ends: list[tuple[float, int]], after: set[int]
 ) -> None:
     taught(gate, headers(requests=(60, level)))
-    permits, at = [admit(gate) for _ in range(calls)], NOW
-    for permit, (later, remaining) in zip(permits, ends, strict=False):
+    admissions, at = [admit(gate) for _ in range(calls)], NOW
+    for admission, (later, remaining) in zip(admissions, ends, strict=False):
         assert left(gate)[0] == level - calls, "one sample does not lower the level"
         at = NOW + round(later * SECOND)
-        permit.succeeded(TokenUsage(), headers(requests=(60, remaining)), 100, now=at)
+        admission.succeeded(TokenUsage(), headers(requests=(60, remaining)), 100, now=at)
     assert left(gate, now=at)[0] in after
 
 
@@ -292,8 +292,8 @@ def test_bookings_follow_the_average_use(gate: RateGate) -> None:
     taught(gate, headers(outward=(6_000, 0)))
     for number in range(40):
         at = NOW + (number + 1) * 20 * SECOND
-        permit = admit(gate, outward=1_000, now=at, booked=True)
-        permit.succeeded(TokenUsage(10, 250), {}, 100, now=at)
+        admission = admit(gate, outward=1_000, now=at, booked=True)
+        admission.succeeded(TokenUsage(10, 250), {}, 100, now=at)
     at = NOW + 900 * SECOND
     for _ in range(6):
         admit(gate, outward=1_000, now=at)
@@ -400,12 +400,12 @@ def test_unused_limits_expire_after_an_hour(raw_redis: redis.Redis, gate: RateGa
 
 def test_every_key_expires(raw_redis: redis.Redis, gate: RateGate) -> None:
     error = RateLimited("429", billing=Billing.NONE, retry_after_s=2.0)
-    permit = gate.admit(model=MODEL, input_tokens=9, output_tokens=9, user=ADA)
+    admission = gate.admit(model=MODEL, input_tokens=9, output_tokens=9, user=ADA)
     gate.admit(model=MODEL, input_tokens=5_900, output_tokens=9, user=ADA)
     for _ in range(2):
         with pytest.raises(Deferred):
             gate.admit(model=MODEL, input_tokens=5_900, output_tokens=9, user=ADA)
-    permit.failed(error)
+    admission.failed(error)
     with pytest.raises(Deferred):
         gate.admit(model=MODEL, input_tokens=9, output_tokens=9)
     for _ in range(10):
@@ -417,9 +417,9 @@ def test_every_key_expires(raw_redis: redis.Redis, gate: RateGate) -> None:
 
 def test_an_emptied_redis_refuses_no_call(raw_redis: redis.Redis, gate: RateGate) -> None:
     taught(gate, headers(requests=(60, 1)))
-    permit = admit(gate, user=ADA)
+    admission = admit(gate, user=ADA)
     raw_redis.flushdb()
-    permit.succeeded(TokenUsage(10, 10), {}, 100, now=NOW)
+    admission.succeeded(TokenUsage(10, 10), {}, 100, now=NOW)
     assert [key for key in raw_redis.keys("*") if b"breaker" not in key] == []
     admit(gate, user=ADA)
 

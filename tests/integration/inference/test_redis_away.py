@@ -141,9 +141,9 @@ def test_two_answers_lower_a_limit(
     dead: SharedState, clock: Clock, answers: int, more: int
 ) -> None:
     gate, admitted = RateGate(dead, clock=clock), 0
-    permits = [admit(gate) for _ in range(3)]
-    for permit, limit in zip(permits, [80, *[10] * answers], strict=False):
-        permit.succeeded(TokenUsage(), headers(requests=(limit, limit)), 100)
+    admissions = [admit(gate) for _ in range(3)]
+    for admission, limit in zip(admissions, [80, *[10] * answers], strict=False):
+        admission.succeeded(TokenUsage(), headers(requests=(limit, limit)), 100)
     admit(gate)
     with suppress(Deferred):
         while True:
@@ -263,11 +263,11 @@ def test_a_frozen_redis_delays_one(
 
     def callers() -> float:
         monkeypatch.setattr(redis.connection.Connection, "_connect", connect_once_more)
-        permit = admit(gate)
+        admission = admit(gate)
         held_up = time.monotonic() - asked[0]
         for _ in range(20):
             admit(gate).give_back()
-        permit.give_back()
+        admission.give_back()
         return held_up
 
     with ThreadPoolExecutor(1) as threads, frozen(own_url):
@@ -291,9 +291,9 @@ def test_two_hundred_connections_are_no_outage(raw_redis: redis.Redis) -> None:
 
 def test_an_admission_may_end_without_redis(own_url: str) -> None:
     gate = RateGate(connect(own_url, settings.REDIS_SOCKET))
-    permit = admit(gate)
+    admission = admit(gate)
     with frozen(own_url):
-        permit.succeeded(TokenUsage(1, 1), {}, 100)
+        admission.succeeded(TokenUsage(1, 1), {}, 100)
 
 
 def test_after_a_pause_one_caller_tries_again(dead: SharedState, clock: Clock) -> None:

@@ -75,9 +75,9 @@ def test_only_a_trial_call_reports_its_first_text_and_reports_it_once() -> None:
 
 def test_only_the_first_report_of_an_end_counts() -> None:
     gates = Gates()
-    permit = GateAdmission(gates, BreakerPolicy(), held())
-    permit.give_back()
-    permit.succeeded(TokenUsage(), {}, 100)
+    admission = GateAdmission(gates, BreakerPolicy(), held())
+    admission.give_back()
+    admission.succeeded(TokenUsage(), {}, 100)
     assert [end.used for end in gates.ends] == [NOTHING]
 
 
