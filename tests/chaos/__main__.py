@@ -99,7 +99,7 @@ def _keep(logs: Path, keep: Path) -> None:
 
 def _write_evidence(evidence: Evidence, folder: Path) -> None:
     """Write the rows that the checks read, for people."""
-    tables = "jobs attempts windows changes calls diary faults drifts trips"
+    tables = "jobs attempts windows changes calls requests faults drifts trips"
     for name in tables.split():
         lines = (json.dumps(asdict(row)) for row in getattr(evidence, name))
         (folder / f"{name}.jsonl").write_text("\n".join(lines))

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import httpx2
 
-from tests.chaos.request_log import Deed, Entry, RequestLog, now
+from tests.chaos.request_log import Action, Entry, RequestLog, now
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "rejected"})
 TRY_AGAIN: Final = frozenset({429, 503})
@@ -97,7 +97,7 @@ class Client:
     async def request(
         self,
         user: User,
-        deed: Deed,
+        action: Action,
         key: str,
         method: str,
         path: str,
@@ -123,10 +123,10 @@ class Client:
                 )
                 answer = _answer(response)
             except (httpx2.TransportError, ValueError) as error:
-                self.note(user, deed, key, begun, error=error_text(error), reused=not trace.made)
+                self.note(user, action, key, begun, error=error_text(error), reused=not trace.made)
                 await asyncio.sleep(self._dice.uniform(0.1, min(2.0, 0.2 * 2**tries)))
                 continue
-            self._note_answer(user, deed, key, begun, answer)
+            self._note_answer(user, action, key, begun, answer)
             if answer.is_final:
                 return answer
             await asyncio.sleep(answer.wait_s * self._dice.uniform(*WAITS))
@@ -154,14 +154,16 @@ class Client:
             else:
                 yield Answer(200, response.headers, {}), _blocks(response)
 
-    def note(self, user: User, deed: Deed, key: str, begun: float, **facts: Any) -> None:
-        self._log.write(Entry(user.id, deed, key, begun, now(), **facts))
+    def note(self, user: User, action: Action, key: str, begun: float, **facts: Any) -> None:
+        self._log.write(Entry(user.id, action, key, begun, now(), **facts))
 
-    def _note_answer(self, user: User, deed: Deed, key: str, begun: float, answer: Answer) -> None:
+    def _note_answer(
+        self, user: User, action: Action, key: str, begun: float, answer: Answer
+    ) -> None:
         shown = answer.body if "status" in answer.body and answer.http < 300 else {}
         status = str(shown.get("status", ""))
         self.note(
-            *(user, deed, key, begun),
+            *(user, action, key, begun),
             job=str(shown.get("id", "")),
             http=answer.http,
             status=status,

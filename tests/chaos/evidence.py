@@ -1,4 +1,4 @@
-"""Everything that is known of a run after it: what the checks read, and nothing else."""
+"""The evidence of a run: all rows and records that the checks read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -82,7 +83,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A spend window with the most it ever held, and its cap."""
+    """A spend window with its peak and its cap."""
 
     scope: str
     key: str
@@ -91,20 +92,19 @@ class Window:
     held_micro: int
     peak_micro: int
     cap_micro: int | None
-    """As it was in the end."""
+    """At the end of the run."""
 
     over_micro: int
-    """By how much spent and held together were above the cap of the moment, at most; below: < 0."""
+    """The maximum of spent and held together minus the cap of that time."""
 
     own_spend_micro: int = 0
     own_over_micro: int | None = None
-    """By how much a user's own spend and held together were above its cap, at most; None where
-    there is none."""
+    """The same for a user's own spend and held together; None: it has no cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a job or an attempt, as the database saw it (`instruments`)."""
+    """One change of a job or an attempt, as the trigger of `instruments` recorded it."""
 
     seq: int
     at: float
@@ -117,7 +117,7 @@ class Change:
     id: str
     job: str
     old_epoch: int | None
-    """None: the row was made."""
+    """None: the row was inserted."""
 
     epoch: int
     old_state: str | None
@@ -139,7 +139,7 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A window that is not the sum of the ledger, as the reconciler finds it."""
+    """A window that the reconciler finds to differ from the ledger."""
 
     scope: str
     key: str
@@ -151,7 +151,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What on-call was told."""
+    """A problem of which on-call was notified."""
 
     kind: str
     subject: str
@@ -160,7 +160,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A check, and no person, changed a control."""
+    """A change of a control by a check."""
 
     slug: str
     field: str
@@ -172,7 +172,7 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A circuit breaker opened, as a worker's log says."""
+    """A circuit breaker opened, from a worker's log."""
 
     at: float
     model: str
@@ -181,7 +181,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as the provider has it on record."""
+    """A call in the provider's record."""
 
     request_id: str
     attempt_id: str | None
@@ -207,39 +207,51 @@ class Evidence:
     windows: Sequence[Window]
     changes: Sequence[Change]
     calls: Sequence[Call]
-    diary: Sequence[Entry]
+    requests: Sequence[Entry]
     faults: Sequence[Done]
     deaths: Sequence[Mapping[str, Any]] = field(default_factory=list)
     caps: Sequence[Cap] = ()
     drifts: Sequence[Drift] = ()
     alerts: Sequence[Alert] = ()
     waits: Mapping[str, int] = field(default_factory=dict)
-    """How often jobs were put back, by the code of what they wait for."""
+    """The number of returns to the queue, by the code of the reason."""
 
     breakers: Sequence[Opened] = ()
-    hasty: Mapping[int, int] = field(default_factory=dict)
-    """Requests a minute of each user who is held to few."""
+    low_rates: Mapping[int, int] = field(default_factory=dict)
+    """Requests a minute of each user with a low rate."""
 
     trips: Sequence[Trip] = ()
     throttled: Sequence[int] = ()
-    """Ids of the users whom a check has throttled."""
+    """Ids of the users that a check has throttled."""
 
     attacker: int = 0
-    """Id of the malicious user; 0: there was none."""
+    """Id of the malicious user; 0: none."""
 
     flooded: Flooded | None = None
-    """What a flood cost others; None: there was none."""
+    """The waits of other users in a flood; None: no flood."""
 
     planned: int = 0
-    """How many faults there were to be."""
+    """The number of faults in the schedule."""
 
     wanted: int = 0
-    """How many jobs the users meant to submit."""
+    """The number of jobs that the users submit."""
 
     @property
     def flips(self) -> list[tuple[Done, Flip]]:
         """The flips of the kill switch."""
         return [(fault, fault.flip) for fault in self.faults if fault.flip is not None]
+
+    def faults_during(
+        self, kinds: AbstractSet[str], since: float, until: float, after_s: float = 0.0
+    ) -> list[Done]:
+        """Return the faults of these kinds that were on, or had effects up to `after_s` later."""
+        return [
+            fault
+            for fault in self.faults
+            if fault.kind in kinds
+            and fault.begun <= until
+            and since <= (fault.ended or float("inf")) + after_s
+        ]
 
     @cached_property
     def job_by_id(self) -> Mapping[str, Job]:
@@ -251,7 +263,7 @@ class Evidence:
 
     @cached_property
     def changes_of(self) -> Mapping[str, list[Change]]:
-        """By job id; without the calls of no job, which are probes."""
+        """By job id, without probes."""
         return _grouped([change for change in self.changes if change.job], "job")
 
     @cached_property
@@ -260,11 +272,11 @@ class Evidence:
         return _grouped(self.calls, "attempt_id")
 
     @cached_property
-    def entries_of(self) -> Mapping[str, list[Entry]]:
-        """By job id; those that have none yet are found by their key."""
-        jobs = {(entry.user, entry.key): entry.job for entry in self.diary if entry.job}
+    def requests_of(self) -> Mapping[str, list[Entry]]:
+        """By job id, or by key for a request that has no job id yet."""
+        jobs = {(entry.user, entry.key): entry.job for entry in self.requests if entry.job}
         found = defaultdict(list)
-        for entry in self.diary:
+        for entry in self.requests:
             found[entry.job or jobs.get((entry.user, entry.key), "")].append(entry)
         return found
 
@@ -349,7 +361,7 @@ def from_database(connection: psycopg.Connection) -> dict[str, Any]:
 
 
 def from_provider(record: Path) -> list[Call]:
-    """The calls in the provider's record, each as it ended."""
+    """Return the calls in the provider's record, each in its last state."""
     calls: dict[str, Call] = {}
     for line in record.read_text().splitlines():
         found = json.loads(line)
@@ -362,7 +374,7 @@ _OPENED: Final = re.compile(r"(\S+Z) WARNING \S+ (breaker of (\S+): \S+ -> open 
 
 
 def from_logs(logs: Path) -> list[Opened]:
-    """Where the workers' logs say that a breaker opened."""
+    """Return the openings of breakers in the workers' logs."""
     return [
         Opened(datetime.fromisoformat(at).timestamp(), model, text)
         for log in sorted(logs.glob("llm-*.log"))

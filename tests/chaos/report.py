@@ -14,7 +14,7 @@ from tests.chaos.checks.http import closed_under
 from tests.chaos.checks.rescue import rescues
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
-from tests.chaos.request_log import Deed
+from tests.chaos.request_log import Action
 
 TIMELINES = 5
 """Violations of each promise that are reported with their timeline."""
@@ -30,7 +30,9 @@ def figures(evidence: Evidence, found: Sequence[Violation], *, seed: int) -> dic
     """Return the content of the JSON line."""
     broken = Counter(violation.promise for violation in found)
     taken_over = rescues(evidence)
-    submitted = {(e.user, e.key) for e in evidence.diary if e.deed == "submit" and e.http == 202}
+    submitted = {
+        (e.user, e.key) for e in evidence.requests if e.action == "submit" and e.http == 202
+    }
     return {
         "seed": seed,
         "accepted": len(submitted),
@@ -62,10 +64,10 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
     jobs = Counter(job.status for job in evidence.jobs)
     codes = Counter(job.error_code for job in evidence.jobs if job.status == "failed")
     states = Counter(attempt.state for attempt in evidence.attempts)
-    deeds = Counter(entry.deed for entry in evidence.diary)
-    errors = Counter(entry.error.partition(":")[0] for entry in evidence.diary if entry.error)
-    answers = Counter(entry.http for entry in evidence.diary if entry.http)
-    refusals = Counter(entry.problem for entry in evidence.diary if entry.problem)
+    actions = Counter(entry.action for entry in evidence.requests)
+    errors = Counter(entry.error.partition(":")[0] for entry in evidence.requests if entry.error)
+    answers = Counter(entry.http for entry in evidence.requests if entry.http)
+    refusals = Counter(entry.problem for entry in evidence.requests if entry.problem)
     whole = max((rescue.whole_seconds for rescue in rescues(evidence)), default=0.0)
     rows: list[tuple[str, str]] = [
         *((name, str(value)) for name, value in made.items() if name != "faults"),
@@ -73,7 +75,7 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
         ("jobs ended as", _counts(jobs)),
         ("failed as", _counts(codes)),
         ("calls ended as", _counts(states)),
-        ("requests", _counts(deeds)),
+        ("requests", _counts(actions)),
         ("answers", _counts(answers)),
         ("refused as", _counts(refusals)),
         ("waited as", _counts(Counter(evidence.waits))),
@@ -82,7 +84,7 @@ def table(evidence: Evidence, made: dict[str, Any]) -> str:
         ("of the malicious user", _spend(evidence, evidence.attacker)),
         ("room left below caps, in $", _room_left(evidence)),
         ("without an answer", _counts(errors)),
-        ("closed under a request", str(sum(map(closed_under, evidence.diary)))),
+        ("closed under a request", str(sum(map(closed_under, evidence.requests)))),
         ("users' process late", f"{_noted_s(evidence, 'late'):.1f} s"),
         ("all cores busy", f"{_noted_s(evidence, 'busy'):.1f} s"),
         ("deaths", _counts(Counter(death["name"] for death in evidence.deaths))),
@@ -139,8 +141,8 @@ def _dollars(micro: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {found / 1e6:.3f}" for name, found in sorted(micro.items())) or "-"
 
 
-def _noted_s(evidence: Evidence, deed: Deed) -> float:
-    return sum(entry.at - entry.begun for entry in evidence.diary if entry.deed == deed)
+def _noted_s(evidence: Evidence, action: Action) -> float:
+    return sum(entry.at - entry.begun for entry in evidence.requests if entry.action == action)
 
 
 def _counts(counter: Counter[Any]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-Deed = Literal[
+Action = Literal[
     "submit", "replay", "conflict", "poll", "cancel", "stream", "list", "streamed", "late", "busy"
 ]
 """Three are not requests. `streamed`: the content of one connection to a stream, after its end;
@@ -25,7 +25,7 @@ class Entry:
     """One line of the log. Times in seconds since the epoch."""
 
     user: int
-    deed: Deed
+    action: Action
     key: str
     """The job's idempotency key; with `user` it identifies the job before it has an id."""
 

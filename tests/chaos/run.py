@@ -117,11 +117,11 @@ def carry_out(stack: Stack, run: Run, faults: Sequence[Fault], *, seed: int) -> 
         return Evidence(
             **evidence.from_database(connection),
             calls=_calls(stack),
-            diary=request_log.read(log),
+            requests=request_log.read(log),
             faults=sorted(injector.done, key=lambda done: done.begun),
             deaths=[asdict(death) for death in stack.supervisor.deaths],
             breakers=evidence.from_logs(logs),
-            hasty=hasty,
+            low_rates=hasty,
             attacker=stack.seed.users[-1],
             flooded=flooded,
             planned=len(faults),

@@ -41,16 +41,16 @@ class Staff:
         """Give users their own rates, by their names in RateOverride."""
         return self._do("rates", users=list(users), values=dict(values))
 
-    def _do(self, deed: str, **facts: Any) -> tuple[float, float]:
+    def _do(self, action: str, **facts: Any) -> tuple[float, float]:
         try:
             with self._lock:
-                self._orders.write(json.dumps({"deed": deed, **facts}) + "\n")
+                self._orders.write(json.dumps({"action": action, **facts}) + "\n")
                 self._orders.flush()
                 answer = self._answers.readline()
         except ValueError:  # closed: the run was interrupted
             answer = ""
         if not answer:
-            raise RuntimeError(f"the process of the operators ended before {deed} {facts}")
+            raise RuntimeError(f"the process of the operators ended before {action} {facts}")
         begun, done = json.loads(answer)
         return float(begun), float(done)
 

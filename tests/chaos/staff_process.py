@@ -53,20 +53,20 @@ def main() -> None:
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
             return float(cursor.fetchone()[0])
 
-    deeds: dict[str, Callable[..., None]] = {
-        deed.__name__: deed for deed in (stop, release, budget, rates)
+    actions: dict[str, Callable[..., None]] = {
+        action.__name__: action for action in (stop, release, budget, rates)
     }
 
-    def done(deed: str, **facts: Any) -> tuple[float, float]:
+    def done(action: str, **facts: Any) -> tuple[float, float]:
         begun = None
         while True:
             try:
                 begun = clock() if begun is None else begun
                 connection.close()  # a request or a command begins without one
-                deeds[deed](**facts)
+                actions[action](**facts)
                 return begun, clock()
             except Error as error:
-                sys.stderr.write(f"staff: {deed}: {error}\n")
+                sys.stderr.write(f"staff: {action}: {error}\n")
                 time.sleep(AGAIN_S)
             finally:
                 connection.close()

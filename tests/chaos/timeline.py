@@ -17,7 +17,7 @@ def of(evidence: Evidence, violation: Violation) -> str:
     if not job and violation.attempt:
         job = next((a.job for a in evidence.attempts if a.id == violation.attempt), "")
     lines = sorted(_lines(evidence, job))
-    begin = min((entry.begun for entry in evidence.diary if entry.begun), default=0.0)
+    begin = min((entry.begun for entry in evidence.requests if entry.begun), default=0.0)
     rows = [evidence.job_by_id.get(job), *evidence.attempts_of.get(job, [])]
     shown = [f"    row    {row}"[:WIDTH] for row in rows if row is not None]
     shown += [f"    {at - begin:8.3f}  {text}"[:WIDTH] for at, text in lines]
@@ -37,7 +37,7 @@ def _lines(evidence: Evidence, job: str) -> Iterator[tuple[float, str]]:
             ended = call.ended_at or call.started_at
             text = f"{attempt.id[:8]} {call.outcome} {call.fault or ''} {call.usage}"
             yield ended, f"call   {text}"
-    for entry in evidence.entries_of.get(job, []) if job else ():
+    for entry in evidence.requests_of.get(job, []) if job else ():
         facts = {
             name: value
             for name, value in asdict(entry).items()

@@ -1,4 +1,4 @@
-"""What must be true after a run, and finding each case where it is not."""
+"""The promises that a run must keep, and the search for violations."""
 
 from __future__ import annotations
 
@@ -23,23 +23,15 @@ from tests.chaos.checks import (
 from tests.chaos.checks.violation import Violation
 from tests.chaos.evidence import Evidence
 
-CHECKS: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
-    *jobs.CHECKS,
-    *ledger.CHECKS,
-    *provider.CHECKS,
-    *bill.CHECKS,
-    *cancelled.CHECKS,
-    *epochs.CHECKS,
-    *streams.CHECKS,
-    *http.CHECKS,
-    *limits.CHECKS,
-    *others.CHECKS,
-    *switch.CHECKS,
-    *rescue.CHECKS,
-    *run.CHECKS,
+Check = Callable[[Evidence], Iterator[Violation]]
+
+CHECKS: Final[Sequence[Check]] = (
+    *(*jobs.CHECKS, *ledger.CHECKS, *provider.CHECKS, *bill.CHECKS, *cancelled.CHECKS),
+    *(*epochs.CHECKS, *streams.CHECKS, *http.CHECKS, *limits.CHECKS, *others.CHECKS),
+    *(*switch.CHECKS, *rescue.CHECKS, *run.CHECKS),
 )
 
 
 def violations(evidence: Evidence) -> list[Violation]:
-    """Everything that is wrong, in the order of the checks."""
+    """Return all violations, in the order of the checks."""
     return [found for check in CHECKS for found in check(evidence)]

@@ -1,4 +1,4 @@
-"""The provider's bill of each attempt, against what the ledger counts for it."""
+"""The provider's bill of each attempt, compared with the spend in the ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.inference.types import TokenUsage
 
 
 def billed_micro(call: Call) -> int:
-    """What the provider bills for a call, by its own record and the price list."""
+    """Return the provider's bill for a call, by its own record and the price list."""
     usage = call.billed
     if not usage or call.model is None:
         return 0
@@ -28,7 +28,7 @@ def billed_micro(call: Call) -> int:
 
 
 def underbilled(evidence: Evidence) -> Iterator[tuple[Attempt, int, int]]:
-    """Each attempt that the ledger counts for less than the bill: it, the bill, the count."""
+    """Yield each attempt with a bill above its spend in the ledger, the bill and the spend."""
     for attempt in evidence.attempts:
         bill = sum(map(billed_micro, evidence.calls_of.get(attempt.id, [])))
         if bill > attempt.spend_micro:
@@ -36,23 +36,23 @@ def underbilled(evidence: Evidence) -> Iterator[tuple[Attempt, int, int]]:
 
 
 def underbilled_micro(evidence: Evidence) -> int:
-    """Micro-dollars on the bills of attempts beyond what the ledger counts for them, in all."""
+    """Return the sum of the micro-dollars by which bills are above the ledger."""
     return sum(bill - count for _, bill, count in underbilled(evidence))
 
 
 def no_bill_is_above_the_ledger(evidence: Evidence) -> Iterator[Violation]:
-    """The ledger counts for each attempt at least what the provider bills; for a failed one: 0."""
+    """The ledger counts for each attempt at least the provider's bill."""
     for attempt, bill, count in underbilled(evidence):
         text = f"{attempt.state}, counts {count}, the provider bills {bill}"
         yield Violation(Promise.BILL, text, attempt.job, attempt.id)
 
 
-def a_failed_call_counts_nothing(evidence: Evidence) -> Iterator[Violation]:
-    """What the provider does not bill is no spend."""
+def failed_calls_count_nothing(evidence: Evidence) -> Iterator[Violation]:
+    """An attempt that the provider does not bill is no spend."""
     for attempt in evidence.attempts:
         if attempt.state == "failed" and attempt.cost_micro:
-            text = f"failed, yet counts {attempt.cost_micro}"
+            text = f"failed, but counts {attempt.cost_micro}"
             yield Violation(Promise.BILL, text, attempt.job, attempt.id)
 
 
-CHECKS: Final = (no_bill_is_above_the_ledger, a_failed_call_counts_nothing)
+CHECKS: Final = (no_bill_is_above_the_ledger, failed_calls_count_nothing)

@@ -1,4 +1,4 @@
-"""Fencing: nothing is written after the end, and nothing by a run that has lost its job."""
+"""Fencing: an ended job and a run that lost its job write nothing more."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from tests.chaos.evidence import TERMINAL, Change, Evidence
 
 
 def epochs_only_rise(evidence: Evidence) -> Iterator[Violation]:
-    """A job's epoch never falls, rises by one at a time, and with it nothing of the old remains."""
-    for change in _of(evidence, "job"):
-        if change.old_epoch is not None and change.epoch not in {
-            change.old_epoch,
-            change.old_epoch + 1,
-        }:
-            text = f"epoch {change.old_epoch} became {change.epoch} ({_when(change)})"
+    """A job's epoch never falls, and rises by one at a time."""
+    for change in evidence.changes:
+        old = change.old_epoch
+        if change.thing == "job" and old is not None and change.epoch not in {old, old + 1}:
+            text = f"epoch {old} became {change.epoch} ({_when(change)})"
             yield Violation(Promise.STALE, text, change.job)
 
 
-def nothing_after_the_end(evidence: Evidence) -> Iterator[Violation]:
-    """A job that has ended is not written again; what ends it may do so in several steps."""
+def ended_jobs_do_not_change(evidence: Evidence) -> Iterator[Violation]:
+    """Only the transaction that ends a job writes the ended row, possibly in several steps."""
     for job, changes in evidence.changes_of.items():
         ended_by = 0
         for change in (change for change in changes if change.thing == "job"):
@@ -33,7 +31,7 @@ def nothing_after_the_end(evidence: Evidence) -> Iterator[Violation]:
 
 
 def calls_begin_in_their_own_epoch(evidence: Evidence) -> Iterator[Violation]:
-    """A call enters the ledger only while its epoch has the job, and the job runs."""
+    """A call enters the ledger only in the epoch of its running job."""
     for job, changes in evidence.changes_of.items():
         epoch, state = 0, "queued"
         for change in changes:
@@ -45,19 +43,20 @@ def calls_begin_in_their_own_epoch(evidence: Evidence) -> Iterator[Violation]:
 
 
 def calls_are_closed_once(evidence: Evidence) -> Iterator[Violation]:
-    """A call that is closed stays as it is: in a run nobody settles by hand."""
-    for change in _of(evidence, "attempt"):
-        if change.old_state not in {None, "started"} and change.changed:
+    """A closed call does not change. No person settles calls during a run."""
+    for change in evidence.changes:
+        is_closed = change.thing == "attempt" and change.old_state not in {None, "started"}
+        if is_closed and change.changed:
             text = f"{change.old_state} became {change.state} ({_when(change)})"
             yield Violation(Promise.STALE, text, change.job, change.id)
 
 
 def calls_are_settled_by_their_own_run(evidence: Evidence) -> Iterator[Violation]:
-    """Once a later epoch has the job, an earlier one's calls can only become unknown."""
+    """In a later epoch of the job, a call of an earlier one can only become unknown."""
     for job, changes in evidence.changes_of.items():
         epoch, before, tx = 0, 0, 0
         for change in changes:
-            if change.tx != tx:  # a release raises the epoch and settles in one transaction
+            if change.tx != tx:  # a return to the queue raises the epoch in the same transaction
                 before, tx = epoch, change.tx
             if change.thing == "job":
                 epoch = change.epoch
@@ -66,22 +65,13 @@ def calls_are_settled_by_their_own_run(evidence: Evidence) -> Iterator[Violation
                 yield Violation(Promise.STALE, f"{text} ({_when(change)})", job, change.id)
 
 
-def ended_once(evidence: Evidence) -> Iterator[Violation]:
-    """Each job reaches an end exactly once."""
+def jobs_end_once(evidence: Evidence) -> Iterator[Violation]:
+    """Each job ends exactly once."""
     for job, changes in evidence.changes_of.items():
-        ends = [
-            change.state
-            for change in changes
-            if change.thing == "job"
-            and change.state in TERMINAL
-            and change.old_state != change.state
-        ]
+        jobs = [change for change in changes if change.thing == "job"]
+        ends = [c.state for c in jobs if c.state in TERMINAL and c.old_state != c.state]
         if len(ends) > 1:
             yield Violation(Promise.STALE, f"ended as {', then '.join(ends)}", job)
-
-
-def _of(evidence: Evidence, thing: str) -> Iterator[Change]:
-    return (change for change in evidence.changes if change.thing == thing)
 
 
 def _when(change: Change) -> str:
@@ -90,9 +80,9 @@ def _when(change: Change) -> str:
 
 CHECKS: Final = (
     epochs_only_rise,
-    nothing_after_the_end,
+    ended_jobs_do_not_change,
     calls_begin_in_their_own_epoch,
     calls_are_closed_once,
     calls_are_settled_by_their_own_run,
-    ended_once,
+    jobs_end_once,
 )

@@ -1,4 +1,4 @@
-"""Money: one result, one charge; the windows are the sum of the ledger; no cap was exceeded."""
+"""Money: one charge for each result, windows that equal the ledger, and caps that hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.evidence import Attempt, Evidence, Job
 
 
 def accepted_attempt(job: Job, attempts: list[Attempt]) -> Attempt | None:
-    """The call whose answer became the result: the last of the epoch that finished the job."""
+    """Return the call whose answer is the result: the last one of the epoch that ended the job."""
     if job.status != "succeeded":
         return None
     ours = [attempt for attempt in attempts if attempt.epoch == job.epoch]
@@ -19,10 +19,10 @@ def accepted_attempt(job: Job, attempts: list[Attempt]) -> Attempt | None:
     return last if last is not None and last.state == "settled" else None
 
 
-def one_result_one_charge(evidence: Evidence) -> Iterator[Violation]:
-    """A job that succeeded was charged what its accepted call cost, and once.
+def one_charge_for_each_result(evidence: Evidence) -> Iterator[Violation]:
+    """The charge of a job that succeeded is the cost of its accepted call.
 
-    What one that its user cancelled is charged for, `cancelled` checks.
+    `cancelled` checks the charges of jobs that their users cancelled.
     """
     for job in evidence.jobs:
         accepted = accepted_attempt(job, evidence.attempts_of.get(job.id, []))
@@ -33,18 +33,16 @@ def one_result_one_charge(evidence: Evidence) -> Iterator[Violation]:
             if job.charge_micro != accepted.cost_micro:
                 text = f"charged {job.charge_micro}, its call cost {accepted.cost_micro}"
                 yield Violation(Promise.DOUBLED, text, job.id, accepted.id)
-            if (job.input_tokens, job.output_tokens) != (
-                accepted.input_tokens,
-                accepted.output_tokens,
-            ):
+            tokens = (accepted.input_tokens, accepted.output_tokens)
+            if (job.input_tokens, job.output_tokens) != tokens:
                 yield Violation(Promise.LEDGER, "its tokens are another call's", job.id)
         elif job.charge_micro and job.cancelled_by != "user":
-            text = f"{job.status}, yet charged {job.charge_micro}"
+            text = f"{job.status}, but charged {job.charge_micro}"
             yield Violation(Promise.DOUBLED, text, job.id)
 
 
 def every_call_is_closed(evidence: Evidence) -> Iterator[Violation]:
-    """No ledger row is left open, and each job knows how many it has."""
+    """No ledger row is open at the end, and each job has the right number of calls."""
     for attempt in evidence.attempts:
         if attempt.state == "started":
             yield Violation(Promise.LEDGER, "left open", attempt.job, attempt.id)
@@ -72,20 +70,20 @@ def windows_equal_the_ledger(evidence: Evidence) -> Iterator[Violation]:
 
 
 def leaked_micro(evidence: Evidence) -> int:
-    """What is still held when nothing is under way any more."""
+    """Return the micro-dollars that are still reserved after the last call."""
     return sum(abs(window.held_micro) for window in evidence.windows)
 
 
 def nothing_leaked(evidence: Evidence) -> Iterator[Violation]:
-    """Each reservation was given back."""
+    """Each reservation was returned."""
     for window in evidence.windows:
         if window.held_micro:
             text = f"window {window.scope} {window.key} still holds {window.held_micro}"
             yield Violation(Promise.LEAK, text)
 
 
-def the_reconciler_finds_nothing(evidence: Evidence) -> Iterator[Violation]:
-    """Neither now nor, as its alert would tell, while the run was on."""
+def reconciler_finds_nothing(evidence: Evidence) -> Iterator[Violation]:
+    """The reconciler finds no drift after the run, and opened no alert during it."""
     for drift in evidence.drifts:
         yield Violation(Promise.LEAK, f"the reconciler finds {drift}")
     for alert in evidence.alerts:
@@ -94,17 +92,17 @@ def the_reconciler_finds_nothing(evidence: Evidence) -> Iterator[Violation]:
 
 
 def overshoot_micro(evidence: Evidence) -> int:
-    """By how much caps were exceeded at any time, in all."""
+    """Return the sum of the micro-dollars by which windows were above their caps at most."""
     return sum(max(0, window.over_micro) for window in evidence.windows)
 
 
-def caps_were_kept(evidence: Evidence) -> Iterator[Violation]:
-    """What was spent and held together never went over the cap of that moment."""
+def caps_hold(evidence: Evidence) -> Iterator[Violation]:
+    """The sum of spent and held was never above the cap of that time."""
     for window in evidence.windows:
         if window.scope == "account":  # only its own spend has a cap
             continue
         if window.cap_micro is None:
-            text = f"{window.scope} {window.key} had no cap, so this run proves nothing of it"
+            text = f"{window.scope} {window.key} had no cap, so this run cannot test one"
             yield Violation(Promise.RUN, text)
         elif window.over_micro > 0:
             text = f"{window.scope} {window.key}: {window.over_micro} above its cap"
@@ -112,7 +110,7 @@ def caps_were_kept(evidence: Evidence) -> Iterator[Violation]:
 
 
 def no_call_cost_more_than_its_bound(evidence: Evidence) -> Iterator[Violation]:
-    """What is reserved for a call is the most it can cost."""
+    """The reservation of a call is at least its cost."""
     for attempt in evidence.attempts:
         if attempt.cost_micro > attempt.bound_micro:
             text = f"cost {attempt.cost_micro}, reserved {attempt.bound_micro}"
@@ -120,11 +118,11 @@ def no_call_cost_more_than_its_bound(evidence: Evidence) -> Iterator[Violation]:
 
 
 CHECKS: Final = (
-    one_result_one_charge,
+    one_charge_for_each_result,
     every_call_is_closed,
     windows_equal_the_ledger,
     nothing_leaked,
-    the_reconciler_finds_nothing,
-    caps_were_kept,
+    reconciler_finds_nothing,
+    caps_hold,
     no_call_cost_more_than_its_bound,
 )

@@ -1,4 +1,4 @@
-"""Limits: who is refused by a rate, a cap or the switch was really over it, and was told."""
+"""Limits: a user whom a rate, a cap or the switch refuses was over it, and received the reason."""
 
 from __future__ import annotations
 
@@ -8,48 +8,44 @@ from typing import Final
 
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Evidence
-from tests.chaos.plan import REDIS_AWAY, Kind
+from tests.chaos.plan import POSTGRES_AWAY, REDIS_AWAY, WEB_FREEZES, Kind
 from tests.chaos.request_log import NOTED, Entry
 
 MINUTE_S: Final = 60.0
 LATE_S: Final = 1.5
-"""How old what a process goes by may be: controls, caps, and the way of an answer."""
+"""Maximum age of the controls and caps in a process, with the time that an answer takes."""
 
 SITE_WINDOW_S: Final = 5.0
 SITE_BURST: Final = 49
 ADDRESS_FACTOR: Final = 5
-"""By default a web process takes 50 requests of a user at once, ten more each second, and five
-times as many of an address whose users it does not know yet."""
+"""By default a web process accepts a burst of 50 requests of a user, ten more each second, and five
+times as many of an address whose users it has not identified yet."""
 
-HELD_UP_BY: Final = frozenset(
-    {
-        *(Kind.WEB_STOP, Kind.WEB_CHILD_STOP, Kind.WEB_KILL, Kind.WEB_CHILD_KILL),
-        *(Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE),
-        Kind.ROLLING_RESTART,
-    }
+DELAYED_BY: Final = (
+    WEB_FREEZES | POSTGRES_AWAY | {Kind.WEB_KILL, Kind.WEB_CHILD_KILL, Kind.ROLLING_RESTART}
 )
-HELD_UP_S: Final = 20.0
-"""Requests that came during an outage wait for ten seconds at most, and those behind them too."""
+DELAYED_S: Final = 20.0
+"""Requests that arrived in an outage wait up to ten seconds, and so do those queued after them."""
 
 REDIS_BACK_S: Final = 3.0
-"""So long after an outage of Redis processes may still go by their own buckets."""
+"""Seconds after an outage of Redis in which processes may still use their own buckets."""
 
 
 def refusals_are_explained(evidence: Evidence) -> Iterator[Violation]:
-    """Nobody is refused without a reason that the evidence knows of."""
-    for entry in evidence.diary:
+    """The evidence explains each refusal."""
+    for entry in evidence.requests:
         reason = REASONS.get(entry.problem)
         if reason is None and entry.http != 429:
             continue
         if reason is None or not reason(evidence, entry):
-            text = f"{entry.deed}: {entry.http} {entry.problem} of user {entry.user}"
+            text = f"{entry.action}: {entry.http} {entry.problem} of user {entry.user}"
             yield Violation(Promise.HTTP, f"{text} at {entry.begun:.3f}", entry.job)
 
 
-def answers_tell_what_is_left(evidence: Evidence) -> Iterator[Violation]:
-    """Who was refused by a rate reads that nothing is left; who was accepted, what is."""
-    for entry in evidence.diary:
-        if entry.deed != "submit" or entry.http not in {202, 429}:
+def answers_show_the_rest(evidence: Evidence) -> Iterator[Violation]:
+    """The answer to a submission shows how much of the rate is left: nothing, if it was refused."""
+    for entry in evidence.requests:
+        if entry.action != "submit" or entry.http not in {202, 429}:
             continue
         left = entry.left or ""
         if not left or (entry.problem == "rate_limited" and ";r=0;" not in left):
@@ -58,37 +54,32 @@ def answers_tell_what_is_left(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _too_fast(evidence: Evidence, entry: Entry) -> bool:
-    """Whether the user's bucket can be empty: a minute's worth was taken within the last minute."""
-    if entry.deed != "submit" or (entry.left or "").startswith('"site"'):
+    """Return whether the user's bucket can be empty: the last minute's requests fill the rate."""
+    if entry.action != "submit" or (entry.left or "").startswith('"site"'):
         return _site_is_flooded(evidence, entry)
     if entry.user in evidence.throttled:
         return True
-    if entry.user not in evidence.hasty:
+    if entry.user not in evidence.low_rates:
         return False
-    if any(
-        fault.kind in REDIS_AWAY
-        and fault.begun <= entry.at
-        and entry.begun <= (fault.ended or entry.at) + REDIS_BACK_S
-        for fault in evidence.faults
-    ):
+    if evidence.faults_during(REDIS_AWAY, entry.begun, entry.at, REDIS_BACK_S):
         return True
     taken = sum(
-        other.deed in {"submit", "conflict"}
+        other.action in {"submit", "conflict"}
         and other.http != 429
         and other.user == entry.user
         and entry.begun - MINUTE_S - LATE_S <= other.at
         and other.begun <= entry.at
-        for other in evidence.diary
+        for other in evidence.requests
     )
-    return taken >= evidence.hasty[entry.user]
+    return taken >= evidence.low_rates[entry.user]
 
 
 def _site_is_flooded(evidence: Evidence, entry: Entry) -> bool:
-    """Whether this user, or the address of all, sent a bucket's worth in the time it fills in."""
+    """Return whether this user, or all from the address, sent a full bucket in its refill time."""
     users = Counter(
         other.user
-        for other in evidence.diary
-        if other.deed not in NOTED
+        for other in evidence.requests
+        if other.action not in NOTED
         and other.begun <= entry.at
         and entry.begun - SITE_WINDOW_S - LATE_S <= other.at
     )
@@ -96,7 +87,7 @@ def _site_is_flooded(evidence: Evidence, entry: Entry) -> bool:
 
 
 def _own_budget_is_used_up(evidence: Evidence, entry: Entry) -> bool:
-    """Charges and own spend only grow: a budget that was used up then still is."""
+    """Charges and own spend only grow, so a budget that was used up is still used up at the end."""
     return any(
         window.spent_micro >= (window.cap_micro or 0)
         or (window.own_over_micro is not None and window.own_over_micro >= 0)
@@ -105,18 +96,15 @@ def _own_budget_is_used_up(evidence: Evidence, entry: Entry) -> bool:
     )
 
 
-def _a_cap_is_reached(evidence: Evidence, entry: Entry) -> bool:
-    """What the ledger had spent by then, against the caps as a process may have read them."""
+def _cap_is_reached(evidence: Evidence, entry: Entry) -> bool:
+    """Compare the spend of that time with the caps that a process may have read."""
     spent = sum(
         attempt.spend_micro
         for attempt in evidence.attempts
         if attempt.ended_at is not None and attempt.ended_at <= entry.at
     )
-    known: dict[str, int] = {}
-    for cap in evidence.caps:
-        if cap.at <= entry.begun - LATE_S:
-            known[cap.scope] = cap.micro
-    return any(spent >= micro for micro in known.values())
+    caps = {cap.scope: cap.micro for cap in evidence.caps if cap.at <= entry.begun - LATE_S}
+    return any(spent >= micro for micro in caps.values())
 
 
 def _is_stopped(evidence: Evidence, entry: Entry) -> bool:
@@ -127,30 +115,22 @@ def _is_stopped(evidence: Evidence, entry: Entry) -> bool:
 
 
 def _reads_a_stream(_evidence: Evidence, entry: Entry) -> bool:
-    """A user with many jobs reads more streams at once than one may."""
-    return entry.deed == "streamed"
+    """A user with many jobs may read too many streams at the same time."""
+    return entry.action == "streamed"
 
 
-def _site_was_held_up(evidence: Evidence, entry: Entry) -> bool:
-    """Deadlines are far longer than any queue of a run; but requests may have waited for a thread.
-
-    They wait for ten seconds at most, and come from up to as long before.
-    """
-    return any(
-        fault.kind in HELD_UP_BY
-        and fault.begun <= entry.at
-        and entry.begun <= (fault.ended or entry.at) + HELD_UP_S
-        for fault in evidence.faults
-    )
+def _site_was_delayed(evidence: Evidence, entry: Entry) -> bool:
+    """Requests may have waited for a thread. No queue of a run is as long as a deadline."""
+    return bool(evidence.faults_during(DELAYED_BY, entry.begun, entry.at, DELAYED_S))
 
 
 REASONS: Final[Mapping[str, Callable[[Evidence, Entry], bool]]] = {
     "rate_limited": _too_fast,
     "budget_exhausted": _own_budget_is_used_up,
-    "budget_reached": _a_cap_is_reached,
+    "budget_reached": _cap_is_reached,
     "feature_paused": _is_stopped,
     "too_many_streams": _reads_a_stream,
-    "overloaded": _site_was_held_up,
+    "overloaded": _site_was_delayed,
 }
 
-CHECKS: Final = (refusals_are_explained, answers_tell_what_is_left)
+CHECKS: Final = (refusals_are_explained, answers_show_the_rest)

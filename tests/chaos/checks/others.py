@@ -1,4 +1,4 @@
-"""Others: neither an outage of the provider nor one user costs anybody else the service."""
+"""Other users: neither an outage of the provider nor one user prevents the service for others."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from tests.chaos.evidence import Evidence
 
 SLOWER: Final = 2
 UNNOTICED_MS: Final = 150
-"""What nobody notices is no violation: on a busy machine a few requests make the difference."""
+"""A shorter wait is no violation: on a busy machine a few requests cause it."""
 
 NO_BUDGET: Final = frozenset({"budget_spent", "user_limit", "account_limit"})
-"""Error codes of a job that fits into no cap."""
+"""Error codes of a job that no cap has room for."""
 
 
 def no_check_changes_a_control(evidence: Evidence) -> Iterator[Violation]:
-    """Nothing in a run is a reason for a check of ours to stop or close a feature."""
+    """A run gives no check a reason to stop or close a feature."""
     for trip in evidence.trips:
         text = f"{trip.check} set {trip.field} of {trip.slug} to {trip.new}: {trip.reason}"
         yield Violation(Promise.OTHERS, f"{text} at {trip.at:.3f}")
 
 
 def only_the_malicious_user_is_throttled(evidence: Evidence) -> Iterator[Violation]:
-    """A check may hold up the user who causes the spend, and nobody beside."""
+    """A check throttles only the user who causes the spend."""
     for user in evidence.throttled:
         if user != evidence.attacker:
             yield Violation(Promise.OTHERS, f"user {user} was throttled by a check")
 
 
-def no_cap_refuses_anybody(evidence: Evidence) -> Iterator[Violation]:
-    """Spend that is only a ceiling never fills a shared cap, so that no user is refused for it.
+def no_shared_cap_refuses_a_user(evidence: Evidence) -> Iterator[Violation]:
+    """Phantom spend never fills a shared cap, so that no user is refused because of it.
 
-    The caps stay above what is settled, and leave room for what the faults and the malicious user
-    may count at most (`caps.room_cents`).
+    The caps stay above the settled spend, with room for the phantom spend of the faults and of the
+    malicious user (`caps.room_cents`).
     """
-    for entry in evidence.diary:
+    for entry in evidence.requests:
         if entry.problem == "budget_reached":
-            text = f"{entry.deed}: user {entry.user} was refused, {_spend(evidence, entry.at)}"
+            text = f"{entry.action}: user {entry.user} was refused, {_spend(evidence, entry.at)}"
             yield Violation(Promise.OTHERS, text, entry.job)
     for job in evidence.jobs:
         if job.error_code in NO_BUDGET and job.user_id != evidence.attacker:
@@ -47,8 +47,8 @@ def no_cap_refuses_anybody(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.OTHERS, f"{text}, {spend}", job.id)
 
 
-def a_flood_leaves_the_site_to_others(evidence: Evidence) -> Iterator[Violation]:
-    """While one user floods the site the others wait hardly longer."""
+def flood_leaves_the_site_to_others(evidence: Evidence) -> Iterator[Violation]:
+    """While one user floods the site, other users wait at most twice as long."""
     found = evidence.flooded
     if found and found.burst_p95_ms > max(SLOWER * found.calm_p95_ms, UNNOTICED_MS):
         text = f"95 % of the others waited up to {found.burst_p95_ms:.0f} ms in a flood"
@@ -56,7 +56,7 @@ def a_flood_leaves_the_site_to_others(evidence: Evidence) -> Iterator[Violation]
 
 
 def phantom_micro(evidence: Evidence) -> int:
-    """Micro-dollars that calls without a sure bill count in the end, without the attack's."""
+    """Return the micro-dollars of estimated and unknown calls, without the malicious user's."""
     return sum(
         attempt.spend_micro
         for attempt in evidence.attempts
@@ -65,7 +65,7 @@ def phantom_micro(evidence: Evidence) -> int:
 
 
 def _spend(evidence: Evidence, at: float | None) -> str:
-    """How the spend of that moment was made up."""
+    """Describe the parts of the spend at that time."""
     until = float("inf") if at is None else at
     ended = [a for a in evidence.attempts if a.ended_at is not None and a.ended_at <= until]
     parts = {
@@ -80,6 +80,6 @@ def _spend(evidence: Evidence, at: float | None) -> str:
 CHECKS: Final = (
     no_check_changes_a_control,
     only_the_malicious_user_is_throttled,
-    no_cap_refuses_anybody,
-    a_flood_leaves_the_site_to_others,
+    no_shared_cap_refuses_a_user,
+    flood_leaves_the_site_to_others,
 )

@@ -1,4 +1,4 @@
-"""The provider's record and the ledger, call by call."""
+"""The provider's record of each call, compared with the ledger."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _TOKENS: Final = {
     "cache_read_tokens": "cache_read_input_tokens",
     "cache_write_tokens": "cache_creation_input_tokens",
 }
-"""The ledger's name of each count, and the provider's."""
+"""The name of each count in the ledger and at the provider."""
 
 
 def every_call_is_in_the_ledger(evidence: Evidence) -> Iterator[Violation]:
-    """Each call bears the id of a ledger row, and no two bear the same."""
+    """Each call has the id of a ledger row, and no two calls have the same id."""
     known = {attempt.id for attempt in evidence.attempts}
     for call in evidence.calls:
         if call.attempt_id not in known:
@@ -30,8 +30,8 @@ def every_call_is_in_the_ledger(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.DOUBLED, text, attempt=attempt_id)
 
 
-def the_ledger_tells_what_happened(evidence: Evidence) -> Iterator[Violation]:
-    """What is settled was billed just so; what counts as unbilled was not billed."""
+def ledger_equals_the_record(evidence: Evidence) -> Iterator[Violation]:
+    """The provider billed settled calls exactly, and did not bill calls that count as unbilled."""
     for attempt in evidence.attempts:
         calls = evidence.calls_of.get(attempt.id, [])
         if attempt.state == "settled":
@@ -49,11 +49,11 @@ def the_ledger_tells_what_happened(evidence: Evidence) -> Iterator[Violation]:
 def _differences(attempt: Attempt, call: Call) -> str:
     usage = call.usage or {}
     wrong = [
-        f"{ours} {getattr(attempt, ours)}, the provider says {usage.get(theirs, 0)}"
+        f"{ours} {getattr(attempt, ours)}, the provider reports {usage.get(theirs, 0)}"
         for ours, theirs in _TOKENS.items()
         if getattr(attempt, ours) != usage.get(theirs, 0)
     ]
     return "; ".join(wrong)
 
 
-CHECKS: Final = (every_call_is_in_the_ledger, the_ledger_tells_what_happened)
+CHECKS: Final = (every_call_is_in_the_ledger, ledger_equals_the_record)

@@ -1,4 +1,4 @@
-"""Rescue: a job whose worker was lost runs again soon."""
+"""Rescue: a job whose worker was lost runs again within 30 seconds."""
 
 from __future__ import annotations
 
@@ -9,46 +9,41 @@ from typing import Final
 from tests.chaos.checks.violation import Promise, Violation
 from tests.chaos.evidence import Change, Evidence
 from tests.chaos.injector import Done
-from tests.chaos.plan import LLM_WORKERS, SWITCHES, Kind
+from tests.chaos.plan import LLM_WORKERS, POSTGRES_AWAY, REDIS_AWAY, SWITCHES, Kind
 
 PROMISED_S: Final = 30.0
 AFTERMATH_S: Final = 35.0
-"""How long after an outage of the database a worker may still sit in a dead connection: what
-keepalive and user time-outs need to notice it."""
+"""Seconds after an outage of the database in which a worker may still wait on a dead connection:
+the time-outs of keepalive and TCP_USER_TIMEOUT."""
 
 MARGIN_S: Final = 1.0
 SIGNS: Final = frozenset({"lease_until", "attempts"})
 """Columns that only the worker itself writes while it runs the job."""
 
-OUTAGES: Final = frozenset(
-    {
-        *(Kind.POSTGRES_CRASH, Kind.POSTGRES_DROP, Kind.POSTGRES_FREEZE),
-        *(Kind.VALKEY_KILL, Kind.REDIS_DROP, Kind.REDIS_FREEZE),
-    }
-)
-"""Meanwhile nobody can claim, or be told to."""
+OUTAGES: Final = POSTGRES_AWAY | REDIS_AWAY
+"""During these faults no worker can claim, and no message arrives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """A run was taken over after its lease had ended."""
+    """A run that was taken over after its lease had ended."""
 
     job: str
     at: float
-    """When it was claimed again, or ended in its name."""
+    """Time of the new claim, or of the end of the job."""
 
     seconds: float
-    """Since the fault; where an outage went on after it, since the outage's end."""
+    """Since the fault, or since the end of an outage that lasted longer."""
 
     whole_seconds: float
-    """Since the fault, whatever else went on."""
+    """Since the fault, outages included."""
 
     fault: Done | None
-    """None: nothing explains that its worker lost it."""
+    """None: no fault explains the loss."""
 
 
 def rescues(evidence: Evidence) -> list[Rescue]:
-    """Every run that was taken over."""
+    """Return every run that was taken over."""
     found = []
     for job, changes in evidence.changes_of.items():
         alive_at = 0.0
@@ -74,7 +69,7 @@ def _rescue(evidence: Evidence, job: str, change: Change, alive_at: float) -> Re
     ]
     if not hits:
         return Rescue(job, change.at, 0.0, 0.0, None)
-    # The first that came after its last sign of life; else one that it had not got over.
+    # The first fault after its last sign of life, or else one that it had not recovered from.
     after = [hit for hit in hits if hit.hit[worker] >= alive_at - MARGIN_S]
     fault = min(after or hits, key=lambda hit: abs(hit.hit[worker] - alive_at))
     begun = max(fault.hit[worker], alive_at)
@@ -85,8 +80,7 @@ def _rescue(evidence: Evidence, job: str, change: Change, alive_at: float) -> Re
 
 
 def _outages(evidence: Evidence) -> list[tuple[float, float]]:
-    """When nobody could claim: the database or the broker was away, or every worker, or all was
-    stopped by a switch."""
+    """Return the periods without claims: an outage, no worker, or a kill switch of everything."""
     spans = [
         (fault.begun, fault.ended or float("inf"))
         for fault in evidence.faults
@@ -98,7 +92,7 @@ def _outages(evidence: Evidence) -> list[tuple[float, float]]:
 
 
 def _absences(evidence: Evidence, worker: str) -> list[tuple[float, float]]:
-    """When this worker took no jobs: killed, stopped, or asked to end, until it did again."""
+    """Return the periods in which this worker took no jobs: killed, stopped or restarting."""
     return [
         (fault.hit[worker], fault.back.get(worker, fault.ended or float("inf")))
         for fault in evidence.faults
@@ -108,7 +102,7 @@ def _absences(evidence: Evidence, worker: str) -> list[tuple[float, float]]:
 
 
 def rescues_are_fast_and_explained(evidence: Evidence) -> Iterator[Violation]:
-    """Each rescue within half a minute, and none where nothing had happened."""
+    """Each rescue follows a fault within 30 seconds."""
     for rescue in rescues(evidence):
         if rescue.fault is None:
             text = f"taken over at {rescue.at:.3f}, and no fault had hit its worker"

@@ -1,4 +1,4 @@
-"""The run itself: it did what it was to do, so that the other checks prove something."""
+"""The run itself: the harness did its work, so that the other checks prove something."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tests.chaos.injector import ENDS_S
 from tests.chaos.plan import DOWN
 
 START_S: Final = 90.0
-"""A process that has lived no longer may still be starting, on a busy machine."""
-
+"""Seconds that a process may take to start on a busy machine."""
 
 SEVERAL: Final = 2
 LONG_S: Final = 60.0
-"""A provider that was down for so long in all must have opened the breakers of several models."""
+"""A provider that is down for so long in all opens the breakers of several models."""
 
 
-def everything_was_done(evidence: Evidence) -> Iterator[Violation]:
-    """Every job was accepted, or its user's budget used up, and every fault carried out."""
-    accepted = {(e.user, e.key) for e in evidence.diary if e.deed == "submit" and e.http == 202}
-    given_up = {(e.user, e.key) for e in evidence.diary if e.problem == GIVE_UP} - accepted
+def all_work_was_done(evidence: Evidence) -> Iterator[Violation]:
+    """Every job was accepted or its user's budget was used up, and every fault was carried out."""
+    requests = evidence.requests
+    accepted = {(e.user, e.key) for e in requests if e.action == "submit" and e.http == 202}
+    given_up = {(e.user, e.key) for e in requests if e.problem == GIVE_UP} - accepted
     if len(accepted) + len(given_up) != evidence.wanted:
         text = f"{len(accepted)} of {evidence.wanted} jobs were accepted"
         yield Violation(Promise.RUN, text)
     if len(evidence.faults) != evidence.planned:
-        text = f"{len(evidence.faults)} of {evidence.planned} faults came to pass"
+        text = f"{len(evidence.faults)} of {evidence.planned} faults were carried out"
         yield Violation(Promise.RUN, text)
     for fault in evidence.faults:
         if fault.error or fault.ended is None:
@@ -37,35 +37,29 @@ def everything_was_done(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.RUN, text)
 
 
-def no_process_died_by_itself(evidence: Evidence) -> Iterator[Violation]:
-    """Processes end only when they are killed or asked to, or find no database as they start."""
+def no_process_ended_by_itself(evidence: Evidence) -> Iterator[Violation]:
+    """A process ends only by a signal, or if it finds no database when it starts."""
     for death in evidence.deaths:
         born = death["at"] - death["lived_s"]
-        starting = death["lived_s"] < START_S and any(
-            fault.kind in OUTAGES and fault.begun <= death["at"] and born <= (fault.ended or born)
-            for fault in evidence.faults
-        )
-        if not death["expected"] and not starting:
-            text = (
-                f"{death['name']} ended with {death['code']} at {death['at']:.3f}: {death['log']}"
-            )
-            yield Violation(Promise.RUN, text)
+        if death["expected"] or (
+            death["lived_s"] < START_S and evidence.faults_during(OUTAGES, born, death["at"])
+        ):
+            continue
+        text = f"{death['name']} ended with {death['code']} at {death['at']:.3f}: {death['log']}"
+        yield Violation(Promise.RUN, text)
 
 
-def processes_ended_when_asked(evidence: Evidence) -> Iterator[Violation]:
-    """SIGTERM ended each process in time, unless its database or broker was away meanwhile."""
+def processes_ended_after_sigterm(evidence: Evidence) -> Iterator[Violation]:
+    """SIGTERM ended each process in time, except in an outage of its database or broker."""
     for fault in evidence.faults:
         for name, at in fault.killed.items():
-            if not any(
-                other.kind in OUTAGES and other.begun <= at and at - ENDS_S <= (other.ended or at)
-                for other in evidence.faults
-            ):
+            if not evidence.faults_during(OUTAGES, at - ENDS_S, at):
                 text = f"{name} had not ended {ENDS_S:.0f} s after SIGTERM (fault {fault.number})"
                 yield Violation(Promise.RUN, text)
 
 
-def a_provider_that_was_down_was_felt(evidence: Evidence) -> Iterator[Violation]:
-    """Its breakers opened, in a long run those of several models; else it was down too shortly."""
+def outages_of_the_provider_open_breakers(evidence: Evidence) -> Iterator[Violation]:
+    """An outage of the provider was long enough to open a breaker, or several in a long run."""
     down = [fault for fault in evidence.faults if fault.kind in DOWN]
     if not down:
         return
@@ -78,8 +72,8 @@ def a_provider_that_was_down_was_felt(evidence: Evidence) -> Iterator[Violation]
 
 
 CHECKS: Final = (
-    everything_was_done,
-    no_process_died_by_itself,
-    processes_ended_when_asked,
-    a_provider_that_was_down_was_felt,
+    all_work_was_done,
+    no_process_ended_by_itself,
+    processes_ended_after_sigterm,
+    outages_of_the_provider_open_breakers,
 )

@@ -1,4 +1,4 @@
-"""Streams: what a reader had on the screen in the end is the stored text."""
+"""Streams: the last text on a reader's screen is the stored text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.chaos.evidence import Evidence
 FIELD: Final = "summary"
 
 
-def every_stream_ended_in_the_stored_text(evidence: Evidence) -> Iterator[Violation]:
-    """Who was told `result` has the stored text; who was told `error`, a job without result.
+def streams_end_with_the_stored_text(evidence: Evidence) -> Iterator[Violation]:
+    """A stream that ends with `result` showed the stored text. One with `error` has no result.
 
-    Of a cancelled answer the screen keeps the part that is stored.
+    For a cancelled answer the screen shows the stored part.
     """
-    for entry in evidence.diary:
-        if entry.deed != "streamed" or not entry.last_event:
+    for entry in evidence.requests:
+        if entry.action != "streamed" or not entry.last_event:
             continue
         job = evidence.job_by_id.get(entry.job)
         if job is None:
@@ -30,16 +30,16 @@ def every_stream_ended_in_the_stored_text(evidence: Evidence) -> Iterator[Violat
             text = f"{entry.text!r} on the screen, stored {(job.result or {}).get(FIELD)!r}"
             yield Violation(Promise.STREAM, text, job.id)
         elif job.partial_text and entry.text != job.partial_text:
-            text = f"{entry.text!r} on the screen, stored of it {job.partial_text!r}"
+            text = f"{entry.text!r} on the screen, the stored part is {job.partial_text!r}"
             yield Violation(Promise.STREAM, text, job.id)
 
 
-def epochs_of_a_stream_only_rise(evidence: Evidence) -> Iterator[Violation]:
+def epochs_of_streams_only_rise(evidence: Evidence) -> Iterator[Violation]:
     """An event of an earlier run never follows one of a later run."""
-    for job, entries in evidence.entries_of.items():
+    for job, entries in evidence.requests_of.items():
         last = 0
         for entry in entries:
-            if entry.deed != "streamed":
+            if entry.action != "streamed":
                 continue
             for event_id in entry.ids:
                 epoch = int(event_id.partition("-")[0])
@@ -49,16 +49,16 @@ def epochs_of_a_stream_only_rise(evidence: Evidence) -> Iterator[Violation]:
                 last = max(last, epoch)
 
 
-def every_reader_was_told_the_end(evidence: Evidence) -> Iterator[Violation]:
-    """Who began to read a stream was told its end in one of its connections."""
-    for job, entries in evidence.entries_of.items():
-        streamed = [entry for entry in entries if entry.deed == "streamed"]
+def every_reader_received_the_end(evidence: Evidence) -> Iterator[Violation]:
+    """Each reader of a stream received its end in one of its connections."""
+    for job, entries in evidence.requests_of.items():
+        streamed = [entry for entry in entries if entry.action == "streamed"]
         if streamed and not any(entry.last_event for entry in streamed):
-            yield Violation(Promise.STREAM, "no connection told the end", job)
+            yield Violation(Promise.STREAM, "no connection sent the end", job)
 
 
 CHECKS: Final = (
-    every_stream_ended_in_the_stored_text,
-    epochs_of_a_stream_only_rise,
-    every_reader_was_told_the_end,
+    streams_end_with_the_stored_text,
+    epochs_of_streams_only_rise,
+    every_reader_received_the_end,
 )

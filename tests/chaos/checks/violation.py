@@ -1,4 +1,4 @@
-"""One thing that must not be."""
+"""A violation of a promise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Promise(StrEnum):
-    """What was broken; the first three are figures of the JSON line."""
+    """The broken promise. The first three are figures of the JSON line."""
 
     LOST = "lost"
     DOUBLED = "doubled"
@@ -19,19 +19,19 @@ class Promise(StrEnum):
     BILL = "bill"
     CHARGE = "charge"
     OTHERS = "others"
-    """An outage or one user has cost somebody else the service."""
+    """An outage or one user prevented the service for other users."""
     ANSWER = "answer"
     STREAM = "stream"
     HTTP = "http"
     RESCUE = "rescue"
     SWITCH = "switch"
     RUN = "run"
-    """The harness has not done what it was to do, so the rest proves little."""
+    """The harness did not do its work, so the other checks prove little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise, with the ids that tell its story."""
+    """A broken promise, with the ids of the job and the call."""
 
     promise: Promise
     text: str

@@ -34,7 +34,7 @@ def attacked() -> Evidence:
     call = Call("req-3", CUT_CALL, 31.0, 36.0, 200, "client_gone", None, bill, SONNET, bill)
     found.calls = [*found.calls, call]
     found.changes = [*found.changes, *changes(len(found.changes))]
-    found.diary = [*found.diary, *diary()]
+    found.requests = [*found.requests, *requests()]
     shared = [
         replace(w, spent_micro=w.spent_micro + CEILING) if w.scope in SHARED else w
         for w in found.windows
@@ -101,7 +101,7 @@ def changes(count: int) -> list[Change]:
     return [Change(count + number, *row) for number, row in enumerate(rows, 1)]
 
 
-def diary() -> list[Entry]:
+def requests() -> list[Entry]:
     shown = shown_job(taken_job(), "0.100230")
     return [
         Entry(MALLORY, "submit", "k3", 29.9, 30.1, TAKEN, 202, status="queued", left=LEFT),

@@ -45,9 +45,9 @@ def evidence() -> Evidence:
             Call("req-1", LOST_CALL, 2.1, 5.0, 200, "client_gone", None, usage(), MODEL, usage()),
             Call("req-2", GOOD_CALL, 22.1, 24.0, 200, "completed", None, usage(), MODEL, usage()),
         ],
-        diary=diary(),
+        requests=requests(),
         caps=[Cap("feature", 0.0, 1_000_000)],
-        hasty={BOB: 2},
+        low_rates={BOB: 2},
         faults=[
             Done(1, "llm_kill", "llm-1", 5.0, 9.0, {"llm-1": 5.0}),
             Done(2, "postgres_crash", "postgres", 40.0, 42.0),
@@ -157,7 +157,7 @@ def changes() -> list[Change]:
     return [Change(seq, *row) for seq, row in enumerate(rows, 1)]
 
 
-def diary() -> list[Entry]:
+def requests() -> list[Entry]:
     shown = shown_job(job(), "0.000130")
     gone = shown_job(cancelled_job(), "0.000000")
     return [

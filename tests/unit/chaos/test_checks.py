@@ -44,7 +44,7 @@ from tests.unit.chaos.tampering import (
 def polled(**facts: Any) -> Tamper:
     """Change the job that its client read at the end."""
     return lambda evidence: change(
-        evidence, "diary", 6, body={**(evidence.diary[6].body or {}), **facts}
+        evidence, "requests", 6, body={**(evidence.requests[6].body or {}), **facts}
     )
 
 
@@ -64,7 +64,7 @@ def failed(error: str, begun: float, *, took_s: float = 0.1) -> Entry:
 
 def connection_broke_in_a_deploy(evidence: Evidence) -> None:
     add(evidence, "faults", Done(4, "rolling_restart", "everything", 29.0, 31.0))
-    add(evidence, "diary", replace(failed("ReadError: ", 30.0), reused=True))
+    add(evidence, "requests", replace(failed("ReadError: ", 30.0), reused=True))
 
 
 def rescued_late(evidence: Evidence) -> None:
@@ -81,18 +81,20 @@ TAMPERED: Table = {
     },
     Promise.DOUBLED: {
         "key k1 of user 1 made": copied("jobs", 0, id="other"),
-        "key k2 of user 2 made": added("diary", Entry(BOB, "submit", "k2", 4, 4.1, "other", 202)),
-        "with another body": added("diary", Entry(BOB, "conflict", "k2", 60, 60.1, GONE, 202)),
+        "key k2 of user 2 made": added(
+            "requests", Entry(BOB, "submit", "k2", 4, 4.1, "other", 202)
+        ),
+        "with another body": added("requests", Entry(BOB, "conflict", "k2", 60, 60.1, GONE, 202)),
         "charged 260, its call cost 130": changed("jobs", 0, charge_micro=260),
-        "yet charged 5": changed("jobs", 1, charge_micro=5),
+        "but charged 5": changed("jobs", 1, charge_micro=5),
         "sent 2 times": copied("calls", 0, request_id="req-3"),
     },
     Promise.ANSWER: {
-        "never saw it end": dropped("diary", 4),
+        "received no end": dropped("requests", 4),
         "'summary': 'Else.'": polled(result={"summary": "Else."}),
-        "2, '0.000131'), the row says": polled(cost_usd="0.000131"),
-        "after its client had seen it end": added(
-            "diary", Entry(BOB, "poll", "k2", 9.0, 9.1, GONE, 200, status="running")
+        "2, '0.000131'), the row has": polled(cost_usd="0.000131"),
+        "after its client had received its end": added(
+            "requests", Entry(BOB, "poll", "k2", 9.0, 9.1, GONE, 200, status="running")
         ),
         "without a reason": changed("jobs", 1, status="failed", error_code="", error_message=""),
     },
@@ -122,7 +124,7 @@ TAMPERED: Table = {
             "calls", Call("req-3", "unknown", 9.0, 9.1, 529, "overloaded", None, None)
         ),
         "never sent": dropped("calls", 1),
-        "the provider says 134": changed("calls", 1, usage=usage(output=134)),
+        "the provider reports 134": changed("calls", 1, usage=usage(output=134)),
         "counts as unbilled": changed("attempts", 0, state="failed", cost_micro=900),
     },
     Promise.STALE: {
@@ -143,22 +145,22 @@ TAMPERED: Table = {
         ),
         "settled by epoch 1, the job was in 2": changed("changes", 6, state="settled", tx=66),
         "after text of epoch 2 came text of epoch 1": changed(
-            "diary", 5, ids=["2-0", "1-30", "2-22"]
+            "requests", 5, ids=["2-0", "1-30", "2-22"]
         ),
     },
     Promise.STREAM: {
-        "on the screen": changed("diary", 5, text="Two sentences."),
-        "ended with error": changed("diary", 5, last_event="error"),
-        "no connection told the end": changed("diary", 5, last_event=""),
+        "on the screen": changed("requests", 5, text="Two sentences."),
+        "ended with error": changed("requests", 5, last_event="error"),
+        "no connection sent the end": changed("requests", 5, last_event=""),
     },
     Promise.HTTP: {
-        "ConnectError": added("diary", failed("ConnectError: no", 30.0)),
+        "ConnectError": added("requests", failed("ConnectError: no", 30.0)),
         "ReadError": connection_broke_in_a_deploy,
-        "ReadTimeout": added("diary", failed("ReadTimeout: ", 10.0, took_s=20.0)),
-        "503": changed("diary", 7, begun=30.0, at=30.1),
-        "500": changed("diary", 7, http=500, problem="internal_error"),
-        "Retry-After None": changed("diary", 7, retry_after=None),
-        "no problem document": changed("diary", 7, problem="no problem document"),
+        "ReadTimeout": added("requests", failed("ReadTimeout: ", 10.0, took_s=20.0)),
+        "503": changed("requests", 7, begun=30.0, at=30.1),
+        "500": changed("requests", 7, http=500, problem="internal_error"),
+        "Retry-After None": changed("requests", 7, retry_after=None),
+        "no problem document": changed("requests", 7, problem="no problem document"),
     },
     Promise.RESCUE: {
         "no fault had hit its worker": changed("faults", 1, hit={"llm-2": 5.0}),
@@ -166,8 +168,8 @@ TAMPERED: Table = {
     },
     Promise.RUN: {
         "feature summarize had no cap": changed("windows", 1, cap_micro=None),
-        "1 of 2 jobs were accepted": changed("diary", 2, http=409),
-        "faults came to pass": dropped("faults", 0),
+        "1 of 2 jobs were accepted": changed("requests", 2, http=409),
+        "faults were carried out": dropped("faults", 0),
         "fault 2, postgres_crash: it would not start": changed(
             "faults", 2, error="it would not start"
         ),
@@ -195,7 +197,7 @@ def test_a_time_out_while_the_harness_slept_is_no_violation() -> None:
     evidence = explained()
     TAMPERED[Promise.HTTP]["ReadTimeout"](evidence)
     assert violations(evidence)
-    add(evidence, "diary", Entry(ANNA, "late", "", 25.0, 29.0))
+    add(evidence, "requests", Entry(ANNA, "late", "", 25.0, 29.0))
     assert violations(evidence) == []
 
 
@@ -203,7 +205,7 @@ def test_a_deploy_in_an_outage_of_the_database_may_end_requests() -> None:
     evidence = explained()
     evidence.planned += 2
     add(evidence, "faults", Done(4, "postgres_drop", "postgres", 26.0, 31.0))
-    add(evidence, "diary", Entry(ANNA, "poll", "k1", 29.0, 30.1, error="ReadError: "))
+    add(evidence, "requests", Entry(ANNA, "poll", "k1", 29.0, 30.1, error="ReadError: "))
     assert [v.promise for v in violations(evidence)] == [Promise.HTTP, Promise.RUN]
     add(evidence, "faults", Done(5, "rolling_restart", "everything", 29.0, 31.0))
     assert violations(evidence) == []

@@ -47,9 +47,9 @@ def test_a_flip_in_which_all_stood_still_is_found_honest(cancels: bool) -> None:
     ("begun", "ended", "text"),
     [
         (90.0, 100.9, ""),
-        (90.0, 101.1, "still under way, ends 1.10 s after it"),
+        (90.0, 101.1, "still in flight, ends 1.10 s after it"),
         (100.5, 100.9, ""),
-        (100.5, 101.1, "still under way, ends 1.10 s after it"),
+        (100.5, 101.1, "still in flight, ends 1.10 s after it"),
         (101.2, 101.5, "a call begins 1.20 s after it"),
         (100.2, None, "ends inf s after it"),
     ],
@@ -150,7 +150,7 @@ def test_a_cancelled_job_with_another_message_is_found() -> None:
     change(evidence, "jobs", 1, finished_at=101.0, error_message=CANCELLED_BY_SWITCH)
     assert found_of(evidence, Promise.SWITCH) == ""
     change(evidence, "jobs", 1, error_message="Gone.")
-    assert "told 'Gone.'" in found_of(evidence, Promise.SWITCH)
+    assert "with the message 'Gone.'" in found_of(evidence, Promise.SWITCH)
 
 
 def test_a_flip_that_burns_a_try_is_found() -> None:
@@ -158,7 +158,7 @@ def test_a_flip_that_burns_a_try_is_found() -> None:
     change(evidence, "changes", 5, changed=["epoch", "tries"])
     assert found_of(evidence, Promise.SWITCH) == ""
     change(evidence, "attempts", 0, error_code="cancelled")
-    assert "our own abort counts as a try" in found_of(evidence, Promise.SWITCH)
+    assert "an abort by the switch counts as a try" in found_of(evidence, Promise.SWITCH)
 
 
 def test_a_flip_that_opens_a_breaker_is_found() -> None:
@@ -197,10 +197,10 @@ def test_calls_that_a_flip_aborted_are_counted() -> None:
 
 def test_a_pause_outside_of_a_flip_is_found() -> None:
     evidence = flipped()
-    add(evidence, "diary", refused(503, "feature_paused", 105.0))
-    add(evidence, "diary", refused(503, "feature_paused", 114.4))
+    add(evidence, "requests", refused(503, "feature_paused", 105.0))
+    add(evidence, "requests", refused(503, "feature_paused", 114.4))
     assert found_of(evidence, Promise.HTTP) == ""
-    add(evidence, "diary", refused(503, "feature_paused", 115.0))
+    add(evidence, "requests", refused(503, "feature_paused", 115.0))
     assert "503 feature_paused of user 2 at 115.000" in found_of(evidence, Promise.HTTP)
 
 

@@ -12,18 +12,18 @@ from tests.chaos.checks.limits import ADDRESS_FACTOR, SITE_BURST
 from tests.chaos.checks.violation import Promise
 from tests.chaos.evidence import Cap
 from tests.chaos.injector import Done
-from tests.chaos.request_log import Deed, Entry
+from tests.chaos.request_log import Action, Entry
 from tests.unit.chaos.honest import ANNA, BOB, DONE, GONE, LEFT, explained
 from tests.unit.chaos.tampering import add, change, found_of, refused
 
 
 def test_a_rate_limit_before_its_requests_is_found() -> None:
     evidence = explained()
-    add(evidence, "diary", refused(429, "rate_limited", 30.0))
+    add(evidence, "requests", refused(429, "rate_limited", 30.0))
     assert "429 rate_limited of user 2 at 30.000" in found_of(evidence, Promise.HTTP)
-    add(evidence, "diary", Entry(BOB, "submit", "k2", 20.0, 20.1, GONE, 202, left=LEFT))
+    add(evidence, "requests", Entry(BOB, "submit", "k2", 20.0, 20.1, GONE, 202, left=LEFT))
     assert found_of(evidence, Promise.HTTP) == ""
-    change(evidence, "diary", -2, begun=63.2, at=63.3)  # the first of the two was a minute ago
+    change(evidence, "requests", -2, begun=63.2, at=63.3)  # the first of the two was a minute ago
     assert found_of(evidence, Promise.HTTP)
     add(evidence, "faults", Done(10, "valkey_kill", "redis", 60.0, 61.0))
     assert found_of(evidence, Promise.HTTP) == ""
@@ -32,14 +32,14 @@ def test_a_rate_limit_before_its_requests_is_found() -> None:
 def test_a_rate_limit_of_a_user_without_one_is_found() -> None:
     evidence = explained()
     for n in range(9):
-        add(evidence, "diary", Entry(ANNA, "submit", "k1", 20.0 + n, 20.1, DONE, 202, left=LEFT))
-    add(evidence, "diary", refused(429, "rate_limited", 30.0, user=ANNA))
+        add(evidence, "requests", Entry(ANNA, "submit", "k1", 20.0 + n, 20.1, DONE, 202, left=LEFT))
+    add(evidence, "requests", refused(429, "rate_limited", 30.0, user=ANNA))
     assert "of user 1" in found_of(evidence, Promise.HTTP)
 
 
 def test_a_budget_that_was_not_used_up_is_found() -> None:
     evidence = explained()
-    add(evidence, "diary", refused(429, "budget_exhausted", 30.0, user=ANNA))
+    add(evidence, "requests", refused(429, "budget_exhausted", 30.0, user=ANNA))
     assert "budget_exhausted of user 1" in found_of(evidence, Promise.HTTP)
     change(evidence, "windows", 0, cap_micro=130)
     assert found_of(evidence, Promise.HTTP) == ""
@@ -60,7 +60,7 @@ def test_a_refusal_without_a_cause_is_found(
 ) -> None:
     evidence = explained()
     evidence.caps = caps
-    add(evidence, "diary", refused(http, problem, 30.0))
+    add(evidence, "requests", refused(http, problem, 30.0))
     assert (f"{http} {problem}" in found_of(evidence, Promise.HTTP)) == is_found
 
 
@@ -69,18 +69,18 @@ def test_a_site_may_be_busy_for_a_while_after_an_outage(at: float, *, found: boo
     evidence = explained()
     evidence.faults = [Done(2, "postgres_crash", "postgres", 40.0, 42.0)]
     evidence.planned = 1
-    add(evidence, "diary", refused(503, "overloaded", at))
+    add(evidence, "requests", refused(503, "overloaded", at))
     assert ("503 overloaded" in found_of(evidence, Promise.HTTP)) is found
 
 
 def test_an_answer_without_the_rate_that_is_left_is_found() -> None:
     evidence = explained()
-    change(evidence, "diary", 1, left=None)
+    change(evidence, "requests", 1, left=None)
     assert "202 , RateLimit: none" in found_of(evidence, Promise.HTTP)
-    change(evidence, "diary", 1, left=LEFT)
+    change(evidence, "requests", 1, left=LEFT)
     for n in (20.0, 21.0):
-        add(evidence, "diary", Entry(BOB, "submit", "k2", n, n + 0.1, GONE, 202, left=LEFT))
-    add(evidence, "diary", replace(refused(429, "rate_limited", 30.0), left=LEFT))
+        add(evidence, "requests", Entry(BOB, "submit", "k2", n, n + 0.1, GONE, 202, left=LEFT))
+    add(evidence, "requests", replace(refused(429, "rate_limited", 30.0), left=LEFT))
     assert "r=29" in found_of(evidence, Promise.HTTP)
 
 
@@ -89,27 +89,27 @@ def test_a_job_given_up_at_the_end_of_a_budget_is_not_missed() -> None:
     evidence.wanted += 1
     change(evidence, "windows", 0, cap_micro=130)
     assert "2 of 3 jobs were accepted" in found_of(evidence, Promise.RUN)
-    add(evidence, "diary", replace(refused(429, "budget_exhausted", 30.0, user=ANNA), key="k3"))
+    add(evidence, "requests", replace(refused(429, "budget_exhausted", 30.0, user=ANNA), key="k3"))
     assert violations(evidence) == []
 
 
-def site_refused(at: float, *, deed: Deed = "poll") -> Entry:
-    left = '"site";r=0;t=5' if deed == "submit" else None
-    return replace(refused(429, "rate_limited", at), deed=deed, left=left)
+def site_refused(at: float, *, action: Action = "poll") -> Entry:
+    left = '"site";r=0;t=5' if action == "submit" else None
+    return replace(refused(429, "rate_limited", at), action=action, left=left)
 
 
-@pytest.mark.parametrize("deed", ["poll", "submit"])
+@pytest.mark.parametrize("action", ["poll", "submit"])
 @pytest.mark.parametrize(
     ("sent", "user", "found"),
     [(SITE_BURST - 1, BOB, False), (1, BOB, True), (SITE_BURST, ANNA, True)],
 )
 def test_the_site_refuses_only_those_who_flood_it(
-    sent: int, user: int, *, deed: Deed, found: bool
+    sent: int, user: int, *, action: Action, found: bool
 ) -> None:
     evidence = explained()
     for n in range(sent):
-        add(evidence, "diary", Entry(user, "poll", "k", 70 + n / 100, 70.5 + n / 100, http=200))
-    add(evidence, "diary", site_refused(71.0, deed=deed))
+        add(evidence, "requests", Entry(user, "poll", "k", 70 + n / 100, 70.5 + n / 100, http=200))
+    add(evidence, "requests", site_refused(71.0, action=action))
     assert ("rate_limited" in found_of(evidence, Promise.HTTP)) is found
 
 
@@ -117,8 +117,8 @@ def test_the_site_may_refuse_all_from_one_address_when_all_together_flood_it() -
     evidence = explained()
     for n in range(SITE_BURST * ADDRESS_FACTOR):
         user = 100 + n % 20
-        add(evidence, "diary", Entry(user, "poll", "k", 70 + n / 1000, 70.5, http=200))
-    add(evidence, "diary", site_refused(71.0))
+        add(evidence, "requests", Entry(user, "poll", "k", 70 + n / 1000, 70.5, http=200))
+    add(evidence, "requests", site_refused(71.0))
     assert found_of(evidence, Promise.HTTP) == ""
 
 

@@ -67,7 +67,7 @@ TAMPERED: Table = {
         "settled, counts 130, the provider bills 260": copied("calls", GOOD, request_id="req-9"),
         "settled, counts 130, the provider bills 230": billed(cache_read_input_tokens=10_000),
         "settled, counts 130, the provider bills 1380": billed(cache_creation_input_tokens=10_000),
-        "failed, yet counts 5": of_cut_call(state="failed", cost_micro=5),
+        "failed, but counts 5": of_cut_call(state="failed", cost_micro=5),
     },
     Promise.CHARGE: {
         f"{len(TEXT)} characters were delivered, charged 0": of_taken_job(charge_micro=0),
@@ -91,7 +91,7 @@ TAMPERED: Table = {
         "unknown (lease_lost) counts as own spend": changed("attempts", 0, own_spend=True),
     },
     Promise.STREAM: {
-        "on the screen, stored of it 'All of it.'": of_taken_job(partial_text="All of it."),
+        "on the screen, the stored part is 'All of it.'": of_taken_job(partial_text="All of it."),
     },
     Promise.OVERSHOOT: {
         "own spend of user summarize:3: 1 above": changed("windows", USER, own_over_micro=1),
@@ -123,7 +123,7 @@ TAMPERED: Table = {
         ),
         f"user {BOB} was throttled": added("throttled", BOB),
         f"'settled': 130, 'estimated': {CEILING}, 'unknown': 900": added(
-            "diary", refused(503, "budget_reached", 40.0)
+            "requests", refused(503, "budget_reached", 40.0)
         ),
     },
     Promise.RUN: {
@@ -192,7 +192,7 @@ def test_a_fault_elsewhere_or_at_another_time_makes_no_text_free(fault: Done) ->
 FREE: dict[str, Tamper] = {
     "its user did not cancel it": of_taken_job(cancelled_by="staff"),
     "its call had ended before": changed("changes", -2, tx=24),
-    "it was of an earlier run": changed("diary", STREAMED, ids=["0-0", f"0-{len(TEXT)}"]),
+    "it was of an earlier run": changed("requests", STREAMED, ids=["0-0", f"0-{len(TEXT)}"]),
 }
 
 
@@ -252,7 +252,7 @@ def test_the_malicious_user_may_be_throttled_and_refused() -> None:
     evidence = attacked()
     for problem in ("rate_limited", "budget_exhausted"):
         entry = refused(429, problem, 40.0, user=evidence.attacker)
-        add(evidence, "diary", replace(entry, key="k3"))
+        add(evidence, "requests", replace(entry, key="k3"))
         assert problem in found_of(evidence, Promise.HTTP)
     add(evidence, "throttled", evidence.attacker)
     changed("windows", USER, own_over_micro=0)(evidence)
