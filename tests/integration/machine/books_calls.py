@@ -10,7 +10,7 @@ from tests.integration.machine.calls import Statement
 from tests.integration.machine.view import View
 
 FUNCTION: Final = """
-    CREATE FUNCTION told.misstate_and_reconcile(
+    CREATE FUNCTION fake_clock.misstate_and_reconcile(
         p_scope text, p_key text, p_day date, p_spent bigint, p_held bigint, p_own bigint)
     RETURNS TABLE (
         in_scope text, in_key text, on_day date, spent bigint, held bigint, own bigint)
@@ -40,7 +40,7 @@ class Reconcile:
 
     def statement(self, now: datetime) -> Statement:
         return (
-            "SELECT * FROM told.misstate_and_reconcile(%s, %s, %s, %s, %s, %s)",
+            "SELECT * FROM fake_clock.misstate_and_reconcile(%s, %s, %s, %s, %s, %s)",
             (self.scope, self.key, self.day, self.spent, self.held, self.own),
         )
 

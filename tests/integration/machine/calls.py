@@ -143,7 +143,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class WritePresence:
     """A worker's sign of life. It offers no threads, so that the window stays as it is."""
 
     worker: str

@@ -1,7 +1,7 @@
-"""A copy of the test database in which the time is told, never waited for.
+"""A copy of the test database with a fake clock.
 
-The schema `told` stands before `pg_catalog` in the search path, so that the clock the functions
-read is a setting of the transaction. Nothing else of them changes.
+The schema `fake_clock` is before `pg_catalog` in the search path, so the SQL functions read their
+clock from a setting of the transaction. Nothing else of them changes.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from django.db import connection
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from aifeature import sql as aifeature_sql
 from tests.integration.machine.books_calls import FUNCTION
+from tests.integration.machine.mutations import Mutation
 
 USERS = (1, 2)
 FEATURES = ("draft", "proof")
 
 _CLOCKS = ("statement_timestamp", "transaction_timestamp", "clock_timestamp", "now")
 _CLOCK = """
-    CREATE FUNCTION told.{}() RETURNS timestamptz STABLE LANGUAGE sql
-    AS $$ SELECT current_setting('told.now')::timestamptz $$
+    CREATE FUNCTION fake_clock.{}() RETURNS timestamptz STABLE LANGUAGE sql
+    AS $$ SELECT current_setting('fake_clock.now')::timestamptz $$
 """
 
 
 @contextmanager
-def told_database() -> Iterator[str]:
-    """Make the copy; no connection to the test database may be in use.
+def fake_clock_database() -> Iterator[str]:
+    """Make the copy and yield its connection string. Sessions set `fake_clock.now` before a call.
 
-    Yields:
-        Its connection string. Sessions set `told.now` before they call a function.
+    No connection to the test database may be in use.
     """
     parameters = _parameters()
-    source, copy = parameters["dbname"], f"{parameters['dbname']}_told_{os.getpid()}"
+    source, copy = parameters["dbname"], f"{parameters['dbname']}_fake_clock_{os.getpid()}"
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's wrapper has a pool
     admin = make_conninfo("", **{**parameters, "dbname": "postgres"})
     with psycopg.connect(admin, autocommit=True) as server:
         name = sql.Identifier(copy)
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        # What a thread of an earlier test has left open would keep the copy from being made.
+        # A session that an earlier test left open would prevent the copy.
         server.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
             [source],
@@ -59,16 +60,25 @@ def told_database() -> Iterator[str]:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
-def load(url: str, text: str) -> None:
-    """Run the text of a file of functions in the copy."""
+@contextmanager
+def without_guard(url: str, mutation: Mutation) -> Iterator[None]:
+    """Remove a guard from the functions of the copy for the time of a test."""
+    _load(url, mutation.text())
+    try:
+        yield
+    finally:
+        _load(url, aifeature_sql.text(mutation.file))
+
+
+def _load(url: str, text: str) -> None:
     with psycopg.connect(url, autocommit=True) as session:
-        session.execute("SET search_path = public")  # replaced where it stands, not shadowed
+        session.execute("SET search_path = public")  # replaces the functions instead of hiding them
         session.execute(text.encode())
-        _wait_without_end(session)
+        _remove_lock_timeouts(session)
 
 
-def _wait_without_end(session: psycopg.Connection[Any]) -> None:
-    """Who waits for a lock here waits until the machine lets it go, however slow that is."""
+def _remove_lock_timeouts(session: psycopg.Connection[Any]) -> None:
+    """Let each call wait until the machine ends the other transaction, on a slow machine too."""
     functions = session.execute(
         "SELECT oid::regprocedure::text FROM pg_proc"
         " WHERE proname LIKE 'aif%' AND proconfig::text LIKE '%lock_timeout%'"
@@ -79,13 +89,13 @@ def _wait_without_end(session: psycopg.Connection[Any]) -> None:
 
 def _prepare(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as session:
-        _wait_without_end(session)
-        session.execute("CREATE SCHEMA told")
+        _remove_lock_timeouts(session)
+        session.execute("CREATE SCHEMA fake_clock")
         for clock in _CLOCKS:
             session.execute(_CLOCK.format(clock).encode())
         session.execute(FUNCTION.encode())
         session.execute(
-            sql.SQL("ALTER DATABASE {} SET search_path = told, public, pg_catalog").format(
+            sql.SQL("ALTER DATABASE {} SET search_path = fake_clock, public, pg_catalog").format(
                 sql.Identifier(name)
             )
         )
@@ -97,7 +107,7 @@ def _prepare(url: str, name: str) -> None:
                 " VALUES (%s, %s, '', '', '', '', false, false, true, pg_catalog.now())",
                 (user, f"user {user}"),
             )
-        # Here the dice release a switch, and no person.
+        # Here random calls release a switch, instead of a person.
         session.execute("ALTER TABLE aifeature_featurecontrol DISABLE TRIGGER release_guard")
         for feature in (*FEATURES, "_everything"):
             session.execute(
@@ -108,7 +118,6 @@ def _prepare(url: str, name: str) -> None:
 
 
 def _parameters() -> dict[str, Any]:
-    """How psycopg reaches the test database."""
     parameters: dict[str, Any] = connection.get_connection_params()
     known = {"dbname", "user", "password", "host", "port", "sslmode"}
     return {name: value for name, value in parameters.items() if name in known and value}

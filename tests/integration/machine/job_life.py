@@ -16,10 +16,10 @@ from tests.integration.machine.calls import (
     Call,
     Cancel,
     Claim,
-    Live,
     SettleUnknown,
     Submit,
     Switch,
+    WritePresence,
 )
 from tests.integration.machine.database import FEATURES, USERS
 from tests.integration.machine.dice import Dice
@@ -161,7 +161,7 @@ class JobLife(Transactions):
                 looks: tuple[Call, ...] = (Extend(runs), Flags(runs), Extend(runs), Switches())
                 return dice.one_of(looks)
             case 15:
-                return Live(dice.one_of(("w1", "w2")))
+                return WritePresence(dice.one_of(("w1", "w2")))
             case 16 if held := self._free_run(dice):
                 return GiveBack(held)
             case 14 if calls := [

@@ -17,7 +17,7 @@ from tests.integration.machine.rows import QUERIES, JobRow, Key, KeyRow, Row, Wo
 from tests.integration.machine.view import View
 
 LANES: Final = 4
-PATIENCE_S: Final = 20.0
+TIMEOUT_S: Final = 20.0
 """Longest time a call may stay undecided: neither answered nor waiting for an open transaction."""
 
 Answer = list[tuple[Any, ...]]
@@ -62,7 +62,7 @@ class Lane:
     def send(self, call: Call, *, now: datetime, world: World, locked: frozenset[Key]) -> None:
         """Start a call in a new transaction; `Lanes.answered` tells what becomes of it."""
         self.call, self.now, self.before, self.locked_before = call, now, dict(world), locked
-        self.connection.execute(f"BEGIN; SET LOCAL told.now = '{now.isoformat()}'".encode())
+        self.connection.execute(f"BEGIN; SET LOCAL fake_clock.now = '{now.isoformat()}'".encode())
         statement, parameters = call.statement(now)
         self.answer = self.thread.submit(self._fetch, statement.encode(), parameters)
 
@@ -80,7 +80,7 @@ class Lanes:
     """All connections of one machine. Kept from one example to the next."""
 
     def __init__(self, url: str) -> None:
-        options = f"-c statement_timeout={PATIENCE_S:.0f}s"
+        options = f"-c statement_timeout={TIMEOUT_S:.0f}s"
         self.all = [
             Lane(psycopg.connect(url, autocommit=True, options=options), ThreadPoolExecutor(1))
             for _ in range(LANES)
@@ -104,7 +104,7 @@ class Lanes:
             # The others waited for those.
             wait(
                 [lane.answer for lane in busy if lane.answer],
-                timeout=PATIENCE_S,
+                timeout=TIMEOUT_S,
                 return_when=FIRST_COMPLETED,
             )
 
@@ -126,13 +126,13 @@ class Lanes:
         Raises:
             TimeoutError: a call does neither.
         """
-        give_up = time.monotonic() + PATIENCE_S
+        give_up = time.monotonic() + TIMEOUT_S
         wait([lane.answer for lane in self.all if lane.answer], timeout=0.002)
         while waiting := [lane for lane in self.all if lane.answer and not lane.answer.done()]:
             if self._all_wait_for_open_ones(waiting):
                 break
             if time.monotonic() > give_up:
-                raise TimeoutError(f"undecided after {PATIENCE_S} s: {waiting}")
+                raise TimeoutError(f"undecided after {TIMEOUT_S} s: {waiting}")
         return [(lane, _answer(lane)) for lane in self.all if lane.answer and lane.answer.done()]
 
     def rows(self) -> dict[Key, Row]:

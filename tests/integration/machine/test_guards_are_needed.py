@@ -1,38 +1,38 @@
-"""Without one of its guards, the machine finds the SQL functions at fault.
+"""The machine finds the defect when one guard of the SQL functions is removed.
 
 `MACHINE_MUTATIONS=all make test ARGS="-n0 tests/integration/machine/test_guards_are_needed.py"`
-removes every guard of the tables, one after the other; a usual run removes a few.
+removes every guard of the tables, one at a time. A usual run removes a few.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.integration.machine.database import load
+from aifeature import sql
+from tests.integration.machine.database import without_guard
 from tests.integration.machine.job_life import JobLife
 from tests.integration.machine.keeper_mutations import KEEPER_MUTATIONS
 from tests.integration.machine.lanes import Lanes
-from tests.integration.machine.mutations import MUTATIONS, Mutation, original
+from tests.integration.machine.mutations import MUTATIONS, Mutation
 from tests.integration.machine.spend_mutations import SPEND_MUTATIONS
 from tests.integration.machine.test_machine import EXAMPLES, STEPS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
 
-PLENTY = 40 * EXAMPLES
-"""Mostly one of the first is enough; what the dice find late is found all the same."""
+MAX_EXAMPLES = 40 * EXAMPLES
+"""Most guards need few examples. Some defects are found late."""
 
 USUAL = {
     "claim leaves calls open",
     "finish ignores the epoch",
     "release ignores the epoch",
-    "a cap is not looked at",
-    "a reservation is not given back",
+    "a cap is not checked",
+    "a reservation is not returned",
     "own spend is not counted",
     "shown text is charged above the spend",
 }
@@ -44,28 +44,17 @@ CHOSEN = [
 ]
 
 
-@pytest.fixture
-def without_guard(
-    told: str, lanes: Lanes, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """The machine's database lacks the guard while the test runs."""
-    mutation: Mutation = request.param
+@pytest.mark.parametrize("mutation", CHOSEN, ids=lambda mutation: mutation.name)
+def test_machine_finds_a_removed_guard(
+    database_url: str, lanes: Lanes, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(JobLife, "lanes", lanes, raising=False)
-    load(told, mutation.text())
-    yield
-    load(told, original(mutation.file))
-
-
-@pytest.mark.parametrize(
-    "without_guard", CHOSEN, ids=[mutation.name for mutation in CHOSEN], indirect=True
-)
-def test_the_machine_finds_that_a_guard_is_gone(without_guard: None) -> None:
-    # Two threads may end a race either way, so a failure need not come back when it is repeated.
-    with pytest.raises((AssertionError, Flaky)):
+    # A race may end differently when it is repeated, so a failure may not repeat.
+    with without_guard(database_url, mutation), pytest.raises((AssertionError, Flaky)):
         run_state_machine_as_test(
             JobLife,
             settings=settings(
-                max_examples=PLENTY,
+                max_examples=MAX_EXAMPLES,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
@@ -76,6 +65,6 @@ def test_the_machine_finds_that_a_guard_is_gone(without_guard: None) -> None:
         )
 
 
-def test_every_guard_of_the_table_stands_in_the_functions() -> None:
-    assert all(mutation.text() != original(mutation.file) for mutation in ALL)
+def test_every_guard_of_the_tables_is_in_the_functions() -> None:
+    assert all(mutation.text() != sql.text(mutation.file) for mutation in ALL)
     assert {mutation.name for mutation in ALL} >= USUAL

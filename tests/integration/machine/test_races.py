@@ -57,12 +57,14 @@ CONTENDERS: tuple[Callable[[UUID], Call], ...] = (
 
 
 @pytest.fixture
-def sessions(told: str) -> Iterator[list[Session]]:
+def sessions(database_url: str) -> Iterator[list[Session]]:
     """One connection for each contender, all of them late."""
     with ExitStack() as exits:
         yield [
             exits.enter_context(
-                psycopg.connect(told, autocommit=True, options=f"-c told.now={LATE.isoformat()}")
+                psycopg.connect(
+                    database_url, autocommit=True, options=f"-c fake_clock.now={LATE.isoformat()}"
+                )
             )
             for _ in CONTENDERS
         ]
@@ -78,7 +80,7 @@ def _answer(session: Session, call: Call) -> list[tuple[Any, ...]]:
 
 def _run_once(session: Session, job: UUID, feature: str) -> None:
     """Submit a job, claim it and call the provider, in the evening."""
-    session.execute(f"SET told.now = '{EVENING.isoformat()}'".encode())
+    session.execute(f"SET fake_clock.now = '{EVENING.isoformat()}'".encode())
     for call in (
         Submit(job, USERS[0], feature, None, marked=False),
         Claim(job, "w1"),
@@ -86,7 +88,7 @@ def _run_once(session: Session, job: UUID, feature: str) -> None:
     ):
         statement, parameters = call.statement(EVENING)
         session.execute(statement.encode(), parameters)
-    session.execute(f"SET told.now = '{LATE.isoformat()}'".encode())
+    session.execute(f"SET fake_clock.now = '{LATE.isoformat()}'".encode())
 
 
 def _contend(
