@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
-
-from tests.chaos.checks import (
+from tests.chaos.checks import (  # noqa: F401 (each adds its checks to the list)
     bill,
     cancelled,
     epochs,
@@ -20,16 +17,8 @@ from tests.chaos.checks import (
     streams,
     switch,
 )
-from tests.chaos.checks.violation import Violation
+from tests.chaos.checks.violation import CHECKS, Violation
 from tests.chaos.evidence import Evidence
-
-Check = Callable[[Evidence], Iterator[Violation]]
-
-CHECKS: Final[Sequence[Check]] = (
-    *(*jobs.CHECKS, *ledger.CHECKS, *provider.CHECKS, *bill.CHECKS, *cancelled.CHECKS),
-    *(*epochs.CHECKS, *streams.CHECKS, *http.CHECKS, *limits.CHECKS, *others.CHECKS),
-    *(*switch.CHECKS, *rescue.CHECKS, *run.CHECKS),
-)
 
 
 def violations(evidence: Evidence) -> list[Violation]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Attempt, Call, Evidence
 from workers.inference.pricing import cost_micro
 from workers.inference.types import TokenUsage
@@ -40,6 +39,7 @@ def underbilled_micro(evidence: Evidence) -> int:
     return sum(bill - count for _, bill, count in underbilled(evidence))
 
 
+@check
 def no_bill_is_above_the_ledger(evidence: Evidence) -> Iterator[Violation]:
     """The ledger counts for each attempt at least the provider's bill."""
     for attempt, bill, count in underbilled(evidence):
@@ -47,12 +47,10 @@ def no_bill_is_above_the_ledger(evidence: Evidence) -> Iterator[Violation]:
         yield Violation(Promise.BILL, text, attempt.job, attempt.id)
 
 
+@check
 def failed_calls_count_nothing(evidence: Evidence) -> Iterator[Violation]:
     """An attempt that the provider does not bill is no spend."""
     for attempt in evidence.attempts:
         if attempt.state == "failed" and attempt.cost_micro:
             text = f"failed, but counts {attempt.cost_micro}"
             yield Violation(Promise.BILL, text, attempt.job, attempt.id)
-
-
-CHECKS: Final = (no_bill_is_above_the_ledger, failed_calls_count_nothing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Attempt, Evidence, Job
 from tests.chaos.plan import POSTGRES_AWAY, REDIS_AWAY, SWITCHES, Kind
 
@@ -36,6 +36,7 @@ def last_call(evidence: Evidence, job: Job) -> Attempt | None:
     return max(calls, key=lambda attempt: attempt.number, default=None)
 
 
+@check
 def delivered_text_is_charged(evidence: Evidence) -> Iterator[Violation]:
     """A job that its user cancelled is charged for its stored text, at most the ledger's spend.
 
@@ -58,6 +59,7 @@ def delivered_text_is_charged(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.CHARGE, f"{text} the ledger counts {counted}", job.id)
 
 
+@check
 def only_a_cancelled_job_has_partial_text(evidence: Evidence) -> Iterator[Violation]:
     """Text without a result is stored only if the user cancelled the job."""
     for job in evidence.jobs:
@@ -65,6 +67,7 @@ def only_a_cancelled_job_has_partial_text(evidence: Evidence) -> Iterator[Violat
             yield Violation(Promise.CHARGE, f"{_end(job)}, with partial text", job.id)
 
 
+@check
 def shown_text_is_stored(evidence: Evidence) -> Iterator[Violation]:
     """Text that was on a screen when the user's cancellation ended the call is stored and charged.
 
@@ -85,6 +88,7 @@ def shown_text_is_stored(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.CHARGE, text, job.id, call.id)
 
 
+@check
 def own_spend_is_what_the_user_caused(evidence: Evidence) -> Iterator[Violation]:
     """Settled calls and calls that the user's cancellation ended are the user's own spend."""
     for attempt in evidence.attempts:
@@ -104,6 +108,7 @@ def own_spend_is_what_the_user_caused(evidence: Evidence) -> Iterator[Violation]
             yield Violation(Promise.CHARGE, text, attempt.job, attempt.id)
 
 
+@check
 def own_spend_stays_below_its_cap(evidence: Evidence) -> Iterator[Violation]:
     """No user's own spend is ever above its cap."""
     for window in evidence.windows:
@@ -137,12 +142,3 @@ def _on_the_screen(evidence: Evidence, job: Job) -> Iterator[str]:
         epochs = [int(event_id.partition("-")[0]) for event_id in entry.ids]
         if entry.action == "streamed" and entry.text and job.epoch in epochs:
             yield entry.text
-
-
-CHECKS: Final = (
-    delivered_text_is_charged,
-    only_a_cancelled_job_has_partial_text,
-    shown_text_is_stored,
-    own_spend_is_what_the_user_caused,
-    own_spend_stays_below_its_cap,
-)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import TERMINAL, Change, Evidence
 
 
+@check
 def epochs_only_rise(evidence: Evidence) -> Iterator[Violation]:
     """A job's epoch never falls, and rises by one at a time."""
     for change in evidence.changes:
@@ -18,6 +18,7 @@ def epochs_only_rise(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.STALE, text, change.job)
 
 
+@check
 def ended_jobs_do_not_change(evidence: Evidence) -> Iterator[Violation]:
     """Only the transaction that ends a job writes the ended row, possibly in several steps."""
     for job, changes in evidence.changes_of.items():
@@ -30,6 +31,7 @@ def ended_jobs_do_not_change(evidence: Evidence) -> Iterator[Violation]:
                 ended_by = change.tx
 
 
+@check
 def calls_begin_in_their_own_epoch(evidence: Evidence) -> Iterator[Violation]:
     """A call enters the ledger only in the epoch of its running job."""
     for job, changes in evidence.changes_of.items():
@@ -42,6 +44,7 @@ def calls_begin_in_their_own_epoch(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.STALE, f"{text} ({_when(change)})", job, change.id)
 
 
+@check
 def calls_are_closed_once(evidence: Evidence) -> Iterator[Violation]:
     """A closed call does not change. No person settles calls during a run."""
     for change in evidence.changes:
@@ -51,6 +54,7 @@ def calls_are_closed_once(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.STALE, text, change.job, change.id)
 
 
+@check
 def calls_are_settled_by_their_own_run(evidence: Evidence) -> Iterator[Violation]:
     """In a later epoch of the job, a call of an earlier one can only become unknown."""
     for job, changes in evidence.changes_of.items():
@@ -65,6 +69,7 @@ def calls_are_settled_by_their_own_run(evidence: Evidence) -> Iterator[Violation
                 yield Violation(Promise.STALE, f"{text} ({_when(change)})", job, change.id)
 
 
+@check
 def jobs_end_once(evidence: Evidence) -> Iterator[Violation]:
     """Each job ends exactly once."""
     for job, changes in evidence.changes_of.items():
@@ -76,13 +81,3 @@ def jobs_end_once(evidence: Evidence) -> Iterator[Violation]:
 
 def _when(change: Change) -> str:
     return f"change {change.seq} at {change.at:.3f}"
-
-
-CHECKS: Final = (
-    epochs_only_rise,
-    ended_jobs_do_not_change,
-    calls_begin_in_their_own_epoch,
-    calls_are_closed_once,
-    calls_are_settled_by_their_own_run,
-    jobs_end_once,
-)

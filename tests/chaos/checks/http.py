@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.chaos.checks.limits import REASONS
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Evidence
 from tests.chaos.plan import POSTGRES_AWAY, WEB_FREEZES, Kind
 from tests.chaos.request_log import Entry
@@ -30,6 +30,7 @@ UNAVAILABLE_BY: Final = POSTGRES_AWAY | WEB_FREEZES
 """Faults that explain a 503. A frozen process finds that the time-out of its wait has passed."""
 
 
+@check
 def errors_are_explained(evidence: Evidence) -> Iterator[Violation]:
     """Each error has a fault at that time that explains it."""
     late = [entry for entry in evidence.requests if entry.action == "late"]
@@ -54,6 +55,7 @@ def errors_are_explained(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.HTTP, f"{entry.action}: 503, {_when(entry)}", entry.job)
 
 
+@check
 def answers_follow_the_rules(evidence: Evidence) -> Iterator[Violation]:
     """The only 5xx is a 503 with a problem document and a time at which to retry."""
     for entry in evidence.requests:
@@ -79,6 +81,3 @@ def _explained(evidence: Evidence, entry: Entry, kinds: frozenset[Kind]) -> bool
 
 def _when(entry: Entry) -> str:
     return f"sent at {entry.begun:.3f}, ended at {entry.at:.3f}"
-
-
-CHECKS: Final = (errors_are_explained, answers_follow_the_rules)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import TERMINAL, Evidence
 
 
+@check
 def accepted_jobs_have_rows(evidence: Evidence) -> Iterator[Violation]:
     """Each 202 has a row, with that user and that key."""
     for entry in evidence.requests:
@@ -22,6 +23,7 @@ def accepted_jobs_have_rows(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.LOST, f"{text}, key {entry.key}", entry.job)
 
 
+@check
 def all_jobs_ended(evidence: Evidence) -> Iterator[Violation]:
     """Each row is terminal."""
     for job in evidence.jobs:
@@ -29,6 +31,7 @@ def all_jobs_ended(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.LOST, f"still {job.status}", job.id)
 
 
+@check
 def keys_made_one_job(evidence: Evidence) -> Iterator[Violation]:
     """Each key of a user has one row, and every answer to it names the same job."""
     made: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
@@ -43,6 +46,7 @@ def keys_made_one_job(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.DOUBLED, text, min(jobs))
 
 
+@check
 def other_bodies_were_refused(evidence: Evidence) -> Iterator[Violation]:
     """The answer to a used key with another body is 409."""
     for entry in evidence.requests:
@@ -51,6 +55,7 @@ def other_bodies_were_refused(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.DOUBLED, text, entry.job)
 
 
+@check
 def clients_received_the_end(evidence: Evidence) -> Iterator[Violation]:
     """Each client received the end of its job, and from then on only the state of the row."""
     for job in evidence.jobs:
@@ -74,6 +79,7 @@ def clients_received_the_end(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.ANSWER, text, job.id)
 
 
+@check
 def ends_have_reasons(evidence: Evidence) -> Iterator[Violation]:
     """A job that failed has an error code and a message. A job that succeeded has a result."""
     for job in evidence.jobs:
@@ -83,13 +89,3 @@ def ends_have_reasons(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.ANSWER, "failed without a reason", job.id)
         if job.error_code == "internal_error":
             yield Violation(Promise.ANSWER, "failed by an internal error", job.id)
-
-
-CHECKS = (
-    accepted_jobs_have_rows,
-    all_jobs_ended,
-    keys_made_one_job,
-    other_bodies_were_refused,
-    clients_received_the_end,
-    ends_have_reasons,
-)

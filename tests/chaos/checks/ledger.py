@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from tests import books
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Attempt, Evidence, Job
 
 
@@ -19,6 +18,7 @@ def accepted_attempt(job: Job, attempts: list[Attempt]) -> Attempt | None:
     return last if last is not None and last.state == "settled" else None
 
 
+@check
 def one_charge_for_each_result(evidence: Evidence) -> Iterator[Violation]:
     """The charge of a job that succeeded is the cost of its accepted call.
 
@@ -41,6 +41,7 @@ def one_charge_for_each_result(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.DOUBLED, text, job.id)
 
 
+@check
 def every_call_is_closed(evidence: Evidence) -> Iterator[Violation]:
     """No ledger row is open at the end, and each job has the right number of calls."""
     for attempt in evidence.attempts:
@@ -60,6 +61,7 @@ def differences(evidence: Evidence) -> dict[books.Key, int]:
     return {key: off.spent for key, off in found.items() if off.spent}
 
 
+@check
 def windows_equal_the_ledger(evidence: Evidence) -> Iterator[Violation]:
     """Each figure of a window is the sum of the ledger."""
     for key, off in books.differences(evidence.jobs, evidence.attempts, evidence.windows).items():
@@ -74,6 +76,7 @@ def leaked_micro(evidence: Evidence) -> int:
     return sum(abs(window.held_micro) for window in evidence.windows)
 
 
+@check
 def nothing_leaked(evidence: Evidence) -> Iterator[Violation]:
     """Each reservation was returned."""
     for window in evidence.windows:
@@ -82,6 +85,7 @@ def nothing_leaked(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.LEAK, text)
 
 
+@check
 def reconciler_finds_nothing(evidence: Evidence) -> Iterator[Violation]:
     """The reconciler finds no drift after the run, and opened no alert during it."""
     for drift in evidence.drifts:
@@ -96,6 +100,7 @@ def overshoot_micro(evidence: Evidence) -> int:
     return sum(max(0, window.over_micro) for window in evidence.windows)
 
 
+@check
 def caps_hold(evidence: Evidence) -> Iterator[Violation]:
     """The sum of spent and held was never above the cap of that time."""
     for window in evidence.windows:
@@ -109,20 +114,10 @@ def caps_hold(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.OVERSHOOT, text)
 
 
+@check
 def no_call_cost_more_than_its_bound(evidence: Evidence) -> Iterator[Violation]:
     """The reservation of a call is at least its cost."""
     for attempt in evidence.attempts:
         if attempt.cost_micro > attempt.bound_micro:
             text = f"cost {attempt.cost_micro}, reserved {attempt.bound_micro}"
             yield Violation(Promise.OVERSHOOT, text, attempt.job, attempt.id)
-
-
-CHECKS: Final = (
-    one_charge_for_each_result,
-    every_call_is_closed,
-    windows_equal_the_ledger,
-    nothing_leaked,
-    reconciler_finds_nothing,
-    caps_hold,
-    no_call_cost_more_than_its_bound,
-)

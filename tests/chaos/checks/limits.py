@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Evidence
 from tests.chaos.plan import POSTGRES_AWAY, REDIS_AWAY, WEB_FREEZES, Kind
 from tests.chaos.request_log import NOTED, Entry
@@ -31,6 +31,7 @@ REDIS_BACK_S: Final = 3.0
 """Seconds after an outage of Redis in which processes may still use their own buckets."""
 
 
+@check
 def refusals_are_explained(evidence: Evidence) -> Iterator[Violation]:
     """The evidence explains each refusal."""
     for entry in evidence.requests:
@@ -42,6 +43,7 @@ def refusals_are_explained(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.HTTP, f"{text} at {entry.begun:.3f}", entry.job)
 
 
+@check
 def answers_show_the_rest(evidence: Evidence) -> Iterator[Violation]:
     """The answer to a submission shows how much of the rate is left: nothing, if it was refused."""
     for entry in evidence.requests:
@@ -132,5 +134,3 @@ REASONS: Final[Mapping[str, Callable[[Evidence, Entry], bool]]] = {
     "too_many_streams": _reads_a_stream,
     "overloaded": _site_was_delayed,
 }
-
-CHECKS: Final = (refusals_are_explained, answers_show_the_rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Evidence
 
 SLOWER: Final = 2
@@ -16,6 +16,7 @@ NO_BUDGET: Final = frozenset({"budget_spent", "user_limit", "account_limit"})
 """Error codes of a job that no cap has room for."""
 
 
+@check
 def no_check_changes_a_control(evidence: Evidence) -> Iterator[Violation]:
     """A run gives no check a reason to stop or close a feature."""
     for trip in evidence.trips:
@@ -23,6 +24,7 @@ def no_check_changes_a_control(evidence: Evidence) -> Iterator[Violation]:
         yield Violation(Promise.OTHERS, f"{text} at {trip.at:.3f}")
 
 
+@check
 def only_the_malicious_user_is_throttled(evidence: Evidence) -> Iterator[Violation]:
     """A check throttles only the user who causes the spend."""
     for user in evidence.throttled:
@@ -30,6 +32,7 @@ def only_the_malicious_user_is_throttled(evidence: Evidence) -> Iterator[Violati
             yield Violation(Promise.OTHERS, f"user {user} was throttled by a check")
 
 
+@check
 def no_shared_cap_refuses_a_user(evidence: Evidence) -> Iterator[Violation]:
     """Phantom spend never fills a shared cap, so that no user is refused because of it.
 
@@ -47,6 +50,7 @@ def no_shared_cap_refuses_a_user(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.OTHERS, f"{text}, {spend}", job.id)
 
 
+@check
 def flood_leaves_the_site_to_others(evidence: Evidence) -> Iterator[Violation]:
     """While one user floods the site, other users wait at most twice as long."""
     found = evidence.flooded
@@ -75,11 +79,3 @@ def _spend(evidence: Evidence, at: float | None) -> str:
     malicious = sum(a.spend_micro for a in ended if a.user_id == evidence.attacker)
     caps = {cap.scope: cap.micro for cap in evidence.caps if cap.at <= until}
     return f"spend {parts}, of it by the malicious user {malicious}, caps {caps}"
-
-
-CHECKS: Final = (
-    no_check_changes_a_control,
-    only_the_malicious_user_is_throttled,
-    no_shared_cap_refuses_a_user,
-    flood_leaves_the_site_to_others,
-)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Attempt, Call, Evidence
 
 _TOKENS: Final = {
@@ -17,6 +17,7 @@ _TOKENS: Final = {
 """The name of each count in the ledger and at the provider."""
 
 
+@check
 def every_call_is_in_the_ledger(evidence: Evidence) -> Iterator[Violation]:
     """Each call has the id of a ledger row, and no two calls have the same id."""
     known = {attempt.id for attempt in evidence.attempts}
@@ -30,6 +31,7 @@ def every_call_is_in_the_ledger(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.DOUBLED, text, attempt=attempt_id)
 
 
+@check
 def ledger_equals_the_record(evidence: Evidence) -> Iterator[Violation]:
     """The provider billed settled calls exactly, and did not bill calls that count as unbilled."""
     for attempt in evidence.attempts:
@@ -54,6 +56,3 @@ def _differences(attempt: Attempt, call: Call) -> str:
         if getattr(attempt, ours) != usage.get(theirs, 0)
     ]
     return "; ".join(wrong)
-
-
-CHECKS: Final = (every_call_is_in_the_ledger, ledger_equals_the_record)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Change, Evidence
 from tests.chaos.injector import Done
 from tests.chaos.plan import LLM_WORKERS, POSTGRES_AWAY, REDIS_AWAY, SWITCHES, Kind
@@ -101,6 +101,7 @@ def _absences(evidence: Evidence, worker: str) -> list[tuple[float, float]]:
     ]
 
 
+@check
 def rescues_are_fast_and_explained(evidence: Evidence) -> Iterator[Violation]:
     """Each rescue follows a fault within 30 seconds."""
     for rescue in rescues(evidence):
@@ -110,6 +111,3 @@ def rescues_are_fast_and_explained(evidence: Evidence) -> Iterator[Violation]:
         elif rescue.seconds > PROMISED_S:
             text = f"{rescue.seconds:.1f} s after {rescue.fault.kind} (fault {rescue.fault.number})"
             yield Violation(Promise.RESCUE, text, rescue.job)
-
-
-CHECKS: Final = (rescues_are_fast_and_explained,)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.chaos.checks.rescue import OUTAGES
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.client import GIVE_UP
 from tests.chaos.evidence import Evidence
 from tests.chaos.injector import ENDS_S
@@ -20,6 +20,7 @@ LONG_S: Final = 60.0
 """A provider that is down for so long in all opens the breakers of several models."""
 
 
+@check
 def all_work_was_done(evidence: Evidence) -> Iterator[Violation]:
     """Every job was accepted or its user's budget was used up, and every fault was carried out."""
     requests = evidence.requests
@@ -37,6 +38,7 @@ def all_work_was_done(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.RUN, text)
 
 
+@check
 def no_process_ended_by_itself(evidence: Evidence) -> Iterator[Violation]:
     """A process ends only by a signal, or if it finds no database when it starts."""
     for death in evidence.deaths:
@@ -49,6 +51,7 @@ def no_process_ended_by_itself(evidence: Evidence) -> Iterator[Violation]:
         yield Violation(Promise.RUN, text)
 
 
+@check
 def processes_ended_after_sigterm(evidence: Evidence) -> Iterator[Violation]:
     """SIGTERM ended each process in time, except in an outage of its database or broker."""
     for fault in evidence.faults:
@@ -58,6 +61,7 @@ def processes_ended_after_sigterm(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.RUN, text)
 
 
+@check
 def outages_of_the_provider_open_breakers(evidence: Evidence) -> Iterator[Violation]:
     """An outage of the provider was long enough to open a breaker, or several in a long run."""
     down = [fault for fault in evidence.faults if fault.kind in DOWN]
@@ -69,11 +73,3 @@ def outages_of_the_provider_open_breakers(evidence: Evidence) -> Iterator[Violat
     if len(models) < wanted:
         text = f"down for {lasted_s:.0f} s, and breakers of {len(models)} models opened"
         yield Violation(Promise.RUN, text)
-
-
-CHECKS: Final = (
-    all_work_was_done,
-    no_process_ended_by_itself,
-    processes_ended_after_sigterm,
-    outages_of_the_provider_open_breakers,
-)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import Evidence
 
 FIELD: Final = "summary"
 
 
+@check
 def streams_end_with_the_stored_text(evidence: Evidence) -> Iterator[Violation]:
     """A stream that ends with `result` showed the stored text. One with `error` has no result.
 
@@ -34,6 +35,7 @@ def streams_end_with_the_stored_text(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.STREAM, text, job.id)
 
 
+@check
 def epochs_of_streams_only_rise(evidence: Evidence) -> Iterator[Violation]:
     """An event of an earlier run never follows one of a later run."""
     for job, entries in evidence.requests_of.items():
@@ -49,16 +51,10 @@ def epochs_of_streams_only_rise(evidence: Evidence) -> Iterator[Violation]:
                 last = max(last, epoch)
 
 
+@check
 def every_reader_received_the_end(evidence: Evidence) -> Iterator[Violation]:
     """Each reader of a stream received its end in one of its connections."""
     for job, entries in evidence.requests_of.items():
         streamed = [entry for entry in entries if entry.action == "streamed"]
         if streamed and not any(entry.last_event for entry in streamed):
             yield Violation(Promise.STREAM, "no connection sent the end", job)
-
-
-CHECKS: Final = (
-    streams_end_with_the_stored_text,
-    epochs_of_streams_only_rise,
-    every_reader_received_the_end,
-)

@@ -7,7 +7,7 @@ from typing import Final
 
 from aifeature import registry
 from aifeature.services.texts import CANCELLED_BY_SWITCH, CANCELLED_BY_USER
-from tests.chaos.checks.violation import Promise, Violation
+from tests.chaos.checks.violation import Promise, Violation, check
 from tests.chaos.evidence import TERMINAL, Attempt, Call, Evidence, Job
 from tests.chaos.flips import FOR_EVER, Flip
 from tests.chaos.injector import Done
@@ -51,6 +51,7 @@ def stops_within_s(evidence: Evidence, fault: Done, flip: Flip) -> float:
     return WITHOUT_REDIS_S if away else PROMISED_S
 
 
+@check
 def nothing_is_sent_while_stopped(evidence: Evidence) -> Iterator[Violation]:
     """After the promised time no call reaches the provider, and none is in flight."""
     attempts = {attempt.id: attempt for attempt in evidence.attempts}
@@ -72,6 +73,7 @@ def nothing_is_sent_while_stopped(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.SWITCH, text, attempt.job, attempt.id)
 
 
+@check
 def nothing_is_accepted_while_stopped(evidence: Evidence) -> Iterator[Violation]:
     """One second after a stop no job of a stopped user is accepted."""
     for fault, flip in evidence.flips:
@@ -86,6 +88,7 @@ def nothing_is_accepted_while_stopped(evidence: Evidence) -> Iterator[Violation]
                 yield Violation(Promise.SWITCH, f"{text} {_named(fault)}", job.id)
 
 
+@check
 def cancelled_jobs_have_the_message(evidence: Evidence) -> Iterator[Violation]:
     """A switch with `cancel` cancels queued and running jobs, with the message for the user."""
     for fault, flip in evidence.flips:
@@ -108,6 +111,7 @@ def cancelled_jobs_have_the_message(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.SWITCH, text, job.id)
 
 
+@check
 def flips_use_no_try(evidence: Evidence) -> Iterator[Violation]:
     """A call that a worker aborts for a flip does not count as a try."""
     aborted = {attempt.id for attempt in evidence.attempts if attempt.error_code == "cancelled"}
@@ -119,6 +123,7 @@ def flips_use_no_try(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Promise.SWITCH, text, job)
 
 
+@check
 def flips_open_no_breaker(evidence: Evidence) -> Iterator[Violation]:
     """A breaker opens because of the provider's failures, never because of aborted calls."""
     failures = PROVIDER_AWAY | (STORMS - {Kind.RATE_LIMITED})
@@ -135,6 +140,7 @@ def flips_open_no_breaker(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Promise.SWITCH, text)
 
 
+@check
 def only_people_flip(evidence: Evidence) -> Iterator[Violation]:
     """No check stops a feature. A run gives it no reason."""
     for alert in evidence.alerts:
@@ -204,13 +210,3 @@ def _answered_by(evidence: Evidence, job: Job, at: float) -> bool:
 
 def _named(fault: Done) -> str:
     return f"{fault.kind} (fault {fault.number})"
-
-
-CHECKS: Final = (
-    nothing_is_sent_while_stopped,
-    nothing_is_accepted_while_stopped,
-    cancelled_jobs_have_the_message,
-    flips_use_no_try,
-    flips_open_no_breaker,
-    only_people_flip,
-)

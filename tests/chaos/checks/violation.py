@@ -1,9 +1,13 @@
-"""A violation of a promise."""
+"""A violation of a promise, and the list of the checks that find violations."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from tests.chaos.evidence import Evidence
 
 
 class Promise(StrEnum):
@@ -37,3 +41,14 @@ class Violation:
     text: str
     job: str = ""
     attempt: str = ""
+
+
+Check = Callable[[Evidence], Iterator[Violation]]
+
+CHECKS: Final[list[Check]] = []
+
+
+def check(function: Check) -> Check:
+    """Add a function to the checks of a run."""
+    CHECKS.append(function)
+    return function
