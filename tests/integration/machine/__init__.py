@@ -1,6 +1,6 @@
-"""A model of a job's life, held against the SQL functions on real PostgreSQL.
+"""A model of a job's life, compared with the SQL functions on real PostgreSQL.
 
-`rows` and `view` say what the database holds and what one call sees of it, `calls` and `ledger`
-what each function promises, `lanes` runs calls in transactions that stay open side by side,
-`invariants` are promises that need no model, and `test_machine` lets Hypothesis choose.
+`rows` has the rows of the database and `view` the rows that one call reads. `calls` and `ledger`
+have the promises of each function. `lanes` runs calls in concurrent transactions. `invariants` are
+promises that need no model. In `test_machine` Hypothesis chooses the calls.
 """

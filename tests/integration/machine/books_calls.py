@@ -1,4 +1,4 @@
-"""The reconciler, on a window that was put wrong a moment before."""
+"""The reconciler, called on a window that is wrong."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FUNCTION: Final = """
     END
     $$
 """
-"""Both in one transaction, so that nothing that is wrong is ever committed."""
+"""One transaction does both, so the wrong window is never committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """Reconcile the ledger after one window became too high by these micro-dollars."""
+    """Add these micro-dollars to a window, then reconcile."""
 
     scope: str
     key: str

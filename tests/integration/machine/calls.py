@@ -1,9 +1,9 @@
-"""Calls that users, operators and messages make: their SQL, and what the model says of them."""
+"""Calls of users, operators and messages: their SQL and their model."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -16,34 +16,34 @@ from tests.integration.machine.view import View
 LEASE: Final = timedelta(seconds=90)
 DEADLINE: Final = timedelta(seconds=600)
 SLOTS: Final = 8
-"""Jobs that count as running at once while no worker is known."""
+"""Jobs that may run at the same time while there is no worker."""
 
 LOCKED: Final = "locked"
-"""What a claim answers, by an error, when another transaction has the row of a job that waits."""
+"""The result of a claim whose queued job another transaction has locked: an error in SQL."""
 
 Statement = tuple[str, tuple[Any, ...]]
 
 
 class Call(Protocol):
-    """One statement in a transaction of its own."""
+    """One statement in its own transaction."""
 
     def statement(self, now: datetime) -> Statement:
-        """SQL and its parameters."""
+        """Return the SQL and its parameters."""
 
     def run(self, view: View) -> object:
-        """What it does to the rows; returns what the database must answer."""
+        """Change the rows of the view. Return the answer that the database must give."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A new job, with an idempotency key or without."""
+    """Submit a new job, with or without an idempotency key."""
 
     job: UUID
     user: int
     feature: str
     key: str | None
     marked: bool
-    """Handed to the broker at once, if a thread is free."""
+    """Whether to publish it immediately, if a thread is free."""
 
     def statement(self, now: datetime) -> Statement:
         return (
@@ -58,7 +58,7 @@ class Submit:
         if self.key is not None:
             entry = KeyRow(self.user, self.key, self.job)
             if taken := view.key(entry):
-                view.maybe.add(("job", taken.job))  # its key is not sure while it is changed
+                view.maybe.add(("job", taken.job))  # the call may wait for a change of that job
                 return "exists"
             view.write(entry)
         view.write(
@@ -67,24 +67,9 @@ class Submit:
                 user=self.user,
                 feature=self.feature,
                 key=self.key,
-                status="queued",
-                epoch=0,
-                tries=0,
-                attempts=0,
-                worker="",
                 run_at=view.now,
                 deadline_at=view.now + DEADLINE,
                 published_at=view.now if self.marked and self._is_room(view) else None,
-                started_at=None,
-                lease_until=None,
-                finished_at=None,
-                cancel_requested_at=None,
-                result=None,
-                code="",
-                text="",
-                model="",
-                tokens=0,
-                charge_micro=0,
             )
         )
         return "stored"
@@ -96,7 +81,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivered message: take the job if it is due or abandoned."""
+    """Claim the job of a message if it is due or abandoned."""
 
     job: UUID
     worker: str
@@ -144,7 +129,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WritePresence:
-    """A worker's sign of life. It offers no threads, so that the window stays as it is."""
+    """Write a worker's presence. It has no threads, so the publish window does not change."""
 
     worker: str
 
@@ -164,39 +149,29 @@ class WritePresence:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The user, a stranger, staff or an erasure asks for a job to stop."""
+    """Cancel a job as its user, another user, staff or an erasure."""
 
     job: UUID
     user: int
     text: str
     by: str = "user"
-    """Empty: a process of the release before, which does not say it."""
+    """Empty: a process of the previous release, which does not send the author."""
     shown: str = ""
-    """What an interrupted run had shown."""
+    """Text that an interrupted run had shown."""
 
     def statement(self, now: datetime) -> Statement:
-        asked = (self.job, self.user, self.text)
+        parameters = (self.job, self.user, self.text)
         if not self.by:
-            return "SELECT aif_cancel(%s, %s, %s)", asked
-        return "SELECT aif_cancel_shown(%s, %s, %s, %s, %s)", (*asked, self.by, self.shown)
+            return "SELECT aif_cancel(%s, %s, %s)", parameters
+        return "SELECT aif_cancel_shown(%s, %s, %s, %s, %s)", (*parameters, self.by, self.shown)
 
     def run(self, view: View) -> object:
         row = view.job(self.job)
         if self._may(view.job_before(self.job)):
             view.lock(("job", self.job))
             if row is not None and self._may(row):
-                runs = row.status == "running"
                 keeps = row.status == "queued" and self.by == "user"
-                row = view.change(
-                    row,
-                    partial=self.shown if keeps else row.partial,
-                    status="running" if runs else "cancelled",
-                    code=row.code if runs else "cancelled",
-                    text=row.text if row.cancel_requested_at else self.text,
-                    cancel_requested_at=row.cancel_requested_at or view.now,
-                    cancelled_by=row.cancelled_by if row.cancel_requested_at else self.by,
-                    finished_at=None if runs else view.now,
-                )
+                row = cancel(view, row, self.text, self.by, self.shown if keeps else "")
         return row.status if row is not None and row.user == self.user else None
 
     def _may(self, row: JobRow | None) -> bool:
@@ -209,7 +184,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The kill switch of a feature, or of everything."""
+    """Stop or release a feature, or everything."""
 
     feature: str
     killed: bool
@@ -229,7 +204,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class SettleUnknown:
-    """A person says what a call cost whose bill is not sure."""
+    """Set the cost of a call whose bill is not certain, as a person."""
 
     attempt: UUID
     cost: int
@@ -257,11 +232,22 @@ class SettleUnknown:
         return True
 
 
+def cancel(view: View, row: JobRow, text: str, by: str, shown: str = "") -> JobRow:
+    """Cancel a job. A running one keeps its status until its worker ends it."""
+    if row.cancel_requested_at is None:
+        row = replace(row, text=text, cancelled_by=by, cancel_requested_at=view.now)
+    if row.status != "running":
+        row = replace(row, status="cancelled", code="cancelled", partial=shown)
+        row = replace(row, finished_at=view.now)
+    view.write(row)
+    return row
+
+
 def is_over(row: JobRow, view: View) -> bool:
-    """Whether the lease of a run has ended."""
+    """Return whether the lease of a run has ended."""
     return row.lease_until is not None and row.lease_until < view.now
 
 
 def is_out(row: JobRow) -> bool:
-    """Whether a job takes up room in the window: on its way to a worker, or running."""
+    """Return whether a job takes a place in the publish window: published or running."""
     return row.status == "running" or (row.status == "queued" and row.published_at is not None)

@@ -1,4 +1,4 @@
-"""Turns numbers that Hypothesis has drawn into choices among what there is."""
+"""Choices among the current rows, by numbers that Hypothesis has drawn."""
 
 from __future__ import annotations
 
@@ -11,25 +11,21 @@ T = TypeVar("T")
 
 @dataclass
 class Dice:
-    """A few numbers, used one after the other and then again from the first.
+    """A few numbers, used in turn and then again from the first.
 
-    Which of two waiting calls gets a lock first is not ours to say. So what Hypothesis draws must
-    not depend on the state: the same draws with another outcome would count as a flaky test.
+    The order in which two waiting calls get a lock may vary. So the draws of Hypothesis must not
+    depend on the state: the same draws with another outcome would count as a flaky test.
     """
 
     numbers: tuple[int, ...]
     used: int = field(default=0, repr=False)
 
     def below(self, limit: int) -> int:
-        """A number from 0 up to, and without, the limit."""
+        """Return a number from 0 to `limit - 1`."""
         number = self.numbers[self.used % len(self.numbers)]
         self.used += 1
         return number % limit
 
     def one_of(self, items: Sequence[T]) -> T:
-        """One of the items.
-
-        Raises:
-            IndexError: there are none.
-        """
+        """Return one of the items. Raises IndexError if there are none."""
         return items[self.below(max(1, len(items)))]

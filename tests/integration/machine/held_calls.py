@@ -1,4 +1,4 @@
-"""Calls of a worker that holds a job, or believes it does."""
+"""Calls of a worker that holds a job, or has lost it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ ACCEPTED: Final = frozenset({"succeeded", "needs_approval"})
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A job at the epoch at which a worker claimed it, perhaps long ago."""
+    """A job and the epoch of its claim, which may be an old one."""
 
     job: UUID
     epoch: int
 
-    def is_mine(self, row: JobRow | None) -> bool:
+    def holds(self, row: JobRow | None) -> bool:
         return row is not None and row.status == "running" and row.epoch == self.epoch
 
-    def locked(self, view: View) -> JobRow | None:
-        """The job's row, locked, if it is still this worker's."""
-        if not self.is_mine(view.job_before(self.job)):
+    def lock(self, view: View) -> JobRow | None:
+        """Lock the job's row and return it, if this worker still holds the job."""
+        if not self.holds(view.job_before(self.job)):
             return None
         view.lock(("job", self.job))
         row = view.job(self.job)
-        return row if self.is_mine(row) else None
+        return row if self.holds(row) else None
+
+    def unlocked(self, view: View) -> JobRow | None:
+        """Return the job's row, if this worker holds the job and no other call locks the row."""
+        row = view.job_before(self.job)
+        return row if self.holds(row) and ("job", self.job) not in view.locked_before else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,9 @@ class Begin:
     def run(self, view: View) -> object:
         before = view.job_before(self.held.job)
         row = view.job(self.held.job)
-        if self.held.is_mine(before) and self._why_not(before, view) is None:
+        if self.held.holds(before) and self._why_not(before, view) is None:
             view.lock(("job", self.held.job))
-        if row is None or not self.held.is_mine(row):
+        if row is None or not self.held.holds(row):
             return "fenced"
         if refusal := self._why_not(row, view):
             return refusal
@@ -88,14 +93,9 @@ class Begin:
                 feature=row.feature,
                 epoch=row.epoch,
                 number=row.attempts + 1,
-                state="started",
                 model=MODEL,
-                tokens=0,
-                cost_micro=0,
                 bound_micro=self.bound,
-                code="",
                 day=view.now.date(),
-                ended_at=None,
             )
         )
         return "ok"
@@ -113,7 +113,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Close a call whose job goes on."""
+    """Close a call of a job that continues."""
 
     held: Held
     attempt: UUID
@@ -129,7 +129,7 @@ class Settle:
         )
 
     def run(self, view: View) -> object:
-        if self.held.locked(view) is None:
+        if self.held.lock(view) is None:
             return False
         ledger.close(view, self.attempt, self.ending)
         return True
@@ -137,14 +137,14 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End a job, with its last call or without."""
+    """End a job, with or without its last call."""
 
     held: Held
     status: str
     attempt: UUID | None
     ending: Ending
     late: bool = False
-    """It failed since its deadline has passed."""
+    """Whether it failed because of its deadline."""
 
     @property
     def code(self) -> str:
@@ -163,14 +163,14 @@ class Finish:
         )
 
     def run(self, view: View) -> object:
-        row = self.held.locked(view)
+        row = self.held.lock(view)
         if row is None:
             return False
         if self.status == "needs_approval" and row.cancel_requested_at is not None:
             return Finish(self.held, "cancelled", self.attempt, self.ending).run(view)
         shown = ""
         if self.status == "cancelled" and row.cancelled_by == "user":
-            shown = self.ending.shown  # nobody else's cancellation charges
+            shown = self.ending.shown  # only the user's own cancellation charges
         is_first = not row.cancelled_by and row.cancel_requested_at is None
         row = view.change(
             row,
@@ -195,7 +195,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Put a job back in the queue."""
+    """Return a job to the queue."""
 
     held: Held
     delay: timedelta
@@ -213,7 +213,7 @@ class Release:
         )
 
     def run(self, view: View) -> object:
-        row = self.held.locked(view)
+        row = self.held.lock(view)
         if row is None:
             return False
         if row.cancel_requested_at is not None:
@@ -236,7 +236,7 @@ class Release:
 
 
 def settlement(attempt: UUID | None, ending: Ending) -> str | None:
-    """The settlement as a worker sends it: of no call, only what an earlier one had shown."""
+    """Return the settlement that a worker sends. Without a call it has only the shown text."""
     if attempt is None:
         return json.dumps({"delivered_text": ending.shown}) if ending.shown else None
     return json.dumps(

@@ -1,4 +1,4 @@
-"""Promises that need no model: they are read off the rows alone, after every step."""
+"""Promises that need no model, checked on the rows after every step."""
 
 from __future__ import annotations
 
@@ -21,11 +21,7 @@ NEXT_OF_ATTEMPT: Final = {
 
 
 def check(rows: World, *, earlier: World, caps: Caps) -> None:
-    """Hold what is committed to the promises, by itself and against what was committed before.
-
-    Raises:
-        AssertionError: naming the row and the promise.
-    """
+    """Assert the promises for the committed rows and for their changes since the last check."""
     attempts = [row for row in rows.values() if isinstance(row, AttemptRow)]
     for row in rows.values():
         if isinstance(row, JobRow):
@@ -51,25 +47,25 @@ def _job(job: JobRow, attempts: list[AttemptRow]) -> None:
     if job.charge_micro and not job.partial:
         costs = [attempt.cost_micro for attempt in attempts if attempt.state == "settled"]
         assert job.charge_micro in costs, f"charged for no accepted call: {job}"
-        assert job.result is not None, f"charged for no answer and no text: {job}"
+        assert job.result is not None, f"charged without an answer or text: {job}"
     if job.partial:
-        assert job.status == "cancelled", f"keeps a part of an answer: {job}"
-        assert job.cancelled_by == "user", f"charged for what somebody else did: {job}"
+        assert job.status == "cancelled", f"has partial text: {job}"
+        assert job.cancelled_by == "user", f"has partial text, not cancelled by its user: {job}"
         assert job.result is None, job
     if job.charge_micro or job.result is not None:
         assert job.status in {"succeeded", "needs_approval", "cancelled"}, job
     if job.cancel_requested_at is not None and job.status in {"running", "cancelled"}:
-        assert job.text.startswith("C"), f"lost the sentence of who cancelled it: {job}"
+        assert job.text.startswith("C"), f"lost the message of its cancellation: {job}"
     if job.status in {"queued", "needs_approval"}:
-        assert job.cancel_requested_at is None, f"to be cancelled, and put back: {job}"
+        assert job.cancel_requested_at is None, f"returned to the queue after a cancellation: {job}"
     if job.cancelled_by == "deadline":
         assert job.status == "failed", job
     elif job.cancelled_by:
-        assert job.cancel_requested_at is not None, f"cancelled by somebody, never: {job}"
+        assert job.cancel_requested_at is not None, f"has an author and no cancellation: {job}"
 
 
 def _change(old: Row, new: Row | None) -> None:
-    assert new is not None, f"gone: {old}"
+    assert new is not None, f"deleted: {old}"
     if isinstance(old, JobRow):
         assert isinstance(new, JobRow)
         assert new.epoch >= old.epoch, f"epoch fell: {old} -> {new}"
@@ -80,7 +76,7 @@ def _change(old: Row, new: Row | None) -> None:
         elif new.started_at != old.started_at:
             assert old.started_at is None, f"started twice: {old} -> {new}"
         if old.cancel_requested_at is not None:
-            assert new.cancelled_by == old.cancelled_by, f"the first stays: {old} -> {new}"
+            assert new.cancelled_by == old.cancelled_by, f"the author changed: {old} -> {new}"
     if isinstance(old, AttemptRow):
         assert isinstance(new, AttemptRow)
         if new != old:
@@ -89,7 +85,7 @@ def _change(old: Row, new: Row | None) -> None:
 
 
 def _charge(job: JobRow, old: Row | None, attempts: Sequence[AttemptRow]) -> None:
-    """What a job is charged at its end is at most what the ledger counts then for its last call."""
+    """The charge of a job is at most the spend of its last call."""
     if not isinstance(old, JobRow) or job.charge_micro == old.charge_micro:
         return
     assert old.charge_micro == 0, f"charged twice: {old} -> {job}"

@@ -1,4 +1,4 @@
-"""The rules by which Hypothesis chooses what happens next."""
+"""The rules by which Hypothesis chooses the next call."""
 
 from __future__ import annotations
 
@@ -23,14 +23,7 @@ from tests.integration.machine.calls import (
 )
 from tests.integration.machine.database import FEATURES, USERS
 from tests.integration.machine.dice import Dice
-from tests.integration.machine.held_calls import (
-    ACCEPTED,
-    Begin,
-    Finish,
-    Held,
-    Release,
-    Settle,
-)
+from tests.integration.machine.held_calls import ACCEPTED, Begin, Finish, Held, Release, Settle
 from tests.integration.machine.keeper_calls import Extend, Flags, GiveBack, Switches
 from tests.integration.machine.ledger import UNSURE, Caps, Ending
 from tests.integration.machine.rows import AttemptRow, JobRow, WindowRow, WorkerRow
@@ -48,7 +41,7 @@ from tests.integration.machine.view import GLOBAL
 ENDS = ("COMMIT", "HOLD", "COMMIT", "HOLD", "COMMIT", "ROLLBACK")
 CAPS = st.one_of(st.none(), st.integers(6, 24))
 LOW_CAPS = st.one_of(st.none(), st.integers(6, 12))
-"""Below the largest bound, so that also the first call of a day is refused."""
+"""Below the largest bound, so that a cap can refuse the first call of a day too."""
 BOUNDS = (1, 2, 3, 5, 8, 13)
 OUTCOMES = (
     *("settle", "release", "succeeded", "settle", "release"),
@@ -56,7 +49,7 @@ OUTCOMES = (
 )
 STATES = ("settled", "failed", "estimated", "unknown")
 AUTHORS = ("user", "user", "user", "staff", "erasure", "")
-"""Who cancels; the release before did not say it."""
+"""Authors of a cancellation. The previous release sent none."""
 OF_A_CANCELLED_RUN = ("cancelled", "cancelled", "release", "needs_approval")
 CUT = (
     Ending("failed", 0),
@@ -70,7 +63,7 @@ CONTROLS: Final[tuple[Call, ...]] = (
     *(EndAbandoned(), EndOverdue(1), EndAbandoned(), EndOverdue(9), NextDue()),
 )
 REPEATED: Final = (Claim, Cancel, Settle, Finish, Release, SettleUnknown)
-"""Calls that may be made twice at once: a message delivered twice, a lost connection."""
+"""Calls that may run twice at the same time: a message delivered twice, a lost connection."""
 
 MOST_JOBS: Final = 8
 
@@ -81,7 +74,7 @@ class JobLife(Transactions):
     def __init__(self) -> None:
         super().__init__()
         self.jobs: list[UUID] = []
-        """Every id that was ever given out, also of submissions that were rolled back."""
+        """The ids of all submissions, also of those that were rolled back."""
         self.begun = 0
 
     @initialize(
@@ -100,15 +93,16 @@ class JobLife(Transactions):
     def jobs_that_run(
         self, caps: Caps, features: list[str], author: str | None, cut: Ending, *, lost: bool
     ) -> None:
-        """All have begun a call; the first was taken over since, and perhaps cancelled, and the
-        last put off by its worker or, if that lost it, by the keeper.
+        """Make jobs with a call. The first one is taken over, and may be cancelled.
+
+        The last one returns to the queue by its worker or, if the worker lost it, by the keeper.
         """
         self.caps = caps
         for feature in features:
             self.send(self._submission(USERS[0], feature, None, marked=True))
             self.send(Claim(self.jobs[-1], "w1"))
             self.send(self._call(self.claims[-1], 3))
-        self.now += LEASE - TICK  # of the first job's
+        self.now += LEASE - TICK  # the end of the first job's lease
         self.send(Claim(self.jobs[0], "w2"))
         self.send(self._call(self.claims[-1], 3))
         last = self.claims[len(features) - 1]
@@ -123,8 +117,8 @@ class JobLife(Transactions):
 
     @rule(dice=st.builds(Dice, st.tuples(*[st.integers(0, 2**16 - 1)] * 12)))
     def step(self, dice: Dice) -> None:
-        """One rule for all: Hypothesis leaves rules out of an example at random, and a job needs
-        most of them to get anywhere.
+        """Take any step. With several rules Hypothesis would leave some out of an example, and a
+        job needs most of them.
         """
         how = dice.one_of(ENDS)
         match dice.below(21):
@@ -158,8 +152,8 @@ class JobLife(Transactions):
                 return self._outcome(held, dice)
             case 13:
                 runs = tuple(dict.fromkeys(self._run(dice) for _ in range(1 + dice.below(3))))
-                looks: tuple[Call, ...] = (Extend(runs), Flags(runs), Extend(runs), Switches())
-                return dice.one_of(looks)
+                reads: tuple[Call, ...] = (Extend(runs), Flags(runs), Extend(runs), Switches())
+                return dice.one_of(reads)
             case 15:
                 return WritePresence(dice.one_of(("w1", "w2")))
             case 16 if held := self._free_run(dice):
@@ -181,11 +175,11 @@ class JobLife(Transactions):
                 return call if isinstance(call, Switch) or self._may_sweep(call) else None
 
     def _outcome(self, held: Held, dice: Dice) -> Call:
-        """What a worker writes after a call; or a zombie, which names any call of the job."""
+        """Return the write of a worker after a call. A worker that lost its job names any call."""
         what = dice.one_of(OUTCOMES)
         job = self.world.get(("job", held.job))
         rows = [row for row in self._attempts() if row.job == held.job]
-        if isinstance(job, JobRow) and held.is_mine(job):
+        if isinstance(job, JobRow) and held.holds(job):
             if job.cancel_requested_at is not None and dice.below(4):
                 what = dice.one_of(OF_A_CANCELLED_RUN)
             rows = [row for row in rows if row.epoch == held.epoch]
@@ -205,21 +199,22 @@ class JobLife(Transactions):
 
     @staticmethod
     def _ending(row: AttemptRow | None, state: str, dice: Dice) -> Ending:
-        """Shown text may be worth more than its call; what failed costs nothing."""
+        """Shown text may be worth more than its call. A failed call costs nothing."""
         most = row.bound_micro if row else 0
         cost = 0 if state == "failed" else dice.below(most + 1)
         shown = dice.one_of(("T", "T", ""))
         return Ending(state, cost, bool(dice.below(3)), shown, dice.below(most + 3))
 
     def _make_room(self) -> None:
-        """Commit until a call can be sent: there are few connections. Dispatchers choose by what
-        others lock, so nobody moves while one of them waits.
+        """Commit until a connection is free and no dispatcher waits.
+
+        A dispatcher skips locked jobs, so no other call starts while it waits.
         """
         while not self.idle() or any(isinstance(lane.call, Dispatch) for lane in self.under_way()):
             self.end(self.open()[0], "COMMIT")
 
     def _may_sweep(self, call: Call) -> bool:
-        """A dispatcher chooses by what others have locked, which is not known while they wait."""
+        """A dispatcher skips locked jobs. The model has no exact locks of calls that wait."""
         return not isinstance(call, Dispatch) or not self.under_way()
 
     def _submission(self, user: int, feature: str, key: str | None, *, marked: bool) -> Call:
@@ -231,21 +226,21 @@ class JobLife(Transactions):
         return Begin(held, UUID(int=2**64 + self.begun), bound, self.caps)
 
     def _run(self, dice: Dice) -> Held:
-        """A run that began at any time; mostly one that is still its worker's."""
-        mine = [held for held in self.claims if self._is_mine(held)]
+        """Return any run, mostly one that still holds its job."""
+        mine = [held for held in self.claims if self._holds_job(held)]
         lost = [held for held in self.claims if held not in mine]
         first, second = (mine, lost) if dice.below(3) else (lost, mine)
         return dice.one_of(first or second)
 
     def _free_run(self, dice: Dice) -> Held | None:
-        """The same, if its worker is not in the middle of a call: each has one thread."""
+        """Return any run whose worker is not in a call: each has one thread."""
         held = self._run(dice)
         busy = [getattr(lane.call, "held", None) for lane in self.lanes.all]
         return None if held in busy else held
 
-    def _is_mine(self, held: Held) -> bool:
+    def _holds_job(self, held: Held) -> bool:
         row = self.world.get(("job", held.job))
-        return isinstance(row, JobRow) and held.is_mine(row)
+        return isinstance(row, JobRow) and held.holds(row)
 
     def _attempts(self) -> list[AttemptRow]:
         return [row for row in self.world.values() if isinstance(row, AttemptRow)]
@@ -254,7 +249,7 @@ class JobLife(Transactions):
         return [row for row in self.world.values() if isinstance(row, WindowRow)]
 
     def _moments(self) -> list[datetime]:
-        """Times to come at which something starts or stops to be true."""
+        """Return the later times at which a condition changes."""
         midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         moments = {midnight}
         for row in self.world.values():

@@ -1,4 +1,4 @@
-"""Calls of a process's keeper, which wait for no row."""
+"""Calls of a keeper. They wait for no row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWNERS: Final = tuple((feature, user) for feature in FEATURES for user in USERS)
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """Whose jobs a switch stops."""
+    """Read the owners whose jobs a switch stops."""
 
     def statement(self, now: datetime) -> Statement:
         features, users = zip(*OWNERS, strict=True)
@@ -31,7 +31,7 @@ class Switches:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """Which runs still have their job, and which were cancelled."""
+    """Read which runs still hold their job, and which jobs were cancelled."""
 
     runs: tuple[Held, ...]
 
@@ -43,13 +43,13 @@ class Flags:
         return {
             (held.job, held.epoch, row.cancel_requested_at is not None)
             for held, row in rows
-            if row is not None and held.is_mine(row)
+            if row is not None and held.holds(row)
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """One process's leases: several jobs in one statement."""
+    """Extend the leases of one process, several jobs in one statement."""
 
     runs: tuple[Held, ...]
 
@@ -59,17 +59,15 @@ class Extend:
 
     def run(self, view: View) -> object:
         for held in self.runs:
-            row = view.job_before(held.job)
-            if row is None or not held.is_mine(row) or ("job", row.id) in view.locked_before:
-                continue
-            if _is_worn(row, view):
+            row = held.unlocked(view)
+            if row is not None and _is_due(row, view):
                 view.change(row, lease_until=min(view.now, row.deadline_at) + LEASE)
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """A run that no thread of its process has any more, or so the process believes."""
+    """Return a job to the queue whose run has no thread in its process."""
 
     held: Held
 
@@ -80,8 +78,8 @@ class GiveBack:
         )
 
     def run(self, view: View) -> object:
-        row = view.job_before(self.held.job)
-        if row is None or not self.held.is_mine(row) or ("job", row.id) in view.locked_before:
+        row = self.held.unlocked(view)
+        if row is None:
             return False
         if row.cancel_requested_at is not None:
             view.change(
@@ -113,6 +111,6 @@ def _pairs(call: Flags | Extend) -> tuple[list[object], list[object]]:
     return [held.job for held in call.runs], [held.epoch for held in call.runs]
 
 
-def _is_worn(row: JobRow, view: View) -> bool:
-    worn = min(view.now + LEASE * 2 / 3, row.deadline_at + LEASE)
-    return row.lease_until is not None and row.lease_until < worn
+def _is_due(row: JobRow, view: View) -> bool:
+    due_before = min(view.now + LEASE * 2 / 3, row.deadline_at + LEASE)
+    return row.lease_until is not None and row.lease_until < due_before

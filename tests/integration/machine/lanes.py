@@ -1,4 +1,4 @@
-"""Transactions that stay open side by side, and the rows that all of them have committed."""
+"""Concurrent transactions that stay open, and the committed rows."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from tests.integration.machine.view import View
 
 LANES: Final = 4
 TIMEOUT_S: Final = 20.0
-"""Longest time a call may stay undecided: neither answered nor waiting for an open transaction."""
+"""Seconds after which a call must have answered or wait for an open transaction."""
 
 Answer = list[tuple[Any, ...]]
 
 
 @dataclass
 class Lane:
-    """One connection; a call and its transaction, while there is one."""
+    """One connection, with its current call and transaction."""
 
     connection: psycopg.Connection[tuple[Any, ...]]
     thread: ThreadPoolExecutor
     call: Call | None = None
     now: datetime | None = None
     before: World = field(default_factory=dict)
-    """What was committed when the call was sent."""
+    """The rows that were committed when the call was sent."""
     locked_before: frozenset[Key] = frozenset()
-    """What the others had locked then."""
+    """The rows that other transactions had locked then."""
     answer: Future[Answer] | None = None
-    """While the call is under way."""
+    """Set until the call has answered."""
     reach: set[Key] = field(default_factory=set)
-    """Locks it may hold while it waits for another."""
+    """Locks that it may hold while it waits for another."""
     view: View | None = None
-    """What it did, once it has answered."""
+    """Its reads and writes, once it has answered."""
 
     @property
     def pid(self) -> int:
@@ -52,7 +52,7 @@ class Lane:
 
     @property
     def is_open(self) -> bool:
-        """Answered, and neither committed nor rolled back."""
+        """Whether it has answered and is neither committed nor rolled back."""
         return self.view is not None
 
     @property
@@ -60,7 +60,7 @@ class Lane:
         return self.answer is not None
 
     def send(self, call: Call, *, now: datetime, world: World, locked: frozenset[Key]) -> None:
-        """Start a call in a new transaction; `Lanes.answered` tells what becomes of it."""
+        """Start a call in a new transaction. `Lanes.answered` returns its answer."""
         self.call, self.now, self.before, self.locked_before = call, now, dict(world), locked
         self.connection.execute(f"BEGIN; SET LOCAL fake_clock.now = '{now.isoformat()}'".encode())
         statement, parameters = call.statement(now)
@@ -70,14 +70,13 @@ class Lane:
         return self.connection.execute(statement, parameters).fetchall()
 
     def end(self, how: str) -> None:
-        """COMMIT or ROLLBACK."""
         self.connection.execute(how.encode())
         self.call = self.now = self.view = None
         self.before, self.reach = {}, set()
 
 
 class Lanes:
-    """All connections of one machine. Kept from one example to the next."""
+    """All connections of the machine. All examples use them."""
 
     def __init__(self, url: str) -> None:
         options = f"-c statement_timeout={TIMEOUT_S:.0f}s"
@@ -95,13 +94,13 @@ class Lanes:
         self.observer.close()
 
     def clear(self) -> None:
-        """Leave every transaction, whatever state a failure left it in."""
+        """Roll back every transaction, also after a failure."""
         while busy := [lane for lane in self.all if not lane.is_idle]:
             for lane in busy:
                 if lane.answer is None or lane.answer.done():
                     lane.answer = None
                     lane.end("ROLLBACK")
-            # The others waited for those.
+            # The other calls waited for those.
             wait(
                 [lane.answer for lane in busy if lane.answer],
                 timeout=TIMEOUT_S,
@@ -118,10 +117,7 @@ class Lanes:
         )
 
     def answered(self) -> list[tuple[Lane, Answer | psycopg.Error]]:
-        """Wait until each call under way has answered or waits for an open transaction.
-
-        Returns:
-            Those that have answered now.
+        """Wait until each call has answered or waits for an open transaction; return the answers.
 
         Raises:
             TimeoutError: a call does neither.
@@ -136,7 +132,7 @@ class Lanes:
         return [(lane, _answer(lane)) for lane in self.all if lane.answer and lane.answer.done()]
 
     def rows(self) -> dict[Key, Row]:
-        """Everything that is committed, as the model names it."""
+        """Return all committed rows by their keys in the model."""
         found: list[Row] = [*chain(*books.read(self.observer, QUERIES).values())]
         keys = [KeyRow(r.user, r.key, r.id) for r in found if isinstance(r, JobRow) and r.key]
         return {key_of(row): row for row in [*found, *keys]}

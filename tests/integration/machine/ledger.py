@@ -11,12 +11,12 @@ from tests.integration.machine.rows import JobRow, WindowRow
 from tests.integration.machine.view import Refused, View
 
 UNSURE: Final = frozenset({"estimated", "unknown"})
-"""States of a call whose bill is not sure, which a person may settle."""
+"""States of a call whose bill is not certain. A person may settle it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Micro-dollars per day and month, and calls of a user at once; None is no cap."""
+    """Micro-dollars a day or month, and concurrent calls of a user. None: no cap."""
 
     user: int | None
     feature: int | None
@@ -27,7 +27,7 @@ class Caps:
     account: int | None = None
 
     def on(self, window: WindowRow) -> list[tuple[str, int, int]]:
-        """Each cap that holds in a window: its name, the cap, and what counts against it."""
+        """Return the name, cap and counted spend for each cap of a window."""
         found = {
             "user": (
                 ("user", self.user, window.spent_micro),
@@ -43,7 +43,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a provider call ended, and what its worker reports of the user who cancelled it."""
+    """The end of a provider call, as its worker reports it."""
 
     state: str
     cost: int
@@ -51,21 +51,21 @@ class Ending:
     shown: str = ""
     """Text that was delivered before the end."""
     worth: int = 0
-    """What that text is worth, in micro-dollars."""
+    """The worth of that text in micro-dollars."""
 
 
 def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
-    """Reserve in the windows of today, or in none.
+    """Reserve the bound in all windows of today.
 
     Raises:
-        Refused: the verdict of the first window without room, or of what else is in the way.
+        Refused: a window has no room, the user has too many calls, or the feature is stopped.
     """
     with view.savepoint():
         for scope, key, day in windows_of(job.user, job.feature, view.now.date()):
             window = view.window(scope, key, day)
             limits = caps.on(window)
             if scope == "month" or all(bound <= cap for _, cap, _ in limits):
-                view.lock(("window", scope, key, day))  # what can never fit looks at no window
+                view.lock(("window", scope, key, day))  # a call above the cap reads no window
             for name, cap, spent in limits:
                 if spent + bound > cap:
                     raise Refused(f"budget_spent {name}")
@@ -91,10 +91,9 @@ def close(
     worth: int = 0,
     code: str = "",
 ) -> int | None:
-    """Close a call that is open: its reservation becomes spend, and charge if it is accepted or
-    its user was shown text of this `worth`.
+    """Close an open call and return the charge in micro-dollars; None: it was closed already.
 
-    Returns the charge in micro-dollars; None when the call was closed already.
+    Its reservation becomes spend. An accepted answer is charged, and so is shown text.
     """
     row = view.attempt(attempt)
     if row is None or row.state != "started":
@@ -125,6 +124,6 @@ def close(
 
 
 def close_unseen(view: View, job: UUID, code: str) -> None:
-    """Nobody waits for these calls any more: spend at the bound, charged to nobody."""
+    """Close the open calls of a lost run: spend at the bound, and no charge."""
     for row in view.open_attempts(job):
         close(view, row.id, Ending("unknown", 0), code=code)

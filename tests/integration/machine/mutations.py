@@ -134,12 +134,8 @@ MUTATIONS: Final = mutations_of(
                 "PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,\n                                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);"
             ),
         },
-        "submit": {
-            "submit ignores the switch": Edit("aif_paused(p_feature, p_user)", "false"),
-        },
-        "paused": {
-            "no statement reads the switch": Edit("c.killed OR "),
-        },
+        "submit": {"submit ignores the switch": Edit("aif_paused(p_feature, p_user)", "false")},
+        "paused": {"no statement reads the switch": Edit("c.killed OR ")},
         "windows": {
             "the cap of a month ignores reservations": Edit(
                 "m.spent_micro + m.held_micro", "m.spent_micro"

@@ -1,4 +1,4 @@
-"""What the model knows of each table: the columns that decide something."""
+"""The rows of the model: the columns of each table that have an effect."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class JobRow:
     user: int
     feature: str
     key: str | None
-    status: str
-    epoch: int
-    tries: int
-    attempts: int
-    worker: str
     run_at: datetime
     deadline_at: datetime
     published_at: datetime | None
-    started_at: datetime | None
-    lease_until: datetime | None
-    finished_at: datetime | None
-    cancel_requested_at: datetime | None
-    result: str | None
-    code: str
-    text: str
-    model: str
-    tokens: int
-    charge_micro: int
+    status: str = "queued"
+    epoch: int = 0
+    tries: int = 0
+    attempts: int = 0
+    worker: str = ""
+    started_at: datetime | None = None
+    lease_until: datetime | None = None
+    finished_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    result: str | None = None
+    code: str = ""
+    text: str = ""
+    model: str = ""
+    tokens: int = 0
+    charge_micro: int = 0
     cancelled_by: str = ""
     partial: str = ""
-    """Text that the user had been shown when they cancelled it."""
+    """Text that was shown before the user cancelled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,21 @@ class AttemptRow:
     feature: str
     epoch: int
     number: int
-    state: str
     model: str
-    tokens: int
-    cost_micro: int
     bound_micro: int
-    code: str
     day: date
-    ended_at: datetime | None
+    state: str = "started"
+    tokens: int = 0
+    cost_micro: int = 0
+    code: str = ""
+    ended_at: datetime | None = None
     own_spend: bool = False
     """Whether it counts towards its user's spend cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """Spend of a day or a month. Of a user or an account `spent_micro` is the charge."""
+    """The sums of a day or a month. `spent_micro` of a user or an account is the charge."""
 
     scope: str
     key: str
@@ -81,12 +81,12 @@ class WindowRow:
 
 @dataclass(frozen=True, slots=True)
 class ControlRow:
-    """The kill switch of one feature, or of everything."""
+    """The kill switch of a feature, or of everything."""
 
     feature: str
     killed: bool
     mode: str = "hold"
-    """What it does with jobs: `hold` or `cancel`."""
+    """`hold` or `cancel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """Whose turn the dispatcher gave last."""
+    """The owner of the last job that the fair queue chose."""
 
     feature: str
     user: int
@@ -108,7 +108,7 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker's last sign of life."""
+    """A worker's presence."""
 
     name: str
     seen_at: datetime
@@ -116,16 +116,15 @@ class WorkerRow:
 
 Row = JobRow | AttemptRow | WindowRow | ControlRow | KeyRow | TurnRow | WorkerRow
 Key = tuple[object, ...]
-"""Names a row, and the lock on it."""
+"""Identifies a row and the lock on it."""
 
 TURN: Key = ("turn",)
 
 World = Mapping[Key, Row]
-"""Everything that is committed."""
+"""All committed rows."""
 
 
 def key_of(row: Row) -> Key:  # noqa: PLR0911 (a table)
-    """The name of a row."""
     match row:
         case JobRow():
             return ("job", row.id)
@@ -144,7 +143,6 @@ def key_of(row: Row) -> Key:  # noqa: PLR0911 (a table)
 
 
 def window_key(scope: str, key: str, day: date) -> Key:
-    """The name of a spend window, whether it exists or not."""
     return ("window", scope, key, day)
 
 

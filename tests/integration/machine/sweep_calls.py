@@ -1,4 +1,4 @@
-"""Calls of the dispatcher, which choose their jobs themselves and pass by what is locked."""
+"""Calls of the dispatcher, which choose their jobs and skip locked ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from tests.integration.machine import ledger
-from tests.integration.machine.calls import LEASE, SLOTS, Statement, is_out, is_over
+from tests.integration.machine.calls import LEASE, SLOTS, Statement, cancel, is_out, is_over
 from tests.integration.machine.rows import TURN, JobRow, TurnRow
 from tests.integration.machine.view import View
 
@@ -24,17 +24,14 @@ ENDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Choose and mark what goes to the broker next."""
+    """Choose and mark the next jobs to publish."""
 
     limit: int
 
     def statement(self, now: datetime) -> Statement:
         return (
             "SELECT * FROM aif_choose_jobs(%s, %s, %s, %s, '{}')",
-            (
-                self.limit,
-                *(span.total_seconds() for span in (LOST_AFTER, AGAIN_AFTER, LEASE)),
-            ),
+            (self.limit, *(span.total_seconds() for span in (LOST_AFTER, AGAIN_AFTER, LEASE))),
         )
 
     def run(self, view: View) -> object:
@@ -64,7 +61,7 @@ class Dispatch:
         return sorted(chosen, key=lambda row: order.index(row.id) if row.id in order else 0)
 
     def _turns(self, view: View, live: set[str]) -> list[JobRow]:
-        """One job of each user of a feature in turn, from where the last call stopped."""
+        """Choose one job of each user and feature in turn, after the turn of the last call."""
         turn = view.turn()
         at, found, picked = (turn.feature, turn.user), True, []
         room = min(self.limit, 2 * SLOTS - sum(is_out(row) for row in view.jobs()))
@@ -95,7 +92,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class EndOverdue:
-    """Fail what waits past its deadline."""
+    """Fail the queued jobs whose deadline has passed."""
 
     limit: int
 
@@ -125,7 +122,7 @@ class EndOverdue:
 
 @dataclass(frozen=True, slots=True)
 class EndAbandoned:
-    """End one run that nobody works on and that is not worth another, or one that hangs."""
+    """End a job whose worker is lost and that may not run again, or whose run hangs."""
 
     def statement(self, now: datetime) -> Statement:
         parameters = (json.dumps(ENDS), LEASE.total_seconds())
@@ -165,7 +162,7 @@ class EndAbandoned:
 
 @dataclass(frozen=True, slots=True)
 class CancelStopped:
-    """Cancel the jobs of features whose switch was pulled with `cancel`."""
+    """Cancel the jobs of features that were stopped with `cancel`."""
 
     def statement(self, now: datetime) -> Statement:
         return "SELECT * FROM aif_cancel_stopped(%s, %s)", (99, "C switch")
@@ -179,22 +176,13 @@ class CancelStopped:
             and view.is_cancelled(row.feature)
         ]
         for row in rows:
-            runs = row.status == "running"
-            view.change(
-                row,
-                status="running" if runs else "cancelled",
-                code=row.code if runs else "cancelled",
-                text="C switch",
-                cancel_requested_at=view.now,
-                cancelled_by="switch",
-                finished_at=None if runs else view.now,
-            )
+            cancel(view, row, "C switch", "switch")
         return {row.id for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
 class NextDue:
-    """Seconds until there is something to do."""
+    """Read the seconds until the next job is due."""
 
     def statement(self, now: datetime) -> Statement:
         return "SELECT aif_next_moment(%s)", (LEASE.total_seconds(),)
@@ -214,7 +202,7 @@ class NextDue:
 
 
 def is_abandoned(row: JobRow, view: View) -> bool:
-    """Whether its lease is over and its worker has given no sign of life for as long."""
+    """Return whether its lease has ended and its worker's presence is stale."""
     return is_over(row, view) and not view.lives(row.worker, LEASE)
 
 
@@ -223,7 +211,7 @@ def is_older(moment: datetime | None, span: timedelta, view: View) -> bool:
 
 
 def in_order(rows: list[JobRow], view: View) -> list[JobRow]:
-    """By the end of the lease; among equals the database's choice goes first."""
+    """Sort by the end of the lease. Among equals the choice of the database comes first."""
     end = view.now
     chosen: set[UUID] = {item for item in view.answer if isinstance(item, UUID)}
     return sorted(rows, key=lambda row: (row.lease_until or end, row.id not in chosen))

@@ -1,7 +1,7 @@
-"""Hypothesis plays users, workers, messages, dispatchers and the clock against the database.
+"""Random calls of users, workers and dispatchers have the results of the model.
 
 `MACHINE_EXAMPLES=5000 make test ARGS="-n0 --timeout=0 tests/integration/machine/test_machine.py"`
-plays longer than the default of every run. A failure prints the calls that lead to it.
+runs more examples than a usual run. A failure prints the calls that lead to it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.integration.machine.job_life import JobLife
 from tests.integration.machine.lanes import Lanes
 
-pytestmark = pytest.mark.django_db  # so that there is a test database to copy
+pytestmark = pytest.mark.django_db  # creates the test database that is copied
 
 EXAMPLES = 50
 STEPS = 50
 
 
-@pytest.mark.timeout(900)  # a failure is made smaller before it is shown
-def test_every_order_of_calls_and_commits_keeps_the_promises(
+@pytest.mark.timeout(900)  # Hypothesis shrinks a failure before it prints it
+def test_database_follows_the_model_in_any_order_of_calls(
     lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(JobLife, "lanes", lanes, raising=False)

@@ -1,4 +1,4 @@
-"""Sends calls side by side, and holds every answer and every row to the model."""
+"""Sends concurrent calls and compares every answer and row with the model."""
 
 from __future__ import annotations
 
@@ -17,23 +17,18 @@ from tests.integration.machine.keeper_calls import Flags, Switches
 from tests.integration.machine.lanes import Answer, Lane, Lanes
 from tests.integration.machine.ledger import Caps
 from tests.integration.machine.rows import Key, Row
-from tests.integration.machine.sweep_calls import (
-    CancelStopped,
-    Dispatch,
-    EndAbandoned,
-    EndOverdue,
-)
+from tests.integration.machine.sweep_calls import CancelStopped, Dispatch, EndAbandoned, EndOverdue
 from tests.integration.machine.view import View
 
 EVENING: Final = datetime(2026, 3, 1, 23, 55, tzinfo=UTC)
-"""Midnight is near, so that runs cross it."""
+"""Five minutes before midnight, so that runs cross it."""
 
 TICK: Final = timedelta(milliseconds=1)
-"""Between one call and the next."""
+"""Time between two calls."""
 
 
 class Transactions(RuleBasedStateMachine):
-    """What is committed, by the model; and the calls whose transactions are open."""
+    """The committed rows of the model, and the calls whose transactions are open."""
 
     lanes: ClassVar[Lanes]
 
@@ -45,7 +40,7 @@ class Transactions(RuleBasedStateMachine):
         self.world: dict[Key, Row] = self.lanes.rows()
         self.earlier = self.world
         self.claims: list[Held] = []
-        """Every run that ever began, oldest first; the last of a job may still be running."""
+        """Every run since the beginning, oldest first. The last one of a job may still run."""
 
     def teardown(self) -> None:
         self.lanes.clear()
@@ -60,10 +55,9 @@ class Transactions(RuleBasedStateMachine):
         return [lane for lane in self.lanes.all if lane.is_under_way]
 
     def send(self, call: Call, end: str = "COMMIT") -> None:
-        """Send a call on a free connection; `end` follows at once if it need not wait.
+        """Send a call on a free connection, and `end` it if it answers without a wait.
 
-        Raises:
-            AssertionError: it answers otherwise than the model, or waits otherwise.
+        The call must answer or wait as in the model.
         """
         lane = self.idle()[0]
         note(f"  {self.now:%H:%M:%S.%f} {self.lanes.all.index(lane)}: {call} {end}")
@@ -71,11 +65,7 @@ class Transactions(RuleBasedStateMachine):
         maybe = {key for other in self.under_way() for key in other.reach}
         locked = frozenset(held | maybe)
         plan = View(
-            now=self.now,
-            world=self.world,
-            before=self.world,
-            locked=locked,
-            locked_before=locked,
+            now=self.now, world=self.world, before=self.world, locked=locked, locked_before=locked
         )
         call.run(plan)
         lane.reach = plan.wanted
@@ -84,7 +74,7 @@ class Transactions(RuleBasedStateMachine):
         self._follow()
         if lane.is_under_way:
             assert (plan.wanted | plan.maybe) & locked, (
-                f"{call} waits, though nothing it needs is locked"
+                f"{call} waits, but none of its rows is locked"
             )
         else:
             assert not plan.wanted & held, f"{call} did not wait for {plan.wanted & held}"
@@ -92,7 +82,7 @@ class Transactions(RuleBasedStateMachine):
                 self.end(lane, end)
 
     def end(self, lane: Lane, how: str) -> None:
-        """COMMIT or ROLLBACK an answered call; all rows are checked; who waited goes on."""
+        """Commit or roll back an answered call, check all rows and follow the waiting calls."""
         call, view = lane.call, lane.view
         assert view is not None
         lane.end(how)
@@ -106,7 +96,7 @@ class Transactions(RuleBasedStateMachine):
         self._follow()
 
     def check(self) -> None:
-        """What is committed is what the model says, and keeps the promises by itself."""
+        """Assert that the committed rows are the model's, and the promises that need no model."""
         rows = self.lanes.rows()
         invariants.check(rows, earlier=self.earlier, caps=self.caps)
         for key in rows.keys() | self.world.keys():
@@ -116,7 +106,7 @@ class Transactions(RuleBasedStateMachine):
         self.earlier = rows
 
     def _follow(self) -> None:
-        """Take in what has been answered, until all others wait for an open transaction."""
+        """Compare the answers, until all other calls wait for an open transaction."""
         while answered := self.lanes.answered():
             for lane, answer in answered:
                 self._take(lane, answer)
@@ -152,7 +142,7 @@ class Transactions(RuleBasedStateMachine):
 
 
 def _plain(call: Call, answer: Answer) -> object:  # noqa: PLR0911 (a table)
-    """A result set in the model's terms."""
+    """Convert a result set to the answer of the model."""
     match call:
         case Flags() | Switches():
             return set(answer)

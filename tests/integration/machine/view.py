@@ -1,4 +1,4 @@
-"""What one call sees and does while its transaction is open."""
+"""The reads and writes of one call while its transaction is open."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from tests.integration.machine.rows import (
 
 GLOBAL: Final = "_everything"
 FRESH: Final = timedelta(seconds=3)
-"""How old the sign of life of a worker may be that takes a run over (`aif_may_take_over`)."""
+"""Maximum age of the presence of a worker that takes over a run (`aif_may_take_over`)."""
 
 
 class Refused(Exception):  # noqa: N818 (a verdict, not a defect)
-    """A savepoint is rolled back with this verdict."""
+    """The verdict with which a savepoint is rolled back."""
 
 
 class View:
-    """A transaction at READ COMMITTED: `world` is what is committed when the call gets through,
-    `before` what was when it was sent. A call that had to wait decides whether it takes part by
-    `before`, and by `world` what it then finds.
+    """A transaction at READ COMMITTED.
+
+    `before` has the rows that were committed when the call was sent, `world` those after its wait.
+    A statement selects its rows by `before`, waits for their locks, and checks them by `world`.
     """
 
     def __init__(
@@ -51,18 +52,18 @@ class View:
         answer: Sequence[object] = (),
     ) -> None:
         self.now = now
-        """The time the call was sent: a call that waits keeps it."""
+        """The time at which the call was sent. A wait does not change it."""
         self.written: dict[Key, Row] = {}
         self.held: set[Key] = set()
-        """Locks kept until the transaction ends."""
+        """Locks that it keeps until its end."""
         self.wanted: set[Key] = set()
-        """Locks taken at any moment: what it may have to wait for."""
+        """All locks that it takes, and may have to wait for."""
         self.locked, self.locked_before = locked, locked_before
-        """What other transactions hold, now and when the call was sent."""
+        """Locks of other transactions, now and when the call was sent."""
         self.answer = answer
-        """What the database said, to follow it where it may choose; empty while nobody knows."""
+        """The answer of the database, where it may choose. Empty before the answer."""
         self.maybe: set[Key] = set()
-        """Rows it waits for only if another transaction has changed them."""
+        """Rows for which it waits only if another transaction has changed them."""
         self._world = world
         self._before = before
 
@@ -96,7 +97,7 @@ class View:
         return [row for row in rows if isinstance(row, JobRow)]
 
     def jobs_before(self) -> list[JobRow]:
-        """As of when the call was sent, with what it wrote itself."""
+        """The rows when the call was sent, with its own writes."""
         rows = {**self._before, **self.written}.values()
         return [row for row in rows if isinstance(row, JobRow)]
 
@@ -125,30 +126,30 @@ class View:
         return row if isinstance(row, WindowRow) else WindowRow(scope, key, day, 0, 0)
 
     def is_killed(self, feature: str) -> bool:
-        """By the snapshot of the statement, which a wait for a lock does not renew."""
+        """By the snapshot of the statement. A wait for a lock does not renew it."""
         return bool(_killed(self._before, feature))
 
     def is_cancelled(self, feature: str) -> bool:
-        """Whether a switch ends its jobs, by the snapshot of the statement."""
+        """Return whether a switch cancels its jobs, by the snapshot of the statement."""
         return any(row.mode == "cancel" for row in _killed(self._before, feature))
 
     def is_killed_now(self, feature: str) -> bool:
-        """By a statement of its own, after the locks."""
+        """By a later statement, after the locks."""
         return bool(_killed(self._world, feature))
 
     def lives(self, worker: str, stale: timedelta) -> bool:
-        """Whether a worker gave a sign of life lately, by the snapshot of the statement."""
+        """Return whether a worker's presence is fresh, by the snapshot of the statement."""
         row = self._before.get(("worker", worker))
         return isinstance(row, WorkerRow) and row.seen_at > self.now - stale
 
     def may_take_over(self, worker: str) -> bool:
-        """Whether a worker's own signs of life are fresh, or it has given none yet."""
+        """Return whether a worker's presence is fresh enough to take over, or not written yet."""
         row = self._before.get(("worker", worker))
         return not isinstance(row, WorkerRow) or row.seen_at >= self.now - FRESH
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what was written and locked inside if it ends in `Refused`."""
+        """Undo the writes and locks inside if it ends with `Refused`."""
         written, held = dict(self.written), set(self.held)
         try:
             yield
