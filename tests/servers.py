@@ -56,6 +56,7 @@ def pytest_configure() -> None:
     # logging again and remove the handler through which a running test reads the log.
     settings.LOGGING_CONFIG = None
     _empty_tables_quickly()
+    _find_static_files_once()
     _judge_no_speed()
 
 
@@ -92,6 +93,25 @@ def _empty_tables_quickly() -> None:
 
     DatabaseOperations.sql_flush = deletes  # type: ignore[method-assign,assignment]
     vars(flush)["emit_post_migrate_signal"] = lambda *_, **__: None
+
+
+def _find_static_files_once() -> None:
+    """Share the static files between all clients of a process.
+
+    Each `django.test.Client` builds its own middleware, and WhiteNoise then reads 200 files, which
+    takes longer than most requests.
+    """
+    from project.static_files import StaticFilesMiddleware  # noqa: PLC0415 (needs settings)
+
+    find, found = StaticFilesMiddleware.add_files_from_finders, dict[str, Any]()
+
+    def add_found(middleware: Any) -> None:
+        if not found:
+            find(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    StaticFilesMiddleware.add_files_from_finders = add_found
 
 
 def _judge_no_speed() -> None:

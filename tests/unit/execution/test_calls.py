@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from aifeature.services.execution import calls
+from aifeature.services.execution import calls, ledger
 from aifeature.spec import Purpose
 from workers.inference import InferenceRequest
 from workers.inference.errors import NotPriced
@@ -21,7 +21,7 @@ def test_the_bound_is_computed_after_a_probe(monkeypatch: pytest.MonkeyPatch) ->
     steps = Mock()
     steps.opened.side_effect = NotPriced("no price")
     monkeypatch.setattr(calls, "admit", steps.admit)
-    monkeypatch.setattr(calls.ledger, "opened", steps.opened)
+    monkeypatch.setattr(ledger, "opened", steps.opened)
     payer: Any = steps.payer
     with pytest.raises(NotPriced):
         calls.make(REQUEST, payer, purpose=Purpose.JUDGE, prompt=None)
