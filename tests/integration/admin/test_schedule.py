@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -333,11 +333,13 @@ def add_crontab(page: Client, **values: str) -> Any:
 
 @pytest.mark.parametrize("value", ["-1", "-Infinity", "1/0", "1-", "x", "*/99", "9" * 40])
 @pytest.mark.parametrize("part", CRONTAB)
-def test_a_crontab_that_beat_cannot_read_is_explained(page: Client, part: str, value: str) -> None:
-    answer = add_crontab(page, **{part: value})
-    errors = answer.context["adminform"].form.errors
+def test_a_crontab_that_beat_cannot_read_is_explained(boss: User, part: str, value: str) -> None:
+    """The form alone: its page has all time zones, which takes 0.2 s to render."""
+    request = RequestFactory().get("/")
+    request.user = boss
+    form = admin.site._registry[CrontabSchedule].get_form(request)
+    errors = form({**dict.fromkeys(CRONTAB, "*"), "timezone": "UTC", part: value}).errors
     assert set(errors) == {part} or "Beat cannot read this crontab" in str(errors["__all__"])
-    assert not CrontabSchedule.objects.filter(**{part: value}).exists()
 
 
 @pytest.mark.parametrize(
