@@ -7,10 +7,10 @@ READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack stop test bench chaos check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack stop test test-fast bench chaos check fmt lock migrations clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## install the locked dependencies into .venv
 
@@ -28,12 +28,18 @@ stop: ## stop the stack of this checkout, started by demo or stack
 		else echo "no stack runs here: nothing is installed in .venv"; fi
 
 SHORT_CHAOS := tests/chaos/test_short_run.py
+PYTEST := $(BIN)/python -m pytest --dist worksteal \
+	-n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2) + 1)")
+# The harnesses of chaos and bench, whole processes, generated requests, and the SQL state machine.
+NOT_FAST := unit/chaos unit/bench $(addprefix integration/,chaos stack fuzz machine)
 
 test: $(READY) ## run the tests; ARGS="-k word" picks some
-	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2) + 1)") \
-		--dist worksteal \
-		$(if $(ARGS),$(ARGS),--ignore $(SHORT_CHAOS))
+	@$(PYTEST) $(if $(ARGS),$(ARGS),--ignore $(SHORT_CHAOS))
 	@$(if $(ARGS),,$(BIN)/python -m pytest $(SHORT_CHAOS))  # by itself: it wants the whole machine
+
+test-fast: $(READY) ## run the quick tests: unit, contract, integration without real processes
+	@$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,$(NOT_FAST)) \
+		tests/unit tests/contract tests/integration $(ARGS)
 
 bench: $(READY) ## measure speed against the sandbox; ONLY=ratio,api ROUNDS=5
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)")
@@ -45,6 +51,7 @@ chaos: $(READY) ## break everything under load, check every promise; SEED=7 SHOR
 check: $(READY) ## lint, types, architecture, migrations, deployment settings
 	@echo "ruff"; $(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@echo "prose"; $(BIN)/python -m tests.contract.plain_english
 	@echo "mypy"; $(BIN)/python -m project.stack.run_with_settings settings $(BIN)/mypy
 	@echo "imports"; $(BIN)/python -m project.stack.run_with_settings settings $(BIN)/lint-imports
 	@echo "migrations"; $(BIN)/python -m project.stack.throwaway $(BIN)/python manage.py makemigrations --check --dry-run
@@ -59,7 +66,7 @@ migrations: $(READY) ## write migrations for changed models
 
 COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header
 
-lock: $(READY) ## resolve the dependencies anew and write the lock files
+lock: $(READY) ## resolve the dependencies again and write the lock files
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
 	@awk '/^[^ #]/ { mine = /^uv==/ } mine' requirements-dev.lock > requirements-bootstrap.lock

@@ -31,16 +31,16 @@ from tests.chaos.scenario import FEATURE
 from tests.chaos.stack import START_S, NotReadyError, Stack
 
 ENDS_S: Final = 30.0
-"""How long a process that is asked to end may take: the default of common orchestrators."""
+"""Seconds until a process must end after SIGTERM: the default of common orchestrators."""
 
 RELOADS_S: Final = 150.0
-"""How long a reload may take: a check, new processes that start, and the old ones' time to end."""
+"""Seconds that a reload may take: the check, the start of new processes, the end of old ones."""
 
 WORK_S: Final = 20.0
-"""How long a fault waits for its worker to have jobs."""
+"""Seconds that a fault waits until its worker has jobs."""
 
 SOME_WORK_S: Final = 5.0
-"""How long a flip waits for any job to run."""
+"""Seconds that a flip waits until a job runs."""
 
 _RULES: Final[dict[Kind, Callable[[random.Random], list[dict[str, Any]]]]] = {
     Kind.RATE_LIMITED: lambda dice: [
@@ -86,7 +86,7 @@ class Done:
     """Workers whose jobs it interrupts, and when."""
 
     back: dict[str, float] = field(default_factory=dict)
-    """Processes that one after the other were started anew, and when they did their work."""
+    """Processes that were restarted one after the other, and the times when they worked again."""
 
     killed: dict[str, float] = field(default_factory=dict)
     """Processes that had not ended in time after SIGTERM, and when that time was up."""
@@ -222,7 +222,7 @@ class Injector:
             beat.child.stop()
 
     def _rolling_restart(self, done: Done) -> None:
-        """As a deploy does it: each kind of process at once, of each kind one after the other."""
+        """Restart as a deploy does: all kinds at the same time, the processes of a kind in turn."""
 
         def workers() -> None:
             for name in LLM_WORKERS:

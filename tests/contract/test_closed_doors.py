@@ -25,6 +25,8 @@ from project.stack.ports import HOST, take_port
 from project.stack.secrets import FLOWER_USER
 from tests.system import environment
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = secrets.token_urlsafe(9)
 START_S = 100.0
 

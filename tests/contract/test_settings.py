@@ -169,6 +169,7 @@ def test_the_rounds_have_every_documented_value() -> None:
     assert not missing
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", range(len(ROUNDS)))

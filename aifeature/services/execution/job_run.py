@@ -92,7 +92,7 @@ def run_feature(job_id: UUID, *, worker: str, context: WorkerContext | None = No
     Args:
         job_id: The job.
         worker: The name of this process.
-        context: What the runs of this process share; None: the current one.
+        context: Shared by the runs of this process; None: the current one.
     """
     shared = context or worker_context.current()
     with shared.keeper.claiming(job_id):

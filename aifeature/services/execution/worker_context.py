@@ -21,7 +21,7 @@ def _keeper() -> LeaseKeeper:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WorkerContext:
-    """What a run needs from its process. Nothing is connected before its first use."""
+    """The objects of a process that a run needs. Nothing is connected before its first use."""
 
     keeper: LeaseKeeper = field(default_factory=_keeper)
     streams: StreamWriter = field(default_factory=writer.process)

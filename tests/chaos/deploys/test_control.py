@@ -1,4 +1,4 @@
-"""A control worker and beat are asked to stop while there is work for them."""
+"""A control worker and beat get SIGTERM while they have work."""
 
 from __future__ import annotations
 

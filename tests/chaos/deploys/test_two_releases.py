@@ -49,7 +49,7 @@ ALL = {(made, run) for made in ("old", "new") for run in ("old", "new")}
 
 @dataclass
 class Visitors:
-    """Each submits a job to one site, asks another for its end, and so on."""
+    """Users who submit each job to one site and poll it on another."""
 
     sites: list[Site]
     accepted: list[tuple[Site, str]] = field(default_factory=list)
@@ -113,12 +113,12 @@ def test_old_and_new_processes_run_side_by_side_on_an_expanded_schema(
         new_web, _ = both(replace(processes, release=new.folder))
         visitors.sites = [old_web, new_web]
         wait_until(lambda: made_and_run() == ALL, "each release to run jobs of each")
-        visitors.sites = [new_web]  # a new list: somebody may be choosing from the old one
+        visitors.sites = [new_web]  # a new list: a thread may use the old one
         for child in (old_worker, old_web.child):
             send_signal(child, signal.SIGTERM)
             wait_for_exit(child, within_s=BOUND_S)
         visitors.submit_more(new_web)
-    by_old_code = Job.objects.create(**job_of(processes.user))  # this process knows no priority
+    by_old_code = Job.objects.create(**job_of(processes.user))  # without a priority
 
     ids = [job_id for _, job_id in visitors.accepted]
     jobs = list(Job.objects.all())

@@ -1,4 +1,4 @@
-"""An llm worker is asked to stop while it works."""
+"""An llm worker gets SIGTERM while it works."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def site(ada: User, tmp_path: Path) -> Iterator[Site]:
     staff.force_login(User.objects.create_superuser("root"))
     session = staff.cookies["sessionid"].value
     token = token_of(ada)
-    # A worker with room, so that every submission is to be handed over at once.
+    # A worker with room, so that every submission is published immediately.
     heartbeats.alive(rows, "test@host", queue="llm", slots=1_000)
     connection.close()
     with Proxy(target=(parts.hostname or HOST, parts.port or 6379)) as proxy:

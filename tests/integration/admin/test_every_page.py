@@ -32,6 +32,8 @@ from project.admin_site import environment, navigation
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 from tests.integration.job_rows import make_launch
 
+pytestmark = pytest.mark.slow
+
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NO_ADD = {
     *(Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker),

@@ -20,6 +20,8 @@ from aifeature.system_checks import LARGEST_SHARE, largest_bound_micro
 from tests.integration.admin.conftest import Staff
 from workers.inference import catalog
 
+pytestmark = pytest.mark.slow
+
 LIST = "/admin/aifeature/featurecontrol/"
 DETAIL = f"{LIST}summarize/change/"
 GLOBAL = f"{LIST}_5Feverything/change/"

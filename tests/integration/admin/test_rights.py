@@ -29,6 +29,8 @@ from tests.integration.admin.heist import World, addresses, greed, rob, thief
 from tests.integration.fuzz.values import thorough
 from tests.integration.job_rows import make_launch
 
+pytestmark = pytest.mark.slow
+
 OBTAINS: dict[str, set[str]] = {
     "view_job": {"read"},
     "change_job": {"read", "jobs"},

@@ -26,6 +26,8 @@ from project.beat import Entry
 from project.celery import app
 from tests.integration.admin.conftest import Staff
 
+pytestmark = pytest.mark.slow
+
 LIST = "/admin/django_celery_beat/periodictask/"
 NAME = "Look at budgets"
 SCHEDULER = ("change_periodictask", "view_periodictask", "delete_periodictask", "add_periodictask")

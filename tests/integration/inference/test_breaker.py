@@ -32,6 +32,8 @@ from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import TokenUsage
 
+pytestmark = pytest.mark.slow
+
 NOW = 1_800_000_000 * SECOND
 MODEL, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 POLICY = BreakerPolicy()

@@ -22,6 +22,8 @@ from tests.integration.inference.storm import (
 from workers.inference.rate_gate import RateGate
 from workers.inference.shared_state import SharedState
 
+pytestmark = pytest.mark.slow
+
 CAP_MICRO = 100_000_000
 """The daily cap of `summarize`, and the global one."""
 

@@ -24,6 +24,8 @@ from workers.inference.token_bucket import (
     cost_us,
 )
 
+pytestmark = pytest.mark.slow
+
 NOW = 1_800_000_000 * SECOND
 
 RATES = st.sampled_from([Decimal("0.1"), 1, 3, 7, 60, Decimal("61.5"), 4_000, 1_000_000])

@@ -31,7 +31,7 @@ from tests.integration.payloads.conftest import Install
 from tests.made_models import Kind
 from tests.sandbox_server import SandboxServer
 
-pytestmark = pytest.mark.usefixtures("committed", "opened")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "opened")]
 
 URL = "/api/v1/features/summarize/jobs"
 GENERATE = (Phase.explicit, Phase.generate)

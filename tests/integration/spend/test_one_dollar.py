@@ -22,7 +22,7 @@ from aifeature.models import (
 from aifeature.models.transitions import AttemptRefusedError, Caps, Claimed, Settlement
 from tests.integration.job_rows import MakeJob, age, begin, claim
 
-pytestmark = [pytest.mark.usefixtures("committed")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed")]
 
 JOBS = 200
 THREADS = 25

@@ -13,6 +13,8 @@ from tests.integration.streams.test_reload import GUNICORN
 from tests.integration.streams.web_server import WebServer, running
 from tests.releases import next_release
 
+pytestmark = pytest.mark.slow
+
 BOUND_S = 60.0
 BROKEN = {
     "deploy/gunicorn.conf.py": "workers = = 2\n",

@@ -26,6 +26,8 @@ from tests.integration.streams.readers import Stream
 from tests.integration.streams.web_server import WebServer, running
 from tests.releases import next_release
 
+pytestmark = pytest.mark.slow
+
 GUNICORN = ["gunicorn", "-c", "deploy/gunicorn.conf.py", "project.asgi:application"]
 WORDS = 120
 PATIENCE_S = 20.0

@@ -26,6 +26,8 @@ from tests.integration.fuzz.conftest import CSRF
 from tests.integration.fuzz.values import SHARP, thorough
 from tests.product import Process, started
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "/accounts/login/"
 FORM = f"username=carol&password=wrong&csrfmiddlewaretoken={CSRF}".encode()
 OF_THE_FORM = (

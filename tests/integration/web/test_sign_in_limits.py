@@ -23,6 +23,8 @@ from aifeature.services.sign_in import limits
 from tests.integration.conftest import wait_until_blocked
 from tests.integration.fuzz.values import thorough
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "/accounts/login/"
 
 

@@ -10,6 +10,8 @@ import pytest
 from workers.sandbox import document
 from workers.sandbox.answer import answer
 
+pytestmark = pytest.mark.slow
+
 LONGEST = 400_000
 """Characters of the longest input of a feature."""
 

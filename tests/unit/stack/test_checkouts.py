@@ -16,6 +16,8 @@ from project.stack.local_dir import CHECKOUT, LocalDir
 from project.stack.run_with_settings import environment
 from project.stack.secrets import load_secrets
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
 

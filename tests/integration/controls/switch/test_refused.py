@@ -28,7 +28,11 @@ from aifeature.services.controls.effective import GLOBAL
 from tests.integration.streams.web_server import database_url
 from tests.releases import next_release
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sam")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("sam"),
+]
 
 SECOND_MEANS = "stop the llm workers, or revoke the provider's key"
 

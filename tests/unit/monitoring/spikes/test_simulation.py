@@ -13,7 +13,7 @@ from aifeature.services.monitoring.spikes.attacks import ATTACKS
 from aifeature.services.monitoring.spikes.judge import Rules
 from aifeature.services.monitoring.spikes.simulation import Outcome, Simulated
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 """About half a minute of work, but a machine may be busy with much else."""
 
 WORLDS, DAYS = 8, 125
