@@ -21,7 +21,7 @@ _LABEL_LINE = re.compile(
     re.MULTILINE,
 )
 _BULLETS = re.compile(r"\b(?:bullet|list of|key (?:facts|points)|takeaways)\b", re.IGNORECASE)
-_SCALE = re.compile(r"\b(\d+)\s*(?:to|-|–)\s*(\d+)\b")  # noqa: RUF001
+_SCALE = re.compile(r"\b(\d{1,9})\s*(?:to|-|–)\s*(\d{1,9})\b")  # noqa: RUF001
 
 SHARE = 0.6
 """Share of `max_tokens` within which an answer is planned."""

@@ -16,7 +16,9 @@ _AMOUNT = re.compile(
     r"(sentence|fact|point|bullet|item|word|highlight|takeaway|entr)",
     re.IGNORECASE,
 )
-_LIMIT = re.compile(r"\b(minItems|maxItems|minimum|maximum|minLength|maxLength): (-?\d+)")
+_LIMIT = re.compile(
+    r"\b(minItems|maxItems|minimum|maximum|minLength|maxLength): (-?\d{1,15})(?!\d)"
+)
 _QUOTED = re.compile(r"[\"“]([^\"“”\n]{3,200})[\"”]")
 _UNSURE = re.compile(
     r"\b(?:know|find|found|sure|answer|unable|cannot|can't|don't|not)\b", re.IGNORECASE

@@ -44,7 +44,10 @@ _EXTRACT = {
 _SCORE = re.compile(
     r"score|rating|grade|quality|stars?|points|faithful|coverage|relevan|accura", re.IGNORECASE
 )
-_SCALE = re.compile(r"\b(\d+)\s*(?:to|-|–|through|and)\s*(\d+)\b")  # noqa: RUF001
+_AMOUNT = re.compile(r"(?<!\d)(?<!\d[.,:])\d{1,15}(?:,\d{1,15}){0,9}(?:\.\d{1,15})?(?![.,:]?\d)")
+"""A number that is no part of a date, a version, a time or a long code."""
+
+_SCALE = re.compile(r"\b(\d{1,9})\s*(?:to|-|–|through|and)\s*(\d{1,9})\b")  # noqa: RUF001
 _SURE = re.compile(r"confiden|probab|certain|likelihood", re.IGNORECASE)
 _GOOD = re.compile(
     r"^(?:is_?)?(?:pass(?:ed|es)?|ok|good|correct|faithful|supported|accurate|valid|acceptable)$",
@@ -172,8 +175,8 @@ def number(reading: Reading, name: str, description: str, bounds: tuple[Any, Any
         return share if high is None or high <= 1 else share * high
     if reading.question or low is not None:
         return float(low or 0)
-    found = re.search(r"\d+(?:[.,:]\d+)*", texts.plain(reading.source))
-    return float(found[0].replace(",", "").partition(":")[0]) if found else 0.0
+    found = _AMOUNT.search(texts.plain(reading.source))
+    return float(found[0].replace(",", "")) if found else 0.0
 
 
 def _passes(reading: Reading) -> bool:

@@ -77,6 +77,26 @@ def test_always_obeys_the_schema(schema: dict[str, Any], description: str, text:
     jsonschema.validate(ask(schema, f"<document>{text}</document>"), schema)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Invoice of 29.11.2026 for release 1.2.3 on 192.168.0.1.", 0),
+        ("On 29.11.2026 at 10:30 it cost 1,234.50 crowns.", 1234.5),
+        ("The code is " + "9" * 400 + ".", 0),
+        ("Keep it. We paid 7.", 7),
+        ("a" * 20, 0),
+    ],
+)
+def test_a_number_is_no_part_of_a_date_or_a_code(text: str, expected: float) -> None:
+    assert ask({"type": "number"}, f"<document>{text}</document>") == expected
+
+
+def test_a_scale_beyond_any_number_is_not_read() -> None:
+    schema = {"type": "number", "description": f"score from 1 to {'9' * 400}"}
+    text = "<document>The mill burned down.</document><summary>The mill burned.</summary>"
+    assert 1 <= ask(schema, text) <= 5
+
+
 def test_follows_references_even_recursive_ones() -> None:
     schema = {
         "$ref": "#/$defs/Node",
