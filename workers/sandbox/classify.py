@@ -1,4 +1,7 @@
-"""Choose the label whose description is closest to a text."""
+"""Choose the label whose description is closest to a text.
+
+docs/decisions/sandbox-language.md explains why no library is used.
+"""
 
 from __future__ import annotations
 
@@ -35,20 +38,20 @@ class Verdict:
 
 def describe(labels: Sequence[str], *sources: str) -> dict[str, str]:
     """Return the meaning of each label, from lines such as `- label: meaning`."""
-    names = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
+    known = sorted(filter(str.strip, labels), key=len, reverse=True)
+    names = "|".join(f"({re.escape(label)})" for label in known)
     mention = re.compile(
-        rf"(?<![\w-])[`\"'*_]{{0,4}}({names})[`\"'*_]{{0,4}}\s*"
+        rf"(?<![\w-])[`\"'*_]{{0,4}}(?:{names})[`\"'*_]{{0,4}}\s*"
         r"(?::|=|–|—|-\s|\b(?:means|when|if|is\s+for|for)\b|\()",  # noqa: RUF001
         re.IGNORECASE,
     )
-    by_name = {label.casefold(): label for label in labels}
     found = dict.fromkeys(labels, "")
     for source in sources:
         mentions = list(mention.finditer(source)) if names else []
         ends = [*(m.start() for m in mentions[1:]), len(source)]
         for match, end in zip(mentions, ends, strict=False):
             meaning = re.split(r"\n|;", source[match.end() : end], maxsplit=1)[0]
-            found[by_name[match[1].casefold()]] += " " + meaning.strip(" .)*`")
+            found[known[(match.lastindex or 0) - 1]] += " " + meaning.strip(" .)*`")
     return found
 
 

@@ -106,6 +106,14 @@ def test_the_label_with_the_closest_description_is_chosen(
     assert {text: classify(text, told).label for text in cases} == cases
 
 
+def test_labels_match_in_any_case_of_any_script() -> None:
+    assert describe(["bilgi", "", "other"], "- BİLGİ: a question.\n- Other: the rest.") == {
+        "bilgi": " a question",
+        "": "",
+        "other": " the rest",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -166,3 +174,4 @@ def test_amounts_are_read_from_instructions(text: str, expected: Cues) -> None:
 
 def test_bounds_are_read_from_a_description() -> None:
     assert limits("Facts\n\n{maxItems: 5, minItems: 2}") == {"maxItems": 5, "minItems": 2}
+    assert limits(f"{{maximum: {10**400}}}") == {}
