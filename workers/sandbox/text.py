@@ -45,7 +45,7 @@ _QUOTE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.MULTILINE)
 _LINE_START = r"\s*(?:[-*•#]|\d{1,3}[.)]\s|[^\W\d_][\w .]{0,30}:\s)"
 _BREAK = re.compile(rf"\n\s*\n|\n(?={_LINE_START})|(?<=:)\n")
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)")
-_PIECES = re.compile(rf".{{1,{PIECE}}}(?:\s|\Z)|.{{1,{PIECE}}}", re.DOTALL)
+_WHOLE_WORDS = re.compile(r".*\s", re.DOTALL)
 _WORD = re.compile(rf"[{CJK}]+|[^\W_{CJK}]+")
 _STEMMER = Stemmer("english")
 
@@ -63,10 +63,23 @@ def plain(text: str) -> str:
 def sentences(text: str) -> Iterator[str]:
     """Yield the sentences in reading order; bullets and chat lines count as sentences."""
     for block in _BREAK.split(text):
-        for piece in _PIECES.findall(block) if len(block) > PIECE else (block,):
-            for sentence in sentencex.segment("en", piece):  # type: ignore[attr-defined]
-                if clean := " ".join(_BULLET.sub("", sentence).split()):
-                    yield clean
+        for sentence in _segments(block):
+            if clean := " ".join(_BULLET.sub("", sentence).split()):
+                yield clean
+
+
+def _segments(text: str) -> Iterator[str]:
+    """Yield the sentences. The last one of a piece may be cut: the next piece begins with it."""
+    at = 0
+    while at < len(text):
+        piece = text[at : at + PIECE]
+        found: list[str] = list(sentencex.segment("en", piece))  # type: ignore[attr-defined]
+        if at + PIECE < len(text) and len(found) > 1:
+            found.pop()
+        elif at + PIECE < len(text) and (words := _WHOLE_WORDS.match(piece)):
+            found = [words[0]]
+        yield from found
+        at += sum(map(len, found))
 
 
 @lru_cache(maxsize=65536)

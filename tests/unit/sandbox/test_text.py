@@ -26,6 +26,22 @@ def test_splits_sentences_in_many_scripts(given_text: str, expected: list[str]) 
     assert list(text.sentences(given_text)) == expected
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The committee led by Dr. Lund pays 3.5 million crowns for the repair of the old pier. ",
+        "我们取消了第三场比赛。",
+    ],
+)
+def test_a_long_paragraph_is_cut_only_between_sentences(sentence: str) -> None:
+    assert list(text.sentences(sentence * 150)) == [sentence.strip()] * 150
+
+
+def test_a_sentence_longer_than_a_piece_is_cut_between_words() -> None:
+    words = ["harbour"] * (3 * text.PIECE // 8)
+    assert " ".join(text.sentences(" ".join(words))).split() == words
+
+
 @given(st.text())
 def test_no_visible_word_character_is_lost(given_text: str) -> None:
     def letters(value: str) -> list[str]:
