@@ -30,8 +30,9 @@ MAX_MARKS, MAX_LINKS = 40, 8
 """Marks and links that are parsed in a unit. markdown-it-py takes quadratic time on open brackets:
 60,000 of `![a` take 12 s. A unit with more marks is no prose; they are removed without parsing."""
 
-MAX_COLUMNS = 100
-"""Columns of a table; markdown-it-py fills each row up to the width of the first one."""
+MAX_CELLS = 100_000
+"""Lines that are parsed, times the columns of a table in them: markdown-it-py fills each row up to
+the width of the first one."""
 
 _WINDOW = 50
 _BLOCKS = MarkdownIt("commonmark").enable("table").disable(["code", "lheading", "html_block"])
@@ -54,21 +55,21 @@ _LONGEST_CODE = 400
 """A line longer than this is read as prose."""
 
 _CODE = re.compile(
-    r"""^\s*(?:
+    r"""
       @\w[\w.]*(?:\(.*\))?$                                        # a decorator
-    | (?:async\s+)?(?:def|class|func|fn|function)\s+\w+.*[:{(]\s*$
+    | (?:async\s+)?(?:def|class|func|fn|function)\s+\w.*[:{(]$
     | (?:import\s+[\w.*{]+|from\s+[\w.]+\s+import\s.+|\#include\s.+|package\s+[\w.]+;?)$
-    | (?:const|let|var|public|private|static)\s.+[;{=(]\s*$
-    | (?:if|elif|for|while|with|except)\b.*[()\[\]=_.].*[:{]\s*$
-    | (?:else|try|finally)\s*[:{]\s*$
+    | (?:const|let|var|public|private|static)\s.+[;{=(]$
+    | (?:if|elif|for|while|with|except)\b[^()\[\]=_.]*[()\[\]=_.].*[:{]$
+    | (?:else|try|finally)\s*[:{]$
     | (?:return|raise|yield)\s+[\w.]+\(.*$
-    | [\w.\[\]"']+(?::\s*[\w\[\], |]+)?\s(?:[-+*/|]?=|:=)\s\S.*(?<![.!?])$   # an assignment
+    | [\w.\[\]"']+(?::[\w\[\], \t|]+)?\s(?:[-+*/|]?=|:=)\s\S.*(?<![.!?])$   # an assignment
     | [A-Za-z_][\w.]*\([^)]*(?:\)[;,]?)?$                          # a call
     | [\[{(]*\s*["'][\w .-]+["']\s*:\s.*[,\]}"'\[{(\w]$            # a member of an object
     | (?:\$\s[a-z]|>>>\s\S).*                                      # a prompt and a command
-    | \s*\}.*$|.*\w\(.*\)\s?[;{]\s*$                               # the end of a block
+    | \}.*$|(?>.*?\w\().*\)\s?[;{]$                                # the end of a block
     | [\[\](){},;:.]+$                                             # brackets
-    )""",
+    """,
     re.VERBOSE,
 )
 
@@ -117,12 +118,10 @@ def _windows(text: str) -> str:
     """Return the lines that are parsed, without the marks of tables that are too wide."""
     lines = text.split("\n")
     step = math.ceil(len(lines) / MAX_LINES) * _WINDOW
-    kept = (lines[start : start + _WINDOW] for start in range(0, len(lines), step))
-    return "\n".join(
-        line.replace("|", " ") if line.count("|") > MAX_COLUMNS else line
-        for window in kept
-        for line in window
-    )
+    starts = range(0, len(lines), step)
+    kept = [line for start in starts for line in lines[start : start + _WINDOW]]
+    columns = MAX_CELLS // len(kept)
+    return "\n".join(line.replace("|", " ") if line.count("|") > columns else line for line in kept)
 
 
 def _blocks(tokens: list[Token], lines: list[str]) -> Iterator[Unit]:
@@ -188,7 +187,7 @@ def _row(cells: list[str]) -> Unit:
 
 
 def _is_code(line: str) -> bool:
-    return len(line) <= _LONGEST_CODE and _CODE.match(line) is not None
+    return len(line) <= _LONGEST_CODE and _CODE.match(line.strip()) is not None
 
 
 def _is_drawing(line: str) -> bool:

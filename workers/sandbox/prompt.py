@@ -26,7 +26,7 @@ KNOWLEDGE_TAGS = ("handbook", "document", "documents", "context", "knowledge", "
 _SPECIAL = QUESTION_TAGS + CANDIDATE_TAGS + REFERENCE_TAGS + NOT_SOURCE_TAGS
 _ANSWERING = re.compile(r"\b(?:question|answer|ask(?:s|ed)?)\b", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,60})(?:\s[^<>]{0,300})?>")
-_FENCE = re.compile(r"^(```|~~~)[`~]*[^`\n]*(?:\n|\Z)", re.MULTILINE)
+_FENCE = re.compile(r"^(```|~~~)[`~]*+[^`\n]*+(?:\n|\Z)", re.MULTILINE)
 _REPAIR = re.compile(
     r"\b(?:valid(?:ate|ation)?|schema|json|parse|correct(?:ed)?|repair|field required)\b",
     re.IGNORECASE,

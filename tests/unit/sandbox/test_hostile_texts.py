@@ -43,6 +43,10 @@ TEXTS = {
     "brackets": "[" * LONGEST,
     "table": TABLE,
     "wide table": f"|{'a|' * 500}\n|{'-|' * 500}\n" + "|a|\n" * 30_000,
+    "many wide tables": (f"|{'a|' * 98}\n|{'-|' * 98}\n" + "|a|\n" * 48 + "\n") * 98,
+    "one fence": "```" + "~" * 399_000 + "`x`\n",
+    "indented lines": "The lamp\n" + f"{' ' * 395}b c\n" * 1000,
+    "widest table": f"|{'a|' * 18}\n|{'-|' * 18}\n" + "|a|\n" * 4950,
 }
 
 
