@@ -1,4 +1,7 @@
-"""Fill a JSON Schema: walk through it and let `fields` choose the value of each place."""
+"""Fill a JSON Schema: walk through it and let `fields` choose the value of each place.
+
+docs/decisions/json-schema-in-sandbox.md explains why no generator is used.
+"""
 
 from __future__ import annotations
 

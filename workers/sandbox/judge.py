@@ -1,4 +1,7 @@
-"""Judge an answer: its coverage of the source, and the share of it that the source supports."""
+"""Judge an answer: its coverage of the source, and the share of it that the source supports.
+
+docs/decisions/sandbox-language.md explains why no library is used.
+"""
 
 from __future__ import annotations
 

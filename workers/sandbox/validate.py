@@ -1,4 +1,7 @@
-"""Refuse the requests that the provider refuses: headers, fields, roles, sizes, schemas."""
+"""Refuse the requests that the provider refuses: headers, fields, roles, sizes, schemas.
+
+docs/decisions/json-schema-in-sandbox.md lists which checks are pydantic's and jsonschema's.
+"""
 
 from __future__ import annotations
 
