@@ -101,7 +101,8 @@ BEGIN
     END IF;
     IF NEW.status IN ('queued', 'running') THEN
         -- The previous release reads and writes the reason in error_code.
-        IF NEW.wait_reason = OLD.wait_reason AND NEW.error_code <> NEW.wait_reason THEN
+        IF NEW.wait_reason = OLD.wait_reason
+           AND (NEW.error_code <> OLD.error_code OR NEW.wait_reason = '') THEN
             NEW.wait_reason := NEW.error_code;
         END IF;
         NEW.error_code := NEW.wait_reason;

@@ -125,7 +125,7 @@ def test_the_alert_names_each_problem_of_a_row(every: Any) -> None:
     QuietScheduler(app=app).all_as_schedule()  # type: ignore[no-untyped-call]
     sentences = " ".join(sentence for _, sentence in broken.problems(row))
     assert len(sentences) > scrubbing.LONGEST_OURS
-    text = f"The row 'Bad' of the schedule is not sent: {sentences} Mend it in admin"
+    text = f"The row 'Bad' of the schedule is not sent: {sentences} Fix it in admin"
     assert Alert.objects.get(kind=SCHEDULE_BROKEN).summary.startswith(text)
 
 

@@ -212,12 +212,12 @@ def test_a_failed_turn_hides_no_late_check(
 def test_an_llm_worker_replaces_the_watcher(
     watched: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    agent: WorkerAgent,
     silence_s: float,
     stands_in: bool,
 ) -> None:
     ran("control.budgets", 241)
     age_gap(silence_s)
+    agent = WorkerAgent()
     monkeypatch.setattr(agent, "turn", lambda: None)
     agent._loop._turn_or_log()
     assert late() == ({"control.budgets"} if stands_in else set())
