@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ CODE = sorted(
     file for file in FILES if file.endswith((".py", ".sql", ".lua")) and "/migrations/" not in file
 )
 FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|sql|lua|js|html|md))(?:::[\w:]+)?`")
+TEST = re.compile(r"`(?:[\w./-]+::)?(test_\w+)(?:\[[^`]*\])?`")
 NAME = re.compile(r"`((?:aifeature\.)?services(?:\.\w+)+|(?:aifeature|workers|project)\.\w+\.\w+)`")
 
 
@@ -29,9 +31,21 @@ def missing(text: str) -> Iterator[str]:
     for name in FILE.findall(text):
         if not any(file.endswith(f"/{name}") for file in FILES):
             yield name
+    for name in TEST.findall(text):
+        if name not in known_tests():
+            yield name
     for name in NAME.findall(text):
         if not exists(f"aifeature.{name}" if name.startswith("services") else name):
             yield name
+
+
+@cache
+def known_tests() -> set[str]:
+    """The names of all tests, and of the modules that hold them."""
+    modules = [Path(file) for file in FILES if re.search(r"/tests/.*/test_\w+\.py$", file)]
+    return {module.stem for module in modules} | {
+        name for module in modules for name in re.findall(r"def (test_\w+)\(", module.read_text())
+    }
 
 
 def exists(name: str) -> bool:
@@ -61,6 +75,9 @@ def test_the_code_names_what_exists() -> None:
 
 
 def test_a_name_that_leads_nowhere_is_found() -> None:
-    good = ["project/settings.py", "services.dispatch.publish", "workers.retry.decide"]
-    gone = ["services/gone.py", "services.texts.gone", "workers.gone.decide"]
+    good = [
+        *("project/settings.py", "services.dispatch.publish", "workers.retry.decide"),
+        *("test_docs", "test_docs.py::test_a_page_names_what_exists", "test_gated.py"),
+    ]
+    gone = ["services/gone.py", "test_gone", "services.texts.gone", "workers.gone.decide"]
     assert list(missing(" ".join(f"`{name}`" for name in [*good, *gone]))) == gone

@@ -27,6 +27,11 @@ LEASE_S = 60
 
 pytestmark = pytest.mark.timeout(LIMIT_S)
 
+ANSWER_S = 15.0
+"""Longest time until a response begins. It is below the `wait` of a long poll."""
+
+LONG_POLL_S = 30
+
 CLIENTS = 30
 """More than a process has connections."""
 
@@ -35,6 +40,7 @@ CLIENTS = 30
 def site() -> Iterator[Site]:
     """A site in which a request that waits for the pool's time-out gets no response in time."""
     with running_site(DJANGO_SETTINGS_MODULE="tests.chaos.faults.patient_pool") as found:
+        found.client.timeout = ANSWER_S
         yield found
 
 
@@ -57,7 +63,7 @@ def test_without_postgres_every_request_is_answered_without_waiting(site: Site, 
         for method, path in (
             ("POST", submissions),
             ("GET", f"/api/v1/jobs/{job}"),
-            ("GET", f"/api/v1/jobs/{job}?wait=30"),
+            ("GET", f"/api/v1/jobs/{job}?wait={LONG_POLL_S}"),
             ("GET", f"/api/v1/jobs/{job}/events"),
             ("GET", "/api/v1/jobs"),
             ("POST", f"/api/v1/jobs/{job}/cancel"),
@@ -100,17 +106,19 @@ def test_a_run_and_its_readers_outlast_the_outage(site: Site) -> None:
     polled: list[dict[str, Any]] = []
 
     def read() -> None:
-        with site.client.stream("GET", f"/api/v1/jobs/{job}/events") as response:
+        with site.client.stream("GET", url + "/events", timeout=BOUND_S) as response:
             events.extend(line for line in response.iter_lines() if line.startswith("event:"))
 
     def poll() -> None:
         while not polled or polled[-1]["status"] == 503:  # it may begin just too late
-            polled.append(site.client.get(f"/api/v1/jobs/{job}?wait=30").json())
+            found = site.client.get(url, params={"wait": LONG_POLL_S}, timeout=BOUND_S)
+            polled.append(found.json())
             time.sleep(0.1)
 
     site.sandbox.set_faults({"kind": "slow_first_byte", "seconds": FIRST_S})
     with held() as calls, site.system.worker(LEASE_SECONDS=str(LEASE_S)) as worker:
         job = site.accepted_job()
+        url = f"/api/v1/jobs/{job}"
         threads = [threading.Thread(target=read), threading.Thread(target=poll)]
         for thread in threads:
             thread.start()

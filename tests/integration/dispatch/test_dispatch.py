@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -22,7 +22,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from redis import Redis
 
-from aifeature.models import Job, transitions
+from aifeature.models import FeatureControl, Job, transitions
 from aifeature.services.controls import effective, switch
 from aifeature.services.dispatch import publisher, recovery
 from aifeature.services.jobs import lifecycle
@@ -190,9 +190,22 @@ def test_a_frozen_broker_refuses_no_concurrent_submission(ada: User, settings: A
     assert len(set(accepted)) == Job.objects.filter(published_at=None).count() == 40
 
 
-@pytest.mark.parametrize("slug", ["summarize", "_everything"])
-def test_held_jobs_wait_for_the_release(make_job: MakeJob, ada: User, slug: str) -> None:
+def _stop(slug: str) -> None:
     effective.change(slug, {"killed": True}, reason="r", check_name="test")
+
+
+def _stop_elsewhere(slug: str) -> None:
+    """Stop as another process does: the cache of this process does not hold it."""
+    FeatureControl.objects.update_or_create(feature=slug, defaults={"killed": True})
+
+
+@pytest.mark.parametrize("slug", ["summarize", "_everything"])
+@pytest.mark.parametrize("stop", [_stop, _stop_elsewhere])
+def test_held_jobs_wait_for_the_release(
+    make_job: MakeJob, ada: User, stop: Callable[[str], None], slug: str
+) -> None:
+    assert not effective.is_paused(slug, ada.pk)  # the cache is filled
+    stop(slug)
     make_job()
     assert recovery.sweep() == 0
     switch.release(slug, reason="Mended.", user_id=ada.pk)

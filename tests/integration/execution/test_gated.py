@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -48,10 +48,10 @@ def waits(job: Job) -> float:
     return seconds
 
 
-def is_deferred(job: Job, *, at_most_s: float, at_least_s: float = 0) -> bool:
-    """Whether its next run is later than its creation, and due within these seconds."""
-    earliest = job.created_at + timedelta(seconds=at_least_s)
-    return earliest < job.run_at <= database_time() + timedelta(seconds=at_most_s)
+def is_deferred(job: Job, *, since: datetime, at_least_s: float, at_most_s: float) -> bool:
+    """Whether its next run is so long after `since` at least, and so long after now at most."""
+    earliest = since + timedelta(seconds=at_least_s)
+    return earliest <= job.run_at <= database_time() + timedelta(seconds=at_most_s)
 
 
 def set_control(**values: Any) -> None:
@@ -86,6 +86,7 @@ def test_an_open_breaker_uses_the_next_model(make_job: MakeJob) -> None:
 
 
 def test_without_a_model_the_job_waits(make_job: MakeJob, sandbox: SandboxServer) -> None:
+    before = database_time()
     for model in (HAIKU, SONNET):
         open_breaker(model)
     job = summarise(make_job)
@@ -93,7 +94,7 @@ def test_without_a_model_the_job_waits(make_job: MakeJob, sandbox: SandboxServer
     assert job.error_message == WAITING[WaitReason.PROVIDER_PAUSED].replace(
         "{until}", f"{job.deadline_at:%H:%M}"
     )
-    assert is_deferred(job, at_most_s=OPEN_S + 1)
+    assert is_deferred(job, since=before, at_least_s=OPEN_S - 1, at_most_s=OPEN_S + 1)
     assert sandbox.calls() == []
     assert not Attempt.objects.exists()
 
@@ -102,9 +103,11 @@ def test_a_wait_past_the_deadline_is_cut(make_job: MakeJob) -> None:
     """The job runs again while there is time for a call. Without that time, it ends."""
     for model in (HAIKU, SONNET):
         open_breaker(model)
+    before = database_time()
     job = summarise(make_job, deadline_at=Now() + timedelta(seconds=60))
     assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_paused")
-    assert is_deferred(job, at_most_s=60 - LEAST_CALL_S, at_least_s=60 - LEAST_CALL_S - 5)
+    latest_s = 60 - LEAST_CALL_S
+    assert is_deferred(job, since=before, at_least_s=latest_s - 5, at_most_s=latest_s)
     Job.objects.update(run_at=Now(), deadline_at=Now() + timedelta(seconds=LEAST_CALL_S + 1))
     job = run(job)
     assert (job.status, job.error_code) == (Status.FAILED, "provider_unavailable")
@@ -112,10 +115,11 @@ def test_a_wait_past_the_deadline_is_cut(make_job: MakeJob) -> None:
 
 def test_a_small_budget_waits_for_the_first_model(make_job: MakeJob) -> None:
     set_control(user_daily_budget_usd="0.01")
+    before = database_time()
     open_breaker(HAIKU)
     job = summarise(make_job)
     assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_paused", 0)
-    assert is_deferred(job, at_most_s=OPEN_S + 1)
+    assert is_deferred(job, since=before, at_least_s=OPEN_S - 1, at_most_s=OPEN_S + 1)
     assert not Attempt.objects.filter(job=job).exists()
     empty_gates()  # the breaker is closed again
     assert again(job).status == Status.SUCCEEDED
@@ -142,13 +146,14 @@ def test_a_deferral_leaves_the_retry_budget(make_job: MakeJob, context: WorkerCo
 
 def test_a_user_over_the_token_rate_waits(make_job: MakeJob, bob: User) -> None:
     set_control(tokens_per_minute=6_000)
+    before = database_time()
     first = run(make_job(input={"document": "x " * 2_500}))
     second = run(make_job(input={"document": "x " * 2_500}))
     assert first.status == Status.SUCCEEDED
     # The unused tokens of the first call came back. The used ones refill at 100 a second.
     assert (second.status, second.wait_reason) == (Status.QUEUED, "user_tokens")
     assert second.error_message == WAITING[WaitReason.USER_TOKENS]
-    assert is_deferred(second, at_most_s=60)
+    assert is_deferred(second, since=before, at_least_s=25, at_most_s=35)
     assert run(make_job(user=bob, input={"document": "x " * 2_500})).status == Status.SUCCEEDED
 
 

@@ -95,6 +95,9 @@ def test_a_crash_in_the_middle_of_a_job_quotes_neither_input_nor_answer(
     job.refresh_from_db()
     reason = job.wait_reason or job.error_code
     assert reason in {"internal_error", "interrupted", "answer_garbled"}
+    if kind == "RuntimeError":
+        assert reason == "internal_error"
+        assert '"type":"RuntimeError"' in reports.text
     if reason == "internal_error":
         assert "_execute" in reports.text, "the report shows the place of the defect"
     assert is_clean(caplog.text), caplog.text

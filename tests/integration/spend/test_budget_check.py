@@ -58,6 +58,15 @@ def test_each_cap_is_reached_when_a_usual_call_no_longer_fits(
 
 
 @pytest.mark.parametrize(("scope", "cap", "subject"), CAPS)
+def test_a_cap_below_the_spend_is_reached_without_earlier_calls(
+    scope: str, cap: dict[str, Any], subject: str
+) -> None:
+    FeatureControl.objects.create(**cap)
+    spent(scope, USD + 1)
+    assert reached() == [subject]
+
+
+@pytest.mark.parametrize(("scope", "cap", "subject"), CAPS)
 def test_earlier_spend_does_not_count(scope: str, cap: dict[str, Any], subject: str) -> None:
     FeatureControl.objects.create(**cap)
     spent(scope, USD + 1, days_ago=31)

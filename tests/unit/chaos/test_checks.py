@@ -275,7 +275,7 @@ def test_the_figures_count_what_is_wrong() -> None:
     assert "unknown 1" in table(evidence, made)
 
 
-def test_the_accusation_shows_calls_worker_answers_and_faults() -> None:
+def test_a_violation_report_shows_calls_worker_answers_and_faults() -> None:
     evidence = explained()
     change(evidence, "jobs", 0, charge_micro=260)
     story = violation_report(evidence, violations(evidence))
