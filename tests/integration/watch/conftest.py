@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
@@ -34,6 +35,24 @@ def schedule(db: None) -> dict[str, Any]:
     for name, entry in app.conf.beat_schedule.items():
         Entry.from_entry(name, app=app, **entry)
     return {row.task: row for row in PeriodicTask.objects.all()}
+
+
+def stop_clock() -> None:
+    """Let the database's clock stand until the end of the transaction.
+
+    Our SQL and `Now()` call a function of this schema then. Column defaults do not.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT format('%L::timestamptz', statement_timestamp())")
+        (moment,) = cursor.fetchone()
+        cursor.execute("CREATE SCHEMA stopped")
+        cursor.execute(
+            "CREATE FUNCTION stopped.statement_timestamp() RETURNS timestamptz"
+            f" LANGUAGE sql STABLE AS $$ SELECT {moment} $$"
+        )
+        cursor.execute("SELECT current_setting('search_path')")
+        (path,) = cursor.fetchone()
+        cursor.execute(f"SET LOCAL search_path = stopped, pg_catalog, {path}")
 
 
 def age_watch(seconds: float) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import redis
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -16,7 +17,7 @@ from aifeature.models import Alert, AttemptState, Job, KillMode, Watch
 from aifeature.services.controls import switch
 from aifeature.services.watch import stalled, watcher
 from tests.integration.job_rows import MakeCall, MakeJob, age, claim
-from tests.integration.watch.conftest import worker
+from tests.integration.watch.conftest import stop_clock, worker
 
 pytestmark = pytest.mark.usefixtures("committed", "opened")
 
@@ -51,15 +52,24 @@ def test_a_job_that_does_not_start_is_an_alert(job: Job) -> None:
     assert alerted() == []
 
 
+def test_a_job_is_late_after_thirty_seconds_and_not_before(job: Job) -> None:
+    found = []
+    with transaction.atomic():
+        stop_clock()
+        for due_s in (29.9, 30):
+            age(job, run_at=timedelta(seconds=due_s))
+            found.append(len(alerted()))
+        transaction.set_rollback(True)
+    assert found == [0, 1]
+
+
 @pytest.mark.parametrize(
     "what",
-    ["not due so long", "due later", "runs", "called", "paused", "no worker", "watched lately"],
+    ["due later", "runs", "called", "paused", "no worker", "watched lately"],
 )
 def test_a_normal_state_is_no_alert(
     job: Job, make_job: MakeJob, make_call: MakeCall, what: str
 ) -> None:
-    if what == "not due so long":
-        age(job, run_at=timedelta(seconds=LATE_S / 2))
     if what == "due later":
         age(job, run_at=timedelta(seconds=-60))
     if what == "runs":
