@@ -213,7 +213,9 @@ def test_a_failed_turn_hides_no_late_check(
     assert Alert.objects.get().notified_at is not None
 
 
-@pytest.mark.parametrize(("silence_s", "stands_in"), [(STAND_IN_S - 0.1, False), (STAND_IN_S, True)])
+@pytest.mark.parametrize(
+    ("silence_s", "stands_in"), [(STAND_IN_S - 0.1, False), (STAND_IN_S, True)]
+)
 def test_an_llm_worker_replaces_the_watcher(
     watched: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
