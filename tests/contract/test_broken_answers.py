@@ -40,6 +40,8 @@ from workers.inference import (
     Transient,
 )
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = "The course platform moved its billing to a new provider on 3 March 2026. " * 40
 
 KINDS: dict[Then, type[InferenceError]] = {

@@ -15,6 +15,8 @@ from django.db.models import Q
 
 from tests.contract.expand_only import changed_signatures, problems
 
+pytestmark = pytest.mark.slow
+
 SINCE = "0003_overview_indexes"
 """Up to this one nothing was released."""
 

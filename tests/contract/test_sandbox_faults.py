@@ -14,6 +14,8 @@ from tests.contract.sandbox_clients import SDK, ask, client, run
 from tests.sandbox_server import SandboxServer
 from workers.sandbox.faults import FaultKind
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -33,6 +33,8 @@ from aifeature.services.controls import effective
 from aifeature.services.monitoring import overview, signs_of_life
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
+pytestmark = pytest.mark.slow
+
 INDEX = "/admin/"
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 """The moment of all figures."""

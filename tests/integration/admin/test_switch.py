@@ -12,6 +12,8 @@ from aifeature.models import ControlChange, FeatureControl, KillMode, SpendWindo
 from aifeature.services.controls import effective, switch
 from tests.integration.admin.conftest import MakeJob, Staff
 
+pytestmark = pytest.mark.slow
+
 LIST = "/admin/aifeature/featurecontrol/"
 DETAIL = f"{LIST}summarize/change/"
 GLOBAL = f"{LIST}_5Feverything/change/"

@@ -29,7 +29,7 @@ PASSWORD = "correct horse"
 HTMX = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{DETAIL}"}
 FORM = {"_form_submitted": "on", "mode": "cancel", "reason": "Bad answers."}
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

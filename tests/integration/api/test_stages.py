@@ -15,6 +15,8 @@ from aifeature.services.controls import effective
 from tests.integration.api.api_jobs import bearer, problem, submit
 from tests.integration.conftest import AMPLE_RATES
 
+pytestmark = pytest.mark.slow
+
 BUCKETS: Final = {"at_5": 5, "at_18": 18, "at_50": 50, "at_99": 99}
 """The percent buckets of four users for `summarize`. A change of these would take the feature from
 users who have it."""

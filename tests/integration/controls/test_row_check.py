@@ -24,7 +24,7 @@ from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 from workers import tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 SUMMARIZE = registry.get("summarize")
 

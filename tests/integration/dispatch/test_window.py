@@ -39,7 +39,7 @@ from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.jobs import lifecycle
 from tests.integration.job_rows import MakeJob, age, begin, claim
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed")]
 
 FLOOR = 8
 """Slots that are assumed while no worker is present."""

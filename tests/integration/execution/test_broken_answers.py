@@ -27,7 +27,7 @@ from tests.wire import Exchange, WireServer, serving
 INPUT = {"document": DOCUMENT}
 KNOWN = {"", *WaitReason, *FailureCode}
 
-pytestmark = pytest.mark.usefixtures("committed", "opened")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "opened")]
 
 HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 

@@ -28,6 +28,8 @@ from workers.inference.shared_state import SharedState, connect
 from workers.inference.token_bucket import SECOND
 from workers.inference.types import TokenUsage
 
+pytestmark = pytest.mark.slow
+
 NOW = 1_800_000_000 * SECOND
 MODEL = "claude-haiku-5-5"
 ADA = UserTokens("summarize:1", 6_000)  # a hundred in a second

@@ -25,6 +25,8 @@ from tests.integration.job_rows import MakeJob
 from tests.kept_reports import Kept, kept_reports
 from tests.sandbox_server import SandboxServer
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Job]
 
 WORD = CANARY.split(maxsplit=1)[0]

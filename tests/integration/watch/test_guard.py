@@ -25,7 +25,7 @@ from aifeature.services.watch import schedule as schedule_of_beat
 from project.beat import Entry, Scheduler
 from project.celery import app
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("schedule")]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.usefixtures("schedule")]
 
 
 def of(task: str) -> Any:

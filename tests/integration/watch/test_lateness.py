@@ -26,7 +26,7 @@ from aifeature.services.watch.queues import QUEUES
 from project.celery import app
 from tests.integration.watch.conftest import age_watch, ran, stop_clock, worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 TASKS = sorted(gaps.sent_every())
 ALLOWED_S = {

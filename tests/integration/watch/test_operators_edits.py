@@ -16,7 +16,7 @@ from aifeature.services.watch.protected import PROTECTED
 from project.celery import app
 from tests.integration.watch.test_beat import start
 
-pytestmark = pytest.mark.usefixtures("committed", "handlers")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "handlers")]
 
 NAMES = sorted(app.conf.beat_schedule)
 

@@ -25,6 +25,8 @@ from aifeature.web import carried, sign_in_reasons
 from tests.browser import scenes
 from tests.integration.fuzz.values import thorough
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "/accounts/login/"
 FORM = "/f/summarize/"
 SECRET = "A zebra crossed the street."

@@ -34,6 +34,8 @@ from project.log_lines import LineFormatter
 from tests.browser import scenes
 from tests.integration.event_loop import client_of
 
+pytestmark = pytest.mark.slow
+
 FORM = "/f/summarize/"
 SECRET = "a zebra of db.internal"
 SHOWN = re.compile(r"[Rr]eference: <b>([^<]+)</b>")

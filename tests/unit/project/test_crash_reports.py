@@ -23,6 +23,8 @@ from project.crash_pages import Reporter
 from tests.canaries import CANARY, Form, every_kind, is_clean, raised
 from tests.kept_reports import Kept, kept_reports
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import logging, os, sys, threading, warnings
 import django

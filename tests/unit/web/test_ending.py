@@ -17,6 +17,8 @@ from tests.chaos import client
 from tests.system import component
 from tests.unit.web.ending_server import CLOSE, EndingServer, wait_until
 
+pytestmark = pytest.mark.slow
+
 LEAST_DRAIN_S = 2.5
 GRACEFUL_S = 25
 A_MOMENT_S = 0.3

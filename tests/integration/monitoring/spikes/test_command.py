@@ -23,7 +23,7 @@ from aifeature.services.monitoring.spikes.judge import Rules
 from tests.integration.job_rows import make_launch
 from tests.integration.monitoring.spikes.conftest import DOLLAR, NOON, Usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 HOUR = timedelta(hours=1)
 YESTERDAY = midnight(NOON) - 24 * HOUR

@@ -22,6 +22,8 @@ from tests.integration.privacy.personal_data.conftest import NAME, PERSONAL, SAI
 from tests.integration.privacy.personal_data.erasing import lines_with
 from tests.integration.privacy.retention.conftest import EndedJob, call
 
+pytestmark = pytest.mark.slow
+
 
 def exported(name: str = NAME) -> dict[str, Any]:
     out = io.StringIO()
