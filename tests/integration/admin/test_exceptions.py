@@ -14,6 +14,8 @@ from aifeature.models import ControlChange, Launch, RateOverride
 from tests.integration.admin.conftest import Staff
 from tests.integration.job_rows import make_launch
 
+pytestmark = pytest.mark.slow
+
 RATES = "/admin/aifeature/rateoverride/"
 LAUNCHES = "/admin/aifeature/launch/"
 

@@ -15,6 +15,8 @@ from aifeature.models import Attempt, AttemptState
 from aifeature.services.spend.settlement import Tokens
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
+pytestmark = pytest.mark.slow
+
 LIST = "/admin/aifeature/attempt/"
 FORM = {"_form_submitted": "on", "cost_usd": "0.0123", "reason": "Their usage page."}
 

@@ -20,6 +20,8 @@ from aifeature.models import Attempt, AttemptState, SpendWindow
 from aifeature.services.spend import bulk_settlement, settlement
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
+pytestmark = pytest.mark.slow
+
 LIST = "/admin/aifeature/attempt/"
 SETTLE = f"{LIST}settle-many/"
 REASON = "Their report of the day."

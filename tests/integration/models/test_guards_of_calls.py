@@ -12,7 +12,7 @@ from aifeature.models import UNSURE, Attempt, AttemptState
 from tests.integration.job_rows import MakeCall
 from tests.integration.models.guarded_rows import change, other, refused
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 STATES = {
     AttemptState.STARTED: {AttemptState.SETTLED, AttemptState.FAILED, *UNSURE},

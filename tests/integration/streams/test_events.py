@@ -27,6 +27,8 @@ from tests.integration.job_rows import MakeJob, claim
 from tests.integration.streams.gate import gate
 from tests.integration.streams.readers import Stream, reader, token_of
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Refunds take 30 days. 🎉 Ünïcode \u2028 counts as one."
 
 

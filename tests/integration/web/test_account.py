@@ -17,6 +17,8 @@ from aifeature.models import ApiToken, SignIn, SignInCount
 from aifeature.services.sign_in.sign_ins import browser_of, shown
 from aifeature.web.account import MOST_TOKENS
 
+pytestmark = pytest.mark.slow
+
 PAGE = "/account/"
 WORD = "correct horse"
 DISABLED = {"usable_password": "false", "unset-password": "Disable"}

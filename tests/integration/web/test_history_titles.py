@@ -20,6 +20,8 @@ from aifeature.web import titles
 from tests.browser import scenes
 from tests.integration.fuzz.values import thorough
 
+pytestmark = pytest.mark.slow
+
 SENTENCE = "A zebra crossed the street."
 ROW = re.compile(r'<div class="row-main">(.*?)</div>', re.DOTALL)
 TITLE = re.compile(r'<a href="[^"]*" dir="auto">(.*?)</a>', re.DOTALL)

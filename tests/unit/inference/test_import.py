@@ -9,6 +9,8 @@ import pytest
 
 import workers.inference
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("code", "names"),

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from aifeature.services.streams.field_text import FieldText
 
+pytestmark = pytest.mark.slow
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

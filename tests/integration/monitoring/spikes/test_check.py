@@ -29,7 +29,7 @@ from aifeature.services.monitoring.spikes.baseline import midnight
 from tests.integration.job_rows import make_launch
 from tests.integration.monitoring.spikes.conftest import DOLLAR, NOON, Usual, call
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

@@ -24,6 +24,8 @@ from tests.integration.privacy.personal_data.conftest import NAME, SAID
 from tests.integration.privacy.personal_data.erasing import CASE, run, whole_database
 from tests.sandbox_server import SandboxServer
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60.0
 """Seconds to wait for a result that needs milliseconds."""
 
