@@ -50,7 +50,7 @@ EVERYWHERE: Final[Mapping[int, str]] = {
     429: "`rate_limited`: you sent too many requests. Wait `Retry-After` seconds.",
     500: "`internal_error`: a fault on our side. It has been logged.",
     503: "`database_unavailable`: try again in a moment; `interrupted`: this server restarted, and"
-    " the request may have been carried out: send it again with the same `Idempotency-Key`.",
+    " the request may have been carried out.",
 }
 """Problems that every operation may return."""
 

@@ -78,7 +78,9 @@ def list_features(request: HttpRequest) -> FeatureList:
             429: "`rate_limited`: too many requests; `budget_exhausted`: your budget of the day is"
             " used up. Wait `Retry-After` seconds.",
             503: "`feature_paused`, `budget_reached`, `no_worker`, `overloaded` or"
-            " `database_unavailable`: try again after `Retry-After`.",
+            " `database_unavailable`: try again after `Retry-After`. `interrupted`: this server"
+            " restarted, and the job may exist: send the request again with the same"
+            " `Idempotency-Key`.",
         },
         headers={
             202: {**LOCATION, **REPLAYED, **RATE},

@@ -266,16 +266,7 @@ class _Attempt:
     def _failure(self, error: Exception) -> InferenceError | None:
         facts = self._facts()
         if isinstance(error, anthropic.APIStatusError):
-            facts["request_id"] = error.request_id
-            return failures.from_status(
-                error.status_code,
-                headers=error.response.headers,
-                error_type=error.type if isinstance(error.type, str) else None,
-                error_code=error.error_code,
-                from_provider=failures.is_provider_error(error.body),
-                facts=facts,
-                message=error.api_message,
-            )
+            return status_failure(error, {**facts, "request_id": error.request_id})
         cause: BaseException = error
         if isinstance(error, anthropic.APIConnectionError):
             cause = error.__cause__ or error
@@ -360,6 +351,19 @@ def _most(request: InferenceRequest) -> TokenBound:
 def _arguments(request: InferenceRequest) -> dict[str, Any]:
     schema = request.output_schema
     return wire.arguments(request, None if schema is None else wire_schema(schema))
+
+
+def status_failure(error: anthropic.APIStatusError, facts: Facts) -> InferenceError:
+    """Return our error for an error response, with these facts about the call."""
+    return failures.from_status(
+        error.status_code,
+        headers=error.response.headers,
+        error_type=error.type if isinstance(error.type, str) else None,
+        error_code=error.error_code,
+        from_provider=failures.is_provider_error(error.body),
+        facts=facts,
+        message=error.api_message,
+    )
 
 
 def _sdk_failure(error: Exception, facts: Facts) -> InferenceError | None:

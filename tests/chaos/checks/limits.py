@@ -1,4 +1,4 @@
-"""Limits: a user whom a rate, a cap or the switch refuses was over it, and received the reason."""
+"""Limits: each refused user was over the limit that the response names."""
 
 from __future__ import annotations
 

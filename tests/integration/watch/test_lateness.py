@@ -232,6 +232,14 @@ def test_an_llm_worker_replaces_the_watcher(
     assert Alert.objects.filter(notified_at__isnull=False).exists() is stands_in
 
 
+def test_a_stopping_worker_does_not_watch(
+    agent: WorkerAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "turn", lambda: None)
+    monkeypatch.setattr(agent._watcher, "check", lambda: pytest.fail("it watches"))
+    agent._turn_and_watch()
+
+
 def test_a_defect_in_one_finder_hides_no_other(
     watched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
