@@ -27,6 +27,9 @@ stop: ## stop the stack of this checkout, started by demo or stack
 	@if [ -x $(BIN)/python ] && [ -f $(READY) ]; then $(BIN)/python manage.py stack --stop; \
 		else echo "no stack runs here: nothing is installed in .venv"; fi
 
+# Each process of a test run would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHORT_CHAOS := tests/chaos/test_short_run.py
 PYTEST := $(BIN)/python -m pytest --dist worksteal \
 	-n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2) + 1)")
