@@ -20,7 +20,7 @@ from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, 
 from tests.integration.execution.test_job_run import ARTICLE, again, run, summarise
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
-from workers.inference import InferenceRequest
+from workers.inference import Cancelled, InferenceRequest
 
 pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 
@@ -148,3 +148,22 @@ def test_jobless_calls_send_probes() -> None:
     feature, prompt = registry.get("summarize"), prompts.get("summarize", "v3")
     calls.call(feature, a_request(HAIKU), purpose=Purpose.JUDGE, prompt=prompt)
     assert [call.purpose for call in Attempt.objects.order_by("started_at")] == ["probe", "judge"]
+
+
+def test_the_switch_aborts_a_probe_without_a_job(
+    opened: None, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_probe_be_due()
+    gateway = factory.gateway()
+    infer = gateway.infer
+
+    def stopped_meanwhile(request: InferenceRequest, **how: Any) -> Any:
+        effective.change("summarize", {"killed": True}, reason="test", check_name="test")
+        context.keeper.beat()
+        return infer(request, **how)
+
+    monkeypatch.setattr(gateway, "infer", stopped_meanwhile)
+    feature, prompt = registry.get("summarize"), prompts.get("summarize", "v3")
+    with pytest.raises(Cancelled):
+        calls.call(feature, a_request(HAIKU), purpose=Purpose.JUDGE, prompt=prompt)
+    assert [call.purpose for call in Attempt.objects.all()] == ["probe"]
