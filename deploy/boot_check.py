@@ -10,9 +10,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+_CHECK: Final = """
+from gunicorn.app.wsgiapp import WSGIApplication
+WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]").load()
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "check", "--database", "default"])
+"""
+"""Loads the new gunicorn settings with this process's arguments, the application, and all that a
+request may need. The database adds warnings about operators' settings. An unavailable one refuses
+nothing."""
 
 LIMIT_S: Final = 60
 """Seconds that a check may take. Meanwhile the main process waits and its workers serve."""
@@ -23,27 +32,16 @@ def install(server: Any) -> None:
     reload = server.reload
 
     def reload_if_it_boots() -> None:
-        for command in _checks():
-            if not _succeeds(command, cwd=_folder(server)):
-                server.log.error(
-                    "HUP refused: the new release does not boot, so the old one continues to "
-                    "serve. Fix the error that %r reports above, then send HUP again. If a worker "
-                    "dies before that, gunicorn starts it from the new release.",
-                    " ".join(command[1:]),
-                )
-                return
+        if not _boots(cwd=_folder(server)):
+            server.log.error(
+                "HUP refused: the new release does not boot, so the old one continues to serve. "
+                "Fix the error that is reported above, then send HUP again. If a worker dies "
+                "before that, gunicorn starts it from the new release."
+            )
+            return
         reload()
 
     server.reload = reload_if_it_boots
-
-
-def _checks() -> tuple[list[str], ...]:
-    """Return the commands that load the new gunicorn settings, and all that a request may need."""
-    return (
-        [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"],
-        # The database adds warnings about operators' settings. An unavailable one refuses nothing.
-        [sys.executable, "manage.py", "check", "--database", "default"],
-    )
 
 
 def _folder(server: Any) -> Path:
@@ -51,7 +49,8 @@ def _folder(server: Any) -> Path:
     return Path(server.cfg.config).resolve().parents[1]
 
 
-def _succeeds(command: Sequence[str], *, cwd: Path) -> bool:
+def _boots(*, cwd: Path) -> bool:
+    command = [sys.executable, "-c", _CHECK, *sys.argv[1:]]
     try:
         return subprocess.run(command, cwd=cwd, timeout=LIMIT_S, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPConnection
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import httpx2
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 
 from aifeature.models import Job, Status, transitions
@@ -24,17 +22,29 @@ from aifeature.services.streams import writer
 from aifeature.services.streams.writer import JobStream
 from tests.integration.streams.readers import Stream
 from tests.integration.streams.web_server import WebServer, running
-from tests.releases import next_release
+from tests.releases import Release, next_release
 
 pytestmark = pytest.mark.slow
 
 GUNICORN = ["gunicorn", "-c", "deploy/gunicorn.conf.py", "project.asgi:application"]
-WORDS = 120
 PATIENCE_S = 20.0
 """Seconds that a test waits for an immediate answer. A process waits longer for its successor."""
 
 SIGNAL_S = 1.5
 """Seconds in which a process receives a signal. The tests pass also if it takes longer."""
+
+QUIET_S = 2.7
+"""Seconds without a request, longer than the minimum draining."""
+
+BREATH_S = 0.02
+"""Seconds between two requests. The processes that start meanwhile need the processor too."""
+
+ANSWERS = 10
+"""The least answers of each visitor before and after a change of processes."""
+
+WORD_S = 0.05
+LAST_WORDS = 20
+"""Words that are written after a reload."""
 
 HOLD = """
 
@@ -46,96 +56,103 @@ def post_fork(server, worker):
 """
 """Added to gunicorn's settings: while the file exists, no new process begins to serve."""
 
+REFUSED = "HUP refused"
 
-@pytest.fixture
-def gunicorn(token: str, tmp_path: Path) -> Iterator[WebServer]:
-    with running(GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="2") as server:
-        yield server
-
-
-QUIET_S = 2.7
-"""Seconds without a request, longer than the minimum draining."""
-
-BREATH_S = 0.01
-"""Seconds between two requests. The processes that start meanwhile need the processor too."""
+BROKEN = {
+    "deploy/gunicorn.conf.py": "workers = = 2\n",
+    "project/asgi.py": "raise RuntimeError('not this one')\n",
+    "aifeature/web/views.py": "from aifeature.web import nothing_of_the_kind\n",
+}
+"""Files that the main process, the workers and the requests load, one of each kind."""
 
 
-ANSWERS = 10
-"""The least answers of each visitor. Slow ones may need longer than a reload."""
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A server that runs a release of its own."""
+
+    server: WebServer
+    release: Release
+    hold: Path
+    """While this file exists, no new process begins to serve."""
+
+    held: Path
+    """Exists as soon as a new process waits for the end of the hold."""
 
 
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Spares each client the loading of all authorities, which takes longer than its request."""
+@pytest.fixture(scope="module")
+def deployed(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """One server for all reloads, since each start of a process costs seconds."""
+    folder = tmp_path_factory.mktemp("reload")
+    hold, held = folder / "hold", folder / "held"
+    release = next_release(folder / "release")
+    path = "deploy/gunicorn.conf.py"
+    settings = (release.folder / path).read_text()
+    release.write(path, settings + HOLD.format(hold=str(hold), held=str(held)))
+    with running(GUNICORN, folder / "web.log", cwd=release.folder, WEB_CONCURRENCY="2") as server:
+        yield Deployed(server, release, hold, held)
 
 
 class Visitor(threading.Thread):
     """Sends requests all the time, on one connection or each on a new one."""
 
-    def __init__(self, url: str, headers: dict[str, str], *, keep: bool) -> None:
+    def __init__(self, server: WebServer, path: str, token: str, *, keep: bool) -> None:
         super().__init__(daemon=True)
-        self.url, self.headers, self.keep = url, headers, keep
+        self.address, self.path, self.keep = address(server), path, keep
+        self.headers = {"authorization": f"Bearer {token}"}
         self.answers: list[int] = []
         self.errors: list[str] = []
         self.done = threading.Event()
 
-    def client(self) -> httpx2.Client:
-        return httpx2.Client(headers=self.headers, trust_env=False, timeout=30, verify=NO_TLS)
-
     def run(self) -> None:
-        client = self.client()
+        connection = HTTPConnection(self.address, timeout=30)
         while not self.done.wait(BREATH_S):
             try:
-                self.answers.append(client.get(self.url).status_code)
-            except httpx2.TransportError as error:
+                connection.request("GET", self.path, headers=self.headers)
+                answer = connection.getresponse()
+                answer.read()
+                self.answers.append(answer.status)
+            except (OSError, HTTPException) as error:
                 self.errors.append(repr(error))
+                connection.close()
             if not self.keep:
-                client.close()
-                client = self.client()
-        client.close()
+                connection.close()
+        connection.close()
 
 
-@pytest.mark.timeout(300)
-def test_a_reload_refuses_no_connection_and_loses_no_request(
-    gunicorn: WebServer, token: str
-) -> None:
-    headers = {"authorization": f"Bearer {token}"}
+def address(server: WebServer) -> str:
+    return server.url.removeprefix("http://")
+
+
+@contextmanager
+def visiting(server: WebServer, token: str) -> Iterator[Callable[[], None]]:
+    """Send requests of each kind. Yield a function that waits for ten answers of each visitor."""
     visitors = [
-        Visitor(f"{gunicorn.url}{path}", headers, keep=keep)
+        Visitor(server, path, token, keep=keep)
         for path in ("/healthz", "/healthz", "/api/v1/features")
         for keep in (True, False)
     ]
+
+    def answered() -> None:
+        before = [len(visitor.answers) for visitor in visitors]
+        wait_until(
+            lambda: all(
+                len(visitor.answers) >= count + ANSWERS
+                for visitor, count in zip(visitors, before, strict=True)
+            )
+        )
+
     for visitor in visitors:
         visitor.start()
-    before = gunicorn.workers()
-    gunicorn.reload()
-    assert not before & gunicorn.workers()
-    wait_until(lambda: all(len(visitor.answers) > ANSWERS for visitor in visitors))
+    try:
+        yield answered
+    finally:
+        for visitor in visitors:
+            visitor.done.set()
+        for visitor in visitors:
+            visitor.join(40)
     for visitor in visitors:
-        visitor.done.set()
-    for visitor in visitors:
-        visitor.join(40)
         assert visitor.errors == []
         assert set(visitor.answers) == {200}
-
-
-@pytest.mark.timeout(300)
-def test_the_present_processes_serve_until_their_successors_do(token: str, tmp_path: Path) -> None:
-    release, hold, held = next_release(tmp_path / "release"), tmp_path / "hold", tmp_path / "held"
-    settings = (release.folder / "deploy/gunicorn.conf.py").read_text()
-    release.write("deploy/gunicorn.conf.py", settings + HOLD.format(hold=str(hold), held=str(held)))
-    with running(GUNICORN, tmp_path / "web.log", cwd=release.folder, WEB_CONCURRENCY="2") as server:
-        before = server.workers()
-        hold.touch()
-        server.process.send_signal(signal.SIGHUP)
-        wait_until(held.exists)
-        threading.Event().wait(SIGNAL_S)
-        for _ in range(3):
-            answer = httpx2.get(f"{server.url}/healthz", trust_env=False, timeout=PATIENCE_S)
-            assert answer.status_code == 200
-        hold.unlink()
-        wait_until(lambda: not before & server.workers())
-        answer = httpx2.get(f"{server.url}/healthz", trust_env=False, timeout=PATIENCE_S)
-        assert answer.status_code == 200
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -146,23 +163,28 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def typing(stream: JobStream, words: list[str], answer: threading.Event) -> Iterator[None]:
-    """Write a word every 50 ms in a thread, as a model does, until all are written."""
+def typing(stream: JobStream, words: list[str]) -> Iterator[None]:
+    """Write a word every 50 ms in a thread, as a model does, until after the context."""
+    reloaded = threading.Event()
 
     def write() -> None:
         take = stream.sink()
         assert take is not None
         take('{"summary": "')
-        pause = threading.Event()
-        for word in words:
-            take(word)
-            pause.wait(0.05)
-        answer.set()
+        last, pause = LAST_WORDS, threading.Event()
+        while last:
+            words.append(f"w{len(words)} ")
+            take(words[-1])
+            last -= reloaded.is_set()
+            pause.wait(WORD_S)
 
     thread = threading.Thread(target=write)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        reloaded.set()
+        thread.join()
 
 
 def follow(server: WebServer, token: str, job: Job, stream: Stream) -> None:
@@ -183,94 +205,139 @@ def follow(server: WebServer, token: str, job: Job, stream: Stream) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_stream_ends_with_a_comment_and_resumes_where_it_was(
-    gunicorn: WebServer, claimed: Claimed, token: str
+def test_a_reload_loses_no_connection_no_request_and_no_text(
+    deployed: Deployed, claimed: Claimed, token: str
 ) -> None:
-    words = [f"w{number} " for number in range(WORDS)]
-    text = "".join(words)
+    """While the successors are held, the present processes serve. A stream resumes where it was."""
+    server, words, stream = deployed.server, list[str](), Stream()
     job = Job.objects.get(pk=claimed.job)
     connection.close()
-    answered = threading.Event()
+    before = server.workers()
     connections = 0
-    stream = Stream()
 
     def reload() -> None:
         try:
             wait_until(lambda: bool(stream.text))
-            gunicorn.reload()
-            assert answered.wait(30)
+            deployed.hold.touch()
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(deployed.held.exists)
+            with visiting(server, token) as answered:
+                threading.Event().wait(SIGNAL_S)
+                answered()
+                assert before < server.workers()
+                deployed.hold.unlink()
+                wait_until(lambda: not before & server.workers())
+                answered()
         finally:
-            transitions.finish(claimed, Status.SUCCEEDED, result={"summary": text, "key_facts": []})
+            deployed.hold.unlink(missing_ok=True)
+            typed.close()
+            result = {"summary": "".join(words), "key_facts": []}
+            transitions.finish(claimed, Status.SUCCEEDED, result=result)
             connection.close()
 
-    output = writer.process().open(claimed.job, claimed.epoch, "summary")
-    with output as out, typing(out, words, answered), ThreadPoolExecutor(1) as threads:
+    with (
+        writer.process().open(claimed.job, claimed.epoch, "summary") as output,
+        ExitStack() as typed,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        typed.enter_context(typing(output, words))
         reloading = threads.submit(reload)
         while not stream.named("result"):
             assert connections < 20
-            follow(gunicorn, token, job, stream)
+            follow(server, token, job, stream)
             connections += 1
         reloading.result(PATIENCE_S)
-    assert stream.text == text
+    assert stream.text == "".join(words)
     assert stream.named("reset") == []
     assert "restarts" in "".join(stream.comments)
     assert connections > 1
 
 
-@pytest.mark.parametrize("argv", [GUNICORN, None], ids=["gunicorn", "uvicorn"])
-def test_open_streams_end_with_a_comment_when_the_server_stops(
-    argv: list[str] | None, claimed: Claimed, token: str, ada: User, tmp_path: Path
+@pytest.mark.timeout(400)
+def test_a_release_that_does_not_boot_is_refused_and_the_old_one_serves(
+    deployed: Deployed,
 ) -> None:
-    job = Job.objects.get(pk=claimed.job)
-    connection.close()
-    log = tmp_path / "web.log"
-    command = argv or ["uvicorn", "project.asgi:application", "--port", "PORT"]
-    stream = Stream()
-    with ThreadPoolExecutor(1) as threads, running(command, log, WEB_CONCURRENCY="1") as server:
-        reading = threads.submit(follow, server, token, job, stream)
-        wait_until(lambda: bool(stream.named("status")))
-        wait_until(lambda: "Global daily cap: $" in log.read_text())  # each process logs it at boot
-        server.process.send_signal(signal.SIGTERM)
-        reading.result(PATIENCE_S)  # raises if the stream broke off
-        assert "restarts" in stream.comments[-1]
-        server.process.wait(PATIENCE_S)
+    server, release = deployed.server, deployed.release
+    workers, refused = server.workers(), server.log.read_text().count(REFUSED)
+    for path, text in BROKEN.items():
+        before = (release.folder / path).read_text()
+        release.write(path, text)
+        try:
+            server.process.send_signal(signal.SIGHUP)
+            refused += 1
+            serves_until_refused(server, refused)
+        finally:
+            release.write(path, before)
+        assert server.workers() == workers
+    server.reload()
+    assert not server.workers() & workers
 
 
-def test_a_request_during_the_stop_is_answered(token: str, tmp_path: Path) -> None:
+def serves_until_refused(server: WebServer, times: int) -> None:
+    with httpx2.Client(trust_env=False, timeout=60) as client:
+
+        def refused() -> bool:
+            assert client.get(f"{server.url}/healthz").status_code == 200
+            return server.log.read_text().count(REFUSED) >= times
+
+        wait_until(refused)
+
+
+def test_a_stop_answers_requests_and_ends_streams(
+    claimed: Claimed, token: str, tmp_path: Path
+) -> None:
+    """Each connection from before the stop gets one more answer, also after a long silence."""
     with (
-        running(GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="1") as server,
+        running(
+            GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT="30"
+        ) as server,
+        ending_stream(server, claimed, token),
         ExitStack() as exits,
     ):
-        (worker,) = server.workers()
-        address = server.url.removeprefix("http://")
-        visitors = [HTTPConnection(address, timeout=PATIENCE_S) for _ in range(100)]
+        visitors = [HTTPConnection(address(server), timeout=PATIENCE_S) for _ in range(100)]
         for visitor in visitors:
             exits.callback(visitor.close)
             visitor.connect()
-        last = visitors.pop()
+            visitor.auto_open = 0  # or it would reconnect silently
+        last, kept = visitors.pop(), visitors.pop()
+        assert response_of(kept) == (200, None)
         assert response_of(last) == (200, None), "it has accepted all connections"
-        os.kill(worker, signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         until = time.monotonic() + PATIENCE_S
         while (answer := response_of(last)) == (200, None):  # it has not begun to stop
             assert time.monotonic() < until
             threading.Event().wait(0.05)
         assert answer == (200, "close")
         assert response_of(visitors.pop()) == (200, "close"), "idle until now"
+        threading.Event().wait(QUIET_S)
+        assert response_of(kept) == (200, "close")
+    server.process.wait(PATIENCE_S)
 
 
-def test_a_kept_connection_is_answered_long_after_the_signal_to_stop(
-    token: str, tmp_path: Path
-) -> None:
-    log = tmp_path / "web.log"
-    with running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT="30") as server:
-        (worker,) = server.workers()
-        with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=20)) as kept:
-            kept.connect()
-            kept.auto_open = 0  # or it would reconnect silently
-            assert response_of(kept) == (200, None)
-            os.kill(worker, signal.SIGTERM)
-            threading.Event().wait(QUIET_S)
-            assert response_of(kept) == (200, "close")
+def test_uvicorn_alone_ends_streams_too(claimed: Claimed, token: str, tmp_path: Path) -> None:
+    command = ["uvicorn", "project.asgi:application", "--port", "PORT"]
+    with (
+        running(command, tmp_path / "web.log") as server,
+        ending_stream(server, claimed, token),
+    ):
+        server.process.send_signal(signal.SIGTERM)
+    server.process.wait(PATIENCE_S)
+
+
+@contextmanager
+def ending_stream(server: WebServer, claimed: Claimed, token: str) -> Iterator[None]:
+    """Read a stream that the server ends with a comment in this context."""
+    job = Job.objects.get(pk=claimed.job)
+    connection.close()
+    stream = Stream()
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(follow, server, token, job, stream)
+        wait_until(lambda: bool(stream.named("status")))
+        # Each process logs it at boot.
+        wait_until(lambda: "Global daily cap: $" in server.log.read_text())
+        yield
+        reading.result(PATIENCE_S)  # raises if the stream broke off
+    assert "restarts" in stream.comments[-1]
 
 
 def response_of(connection: HTTPConnection) -> tuple[int, str | None]:
