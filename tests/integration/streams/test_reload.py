@@ -128,7 +128,7 @@ def visiting(server: WebServer, token: str) -> Iterator[Callable[[], None]]:
     """Send requests of each kind. Yield a function that waits for ten answers of each visitor."""
     visitors = [
         Visitor(server, path, token, keep=keep)
-        for path in ("/healthz", "/healthz", "/api/v1/features")
+        for path in ("/healthz", "/api/v1/features")
         for keep in (True, False)
     ]
 
