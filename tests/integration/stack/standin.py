@@ -19,7 +19,6 @@ from project.stack.local_dir import LocalDir
 from project.stack.ports import take_port
 from project.stack.readiness import logged
 from project.stack.runner import Prepared, Session, run_stack
-from project.stack.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
     from project.stack.supervisor import Tick
@@ -54,6 +53,8 @@ class StandinPlan:
     def prepare(self, session: Session) -> Prepared:
         servers = []
         if self.valkey:
+            from project.stack.valkey import EmbeddedValkey  # noqa: PLC0415 (a tenth of a second)
+
             port = session.exits.enter_context(take_port(PORT))
             valkey = EmbeddedValkey(session.local.valkey, session.launcher, port=port)
             servers.append(session.server(valkey.start()))

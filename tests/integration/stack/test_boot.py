@@ -22,53 +22,42 @@ from tests.integration.database.test_odd_databases import database_of
 from tests.integration.web.test_behind_a_proxy import asked
 from tests.product import started, stores
 
-PLAIN = """
-from project.settings import *
-DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
-DATABASES["default"]["OPTIONS"].pop("pool")
-"""
-
 
 def lines(log: str) -> list[str]:
     return [line for line in log.splitlines() if " boot: " in line]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("odd", ["encoding", "engine"])
 def test_no_process_starts_on_a_database_that_cannot_serve_it(
-    committed: None, tmp_path: Path, odd: str
+    committed: None, tmp_path: Path
 ) -> None:
+    head, mark, query = stores()["DATABASE_URL"].partition("?")
     with database_of("LATIN1") as name:
-        env = {"DATABASE_URL": stores()["DATABASE_URL"], "WEB_BIND": f"unix:{tmp_path}/web.sock"}
-        if odd == "encoding":
-            head, mark, query = env["DATABASE_URL"].partition("?")
-            env["DATABASE_URL"] = f"{head.rpartition('/')[0]}/{name}{mark}{query}"
-        else:
-            (tmp_path / "plain_engine.py").write_text(PLAIN)
-            env |= {"DJANGO_SETTINGS_MODULE": "plain_engine", "PYTHONPATH": str(tmp_path)}
-        names = ("web", "worker-llm", "beat")
-        with started(*names, logs=tmp_path, env={**env, "WEB_CONCURRENCY": "1"}) as found:
-            for process in found.values():
-                assert process.ended() != 0
-                told = lines(process.log())
-                assert len(told) == 1, process.log()
-                assert ("UTF8" if odd == "encoding" else "project.database") in told[0]
-                assert "Traceback" not in process.log(), process.log()
+        url = f"{head.rpartition('/')[0]}/{name}{mark}{query}"
+        for log in logs_of_refused_starts(
+            "web", "worker-llm", "beat", folder=tmp_path, DATABASE_URL=url
+        ):
+            (line,) = lines(log)
+            assert "UTF8" in line
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("name", "value"), [("REDIS_URL", "redis://cache/0?db=1"), ("FORWARDED_ALLOW_IPS", "*")]
-)
-def test_no_process_starts_with_a_value_that_cannot_work(
-    committed: None, tmp_path: Path, name: str, value: str
-) -> None:
-    env = {name: value, "WEB_BIND": f"unix:{tmp_path}/web.sock", "WEB_CONCURRENCY": "1"}
-    with started("web", "worker-llm", "beat", logs=tmp_path, env=env) as found:
+def test_no_process_starts_with_values_that_cannot_work(committed: None, tmp_path: Path) -> None:
+    """Workers and beat read the environment in the same way."""
+    values = {"REDIS_URL": "redis://cache/0?db=1", "FORWARDED_ALLOW_IPS": "*"}
+    for log in logs_of_refused_starts("web", "worker-llm", folder=tmp_path, **values):
+        for name in values:
+            assert log.count(f"{name}: ") == 1, log
+
+
+def logs_of_refused_starts(*names: str, folder: Path, **env: str) -> list[str]:
+    """Start processes, which must end with an error and no traceback."""
+    env |= {"WEB_BIND": f"unix:{folder}/web.sock", "WEB_CONCURRENCY": "1"}
+    with started(*names, logs=folder, env=env) as found:
         for process in found.values():
             assert process.ended() != 0
-            assert process.log().count(f"{name}: ") == 1, process.log()
             assert "Traceback" not in process.log(), process.log()
+        return [process.log() for process in found.values()]
 
 
 NEED = st.integers(300, 100_000)

@@ -83,16 +83,13 @@ def test_a_loud_component_has_a_bounded_log(standin: Callable[..., RunningStack]
     assert wait_until(is_emptied, timeout_s=WAIT_S)
 
 
-def test_verbose_shows_the_output_of_the_components(standin: Callable[..., RunningStack]) -> None:
-    stack = standin("--verbose", "--smoke", "0")
-    assert stack.wait() == 0
-    assert re.search(r"talker0 +\| ready\.", stack.text())
-
-
-def test_the_job_s_exit_code_is_the_stack_s(standin: Callable[..., RunningStack]) -> None:
-    stack = standin("--smoke", "3")
+def test_the_exit_code_is_the_job_s_and_verbose_shows_the_output_of_the_components(
+    standin: Callable[..., RunningStack],
+) -> None:
+    stack = standin("--verbose", "--smoke", "3")
     assert stack.wait() == 3
     assert stack.all_gone()
+    assert re.search(r"talker0 +\| ready\.", stack.text())
 
 
 def test_the_reaper_cleans_up_after_a_hard_kill(standin: Callable[..., RunningStack]) -> None:
