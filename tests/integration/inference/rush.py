@@ -22,10 +22,12 @@ Taker = Callable[[str], Callable[[], bool]]
 
 def rush(taker: Taker, url: str, *, each: int) -> list[int]:
     """Return for each process the number of admitted requests, out of `each`."""
-    spawn = multiprocessing.get_context("spawn")
-    together, answers = spawn.Barrier(PROCESSES), spawn.SimpleQueue()
+    # All processes are forks of one that has imported the code and has no threads.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__, taker.__module__])
+    together, answers = server.Barrier(PROCESSES), server.SimpleQueue()
     running = [
-        spawn.Process(target=_run, args=(taker, url, each, together, answers))
+        server.Process(target=_run, args=(taker, url, each, together, answers))
         for _ in range(PROCESSES)
     ]
     for process in running:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -31,6 +30,15 @@ PATIENCE_S = 60.0
 
 ROOT = Path(__file__).parents[4]
 
+BOTH = """
+import sys, django
+from django.core.management import call_command
+django.setup()
+call_command("migrate", check_unapplied=True)
+call_command("compare_usage", sys.argv[1])
+"""
+"""Two commands in one process. Each raises an error if its exit code would not be 0."""
+
 
 class Databases:
     """The database of the test, its backup, and a database restored from that."""
@@ -55,9 +63,10 @@ class Databases:
     def drop(self) -> None:
         tool("psql", "-qc", f'DROP DATABASE IF EXISTS "{self.restored}"', self.url("postgres"))
 
-    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python on the restored database."""
         return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            [sys.executable, *arguments],
             env={**os.environ, "DATABASE_URL": self.url(self.restored)},
             cwd=ROOT,
             capture_output=True,
@@ -104,51 +113,47 @@ def test_calls_missing_in_the_backup_are_listed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before, during, after = make_job(), make_job(), make_job()
+    before, during, taken_over, after = (make_job() for _ in range(4))
     work(before)
-    answered, backed_up, finish = threading.Event(), threading.Event(), transitions.finish
+    answered, backed_up = threading.Barrier(3), threading.Event()
+    finish = transitions.finish
 
     def finish_after_the_backup(*arguments: Any, **more: Any) -> None:
-        answered.set()
+        answered.wait(PATIENCE_S)
         assert backed_up.wait(PATIENCE_S)
         finish(*arguments, **more)
 
-    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as worker:
+    with monkeypatch.context() as patch, ThreadPoolExecutor(2) as workers:
         patch.setattr(transitions, "finish", finish_after_the_backup)
-        running = worker.submit(work, during)
+        running = [workers.submit(work, job) for job in (during, taken_over)]
         try:
-            assert answered.wait(PATIENCE_S)
+            answered.wait(PATIENCE_S)
             databases.back_up()
         finally:
             backed_up.set()
-        running.result(PATIENCE_S)
+        for each in running:
+            each.result(PATIENCE_S)
     work(after)
     provider.ended_calls()
     calls = {row.job_id: row for row in Attempt.objects.all()}
-    record = str(tmp_path / "calls.jsonl")
 
     databases.restore()
-    compared = databases.manage("compare_usage", record)
-    assert compared.returncode == 1, compared
-    listed = {line.split("  ")[0]: line for line in compared.stdout.splitlines()}
-    assert str(calls[after.pk].pk) in listed["not in the ledger"]
-    assert str(calls[during.pk].pk) in listed["open here, ended there"]
-    assert str(calls[before.pk].pk) not in compared.stdout
-    cost = calls[after.pk].cost_micro
-    assert listed["not in the ledger"].endswith(f"0.000000  0.{cost:06d}")
-
-    # A worker takes over the job that ran during the backup. Its first call becomes unknown.
+    # A worker takes over a job that ran during the backup. Its first call becomes unknown.
     with psycopg.connect(databases.url(databases.restored), autocommit=True) as restored:
         restored.execute(
             "UPDATE aifeature_job SET lease_until = now() - interval '1 second' WHERE id = %s",
-            [during.pk],
+            [taken_over.pk],
         )
-        restored.execute("SELECT aif_claim(%s, 'w2', 15)", [during.pk])
-    again = databases.manage("compare_usage", record)
-    assert again.returncode == 1
-    (line,) = re.findall(r"^unknown here, known there .*$", again.stdout, re.MULTILINE)
-    assert str(calls[during.pk].pk) in line
-    assert line.endswith(f"0.{calls[during.pk].cost_micro:06d}")
+        restored.execute("SELECT aif_claim(%s, 'w2', 15)", [taken_over.pk])
+    compared = databases.run("manage.py", "compare_usage", str(tmp_path / "calls.jsonl"))
+    assert compared.returncode == 1, compared
+    listed = {line.split("  ")[0]: line for line in compared.stdout.splitlines()}
+    assert str(calls[during.pk].pk) in listed["open here, ended there"]
+    assert str(calls[before.pk].pk) not in compared.stdout
+    for kind, job in (("not in the ledger", after), ("unknown here, known there", taken_over)):
+        assert str(calls[job.pk].pk) in listed[kind]
+        assert listed[kind].endswith(f"  0.{calls[job.pk].cost_micro:06d}")
+    assert "0.000000  0." in listed["not in the ledger"]
 
 
 def test_a_full_restore_lists_nothing(
@@ -158,7 +163,6 @@ def test_a_full_restore_lists_nothing(
     provider.ended_calls()
     databases.back_up()
     databases.restore()
-    assert databases.manage("migrate", "--check").returncode == 0
-    compared = databases.manage("compare_usage", str(tmp_path / "calls.jsonl"))
+    compared = databases.run("-c", BOTH, str(tmp_path / "calls.jsonl"))
     assert compared.returncode == 0, compared
     assert "agree on every one" in compared.stdout
