@@ -56,8 +56,6 @@ class Kind:
     """Values of the type, in JSON."""
     carried: bool = True
     """Whether the provider can return it in an answer."""
-    is_plain: bool = True
-    """Whether a set can contain it."""
 
 
 PLAIN = (
@@ -85,11 +83,11 @@ PLAIN = (
     Kind(Annotated[int, Field(ge=0, lt=100)], st.integers(0, 99)),
 )
 OPEN = (
-    Kind(Any, json_values, carried=False, is_plain=False),
-    Kind(object, json_values, carried=False, is_plain=False),
-    Kind(JsonValue, json_values, carried=False, is_plain=False),
-    Kind(dict, st.dictionaries(texts, json_values, max_size=3), carried=False, is_plain=False),
-    Kind(list, st.lists(json_values, max_size=3), carried=False, is_plain=False),
+    Kind(Any, json_values, carried=False),
+    Kind(object, json_values, carried=False),
+    Kind(JsonValue, json_values, carried=False),
+    Kind(dict, st.dictionaries(texts, json_values, max_size=3), carried=False),
+    Kind(list, st.lists(json_values, max_size=3), carried=False),
 )
 
 
@@ -105,7 +103,7 @@ _of: Any = operator.getitem
 def _composed(inner: SearchStrategy[Kind]) -> SearchStrategy[Kind]:
     return st.one_of(
         inner.map(_listed),
-        inner.filter(lambda kind: kind.is_plain).map(_set),
+        _SET_MEMBERS.map(_set),
         inner.map(_optional),
         inner.map(_tuple),
         st.dictionaries(names, inner, min_size=1, max_size=3).map(_nested),
@@ -117,17 +115,15 @@ def _open(inner: SearchStrategy[Kind]) -> SearchStrategy[Kind]:
 
 
 def _listed(kind: Kind) -> Kind:
-    return Kind(_of(list, kind.annotation), st.lists(kind.values, max_size=3), kind.carried, False)
+    return Kind(_of(list, kind.annotation), st.lists(kind.values, max_size=3), kind.carried)
 
 
 def _tuple(kind: Kind) -> Kind:
-    return Kind(
-        _of(tuple, (kind.annotation, ...)), st.lists(kind.values, max_size=3), kind.carried, False
-    )
+    return Kind(_of(tuple, (kind.annotation, ...)), st.lists(kind.values, max_size=3), kind.carried)
 
 
 def _set(kind: Kind) -> Kind:
-    return Kind(_of(set, kind.annotation), st.lists(kind.values, max_size=3), kind.carried, False)
+    return Kind(_of(set, kind.annotation), st.lists(kind.values, max_size=3), kind.carried)
 
 
 def _optional(kind: Kind) -> Kind:
@@ -135,13 +131,16 @@ def _optional(kind: Kind) -> Kind:
         _of(Optional, kind.annotation),
         st.none() | kind.values,
         kind.carried,
-        kind.is_plain,
     )
+
+
+_SET_MEMBERS = st.sampled_from(PLAIN) | st.sampled_from(PLAIN).map(_optional)
+"""Kinds that can be hashed. A filter of all kinds would reject most draws."""
 
 
 def _nested(fields: dict[str, Kind]) -> Kind:
     values = st.fixed_dictionaries({name: kind.values for name, kind in fields.items()})
-    return Kind(model(fields), values, all(kind.carried for kind in fields.values()), False)
+    return Kind(model(fields), values, all(kind.carried for kind in fields.values()))
 
 
 def _keyed(kind: Kind) -> Kind:
@@ -149,13 +148,12 @@ def _keyed(kind: Kind) -> Kind:
         _of(dict, (str, kind.annotation)),
         st.dictionaries(texts, kind.values, max_size=3),
         False,
-        False,
     )
 
 
 def _by_position(kind: Kind) -> Kind:
     return Kind(
-        _of(tuple, (int, kind.annotation)), st.tuples(integers, kind.values).map(list), False, False
+        _of(tuple, (int, kind.annotation)), st.tuples(integers, kind.values).map(list), False
     )
 
 
@@ -174,7 +172,6 @@ TREE = Kind(
         max_leaves=3,
     ),
     carried=False,
-    is_plain=False,
 )
 
 carried_kinds: SearchStrategy[Kind] = st.recursive(st.sampled_from(PLAIN), _composed, max_leaves=4)
