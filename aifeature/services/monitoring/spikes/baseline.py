@@ -62,7 +62,10 @@ def raised(curve: Curve, by: Weights) -> Curve:
 
 def past_day(curve: Curve, now: datetime) -> PastDay:
     """Return a past day's sums at this time of day."""
-    hour, share = place(now)
+    return _past_day(curve, *place(now))
+
+
+def _past_day(curve: Curve, hour: int, share: float) -> PastDay:
     return PastDay(
         so_far=sum(curve[:hour]) + round(curve[hour] * share),
         whole=sum(curve),
@@ -92,7 +95,7 @@ def spend(
     return Spend(
         today=sum(today),
         latest_hour=today[hour] + round(before * (1 - share)),
-        past=tuple(past_day(curve, now) for curve in past),
+        past=tuple(_past_day(curve, hour, share) for curve in past),
         hours_left=HOURS - hour - share,
         latest_half_hour=half_hour,
     )
@@ -100,5 +103,5 @@ def spend(
 
 def place(now: datetime) -> tuple[int, float]:
     """Return the hour of the UTC day, and the elapsed share of it."""
-    since = now - midnight(now)
-    return since.seconds // 3600, since.seconds % 3600 / 3600
+    utc = now.astimezone(UTC)
+    return utc.hour, (utc.minute * 60 + utc.second) / 3600

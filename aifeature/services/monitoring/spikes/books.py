@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import cached_property
 from heapq import nlargest
 from itertools import accumulate, pairwise
 from typing import Final
@@ -36,13 +37,19 @@ class Books:
         self._caps = caps
         self._hours: dict[str, dict[date, list[int]]] = {of: {} for of in (*FEATURES, GLOBAL)}
         self._user_hours: dict[tuple[str, int], list[int]] = {}
-        for number, sittings in enumerate(world.days):
-            for slug, sums in _sums(sittings).items():
+        self._sums = [_sums(sittings) for sittings in world.days]
+        for number, of_day in enumerate(self._sums):
+            for slug, sums in of_day.items():
                 self._hours[slug][_date(number)] = _hours(sums, BINS)
 
-    def open(self, number: int, sittings: Sequence[Sitting] | None = None) -> Day:
-        """Return one day of the world. `sittings` replaces the day's own."""
-        return Day(self, number, self._world.days[number] if sittings is None else sittings)
+    def open(self, number: int, least: int, sittings: Sequence[Sitting] | None = None) -> Day:
+        """Return one day of the world. `sittings` replaces the day's own.
+
+        `least` is the spend in micro-dollars from which a user is judged.
+        """
+        if sittings is None:
+            return Day(self, number, least, self._world.days[number], self._sums[number])
+        return Day(self, number, least, sittings, _sums(sittings))
 
     def before(self, slug: str, number: int) -> dict[date, list[int]]:
         """Return the hourly spend of the trailing days of a feature or GLOBAL."""
@@ -71,19 +78,24 @@ class Books:
 class Day:
     """A day. Its methods take the number of elapsed bins as the moment."""
 
-    def __init__(self, books: Books, number: int, sittings: Sequence[Sitting]) -> None:
+    def __init__(
+        self,
+        books: Books,
+        number: int,
+        least: int,
+        sittings: Sequence[Sitting],
+        sums: Mapping[str, Sequence[int]],
+    ) -> None:
         self._books, self._date, self._number = books, _date(number), number
         self._blank = books.blank(number)
-        self._sums = _sums(sittings)
+        self._sums, self._least = sums, least
         self._past = {slug: books.before(slug, number) for slug in self._sums}
         users: defaultdict[str, list[Sitting]] = defaultdict(list)
         for each in sittings:
             users[each.key].append(each)
         self._users = users
-        whole = {key: _spent(of, BINS) for key, of in users.items()}
-        dearest = {key: max(each.micro for each in of) for key, of in users.items()}
-        self._whole = whole
-        self._likely = {*_most(whole, LIKELY), *_most(dearest, LIKELY)}
+        self._whole = {key: _spent(of, BINS) for key, of in users.items()}
+        self._candidates = [key for key, whole in self._whole.items() if whole >= least]
 
     def spent(self, key: str, bins: int) -> int:
         """Return the day's spend of a feature, GLOBAL or a user."""
@@ -93,15 +105,15 @@ class Day:
         """Return the latest half hour's spend of a feature, GLOBAL or a user."""
         return self.spent(slug, bins) - self.spent(slug, max(0, bins - HALF_HOUR))
 
-    def known(self, bins: int, least: int) -> Known:
+    def known(self, bins: int) -> Known:
         """Return the state as `history.known` does."""
-        candidates = [key for key, whole in self._whole.items() if whole >= least]
+        keys = (key for key in self._candidates if self.spent(key, bins) >= self._least)
         return Known(
             days={
                 slug: {**self._past[slug], self._date: _hours(sums, bins)}
                 for slug, sums in self._sums.items()
             },
-            users=self._curves((key for key in candidates if self.spent(key, bins) >= least), bins),
+            users=self._curves(keys, bins),
             weights=self._blank.weights,
             caps=self._blank.caps,
             half_hours={slug: self.half_hour(slug, bins) for slug in self._sums},
@@ -113,6 +125,11 @@ class Day:
         lately = {key: self.half_hour(key, bins) for key in self._likely}
         most = {*_most(today, SPENDERS), *_most(lately, SPENDERS)}
         return Spenders(self._curves(most, bins), {key: lately[key] for key in most})
+
+    @cached_property
+    def _likely(self) -> set[str]:
+        dearest = {key: max(each.micro for each in of) for key, of in self._users.items()}
+        return {*_most(self._whole, LIKELY), *_most(dearest, LIKELY)}
 
     def _curves(self, keys: Iterable[str], bins: int) -> dict[str, Days]:
         return {
@@ -162,5 +179,12 @@ def _hours(sums: Sequence[int], bins: int) -> list[int]:
 
 
 def _curve(sittings: Sequence[Sitting], bins: int) -> list[int]:
-    sums = [_spent(sittings, min(bins, hour * PER_HOUR)) for hour in range(HOURS + 1)]
-    return [after - before for before, after in pairwise(sums)]
+    curve = [0] * HOURS
+    for _, begin, length, micro in sittings:
+        at, end = begin, min(begin + length, bins)
+        while at < end:
+            hour = at // PER_HOUR
+            after = min(end, (hour + 1) * PER_HOUR)
+            curve[hour] += micro * (after - at)
+            at = after
+    return curve

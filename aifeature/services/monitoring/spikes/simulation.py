@@ -132,7 +132,7 @@ class Simulated:
         random = Random(self._seed)  # noqa: S311 (no secret)
         timed = [self._time(random, name, rules) for name in attacks for _ in range(each)]
         active = {
-            (key, _month(FIRST + timedelta(days=day)))
+            (key, day // MONTH)
             for key, days in self._made.users.items()
             for day in days
             if day >= LEARNT
@@ -146,7 +146,7 @@ class Simulated:
         replay = Replay(rules)
         events: list[Event] = []
         for number in range(LEARNT, len(self._made.days)):
-            day = self._books.open(number)
+            day = self._books.open(number, rules.user.min_spend_micro)
             for bins in (*range(LOOK // (1 + number % 2), BINS, LOOK), BINS - 1):
                 if bins == BINS - 1 or _matters(day, bins, rules):
                     events += _step(day, replay, number, bins)
@@ -159,7 +159,8 @@ class Simulated:
             number -= 1
         begin = random.randrange(OFFICE[0] * 60 // BIN, OFFICE[1] * 60 // BIN)
         attacked, sittings = ATTACKS[name](random, self._made, number, begin)
-        day, replay = self._books.open(number, sittings), Replay(rules)
+        day = self._books.open(number, rules.user.min_spend_micro, sittings)
+        replay = Replay(rules)
         until = min(begin + PATIENCE // BIN, BINS - 1)
         for bins in range(begin + 1, until):
             seen = {event.key for event in _step(day, replay, number, bins)}
@@ -171,8 +172,7 @@ class Simulated:
 
 def _step(day: Day, replay: Replay, number: int, bins: int) -> list[Event]:
     now = FIRST + timedelta(days=number, minutes=bins * BIN)
-    known = day.known(bins, replay.rules.user.min_spend_micro)
-    return replay.step(now, known, lambda: day.spenders(bins))
+    return replay.step(now, day.known(bins), lambda: day.spenders(bins))
 
 
 def _matters(day: Day, bins: int, rules: Rules) -> bool:
