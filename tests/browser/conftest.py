@@ -31,18 +31,23 @@ class OpenPage(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests without a browser, except in CI."""
+    """Run the tests of this package first, and skip them without a browser, except in CI.
+
+    One after the other, they share one browser and one site. At the end of a run, xdist would
+    divide them between its workers, and each would start both.
+    """
+    here = Path(__file__).parent
+    items.sort(key=lambda item: here not in item.path.parents)
     if live.find_chromium() is not None or os.environ.get("CI", "").lower() in {"1", "true"}:
         return
-    here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=live.NO_CHROMIUM))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """A browser of one module: Playwright's event loop would disturb other tests."""
+    """A browser of this package: Playwright's event loop would disturb other tests."""
     path = live.find_chromium()
     if path is None:
         pytest.fail(live.NO_CHROMIUM, pytrace=False)
@@ -50,9 +55,9 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def running(browser: Browser, django_db_setup: None) -> Iterator[Site]:
-    """A site of one module: its worker would take the jobs of other tests."""
+    """A site of this package: its worker would take the jobs of other tests."""
     with live.running_site() as site:
         yield site
 

@@ -31,6 +31,22 @@ START_LIMIT_S = 60.0
 HUMAN_PACE = SandboxSettings(first_byte_s=0.3, tokens_per_second=60)
 """Slow enough to show words as they arrive, quick enough for a test."""
 
+UNUSED = (
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup"),  # the address bar's
+    "SpareRendererForSitePerProcess",
+)
+"""Features of Chromium that start processes for each window, which no test uses. They take more
+processor time than our pages."""
+
+DISABLED_BY_PLAYWRIGHT = (
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
+    *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding"),
+    *("ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints"),
+    *("NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch"),
+)
+"""Chromium reads the last `--disable-features` only, so ours repeats the list of Playwright's
+`chromiumSwitches.ts`."""
+
 NO_CHROMIUM = "no chromium here: apt-get install chromium, or name one in CHROMIUM"
 
 
@@ -57,6 +73,7 @@ def running_browser(path: str) -> Iterator[Browser]:
     options = [
         "--disable-background-networking",
         "--disable-component-update",
+        f"--disable-features={','.join((*DISABLED_BY_PLAYWRIGHT, *UNUSED))}",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
     if os.geteuid() == 0:
