@@ -72,6 +72,25 @@ def assert_watchful(sock: Any) -> None:
     assert 0 < unacknowledged_ms < MINUTE_S * 1000
 
 
+def assert_short(sock: Any) -> None:
+    """Assert that the kernel uses the short time-out of this test, not that of production."""
+    found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert found == NOTICE_S * 1000
+
+
+def keepalive_waits(pid: int, port: int) -> list[float]:
+    """Return the seconds until the next keepalive packet of each connection to this port.
+
+    They are at most the half of the time-out, see `tcp.watchful`.
+    """
+    found = []
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        peer, (timer, ticks) = line.split()[2], line.split()[5].split(":")
+        if int(peer.partition(":")[2], 16) == port and timer == "02":
+            found.append(int(ticks, 16) / os.sysconf("SC_CLK_TCK"))
+    return found
+
+
 def postgres_target() -> Target:
     parts = urlsplit(os.environ["DATABASE_URL"])
     folder = parse_qs(parts.query).get("host")
@@ -122,6 +141,8 @@ def test_postgres(
 ) -> None:
     monkeypatch.setattr(project_settings, "_WATCHFUL", tcp.watchful(notice_s=NOTICE_S))
     ours = connect(to_postgres)
+    with socket.socket(fileno=os.dup(ours.fileno())) as sock:
+        assert_short(sock)
     pid = ours.info.backend_pid
 
     def is_active() -> bool:
@@ -158,6 +179,13 @@ def request(client: AnthropicClient) -> None:
     )
 
 
+def socket_of(client: AnthropicClient) -> Any:
+    """Return the socket of the client's only connection."""
+    (idle,) = client._transport._pool.connections
+    stream = idle._connection._network_stream  # type: ignore[attr-defined]
+    return stream.get_extra_info("socket")
+
+
 @WHEN
 def test_the_provider(sandbox: SandboxServer, *, waits: bool) -> None:
     with (
@@ -172,6 +200,7 @@ def test_the_provider(sandbox: SandboxServer, *, waits: bool) -> None:
         ) as client,
     ):
         request(client)  # the next request uses this connection again
+        assert_short(socket_of(client))
         sandbox.reset()
         sandbox.set_faults({"kind": "slow_first_byte"})
         with (
@@ -197,6 +226,12 @@ def test_a_worker_closes_its_broker_connections_and_recovers(
             if getattr(found.raddr, "port", None) == proxy.port
         }
 
+    waits: list[float] = []
+
+    def are_closed() -> bool:
+        waits.extend(keepalive_waits(worker.process.pid, proxy.port))
+        return not before & connections()
+
     url = django_settings.REDIS_URL
     with Proxy(target=target_of(url)) as proxy:
         processes.env["REDIS_URL"] = through(url, host=HOST, port=proxy.port)
@@ -207,8 +242,8 @@ def test_a_worker_closes_its_broker_connections_and_recovers(
         before = connections()
         assert before
         proxy.set(Mode.DROP)
-        closed = wait_until(lambda: not before & connections(), timeout_s=MINUTE_S)
-        assert closed, text_of(worker.log)
+        assert wait_until(are_closed, timeout_s=MINUTE_S), text_of(worker.log)
+        assert 0 < max(waits) <= NOTICE_S / 2, "it uses the time-out of production"
         proxy.set(Mode.PASS)
         second = make_job(input=TEXT)
         assert wait_until(lambda: succeeds(second), timeout_s=BOUND_S), text_of(worker.log)
@@ -222,9 +257,7 @@ def test_production_values_are_below_a_minute(
     client = AnthropicClient(api_key="k", base_url=sandbox.url)
     with closing(client):
         request(client)
-        (idle,) = client._transport._pool.connections
-        stream = idle._connection._network_stream  # type: ignore[attr-defined]
-        assert_watchful(stream.get_extra_info("socket"))
+        assert_watchful(socket_of(client))
     for synchronous in (writer.process()._client, dispatcher._client()):
         assert_watchful(open_socket(synchronous.connection_pool))
     for used in (current_app.connection_for_read(), broker.connection()):
