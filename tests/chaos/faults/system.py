@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ import psycopg
 
 from project.stack.children import Child
 from project.stack.ports import HOST, take_port
+from project.stack.postgres_account import POSTGRES_BIN_PATH
 from project.stack.signals import wait_until
 from project.stack.throwaway import Servers, running
+from tests.integration.streams.web_server import database_url
 from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.system import Seed, component, environment, set_up
 
@@ -25,6 +28,9 @@ BOUND_S: Final = 120.0
 
 LIMIT_S: Final = 400
 """Limit of a whole test, with its servers."""
+
+MADE_BY_MIGRATE: Final = ("django_migrations", "django_content_type", "auth_permission")
+"""Tables with rows that `migrate` makes. Tests do not empty them."""
 
 SUBMIT_PATH: Final = "/api/v1/features/summarize/jobs"
 INPUT: Final = {"input": {"document": "Refunds are paid within 30 days."}}
@@ -76,10 +82,13 @@ class System:
 
     @contextmanager
     def process(self, name: str, argv: tuple[str, ...], env: Mapping[str, str]) -> Iterator[Child]:
+        """Run a process, and kill it at the end: an orderly exit takes longer than some tests."""
         child = self.servers.launcher.launch(name, argv, env={**self.env, **env})
         try:
             yield child
         finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.process.pid, signal.SIGKILL)
             child.stop()
 
     def kill_postgres(self) -> None:
@@ -108,13 +117,14 @@ class System:
 
 @contextmanager
 def system(sandbox: SandboxServer | None = None, *, users: int = 1) -> Iterator[System]:
-    """Run servers with our tables, users and an open feature."""
+    """Run servers with our tables, users and an open feature. Needs the database of the tests."""
     with running() as servers:
         provider = {"ANTHROPIC_BASE_URL": sandbox.url} if sandbox else {}
         # One user sends many requests here; their rate is not under test.
         unlimited = {"WEB_REQUESTS_PER_SECOND": "0"}
         env = environment({**servers.env, **provider, **unlimited})
         try:
+            _copy_tables(database_url(), servers.env["DATABASE_URL"])
             yield System(servers, env, set_up(env, users=users, user_budget_usd="1000"))
         finally:
             # `running` ends the first process of PostgreSQL only; a test may have started another.
@@ -122,6 +132,18 @@ def system(sandbox: SandboxServer | None = None, *, users: int = 1) -> Iterator[
             child = servers.postgres._child
             assert child is not None
             child.stop()
+
+
+def _copy_tables(source: str, target: str) -> None:
+    """Copy the tables of a migrated database, without their rows: to migrate takes much longer."""
+    dump, load = str(POSTGRES_BIN_PATH / "pg_dump"), str(POSTGRES_BIN_PATH / "psql")
+    named = [part for table in MADE_BY_MIGRATE for part in ("-t", table)]
+    dumps = [
+        subprocess.run([dump, *options, source], capture_output=True, check=True).stdout
+        for options in (["--schema-only", "--no-owner"], ["--data-only", *named])
+    ]
+    command = [load, "-q", "-1", "-v", "ON_ERROR_STOP=1", target]
+    subprocess.run(command, input=b"".join(dumps), capture_output=True, check=True)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from project.stack.signals import wait_until
 from tests.chaos.faults.system import BOUND_S, LIMIT_S, SUBMIT_PATH, is_unavailable, running_site
 from tests.system import component, environment
 
-pytestmark = pytest.mark.timeout(LIMIT_S)
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(LIMIT_S)]
 
 SIZE = "160m"
 LEFT = 600_000
@@ -136,7 +136,11 @@ def test_a_process_whose_log_cannot_be_written_continues() -> None:
         }
         web = component("web", logs=Path(), web=port)
         process = subprocess.Popen(
-            web.argv, env={**environment(nowhere), **web.env}, cwd=CHECKOUT, stdout=log, stderr=log
+            web.argv,
+            env={**environment(nowhere), **web.env, "WEB_CONCURRENCY": "1"},
+            cwd=CHECKOUT,
+            stdout=log,
+            stderr=log,
         )
         try:
             assert wait_until(web.ready, timeout_s=BOUND_S)

@@ -23,14 +23,14 @@ from tests.chaos.faults.system import (
 )
 from tests.held import FIRST_S, held
 
-pytestmark = pytest.mark.timeout(LIMIT_S)
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(LIMIT_S)]
 
 CLIENTS = 20
 LEASE_S = 6
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def site(django_db_setup: None) -> Iterator[Site]:
     with running_site() as found:
         yield found
 
