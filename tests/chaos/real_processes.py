@@ -104,6 +104,11 @@ class Processes:
         log = self.launcher.logs / f"{name}.log"
         return self._start(name, self._component("beat").argv, logged(log, "Starting..."))
 
+    def flower(self, name: str) -> Child:
+        port = self.exits.enter_context(take_port(next(_ports)))
+        flower = self._component("flower", flower=port)
+        return self._start(self._named(name), flower.argv, flower.ready, flower.env)
+
     def web(self, name: str) -> Site:
         port = self.exits.enter_context(take_port(next(_ports)))
         web = self._component("web", web=port)
