@@ -79,14 +79,22 @@ def record_of(jobs: Sequence[Job]) -> dict[str, Any]:
     return found
 
 
-def test_a_worker_paused_past_its_lease_changes_nothing(
+def test_a_worker_paused_past_its_lease_changes_nothing_and_a_killed_one_loses_no_job(
     processes: Processes, sandbox: SandboxServer, calls: Held
+) -> None:
+    """One test, since the paused worker is healthy again and a start takes long."""
+    workers = start(processes)
+    pause_one(processes, sandbox, calls, workers)
+    kill_one(processes, sandbox, workers)
+
+
+def pause_one(
+    processes: Processes, sandbox: SandboxServer, calls: Held, workers: tuple[Child, Child]
 ) -> None:
     sandbox.set_faults(
         {"kind": "stall", "after_events": 6, "seconds": FIRST_S, "times": JOBS},
         {"kind": "slow_first_byte", "seconds": SECOND_S},
     )
-    workers = start(processes)
     jobs = processes.queue(JOBS)
     victim, other, mine = in_flight(sandbox, jobs, workers)
     send_signal(victim, signal.SIGSTOP)
@@ -122,12 +130,13 @@ def test_a_worker_paused_past_its_lease_changes_nothing(
     assert "Traceback" not in text_of(victim.log)
 
 
-def test_jobs_of_a_killed_worker_run_again_when_their_lease_expires(
-    processes: Processes, sandbox: SandboxServer
-) -> None:
-    """The short chaos run limits the time until then (`longest_rescue_s`)."""
+def kill_one(processes: Processes, sandbox: SandboxServer, workers: tuple[Child, Child]) -> None:
+    """Its jobs run again when their lease expires.
+
+    The short chaos run limits the time until then (`longest_rescue_s`).
+    """
+    sandbox.reset()
     sandbox.set_faults({"kind": "stall", "after_events": 6, "seconds": LONG_S, "times": JOBS})
-    workers = start(processes)
     jobs = processes.queue(JOBS)
     victim, other, mine = in_flight(sandbox, jobs, workers)
     send_signal(victim, signal.SIGKILL)
