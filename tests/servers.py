@@ -7,6 +7,7 @@ that server is used instead.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     """Start the servers before pytest-django reads the settings, once for all workers."""
+    gc.disable()  # until all tests are loaded: nothing of them becomes garbage
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         _own_redis_database(int(worker.removeprefix("gw")) + 1)
@@ -121,6 +123,13 @@ def _judge_no_speed() -> None:
     )
     hypothesis.settings.register_profile("patient", patient)
     hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests out of each garbage collection."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

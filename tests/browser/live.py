@@ -31,23 +31,10 @@ START_LIMIT_S = 60.0
 HUMAN_PACE = SandboxSettings(first_byte_s=0.3, tokens_per_second=60)
 """Slow enough to show words as they arrive, quick enough for a test."""
 
-UNUSED = (
-    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup"),  # the address bar's
-    "SpareRendererForSitePerProcess",
-)
-"""Features of Chromium that start processes for each window, which no test uses. They take more
-processor time than our pages."""
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
+"""The first one draws the same pages, without windows that nobody sees, in less processor time."""
 
-DISABLED_BY_PLAYWRIGHT = (
-    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
-    *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding"),
-    *("ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints"),
-    *("NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch"),
-)
-"""Chromium reads the last `--disable-features` only, so ours repeats the list of Playwright's
-`chromiumSwitches.ts`."""
-
-NO_CHROMIUM = "no chromium here: apt-get install chromium, or name one in CHROMIUM"
+NO_CHROMIUM = f"no chromium here: apt-get install {BROWSERS[0]}, or name one in CHROMIUM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,7 @@ class Site:
 def find_chromium() -> str | None:
     """Return the path of the browser: CHROMIUM, or the system's."""
     named = os.environ.get("CHROMIUM")
-    return named or shutil.which("chromium") or shutil.which("chromium-browser")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextmanager
@@ -73,7 +60,6 @@ def running_browser(path: str) -> Iterator[Browser]:
     options = [
         "--disable-background-networking",
         "--disable-component-update",
-        f"--disable-features={','.join((*DISABLED_BY_PLAYWRIGHT, *UNUSED))}",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
     if os.geteuid() == 0:
