@@ -6,8 +6,10 @@ with a database that answers but is unfit for this project, since every job woul
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +47,29 @@ def is_fit(problems: Iterable[Problem]) -> bool:
         logger.log(level, "boot: %s", problem.text)
         fit = fit and not problem.is_fatal
     return fit
+
+
+def or_exit(start: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a receiver of Celery's start signals: if it fails, the process ends.
+
+    Celery would log the error, and the worker would take jobs without being ready for them.
+    """
+
+    @functools.wraps(start)
+    def started(*arguments: Any, **named: Any) -> None:
+        try:
+            start(*arguments, **named)
+        except ImproperlyConfigured as error:
+            problem = Problem(str(error))
+        except Exception:
+            logger.critical("boot: %s failed, so the worker ends", start.__name__, exc_info=True)
+            raise SystemExit(os.EX_SOFTWARE) from None
+        else:
+            return
+        is_fit([problem])  # within `except`, logging would remove the error's text
+        raise SystemExit(os.EX_CONFIG)
+
+    return started
 
 
 def web() -> list[Problem]:

@@ -43,6 +43,7 @@ def _name(hostname: str | None) -> str:
 
 
 @worker_init.connect
+@boot.or_exit
 def _prepare(sender: Any, **_: Any) -> None:
     """Start what does not need the broker. Exit if the database does not fit this project."""
     if not boot.is_fit(boot.database()):
@@ -56,6 +57,7 @@ def _prepare(sender: Any, **_: Any) -> None:
 
 
 @worker_ready.connect
+@boot.or_exit
 def _begin(sender: Any, **_: Any) -> None:
     worker = sender.controller
     name, queues = _name(worker.hostname), _queues(worker)
