@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 NO_RUN = frozenset({"--help", "-h", "--version", "-V", "--fixtures", "--markers"})
 SECRETS = ("ANTHROPIC_AUTH_TOKEN", "SENTRY_DSN", "DEMO_PASSWORDS")
 """Removed from the environment, so that no test uses a real one."""
+
+LONGEST = (Path(__file__).parent / "browser", Path(__file__).parent / "chaos")
+"""Folders whose tests take seconds each."""
 
 _running = ExitStack()
 
@@ -123,6 +127,16 @@ def _judge_no_speed() -> None:
     )
     hypothesis.settings.register_profile("patient", patient)
     hypothesis.settings.load_profile("patient")
+
+
+@pytest.hookimpl(trylast=True)  # after the random order
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no worker runs one while the others have ended.
+
+    The browser tests come first: one after the other, they share one browser and one site. At the
+    end, xdist would divide them between its workers, and each would start both.
+    """
+    items.sort(key=lambda item: [folder not in item.path.parents for folder in LONGEST])
 
 
 def pytest_collection_finish() -> None:

@@ -21,6 +21,7 @@ from tests.integration.conftest import wait_until_quiet
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from playwright.sync_api import Browser, Page
+    from pytest_django.plugin import DjangoDbBlocker
 
 WAIT_MS = 40_000
 """Time-out of a page. Shorter than that of a silent provider and of a test."""
@@ -31,15 +32,10 @@ class OpenPage(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of this package first, and skip them without a browser, except in CI.
-
-    One after the other, they share one browser and one site. At the end of a run, xdist would
-    divide them between its workers, and each would start both.
-    """
-    here = Path(__file__).parent
-    items.sort(key=lambda item: here not in item.path.parents)
+    """Skip the tests without a browser, except in CI."""
     if live.find_chromium() is not None or os.environ.get("CI", "").lower() in {"1", "true"}:
         return
+    here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=live.NO_CHROMIUM))
@@ -56,9 +52,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def running(browser: Browser, django_db_setup: None) -> Iterator[Site]:
+def running(
+    browser: Browser, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Site]:
     """A site of this package: its worker would take the jobs of other tests."""
-    with live.running_site() as site:
+    with django_db_blocker.unblock(), live.running_site() as site:
         yield site
 
 

@@ -27,12 +27,14 @@ PORT = 7_000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removepref
 """The port of Valkey. No other test process uses it."""
 
 TALKER = """
-import signal, subprocess, sys, time
+import os, signal, subprocess, sys, time
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("ready.", flush=True)
-if "loud" in sys.argv:
+if "loud" in sys.argv:  # only when the stack has read that it is ready
+    while not os.path.exists(os.environ["LOCAL_DIR"] + "/shout"):
+        time.sleep(0.01)
     sys.stdout.write(("x" * 99 + chr(10)) * 110_000)
     sys.stdout.flush()
 if "dies" in sys.argv:

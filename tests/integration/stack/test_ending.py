@@ -75,6 +75,7 @@ def test_a_component_that_ignores_sigterm_is_killed(standin: Callable[..., Runni
 
 def test_a_loud_component_has_a_bounded_log(standin: Callable[..., RunningStack]) -> None:
     stack = standin("plain", "loud")
+    (stack.local.root / "shout").touch()
     log, old = (stack.local.logs / name for name in ("talker1.log", "talker1.log.1"))
 
     def is_emptied() -> bool:  # the old file exists for a moment before the log is emptied
