@@ -27,7 +27,7 @@ stop: ## stop the stack of this checkout, started by demo or stack
 	@if [ -x $(BIN)/python ] && [ -f $(READY) ]; then $(BIN)/python manage.py stack --stop; \
 		else echo "no stack runs here: nothing is installed in .venv"; fi
 
-# Each process of a test run would compile all modules again.
+# If it is set, each process of a test run compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 SHORT_CHAOS := tests/chaos/test_short_run.py

@@ -53,6 +53,8 @@ def _boots(*, cwd: Path) -> bool:
     command = [sys.executable, "-c", _CHECK, *sys.argv[1:]]
     try:
         return subprocess.run(command, cwd=cwd, timeout=LIMIT_S, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired) as error:
-        sys.stderr.write(f"{error}\n")
-        return False
+    except subprocess.TimeoutExpired:
+        sys.stderr.write(f"boot check: it took longer than {LIMIT_S} s\n")
+    except OSError as error:
+        sys.stderr.write(f"boot check: {error}\n")
+    return False

@@ -1,8 +1,6 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 
-from project import celery  # noqa: F401 (services send tasks by name, with the current Celery app)
-
 
 class AdminConfig(admin.AdminConfig):
     """Django's admin with this project's site."""

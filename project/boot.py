@@ -66,7 +66,7 @@ def or_exit(start: Callable[..., None]) -> Callable[..., None]:
             raise SystemExit(os.EX_SOFTWARE) from None
         else:
             return
-        is_fit([problem])  # within `except`, logging would remove the error's text
+        is_fit([problem])  # within `except`, project.scrubbing removes the error's text
         raise SystemExit(os.EX_CONFIG)
 
     return started

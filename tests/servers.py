@@ -29,8 +29,7 @@ NO_RUN = frozenset({"--help", "-h", "--version", "-V", "--fixtures", "--markers"
 SECRETS = ("ANTHROPIC_AUTH_TOKEN", "SENTRY_DSN", "DEMO_PASSWORDS")
 """Removed from the environment, so that no test uses a real one."""
 
-LONGEST = (Path(__file__).parent / "browser", Path(__file__).parent / "chaos")
-"""Folders whose tests take seconds each."""
+BROWSER = Path(__file__).parent / "browser"
 
 _running = ExitStack()
 
@@ -43,7 +42,6 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     """Start the servers before pytest-django reads the settings, once for all workers."""
-    gc.disable()  # until all tests are loaded: nothing of them becomes garbage
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         _own_redis_database(int(worker.removeprefix("gw")) + 1)
@@ -131,19 +129,23 @@ def _judge_no_speed() -> None:
 
 @pytest.hookimpl(trylast=True)  # after the random order
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests, so that no worker runs one while the others have ended.
+    """Begin with the browser tests. One after the other, they share one browser and one site.
 
-    The browser tests come first: one after the other, they share one browser and one site. At the
-    end, xdist would divide them between its workers, and each would start both.
+    At the end of a run, xdist would divide them between its workers, and each would start both.
     """
-    items.sort(key=lambda item: [folder not in item.path.parents for folder in LONGEST])
+    items.sort(key=lambda item: BROWSER not in item.path.parents)
 
 
-def pytest_collection_finish() -> None:
-    """Leave modules and collected tests out of each garbage collection."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Load the tests without garbage collection, and leave them out of the later ones."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -32,7 +32,7 @@ HUMAN_PACE = SandboxSettings(first_byte_s=0.3, tokens_per_second=60)
 """Slow enough to show words as they arrive, quick enough for a test."""
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
-"""The first one draws the same pages, without windows that nobody sees, in less processor time."""
+"""The first one draws the same pages in less processor time, since it has no windows."""
 
 NO_CHROMIUM = f"no chromium here: apt-get install {BROWSERS[0]}, or name one in CHROMIUM"
 

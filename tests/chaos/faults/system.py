@@ -135,15 +135,15 @@ def system(sandbox: SandboxServer | None = None, *, users: int = 1) -> Iterator[
 
 
 def _copy_tables(source: str, target: str) -> None:
-    """Copy the tables of a migrated database, without their rows: to migrate takes much longer."""
+    """Copy the tables of a migrated database, without their rows. A migration takes much longer."""
     dump, load = str(POSTGRES_BIN_PATH / "pg_dump"), str(POSTGRES_BIN_PATH / "psql")
     named = [part for table in MADE_BY_MIGRATE for part in ("-t", table)]
     dumps = [
-        subprocess.run([dump, *options, source], capture_output=True, check=True).stdout
+        subprocess.run([dump, *options, source], stdout=subprocess.PIPE, check=True).stdout
         for options in (["--schema-only", "--no-owner"], ["--data-only", *named])
     ]
     command = [load, "-q", "-1", "-v", "ON_ERROR_STOP=1", target]
-    subprocess.run(command, input=b"".join(dumps), capture_output=True, check=True)
+    subprocess.run(command, input=b"".join(dumps), stdout=subprocess.DEVNULL, check=True)
 
 
 @dataclass

@@ -81,7 +81,7 @@ def assert_short(sock: Any) -> None:
 def keepalive_waits(pid: int, port: int) -> list[float]:
     """Return the seconds until the next keepalive packet of each connection to this port.
 
-    They are at most the half of the time-out, see `tcp.watchful`.
+    They are at most half of the time-out, see `tcp.watchful`.
     """
     found = []
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
@@ -243,6 +243,7 @@ def test_a_worker_closes_its_broker_connections_and_recovers(
         assert before
         proxy.set(Mode.DROP)
         assert wait_until(are_closed, timeout_s=MINUTE_S), text_of(worker.log)
+        assert waits, "no timer of a connection was seen"
         assert 0 < max(waits) <= NOTICE_S / 2, "it uses the time-out of production"
         proxy.set(Mode.PASS)
         second = make_job(input=TEXT)

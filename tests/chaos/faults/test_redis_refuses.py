@@ -205,13 +205,25 @@ def outlast_forbidden_commands(site: Site, seed: int) -> None:
     site.assert_all_run()
 
 
+@contextmanager
+def named(fault: str) -> Iterator[None]:
+    """Add the fault to a failure."""
+    try:
+        yield
+    except AssertionError as failure:
+        failure.add_note(f"fault: {fault}")
+        raise
+
+
 @pytest.mark.timeout(2 * LIMIT_S)
 def test_no_process_ends_and_all_recover(site: Site) -> None:
     """One test: the start of five processes takes longer than all faults together."""
     for fault in (*REAL, copies_of_another_type, *map(answered, CODES)):
-        outlast(site, fault)
+        with named(fault.__name__):
+            outlast(site, fault)
     for seed in range(SEEDS):
-        outlast_forbidden_commands(site, seed)
+        with named(f"forbidden commands, seed {seed}"):
+            outlast_forbidden_commands(site, seed)
     assert "Unrecoverable error" not in "".join(
         text_of(each.log) for each in site.children.values()
     )

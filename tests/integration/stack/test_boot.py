@@ -43,9 +43,8 @@ def test_no_process_starts_on_a_database_that_cannot_serve_it(
 
 @pytest.mark.timeout(300)
 def test_no_process_starts_with_values_that_cannot_work(committed: None, tmp_path: Path) -> None:
-    """Workers and beat read the environment in the same way."""
     values = {"REDIS_URL": "redis://cache/0?db=1", "FORWARDED_ALLOW_IPS": "*"}
-    for log in logs_of_refused_starts("web", "worker-llm", folder=tmp_path, **values):
+    for log in logs_of_refused_starts("web", "worker-llm", "beat", folder=tmp_path, **values):
         for name in values:
             assert log.count(f"{name}: ") == 1, log
 

@@ -287,10 +287,10 @@ def test_a_stop_answers_requests_and_ends_streams(
     claimed: Claimed, token: str, tmp_path: Path
 ) -> None:
     """Each connection from before the stop gets one more answer, also after a long silence."""
+    values = {"WEB_CONCURRENCY": "1", "WEB_GRACEFUL_TIMEOUT": "30"}
     with (
-        running(
-            GUNICORN, tmp_path / "web.log", WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT="30"
-        ) as server,
+        running(GUNICORN, tmp_path / "web.log", **values) as server,
+        end_awaited(server),
         ending_stream(server, claimed, token),
         ExitStack() as exits,
     ):
@@ -311,16 +311,22 @@ def test_a_stop_answers_requests_and_ends_streams(
         assert response_of(visitors.pop()) == (200, "close"), "idle until now"
         threading.Event().wait(QUIET_S)
         assert response_of(kept) == (200, "close")
-    server.process.wait(PATIENCE_S)
 
 
 def test_uvicorn_alone_ends_streams_too(claimed: Claimed, token: str, tmp_path: Path) -> None:
     command = ["uvicorn", "project.asgi:application", "--port", "PORT"]
     with (
-        running(command, tmp_path / "web.log") as server,
+        running(command, tmp_path / "web.log", WEB_CONCURRENCY="1") as server,
+        end_awaited(server),
         ending_stream(server, claimed, token),
     ):
         server.process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def end_awaited(server: WebServer) -> Iterator[None]:
+    """Expect the server to end by itself after this context. `running` would kill it."""
+    yield
     server.process.wait(PATIENCE_S)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -31,7 +32,9 @@ def accepted() -> Iterator[tuple[str, list[None]]]:
         thread = threading.Thread(target=close_each)
         thread.start()
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0", connections
-        server.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # macOS refuses it, and `close` is enough there
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
         thread.join()
 
 

@@ -93,13 +93,15 @@ class Day:
         users: defaultdict[str, list[Sitting]] = defaultdict(list)
         for each in sittings:
             users[each.key].append(each)
-        self._users = users
+        self._users = dict(users)
         self._whole = {key: _spent(of, BINS) for key, of in users.items()}
         self._candidates = [key for key, whole in self._whole.items() if whole >= least]
 
     def spent(self, key: str, bins: int) -> int:
         """Return the day's spend of a feature, GLOBAL or a user."""
-        return self._sums[key][bins] if key in self._sums else _spent(self._users[key], bins)
+        if key in self._sums:
+            return self._sums[key][bins]
+        return _spent(self._users.get(key, ()), bins)
 
     def half_hour(self, slug: str, bins: int) -> int:
         """Return the latest half hour's spend of a feature, GLOBAL or a user."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from aifeature.policies import spike
 from aifeature.policies.spike import Excess, Kind, Share, Spend, Verdict
@@ -54,9 +54,6 @@ class Known:
     """Spend of the latest half hour. For a missing key it is derived from the hours."""
     tripped: Mapping[str, Collection[date]] = field(default_factory=dict)
     """Past days on which this check pulled the switch."""
-
-
-_BACK: Final = tuple(timedelta(days=back) for back in range(1, DAYS + 1))
 
 
 class Spenders(NamedTuple):
@@ -205,7 +202,7 @@ def _sum(curves: Iterator[Curve]) -> Curve:
 def trailing(now: datetime) -> list[date]:
     """Return the past days of the baseline."""
     today = now.date()
-    return [today - back for back in _BACK]
+    return [today - timedelta(days=back) for back in range(1, DAYS + 1)]
 
 
 def _busiest_hour(days: Days, now: datetime) -> int:

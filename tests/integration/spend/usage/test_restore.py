@@ -148,6 +148,7 @@ def test_calls_missing_in_the_backup_are_listed(
     compared = databases.run("manage.py", "compare_usage", str(tmp_path / "calls.jsonl"))
     assert compared.returncode == 1, compared
     listed = {line.split("  ")[0]: line for line in compared.stdout.splitlines()}
+    assert len(listed) == len(compared.stdout.splitlines()), compared.stdout
     assert str(calls[during.pk].pk) in listed["open here, ended there"]
     assert str(calls[before.pk].pk) not in compared.stdout
     for kind, job in (("not in the ledger", after), ("unknown here, known there", taken_over)):
