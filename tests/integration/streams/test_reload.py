@@ -287,9 +287,9 @@ def test_a_stop_answers_requests_and_ends_streams(
     claimed: Claimed, token: str, tmp_path: Path
 ) -> None:
     """Each connection from before the stop gets one more answer, also after a long silence."""
-    values = {"WEB_CONCURRENCY": "1", "WEB_GRACEFUL_TIMEOUT": "30"}
+    log, long = tmp_path / "web.log", "30"
     with (
-        running(GUNICORN, tmp_path / "web.log", **values) as server,
+        running(GUNICORN, log, WEB_CONCURRENCY="1", WEB_GRACEFUL_TIMEOUT=long) as server,
         end_awaited(server),
         ending_stream(server, claimed, token),
         ExitStack() as exits,
