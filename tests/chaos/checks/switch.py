@@ -199,13 +199,17 @@ def _deadline_came_first(evidence: Evidence, job: Job, flip: Flip) -> bool:
 
 
 def _answered_by(evidence: Evidence, job: Job, at: float) -> bool:
-    """Return whether its answer had arrived by then, and an outage delayed only the write."""
+    """Return whether its last call had ended by then, and an outage delayed only the write.
+
+    That call decides the outcome: a valid answer, or an error after which the job is not retried.
+    """
+    attempts = evidence.attempts_of.get(job.id, [])
     calls: list[Call] = [
-        call
-        for attempt in evidence.attempts_of.get(job.id, [])
-        for call in evidence.calls_of.get(attempt.id, [])
+        call for attempt in attempts for call in evidence.calls_of.get(attempt.id, [])
     ]
-    return job.status == "succeeded" and all((call.ended_at or at + 1) <= at for call in calls)
+    failed = bool(job.error_code) and job.error_code in {each.error_code for each in attempts[-1:]}
+    is_decided = job.status == "succeeded" or (job.status == "failed" and failed)
+    return is_decided and all((call.ended_at or at + 1) <= at for call in calls)
 
 
 def _named(fault: Done) -> str:

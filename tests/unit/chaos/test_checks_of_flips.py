@@ -121,6 +121,26 @@ def test_a_job_that_was_to_be_cancelled_and_was_not_is_found() -> None:
     assert "though" not in found_of(held, Promise.SWITCH)
 
 
+@pytest.mark.parametrize(
+    ("call_ended", "call_error", "is_found"),
+    [
+        (90.0, "answer_garbled", False),
+        (90.0, "overloaded", True),  # another reason ended the job
+        (113.4, "answer_garbled", True),  # the call was running
+    ],
+)
+def test_an_answer_of_before_the_stop_may_end_its_job_later(
+    call_ended: float, call_error: str, is_found: bool
+) -> None:
+    """While PostgreSQL is away, a worker keeps the outcome."""
+    evidence = flipped(cancels=True)
+    values = {"status": "failed", "error_code": "answer_garbled", "finished_at": 113.5}
+    change(evidence, "jobs", 0, **values)
+    change(evidence, "attempts", 1, error_code=call_error)
+    sent(evidence, 80.0, call_ended)
+    assert ("failed, though switch_cancel" in found_of(evidence, Promise.SWITCH)) == is_found
+
+
 def test_the_least_time_of_a_call_is_that_of_the_product() -> None:
     assert LEAST_CALL_S == job_run.LEAST_CALL_S
 
