@@ -151,7 +151,7 @@ class Pool:
         """
         trusted = _trusted.get()
         connection = self._pooled() if trusted is None else self._outside(trusted=trusted)
-        connection._pool = self  # type: ignore[assignment]  # noqa: SLF001 (Django returns it there)
+        connection._pool = self  # noqa: SLF001 (Django returns it there)
         return connection
 
     def putconn(self, connection: Connection) -> None:
