@@ -21,6 +21,7 @@ from aifeature.services.dispatch import dispatcher, publisher
 from aifeature.services.dispatch.worker_agent import WorkerAgent
 from aifeature.services.execution import worker_context
 from aifeature.services.execution.worker_context import WorkerContext
+from aifeature.services.failures import web_failures
 from aifeature.services.jobs import admission
 from aifeature.services.provider import account, factory
 from aifeature.services.stores import broker
@@ -106,6 +107,12 @@ def _no_thread_dispatches_in_a_later_test() -> Iterator[None]:
     yield
     left = [thread.name for thread in threading.enumerate() if thread.name in DISPATCHING]
     assert not left, "a thread of this test still publishes jobs: stop it"
+
+
+@pytest.fixture(autouse=True)
+def _forget_failed_requests() -> None:
+    """A failed request of an earlier test that is not stored yet would be stored in this one."""
+    vars(web_failures.failures).update(vars(web_failures.Failures()))
 
 
 @pytest.fixture(autouse=True)
