@@ -9,10 +9,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 django.setup(set_prefix=False)
 
-from project.concurrency import Concurrency  # noqa: E402 (these need the apps loaded)
+from django.core.management.base import BaseCommand  # noqa: E402 (these need the apps loaded)
+
+from project.concurrency import Concurrency  # noqa: E402
 from project.forwarded import Forwarded  # noqa: E402
 from project.handler import Handler  # noqa: E402
 from project.lifespan import Lifespan  # noqa: E402
 from project.readable import Readable  # noqa: E402
 
 application = Lifespan(Forwarded(Readable(Concurrency(Handler())), settings.FORWARDED_ALLOW_IPS))
+
+# The checks load all code that a request may need. A request after the next release has replaced
+# the files would load the new code into the old process. Errors end the process.
+BaseCommand().check()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from aifeature.models import Job, Status, transitions
 from aifeature.models.transitions import Claimed
 from aifeature.services.streams import writer
 from aifeature.services.streams.writer import JobStream
+from project.stack.local_dir import CHECKOUT
 from tests.integration.streams.readers import Stream
 from tests.integration.streams.web_server import WebServer, running
 from tests.releases import Release, next_release
@@ -271,6 +274,13 @@ def test_a_release_that_does_not_boot_is_refused_and_the_old_one_serves(
         assert server.workers() == workers
     server.reload()
     assert not server.workers() & workers
+
+
+def test_a_process_has_loaded_its_code_before_the_first_request() -> None:
+    """A request after a release has replaced the files needs nothing of the new release."""
+    needed = {"aifeature.web.views", "aifeature.features.summarize.feature", "workers.tasks"}
+    script = f"import sys, project.asgi; assert {needed} <= set(sys.modules), {needed}"
+    subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, check=True, timeout=PATIENCE_S)
 
 
 def serves_until_refused(server: WebServer, times: int) -> None:
