@@ -30,7 +30,7 @@ MAX_EXAMPLES = 40 * EXAMPLES
 USUAL = {
     "claim leaves calls open",
     "finish ignores the epoch",
-    "release ignores the epoch",
+    "release keeps the epoch",
     "a cap is not checked",
     "a reservation is not returned",
     "own spend is not counted",
@@ -57,7 +57,7 @@ def test_machine_finds_a_removed_guard(
                 max_examples=MAX_EXAMPLES,
                 stateful_step_count=STEPS,
                 deadline=None,
-                database=None,
+                derandomize=True,
                 phases=[Phase.generate],
                 report_multiple_bugs=False,  # the first is enough
                 suppress_health_check=list(HealthCheck),
