@@ -47,7 +47,7 @@ SHORT: Final = Run(
     user_budget_usd="1.20",
     attack_rounds=2,
     hasty_per_minute=6,
-    provider_per_minute=115,
+    provider_per_minute=200,
     short=True,
 )
 SPARE_S: Final = 300
