@@ -36,8 +36,8 @@ PYTEST := $(BIN)/python -m pytest --dist worksteal \
 # The harnesses of chaos and bench, whole processes, generated requests, and the SQL state machine.
 NOT_FAST := unit/chaos unit/bench $(addprefix integration/,chaos stack fuzz machine)
 
-# These start no process, so they may run at the lowest priority beside the short chaos run, which
-# has the machine to itself otherwise and uses half of it.
+# These run no service, so they may run at the lowest priority beside the short chaos run. It needs
+# half of two cores, and must never wait for them.
 BESIDE_CHAOS := tests/unit tests/contract
 
 test: $(READY) ## run the tests; ARGS="-k word" picks some
