@@ -1,8 +1,13 @@
 """Versioned prompts, loaded from the feature's folder.
 
-A prompt file is `features/<folder>/v<N>.md`: TOML between two `+++` lines (its parameters),
-then a `# System` part and a `# User` part. `{{name}}` is replaced by an input field. A released
-file never changes; a new text is a new version.
+A prompt file is `features/<folder>/v<N>.md`: TOML between two `+++` lines (its parameters and the
+author's note), then a `# System` part and a `# User` part.
+
+The system part is the same for every call, so that the provider can cache it. Its `{{name}}` are
+the feature's knowledge: files of its folder. In the user part `{{name}}` is an input field, and
+`{{fence}}` a random marker that is new for every rendering: text of a user cannot contain it.
+
+A released file never changes; a new text is a new version.
 """
 
 from __future__ import annotations
@@ -10,13 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +33,12 @@ _FILE = re.compile(
     r"\A\+\+\+\n(?P<parameters>.*?)^\+\+\+\n\s*# System\n(?P<system>.*?)^# User\n(?P<user>.*)\Z",
     re.DOTALL | re.MULTILINE,
 )
+
+
+FENCE: Final = "fence"
+"""The variable of the random marker."""
+
+_FENCE_BYTES: Final = 8
 
 
 class PromptError(ValueError):
@@ -40,6 +52,11 @@ class Parameters(BaseModel):
 
     max_tokens: int = Field(gt=0)
     """Maximum number of output tokens."""
+
+
+class FrontMatter(Parameters):
+    note: str = Field(min_length=1)
+    """What this version changed, and why. Not sent, and not part of the hash."""
 
 
 class _Template(string.Template):
@@ -59,28 +76,32 @@ class Prompt:
 
     version: str
     parameters: Parameters
+    note: str
+    """What this version changed, and why."""
     system: str
+    """The system turn, with the feature's knowledge filled in."""
     user: str
     hash: str
-    """Hex SHA-256 of everything that can change an answer: texts, parameters, output schema and
-    routes. Evidence and ledger rows contain it."""
+    """Hex SHA-256 of everything that can change an answer: texts, knowledge, parameters, output
+    schema and routes. Evidence and ledger rows contain it."""
 
-    def render(self, variables: Mapping[str, str]) -> str:
+    def render(self, variables: Mapping[str, str], *, fence: str | None = None) -> str:
         """Return the user turn with all variables filled in.
 
         Untrusted text must not close the tag around it, so a zero-width space is put after the `<`
-        of each closing tag that the template uses.
+        of each closing tag that the template uses. `fence` replaces the random marker.
 
         Raises:
             PromptError: a variable of the template is missing, or a given one is not used.
         """
-        names = set(_Template(self.user).get_identifiers())
+        names = set(_Template(self.user).get_identifiers()) - {FENCE}
         if names != set(variables):
             raise PromptError(f"{self.version}: template uses {names}, got {set(variables)}")
-        tags = "|".join(map(re.escape, set(re.findall(r"</(\w+)>", self.user)))) or r"(?!)"
+        tags = "|".join(map(re.escape, set(re.findall(r"</(\w+)\b", self.user)))) or r"(?!)"
         closing = re.compile(rf"<(?=\s*/\s*(?:{tags})\b)", re.IGNORECASE)
         fenced = {name: closing.sub("<\u200b", text) for name, text in variables.items()}
-        return _Template(self.user).substitute(fenced)
+        marker = secrets.token_hex(_FENCE_BYTES) if fence is None else fence
+        return _Template(self.user).substitute(fenced, **{FENCE: marker})
 
 
 def _hash(parts: Mapping[str, Any]) -> str:
@@ -94,27 +115,44 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
     if match is None:
         raise PromptError(f"{where}: needs +++ parameters +++, then '# System' and '# User'")
     try:
-        parameters = Parameters(**tomllib.loads(match["parameters"]))
+        front = FrontMatter(**tomllib.loads(match["parameters"]))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise PromptError(f"{where}: parameters: {error}") from None
-    system, user = match["system"].strip(), match["user"].strip()
-    template = _Template(user)
-    if not template.is_valid():
+    parameters = Parameters(**front.model_dump(exclude={"note"}))
+    stable, template = _Template(match["system"].strip()), _Template(match["user"].strip())
+    if not (stable.is_valid() and template.is_valid()):
         raise PromptError(f"{where}: a '{{{{' is not followed by a variable name and '}}}}'")
-    if _Template(system).get_identifiers():
-        raise PromptError(f"{where}: the system part holds instructions only, no variables")
-    if unknown := set(template.get_identifiers()) ^ set(feature.input_model.model_fields):
+    if unknown := set(stable.get_identifiers()) ^ set(feature.knowledge):
+        raise PromptError(
+            f"{where}: {sorted(unknown)} must be in both the feature's knowledge and the system"
+            " part, which has no other variables, so that it can be cached"
+        )
+    fields = set(feature.input_model.model_fields)
+    if unknown := (set(template.get_identifiers()) - {FENCE}) ^ (fields - {FENCE}):
         raise PromptError(f"{where}: {sorted(unknown)} must be in both the input and the prompt")
+    if FENCE in fields:
+        raise PromptError(f"{where}: the input may have no field {FENCE!r}: it names the marker")
+    system = stable.substitute({name: _knowledge(feature, name) for name in feature.knowledge})
     digest = _hash(
         {
             "system": system,
-            "user": user,
+            "user": template.template,
             "parameters": parameters.model_dump(),
             "schema": feature.output_schema,
-            "routes": [route.model_dump() for route in feature.routes],
+            "routes": [route.model_dump(exclude_defaults=True) for route in feature.routes],
         }
     )
-    return Prompt(version, parameters, system, user, digest)
+    return Prompt(version, parameters, front.note, system, template.template, digest)
+
+
+def _knowledge(feature: Feature, name: str) -> str:
+    try:
+        text: str = (_folder(feature) / f"{name}.md").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PromptError(
+            f"feature {feature.slug}: its knowledge {name!r} has no file {name}.md"
+        ) from None
+    return text.strip()
 
 
 @cache

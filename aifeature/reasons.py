@@ -33,6 +33,8 @@ class FailureCode(StrEnum):
     BUDGET_SPENT = "budget_spent"
     CANCELLED = "cancelled"
     DEADLINE_EXCEEDED = "deadline_exceeded"
+    FEATURE_BROKEN = "feature_broken"
+    """A function of the feature raised or hangs."""
     FEATURE_PAUSED = "feature_paused"
     FEATURE_REMOVED = "feature_removed"
     INPUT_INVALID = "input_invalid"

@@ -7,6 +7,8 @@ the values here and are then stored in `aifeature.models.FeatureControl`.
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -17,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PydanticUserError,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -51,14 +54,36 @@ class _Frozen(BaseModel):
 
 
 class Route(_Frozen):
-    """The models for prompts up to a size, in the order in which they are tried."""
+    """Models for some of the jobs. A job takes the first route whose conditions all hold."""
+
+    name: str = Field(default="default", pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """Shown to operators with each call."""
 
     models: tuple[str, ...] = Field(min_length=1)
-    """Model ids of `workers.inference.catalog`. The next model is tried if an answer stays
-    unusable."""
+    """Model ids of `workers.inference.catalog`, cheapest first. The next one is tried if the answer
+    of one stays unusable, if it refuses, or if its circuit breaker is open."""
 
     up_to_bytes: int | None = Field(default=None, gt=0)
-    """Largest prompt of this route, in UTF-8 bytes. None: any."""
+    """Condition: the user turn has at most this many UTF-8 bytes."""
+
+    languages: frozenset[str] = frozenset()
+    """Condition: the language of the input is one of these (ISO 639-1). Empty: any."""
+
+    stages: frozenset[str] = frozenset()
+    """Condition: the feature is at one of these stages, such as `staff`. Empty: any."""
+
+    below_budget_share: float | None = Field(default=None, gt=0, le=1)
+    """Condition: less than this share of the user's budget for the day is left."""
+
+    @property
+    def only_by_size(self) -> bool:
+        """Whether the size is the only possible condition."""
+        return not (self.languages or self.stages or self.below_budget_share)
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether the route has no condition."""
+        return self.only_by_size and self.up_to_bytes is None
 
 
 class Limits(_Frozen):
@@ -101,6 +126,41 @@ class Limits(_Frozen):
     """Concurrent calls of one user; above it jobs wait. None: no limit."""
 
 
+class Kind(StrEnum):
+    """What an example shows."""
+
+    NORMAL = "normal"
+    HOSTILE = "hostile"
+    HIGH_STAKES = "high_stakes"
+
+
+class Example(_Frozen):
+    """An input that users can try with one click."""
+
+    label: str = Field(min_length=1, max_length=40)
+    """The text of the button."""
+
+    input: dict[str, Any]
+    kind: Kind = Kind.NORMAL
+
+
+class Scorer(StrEnum):
+    """How an output is compared with what a case of the suite expects."""
+
+    KEYWORD = "keyword"
+    EXACT = "exact"
+    JUDGE = "judge"
+
+
+class Suite(_Frozen):
+    """Scoring of the feature's suite."""
+
+    scorer: Scorer
+
+    floor: float = Field(gt=0, le=1)
+    """Least share of cases to pass before the feature is opened; set before tuning."""
+
+
 class Feature(_Frozen):
     """An AI feature. Its prompts are in the same folder: `v1.md`, `v2.md`, ..."""
 
@@ -121,7 +181,11 @@ class Feature(_Frozen):
     """The active version until an operator activates another."""
 
     routes: tuple[Route, ...] = Field(min_length=1)
-    """The first route whose size fits the prompt is used."""
+    """A job takes the first route that fits it. The last one takes any job."""
+
+    knowledge: tuple[str, ...] = ()
+    """Files of the feature's folder, without `.md`, whose text every call sends. `{{name}}` in the
+    system part of a prompt stands for the text. The provider caches it."""
 
     stream_field: str | None = None
     """The output field whose text is streamed. None: nothing is streamed."""
@@ -130,17 +194,60 @@ class Feature(_Frozen):
     """Whether the next model of the route is called while the circuit breaker of one is open.
     Otherwise jobs wait until the breaker lets calls through."""
 
+    check: Callable[[Any, Any], Iterable[str]] | None = None
+    """Checks what a schema cannot say: takes the input and the output, both as their models, and
+    returns a sentence for each problem. The model reads them and gets one repair."""
+
+    approval: Callable[[Any, Any], str] | None = None
+    """Takes the input and the output and returns why a person must decide before the user sees the
+    output; empty if none must."""
+
+    plain: Callable[[Any], BaseModel] | None = None
+    """Takes the input and returns the plainest output, made without a model: by a keyword, a
+    template, the first sentences. Evaluations compare models with it."""
+
+    offers_plain: bool = False
+    """Whether users get the plain output, labelled and free of charge, while the provider is
+    down."""
+
+    examples: tuple[Example, ...] = ()
+    """Inputs to try, shown as buttons on the feature's page."""
+
+    suite: Suite | None = None
+    """How its suite in `evals/suites/<slug>/` is scored. None: it has no suite yet."""
+
+    review_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the answers from which the weekly review is drawn."""
+
     limits: Limits = Limits()
 
     @field_validator("routes")
     @classmethod
-    def _last_route_takes_all(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
-        sizes = [route.up_to_bytes for route in routes]
-        if sizes[-1] is not None or None in sizes[:-1]:
-            raise ValueError("the last route, and only the last, must have up_to_bytes=None")
+    def _every_job_has_a_route(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        *some, last = routes
+        if not last.takes_any or any(route.takes_any for route in some):
+            raise ValueError("the last route, and only the last, must be without a condition")
+        sizes = [route.up_to_bytes for route in some if route.only_by_size]
         if any(a >= b for a, b in itertools.pairwise(sizes) if a and b):
             raise ValueError("routes must be ordered by up_to_bytes, smallest first")
+        if len({route.name for route in routes}) < len(routes):
+            raise ValueError("each route needs a name of its own")
         return routes
+
+    @model_validator(mode="after")
+    def _plain_is_there(self) -> Feature:
+        if self.offers_plain and self.plain is None:
+            raise ValueError("offers_plain needs a function `plain`")
+        return self
+
+    @model_validator(mode="after")
+    def _examples_fit(self) -> Feature:
+        for example in self.examples:
+            try:
+                self.input_model.model_validate_json(json.dumps(example.input))
+            except ValidationError as error:
+                raise ValueError(f"example {example.label!r}: {error}") from None
+        return self
 
     @field_validator("input_model", "output_model")
     @classmethod
@@ -165,10 +272,3 @@ class Feature(_Frozen):
     @property
     def output_schema(self) -> dict[str, Any]:
         return _schema(self.output_model)
-
-    def route(self, prompt_bytes: int) -> Route:
-        """Return the first route for a prompt of this many UTF-8 bytes."""
-        for route in self.routes:
-            if route.up_to_bytes is None or prompt_bytes <= route.up_to_bytes:
-                return route
-        raise AssertionError("the last route takes any size")  # validated above

@@ -112,6 +112,11 @@ class Job(models.Model):
     charge_micro = models.BigIntegerField(
         default=0, db_default=0, help_text="Micro-dollars charged to the user, once."
     )
+    degraded = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The result is the feature's plain answer, made without a model.",
+    )
 
     class Meta:
         permissions = (("requeue_job", "Can run the input of a failed job again"),)

@@ -64,6 +64,9 @@ class Attempt(models.Model):
 
     provider = models.CharField(max_length=16, help_text="`anthropic`, or `sandbox`.")
     model = models.CharField(max_length=80)
+    reason = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="Why this model."
+    )
     prompt_version = models.CharField(max_length=16)
     prompt_hash = models.CharField(max_length=64)
     request = models.JSONField(null=True, help_text="System and messages as sent.")
@@ -77,6 +80,12 @@ class Attempt(models.Model):
         default=0,
         db_default=0,
         help_text="Micro-dollars the provider bills; for an estimated call, its ceiling.",
+    )
+    cache_saved_micro = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Micro-dollars that the provider's prompt cache saved; negative for a call that"
+        " only wrote to it.",
     )
     bound_micro = models.BigIntegerField(help_text="Micro-dollars reserved: the most it can cost.")
 

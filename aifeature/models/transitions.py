@@ -50,6 +50,8 @@ class NewAttempt:
     prompt_hash: str
     request: Mapping[str, Any]
     bound_micro: int
+    reason: str = ""
+    """Why this model is called; shown to operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Caps:
     in_flight: int | None = None
     """Concurrent calls of the user in the feature."""
 
-    def as_json(self) -> str | None:
+    def as_json(self, *, reason: str = "") -> str | None:
+        """Return the caps of a call and why its model is called, for the SQL functions."""
         return as_json(
             {
                 "user": self.user,
@@ -79,6 +82,7 @@ class Caps:
                 "global": self.everything,
                 "month": self.month,
                 "in_flight": self.in_flight,
+                "reason": reason,
             }
         )
 
@@ -93,6 +97,8 @@ class Settlement:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cost_micro: int = 0
+    cache_saved_micro: int = 0
+    """Micro-dollars that the prompt cache saved; negative for a call that only wrote to it."""
     latency_ms: int | None = None
     ttft_ms: int | None = None
     stop_reason: str = ""
@@ -191,7 +197,7 @@ def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
         "aif_begin_attempt",
         *(claimed.job, claimed.epoch, attempt.id, attempt.purpose.value, attempt.provider),
         *(attempt.model, attempt.prompt_version, attempt.prompt_hash, as_json(attempt.request)),
-        *(attempt.bound_micro, caps.as_json()),
+        *(attempt.bound_micro, caps.as_json(reason=attempt.reason)),
     )[0][0]
     if verdict == "fenced":
         raise FencedError
@@ -226,6 +232,18 @@ def finish(
         *(claimed.job, claimed.epoch, status.value, as_json(result), error_code, error_message),
         *settled(settlement, shown),
     )
+
+
+def finish_plain(
+    claimed: Claimed, result: Mapping[str, Any], *, settlement: Settlement | None
+) -> None:
+    """End a job with the plain answer of its feature. No call is charged.
+
+    Raises:
+        FencedError: this worker no longer owns the job.
+    """
+    attempt, values = settled(settlement)
+    _flag("aif_finish_plain", claimed.job, claimed.epoch, as_json(result), attempt, values)
 
 
 def return_to_queue(

@@ -9,7 +9,8 @@
 --                          spend in all features), `feature`, `global` or `month`
 --   budget_held <scope>    the cap would have room without the reservations of other calls
 --   user_busy    the limit of concurrent calls of this user and feature is reached
--- `p_caps`: micro-dollars by scope, and the most concurrent calls as `in_flight`.
+-- `p_caps`: micro-dollars by scope, the most concurrent calls as `in_flight`, and `reason`, why this
+-- model is called.
 CREATE OR REPLACE FUNCTION aif_begin_attempt(
     p_job uuid, p_epoch integer, p_attempt uuid, p_purpose text, p_provider text, p_model text,
     p_prompt_version text, p_prompt_hash text, p_request jsonb, p_bound bigint, p_caps jsonb)
@@ -67,11 +68,12 @@ BEGIN
     END;
 
     INSERT INTO aifeature_attempt (
-        id, job_id, user_id, feature, epoch, number, purpose, provider, model,
+        id, job_id, user_id, feature, epoch, number, purpose, provider, model, reason,
         prompt_version, prompt_hash, request, bound_micro, day)
     VALUES (
         p_attempt, p_job, j.user_id, j.feature, p_epoch, j.attempts, p_purpose, p_provider,
-        p_model, p_prompt_version, p_prompt_hash, p_request, p_bound, today);
+        p_model, coalesce(p_caps->>'reason', ''), p_prompt_version, p_prompt_hash, p_request, p_bound,
+        today);
     RETURN 'ok';
 END
 $$;

@@ -75,6 +75,26 @@ BEGIN
 END
 $$;
 
+-- End a job with the plain answer of its feature, which no model made. No call is charged.
+CREATE OR REPLACE FUNCTION aif_finish_plain(
+    p_job uuid, p_epoch integer, p_result jsonb, p_attempt uuid, p_settlement jsonb)
+RETURNS boolean
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
+BEGIN
+    UPDATE aifeature_job t SET degraded = true
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_attempt IS NOT NULL THEN
+        PERFORM aif_settle_attempt(p_attempt, p_settlement, false);
+    END IF;
+    RETURN aif_finish(p_job, p_epoch, 'succeeded', p_result, NULL, NULL, NULL, NULL);
+END
+$$;
+
 -- Put a job back in the queue. Raises the epoch, which fences the previous worker immediately.
 -- `p_burn`: this run counts as a try. A job with a cancellation request ends instead.
 -- `{until}` in the message is replaced by the time of the job's deadline, in UTC.

@@ -27,6 +27,7 @@ BEGIN
            cache_read_tokens = coalesce((p->>'cache_read_tokens')::int, 0),
            cache_write_tokens = coalesce((p->>'cache_write_tokens')::int, 0),
            cost_micro = coalesce((p->>'cost_micro')::bigint, 0),
+           cache_saved_micro = coalesce((p->>'cache_saved_micro')::bigint, 0),
            latency_ms = (p->>'latency_ms')::int,
            ttft_ms = (p->>'ttft_ms')::int,
            stop_reason = coalesce(p->>'stop_reason', ''),

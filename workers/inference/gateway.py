@@ -128,6 +128,9 @@ class Gateway:
             latency_ms=answer.latency_ms,
             ttft_ms=answer.ttft_ms,
             rate_limits=answer.rate_limits,
+            cache_saved_micro=(
+                pricing.cache_saved_micro(request.model, answer.usage, at=at) if answer.usage else 0
+            ),
             usage_problem=answer.usage_problem,
         )
 

@@ -65,6 +65,26 @@ def cost_micro(model: str, usage: TokenUsage, *, at: datetime | None = None) -> 
     return math.ceil(billed * found.factor + found.web_searches * rates.web_search)
 
 
+def cache_saved_micro(model: str, usage: TokenUsage, *, at: datetime | None = None) -> int:
+    """Return what the prompt cache saved a call, in micro-dollars, rounded down.
+
+    Reads cost less than the input rate, and writes more: the result of a call that only wrote is
+    negative.
+    """
+    if not (usage.cache_read_tokens or usage.cache_write_tokens):
+        return 0
+    found = modifiers.of(usage)
+    rates = _rates_at(model, usage.prompt_tokens, at, found.context)
+    hour = found.cache_write_1h_tokens
+    hour_rate = 2 * rates.input if rates.cache_write_1h is None else rates.cache_write_1h
+    saved = (
+        usage.cache_read_tokens * (rates.input - rates.cache_read)
+        - (usage.cache_write_tokens - hour) * (rates.cache_write - rates.input)
+        - hour * (hour_rate - rates.input)
+    )
+    return math.floor(saved * found.factor)
+
+
 def delivered_micro(model: str, usage: TokenUsage, text: str) -> int:
     """Return the price of the part of an answer that a user has read, in micro-dollars, rounded up.
 

@@ -92,6 +92,9 @@ class InferenceResult:
     rate_limits: Mapping[str, str] = field(default_factory=dict)
     """The `anthropic-ratelimit-*` response headers."""
 
+    cache_saved_micro: int = 0
+    """Micro-dollars that the prompt cache saved; negative for a call that only wrote to it."""
+
     usage_problem: str = ""
     """Reason to reject the reported usage. Empty if it is valid. Otherwise `usage` is all zeros and
     `cost_micro` is the upper bound of the request."""

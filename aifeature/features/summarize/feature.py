@@ -50,8 +50,8 @@ FEATURE = Feature(
     prompt_version="v3",
     routes=(
         # The small model is good enough for a page; a long document needs the larger one first.
-        Route(models=("claude-haiku-5-5", "claude-sonnet-5-5"), up_to_bytes=60_000),
-        Route(models=("claude-sonnet-5-5", "claude-opus-5-5")),
+        Route(name="short", models=("claude-haiku-5-5", "claude-sonnet-5-5"), up_to_bytes=60_000),
+        Route(name="long", models=("claude-sonnet-5-5", "claude-opus-5-5")),
     ),
     stream_field="summary",
     limits=Limits(

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 50
 
 STUCK_WORKER: Final = "stuck_worker"
+FEATURE_BROKEN: Final = "feature_broken"
 
 RUNBOOKS: Final = {
     "budget_reached": "budgets",
@@ -35,6 +36,7 @@ RUNBOOKS: Final = {
     "provider_account": "provider-account",
     "kill_switch": "kill-switch",
     STUCK_WORKER: "stuck-worker",
+    FEATURE_BROKEN: "feature-broken",
     "prompt_missing": "controls",
     "control_unknown": "controls",
     "check_late": "watchers",

@@ -33,6 +33,7 @@ from aifeature.services.controls.effective import (
     open_for_local_stack,
     prompt_version,
     retention_days,
+    stage,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "rates",
     "retention_days",
     "row_check",
+    "stage",
     "switch",
     "switch_refusal",
     "switch_state",

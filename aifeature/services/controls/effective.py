@@ -45,6 +45,7 @@ __all__ = [
     "open_for_local_stack",
     "prompt_version",
     "retention_days",
+    "stage",
 ]
 
 
@@ -52,6 +53,11 @@ def is_visible(feature: Feature, user: User) -> bool:
     control = cache.get(feature.slug)
     visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
     return may_use(feature.slug, stage=control.stage, percent=control.percent, visitor=visitor)
+
+
+def stage(feature: Feature) -> Stage:
+    """Return the stage of a feature."""
+    return cache.get(feature.slug).stage
 
 
 def is_paused(slug: str, user_id: int) -> bool:

@@ -27,6 +27,9 @@ BATCH = 500
 STUCK_SEEN_FOR: Final = timedelta(seconds=60)
 """Time without a report of stuck threads after which the alert of a worker ends."""
 
+BROKEN_SEEN_FOR: Final = timedelta(minutes=15)
+"""Time without a failure of a feature's own function after which its alert ends."""
+
 LOST_CALL_S = 900
 """Age in seconds at which a call without a job counts as lost. No call takes longer. A probe takes
 at most ten seconds and counts as lost after a minute (`sql/calls.sql`)."""
@@ -36,7 +39,7 @@ def sweep() -> int:
     """End overdue jobs and calls, and fill the window. Return the number of jobs published."""
     steps = (
         *(_cancel_closed_accounts, _end_overdue, _end_abandoned, _close_lost_calls),
-        *(switch.settle_stopped, _end_alerts_of_stuck_workers, alerts.notify),
+        *(switch.settle_stopped, _end_alerts_without_news, alerts.notify),
     )
     try:
         for step in steps:
@@ -89,8 +92,9 @@ def _close_lost_calls() -> None:
         _log_ended(1)
 
 
-def _end_alerts_of_stuck_workers() -> None:
+def _end_alerts_without_news() -> None:
     alerts.end_unseen(alerts.STUCK_WORKER, STUCK_SEEN_FOR)
+    alerts.end_unseen(alerts.FEATURE_BROKEN, BROKEN_SEEN_FOR)
 
 
 def _log_ended(count: int) -> None:

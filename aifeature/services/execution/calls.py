@@ -140,13 +140,14 @@ def make(
     *,
     purpose: Purpose,
     prompt: Prompt | None,
+    reason: str = "",
     admission: Admission | None = None,
     is_fallback: bool = False,
 ) -> Ended:
     """Make one provider call. All calls of this system go through this function.
 
-    `admission` is the gate's, if it was already given. `is_fallback` means that the breaker of the
-    previous model in the route is open.
+    `reason` says why this model is called. `admission` is the gate's, if it was already given.
+    `is_fallback` means that the breaker of the previous model in the route is open.
 
     Raises:
         Cancelled: during a probe before the call. The call was not sent.
@@ -158,7 +159,7 @@ def make(
         admission = admit(request, payer, is_fallback=is_fallback)
     try:
         # After a probe: the bound covers the prices until the call's deadline, counted from now.
-        attempt = ledger.opened(request, purpose=purpose, prompt=prompt)
+        attempt = ledger.opened(request, purpose=purpose, prompt=prompt, reason=reason)
         payer.reserve(attempt)
     except BaseException:
         admission.give_back()

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from aifeature import prompts, registry
 from aifeature.models import transitions
@@ -25,6 +25,7 @@ from aifeature.models.transitions import (
     NewAttempt,
     Settlement,
 )
+from aifeature.policies.routing import Choice
 from aifeature.prompts import Prompt
 from aifeature.reasons import FailureCode, WaitReason, after_waiting
 from aifeature.services import controls
@@ -35,19 +36,22 @@ from aifeature.services.execution import (
     ledger,
     outcomes,
     output,
+    routes,
     run_decisions,
     worker_context,
 )
+from aifeature.services.execution.hooks import FeatureBrokenError
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.outcomes import (
     Accepted,
     CancelledByUser,
+    Degraded,
     Failed,
     Outcome,
     Requeue,
     UnstorableError,
 )
-from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
+from aifeature.services.execution.output import OutputInvalidError
 from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.payloads import input_values
 from aifeature.services.streams import shown
@@ -173,7 +177,7 @@ def _execute(
         return Failed(FailureCode.INPUT_INVALID)
     prompt = prompts.get(feature.slug, controls.prompt_version(feature))
     message = prompt.render(input_values.for_prompt(value))
-    route = feature.route(len(message.encode()))
+    choice = routes.choose(feature, claimed, value, message)
 
     withdrawal = None
     if (
@@ -185,17 +189,29 @@ def _execute(
         )
     started = time.monotonic()
     with shared.streams.open(claimed.job, claimed.epoch, feature.stream_field) as stream:
-        run = _Run(claimed, shared, feature, prompt, cancel, stream, started, progress)
+        run = _Run(claimed, shared, feature, value, prompt, cancel, stream, started, progress)
         try:
-            outcome = run.call_models(route.models, message)
+            outcome = run.call_models(choice, message)
         except Cancelled as stopped:  # during a probe: no call of this job is in flight
             outcome = run_decisions.after_abort(stopped, None)
         max_tries = feature.limits.max_tries
         outcome = run_decisions.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
+        outcome = _without_provider(outcome, feature, value)
         outcome = _with_shown(outcome, claimed, stream)
     if withdrawal is not None and not run_decisions.provider_failed(outcome):
         shared.retries.give_back(withdrawal)
     return outcome
+
+
+def _without_provider(outcome: Outcome, feature: Feature, value: BaseModel) -> Outcome:
+    """Replace an outcome of an outage by the feature's plain answer, if it offers one."""
+    if not run_decisions.is_outage(outcome):
+        return outcome
+    try:
+        found = output.plain(feature, value)
+    except FeatureBrokenError:
+        return outcome
+    return outcome if found is None else Degraded(found, outcome.settlement)
 
 
 def _with_shown(outcome: Outcome, claimed: Claimed, stream: JobStream) -> Outcome:
@@ -227,19 +243,22 @@ class _Run:
     claimed: Claimed
     shared: WorkerContext
     feature: Feature
+    value: BaseModel
+    """The input."""
     prompt: Prompt
     cancel: Cancel
     stream: JobStream
     started: float
     progress: _Progress
 
-    def call_models(self, models: tuple[str, ...], message: str) -> Outcome:
-        """Call each model, with one repair each, until an answer is valid.
+    def call_models(self, choice: Choice, message: str) -> Outcome:
+        """Call each model of the route, with one repair each, until an answer is valid.
 
         Raises Cancelled if a probe is cancelled.
         """
         last: Settlement | None = None
         passed_over: Deferred | None = None
+        models, why = choice.route.models, choice.reason
         for position, model in enumerate(models):
             purpose = Purpose.ESCALATION if position else Purpose.GENERATION
             turns: tuple[Message, ...] = (Message("user", (TextBlock(message),)),)
@@ -249,17 +268,18 @@ class _Run:
                     last = None
                 request = self._request(model, turns)
                 try:
-                    answer, last = self._call(request, purpose, passed_over)
+                    answer, last = self._call(request, purpose, passed_over, why)
                 except Deferred as deferred:
                     if not self._may_fall_back(deferred, models[position + 1 :]):
                         return self._after_deferral(deferred)
                     logger.info("job %s: %s; trying the next model", self.claimed.job, deferred)
-                    passed_over = deferred
+                    passed_over, why = deferred, f"{model} takes no call: {deferred.reason}"
                     break
                 except AttemptRefusedError as refused:
                     return self._after_refusal(refused, passed_over)
                 if isinstance(answer, InferenceError):
                     if answer.next_model or self._comes_too_late(answer, models[position + 1 :]):
+                        why = f"{model} gave no answer: {answer.code}"
                         break
                     return self._after_error(answer, last, model)
                 try:
@@ -267,15 +287,15 @@ class _Run:
                 except OutputInvalidError as error:
                     logger.info("job %s: %s: invalid output", self.claimed.job, model)
                     turns = (turns[0], *output.repair_turns(answer.text, error))
-                    purpose = Purpose.REPAIR
+                    purpose, why = Purpose.REPAIR, f"the answer of {model} was invalid"
         return Failed(FailureCode.OUTPUT_INVALID, last)
 
     def _checked(self, text: str, settlement: Settlement) -> Outcome:
         """Return the outcome of an answer. Raises OutputInvalidError if it is not valid."""
         try:
-            return Accepted(output.validate(self.feature, text), settlement)
-        except OutputUncheckableError:
-            return Failed(FailureCode.ANSWER_GARBLED, settlement)
+            return Accepted(output.validate(self.feature, self.value, text), settlement)
+        except FeatureBrokenError:
+            return Failed(FailureCode.FEATURE_BROKEN, settlement)
 
     def _store(self, settlement: Settlement) -> None:
         """Store the end of a call after which the job goes on.
@@ -308,14 +328,14 @@ class _Run:
         )
 
     def _call(
-        self, request: InferenceRequest, purpose: Purpose, passed_over: Deferred | None
+        self, request: InferenceRequest, purpose: Purpose, passed_over: Deferred | None, why: str
     ) -> calls.Ended:
         """Make a call of this job. Raises the errors of `calls.make`."""
         if self._seconds_left() < self._least_s():
             raise AttemptRefusedError("deadline")
         is_fallback = passed_over is not None and passed_over.reason == "breaker"
         ended = calls.make(
-            request, self, purpose=purpose, prompt=self.prompt, is_fallback=is_fallback
+            request, self, purpose=purpose, prompt=self.prompt, reason=why, is_fallback=is_fallback
         )
         if isinstance(ended.answer, InferenceError):
             logger.warning(

@@ -35,8 +35,12 @@ _STATES = {
 }
 
 
-def opened(request: InferenceRequest, *, purpose: Purpose, prompt: Prompt | None) -> NewAttempt:
+def opened(
+    request: InferenceRequest, *, purpose: Purpose, prompt: Prompt | None, reason: str = ""
+) -> NewAttempt:
     """Return the ledger row of a call that is about to be sent.
+
+    `reason` says why its model is called.
 
     Raises InferenceError if the model has no price or its schema cannot be sent.
     """
@@ -49,6 +53,7 @@ def opened(request: InferenceRequest, *, purpose: Purpose, prompt: Prompt | None
         prompt_hash=prompt.hash if prompt else "",
         request=_as_sent(request),
         bound_micro=gateway().upper_bound_micro(request),
+        reason=reason,
     )
 
 
@@ -88,6 +93,7 @@ def answered(request: InferenceRequest, result: InferenceResult) -> Settlement:
         state=AttemptState.SETTLED,
         output=result.text,
         cost_micro=result.cost_micro,
+        cache_saved_micro=result.cache_saved_micro,
         latency_ms=result.latency_ms,
         ttft_ms=result.ttft_ms,
         stop_reason=result.stop_reason,

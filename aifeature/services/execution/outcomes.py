@@ -33,6 +33,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Degraded:
+    """The provider is down, and the feature answered without a model. No call is charged."""
+
+    result: dict[str, Any]
+    settlement: Settlement | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The job ends without a result. `code` selects the message for the user."""
 
@@ -61,7 +69,7 @@ class Requeue:
     """As in `CancelledByUser`: if the job was cancelled at this moment, it ends instead."""
 
 
-Outcome = Accepted | Failed | CancelledByUser | Requeue
+Outcome = Accepted | Degraded | Failed | CancelledByUser | Requeue
 
 
 class UnstorableError(Exception):
@@ -194,6 +202,8 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
     match outcome:
         case Accepted(result, settlement):
             transitions.finish(claimed, Status.SUCCEEDED, result=result, settlement=settlement)
+        case Degraded(result, settlement):
+            transitions.finish_plain(claimed, result, settlement=settlement)
         case Failed(code, settlement):
             transitions.finish(
                 claimed,

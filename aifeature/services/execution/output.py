@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from aifeature.models.storable import storable_json
+from aifeature.services.execution import hooks
 from aifeature.services.payloads import json_values
 from aifeature.spec import Feature
 from workers.inference import Message, TextBlock
-
-logger = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 10
 """Most problems shown to a model. More would cost more than they help."""
@@ -26,29 +26,26 @@ class OutputInvalidError(ValueError):
         self.problems = problems
 
 
-class OutputUncheckableError(Exception):
-    """The output model raised an unexpected error. A retry would fail again, at the same cost."""
-
-
-def validate(feature: Feature, text: str) -> dict[str, Any]:
-    """Return the answer as JSON values that fit the output model.
+def validate(feature: Feature, value: BaseModel, text: str) -> dict[str, Any]:
+    """Return the answer to the input `value` as JSON values that fit the output model.
 
     Raises:
-        OutputInvalidError: the answer is not JSON, or does not fit.
-        OutputUncheckableError: the output model raised another error.
+        OutputInvalidError: the answer is not JSON, does not fit, or fails the feature's own check.
+        FeatureBrokenError: the output model or the check raised another error, or the check hangs.
+            A retry would fail again, at the same cost.
     """
-    try:
-        return _validated(feature, text)
-    except OutputInvalidError:
-        raise
-    except Exception:
-        logger.exception("feature %s: its output model failed on an answer", feature.slug)
-        raise OutputUncheckableError(feature.slug) from None
+    with hooks.guarded(feature, "output_model", OutputInvalidError):
+        answer = _parsed(feature.output_model, text)
+    if feature.check is not None:
+        problems = hooks.call(feature, "check", _problems, feature.check, value, answer)
+        if problems:
+            raise OutputInvalidError(problems)
+    return _values(answer)
 
 
-def _validated(feature: Feature, text: str) -> dict[str, Any]:
+def _parsed(model: type[BaseModel], text: str) -> BaseModel:
     try:
-        answer = feature.output_model.model_validate_json(storable_json(text))
+        return model.model_validate_json(storable_json(text))
     except ValidationError as error:
         raise OutputInvalidError(
             [
@@ -56,11 +53,30 @@ def _validated(feature: Feature, text: str) -> dict[str, Any]:
                 for problem in error.errors(include_input=False, include_url=False)[:MAX_PROBLEMS]
             ]
         ) from None
+
+
+def _values(answer: BaseModel) -> dict[str, Any]:
+    """Return an output as JSON values. Raises OutputInvalidError if PostgreSQL refuses one."""
     result: dict[str, Any] = answer.model_dump(mode="json", by_alias=True)
     # JSON parsers read 1e400 as infinity, which neither PostgreSQL nor clients accept.
     if odd := json_values.problem(result):
         raise OutputInvalidError([f"{'.'.join(map(str, odd.path)) or 'answer'}: {odd.message}"])
     return result
+
+
+def _problems(check: Callable[[Any, Any], Iterable[str]], value: Any, answer: Any) -> list[str]:
+    return [str(problem) for problem in islice(check(value, answer), MAX_PROBLEMS)]
+
+
+def plain(feature: Feature, value: BaseModel) -> dict[str, Any] | None:
+    """Return the feature's plain output for an input; None if the feature offers none.
+
+    Raises FeatureBrokenError.
+    """
+    if feature.plain is None or not feature.offers_plain:
+        return None
+    answer = hooks.call(feature, "plain", feature.plain, value)
+    return answer.model_dump(mode="json", by_alias=True)
 
 
 def repair_turns(bad_answer: str, error: OutputInvalidError) -> tuple[Message, Message]:

@@ -62,6 +62,17 @@ def provider_failed(outcome: Outcome) -> bool:
             return False
 
 
+def is_outage(outcome: Outcome) -> bool:
+    """Return whether a run ended because the provider is down, and not for a moment only."""
+    match outcome:
+        case Requeue(reason=reason):
+            return reason in {WaitReason.PROVIDER_PAUSED, WaitReason.PROVIDER_ACCOUNT}
+        case Failed(code):
+            return code is FailureCode.PROVIDER_UNAVAILABLE
+        case _:
+            return False
+
+
 def within_tries(outcome: Outcome, *, tries: int, max_tries: int) -> Outcome:
     """Fail a job on its last try instead of requeueing: its next run would send nothing."""
     match outcome:

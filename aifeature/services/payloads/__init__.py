@@ -1,10 +1,10 @@
 """Checks and converts data from users and providers: JSON values, input values, input text.
 
-Public: `input_text`, `input_values`, `json_values`.
+Public: `input_text`, `input_values`, `json_values`, `language`.
 
 Size limit: 350 lines.
 """
 
-from aifeature.services.payloads import input_text, input_values, json_values
+from aifeature.services.payloads import input_text, input_values, json_values, language
 
-__all__ = ["input_text", "input_values", "json_values"]
+__all__ = ["input_text", "input_values", "json_values", "language"]

@@ -39,8 +39,8 @@ def without_text(model: type[BaseModel], value: dict[str, Any]) -> list[str]:
         if isinstance(value.get(name), str) and field.get("minLength", 0) > 0
     }
     found = [name for name in sorted(need_text) if not is_visible(value[name])]
-    texts = list(_texts(value))
-    if not found and texts and not any(map(is_visible, texts)):
+    found_texts = list(texts(value))
+    if not found and found_texts and not any(map(is_visible, found_texts)):
         return ["input"]
     return found
 
@@ -71,13 +71,14 @@ def _names(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(name for schema in schemas for name in schema.get("properties", {}))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any) -> Iterator[str]:
+    """Yield each text that is not empty in JSON values."""
     match value:
         case str() if value:
             yield value
         case dict():
             for part in value.values():
-                yield from _texts(part)
+                yield from texts(part)
         case list():
             for part in value:
-                yield from _texts(part)
+                yield from texts(part)

@@ -40,6 +40,7 @@ FAILED: Final = MappingProxyType(
         FailureCode.CANCELLED: "You cancelled this request.",
         FailureCode.DEADLINE_EXCEEDED: "This took longer than we allow, so we stopped. Please try"
         " again.",
+        FailureCode.FEATURE_BROKEN: "Something is wrong with this feature. Our team can see it.",
         FailureCode.FEATURE_PAUSED: "Our team paused this feature for longer than your request"
         " could wait, so it was not done. Please send it again once the feature is back.",
         FailureCode.FEATURE_REMOVED: "This feature is no longer offered.",
