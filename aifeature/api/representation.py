@@ -31,6 +31,7 @@ def job_out(job: Job) -> JobOut:
         # The user must not read an answer that needs approval or was rejected.
         result=job.result if status is Status.SUCCEEDED else None,
         partial_text=job.partial_text or None,
+        degraded=job.degraded,
         error=_error(job, status),
         model=job.model or None,
         prompt_version=job.prompt_version or None,

@@ -98,6 +98,10 @@ class JobOut(Schema):
     partial_text: str | None = Field(
         description="Part of the answer that you were shown before you cancelled, if any."
     )
+    degraded: bool = Field(
+        description="Whether `result` is a simple answer, made without a model while the provider"
+        " was not available. It is free of charge."
+    )
     error: JobError | None
     model: str | None = Field(
         description="The model whose answer was accepted, or cancelled after text was shown."

@@ -18,7 +18,7 @@ from aifeature.models import TERMINAL, Job, Status
 from aifeature.services import jobs
 from aifeature.services.jobs.refusals import NotFound
 from aifeature.services.texts import references
-from aifeature.web import history, rows, show
+from aifeature.web import history, receipt, rows, show
 from aifeature.web.history import Position, Wanted
 from aifeature.web.sign_in import signed_in
 
@@ -92,7 +92,8 @@ def _own(request: HttpRequest, job_id: UUID) -> Job:
 def _about(request: HttpRequest, job: Job) -> dict[str, Any]:
     feature = show.feature_of(job)
     status = Status(job.status)
-    usable = feature in jobs.visible_features(user=cast("User", request.user))
+    usable = {each.slug for each in jobs.visible_features(user=cast("User", request.user))}
+    follow_up = show.follow_up(job)
     span = show.took(job, timezone.now())
     return {
         "job": job,
@@ -102,9 +103,14 @@ def _about(request: HttpRequest, job: Job) -> dict[str, Any]:
         "is_ended": status in TERMINAL,
         "is_done": status is Status.SUCCEEDED,
         "may_cancel": status not in TERMINAL and job.cancel_requested_at is None,
-        "feature": feature if usable else None,
+        "feature": feature if job.feature in usable else None,
         "stream_label": show.stream_label(feature),
         "answer": show.answer(job),
+        "cited": show.cited(job),
+        "follow_up": follow_up if follow_up and follow_up.feature in usable else None,
+        "receipt": receipt.lines(job, feature, is_staff=request.user.is_staff)
+        if status is Status.SUCCEEDED and job.result is not None
+        else [],
         "question": show.question(job),
         "reference": references.of_job(job.id) if show.is_failure(job) else "",
         "nothing_left": rows.nothing_left(job),

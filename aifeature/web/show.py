@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -9,10 +10,14 @@ from typing import Any, Final
 from aifeature import registry
 from aifeature.models import TERMINAL, CancelledBy, Job, Status
 from aifeature.reasons import WaitReason
+from aifeature.services.payloads import input_values
 from aifeature.services.privacy import retention
-from aifeature.spec import Feature
-from aifeature.web import result, schema
+from aifeature.spec import Feature, FollowUp
+from aifeature.web import citations, result, schema
+from aifeature.web.citations import Sentence
 from aifeature.web.result import Node
+
+logger = logging.getLogger(__name__)
 
 MINUTE_S: Final = 60
 
@@ -39,6 +44,12 @@ _STATES: Final = {
         "Not released", "A person reviewed the answer and did not release it.", "off"
     ),
 }
+_SIMPLE: Final = State(
+    "Simple answer",
+    "Our AI provider is not available at the moment. This is a simple answer made without AI, free"
+    " of charge. You can ask again once it is back.",
+    "held",
+)
 _CANCELLED_AFTER_TEXT: Final = (
     "You cancelled this request. The part of the answer that you saw is below."
 )
@@ -58,8 +69,8 @@ def state(job: Job) -> State:
             else replace(_STOPPING, sentence=job.error_message or _ENDS)
         )
     known = _STATES[status]
-    if status is Status.SUCCEEDED and (gone := retention.deletion_notice(job)):
-        return State(known.label, gone, known.tone)
+    if status is Status.SUCCEEDED:
+        return _succeeded(job)
     if status is Status.CANCELLED and job.partial_text:
         counts = _COUNTS if job.charge_micro else ""
         return State(known.label, _CANCELLED_AFTER_TEXT + counts, known.tone)
@@ -69,6 +80,12 @@ def state(job: Job) -> State:
     if has_reason and job.error_message:
         return State(known.label, job.error_message, known.tone)
     return known
+
+
+def _succeeded(job: Job) -> State:
+    known = _SIMPLE if job.degraded else _STATES[Status.SUCCEEDED]
+    gone = retention.deletion_notice(job)
+    return replace(known, sentence=gone) if gone else known
 
 
 def is_failure(job: Job) -> bool:
@@ -113,6 +130,34 @@ def title(job: Job) -> str:
     return feature.title if feature else schema.in_words(job.feature)
 
 
+def cited(job: Job) -> list[Sentence]:
+    """Return the streamed text of a result with its citations; empty if it has none."""
+    feature = feature_of(job)
+    name = feature and citations.field_of(feature)
+    if feature is None or not name or not feature.stream_field:
+        return []
+    if Status(job.status) is not Status.SUCCEEDED or job.result is None or not job.result[name]:
+        return []
+    text = str(job.result.get(feature.stream_field, ""))
+    return citations.sentences(feature, text, job.result[name])
+
+
+def follow_up(job: Job) -> FollowUp | None:
+    """Return what the user may do with the output of a job; None if its feature offers nothing."""
+    feature = feature_of(job)
+    if feature is None or feature.follow_up is None or job.result is None:
+        return None
+    if Status(job.status) is not Status.SUCCEEDED or job.input is None:
+        return None
+    try:
+        value = input_values.read(feature.input_model, job.input)
+        output = feature.output_model.model_validate(job.result)
+        return feature.follow_up(value, output)
+    except Exception:  # an earlier release stored the job, or the feature's code fails
+        logger.exception("feature %s: follow_up failed", feature.slug)
+        return None
+
+
 def answer(job: Job) -> list[Node]:
     """Return the result as nodes, or the text shown before the user cancelled; else empty."""
     if Status(job.status) is Status.CANCELLED and job.partial_text:
@@ -120,7 +165,11 @@ def answer(job: Job) -> list[Node]:
     if Status(job.status) is not Status.SUCCEEDED or job.result is None:
         return []
     feature = feature_of(job)
-    return result.sections(feature.output_schema if feature else {}, job.result)
+    nodes = result.sections(feature.output_schema if feature else {}, job.result)
+    if not cited(job) or feature is None:
+        return nodes
+    apart = {feature.stream_field, citations.field_of(feature)}  # shown by `cited`
+    return [node for node in nodes if node.name not in apart]
 
 
 def question(job: Job) -> list[Node]:

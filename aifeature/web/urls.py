@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from aifeature.web import account, job_views, sign_in, views
+from aifeature.web import account, job_views, sign_in, sources, views
 
 urlpatterns = [
     path("", views.start, name="start"),
     path("f/<slug:slug>/", views.feature, name="feature"),
+    path("f/<slug:slug>/sources/", sources.sources_page, name="sources"),
     path("jobs/", job_views.jobs_page, name="history"),
     path("jobs/<uuid:job_id>/", job_views.job_page, name="job"),
     path("jobs/<uuid:job_id>/cancel/", job_views.cancel_job, name="cancel"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,7 +17,8 @@ from aifeature.services import controls, jobs
 from aifeature.services.failures.web_failures import failures
 from aifeature.services.jobs import admission
 from aifeature.services.jobs.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
-from aifeature.web import carried, history, rows
+from aifeature.spec import Example
+from aifeature.web import carried, history, rows, show
 from aifeature.web.schema_form import PREFIX, SchemaForm, form_class, initial
 from aifeature.web.sign_in import signed_in
 
@@ -30,6 +32,7 @@ RECENT = 3
 """Jobs shown on the start page."""
 
 SEE_OTHER = 303
+_NO_EXAMPLE = Example(label="none", input={})
 _KEY = re.compile(r"[\x20-\x7e]{1,100}")
 """Valid values of the page's hidden field. Any other value is ignored."""
 
@@ -90,7 +93,7 @@ def _unsent(request: HttpRequest, found: Feature, make: type[SchemaForm]) -> Htt
     user = cast("User", request.user)
     paused = controls.is_paused(found.slug, user.pk)
     closed = None if paused else admission.refusal_for(found, user.pk)
-    earlier = _earlier_input(user, found, request.GET.get("from", ""))
+    earlier = _earlier_input(user, found, request.GET)
     notices: dict[str, Any] = {
         "is_paused": paused,
         "is_kept": paused and controls.keeps_jobs(found.slug, user.pk),
@@ -137,12 +140,19 @@ def _page(
     return render(request, "aifeature/feature.html", context, status=status)
 
 
-def _earlier_input(user: User, found: Feature, job_id: str) -> dict[str, Any]:
-    """Return the input of an earlier job of this user, to send it again; empty without one."""
+def _earlier_input(user: User, found: Feature, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values that the form begins with; empty if the address names none.
+
+    `example=2` names an example of the feature, `from` a job of this user to send again, and
+    `after` one whose output leads to this feature.
+    """
+    if (number := query.get("example", "")).isdecimal():
+        return dict(enumerate(found.examples)).get(int(number[:4]), _NO_EXAMPLE).input
     try:
-        job = jobs.get(user=user, job_id=uuid.UUID(job_id))
+        job = jobs.get(user=user, job_id=uuid.UUID(query.get("from") or query.get("after", "")))
     except (ValueError, NotFound):
         return {}
-    if job.feature != found.slug or not isinstance(job.input, dict):
-        return {}
-    return job.input
+    if "from" in query:
+        return job.input if job.feature == found.slug and isinstance(job.input, dict) else {}
+    offered = show.follow_up(job)
+    return offered.input if offered and offered.feature == found.slug else {}
