@@ -41,6 +41,9 @@ FENCE: Final = "fence"
 _FENCE_BYTES: Final = 8
 
 
+_RELEASED: Final = re.compile(r"(?P<version>v[1-9]\d*) (?P<hash>[0-9a-f]{64})")
+
+
 class PromptError(ValueError):
     """A prompt file is missing or malformed, or its variables do not fit the input."""
 
@@ -84,6 +87,9 @@ class Prompt:
     hash: str
     """Hex SHA-256 of everything that can change an answer: texts, knowledge, parameters, output
     schema and routes. Evidence and ledger rows contain it."""
+    own_hash: str
+    """Hex SHA-256 of what the prompt's file sends: texts and parameters. It is recorded when the
+    version is released."""
 
     def render(self, variables: Mapping[str, str], *, fence: str | None = None) -> str:
         """Return the user turn with all variables filled in.
@@ -133,16 +139,18 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
     if FENCE in fields:
         raise PromptError(f"{where}: the input may have no field {FENCE!r}: it names the marker")
     system = stable.substitute({name: _knowledge(feature, name) for name in feature.knowledge})
-    digest = _hash(
-        {
-            "system": system,
-            "user": template.template,
-            "parameters": parameters.model_dump(),
-            "schema": feature.output_schema,
-            "routes": [route.model_dump(exclude_defaults=True) for route in feature.routes],
-        }
+    own = {"user": template.template, "parameters": parameters.model_dump()}
+    routes = [route.model_dump(mode="json", exclude_defaults=True) for route in feature.routes]
+    everything = {**own, "system": system, "schema": feature.output_schema, "routes": routes}
+    return Prompt(
+        version=version,
+        parameters=parameters,
+        note=front.note,
+        system=system,
+        user=template.template,
+        hash=_hash(everything),
+        own_hash=_hash({**own, "system": stable.template}),
     )
-    return Prompt(version, parameters, front.note, system, template.template, digest)
 
 
 def _knowledge(feature: Feature, name: str) -> str:
@@ -177,6 +185,29 @@ def get(slug: str, version: str) -> Prompt:
         raise PromptError(f"prompt {slug}/{version} does not exist; there are: {known}")
     source = (_folder(feature) / f"{version}.md").read_text(encoding="utf-8")
     return _parse(feature, version, source)
+
+
+def released(slug: str) -> Mapping[str, str]:
+    """Return the recorded `own_hash` of each released version, from the folder's `released.txt`.
+
+    Raises PromptError if a line is not a version and a hash.
+    """
+    file = _folder(registry.get(slug)) / "released.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    found = [_RELEASED.fullmatch(line) for line in lines]
+    if bad := next((line for line, match in zip(lines, found, strict=True) if not match), None):
+        raise PromptError(f"{slug}/released.txt: {bad!r} must be a version and its hash")
+    return {match["version"]: match["hash"] for match in found if match}
+
+
+def changed(slug: str) -> list[str]:
+    """Return the released versions whose file has changed or is missing. Raises PromptError."""
+    present = versions(slug)
+    return [
+        version
+        for version, own_hash in released(slug).items()
+        if version not in present or get(slug, version).own_hash != own_hash
+    ]
 
 
 def incompatibility(slug: str, version: str) -> str:

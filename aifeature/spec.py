@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -144,6 +144,43 @@ class Example(_Frozen):
     kind: Kind = Kind.NORMAL
 
 
+class Source(_Frozen):
+    """A section of a feature's knowledge that an output may cite. Users can read it."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$")
+    title: str
+    group: str = ""
+    """The heading under which it is listed."""
+
+    text: str
+    """Markdown."""
+
+
+class Citation(BaseModel):
+    """Words of a source that support an output. Pages show it beside the sentence it supports."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    section: str = Field(
+        min_length=1, max_length=60, description="The id of the section, without braces and #."
+    )
+    quote: str = Field(
+        min_length=8,
+        max_length=400,
+        description="The words of that section that support the answer, copied exactly.",
+    )
+
+
+class FollowUp(_Frozen):
+    """Something that a user may do with an output: a request of another feature."""
+
+    label: str
+    """The text of the button."""
+
+    feature: str
+    input: dict[str, Any]
+
+
 class Scorer(StrEnum):
     """How an output is compared with what a case of the suite expects."""
 
@@ -210,6 +247,12 @@ class Feature(_Frozen):
     """Whether users get the plain output, labelled and free of charge, while the provider is
     down."""
 
+    sources: Callable[[], Mapping[str, Source]] | None = None
+    """Returns the sections that an output may cite, by id."""
+
+    follow_up: Callable[[Any, Any], FollowUp | None] | None = None
+    """Takes the input and the output and returns what the user may do next."""
+
     examples: tuple[Example, ...] = ()
     """Inputs to try, shown as buttons on the feature's page."""
 
@@ -263,6 +306,10 @@ class Feature(_Frozen):
         if self.stream_field and self.stream_field not in self.output_schema.get("properties", {}):
             raise ValueError(f"stream_field {self.stream_field!r} is no field of the output model")
         return self
+
+    def __hash__(self) -> int:
+        """Hash by the name: examples contain dictionaries."""
+        return hash(self.slug)
 
     @property
     def models(self) -> frozenset[str]:

@@ -39,7 +39,9 @@ def check_features(**_: Any) -> list[CheckMessage]:
             )
         ]
     found = [problem for feature in features for problem in problems_of(feature)]
-    return found or [problem for feature in features for problem in budgets_of(feature)]
+    return found or [
+        problem for feature in features for problem in (*budgets_of(feature), *cache_of(feature))
+    ]
 
 
 @register(Tags.database)
@@ -87,6 +89,17 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
             prompts.get(feature.slug, version)
         except PromptError as error:
             yield Error(str(error), hint=f"Fix {folder}/{version}.md.", id="aifeature.E002")
+    try:
+        changed = prompts.changed(feature.slug)
+    except PromptError as error:
+        yield Error(str(error), hint=f"Fix {folder}/released.txt.", id="aifeature.E002")
+    else:
+        for version in changed:
+            yield Error(
+                f"The prompt {feature.slug}/{version} was released and has changed since.",
+                hint=f"Restore {folder}/{version}.md, and add the change as a new version.",
+                id="aifeature.E005",
+            )
     for model in sorted(feature.models):
         try:
             catalog.get(model)
@@ -96,6 +109,23 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
                 f"Feature {feature.slug} routes to {model}: {error}",
                 hint=f"Use a model of workers/inference/catalog.py in {folder}/feature.py.",
                 id="aifeature.E003",
+            )
+
+
+def cache_of(feature: Feature) -> Iterator[CheckMessage]:
+    """Yield a warning for each model that does not cache the prefix of a prompt with knowledge."""
+    if not feature.knowledge:
+        return
+    size = len(prompts.get(feature.slug, feature.prompt_version).system.encode())
+    for model in sorted(feature.models):
+        needed = catalog.get(model).cache_min_tokens
+        if size < needed * pricing.BYTES_PER_TOKEN:
+            yield Doubt(
+                f"The prompt {feature.slug}/{feature.prompt_version} is never cached by {model}:"
+                f" its system part has {size:,} bytes, about {size // pricing.BYTES_PER_TOKEN:,} of"
+                f" the {needed:,} tokens that the provider caches at least.",
+                hint="Drop `knowledge` from the feature, or give it more of it.",
+                id="aifeature.W003",
             )
 
 

@@ -197,7 +197,7 @@ def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:
         "aif_begin_attempt",
         *(claimed.job, claimed.epoch, attempt.id, attempt.purpose.value, attempt.provider),
         *(attempt.model, attempt.prompt_version, attempt.prompt_hash, as_json(attempt.request)),
-        *(attempt.bound_micro, caps.as_json(reason=attempt.reason)),
+        *(attempt.bound_micro, caps.as_json(reason=attempt.reason[: _WIDTHS["reason"]])),
     )[0][0]
     if verdict == "fenced":
         raise FencedError

@@ -40,12 +40,15 @@ def choose(routes: Sequence[Route], facts: Facts) -> Choice:
     """Return the first route whose conditions all hold. The last one has none."""
     missed: list[str] = []
     for route in routes:
-        conditions = list(_conditions(route, facts))
-        failing = next((words for holds, words in conditions if not holds), None)
-        if failing is None:
-            why = [words for _, words in conditions] or missed
-            return Choice(route, f"route {route.name}: {', '.join(why) or 'the only one'}")
-        missed.append(failing)
+        held: list[str] = []
+        for holds, words in _conditions(route, facts):
+            if not holds:
+                missed.append(words)
+                break
+            held.append(words)
+        else:
+            why = held or missed or ["the only one"]
+            return Choice(route, f"route {route.name}: {', '.join(why)}")
     raise AssertionError("the last route takes any job")  # validated by Feature
 
 

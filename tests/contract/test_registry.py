@@ -65,6 +65,15 @@ def test_a_broken_feature_is_reported_with_its_fix(
     assert "summarize" in (problem.hint or "")
 
 
+def test_a_released_prompt_that_changed_is_reported_with_its_fix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prompts, "changed", lambda slug: ["v2"])
+    (problem,) = system_checks.problems_of(registry.get("summarize"))
+    assert (problem.id, "summarize/v2 was released" in problem.msg) == ("aifeature.E005", True)
+    assert "as a new version" in (problem.hint or "")
+
+
 def usd(micro: int) -> Decimal:
     return Decimal(micro) / 1_000_000
 

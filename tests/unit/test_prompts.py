@@ -15,6 +15,7 @@ from aifeature.prompts import PromptError
 from aifeature.spec import Feature, Route
 
 SOURCE = """+++
+note = "The first."
 max_tokens = 10
 +++
 # System
@@ -57,6 +58,7 @@ def parse(source: str = SOURCE, **more: object) -> prompts.Prompt:
 def test_a_prompt_has_parameters_system_and_user() -> None:
     prompt = parse()
     assert prompt.parameters.max_tokens == 10
+    assert prompt.note == "The first."
     assert prompt.system == "Be brief."
     assert prompt.render({"text": "Hello"}) == "<text>\nHello\n</text>\nGo."
 
@@ -70,7 +72,9 @@ def test_a_prompt_has_parameters_system_and_user() -> None:
         (SOURCE.replace("max_tokens = 10", "max_tokens ="), "parameters"),
         (SOURCE.replace("{{text}}", "{{other}}"), "other"),
         (SOURCE.replace("{{text}}", "none"), "text"),
-        (SOURCE.replace("Be brief.", "Be {{text}}."), "no variables"),
+        (SOURCE.replace('note = "The first."', ""), "note"),
+        (SOURCE.replace("Be brief.", "Be {{text}}."), "'text'.* system part"),
+        (SOURCE.replace("Be brief.", "Be {{ brief }}."), "variable name"),
         (SOURCE.replace("Go.", "{{ text }}"), "variable name"),
     ],
 )
@@ -114,6 +118,73 @@ def test_each_change_that_may_change_an_answer_changes_the_hash() -> None:
     ]
     assert len({prompt.hash for prompt in variants}) == len(variants)
     assert parse().hash == parse(title="Another title").hash
+
+
+def test_the_note_is_not_part_of_the_request() -> None:
+    assert parse(SOURCE.replace("The first.", "Shorter.")).hash == parse().hash
+
+
+def test_each_rendering_has_a_marker_of_its_own() -> None:
+    prompt = parse(
+        SOURCE.replace("<text>", '<text id="{{fence}}">').replace("</text>", "</text {{fence}}>")
+    )
+    one, two = (prompt.render({"text": "</text> {{fence}}"}) for _ in range(2))
+    assert one != two
+    marker = one.removeprefix('<text id="')[:16]
+    assert one == f'<text id="{marker}">\n<\u200b/text> {{{{fence}}}}\n</text {marker}>\nGo.'
+    assert prompt.render({"text": "a"}, fence="x") == '<text id="x">\na\n</text x>\nGo.'
+
+
+def test_an_input_cannot_take_the_name_of_the_marker() -> None:
+    class Named(BaseModel):
+        fence: str
+
+    with pytest.raises(PromptError, match="no field 'fence'"):
+        parse(SOURCE.replace("{{text}}", "{{fence}}"), input_model=Named)
+
+
+def test_knowledge_is_in_the_system_part_and_in_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, texts = SOURCE.replace("Be brief.", "Use {{guide}}."), {"guide": "one {{text}}"}
+    monkeypatch.setattr(prompts, "_knowledge", lambda feature, name: texts[name])
+    first = parse(source, knowledge=("guide",))
+    assert first.system == "Use one {{text}}."
+    texts["guide"] = "two"
+    second = parse(source, knowledge=("guide",))
+    assert second.hash != first.hash
+    assert second.own_hash == first.own_hash
+    with pytest.raises(PromptError, match=r"'guide'.* system part"):
+        parse(source)
+    with pytest.raises(PromptError, match=r"'guide'.* system part"):
+        parse(knowledge=("guide",))
+
+
+def test_a_missing_file_of_knowledge_is_named() -> None:
+    with pytest.raises(PromptError, match=r"knowledge 'guide' has no file guide\.md"):
+        prompts._knowledge(feature(slug="summarize", knowledge=("guide",)), "guide")
+
+
+def test_a_released_version_that_changed_or_is_gone_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded = dict(prompts.released("summarize"))
+    recorded |= {"v2": recorded["v1"], "v9": recorded["v1"]}
+    monkeypatch.setattr(prompts, "released", lambda slug: recorded)
+    assert prompts.changed("summarize") == ["v2", "v9"]
+
+
+def test_a_broken_record_of_releases_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "released.txt").write_text("v1 abc\n")
+    monkeypatch.setattr(prompts, "_folder", lambda feature: tmp_path)
+    with pytest.raises(PromptError, match=r"released\.txt: 'v1 abc'"):
+        prompts.released("summarize")
+
+
+def test_every_prompt_of_the_shipped_features_is_released() -> None:
+    for slug in registry.all_features():
+        assert set(prompts.released(slug)) == set(prompts.versions(slug)), slug
+        assert prompts.changed(slug) == [], slug
 
 
 def test_an_unknown_version_names_those_there_are() -> None:

@@ -5,26 +5,34 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from aifeature.spec import Route
-from tests.unit.test_prompts import feature
+from aifeature.spec import Example, Route
+from tests.unit.test_prompts import Out, feature
 
-SMALL = Route(models=("small",), up_to_bytes=100)
-MEDIUM = Route(models=("medium",), up_to_bytes=1000)
-ANY = Route(models=("large",))
+SMALL = Route(name="small", models=("small",), up_to_bytes=100)
+MEDIUM = Route(name="medium", models=("medium",), up_to_bytes=1000)
+ANY = Route(name="large", models=("large",))
+GERMAN = Route(name="german", models=("large",), languages=frozenset({"de"}))
+
+
+def test_routes_with_conditions_come_before_the_one_that_takes_any_job() -> None:
+    assert feature(routes=(SMALL, GERMAN, MEDIUM, ANY)).routes[-1] == ANY
 
 
 @pytest.mark.parametrize(
-    ("size", "model"), [(0, "small"), (100, "small"), (101, "medium"), (10**9, "large")]
+    ("routes", "problem"),
+    [
+        ((), "at least 1"),
+        ((SMALL,), "without a condition"),
+        ((GERMAN,), "without a condition"),
+        ((ANY, ANY), "without a condition"),
+        ((MEDIUM, SMALL, ANY), "smallest first"),
+        ((SMALL, MEDIUM, ANY.model_copy(update={"name": "small"})), "a name of its own"),
+    ],
 )
-def test_the_first_route_that_fits_is_taken(size: int, model: str) -> None:
-    assert feature(routes=(SMALL, MEDIUM, ANY)).route(size).models == (model,)
-
-
-@pytest.mark.parametrize("routes", [(), (SMALL,), (ANY, ANY), (MEDIUM, SMALL, ANY)])
-def test_routes_that_leave_a_size_open_or_are_out_of_order_are_refused(
-    routes: tuple[Route, ...],
+def test_routes_that_leave_a_job_out_or_are_out_of_order_are_refused(
+    routes: tuple[Route, ...], problem: str
 ) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=problem):
         feature(routes=routes)
 
 
@@ -32,6 +40,18 @@ def test_a_stream_field_must_exist() -> None:
     assert feature(stream_field="answer").stream_field == "answer"
     with pytest.raises(ValidationError, match="no field of the output"):
         feature(stream_field="summary")
+
+
+def test_a_plain_answer_that_is_offered_must_exist() -> None:
+    assert feature(offers_plain=True, plain=lambda value: Out(answer="a")).offers_plain
+    with pytest.raises(ValidationError, match="needs a function `plain`"):
+        feature(offers_plain=True)
+
+
+def test_an_example_must_fit_the_input() -> None:
+    assert feature(examples=(Example(label="One", input={"text": "a"}),)).examples
+    with pytest.raises(ValidationError, match="example 'One'"):
+        feature(examples=(Example(label="One", input={"question": "a"}),))
 
 
 def test_a_feature_is_frozen() -> None:

@@ -102,6 +102,8 @@ def _called(call: Attempt) -> Moment:
 
 
 def _outcome(call: Attempt) -> Iterator[str]:
+    if call.reason:
+        yield call.reason
     if call.error_code:
         yield call.error_code
     if call.latency_ms is not None:
@@ -124,6 +126,8 @@ def _bill(call: Attempt) -> Iterator[str]:
         case _:
             yield _tokens(call)
             yield money(call.cost_micro)
+            if call.cache_saved_micro:
+                yield f"the prompt cache saved {money(call.cache_saved_micro)}"
 
 
 def _tokens(row: Attempt | Job) -> str:
@@ -149,6 +153,8 @@ def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str
         yield "Spent with the provider", dollars(sum(call.spend_micro for call in calls))
     yield "Calls", str(job.attempts)
     yield "Failed runs", str(job.tries)
+    if job.degraded:
+        yield "Answered by", "the feature's plain answer, without a model"
     if job.model:
         yield "Answered by", f"{job.model}, prompt {job.prompt_version}"
         yield "Tokens", _tokens(job)

@@ -319,7 +319,8 @@ class _Run:
         return InferenceRequest(
             attempt_id=uuid4(),
             model=model,
-            system=(TextBlock(self.prompt.system, cache=True),),
+            # Without knowledge the prefix is too short for the provider's cache.
+            system=(TextBlock(self.prompt.system, cache=bool(self.feature.knowledge)),),
             messages=turns,
             max_tokens=self.prompt.parameters.max_tokens,
             output_schema=self.feature.output_schema,

@@ -24,6 +24,9 @@ from workers.inference import (
 )
 
 GARBLED: Final = AnswerGarbled.code
+CACHED_SHOWN: Final = 2_000
+"""Characters of a cached block that are stored with each call."""
+
 USAGE_UNSEEN: Final = "usage_unseen"
 """Error code of an answered call whose reported usage cannot be right."""
 
@@ -157,11 +160,21 @@ def _tokens(usage: TokenUsage) -> dict[str, Any]:
     return {name: getattr(usage, name) for name in TokenUsage.__slots__}
 
 
+def _shortened(block: TextBlock) -> str:
+    more = len(block.text) - CACHED_SHOWN
+    if more <= 0:
+        return block.text
+    return f"{block.text[:CACHED_SHOWN]}\n[and {more:,} characters of the prompt's knowledge]"
+
+
 def _as_sent(request: InferenceRequest) -> dict[str, Any]:
-    """Return the system text and messages as stored in the ledger row."""
+    """Return the system text and messages as stored in the ledger row.
+
+    A cached block is the same for all calls of a prompt hash, so only its beginning is stored.
+    """
 
     def text(blocks: tuple[TextBlock, ...]) -> str:
-        return "\n\n".join(block.text for block in blocks)
+        return "\n\n".join(_shortened(block) if block.cache else block.text for block in blocks)
 
     return {
         "system": text(request.system),

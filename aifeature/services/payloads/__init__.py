@@ -2,7 +2,7 @@
 
 Public: `input_text`, `input_values`, `json_values`, `language`.
 
-Size limit: 350 lines.
+Size limit: 400 lines.
 """
 
 from aifeature.services.payloads import input_text, input_values, json_values, language

@@ -35,7 +35,7 @@ from workers.retry_budget import RetryBudget
 
 pytestmark = pytest.mark.usefixtures("committed", "opened", "sandbox")
 
-HAIKU, SONNET = registry.get("summarize").route(100).models
+HAIKU, SONNET = registry.get("summarize").routes[0].models
 
 OPEN_S = 120
 """Seconds for which a breaker stays open in these tests."""

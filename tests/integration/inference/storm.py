@@ -16,6 +16,9 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from aifeature import prompts, registry
+from aifeature.models import Stage
+from aifeature.policies import routing
+from aifeature.policies.routing import Facts
 from aifeature.services.dispatch import paused_jobs
 from aifeature.services.execution.calls import PROBE, PROBE_S
 from workers import retry
@@ -331,7 +334,13 @@ def _nothing() -> None:
 @cache
 def route(size: int) -> tuple[str, ...]:
     """Return the models for a document of this size."""
-    return FEATURE.route(len(PROMPT.render({"document": "x" * size}).encode())).models
+    facts = Facts(
+        prompt_bytes=len(PROMPT.render({"document": "x" * size}).encode()),
+        stage=Stage.EVERYONE,
+        language=str,
+        budget_share=float,
+    )
+    return routing.choose(FEATURE.routes, facts).route.models
 
 
 @cache

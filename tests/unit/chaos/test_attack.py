@@ -38,7 +38,8 @@ def test_the_attack_tries_every_way_with_large_documents(run: Run) -> None:
 @pytest.mark.parametrize("run", [SHORT, LONG], ids=["short", "long"])
 def test_a_users_budget_holds_a_large_document_and_not_the_whole_attack(run: Run) -> None:
     document = attack(seed=7, rounds=1, span_s=run.span_s)[0].document
-    model = FEATURE.route(len(document.encode())).models[0]
+    assert len(document.encode()) > (FEATURE.routes[0].up_to_bytes or 0)
+    model = FEATURE.routes[1].models[0]
     request = InferenceRequest(
         attempt_id=uuid4(),
         model=model,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -12,11 +14,14 @@ from pydantic import BaseModel, field_validator
 
 from aifeature import registry
 from aifeature.models.storable import storable, storable_json
-from aifeature.services.execution import output
-from aifeature.services.execution.output import OutputInvalidError, OutputUncheckableError
+from aifeature.services.alerting import alerts
+from aifeature.services.execution import hooks, output
+from aifeature.services.execution.hooks import FeatureBrokenError
+from aifeature.services.execution.output import OutputInvalidError
 from aifeature.services.payloads import json_values
 
 SUMMARIZE = registry.get("summarize")
+INPUT = SUMMARIZE.input_model.model_validate({"document": "A text."})
 
 
 def is_storable(value: object) -> bool:
@@ -25,7 +30,7 @@ def is_storable(value: object) -> bool:
 
 def test_an_answer_that_fits_is_returned_as_json_values() -> None:
     text = '{"summary": "Two sentences.", "key_facts": ["One fact."]}'
-    assert output.validate(SUMMARIZE, text) == {
+    assert output.validate(SUMMARIZE, INPUT, text) == {
         "summary": "Two sentences.",
         "key_facts": ["One fact."],
     }
@@ -45,7 +50,7 @@ def test_an_answer_that_fits_is_returned_as_json_values() -> None:
 )
 def test_an_answer_that_does_not_fit_is_named_but_not_echoed(text: str, problem: str) -> None:
     with pytest.raises(OutputInvalidError) as error:
-        output.validate(SUMMARIZE, text)
+        output.validate(SUMMARIZE, INPUT, text)
     assert any(line.startswith(problem) for line in error.value.problems), error.value.problems
     assert "SECRET" not in str(error.value)
 
@@ -60,7 +65,7 @@ def test_the_model_is_shown_its_answer_and_each_problem() -> None:
 
 def test_a_nul_is_replaced_before_the_answer_is_checked() -> None:
     text = '{"summary": "a\\u0000b", "key_facts": ["\\u0000", "c\\\\u0000"]}'
-    assert output.validate(SUMMARIZE, text) == {
+    assert output.validate(SUMMARIZE, INPUT, text) == {
         "summary": "a\ufffdb",
         "key_facts": ["\ufffd", "c\\u0000"],
     }
@@ -96,7 +101,7 @@ def test_escaped_text_is_always_storable_and_else_unchanged(text: str) -> None:
 def test_half_a_character_is_replaced_before_the_answer_is_checked() -> None:
     text = r'{"summary": "a\ud83d \uD83D\uDE00 \\ud83d \ude00\ud83d", "key_facts": []}'
     expected = "a\ufffd \U0001f600 \\ud83d \ufffd\ufffd"
-    assert output.validate(SUMMARIZE, text)["summary"] == expected
+    assert output.validate(SUMMARIZE, INPUT, text)["summary"] == expected
 
 
 class Broad(BaseModel):
@@ -125,16 +130,17 @@ BROAD = SUMMARIZE.model_copy(update={"output_model": Broad, "stream_field": None
 )
 def test_a_number_that_no_layer_keeps_does_not_fit(share: str, count: str, problem: str) -> None:
     with pytest.raises(OutputInvalidError, match=problem):
-        output.validate(BROAD, f'{{"share": {share}, "count": {count}, "text": "a"}}')
+        output.validate(BROAD, INPUT, f'{{"share": {share}, "count": {count}, "text": "a"}}')
 
 
 def test_an_exception_of_a_model_is_logged_without_the_answer(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, alerted: list[str]
 ) -> None:
-    with pytest.raises(OutputUncheckableError):
-        output.validate(BROAD, '{"share": 1, "count": 0, "text": "SECRET"}')
+    with pytest.raises(FeatureBrokenError):
+        output.validate(BROAD, INPUT, '{"share": 1, "count": 0, "text": "SECRET"}')
     assert "ZeroDivisionError" in caplog.text
     assert "SECRET" not in caplog.text
+    assert alerted == ["summarize"]
 
 
 @given(
@@ -148,7 +154,7 @@ def test_every_answer_fits_or_is_refused(text: str, depth: int) -> None:
     nested = "[" * depth + text + "]" * depth
     feature = SUMMARIZE.model_copy(update={"output_model": AnyAnswer, "stream_field": None})
     try:
-        found = output.validate(feature, f'{{"value": {nested}}}')
+        found = output.validate(feature, INPUT, f'{{"value": {nested}}}')
     except OutputInvalidError:
         return
     assert json_values.problem(found) is None
@@ -156,3 +162,73 @@ def test_every_answer_fits_or_is_refused(text: str, depth: int) -> None:
 
 class AnyAnswer(BaseModel):
     value: Any
+
+
+@pytest.fixture
+def alerted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The features that alerts were opened about."""
+    found: list[str] = []
+    monkeypatch.setattr(alerts, "begin", lambda kind, subject, summary: found.append(subject))
+    return found
+
+
+def checked_by(check: Callable[[Any, Any], Iterable[str]]) -> dict[str, Any]:
+    feature = SUMMARIZE.model_copy(update={"check": check})
+    return output.validate(feature, INPUT, '{"summary": "Two.", "key_facts": []}')
+
+
+def test_the_check_of_a_feature_gets_input_and_output_as_their_models() -> None:
+    def check(value: Any, answer: Any) -> Iterable[str]:
+        assert (value.document, answer.summary) == ("A text.", "Two.")
+        return []
+
+    assert checked_by(check)["summary"] == "Two."
+
+
+def test_a_problem_that_the_check_finds_makes_the_answer_invalid() -> None:
+    with pytest.raises(OutputInvalidError) as error:
+        checked_by(lambda value, answer: [f"problem {n}" for n in range(20)])
+    assert error.value.problems == [f"problem {n}" for n in range(output.MAX_PROBLEMS)]
+
+
+def raises(value: Any, answer: Any) -> Iterable[str]:
+    raise KeyError("SECRET")
+
+
+def raises_later(value: Any, answer: Any) -> Iterable[str]:
+    yield "one"
+    raise KeyError("SECRET")
+
+
+def hangs(value: Any, answer: Any) -> Iterable[str]:
+    threading.Event().wait()
+    return []
+
+
+@pytest.mark.parametrize(
+    ("check", "what"), [(raises, "KeyError"), (raises_later, "KeyError"), (hangs, "takes longer")]
+)
+def test_a_check_that_raises_or_hangs_is_a_defect_of_its_feature(
+    check: Callable[[Any, Any], Iterable[str]],
+    what: str,
+    alerted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if check is hangs:
+        monkeypatch.setattr(hooks, "LIMIT_S", 0.05)
+    with pytest.raises(FeatureBrokenError, match=f"check of the feature summarize .*{what}"):
+        checked_by(check)
+    assert alerted == ["summarize"]
+
+
+def test_only_a_feature_that_offers_it_has_a_plain_answer(alerted: list[str]) -> None:
+    def plain(value: Any) -> BaseModel:
+        return SUMMARIZE.output_model.model_validate({"summary": value.document, "key_facts": []})
+
+    offers = SUMMARIZE.model_copy(update={"plain": plain, "offers_plain": True})
+    assert output.plain(offers, INPUT) == {"summary": "A text.", "key_facts": []}
+    assert output.plain(SUMMARIZE.model_copy(update={"plain": plain}), INPUT) is None
+    broken = SUMMARIZE.model_copy(update={"plain": lambda value: 1 / 0, "offers_plain": True})
+    with pytest.raises(FeatureBrokenError):
+        output.plain(broken, INPUT)
+    assert alerted == ["summarize"]

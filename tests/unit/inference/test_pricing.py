@@ -43,6 +43,30 @@ def test_costs_by_hand(model: str, usage: TokenUsage, micro: int) -> None:
     assert pricing.cost_micro(model, usage) == micro
 
 
+@pytest.mark.parametrize(
+    ("usage", "micro"),
+    [
+        (TokenUsage(1000, 1000), 0),
+        (TokenUsage(1000, 1000, cache_read_tokens=20_000), 1_800),
+        (TokenUsage(1000, 1000, cache_write_tokens=20_000), -500),
+        (TokenUsage(0, 0, cache_read_tokens=1), 0),
+        (TokenUsage(0, 0, cache_write_tokens=1), -1),
+    ],
+)
+def test_savings_of_the_cache_by_hand(usage: TokenUsage, micro: int) -> None:
+    assert pricing.cache_saved_micro("claude-haiku-5-5", usage) == micro
+
+
+@given(MODELS, COUNTS, COUNTS, COUNTS)
+def test_the_cache_saves_the_difference_to_the_same_call_without_it(
+    model: str, uncached: int, read: int, write: int
+) -> None:
+    usage = TokenUsage(uncached, 100, read, write)
+    without = TokenUsage(uncached + read + write, 100)
+    difference = pricing.cost_micro(model, without) - pricing.cost_micro(model, usage)
+    assert abs(pricing.cache_saved_micro(model, usage) - difference) <= 1  # both are rounded
+
+
 @given(MODELS, COUNTS, COUNTS, COUNTS, COUNTS)
 def test_the_cost_is_the_price_lists_rounded_up(
     model: str, uncached: int, output: int, read: int, write: int

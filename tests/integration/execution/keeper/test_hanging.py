@@ -144,10 +144,10 @@ def test_a_paused_process_does_not_hang(
 def test_the_alert_ends_when_it_is_not_renewed(db: None) -> None:
     Alert.objects.create(kind="stuck_worker", subject="llm@a/1", summary="It hangs.")
     Alert.objects.create(kind="drift", subject="d", summary="It drifts.")
-    recovery._end_alerts_of_stuck_workers()
+    recovery._end_alerts_without_news()
     assert not Alert.objects.filter(closed_at__isnull=False).exists()
     Alert.objects.update(seen_at=Now() - (recovery.STUCK_SEEN_FOR + timedelta(seconds=1)))
-    recovery._end_alerts_of_stuck_workers()
+    recovery._end_alerts_without_news()
     assert Alert.objects.get(closed_at__isnull=False).kind == "stuck_worker"
 
 

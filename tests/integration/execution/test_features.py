@@ -1,0 +1,137 @@
+"""Each shipped feature runs through the whole path, with its checks and its plain answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from aifeature import registry
+from aifeature.models import Alert, Attempt, Job, Status
+from aifeature.services.controls import effective
+from aifeature.services.execution import job_run
+from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker
+from tests.integration.job_rows import MakeJob
+from tests.sandbox_server import SandboxServer
+
+pytestmark = pytest.mark.usefixtures("committed", "opened", "sandbox")
+
+QUESTION = {"question": "How long after the first payment can I ask for a refund?"}
+
+
+@pytest.fixture(autouse=True)
+def _opened_all(opened: None) -> None:
+    for slug in registry.all_features():
+        effective.change(slug, {"stage": "everyone"}, reason="test", check_name="test")
+
+
+def ran(make_job: MakeJob, feature: str, value: dict[str, Any], **fields: Any) -> Job:
+    job = make_job(feature=feature, input=value, **fields)
+    job_run.run_feature(job.id, worker="test")
+    job.refresh_from_db()
+    return job
+
+
+def changed(monkeypatch: pytest.MonkeyPatch, slug: str, **values: Any) -> None:
+    feature = registry.get(slug).model_copy(update=values)
+    monkeypatch.setattr(registry, "get", lambda _slug: feature)
+
+
+def test_a_question_is_answered_with_citations(make_job: MakeJob) -> None:
+    job = ran(make_job, "answer", QUESTION)
+    assert (job.status, job.degraded) == (Status.SUCCEEDED, False), job.error_message
+    assert job.result is not None
+    assert "30 days" in job.result["answer"]
+    assert "refund-window" in {each["section"] for each in job.result["citations"]}
+    call = Attempt.objects.filter(job=job).latest("number")
+    assert call.reason.startswith("route default: the only one")
+
+
+def test_the_second_call_reads_the_handbook_from_the_cache(make_job: MakeJob, bob: User) -> None:
+    """Nothing before the breakpoint depends on the user, the input or the call."""
+    ran(make_job, "answer", QUESTION)
+    job = ran(make_job, "answer", {"question": "What does the School plan cost?"}, user=bob)
+    call = Attempt.objects.filter(job=job).earliest("number")
+    assert call.cache_read_tokens > 10_000
+    assert call.cache_write_tokens == 0
+    assert call.cache_saved_micro > call.cost_micro
+    assert call.request is not None
+    assert len(call.request["system"]) < 3_000, "the handbook is not stored with each call"
+
+
+def test_a_model_repairs_what_the_check_finds(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts: Iterator[list[str]] = iter([["summary: too dull"], []])
+    changed(monkeypatch, "summarize", check=lambda value, output: next(verdicts))
+    job = ran(make_job, "summarize", {"document": "Anna paid 30 dollars. She left."})
+    assert job.status == Status.SUCCEEDED
+    first, repair = Attempt.objects.filter(job=job).order_by("number")
+    assert first.reason.startswith("route short: ")
+    assert (repair.purpose, repair.reason) == ("repair", f"the answer of {HAIKU} was invalid")
+    assert repair.request is not None
+    assert "summary: too dull" in repair.request["messages"][-1]["content"]
+
+
+def test_a_check_that_raises_fails_the_job_and_alerts(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(monkeypatch, "summarize", check=lambda value, output: [1 / 0])
+    job = ran(make_job, "summarize", {"document": "Anna paid 30 dollars. She left."})
+    assert (job.status, job.error_code) == (Status.FAILED, "feature_broken")
+    assert job.charge_micro == 0
+    alert = Alert.objects.get(kind="feature_broken")
+    assert alert.subject == "summarize"
+    assert "check of the feature summarize raised ZeroDivisionError" in alert.summary
+
+
+def test_an_outage_gives_the_plain_answer_free_of_charge(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    job = ran(make_job, "answer", QUESTION)
+    assert (job.status, job.degraded, job.charge_micro) == (Status.SUCCEEDED, True, 0)
+    assert job.result is not None
+    assert job.result["confidence"] == "low"
+    assert sandbox.calls() == []
+
+
+def test_a_failed_call_before_the_plain_answer_is_not_charged(
+    make_job: MakeJob, sandbox: SandboxServer
+) -> None:
+    sandbox.set_faults({"kind": "connection_cut", "after_events": 6})
+    job = ran(make_job, "answer", QUESTION, tries=registry.get("answer").limits.max_tries - 1)
+    assert (job.status, job.degraded, job.charge_micro) == (Status.SUCCEEDED, True, 0)
+    call = Attempt.objects.get(job=job)
+    assert call.state == "estimated"
+    assert call.cost_micro > 0
+
+
+def test_a_feature_without_an_offer_waits_for_the_provider(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(monkeypatch, "answer", offers_plain=False)
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    job = ran(make_job, "answer", QUESTION)
+    assert (job.status, job.wait_reason) == (Status.QUEUED, "provider_paused")
+
+
+def test_a_route_depends_on_the_language_and_the_budget(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (route,) = registry.get("answer").routes
+    german = route.model_copy(
+        update={"name": "german", "models": (SONNET,), "languages": frozenset({"de"})}
+    )
+    poor = route.model_copy(update={"name": "poor", "models": (HAIKU,), "below_budget_share": 0.5})
+    changed(monkeypatch, "answer", routes=(poor, german, route))
+    job = ran(make_job, "answer", {"question": "Wie lange kann ich mein Geld zurückbekommen?"})
+    call = Attempt.objects.filter(job=job).earliest("number")
+    assert (call.model, call.reason) == (
+        SONNET,
+        "route german: language de",
+    )
