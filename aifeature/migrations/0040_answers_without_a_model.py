@@ -33,5 +33,5 @@ class Migration(migrations.Migration):
                 help_text="The result is the feature's plain answer, made without a model.",
             ),
         ),
-        *sql.load("begin_attempt", "settle_attempt", "finish"),
+        *sql.load("begin_attempt", "settle_attempt", "finish", "guards"),
     ]

@@ -126,7 +126,7 @@ BEGIN
     ELSIF NEW.id <> OLD.id OR NEW.job_id IS DISTINCT FROM OLD.job_id
           OR NEW.user_id IS DISTINCT FROM OLD.user_id OR NEW.feature <> OLD.feature
           OR NEW.epoch <> OLD.epoch OR NEW.number <> OLD.number OR NEW.purpose <> OLD.purpose
-          OR NEW.provider <> OLD.provider OR NEW.model <> OLD.model
+          OR NEW.provider <> OLD.provider OR NEW.model <> OLD.model OR NEW.reason <> OLD.reason
           OR NEW.prompt_version <> OLD.prompt_version OR NEW.prompt_hash <> OLD.prompt_hash
           OR NEW.bound_micro <> OLD.bound_micro OR NEW.day <> OLD.day
           OR NEW.started_at <> OLD.started_at THEN

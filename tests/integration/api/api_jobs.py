@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DOCUMENT = {"document": "The parcel was lost. We sent another one on Monday."}
 JOB_FIELDS = {
     "id", "feature", "status", "created_at", "started_at", "finished_at",
-    "result", "error", "partial_text", "model", "prompt_version", "usage", "cost_usd",
+    "result", "error", "partial_text", "degraded", "model", "prompt_version", "usage", "cost_usd",
     "attempts", "links",
 }  # fmt: skip
 

@@ -43,6 +43,7 @@ def test_a_succeeded_job_in_full(client: Client, ada: User) -> None:
         "finished_at": "2026-03-01T09:30:00Z",
         "result": {"summary": "Short.", "key_facts": []},
         "partial_text": None,
+        "degraded": False,
         "error": None,
         "model": "claude-haiku-5-5",
         "prompt_version": "v3",

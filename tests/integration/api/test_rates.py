@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from aifeature import registry
 from aifeature.models import Job, RateOverride
 from aifeature.services.controls import effective, rates
 from aifeature.services.dispatch import publisher
@@ -169,9 +170,10 @@ def test_group_rates_cost_no_query(client: Client, ada: User, caches_stand_still
 
 def test_an_exception_raises_the_concurrency_of_a_user(client: Client, ada: User) -> None:
     effective.change("summarize", {"user_in_flight": 2}, reason="test", check_name="test")
-    assert rates.max_concurrency() == {"summarize": 2}
+    others = {slug: 8 for slug in registry.all_features() if slug != "summarize"}
+    assert rates.max_concurrency() == {**others, "summarize": 2}
     override(user=ada, in_flight=5)
-    assert rates.max_concurrency() == {"summarize": 2, f"summarize:{ada.pk}": 5}
+    assert rates.max_concurrency() == {**others, "summarize": 2, f"summarize:{ada.pk}": 5}
     override(group=Group.objects.create(name="pilot"), in_flight=9)
     assert rates.max_concurrency()["summarize"] == 9
 

@@ -27,7 +27,7 @@ OF_A_SETTLEMENT = {
 OF_AN_ENDING = {
     *OF_A_SETTLEMENT,
     *CALL_CONTENT,
-    "own_spend",
+    *("own_spend", "cache_saved_micro"),
     *("latency_ms", "ttft_ms", "stop_reason", "request_id", "error_code", "ended_at"),
 }
 
