@@ -247,6 +247,9 @@ class Feature(_Frozen):
     """Whether users get the plain output, labelled and free of charge, while the provider is
     down."""
 
+    hidden: frozenset[str] = frozenset()
+    """Output fields that pages do not show."""
+
     sources: Callable[[], Mapping[str, Source]] | None = None
     """Returns the sections that an output may cite, by id."""
 

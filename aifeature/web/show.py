@@ -166,9 +166,11 @@ def answer(job: Job) -> list[Node]:
         return []
     feature = feature_of(job)
     nodes = result.sections(feature.output_schema if feature else {}, job.result)
-    if not cited(job) or feature is None:
+    if feature is None:
         return nodes
-    apart = {feature.stream_field, citations.field_of(feature)}  # shown by `cited`
+    apart: set[str | None] = {*feature.hidden}
+    if cited(job):
+        apart |= {feature.stream_field, citations.field_of(feature)}
     return [node for node in nodes if node.name not in apart]
 
 

@@ -11,6 +11,8 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from aifeature import registry
+from aifeature.features.answer import handbook as answer_handbook
 from aifeature.models import (
     TERMINAL,
     ApiToken,
@@ -57,6 +59,7 @@ RESULT = {
         "Ana in Lisbon decides, and calls the depot every morning",
     ],
 }
+SECTIONS = ("refund-window", "refund-request", "refund-course-purchase")
 READ = "The parcel with 40 headsets for Lisbon was left at a depot in Porto and comes on 11 March."
 """The part of the summary that the user had read before cancelling."""
 
@@ -69,9 +72,35 @@ CODES = {
 
 
 def open_features() -> None:
-    """Open `summarize` to all users."""
-    effective.change("summarize", {"stage": Stage.EVERYONE}, reason="test", check_name="test")
+    """Open every feature to all users."""
+    for slug in registry.all_features():
+        effective.change(slug, {"stage": Stage.EVERYONE}, reason="test", check_name="test")
     effective.cache.clear()
+
+
+def answered(user: User, *, known: bool = True, **values: Any) -> Job:
+    """Create a job of `answer` that succeeded, with citations if the answer is known."""
+    citations = [
+        {
+            "section": section.id,
+            "quote": section.text.partition(". ")[0].partition("\n")[0].rstrip(":"),
+        }
+        for section in (answer_handbook.sections()[name] for name in SECTIONS if known)
+    ]
+    text = " ".join(f"{each['quote']}." for each in citations)
+    return job(
+        user,
+        Status.SUCCEEDED,
+        feature="answer",
+        input={"question": "How long can I ask for a refund, and who may ask?"},
+        result={
+            "answer": text or "The handbook does not say. I can send your question as a ticket.",
+            "citations": citations,
+            "confidence": "high" if known else "low",
+            "not_in_handbook": not known,
+        },
+        **{"model": "claude-haiku-5-5", "prompt_version": "v1", **values},
+    )
 
 
 def pause(staff: User) -> None:
@@ -119,16 +148,15 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
     if status in CODES:
         values.setdefault("error_code", CODES[status])
         values.setdefault("error_message", FAILED[CODES[status]])
-    made: Job = Job.objects.create(
-        user=user,
-        feature="summarize",
-        status=status,
-        input={"document": values.pop("document", THREAD)},
-        created_at=now,
+    defaults = {
+        "feature": "summarize",
+        "input": {"document": values.pop("document", THREAD)},
         # Not due: no worker takes it.
-        run_at=now + timedelta(hours=2),
-        deadline_at=now + timedelta(hours=3),
-        **values,
+        "run_at": now + timedelta(hours=2),
+        "deadline_at": now + timedelta(hours=3),
+    }
+    made: Job = Job.objects.create(
+        user=user, status=status, created_at=now, **{**defaults, **values}
     )
     return made
 

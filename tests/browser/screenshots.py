@@ -74,7 +74,7 @@ def _shoot(browser: Browser, url: str, shot: Shot, options: dict[str, Any], to: 
     page = context.new_page()
     page.goto(shot.path)
     shot.act(page)
-    page.screenshot(path=to, full_page=True)
+    page.screenshot(path=to, full_page=shot.is_whole)
     context.close()
     print(to)  # noqa: T201
 

@@ -32,6 +32,9 @@ class Shot:
     prepare: Callable[[], object] = lambda: None
     """Creates the data of this picture and all later ones."""
 
+    is_whole: bool = True
+    """Whether the picture shows the part below the window, too."""
+
     has_scripts: bool = True
     """Whether the browser runs JavaScript."""
 
@@ -56,6 +59,11 @@ def shots() -> list[Shot]:
         wait_reason=WaitReason.FEATURE_PAUSED,
         error_message=texts.WAITING[WaitReason.FEATURE_PAUSED],
     )
+    answers = {
+        "cited": scenes.answered(ada),
+        "plain": scenes.answered(ada, degraded=True, model="", prompt_version=""),
+        "unknown": scenes.answered(ada, known=False),
+    }
     states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
     failed = f"/jobs/{jobs[Status.FAILED].id}/"
     return [
@@ -71,6 +79,11 @@ def shots() -> list[Shot]:
         Shot("form-perhaps-sent", FORM, ada, _lose_the_answer),
         Shot("streaming", FORM, ada, _stream),
         *states,
+        *(Shot(f"answer-{name}", f"/jobs/{job.id}/", ada) for name, job in answers.items()),
+        Shot("answer-receipt", f"/jobs/{answers['cited'].id}/", ada, _open_receipt),
+        Shot("answer-form", "/f/answer/?example=3", ada),
+        Shot("answer-sources", "/f/answer/sources/", ada, is_whole=False),
+        Shot("answer-source", "/f/answer/sources/#refund-window", ada, is_whole=False),
         Shot("job-cancelled-after-text", f"/jobs/{read.id}/", ada),
         Shot("job-held", f"/jobs/{held.id}/", ada),
         Shot("job-asked", failed, ada, lambda page: page.get_by_text("What you sent").click()),
@@ -89,6 +102,10 @@ def shots() -> list[Shot]:
         *_admin_shots(staff),
         Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
     ]
+
+
+def _open_receipt(page: Page) -> None:
+    page.get_by_text("About this answer").click()
 
 
 def _admin_shots(staff: User) -> list[Shot]:

@@ -109,6 +109,7 @@ FEATURE = Feature(
     knowledge=("handbook",),
     sources=handbook.sections,
     stream_field="answer",
+    hidden=frozenset({"not_in_handbook"}),
     check=check,
     plain=plain,
     offers_plain=True,
