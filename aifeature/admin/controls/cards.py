@@ -18,7 +18,7 @@ from aifeature.models import FeatureControl, Stage, Status
 from aifeature.services.controls import switch_state
 from aifeature.services.controls.switch_state import SwitchState
 from aifeature.services.monitoring import overview
-from aifeature.services.monitoring.overview import Spend, Today
+from aifeature.services.monitoring.overview import PromptCache, Spend, Today
 
 ERRORS_ALARM = 0.02
 """Share of failed jobs above which the figure is red. On-call is paged at the same rate."""
@@ -32,7 +32,7 @@ def of_features(
 ) -> list[dict[str, Any]]:
     """Return a card for each feature of the code, or for `only`, with what the visitor may see.
 
-    Runs eight queries for any number of features.
+    Runs nine queries for any number of features.
     """
     slugs = [slug for slug in registry.all_features() if only in {None, slug}]
     see_jobs, see_calls = may_see(request, "job"), may_see(request, "attempt")
@@ -42,6 +42,7 @@ def of_features(
     jobs = overview.today(now) if see_jobs else {}
     windows = overview.spend(now) if see_spend else {}
     unknown = overview.unknown_calls() if see_calls else {}
+    caches = overview.prompt_cache(now) if see_calls else {}
     controls = FeatureControl.objects.in_bulk(slugs) if see_control else {}
     states = switch_state.of_rows(controls.values())
     return [
@@ -53,6 +54,7 @@ def of_features(
             "jobs": _jobs(slug, jobs.get(slug, Today()), now) if see_jobs else None,
             "spend": spend_bar(windows[slug]) if see_spend else None,
             "calls": _unknown(slug, unknown.get(slug, 0)) if see_calls else None,
+            "cache": _cache(caches[slug]) if slug in caches else None,
         }
         for slug in slugs
     ]
@@ -150,6 +152,10 @@ def _percent(part: int, cap: int | None) -> str:
 def _unknown(slug: str, count: int) -> dict[str, Any]:
     url = to_settle_url(feature=slug)
     return {"unknown": at_least(count), "alarm": count > 0, "url": url}
+
+
+def _cache(used: PromptCache) -> dict[str, Any]:
+    return {"share": f"{used.share:.0%}", "saved": money(used.saved_micro)}
 
 
 def to_settle_url(**filters: str) -> str:

@@ -8,6 +8,7 @@
 | running | partial index `job_leased`: one entry per leased job |
 | calls that a person must settle | partial index `attempt_to_settle`, at most `COUNT_LIMIT` |
 | spend | one window per feature, one global and one of the month, by unique key |
+| prompt cache | the newest `SAMPLE` calls, by index `attempt_newest` |
 | latest failures | partial index `job_failed`, read from its newest end |
 """
 
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 
 from aifeature import registry
 from aifeature.models import NEEDS_A_PERSON, Attempt, ControlChange, Job, SpendWindow, Status
@@ -70,6 +71,16 @@ class Spend:
     held: int = 0
     cap: int | None = None
     """None is no cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCache:
+    """Use of the provider's prompt cache by the calls of one feature in this UTC day."""
+
+    share: float
+    """Share of all prompt tokens that were read from the cache, 0 to 1."""
+    saved_micro: int
+    """Micro-dollars saved; negative if more was paid for writing than reading saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,31 @@ def queue(now: datetime) -> Queue:
         overdue=running["overdue"],
         last_call=calls.first(),
     )
+
+
+def prompt_cache(now: datetime) -> dict[str, PromptCache]:
+    """Return the use of the prompt cache today by slug, for features that use it. One query.
+
+    It covers the newest SAMPLE calls.
+    """
+    sample = Attempt.objects.filter(started_at__gte=midnight(now)).order_by("-started_at")[:SAMPLE]
+    tokens = F("input_tokens") + F("cache_read_tokens") + F("cache_write_tokens")
+    rows = (
+        Attempt.objects.filter(pk__in=sample.values("pk"))
+        .values_list("feature")
+        .annotate(
+            prompt=Sum(tokens),
+            read=Sum("cache_read_tokens"),
+            written=Sum("cache_write_tokens"),
+            saved=Sum("cache_saved_micro"),
+        )
+        .order_by()
+    )
+    return {
+        slug: PromptCache(read / prompt, int(saved))
+        for slug, prompt, read, written, saved in rows
+        if read or written
+    }
 
 
 def unknown_calls() -> dict[str, int]:

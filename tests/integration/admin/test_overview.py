@@ -169,6 +169,27 @@ def test_only_calls_for_a_person_are_counted(aged: MakeJob, make_attempt: MakeAt
     assert overview.unknown_calls() == {"summarize": 1}
 
 
+def test_the_prompt_cache_is_counted_over_the_newest_calls_of_today(
+    aged: MakeJob, make_attempt: MakeAttempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def called(ago: float, **values: Any) -> None:
+        at = NOON - timedelta(seconds=ago)
+        make_attempt(aged(ago), started_at=at, ended_at=at, **values)
+
+    called(10, input_tokens=100, cache_read_tokens=900, cache_saved_micro=81)
+    called(20, input_tokens=100, cache_write_tokens=900, cache_saved_micro=-23)
+    called(30, input_tokens=5_000)
+    called(13 * 3600, input_tokens=1, cache_read_tokens=9_999, cache_saved_micro=999)
+    assert overview.prompt_cache(NOON) == {"summarize": overview.PromptCache(900 / 7_000, 58)}
+    monkeypatch.setattr(overview, "SAMPLE", 2)
+    assert overview.prompt_cache(NOON) == {"summarize": overview.PromptCache(900 / 2_000, 58)}
+
+
+def test_without_the_cache_there_is_no_figure(aged: MakeJob, make_attempt: MakeAttempt) -> None:
+    make_attempt(aged(10), input_tokens=100)
+    assert overview.prompt_cache(datetime.now(UTC)) == {}
+
+
 def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: None) -> None:
     day = NOON.date()
     make = SpendWindow.objects.create
@@ -178,6 +199,8 @@ def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: 
     make(scope="global", key="", day=day, spent_micro=5_000_000)
     effective.change("summarize", {"daily_budget_usd": 8}, reason="r", check_name="test")
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
+    for slug in set(registry.all_features()) - {"summarize"}:
+        effective.change(slug, {"daily_budget_usd": 0}, reason="r", check_name="test")
     spend = overview.spend(NOON)
     assert spend["summarize"] == overview.Spend(3_000_000, 1_000_000, 8_000_000)
     assert spend[effective.GLOBAL] == overview.Spend(5_000_000, 0, 8_000_000)
@@ -302,7 +325,7 @@ def test_the_page_takes_a_fixed_number_of_queries(
         make_job()
         effective.change("summarize", {"percent": _}, reason="r", check_name="t")
     many = visit()
-    assert len(many) == len(one) <= 25
+    assert len(many) == len(one) <= 26
     assert not [sql for sql in many if '"aifeature_job"."input"' in sql]
 
 
