@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -15,6 +16,8 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("", include("aifeature.web.urls")),
 ]
+if settings.AIFEATURE["PROVIDER"] == "sandbox":  # refused outside of the local stack
+    urlpatterns += [path("panel/", include("project.panel.urls"))]
 
 handler400 = "aifeature.web.errors.bad_request"
 handler403 = "aifeature.web.errors.forbidden"

@@ -100,6 +100,7 @@ def shots() -> list[Shot]:
         Shot("error-404", "/nowhere/", ada, prepare=lambda: scenes.go_on(staff)),
         Shot("error-429", "/accounts/login/", act=_lock_out),
         *_admin_shots(staff),
+        Shot("panel", "/panel/", staff),
         Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
     ]
 
