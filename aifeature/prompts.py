@@ -59,7 +59,7 @@ class Parameters(BaseModel):
 
 class FrontMatter(Parameters):
     note: str = Field(min_length=1)
-    """What this version changed, and why. Not sent, and not part of the hash."""
+    """The change of this version and its reason. Not sent, and not part of the hash."""
 
 
 class _Template(string.Template):
@@ -80,7 +80,7 @@ class Prompt:
     version: str
     parameters: Parameters
     note: str
-    """What this version changed, and why."""
+    """The change of this version and its reason."""
     system: str
     """The system turn, with the feature's knowledge filled in."""
     user: str

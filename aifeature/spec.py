@@ -127,7 +127,7 @@ class Limits(_Frozen):
 
 
 class Kind(StrEnum):
-    """What an example shows."""
+    """The kind of an example."""
 
     NORMAL = "normal"
     HOSTILE = "hostile"
@@ -222,7 +222,7 @@ class Feature(_Frozen):
 
     knowledge: tuple[str, ...] = ()
     """Files of the feature's folder, without `.md`, whose text every call sends. `{{name}}` in the
-    system part of a prompt stands for the text. The provider caches it."""
+    system part of a prompt is replaced by the text. The provider caches it."""
 
     stream_field: str | None = None
     """The output field whose text is streamed. None: nothing is streamed."""
@@ -232,7 +232,7 @@ class Feature(_Frozen):
     Otherwise jobs wait until the breaker lets calls through."""
 
     check: Callable[[Any, Any], Iterable[str]] | None = None
-    """Checks what a schema cannot say: takes the input and the output, both as their models, and
+    """Finds problems beyond the schema: takes the input and the output, both as their models, and
     returns a sentence for each problem. The model reads them and gets one repair."""
 
     approval: Callable[[Any, Any], str] | None = None

@@ -1,4 +1,4 @@
-"""What the panel can do. Each action uses the same doors as a user, an operator or a provider."""
+"""The actions of the panel. They use the same functions as users, operators and the provider."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Action:
     slug: str
     title: str
     watch: str
-    """What to watch afterwards."""
+    """The effect to watch afterwards."""
 
     run: Callable[[User], str]
-    """Takes the visitor and returns what was done, as a sentence."""
+    """Takes the visitor and returns its effect as a sentence."""
 
     is_repair: bool = False
 

@@ -86,7 +86,7 @@ def _sections(text: str) -> Iterator[Source]:
 
 
 def holds(section: Source, quote: str) -> bool:
-    """Return whether the words of a quote stand in a section, apart from marks and line breaks."""
+    """Return whether a section contains a quote, apart from marks and line breaks."""
     return _flat(quote) in _flat(section.text)
 
 

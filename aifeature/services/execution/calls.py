@@ -146,7 +146,7 @@ def make(
 ) -> Ended:
     """Make one provider call. All calls of this system go through this function.
 
-    `reason` says why this model is called. `admission` is the gate's, if it was already given.
+    `reason` is the reason for this model. `admission` is the gate's, if it was already given.
     `is_fallback` means that the breaker of the previous model in the route is open.
 
     Raises:

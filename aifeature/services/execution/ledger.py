@@ -43,7 +43,7 @@ def opened(
 ) -> NewAttempt:
     """Return the ledger row of a call that is about to be sent.
 
-    `reason` says why its model is called.
+    `reason` is the reason for its model.
 
     Raises InferenceError if the model has no price or its schema cannot be sent.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lingua import LanguageDetector
 
 KNOWN: Final = ("DE", "EN", "ES", "FR", "IT", "NL", "PL", "PT", "SV", "TR", "RU", "ZH", "JA", "AR")
-"""Languages that are told apart (ISO 639-1). More need more memory: 20 MB for eight."""
+"""Languages that are distinguished (ISO 639-1). More need more memory: 20 MB for eight."""
 
 LEAST_LETTERS: Final = 12
 """Letters below which a text has no clear language."""

@@ -64,7 +64,7 @@ def test_only_features_that_cite_and_are_visible_have_sources(ada_client: Client
     assert ada_client.get("/f/answer/sources/").status_code == 404
 
 
-def test_a_plain_answer_is_labelled_and_can_be_asked_again(ada_client: Client, ada: User) -> None:
+def test_a_plain_answer_is_labelled_and_can_be_sent_again(ada_client: Client, ada: User) -> None:
     job = done(ada, ANSWER, degraded=True)
     page = page_of(ada_client, job)
     assert "Simple answer" in page
