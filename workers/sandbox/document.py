@@ -1,77 +1,37 @@
 """Split a document into units that can be quoted: sentences, list items, table rows, headings.
 
-markdown-it-py reads the markup; see docs/decisions/sandbox-language.md. Code and drawings are left
-out. The limits keep the time linear in the length of any text.
+pyromark reads the markup in linear time; see docs/decisions/sandbox-language.md. Code is left out.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+import pyromark
 
 from workers.sandbox import text as texts
 
 Kind = Literal["sentence", "item", "row", "heading"]
 
-MAX_LINES = 5000
-"""Lines that are parsed; of a longer text, windows that are evenly spread."""
-
 MAX_UNITS, MAX_CHARS = 1000, 100_000
 """Units that are read, and their characters; of more, evenly spread ones."""
 
-MAX_MARKS, MAX_LINKS = 40, 8
-"""Marks and links that are parsed in a unit. markdown-it-py takes quadratic time on open brackets:
-60,000 of `![a` take 12 s. A unit with more marks is no prose; they are removed without parsing."""
-
-MAX_CELLS = 100_000
-"""Lines that are parsed, times the columns of a table in them: markdown-it-py fills each row up to
-the width of the first one."""
-
-_WINDOW = 50
-_BLOCKS = MarkdownIt("commonmark").enable("table").disable(["code", "lheading", "html_block"])
-_BLOCKS.core.ruler.disable(["inline", "text_join"])
-_INLINE = MarkdownIt("commonmark").enable("strikethrough")
-_INLINE.disable(["entity", "html_inline", "autolink"])
-_MARKS = re.compile(r"[*_`\[~\\{]")
+_OPTIONS = pyromark.Options.ENABLE_TABLES | pyromark.Options.ENABLE_STRIKETHROUGH
+_INLINE = {"Emphasis", "Strong", "Strikethrough", "Link", "Image"}
+_ANCHOR = re.compile(r"\[\^[\w-]{1,30}\]|\{#[\w.:/-]{1,80}\}|^\[[ xX]\] |\*\*|__(?=\W|$)")
 _REFERENCE = re.compile(r"\[([^\[\]]{1,300})\]\[[^\[\]]{0,80}\]")
 _TIMES = re.compile(r"(?<=\w)\*(?=\w)")
 """An asterisk between two letters or digits is no emphasis."""
 
-_ANCHOR = re.compile(r"\[\^[\w-]{1,30}\]|\{#[\w.:/-]{1,80}\}|^\[[ xX]\] |\*\*|__(?=\W|$)")
 _WORD = re.compile(r"\w")
-_SHORT_LINE = 72
-_END = (".", "!", "?", "…", ";", ",", "。", "！", "？", "؟", "।", "۔")  # noqa: RUF001
-_SPEAKER = re.compile(r"^[^\W\d_][\w .]{0,30}:[ \t]")
-_DRAWN = re.compile(r"[\u2500-\u259f]")
-_RULED = re.compile(r"[-=+|_/\\<>^~*]{4,}|[+|][-=]{2,}")
-_LONGEST_CODE = 400
-"""A line longer than this is read as prose."""
+_TITLE = re.compile(r"(?![^\W\d_][\w .]{0,30}:[ \t])[^\n]{1,90}(?<![.!?…;,。！？؟।۔])")  # noqa: RUF001
+"""A paragraph of one line that reads like a title."""
 
-_CODE = re.compile(
-    r"""
-      @\w[\w.]*(?:\(.*\))?$                                        # a decorator
-    | (?:async\s+)?(?:def|class|func|fn|function)\s+\w.*[:{(]$
-    | (?:import\s+[\w.*{]+|from\s+[\w.]+\s+import\s.+|\#include\s.+|package\s+[\w.]+;?)$
-    | (?:const|let|var|public|private|static)\s.+[;{=(]$
-    | (?:if|elif|for|while|with|except)\b[^()\[\]=_.]*[()\[\]=_.].*[:{]$
-    | (?:else|try|finally)\s*[:{]$
-    | (?:return|raise|yield)\s+[\w.]+\(.*$
-    | [\w.\[\]"']+(?::[\w\[\], \t|]+)?\s(?:[-+*/|]?=|:=)\s\S.*(?<![.!?])$   # an assignment
-    | [A-Za-z_][\w.]*\([^)]*(?:\)[;,]?)?$                          # a call
-    | [\[{(]*\s*["'][\w .-]+["']\s*:\s.*[,\]}"'\[{(\w]$            # a member of an object
-    | (?:\$\s[a-z]|>>>\s\S).*                                      # a prompt and a command
-    | \}.*$|(?>.*?\w\().*\)\s?[;{]$                                # the end of a block
-    | [\[\](){},;:.]+$                                             # brackets
-    """,
-    re.VERBOSE,
-)
+_ANNOUNCES = re.compile(r".{1,160}[:：]", re.DOTALL)  # noqa: RUF001
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,134 +42,72 @@ class Unit:
     kind: Kind
 
 
-def inline(text: str) -> str:
-    """Return the text without emphasis, code marks, links and anchors."""
-    marks = len(_MARKS.findall(text))
-    if not marks:
-        return " ".join(text.split())
-    if marks > MAX_MARKS or text.count("[") > MAX_LINKS:
-        return " ".join(_MARKS.sub("", text).split())
-    text = _REFERENCE.sub(r"\1", _TIMES.sub(r"\\*", text))
-    if "](" not in text:
-        text = text.replace("[", r"\[")
-    # The parser returns one token, a paragraph with its parts as children.
-    (paragraph,) = _INLINE.parseInline(text)
-    parts = (
-        " " if part.type.endswith("break") else part.content for part in paragraph.children or ()
-    )
-    return " ".join(_ANCHOR.sub("", "".join(parts)).split())
-
-
 def units(text: str) -> list[Unit]:
     """Return the units in reading order; of a document without prose, its headings or sentences."""
-    source = _windows(texts.plain(text.replace("\r\n", "\n").replace("\r", "\n")))
-    raw = list(_blocks(_BLOCKS.parse(source), source.split("\n")))
-    size = sum(len(unit.text) for unit in raw)
-    step = max(1, math.ceil(len(raw) / MAX_UNITS), math.ceil(size / MAX_CHARS))
-    found = [Unit(inline(unit.text), unit.kind) for unit in raw[::step]]
+    source = texts.plain(text.replace("\r\n", "\n").replace("\r", "\n"))
+    blocks = list(_blocks(source))
+    found = [unit for block in blocks[:: 1 + len(blocks) // MAX_UNITS] for unit in _units(block)]
     found = [unit for unit in found if _WORD.search(unit.text) or not unit.text.isascii()]
+    size = sum(len(unit.text) for unit in found)
+    found = found[:: 1 + max(len(found) // MAX_UNITS, size // MAX_CHARS)]
     if any(unit.kind != "heading" for unit in found):
         return found
     rest = (unit.text for unit in found) if found else islice(texts.sentences(source), MAX_UNITS)
     return [Unit(sentence, "sentence") for sentence in rest]
 
 
-def _windows(text: str) -> str:
-    """Return the lines that are parsed, without the marks of tables that are too wide."""
-    lines = text.split("\n")
-    step = math.ceil(len(lines) / MAX_LINES) * _WINDOW
-    starts = range(0, len(lines), step)
-    kept = [line for start in starts for line in lines[start : start + _WINDOW]]
-    columns = MAX_CELLS // len(kept)
-    return "\n".join(line.replace("|", " ") if line.count("|") > columns else line for line in kept)
-
-
-def _blocks(tokens: list[Token], lines: list[str]) -> Iterator[Unit]:
-    inside: list[str] = []
-    cells: list[str] = []
-    for token in tokens:
-        if token.nesting == 1:
-            inside.append(token.type)
-        elif token.nesting == -1:
-            inside.pop()
-            if token.type == "tr_close" and cells:
-                yield _row(cells)
-                cells = []
-        elif token.type == "fence" and not _closed(token, lines):
-            # A fence that is never closed hides nothing.
-            yield from _prose(token.content, "sentence")
-        elif token.type == "inline" and inside[-1] == "td_open":
-            cells.append(token.content)
-        elif token.type == "inline" and inside[-1] == "heading_open":
-            yield Unit(token.content, "heading")
-        elif token.type == "inline" and inside[-1] != "th_open":
-            yield from _prose(token.content, "item" if "list_item_open" in inside else "sentence")
-
-
-def _closed(fence: Token, lines: list[str]) -> bool:
-    first, last = fence.map or (0, 0)
-    return last - first > 1 and lines[last - 1].strip(" >").startswith(fence.markup)
-
-
-def _prose(text: str, kind: Kind) -> Iterator[Unit]:
-    """Yield the units of a paragraph; code and drawings end one part of it."""
-    part: list[str] = []
-    in_code = False
-    for line in text.split("\n"):
-        in_code = _is_code(line) or (in_code and line[:1] in " \t")
-        if not in_code and not _is_drawing(line):
-            part.append(line)
-        elif part:
-            yield from _part(part, kind)
-            part = []
-    if part:
-        yield from _part(part, kind)
-
-
-def _part(lines: list[str], kind: Kind) -> Iterator[Unit]:
-    """Yield the units of lines of prose that belong together."""
-    if kind == "sentence" and (
-        _is_list(lines) or all("\t" in line or line.lstrip().startswith("|") for line in lines)
-    ):
-        for line in lines:
-            yield _row(re.split(r"[|\t]", line))
-    elif kind == "sentence" and len(lines) == 1 and _is_heading(lines[0]):
-        yield Unit(lines[0], "heading")
+def _units(block: Unit) -> Iterator[Unit]:
+    if block.kind == "row" or (block.kind == "heading" and "\n" not in block.text):
+        yield block
+    elif block.kind == "sentence" and _TITLE.fullmatch(block.text):
+        yield Unit(block.text, "heading")
     else:
-        for sentence in texts.sentences("\n".join(lines)):
-            announces = sentence.endswith((":", "：")) and len(sentence) <= 160  # noqa: PLR2004, RUF001
-            yield Unit(sentence, "heading" if announces else kind)
+        kind: Kind = "item" if block.kind == "item" else "sentence"
+        for sentence in texts.sentences(block.text[:MAX_CHARS]):
+            yield Unit(sentence, "heading" if _ANNOUNCES.fullmatch(sentence) else kind)
+
+
+def _blocks(source: str) -> Iterator[Unit]:
+    """Yield paragraphs, items, headings and rows without their marks."""
+    marked = _REFERENCE.sub(r"\1", _TIMES.sub(r"\\*", source))
+    parts: list[str] = []
+    cells: list[str] = []
+    inside = [""]
+    text = code = ""
+    for name, value in map(_pair, pyromark.events(marked, options=_OPTIONS)):
+        if name in ("Text", "Code"):
+            parts.append(value)
+        elif name in ("SoftBreak", "HardBreak"):
+            parts.append("\n")
+        elif name in ("Start", "End") and value not in _INLINE:
+            text, block = _ANCHOR.sub("", "".join(parts)).strip(), inside[-1]
+            parts.clear()
+            code = text if block == "CodeBlock" else ""
+            if block == "TableCell":
+                cells.append(text)
+            elif block == "Heading" and text:
+                yield Unit(text, "heading")
+            elif text and not code:
+                yield Unit(text, "item" if "Item" in inside else "sentence")
+            if name == "Start":
+                inside.append(value)
+            elif inside.pop() in ("TableHead", "TableRow"):
+                if value == "TableRow" and any(cells):
+                    yield _row(cells)
+                cells.clear()
+    if code and not marked.rstrip().endswith(("```", "~~~")):
+        # A fence that is never closed hides nothing.
+        yield Unit(code, "sentence")
+
+
+def _pair(event: Any) -> tuple[str, str]:
+    """Return the name of an event, and its text or the name of its block."""
+    if isinstance(event, str):
+        return event, ""
+    ((name, value),) = event.items()
+    return name, value if isinstance(value, str) else next(iter(value))
 
 
 def _row(cells: list[str]) -> Unit:
-    first, *rest = [cell.strip() for cell in cells if cell.strip()] or [""]
+    first, *rest = [" ".join(cell.split()) for cell in cells if cell]
     return Unit(f"{first}: {', '.join(rest)}" if rest else first, "row")
-
-
-def _is_code(line: str) -> bool:
-    return len(line) <= _LONGEST_CODE and _CODE.match(line.strip()) is not None
-
-
-def _is_drawing(line: str) -> bool:
-    """Whether a line is a rule, a part of a box or an arrow diagram."""
-    if _WORD.search(line) is None and line.isascii():
-        return True
-    if len(line) > _LONGEST_CODE or not (ruled := _RULED.findall(line)):
-        return len(line) <= _LONGEST_CODE and _DRAWN.search(line) is not None
-    return sum(map(len, ruled)) * 3 > len("".join(line.split()))
-
-
-def _is_heading(line: str) -> bool:
-    """Whether a line between blank lines reads like a title."""
-    line = line.strip()
-    return len(line) <= 90 and not _SPEAKER.match(line) and not line.endswith(_END)  # noqa: PLR2004
-
-
-def _is_list(lines: list[str]) -> bool:
-    """Whether lines are separate entries, not one wrapped paragraph."""
-    if len(lines) < 2 or max(map(len, lines)) > _SHORT_LINE:  # noqa: PLR2004
-        return False
-    starts = sum(line.lstrip()[:1].isupper() or line.lstrip()[:1].isdigit() for line in lines)
-    return starts * 3 >= len(lines) * 2 and not any(
-        line.rstrip().endswith((".", "!", "?", ",", ";")) for line in lines
-    )

