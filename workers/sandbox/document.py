@@ -70,34 +70,42 @@ def _units(block: Unit) -> Iterator[Unit]:
 def _blocks(source: str) -> Iterator[Unit]:
     """Yield paragraphs, items, headings and rows without their marks."""
     marked = _REFERENCE.sub(r"\1", _TIMES.sub(r"\\*", source))
-    parts: list[str] = []
     cells: list[str] = []
+    code = ""
+    for block, text, is_item in _pieces(marked):
+        code = text if block == "CodeBlock" else ""
+        if block == "TableCell":
+            cells.append(text)
+        elif block in ("TableHead", "TableRow"):
+            if block == "TableRow" and any(cells):
+                yield _row(cells)
+            cells.clear()
+        elif text and not code:
+            kind: Kind = "item" if is_item else "sentence"
+            yield Unit(text, "heading" if block == "Heading" else kind)
+    if code and not marked.rstrip().endswith(("```", "~~~")):
+        # A fence that is never closed hides nothing.
+        yield Unit(code, "sentence")
+
+
+def _pieces(marked: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield a block's name, its text up to here, and whether it is in a list."""
+    parts: list[str] = []
     inside = [""]
-    text = code = ""
     for name, value in map(_pair, pyromark.events(marked, options=_OPTIONS)):
         if name in ("Text", "Code"):
             parts.append(value)
         elif name in ("SoftBreak", "HardBreak"):
             parts.append("\n")
         elif name in ("Start", "End") and value not in _INLINE:
-            text, block = _ANCHOR.sub("", "".join(parts)).strip(), inside[-1]
+            text = _ANCHOR.sub("", "".join(parts)).strip()
             parts.clear()
-            code = text if block == "CodeBlock" else ""
-            if block == "TableCell":
-                cells.append(text)
-            elif block == "Heading" and text:
-                yield Unit(text, "heading")
-            elif text and not code:
-                yield Unit(text, "item" if "Item" in inside else "sentence")
+            if text or name == "End":
+                yield inside[-1], text, "Item" in inside
             if name == "Start":
                 inside.append(value)
-            elif inside.pop() in ("TableHead", "TableRow"):
-                if value == "TableRow" and any(cells):
-                    yield _row(cells)
-                cells.clear()
-    if code and not marked.rstrip().endswith(("```", "~~~")):
-        # A fence that is never closed hides nothing.
-        yield Unit(code, "sentence")
+            else:
+                inside.pop()
 
 
 def _pair(event: Any) -> tuple[str, str]:

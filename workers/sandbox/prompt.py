@@ -1,11 +1,13 @@
 """Separate the instructions of a request from the delimited material that they are about.
 
-Only text outside delimiters counts as instructions; text inside them is never obeyed.
+Only text outside delimiters counts as instructions here. `perturb` follows other ones.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,22 +21,39 @@ CANDIDATE_TAGS = (
 REFERENCE_TAGS = ("reference", "expected", "gold", "facts", "key_facts", "rubric_facts")
 NOT_SOURCE_TAGS = ("labels", "categories", "options", "instructions", "rules", "format", "schema",
                    "example", "examples", "rubric")  # fmt: skip
-
 KNOWLEDGE_TAGS = ("handbook", "document", "documents", "context", "knowledge", "manual", "faq",
-                  "sources", "source", "articles", "guide", "policy", "wiki", "docs")  # fmt: skip
+                  "sources", "source", "articles", "guide", "policy", "wiki", "docs",
+                  "conversation")  # fmt: skip
 
 _SPECIAL = QUESTION_TAGS + CANDIDATE_TAGS + REFERENCE_TAGS + NOT_SOURCE_TAGS
 _ANSWERING = re.compile(r"\b(?:question|answer|ask(?:s|ed)?)\b", re.IGNORECASE)
-_TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,60})(?:\s[^<>]{0,300})?>")
+_TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,80})(\s[^<>]{0,300})?>")
+_RANDOM = re.compile(r"(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[a-zA-Z\d]{6,64}(?![a-zA-Z\d])")
 _FENCE = re.compile(r"^(```|~~~)[`~]*+[^`\n]*+(?:\n|\Z)", re.MULTILINE)
+_LINE = re.compile(
+    r"^[ \t]{0,8}(?:[^\w\s]{2,12}|BEGIN\b|END\b)[^\n]{0,60}?\b"
+    rf"({_RANDOM.pattern})[^\n]{{0,40}}(?:\n|\Z)",
+    re.MULTILINE,
+)
+"""A line that opens or ends a piece with a random marker: `=== BEGIN 8f3a61c0 ===`."""
+
 _REPAIR = re.compile(
     r"\b(?:valid(?:ate|ation)?|schema|json|parse|correct(?:ed)?|repair|field required)\b",
     re.IGNORECASE,
 )
+_ASKS = re.compile(
+    r"[?？؟]|^\W{0,3}(?:who|what|when|where|which|why|how|is|are|do|does|did|can|could)\b",  # noqa: RUF001
+    re.IGNORECASE,
+)
 _LEAD_IN = 600
+_SPACED = 40
+"""Characters for each space at most in text that is not datamarked."""
 
-Span = tuple[str, int, int, int, int]
-"""The tag of a delimited piece, and where it and its content begin and end."""
+_JOINS_WORDS = 20
+"""Characters for each datamark at most."""
+
+Span = tuple[str, str, int, int, int, int]
+"""The tag and the marker of a delimited piece, and where it and its content begin and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +62,11 @@ class Material:
 
     tag: str
     text: str
+    marker: str = ""
+    """The random marker that its opening and its end carry, or nothing."""
+
+    datamarked: bool = False
+    """Whether one rare character joined its words; `text` has spaces instead."""
 
     def is_a(self, names: tuple[str, ...]) -> bool:
         """Whether the tag is one of these words, or has one as a part (`user_question`)."""
@@ -56,6 +80,12 @@ class Prompt:
 
     instructions: str
     materials: tuple[Material, ...]
+    system: str = ""
+    loose: str = ""
+    """The text outside of delimiters in the user turn that is answered."""
+
+    given: tuple[Material, ...] = ()
+    """The materials of the user turns."""
 
     def first(self, names: tuple[str, ...]) -> str:
         """Return the text of the last material with one of these tags, or nothing."""
@@ -101,43 +131,66 @@ def read(body: Mapping[str, Any]) -> Prompt:
     A user turn that follows an answer and complains about its form is a request for repair: the
     first turn is answered again. In any other conversation the last user turn is answered.
     """
-    system, known = _separate(_text(body.get("system")))
-    turns = [_text(message["content"]) for message in body["messages"] if message["role"] == "user"]
+    system = _text(body.get("system"))
+    instructions, known = _separate(system)
+    messages = body["messages"]
+    turns = [_text(message["content"]) for message in messages if message["role"] == "user"]
     user = turns[0] if len(turns) == 1 or _REPAIR.search(turns[-1]) else turns[-1]
-    if user is not turns[0]:
-        known += [material for turn in turns[:-1] for material in _separate(turn)[1]]
-    rest, material = _separate(user)
-    if not material:
-        rest, bare = _bare(rest, has_material=bool(known), has_system=bool(system.strip()))
-        material = [bare]
-    return Prompt(f"{system}\n\n{rest}", tuple(known + material))
+    is_later = user is not turns[0]
+    given = [piece for turn in turns[:-1] for piece in _separate(turn)[1]] if is_later else []
+    loose, found = _separate(user)
+    rest, bare = loose, []
+    if not found:
+        talk = "\n\n".join(_text(message["content"]) for message in messages[:-1])
+        if is_later and not known and not given:
+            known = [Material("conversation", talk)]
+            is_later = _ASKS.search(loose) is not None
+        rest, bare = _bare(loose, known + given, asks=is_later, has_system=bool(system.strip()))
+    given += found
+    materials = (*known, *given, *bare)
+    return Prompt(f"{instructions}\n\n{rest}", materials, system, loose, tuple(given))
 
 
 def _text(content: Any) -> str:
-    texts = (
-        block
-        for block in tokens.blocks(content)
-        if isinstance(block, str) or block.get("type") == "text"
-    )
-    return "\n\n".join(map(tokens.block_text, texts))
+    """Return the text of a system prompt or a message; results and documents as delimited."""
+    return "\n\n".join(filter(None, map(_block_text, tokens.blocks(content))))
 
 
-def _bare(text: str, *, has_material: bool, has_system: bool) -> tuple[str, Material]:
+def _block_text(block: Any) -> str:
+    kind = "text" if isinstance(block, str) else block.get("type")
+    if kind == "text":
+        return tokens.block_text(block)
+    if kind == "tool_result":
+        return f"<tool_result>\n{_text(block.get('content'))}\n</tool_result>"
+    if kind == "document":
+        return f"<document>\n{block.get('source', {}).get('data', '')}\n</document>"
+    return ""
+
+
+def _bare(
+    text: str, known: list[Material], *, asks: bool, has_system: bool
+) -> tuple[str, list[Material]]:
     """Return the instructions and the material of a user turn without delimiters."""
-    if has_material:
-        return "", Material("question", text)
+    if known and (asks or known[0].tag != "conversation"):
+        return "", [Material("question", text)]
+    if known:
+        return text, []
     head, gap, rest = text.partition("\n\n")
     announced = rest.strip() and head.rstrip().endswith(":")
     if gap and len(head) < _LEAD_IN and (announced or (not has_system and len(rest) > _LEAD_IN)):
-        return head, Material("text", rest)
-    return ("" if has_system else text), Material("text", text)
+        return head, [Material("text", rest)]
+    if not has_system and len(text) < _LEAD_IN and _ASKS.search(text):
+        return "", [Material("question", text), Material("document", "")]
+    return ("" if has_system else text), [Material("text", text)]
 
 
 def _separate(text: str) -> tuple[str, list[Material]]:
     """Return the text outside the outermost delimiters, and the materials inside them."""
-    outside, found = _cut(text, _elements(text))
-    rest, fenced = _cut(outside, _fences(outside))
-    return rest, found + fenced
+    found: list[Material] = []
+    for spans in (_elements, _lines, _fences):
+        text, more = _cut(text, spans(text))
+        found += more
+    return text, found
 
 
 def _cut(text: str, spans: list[Span]) -> tuple[str, list[Material]]:
@@ -145,35 +198,58 @@ def _cut(text: str, spans: list[Span]) -> tuple[str, list[Material]]:
     outside: list[str] = []
     found: list[Material] = []
     at = 0
-    for tag, start, inner, inner_end, end in sorted(spans, key=lambda span: span[1]):
+    for tag, marker, start, inner, inner_end, end in sorted(spans, key=lambda span: span[2]):
         if start >= at:
             outside.append(text[at:start])
-            found.append(Material(tag, text[inner:inner_end].strip()))
+            piece, datamarked = _without_datamarks(text[inner:inner_end].strip())
+            found.append(Material(tag, piece, marker, datamarked))
             at = end
     return "".join(outside) + text[at:], found
 
 
 def _elements(text: str) -> list[Span]:
-    """Return the elements that are in none of the same name, in one pass over all tags."""
+    """Return the elements that are in none of the same name, in one pass over all tags.
+
+    An element whose opening has a random marker ends with a tag that has it too, if there is one.
+    """
     spans: list[Span] = []
+    tags = list(_TAG.finditer(text))
+    ends = {found[0] for tag in tags if tag[1] and (found := _RANDOM.search(f"{tag[2]}{tag[3]}"))}
     open_tags: dict[str, list[re.Match[str]]] = {}
-    last: dict[str, re.Match[str]] = {}
-    for tag in _TAG.finditer(text):
-        name = tag[2]
+    last: dict[str, tuple[re.Match[str], str]] = {}
+    for tag in tags:
+        found = _RANDOM.search(tag[0])
+        marker = found[0] if found and found[0] in ends else ""
+        name = f"{tag[2]} {marker}"
         within = open_tags.setdefault(name, [])
         if not tag[1]:
             within.append(tag)
         elif within:
             opening = within.pop()
-            last[name] = tag
+            last[name] = tag, marker
             if not within:
-                spans.append((name, opening.start(), opening.end(), tag.start(), tag.end()))
-    for name, tag in last.items():
+                spans.append(_span(opening, tag, marker))
+    for name, (tag, marker) in last.items():
         if open_tags[name]:
             # More are opened than closed: the first one ends with the last closing tag.
-            opening = open_tags[name][0]
-            spans.append((name, opening.start(), opening.end(), tag.start(), tag.end()))
-    return [span for span in spans if span[3] >= span[2]]
+            spans.append(_span(open_tags[name][0], tag, marker))
+    return [span for span in spans if span[4] >= span[3]]
+
+
+def _span(opening: re.Match[str], end: re.Match[str], marker: str) -> Span:
+    return opening[2], marker, opening.start(), opening.end(), end.start(), end.end()
+
+
+def _lines(text: str) -> list[Span]:
+    """Return the pieces between the first and the last line with the same random marker."""
+    lines: dict[str, list[re.Match[str]]] = {}
+    for line in _LINE.finditer(text):
+        lines.setdefault(line[1], []).append(line)
+    return [
+        ("text", marker, found[0].start(), found[0].end(), found[-1].start(), found[-1].end())
+        for marker, found in lines.items()
+        if len(found) > 1
+    ]
 
 
 def _fences(text: str) -> list[Span]:
@@ -184,6 +260,20 @@ def _fences(text: str) -> list[Span]:
         if opening is None:
             opening = fence
         elif fence[1] == opening[1]:
-            spans.append(("text", opening.start(), opening.end(), fence.start(), fence.end()))
+            spans.append(("text", "", opening.start(), opening.end(), fence.start(), fence.end()))
             opening = None
     return spans
+
+
+def _without_datamarks(text: str) -> tuple[str, bool]:
+    """Return the text with spaces between its words, and whether a rare character joined them.
+
+    Source: "datamarking" in arXiv 2403.14720.
+    """
+    if len(text) < _SPACED or text.count(" ") * _SPACED > len(text):
+        return text, False
+    for mark, count in Counter(text).most_common(_SPACED):
+        is_rare = mark in "^~" or unicodedata.category(mark) in ("Co", "Sk", "So", "Sm", "Lm")
+        if is_rare and not "\u3000" <= mark <= "\u30ff" and count * _JOINS_WORDS > len(text):
+            return text.replace(mark, " "), True
+    return text, False

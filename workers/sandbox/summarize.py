@@ -193,7 +193,9 @@ def finished(text: str, limit: int) -> str:
         text = _ASIDE.sub("", text)
     if (wide := texts.width(text)) > limit:
         room = max(1, limit * len(text) // wide)
-        cuts = [m.start() for m in _CLAUSE.finditer(text[: room + 1]) if m.start() * 2 > room]
+        marks = list(_CLAUSE.finditer(text, 0, room + 1))
+        ends = [m.start() for m in marks if m[0][0] in ";；—–" and m.start() > NATURAL[0] // 2]  # noqa: RUF001
+        cuts = ends[:1] or [m.start() for m in marks if m.start() * 2 > room]
         text = text[: cuts[-1]] if cuts else texts.clip(text, room).rstrip(",;:.") + "…"
     text = text.strip().rstrip(",;:，；：、—–-").rstrip() or text.strip()  # noqa: RUF001
     first = text.partition(" ")[0]
