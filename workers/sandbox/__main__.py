@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
                 output_tokens=options.output_tokens_per_minute,
             )
         },
+        error_rates=options.error_rates,
         seed=options.seed,
         record_file=options.record,
     )
@@ -53,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
             metavar="N",
             help="per model",
         )
+    parser.add_argument(
+        "--error-rates",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="of the rates that /sandbox/rates lists; 0 gives honest answers",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", type=Path, metavar="FILE", help="append calls as JSON lines")
     return parser

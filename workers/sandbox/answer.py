@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workers.sandbox import classify, prompt, tokens
+from workers.sandbox import classify, imperatives, prompt, tokens
 from workers.sandbox.filler import Filler
+from workers.sandbox.perturb import Draft
 from workers.sandbox.reading import Reading
 from workers.sandbox.summarize import Lengths
 
@@ -40,10 +41,11 @@ PLANS = (
 """From the fullest answer to the shortest."""
 
 
-def answer(body: Mapping[str, Any]) -> str:
+def answer(body: Mapping[str, Any], error_rates: float = 0.0) -> str:
     """Return the text of the answer; JSON if the request has a schema.
 
-    It is the fullest plan that fits well into `max_tokens`, or else the shortest one.
+    It is the fullest plan that fits well into `max_tokens`, or else the shortest one, with the
+    errors of a model at `error_rates` times their rates.
     """
     reading = Reading(prompt.read(body))
     schema = tokens.schema_of(body)
@@ -56,11 +58,16 @@ def answer(body: Mapping[str, Any]) -> str:
             text = json.dumps(Filler(schema, reading).fill(), ensure_ascii=False)
         if tokens.count(text) <= (min(room, COMFORT) if tightened < 2 else room):  # noqa: PLR2004
             break
-    return text
+    return Draft(text, body, reading).perturbed(error_rates) if error_rates else text
 
 
 def _plain(reading: Reading) -> str:
     instructions = reading.prompt.instructions
+    if not reading.prompt.given:
+        # The user's own words: no material is between them and the answer.
+        asked = (asked for kind, asked in imperatives.read(reading.prompt.loose) if kind == "say")
+        if text := next(asked, ""):
+            return text
     if reading.candidate and _JUDGING.search(instructions):
         scale = _SCALE.search(instructions)
         low, high = (int(scale[1]), int(scale[2])) if scale else (1, 5)

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from workers.sandbox import cache, validate
+from workers.sandbox import rates as error_rates
 from workers.sandbox.catalog import MODELS
 from workers.sandbox.delivery import fresh_id
 from workers.sandbox.faults import FaultPlan
@@ -45,6 +46,7 @@ def create_app(settings: SandboxSettings | None = None, *, clock: Clock = time.t
             Route("/v1/models", models, methods=["GET"]),
             Route("/sandbox/faults", faults, methods=["GET", "PUT", "DELETE"]),
             Route("/sandbox/calls", calls, methods=["GET", "DELETE"]),
+            Route("/sandbox/rates", rates, methods=["GET"]),
             Route("/sandbox/health", health, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _http_error, Rejection: _rejected},
@@ -110,6 +112,11 @@ async def calls(request: Request) -> Response:
         return JSONResponse({"errors": [{"loc": ["since"], "msg": "not a number"}]}, 422)
     attempt_id = request.query_params.get("attempt_id")
     return JSONResponse({"calls": sandbox.record.calls(attempt_id=attempt_id, since=since)})
+
+
+async def rates(request: Request) -> Response:
+    """Return the rates at which answers have faults, their sources, and the factor in force."""
+    return JSONResponse({"factor": _sandbox(request).error_rates, **error_rates.table()})
 
 
 async def health(_request: Request) -> Response:

@@ -21,13 +21,22 @@ LONG_PROMPT_BYTES = 32_000
 """Longer requests are answered in a thread."""
 
 
-def compose(body: Mapping[str, Any], prompt: PromptUsage, rule: FaultRule | None) -> Reply:
-    """Return the reply to a valid request, with the faults that change its content."""
+def compose(
+    body: Mapping[str, Any], prompt: PromptUsage, rule: FaultRule | None, error_rates: float = 0.0
+) -> Reply:
+    """Return the reply to a valid request, with the faults that change its content.
+
+    Args:
+        body: The request.
+        prompt: Its billed tokens.
+        rule: The fault that fires for it.
+        error_rates: Factor of the rates at which a model errs.
+    """
     kind = rule.kind if rule is not None else None
     if kind in (FaultKind.REFUSAL, FaultKind.EMPTY_CONTENT):
         reason = "refusal" if kind is FaultKind.REFUSAL else "end_turn"
         return _reply(body, prompt, "", reason, has_content=False)
-    text = answer(body)
+    text = answer(body, error_rates)
     if rule is not None and kind is FaultKind.MALFORMED_OUTPUT:
         text = malformed(text, rule.shape)
     if kind is FaultKind.MAX_TOKENS:

@@ -131,6 +131,9 @@ class FaultPlan(BaseModel):
     rate_limits: dict[str, RateLimits] | None = None
     """By model id, `*` for all others. None keeps the limits of the settings."""
 
+    error_rates: float | None = Field(default=None, ge=0)
+    """Factor of the rates of `/sandbox/rates`. None keeps the one of the settings."""
+
 
 class Faults:
     """A plan and its random numbers."""

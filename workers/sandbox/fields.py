@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.sandbox import classify, cues
 from workers.sandbox import text as texts
-from workers.sandbox.reading import Reading
+from workers.sandbox.reading import MAX_INSTRUCTIONS, Reading
 
 _KINDS = {
     "reason": r"reason|rationale|explanation|explain|why|justif\w*|comment|analysis|thinking|note",
@@ -50,18 +50,27 @@ _AMOUNT = re.compile(r"(?<!\d)(?<!\d[.,:])\d{1,15}(?:,\d{1,15}){0,9}(?:\.\d{1,15
 _SCALE = re.compile(r"\b(\d{1,9})\s*(?:to|-|–|through|and)\s*(\d{1,9})\b")  # noqa: RUF001
 _SURE = re.compile(r"confiden|probab|certain|likelihood", re.IGNORECASE)
 _GOOD = re.compile(
-    r"^(?:is_?)?(?:pass(?:ed|es)?|ok|good|correct|faithful|supported|accurate|valid|acceptable)$",
+    r"(?:is_?)?(?:pass(?:ed|es)?|ok|good|correct|faithful|supported|accurate|valid|acceptable"
+    r"|safe|appropriate|allowed|clean|harmless)|none?",
     re.IGNORECASE,
 )
 _BAD = re.compile(
-    r"^(?:is_?)?(?:fail(?:ed|s)?|bad|incorrect|unfaithful|unsupported|invalid|wrong|hallucinat\w+)$",
+    r"(?:is_?)?(?:fail(?:ed|s)?|bad|incorrect|unfaithful|unsupported|invalid|wrong|hallucinat\w+"
+    r"|unsafe|inappropriate|harmful|flag(?:ged)?|violat\w+|block(?:ed)?)",
     re.IGNORECASE,
 )
 _FOUND = re.compile(
-    r"answerable|found|known|grounded|can_?answer|has_?answer|in_?(?:handbook|source)",
+    r"\b(?:answer(?:s|ed|able)?|found|known?|grounded|covered|supported|stated|in (?:the )?\w+"
+    r"|(?:un|not )(?:answer\w*|found|known|covered|supported)|missing|absent|lacks?)\b",
     re.IGNORECASE,
 )
-_SAFE = re.compile(r"^(?:is_?)?(?:safe|appropriate|allowed|clean|ok|acceptable)$", re.IGNORECASE)
+_DENIES = re.compile(
+    r"\b(?:not|no|none|nothing|never|without|cannot|can't|doesn't|isn't|missing|absent|lacks?"
+    r"|unanswer\w+|unknown|unfound|uncovered|unsupported|outside|out of)\b",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(r"\b(true|false)\b(.*?)(?=\b(?:true|false|otherwise|else)\b|$)", re.DOTALL)
+_MODERATING = re.compile(r"\b(?:moderat\w+|unsafe|harmful)\b", re.IGNORECASE)
 _GRADE_TO_PASS = 0.6
 
 
@@ -130,30 +139,70 @@ def _reason(reading: Reading) -> str:
 
 def choose(reading: Reading, description: str, labels: dict[str, str]) -> classify.Verdict:
     """Return one label of a closed list; `labels` has each one's own description."""
-    if reading.candidate:
-        wanted = _GOOD if _passes(reading) else _BAD
-        if polar := next((label for label in labels if wanted.match(label)), None):
+    verdict = is_good(reading, description)
+    if verdict is not None:
+        wanted = _GOOD if verdict else _BAD
+        if polar := next((label for label in labels if wanted.fullmatch(label)), None):
             return classify.Verdict(polar, {})
     listed = "\n".join(m.text for m in reading.prompt.materials if m.is_a(("labels", "categories")))
     meanings = classify.describe(list(labels), description, reading.prompt.instructions, listed)
     merged = {label: f"{own} {meanings[label]}" for label, own in labels.items()}
+    if verdict is False and (harms := reading.harms):
+        merged = {k: f"{v} {k}" for k, v in merged.items() if not _GOOD.fullmatch(k)} or merged
+        return classify.classify(f"{' '.join(harms)} {reading.source}", merged)
     return classify.classify(texts.plain(reading.source), merged)
+
+
+def is_good(reading: Reading, about: str = "") -> bool | None:
+    """Return the verdict on the text to judge or to moderate; None if there is none to give."""
+    if reading.candidate:
+        return reading.judgement.grade >= _GRADE_TO_PASS
+    if _MODERATING.search(f"{reading.prompt.instructions[:MAX_INSTRUCTIONS]} {about}"):
+        return not reading.harms
+    return None
+
+
+def polarity(label: str) -> bool | None:
+    """Whether a label or a field's name means good; None if it means neither."""
+    return True if _GOOD.fullmatch(label) else False if _BAD.fullmatch(label) else None
 
 
 def truth(reading: Reading, name: str, description: str) -> bool:
     """Return the value of a yes-or-no field."""
-    if reading.candidate:
-        return _passes(reading) != bool(_BAD.match(name))
-    if reading.question and _FOUND.search(f"{name} {description}"):
-        return reading.finding.known
+    spaced = _CAMEL.sub(" ", name).replace("_", " ")
+    verdict = is_good(reading, f"{spaced} {description}")
+    if verdict is not None and (reading.candidate or polarity(name) is not None):
+        return verdict == (polarity(name) is not False)
+    if reading.question and _FOUND.search(f"{spaced} {description}"):
+        return reading.finding.known != _denies(spaced, description)
     condition = description
     if not condition.strip():
-        spaced = name.replace("_", " ")
         meanings = classify.describe([name, spaced], reading.prompt.instructions)
         condition = next((text for text in meanings.values() if text.strip()), spaced)
-    if _SAFE.match(name) and not re.search(r"\b(?:false|unless)\b", condition, re.IGNORECASE):
+    if polarity(name) and not re.search(r"\b(?:false|unless)\b", condition, re.IGNORECASE):
         return True
     return classify.holds(reading.source, condition)
+
+
+def _denies(name: str, description: str) -> bool:
+    """Whether a field is true when the material has no answer.
+
+    The name decides, if it speaks of finding; otherwise the description of the true case.
+    """
+    if _FOUND.search(name):
+        return _DENIES.search(name) is not None
+    cases = {case.casefold(): text for case, text in _CONDITION.findall(description.casefold())}
+    if "true" in cases or "false" not in cases:
+        return _DENIES.search(cases.get("true", description)) is not None
+    return _DENIES.search(cases["false"]) is None
+
+
+def scale(reading: Reading, description: str, bounds: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Return the ends of a scale: its bounds, or those in the description or the instructions."""
+    if None not in bounds:
+        return bounds
+    found = _SCALE.search(description) or _SCALE.search(reading.prompt.instructions)
+    return (int(found[1]), int(found[2])) if found else (1, 5)
 
 
 def number(reading: Reading, name: str, description: str, bounds: tuple[Any, Any]) -> float:
@@ -161,9 +210,7 @@ def number(reading: Reading, name: str, description: str, bounds: tuple[Any, Any
     low, high = bounds
     about = f"{name} {description}"
     if reading.candidate and (_SCORE.search(about) or not _SURE.search(about)):
-        if low is None or high is None:
-            scale = _SCALE.search(description) or _SCALE.search(reading.prompt.instructions)
-            low, high = (int(scale[1]), int(scale[2])) if scale else (1, 5)
+        low, high = scale(reading, description, bounds)
         grade = reading.judgement.grade
         if re.search(r"faithful|support|accura", name, re.IGNORECASE):
             grade = reading.judgement.faithfulness
@@ -177,7 +224,3 @@ def number(reading: Reading, name: str, description: str, bounds: tuple[Any, Any
         return float(low or 0)
     found = _AMOUNT.search(texts.plain(reading.source))
     return float(found[0].replace(",", "")) if found else 0.0
-
-
-def _passes(reading: Reading) -> bool:
-    return reading.judgement.grade >= _GRADE_TO_PASS

@@ -129,11 +129,12 @@ class Messages:
     async def _reply(self, body: dict[str, Any], size: int, rule: FaultRule | None) -> Reply:
         prompt = cache.boundaries(body)
         usage = self._sandbox.admit(body["model"], prompt)
+        error_rates = self._sandbox.error_rates
         if size > LONG_PROMPT_BYTES:
             # Long prompts take longer: other calls continue in the meantime.
-            reply = await asyncio.to_thread(compose, body, usage, rule)
+            reply = await asyncio.to_thread(compose, body, usage, rule, error_rates)
         else:
-            reply = compose(body, usage, rule)
+            reply = compose(body, usage, rule, error_rates)
         self._sandbox.produced(body["model"], reply.output_tokens)
         return reply
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,8 @@ _ASKS = re.compile(
     r"[?？؟]|^\W{0,3}(?:who|what|when|where|which|why|how|is|are|do|does|did|can|could)\b",  # noqa: RUF001
     re.IGNORECASE,
 )
+_SLASHES = str.maketrans("⁄∕⧸╱", "////")  # noqa: RUF001
+_TURN = r"^[^\w\n]{2,12}[ \t]*END\b|^\s{0,12}(?:Human|System)\s{0,4}:"
 _LEAD_IN = 600
 _SPACED = 40
 """Characters for each space at most in text that is not datamarked."""
@@ -124,6 +126,29 @@ class Prompt:
             (m.text for m in self.materials if not m.is_a(NOT_SOURCE_TAGS)), key=len, default=""
         )
 
+    def pieces(self) -> Iterator[tuple[str, str]]:
+        """Yield the parts of the user turn with what protects each one.
+
+        `outside` of a fence, `fenced`, `datamarked`, or after a `forged_end`: a closing tag within
+        a fence that resembles its own, or the beginning of a forged turn.
+        """
+        yield "outside", self.loose
+        for piece in self.given:
+            text = piece.text
+            if not text.isascii():
+                text = unicodedata.normalize("NFKC", text).translate(_SLASHES)
+                text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+            word = re.escape(re.split(r"[\W_\d]", piece.tag)[0])
+            end = re.search(
+                rf"<\s*/[^<>]{{0,40}}{word}[^<>]{{0,40}}>|<\s*{word}\b[^<>]{{0,40}}/\s*>|{_TURN}",
+                text,
+                re.IGNORECASE | re.MULTILINE,
+            )
+            inside = text[: end.start() if end else None]
+            yield "datamarked" if piece.datamarked else "fenced", inside
+            if end:
+                yield "forged_end", text[end.end() :]
+
 
 def read(body: Mapping[str, Any]) -> Prompt:
     """Return the prompt of a request.
@@ -139,7 +164,8 @@ def read(body: Mapping[str, Any]) -> Prompt:
     is_later = user is not turns[0]
     given = [piece for turn in turns[:-1] for piece in _separate(turn)[1]] if is_later else []
     loose, found = _separate(user)
-    rest, bare = loose, []
+    rest = loose
+    bare: list[Material] = []
     if not found:
         talk = "\n\n".join(_text(message["content"]) for message in messages[:-1])
         if is_later and not known and not given:

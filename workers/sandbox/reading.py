@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 
+from workers.sandbox import classify
 from workers.sandbox import cues as cue
 from workers.sandbox import text as texts
 from workers.sandbox.judge import Judgement, judge
@@ -59,6 +60,11 @@ class Reading:
     def judgement(self) -> Judgement:
         """Return the judgement of the candidate by its source."""
         return judge(self.candidate, self.source, self.prompt.reference)
+
+    @cached_property
+    def harms(self) -> list[str]:
+        """Return the kinds of harm in the source."""
+        return classify.harms(self.source)
 
     def demands(self, description: str) -> cue.Cues:
         """Return the cues of the instructions, replaced by those of a field's description."""

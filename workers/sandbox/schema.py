@@ -6,13 +6,16 @@ jsonschema checks schemas and values; see docs/decisions/json-schema-in-sandbox.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
+
+from workers.sandbox import cues
 
 MAX_HOPS = 8
 
@@ -34,6 +37,43 @@ FORMATS = {
 """By string format: a pattern that finds it in a text, and a value if the text has none."""
 
 _IMPLIED = {"properties": "object", "items": "array", "minimum": "number", "maximum": "number"}
+
+
+_PYTHON: dict[str, Any] = {
+    "object": dict, "array": list, "string": str, "boolean": bool,
+    "integer": int, "number": (int, float), "null": type(None),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Place:
+    """A place in a value: its container, its key there, its name and its schema."""
+
+    holder: Any
+    key: Any
+    name: str
+    schema: Mapping[str, Any]
+
+    @property
+    def value(self) -> Any:
+        return self.holder[self.key]
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Return the schema with the bounds that the SDK moved into the description."""
+        return {**cues.limits(str(self.schema.get("description", ""))), **self.schema}
+
+    @property
+    def is_free_text(self) -> bool:
+        fixed = self.schema.keys() & {"enum", "const", "format", "pattern"}
+        return isinstance(self.value, str) and not fixed
+
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        return self.limits.get("minimum"), self.limits.get("maximum")
+
+    def put(self, value: Any) -> None:
+        self.holder[self.key] = value
 
 
 class Root:
@@ -61,6 +101,26 @@ class Root:
             own = {**inner, **own, **({"properties": properties} if properties else {})}
             own["required"] = required
         return own
+
+    def places(self, holder: Any, key: Any, schema: Any, name: str = "") -> Iterator[Place]:
+        """Yield the place `holder[key]` and all places within it, with their schemas."""
+        value = holder[key]
+        own = self.resolved(schema if isinstance(schema, Mapping) else {})
+        options = [self.resolved(option) for option in own.get("anyOf") or own.get("oneOf") or ()]
+        if options and all("const" in option for option in options):
+            own["enum"] = [option["const"] for option in options]
+        elif options:
+            fitting = (
+                o for o in options if isinstance(value, _PYTHON.get(o.get("type", ""), object))
+            )
+            own = {**own, **next(fitting, {})}
+        yield Place(holder, key, name, own)
+        if isinstance(value, dict):
+            for inner in value:
+                yield from self.places(value, inner, own.get("properties", {}).get(inner), inner)
+        elif isinstance(value, list):
+            for at in range(len(value)):
+                yield from self.places(value, at, own.get("items"), name)
 
     def first_valid(self, values: Iterable[Any], schema: Mapping[str, Any]) -> Any:
         """Return the first value that a schema allows, or else the first one."""

@@ -31,6 +31,9 @@ class SandboxSettings:
     rate_limits: Mapping[str, RateLimits] = field(default_factory=dict)
     """Limits by model id, `*` for all other models. Other models have very high limits."""
 
+    error_rates: float = 0.0
+    """Factor of the rates at which answers have faults of a model; 0 gives honest answers."""
+
     seed: int = 0
     """Seed of the first fault plan."""
 

@@ -36,6 +36,12 @@ class Sandbox:
         if dict(limits) != self._limiter.limits:
             self._limiter = Limiter(limits, self.clock())
 
+    @property
+    def error_rates(self) -> float:
+        """Return the factor of the error rates that is in force."""
+        planned = self.faults.plan.error_rates
+        return self.settings.error_rates if planned is None else planned
+
     def admit(self, model: str, prompt: list[Boundary]) -> PromptUsage:
         """Admit a prompt and return its billing; 400 if too long, 429 if over a limit."""
         now = self.clock()

