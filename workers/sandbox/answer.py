@@ -11,7 +11,7 @@ from typing import Any
 from workers.sandbox import classify, imperatives, prompt, tokens
 from workers.sandbox.filler import Filler
 from workers.sandbox.perturb import Draft
-from workers.sandbox.reading import Reading
+from workers.sandbox.reading import SPARSE, Reading
 from workers.sandbox.summarize import Lengths
 
 _JUDGING = re.compile(r"\b(?:score|rate|grade|judge|evaluate)\b", re.IGNORECASE)
@@ -53,7 +53,7 @@ def answer(body: Mapping[str, Any], error_rates: float = 0.0) -> str:
     text = ""
     for tightened, reading.lengths in enumerate(PLANS):
         if schema is None:
-            text = _plain(reading)
+            text = _plain(reading) or SPARSE
         else:
             text = json.dumps(Filler(schema, reading).fill(), ensure_ascii=False)
         if tokens.count(text) <= (min(room, COMFORT) if tightened < 2 else room):  # noqa: PLR2004

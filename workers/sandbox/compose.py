@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from workers.sandbox import tokens
@@ -36,6 +37,12 @@ def compose(
     if kind in (FaultKind.REFUSAL, FaultKind.EMPTY_CONTENT):
         reason = "refusal" if kind is FaultKind.REFUSAL else "end_turn"
         return _reply(body, prompt, "", reason, has_content=False)
+    if (tool := _forced_tool(body)) is not None:
+        form = {"format": {"type": "json_schema", "schema": tool.get("input_schema", {})}}
+        text = answer({**body, "output_config": form}, error_rates)
+        reply = _within_limits(body, prompt, text)
+        reason = "tool_use" if reply.stop_reason == "end_turn" else reply.stop_reason
+        return replace(reply, stop_reason=reason, tool=str(tool.get("name")))
     text = answer(body, error_rates)
     if rule is not None and kind is FaultKind.MALFORMED_OUTPUT:
         text = malformed(text, rule.shape)
@@ -43,6 +50,15 @@ def compose(
         pieces = tokens.pieces(text)
         return _reply(body, prompt, "".join(pieces[: max(1, len(pieces) // 2)]), "max_tokens")
     return _within_limits(body, prompt, text)
+
+
+def _forced_tool(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the tool that the request forces; without one, an answer is text."""
+    choice = body.get("tool_choice") or {}
+    if choice.get("type") not in ("any", "tool"):
+        return None
+    tools: list[Mapping[str, Any]] = body.get("tools") or []
+    return next((t for t in tools if choice.get("name") in (None, t.get("name"))), None)
 
 
 def _within_limits(body: Mapping[str, Any], prompt: PromptUsage, text: str) -> Reply:

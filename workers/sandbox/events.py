@@ -28,6 +28,8 @@ class Reply:
     output_tokens: int
     stop_sequence: str | None = None
     has_content: bool = True
+    tool: str | None = None
+    """The tool that is called; `text` is its input as JSON."""
 
     def usage(self, output_tokens: int | None = None) -> dict[str, Any]:
         """Return the usage after `output_tokens` were written (default: all)."""
@@ -59,8 +61,27 @@ class Reply:
 
     def message(self) -> dict[str, Any]:
         """Return the whole message, for a call without streaming."""
-        content = [{"type": "text", "text": self.text}] if self.has_content else []
+        content: list[dict[str, Any]] = []
+        if self.has_content and self.tool is None:
+            content = [{**self.block(), "text": self.text}]
+        elif self.has_content:
+            # The input of a call that is cut is no JSON: the provider's client gets an empty one.
+            is_whole = self.stop_reason == "tool_use"
+            content = [{**self.block(), "input": json.loads(self.text) if is_whole else {}}]
         return {**self.head(), "content": content, **self.ending(), "usage": self.usage()}
+
+    def block(self) -> dict[str, Any]:
+        """Return the content block before its first part."""
+        if self.tool is None:
+            return {"type": "text", "text": ""}
+        call_id = self.message_id.replace("msg", "toolu")
+        return {"type": "tool_use", "id": call_id, "name": self.tool, "input": {}}
+
+    def delta(self, part: str) -> dict[str, Any]:
+        """Return the change of the content block by a part of the text."""
+        if self.tool is None:
+            return {"type": "text_delta", "text": part}
+        return {"type": "input_json_delta", "partial_json": part}
 
     def head(self) -> dict[str, Any]:
         """Return the fields that are equal in each event."""
@@ -98,13 +119,12 @@ def stream(reply: Reply) -> Iterator[Event]:
     yield Event("message_start", {"type": "message_start", "message": start}, 0)
     written = 0
     if reply.has_content:
-        block = {"type": "text", "text": ""}
-        opening = {"type": "content_block_start", "index": 0, "content_block": block}
+        opening = {"type": "content_block_start", "index": 0, "content_block": reply.block()}
         yield Event("content_block_start", opening, written)
         yield Event("ping", {"type": "ping"}, written)
         pieces = tokens.pieces(reply.text)
         for at in range(0, len(pieces), TOKENS_PER_DELTA):
-            delta = {"type": "text_delta", "text": "".join(pieces[at : at + TOKENS_PER_DELTA])}
+            delta = reply.delta("".join(pieces[at : at + TOKENS_PER_DELTA]))
             written = min(at + TOKENS_PER_DELTA, len(pieces))
             data = {"type": "content_block_delta", "index": 0, "delta": delta}
             yield Event("content_block_delta", data, written)

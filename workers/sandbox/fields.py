@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from workers.sandbox import classify, cues
@@ -74,6 +75,7 @@ _MODERATING = re.compile(r"\b(?:moderat\w+|unsafe|harmful)\b", re.IGNORECASE)
 _GRADE_TO_PASS = 0.6
 
 
+@lru_cache(maxsize=4096)
 def kind_of(name: str, description: str) -> str:
     """Return the kind of text that a field needs; `fact` by default."""
     words = _WORD.findall(_CAMEL.sub(" ", name))[::-1] + _WORD.findall(description)

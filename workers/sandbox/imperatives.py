@@ -25,19 +25,29 @@ _LINK = (
     r"|(?:https?|data|javascript):[^\s<>\"')]{1,300}|www\.[^\s<>\"')]{1,200})"
 )
 _VERBS = {
-    "leak": r"(?:reveal|show|print|repeat|output|leak|tell|disclose|display|give|send|write)\b"
-    r".{0,60}?\b(?:your (?:\w+ ){0,2}|system |initial |original |hidden |secret )"
-    r"(?:prompt|instructions?|message|rules)\b",
-    "say": r"(?:say|reply|respond|answer|output|print|return|write|mention|repeat|include|add|sage?"
-    r"|antworte|schreibe?|réponds|dis|responde|di)\b((?:\s+(?:only|exactly|just|with|back|the|words?"
-    r"|phrase|sentence|text|string|following|nur|genau|mit|exactement|exactamente)\b){0,6}\s*:?)\s*"
-    r"(?:[\"“'`«„]([^\"”'`»\n]{1,200})[\"”“'`»]|([^\n]{1,200}))",
-    "link": r"(?:add|include|insert|append|link|visit|click|send|put|answer|reply|respond|use"
-    rf"|render|show|write|place|give|end)\b.{{0,200}}?{_LINK}",
-    "set": r"(?:set|change|classify|label|mark|rate|score|give|assign|treat|categori[sz]e|choose"
-    r"|select|flag|replace|answer|return|output|report)\b(.{1,200})",
+    "leak": "reveal show print repeat output leak tell disclose display give send write",
+    "say": "say reply respond answer output print return write mention repeat include add"
+    " sag sage antworte schreib schreibe réponds dis responde di",
+    "link": "add include insert append link visit click send put answer reply respond use render"
+    " show write place give end",
+    "set": "set change classify label mark rate score give assign treat categorise categorize"
+    " choose select flag replace answer return output report",
 }
-_ACTIONS = {kind: re.compile(_START + verbs, re.IGNORECASE) for kind, verbs in _VERBS.items()}
+_OBJECTS = {
+    "leak": r".{0,60}?\b(?:your (?:\w+ ){0,2}|system |initial |original |hidden |secret )"
+    r"(?:prompt|instructions?|message|rules)\b",
+    "say": r"((?:\s+(?:only|exactly|just|with|back|the|words?|phrase|sentence|text|string|following"
+    r"|nur|genau|mit|exactement|exactamente)\b){0,6}\s*:?)\s*"
+    r"(?:[\"“'`«„]([^\"”'`»\n]{1,200})[\"”“'`»]|([^\n]{1,200}))",
+    "link": rf".{{0,200}}?{_LINK}",
+    "set": r"(.{1,200})",
+}
+_ACTIONS = {
+    kind: re.compile(rf"{_START}(?:{'|'.join(verbs.split())})\b{_OBJECTS[kind]}", re.IGNORECASE)
+    for kind, verbs in _VERBS.items()
+}
+_ALL_VERBS = frozenset(" ".join(_VERBS.values()).split())
+_WORD = re.compile(r"\w+")
 _EXACT = re.compile(r"exact|genau|words?|phrase|sentence|string|(?:only|just|with|following).*:")
 _FORM = re.compile(r"(?:\d|one|two|three|in|from|as|an?|this|that|what|json|valid|label)\b")
 
@@ -49,7 +59,9 @@ def read(text: str) -> Iterator[tuple[str, str]]:
     `leak`: nothing.
     """
     for sentence in _SENTENCE.split(text, maxsplit=_MOST)[:_MOST]:
-        if len(sentence) > _LONGEST or _RULE.search(sentence):
+        if len(sentence) > _LONGEST or _ALL_VERBS.isdisjoint(_WORD.findall(sentence.casefold())):
+            continue
+        if _RULE.search(sentence):
             continue
         for kind, pattern in _ACTIONS.items():
             found = pattern.search(sentence)

@@ -48,8 +48,11 @@ class Draft:
         self._dice = random.Random(nonce(body, reading.prompt))  # noqa: S311 - noise, no secret
         self._schema = tokens.schema_of(body)
         self._root = Root(self._schema or {"type": "string", "description": "answer"})
-        self._whole = {"": text if self._schema is None else json.loads(text)}
+        self._whole = {"": self._value_of(text)}
         self._walk()
+
+    def _value_of(self, text: str) -> Any:
+        return text if self._schema is None else json.loads(text)
 
     def _walk(self) -> None:
         self._places = list(self._root.places(self._whole, "", self._root.schema))
@@ -69,7 +72,6 @@ class Draft:
         ]
         mistaken = self._dice.random()
         luck = {place: self._dice.random() for place in rates.FOLLOWED}
-        before = json.dumps(self._whole)
         if (good := fields.is_good(self._reading)) is None:
             for error in errors:
                 getattr(self, f"_{error}")()
@@ -80,12 +82,13 @@ class Draft:
             if luck[place] < rates.FOLLOWED[place] * scale:
                 for kind, asked in imperatives.read(text):
                     self._follow(kind, asked)
-        if json.dumps(self._whole) == before:
+        honest, text = self._value_of(self._honest), self._whole[""]
+        if text == honest:
             return self._honest
-        if self._schema is None:
-            return str(self._whole[""])
-        kept = self._root.first_valid([self._whole[""], json.loads(self._honest)], self._schema)
-        text = json.dumps(kept, ensure_ascii=False)
+        if self._schema is not None:
+            text = json.dumps(
+                self._root.first_valid([text, honest], self._schema), ensure_ascii=False
+            )
         return text if tokens.count(text) <= self._body["max_tokens"] else self._honest
 
     def _reverse(self) -> None:

@@ -45,6 +45,12 @@ _ASKS = re.compile(
     r"[?？؟]|^\W{0,3}(?:who|what|when|where|which|why|how|is|are|do|does|did|can|could)\b",  # noqa: RUF001
     re.IGNORECASE,
 )
+_TASK = re.compile(
+    r"\b(?:summar|classif|categor|label|scor|rat(?:e|ing)|grad|judg|extract|translat|moderat|triag)",
+    re.IGNORECASE,
+)
+"""A task that a question of the user is material for."""
+
 _SLASHES = str.maketrans("⁄∕⧸╱", "////")  # noqa: RUF001
 _TURN = r"^[^\w\n]{2,12}[ \t]*END\b|^\s{0,12}(?:Human|System)\s{0,4}:"
 _LEAD_IN = 600
@@ -171,7 +177,7 @@ def read(body: Mapping[str, Any]) -> Prompt:
         if is_later and not known and not given:
             known = [Material("conversation", talk)]
             is_later = _ASKS.search(loose) is not None
-        rest, bare = _bare(loose, known + given, asks=is_later, has_system=bool(system.strip()))
+        rest, bare = _bare(loose, known + given, asks=is_later, system=system.strip())
     given += found
     materials = (*known, *given, *bare)
     return Prompt(f"{instructions}\n\n{rest}", materials, system, loose, tuple(given))
@@ -194,7 +200,7 @@ def _block_text(block: Any) -> str:
 
 
 def _bare(
-    text: str, known: list[Material], *, asks: bool, has_system: bool
+    text: str, known: list[Material], *, asks: bool, system: str
 ) -> tuple[str, list[Material]]:
     """Return the instructions and the material of a user turn without delimiters."""
     if known and (asks or known[0].tag != "conversation"):
@@ -203,11 +209,11 @@ def _bare(
         return text, []
     head, gap, rest = text.partition("\n\n")
     announced = rest.strip() and head.rstrip().endswith(":")
-    if gap and len(head) < _LEAD_IN and (announced or (not has_system and len(rest) > _LEAD_IN)):
+    if gap and len(head) < _LEAD_IN and (announced or (not system and len(rest) > _LEAD_IN)):
         return head, [Material("text", rest)]
-    if not has_system and len(text) < _LEAD_IN and _ASKS.search(text):
+    if len(text) < _LEAD_IN and _ASKS.search(text) and not _TASK.search(system):
         return "", [Material("question", text), Material("document", "")]
-    return ("" if has_system else text), [Material("text", text)]
+    return ("" if system else text), [Material("text", text)]
 
 
 def _separate(text: str) -> tuple[str, list[Material]]:
@@ -240,7 +246,7 @@ def _elements(text: str) -> list[Span]:
     """
     spans: list[Span] = []
     tags = list(_TAG.finditer(text))
-    ends = {found[0] for tag in tags if tag[1] and (found := _RANDOM.search(f"{tag[2]}{tag[3]}"))}
+    ends = {found[0] for tag in tags if tag[1] and (found := _RANDOM.search(tag[0]))}
     open_tags: dict[str, list[re.Match[str]]] = {}
     last: dict[str, tuple[re.Match[str], str]] = {}
     for tag in tags:

@@ -102,7 +102,9 @@ class Summarizer:
         rest = [s for s in self._all if s.index not in skip and s.terms] or self._all
         full = [s for s in rest if len(s.terms) >= _MIN_TERMS and s.form > _FORM["heading"]]
         pool = full if len(full) >= count else rest
-        pool = sorted(pool, key=lambda s: -self._gain(s, cues, limit, set(), set()))[:_SHORTLIST]
+        if len(pool) > _SHORTLIST:
+            pool = sorted(pool, key=lambda s: -self._gain(s, cues, limit, set(), set()))
+        pool = list(pool[:_SHORTLIST])
         chosen: list[Sentence] = []
         while pool and len(chosen) < count:
             brought = {kind for sentence in chosen for kind in sentence.brings}
