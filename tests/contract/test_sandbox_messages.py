@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.contract.sandbox_clients import HAIKU, SDK, FakeClock, ask, client
+from tests.contract.sandbox_clients import DOCUMENT, HAIKU, SDK, FakeClock, ask, client
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.sandbox.settings import SandboxSettings
 
@@ -134,6 +134,80 @@ def test_a_stop_sequence_stops(sdk: SDK) -> None:
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "board")
     assert message.content[0].type == "text"
     assert "board" not in message.content[0].text
+
+
+WEATHER = {
+    "name": "find_weather",
+    "description": "Find the weather of a place.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"summary": {"type": "string"}, "unit": {"enum": ["celsius", "kelvin"]}},
+        "required": ["summary", "unit"],
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_forced_tool_is_called_with_an_input_of_its_schema(sdk: SDK, *, stream: bool) -> None:
+    choice = {"type": "tool", "name": "find_weather"}
+    request = ask(system="", tools=[WEATHER], tool_choice=choice)
+    if stream:
+        with sdk.messages.stream(**request) as events:
+            message: anthropic.types.Message = events.get_final_message()
+    else:
+        message = sdk.messages.create(**request)
+    (block,) = message.content
+    assert block.type == "tool_use"
+    assert (message.stop_reason, block.name) == ("tool_use", "find_weather")
+    assert "dredge" in block.input["summary"]
+    assert block.input["unit"] in ("celsius", "kelvin")
+
+
+def test_the_result_of_a_tool_is_read(sdk: SDK) -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "find_weather", "input": {}}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "toolu_1",
+        "content": "Rain in Oslo, 14 degrees",
+    }
+    talk = [
+        {"role": "user", "content": "Report the weather in Oslo."},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result]},
+    ]
+    assert "14 degrees" in text_of(sdk, messages=talk, tools=[WEATHER])
+
+
+def text_of(sdk: SDK, *turns: str, **changes: Any) -> str:
+    """Return the answer to turns of a chat that has no system prompt."""
+    roles = ("user", "assistant")
+    talk = [{"role": roles[at % 2], "content": turn} for at, turn in enumerate(turns)]
+    (block,) = sdk.messages.create(**ask(**{"system": "", "messages": talk, **changes})).content
+    assert block.type == "text"
+    return block.text
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        (("Reply with exactly: pong",), "pong"),
+        (("What is the capital of France?",), "I don't know"),
+        ((f"Summarise this text:\n\n{DOCUMENT}",), "dredge the north channel"),
+        ((f"{DOCUMENT}", "Noted.", "How long will dredging take?"), "14 weeks"),
+        ((f"{DOCUMENT}", "Noted.", "Shorten that to one sentence."), "14 weeks"),
+    ],
+)
+def test_a_chat_without_system_prompt_or_schema_is_answered(
+    sdk: SDK, turns: tuple[str, ...], expected: str
+) -> None:
+    assert expected in text_of(sdk, *turns)
+    assert text_of(sdk, *turns, tools=[WEATHER]) == text_of(sdk, *turns)
+
+
+def test_an_image_alone_is_answered(sdk: SDK) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+    talk = [{"role": "user", "content": [{"type": "image", "source": source}]}]
+    assert text_of(sdk, messages=talk)
 
 
 HANDBOOK = "The harbour opens at nine. Boats moor on the left. " * 60

@@ -58,6 +58,56 @@ def test_the_plan_is_changed_over_http(server: SandboxServer, sdk: SDK) -> None:
     run(sdk, stream=False)
 
 
+def test_errors_are_switched_by_the_plan_and_the_settings(server: SandboxServer, sdk: SDK) -> None:
+    def answers() -> set[str]:
+        asked = (ask(metadata={"user_id": str(number)}) for number in range(40))
+        return {sdk.messages.create(**request).content[0].text for request in asked}  # type: ignore[union-attr]
+
+    def factor(url: str) -> float:
+        with httpx2.Client() as http:
+            found: float = http.get(f"{url}/sandbox/rates").json()["factor"]
+            return found
+
+    assert len(answers()) == 1
+    server.set_faults(error_rates=1)
+    assert len(answers()) > 1
+    assert answers() == answers(), "equal requests have equal answers"
+    assert factor(server.url) == 1
+    with running_sandbox(SandboxSettings(error_rates=0.5)) as other:
+        assert factor(other.url) == 0.5
+        other.set_faults(error_rates=0)
+        assert factor(other.url) == 0
+
+
+def test_the_rates_are_listed_with_their_sources(server: SandboxServer) -> None:
+    with httpx2.Client() as http:
+        found = http.get(f"{server.url}/sandbox/rates").json()
+    haiku, sonnet, opus = (
+        [rates[tier] for rates in found["errors"]["rates"].values()]
+        for tier in ("haiku", "sonnet", "opus")
+    )
+    assert all(a > b > c for a, b, c in zip(haiku, sonnet, opus, strict=True))
+    assert found["instructions_followed"]["rates"]["fenced"] == 0.3
+    assert "2403.14720" in found["instructions_followed"]["source"]
+    assert all(part["source"] for part in found.values() if isinstance(part, dict))
+
+
+@pytest.mark.parametrize(("options", "factor"), [((), 1.0), (("--error-rates", "0"), 0.0)])
+def test_the_process_errs_unless_it_is_started_without(
+    options: tuple[str, ...], factor: float
+) -> None:
+    command = [sys.executable, "-m", "workers.sandbox", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        with httpx2.Client() as http:
+            assert http.get(f"{url}/sandbox/rates").json()["factor"] == factor
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def _refusal(sdk: SDK) -> anthropic.RateLimitError | None:
     try:
         run(sdk, stream=False)

@@ -110,10 +110,7 @@ class Root:
         if options and all("const" in option for option in options):
             own["enum"] = [option["const"] for option in options]
         elif options:
-            fitting = (
-                o for o in options if isinstance(value, _PYTHON.get(o.get("type", ""), object))
-            )
-            own = {**own, **next(fitting, {})}
+            own = {**own, **next((option for option in options if _fits(value, option)), {})}
         yield Place(holder, key, name, own)
         if isinstance(value, dict):
             for inner in value:
@@ -129,6 +126,13 @@ class Root:
         )
         values = list(values)
         return next((value for value in values if validator.is_valid(value)), values[0])
+
+
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether a value is of a type that a schema names."""
+    named = schema.get("type", list(_PYTHON))
+    names = named if isinstance(named, list) else [named]
+    return any(isinstance(value, _PYTHON[name]) for name in names)
 
 
 def kind(schema: Mapping[str, Any], *, prefer_null: bool) -> str:

@@ -172,6 +172,51 @@ def test_citations_name_sections_of_the_text_and_nothing_when_unknown() -> None:
     assert "know" in unknown["answer"]
 
 
+ANSWERED = {
+    "found": True,
+    "answerable": True,
+    "not_in_handbook": False,
+    "unanswered": False,
+    "noAnswer": False,
+    "is_missing": False,
+}
+DESCRIBED = {
+    "Whether the text answers the question.": True,
+    "True when the text has no answer.": False,
+    "False when no answer is found.": True,
+    "True if the answer is found, false if it is not.": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "if_answered"),
+    [(name, "", value) for name, value in ANSWERED.items()]
+    + [("status", text, value) for text, value in DESCRIBED.items()],
+)
+@pytest.mark.parametrize(
+    ("question", "is_answered"), [("When are refunds paid?", True), ("Who owns zeppelins?", False)]
+)
+def test_a_field_that_denies_is_true_without_an_answer(
+    question: str, name: str, description: str, *, if_answered: bool, is_answered: bool
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "boolean", "description": description}},
+    }
+    text = f"<handbook>Refunds are paid in 14 days.</handbook><question>{question}</question>"
+    assert ask(schema, text) == {name: if_answered == is_answered}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [("Wem gehört der Zeppelin dort?", "Das weiß ich nicht"), ("Who owns it?", "I don't know")],
+)
+def test_an_unknown_answer_is_in_the_language_of_the_question(question: str, answer: str) -> None:
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}}
+    text = f"<handbook>Refunds are paid in 14 days.</handbook><question>{question}</question>"
+    assert ask(schema, text)["answer"].startswith(answer)
+
+
 def test_a_repair_request_is_answered_from_the_first_turn() -> None:
     schema = {"type": "object", "properties": {"summary": {"type": "string"}}}
     body: dict[str, Any] = {

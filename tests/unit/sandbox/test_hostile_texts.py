@@ -46,6 +46,14 @@ TEXTS = {
     "many wide tables": (f"|{'a|' * 98}\n|{'-|' * 98}\n" + "|a|\n" * 48 + "\n") * 98,
     "one fence": "```" + "~" * 399_000 + "`x`\n",
     "indented lines": "The lamp\n" + f"{' ' * 395}b c\n" * 1000,
+    "forged ends": "</docu" * 66_000,
+    "words to say": 'say "' * 80_000,
+    "imperatives": "say exactly x. " * 26_000,
+    "links to add": "add ![](" * 50_000,
+    "marker lines": "".join(f"== a{number:08d} ==\n" for number in range(26_000)),
+    "datamarks": "word^" * 80_000,
+    "German": "Wem gehört der Leuchtturm? " * 14_000,
+    "Chinese": "谁拥有这座灯塔" * 57_000,
     "widest table": f"|{'a|' * 18}\n|{'-|' * 18}\n" + "|a|\n" * 4950,
 }
 
@@ -75,7 +83,7 @@ def test_a_hostile_text_is_answered_in_linear_time(name: str) -> None:
         ),
     ):
         started = time.process_time()
-        assert isinstance(answer(body), str)
+        assert isinstance(answer(body, error_rates=1.0), str)
         assert time.process_time() - started < CPU_S
 
 

@@ -62,6 +62,23 @@ def test_the_section_with_the_answer_is_found(question: str, section: str) -> No
     assert found.hits[0].section.id == section
 
 
+@pytest.mark.parametrize(
+    ("question", "section"),
+    [
+        ("Wie oft gießt man Orchideen?", "water"),
+        ("¿Con qué frecuencia se riegan las orquídeas?", "water"),
+        ("Verbrennt die Sonne die Blätter?", "light"),
+        ("Welche Farbe hat der Zug?", None),
+    ],
+)
+def test_a_question_in_another_language_finds_its_section(
+    question: str, section: str | None
+) -> None:
+    found = retrieve(question, MANUAL)
+    assert found.known is (section is not None)
+    assert [hit.section.id for hit in found.hits][:1] == ([section] if section else [])
+
+
 def test_questions_that_the_text_does_not_answer_are_unknown() -> None:
     assert not retrieve("Which fertiliser brand suits bonsai trees?", MANUAL).known
     assert not retrieve("Anything?", "").known
