@@ -30,6 +30,8 @@ class FailureCode(StrEnum):
 
     ACCOUNT_LIMIT = "account_limit"
     ANSWER_GARBLED = "answer_garbled"
+    APPROVAL_EXPIRED = "approval_expired"
+    """No person decided about the answer in time."""
     BUDGET_SPENT = "budget_spent"
     CANCELLED = "cancelled"
     DEADLINE_EXCEEDED = "deadline_exceeded"

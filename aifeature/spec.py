@@ -101,6 +101,10 @@ class Limits(_Frozen):
     max_tries: int = Field(default=5, ge=1, le=20)
     """Tries after which a job fails with the code `poison`."""
 
+    approval_expires_s: int = Field(default=3 * 86_400, gt=0, le=30 * 86_400)
+    """Seconds that a person has to decide about an answer that needs approval. Then the job fails.
+    The deadline does not count meanwhile."""
+
     retention_days: int = Field(default=30, ge=1, le=MAX_RETENTION_DAYS)
     """Days from a job's end until its input, its result and the content of its calls are deleted.
     Its figures stay."""
@@ -310,8 +314,17 @@ class Feature(_Frozen):
             raise ValueError(f"stream_field {self.stream_field!r} is no field of the output model")
         return self
 
+    @model_validator(mode="after")
+    def _nothing_is_shown_before_its_approval(self) -> Feature:
+        if self.approval and self.stream_field:
+            raise ValueError(
+                "a feature with an approval rule has no stream_field: users would read the answer"
+                " before a person has decided"
+            )
+        return self
+
     def __hash__(self) -> int:
-        """Hash by the name: examples contain dictionaries."""
+        """Hash the slug: examples hold dictionaries, which have no hash."""
         return hash(self.slug)
 
     @property

@@ -57,6 +57,11 @@ def end_overdue(*, limit: int, ends: Mapping[str, Mapping[str, str]]) -> list[UU
     return [row[0] for row in rows("aif_end_overdue", limit, as_json(ends))]
 
 
+def end_unapproved(*, limit: int, code: str, message: str) -> list[UUID]:
+    """Fail up to `limit` jobs about which no person has decided in time."""
+    return [row[0] for row in rows("aif_end_unapproved", limit, code, message)]
+
+
 def end_abandoned(*, ends: Mapping[str, Mapping[str, str]]) -> UUID | None:
     """End one run whose worker is gone and whose job is cancelled or past its deadline.
 

@@ -118,6 +118,17 @@ class Job(models.Model):
         help_text="The result is the feature's plain answer, made without a model.",
     )
 
+    approval_reason = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why a person must decide about the answer. Not shown to the user.",
+    )
+    approval_expires_at = models.DateTimeField(
+        null=True, help_text="When the job fails if no person has decided."
+    )
+
     class Meta:
         permissions = (("requeue_job", "Can run the input of a failed job again"),)
         constraints = (
@@ -174,6 +185,11 @@ class Job(models.Model):
                 name="job_day",
             ),
             models.Index(
+                fields=["approval_expires_at"],
+                condition=Q(status=Status.NEEDS_APPROVAL),
+                name="job_awaits_approval",
+            ),
+            models.Index(
                 F("finished_at").desc(), condition=Q(status=Status.FAILED), name="job_failed"
             ),
             models.Index(
@@ -185,3 +201,10 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feature} {self.id}"
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether there is an answer that its user may not read: no person has approved it."""
+        unreleased = {Status.NEEDS_APPROVAL, Status.REJECTED}
+        waited = self.approval_expires_at is not None and self.status != Status.SUCCEEDED
+        return waited or self.status in unreleased

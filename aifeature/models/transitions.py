@@ -220,7 +220,7 @@ def finish(
     settlement: Settlement | None = None,
     shown: str = "",
 ) -> None:
-    """End a job. With status succeeded or needs_approval, charge the settled call.
+    """End a job. With status succeeded, charge the settled call.
 
     See `settled` for `shown`.
 
@@ -244,6 +244,28 @@ def finish_plain(
     """
     attempt, values = settled(settlement)
     _flag("aif_finish_plain", claimed.job, claimed.epoch, as_json(result), attempt, values)
+
+
+def await_approval(
+    claimed: Claimed,
+    result: Mapping[str, Any],
+    *,
+    reason: str,
+    expires_s: float,
+    settlement: Settlement | None,
+) -> None:
+    """Keep an answer until a person decides, `expires_s` seconds at most. No call is charged.
+
+    A job with a cancellation request ends instead.
+
+    Raises:
+        FencedError: this worker no longer owns the job.
+    """
+    _flag(
+        "aif_await_approval",
+        *(claimed.job, claimed.epoch, as_json(result), reason, expires_s),
+        *settled(settlement),
+    )
 
 
 def return_to_queue(

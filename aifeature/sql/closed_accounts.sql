@@ -16,7 +16,7 @@ BEGIN
 END
 $$;
 
--- End queued jobs, and request the cancellation of running jobs. A locked row is left to the next call.
+-- End jobs that are queued or need approval, and request the cancellation of running jobs. A locked row is left to the next call.
 -- Partial indexes find the open jobs, so that the cost depends on the number of open jobs and not on
 -- the number of closed accounts.
 CREATE OR REPLACE FUNCTION aif_cancel_of_closed(p_limit integer)
@@ -30,12 +30,14 @@ AS $$
         SELECT j.user_id FROM aifeature_job j WHERE j.status = 'queued' AND j.published_at IS NOT NULL
         UNION
         SELECT j.user_id FROM aifeature_job j WHERE j.status = 'running'
+        UNION
+        SELECT j.user_id FROM aifeature_job j WHERE j.status = 'needs_approval'
     ), closed AS (
         SELECT o.user_id FROM owners o JOIN @user_table@ u ON u.@user_id@ = o.user_id WHERE NOT u.is_active
     ), chosen AS (
         SELECT j.id FROM aifeature_job j
          WHERE j.user_id IN (SELECT c.user_id FROM closed c)
-           AND j.status IN ('queued', 'running') AND j.cancel_requested_at IS NULL
+           AND j.status IN ('queued', 'running', 'needs_approval') AND j.cancel_requested_at IS NULL
          LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE aifeature_job t

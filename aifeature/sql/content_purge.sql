@@ -49,7 +49,7 @@ BEGIN
          LIMIT p_limit
            FOR UPDATE SKIP LOCKED) expired;
     UPDATE aifeature_job
-       SET input = NULL, result = NULL, partial_text = '',
+       SET input = NULL, result = NULL, partial_text = '', approval_reason = '',
            content_blanked_at = statement_timestamp()
      WHERE id = ANY (chosen);
     PERFORM aif_blank_calls(chosen);
@@ -75,7 +75,7 @@ BEGIN
          LIMIT p_limit
            FOR UPDATE) found;
     UPDATE aifeature_job
-       SET input = NULL, result = NULL, partial_text = '', error_message = '',
+       SET input = NULL, result = NULL, partial_text = '', approval_reason = '', error_message = '',
            idempotency_key = NULL,
            request_digest = '',
            content_blanked_at = coalesce(content_blanked_at, statement_timestamp())

@@ -4,6 +4,7 @@
 -- and its price as `delivered_text` and `delivered_micro`, and the job keeps the text. No other end
 -- without a result is charged. Text of an earlier call or run, also without a call (`p_attempt` NULL),
 -- is kept in the same way, without a charge.
+-- An answer that needs approval is not charged (`aif_await_approval`).
 CREATE OR REPLACE FUNCTION aif_finish(
     p_job uuid, p_epoch integer, p_status text, p_result jsonb, p_error_code text,
     p_error_message text, p_attempt uuid, p_settlement jsonb)
@@ -15,7 +16,7 @@ DECLARE
     a aifeature_attempt%ROWTYPE;
     cancelled timestamptz;
     author text;
-    accepted boolean := p_status IN ('succeeded', 'needs_approval');
+    accepted boolean := p_status = 'succeeded';
     shown text := '';
     charge bigint;
 BEGIN
@@ -46,7 +47,7 @@ BEGIN
         END IF;
     END IF;
     PERFORM aif_close_unseen(p_job, 'run_failed');
-    IF accepted OR shown <> '' THEN
+    IF accepted OR p_status = 'needs_approval' OR shown <> '' THEN
         SELECT * INTO a FROM aifeature_attempt t WHERE t.id = p_attempt;
     END IF;
     -- One statement writes all columns: an ended row no longer changes.
@@ -92,6 +93,25 @@ BEGIN
         PERFORM aif_settle_attempt(p_attempt, p_settlement, false);
     END IF;
     RETURN aif_finish(p_job, p_epoch, 'succeeded', p_result, NULL, NULL, NULL, NULL);
+END
+$$;
+
+-- Keep an answer until a person decides about it, for `p_expires_s` seconds at most. Its call is spend
+-- and no charge. A job with a cancellation request ends instead, as in `aif_finish`.
+CREATE OR REPLACE FUNCTION aif_await_approval(
+    p_job uuid, p_epoch integer, p_result jsonb, p_reason text, p_expires_s double precision,
+    p_attempt uuid, p_settlement jsonb)
+RETURNS boolean
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
+BEGIN
+    UPDATE aifeature_job t
+       SET approval_reason = p_reason,
+           approval_expires_at = statement_timestamp() + make_interval(secs => p_expires_s)
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running' AND t.cancel_requested_at IS NULL;
+    RETURN aif_finish(
+        p_job, p_epoch, 'needs_approval', p_result, NULL, NULL, p_attempt, p_settlement);
 END
 $$;
 

@@ -37,8 +37,9 @@ CREATE OR REPLACE FUNCTION aif_guard_job()
 RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
-    emptied CONSTANT text[] := ARRAY['input', 'result', 'partial_text', 'error_message',
-                                     'idempotency_key', 'request_digest', 'content_blanked_at'];
+    emptied CONSTANT text[] := ARRAY['input', 'result', 'partial_text', 'approval_reason',
+                                     'error_message', 'idempotency_key', 'request_digest',
+                                     'content_blanked_at'];
     old_row jsonb;
     new_row jsonb;
 BEGIN
@@ -52,6 +53,7 @@ BEGIN
            OR NEW.input IS DISTINCT FROM OLD.input AND NEW.input IS NOT NULL
            OR NEW.result IS DISTINCT FROM OLD.result AND NEW.result IS NOT NULL
            OR NEW.partial_text <> OLD.partial_text AND NEW.partial_text <> ''
+           OR NEW.approval_reason <> OLD.approval_reason AND NEW.approval_reason <> ''
            OR NEW.error_message <> OLD.error_message AND NEW.error_message <> ''
            OR NEW.idempotency_key IS DISTINCT FROM OLD.idempotency_key
               AND NEW.idempotency_key IS NOT NULL
@@ -83,13 +85,16 @@ BEGIN
                   OR OLD.status = 'running' AND NEW.status = 'queued') THEN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
             'The epoch never falls, and it rises when a job is claimed or put back.');
-    ELSIF NEW.charge_micro <> OLD.charge_micro
-          AND (OLD.charge_micro <> 0 OR OLD.status <> 'running'
-               OR NOT (NEW.status IN ('succeeded', 'needs_approval')
-                       OR NEW.status = 'cancelled' AND NEW.cancelled_by = 'user'
-                          AND NEW.partial_text <> '')) THEN
+    ELSIF NEW.status = 'needs_approval' AND NEW.approval_expires_at IS NULL THEN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
-            'A job is charged once: when its run ends as succeeded or needs_approval, or when its'
+            'A job that needs approval has a time at which it expires (aif_await_approval).');
+    ELSIF NEW.charge_micro <> OLD.charge_micro
+          AND (OLD.charge_micro <> 0 OR OLD.status NOT IN ('running', 'needs_approval')
+               OR NOT (NEW.status = 'succeeded'
+                       OR OLD.status = 'running' AND NEW.status = 'cancelled'
+                          AND NEW.cancelled_by = 'user' AND NEW.partial_text <> '')) THEN
+        PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
+            'A job is charged once: when its run or its approval ends as succeeded, or when its'
             || ' user cancelled it after text was shown, which the job then keeps.');
     ELSIF NEW.partial_text <> '' AND NEW.status <> 'cancelled' THEN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),

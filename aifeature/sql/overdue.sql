@@ -26,6 +26,25 @@ AS $$
     RETURNING t.id;
 $$;
 
+-- Fail jobs about which no person has decided in time. Their deadline does not end them.
+CREATE OR REPLACE FUNCTION aif_end_unapproved(p_limit integer, p_code text, p_message text)
+RETURNS SETOF uuid
+LANGUAGE sql
+SET lock_timeout = '500ms'
+AS $$
+    WITH expired AS (
+        SELECT j.id FROM aifeature_job j
+         WHERE j.status = 'needs_approval' AND j.approval_expires_at <= statement_timestamp()
+         ORDER BY j.approval_expires_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE aifeature_job t
+       SET status = 'failed', error_code = p_code, error_message = p_message,
+           finished_at = statement_timestamp()
+      FROM expired
+     WHERE t.id = expired.id
+    RETURNING t.id;
+$$;
+
 -- End one run that will not be repeated: its worker is gone, and its deadline has passed or it has a
 -- cancellation request; or its deadline passed more than `p_stale_s` ago: it hangs, even if its worker
 -- is alive. One at a time, because it changes spend windows: several jobs in one transaction would

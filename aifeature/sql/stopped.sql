@@ -18,7 +18,8 @@ AS $$
                         AND (p_feature = '_everything' OR w.key = p_feature)), 0);
 $$;
 
--- For features stopped with `cancel`, end queued jobs and request the cancellation of running jobs.
+-- For features stopped with `cancel`, end jobs that are queued or need approval, and request the
+-- cancellation of running jobs.
 CREATE OR REPLACE FUNCTION aif_cancel_stopped(p_limit integer, p_message text)
 RETURNS SETOF uuid
 LANGUAGE sql
@@ -29,7 +30,8 @@ AS $$
          WHERE c.killed AND c.kill_mode = 'cancel'
     ), chosen AS (
         SELECT j.id FROM aifeature_job j
-         WHERE j.status IN ('queued', 'running') AND j.cancel_requested_at IS NULL
+         WHERE j.status IN ('queued', 'running', 'needs_approval')
+           AND j.cancel_requested_at IS NULL
            AND EXISTS (SELECT 1 FROM stopped s WHERE s.feature IN (j.feature, '_everything'))
          LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     )

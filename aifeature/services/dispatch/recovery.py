@@ -11,7 +11,7 @@ from django.db import Error as DatabaseError
 
 from aifeature.models import calls, fair_queue
 from aifeature.models.functions import is_lock_timeout
-from aifeature.reasons import WaitReason, after_waiting
+from aifeature.reasons import FailureCode, WaitReason, after_waiting
 from aifeature.services.alerting import alerts, check_runs
 from aifeature.services.alerting.check_runs import Found
 from aifeature.services.controls import switch
@@ -38,7 +38,8 @@ at most ten seconds and counts as lost after a minute (`sql/calls.sql`)."""
 def sweep() -> int:
     """End overdue jobs and calls, and fill the window. Return the number of jobs published."""
     steps = (
-        *(_cancel_closed_accounts, _end_overdue, _end_abandoned, _close_lost_calls),
+        *(_cancel_closed_accounts, _end_overdue, _end_unapproved, _end_abandoned),
+        _close_lost_calls,
         *(switch.settle_stopped, _end_alerts_without_news, alerts.notify),
     )
     try:
@@ -80,6 +81,12 @@ def _cancel_closed_accounts() -> None:
 
 def _end_overdue() -> None:
     _log_ended(len(fair_queue.end_overdue(limit=BATCH, ends=_failures())))
+
+
+def _end_unapproved() -> None:
+    code = FailureCode.APPROVAL_EXPIRED
+    if count := len(fair_queue.end_unapproved(limit=BATCH, code=code, message=FAILED[code])):
+        logger.warning("%d jobs failed, because no person decided about them in time", count)
 
 
 def _end_abandoned() -> None:

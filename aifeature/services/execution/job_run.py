@@ -44,6 +44,7 @@ from aifeature.services.execution.hooks import FeatureBrokenError
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.outcomes import (
     Accepted,
+    AwaitsApproval,
     CancelledByUser,
     Degraded,
     Failed,
@@ -293,9 +294,14 @@ class _Run:
     def _checked(self, text: str, settlement: Settlement) -> Outcome:
         """Return the outcome of an answer. Raises OutputInvalidError if it is not valid."""
         try:
-            return Accepted(output.validate(self.feature, self.value, text), settlement)
+            result = output.validate(self.feature, self.value, text)
+            reason = output.why_a_person_decides(self.feature, self.value, text)
         except FeatureBrokenError:
             return Failed(FailureCode.FEATURE_BROKEN, settlement)
+        if not reason:
+            return Accepted(result, settlement)
+        expires_s = self.feature.limits.approval_expires_s
+        return AwaitsApproval(result, reason, expires_s, settlement)
 
     def _store(self, settlement: Settlement) -> None:
         """Store the end of a call after which the job goes on.
@@ -464,5 +470,8 @@ def _jitter() -> float:
 
 
 def _brief(outcome: Outcome) -> str:
-    why = getattr(outcome, "code", None) or getattr(outcome, "reason", "")
+    why = ""
+    match outcome:  # no reason for an approval: it may quote the input
+        case Failed(code=found) | Requeue(reason=found):
+            why = found
     return f"{type(outcome).__name__} {why}".strip()

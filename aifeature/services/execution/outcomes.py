@@ -41,6 +41,18 @@ class Degraded:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitsApproval:
+    """The answer is valid, and a person must decide about it. No call is charged meanwhile."""
+
+    result: dict[str, Any]
+    reason: str
+    """For operators and reviewers."""
+    expires_s: float
+    """Seconds after which the job fails."""
+    settlement: Settlement
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The job ends without a result. `code` selects the message for the user."""
 
@@ -69,7 +81,7 @@ class Requeue:
     """As in `CancelledByUser`: if the job was cancelled at this moment, it ends instead."""
 
 
-Outcome = Accepted | Degraded | Failed | CancelledByUser | Requeue
+Outcome = Accepted | Degraded | AwaitsApproval | Failed | CancelledByUser | Requeue
 
 
 class UnstorableError(Exception):
@@ -204,6 +216,10 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
             transitions.finish(claimed, Status.SUCCEEDED, result=result, settlement=settlement)
         case Degraded(result, settlement):
             transitions.finish_plain(claimed, result, settlement=settlement)
+        case AwaitsApproval(result, reason, expires_s, settlement):
+            transitions.await_approval(
+                claimed, result, reason=reason, expires_s=expires_s, settlement=settlement
+            )
         case Failed(code, settlement):
             transitions.finish(
                 claimed,

@@ -8,11 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from aifeature.models.storable import storable_json
+from aifeature.models.storable import storable, storable_json
 from aifeature.services.execution import hooks
 from aifeature.services.payloads import json_values
 from aifeature.spec import Feature
 from workers.inference import Message, TextBlock
+
+MAX_REASON = 200
+"""Most characters of a reason for approval: the size of its column."""
 
 MAX_PROBLEMS = 10
 """Most problems shown to a model. More would cost more than they help."""
@@ -68,14 +71,39 @@ def _problems(check: Callable[[Any, Any], Iterable[str]], value: Any, answer: An
     return [str(problem) for problem in islice(check(value, answer), MAX_PROBLEMS)]
 
 
+def why_a_person_decides(feature: Feature, value: BaseModel, text: str) -> str:
+    """Return why a person must decide about an answer that `validate` accepted; empty if none must.
+
+    Raises FeatureBrokenError.
+    """
+    return _reason(feature, value, _parsed(feature.output_model, text))
+
+
+def _reason(feature: Feature, value: BaseModel, answer: BaseModel) -> str:
+    if feature.approval is None:
+        return ""
+    return hooks.call(feature, "approval", _asked, feature.approval, value, answer)
+
+
+def _asked(approval: Callable[[Any, Any], str], value: Any, answer: Any) -> str:
+    reason = approval(value, answer)
+    if not isinstance(reason, str):  # such as False, from which nothing could be concluded
+        raise TypeError(f"the reason must be a text, and is of type {type(reason).__name__}")
+    return str(storable(reason))[:MAX_REASON]
+
+
 def plain(feature: Feature, value: BaseModel) -> dict[str, Any] | None:
-    """Return the feature's plain output for an input; None if the feature offers none.
+    """Return the feature's plain output for an input.
+
+    Return None if the feature offers none, or if a person would have to decide about it.
 
     Raises FeatureBrokenError.
     """
     if feature.plain is None or not feature.offers_plain:
         return None
     answer = hooks.call(feature, "plain", feature.plain, value)
+    if _reason(feature, value, answer):
+        return None
     return answer.model_dump(mode="json", by_alias=True)
 
 

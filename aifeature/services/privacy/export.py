@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from aifeature import registry
 from aifeature.models import (
     ApiToken,
     Attempt,
@@ -22,6 +23,7 @@ from aifeature.models import (
     RateOverride,
     SignIn,
     SpendWindow,
+    Status,
 )
 from aifeature.services.privacy import records
 from aifeature.services.sign_in import sign_ins
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 20
 """Jobs in memory at the same time, with their calls. Each may hold a document of a megabyte."""
+
+WITHHELD: Final = "withheld: no person has approved this answer"
 
 _SECRETS: Final = frozenset({"password", "digest"})
 """Columns that could give a reader access. They hold no personal data."""
@@ -113,7 +117,22 @@ def _with_calls(jobs: list[Job]) -> Iterator[dict[str, Any]]:
     rows = Attempt.objects.filter(job__in=jobs).order_by("job_id", "number")
     calls = {job: [_row(row) for row in group] for job, group in groupby(rows, _job_of)}
     for job in jobs:
-        yield {**_row(job), "calls": calls.get(job.pk, [])}
+        yield _released({**_row(job), "calls": calls.get(job.pk, [])}, job)
+
+
+def _released(row: dict[str, Any], job: Job) -> dict[str, Any]:
+    """Leave out an answer that a person has not approved, also where the calls contain it."""
+    if not _is_withheld(job):
+        return row
+    calls = [{**call, "request": None, "output": WITHHELD} for call in row["calls"]]
+    return {**row, "result": None, "approval_reason": WITHHELD, "calls": calls}
+
+
+def _is_withheld(job: Job) -> bool:
+    """Whether a person has not approved its answer, or a cancellation came before that question."""
+    feature = registry.find(job.feature)
+    asks = feature is not None and feature.approval is not None
+    return job.is_withheld or (asks and job.status != Status.SUCCEEDED)
 
 
 def _job_of(call: Attempt) -> Any:

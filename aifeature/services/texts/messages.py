@@ -35,6 +35,8 @@ FAILED: Final = MappingProxyType(
         " Cancelled and repeated requests count too. It starts again at 00:00 UTC.",
         FailureCode.ANSWER_GARBLED: "The answer could not be read. Our team can see it. You can try"
         " again.",
+        FailureCode.APPROVAL_EXPIRED: "A person had to decide about this answer, and nobody did in"
+        " time, so you cannot read it. It was not charged. Please try again.",
         FailureCode.BUDGET_SPENT: "The budget for this feature is used up for today. Please try"
         " again tomorrow.",
         FailureCode.CANCELLED: "You cancelled this request.",

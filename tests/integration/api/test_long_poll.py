@@ -53,7 +53,9 @@ def client_of(user: User) -> httpx2.AsyncClient:
 def move(row: Job, status: Status) -> None:
     claimed = transitions.claim(row.pk, worker="w", lease_s=15)
     assert claimed is not None
-    if status is not Status.RUNNING:
+    if status is Status.NEEDS_APPROVAL:
+        transitions.await_approval(claimed, {}, reason="r", expires_s=60, settlement=None)
+    elif status is not Status.RUNNING:
         transitions.finish(claimed, status)
 
 

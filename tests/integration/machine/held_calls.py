@@ -15,7 +15,9 @@ from tests.integration.machine.rows import AttemptRow, JobRow
 from tests.integration.machine.view import Refused, View
 
 MODEL: Final = "claude-haiku-5-5"
-ACCEPTED: Final = frozenset({"succeeded", "needs_approval"})
+ANSWERED: Final = frozenset({"succeeded", "needs_approval"})
+APPROVAL: Final = timedelta(seconds=900)
+"""Time for a person's decision. Longer than the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +150,23 @@ class Finish:
 
     @property
     def code(self) -> str:
-        if self.status in ACCEPTED:
+        if self.status in ANSWERED:
             return ""
         return "deadline_exceeded" if self.late else self.status
 
     def statement(self, now: datetime) -> Statement:
-        result = json.dumps({"text": "R"}) if self.status in ACCEPTED else None
+        result = json.dumps({"text": "R"}) if self.status in ANSWERED else None
+        call = (self.attempt, settlement(self.attempt, self.ending))
+        if self.status == "needs_approval":
+            return (
+                "SELECT aif_await_approval(%s, %s, %s, 'why', %s, %s, %s)",
+                (self.held.job, self.held.epoch, result, APPROVAL.total_seconds(), *call),
+            )
         return (
             "SELECT aif_finish(%s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 *(self.held.job, self.held.epoch, self.status, result, self.code, "F"),
-                *(self.attempt, settlement(self.attempt, self.ending)),
+                *call,
             ),
         )
 
@@ -166,7 +174,8 @@ class Finish:
         row = self.held.lock(view)
         if row is None:
             return False
-        if self.status == "needs_approval" and row.cancel_requested_at is not None:
+        waits = self.status == "needs_approval"
+        if waits and row.cancel_requested_at is not None:
             return Finish(self.held, "cancelled", self.attempt, self.ending).run(view)
         shown = ""
         if self.status == "cancelled" and row.cancelled_by == "user":
@@ -175,19 +184,20 @@ class Finish:
         row = view.change(
             row,
             status=self.status,
-            result="R" if self.status in ACCEPTED else None,
+            result="R" if self.status in ANSWERED else None,
             code=self.code,
-            text=row.text if self.status == "cancelled" else "F",
+            text=row.text if self.status == "cancelled" else "" if waits else "F",
             cancelled_by="deadline" if self.late and is_first else row.cancelled_by,
             partial=shown,
             lease_until=None,
-            finished_at=None if self.status == "needs_approval" else view.now,
+            finished_at=None if waits else view.now,
+            expires_at=view.now + APPROVAL if waits else None,
         )
-        accepted = self.status in ACCEPTED
+        accepted = self.status == "succeeded"
         if self.attempt is not None:
             worth = self.ending.worth if shown else 0
             charge = ledger.close(view, self.attempt, self.ending, accepted=accepted, worth=worth)
-            if accepted or shown:
+            if self.status in ANSWERED or shown:
                 row = view.change(row, model=MODEL, tokens=self.ending.cost, charge_micro=charge)
         ledger.close_unseen(view, row.id, "run_failed")
         return True

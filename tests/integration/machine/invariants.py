@@ -52,8 +52,14 @@ def _job(job: JobRow, attempts: list[AttemptRow]) -> None:
         assert job.status == "cancelled", f"has partial text: {job}"
         assert job.cancelled_by == "user", f"has partial text, not cancelled by its user: {job}"
         assert job.result is None, job
-    if job.charge_micro or job.result is not None:
-        assert job.status in {"succeeded", "needs_approval", "cancelled"}, job
+    if job.charge_micro:
+        assert job.status in {"succeeded", "cancelled"}, f"charged without an end: {job}"
+    if job.result is not None:
+        assert job.status == "succeeded" or job.expires_at is not None, job
+    if job.expires_at is not None:
+        assert job.status in {"needs_approval", "failed", "cancelled"}, job
+        assert job.charge_micro == 0, f"charged without an approval: {job}"
+    assert job.status != "needs_approval" or job.expires_at is not None, f"never ends: {job}"
     if job.cancel_requested_at is not None and job.status in {"running", "cancelled"}:
         assert job.text.startswith("C"), f"lost the message of its cancellation: {job}"
     if job.status in {"queued", "needs_approval"}:

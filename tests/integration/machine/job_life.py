@@ -23,7 +23,7 @@ from tests.integration.machine.calls import (
 )
 from tests.integration.machine.database import FEATURES, USERS
 from tests.integration.machine.dice import Dice
-from tests.integration.machine.held_calls import ACCEPTED, Begin, Finish, Held, Release, Settle
+from tests.integration.machine.held_calls import ANSWERED, Begin, Finish, Held, Release, Settle
 from tests.integration.machine.keeper_calls import Extend, Flags, GiveBack, Switches
 from tests.integration.machine.ledger import UNSURE, Caps, Ending
 from tests.integration.machine.rows import AttemptRow, JobRow, WindowRow, WorkerRow
@@ -33,6 +33,7 @@ from tests.integration.machine.sweep_calls import (
     Dispatch,
     EndAbandoned,
     EndOverdue,
+    EndUnapproved,
     NextDue,
 )
 from tests.integration.machine.transactions import TICK, Transactions
@@ -61,6 +62,7 @@ CONTROLS: Final[tuple[Call, ...]] = (
     *(Switch(FEATURES[0], True, "cancel"), CancelStopped(), CancelStopped()),
     *(Dispatch(1), Dispatch(2), Dispatch(4), Dispatch(2)),
     *(EndAbandoned(), EndOverdue(1), EndAbandoned(), EndOverdue(9), NextDue()),
+    *(EndUnapproved(1), EndUnapproved(9)),
 )
 REPEATED: Final = (Claim, Cancel, Settle, Finish, Release, SettleUnknown)
 """Calls that may run twice at the same time: a message delivered twice, a lost connection."""
@@ -186,7 +188,7 @@ class JobLife(Transactions):
             if what != "settle":  # a run ends with its last call
                 rows = [r for r in rows if r.state == "started" and r.number == job.attempts]
         row = dice.one_of(rows) if rows and dice.below(4) else None
-        ending = self._ending(row, "settled" if what in ACCEPTED else dice.one_of(STATES), dice)
+        ending = self._ending(row, "settled" if what in ANSWERED else dice.one_of(STATES), dice)
         attempt = row.id if row else None
         if what == "settle" and row:
             return Settle(held, row.id, ending)
@@ -255,6 +257,8 @@ class JobLife(Transactions):
         for row in self.world.values():
             if isinstance(row, JobRow):
                 moments |= {row.run_at, row.deadline_at}
+                if row.expires_at is not None:
+                    moments.add(row.expires_at)
                 if row.lease_until is not None:
                     moments |= {row.lease_until, row.lease_until - LEASE * 2 / 3}
                     moments.add(row.deadline_at + LEASE)

@@ -80,6 +80,19 @@ MUTATIONS: Final = mutations_of(
             "an answer that needs approval replaces a cancellation": Edit(
                 "cancelled IS NOT NULL", "false"
             ),
+            "an answer that needs approval is charged": Edit(
+                "accepted boolean := p_status =",
+                "accepted boolean := p_result IS NOT NULL OR p_status =",
+            ),
+            "await ignores the epoch": Edit(
+                "t.epoch = p_epoch AND t.status = 'running' AND", "t.status = 'running' AND"
+            ),
+            "await ignores the status": Edit(
+                "t.epoch = p_epoch AND t.status = 'running' AND", "t.epoch = p_epoch AND"
+            ),
+            "await ignores a cancellation": Edit(
+                "t.status = 'running' AND t.cancel_requested_at IS NULL", "t.status = 'running'"
+            ),
             "release keeps the epoch": Edit("epoch = t.epoch + 1", "epoch = t.epoch"),
             "release leaves calls open": Edit(
                 "PERFORM aif_close_unseen(p_job, 'run_failed')", "NULL", last=True
@@ -199,6 +212,13 @@ MUTATIONS: Final = mutations_of(
             "overdue ignores the deadline": Edit(" AND j.deadline_at <= statement_timestamp()"),
             "overdue ends jobs that need approval": Edit(
                 "j.status = 'queued' AND ", "j.status IN ('queued', 'needs_approval') AND "
+            ),
+            "an approval expires at once": Edit(
+                " AND j.approval_expires_at <= statement_timestamp()"
+            ),
+            "an ended job expires": Edit("j.status = 'needs_approval' AND "),
+            "the end of an approval waits for locks": Edit(
+                "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE"
             ),
             "abandoned ignores the lease": Edit(" AND j.lease_until < statement_timestamp()"),
             "abandoned ends runs of live workers": Edit("AND NOT aif_lives(j.worker, p_stale_s)"),

@@ -40,6 +40,8 @@ class JobRow:
     tokens: int = 0
     charge_micro: int = 0
     cancelled_by: str = ""
+    expires_at: datetime | None = None
+    """When it fails if no person has decided about its answer."""
     partial: str = ""
     """Text that was shown before the user cancelled it."""
 
@@ -152,7 +154,7 @@ TABLES: Final = {
                attempts, worker, run_at, deadline_at, published_at, started_at, lease_until,
                finished_at, cancel_requested_at, result->>'text' AS result, error_code AS code,
                error_message AS text, model, input_tokens AS tokens, charge_micro, cancelled_by,
-               partial_text AS partial
+               partial_text AS partial, approval_expires_at AS expires_at
           FROM public.aifeature_job""",
     AttemptRow: """
         SELECT id, job_id AS job, user_id, feature, epoch, number, state, model, day, ended_at,

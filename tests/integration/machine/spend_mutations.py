@@ -160,6 +160,7 @@ SPEND_MUTATIONS: Final = mutations_of(
                 "status = CASE t.status WHEN 'running' THEN t.status ELSE 'cancelled' END",
                 "status = 'cancelled', lease_until = NULL",
             ),
+            "a switch leaves jobs that need approval": Edit(", 'needs_approval')", ")"),
             "a switch waits for locks": Edit(
                 "LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED", "LIMIT p_limit FOR NO KEY UPDATE"
             ),

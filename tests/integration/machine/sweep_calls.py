@@ -121,6 +121,31 @@ class EndOverdue:
 
 
 @dataclass(frozen=True, slots=True)
+class EndUnapproved:
+    """Fail the jobs about which no person has decided in time."""
+
+    limit: int
+
+    def statement(self, now: datetime) -> Statement:
+        return "SELECT * FROM aif_end_unapproved(%s, 'approval_expired', 'E')", (self.limit,)
+
+    def run(self, view: View) -> object:
+        expired = [
+            (row.expires_at, row)
+            for row in _free(view.jobs_before(), view)
+            if row.status == "needs_approval"
+            and row.expires_at is not None
+            and row.expires_at <= view.now
+        ]
+        chosen = [row for _, row in sorted(expired, key=lambda each: each[0])[: self.limit]]
+        for row in chosen:
+            view.change(
+                row, status="failed", code="approval_expired", text="E", finished_at=view.now
+            )
+        return {row.id for row in chosen}
+
+
+@dataclass(frozen=True, slots=True)
 class EndAbandoned:
     """End a job whose worker is lost and that may not run again, or whose run hangs."""
 
@@ -171,7 +196,7 @@ class CancelStopped:
         rows = [
             row
             for row in _free(view.jobs_before(), view)
-            if row.status in {"queued", "running"}
+            if row.status in {"queued", "running", "needs_approval"}
             and row.cancel_requested_at is None
             and view.is_cancelled(row.feature)
         ]

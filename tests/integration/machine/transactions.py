@@ -17,7 +17,13 @@ from tests.integration.machine.keeper_calls import Flags, Switches
 from tests.integration.machine.lanes import Answer, Lane, Lanes
 from tests.integration.machine.ledger import Caps
 from tests.integration.machine.rows import Key, Row
-from tests.integration.machine.sweep_calls import CancelStopped, Dispatch, EndAbandoned, EndOverdue
+from tests.integration.machine.sweep_calls import (
+    CancelStopped,
+    Dispatch,
+    EndAbandoned,
+    EndOverdue,
+    EndUnapproved,
+)
 from tests.integration.machine.view import View
 
 EVENING: Final = datetime(2026, 3, 1, 23, 55, tzinfo=UTC)
@@ -148,7 +154,7 @@ def _plain(call: Call, answer: Answer) -> object:  # noqa: PLR0911 (a table)
             return set(answer)
         case Claim() if answer == [(LOCKED,)]:
             return LOCKED
-        case EndOverdue() | EndAbandoned() | CancelStopped():
+        case EndOverdue() | EndUnapproved() | EndAbandoned() | CancelStopped():
             return {row[0] for row in answer}
         case Dispatch():
             return [row[0] for row in answer]

@@ -23,6 +23,11 @@ def of_status(status: Status) -> dict[str, Any]:
         "status": status,
         "lease_until": Now() + timedelta(seconds=15) if status is Status.RUNNING else None,
         "finished_at": Now() if status in TERMINAL else None,
+        **(
+            {"approval_expires_at": Now() + timedelta(days=3)}
+            if status is Status.NEEDS_APPROVAL
+            else {}
+        ),
     }
 
 

@@ -36,7 +36,8 @@ LIVES = {
     Status.NEEDS_APPROVAL: {Status.SUCCEEDED, Status.REJECTED, Status.CANCELLED, Status.FAILED},
 }
 JOB_CONTENT = {
-    *("input", "result", "partial_text", "error_message", "idempotency_key", "request_digest")
+    *("input", "result", "partial_text", "error_message", "idempotency_key", "request_digest"),
+    "approval_reason",
 }
 WRITTEN_ONCE = {"content_blanked_at"}
 JOB_FIELDS = [f.name for f in Job._meta.concrete_fields if f.name not in WRITTEN_ONCE]
@@ -85,9 +86,15 @@ def test_a_new_column_is_guarded_immediately(ended: Job) -> None:
 
 @pytest.mark.parametrize("status", sorted(TERMINAL))
 def test_the_content_of_an_ended_job_may_be_emptied(make_job: MakeJob, status: Status) -> None:
-    job = make_job(**of_status(status), result={"a": 1}, idempotency_key="k", request_digest="d")
+    job = make_job(
+        **of_status(status),
+        result={"a": 1},
+        idempotency_key="k",
+        request_digest="d",
+        approval_reason="r",
+    )
     empty = {"input": None, "result": None, "idempotency_key": None}
-    change(job, error_message="", request_digest="", **empty)
+    change(job, error_message="", request_digest="", approval_reason="", **empty)
     job.refresh_from_db()
     assert (job.input, job.result, job.idempotency_key, job.request_digest) == (None,) * 3 + ("",)
     for name in sorted(JOB_CONTENT):
@@ -126,20 +133,47 @@ def test_no_claim_without_a_new_epoch(make_job: MakeJob) -> None:
     refused(make_job(), "The epoch never falls", **of_status(Status.RUNNING))
 
 
-def accept(claimed: Claimed, status: Status, cost: int = 700) -> Job:
-    call = Settlement(begin(claimed), AttemptState.SETTLED, cost_micro=cost)
-    transitions.finish(claimed, status, result={}, settlement=call)
+def answered(claimed: Claimed) -> Settlement:
+    return Settlement(begin(claimed), AttemptState.SETTLED, cost_micro=700)
+
+
+def in_review(claimed: Claimed) -> Job:
+    call = answered(claimed)
+    transitions.await_approval(claimed, {}, reason="A refund.", expires_s=60, settlement=call)
     return Job.objects.get(pk=claimed.job)
 
 
+@pytest.mark.parametrize("to", sorted(LIVES[Status.RUNNING] - {Status.SUCCEEDED}))
+def test_only_an_accepted_answer_is_charged(claimed: Claimed, to: Status) -> None:
+    job = Job.objects.get(pk=claimed.job)
+    refused(job, "A job is charged once", **of_status(to), charge_micro=1, epoch=F("epoch") + 1)
+
+
 @pytest.mark.parametrize("to", sorted(LIVES[Status.NEEDS_APPROVAL]))
-def test_a_job_is_charged_once(claimed: Claimed, to: Status) -> None:
-    job = accept(claimed, Status.NEEDS_APPROVAL)
-    for charge in (0, 701):
-        refused(job, "A job is charged once", **of_status(to), charge_micro=charge)
-    change(job, **of_status(to))
-    job.refresh_from_db()
-    assert job.charge_micro == 700
+def test_an_answer_is_charged_when_it_is_approved(claimed: Claimed, to: Status) -> None:
+    job = in_review(claimed)
+    assert job.charge_micro == 0
+    refused(job, "A job is charged once", charge_micro=700)
+    ends = {**of_status(to), "charge_micro": 700}
+    if to is Status.CANCELLED:  # shown text is of a run, and nothing was shown of this answer
+        ends |= {"cancelled_by": "user", "partial_text": "T"}
+    if to is Status.SUCCEEDED:
+        change(job, **ends)
+        assert Job.objects.get(pk=job.pk).charge_micro == 700
+    else:
+        refused(job, "A job is charged once", **ends)
+
+
+def test_a_charge_never_changes(claimed: Claimed) -> None:
+    transitions.finish(claimed, Status.SUCCEEDED, result={}, settlement=answered(claimed))
+    refused(Job.objects.get(), "A job that has ended stays as it is", charge_micro=701)
+
+
+def test_a_job_that_needs_approval_has_an_end(claimed: Claimed) -> None:
+    message = "has a time at which it expires"
+    job = Job.objects.get(pk=claimed.job)
+    refused(job, message, **of_status(Status.NEEDS_APPROVAL) | {"approval_expires_at": None})
+    refused(in_review(claimed), message, approval_expires_at=None)
 
 
 def test_a_failed_run_is_not_charged(claimed: Claimed) -> None:
@@ -192,8 +226,8 @@ def test_a_whole_life_passes_the_guards(make_job: MakeJob) -> None:
     begin(second)
     change(job, lease_until=Now() - timedelta(seconds=1))
     third = claim(job, worker="w2")
-    done = accept(third, Status.NEEDS_APPROVAL)
-    change(done, **of_status(Status.SUCCEEDED))
+    done = in_review(third)
+    change(done, **of_status(Status.SUCCEEDED), charge_micro=700)
     done.refresh_from_db()
     assert (done.status, done.charge_micro, done.epoch) == ("succeeded", 700, 4)
     states = Attempt.objects.order_by("number").values_list("state", flat=True)

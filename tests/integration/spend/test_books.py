@@ -290,10 +290,17 @@ def test_an_alert_of_an_unknown_kind_is_sent(caplog: pytest.LogCaptureFixture) -
     assert alerts.notify() == 0
 
 
-def test_an_accepted_answer_stays_charged_when_cancelled(make_job: MakeJob) -> None:
+def test_an_unapproved_answer_is_spend_and_no_charge(make_job: MakeJob) -> None:
     running = claim(make_job())
     done = Settlement(begin(running), AttemptState.SETTLED, cost_micro=600)
-    transitions.finish(running, Status.NEEDS_APPROVAL, result={"summary": "S"}, settlement=done)
+    transitions.await_approval(
+        running, {"summary": "S"}, reason="A refund.", expires_s=60, settlement=done
+    )
     transitions.cancel(running.job, user_id=running.user_id, message="You did.")
-    assert Job.objects.get().charge_micro == 600
+    assert Job.objects.get().charge_micro == 0
+    windows = SpendWindow.objects.values_list("scope", "spent_micro", "own_spend_micro")
+    assert sorted(windows) == [
+        *[("account", 0, 600), ("feature", 600, 0), ("global", 600, 0), ("month", 600, 0)],
+        ("user", 0, 600),
+    ]
     assert reconciliation.reconcile(today(), repair=True) == []

@@ -27,7 +27,7 @@ KNOWN = {
 FREE_TEXT = {
     Job: {
         *("input", "result", "partial_text", "error_message", "idempotency_key"),
-        "request_digest",
+        *("request_digest", "approval_reason"),
     },
     Attempt: {"request", "output", "error_detail"},
 }
