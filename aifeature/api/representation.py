@@ -29,6 +29,7 @@ def job_out(job: Job) -> JobOut:
         started_at=job.started_at,
         finished_at=job.finished_at,
         # The user must not read an answer that needs approval or was rejected.
+        approval_expires_at=job.approval_expires_at if status is Status.NEEDS_APPROVAL else None,
         result=job.result if status is Status.SUCCEEDED else None,
         partial_text=job.partial_text or None,
         degraded=job.degraded,

@@ -203,7 +203,7 @@ async def get_job(
     openapi_extra=documented(CSRF, NO_JOB, links={200: OF_A_JOB}),
 )
 def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
-    """Cancel the job: immediately if it is queued, soon if it is running.
+    """Cancel the job: soon if it is running, else immediately.
 
     The worker of a running job must stop first, so the response may still have the status
     `running`. A job that has ended does not change.

@@ -75,7 +75,7 @@ class JobError(Schema):
 
 
 class Usage(Schema):
-    """Tokens of the accepted answer; zero while there is none."""
+    """Tokens of the answer, also before its approval; zero while there is none."""
 
     input_tokens: int
     output_tokens: int
@@ -92,6 +92,10 @@ class JobOut(Schema):
     created_at: datetime
     started_at: datetime | None = Field(description="When a worker first claimed it.")
     finished_at: datetime | None
+    approval_expires_at: datetime | None = Field(
+        description="Set while the status is `needs_approval`: a person decides about the answer"
+        " before you can read it. At this time the job fails if nobody has decided."
+    )
     result: dict[str, Any] | None = Field(
         description="Set if, and only if, the job succeeded and its content was not deleted."
     )

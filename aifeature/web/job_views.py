@@ -101,6 +101,7 @@ def _about(request: HttpRequest, job: Job) -> dict[str, Any]:
         "state": show.state(job),
         "is_under_way": status in show.UNDER_WAY,
         "is_ended": status in TERMINAL,
+        "is_in_review": status is Status.NEEDS_APPROVAL,
         "is_done": status is Status.SUCCEEDED,
         "may_cancel": status not in TERMINAL and job.cancel_requested_at is None,
         "feature": feature if job.feature in usable else None,

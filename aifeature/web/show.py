@@ -35,7 +35,10 @@ _STATES: Final = {
     Status.QUEUED: State("Waiting", "Your request is queued. It starts automatically.", "wait"),
     Status.RUNNING: State("Working", "The answer is being written.", "live"),
     Status.NEEDS_APPROVAL: State(
-        "In review", "A person reviews this answer before you see it.", "wait"
+        "In review",
+        "A person decides before you see the answer, because a mistake here could have serious"
+        " consequences.",
+        "held",
     ),
     Status.SUCCEEDED: State("Done", "Here is your answer.", "good"),
     Status.FAILED: State("Failed", "This request failed.", "bad"),

@@ -71,6 +71,22 @@ CODES = {
 }
 
 
+TICKET = """\
+Subject: Charged for another year
+
+We cancelled in March, and on Monday you took 2,400 dollars for another year of the School plan.
+Please refund it this week, or you will hear from our lawyer.
+"""
+LABELS = {
+    "category": "refund",
+    "urgency": "high",
+    "language": "en",
+    "needs_human": True,
+    "reason": "A renewal was charged after a cancellation, and the customer mentions a lawyer.",
+}
+"""Labels of the ticket."""
+
+
 def open_features() -> None:
     """Open every feature to all users."""
     for slug in registry.all_features():
@@ -145,6 +161,8 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
         values.setdefault("epoch", 1)
     if status in {Status.SUCCEEDED, Status.NEEDS_APPROVAL, Status.REJECTED}:
         values.setdefault("result", RESULT)
+    if status is Status.NEEDS_APPROVAL:
+        values.setdefault("approval_expires_at", now + timedelta(days=3))
     if status in CODES:
         values.setdefault("error_code", CODES[status])
         values.setdefault("error_message", FAILED[CODES[status]])
@@ -159,6 +177,12 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
         user=user, status=status, created_at=now, **{**defaults, **values}
     )
     return made
+
+
+def ticket(user: User, status: Status, **values: Any) -> Job:
+    """Create a job of `triage` in this state, whose answer needs approval."""
+    sent = {"feature": "triage", "input": {"ticket": TICKET}, "result": LABELS}
+    return job(user, status, age=timedelta(hours=1), **sent, **values)
 
 
 def unsure_calls(user: User, features: int = 3) -> None:

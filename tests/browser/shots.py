@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth.models import User
 
 from aifeature.models import Status
-from aifeature.reasons import WaitReason
+from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services import texts
 from tests.browser import live, scenes
 from tests.browser.pages import ADMIN, FORM, press, press_send, sign_in
@@ -64,6 +64,14 @@ def shots() -> list[Shot]:
         "plain": scenes.answered(ada, degraded=True, model="", prompt_version=""),
         "unknown": scenes.answered(ada, known=False),
     }
+    in_review = scenes.ticket(ada, Status.NEEDS_APPROVAL)
+    approved = scenes.ticket(ada, Status.SUCCEEDED)
+    expired = scenes.ticket(
+        ada,
+        Status.FAILED,
+        error_code=FailureCode.APPROVAL_EXPIRED,
+        error_message=texts.FAILED[FailureCode.APPROVAL_EXPIRED],
+    )
     states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
     failed = f"/jobs/{jobs[Status.FAILED].id}/"
     return [
@@ -85,6 +93,10 @@ def shots() -> list[Shot]:
         Shot("answer-sources", "/f/answer/sources/", ada, is_whole=False),
         Shot("answer-source", "/f/answer/sources/#refund-window", ada, is_whole=False),
         Shot("job-cancelled-after-text", f"/jobs/{read.id}/", ada),
+        Shot("job-ticket-in-review", f"/jobs/{in_review.id}/", ada),
+        Shot("job-ticket-sorted", f"/jobs/{approved.id}/", ada),
+        Shot("job-ticket-expired", f"/jobs/{expired.id}/", ada),
+        Shot("form-ticket", "/f/triage/", ada),
         Shot("job-held", f"/jobs/{held.id}/", ada),
         Shot("job-asked", failed, ada, lambda page: page.get_by_text("What you sent").click()),
         Shot("history", "/jobs/", ada),
@@ -151,6 +163,9 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-rates-add", f"{ADMIN}/rateoverride/add/", staff),
         Shot("admin-launches", f"{ADMIN}/launch/", staff),
         Shot("admin-launches-add", f"{ADMIN}/launch/add/", staff),
+        Shot(
+            "admin-job-in-review", f"{ADMIN}/job/?status__exact=needs_approval", staff, _first_job
+        ),
         Shot("admin-alerts", f"{ADMIN}/alert/", staff),
         Shot("admin-web-failures", f"{ADMIN}/webfailure/", staff),
         Shot("admin-checks", f"{ADMIN}/checkrun/", staff),
@@ -266,6 +281,11 @@ def _stream(page: Page) -> None:
     words = page.locator(".words")
     words.wait_for()
     live.wait_until(lambda: len(words.inner_text()) > 90, "some words are there")
+
+
+def _first_job(page: Page) -> None:
+    page.locator("#result_list a").first.click()
+    page.get_by_text("Approval expires").first.wait_for()
 
 
 def _older(page: Page) -> None:

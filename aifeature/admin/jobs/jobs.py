@@ -52,7 +52,7 @@ class JobAdmin(ReadOnlyAdmin):
                 "classes": ("collapse",),
                 "fields": (
                     *("created", "started", "finished", "deadline", "run_at_shown", "published"),
-                    *("leased", "cancel_requested", "content_deleted"),
+                    *("leased", "approval_expires", "cancel_requested", "content_deleted"),
                 ),
             },
         ),
@@ -76,6 +76,7 @@ class JobAdmin(ReadOnlyAdmin):
     run_at_shown = moment_column("run_at", "not claimed before")
     published = moment_column("published_at", "published")
     leased = moment_column("lease_until", "leased until")
+    approval_expires = moment_column("approval_expires_at", "approval expires")
     cancel_requested = moment_column("cancel_requested_at", "cancellation requested")
     content_deleted = moment_column("content_blanked_at", "content deleted")
 

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from aifeature.admin.common.names import STATE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.common.show import as_sent, content, dollars, money, span, utc
-from aifeature.models import TERMINAL, Attempt, AttemptState, CancelledBy, Job, Status
+from aifeature.models import Attempt, AttemptState, CancelledBy, Job, Status
 from aifeature.services.privacy import retention
 
 SHOWN = 20_000
@@ -86,8 +86,11 @@ def _end(job: Job) -> Iterator[Moment]:
         yield Moment(job.run_at, "Due again", why, "warning")
     if job.status == Status.RUNNING and job.lease_until:
         yield Moment(job.lease_until, "Lease ends", f"unless {job.worker} extends it", "future")
-    if job.status not in TERMINAL:
+    if job.status in {Status.QUEUED, Status.RUNNING}:
         yield Moment(job.deadline_at, "Deadline", "the job fails if it has not ended", "future")
+    if job.status == Status.NEEDS_APPROVAL and job.approval_expires_at:
+        detail = "the job fails if no person has decided"
+        yield Moment(job.approval_expires_at, "Approval expires", detail, "future")
 
 
 def _called(call: Attempt) -> Moment:
@@ -148,6 +151,8 @@ def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str
         yield "Waiting for", job.wait_reason
     elif job.error_code:
         yield "Code", job.error_code
+    if job.approval_reason:
+        yield "Needs a person", job.approval_reason
     yield "Charged to the user", dollars(job.charge_micro)
     if calls is not None:
         yield "Spent with the provider", dollars(sum(call.spend_micro for call in calls))

@@ -4,6 +4,7 @@
 
 (() => {
   const POLL_MS = 3000;
+  const REVIEW_MS = 60_000; // a person may take days
   const RETRY_MS = 1500;
   const TICK_MS = 100;
 
@@ -16,6 +17,7 @@
 
   const state = () => root.querySelector("[data-state]");
   const isLive = () => "events" in state().dataset;
+  const isInReview = () => "inReview" in state().dataset;
 
   function show() {
     const place = root.querySelector("[data-stream]");
@@ -94,6 +96,7 @@
     const before = state().dataset;
     const hadFocus = root.contains(document.activeElement);
     root.innerHTML = part;
+    document.dispatchEvent(new Event("part:loaded"));
     show();
     showSentence();
     startClock();
@@ -112,6 +115,7 @@
     stop();
     await refresh();
     if (isLive()) poll(); // the stream was ahead of the page
+    else awaitReview();
   }
 
   // Without a stream (too many open, or blocked by a proxy) load the page's part at intervals.
@@ -120,6 +124,19 @@
       await later(POLL_MS);
       await refresh();
     }
+    awaitReview();
+  }
+
+  let reviewing = false;
+
+  async function awaitReview() {
+    if (reviewing) return;
+    reviewing = true;
+    while (isInReview()) {
+      await later(REVIEW_MS);
+      if (!document.hidden) await refresh();
+    }
+    reviewing = false;
   }
 
   function follow() {
@@ -130,7 +147,11 @@
       waitMessage = (status === "running" && message) || "";
       const seen = state().dataset;
       if (status !== seen.state || (status === "queued" && (message || "") !== seen.message)) {
-        refresh().then(() => { if (!isLive()) stop(); });
+        refresh().then(() => {
+          if (isLive()) return;
+          stop();
+          awaitReview();
+        });
       } else showSentence();
     });
     source.addEventListener("delta", (event) => {
@@ -165,4 +186,5 @@
 
   startClock();
   if (isLive()) follow();
+  else awaitReview();
 })();

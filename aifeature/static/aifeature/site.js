@@ -13,7 +13,9 @@
   }
 
   localise(document);
-  document.addEventListener("htmx:afterSettle", () => localise(document));
+  for (const name of ["htmx:afterSettle", "part:loaded"]) {
+    document.addEventListener(name, () => localise(document));
+  }
 
   // If loading a part fails, load the whole page: it explains the error and shows a reference.
   document.addEventListener("htmx:beforeSwap", (event) => {

@@ -17,7 +17,7 @@ DOCUMENT = {"document": "The parcel was lost. We sent another one on Monday."}
 JOB_FIELDS = {
     "id", "feature", "status", "created_at", "started_at", "finished_at",
     "result", "error", "partial_text", "degraded", "model", "prompt_version", "usage", "cost_usd",
-    "attempts", "links",
+    "attempts", "links", "approval_expires_at",
 }  # fmt: skip
 
 

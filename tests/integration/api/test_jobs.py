@@ -41,6 +41,7 @@ def test_a_succeeded_job_in_full(client: Client, ada: User) -> None:
         "created_at": "2026-03-01T09:30:00Z",
         "started_at": "2026-03-01T09:30:00Z",
         "finished_at": "2026-03-01T09:30:00Z",
+        "approval_expires_at": None,
         "result": {"summary": "Short.", "key_facts": []},
         "partial_text": None,
         "degraded": False,

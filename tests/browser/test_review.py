@@ -1,0 +1,60 @@
+"""The page of a job that waits for a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+
+from aifeature.models import Job, Status
+from aifeature.services.dispatch import recovery
+from tests.browser import scenes
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Request
+
+    from tests.browser.conftest import OpenPage
+
+MINUTE_MS = 60_000
+
+
+def fetches(page: Page) -> list[Request]:
+    """Return a list to which each load of the page's changing part is added."""
+    seen: list[Request] = []
+    page.on("request", lambda request: "?part" in request.url and seen.append(request))
+    return seen
+
+
+def test_it_is_loaded_once_a_minute_and_shows_the_end(open_page: OpenPage, ada: User) -> None:
+    job = scenes.ticket(ada, Status.NEEDS_APPROVAL)
+    page = open_page(ada)
+    page.clock.install()
+    seen = fetches(page)
+    page.goto(f"/jobs/{job.id}/")
+    page.get_by_text("A person decides before you see the answer").wait_for()
+    assert "UTC" not in page.locator(".review time").inner_text(), "the time of this browser"
+    page.clock.run_for(MINUTE_MS - 1_000)
+    assert seen == []
+    with page.expect_response("**?part"):
+        page.clock.run_for(1_000)
+    assert "UTC" not in page.locator(".review time").inner_text()
+
+    Job.objects.filter(pk=job.pk).update(approval_expires_at=Now() - timedelta(seconds=1))
+    recovery.sweep()
+    page.clock.run_for(MINUTE_MS)
+    page.locator("[data-state=failed]").wait_for()
+    assert "nobody did in time" in page.locator("[data-sentence]").inner_text()
+    count = len(seen)
+    page.clock.run_for(10 * MINUTE_MS)
+    assert len(seen) == count, "an ended job is not loaded again"
+
+
+def test_its_user_cancels_it(open_page: OpenPage, ada: User) -> None:
+    job = scenes.ticket(ada, Status.NEEDS_APPROVAL)
+    page = open_page(ada)
+    page.goto(f"/jobs/{job.id}/")
+    page.get_by_role("button", name="Cancel").click()
+    page.locator("[data-state=cancelled]").wait_for()
+    assert scenes.LABELS["reason"] not in page.content()
