@@ -182,7 +182,8 @@ def job(user: User, status: Status, *, age: timedelta = timedelta(), **values: A
 def ticket(user: User, status: Status, **values: Any) -> Job:
     """Create a job of `triage` in this state, whose answer needs approval."""
     sent = {"feature": "triage", "input": {"ticket": TICKET}, "result": LABELS}
-    return job(user, status, age=timedelta(hours=1), **sent, **values)
+    waits = {"approval_reason": "Asks for a refund above 500 dollars."}
+    return job(user, status, age=timedelta(hours=1), **sent, **waits, **values)
 
 
 def unsure_calls(user: User, features: int = 3) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -11,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.core.checks import run_checks
 
+import evals
 from aifeature import prompts, registry, system_checks
 from aifeature.services.dispatch import publisher
 from aifeature.spec import Feature, Route
@@ -20,6 +22,7 @@ from workers import tasks
 from workers.inference import InferenceRequest, Message, TextBlock, catalog, pricing
 from workers.inference.client import schema_bytes
 
+SUITES = Path(evals.__file__).parent / "suites"
 FEATURES = sorted(registry.all_features())
 
 
@@ -39,6 +42,18 @@ def test_no_field_of_the_answer_lacks_a_description(slug: str) -> None:
     """The model fills the fields in by their descriptions."""
     for name, field in registry.get(slug).output_model.model_fields.items():
         assert field.description, name
+
+
+@pytest.mark.parametrize("slug", [s for s in FEATURES if registry.get(s).suite])
+def test_every_suite_has_cases_that_fit_its_feature(slug: str) -> None:
+    feature = registry.get(slug)
+    lines = (SUITES / slug / "cases.jsonl").read_text(encoding="utf-8").splitlines()
+    cases = [json.loads(line) for line in lines]
+    assert len({case["id"] for case in cases}) == len(cases) > 0
+    for case in cases:
+        assert set(case) == {"id", "input", "expected", "tags"}, case["id"]
+        assert feature.input_model.model_validate(case["input"])
+        assert set(case["expected"]) <= set(feature.output_model.model_fields), case["id"]
 
 
 def test_the_project_passes_its_own_checks() -> None:

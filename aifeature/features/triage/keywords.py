@@ -32,7 +32,7 @@ _WORDS: Final = {
         quiz question timer attempt grade score exam frage versuch note tentative minuteur
         cuestionario pregunta intento nota""",
     Category.COURSE_CONTENT: """
-        course lesson video enrol module kurs lektion cours lecon curso leccion""",
+        cours lesson video enrol module kurs lektion lecon curso leccion""",
     Category.PRIVACY: """
         privacy gdpr personal-data export datenschutz dsgvo rgpd donnees privacidad""",
     Category.ABUSE: """
