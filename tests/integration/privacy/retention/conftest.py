@@ -32,6 +32,7 @@ def ended(ada: User) -> EndedJob:
             "status": Status.SUCCEEDED,
             "input": {"document": SECRET},
             "result": RESULT,
+            "approval_reason": f"About {SECRET}.",
             "model": "claude-haiku-5-5",
             "prompt_version": "v3",
             "input_tokens": 11,

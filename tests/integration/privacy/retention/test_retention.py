@@ -23,7 +23,7 @@ from tests.integration.api.api_jobs import bearer
 from tests.integration.job_rows import MakeJob, begin, claim
 from tests.integration.privacy.retention.conftest import SECRET, EndedJob, call
 
-CONTENT = {"input", "result", "content_blanked_at"}
+CONTENT = {"input", "result", "approval_reason", "content_blanked_at"}
 CALL_CONTENT = {"request", "output", "error_detail"}
 
 
