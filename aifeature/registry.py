@@ -23,16 +23,24 @@ def all_features() -> Mapping[str, Feature]:
     Raises:
         TypeError: a package has no `FEATURE` of type Feature, or its folder and slug differ.
     """
-    found: dict[str, Feature] = {}
-    for package in sorted(pkgutil.iter_modules(features.__path__), key=lambda p: p.name):
-        module = importlib.import_module(f"{features.__name__}.{package.name}.feature")
-        feature = getattr(module, "FEATURE", None)
-        if not isinstance(feature, Feature):
-            raise TypeError(f"{module.__name__} must define FEATURE, a Feature")
-        if feature.slug != package.name:
-            raise TypeError(f"{module.__name__}: slug {feature.slug!r} is not its folder's name")
-        found[feature.slug] = feature
+    found = {name: load(name) for name in slugs()}
+    for name, feature in found.items():
+        if feature.slug != name:
+            raise TypeError(f"{name}: slug {feature.slug!r} is not its folder's name")
     return MappingProxyType(found)
+
+
+def load(folder: str) -> Feature:
+    """Return the feature of a folder. Its slug may differ from the folder's name.
+
+    Raises:
+        TypeError: the folder defines no feature. Its code may raise any other error.
+    """
+    module = importlib.import_module(f"{features.__name__}.{folder}.feature")
+    feature = getattr(module, "FEATURE", None)
+    if not isinstance(feature, Feature):
+        raise TypeError(f"{module.__name__} must define FEATURE, a Feature")
+    return feature
 
 
 def slugs() -> list[str]:

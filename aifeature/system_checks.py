@@ -12,8 +12,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Doubt
 from django.db import Error as DatabaseError
+from pydantic import ValidationError
 
-from aifeature import prompts, registry
+from aifeature import folder_checks, prompts, registry
 from aifeature.money import MICRO_PER_USD, cents_up
 from aifeature.policies import budget
 from aifeature.prompts import PromptError
@@ -31,17 +32,20 @@ def check_features(**_: Any) -> list[CheckMessage]:
     try:
         features = registry.all_features().values()
     except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
-        return [
+        return list(folder_checks.unloadable()) or [
             Error(
-                f"A feature cannot be loaded: {type(error).__name__}: {error}",
+                f"A feature cannot be loaded: {folder_checks.in_words(error)}",
                 hint="Fix it in aifeature/features/. Meanwhile `manage.py kill_switch` works.",
                 id="aifeature.E001",
             )
         ]
-    found = [problem for feature in features for problem in problems_of(feature)]
-    return found or [
-        problem for feature in features for problem in (*budgets_of(feature), *cache_of(feature))
-    ]
+    found = list(folder_checks.incomplete())
+    found += [problem for feature in features for problem in problems_of(feature)]
+    if not found:  # a bound needs a prompt and prices
+        found = [
+            each for feature in features for each in (*budgets_of(feature), *cache_of(feature))
+        ]
+    return found + [doubt for feature in features for doubt in folder_checks.doubts_of(feature)]
 
 
 @register(Tags.database)
@@ -84,22 +88,10 @@ def check_global_cap(**_: Any) -> list[CheckMessage]:
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
     """Yield the problems of one feature."""
     folder = f"aifeature/features/{feature.slug}"
-    for version in sorted({feature.prompt_version, *prompts.versions(feature.slug)}):
-        try:
-            prompts.get(feature.slug, version)
-        except PromptError as error:
-            yield Error(str(error), hint=f"Fix {folder}/{version}.md.", id="aifeature.E002")
-    try:
-        changed = prompts.changed(feature.slug)
-    except PromptError as error:
-        yield Error(str(error), hint=f"Fix {folder}/released.txt.", id="aifeature.E002")
-    else:
-        for version in changed:
-            yield Error(
-                f"The prompt {feature.slug}/{version} was released and has changed since.",
-                hint=f"Restore {folder}/{version}.md, and add the change as a new version.",
-                id="aifeature.E005",
-            )
+    files = list(folder_checks.problems_of(feature))
+    yield from files
+    if not any(problem.id == folder_checks.NO_KNOWLEDGE for problem in files):
+        yield from _prompt_problems(feature)
     for model in sorted(feature.models):
         try:
             catalog.get(model)
@@ -109,6 +101,37 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
                 f"Feature {feature.slug} routes to {model}: {error}",
                 hint=f"Use a model of workers/inference/catalog.py in {folder}/feature.py.",
                 id="aifeature.E003",
+            )
+
+
+def _prompt_problems(feature: Feature) -> Iterator[CheckMessage]:
+    folder = f"aifeature/features/{feature.slug}"
+    is_readable = True
+    for version in sorted({feature.prompt_version, *prompts.versions(feature.slug)}):
+        try:
+            prompts.get(feature.slug, version)
+        except PromptError as error:
+            is_readable = False
+            cause = error.__context__  # of pydantic, which needs many lines
+            yield Error(
+                f"prompt {feature.slug}/{version}: parameters: {folder_checks.in_words(cause)}"
+                if isinstance(cause, ValidationError)
+                else str(error),
+                hint=f"Fix {folder}/{version}.md.",
+                id="aifeature.E002",
+            )
+    if not is_readable:
+        return
+    try:
+        changed = prompts.changed(feature.slug)
+    except PromptError as error:
+        yield Error(str(error), hint=f"Fix {folder}/released.txt.", id="aifeature.E002")
+    else:
+        for version in changed:
+            yield Error(
+                f"The prompt {feature.slug}/{version} was released and has changed since.",
+                hint=f"Restore {folder}/{version}.md, and add the change as a new version.",
+                id="aifeature.E011",
             )
 
 

@@ -85,7 +85,7 @@ def test_a_released_prompt_that_changed_is_reported_with_its_fix(
 ) -> None:
     monkeypatch.setattr(prompts, "changed", lambda slug: ["v2"])
     (problem,) = system_checks.problems_of(registry.get("summarize"))
-    assert (problem.id, "summarize/v2 was released" in problem.msg) == ("aifeature.E005", True)
+    assert (problem.id, "summarize/v2 was released" in problem.msg) == ("aifeature.E011", True)
     assert "as a new version" in (problem.hint or "")
 
 
