@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from project.stack.children import PYTHON
 from project.stack.local_dir import CHECKOUT
@@ -33,6 +33,9 @@ class Component:
 
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables of this component alone."""
+
+    reload: Literal["never", "hup", "restart"] = "never"
+    """How it loads changed features: by SIGHUP, or by SIGTERM and a new start."""
 
 
 def django_components(
@@ -75,6 +78,7 @@ def _web(port: int) -> Component:
         f"http://{HOST}:{port}/",
         # Less than the time that the supervisor gives a process to end.
         {"WEB_BIND": f"{HOST}:{port}", "WEB_CONCURRENCY": "2", "WEB_GRACEFUL_TIMEOUT": "8"},
+        reload="hup",
     )
 
 
@@ -94,6 +98,7 @@ def _worker(logs: Path, queue: str, *, threads: int) -> Component:
         f"queue {queue}, {threads} threads",
         # Less than the time that the supervisor gives a process to end.
         {"WORKER_GRACE_SECONDS": "8"},
+        reload="restart",
     )
 
 

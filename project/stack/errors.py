@@ -25,6 +25,10 @@ class ComponentFailedError(StackError):
     """A component died, or was not ready in time."""
 
 
+class ReloadError(Exception):
+    """Changed code was not loaded into all components. The stack continues."""
+
+
 class StoppedError(StackError):
     """A signal ended the stack before its work was done."""
 

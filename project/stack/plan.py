@@ -13,6 +13,7 @@ from project.stack.demo import run_demo
 from project.stack.environment import stack_environment, write_env_file
 from project.stack.external import External, external_services
 from project.stack.local_dir import CHECKOUT
+from project.stack.pick_up import PickUp
 from project.stack.ports import HOST, take_port
 from project.stack.postgres import EmbeddedPostgres
 from project.stack.runner import Prepared, Session, run_step
@@ -20,7 +21,7 @@ from project.stack.secrets import API_USER, FLOWER_USER, Secrets, load_secrets
 from project.stack.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from project.stack.supervisor import Tick
 
@@ -29,6 +30,7 @@ Mode = Literal["stay", "demo", "smoke"]
 PREFERRED_PORTS = {"web": 8000, "flower": 5555, "sandbox": 8090}
 VALKEY_PORT = 6390
 MIGRATE_S = 300.0
+FEATURES = CHECKOUT / "aifeature" / "features"
 
 
 class RealPlan:
@@ -72,6 +74,9 @@ class RealPlan:
             {**inherited, "PYTHONUNBUFFERED": "1", **values},
             servers,
             self._web_url,
+            PickUp(
+                FEATURES, lambda: _demo_users(session, "features", values, secrets), self._web_url
+            ),
         )
 
     def when_ready(self, tick: Tick) -> int | None:
@@ -123,19 +128,26 @@ class RealPlan:
     def _migrate(self, session: Session, values: dict[str, str], secrets: Secrets) -> None:
         """Migrate the database and make the demo users, in one process."""
         begun = time.monotonic()
-        passwords = ",".join(f"{name}:{word}" for name, word in secrets.passwords.items())
-        run_step(
-            session,
-            "migrate",
-            [PYTHON, str(CHECKOUT / "manage.py"), "demo_users", "--migrate"],
-            env={
-                **values,
-                "DEMO_PASSWORDS": passwords,
-                "DEMO_TOKEN": f"{API_USER}:{secrets.demo_token}",
-            },
-            timeout_s=MIGRATE_S,
-        )
+        _demo_users(session, "migrate", values, secrets, "--migrate")
         row("migrations", "done", f"({time.monotonic() - begun:.1f} s)")
+
+
+def _demo_users(
+    session: Session, step: str, values: Mapping[str, str], secrets: Secrets, *options: str
+) -> None:
+    """Check the code, make the demo users and open new features. Raises ComponentFailedError."""
+    passwords = ",".join(f"{name}:{word}" for name, word in secrets.passwords.items())
+    run_step(
+        session,
+        step,
+        [PYTHON, str(CHECKOUT / "manage.py"), "demo_users", *options],
+        env={
+            **values,
+            "DEMO_PASSWORDS": passwords,
+            "DEMO_TOKEN": f"{API_USER}:{secrets.demo_token}",
+        },
+        timeout_s=MIGRATE_S,
+    )
 
 
 def addresses(web_url: str, flower_port: int, secrets: Secrets) -> list[str]:

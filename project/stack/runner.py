@@ -15,7 +15,7 @@ from project.stack.errors import ComponentFailedError
 from project.stack.instance import Instance, single_instance
 from project.stack.processes import RUN_VARIABLE, reap
 from project.stack.signals import StopRequest
-from project.stack.supervisor import Supervisor, Surroundings, Tick
+from project.stack.supervisor import Idle, Supervisor, Surroundings, Tick, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +52,8 @@ class Prepared:
     servers: Sequence[Child]
     url: str
     """The address that a second start shows."""
+
+    idle: Idle = nothing
 
 
 class Plan(Protocol):
@@ -93,7 +95,10 @@ def run_stack(local: LocalDir, make_plan: Callable[[], Plan], *, verbose: bool =
         instance.announce(prepared.url)
         exits.callback(local.env_file.unlink, missing_ok=True)
         around = Surroundings(
-            launcher, {**prepared.env, RUN_VARIABLE: launcher.run}, prepared.servers
+            launcher,
+            {**prepared.env, RUN_VARIABLE: launcher.run},
+            prepared.servers,
+            prepared.idle,
         )
         return Supervisor(prepared.components, around, stop, plan.when_ready).run(verbose=verbose)
 

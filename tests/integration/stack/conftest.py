@@ -72,13 +72,13 @@ def start(local: LocalDir, tmp_path: Path) -> Iterator[Callable[..., RunningStac
     """Start `python <args>` with the data folder of this test."""
     started: list[RunningStack] = []
 
-    def _start(*args: str, **environ: str) -> RunningStack:
+    def _start(*args: str, cwd: Path = CHECKOUT, **environ: str) -> RunningStack:
         output = tmp_path / f"output{len(started)}"
         env = {k: v for k, v in os.environ.items() if k not in EXTERNAL}
         with output.open("w") as file:
             process = subprocess.Popen(
                 [sys.executable, *args],
-                cwd=CHECKOUT,
+                cwd=cwd,
                 env={**env, "LOCAL_DIR": str(local.root), **environ},
                 stdout=file,
                 stderr=subprocess.STDOUT,

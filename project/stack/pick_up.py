@@ -1,0 +1,107 @@
+"""Load new and changed features into the running local stack.
+
+The files of the features are polled. A change is checked in a process of its own before any
+component loads it, so a broken feature leaves the running system as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from project.stack.console import complain, say
+from project.stack.errors import ComponentFailedError, ReloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+POLL_S: Final = 0.5
+KINDS: Final = (".py", ".md")
+
+ERROR: Final = re.compile(
+    r"^\S+: \(\w+\.E\d+\) (?P<problem>.*)(?:\n\tHINT: (?P<fix>.*))?", re.MULTILINE
+)
+"""An error in the output of Django's system checks."""
+
+Files = dict["Path", tuple[int, int]]
+"""The time of the last change and the size of each file."""
+
+
+class PickUp:
+    """Polls a folder of features. Call it often."""
+
+    def __init__(self, folder: Path, check: Callable[[], None], url: str) -> None:
+        """Begin with the present files.
+
+        Args:
+            folder: Each folder in it is a feature.
+            check: Checks the present files and opens new features. Raises ComponentFailedError.
+            url: The address of the web component, with a final slash.
+        """
+        self._folder, self._check, self._url = folder, check, url
+        self._loaded = self._checked = self._seen = files(folder)
+        self._next_s = 0.0
+
+    def __call__(self, reload: Callable[[], None]) -> None:
+        """Load a change, if there is one, once all its files are written."""
+        if time.monotonic() < self._next_s:
+            return
+        before, self._seen = self._seen, files(self._folder)
+        if before == self._seen != self._checked:
+            self._checked = self._seen
+            if changed := self._changed():
+                self._load(changed, reload)
+        self._next_s = time.monotonic() + POLL_S
+
+    def _load(self, changed: Mapping[str, bool], reload: Callable[[], None]) -> None:
+        names = ", ".join(changed)
+        say(f"changed: {names}; checking it")
+        try:
+            self._check()
+        except ComponentFailedError as error:
+            complain(f"not loaded: {names}. The running system continues. {in_short(str(error))}")
+            return
+        try:
+            reload()
+        except ReloadError as error:
+            complain(f"not loaded everywhere: {names}. Change it again. {error}")
+            return
+        self._loaded = self._checked
+        for name, is_there in changed.items():
+            say(
+                f"feature {name} is ready: {self._url}f/{name}/"
+                if is_there
+                else f"feature {name} is gone"
+            )
+
+    def _changed(self) -> dict[str, bool]:
+        """Return the changed features, and whether each has files."""
+        paths = {path for path, _ in self._loaded.items() ^ self._checked.items()}
+        names = {path.relative_to(self._folder).parts[0] for path in paths}
+        there = {path.relative_to(self._folder).parts[0] for path in self._checked}
+        return {name: name in there for name in sorted(names)}
+
+
+def files(folder: Path) -> Files:
+    """Return the code, prompts and knowledge of all features, without temporary files."""
+    found: Files = {}
+    for path in folder.rglob("*/*"):
+        parts = path.relative_to(folder).parts
+        if path.suffix in KINDS and not any(part.startswith((".", "#")) for part in parts):
+            with suppress(FileNotFoundError):
+                now = path.stat()
+                found[path] = (now.st_mtime_ns, now.st_size)
+    return found
+
+
+def in_short(output: str) -> str:
+    """Return the first error that a check printed with its fix, and the number of the others."""
+    errors = list(ERROR.finditer(output))
+    if not errors:
+        return output.strip().splitlines()[-1]
+    more = f" {len(errors) - 1} more: manage.py check." if len(errors) > 1 else ""
+    first = errors[0]
+    return f"{first['problem']}{more}" + (f"\n    {first['fix']}" if first["fix"] else "")
