@@ -9,13 +9,15 @@ import argparse
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from project.stack import supervisor
 from project.stack.components import Component
 from project.stack.console import complain, say
-from project.stack.errors import StackError
+from project.stack.errors import ComponentFailedError, StackError
 from project.stack.local_dir import LocalDir
+from project.stack.pick_up import PickUp
 from project.stack.ports import take_port
 from project.stack.readiness import logged
 from project.stack.runner import Prepared, Session, run_stack
@@ -26,10 +28,15 @@ if TYPE_CHECKING:
 PORT = 7_000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """The port of Valkey. No other test process uses it."""
 
+REFUSAL = "?: (aifeature.E001) Feature labels is broken\n\tHINT: Fix it."
+"""As Django prints the error of a system check."""
+
 TALKER = """
 import os, signal, subprocess, sys, time
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.path.exists(os.environ["LOCAL_DIR"] + "/frail"):
+    sys.exit("cannot start")
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("ready.", flush=True)
 if "loud" in sys.argv:  # only when the stack has read that it is ready
@@ -51,6 +58,8 @@ class StandinPlan:
     kinds: list[str]
     valkey: bool
     smoke: int | None
+    features: Path | None
+    """Changes there restart the talkers. A file with the word "broken" is refused."""
 
     def prepare(self, session: Session) -> Prepared:
         servers = []
@@ -68,11 +77,20 @@ class StandinPlan:
                 (sys.executable, "-c", TALKER, kind),
                 logged(session.local.logs / f"{name}.log", "ready."),
                 "nowhere",
+                reload="restart",
             )
             for number, kind in enumerate(self.kinds)
         ]
         env = {"LOCAL_DIR": str(session.local.root)}
-        return Prepared(components, env, servers, "http://127.0.0.1:1/")
+        url = "http://127.0.0.1:1/"
+        if self.features is None:
+            return Prepared(components, env, servers, url)
+        return Prepared(components, env, servers, url, PickUp(self.features, self._check, url))
+
+    def _check(self) -> None:
+        for path in self.features.rglob("*") if self.features else ():
+            if path.is_file() and "broken" in path.read_text():
+                raise ComponentFailedError(f"features failed:\n{REFUSAL}")
 
     def when_ready(self, tick: Tick) -> int | None:
         tick()
@@ -86,10 +104,11 @@ def main() -> int:
     parser.add_argument("--valkey", action="store_true")
     parser.add_argument("--smoke", type=int)
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--features", type=Path)
     parser.add_argument("--stop-s", type=float, default=supervisor.STOP_S)
     options = parser.parse_args()
     supervisor.STOP_S = options.stop_s
-    plan = StandinPlan(options.kinds, options.valkey, options.smoke)
+    plan = StandinPlan(options.kinds, options.valkey, options.smoke, options.features)
     try:
         return run_stack(LocalDir.from_environ(), lambda: plan, verbose=options.verbose)
     except StackError as error:
