@@ -159,8 +159,9 @@ def test_a_forced_tool_is_called_with_an_input_of_its_schema(sdk: SDK, *, stream
     (block,) = message.content
     assert block.type == "tool_use"
     assert (message.stop_reason, block.name) == ("tool_use", "find_weather")
-    assert "dredge" in block.input["summary"]
-    assert block.input["unit"] in ("celsius", "kelvin")
+    given: Any = block.input
+    assert "dredge" in given["summary"]
+    assert given["unit"] in ("celsius", "kelvin")
 
 
 def test_the_result_of_a_tool_is_read(sdk: SDK) -> None:
@@ -182,9 +183,10 @@ def text_of(sdk: SDK, *turns: str, **changes: Any) -> str:
     """Return the answer to turns of a chat that has no system prompt."""
     roles = ("user", "assistant")
     talk = [{"role": roles[at % 2], "content": turn} for at, turn in enumerate(turns)]
-    (block,) = sdk.messages.create(**ask(**{"system": "", "messages": talk, **changes})).content
-    assert block.type == "text"
-    return block.text
+    request = ask(**{"system": "", "messages": talk, **changes})
+    message: anthropic.types.Message = sdk.messages.create(**request)
+    assert message.content[0].type == "text"
+    return message.content[0].text
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_the_plan_is_changed_over_http(server: SandboxServer, sdk: SDK) -> None:
 def test_errors_are_switched_by_the_plan_and_the_settings(server: SandboxServer, sdk: SDK) -> None:
     def answers() -> set[str]:
         asked = (ask(metadata={"user_id": str(number)}) for number in range(40))
-        return {sdk.messages.create(**request).content[0].text for request in asked}  # type: ignore[union-attr]
+        return {sdk.messages.create(**request).content[0].text for request in asked}
 
     def factor(url: str) -> float:
         with httpx2.Client() as http:

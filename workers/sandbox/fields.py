@@ -189,7 +189,7 @@ def truth(reading: Reading, name: str, description: str) -> bool:
 def _denies(name: str, description: str) -> bool:
     """Whether a field is true when the material has no answer.
 
-    The name decides, if it speaks of finding; otherwise the description of the true case.
+    The name decides, if it is about finding; otherwise the description of the true case.
     """
     if _FOUND.search(name):
         return _DENIES.search(name) is not None

@@ -1,4 +1,4 @@
-"""Find the sentences of a text that ask for something visible: to say, show, link or label."""
+"""Find the sentences of a text that request something visible: words, a link, a label."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ _FORM = re.compile(r"(?:\d|one|two|three|in|from|as|an?|this|that|what|json|vali
 
 
 def read(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what each such sentence asks for, and its object.
+    """Yield the kind and the object of each such request.
 
-    `say`: the words. `link`: the link or image. `set`: a label, a number or two words to exchange.
-    `leak`: nothing.
+    `say`: words. `link`: the link or the image. `set`: a label, a number or two words
+    to exchange. `leak`: nothing.
     """
     for sentence in _SENTENCE.split(text, maxsplit=_MOST)[:_MOST]:
         if len(sentence) > _LONGEST or _ALL_VERBS.isdisjoint(_WORD.findall(sentence.casefold())):

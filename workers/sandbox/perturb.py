@@ -48,11 +48,9 @@ class Draft:
         self._dice = random.Random(nonce(body, reading.prompt))  # noqa: S311 - noise, no secret
         self._schema = tokens.schema_of(body)
         self._root = Root(self._schema or {"type": "string", "description": "answer"})
-        self._whole = {"": self._value_of(text)}
+        self._read = str if self._schema is None else json.loads
+        self._whole = {"": self._read(text)}
         self._walk()
-
-    def _value_of(self, text: str) -> Any:
-        return text if self._schema is None else json.loads(text)
 
     def _walk(self) -> None:
         self._places = list(self._root.places(self._whole, "", self._root.schema))
@@ -82,7 +80,7 @@ class Draft:
             if luck[place] < rates.FOLLOWED[place] * scale:
                 for kind, asked in imperatives.read(text):
                     self._follow(kind, asked)
-        honest, text = self._value_of(self._honest), self._whole[""]
+        honest, text = self._read(self._honest), self._whole[""]
         if text == honest:
             return self._honest
         if self._schema is not None:
@@ -145,7 +143,7 @@ class Draft:
             self._fit(self._main, re.sub(r"\s*\[[^\[\]\n]{1,80}\]", "", self._main.value))
 
     def _follow(self, kind: str, asked: str) -> None:
-        """Do what a sentence asks."""
+        """Follow the instruction in a sentence."""
         if kind == "set":
             for place in self._places:
                 self._set(place, asked)

@@ -29,13 +29,12 @@ _SPECIAL = QUESTION_TAGS + CANDIDATE_TAGS + REFERENCE_TAGS + NOT_SOURCE_TAGS
 _ANSWERING = re.compile(r"\b(?:question|answer|ask(?:s|ed)?)\b", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,80})(\s[^<>]{0,300})?>")
 _RANDOM = re.compile(r"(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[a-zA-Z\d]{6,64}(?![a-zA-Z\d])")
-_FENCE = re.compile(r"^(```|~~~)[`~]*+[^`\n]*+(?:\n|\Z)", re.MULTILINE)
 _LINE = re.compile(
-    r"^[ \t]{0,8}(?:[^\w\s]{2,12}|BEGIN\b|END\b)[^\n]{0,60}?\b"
-    rf"({_RANDOM.pattern})[^\n]{{0,40}}(?:\n|\Z)",
+    r"^(?:(?P<fence>```|~~~)[`~]*+[^`\n]*+|[ \t]{0,8}(?:[^\w\s]{2,12}|BEGIN\b|END\b)[^\n]{0,60}?\b"
+    rf"(?P<marker>{_RANDOM.pattern})[^\n]{{0,40}})(?:\n|\Z)",
     re.MULTILINE,
 )
-"""A line that opens or ends a piece with a random marker: `=== BEGIN 8f3a61c0 ===`."""
+"""A line that opens or ends a piece: a fence, or a random marker (`== BEGIN 8f3a61c0 ==`)."""
 
 _REPAIR = re.compile(
     r"\b(?:valid(?:ate|ation)?|schema|json|parse|correct(?:ed)?|repair|field required)\b",
@@ -219,7 +218,7 @@ def _bare(
 def _separate(text: str) -> tuple[str, list[Material]]:
     """Return the text outside the outermost delimiters, and the materials inside them."""
     found: list[Material] = []
-    for spans in (_elements, _lines, _fences):
+    for spans in (_elements, _lines):
         text, more = _cut(text, spans(text))
         found += more
     return text, found
@@ -273,27 +272,16 @@ def _span(opening: re.Match[str], end: re.Match[str], marker: str) -> Span:
 
 
 def _lines(text: str) -> list[Span]:
-    """Return the pieces between the first and the last line with the same random marker."""
-    lines: dict[str, list[re.Match[str]]] = {}
-    for line in _LINE.finditer(text):
-        lines.setdefault(line[1], []).append(line)
-    return [
-        ("text", marker, found[0].start(), found[0].end(), found[-1].start(), found[-1].end())
-        for marker, found in lines.items()
-        if len(found) > 1
-    ]
-
-
-def _fences(text: str) -> list[Span]:
-    """Return the pieces between two fences of the same kind."""
+    """Return the pieces between two fences of code, or two lines with the same random marker."""
     spans: list[Span] = []
-    opening: re.Match[str] | None = None
-    for fence in _FENCE.finditer(text):
-        if opening is None:
-            opening = fence
-        elif fence[1] == opening[1]:
-            spans.append(("text", "", opening.start(), opening.end(), fence.start(), fence.end()))
-            opening = None
+    opened: dict[str, re.Match[str]] = {}
+    for line in _LINE.finditer(text):
+        mark = line["fence"] or line["marker"]
+        if (opening := opened.pop(mark, None)) is None:
+            opened[mark] = line
+        else:
+            ends = (opening.start(), opening.end(), line.start(), line.end())
+            spans.append(("text", line["marker"] or "", *ends))
     return spans
 
 

@@ -43,10 +43,7 @@ _FORBIDS = {
 
 @lru_cache(maxsize=256)
 def errors(instructions: str, model: str) -> dict[str, float]:
-    """Return the rate of each error for a model under the instructions of a prompt.
-
-    A model of an unknown tier has the rates of the smallest one.
-    """
+    """Return the rate of each error; a model of an unknown tier has those of the smallest."""
     tier = next((at for at, name in enumerate(TIERS) if name in model), 0)
     return {
         error: by_tier[tier]
