@@ -23,7 +23,12 @@ MINUTE_MS = 60_000
 def fetches(page: Page) -> list[Request]:
     """Return a list to which each load of the page's changing part is added."""
     seen: list[Request] = []
-    page.on("request", lambda request: "?part" in request.url and seen.append(request))
+
+    def note(request: Request) -> None:
+        if "?part" in request.url:
+            seen.append(request)
+
+    page.on("request", note)
     return seen
 
 
@@ -57,4 +62,4 @@ def test_its_user_cancels_it(open_page: OpenPage, ada: User) -> None:
     page.goto(f"/jobs/{job.id}/")
     page.get_by_role("button", name="Cancel").click()
     page.locator("[data-state=cancelled]").wait_for()
-    assert scenes.LABELS["reason"] not in page.content()
+    assert str(scenes.LABELS["reason"]) not in page.content()

@@ -52,7 +52,7 @@ def test_every_suite_has_cases_that_fit_its_feature(slug: str) -> None:
     assert len({case["id"] for case in cases}) == len(cases) > 0
     for case in cases:
         assert set(case) == {"id", "input", "expected", "tags"}, case["id"]
-        assert feature.input_model.model_validate(case["input"])
+        feature.input_model.model_validate(case["input"])
         assert set(case["expected"]) <= set(feature.output_model.model_fields), case["id"]
 
 

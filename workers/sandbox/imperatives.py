@@ -65,7 +65,7 @@ def read(text: str) -> Iterator[tuple[str, str]]:
             continue
         for kind, pattern in _ACTIONS.items():
             found = pattern.search(sentence)
-            # Without quotes, the words to say must be announced, and be no form of an answer.
+            # Without quotes, the wanted words must be announced, and be no form of an answer.
             if found and kind == "say" and found[3]:
                 how, what = found[1].casefold(), found[3].casefold()
                 found = found if _EXACT.search(how) and not _FORM.match(what) else None

