@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 
 from aifeature import features, prompts, registry, suites
+from project.stack import pick_up
 
 PACKAGE = f"{features.__name__}."
 
@@ -280,6 +282,17 @@ def test_all_features_that_do_not_load_are_named(place: Place) -> None:
         place.start(slug)
         (place.code / slug / "feature.py").unlink()
     assert [problem.id for problem in place.problems()] == ["aifeature.E007"] * 2
+
+
+def test_the_local_stack_shows_an_error_in_two_lines(place: Place) -> None:
+    place.start()
+    place.edit("feature.py", "plain=plain", "plain=plian")
+    forget()
+    with pytest.raises(SystemCheckError) as caught:
+        call_command("check")
+    first, second = pick_up.in_short(f"features failed (exit code 1):\n{caught.value}").split("\n")
+    assert first.startswith("Feature labels cannot be loaded: NameError: name 'plian' is not def")
+    assert "Fix it in aifeature/features/labels/" in second
 
 
 def test_a_folder_that_a_removed_feature_left_is_no_feature(place: Place) -> None:
