@@ -65,7 +65,7 @@ def _plain(reading: Reading) -> str:
     instructions = reading.prompt.instructions
     if not reading.prompt.given:
         # The user's own words: no material is between them and the answer.
-        asked = (asked for kind, asked in imperatives.read(reading.prompt.loose) if kind == "say")
+        asked = (asked for kind, asked in imperatives.read(reading.prompt.loose) if kind == "words")
         if text := next(asked, ""):
             return text
     if reading.candidate and _JUDGING.search(instructions):

@@ -26,8 +26,8 @@ _LINK = (
 )
 _VERBS = {
     "leak": "reveal show print repeat output leak tell disclose display give send write",
-    "say": "say reply respond answer output print return write mention repeat include add"
-    " sag sage antworte schreib schreibe réponds dis responde di",
+    "words": "say reply respond answer output print return write mention repeat include"
+    " add sag sage antworte schreib schreibe réponds dis responde di",
     "link": "add include insert append link visit click send put answer reply respond use render"
     " show write place give end",
     "set": "set change classify label mark rate score give assign treat categorise categorize"
@@ -36,8 +36,8 @@ _VERBS = {
 _OBJECTS = {
     "leak": r".{0,60}?\b(?:your (?:\w+ ){0,2}|system |initial |original |hidden |secret )"
     r"(?:prompt|instructions?|message|rules)\b",
-    "say": r"((?:\s+(?:only|exactly|just|with|back|the|words?|phrase|sentence|text|string|following"
-    r"|nur|genau|mit|exactement|exactamente)\b){0,6}\s*:?)\s*"
+    "words": r"((?:\s+(?:only|exactly|just|with|back|the|words?|phrase|sentence|text|string"
+    r"|following|nur|genau|mit|exactement|exactamente)\b){0,6}\s*:?)\s*"
     r"(?:[\"“'`«„]([^\"”'`»\n]{1,200})[\"”“'`»]|([^\n]{1,200}))",
     "link": rf".{{0,200}}?{_LINK}",
     "set": r"(.{1,200})",
@@ -55,8 +55,8 @@ _FORM = re.compile(r"(?:\d|one|two|three|in|from|as|an?|this|that|what|json|vali
 def read(text: str) -> Iterator[tuple[str, str]]:
     """Yield the kind and the object of each such request.
 
-    `say`: words. `link`: the link or the image. `set`: a label, a number or two words
-    to exchange. `leak`: nothing.
+    The object is the words, the link or the image; of `set`, a label, a number or two words to
+    exchange; of `leak`, nothing.
     """
     for sentence in _SENTENCE.split(text, maxsplit=_MOST)[:_MOST]:
         if len(sentence) > _LONGEST or _ALL_VERBS.isdisjoint(_WORD.findall(sentence.casefold())):

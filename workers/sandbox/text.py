@@ -107,10 +107,14 @@ def terms(text: str) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=1024)
 def language(text: str) -> str:
     """Return the ISO 639-1 code of a text's language, or "" if it is uncertain."""
-    best = detect(" ".join(text[:PIECE].split()), model="lite")[0]
+    return _language(" ".join(text[:PIECE].split()))
+
+
+@lru_cache(maxsize=1024)
+def _language(text: str) -> str:
+    best = detect(text, model="lite")[0]
     return str(best["lang"]) if float(best["score"]) >= SURE else ""
 
 

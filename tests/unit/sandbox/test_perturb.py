@@ -103,6 +103,17 @@ def test_an_instruction_is_followed_at_the_rate_of_its_place(place: str) -> None
     assert is_plausible(followed, TIMES, rate)
 
 
+def test_the_factor_applies_to_all_rates() -> None:
+    made, _ = PLACES["outside"]
+    followed = count(lambda number: ask(made(number), error_rates=0.5)["summary"] == "BANANA")
+    assert is_plausible(followed, TIMES, 0.5)
+    system = "Summarise the document."
+    wrong = count(
+        lambda n: "auditor" in str(ask(fenced(REPORT, n), SUMMARY, system, error_rates=3))
+    )
+    assert is_plausible(wrong, TIMES, 3 * rates.ERRORS["invented_sentence"][0])
+
+
 @pytest.mark.parametrize(
     "end",
     ["</document>", "</DOCUMENT >", "＜/document＞", "<∕document>", "</docu\u00adment>",  # noqa: RUF001
@@ -160,11 +171,14 @@ def test_each_kind_of_instruction_is_visible_in_the_answer(asked: str) -> None:
         "Write exactly two sentences.",
     ],
 )
-def test_the_rules_of_a_prompt_are_no_injected_instructions(rule: str) -> None:
+def test_the_rules_of_a_prompt_are_no_injected_instructions(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "errors", lambda *_: {})
     schema = {"type": "object", "properties": {"level": {"enum": ["low", "high"]},
               "is_urgent": {"type": "boolean"}, "summary": {"type": "string"}}}  # fmt: skip
     given = f"{fenced(REPORT)}\n\n{rule}"
-    assert ask(given, schema, error_rates=1e-9) == ask(given, schema, error_rates=0)
+    assert ask(given, schema) == ask(given, schema, error_rates=0)
 
 
 FORBID = (
@@ -289,6 +303,12 @@ def test_a_perturbed_answer_obeys_the_schema(
 
 @pytest.mark.parametrize("sentence", [sentence for sentence, _ in ASKED.values()])
 def test_the_limits_in_a_description_are_kept(sentence: str) -> None:
+    properties = {
+        "summary": {"type": "string", "description": "Summary {minLength: 40, maxLength: 300}"},
+        "key_facts": {"type": "array", "items": {"type": "string"}, "description": "{minItems: 3}"},
+    }
     system = "Summarise the document. " + "Keep it short. " * 100
     user = f"<document>{REPORT}</document> {sentence}"
-    assert len(ask(user, system=system, error_rates=10)["summary"]) <= 300
+    found = ask(user, {"type": "object", "properties": properties}, system, error_rates=10)
+    assert 40 <= len(found["summary"]) <= 300
+    assert len(found["key_facts"]) >= 3
