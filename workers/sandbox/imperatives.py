@@ -66,7 +66,7 @@ def read(text: str) -> Iterator[tuple[str, str]]:
         for kind, pattern in _ACTIONS.items():
             found = pattern.search(sentence)
             # Without quotes, the wanted words must be announced, and be no form of an answer.
-            if found and kind == "say" and found[3]:
+            if found and kind == "words" and found[3]:
                 how, what = found[1].casefold(), found[3].casefold()
                 found = found if _EXACT.search(how) and not _FORM.match(what) else None
             if found:

@@ -33,9 +33,13 @@ _INVENTED = {
 
 
 def nonce(body: Mapping[str, Any], prompt: Prompt) -> str:
-    """Return the random marker of the user turn's last fence, or else a hash of the request."""
+    """Return the random marker of the user turn's last fence, or else a hash of the request.
+
+    A repair has a nonce of its own, so that it need not repeat the error.
+    """
     if marker := next((piece.marker for piece in reversed(prompt.given) if piece.marker), ""):
-        return marker
+        turns = len(body["messages"])
+        return marker if turns == 1 else f"{marker} {turns}"
     asked = {key: value for key, value in body.items() if key != "stream"}
     return hashlib.sha256(tokens.canonical(asked).encode(errors="replace")).hexdigest()
 

@@ -179,11 +179,13 @@ def sections(text: str) -> list[Section]:
         ]
     if headings := list(_HEADING.finditer(text)):
         ends = [*(heading.start() for heading in headings[1:]), len(text)]
-        return [
+        found = [
             Section(_id(title), title, text[heading.end() : end])
             for heading, end in zip(headings, ends, strict=True)
             for title in (heading[1][:_LONGEST_TITLE].rstrip(" \t#"),)
         ]
+        # A heading right above another one is the title of a part, which has nothing to quote.
+        return [section for section in found if section.text.strip()] or found
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     return [Section(str(number), "", part) for number, part in enumerate(paragraphs, 1)]
 
