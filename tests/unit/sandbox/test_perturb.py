@@ -197,6 +197,7 @@ ERRORS: dict[str, tuple[dict[str, Any], Callable[[Any, Any], bool]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forbids", ["", FORBID])
 @pytest.mark.parametrize("model", ["claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"])
 @pytest.mark.parametrize("error", ERRORS)
