@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from tests import wire
 from tests.broken_answers import UNASKED, USAGE, good, whole
 
+CANARY = "a canary"
+"""Text that no error may quote. It is no plain name, as a stop reason is."""
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**70), 2**70)
     | st.floats()
     | st.text(st.characters(), max_size=8)
-    | st.sampled_from(["text_delta", "text", "end_turn", "tool_use", "error", "message", "canary"]),
+    | st.sampled_from(["text_delta", "text", "end_turn", "tool_use", "error", "message", CANARY]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
