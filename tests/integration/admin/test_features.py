@@ -197,7 +197,9 @@ def test_everything_has_only_its_caps(page: Client, settings: Any) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_MONTHLY_BUDGET_USD": Decimal(900)}
     assert "stage" not in shown(page, GLOBAL)
     text = page.get(GLOBAL).text
-    assert "Now: $100.00, the sum of the features" in text
+    budgets = [each.limits.daily_budget_usd for each in registry.all_features().values()]
+    total = sum(budget for budget in budgets if budget is not None)
+    assert f"Now: ${total:.2f}, the sum of the features" in text
     budget = placeholder(page, "monthly_budget_usd", GLOBAL)
     assert budget == "$900.00, from GLOBAL_MONTHLY_BUDGET_USD"
     values = {"daily_budget_usd": "40", "monthly_budget_usd": "700", "stage": "everyone"}

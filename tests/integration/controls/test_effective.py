@@ -9,10 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
-from aifeature import registry
+from aifeature import money, registry
 from aifeature.models import ControlChange, FeatureControl, Stage
 from aifeature.models.transitions import Caps
-from aifeature.money import to_micro
 from aifeature.policies import budget
 from aifeature.services.controls import cache as control_cache
 from aifeature.services.controls import effective
@@ -20,15 +19,11 @@ from aifeature.services.controls import effective
 pytestmark = pytest.mark.django_db
 
 SUMMARIZE = registry.get("summarize")
-OTHER_LIMITS = [
+OTHERS = [
     feature.limits for slug, feature in registry.all_features().items() if slug != "summarize"
 ]
-OTHERS = sum(to_micro(limits.daily_budget_usd) or 0 for limits in OTHER_LIMITS)
-"""Daily caps of the other features, in micro-dollars."""
-
-SPEND_OF_OTHERS = [
-    budget.user_spend_usd(limits, budget_usd=None, spend_usd=None) for limits in OTHER_LIMITS
-]
+OF_OTHERS = sum(money.to_micro(limits.daily_budget_usd) or 0 for limits in OTHERS)
+"""Daily budgets of all other features, in micro-dollars."""
 
 
 def test_an_unopened_feature_is_off_with_the_limits_of_its_code() -> None:
@@ -40,7 +35,7 @@ def test_an_unopened_feature_is_off_with_the_limits_of_its_code() -> None:
         user_spend=20_000_000,
         account=20_000_000,
         feature=100_000_000,
-        everything=OTHERS + 100_000_000,
+        everything=100_000_000 + OF_OTHERS,
     )
 
 
@@ -56,9 +51,10 @@ def test_values_of_an_operator_override_the_code() -> None:
         reason="test",
         check_name="test",
     )
-    account = max(to_micro(each) or 0 for each in SPEND_OF_OTHERS)
+    spends = [budget.user_spend_usd(each, budget_usd=None, spend_usd=None) for each in OTHERS]
+    account = max((money.to_micro(usd) or 0 for usd in spends), default=0)
     assert effective.caps(SUMMARIZE) == Caps(
-        user=0, user_spend=0, account=account, feature=10_000, everything=OTHERS + 10_000
+        user=0, user_spend=0, account=account, feature=10_000, everything=10_000 + OF_OTHERS
     )
     assert effective.deadline_s(SUMMARIZE) == 60
     assert effective.prompt_version(SUMMARIZE) == "v1"

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -180,7 +180,9 @@ def test_a_sweep_ends_a_limited_number_oldest_first(make_job: MakeJob) -> None:
         )
         for minutes in (1, 3, 2)
     ]
-    ended = fair_queue.end_unapproved(limit=2, code="c", message="m")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_indexscan = off")  # an index has an order by itself
+        ended = fair_queue.end_unapproved(limit=2, code="c", message="m")
     assert set(ended) == {jobs[1].pk, jobs[2].pk}
 
 
@@ -287,7 +289,7 @@ def rejected(job: Job) -> Job:
 )
 def test_its_user_never_reads_an_unapproved_answer(waiting: Job, end: Callable[[Job], Job]) -> None:
     for place, text in everything_a_user_reads(end(waiting)).items():
-        assert str(waiting.pk) in text or place == "search", place
+        assert (str(waiting.pk) in text) == (place != "search"), f"{place}: a match reveals words"
         assert "zebra" not in text, place
         assert "emus" not in text, f"{place}: the reason is for reviewers"
 

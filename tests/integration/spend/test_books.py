@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
+from aifeature import registry
 from aifeature.models import (
     Alert,
     Attempt,
@@ -255,8 +256,9 @@ def test_a_drift_is_an_alert_that_ends_with_the_next_clean_run(make_job: MakeJob
 def test_a_spent_budget_is_alerted_once(
     make_job: MakeJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    set_cap = {"daily_budget_usd": "0.0010"}
-    FeatureControl.objects.create(feature="summarize", **set_cap)
+    for slug in registry.slugs():
+        cap = "0.0010" if slug == "summarize" else "0"
+        FeatureControl.objects.create(feature=slug, daily_budget_usd=cap)
     succeed(make_job, bound=600, cost=500)
     for _ in range(2):
         tasks.check_budgets()
