@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
+from aifeature import registry
 from aifeature.models import Job, Stage, Status, WebFailure
 from aifeature.services.controls import effective
 from aifeature.web import history
@@ -115,7 +116,8 @@ def test_the_history_works_without_javascript(open_page: OpenPage, ada: User) ->
 
 def test_pages_without_permission_are_not_found(open_page: OpenPage, ada: User) -> None:
     theirs = scenes.job(scenes.person("bob"), Status.SUCCEEDED)
-    effective.change("summarize", {"stage": Stage.STAFF}, reason="test", check_name="test")
+    for slug in registry.slugs():
+        effective.change(slug, {"stage": Stage.STAFF}, reason="test", check_name="test")
     effective.cache.clear()
     page = open_page(ada)
     for path in [f"/jobs/{theirs.id}/", FORM, f"/jobs/{theirs.id}/?part"]:
