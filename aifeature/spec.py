@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     PydanticUserError,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -74,6 +75,11 @@ class Route(_Frozen):
 
     below_budget_share: float | None = Field(default=None, gt=0, le=1)
     """Condition: less than this share of the user's budget for the day is left."""
+
+    @field_serializer("languages", "stages")
+    def _in_order(self, values: frozenset[str]) -> list[str]:
+        """Return the values in order: prompts are hashed with their routes."""
+        return sorted(values)
 
     @property
     def only_by_size(self) -> bool:

@@ -214,4 +214,5 @@ def feature(input_model: type[BaseModel], output_model: type[BaseModel]) -> Feat
 def prompt_source(names_of_fields: list[str]) -> str:
     """Return a prompt file with each field between tags of its name."""
     parts = "\n".join(f"<{name}>\n{{{{{name}}}}}\n</{name}>" for name in names_of_fields)
-    return f"+++\nmax_tokens = 4000\n+++\n# System\nAnswer.\n\n# User\n{parts}\nGo on.\n"
+    parameters = 'note = "Made."\nmax_tokens = 4000'
+    return f"+++\n{parameters}\n+++\n# System\nAnswer.\n\n# User\n{parts}\nGo on.\n"

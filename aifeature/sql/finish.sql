@@ -76,7 +76,8 @@ BEGIN
 END
 $$;
 
--- End a job with the plain answer of its feature, which no model made. No call is charged.
+-- End a job with the plain answer of its feature, which no model made. No call is charged. A job with a
+-- cancellation request ends as cancelled.
 CREATE OR REPLACE FUNCTION aif_finish_plain(
     p_job uuid, p_epoch integer, p_result jsonb, p_attempt uuid, p_settlement jsonb)
 RETURNS boolean
@@ -85,9 +86,11 @@ SET lock_timeout = '2s'
 AS $$
 BEGIN
     UPDATE aifeature_job t SET degraded = true
-     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running';
+     WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
+       AND t.cancel_requested_at IS NULL;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN aif_finish(
+            p_job, p_epoch, 'cancelled', NULL, 'cancelled', NULL, p_attempt, p_settlement);
     END IF;
     IF p_attempt IS NOT NULL THEN
         PERFORM aif_settle_attempt(p_attempt, p_settlement, false);

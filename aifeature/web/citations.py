@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from django.urls import reverse
 
 from aifeature.spec import Citation, Feature, Source
 from aifeature.web import schema
+
+logger = logging.getLogger(__name__)
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD: Final = re.compile(r"\w{3,}")
@@ -46,10 +49,20 @@ def field_of(feature: Feature) -> str | None:
     return None
 
 
+def sources_of(feature: Feature) -> Mapping[str, Source]:
+    """Return the sections by id; none if the feature's code fails."""
+    try:
+        found: object = feature.sources() if feature.sources else {}
+        return found if isinstance(found, Mapping) else {}
+    except Exception:
+        logger.exception("feature %s: sources failed", feature.slug)
+        return {}
+
+
 def sentences(feature: Feature, text: str, citations: Sequence[Any]) -> list[Sentence]:
     """Return the sentences of an answer. Each citation is at the sentence closest to its quote."""
     parts = [part for part in _SENTENCE_END.split(text) if part.strip()] or [text]
-    sources = feature.sources() if feature.sources else {}
+    sources = sources_of(feature)
     placed: list[list[Cited]] = [[] for _ in parts]
     for number, citation in enumerate(_read(citations), 1):
         cited = _cited(feature, number, citation, sources.get(citation.section))

@@ -139,7 +139,7 @@ def cited(job: Job) -> list[Sentence]:
     name = feature and citations.field_of(feature)
     if feature is None or not name or not feature.stream_field:
         return []
-    if Status(job.status) is not Status.SUCCEEDED or job.result is None or not job.result[name]:
+    if Status(job.status) is not Status.SUCCEEDED or job.result is None or not job.result.get(name):
         return []
     text = str(job.result.get(feature.stream_field, ""))
     return citations.sentences(feature, text, job.result[name])
@@ -155,7 +155,8 @@ def follow_up(job: Job) -> FollowUp | None:
     try:
         value = input_values.read(feature.input_model, job.input)
         output = feature.output_model.model_validate(job.result)
-        return feature.follow_up(value, output)
+        offered = feature.follow_up(value, output)
+        return offered if isinstance(offered, FollowUp) else None
     except Exception:  # an earlier release stored the job, or the feature's code fails
         logger.exception("feature %s: follow_up failed", feature.slug)
         return None

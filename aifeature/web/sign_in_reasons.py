@@ -91,7 +91,9 @@ def page_of(request: HttpRequest) -> str:
     match = request.resolver_match
     if match is None or request.method in {"GET", "HEAD"}:
         return request.get_full_path()
-    page = PAGES[_name(request)]
+    page = PAGES.get(_name(request))
+    if page is None:  # a form of the project's own pages
+        return ""
     return reverse(page, kwargs={name: match.kwargs[name] for name in _NAMED_BY.get(page, ())})
 
 

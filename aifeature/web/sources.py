@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 
 from aifeature.services import jobs
 from aifeature.services.jobs.refusals import NotFound
+from aifeature.web import citations
 from aifeature.web.sign_in import signed_in
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def sources_page(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404 from None
     if feature.sources is None:
         raise Http404
-    by_group = groupby(feature.sources().values(), key=lambda source: source.group)
+    by_group = groupby(citations.sources_of(feature).values(), key=lambda source: source.group)
     groups = [
         (title, [(source, _html(source.text)) for source in found]) for title, found in by_group
     ]

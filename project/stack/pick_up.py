@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_S: Final = 0.5
-KINDS: Final = (".py", ".md")
+KINDS: Final = (".py", ".md", ".toml", ".txt")
 
 ERROR: Final = re.compile(
     r"^\S+: \(\w+\.E\d+\) (?P<problem>.*)(?:\n\tHINT: (?P<fix>.*))?", re.MULTILINE
@@ -88,12 +88,13 @@ class PickUp:
 def files(folder: Path) -> Files:
     """Return the code, prompts and knowledge of all features, without temporary files."""
     found: Files = {}
-    for path in folder.rglob("*/*"):
-        parts = path.relative_to(folder).parts
-        if path.suffix in KINDS and not any(part.startswith((".", "#")) for part in parts):
-            with suppress(FileNotFoundError):
-                now = path.stat()
-                found[path] = (now.st_mtime_ns, now.st_size)
+    with suppress(FileNotFoundError):  # a folder is deleted now: the next poll is complete
+        for path in folder.rglob("*/*"):
+            parts = path.relative_to(folder).parts
+            if path.suffix in KINDS and not any(part.startswith((".", "#")) for part in parts):
+                with suppress(FileNotFoundError):
+                    now = path.stat()
+                    found[path] = (now.st_mtime_ns, now.st_size)
     return found
 
 
@@ -101,7 +102,7 @@ def in_short(output: str) -> str:
     """Return the first error that a check printed with its fix, and the number of the others."""
     errors = list(ERROR.finditer(output))
     if not errors:
-        return output.strip().splitlines()[-1]
+        return (output.strip().splitlines() or ["The check failed."])[-1]
     more = f" {len(errors) - 1} more: manage.py check." if len(errors) > 1 else ""
     first = errors[0]
     return f"{first['problem']}{more}" + (f"\n    {first['fix']}" if first["fix"] else "")

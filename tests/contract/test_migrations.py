@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,31 @@ def test_a_change_that_only_expands_passes(loader: MigrationLoader, what: str) -
 def test_indexes_are_built_concurrently_outside_a_transaction(loader: MigrationLoader) -> None:
     built = of(postgres.AddIndexConcurrently("job", index()), atomic=False)
     assert list(problems(built, loader.project_state())) == []
+
+
+RELEASED = "0039_copy_wait_reasons"
+"""The last migration of the previous release. Databases of that release have passed it."""
+
+
+def test_no_function_is_loaded_before_its_columns() -> None:
+    """Each migration loads today's text, and running jobs use it before the next migration."""
+    loader = MigrationLoader(None)
+    plan = [
+        loader.graph.nodes[key]
+        for key in loader.graph.forwards_plan(loader.graph.leaf_nodes("aifeature")[0])
+        if key[0] == "aifeature" and key[1] > RELEASED
+    ]
+    loaded: dict[str, str] = {}
+    early: list[str] = []
+    for migration in plan:
+        for operation in migration.operations:
+            if isinstance(operation, migrations.AddField):
+                early += [
+                    f"{migration.name} adds {operation.name}, which {by} has loaded a function for"
+                    for text, by in loaded.items()
+                    if re.search(rf"\b{operation.name}\b", text)
+                ]
+            elif isinstance(operation, migrations.RunSQL):
+                loaded[str(operation.sql)] = migration.name
+    assert plan
+    assert early == []

@@ -187,6 +187,14 @@ def test_every_prompt_of_the_shipped_features_is_released() -> None:
         assert prompts.changed(slug) == [], slug
 
 
+def test_the_order_of_a_routes_conditions_is_not_part_of_the_hash() -> None:
+    """The order of a set of texts differs between processes."""
+    names = ("de", "en", "es", "fr", "it", "pl")
+    route = Route(name="some", models=("m",), languages=frozenset(names), stages=frozenset(names))
+    dumped = route.model_dump(mode="json", exclude_defaults=True)
+    assert dumped["languages"] == dumped["stages"] == list(names)
+
+
 def test_an_unknown_version_names_those_there_are() -> None:
     with pytest.raises(PromptError, match="v1, v2, v3"):
         prompts.get("summarize", "v9")

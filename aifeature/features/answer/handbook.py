@@ -12,6 +12,9 @@ from aifeature.spec import Source
 
 FILE: Final = Path(__file__).with_name("handbook.md")
 
+SHORTEST, LONGEST = 8, 400
+"""Characters of a sentence that can be quoted."""
+
 _HEADING = re.compile(r"^### (?P<title>.+) \{#(?P<id>[a-z0-9-]+)\}$")
 _PART = re.compile(r"^## (?P<title>.+)$")
 _MARKS = re.compile(r"[*_`]")
@@ -115,6 +118,7 @@ def best(question: str) -> tuple[Source, list[str]] | None:
         return None
     lines = [" ".join(part.split()) for part in section.text.split("\n\n")]
     sentences = [each for line in lines for each in _SENTENCE_END.split(_MARKS.sub("", line))]
+    sentences = [each for each in sentences if SHORTEST <= len(each) <= LONGEST]
     closest = sorted(sentences, key=lambda each: -len(wanted & _words(each)))[:2]
     return section, sorted(closest, key=sentences.index)
 

@@ -47,13 +47,13 @@ def call(
 ) -> Result:
     """Return the result of the feature's function `name`. Raises FeatureBrokenError."""
     results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     ended = threading.Event()
 
     def work() -> None:
         try:
             results.put(function(*arguments, **named))
-        except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+        except BaseException as error:  # noqa: BLE001 (the code of a feature may raise anything)
             errors.append(error)
         finally:
             ended.set()
@@ -62,9 +62,9 @@ def call(
     with guarded(feature, name):
         if not ended.wait(LIMIT_S):
             raise _HangsError
-        for error in errors:
-            raise error
-    return results.get_nowait()
+        for error in errors:  # one that is no Exception, such as SystemExit, would pass `guarded`
+            raise error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+        return results.get_nowait()
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def guarded(feature: Feature, name: str, *passed: type[Exception]) -> Iterator[N
         hangs = isinstance(error, _HangsError)
         what = f"takes longer than {LIMIT_S:g} s" if hangs else f"raised {type(error).__name__}"
         summary = (
-            f"{name} of the feature {feature.slug} {what}. Its job failed, and others will. Correct"
+            f"{name} of the feature {feature.slug} {what}. Its jobs fail or wait. Correct"
             f" aifeature/features/{feature.slug}/, and stop the feature until then."
         )
         _alert(feature.slug, summary)

@@ -185,9 +185,8 @@ def _execute(
         claimed.waited_for == WaitReason.PROVIDER_WAITING
         and (withdrawal := shared.retries.withdraw()) is None
     ):
-        return run_decisions.decided(
-            retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter()), settlement=None
-        )
+        decision = retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter())
+        return _without_provider(run_decisions.decided(decision, None), feature, value)
     started = time.monotonic()
     with shared.streams.open(claimed.job, claimed.epoch, feature.stream_field) as stream:
         run = _Run(claimed, shared, feature, value, prompt, cancel, stream, started, progress)
@@ -197,11 +196,10 @@ def _execute(
             outcome = run_decisions.after_abort(stopped, None)
         max_tries = feature.limits.max_tries
         outcome = run_decisions.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
+        if withdrawal is not None and not run_decisions.provider_failed(outcome):
+            shared.retries.give_back(withdrawal)
         outcome = _without_provider(outcome, feature, value)
-        outcome = _with_shown(outcome, claimed, stream)
-    if withdrawal is not None and not run_decisions.provider_failed(outcome):
-        shared.retries.give_back(withdrawal)
-    return outcome
+        return _with_shown(outcome, claimed, stream)
 
 
 def _without_provider(outcome: Outcome, feature: Feature, value: BaseModel) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from aifeature.models.storable import storable, storable_json
 from aifeature.services.execution import hooks
+from aifeature.services.execution.hooks import FeatureBrokenError
 from aifeature.services.payloads import json_values
 from aifeature.spec import Feature
 from workers.inference import Message, TextBlock
@@ -40,7 +42,8 @@ def validate(feature: Feature, value: BaseModel, text: str) -> dict[str, Any]:
     with hooks.guarded(feature, "output_model", OutputInvalidError):
         answer = _parsed(feature.output_model, text)
     if feature.check is not None:
-        problems = hooks.call(feature, "check", _problems, feature.check, value, answer)
+        given = answer.model_copy(deep=True)  # which the check may change
+        problems = hooks.call(feature, "check", _problems, feature.check, value, given)
         if problems:
             raise OutputInvalidError(problems)
     return _values(answer)
@@ -68,7 +71,10 @@ def _values(answer: BaseModel) -> dict[str, Any]:
 
 
 def _problems(check: Callable[[Any, Any], Iterable[str]], value: Any, answer: Any) -> list[str]:
-    return [str(problem) for problem in islice(check(value, answer), MAX_PROBLEMS)]
+    found = check(value, answer)
+    if isinstance(found, str):  # each of its characters would be a problem
+        raise TypeError("the problems must be a list of texts")
+    return [str(problem) for problem in islice(found, MAX_PROBLEMS)]
 
 
 def why_a_person_decides(feature: Feature, value: BaseModel, text: str) -> str:
@@ -102,9 +108,12 @@ def plain(feature: Feature, value: BaseModel) -> dict[str, Any] | None:
     if feature.plain is None or not feature.offers_plain:
         return None
     answer = hooks.call(feature, "plain", feature.plain, value)
-    if _reason(feature, value, answer):
-        return None
-    return answer.model_dump(mode="json", by_alias=True)
+    with hooks.guarded(feature, "plain", FeatureBrokenError):
+        if not isinstance(answer, feature.output_model):
+            raise TypeError(f"the answer must be of type {feature.output_model.__name__}")
+        text = json.dumps(answer.model_dump(mode="json", by_alias=True))
+        result = validate(feature, value, text)
+    return None if why_a_person_decides(feature, value, text) else result
 
 
 def repair_turns(bad_answer: str, error: OutputInvalidError) -> tuple[Message, Message]:

@@ -41,8 +41,9 @@ def test_a_worker_with_a_hanging_thread_exits_and_another_continues(
     defect = next_release(tmp_path)
     defect.edit(
         "aifeature/services/execution/output.py",
-        "    try:\n        answer =",
-        "    __import__('threading').Event().wait()\n    try:\n        answer =",
+        "        answer = _parsed(feature.output_model, text)\n    if",
+        "        __import__('threading').Event().wait()\n"
+        "        answer = _parsed(feature.output_model, text)\n    if",
     )
     FeatureControl.objects.update_or_create(  # otherwise the deadline is too near for a call
         feature="summarize", defaults={"deadline_s": DEADLINE_S}
@@ -61,7 +62,7 @@ def test_a_worker_with_a_hanging_thread_exits_and_another_continues(
     assert Attempt.objects.get().state == "unknown"
     alert = Alert.objects.get(kind="stuck_worker")
     assert f"job {job.pk} of summarize" in alert.summary
-    assert "called by aifeature.services.execution.output._validated, line " in alert.summary
+    assert "called by aifeature.services.execution.output.validate, line " in alert.summary
     connection.close()
     processes.llm("sound")
     wait_ended(processes.queue(2))

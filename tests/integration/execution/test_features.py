@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 
 from aifeature import registry
 from aifeature.features.answer import handbook
-from aifeature.models import Alert, Attempt, Job, Status
+from aifeature.models import Alert, Attempt, Job, Status, transitions
 from aifeature.services.controls import effective
-from aifeature.services.execution import job_run
+from aifeature.services.execution import job_run, worker_context
+from aifeature.services.execution.worker_context import WorkerContext
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker
-from tests.integration.job_rows import MakeJob
+from tests.integration.job_rows import MakeJob, claim
 from tests.sandbox_server import SandboxServer
+from workers.retry_budget import RetryBudget
 
 pytestmark = pytest.mark.usefixtures("committed", "opened", "sandbox")
 
@@ -110,6 +114,38 @@ def test_a_failed_call_before_the_plain_answer_is_not_charged(
     call = Attempt.objects.get(job=job)
     assert call.state == "estimated"
     assert call.cost_micro > 0
+
+
+def test_a_cancelled_job_gets_no_plain_answer(make_job: MakeJob) -> None:
+    claimed = claim(make_job(feature="answer", input=QUESTION))
+    Job.objects.update(cancel_requested_at=Now(), cancelled_by="user")
+    transitions.finish_plain(claimed, {"answer": "a"}, settlement=None)
+    job = Job.objects.get()
+    assert (job.status, job.result, job.degraded) == (Status.CANCELLED, None, False)
+
+
+def test_a_broken_plain_answer_leaves_the_job_waiting(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(monkeypatch, "answer", plain=lambda value: None)
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    job = ran(make_job, "answer", QUESTION)
+    assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "provider_paused", 0)
+    assert Alert.objects.get(kind="feature_broken").subject == "answer"
+
+
+def test_a_plain_answer_does_not_refund_the_retry_budget(
+    make_job: MakeJob, sandbox: SandboxServer, context: WorkerContext
+) -> None:
+    """Its call failed as in an outage."""
+    sandbox.set_faults({"kind": "connection_cut", "after_events": 6})
+    budget = RetryBudget(floor=1, ratio=0)
+    tries = registry.get("answer").limits.max_tries - 1
+    with worker_context.using(replace(context, retries=budget)):
+        job = ran(make_job, "answer", QUESTION, tries=tries, wait_reason="provider_waiting")
+    assert job.degraded
+    assert budget.withdraw() is None
 
 
 def test_a_feature_without_an_offer_waits_for_the_provider(

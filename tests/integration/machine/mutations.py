@@ -70,13 +70,18 @@ MUTATIONS: Final = mutations_of(
             "finish charges the cost of a job that failed": Edit(
                 "p_attempt, p_settlement, accepted,", "p_attempt, p_settlement, true,"
             ),
-            "finish charges every end": Edit("IF accepted OR shown <> '' THEN", "IF true THEN"),
+            "finish charges every end": Edit(
+                "IF accepted OR p_status = 'needs_approval' OR shown <> '' THEN", "IF true THEN"
+            ),
             "finish locks nothing": Edit(" FOR NO KEY UPDATE"),
             "release ignores the epoch": Edit(
                 "t.epoch = p_epoch AND t.status = 'running'\n       AND",
                 "t.status = 'running'\n       AND",
+                last=True,
             ),
-            "release ignores a cancellation": Edit("\n       AND t.cancel_requested_at IS NULL"),
+            "release ignores a cancellation": Edit(
+                "\n       AND t.cancel_requested_at IS NULL", last=True
+            ),
             "an answer that needs approval replaces a cancellation": Edit(
                 "cancelled IS NOT NULL", "false"
             ),

@@ -84,6 +84,19 @@ def test_an_unknown_question_can_be_sent_as_a_ticket(
     assert "?after=" not in page_of(ada_client, done(ada, ANSWER))
 
 
+@pytest.mark.parametrize("name", ["follow_up", "sources"])
+@pytest.mark.parametrize("junk", [lambda *_: 1 / 0, lambda *_: "text"])
+def test_a_page_survives_the_code_of_its_feature(
+    ada_client: Client, ada: User, name: str, junk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = registry.get("answer").model_copy(update={name: junk})
+    monkeypatch.setattr(registry, "all_features", lambda: {"answer": broken})
+    job = done(ada, ANSWER)
+    assert "within 30 days" in page_of(ada_client, job)
+    old = done(ada, {"answer": "Stored before there were citations."})
+    assert "Stored before" in page_of(ada_client, old)
+
+
 def test_the_receipt_shows_the_cost_to_staff_only(ada_client: Client, ada: User) -> None:
     job = done(
         ada,

@@ -21,6 +21,7 @@ from aifeature.services.execution.output import OutputInvalidError
 from aifeature.services.payloads import json_values
 
 SUMMARIZE = registry.get("summarize")
+SUMMARY = SUMMARIZE.output_model.model_validate({"summary": "Two.", "key_facts": []})
 INPUT = SUMMARIZE.input_model.model_validate({"document": "A text."})
 
 
@@ -205,8 +206,23 @@ def hangs(value: Any, answer: Any) -> Iterable[str]:
     return []
 
 
+def exits(value: Any, answer: Any) -> Iterable[str]:
+    raise SystemExit(1)
+
+
+def is_a_text(value: Any, answer: Any) -> Iterable[str]:
+    return "one problem"
+
+
 @pytest.mark.parametrize(
-    ("check", "what"), [(raises, "KeyError"), (raises_later, "KeyError"), (hangs, "takes longer")]
+    ("check", "what"),
+    [
+        (raises, "KeyError"),
+        (raises_later, "KeyError"),
+        (exits, "RuntimeError"),
+        (is_a_text, "TypeError"),
+        (hangs, "takes longer"),
+    ],
 )
 def test_a_check_that_raises_or_hangs_is_a_defect_of_its_feature(
     check: Callable[[Any, Any], Iterable[str]],
@@ -218,6 +234,40 @@ def test_a_check_that_raises_or_hangs_is_a_defect_of_its_feature(
         monkeypatch.setattr(hooks, "LIMIT_S", 0.05)
     with pytest.raises(FeatureBrokenError, match=f"check of the feature summarize .*{what}"):
         checked_by(check)
+    assert alerted == ["summarize"]
+
+
+def test_a_check_cannot_change_the_answer() -> None:
+    def check(value: Any, answer: Any) -> Iterable[str]:
+        answer.summary = "Changed."
+        return []
+
+    assert checked_by(check)["summary"] == "Two."
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        lambda value: None,
+        lambda value: "text",
+        lambda value: value,
+        lambda value: SUMMARIZE.output_model.model_construct(summary="", key_facts=[]),
+        lambda value: SUMMARIZE.output_model.model_construct(summary=1e999, key_facts=[]),
+    ],
+)
+def test_a_plain_answer_that_does_not_fit_is_a_defect(
+    junk: Callable[[Any], Any], alerted: list[str]
+) -> None:
+    offers = SUMMARIZE.model_copy(update={"plain": junk, "offers_plain": True})
+    with pytest.raises(FeatureBrokenError, match="plain of the feature summarize"):
+        output.plain(offers, INPUT)
+    assert alerted == ["summarize"]
+
+
+def test_a_plain_answer_must_pass_the_check(alerted: list[str]) -> None:
+    update = {"plain": lambda value: SUMMARY, "offers_plain": True, "check": lambda *_: ["wrong"]}
+    with pytest.raises(FeatureBrokenError):
+        output.plain(SUMMARIZE.model_copy(update=update), INPUT)
     assert alerted == ["summarize"]
 
 

@@ -392,7 +392,7 @@ def test_the_command_stops_a_feature_whose_code_does_not_load(tmp_path: Path) ->
         assert stopped(slug) == (action == "stop")
     checked = command("check")
     assert checked.returncode == 1
-    assert "A feature cannot be loaded: SyntaxError" in checked.stderr
+    assert "Feature summarize cannot be loaded: SyntaxError" in checked.stderr
     assert "Traceback" not in checked.stderr
 
 

@@ -56,7 +56,8 @@ def test_nothing_of_the_person_is_left(full_life: User, store: redis.Redis) -> N
 def test_every_figure_is_as_it_was(full_life: User) -> None:
     def figures() -> list[Any]:
         call_content = {"request", "output", "error_detail"}
-        job_content = {"input", "result", "error_message", "idempotency_key", "request_digest"}
+        job_content = {"input", "result", "error_message", "idempotency_key"}
+        job_content |= {"request_digest", "approval_reason"}
         kept = [
             (Attempt, call_content),
             (Job, {*job_content, "content_blanked_at"}),

@@ -41,6 +41,7 @@ NO_CONTENT = {
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
         *("prompt_hash", "stop_reason", "request_id", "error_code"),
+        "reason",  # names of models and routes, and figures
         "settled_reason",  # an operator's words; listed if they hold the name
     },
 }

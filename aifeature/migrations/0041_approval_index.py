@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """
 
     atomic = False
-    dependencies = [("aifeature", "0041_approval")]
+    dependencies = [("aifeature", "0040_answers_in_review_and_plain")]
     operations = [
         AddIndexConcurrently(
             model_name="job",
