@@ -116,9 +116,13 @@ def best(question: str) -> tuple[Source, list[str]] | None:
     section = max(texts, key=score)
     if len(wanted & texts[section]) * 2 < len(wanted):
         return None
-    lines = [" ".join(part.split()) for part in section.text.split("\n\n")]
+    # A list belongs to the sentence that announces it: without its items it would mislead.
+    whole = section.text.replace(":\n\n- ", ": - ")
+    lines = [" ".join(part.split()) for part in whole.split("\n\n")]
     sentences = [each for line in lines for each in _SENTENCE_END.split(_MARKS.sub("", line))]
-    sentences = [each for each in sentences if SHORTEST <= len(each) <= LONGEST]
+    sentences = [
+        each for each in sentences if SHORTEST <= len(each) <= LONGEST and not each.endswith(":")
+    ]
     closest = sorted(sentences, key=lambda each: -len(wanted & _words(each)))[:2]
     return section, sorted(closest, key=sentences.index)
 

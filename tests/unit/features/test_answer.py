@@ -80,6 +80,8 @@ def test_a_wrong_citation_is_a_problem(changes: dict[str, Any], problem: str) ->
 def test_the_plain_answer_quotes_the_closest_section() -> None:
     plain = feature.plain(QUESTION)
     assert plain.citations[0].section.startswith("refund")
+    assert "the renewal of a yearly plan" in plain.answer, "a list is not cut off"
+    assert not plain.answer.endswith(":")
     assert list(feature.check(QUESTION, plain)) == []
     unknown = feature.plain(Question(question="Have you gift vouchers?"))
     assert unknown.not_in_handbook

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from project.stack import pick_up
 from project.stack.errors import ComponentFailedError
-from project.stack.pick_up import PickUp
+from project.stack.pick_up import PickUp, files, in_short
 
 URL = "http://127.0.0.1:1/"
 
@@ -117,3 +117,30 @@ def test_the_first_error_is_shown_with_its_fix() -> None:
         "Feature a has no feature.py. 1 more: manage.py check.\n    Add it."
     )
     assert pick_up.in_short("features failed:\nNo space left") == "No space left"
+
+
+def test_a_folder_that_is_deleted_during_a_poll_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "one" / "feature.py"
+    kept.parent.mkdir()
+    kept.write_text("")
+
+    def walk(_folder: Path, _pattern: str) -> Iterator[Path]:
+        yield kept
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "rglob", walk)
+    assert set(files(tmp_path)) == {kept}
+
+
+@pytest.mark.parametrize("name", ["feature.py", "v1.md", "rules.toml", "released.txt"])
+def test_each_kind_of_file_is_seen(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "one" / name
+    file.parent.mkdir()
+    file.write_text("")
+    assert set(files(tmp_path)) == {file}
+
+
+def test_a_check_that_prints_nothing_has_a_sentence() -> None:
+    assert in_short("") == "The check failed."
