@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from aifeature import registry
@@ -104,7 +104,7 @@ def cancelled_jobs_have_the_message(evidence: Evidence) -> Iterator[Violation]:
                     yield Violation(Promise.SWITCH, text, job.id)
             elif not (
                 _ended_by(job, in_time)
-                or _answered_by(evidence, job, in_time)
+                or _answered_by(evidence, job, _known_by(evidence, flip, job, in_time))
                 or _deadline_came_first(evidence, job, flip)
             ):
                 text = f"{job.status}, though {_named(fault)} must cancel it"
@@ -163,12 +163,34 @@ def aborted_by_flips(evidence: Evidence) -> int:
 def _unreachable(evidence: Evidence, flip: Flip, attempt: Attempt, quiet_from: float) -> bool:
     """Return whether a fault kept the flip from the worker, or the abort from the provider."""
     since = flip.asked_at - 1.0
-    if evidence.faults_during(POSTGRES_AWAY, since, quiet_from, AFTERMATH_S):
+    if _kept_from_worker(evidence, flip, attempt, quiet_from):
         return True
-    if evidence.faults_during(PROVIDER_AWAY, since, quiet_from, GIVEN_UP_S):
-        return True
-    frozen = evidence.faults_during(frozenset({Kind.LLM_STOP}), since, quiet_from, 1.0)
-    return _worker_of(evidence, attempt) in {fault.target for fault in frozen} & set(LLM_WORKERS)
+    return bool(evidence.faults_during(PROVIDER_AWAY, since, quiet_from, GIVEN_UP_S))
+
+
+def _known_by(evidence: Evidence, flip: Flip, job: Job, in_time: float) -> float:
+    """Return the time by which the worker of the job's last call certainly knows of the flip."""
+    return max(
+        [in_time]
+        + [
+            (fault.ended or FOR_EVER) + AFTERMATH_S
+            for attempt in evidence.attempts_of.get(job.id, [])[-1:]
+            for fault in _kept_from_worker(evidence, flip, attempt, in_time)
+        ]
+    )
+
+
+def _kept_from_worker(
+    evidence: Evidence, flip: Flip, attempt: Attempt, until: float
+) -> Sequence[Done]:
+    """Return the faults that kept the flip from the worker of this call."""
+    since = flip.asked_at - 1.0
+    frozen = evidence.faults_during(frozenset({Kind.LLM_STOP}), since, until, 1.0)
+    worker = _worker_of(evidence, attempt)
+    return [
+        *evidence.faults_during(POSTGRES_AWAY, since, until, AFTERMATH_S),
+        *(fault for fault in frozen if fault.target == worker and worker in LLM_WORKERS),
+    ]
 
 
 def _worker_of(evidence: Evidence, attempt: Attempt) -> str:
@@ -199,7 +221,7 @@ def _deadline_came_first(evidence: Evidence, job: Job, flip: Flip) -> bool:
 
 
 def _answered_by(evidence: Evidence, job: Job, at: float) -> bool:
-    """Return whether its last call had ended by then, and an outage delayed only the write.
+    """Return whether its last call had ended by then, and only the write was still to come.
 
     That call decides the outcome: a valid answer, or an error after which the job is not retried.
     """

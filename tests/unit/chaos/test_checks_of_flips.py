@@ -141,6 +141,26 @@ def test_an_answer_of_before_the_stop_may_end_its_job_later(
     assert ("failed, though switch_cancel" in found_of(evidence, Promise.SWITCH)) == is_found
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "ended", "is_found"),
+    [
+        ("postgres_freeze", "postgres", 105.0, False),
+        ("llm_stop", "llm-2", 105.0, False),
+        ("llm_stop", "llm-1", 105.0, True),  # another worker
+        ("postgres_freeze", "postgres", 97.0, True),  # the flip was known at 103 s
+        ("provider_freeze", "provider", 105.0, True),  # a worker cancels without the provider
+    ],
+)
+def test_an_answer_of_a_worker_that_could_not_know_of_the_stop_may_end_its_job(
+    kind: str, target: str, ended: float, is_found: bool
+) -> None:
+    evidence = flipped(cancels=True)
+    change(evidence, "jobs", 0, finished_at=106.0)
+    sent(evidence, 80.0, 104.0)
+    add(evidence, "faults", Done(10, kind, target, 96.0, ended))
+    assert ("succeeded, though switch_cancel" in found_of(evidence, Promise.SWITCH)) == is_found
+
+
 def test_the_least_time_of_a_call_is_that_of_the_product() -> None:
     assert LEAST_CALL_S == job_run.LEAST_CALL_S
 
