@@ -104,7 +104,7 @@ def cancelled_jobs_have_the_message(evidence: Evidence) -> Iterator[Violation]:
                     yield Violation(Promise.SWITCH, text, job.id)
             elif not (
                 _ended_by(job, in_time)
-                or _answered_by(evidence, job, _known_by(evidence, flip, job, in_time))
+                or _answered_by(evidence, job, _read_by(evidence, flip, job, in_time))
                 or _deadline_came_first(evidence, job, flip)
             ):
                 text = f"{job.status}, though {_named(fault)} must cancel it"
@@ -168,8 +168,8 @@ def _unreachable(evidence: Evidence, flip: Flip, attempt: Attempt, quiet_from: f
     return bool(evidence.faults_during(PROVIDER_AWAY, since, quiet_from, GIVEN_UP_S))
 
 
-def _known_by(evidence: Evidence, flip: Flip, job: Job, in_time: float) -> float:
-    """Return the time by which the worker of the job's last call certainly knows of the flip."""
+def _read_by(evidence: Evidence, flip: Flip, job: Job, in_time: float) -> float:
+    """Return the time by which the worker of the job's last call has certainly read the flip."""
     return max(
         [in_time]
         + [

@@ -147,11 +147,11 @@ def test_an_answer_of_before_the_stop_may_end_its_job_later(
         ("postgres_freeze", "postgres", 105.0, False),
         ("llm_stop", "llm-2", 105.0, False),
         ("llm_stop", "llm-1", 105.0, True),  # another worker
-        ("postgres_freeze", "postgres", 97.0, True),  # the flip was known at 103 s
+        ("postgres_freeze", "postgres", 97.0, True),  # the flip was read by 103 s
         ("provider_freeze", "provider", 105.0, True),  # a worker cancels without the provider
     ],
 )
-def test_an_answer_of_a_worker_that_could_not_know_of_the_stop_may_end_its_job(
+def test_an_answer_of_a_worker_that_could_not_read_the_stop_may_end_its_job(
     kind: str, target: str, ended: float, is_found: bool
 ) -> None:
     evidence = flipped(cancels=True)
