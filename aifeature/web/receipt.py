@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.db.models import Sum
+
 from aifeature import money
 from aifeature.models import Job
 from aifeature.spec import Feature
@@ -39,3 +41,8 @@ def _cost(job: Job) -> Iterator[Line]:
     if prompt:
         yield "Tokens", f"{prompt:,} in, {job.output_tokens:,} out"
         yield "Read from the cache", f"{job.cache_read_tokens / prompt:.0%} of the prompt"
+    saved = job.ledger.aggregate(saved=Sum("cache_saved_micro"))["saved"] or 0
+    if saved > 0:
+        yield "Saved by the cache", f"${money.exact(saved)}"
+    elif saved < 0:  # writing it costs more than the price of input
+        yield "Spent on filling the cache", f"${money.exact(-saved)}"

@@ -12,6 +12,7 @@ from django.utils import timezone
 from aifeature import registry
 from aifeature.models import Job, Status
 from aifeature.services.controls import effective
+from tests.integration.job_rows import MakeCall
 
 ANSWER: dict[str, Any] = {
     "answer": "You can ask for a refund within 30 days.",
@@ -116,6 +117,23 @@ def test_the_receipt_shows_the_cost_to_staff_only(ada_client: Client, ada: User)
     page = page_of(ada_client, job)
     assert "$0.001250" in page
     assert "75% of the prompt" in page
+    assert "by the cache" not in page
+
+
+@pytest.mark.parametrize(
+    ("saved", "shown"),
+    [([9_000, -1_500], "Saved by the cache"), ([-7_500], "Spent on filling the cache")],
+)
+def test_the_receipt_shows_staff_the_effect_of_the_cache(
+    ada_client: Client, ada: User, make_call: MakeCall, saved: list[int], shown: str
+) -> None:
+    User.objects.filter(pk=ada.pk).update(is_staff=True)
+    job = done(ada, ANSWER, model="claude-haiku-5-5", prompt_version="v1")
+    for number, micro in enumerate(saved, 1):
+        make_call(job=job, number=number, cache_saved_micro=micro)
+    page = page_of(ada_client, job)
+    assert shown in page
+    assert "$0.007500" in page
 
 
 def test_an_example_fills_the_form(ada_client: Client) -> None:
