@@ -141,8 +141,8 @@ def cache_of(feature: Feature) -> Iterator[CheckMessage]:
         return
     size = len(prompts.get(feature.slug, feature.prompt_version).system.encode())
     for model in sorted(feature.models):
-        needed = catalog.get(model).cache_min_tokens
-        if size < needed * pricing.BYTES_PER_TOKEN:
+        if not pricing.is_cacheable(size, model):
+            needed = catalog.get(model).cache_min_tokens
             yield Doubt(
                 f"The prompt {feature.slug}/{feature.prompt_version} is never cached by {model}:"
                 f" its system part has {size:,} bytes, about {size // pricing.BYTES_PER_TOKEN:,} of"

@@ -33,6 +33,11 @@ BYTES_PER_TOKEN = 4
 """Usual number of UTF-8 bytes of a token."""
 
 
+def is_cacheable(prefix_bytes: int, model: str) -> bool:
+    """Return whether a prompt's beginning of this size is usually long enough to be cached."""
+    return prefix_bytes >= catalog.get(model).cache_min_tokens * BYTES_PER_TOKEN
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Micro-dollars per token for prompts longer than `above` tokens."""

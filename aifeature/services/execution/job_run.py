@@ -69,6 +69,7 @@ from workers.inference import (
     InferenceResult,
     Message,
     TextBlock,
+    pricing,
 )
 from workers.inference.grants import UserTokens
 
@@ -320,11 +321,12 @@ class _Run:
             raise UnstorableError(settlement)
 
     def _request(self, model: str, turns: tuple[Message, ...]) -> InferenceRequest:
+        system = self.prompt.system
+        cache = pricing.is_cacheable(len(system.encode()), model)
         return InferenceRequest(
             attempt_id=uuid4(),
             model=model,
-            # Without knowledge the prefix is too short for the provider's cache.
-            system=(TextBlock(self.prompt.system, cache=bool(self.feature.knowledge)),),
+            system=(TextBlock(system, cache=cache),),
             messages=turns,
             max_tokens=self.prompt.parameters.max_tokens,
             output_schema=self.feature.output_schema,

@@ -67,6 +67,23 @@ def test_the_second_call_reads_the_handbook_from_the_cache(make_job: MakeJob, bo
     assert len(call.request["system"]) < 3_000, "the handbook is not stored with each call"
 
 
+@pytest.mark.parametrize(
+    ("feature", "value", "caches"),
+    [
+        ("triage", {"ticket": "The timer of my quiz does not show."}, True),
+        ("summarize", {"document": "Anna paid 30 dollars. She left."}, False),
+    ],
+)
+def test_instructions_are_cached_if_they_are_long_enough(
+    make_job: MakeJob, feature: str, value: dict[str, Any], caches: bool
+) -> None:
+    calls = [
+        Attempt.objects.filter(job=ran(make_job, feature, value)).earliest("number")
+        for _ in range(2)
+    ]
+    assert [call.cache_read_tokens > 0 for call in calls] == [False, caches]
+
+
 def test_a_model_repairs_what_the_check_finds(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
