@@ -51,7 +51,7 @@ def test_a_job_is_submitted_and_its_answer_printed(ada: User) -> None:
     assert Job.objects.get().user == ada
 
 
-def test_a_key_makes_one_job_and_nobody_waits_if_told_so(
+def test_a_key_makes_one_job_without_a_wait(
     ada: User, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "input.json").write_text(DOCUMENT)
