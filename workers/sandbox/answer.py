@@ -11,7 +11,7 @@ from typing import Any
 from workers.sandbox import classify, imperatives, prompt, tokens
 from workers.sandbox.filler import Filler
 from workers.sandbox.perturb import Draft
-from workers.sandbox.reading import SPARSE, Reading
+from workers.sandbox.reading import MAX_INSTRUCTIONS, SPARSE, Reading
 from workers.sandbox.summarize import Lengths
 
 _JUDGING = re.compile(r"\b(?:score|rate|grade|judge|evaluate)\b", re.IGNORECASE)
@@ -62,7 +62,7 @@ def answer(body: Mapping[str, Any], error_rates: float = 0.0) -> str:
 
 
 def _plain(reading: Reading) -> str:
-    instructions = reading.prompt.instructions
+    instructions = reading.prompt.instructions[:MAX_INSTRUCTIONS]
     if not reading.prompt.given:
         # The user's own words: no material is between them and the answer.
         asked = (asked for kind, asked in imperatives.read(reading.prompt.loose) if kind == "words")

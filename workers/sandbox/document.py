@@ -24,7 +24,7 @@ _OPTIONS = pyromark.Options.ENABLE_TABLES | pyromark.Options.ENABLE_STRIKETHROUG
 _INLINE = {"Emphasis", "Strong", "Strikethrough", "Link", "Image"}
 _ANCHOR = re.compile(r"\[\^[\w-]{1,30}\]|\{#[\w.:/-]{1,80}\}|^\[[ xX]\] |\*\*|__(?=\W|$)")
 _REFERENCE = re.compile(r"\[([^\[\]]{1,300})\]\[[^\[\]]{0,80}\]")
-_TIMES = re.compile(r"(?<=\w)\*(?=\w)")
+_TIMES = re.compile(r"\*(?<=\w\*)(?=\w)")
 """An asterisk between two letters or digits is no emphasis."""
 
 _WORD = re.compile(r"\w")
@@ -93,12 +93,12 @@ def _pieces(marked: str) -> Iterator[tuple[str, str, bool]]:
     parts: list[str] = []
     inside = [""]
     for name, value in map(_pair, pyromark.events(marked, options=_OPTIONS)):
-        if name in ("Text", "Code"):
+        if name == "Text" or name == "Code":  # noqa: PLR1714 (this loop has most of the time)
             parts.append(value)
         elif name in ("SoftBreak", "HardBreak"):
             parts.append("\n")
         elif name in ("Start", "End") and value not in _INLINE:
-            text = _ANCHOR.sub("", "".join(parts)).strip()
+            text = _ANCHOR.sub("", "".join(parts)).strip() if parts else ""
             parts.clear()
             if text or name == "End":
                 yield inside[-1], text, "Item" in inside

@@ -50,8 +50,11 @@ _TASK = re.compile(
 )
 """A task that a question of the user is material for."""
 
-_SLASHES = str.maketrans("⁄∕⧸╱", "////")  # noqa: RUF001
-_TURN = r"^[^\w\n]{2,12}[ \t]*END\b|^\s{0,12}(?:Human|System)\s{0,4}:"
+_SLASH = re.compile("[⁄∕⧸╱]")  # noqa: RUF001
+_TURN = re.compile(
+    r"^[^\w\n]{2,12}[ \t]*END\b|^\s{0,12}(?:Human|System)\s{0,4}:",
+    re.IGNORECASE | re.MULTILINE,
+)
 _LEAD_IN = 600
 _SPACED = 40
 """Characters for each space at most in text that is not datamarked."""
@@ -141,14 +144,15 @@ class Prompt:
         for piece in self.given:
             text = piece.text
             if not text.isascii():
-                text = unicodedata.normalize("NFKC", text).translate(_SLASHES)
-                text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+                text = _SLASH.sub("/", unicodedata.normalize("NFKC", text))
+                hidden = {
+                    ord(char): None for char in set(text) if unicodedata.category(char) == "Cf"
+                }
+                text = text.translate(hidden) if hidden else text
             word = re.escape(re.split(r"[\W_\d]", piece.tag)[0])
-            end = re.search(
-                rf"<\s*/[^<>]{{0,40}}{word}[^<>]{{0,40}}>|<\s*{word}\b[^<>]{{0,40}}/\s*>|{_TURN}",
-                text,
-                re.IGNORECASE | re.MULTILINE,
-            )
+            tag = rf"<\s*(?:/[^<>]{{0,40}}{word}[^<>]{{0,40}}>|{word}\b[^<>]{{0,40}}/\s*>)"
+            ends = re.search(tag, text, re.IGNORECASE), _TURN.search(text)
+            end = min(filter(None, ends), key=re.Match.start, default=None)
             inside = text[: end.start() if end else None]
             yield "datamarked" if piece.datamarked else "fenced", inside
             if end:
@@ -245,11 +249,14 @@ def _elements(text: str) -> list[Span]:
     """
     spans: list[Span] = []
     tags = list(_TAG.finditer(text))
-    ends = {found[0] for tag in tags if tag[1] and (found := _RANDOM.search(tag[0]))}
+    closing = [tag[0] for tag in tags if tag[1]]
+    if not closing:
+        return []
+    ends = {found[0] for found in map(_RANDOM.search, closing) if found}
     open_tags: dict[str, list[re.Match[str]]] = {}
     last: dict[str, tuple[re.Match[str], str]] = {}
     for tag in tags:
-        found = _RANDOM.search(tag[0])
+        found = _RANDOM.search(tag[0]) if ends else None
         marker = found[0] if found and found[0] in ends else ""
         name = f"{tag[2]} {marker}"
         within = open_tags.setdefault(name, [])
@@ -292,8 +299,14 @@ def _without_datamarks(text: str) -> tuple[str, bool]:
     """
     if len(text) < _SPACED or text.count(" ") * _SPACED > len(text):
         return text, False
-    for mark, count in Counter(text).most_common(_SPACED):
-        is_rare = mark in "^~" or unicodedata.category(mark) in ("Co", "Sk", "So", "Sm", "Lm")
-        if is_rare and not "\u3000" <= mark <= "\u30ff" and count * _JOINS_WORDS > len(text):
-            return text.replace(mark, " "), True
+    marks = set(filter(_may_join_words, set(text)))
+    if marks:
+        for mark, count in Counter(text).most_common(_SPACED):
+            if mark in marks and count * _JOINS_WORDS > len(text):
+                return text.replace(mark, " "), True
     return text, False
+
+
+def _may_join_words(mark: str) -> bool:
+    is_rare = mark in "^~" or unicodedata.category(mark) in ("Co", "Sk", "So", "Sm", "Lm")
+    return is_rare and not "\u3000" <= mark <= "\u30ff"

@@ -51,6 +51,10 @@ _BREAK = re.compile(rf"\n\s*\n|\n(?={_LINE_START})|(?<=:)\n")
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)")
 _WHOLE_WORDS = re.compile(r".*\s", re.DOTALL)
 _WORD = re.compile(rf"[{CJK}]+|[^\W_{CJK}]+")
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+"""The same in ASCII text, three times as fast."""
+
+_CJK_WORD = re.compile(f"[{CJK}]")
 _STEMMER = Stemmer("english")
 
 
@@ -96,11 +100,12 @@ def stem(word: str) -> str:
 def terms(text: str) -> list[str]:
     """Return the content words as stems; Chinese, Japanese and Korean as pairs of characters."""
     found: list[str] = []
-    for word in _WORD.findall(text.casefold()):
+    pattern = _ASCII_WORD if text.isascii() else _WORD
+    for word in pattern.findall(text.casefold()):
         if word.isascii():
             if word not in STOP_WORDS and (len(word) > 1 or word.isdigit()):
                 found.append(stem(word))
-        elif re.match(f"[{CJK}]", word):
+        elif _CJK_WORD.match(word):
             found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
         elif word not in STOP_WORDS and len(word) > 1:
             found.append(word)

@@ -61,6 +61,12 @@ def test_words_of_one_family_meet() -> None:
     assert len(set(text.terms("delete deletion deleting"))) == 1
 
 
+def test_the_terms_of_ascii_text_do_not_change_beside_another_script() -> None:
+    words = "Room_101 opens at 9:30, B2-floor"
+    assert text.terms(words) == ["room", "101", "open", "9", "30", "b2", "floor"]
+    assert text.terms(f"{words} ÄÄ") == [*text.terms(words), "ää"]
+
+
 @given(st.text(max_size=60), st.integers(0, 40))
 def test_clip_keeps_its_limit(given_text: str, limit: int) -> None:
     clipped = text.clip(given_text, limit)
