@@ -36,9 +36,13 @@ SCHEDULER = ("change_periodictask", "view_periodictask", "delete_periodictask", 
 @pytest.fixture
 def row(db: None) -> Any:
     """Beat's row of a protected check."""
-    for name, entry in app.conf.beat_schedule.items():
-        Entry.from_entry(name, app=app, **entry)
-    return PeriodicTask.objects.get(name=NAME)
+    return made(NAME)
+
+
+def made(name: str) -> Any:
+    """Beat's row of one task of the schedule."""
+    Entry.from_entry(name, app=app, **app.conf.beat_schedule[name])
+    return PeriodicTask.objects.get(name=name)
 
 
 @pytest.fixture
@@ -215,8 +219,9 @@ def test_another_spelling_of_the_same_weakens_nothing(staff: Staff, row: Any, qu
 
 
 @pytest.mark.parametrize("task", sorted(protected.PROTECTED))
-def test_each_protected_check_is_protected(staff: Staff, row: Any, task: str) -> None:
-    row = PeriodicTask.objects.get(task=task)
+def test_each_protected_check_is_protected(staff: Staff, db: None, task: str) -> None:
+    (name,) = (name for name, entry in app.conf.beat_schedule.items() if entry["task"] == task)
+    row = made(name)
     assert pressed(staff(*SCHEDULER), row, "disable").status_code == 200
     assert now(row).enabled
 
