@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 from uuid import uuid4
 
@@ -64,6 +65,11 @@ class World:
     boss: User
     rows: list[Model]
     content: str
+
+    @cached_property
+    def permissions(self) -> list[int]:
+        """Every permission that exists."""
+        return list(Permission.objects.values_list("pk", flat=True))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the present state of all tables."""
@@ -146,11 +152,10 @@ def _post(client: Client, address: str, data: dict[str, Any]) -> Any:
 def greed(world: World) -> dict[str, Any]:
     """Return fields that grant something, whether or not a form shows them."""
     word = "correct-horse-battery-staple"
-    everything = list(Permission.objects.values_list("pk", flat=True))
     return {
         "is_superuser": "on", "is_staff": "on", "is_active": "on",
         "groups": list(Group.objects.values_list("pk", flat=True)),
-        "user_permissions": everything, "permissions": everything,
+        "user_permissions": world.permissions, "permissions": world.permissions,
         "password": word, "password1": word, "password2": word, "usable_password": "true",
         "username": f"new{uuid4().hex[:6]}", "user": world.customer.pk, "name": uuid4().hex[:8],
         "reason": "Because.", "mode": "hold", "percent": "100", "post": "yes",

@@ -18,7 +18,6 @@ from aifeature.models import (
     ApiToken,
     AttemptState,
     FeatureControl,
-    Job,
     ModelControl,
     RateOverride,
     Status,
@@ -59,6 +58,9 @@ OBTAINS: dict[str, set[str]] = {
     "delete_periodictask": {"trail"},
 }
 """All that a permission may obtain: nothing for those that are not named."""
+
+OBTAIN_LESS = {"change_job", "requeue_job", "settle_attempt", "change_featurecontrol"}
+"""Permissions that allow more than these requests obtain."""
 
 TEMPTING: tuple[type[Model], ...] = (User, Group, ApiToken, PeriodicTask)
 
@@ -138,7 +140,10 @@ def test_a_permission_obtains_what_it_names_and_no_more(world: World, codenames:
     mine = client.session["_auth_user_id"]
     others = [each for each in TEMPTING if each not in models]
     loot = rob(client, world, addresses(world, models), blindly=addresses(world, others))
-    assert loot.changed <= OBTAINS.get(codenames[0], set())
+    allowed = OBTAINS.get(codenames[0], set())
+    assert loot.changed <= allowed
+    assert loot.changed == allowed or codenames[0] in OBTAIN_LESS, "the requests are valid"
+    assert loot.refused
     assert not ApiToken.objects.exclude(user_id__in=[mine, *_people(world)]).exists()
     assert ApiToken.objects.exclude(user_id=mine).count() <= 3, (
         "the thief makes no token of another user"
@@ -150,23 +155,6 @@ def test_a_permission_obtains_what_it_names_and_no_more(world: World, codenames:
 
 def _people(world: World) -> list[int]:
     return [world.customer.pk, world.colleague.pk, world.boss.pk]
-
-
-@pytest.mark.parametrize(
-    ("codename", "models"),
-    [
-        ("view_job", [Job, FeatureControl]),
-        ("change_user", [User, Job]),
-        ("stop_feature", [FeatureControl, Job]),
-    ],
-)
-def test_the_thief_obtains_what_its_permission_allows(
-    world: World, codename: str, models: list[type[Model]]
-) -> None:
-    """The requests of the test above are valid."""
-    loot = rob(thief([codename]), world, addresses(world, models))
-    assert loot.changed == OBTAINS[codename]
-    assert loot.refused
 
 
 @thorough(25)
