@@ -313,3 +313,12 @@ def test_the_limits_in_a_description_are_kept(sentence: str) -> None:
     found = ask(user, {"type": "object", "properties": properties}, system, error_rates=10)
     assert 40 <= len(found["summary"]) <= 300
     assert len(found["key_facts"]) >= 3
+
+
+@pytest.mark.parametrize(("mark", "expected"), [("^", True), ("\ue000", True), ("e", False)])
+def test_a_rare_character_between_words_is_a_datamark(mark: str, expected: bool) -> None:
+    words = "Oda lit the lamp of the island again today"
+    body = {"messages": [{"role": "user", "content": f"<note>{words.replace(' ', mark)}</note>"}]}
+    (piece,) = prompt.read(body).given
+    assert piece.datamarked is expected
+    assert (piece.text == words) is expected
