@@ -18,7 +18,7 @@ from aifeature.services import dispatch, provider
 from aifeature.services.alerting import check_runs
 from aifeature.services.controls import global_cap, row_check
 from aifeature.services.dispatch import Dispatcher, recovery
-from aifeature.services.execution import Runner, worker_context
+from aifeature.services.execution import Runner, calls, worker_context
 from aifeature.services.monitoring.spikes import check as spikes
 from aifeature.services.privacy import retention
 from aifeature.services.provider import watch
@@ -107,7 +107,7 @@ def reconcile(**_: Any) -> str:
 @shared_task(name="control.provider")
 def check_provider(**_: Any) -> str:
     """Alert on-call about an open circuit breaker."""
-    return check_runs.run("control.provider", watch.check).result
+    return check_runs.run("control.provider", lambda: watch.check(probe=calls.probe)).result
 
 
 @shared_task(name="control.budgets")

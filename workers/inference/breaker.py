@@ -430,6 +430,13 @@ class BreakerView:
     trials: int
     """Probes and trial calls in flight."""
 
+    probe_due: bool
+    """Whether the next call would first send a probe."""
+
+    unused_s: float
+    """Seconds since an answered probe or the latest trial call while calls are admitted again, but
+    too few came to close it; 0 otherwise."""
+
     shared: bool
     """Whether all processes share it. False: this process's own, while Redis is unavailable."""
 
@@ -442,6 +449,10 @@ def view(
     state: State = "open" if found == "open" else "half_open" if found == "half_open" else "closed"
     calls, failed, slow = rates(fields.get("ring", ""))
     left = int(fields.get("until", 0)) - now if state == "open" else 0
+    probes, trials = _leases(fields, "p:"), _leases(fields, "t:")
+    trying = bool(fields.get("trying"))
+    untried = state == "half_open" and not trying
+    used = max(int(fields.get("proved", 0)), *trials.values(), 0) if trying else now
     return BreakerView(
         model=model,
         state=state,
@@ -450,8 +461,10 @@ def view(
         failure_rate=failed / calls if calls else 0.0,
         slow_rate=slow / calls if calls else 0.0,
         open_for_s=max(left, 0) / SECOND,
-        probes=_live(_leases(fields, "p:"), now),
-        trials=_live(_leases(fields, "t:"), now),
+        probes=_live(probes, now),
+        trials=_live(trials, now),
+        probe_due=left <= 0 if state == "open" else untried and not _live(probes, now),
+        unused_s=max(now - used, 0) / SECOND,
         shared=shared,
     )
 
@@ -464,6 +477,8 @@ def fields_of(breaker: BreakerModel) -> dict[str, str]:
         "state": breaker.state,
         "ring": breaker.ring,
         "until": str(breaker.open_until),
+        "trying": "1" if breaker.trying else "",
+        "proved": str(breaker.proved),
         **probes,
         **trials,
     }

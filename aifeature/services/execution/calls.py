@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
+from aifeature import registry
 from aifeature.models import calls
 from aifeature.models.functions import brief
 from aifeature.models.transitions import AttemptRefusedError, NewAttempt, Settlement
@@ -23,7 +24,7 @@ from aifeature.prompts import Prompt
 from aifeature.services import controls
 from aifeature.services.execution import ledger, outcomes, worker_context
 from aifeature.services.execution.lease import LeaseKeeper
-from aifeature.services.provider import account, gateway, odd_answers
+from aifeature.services.provider import account, gate, gateway, odd_answers
 from aifeature.spec import Feature, Purpose
 from workers.inference import (
     Cancel,
@@ -237,6 +238,33 @@ def admit(request: InferenceRequest, payer: Payer, *, is_fallback: bool) -> Admi
         if deferred.probe is not None:
             deferred.probe.give_back()  # one probe per call: the thread is needed
         raise
+
+
+def probe(model: str) -> None:
+    """Send the probe that a model's breaker needs, if it is due and no other process sends it.
+
+    The first feature that uses the model pays, or the next one if a cap or a switch forbids that.
+    Does nothing in a process without an API key.
+    """
+    if not settings.AIFEATURE["API_KEY"]:
+        return
+    for feature in registry.all_features().values():
+        if not any(model in route.models for route in feature.routes):
+            continue
+        payer = FeaturePayer(feature, Cancel(), worker_context.current().keeper)
+        try:
+            gate().admit(model=model, input_tokens=0, output_tokens=0).give_back()
+        except Deferred as deferred:
+            if deferred.probe is None:
+                return
+            try:
+                result = _probe(payer, model, deferred.probe)
+            except Cancelled:  # by the feature's switch, or because this process ends
+                return
+            if not isinstance(result, AttemptRefusedError):
+                return
+        else:
+            return
 
 
 def suspect(payer: Payer, model: str, error: InferenceError) -> account.Finding:

@@ -31,6 +31,10 @@ class Live:
     """Both are shares of `calls`, 0 to 1."""
     open_for_s: float = 0
     """Seconds until the breaker lets a trial call through; 0 if it is not open."""
+    probe_due: bool = False
+    """Whether the next call would first send a probe."""
+    unused_s: float = 0
+    """Seconds for which a half-open breaker admitted calls and none came; 0 otherwise."""
     limits: tuple[LimitStatus, ...] = ()
     """Empty until some are learned."""
     blocked_s: float = 0
@@ -69,6 +73,8 @@ def _live(model: str) -> Live:
         failure_rate=breaker.failure_rate,
         slow_rate=breaker.slow_rate,
         open_for_s=breaker.open_for_s,
+        probe_due=breaker.probe_due,
+        unused_s=breaker.unused_s,
         limits=tuple(LimitStatus(one.name, one.per_minute, one.remaining) for one in learned),
         blocked_s=limits.blocked_s if limits else 0,
         shared=breaker.shared,

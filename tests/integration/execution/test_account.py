@@ -295,9 +295,9 @@ def test_a_replaced_key_is_forgotten(make_job: MakeJob, sandbox: SandboxServer) 
     account.cache.clear()
     sandbox.set_faults()
     assert summarise(make_job).status == Status.SUCCEEDED
-    assert not provider_watch.check().ok
+    assert not provider_watch.check(probe=calls.probe).ok
     ProviderAccount.objects.update(tried_at=Now() - timedelta(seconds=account.UNUSED_S + 1))
-    assert provider_watch.check().ok
+    assert provider_watch.check(probe=calls.probe).ok
     assert Alert.objects.get().closed_at is not None
 
 
@@ -317,6 +317,6 @@ def test_a_probed_key_is_kept(
 def test_a_stop_without_answers_stays(make_job: MakeJob, sandbox: SandboxServer) -> None:
     stopped(make_job, sandbox, "authentication")
     ProviderAccount.objects.update(tried_at=Now() - timedelta(days=1))
-    found = provider_watch.check()
+    found = provider_watch.check(probe=calls.probe)
     assert not found.ok
     assert "cannot sign in" in found.result

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 
 from aifeature.models import Alert, Attempt, Job, SpendWindow, Status
 from aifeature.reasons import FailureCode, WaitReason
+from aifeature.services.execution import calls
 from aifeature.services.provider import factory, watch
 from tests.broken_answers import ANSWERS, Broken, Then, good
 from tests.contract.test_broken_answers import DOCUMENT
@@ -192,11 +193,11 @@ def test_a_rejected_request_has_few_tries(make_job: MakeJob, provider: WireServe
 def test_the_alert_of_an_odd_answer_ends(make_job: MakeJob, provider: WireServer) -> None:
     provider.script = ANSWERS["no usage"].script
     run(make_job(input=INPUT))
-    watch.check()
+    watch.check(probe=calls.probe)
     alert = Alert.objects.get(kind="usage_unseen")
     assert alert.closed_at is None
     alert.seen_at = alert.seen_at.replace(year=2020)
     alert.save()
-    watch.check()
+    watch.check(probe=calls.probe)
     alert.refresh_from_db()
     assert alert.closed_at is not None

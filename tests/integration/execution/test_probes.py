@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings
 from django.db.models.functions import Now
 
 from aifeature import prompts, registry
-from aifeature.models import Attempt, Job, SpendWindow, Status
+from aifeature.models import Alert, Attempt, Job, SpendWindow, Status
 from aifeature.models import calls as ledger_calls
 from aifeature.services.controls import effective
 from aifeature.services.execution import calls, lease
 from aifeature.services.execution.worker_context import WorkerContext
-from aifeature.services.provider import factory
+from aifeature.services.provider import factory, watch
 from aifeature.spec import Purpose
 from tests.integration.execution.test_account import a_request
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
 from tests.integration.execution.test_job_run import ARTICLE, again, run, summarise
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
+from workers import tasks
 from workers.inference import Cancelled, InferenceRequest
+from workers.inference.token_bucket import SECOND
 
 pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 
@@ -97,6 +101,37 @@ def test_in_an_outage_nothing_falls_back(make_job: MakeJob, sandbox: SandboxServ
     probe_is_due(SONNET)
     assert summarise(make_job).wait_reason == "provider_paused"
     assert [probe.model for probe in probes()] == [SONNET], "the first model gets no probe"
+
+
+def test_the_check_sends_the_probes_that_no_job_sends(sandbox: SandboxServer) -> None:
+    for model in (HAIKU, SONNET):
+        open_breaker(model)
+    tasks.check_provider()
+    assert probes() == [], "none is due"
+    for model in (HAIKU, SONNET):
+        probe_is_due(model)
+    tasks.check_provider()
+    assert [probe.model for probe in probes()] == [HAIKU, SONNET]
+    assert open_alerts() == {"breaker_open", "provider_outage"}, "a job may fail all the same"
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        for model in (HAIKU, SONNET):
+            client.hincrby(f"aif:breaker:{model}", "proved", -round(watch.UNUSED_S) * SECOND)
+    assert tasks.check_provider() == "Calls to every model go through."
+    assert open_alerts() == set()
+    assert len(probes()) == 2
+
+
+def test_a_probe_of_the_check_is_paid_by_a_feature_that_may_pay(opened: None) -> None:
+    let_probe_be_due()
+    first, *others = [each.slug for each in registry.all_features().values()]
+    effective.change(first, {"killed": True}, reason="test", check_name="test")
+    tasks.check_provider()
+    (probe,) = probes()
+    assert probe.feature == others[0]
+
+
+def open_alerts() -> set[str]:
+    return set(Alert.objects.filter(closed_at=None).values_list("kind", flat=True))
 
 
 def test_a_job_ends_an_outage(make_job: MakeJob) -> None:

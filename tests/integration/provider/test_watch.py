@@ -11,7 +11,7 @@ from aifeature.services.provider import factory
 from tests.integration.conftest import empty_gates
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
 from workers import tasks
-from workers.inference import Deferred
+from workers.inference import Billing, Deferred, ProviderFault
 from workers.inference.breaker import BreakerPolicy
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +50,18 @@ def test_an_outage_of_the_provider_is_one_alert_that_names_it() -> None:
     empty_gates()  # the breakers are closed again
     tasks.check_provider()
     assert not Alert.objects.filter(closed_at=None).exists()
+
+
+def test_an_alert_about_one_call_reads_as_one() -> None:
+    gate = factory.gate()
+    open_breaker(HAIKU)
+    with pytest.raises(Deferred) as deferred:
+        gate.admit(model=SONNET, input_tokens=1, output_tokens=1, fallback=True)
+    assert deferred.value.probe is not None
+    deferred.value.probe.failed(ProviderFault("500", billing=Billing.NONE))
+    tasks.check_provider()
+    summary = Alert.objects.get(kind="breaker_open", subject=SONNET).summary
+    assert f"breaker of {SONNET} is open: the call that opened it failed. Jobs" in summary
 
 
 def test_an_alert_goes_on_while_the_model_is_tried() -> None:
