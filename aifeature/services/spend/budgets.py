@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import connection
 
 from aifeature import registry
@@ -11,6 +13,9 @@ from aifeature.services.alerting import alerts
 from aifeature.services.alerting.check_runs import Found
 from aifeature.services.controls import GLOBAL
 
+LEAST_MICRO: Final = 1
+"""Micro-dollars that a feature without earlier calls needs: every call costs something."""
+
 
 def check() -> Found:
     """Compare each cap of this day and month with its spend."""
@@ -18,7 +23,7 @@ def check() -> Found:
     reached: list[str] = []
     features = registry.all_features()
     for slug, feature in features.items():
-        needed = spent.get(slug, 0) + next_call.get(slug, 0)
+        needed = spent.get(slug, 0) + next_call.get(slug, LEAST_MICRO)
         _update_alert(slug, "day", needed, controls.caps(feature).feature, reached)
     least = min((bound for slug, bound in next_call.items() if slug in features), default=0)
     shared = controls.global_caps()

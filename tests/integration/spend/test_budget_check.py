@@ -66,6 +66,11 @@ def test_a_cap_below_the_spend_is_reached_without_earlier_calls(
     assert reached() == [subject]
 
 
+def test_a_cap_of_nothing_is_reached_before_the_first_call() -> None:
+    FeatureControl.objects.create(feature="summarize", daily_budget_usd=0)
+    assert reached() == ["summarize day"]
+
+
 @pytest.mark.parametrize(("scope", "cap", "subject"), CAPS)
 def test_earlier_spend_does_not_count(scope: str, cap: dict[str, Any], subject: str) -> None:
     FeatureControl.objects.create(**cap)
