@@ -17,6 +17,11 @@
     document.addEventListener(name, () => localise(document));
   }
 
+  // A hidden page does not refresh its parts.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.target.hasAttribute("data-refreshes")) event.preventDefault();
+  });
+
   // If loading a part fails, load the whole page: it explains the error and shows a reference.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.xhr.status < 400) return;
