@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,17 +13,30 @@ from django.utils import timezone
 
 from aifeature import money, prompts, registry
 from aifeature.services import controls, jobs
+from aifeature.services.controls import rates
 from aifeature.services.jobs.refusals import Refusal
 from aifeature.services.monitoring import overview
 from project.panel import provider
+from workers.inference.breaker import BreakerPolicy
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+    from aifeature.spec import Feature
 
 REASON: Final = "Local control panel"
 
 CROWD: Final = 60
 """Requests of one press: ten times a usual minute."""
+
+FAILING: Final = 2 * BreakerPolicy().minimum
+"""Requests to a broken provider. Half of them open a breaker, even after many successes."""
+
+RATES: Final = 3
+"""Times of a user's rate in an attack: two thirds of it are refused."""
+
+MOST: Final = 300
+"""Most requests of an attack, in case an operator raised the rate."""
 
 PAGES: Final = 40
 """Repetitions of an example in the documents of an attack."""
@@ -44,9 +57,10 @@ class Action:
     is_repair: bool = False
 
 
-def _break(_visitor: User) -> str:
+def _break(visitor: User) -> str:
     provider.set_faults({"kind": "api_error"})
-    return "The provider answers every call with an error 500."
+    sent = _submit(_demo_users(visitor), FAILING)
+    return f"The provider answers every call with an error 500. {sent}"
 
 
 def _slow(_visitor: User) -> str:
@@ -60,12 +74,18 @@ def _garble(_visitor: User) -> str:
 
 
 def _crowd(visitor: User) -> str:
-    others = get_user_model().objects.filter(email__endswith="@demo.invalid", is_active=True)
-    return _submit([*others] or [visitor], CROWD)
+    return _submit(_demo_users(visitor), CROWD)
 
 
 def _attack(visitor: User) -> str:
-    return _submit([visitor], CROWD, repeat=PAGES)
+    feature = max(registry.all_features().values(), key=lambda each: each.limits.max_input_bytes)
+    own = rates.of(feature, visitor.pk)
+    per_minute = int(own.requests_per_minute or 0)
+    count = min(max(CROWD, RATES * per_minute), MOST)
+    sent = _submit([visitor], count, features=[feature], repeat=PAGES)
+    rate = f"{per_minute} requests a minute" if per_minute else "any number of requests"
+    at_once = f", {own.in_flight} calls at once" if own.in_flight else ""
+    return f"{feature.title}: {sent} One user may send {rate}{at_once}."
 
 
 def _worsen(visitor: User) -> str:
@@ -78,11 +98,10 @@ def _worsen(visitor: User) -> str:
 def _spend(visitor: User) -> str:
     for slug, window in overview.spend(timezone.now()).items():
         if slug in registry.all_features():
-            cap = money.to_usd(window.spent + window.held).quantize(Decimal("0.01")) + Decimal(
-                "0.01"
-            )
+            # In whole cents. A cap is reached at what is spent, so reservations do not count.
+            cap = money.to_usd(window.spent).quantize(Decimal("0.01"), ROUND_DOWN)
             controls.change(slug, {"daily_budget_usd": cap}, reason=REASON, user_id=visitor.pk)
-    return "Each feature may spend one more cent today."
+    return "The budget of each feature for today is now what it has spent."
 
 
 def _repair(visitor: User) -> str:
@@ -97,8 +116,8 @@ ACTIONS: Final = (
     Action(
         "break",
         "Break the provider",
-        "After about ten failed calls the breakers open. Jobs wait, and features that allow it give"
-        " their simple answer.",
+        f"The demo users send {FAILING} requests, which fail. The breakers open within seconds."
+        " Jobs wait, and features that allow it give their simple answer: send one to see.",
         _break,
     ),
     Action(
@@ -122,7 +141,8 @@ ACTIONS: Final = (
     Action(
         "attack",
         "Attack as one user",
-        "You send many long texts at once. Your own rate refuses most of them; others do not wait.",
+        f"You send {RATES} times as many long texts to one feature as you may in a minute. Your own"
+        " rate refuses most of them, and few of the others run at once: other users do not wait.",
         _attack,
     ),
     Action(
@@ -134,13 +154,14 @@ ACTIONS: Final = (
     Action(
         "spend",
         "Use up the budget",
-        "New requests are refused with a reason, and an alert opens within a minute.",
+        "New requests are refused with a reason, and an alert opens after about a minute.",
         _spend,
     ),
     Action(
         "repair",
         "Put everything right",
-        "Breakers close after a probe, waiting jobs continue, and alerts end by themselves.",
+        "Breakers close after a probe and a few calls, and waiting jobs continue. Alerts end by"
+        " themselves: within about a minute, and after three if no job needs their model.",
         _repair,
         is_repair=True,
     ),
@@ -151,11 +172,26 @@ def find(slug: str) -> Action | None:
     return next((action for action in ACTIONS if action.slug == slug), None)
 
 
-def _submit(users: Sequence[Any], count: int, *, repeat: int = 1) -> str:
-    """Submit examples of all features in turn. Return how many were accepted and why others not."""
+def _demo_users(visitor: User) -> list[Any]:
+    """Return the demo users, or the visitor if there are none."""
+    others = get_user_model().objects.filter(email__endswith="@demo.invalid", is_active=True)
+    return [*others] or [visitor]
+
+
+def _submit(
+    users: Sequence[Any],
+    count: int,
+    *,
+    features: Sequence[Feature] | None = None,
+    repeat: int = 1,
+) -> str:
+    """Submit examples of features in turn, all by default.
+
+    Return how many were accepted, and why others were not.
+    """
     examples = [
-        (slug, example.input)
-        for slug, feature in registry.all_features().items()
+        (feature.slug, example.input)
+        for feature in features or registry.all_features().values()
         for example in feature.examples
     ]
     accepted, refused = 0, dict[str, int]()

@@ -37,7 +37,7 @@ def figures() -> dict[str, Any]:
                 "name": view.model,
                 "tone": TONES[view.live.state],
                 "state": WORDS[view.live.state],
-                "failures": f"{view.live.failure_rate:.0%} of {view.live.calls} calls failed",
+                "failures": _failures(view.live),
             }
             for view in model_views.views()
         ],
@@ -65,6 +65,12 @@ def _faults() -> str:
     return ", ".join(rule["kind"].replace("_", " ") for rule in rules) or "none: it answers"
 
 
+def _failures(live: model_views.Live) -> str:
+    failed = round(live.failure_rate * live.calls)
+    calls = "call" if live.calls == 1 else "calls"
+    return f"{failed} of {live.calls} {calls} failed" if live.calls else "no calls yet"
+
+
 def _windows(now: Any) -> list[tuple[str, overview.Spend]]:
     found = overview.spend(now)
     return [(slug, found[slug]) for slug in registry.all_features()]
@@ -78,5 +84,12 @@ def _feature(slug: str, window: overview.Spend) -> dict[str, Any]:
         "prompt": controls.prompt_version(feature),
         "spent": money.cents(used),
         "cap": "no cap" if window.cap is None else money.cents(window.cap),
-        "share": min(100, round(100 * used / window.cap)) if window.cap else 0,
+        "share": _share(used, window.cap),
     }
+
+
+def _share(used: int, cap: int | None) -> int:
+    """Return the used part of a cap in percent. A cap of nothing is used up."""
+    if cap is None:
+        return 0
+    return min(100, round(100 * used / cap)) if cap else 100

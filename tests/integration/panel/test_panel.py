@@ -8,11 +8,18 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aifeature import registry
-from aifeature.models import ControlChange, Job
+from aifeature.models import Alert, ControlChange, Job, SpendWindow
 from aifeature.services import controls
 from aifeature.services.controls import effective
+from aifeature.services.provider import factory
 from project.panel import actions, provider
+from tests.integration.conftest import AMPLE_RATES
+from tests.integration.execution.test_gated import HAIKU
+from tests.integration.execution.test_job_run import run
+from tests.integration.job_rows import database_time
 from tests.sandbox_server import SandboxServer
+from workers import tasks
+from workers.inference.breaker import BreakerPolicy
 
 pytestmark = pytest.mark.usefixtures("opened", "sandbox")
 
@@ -54,13 +61,33 @@ def test_a_crowd_sends_as_all_demo_users(staff: Client) -> None:
     assert set(Job.objects.values_list("feature", flat=True)) == set(registry.all_features())
 
 
-def test_an_attack_is_refused_by_the_rate_of_its_user(staff: Client) -> None:
-    for slug in registry.all_features():
-        values = {"requests_per_minute": 5}
-        effective.change(slug, values, reason="test", check_name="test")
-    accepted = 5 * len(registry.all_features())
-    refused = f"{actions.CROWD - accepted} refused (rate_limited)"
-    assert f"{accepted} requests accepted, {refused}." in press(staff, "attack")
+def test_a_broken_provider_opens_the_breaker_after_any_number_of_successes(
+    staff: Client, committed: None
+) -> None:
+    gate = factory.gate()
+    for _ in range(BreakerPolicy().size):
+        gate.admit(model=HAIKU, input_tokens=1, output_tokens=1).succeeded(None, {}, 1)
+    assert f"{actions.FAILING} requests accepted." in press(staff, "break")
+    for job in Job.objects.all():
+        if gate.breaker(HAIKU).state == "closed":
+            run(job)
+    assert gate.breaker(HAIKU).state == "open"
+    assert f"of {BreakerPolicy().size} calls failed" in staff.get(PANEL).text
+
+
+def test_an_attack_is_refused_by_the_shipped_rate_of_its_user(staff: Client) -> None:
+    feature = registry.get("summarize")
+    values = dict.fromkeys(AMPLE_RATES)  # the code's own rates
+    effective.change(feature.slug, values, reason="test", check_name="test")
+    page = press(staff, "attack")
+    accepted = Job.objects.count()
+    rate = feature.limits.requests_per_minute
+    assert rate is not None
+    assert accepted == pytest.approx(float(rate), abs=3), "some return while others are sent"
+    refused = actions.RATES * int(rate) - accepted
+    assert refused > accepted
+    assert f"{accepted} requests accepted, {refused} refused (rate_limited)." in page
+    assert f"{rate} requests a minute, {feature.limits.user_in_flight} calls at once." in page
     longest = max(len(str(job.input)) for job in Job.objects.all())
     assert longest > 10_000
 
@@ -69,8 +96,16 @@ def test_a_worse_prompt_and_a_used_up_budget_are_repaired(staff: Client) -> None
     feature = registry.get("summarize")
     press(staff, "worsen")
     assert controls.prompt_version(feature) == "v1"
+    SpendWindow.objects.create(
+        scope="feature", key=feature.slug, day=database_time().date(), spent_micro=19_999
+    )
     press(staff, "spend")
     assert controls.caps(feature).feature == 10_000
+    assert f"{actions.CROWD} refused (budget_reached)" in press(staff, "crowd")
+    assert staff.get(PANEL).text.count("100% of the budget used") == len(registry.all_features())
+    tasks.check_budgets()
+    reached = Alert.objects.filter(kind="budget_reached").values_list("subject", flat=True)
+    assert set(reached) == {f"{slug} day" for slug in registry.all_features()}
     press(staff, "repair")
     assert controls.prompt_version(feature) == feature.prompt_version
     assert controls.caps(feature).feature == 100_000_000
