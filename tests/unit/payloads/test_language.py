@@ -35,3 +35,13 @@ def test_the_longest_text_of_an_input_decides() -> None:
     german = "Das Zertifikat zeigt noch immer den alten Namen unserer Schule."
     assert language.of(Ticket(subject="Certificate shows name", lines=["ok", german])) == "de"
     assert language.of(Ticket(subject="", lines=[])) == ""
+
+
+def test_more_than_the_first_line_is_read() -> None:
+    """A salutation, or a quoted line, in another language decides nothing."""
+    text = (
+        "Ticket 4711, Settings > Certificates > Names of courses and learners, Version 4.2."
+        " Das Zertifikat zeigt noch immer den alten Namen unserer Schule, obwohl wir ihn geändert"
+        " haben. Bitte stellen Sie alle Zertifikate dieses Monats mit dem neuen Namen aus."
+    )
+    assert language.of_text(text) == "de"
