@@ -93,6 +93,34 @@ def test_any_question_has_a_plain_answer(question: str) -> None:
     assert feature.plain(Question(question=question)).not_in_handbook
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the capital of France?",
+        "Can I pay with bitcoin?",
+        "Is there a mobile app for Android?",
+        "Wie kann ich mein Konto in QuizCraft löschen?",
+    ],
+)
+def test_a_few_common_words_of_a_question_are_not_enough(question: str) -> None:
+    assert feature.plain(Question(question=question)).not_in_handbook
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("Who can do cancellations?", "Only the owner can cancel."),
+        ("Which pricing does the Team plan have?", "12 dollars per seat"),
+        ("How do I install it with pip?", "Create a system user"),
+    ],
+)
+def test_the_plain_answer_quotes_sentences_with_any_form_of_a_word(
+    question: str, quoted: str
+) -> None:
+    """Code is no sentence."""
+    assert quoted in feature.plain(Question(question=question)).answer
+
+
 def test_an_unknown_question_leads_to_a_ticket() -> None:
     unknown = feature.plain(Question(question="Have you gift vouchers?"))
     offered = feature.follow_up(QUESTION, unknown)
