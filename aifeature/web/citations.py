@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,8 +17,22 @@ from aifeature.web import schema
 
 logger = logging.getLogger(__name__)
 
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+|\n+")
-_WORD: Final = re.compile(r"\w{3,}")
+_GAP: Final = re.compile(r"(?<=[.!?])\s+")
+_ABBREVIATED: Final = re.compile(
+    r"\b(?:[^\W\d_]|approx|bzw|ca|cf|dr|etc|ggf|incl|inkl|max|min|mr|mrs|ms|no|nr|prof|st|usw|vs)\.$"
+    r"|^\d+\.$",
+    re.IGNORECASE,
+)
+"""A full stop that ends no sentence, as in "e.g." and at the beginning of an item."""
+
+_WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|\w{3,}")
+_NAME: Final = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z]\w{2,}")
+
+NAMED: Final = 3
+"""Times that a number or a name counts. They are the same in every language."""
+
+ENOUGH: Final = 0.25
+"""Share of the weight of a sentence and of a quote that their common words must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,7 @@ class Sentence:
     """A sentence of the answer with its citations."""
 
     text: str
+    """Empty at the end of the answer, for citations that no sentence is close to."""
     cited: tuple[Cited, ...]
 
 
@@ -60,14 +77,33 @@ def sources_of(feature: Feature) -> Mapping[str, Source]:
 
 
 def sentences(feature: Feature, text: str, citations: Sequence[Any]) -> list[Sentence]:
-    """Return the sentences of an answer. Each citation is at the sentence closest to its quote."""
-    parts = [part for part in _SENTENCE_END.split(text) if part.strip()] or [text]
+    """Return the sentences of an answer. Each citation is at the sentence closest to its quote.
+
+    Citations that no sentence is clearly close to are at the end, without a sentence.
+    """
+    parts = list(_split(text)) or [text]
     sources = sources_of(feature)
-    placed: list[list[Cited]] = [[] for _ in parts]
-    for number, citation in enumerate(_read(citations), 1):
+    read = list(_read(citations))
+    known = [f"{each.title} {each.text}" for each in sources.values()]
+    rarity = _Rarity([*known, *(each.quote for each in read)])
+    placed: list[list[Cited]] = [[] for _ in (*parts, "")]
+    for number, citation in enumerate(read, 1):
         cited = _cited(feature, number, citation, sources.get(citation.section))
-        placed[_closest(parts, citation.quote)].append(cited)
-    return [Sentence(part, tuple(cited)) for part, cited in zip(parts, placed, strict=True)]
+        placed[rarity.closest(parts, citation.quote)].append(cited)
+    found = [Sentence(part, tuple(cited)) for part, cited in zip((*parts, ""), placed, strict=True)]
+    return found if found[-1].cited else found[:-1]
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield the sentences of a text."""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        begin = 0
+        for gap in _GAP.finditer(line):
+            goes_on = line[gap.end() :].lstrip("\"'([")[:1].islower()
+            if not goes_on and not _ABBREVIATED.search(line[begin : gap.start()]):
+                yield line[begin : gap.start()]
+                begin = gap.end()
+        yield line[begin:]
 
 
 def _read(citations: Sequence[Any]) -> Iterator[Citation]:
@@ -82,11 +118,41 @@ def _cited(feature: Feature, number: int, citation: Citation, source: Source | N
     return Cited(number, source.title, citation.quote, url)
 
 
-def _closest(parts: Sequence[str], quote: str) -> int:
-    """Return the index of the sentence with most words of a quote."""
-    words = _words(quote)
-    return max(range(len(parts)), key=lambda index: (len(words & _words(parts[index])), -index))
+class _Rarity:
+    """Weighs words by the number of texts that have them. Common words weigh next to nothing."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = len(texts)
+        self._with = Counter(word for text in texts for word in _words(text))
+
+    def closest(self, parts: Sequence[str], quote: str) -> int:
+        """Return the index of the sentence closest to a quote; len(parts) if none clearly is."""
+        if len(parts) == 1:
+            return 0
+        shares = [self._shared(part, quote) for part in parts]
+        best = max(shares)
+        return shares.index(best) if best >= ENOUGH and shares.count(best) == 1 else len(parts)
+
+    def _shared(self, part: str, quote: str) -> float:
+        """Return the geometric mean of the shares of both texts that their common words are."""
+        of_part, of_quote = self._weights(part), self._weights(quote)
+        common = sum(of_quote[word] for word in of_quote.keys() & of_part.keys())
+        return common and common / math.sqrt(sum(of_part.values()) * sum(of_quote.values()))
+
+    def _weights(self, text: str) -> dict[str, float]:
+        """Return the weights of the words of a text. Words that no text has do not count."""
+        names = {each.casefold() for each in _NAME.findall(text)}
+        return {
+            word: (NAMED if word in names or word[0].isdigit() else 1)
+            * math.log((self._texts + 1) / self._with[word])
+            for word in _words(text)
+            if word in self._with
+        }
 
 
 def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.casefold()))
+    """Return the words of a text. Numbers have no separators, which depend on the language."""
+    return {
+        re.sub("[.,]", "", word) if word[0].isdigit() else word
+        for word in _WORD.findall(text.casefold())
+    }

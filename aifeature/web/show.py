@@ -135,14 +135,22 @@ def title(job: Job) -> str:
 
 def cited(job: Job) -> list[Sentence]:
     """Return the streamed text of a result with its citations; empty if it has none."""
-    feature = feature_of(job)
-    name = feature and citations.field_of(feature)
-    if feature is None or not name or not feature.stream_field:
-        return []
-    if Status(job.status) is not Status.SUCCEEDED or job.result is None or not job.result.get(name):
+    feature, name = feature_of(job), _cited_in(job)
+    if feature is None or name is None or job.result is None:
         return []
     text = str(job.result.get(feature.stream_field, ""))
     return citations.sentences(feature, text, job.result[name])
+
+
+def _cited_in(job: Job) -> str | None:
+    """Return the field of a streamed result that lists its citations; None if it has none."""
+    feature = feature_of(job)
+    name = feature and citations.field_of(feature)
+    if feature is None or not name or not feature.stream_field:
+        return None
+    if Status(job.status) is not Status.SUCCEEDED or job.result is None:
+        return None
+    return name if job.result.get(name) else None
 
 
 def follow_up(job: Job) -> FollowUp | None:
@@ -173,8 +181,8 @@ def answer(job: Job) -> list[Node]:
     if feature is None:
         return nodes
     apart: set[str | None] = {*feature.hidden}
-    if cited(job):
-        apart |= {feature.stream_field, citations.field_of(feature)}
+    if name := _cited_in(job):
+        apart |= {feature.stream_field, name}
     return [node for node in nodes if node.name not in apart]
 
 

@@ -63,6 +63,12 @@ SECTIONS = ("refund-window", "refund-request", "refund-course-purchase")
 READ = "The parcel with 40 headsets for Lisbon was left at a depot in Porto and comes on 11 March."
 """The part of the summary that the user had read before cancelling."""
 
+TRANSLATED = (
+    "Sie können Ihr Geld innerhalb von 30 Tagen nach der Zahlung zurückverlangen, z. B. nach der"
+    " Verlängerung eines Jahresplans. Nur der Inhaber kann das beantragen. Für gekaufte Kurse gilt"
+    " eine eigene Regel."
+)
+
 PASSWORD = "correct horse"
 
 CODES = {
@@ -94,8 +100,11 @@ def open_features() -> None:
     effective.cache.clear()
 
 
-def answered(user: User, *, known: bool = True, **values: Any) -> Job:
-    """Create a job of `answer` that succeeded, with citations if the answer is known."""
+def answered(user: User, *, known: bool = True, text: str = "", **values: Any) -> Job:
+    """Create a job of `answer` that succeeded, with citations if the answer is known.
+
+    Without a text, it answers with its quotes.
+    """
     citations = [
         {
             "section": section.id,
@@ -103,7 +112,7 @@ def answered(user: User, *, known: bool = True, **values: Any) -> Job:
         }
         for section in (answer_handbook.sections()[name] for name in SECTIONS if known)
     ]
-    text = " ".join(f"{each['quote']}." for each in citations)
+    text = text or " ".join(f"{each['quote']}." for each in citations)
     return job(
         user,
         Status.SUCCEEDED,

@@ -61,6 +61,7 @@ def shots() -> list[Shot]:
     )
     answers = {
         "cited": scenes.answered(ada),
+        "translated": scenes.answered(ada, text=scenes.TRANSLATED),
         "plain": scenes.answered(ada, degraded=True, model="", prompt_version=""),
         "unknown": scenes.answered(ada, known=False),
     }

@@ -58,6 +58,16 @@ def test_a_citation_leads_to_its_section(ada_client: Client, ada: User) -> None:
     assert sources.text.count("<article") == len(registry.get("answer").sources())  # type: ignore[misc]
 
 
+def test_a_citation_far_from_each_sentence_is_of_the_whole_answer(
+    ada_client: Client, ada: User
+) -> None:
+    heading = "Sources of the whole answer"
+    two = {**ANSWER, "answer": f"{ANSWER['answer']} Only the owner can."}
+    assert heading not in page_of(ada_client, done(ada, two))
+    far = {**two, "citations": [{"section": "lti", "quote": "Moodle and Canvas"}]}
+    assert heading in page_of(ada_client, done(ada, far))
+
+
 def test_only_features_that_cite_and_are_visible_have_sources(ada_client: Client) -> None:
     assert ada_client.get("/f/summarize/sources/").status_code == 404
     assert ada_client.get("/f/nothing/sources/").status_code == 404

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from aifeature import registry
 from aifeature.web import citations
 
@@ -26,11 +28,44 @@ def test_each_citation_is_at_the_sentence_closest_to_its_quote() -> None:
     assert (three.cited[0].title, three.cited[0].url) == ("gone-section", "")
 
 
-def test_a_quote_without_common_words_is_at_the_first_sentence() -> None:
-    quotes = [{"section": "refund-window", "quote": "Nichts davon"}]
-    first, *others = citations.sentences(ANSWER, TEXT, quotes)
-    assert len(first.cited) == 1
-    assert not any(each.cited for each in others)
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "Nichts davon",
+        "You can use the form that we have for you, and it is within the workspace.",
+        "Remove the course of the teacher within 90 days.",
+    ],
+)
+def test_a_quote_that_no_sentence_is_close_to_is_under_the_whole_answer(quote: str) -> None:
+    found = citations.sentences(ANSWER, TEXT, [{"section": "lti", "quote": quote}])
+    assert [len(each.cited) for each in found] == [0, 0, 0, 1]
+    assert found[-1].text == ""
+
+
+def test_numbers_and_names_place_a_quote_in_another_language() -> None:
+    text = "Das geht 30 Tage lang. Der Plan School kostet 2.400 Dollar. Fragen Sie den Inhaber."
+    quotes = [
+        {"section": "plans-prices", "quote": "the School plan costs 2,400 dollars per year"},
+        {"section": "refund-request", "quote": "Only the owner can ask for a refund."},
+        {"section": "refund-window", "quote": "if you ask within 30 days of the payment"},
+    ]
+    found = citations.sentences(ANSWER, text, quotes)
+    assert [[cited.number for cited in each.cited] for each in found] == [[3], [1], [], [2]]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Pick a format, e.g. CSV.",
+        "It costs approx. 12 dollars.",
+        "Choose Import etc. and wait.",
+        "Das kostet ca. 12 Dollar, z. B. im Mai.",
+        "1. Open the page.",
+    ],
+)
+def test_an_abbreviation_does_not_end_a_sentence(sentence: str) -> None:
+    found = citations.sentences(ANSWER, f"{sentence} Then wait.", [])
+    assert [each.text for each in found] == [sentence, "Then wait."]
 
 
 def test_an_answer_without_the_end_of_a_sentence_is_one() -> None:
