@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from aifeature.web import schema
+from aifeature.web import languages, schema
 from aifeature.web.schema import Schema
 
 Kind = Literal[
@@ -57,8 +57,8 @@ def _node(found: Schema, root: Schema, data: Any) -> Node:  # noqa: PLR0911 (one
             return Node("flag", "Yes" if data else "No")
         case int() | float():
             return Node("number", f"{data:,}")
-        case str() if schema.choices(value) is not None:
-            return Node("choice", schema.in_words(data))
+        case str() if (options := schema.choices(value)) is not None:
+            return Node("choice", _choice(options, data))
         case str():
             return Node("text", data)
         case list():
@@ -67,6 +67,10 @@ def _node(found: Schema, root: Schema, data: Any) -> Node:  # noqa: PLR0911 (one
             return Node("object", children=_properties(value, root, data))
         case _:
             return _raw(data)
+
+
+def _choice(options: list[Any], value: str) -> str:
+    return languages.name(value) if languages.are_codes(options) else schema.in_words(value)
 
 
 def _list(items: Schema, root: Schema, data: list[Any]) -> Node:

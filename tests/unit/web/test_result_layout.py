@@ -9,7 +9,8 @@ import pytest
 from django.template.loader import render_to_string
 from pydantic import BaseModel, Field
 
-from aifeature.web import result, show
+from aifeature import registry
+from aifeature.web import languages, result, show
 
 
 class Person(BaseModel):
@@ -88,3 +89,19 @@ def test_a_result_of_an_older_release_is_shown() -> None:
 )
 def test_durations_have_readable_units(seconds: float, words: str) -> None:
     assert show.duration(timedelta(seconds=seconds)) == words
+
+
+def test_languages_are_shown_by_name() -> None:
+    def shown(*codes: str) -> list[str]:
+        options = {"items": {"type": "string", "enum": codes}}
+        (node,) = result.sections({"properties": {"codes": options}}, {"codes": [*codes]})
+        return [child.value for child in node.children]
+
+    assert shown("de", "en", "zh") == ["German", "English", "Chinese"]
+    assert shown("hr", "it") == ["Hr", "It"], "these are departments"
+    assert shown("en", "other") == ["En", "Other"]
+
+
+def test_every_language_of_a_ticket_has_a_name() -> None:
+    codes = registry.get("triage").output_schema["properties"]["language"]["enum"]
+    assert languages.are_codes(codes)
