@@ -155,7 +155,8 @@ def _unknown(slug: str, count: int) -> dict[str, Any]:
 
 
 def _cache(used: PromptCache) -> dict[str, Any]:
-    return {"share": f"{used.share:.0%}", "saved": money(used.saved_micro)}
+    title = "Saved by the cache" if used.saved_micro >= 0 else "Spent on filling the cache"
+    return {"share": f"{used.share:.0%}", "title": title, "money": money(abs(used.saved_micro))}
 
 
 def to_settle_url(**filters: str) -> str:

@@ -129,8 +129,10 @@ def _bill(call: Attempt) -> Iterator[str]:
         case _:
             yield _tokens(call)
             yield money(call.cost_micro)
-            if call.cache_saved_micro:
-                yield f"the prompt cache saved {money(call.cache_saved_micro)}"
+            if call.cache_saved_micro > 0:
+                yield f"{dollars(call.cache_saved_micro)} saved by the cache"
+            elif call.cache_saved_micro < 0:
+                yield f"{dollars(-call.cache_saved_micro)} spent on filling the cache"
 
 
 def _tokens(row: Attempt | Job) -> str:

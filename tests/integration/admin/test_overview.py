@@ -190,6 +190,16 @@ def test_without_the_cache_there_is_no_figure(aged: MakeJob, make_attempt: MakeA
     assert overview.prompt_cache(datetime.now(UTC)) == {}
 
 
+@pytest.mark.parametrize(
+    ("saved", "title"), [(7_500, "Saved by the cache"), (-7_500, "Spent on filling the cache")]
+)
+def test_the_page_shows_the_effect_of_the_cache(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt, saved: int, title: str
+) -> None:
+    make_attempt(make_job(), cache_read_tokens=1, cache_saved_micro=saved)
+    assert f"{title}</dt><dd>$0.0075</dd>" in page.get(INDEX).text
+
+
 def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: None) -> None:
     day = NOON.date()
     make = SpendWindow.objects.create

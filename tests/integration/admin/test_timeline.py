@@ -92,6 +92,18 @@ def test_each_call_shows_its_outcome_time_tokens_and_cost(page: Client, life: Jo
         assert raw not in text
 
 
+@pytest.mark.parametrize(
+    ("saved", "shown"),
+    [(7_500, "$0.007500 saved by the cache"), (-40, "$0.000040 spent on filling the cache")],
+)
+def test_a_call_shows_the_effect_of_the_cache(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt, saved: int, shown: str
+) -> None:
+    job = make_job()
+    make_attempt(job, cache_saved_micro=saved)
+    assert shown in page.get(address(job)).text
+
+
 def test_a_waiting_job_shows_its_next_run_and_its_deadline(make_job: MakeJob) -> None:
     assert titles(make_job()) == ["Submitted", "Deadline"]
     back = make_job(epoch=2, wait_reason="provider_waiting")
