@@ -59,6 +59,8 @@ def begin(
 ) -> None:
     """Open an alert. If it is already open, only update the time it was last seen.
 
+    An open alert keeps the words and figures of its beginning, which may be the only record of it.
+
     Args:
         kind: A key of RUNBOOKS.
         subject: The feature, model or window concerned.
@@ -67,6 +69,16 @@ def begin(
         through: Function that runs the statement; set it to use a dedicated connection.
     """
     through("aif_alert", kind, subject, summary, as_json(dict(figures or {})))
+
+
+def begin_or_renew(kind: str, subject: str, summary: str) -> None:
+    """Open an alert. If it is already open, store the newest summary, without a notification.
+
+    For alerts whose cause may change while they are open.
+    """
+    begin(kind, subject, summary)
+    open_alert = Alert.objects.filter(kind=kind, subject=subject, closed_at=None)
+    open_alert.exclude(summary=summary).update(summary=summary)
 
 
 def end(kind: str, subject: str) -> bool:

@@ -91,6 +91,6 @@ def guarded(feature: Feature, name: str, *passed: type[Exception]) -> Iterator[N
 
 def _alert(slug: str, summary: str) -> None:
     try:
-        alerts.begin(alerts.FEATURE_BROKEN, slug, summary)
+        alerts.begin_or_renew(alerts.FEATURE_BROKEN, slug, summary)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("alert %s (%s) not written: %s", alerts.FEATURE_BROKEN, slug, brief(error))

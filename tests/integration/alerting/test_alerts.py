@@ -8,9 +8,12 @@ import psycopg
 import pytest
 from django.db import connection
 
+from aifeature import registry
 from aifeature.models import Alert, CheckRun
 from aifeature.services.alerting import alerts, check_runs
 from aifeature.services.alerting.check_runs import Found
+from aifeature.services.execution import hooks
+from aifeature.services.execution.hooks import FeatureBrokenError
 
 pytestmark = pytest.mark.django_db
 
@@ -25,6 +28,18 @@ def test_one_that_is_open_is_only_seen_again() -> None:
     assert (again.pk, again.opened_at) == (first.pk, first.opened_at)
     assert (again.summary, again.figures) == ("It began.", {"said": "It began."})
     assert again.seen_at > first.seen_at
+
+
+def test_one_about_a_feature_has_the_newest_cause_and_one_notice() -> None:
+    def broken(part: str) -> Alert:
+        with pytest.raises(FeatureBrokenError), hooks.guarded(registry.get("answer"), part):
+            raise KeyError
+        return Alert.objects.get()
+
+    assert broken("check").summary.startswith("check of the feature answer raised KeyError")
+    assert alerts.notify() == 1
+    assert broken("plain").summary.startswith("plain of the feature answer raised KeyError")
+    assert alerts.notify() == 0
 
 
 def test_an_ended_alert_stays_and_a_new_one_begins() -> None:
