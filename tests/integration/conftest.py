@@ -26,6 +26,7 @@ from aifeature.services.jobs import admission
 from aifeature.services.provider import account, factory
 from aifeature.services.stores import broker
 from aifeature.services.streams import writer
+from tests.functions_in_thread import FunctionsInThread
 from tests.integration.job_rows import claimed, make_call, make_job
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.retry_budget import RetryBudget
@@ -89,8 +90,13 @@ def _forget_redis() -> None:
 
 @pytest.fixture(autouse=True)
 def context() -> Iterator[WorkerContext]:
-    """The worker context of a test: a new retry budget, the keeper and streams of the process."""
-    with worker_context.using(replace(worker_context.current(), retries=RetryBudget())) as own:
+    """The worker context of a test: a new retry budget, the keeper and streams of the process.
+
+    Functions of features run in their caller's thread, so that a test can replace them.
+    """
+    process = worker_context.current()
+    fresh = replace(process, retries=RetryBudget(), functions=FunctionsInThread())
+    with worker_context.using(fresh) as own:
         yield own
 
 

@@ -1,4 +1,4 @@
-"""Calls of a feature's own functions, within a time limit.
+"""Alerts about a feature's own code.
 
 A function that raises or hangs is a defect of the feature, not of the provider or of the user. The
 job ends, and the alert contains the feature's name.
@@ -7,29 +7,20 @@ job ends, and the alert contains the feature's name.
 from __future__ import annotations
 
 import logging
-import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, ParamSpec, TypeVar
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError
 
 from aifeature.models.functions import brief
 from aifeature.services.alerting import alerts
+from aifeature.services.functions import FunctionPool
+from aifeature.services.functions.errors import FunctionFailedError, FunctionsAwayError
+from aifeature.services.functions.function import Name
 from aifeature.spec import Feature
 
 logger = logging.getLogger(__name__)
-
-LIMIT_S: Final = 5.0
-"""Seconds that a function may take. Python cannot end a thread, so one that hangs keeps its own."""
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-class _HangsError(Exception):
-    """The function has not returned in time."""
 
 
 class FeatureBrokenError(Exception):
@@ -39,32 +30,14 @@ class FeatureBrokenError(Exception):
 
 
 def call(
-    feature: Feature,
-    name: str,
-    function: Callable[Arguments, Result],
-    *arguments: Arguments.args,
-    **named: Arguments.kwargs,
-) -> Result:
-    """Return the result of the feature's function `name`. Raises FeatureBrokenError."""
-    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-    errors: list[BaseException] = []
-    ended = threading.Event()
+    functions: FunctionPool, feature: Feature, name: Name, given: Any, answer: str = ""
+) -> Any:
+    """Return the result of the feature's function `name`, as `FunctionPool.call` does.
 
-    def work() -> None:
-        try:
-            results.put(function(*arguments, **named))
-        except BaseException as error:  # noqa: BLE001 (the code of a feature may raise anything)
-            errors.append(error)
-        finally:
-            ended.set()
-
-    threading.Thread(target=work, name=f"{feature.slug}.{name}", daemon=True).start()
-    with guarded(feature, name):
-        if not ended.wait(LIMIT_S):
-            raise _HangsError
-        for error in errors:  # one that is no Exception, such as SystemExit, would pass `guarded`
-            raise error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
-        return results.get_nowait()
+    Raises FeatureBrokenError, or FunctionsAwayError.
+    """
+    with guarded(feature, name, FunctionsAwayError):
+        return functions.call(feature, name, given, answer)
 
 
 @contextmanager
@@ -79,8 +52,8 @@ def guarded(feature: Feature, name: str, *passed: type[Exception]) -> Iterator[N
         raise
     except Exception as error:
         logger.exception("feature %s: %s failed", feature.slug, name)
-        hangs = isinstance(error, _HangsError)
-        what = f"takes longer than {LIMIT_S:g} s" if hangs else f"raised {type(error).__name__}"
+        raised = f"raised {type(error).__name__}"
+        what = error.what if isinstance(error, FunctionFailedError) else raised
         summary = (
             f"{name} of the feature {feature.slug} {what}. Its jobs fail or wait. Correct"
             f" aifeature/features/{feature.slug}/, and stop the feature until then."

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from aifeature import prompts, registry
 from aifeature.models import transitions
@@ -54,6 +54,7 @@ from aifeature.services.execution.outcomes import (
 )
 from aifeature.services.execution.output import OutputInvalidError
 from aifeature.services.execution.worker_context import WorkerContext
+from aifeature.services.functions.errors import FunctionsAwayError
 from aifeature.services.payloads import input_values
 from aifeature.services.streams import shown
 from aifeature.services.streams.writer import JobStream
@@ -187,10 +188,10 @@ def _execute(
         and (withdrawal := shared.retries.withdraw()) is None
     ):
         decision = retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter())
-        return _without_provider(run_decisions.decided(decision, None), feature, value)
+        return _without_provider(run_decisions.decided(decision, None), claimed, shared, feature)
     started = time.monotonic()
     with shared.streams.open(claimed.job, claimed.epoch, feature.stream_field) as stream:
-        run = _Run(claimed, shared, feature, value, prompt, cancel, stream, started, progress)
+        run = _Run(claimed, shared, feature, prompt, cancel, stream, started, progress)
         try:
             outcome = run.call_models(choice, message)
         except Cancelled as stopped:  # during a probe: no call of this job is in flight
@@ -199,17 +200,19 @@ def _execute(
         outcome = run_decisions.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
         if withdrawal is not None and not run_decisions.provider_failed(outcome):
             shared.retries.give_back(withdrawal)
-        outcome = _without_provider(outcome, feature, value)
+        outcome = _without_provider(outcome, claimed, shared, feature)
         return _with_shown(outcome, claimed, stream)
 
 
-def _without_provider(outcome: Outcome, feature: Feature, value: BaseModel) -> Outcome:
+def _without_provider(
+    outcome: Outcome, claimed: Claimed, shared: WorkerContext, feature: Feature
+) -> Outcome:
     """Replace an outcome of an outage by the feature's plain answer, if it offers one."""
     if not run_decisions.is_outage(outcome):
         return outcome
     try:
-        found = output.plain(feature, value)
-    except FeatureBrokenError:
+        found = output.plain(shared.functions, feature, claimed.input)
+    except (FeatureBrokenError, FunctionsAwayError):
         return outcome
     return outcome if found is None else Degraded(found, outcome.settlement)
 
@@ -243,8 +246,6 @@ class _Run:
     claimed: Claimed
     shared: WorkerContext
     feature: Feature
-    value: BaseModel
-    """The input."""
     prompt: Prompt
     cancel: Cancel
     stream: JobStream
@@ -292,9 +293,10 @@ class _Run:
 
     def _checked(self, text: str, settlement: Settlement) -> Outcome:
         """Return the outcome of an answer. Raises OutputInvalidError if it is not valid."""
+        of_job = (self.shared.functions, self.feature, self.claimed.input, text)
         try:
-            result = output.validate(self.feature, self.value, text)
-            reason = output.why_a_person_decides(self.feature, self.value, text)
+            result = output.validate(*of_job)
+            reason = output.why_a_person_decides(*of_job)
         except FeatureBrokenError:
             return Failed(FailureCode.FEATURE_BROKEN, settlement)
         if not reason:

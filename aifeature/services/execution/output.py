@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,15 +9,15 @@ from pydantic import BaseModel, ValidationError
 from aifeature.models.storable import storable, storable_json
 from aifeature.services.execution import hooks
 from aifeature.services.execution.hooks import FeatureBrokenError
+from aifeature.services.functions import FunctionPool
+from aifeature.services.functions.errors import FunctionsAwayError
+from aifeature.services.functions.function import MAX_PROBLEMS
 from aifeature.services.payloads import json_values
 from aifeature.spec import Feature
 from workers.inference import Message, TextBlock
 
 MAX_REASON = 200
 """Most characters of a reason for approval: the size of its column."""
-
-MAX_PROBLEMS = 10
-"""Most problems shown to a model. More would cost more than they help."""
 
 
 class OutputInvalidError(ValueError):
@@ -31,19 +28,19 @@ class OutputInvalidError(ValueError):
         self.problems = problems
 
 
-def validate(feature: Feature, value: BaseModel, text: str) -> dict[str, Any]:
-    """Return the answer to the input `value` as JSON values that fit the output model.
+def validate(functions: FunctionPool, feature: Feature, given: Any, text: str) -> dict[str, Any]:
+    """Return the answer to the input `given` as JSON values that fit the output model.
 
     Raises:
         OutputInvalidError: the answer is not JSON, does not fit, or fails the feature's own check.
         FeatureBrokenError: the output model or the check raised another error, or the check hangs.
             A retry would fail again, at the same cost.
+        FunctionsAwayError: no process can run the check.
     """
     with hooks.guarded(feature, "output_model", OutputInvalidError):
         answer = _parsed(feature.output_model, text)
     if feature.check is not None:
-        given = answer.model_copy(deep=True)  # which the check may change
-        problems = hooks.call(feature, "check", _problems, feature.check, value, given)
+        problems = hooks.call(functions, feature, "check", given, storable_json(text))
         if problems:
             raise OutputInvalidError(problems)
     return _values(answer)
@@ -70,35 +67,18 @@ def _values(answer: BaseModel) -> dict[str, Any]:
     return result
 
 
-def _problems(check: Callable[[Any, Any], Iterable[str]], value: Any, answer: Any) -> list[str]:
-    found = check(value, answer)
-    if isinstance(found, str):  # each of its characters would be a problem
-        raise TypeError("the problems must be a list of texts")
-    return [str(problem) for problem in islice(found, MAX_PROBLEMS)]
-
-
-def why_a_person_decides(feature: Feature, value: BaseModel, text: str) -> str:
+def why_a_person_decides(functions: FunctionPool, feature: Feature, given: Any, text: str) -> str:
     """Return why a person must decide about an answer that `validate` accepted; empty if none must.
 
     Raises FeatureBrokenError.
     """
-    return _reason(feature, value, _parsed(feature.output_model, text))
-
-
-def _reason(feature: Feature, value: BaseModel, answer: BaseModel) -> str:
     if feature.approval is None:
         return ""
-    return hooks.call(feature, "approval", _asked, feature.approval, value, answer)
-
-
-def _asked(approval: Callable[[Any, Any], str], value: Any, answer: Any) -> str:
-    reason = approval(value, answer)
-    if not isinstance(reason, str):  # such as False, from which nothing could be concluded
-        raise TypeError(f"the reason must be a text, and is of type {type(reason).__name__}")
+    reason = hooks.call(functions, feature, "approval", given, storable_json(text))
     return str(storable(reason))[:MAX_REASON]
 
 
-def plain(feature: Feature, value: BaseModel) -> dict[str, Any] | None:
+def plain(functions: FunctionPool, feature: Feature, given: Any) -> dict[str, Any] | None:
     """Return the feature's plain output for an input.
 
     Return None if the feature offers none, or if a person would have to decide about it.
@@ -107,13 +87,10 @@ def plain(feature: Feature, value: BaseModel) -> dict[str, Any] | None:
     """
     if feature.plain is None or not feature.offers_plain:
         return None
-    answer = hooks.call(feature, "plain", feature.plain, value)
-    with hooks.guarded(feature, "plain", FeatureBrokenError):
-        if not isinstance(answer, feature.output_model):
-            raise TypeError(f"the answer must be of type {feature.output_model.__name__}")
-        text = json.dumps(answer.model_dump(mode="json", by_alias=True))
-        result = validate(feature, value, text)
-    return None if why_a_person_decides(feature, value, text) else result
+    text = hooks.call(functions, feature, "plain", given)
+    with hooks.guarded(feature, "plain", FeatureBrokenError, FunctionsAwayError):
+        result = validate(functions, feature, given, text)
+    return None if why_a_person_decides(functions, feature, given, text) else result
 
 
 def repair_turns(bad_answer: str, error: OutputInvalidError) -> tuple[Message, Message]:

@@ -64,7 +64,11 @@ class Runner:
         self._closed = threading.Event()
 
     def start(self, *, worker: str, slots: int) -> None:
-        """Start taking jobs, up to `slots` at the same time."""
+        """Start taking jobs, up to `slots` at the same time.
+
+        Raises FunctionsAwayError if the functions of the features cannot be run.
+        """
+        self._context.functions.start()
         self._keeper.appear(worker, queue="llm", slots=slots, when_stuck=self._request_stop)
         self._agent = WorkerAgent()
         self._agent.start()
@@ -105,6 +109,7 @@ class Runner:
         """Send what is still pending, after the last job has ended."""
         if self._agent is not None:
             self._agent.stop()
+        self._context.functions.close()
         self._keeper.leave()
         self._closed.set()
 

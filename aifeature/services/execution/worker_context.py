@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.functions import FunctionPool
 from aifeature.services.streams import writer
 from aifeature.services.streams.writer import StreamWriter
 from workers.retry_budget import RetryBudget
@@ -26,6 +27,7 @@ class WorkerContext:
     keeper: LeaseKeeper = field(default_factory=_keeper)
     streams: StreamWriter = field(default_factory=writer.process)
     retries: RetryBudget = field(default_factory=RetryBudget)
+    functions: FunctionPool = field(default_factory=FunctionPool)
 
 
 _lock = threading.Lock()

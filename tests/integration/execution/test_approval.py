@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,11 +33,13 @@ from aifeature.models.transitions import Settlement
 from aifeature.reasons import FailureCode
 from aifeature.services.controls import effective, switch
 from aifeature.services.dispatch import recovery
-from aifeature.services.execution import hooks, job_run, output
+from aifeature.services.execution import job_run, output
+from aifeature.services.functions.errors import FunctionFailedError
 from aifeature.services.jobs import lifecycle
 from aifeature.services.privacy import export
 from aifeature.services.texts import FAILED
 from aifeature.spec import Feature
+from tests.functions_in_thread import FunctionsInThread
 from tests.integration.api.api_jobs import bearer
 from tests.integration.conftest import AMPLE_RATES
 from tests.integration.job_rows import MakeJob, age, begin, claim
@@ -332,15 +333,18 @@ def changed(**values: Any) -> Feature:
     return registry.get("triage").model_copy(update=values)
 
 
+def hangs(*_: object) -> str:
+    raise FunctionFailedError("takes longer than 5 s")
+
+
 @pytest.mark.parametrize(
     "approval",
-    [lambda *_: 1 / 0, lambda *_: None, lambda *_: time.sleep(30)],
+    [lambda *_: 1 / 0, lambda *_: None, hangs],
     ids=["raises", "none", "hangs"],
 )
 def test_a_broken_rule_releases_nothing(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, approval: Any
 ) -> None:
-    monkeypatch.setattr(hooks, "LIMIT_S", 0.2)
     broken = changed(approval=approval)
     monkeypatch.setattr(registry, "get", lambda _: broken)
     make_job(feature="triage", input={"ticket": HARMLESS})
@@ -361,8 +365,8 @@ def test_a_long_reason_is_cut_to_its_column(
 def test_an_outage_brings_no_plain_answer_past_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
     feature = changed(offers_plain=True)
     for ticket, has_answer in ((HARMLESS, True), (HIGH_STAKES, False)):
-        value = feature.input_model(ticket=ticket)
-        assert (output.plain(feature, value) is not None) == has_answer
+        found = output.plain(FunctionsInThread(), feature, {"ticket": ticket})
+        assert (found is not None) == has_answer
 
 
 def test_a_feature_with_a_rule_streams_nothing() -> None:

@@ -18,6 +18,7 @@ from aifeature.services.execution import job_run, lease
 from aifeature.services.execution.lease import LeaseKeeper
 from aifeature.services.execution.runner import EXIT_CODE, Runner
 from aifeature.services.execution.worker_context import WorkerContext
+from tests.functions_in_thread import FunctionsInThread
 from tests.integration.execution.conftest import PATIENCE_S, wait_for
 from tests.integration.job_rows import MakeJob, claim
 from tests.sandbox_server import SandboxServer
@@ -116,7 +117,8 @@ def test_a_job_claimed_during_the_stop_is_aborted(
 def test_a_process_with_hung_threads_stops() -> None:
     asked: list[str] = []
     keeper = LeaseKeeper(15)
-    other = Runner(WorkerContext(keeper=keeper), request_stop=lambda: asked.append("stop"))
+    context = WorkerContext(keeper=keeper, functions=FunctionsInThread())
+    other = Runner(context, request_stop=lambda: asked.append("stop"))
     other.start(worker="llm@hangs", slots=4)
     when_stuck = keeper._presences["llm"].when_stuck
     assert when_stuck is not None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,14 +15,22 @@ from pydantic import BaseModel, field_validator
 from aifeature import registry
 from aifeature.models.storable import storable, storable_json
 from aifeature.services.alerting import alerts
-from aifeature.services.execution import hooks, output
+from aifeature.services.execution import output
 from aifeature.services.execution.hooks import FeatureBrokenError
 from aifeature.services.execution.output import OutputInvalidError
+from aifeature.services.functions import function
+from aifeature.services.functions.errors import FunctionFailedError
 from aifeature.services.payloads import json_values
+from tests.functions_in_thread import FunctionsInThread
 
 SUMMARIZE = registry.get("summarize")
 SUMMARY = SUMMARIZE.output_model.model_validate({"summary": "Two.", "key_facts": []})
-INPUT = SUMMARIZE.input_model.model_validate({"document": "A text."})
+INPUT = {"document": "A text."}
+
+IN_THREAD = FunctionsInThread()
+
+validate = partial(output.validate, IN_THREAD)
+plain_answer = partial(output.plain, IN_THREAD)
 
 
 def is_storable(value: object) -> bool:
@@ -31,7 +39,7 @@ def is_storable(value: object) -> bool:
 
 def test_an_answer_that_fits_is_returned_as_json_values() -> None:
     text = '{"summary": "Two sentences.", "key_facts": ["One fact."]}'
-    assert output.validate(SUMMARIZE, INPUT, text) == {
+    assert validate(SUMMARIZE, INPUT, text) == {
         "summary": "Two sentences.",
         "key_facts": ["One fact."],
     }
@@ -51,7 +59,7 @@ def test_an_answer_that_fits_is_returned_as_json_values() -> None:
 )
 def test_an_answer_that_does_not_fit_is_named_but_not_echoed(text: str, problem: str) -> None:
     with pytest.raises(OutputInvalidError) as error:
-        output.validate(SUMMARIZE, INPUT, text)
+        validate(SUMMARIZE, INPUT, text)
     assert any(line.startswith(problem) for line in error.value.problems), error.value.problems
     assert "SECRET" not in str(error.value)
 
@@ -66,7 +74,7 @@ def test_the_model_is_shown_its_answer_and_each_problem() -> None:
 
 def test_a_nul_is_replaced_before_the_answer_is_checked() -> None:
     text = '{"summary": "a\\u0000b", "key_facts": ["\\u0000", "c\\\\u0000"]}'
-    assert output.validate(SUMMARIZE, INPUT, text) == {
+    assert validate(SUMMARIZE, INPUT, text) == {
         "summary": "a\ufffdb",
         "key_facts": ["\ufffd", "c\\u0000"],
     }
@@ -102,7 +110,7 @@ def test_escaped_text_is_always_storable_and_else_unchanged(text: str) -> None:
 def test_half_a_character_is_replaced_before_the_answer_is_checked() -> None:
     text = r'{"summary": "a\ud83d \uD83D\uDE00 \\ud83d \ude00\ud83d", "key_facts": []}'
     expected = "a\ufffd \U0001f600 \\ud83d \ufffd\ufffd"
-    assert output.validate(SUMMARIZE, INPUT, text)["summary"] == expected
+    assert validate(SUMMARIZE, INPUT, text)["summary"] == expected
 
 
 class Broad(BaseModel):
@@ -131,14 +139,14 @@ BROAD = SUMMARIZE.model_copy(update={"output_model": Broad, "stream_field": None
 )
 def test_a_number_that_no_layer_keeps_does_not_fit(share: str, count: str, problem: str) -> None:
     with pytest.raises(OutputInvalidError, match=problem):
-        output.validate(BROAD, INPUT, f'{{"share": {share}, "count": {count}, "text": "a"}}')
+        validate(BROAD, INPUT, f'{{"share": {share}, "count": {count}, "text": "a"}}')
 
 
 def test_an_exception_of_a_model_is_logged_without_the_answer(
     caplog: pytest.LogCaptureFixture, alerted: list[str]
 ) -> None:
     with pytest.raises(FeatureBrokenError):
-        output.validate(BROAD, INPUT, '{"share": 1, "count": 0, "text": "SECRET"}')
+        validate(BROAD, INPUT, '{"share": 1, "count": 0, "text": "SECRET"}')
     assert "ZeroDivisionError" in caplog.text
     assert "SECRET" not in caplog.text
     assert alerted == ["summarize"]
@@ -155,7 +163,7 @@ def test_every_answer_fits_or_is_refused(text: str, depth: int) -> None:
     nested = "[" * depth + text + "]" * depth
     feature = SUMMARIZE.model_copy(update={"output_model": AnyAnswer, "stream_field": None})
     try:
-        found = output.validate(feature, INPUT, f'{{"value": {nested}}}')
+        found = validate(feature, INPUT, f'{{"value": {nested}}}')
     except OutputInvalidError:
         return
     assert json_values.problem(found) is None
@@ -175,7 +183,7 @@ def alerted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def checked_by(check: Callable[[Any, Any], Iterable[str]]) -> dict[str, Any]:
     feature = SUMMARIZE.model_copy(update={"check": check})
-    return output.validate(feature, INPUT, '{"summary": "Two.", "key_facts": []}')
+    return validate(feature, INPUT, '{"summary": "Two.", "key_facts": []}')
 
 
 def test_the_check_of_a_feature_gets_input_and_output_as_their_models() -> None:
@@ -189,7 +197,7 @@ def test_the_check_of_a_feature_gets_input_and_output_as_their_models() -> None:
 def test_a_problem_that_the_check_finds_makes_the_answer_invalid() -> None:
     with pytest.raises(OutputInvalidError) as error:
         checked_by(lambda value, answer: [f"problem {n}" for n in range(20)])
-    assert error.value.problems == [f"problem {n}" for n in range(output.MAX_PROBLEMS)]
+    assert error.value.problems == [f"problem {n}" for n in range(function.MAX_PROBLEMS)]
 
 
 def raises(value: Any, answer: Any) -> Iterable[str]:
@@ -202,12 +210,7 @@ def raises_later(value: Any, answer: Any) -> Iterable[str]:
 
 
 def hangs(value: Any, answer: Any) -> Iterable[str]:
-    threading.Event().wait()
-    return []
-
-
-def exits(value: Any, answer: Any) -> Iterable[str]:
-    raise SystemExit(1)
+    raise FunctionFailedError("takes longer than 5 s")
 
 
 def is_a_text(value: Any, answer: Any) -> Iterable[str]:
@@ -219,7 +222,6 @@ def is_a_text(value: Any, answer: Any) -> Iterable[str]:
     [
         (raises, "KeyError"),
         (raises_later, "KeyError"),
-        (exits, "RuntimeError"),
         (is_a_text, "TypeError"),
         (hangs, "takes longer"),
     ],
@@ -228,10 +230,7 @@ def test_a_check_that_raises_or_hangs_is_a_defect_of_its_feature(
     check: Callable[[Any, Any], Iterable[str]],
     what: str,
     alerted: list[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if check is hangs:
-        monkeypatch.setattr(hooks, "LIMIT_S", 0.05)
     with pytest.raises(FeatureBrokenError, match=f"check of the feature summarize .*{what}"):
         checked_by(check)
     assert alerted == ["summarize"]
@@ -260,14 +259,14 @@ def test_a_plain_answer_that_does_not_fit_is_a_defect(
 ) -> None:
     offers = SUMMARIZE.model_copy(update={"plain": junk, "offers_plain": True})
     with pytest.raises(FeatureBrokenError, match="plain of the feature summarize"):
-        output.plain(offers, INPUT)
+        plain_answer(offers, INPUT)
     assert alerted == ["summarize"]
 
 
 def test_a_plain_answer_must_pass_the_check(alerted: list[str]) -> None:
     update = {"plain": lambda value: SUMMARY, "offers_plain": True, "check": lambda *_: ["wrong"]}
     with pytest.raises(FeatureBrokenError):
-        output.plain(SUMMARIZE.model_copy(update=update), INPUT)
+        plain_answer(SUMMARIZE.model_copy(update=update), INPUT)
     assert alerted == ["summarize"]
 
 
@@ -276,9 +275,9 @@ def test_only_a_feature_that_offers_it_has_a_plain_answer(alerted: list[str]) ->
         return SUMMARIZE.output_model.model_validate({"summary": value.document, "key_facts": []})
 
     offers = SUMMARIZE.model_copy(update={"plain": plain, "offers_plain": True})
-    assert output.plain(offers, INPUT) == {"summary": "A text.", "key_facts": []}
-    assert output.plain(SUMMARIZE.model_copy(update={"plain": plain}), INPUT) is None
+    assert plain_answer(offers, INPUT) == {"summary": "A text.", "key_facts": []}
+    assert plain_answer(SUMMARIZE.model_copy(update={"plain": plain}), INPUT) is None
     broken = SUMMARIZE.model_copy(update={"plain": lambda value: 1 / 0, "offers_plain": True})
     with pytest.raises(FeatureBrokenError):
-        output.plain(broken, INPUT)
+        plain_answer(broken, INPUT)
     assert alerted == ["summarize"]
