@@ -1,7 +1,7 @@
 """The process of the functions: loads all features once, and forks a child for each connection.
 
-A forked child has the code that was loaded at the start, whatever the files contain by then, and is
-ready after a few milliseconds. This process has one thread, so that it can fork safely.
+A forked child has the code that was loaded at the start, even if the files have changed since, and
+is ready after a few milliseconds. This process has one thread, so that it can fork safely.
 
 Each message from the worker is a pid. 0 comes with a connection for a new child, and is answered
 with the child's pid. The pid of a child ends that child, and is answered with its wait status. When
@@ -83,7 +83,7 @@ def serve(found: Mapping[str, Feature], connection: socket.socket) -> None:
     with connection.makefile("rb") as calls:
         for line in calls:
             call = json.loads(line)
-            # In case nobody is left to end this process. The kernel ends it, whatever it executes.
+            # If its worker and its parent are gone, the kernel ends it, also within C code.
             signal.setitimer(signal.ITIMER_REAL, call["end_s"])
             reply = _reply(found[call["slug"]], call["name"], call["given"], call["answer"])
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,4 +1,4 @@
-"""A feature of the tests. Its check does what the input says. Tests copy this file."""
+"""A feature of the tests. The input selects the action of its check. Tests copy this file."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_a_function_that_holds_the_interpreter_is_ended(pool: FunctionPool) -> N
     assert done(pool, "works") != pid
 
 
-def test_what_a_function_has_started_ends_with_it(pool: FunctionPool) -> None:
+def test_processes_of_a_function_end_with_it(pool: FunctionPool) -> None:
     pool._limit_s = SHORT_S
     with pytest.raises(FunctionFailedError, match="takes longer"):
         done(pool, "forks")
