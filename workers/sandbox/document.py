@@ -28,6 +28,9 @@ _TIMES = re.compile(r"\*(?<=\w\*)(?=\w)")
 """An asterisk between two letters or digits is no emphasis."""
 
 _WORD = re.compile(r"\w")
+_TAGS = re.compile(r"(?:\W{0,9}<\W{0,3}[a-z][^<>]{0,300}>)+\W*", re.IGNORECASE)
+"""Markup without words. Escaped, it is still in a text after `plain`."""
+
 _TITLE = re.compile(r"(?![^\W\d_][\w .]{0,30}:[ \t])[^\n]{1,90}(?<![.!?…;,。！？؟।۔])")  # noqa: RUF001
 """A paragraph of one line that reads like a title."""
 
@@ -48,6 +51,7 @@ def units(text: str) -> list[Unit]:
     blocks = list(_blocks(source))
     found = [unit for block in blocks[:: 1 + len(blocks) // MAX_UNITS] for unit in _units(block)]
     found = [unit for unit in found if _WORD.search(unit.text) or not unit.text.isascii()]
+    found = [unit for unit in found if "<" not in unit.text or not _TAGS.fullmatch(unit.text)]
     size = sum(len(unit.text) for unit in found)
     found = found[:: 1 + max(len(found) // MAX_UNITS, size // MAX_CHARS)]
     if any(unit.kind != "heading" for unit in found):

@@ -42,7 +42,7 @@ _MARKUP = {
     r"<li(?:\s[^<>]{0,300})?>\s*": "\n- ",
     r"<h[1-6](?:\s[^<>]{0,300})?>\s*": "\n\n# ",
     rf"</?(?:{_BLOCK})(?:\s[^<>]{{0,300}})?/?>": "\n\n",
-    r"</?[a-z][^<>]{0,300}>": " ",
+    r"<[\u200b-\u200d\u2060\ufeff]?/?[a-z][^<>]{0,300}>": " ",
 }
 _TAGS = [(re.compile(tag, re.IGNORECASE | re.DOTALL), kept) for tag, kept in _MARKUP.items()]
 _QUOTE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.MULTILINE)
