@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from workers.sandbox import classify, cues
 from workers.sandbox import text as texts
-from workers.sandbox.reading import MAX_INSTRUCTIONS, Reading
+from workers.sandbox.reading import MAX_INSTRUCTIONS, UNKNOWN, Reading
 
 _KINDS = {
     "reason": r"reason|rationale|explanation|explain|why|justif\w*|comment|analysis|thinking|note",
@@ -72,6 +72,15 @@ _DENIES = re.compile(
 )
 _CONDITION = re.compile(r"\b(true|false)\b(.*?)(?=\b(?:true|false|otherwise|else)\b|$)", re.DOTALL)
 _MODERATING = re.compile(r"\b(?:moderat\w+|unsafe|harmful)\b", re.IGNORECASE)
+_LANGUAGE = re.compile(
+    r"\b(?:languages?|lang|locale|iso.?639|sprache|langue|idioma|lingua)\b", re.IGNORECASE
+)
+_NAMES = (
+    "english german french spanish italian portuguese dutch polish turkish russian japanese chinese"
+)
+_CODES = dict(zip(_NAMES.split(), UNKNOWN, strict=True))
+"""The codes of languages that a list may have by name."""
+
 _GRADE_TO_PASS = 0.6
 
 
@@ -86,6 +95,8 @@ def kind_of(name: str, description: str) -> str:
 def text_for(reading: Reading, name: str, description: str, place: tuple[int, int] = (0, 1)) -> str:
     """Return a text for a field; `place` is (index, length) of the list of its object."""
     index, length = place
+    if _LANGUAGE.fullmatch(name):
+        return texts.languages(texts.plain(reading.source))[0]
     match kind_of(name, description):
         case "summary":
             return reading.summary(description)
@@ -139,8 +150,13 @@ def _reason(reading: Reading) -> str:
     return f"The text says: {best[0].text}" if best else "The text is empty."
 
 
-def choose(reading: Reading, description: str, labels: dict[str, str]) -> classify.Verdict:
+def choose(
+    reading: Reading, name: str, description: str, labels: dict[str, str]
+) -> classify.Verdict:
     """Return one label of a closed list; `labels` has each one's own description."""
+    about = f"{_CAMEL.sub(' ', name).replace('_', ' ')} {description}"
+    if label := _language(reading, about, labels):
+        return classify.Verdict(label, {label: 1.0})
     verdict = is_good(reading, description)
     if verdict is not None:
         wanted = _GOOD if verdict else _BAD
@@ -153,6 +169,24 @@ def choose(reading: Reading, description: str, labels: dict[str, str]) -> classi
         merged = {k: f"{v} {k}" for k, v in merged.items() if not _GOOD.fullmatch(k)} or merged
         return classify.classify(f"{' '.join(harms)} {reading.source}", merged)
     return classify.classify(texts.plain(reading.source), merged)
+
+
+def _language(reading: Reading, about: str, labels: Iterable[str]) -> str | None:
+    """Return the label of the text's language, if the labels are codes or names of languages.
+
+    In a field that is not described as a language, the most probable one must be a label.
+    """
+    codes: dict[str, str] = {}
+    for label in labels:
+        code = re.split(r"[-_]", label.casefold())[0]
+        codes.setdefault(_CODES.get(code, code), label)
+    short = [code for code in codes if len(code) == 2]  # noqa: PLR2004 (ISO 639-1)
+    if 2 * len(short) <= len(codes):
+        return None
+    known = texts.languages(texts.plain(reading.source))
+    if _LANGUAGE.search(about):
+        return next((codes[code] for code in known if code in codes), None)
+    return codes.get(known[0])
 
 
 def is_good(reading: Reading, about: str = "") -> bool | None:

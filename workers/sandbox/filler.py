@@ -75,7 +75,7 @@ class Filler:
             return min(values, key=lambda v: abs(v - target))
         by_label = {str(value): value for value in values}
         return by_label[
-            fields.choose(self._reading, description, dict.fromkeys(by_label, "")).label
+            fields.choose(self._reading, name, description, dict.fromkeys(by_label, "")).label
         ]
 
     def _option(
@@ -86,7 +86,7 @@ class Filler:
         description = str(schema.get("description", ""))
         if all("const" in option for option in resolved):
             labels = {str(o["const"]): str(o.get("description", "")) for o in resolved}
-            label = fields.choose(self._reading, description, labels).label
+            label = fields.choose(self._reading, name, description, labels).label
             return next(o["const"] for o in resolved if str(o["const"]) == label)
         rest = [option for option in resolved if option.get("type") != "null"]
         # A citation or a quote of nothing is null.
@@ -148,7 +148,7 @@ class Filler:
         if fields.kind_of(name, description) == "citation":
             return [values[cited] for cited in self._reading.citations() if cited in values][:count]
         about = f"{description} {item.get('description', '')}"
-        scores = fields.choose(self._reading, about, dict.fromkeys(values, "")).scores
+        scores = fields.choose(self._reading, name, about, dict.fromkeys(values, "")).scores
         best = max(scores.values(), default=0.0)
         labels = [label for label, score in scores.items() if score > 0 and score >= best * 0.6]
         return [values[label] for label in sorted(labels, key=lambda x: -scores[x])][:count]

@@ -32,6 +32,9 @@ STOP_WORDS = frozenset(
 PIECE = 1000
 """Characters that are split at a time: on some texts sentencex takes quadratic time."""
 
+MOST = 200
+"""Languages that are named at most. The model has fewer."""
+
 SURE = 0.5
 """Least confidence with which a language is named."""
 
@@ -114,13 +117,22 @@ def terms(text: str) -> list[str]:
 
 def language(text: str) -> str:
     """Return the ISO 639-1 code of a text's language, or "" if it is uncertain."""
-    return _language(" ".join(text[:PIECE].split()))
+    return _language(_opening(text))
 
 
 @lru_cache(maxsize=1024)
 def _language(text: str) -> str:
     best = detect(text, model="lite")[0]
     return str(best["lang"]) if float(best["score"]) >= SURE else ""
+
+
+def languages(text: str) -> list[str]:
+    """Return the codes of the languages that a text may be in, the most probable one first."""
+    return [str(found["lang"]) for found in detect(_opening(text), model="lite", k=MOST)]
+
+
+def _opening(text: str) -> str:
+    return " ".join(text[:PIECE].split())
 
 
 def width(text: str) -> int:

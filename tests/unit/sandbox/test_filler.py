@@ -217,6 +217,41 @@ def test_an_unknown_answer_is_in_the_language_of_the_question(question: str, ans
     assert ask(schema, text)["answer"].startswith(answer)
 
 
+@pytest.mark.parametrize(
+    ("labels", "description"),
+    [
+        (["aa", "de", "en", "is", "it", "no"], "The ticket's code."),
+        (["fr-FR", "de-DE", "en-GB", "other"], "The locale."),
+        (["German", "English", "It is another one"], "The language of the ticket."),
+    ],
+)
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("It is late, and no lamp is lit.", "en"), ("Es ist spät, und keine Lampe brennt.", "de")],
+)
+def test_a_list_of_languages_gets_the_language_of_the_text(
+    labels: list[str], description: str, text: str, language: str
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "label": {"enum": labels, "description": description},
+            "language": {"type": "string"},
+        },
+    }
+    filled = ask(schema, f"<document>{text}</document>")
+    assert filled["label"] in (language, {"de": "de-DE", "en": "en-GB"}[language],
+                               {"de": "German", "en": "English"}[language])  # fmt: skip
+    assert filled["language"] == language
+
+
+def test_two_letters_alone_make_no_language() -> None:
+    schema = {"enum": ["hr", "it", "pr"], "description": "hr: holidays; it: computers; pr: press"}
+    assert ask(schema, "<document>My computers are slow.</document>") == "it"
+    schema = {"enum": ["no", "yes"], "description": "yes: the language is rude, with swearwords"}
+    assert ask(schema, "<document>All this swearing is rude.</document>") == "yes"
+
+
 def test_a_repair_request_is_answered_from_the_first_turn() -> None:
     schema = {"type": "object", "properties": {"summary": {"type": "string"}}}
     body: dict[str, Any] = {
