@@ -31,10 +31,11 @@ _WORD = re.compile(r"\w")
 _TAGS = re.compile(r"(?:\W{0,9}<\W{0,3}[a-z][^<>]{0,300}>)+\W*", re.IGNORECASE)
 """Markup without words. Escaped, it is still in a text after `plain`."""
 
-_TITLE = re.compile(r"(?![^\W\d_][\w .]{0,30}:[ \t])[^\n]{1,90}(?<![.!?…;,。！？؟।۔])")  # noqa: RUF001
+_TITLE = re.compile(r"(?![^\W\d_][\w .]{0,30}:[ \t])[^\n]{1,90}(?<![.!?…:;,。！：？؟।۔])")  # noqa: RUF001
 """A paragraph of one line that reads like a title."""
 
 _ANNOUNCES = re.compile(r".{1,160}[:：]", re.DOTALL)  # noqa: RUF001
+_COLONS = (":", "：")  # noqa: RUF001
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,21 @@ def units(text: str) -> list[Unit]:
         return found
     rest = (unit.text for unit in found) if found else islice(texts.sentences(source), MAX_UNITS)
     return [Unit(sentence, "sentence") for sentence in rest]
+
+
+def passages(text: str) -> list[tuple[str, ...]]:
+    """Return what can be quoted alone: a unit, or a sentence that announces a list with its items.
+
+    The items without their announcement would mislead, and the announcement alone states nothing.
+    """
+    found: list[list[Unit]] = []
+    for unit in units(text):
+        if found and unit.kind in ("item", "row") and found[-1][0].text.endswith(_COLONS):
+            found[-1].append(unit)
+        else:
+            found.append([unit])
+    whole = (parts for parts in found if len(parts) > 1 or parts[0].kind != "heading")
+    return [tuple(unit.text for unit in parts) for parts in whole]
 
 
 def _units(block: Unit) -> Iterator[Unit]:

@@ -118,8 +118,8 @@ def texts_for(reading: Reading, name: str, description: str, count: int) -> list
     if kind == "citation":
         found = reading.citations()
     elif kind == "quote" and reading.question:
-        hits = reading.finding.hits if reading.finding.known else ()
-        found = [hit.sentences[0] for hit in hits if hit.sentences]
+        hit = reading.finding.hit
+        found = [hit.quote] if hit and hit.quote and reading.finding.known else []
     elif kind == "keyword":
         found = reading.summarizer.top_terms(count)
     elif kind in ("missing", "unsupported"):

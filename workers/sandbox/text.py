@@ -58,7 +58,10 @@ _ASCII_WORD = re.compile(r"[a-z0-9]+")
 """The same in ASCII text, three times as fast."""
 
 _CJK_WORD = re.compile(f"[{CJK}]")
-_STEMMER = Stemmer("english")
+_STEMMERS = {
+    code: Stemmer(name)
+    for code, name in (("en", "english"), ("de", "german"), ("fr", "french"), ("es", "spanish"))
+}
 
 
 def plain(text: str) -> str:
@@ -94,24 +97,28 @@ def _segments(text: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=65536)
-def stem(word: str) -> str:
+def stem(word: str, language: str = "en") -> str:
     """Return the Snowball stem, equal for `refunds`, `refunded` and `refunding`."""
-    stemmed: str = _STEMMER.stemWord(word)
+    stemmed: str = _STEMMERS[language].stemWord(word)
     return stemmed
 
 
-def terms(text: str) -> list[str]:
-    """Return the content words as stems; Chinese, Japanese and Korean as pairs of characters."""
+def terms(text: str, language: str = "en") -> list[str]:
+    """Return the content words as stems; Chinese, Japanese and Korean as pairs of characters.
+
+    Without a stemmer of the language, the English one is used.
+    """
+    language = language if language in _STEMMERS else "en"
     found: list[str] = []
     pattern = _ASCII_WORD if text.isascii() else _WORD
     for word in pattern.findall(text.casefold()):
         if word.isascii():
             if word not in STOP_WORDS and (len(word) > 1 or word.isdigit()):
-                found.append(stem(word))
+                found.append(stem(word, language))
         elif _CJK_WORD.match(word):
             found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
         elif word not in STOP_WORDS and len(word) > 1:
-            found.append(word)
+            found.append(word if language == "en" else stem(word, language))
     return found
 
 

@@ -172,6 +172,17 @@ def test_citations_name_sections_of_the_text_and_nothing_when_unknown() -> None:
     assert "know" in unknown["answer"]
 
 
+def test_only_the_section_that_the_answer_uses_is_cited() -> None:
+    schema = {"type": "array", "items": {"type": "string"}, "description": "citations"}
+    handbook = (
+        "<handbook>\n## Refunds {#refunds}\nRefunds are paid in 14 days.\n"
+        "## Boats {#boats}\nBoats are paid by the day, and refunds by the boat keeper.\n"
+        "## Oars {#oars}\nOars float.\n</handbook>"
+    )
+    question = "<question>In how many days are refunds paid?</question>"
+    assert ask(schema, question, handbook) == ["refunds"]
+
+
 ANSWERED = {
     "found": True,
     "answerable": True,
