@@ -81,6 +81,13 @@ _NAMES = (
 _CODES = dict(zip(_NAMES.split(), UNKNOWN, strict=True))
 """The codes of languages that a list may have by name."""
 
+_LOW = re.compile(r"(?:very[ _-]?)?low|none|no|weak|un(?:sure|certain|known)", re.IGNORECASE)
+_HIGH = re.compile(r"(?:very[ _-]?)?high|yes|strong|sure|certain|full", re.IGNORECASE)
+"""The ends of a scale in words. Other words are between them."""
+
+_SURENESS = 0.8
+"""The confidence in a result that is no answer to a question."""
+
 _GRADE_TO_PASS = 0.6
 
 
@@ -155,7 +162,7 @@ def choose(
 ) -> classify.Verdict:
     """Return one label of a closed list; `labels` has each one's own description."""
     about = f"{_CAMEL.sub(' ', name).replace('_', ' ')} {description}"
-    if label := _language(reading, about, labels):
+    if label := _language(reading, about, labels) or _level(reading, about, labels):
         return classify.Verdict(label, {label: 1.0})
     verdict = is_good(reading, description)
     if verdict is not None:
@@ -187,6 +194,21 @@ def _language(reading: Reading, about: str, labels: Iterable[str]) -> str | None
     if _LANGUAGE.search(about):
         return next((codes[code] for code in known if code in codes), None)
     return codes.get(known[0])
+
+
+def _level(reading: Reading, about: str, labels: Iterable[str]) -> str | None:
+    """Return the label of the confidence in the answer, if the labels are levels of it."""
+    ordered = sorted(labels, key=lambda label: bool(_HIGH.fullmatch(label)) - _is_low(label))
+    if not (_SURE.search(about) and _is_low(ordered[0]) and _HIGH.fullmatch(ordered[-1])):
+        return None
+    if reading.question and not reading.finding.known:
+        return ordered[0]
+    sure = reading.finding.margin if reading.question else _SURENESS
+    return ordered[min(1 + int(sure * (len(ordered) - 1)), len(ordered) - 1)]
+
+
+def _is_low(label: str) -> bool:
+    return _LOW.fullmatch(label) is not None
 
 
 def is_good(reading: Reading, about: str = "") -> bool | None:
@@ -254,7 +276,7 @@ def number(reading: Reading, name: str, description: str, bounds: tuple[Any, Any
             grade = reading.judgement.coverage
         return float(low + grade * (high - low))
     if _SURE.search(about):
-        share = reading.finding.coverage if reading.question else 0.8
+        share = reading.finding.coverage if reading.question else _SURENESS
         return share if high is None or high <= 1 else share * high
     if reading.question or low is not None:
         return float(low or 0)

@@ -263,6 +263,25 @@ def test_two_letters_alone_make_no_language() -> None:
     assert ask(schema, "<document>All this swearing is rude.</document>") == "yes"
 
 
+@pytest.mark.parametrize(
+    ("question", "level"),
+    [
+        ("When are refunds paid?", "high"),
+        ("When are refunds with a cheque paid?", "medium"),
+        ("Who owns zeppelins?", "low"),
+    ],
+)
+def test_the_confidence_is_the_margin_of_the_answer(question: str, level: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "confidence": {"enum": ["high", "medium", "low"], "description": "How surely."}
+        },
+    }
+    text = f"<handbook>Refunds are paid in 14 days.</handbook><question>{question}</question>"
+    assert ask(schema, text) == {"confidence": level}
+
+
 def test_a_repair_request_is_answered_from_the_first_turn() -> None:
     schema = {"type": "object", "properties": {"summary": {"type": "string"}}}
     body: dict[str, Any] = {
