@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workers.sandbox import classify, imperatives, prompt, tokens
+from workers.sandbox import classify, fields, imperatives, prompt, tokens
 from workers.sandbox.filler import Filler
 from workers.sandbox.perturb import Draft
 from workers.sandbox.reading import MAX_INSTRUCTIONS, SPARSE, Reading
@@ -68,10 +68,8 @@ def _plain(reading: Reading) -> str:
         asked = (asked for kind, asked in imperatives.read(reading.prompt.loose) if kind == "words")
         if text := next(asked, ""):
             return text
-    if reading.candidate and _JUDGING.search(instructions):
-        scale = _SCALE.search(instructions)
-        low, high = (int(scale[1]), int(scale[2])) if scale else (1, 5)
-        return f"Score: {reading.judgement.score(low, high)}\n{reading.judgement.reason}"
+    if verdict := _verdict(reading, instructions):
+        return verdict
     if reading.question:
         cited = reading.citations() if reading.cues.cite else []
         return reading.answer() + "".join(f" [{name}]" for name in cited)
@@ -84,3 +82,15 @@ def _plain(reading: Reading) -> str:
         facts = reading.facts(reading.cues.items or 3)
         return "\n".join([summary, "", *(f"- {fact}" for fact in facts)])
     return summary
+
+
+def _verdict(reading: Reading, instructions: str) -> str:
+    """Return the label or the score that a judge or a moderator gives; nothing for other tasks."""
+    scale = _SCALE.search(instructions)
+    labels = fields.opposites(instructions) if fields.is_good(reading) is not None else ()
+    if labels and not scale:
+        return fields.choose(reading, "", "", dict.fromkeys(labels, "")).label
+    if not reading.candidate or not _JUDGING.search(instructions):
+        return ""
+    low, high = (int(scale[1]), int(scale[2])) if scale else (1, 5)
+    return f"Score: {reading.judgement.score(low, high)}\n{reading.judgement.reason}"

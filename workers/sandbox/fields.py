@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from workers.sandbox import classify, cues
@@ -52,7 +53,7 @@ _SCALE = re.compile(r"\b(\d{1,9})\s*(?:to|-|–|through|and)\s*(\d{1,9})\b")  # 
 _SURE = re.compile(r"confiden|probab|certain|likelihood", re.IGNORECASE)
 _GOOD = re.compile(
     r"(?:is_?)?(?:pass(?:ed|es)?|ok|good|correct|faithful|supported|accurate|valid|acceptable"
-    r"|safe|appropriate|allowed|clean|harmless)|none?",
+    r"|safe|appropriate|allow(?:ed)?|clean|harmless)|none?",
     re.IGNORECASE,
 )
 _BAD = re.compile(
@@ -71,6 +72,7 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"\b(true|false)\b(.*?)(?=\b(?:true|false|otherwise|else)\b|$)", re.DOTALL)
+_LABEL = re.compile(r"\w+(?:-\w+)*")
 _MODERATING = re.compile(r"\b(?:moderat\w+|unsafe|harmful)\b", re.IGNORECASE)
 _LANGUAGE = re.compile(
     r"\b(?:languages?|lang|locale|iso.?639|sprache|langue|idioma|lingua)\b", re.IGNORECASE
@@ -223,6 +225,13 @@ def is_good(reading: Reading, about: str = "") -> bool | None:
 def polarity(label: str) -> bool | None:
     """Whether a label or a field's name means good; None if it means neither."""
     return True if _GOOD.fullmatch(label) else False if _BAD.fullmatch(label) else None
+
+
+def opposites(instructions: str) -> tuple[str, ...]:
+    """Return the last two labels side by side that mean good and bad, such as `SAFE or UNSAFE`."""
+    words = [word for word in _LABEL.findall(instructions) if word.casefold() not in ("or", "and")]
+    pairs = (pair for pair in pairwise(words) if {*map(polarity, pair)} == {True, False})
+    return next(reversed([*pairs]), ())
 
 
 def truth(reading: Reading, name: str, description: str) -> bool:

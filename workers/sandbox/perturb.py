@@ -109,6 +109,9 @@ class Draft:
                 place.put(next(others, value))
             elif place is self._main and (score := re.match(r"Score: (\d+)", value)):
                 place.put(f"Score: {low + high - int(score[1])}{value[score.end() :]}")
+            elif place is self._main:
+                pair = fields.opposites(self._reading.prompt.instructions[:MAX_INSTRUCTIONS])
+                place.put(next((x for x in pair if value in pair and x != value), value))
 
     def _dropped_fact(self) -> None:
         for place in self._places:

@@ -282,6 +282,26 @@ def test_the_confidence_is_the_margin_of_the_answer(question: str, level: str) -
     assert ask(schema, text) == {"confidence": level}
 
 
+@pytest.mark.parametrize(
+    ("system", "good", "bad"),
+    [
+        (
+            "You moderate comments. Is the text safe or harmful? Say SAFE or UNSAFE.",
+            "SAFE",
+            "UNSAFE",
+        ),
+        ("Moderate the comment: ALLOW/BLOCK", "ALLOW", "BLOCK"),
+    ],
+)
+def test_a_moderator_gives_its_verdict_in_words(system: str, good: str, bad: str) -> None:
+    def verdict(text: str) -> str:
+        messages = [{"role": "user", "content": text}]
+        return answer({"model": "claude-haiku-5-5", "system": system, "messages": messages})
+
+    assert verdict("The lamps are lit at dusk.") == good
+    assert verdict("I will kill you.") == bad
+
+
 def test_a_repair_request_is_answered_from_the_first_turn() -> None:
     schema = {"type": "object", "properties": {"summary": {"type": "string"}}}
     body: dict[str, Any] = {
