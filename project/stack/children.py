@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from project.stack.errors import ComponentFailedError
+from project.stack.errors import ComponentFailedError, TimeLimitError
 from project.stack.local_dir import CHECKOUT
 from project.stack.log_files import copy_and_empty, rotate
 from project.stack.processes import (
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 LOG_TAIL = 12
 """Lines of a log that are shown when its process died."""
+
+EXCEPTION = re.compile(
+    r"^(?:\S+: \(\w+\.E\d+\) |(?:\w+\.)*(?!SystemCheckError)\w*(?:Error|Exception)\b).*",
+    re.MULTILINE,
+)
+"""The last line of a traceback, or an error of Django's system checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +116,10 @@ class Child:
             Its exit code.
 
         Raises:
-            ComponentFailedError: it took too long.
+            TimeLimitError: it took too long.
         """
         if not wait_until(lambda: self.process.poll() is not None, timeout_s=timeout_s, tick=tick):
-            raise ComponentFailedError(f"{self.name} did not end in {timeout_s:.0f} s")
+            raise TimeLimitError(f"{self.name} did not end in {timeout_s:.0f} s")
         return self.process.wait()
 
     def stop(self) -> None:
@@ -138,17 +145,30 @@ def stop_together(children: Sequence[Child], *, grace_s: float = GRACE_S) -> Non
 
 def died(name: str, code: int, log: Path) -> str:
     """Return a line that names a dead component, and the end of its log."""
-    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-    return f"{name} died ({how}); the end of {log}:\n{tail(log)}"
+    return f"{name} died ({_how(code)}); the end of {log}:\n{tail(log)}"
+
+
+def died_in_short(name: str, code: int, log: Path) -> str:
+    """Return one line that names a dead component and the last exception in its log."""
+    lines = EXCEPTION.findall(_text(log)) or _text(log).splitlines() or ["it wrote nothing"]
+    return f"{name} died ({_how(code)}): {lines[-1].strip()} ({log})"
 
 
 def tail(log: Path) -> str:
     """Return the last lines of a log, indented."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
+    lines = _text(log).splitlines()
     return "\n".join(f"    {line}" for line in lines[-LOG_TAIL:]) or "    (it wrote nothing)"
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+def _text(log: Path) -> str:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 PYTHON = sys.executable

@@ -25,8 +25,16 @@ class ComponentFailedError(StackError):
     """A component died, or was not ready in time."""
 
 
+class TimeLimitError(ComponentFailedError):
+    """A step did not end in time."""
+
+
 class ReloadError(Exception):
     """Changed code was not loaded into all components. The stack continues."""
+
+
+class NewerChangeError(Exception):
+    """A newer change was saved while one was checked. The newer one is checked next."""
 
 
 class StoppedError(StackError):

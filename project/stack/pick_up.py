@@ -12,11 +12,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from project.stack.console import complain, say
-from project.stack.errors import ComponentFailedError, ReloadError
+from project.stack.errors import ComponentFailedError, NewerChangeError, ReloadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from project.stack.supervisor import Reload
 
 POLL_S: Final = 0.5
 KINDS: Final = (".py", ".md", ".toml", ".txt")
@@ -33,19 +35,25 @@ Files = dict["Path", tuple[int, int]]
 class PickUp:
     """Polls a folder of features. Call it often."""
 
-    def __init__(self, folder: Path, check: Callable[[], None], url: str) -> None:
+    def __init__(self, folder: Path, check: Callable[[Callable[[], None]], None], url: str) -> None:
         """Begin with the present files.
 
         Args:
             folder: Each folder in it is a feature.
-            check: Checks the present files and opens new features. Raises ComponentFailedError.
+            check: Checks the present files and opens new features. It calls the given function
+                while it waits, which raises if there is a newer change. Raises
+                ComponentFailedError.
             url: The address of the web component, with a final slash.
         """
         self._folder, self._check, self._url = folder, check, url
         self._loaded = self._checked = self._seen = files(folder)
         self._next_s = 0.0
 
-    def __call__(self, reload: Callable[[], None]) -> None:
+    def is_changed(self) -> bool:
+        """Return whether the files differ from those that all components have loaded."""
+        return files(self._folder) != self._loaded
+
+    def __call__(self, reload: Reload) -> None:
         """Load a change, if there is one, once all its files are written."""
         if time.monotonic() < self._next_s:
             return
@@ -56,18 +64,22 @@ class PickUp:
                 self._load(changed, reload)
         self._next_s = time.monotonic() + POLL_S
 
-    def _load(self, changed: Mapping[str, bool], reload: Callable[[], None]) -> None:
+    def _load(self, changed: Mapping[str, bool], reload: Reload) -> None:
         names = ", ".join(changed)
         say(f"changed: {names}; checking it")
         try:
-            self._check()
+            self._check(self._refuse_newer)
+        except NewerChangeError:
+            return
         except ComponentFailedError as error:
             complain(f"not loaded: {names}. The running system continues. {in_short(str(error))}")
             return
         try:
-            reload()
+            reload(self._is_newer)
         except ReloadError as error:
-            complain(f"not loaded everywhere: {names}. Change it again. {error}")
+            # Some components may have loaded it, so that its return to the old files is a change.
+            self._loaded = dict(self._loaded.items() & self._checked.items())
+            complain(f"not loaded everywhere: {names}. Save a change to try again. {error}")
             return
         self._loaded = self._checked
         for name, is_there in changed.items():
@@ -76,6 +88,13 @@ class PickUp:
                 if is_there
                 else f"feature {name} is gone"
             )
+
+    def _is_newer(self) -> bool:
+        return files(self._folder) != self._checked
+
+    def _refuse_newer(self) -> None:
+        if self._is_newer():
+            raise NewerChangeError
 
     def _changed(self) -> dict[str, bool]:
         """Return the changed features, and whether each has files."""

@@ -11,6 +11,7 @@ from project.stack.components import django_components
 from project.stack.console import row, say
 from project.stack.demo import run_demo
 from project.stack.environment import stack_environment, write_env_file
+from project.stack.errors import ComponentFailedError, TimeLimitError
 from project.stack.external import External, external_services
 from project.stack.local_dir import CHECKOUT
 from project.stack.pick_up import PickUp
@@ -30,6 +31,9 @@ Mode = Literal["stay", "demo", "smoke"]
 PREFERRED_PORTS = {"web": 8000, "flower": 5555, "sandbox": 8090}
 VALKEY_PORT = 6390
 MIGRATE_S = 300.0
+CHECK_S = 20.0
+"""Seconds that the check of changed features may take."""
+
 FEATURES = CHECKOUT / "aifeature" / "features"
 
 
@@ -63,6 +67,10 @@ class RealPlan:
             ports=self._ports,
         )
         write_env_file(session.local, values)
+        # Before the first import: a change that is saved from now on is one.
+        pick_up = PickUp(
+            FEATURES, lambda tick: _check_features(session, values, secrets, tick), self._web_url
+        )
         self._migrate(session, values, secrets)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ANTHROPIC_")}
         return Prepared(
@@ -74,9 +82,7 @@ class RealPlan:
             {**inherited, "PYTHONUNBUFFERED": "1", **values},
             servers,
             self._web_url,
-            PickUp(
-                FEATURES, lambda: _demo_users(session, "features", values, secrets), self._web_url
-            ),
+            pick_up,
         )
 
     def when_ready(self, tick: Tick) -> int | None:
@@ -128,12 +134,30 @@ class RealPlan:
     def _migrate(self, session: Session, values: dict[str, str], secrets: Secrets) -> None:
         """Migrate the database and make the demo users, in one process."""
         begun = time.monotonic()
-        _demo_users(session, "migrate", values, secrets, "--migrate")
+        _demo_users(session, "migrate", values, secrets, "--migrate", timeout_s=MIGRATE_S)
         row("migrations", "done", f"({time.monotonic() - begun:.1f} s)")
 
 
+def _check_features(
+    session: Session, values: Mapping[str, str], secrets: Secrets, tick: Tick
+) -> None:
+    """Check changed features and open new ones. Raises ComponentFailedError."""
+    try:
+        _demo_users(session, "features", values, secrets, timeout_s=CHECK_S, tick=tick)
+    except TimeLimitError:
+        raise ComponentFailedError(
+            f"The check did not end in {CHECK_S:.0f} s: does the code wait while it is imported?"
+        ) from None
+
+
 def _demo_users(
-    session: Session, step: str, values: Mapping[str, str], secrets: Secrets, *options: str
+    session: Session,
+    step: str,
+    values: Mapping[str, str],
+    secrets: Secrets,
+    *options: str,
+    timeout_s: float,
+    tick: Tick = lambda: None,
 ) -> None:
     """Check the code, make the demo users and open new features. Raises ComponentFailedError."""
     passwords = ",".join(f"{name}:{word}" for name, word in secrets.passwords.items())
@@ -146,7 +170,8 @@ def _demo_users(
             "DEMO_PASSWORDS": passwords,
             "DEMO_TOKEN": f"{API_USER}:{secrets.demo_token}",
         },
-        timeout_s=MIGRATE_S,
+        timeout_s=timeout_s,
+        tick=tick,
     )
 
 

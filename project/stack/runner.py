@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets as random
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from project.stack import reaper
@@ -15,7 +15,7 @@ from project.stack.errors import ComponentFailedError
 from project.stack.instance import Instance, single_instance
 from project.stack.processes import RUN_VARIABLE, reap
 from project.stack.signals import StopRequest
-from project.stack.supervisor import Idle, Supervisor, Surroundings, Tick, nothing
+from project.stack.supervisor import Idle, Nothing, Supervisor, Surroundings, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ class Prepared:
     url: str
     """The address that a second start shows."""
 
-    idle: Idle = nothing
+    idle: Idle = field(default_factory=Nothing)
 
 
 class Plan(Protocol):
@@ -111,20 +111,32 @@ def clean_up(local: LocalDir) -> None:
 
 
 def run_step(
-    session: Session, name: str, argv: Sequence[str], *, env: Mapping[str, str], timeout_s: float
+    session: Session,
+    name: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout_s: float,
+    tick: Tick,
 ) -> None:
-    """Run one command of the start-up to its end.
+    """Run one command to its end, or until the tick raises.
 
     Raises:
         ComponentFailedError: it failed. Its output is in the message.
+        TimeLimitError: it took too long.
     """
+
+    def check() -> None:
+        session.stop.check()
+        tick()
+
     with ExitStack() as step:
         variables = {**os.environ, **env, RUN_VARIABLE: session.launcher.run}
         child = session.launcher.launch(
             name, argv, env=variables, entry=lambda entry: replace(entry, wave=0)
         )
         step.callback(child.stop)
-        code = child.wait(timeout_s=timeout_s, tick=session.stop.check)
+        code = child.wait(timeout_s=timeout_s, tick=check)
         if code:
             text = child.log.read_text(encoding="utf-8", errors="replace").strip()
             raise ComponentFailedError(f"{name} failed (exit code {code}):\n{text}")

@@ -35,19 +35,36 @@ TALKER = """
 import os, signal, subprocess, sys, time
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if os.path.exists(os.environ["LOCAL_DIR"] + "/frail"):
+def told(name):
+    return os.path.exists(os.environ["LOCAL_DIR"] + "/" + name)
+def start():
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+def hup(*_):
+    global child
+    if told("weak"):
+        raise ValueError("it is odd")
+    old, child = child, start()
+    old.kill()
+    old.wait()
+if told("frail"):
     sys.exit("cannot start")
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+if told("mute"):
+    print("hangs", flush=True)
+    time.sleep(600)
+child = start()
+if "web" in sys.argv:
+    signal.signal(signal.SIGHUP, hup)
 print("ready.", flush=True)
 if "loud" in sys.argv:  # only when the stack has read that it is ready
-    while not os.path.exists(os.environ["LOCAL_DIR"] + "/shout"):
+    while not told("shout"):
         time.sleep(0.01)
     sys.stdout.write(("x" * 99 + chr(10)) * 110_000)
     sys.stdout.flush()
 if "dies" in sys.argv:
     print("the reason why", flush=True)
     sys.exit(7)
-time.sleep(600)
+while True:
+    time.sleep(600)
 """
 
 
@@ -77,7 +94,7 @@ class StandinPlan:
                 (sys.executable, "-c", TALKER, kind),
                 logged(session.local.logs / f"{name}.log", "ready."),
                 "nowhere",
-                reload="restart",
+                reload="hup" if kind == "web" else "restart",
             )
             for number, kind in enumerate(self.kinds)
         ]
@@ -87,7 +104,7 @@ class StandinPlan:
             return Prepared(components, env, servers, url)
         return Prepared(components, env, servers, url, PickUp(self.features, self._check, url))
 
-    def _check(self) -> None:
+    def _check(self, _tick: Tick) -> None:
         for path in self.features.rglob("*") if self.features else ():
             if path.is_file() and "broken" in path.read_text():
                 raise ComponentFailedError(f"features failed:\n{REFUSAL}")
@@ -106,8 +123,9 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--features", type=Path)
     parser.add_argument("--stop-s", type=float, default=supervisor.STOP_S)
+    parser.add_argument("--patience-s", type=float, default=supervisor.PATIENCE_S)
     options = parser.parse_args()
-    supervisor.STOP_S = options.stop_s
+    supervisor.STOP_S, supervisor.PATIENCE_S = options.stop_s, options.patience_s
     plan = StandinPlan(options.kinds, options.valkey, options.smoke, options.features)
     try:
         return run_stack(LocalDir.from_environ(), lambda: plan, verbose=options.verbose)

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from project.stack.local_dir import LocalDir
@@ -25,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stack(standin: Callable[..., RunningStack], folder: Path) -> RunningStack:
-    return standin("plain", "--features", str(folder))
+    return standin("plain", "web", "--features", str(folder), "--patience-s", "0.5")
 
 
-def pid(local: LocalDir) -> int | None:
+def pid(local: LocalDir, name: str = "talker0") -> int | None:
     """Return the process of the stand-in, or None between two."""
-    return next((entry.pid for entry in recorded(local.pids) if entry.name == "talker0"), None)
+    return next((entry.pid for entry in recorded(local.pids) if entry.name == name), None)
 
 
 def write(folder: Path, text: str, name: str = "feature.py") -> None:
@@ -64,15 +65,51 @@ def test_a_feature_that_does_not_load_changes_nothing(
     assert pid(local) != first
 
 
-def test_a_process_that_does_not_start_with_a_change_is_started_with_the_next(
-    stack: RunningStack, folder: Path, local: LocalDir
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("frail", "talker0 died (exit code 1): cannot start ("),
+        ("weak", "talker1 died (exit code 1): ValueError: it is odd ("),
+    ],
+)
+def test_a_process_that_does_not_load_a_change_is_started_with_the_next(
+    stack: RunningStack, folder: Path, local: LocalDir, fault: str, words: str
 ) -> None:
-    (local.root / "frail").touch()
+    (local.root / fault).touch()
     write(folder, "one")
     stack.wait_for("not loaded everywhere: labels.")
-    assert "talker0 died (exit code 1)" in stack.text()
-    (local.root / "frail").unlink()
+    assert words in stack.text()
+    (local.root / fault).unlink()
     write(folder, "another")
     stack.wait_for("feature labels is ready")
-    assert wait_until(lambda: pid(local) is not None, timeout_s=10)
+    for name in ("talker0", "talker1"):
+        assert wait_until(lambda: pid(local, name) is not None, timeout_s=10)  # noqa: B023
     assert stack.process.poll() is None
+
+
+def test_a_change_that_hangs_while_it_is_loaded_does_not_hold_the_next_up(
+    stack: RunningStack, folder: Path, local: LocalDir
+) -> None:
+    (local.root / "mute").touch()
+    write(folder, "one")
+    log = local.logs / "talker0.log"
+    assert wait_until(lambda: "hangs" in log.read_text(), timeout_s=10)
+    (local.root / "mute").unlink()
+    write(folder, "another")
+    stack.wait_for(
+        "not loaded everywhere: labels. Save a change to try again. talker0 is not ready"
+    )
+    stack.wait_for("feature labels is ready")
+
+
+def test_a_death_beside_files_that_do_not_load_does_not_end_the_stack(
+    stack: RunningStack, folder: Path, local: LocalDir
+) -> None:
+    """gunicorn starts a process from the present files if one dies, and ends if they are broken."""
+    write(folder, "broken")
+    stack.wait_for("The running system continues")
+    psutil.Process(pid(local)).kill()
+    stack.wait_for("talker0 died (signal 9)")
+    write(folder, "whole")
+    stack.wait_for("feature labels is ready")
+    assert stack.text().count("talker0 died") == 1

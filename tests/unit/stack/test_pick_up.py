@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from project.stack import pick_up
-from project.stack.errors import ComponentFailedError
+from project.stack.errors import ComponentFailedError, ReloadError
 from project.stack.pick_up import PickUp, files, in_short
 
 URL = "http://127.0.0.1:1/"
@@ -29,8 +29,8 @@ def folder(tmp_path: Path) -> Path:
 class Steps(list[str]):
     """The steps of a pick-up, in their order."""
 
-    def step(self, name: str) -> Callable[[], None]:
-        return lambda: self.append(name)
+    def step(self, name: str) -> Callable[[object], None]:
+        return lambda _: self.append(name)
 
 
 def polled(watch: PickUp, steps: Steps, times: int = 2) -> list[str]:
@@ -83,7 +83,7 @@ def test_a_removed_feature_is_reported(folder: Path, capsys: pytest.CaptureFixtu
 def test_a_feature_that_was_refused_is_not_checked_again_until_it_changes(folder: Path) -> None:
     steps = Steps()
 
-    def refused() -> None:
+    def refused(_: object) -> None:
         steps.append("check")
         raise ComponentFailedError("it failed")
 
@@ -94,11 +94,50 @@ def test_a_feature_that_was_refused_is_not_checked_again_until_it_changes(folder
     assert polled(watch, steps, times=4) == ["check", "check"]
 
 
+def test_a_newer_change_ends_the_check_of_the_one_before(folder: Path) -> None:
+    steps = Steps()
+    file = folder / "labels" / "v1.md"
+
+    def slow(tick: Callable[[], None]) -> None:
+        steps.append("check")
+        if steps.count("check") == 1:
+            file.write_text("corrected")
+        tick()
+
+    watch = PickUp(folder, slow, URL)
+    file.write_text("hangs")
+    assert polled(watch, steps) == ["check"]
+    assert polled(watch, steps) == ["check", "check", "reload"]
+
+
+def test_the_return_to_the_old_files_is_loaded_after_a_failed_reload(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = Steps()
+    file = folder / "labels" / "feature.py"
+    watch = PickUp(folder, steps.step("check"), URL)
+
+    def fails(_: object) -> None:
+        raise ReloadError("web died")
+
+    file.rename(folder / "old")
+    file.write_text("three")
+    assert watch.is_changed()
+    for _ in range(2):
+        watch(fails)
+    assert "not loaded everywhere: labels. Save a change to try again. web died" in (
+        capsys.readouterr().err
+    )
+    (folder / "old").rename(file)
+    assert polled(watch, steps) == ["check", "check", "reload"]
+    assert not watch.is_changed()
+
+
 def test_the_death_of_another_process_ends_the_stack(folder: Path) -> None:
-    watch = PickUp(folder, lambda: None, URL)
+    watch = PickUp(folder, lambda _: None, URL)
     (folder / "labels" / "v1.md").write_text("two")
 
-    def dies() -> None:
+    def dies(_: object) -> None:
         raise ComponentFailedError("postgres died")
 
     watch(dies)
