@@ -31,10 +31,10 @@ LOG_TAIL = 12
 """Lines of a log that are shown when its process died."""
 
 EXCEPTION = re.compile(
-    r"^(?:\S+: \(\w+\.E\d+\) |(?:\w+\.)*(?!SystemCheckError)\w*(?:Error|Exception)\b).*",
+    r"^(?:\S+: \(\w+\.E\d+\) (.*)|((?:\w+\.)*(?!SystemCheckError)\w*(?:Error|Exception)\b.*))",
     re.MULTILINE,
 )
-"""The last line of a traceback, or an error of Django's system checks."""
+"""An error of Django's system checks, or the last line of a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,10 @@ def died(name: str, code: int, log: Path) -> str:
 
 def died_in_short(name: str, code: int, log: Path) -> str:
     """Return one line that names a dead component and the last exception in its log."""
-    lines = EXCEPTION.findall(_text(log)) or _text(log).splitlines() or ["it wrote nothing"]
-    return f"{name} died ({_how(code)}): {lines[-1].strip()} ({log})"
+    text = _text(log)
+    found = [check or error for check, error in EXCEPTION.findall(text)]
+    reason = (found or text.splitlines() or ["it wrote nothing"])[-1].strip()
+    return f"{name} died ({_how(code)}): {reason} (log: {log})."
 
 
 def tail(log: Path) -> str:

@@ -57,7 +57,7 @@ class Nothing:
     """Does nothing while the stack stays up."""
 
     def __call__(self, reload: Reload, /) -> None:
-        """Return at once."""
+        """Do nothing."""
 
     def is_changed(self) -> bool:
         """Return False."""
@@ -224,5 +224,5 @@ class Supervisor:
         name, log = component.name, self._around.launcher.logs / f"{component.name}.log"
         problem = f"{name} is not ready after {waited_s:.0f} s"
         if self._may_be_down(component):
-            raise ReloadError(f"{problem} ({log}).")
+            raise ReloadError(f"{problem} (log: {log}).")
         raise ComponentFailedError(f"{problem}; the end of {log}:\n{tail(log)}")

@@ -68,8 +68,8 @@ def test_a_feature_that_does_not_load_changes_nothing(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("frail", "talker0 died (exit code 1): cannot start ("),
-        ("weak", "talker1 died (exit code 1): ValueError: it is odd ("),
+        ("frail", "talker0 died (exit code 1): cannot start (log: "),
+        ("weak", "talker1 died (exit code 1): ValueError: it is odd (log: "),
     ],
 )
 def test_a_process_that_does_not_load_a_change_is_started_with_the_next(
