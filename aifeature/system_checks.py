@@ -130,7 +130,8 @@ def _prompt_problems(feature: Feature) -> Iterator[CheckMessage]:
         for version in changed:
             yield Error(
                 f"The prompt {feature.slug}/{version} was released and has changed since.",
-                hint=f"Restore {folder}/{version}.md, and add the change as a new version.",
+                hint=f"Restore {folder}/{version}.md, and add the change as a new version."
+                f" `manage.py releaseprompt {feature.slug}` records that one.",
                 id="aifeature.E011",
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -152,6 +153,50 @@ def test_a_place_that_is_no_folder_is_named(place: Place) -> None:
     with pytest.raises(CommandError, match=r"features.* cannot be written: Not a directory"):
         place.start()
     assert list(place.suites.iterdir()) == []
+
+
+def release(*arguments: str) -> str:
+    """Run `releaseprompt`, and return its output."""
+    forget()
+    output = io.StringIO()
+    call_command("releaseprompt", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_a_released_prompt_is_recorded_once_and_its_change_is_refused(place: Place) -> None:
+    place.start()
+    folder = place.code / "labels"
+    for name in ("v2.md", "v10.md"):
+        (folder / name).write_text((folder / "v1.md").read_text())
+    assert "features/labels/v1.md is released.\n" in release("labels", "v1")
+    (first,) = (folder / "released.txt").read_text().splitlines()
+    assert "v1.md was released already.\n" in release("labels")
+    lines = (folder / "released.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["v1", "v2", "v10"]
+    assert lines[0] == first
+    assert place.problems() == []
+
+    place.edit("v1.md", "State only", "Say only")
+    (problem,) = place.problems()
+    assert (problem.id, "releaseprompt labels" in (problem.hint or "")) == ("aifeature.E011", True)
+    with pytest.raises(CommandError, match=r"labels/v1\.md was released and has changed since"):
+        release("labels")
+    assert (folder / "released.txt").read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("label",), "No feature has the slug 'label'. There are: labels."),
+        (("labels", "v7"), "prompt labels/v7 does not exist; there are: v1"),
+    ],
+)
+def test_a_prompt_that_does_not_exist_is_not_released(
+    place: Place, arguments: tuple[str, ...], words: str
+) -> None:
+    place.start()
+    with pytest.raises(CommandError, match=re.escape(words)):
+        release(*arguments)
 
 
 def without(name: str) -> Callable[[Place], None]:

