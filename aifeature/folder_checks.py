@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from django.core.checks import Warning as Doubt
 from pydantic import ValidationError
 
 from aifeature import features, registry, suites
-from aifeature.spec import Feature
+from aifeature.spec import Feature, Source
 
 PLACE: Final = "aifeature/features"
 
@@ -95,8 +95,10 @@ def _line(error: Exception, folder: Path) -> str:
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
     """Yield the problems of a loaded feature's files and functions. Prompts have their own."""
     where = f"{PLACE}/{feature.slug}"
+    is_complete = True
     for name in feature.knowledge:
         if not (Path(features.__path__[0]) / feature.slug / f"{name}.md").exists():
+            is_complete = False
             yield Error(
                 f"Feature {feature.slug} has the knowledge {name!r} and no file {name}.md.",
                 hint=f"Add {where}/{name}.md, or remove {name!r} from `knowledge` in"
@@ -111,6 +113,38 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
                 f" {where}/feature.py.",
                 id="aifeature.E010",
             )
+        elif name == "sources" and is_complete and (problem := _problem_of_sources(feature)):
+            yield Error(
+                f"sources of feature {feature.slug} {problem}.",
+                hint=f"Fix it in {where}/: the function, or the file that it reads. Without the"
+                " sections no citation can be checked or shown.",
+                id="aifeature.E012",
+            )
+
+
+def _problem_of_sources(feature: Feature) -> str:
+    """Return why the function returns no sections by their ids; empty if it does or is absent."""
+    if feature.sources is None:
+        return ""
+    try:
+        found: object = feature.sources()
+    except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+        return f"raises {in_words(error)}"
+    if not isinstance(found, Mapping):
+        return f"returns {type(found).__name__}, not a mapping of ids to sections"
+    if not found:
+        return "returns no section"
+    for key, source in found.items():
+        if not isinstance(source, Source) or source.id != key:
+            return f"returns no Source with the id {key!r} under that id"
+    return ""
+
+
+def _section_ids(feature: Feature) -> Collection[str] | None:
+    """Return the ids that an output may cite; None if there are none or an error hides them."""
+    if feature.sources is None or _problem_of_sources(feature):
+        return None
+    return feature.sources().keys()
 
 
 def doubts_of(feature: Feature) -> Iterator[CheckMessage]:
@@ -131,7 +165,7 @@ def doubts_of(feature: Feature) -> Iterator[CheckMessage]:
         )
         return
     try:
-        wrong = list(islice(suites.problems(feature), MOST_LINES))
+        wrong = list(islice(suites.problems(feature, _section_ids(feature)), MOST_LINES))
     except OSError as error:
         yield Doubt(
             f"The suite of feature {feature.slug} cannot be read: {error.strerror}.",
@@ -143,7 +177,7 @@ def doubts_of(feature: Feature) -> Iterator[CheckMessage]:
         yield Doubt(
             f"{file}:{number}: {problem}",
             hint="Each line is one JSON object with id, input, expected and tags. The input fits"
-            f" the input model in {where}.",
+            f" the input model in {where}, and each expected section exists.",
             id="aifeature.W013",
         )
 

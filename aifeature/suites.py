@@ -6,13 +6,13 @@ Each line is one JSON object: `id`, `input`, `expected`, `tags`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aifeature.spec import Feature
+from aifeature.spec import Citation, Feature
 
 FOLDER = Path(__file__).resolve().parent.parent / "evals" / "suites"
 FILE = "cases.jsonl"
@@ -38,8 +38,15 @@ def file(slug: str) -> Path:
     return FOLDER / slug / FILE
 
 
-def problems(feature: Feature) -> Iterator[tuple[int, str]]:
-    """Yield the number and a problem of each wrong line. Raises OSError if there is no file."""
+def problems(
+    feature: Feature, sections: Collection[str] | None = None
+) -> Iterator[tuple[int, str]]:
+    """Yield the number and a problem of each wrong line. Raises OSError if there is no file.
+
+    Args:
+        feature: The feature that the suite evaluates.
+        sections: The ids that an output may cite. None: citations are not checked.
+    """
     ids: set[str] = set()
     lines = file(feature.slug).read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
@@ -55,6 +62,18 @@ def problems(feature: Feature) -> Iterator[tuple[int, str]]:
             if case.id in ids:
                 yield number, f"id: {case.id!r} is the id of an earlier line"
             ids.add(case.id)
+            if sections is not None:
+                yield from ((number, each) for each in _uncited(feature, case, sections))
+
+
+def _uncited(feature: Feature, case: Case, sections: Collection[str]) -> Iterator[str]:
+    """Yield a problem for each expected section that does not exist."""
+    for name, field in feature.output_model.model_fields.items():
+        if Citation in get_args(field.annotation):
+            expected = case.expected.get(name, [])
+            for each in expected if isinstance(expected, list) else [expected]:
+                if each not in sections:
+                    yield f"expected.{name}: the feature has no section {each!r}"
 
 
 def _fields(error: ValidationError) -> Iterator[str]:

@@ -223,6 +223,31 @@ def suite(line: str) -> Callable[[Place], None]:
     return add
 
 
+def sources(body: str) -> Callable[[Place], None]:
+    """Return a function that gives the feature `sources` with this body."""
+    function = f'A = Source(id="aa", title="A", text="a")\ndef sources():\n    {body}\n\n\n'
+
+    def add(place: Place) -> None:
+        place.edit("feature.py", "import Example,", "import Citation, Example, Source,")
+        place.edit("feature.py", "FEATURE = Feature(", function + "FEATURE = Feature(")
+        place.edit("feature.py", "    check=check,", "    check=check,\n    sources=sources,")
+
+    return add
+
+
+def cites(section: str) -> Callable[[Place], None]:
+    """Return a function that adds a case whose answer cites this section and one that exists."""
+    expected = f'{{"cites": ["aa", "{section}"]}}'
+    field = '    cites: list[Citation] = Field(description="Sections.")\n'
+
+    def add(place: Place) -> None:
+        sources('return {"aa": A}')(place)
+        place.edit("feature.py", "class Note(BaseModel):\n", f"class Note(BaseModel):\n{field}")
+        suite(f'{{"id": "x", "input": {{"text": "Hi"}}, "expected": {expected}}}')(place)
+
+    return add
+
+
 PROBLEMS = {
     "no code": (without("feature.py"), "E007", "labels has no feature.py"),
     "no package": (without("__init__.py"), "E007", "labels has no __init__.py"),
@@ -241,6 +266,27 @@ PROBLEMS = {
         edited("feature.py", "    check=check,", '    check=check,\n    knowledge=("handbook",),'),
         "E009",
         "has the knowledge 'handbook' and no file handbook.md",
+    ),
+    "sources that raise": (
+        sources("raise ValueError(\"two sections have the id 'refunds'\")"),
+        "E012",
+        "sources of feature labels raises ValueError: two sections have the id 'refunds'.",
+    ),
+    "sources without a section": (sources("return {}"), "E012", "labels returns no section."),
+    "sources that are no mapping": (
+        sources("return [A]"),
+        "E012",
+        "labels returns list, not a mapping of ids to sections.",
+    ),
+    "a section under another id": (
+        sources('return {"other": A}'),
+        "E012",
+        "labels returns no Source with the id 'other' under that id.",
+    ),
+    "an expected citation of no section": (
+        cites("gone"),
+        "W013",
+        "evals/suites/labels/cases.jsonl:5: expected.cites: the feature has no section 'gone'",
     ),
     "a text as a hook": (
         edited("feature.py", "check=check", 'check="gist"'),
