@@ -257,9 +257,9 @@ def test_a_spent_budget_is_alerted_once(
     make_job: MakeJob, caplog: pytest.LogCaptureFixture
 ) -> None:
     for slug in registry.slugs():
-        cap = "0.0010" if slug == "summarize" else "0"
+        cap = "0.05" if slug == "summarize" else "0.01"
         FeatureControl.objects.create(feature=slug, daily_budget_usd=cap)
-    succeed(make_job, bound=600, cost=500)
+    succeed(make_job, bound=45_000, cost=44_000)
     for _ in range(2):
         tasks.check_budgets()
         alerts.notify()
