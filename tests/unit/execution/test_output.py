@@ -177,7 +177,11 @@ class AnyAnswer(BaseModel):
 def alerted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The features that alerts were opened about."""
     found: list[str] = []
-    monkeypatch.setattr(alerts, "begin", lambda kind, subject, summary: found.append(subject))
+
+    def begin(kind: str, subject: str, summary: str) -> None:
+        found.append(subject)
+
+    monkeypatch.setattr(alerts, "begin_or_renew", begin)
     return found
 
 
