@@ -17,13 +17,14 @@ from aifeature.services.execution import calls, lease
 from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.provider import factory, watch
 from aifeature.spec import Purpose
+from tests.integration.execution.conftest import wait_for
 from tests.integration.execution.test_account import a_request
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker, set_probe_time
 from tests.integration.execution.test_job_run import ARTICLE, again, run, summarise
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 from workers import tasks
-from workers.inference import Cancelled, InferenceRequest
+from workers.inference import Cancel, Cancelled, InferenceRequest
 from workers.inference.token_bucket import SECOND
 
 pytestmark = pytest.mark.usefixtures("committed", "sandbox")
@@ -186,16 +187,16 @@ def test_jobless_calls_send_probes() -> None:
 
 
 def test_the_switch_aborts_a_probe_without_a_job(
-    opened: None, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+    opened: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_probe_be_due()
     gateway = factory.gateway()
     infer = gateway.infer
 
-    def stopped_meanwhile(request: InferenceRequest, **how: Any) -> Any:
+    def stopped_meanwhile(request: InferenceRequest, *, cancel: Cancel, **how: Any) -> Any:
         effective.change("summarize", {"killed": True}, reason="test", check_name="test")
-        context.keeper.beat()
-        return infer(request, **how)
+        wait_for(lambda: cancel.reason is not None)  # by the thread of the keeper
+        return infer(request, cancel=cancel, **how)
 
     monkeypatch.setattr(gateway, "infer", stopped_meanwhile)
     feature, prompt = registry.get("summarize"), prompts.get("summarize", "v3")
