@@ -224,3 +224,9 @@ def test_prices_are_read_once_for_each_model(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pricing, "_snapshot_prices", read_again)
     pricing.cost_micro(request.model, usage, at=at)
     pricing.upper_bound_micro(request, at=at)
+
+
+def test_a_prompt_is_cacheable_from_the_models_least_tokens() -> None:
+    least = catalog.get("claude-haiku-5-5").cache_min_tokens * pricing.BYTES_PER_TOKEN
+    assert not pricing.is_cacheable(least - 1, "claude-haiku-5-5")
+    assert pricing.is_cacheable(least, "claude-haiku-5-5")
