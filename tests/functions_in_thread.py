@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from aifeature.services.functions import FunctionPool, function
@@ -12,7 +13,7 @@ from aifeature.spec import Feature
 class FunctionsInThread(FunctionPool):
     """Runs each function in the thread of its caller, without a time limit."""
 
-    def start(self) -> None:
+    def start(self, when_away: Callable[[], None] | None = None) -> None:
         """Load nothing."""
 
     def call(self, feature: Feature, name: function.Name, given: Any, answer: str = "") -> Any:

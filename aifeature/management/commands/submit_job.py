@@ -10,14 +10,19 @@ from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from aifeature.api.representation import job_out
 from aifeature.models import TERMINAL, Job, Status
+from aifeature.models.functions import brief
 from aifeature.services import jobs
 from aifeature.services.jobs.refusals import Refusal
 from aifeature.services.payloads import json_values
 
 POLL_S: Final = 0.5
+MAX_KEY: Final = 200
+"""Characters of an idempotency key, as in the API."""
+
 WITHOUT_WAITING: Final = TERMINAL | {Status.NEEDS_APPROVAL}
 
 
@@ -53,6 +58,11 @@ class Command(BaseCommand):
             CommandError: the input or the user is wrong, the request is refused, or the job ended
                 without an answer.
         """
+        for text_of in filter(None, (feature, user, key)):
+            if json_values.problem(text_of):
+                raise CommandError(f"{text_of!a} holds characters that cannot be stored.")
+        if key and len(key) > MAX_KEY:
+            raise CommandError(f"--key takes 1 to {MAX_KEY} characters.")
         users = get_user_model()
         owner = users.objects.filter(**{users.USERNAME_FIELD: user}, is_active=True).first()
         if owner is None:
@@ -63,7 +73,13 @@ class Command(BaseCommand):
             raise CommandError(_sentence(error)) from None
         self.stderr.write(f"job {job.id}: accepted")
         if not no_wait:
-            job = self._end(job)
+            try:
+                job = self._end(job)
+            except (DatabaseError, KeyboardInterrupt) as error:
+                why = "" if isinstance(error, KeyboardInterrupt) else f" ({brief(error)})"
+                raise CommandError(
+                    f"No longer waiting{why}. The job {job.id} goes on: see the user's history."
+                ) from None
         self.stdout.write(job_out(job).model_dump_json(indent=2))
         if not no_wait and job.status != Status.SUCCEEDED:
             raise CommandError(job.error_message or _without_answer(job))

@@ -299,6 +299,10 @@ class _Run:
             reason = output.why_a_person_decides(*of_job)
         except FeatureBrokenError:
             return Failed(FailureCode.FEATURE_BROKEN, settlement)
+        except FunctionsAwayError as error:
+            logger.warning("job %s: answer not checked, trying again: %s", self.claimed.job, error)
+            why = WaitReason.INTERNAL_ERROR
+            return Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=why, settlement=settlement)
         if not reason:
             return Accepted(result, settlement)
         expires_s = self.feature.limits.approval_expires_s

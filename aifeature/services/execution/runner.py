@@ -68,7 +68,7 @@ class Runner:
 
         Raises FunctionsAwayError if the functions of the features cannot be run.
         """
-        self._context.functions.start()
+        self._context.functions.start(when_away=self._request_stop)
         self._keeper.appear(worker, queue="llm", slots=slots, when_stuck=self._request_stop)
         self._agent = WorkerAgent()
         self._agent.start()

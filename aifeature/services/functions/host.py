@@ -16,7 +16,7 @@ from aifeature import features
 from aifeature.services.functions.errors import FunctionsAwayError
 
 NUMBER: Final = struct.Struct("!i")
-"""A pid or a wait status."""
+"""A pid, a wait status, or the negative number of an error of the machine."""
 
 ANSWER_S: Final = 60.0
 """Most seconds until the process answers. It loads all features in one, on an idle machine."""
@@ -30,19 +30,23 @@ class Host:
 
     def __init__(self) -> None:
         """Start it. Raises FunctionsAwayError if it does not load the features."""
-        self._control, theirs = socket.socketpair()
+        self._control, theirs = _socket_pair()
         self._control.settimeout(ANSWER_S)
         with theirs:
             # No warnings: their text may quote a user's.
             python = (sys.executable, "-P", "-W", "ignore", "-m", f"{__package__}.process")
-            self._process = subprocess.Popen(
-                [*python, str(theirs.fileno()), *features.__path__],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(_absolute, sys.path))},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # signals to the worker's group do not end it
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [*python, str(theirs.fileno()), *features.__path__],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(map(_absolute, sys.path))},
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,  # signals to the worker's group do not end it
+                )
+            except OSError as error:
+                self._control.close()
+                raise _away(error.errno) from None
         self._received()
 
     @property
@@ -52,9 +56,16 @@ class Host:
 
     def fork(self) -> Child:
         """Return a new child. Raises FunctionsAwayError."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            return Child(self, self._asked(0, theirs.fileno()), ours)
+        ours, theirs = _socket_pair()
+        try:
+            with theirs:
+                pid = self._asked(0, theirs.fileno())
+            if pid < 0:
+                raise _away(-pid)
+        except FunctionsAwayError:
+            ours.close()
+            raise
+        return Child(self, pid, ours)
 
     def end(self, pid: int) -> int:
         """End a child. Return its exit code, negative for a signal. Raises FunctionsAwayError."""
@@ -108,6 +119,18 @@ class Child:
         except ConnectionError:
             return None
         return json.loads(line) if line.endswith(b"\n") else None
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    try:
+        return socket.socketpair()
+    except OSError as error:
+        raise _away(error.errno) from None
+
+
+def _away(number: int | None) -> FunctionsAwayError:
+    """Return the error of a machine that has no room for another process or file."""
+    return FunctionsAwayError(f"no process for a function: {os.strerror(number or 0)}")
 
 
 def _absolute(path: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -35,13 +36,18 @@ class FunctionPool:
         self._turns = Turns(MOST)
         self._lock = threading.Lock()
         self._host: Host | None = None
+        self._when_away: Callable[[], None] | None = None
+        self._is_away = False
+        """Whether the process could not be started, so that no later call waits for it."""
         self._idle: list[Child] = []
 
-    def start(self) -> None:
+    def start(self, when_away: Callable[[], None] | None = None) -> None:
         """Load the features as they are now, if one of them has a function.
 
-        Raises FunctionsAwayError.
+        `when_away` is called once if the process is lost later and cannot be replaced: this worker
+        should end. Raises FunctionsAwayError.
         """
+        self._when_away = when_away
         if any(map(_has_functions, registry.all_features().values())):
             with self._lock:
                 self._living_host()
@@ -67,6 +73,8 @@ class FunctionPool:
                 reply = self._reply(self._new(), request)
         if reply is None:
             raise FunctionFailedError("was killed twice")
+        if "is_missing" in reply:
+            raise FunctionsAwayError(f"their process has loaded files without {feature.slug}")
         if "raised" in reply:
             raise FunctionFailedError(f"raised {reply['raised']}", reply["place"])
         return reply["result"]
@@ -124,12 +132,23 @@ class FunctionPool:
         return None
 
     def _living_host(self) -> Host:
-        """Return the process of the functions, a new one if it was killed."""
+        """Return the process of the functions, a new one if it was killed.
+
+        Raises FunctionsAwayError, immediately if an earlier start failed.
+        """
+        if self._is_away:
+            raise FunctionsAwayError("their process could not be started")
         if self._host is not None and not self._host.lives:
             self._host.close()
             self._host = None
         if self._host is None:
-            self._host = Host()
+            try:
+                self._host = Host()
+            except FunctionsAwayError:
+                self._is_away = True
+                if self._when_away is not None:
+                    self._when_away()
+                raise
         return self._host
 
 

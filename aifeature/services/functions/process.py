@@ -4,12 +4,14 @@ A forked child has the code that was loaded at the start, even if the files have
 is ready after a few milliseconds. This process has one thread, so that it can fork safely.
 
 Each message from the worker is a pid. 0 comes with a connection for a new child, and is answered
-with the child's pid. The pid of a child ends that child, and is answered with its wait status. When
-the worker ends, its side of the socket closes, and this process ends all children and itself.
+with the child's pid, or with a negative error number if the machine has no room. The pid of a child
+ends that child, and is answered with its wait status. When the worker ends, its side of the socket
+closes, and this process ends all children and itself.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -48,8 +50,9 @@ def main(control: socket.socket, folders: list[str]) -> None:
                 children.remove(pid)
                 reply = _end(pid)
             else:
-                reply = _fork(found, received[0], control)
-                children.add(reply)
+                reply = _fork(found, received[0], control) if received else -errno.EMFILE
+                if reply > 0:
+                    children.add(reply)
             control.sendall(NUMBER.pack(reply))
     except OSError:  # the worker has ended
         return
@@ -59,7 +62,11 @@ def main(control: socket.socket, folders: list[str]) -> None:
 
 
 def _fork(found: Mapping[str, Feature], connection: int, control: socket.socket) -> int:
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # of the machine: the other children go on
+        os.close(connection)
+        return -(error.errno or errno.EAGAIN)
     if pid:
         os.close(connection)
         os.setpgid(pid, pid)  # so that what it starts ends with it
@@ -85,14 +92,16 @@ def serve(found: Mapping[str, Feature], connection: socket.socket) -> None:
             call = json.loads(line)
             # If its worker and its parent are gone, the kernel ends it, also within C code.
             signal.setitimer(signal.ITIMER_REAL, call["end_s"])
-            reply = _reply(found[call["slug"]], call["name"], call["given"], call["answer"])
+            reply = _reply(found.get(call["slug"]), call["name"], call["given"], call["answer"])
             signal.setitimer(signal.ITIMER_REAL, 0)
             # A thread that the function left behind would disturb the next call.
             reply["reusable"] = threading.active_count() == 1
             connection.sendall(json.dumps(reply).encode() + b"\n")
 
 
-def _reply(feature: Feature, name: function.Name, given: str, answer: str) -> dict[str, Any]:
+def _reply(feature: Feature | None, name: function.Name, given: str, answer: str) -> dict[str, Any]:
+    if feature is None:  # this process was replaced, and the files are of another release
+        return {"is_missing": True}
     try:
         return {"result": function.result_of(feature, name, given, answer)}
     except BaseException as error:  # noqa: BLE001 (the code of a feature may raise anything)

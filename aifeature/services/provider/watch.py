@@ -5,7 +5,7 @@ It sends the probes that are due, because a model without waiting jobs gets no o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from django.conf import settings
@@ -28,15 +28,12 @@ def check(probe: Callable[[str], None]) -> Found:
     """
     account.end_unused()
     views = model_views.views()
+    away, outage = _update_alerts(views)  # before the probes, which take seconds in an outage
     due = [view.model for view in views if _needs_probe(view)]
     if due and account.is_well():
         for model in due:
             probe(model)
-        views = model_views.views()
-    away = [view.model for view in views if _is_away(view)]
-    outage = _check_outage(away)
-    for view in views:
-        _check_breaker(view)
+        away, outage = _update_alerts(model_views.views())
     odd_answers.end_old()
     if stopped := account.stopped():
         rows = [account_words.summary(row.account, row.code, row.detail) for row in stopped]
@@ -47,6 +44,15 @@ def check(probe: Callable[[str], None]) -> Found:
     if outage:
         result = f"{result} The provider is down: jobs wait, and none falls back."
     return Found(ok=False, result=result)
+
+
+def _update_alerts(views: Sequence[ModelView]) -> tuple[list[str], bool]:
+    """Open and close the alerts. Return the models that get no calls, and whether all are down."""
+    away = [view.model for view in views if _is_away(view)]
+    outage = _check_outage(away)
+    for view in views:
+        _check_breaker(view)
+    return away, outage
 
 
 def _check_outage(away: list[str]) -> bool:

@@ -14,7 +14,7 @@ from aifeature.services.alerting.check_runs import Found
 from aifeature.services.controls import GLOBAL
 
 LEAST_MICRO: Final = 1
-"""Micro-dollars that a feature without earlier calls needs: every call costs something."""
+"""Micro-dollars needed while there are no earlier calls: every call costs something."""
 
 
 def check() -> Found:
@@ -25,7 +25,8 @@ def check() -> Found:
     for slug, feature in features.items():
         needed = spent.get(slug, 0) + next_call.get(slug, LEAST_MICRO)
         _update_alert(slug, "day", needed, controls.caps(feature).feature, reached)
-    least = min((bound for slug, bound in next_call.items() if slug in features), default=0)
+    known = [bound for slug, bound in next_call.items() if slug in features]
+    least = min(known, default=LEAST_MICRO if features else 0)
     shared = controls.global_caps()
     _update_alert(GLOBAL, "day", spent.get("", 0) + least, shared.everything, reached)
     _update_alert(GLOBAL, "month", spent.get("month", 0) + least, shared.month, reached)

@@ -16,6 +16,7 @@ from aifeature.models import Alert, Attempt, Job, Status, transitions
 from aifeature.services.controls import effective
 from aifeature.services.execution import job_run, worker_context
 from aifeature.services.execution.worker_context import WorkerContext
+from aifeature.services.functions.errors import FunctionsAwayError
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker
 from tests.integration.job_rows import MakeJob, claim
 from tests.sandbox_server import SandboxServer
@@ -94,6 +95,20 @@ def test_a_model_repairs_what_the_check_finds(
     assert (repair.purpose, repair.reason) == ("repair", f"the answer of {HAIKU} was invalid")
     assert repair.request is not None
     assert "summary: too dull" in repair.request["messages"][-1]["content"]
+
+
+def test_an_answer_that_cannot_be_checked_now_is_paid_and_tried_again(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, context: WorkerContext
+) -> None:
+    def away(*_: Any) -> None:
+        raise FunctionsAwayError("their process could not be started")
+
+    monkeypatch.setattr(context.functions, "call", away)
+    job = ran(make_job, "answer", QUESTION)
+    assert (job.status, job.tries, job.wait_reason) == (Status.QUEUED, 1, "internal_error")
+    (call,) = Attempt.objects.filter(job=job)
+    assert call.state == "settled"
+    assert not Alert.objects.exists()
 
 
 def test_a_check_that_raises_fails_the_job_and_alerts(

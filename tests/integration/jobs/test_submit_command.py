@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from aifeature.management.commands import submit_job
 from aifeature.models import Job, Status
@@ -81,6 +82,34 @@ def test_an_end_without_an_answer_is_an_error(
 ) -> None:
     with pytest.raises(CommandError, match=text):
         submitted("--input", value, feature=feature, user=user)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--key", "k" * 201), "--key takes 1 to 200 characters"),
+        (("--key", "\udcff"), r"'\\udcff' holds characters that cannot be stored"),
+    ],
+)
+def test_a_key_that_cannot_be_stored_is_refused(
+    ada: User, options: tuple[str, str], text: str
+) -> None:
+    with pytest.raises(CommandError, match=text):
+        submitted("--input", DOCUMENT, *options)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OperationalError("gone")])
+def test_a_job_goes_on_if_its_command_no_longer_waits(
+    ada: User, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def stopped(_seconds: float) -> None:
+        raise error
+
+    monkeypatch.setattr(submit_job.Command, "sleep", staticmethod(stopped))
+    with pytest.raises(CommandError, match=r"The job [-0-9a-f]+ goes on"):
+        submitted("--input", DOCUMENT)
+    assert Job.objects.get().status == Status.QUEUED
 
 
 def test_a_switch_stops_the_command_as_well(ada: User) -> None:

@@ -94,3 +94,8 @@ def test_a_site_without_features_has_global_caps(
     effective.cache.clear()
     spent(scope, USD + 1)
     assert reached() == [subject]
+
+
+def test_a_month_without_a_budget_is_alerted_before_the_first_call() -> None:
+    FeatureControl.objects.create(feature=GLOBAL, monthly_budget_usd=0)
+    assert reached() == [f"{GLOBAL} month"]

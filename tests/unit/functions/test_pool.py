@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -10,12 +11,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from aifeature import features, registry
-from aifeature.services.functions import FunctionPool
+from aifeature.services.functions import FunctionPool, process
 from aifeature.services.functions.errors import FunctionFailedError, FunctionsAwayError
 from aifeature.services.functions.host import Host
 from aifeature.spec import Feature
@@ -232,6 +234,59 @@ def test_a_process_that_was_killed_is_replaced(
     os.kill(pid, signal.SIGKILL)
     assert done(pool, "works") != pid
     pool.close()
+
+
+def test_a_process_that_cannot_be_replaced_ends_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No later call waits for another start."""
+    file = write_feature(tmp_path, ACTS)
+    monkeypatch.setattr(features, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(registry, "all_features", lambda: {"acts": ACTS})
+    ends: list[str] = []
+    pool = FunctionPool(limit_s=60)
+    pool.start(when_away=lambda: ends.append("end"))
+    assert pool._host is not None
+    file.write_text("1 / 0")
+    pool._host._process.kill()
+    pool._host._process.wait(PATIENCE_S)
+    for _ in range(2):
+        with pytest.raises(FunctionsAwayError):
+            done(pool, "works")
+    assert ends == ["end"]
+    pool.close()
+
+
+def test_a_feature_that_the_process_lacks_is_not_to_blame(pool: FunctionPool) -> None:
+    with pytest.raises(FunctionsAwayError, match="without gone"):
+        pool.call(ACTS.model_copy(update={"slug": "gone"}), "check", {"text": "works"}, "{}")
+
+
+@pytest.mark.parametrize("place", ["socket.socketpair", "subprocess.Popen"])
+def test_a_machine_without_room_is_no_fault_of_a_feature(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(place, full)
+    with pytest.raises(FunctionsAwayError, match="no process for a function: Too many open files"):
+        Host()
+
+
+def test_a_fork_that_fails_is_reported_to_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process goes on, and the children of other calls with it."""
+    monkeypatch.setattr(os, "fork", _no_fork)
+    ours, theirs = socket.socketpair()
+    connection = socket.socketpair()
+    found = process._fork({}, os.dup(connection[1].fileno()), theirs)
+    assert found == -errno.EAGAIN
+    for each in (ours, theirs, *connection):
+        each.close()
+
+
+def _no_fork() -> int:
+    raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
 def test_features_that_do_not_load_are_an_error(
