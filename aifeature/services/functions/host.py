@@ -8,6 +8,8 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,12 +32,13 @@ class Host:
 
     def __init__(self) -> None:
         """Start it. Raises FunctionsAwayError if it does not load the features."""
-        self._control, theirs = _socket_pair()
+        with _room():
+            self._control, theirs = socket.socketpair()
         self._control.settimeout(ANSWER_S)
         with theirs:
             # No warnings: their text may quote a user's.
             python = (sys.executable, "-P", "-W", "ignore", "-m", f"{__package__}.process")
-            try:
+            with _room(self._control):
                 self._process = subprocess.Popen(
                     [*python, str(theirs.fileno()), *features.__path__],
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(map(_absolute, sys.path))},
@@ -44,9 +47,6 @@ class Host:
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,  # signals to the worker's group do not end it
                 )
-            except OSError as error:
-                self._control.close()
-                raise _away(error.errno) from None
         self._received()
 
     @property
@@ -56,16 +56,10 @@ class Host:
 
     def fork(self) -> Child:
         """Return a new child. Raises FunctionsAwayError."""
-        ours, theirs = _socket_pair()
-        try:
-            with theirs:
-                pid = self._asked(0, theirs.fileno())
-            if pid < 0:
-                raise _away(-pid)
-        except FunctionsAwayError:
-            ours.close()
-            raise
-        return Child(self, pid, ours)
+        with _room():
+            ours, theirs = socket.socketpair()
+        with theirs, _room(ours):
+            return Child(self, self._asked(0, theirs.fileno()), ours)
 
     def end(self, pid: int) -> int:
         """End a child. Return its exit code, negative for a signal. Raises FunctionsAwayError."""
@@ -85,7 +79,9 @@ class Host:
             socket.send_fds(self._control, [NUMBER.pack(number)], sockets)
         except OSError:
             raise self._is_away() from None
-        return self._received()
+        if (answer := self._received()) < 0:
+            raise OSError(-answer, os.strerror(-answer))
+        return answer
 
     def _received(self) -> int:
         try:
@@ -121,16 +117,15 @@ class Child:
         return json.loads(line) if line.endswith(b"\n") else None
 
 
-def _socket_pair() -> tuple[socket.socket, socket.socket]:
+@contextmanager
+def _room(*opened: socket.socket) -> Iterator[None]:
+    """Close these sockets after an error. One of the machine becomes FunctionsAwayError."""
     try:
-        return socket.socketpair()
-    except OSError as error:
-        raise _away(error.errno) from None
-
-
-def _away(number: int | None) -> FunctionsAwayError:
-    """Return the error of a machine that has no room for another process or file."""
-    return FunctionsAwayError(f"no process for a function: {os.strerror(number or 0)}")
+        yield
+    except (OSError, FunctionsAwayError) as error:
+        for each in opened:
+            each.close()
+        raise FunctionsAwayError(f"no process for a function: {error}") from None
 
 
 def _absolute(path: str) -> str:

@@ -37,8 +37,7 @@ class FunctionPool:
         self._lock = threading.Lock()
         self._host: Host | None = None
         self._when_away: Callable[[], None] | None = None
-        self._is_away = False
-        """Whether the process could not be started, so that no later call waits for it."""
+        self._is_away = False  # or it could not be started, and no later call waits for it
         self._idle: list[Child] = []
 
     def start(self, when_away: Callable[[], None] | None = None) -> None:

@@ -92,18 +92,18 @@ def serve(found: Mapping[str, Feature], connection: socket.socket) -> None:
             call = json.loads(line)
             # If its worker and its parent are gone, the kernel ends it, also within C code.
             signal.setitimer(signal.ITIMER_REAL, call["end_s"])
-            reply = _reply(found.get(call["slug"]), call["name"], call["given"], call["answer"])
+            reply = _reply(found.get(call["slug"]), call)
             signal.setitimer(signal.ITIMER_REAL, 0)
             # A thread that the function left behind would disturb the next call.
             reply["reusable"] = threading.active_count() == 1
             connection.sendall(json.dumps(reply).encode() + b"\n")
 
 
-def _reply(feature: Feature | None, name: function.Name, given: str, answer: str) -> dict[str, Any]:
+def _reply(feature: Feature | None, call: Mapping[str, Any]) -> dict[str, Any]:
     if feature is None:  # this process was replaced, and the files are of another release
         return {"is_missing": True}
     try:
-        return {"result": function.result_of(feature, name, given, answer)}
+        return {"result": function.result_of(feature, call["name"], call["given"], call["answer"])}
     except BaseException as error:  # noqa: BLE001 (the code of a feature may raise anything)
         return {"raised": type(error).__name__, "place": _place(error)}
 
