@@ -19,11 +19,21 @@ logger = logging.getLogger(__name__)
 
 _GAP: Final = re.compile(r"(?<=[.!?])\s+")
 _ABBREVIATED: Final = re.compile(
-    r"\b(?:[^\W\d_]|approx|bzw|ca|cf|dr|etc|ggf|incl|inkl|max|min|mr|mrs|ms|no|nr|prof|st|usw|vs)\.$"
-    r"|^\d+\.$",
+    r"(?:^|[^\w])(?:[^\W\d_]|approx|bzw|ca|cf|dr|etc|ggf|incl|inkl|max|min|mr|mrs|ms|prof|st|usw|vs)\.$",
     re.IGNORECASE,
 )
-"""A full stop that ends no sentence, as in "e.g." and at the beginning of an item."""
+"""A full stop that ends no sentence, as in "e.g."."""
+
+_ITEM: Final = re.compile(r"\d{1,3}\.")
+"""The beginning of an item, which is no sentence."""
+
+_BEFORE_A_NUMBER: Final = re.compile(r"\b(?:no|nr)\.$", re.IGNORECASE)
+
+_GOES_ON: Final = re.compile(r"[\"'(\[]*(?=(.))")
+"""The first character of the next sentence."""
+
+LONGEST: Final = 8
+"""Characters that are read before a full stop: the longest abbreviation, and one more."""
 
 _WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|\w{3,}")
 _NAME: Final = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z]\w{2,}")
@@ -99,11 +109,23 @@ def _split(text: str) -> Iterator[str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         begin = 0
         for gap in _GAP.finditer(line):
-            goes_on = line[gap.end() :].lstrip("\"'([")[:1].islower()
-            if not goes_on and not _ABBREVIATED.search(line[begin : gap.start()]):
+            if not _continues(line, begin, gap):
                 yield line[begin : gap.start()]
                 begin = gap.end()
         yield line[begin:]
+
+
+def _continues(line: str, begin: int, gap: re.Match[str]) -> bool:
+    """Return whether the sentence goes on after a gap. Reads a few characters around it."""
+    follows = _GOES_ON.match(line, gap.end())
+    after = follows[1] if follows else ""
+    before = line[max(begin, gap.start() - LONGEST) : gap.start()]
+    return (
+        after.islower()
+        or _ABBREVIATED.search(before) is not None
+        or (after.isdigit() and _BEFORE_A_NUMBER.search(before) is not None)
+        or _ITEM.fullmatch(line, begin, gap.start()) is not None
+    )
 
 
 def _read(citations: Sequence[Any]) -> Iterator[Citation]:

@@ -150,6 +150,8 @@ def died(name: str, code: int, log: Path) -> str:
 
 def died_in_short(name: str, code: int, log: Path) -> str:
     """Return one line that names a dead component and the last exception in its log."""
+    if code < 0:  # its log has nothing about it
+        return f"{name} died ({_how(code)}) (log: {log})."
     text = _text(log)
     found = [check or error for check, error in EXCEPTION.findall(text)]
     reason = (found or text.splitlines() or ["it wrote nothing"])[-1].strip()

@@ -47,11 +47,16 @@ class PickUp:
         """
         self._folder, self._check, self._url = folder, check, url
         self._loaded = self._checked = self._seen = files(folder)
+        self._is_partly_down = False
         self._next_s = 0.0
 
     def is_changed(self) -> bool:
         """Return whether the files differ from those that all components have loaded."""
-        return files(self._folder) != self._loaded
+        return self._is_partly_down or files(self._folder) != self._loaded
+
+    def forget(self) -> None:
+        """Load the next files that differ from these, also if they are those of before."""
+        self._is_partly_down = True
 
     def __call__(self, reload: Reload) -> None:
         """Load a change, if there is one, once all its files are written."""
@@ -60,16 +65,18 @@ class PickUp:
         before, self._seen = self._seen, files(self._folder)
         if before == self._seen != self._checked:
             self._checked = self._seen
-            if changed := self._changed():
+            changed = self._changed()
+            if changed or self._is_partly_down:
                 self._load(changed, reload)
         self._next_s = time.monotonic() + POLL_S
 
     def _load(self, changed: Mapping[str, bool], reload: Reload) -> None:
-        names = ", ".join(changed)
+        names = ", ".join(changed) or "back to the loaded files"
         say(f"changed: {names}; checking it")
         try:
             self._check(self._refuse_newer)
         except NewerChangeError:
+            self._checked = {}  # these files may come back
             return
         except ComponentFailedError as error:
             complain(f"not loaded: {names}. The running system continues. {in_short(str(error))}")
@@ -79,9 +86,10 @@ class PickUp:
         except ReloadError as error:
             # Some components may have loaded it, so that its return to the old files is a change.
             self._loaded = dict(self._loaded.items() & self._checked.items())
+            self.forget()
             complain(f"not loaded everywhere: {names}. Save a change to try again. {error}")
             return
-        self._loaded = self._checked
+        self._loaded, self._is_partly_down = self._checked, False
         for name, is_there in changed.items():
             say(
                 f"feature {name} is ready: {self._url}f/{name}/"

@@ -52,6 +52,9 @@ class Idle(Protocol):
     def is_changed(self) -> bool:
         """Return whether the code differs from what all components have loaded."""
 
+    def forget(self) -> None:
+        """Load the code again, also if it becomes what it was: a component has ended."""
+
 
 class Nothing:
     """Does nothing while the stack stays up."""
@@ -62,6 +65,9 @@ class Nothing:
     def is_changed(self) -> bool:
         """Return False."""
         return False
+
+    def forget(self) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,7 @@ class Supervisor:
             self._await_ready(self._components)
         except ReloadError as error:
             complain(f"{error} {LATER}")
+            self._around.idle.forget()
         code = self._job(self._tick)
         if code is not None:
             return code
@@ -141,6 +148,7 @@ class Supervisor:
                 self._tick()
             except ReloadError as error:
                 complain(f"{error} {LATER}")
+                self._around.idle.forget()
             self._around.idle(self._reload)
             time.sleep(INTERVAL_S)
 

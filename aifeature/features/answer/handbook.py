@@ -109,6 +109,8 @@ def best(question: str) -> tuple[Source, list[str]] | None:
     sentences = [
         each for each in sentences if SHORTEST <= len(each) <= LONGEST and not each.endswith(":")
     ]
+    if not sentences:
+        return None
     first = max(sentences, key=lambda each: weight(_words(each)))
     rest = [each for each in sentences if each != first]
     # The second adds the words that the first lacks.

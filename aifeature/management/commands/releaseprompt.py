@@ -15,6 +15,7 @@ class Command(BaseCommand):
     """Adds lines to the feature's `released.txt`. It never changes a line."""
 
     help = "Record the hash of a feature's prompt versions, whose files then never change."
+    requires_system_checks = ()  # a released prompt that has changed has a sentence of its own
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="The feature.")
@@ -29,6 +30,13 @@ class Command(BaseCommand):
             CommandError: there is no such version, a released one has changed, or the file cannot
                 be written.
         """
+        try:
+            registry.all_features()
+        except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+            raise CommandError(
+                f"The features cannot be loaded ({type(error).__name__}): `manage.py check` names"
+                " the place."
+            ) from None
         try:
             recorded = dict(prompts.released(slug))
             chosen = [version] if version else list(prompts.versions(slug))

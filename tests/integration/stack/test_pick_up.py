@@ -113,3 +113,29 @@ def test_a_death_beside_files_that_do_not_load_does_not_end_the_stack(
     write(folder, "whole")
     stack.wait_for("feature labels is ready")
     assert stack.text().count("talker0 died") == 1
+
+
+def test_a_component_that_died_starts_again_when_the_change_is_undone(
+    stack: RunningStack, folder: Path, local: LocalDir
+) -> None:
+    write(folder, "broken")
+    stack.wait_for("The running system continues")
+    psutil.Process(first := pid(local)).kill()
+    stack.wait_for("talker0 died (signal 9)")
+    (folder / "labels" / "feature.py").unlink()
+    assert wait_until(lambda: pid(local) not in {first, None}, timeout_s=10)
+
+
+def test_a_death_after_a_removal_that_was_not_loaded_does_not_end_the_stack(
+    stack: RunningStack, folder: Path, local: LocalDir
+) -> None:
+    write(folder, "one")
+    stack.wait_for("feature labels is ready")
+    (local.root / "frail").touch()
+    (folder / "labels" / "feature.py").unlink()
+    stack.wait_for("not loaded everywhere: labels.")
+    (local.root / "frail").unlink()
+    psutil.Process(pid(local, "talker1")).kill()
+    stack.wait_for("talker1 died (signal 9)")
+    write(folder, "another")
+    assert wait_until(lambda: stack.text().count("feature labels is ready") > 1, timeout_s=10)

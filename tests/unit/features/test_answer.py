@@ -118,7 +118,9 @@ def test_the_plain_answer_quotes_sentences_with_any_form_of_a_word(
     question: str, quoted: str
 ) -> None:
     """Code is no sentence."""
-    assert quoted in feature.plain(Question(question=question)).answer
+    answer = feature.plain(Question(question=question)).answer
+    assert quoted in answer
+    assert "python3 -m venv" not in answer
 
 
 def test_an_unknown_question_leads_to_a_ticket() -> None:

@@ -53,6 +53,29 @@ def test_numbers_and_names_place_a_quote_in_another_language() -> None:
     assert [[cited.number for cited in each.cited] for each in found] == [[3], [1], [], [2]]
 
 
+def test_a_number_counts_more_than_words() -> None:
+    text = "Fragen Sie innerhalb von 45 Tagen. Der Betrag kommt zurück."
+    quote = (
+        "ask the owner for a refund within 45 days of one of these payments, also by card or bank"
+        " transfer, in any currency, with the number of the invoice, the name of the workspace, the"
+        " reason, the plan, the seats, the contact, and names such as Tapir, Quokka or Dingo"
+    )
+    found = citations.sentences(ANSWER, text, [{"section": "refund-window", "quote": quote}])
+    assert [len(each.cited) for each in found] == [1, 0]
+
+
+def test_a_quote_that_is_as_close_to_two_sentences_is_under_the_whole_answer() -> None:
+    text = "Refunds take 30 days. Refunds take 30 days."
+    quote = {"section": "refund-window", "quote": "within 30 days refunds are paid"}
+    found = citations.sentences(ANSWER, text, [quote])
+    assert [len(each.cited) for each in found] == [0, 0, 1]
+
+
+def test_a_short_answer_is_a_sentence() -> None:
+    found = citations.sentences(ANSWER, "No. Only the owner can. See no. 5 of the list.", [])
+    assert [each.text for each in found] == ["No.", "Only the owner can.", "See no. 5 of the list."]
+
+
 @pytest.mark.parametrize(
     "sentence",
     [
