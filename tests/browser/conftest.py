@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from django.db import connections
+from playwright.sync_api import expect
 
 from aifeature.models import Job, Status
 from aifeature.services.controls import breakers, effective
@@ -47,6 +48,7 @@ def browser() -> Iterator[Browser]:
     path = live.find_chromium()
     if path is None:
         pytest.fail(live.NO_CHROMIUM, pytrace=False)
+    expect.set_options(timeout=WAIT_MS)
     with live.running_browser(path) as running:
         yield running
 

@@ -18,7 +18,8 @@ ADMIN = "/admin/aifeature"
 def sign_in(page: Page, name: str, *, password: str = PASSWORD, button: str = "Sign in") -> None:
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name=button).click()
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
 
 
 def press_send(page: Page) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from playwright.sync_api import Page, Route, expect
 
 from aifeature.models import Job
 from tests.browser import scenes
@@ -16,8 +17,6 @@ from tests.browser.pages import FORM, assert_fits, press_send, sign_in
 from tests.browser.screenshots import DISPLAYS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
-
     from tests.browser.conftest import Axe, OpenPage
     from tests.browser.live import Site
 
@@ -30,8 +29,8 @@ def stored(page: Page) -> str:
     return page.evaluate(kept)  # type: ignore[no-any-return]
 
 
-def typed(page: Page) -> str:
-    return page.get_by_label("Document").input_value()
+def expect_typed(page: Page, text: str) -> None:
+    expect(page.get_by_label("Document")).to_have_value(text)
 
 
 def type_text(page: Page, text: str = TEXT) -> None:
@@ -82,8 +81,8 @@ def test_the_text_is_restored_after_the_sign_in(
     assert_fits(page)
     sign_in(page, "ada")
     page.get_by_text("It was not sent.", exact=True).wait_for()
-    assert page.get_by_text("It may have been sent.").is_hidden()
-    assert typed(page) == TEXT
+    expect(page.get_by_text("It may have been sent.")).to_be_hidden()
+    expect_typed(page, TEXT)
     no_barriers(page)
     assert not Job.objects.exists()
 
@@ -92,7 +91,7 @@ def test_the_text_is_restored_after_the_sign_in(
     assert Job.objects.get().input == {"document": TEXT.strip()}
     wait_until(lambda: "Zebras" not in stored(page), "the draft of a sent job is deleted")
     page.goto(FORM)
-    assert typed(page) == ""
+    expect_typed(page, "")
     assert not any("ebras" in address for address in addresses)
 
 
@@ -109,7 +108,7 @@ def test_the_next_user_of_the_browser_does_not_see_it(
     assert "Zebras" not in page.content()
     sign_in(page, "bob")
     page.wait_for_url(f"**{FORM}")
-    assert typed(page) == ""
+    expect_typed(page, "")
     assert "Zebras" not in page.content()
     assert "Zebras" not in stored(page)
 
@@ -120,11 +119,11 @@ def test_it_can_be_deleted_without_signing_in(site: Site, open_page: OpenPage, a
     _lose_the_cookies(page)
     press_send(page)
     page.get_by_role("button", name="Delete it").click()
-    assert "Zebras" not in stored(page)
-    assert page.get_by_text("What you typed is saved").is_hidden()
+    wait_until(lambda: "Zebras" not in stored(page), "it is deleted")
+    expect(page.get_by_text("What you typed is saved")).to_be_hidden()
     sign_in(page, "ada")
     page.wait_for_url(f"**{FORM}")
-    assert typed(page) == ""
+    expect_typed(page, "")
 
 
 @pytest.mark.parametrize("admin", [False, True])
@@ -145,7 +144,7 @@ def test_signing_out_deletes_it_in_every_tab(
         page.get_by_label("Username").wait_for()
     for tab in (page, other):
         wait_until(lambda tab=tab: "Zebras" not in stored(tab), "it is deleted")  # type: ignore[misc]
-    assert page.get_by_text("What you typed is saved").is_hidden()
+    expect(page.get_by_text("What you typed is saved")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("changed", "jobs"), [("", 1), ("More.", 2)])
@@ -165,7 +164,7 @@ def test_a_text_sent_again_after_a_lost_answer_makes_no_second_job(
     page.unroute(f"**{FORM}")
     page.goto(FORM)
     page.get_by_text("It may have been sent.").wait_for()
-    assert typed(page) == TEXT
+    expect_typed(page, TEXT)
     if changed:
         page.get_by_label("Document").fill(TEXT + changed)
     press_send(page)
@@ -179,13 +178,13 @@ def test_a_reload_keeps_it_until_it_is_cleared(site: Site, open_page: OpenPage, 
     type_text(page)
     page.reload()
     page.get_by_text("Here is what you typed before.").wait_for()
-    assert typed(page) == TEXT
+    expect_typed(page, TEXT)
     page.get_by_role("button", name="Clear it").click()
-    assert typed(page) == ""
-    assert "Zebras" not in stored(page)
+    expect_typed(page, "")
+    wait_until(lambda: "Zebras" not in stored(page), "it is deleted")
     page.reload()
-    assert typed(page) == ""
-    assert page.get_by_text("Here is what you typed before.").is_hidden()
+    expect_typed(page, "")
+    expect(page.get_by_text("Here is what you typed before.")).to_be_hidden()
 
 
 def test_it_is_deleted_after_an_hour(site: Site, open_page: OpenPage, ada: User) -> None:
@@ -194,7 +193,7 @@ def test_it_is_deleted_after_an_hour(site: Site, open_page: OpenPage, ada: User)
     type_text(page)
     page.clock.fast_forward("59:00")
     page.reload()
-    assert typed(page) == TEXT
+    expect_typed(page, TEXT)
     page.clock.fast_forward("01:00:10")
     page.goto("/jobs/")
     wait_until(lambda: "Zebras" not in stored(page), "it is deleted")
@@ -226,6 +225,5 @@ def test_without_javascript_the_sign_in_page_keeps_it(
     sign_in(page, name)
     if seen:
         page.get_by_role("button", name="Show it again").click()
-    page.get_by_label("Document").wait_for()
-    assert typed(page) == seen
+    expect_typed(page, seen)
     assert ("Zebras" in page.content()) == bool(seen)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
+from playwright.sync_api import expect
 
 from aifeature.api.events import NO_LIVE_TEXT
 from aifeature.services.provider import factory
@@ -46,12 +47,11 @@ def test_a_page_shows_when_live_text_stops_and_continues(
     send(page, scenes.THREAD)
     page.locator(".words").wait_for()
     sentence = page.locator("[data-sentence]")
-    assert sentence.inner_text() == "The answer is being written."
+    expect(sentence).to_have_text("The answer is being written.")
 
     redis_proxy.set(Mode.CUT)
-    page.get_by_text(NO_LIVE_TEXT).first.wait_for()
-    assert sentence.inner_text() == NO_LIVE_TEXT
+    expect(sentence).to_have_text(NO_LIVE_TEXT)
     redis_proxy.set(Mode.PASS)
-    page.locator("[data-sentence]", has_text="The answer is being written.").wait_for()
+    expect(sentence).to_have_text("The answer is being written.")
     answers.let_go(FIRST_S)
     wait_until_done(page)

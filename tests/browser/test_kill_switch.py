@@ -8,16 +8,14 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from playwright.sync_api import Page, expect
 
 from aifeature.models import FeatureControl, Status
 from tests.browser import scenes
-from tests.browser.live import wait_until
 from tests.browser.pages import ADMIN, press, sign_in
 from tests.browser.screenshots import DISPLAYS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
     from tests.browser.conftest import Axe, OpenPage
 
 FEATURE = f"{ADMIN}/featurecontrol/summarize/change/"
@@ -50,7 +48,7 @@ def test_a_feature_is_stopped_and_released_for_some(
 
     press(page, "stop")
     dialog = page.locator("#dialog")
-    assert "1 running, 2 queued, $0.00 held" in dialog.inner_text()
+    expect(dialog).to_contain_text("1 running, 2 queued, $0.00 held")
     no_barriers(page)
     send(page, "Stop")
     dialog.get_by_text("This field is required.").wait_for()
@@ -58,18 +56,16 @@ def test_a_feature_is_stopped_and_released_for_some(
     dialog.get_by_label("Reason").fill("Answers leak addresses.")
     send(page, "Stop")
     page.get_by_text("Stopped by its kill switch", exact=True).wait_for()
-    page.wait_for_load_state()
-    assert page.url.endswith(FEATURE)
+    page.wait_for_url(f"**{FEATURE}")
     assert (row().killed, row().kill_mode) == (True, "hold")
     no_barriers(page)
 
     press(page, "release")
-    text = page.locator("#dialog").inner_text()
-    assert "sam" in text
-    assert "Answers leak addresses." in text
+    expect(dialog).to_contain_text("sam")
+    expect(dialog).to_contain_text("Answers leak addresses.")
     no_barriers(page)
-    page.locator("#dialog").get_by_label("Share of users").fill("20")
-    page.locator("#dialog").get_by_label("Reason").fill("Fixed.")
+    dialog.get_by_label("Share of users").fill("20")
+    dialog.get_by_label("Reason").fill("Fixed.")
     send(page, "Release")
     page.get_by_text("Released for 20 % of users.").first.wait_for()
     page.wait_for_load_state()
@@ -82,14 +78,14 @@ def test_cancel_is_chosen_in_the_dialog(open_page: OpenPage, sam: User) -> None:
     page.goto("/admin/")
     press(page, "stop")
     dialog = page.locator("#dialog")
-    assert "every feature" in dialog.inner_text()
+    expect(dialog).to_contain_text("every feature")
     dialog.get_by_label("Cancel: they end permanently").check()
     dialog.get_by_label("Reason").fill("The key was stolen.")
     send(page, "Stop")
     page.get_by_text("Everything is stopped", exact=True).wait_for()
     everything = row("_everything")
     assert (everything.killed, everything.kill_mode) == (True, "cancel")
-    wait_until(lambda: page.url.endswith("/admin/"), "the overview is shown again")
+    page.wait_for_url("**/admin/")
 
 
 def test_a_refused_stop_shows_why_and_keeps_the_input(
@@ -106,7 +102,7 @@ def test_a_refused_stop_shows_why_and_keeps_the_input(
         other.execute("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE")
         send(page, "Stop")
         dialog.get_by_text("The kill switch was not changed").first.wait_for()
-        assert f"pid {other.info.backend_pid}" in dialog.inner_text()
+        expect(dialog).to_contain_text(f"pid {other.info.backend_pid}")
         no_barriers(page)
     assert not row().killed
     send(page, "Stop")
@@ -126,11 +122,11 @@ def test_a_stop_after_an_expired_session_leads_back_to_the_same_form(
     send(page, "Stop")
     sign_in(page, "sam", button="Log in")
     page.get_by_text("Nothing was sent yet.").wait_for()
-    assert page.locator("#dialog").get_by_label("Reason").input_value() == "Answers leak addresses."
+    expect(page.locator("#dialog").get_by_label("Reason")).to_have_value("Answers leak addresses.")
     no_barriers(page)
     send(page, "Stop")
     page.get_by_text("Stopped by its kill switch", exact=True).wait_for()
-    wait_until(lambda: page.url.endswith(FEATURE), "the feature's page is shown")
+    page.wait_for_url(f"**{FEATURE}")
     assert row().kill_reason == "Answers leak addresses."
 
 

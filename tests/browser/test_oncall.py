@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
 
 from aifeature.models import FeatureControl, ModelControl, Status
 from tests.browser import scenes
@@ -14,8 +15,6 @@ from tests.browser.screenshots import DISPLAYS
 from tests.browser.test_kill_switch import FEATURE, row
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
     from tests.browser.conftest import Axe, OpenPage
 
 LIST = f"{ADMIN}/featurecontrol/"
@@ -26,6 +25,18 @@ MODEL = f"{ADMIN}/modelcontrol/claude-haiku-5-5/change/"
 def plain(open_page: OpenPage, sam: User) -> Page:
     """A browser without JavaScript."""
     return open_page(sam, java_script_enabled=False)
+
+
+def follow(page: Page, link: str, *, exact: bool = False) -> None:
+    """Follow a link and wait for the next page."""
+    with page.expect_navigation():
+        page.get_by_role("link", name=link, exact=exact).click()
+
+
+def submit(page: Page, button: str, *, exact: bool = False) -> None:
+    """Submit a form and wait for the next page, and so for what the request changed."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=button, exact=exact).click()
 
 
 def focused(page: Page, within: str) -> bool:
@@ -52,14 +63,14 @@ def test_a_dialog_takes_the_keyboard_keeps_it_and_gives_it_back(
     dialog = page.get_by_role("dialog", name=title)
     dialog.wait_for()
     page.wait_for_function("document.activeElement.form")  # a field of the form
-    assert dialog.get_attribute("aria-modal") == "true"
+    expect(dialog).to_have_attribute("aria-modal", "true")
     for key in [*["Tab"] * 12, *["Shift+Tab"] * 12]:
         page.keyboard.press(key)
         assert focused(page, "#modal-content"), key
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
     page.wait_for_function("!document.getElementById('page').inert")
-    assert opener.evaluate("element => element === document.activeElement")
+    expect(opener).to_be_focused()
 
 
 def test_a_dialog_is_closed_and_filled_by_keyboard(open_page: OpenPage, sam: User) -> None:
@@ -90,16 +101,12 @@ def test_a_failed_save_shows_its_errors_in_view_and_with_the_focus(
     page.get_by_role("button", name="Save", exact=True).click()
     errors = page.locator("#not-saved")
     errors.wait_for()
-    box, height = errors.bounding_box(), DISPLAYS[display]["viewport"]["height"]
-    assert box is not None
-    assert 0 <= box["y"] < box["y"] + box["height"] <= height
-    assert errors.evaluate("element => element === document.activeElement")
-    text = errors.inner_text()
-    assert "Nothing was saved" in text
-    assert "Daily budget (USD)" in text
-    assert "Reason" in text
+    expect(errors).to_be_focused()
+    expect(errors).to_be_in_viewport(ratio=1)
+    for text in ("Nothing was saved", "Daily budget (USD)", "Reason"):
+        expect(errors).to_contain_text(text)
     errors.get_by_role("link", name="Reason").click()
-    assert page.locator("#id_reason").evaluate("element => element === document.activeElement")
+    expect(page.locator("#id_reason")).to_be_focused()
     if javascript:
         no_barriers(page)
 
@@ -108,26 +115,26 @@ def test_the_switch_works_without_javascript(plain: Page, sam: User) -> None:
     plain.context.clear_cookies()
     plain.goto("/admin/")
     sign_in(plain, "sam", button="Log in")
-    plain.get_by_role("link", name="Stop everything").click()
-    assert "every feature" in plain.locator("#dialog").inner_text()
-    plain.get_by_role("button", name="Stop").click()
-    assert plain.get_by_text("This field is required.").is_visible()
+    follow(plain, "Stop everything")
+    expect(plain.locator("#dialog")).to_contain_text("every feature")
+    submit(plain, "Stop")
+    expect(plain.get_by_text("This field is required.")).to_be_visible()
     assert not FeatureControl.objects.filter(killed=True).exists()
     plain.get_by_label("Reason").fill("The key was stolen.")
-    plain.get_by_role("button", name="Stop").click()
-    assert plain.get_by_text("Everything is stopped; its jobs are held.").is_visible()
+    submit(plain, "Stop")
+    expect(plain.get_by_text("Everything is stopped; its jobs are held.")).to_be_visible()
     assert row("_everything").killed
-    plain.get_by_role("link", name="Change reason").click()
+    follow(plain, "Change reason")
     plain.get_by_label("Cancel: they end permanently").check()
     plain.get_by_label("Reason").fill("It was used.")
-    plain.get_by_role("button", name="Change reason").click()
+    submit(plain, "Change reason")
     everything = row("_everything")
     assert (everything.kill_reason, everything.kill_mode) == ("It was used.", "cancel")
-    plain.get_by_role("link", name="Release").click()
-    plain.get_by_role("link", name="Cancel", exact=True).click()
-    plain.get_by_role("link", name="Release").click()
+    follow(plain, "Release")
+    follow(plain, "Cancel", exact=True)
+    follow(plain, "Release")
     plain.get_by_label("Reason").fill("A new key.")
-    plain.get_by_role("button", name="Release").click()
+    submit(plain, "Release")
     assert not row("_everything").killed
 
 
@@ -137,24 +144,24 @@ def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sa
     plain.goto(FEATURE)
     plain.get_by_label("Daily budget (USD)").fill("12")
     plain.get_by_label("Reason").fill("Less.")
-    plain.get_by_role("button", name="Save", exact=True).click()
-    assert plain.get_by_text("was changed successfully").is_visible()
+    submit(plain, "Save", exact=True)
+    expect(plain.get_by_text("was changed successfully")).to_be_visible()
     assert row().daily_budget_usd == 12
     plain.goto(f"{ADMIN}/job/")
     plain.locator("#changelist-filter").get_by_role("link", name="Failed").click()
-    assert "status__exact=failed" in plain.url
-    assert plain.locator(".data-row").count() == 1
+    plain.wait_for_url("**status__exact=failed**")
+    expect(plain.locator(".data-row")).to_have_count(1)
     plain.locator(".data-row").get_by_role("link").first.click()
-    assert str(failed.pk) in plain.url
+    plain.wait_for_url(f"**{failed.pk}**")
     plain.goto(MODEL)
-    plain.get_by_role("link", name="Force open").click()
+    follow(plain, "Force open")
     plain.get_by_label("Reason").fill("Their status page.")
-    plain.get_by_role("button", name="Force open").click()
-    assert plain.get_by_text("forced open: no calls are sent", exact=True).is_visible()
+    submit(plain, "Force open")
+    expect(plain.get_by_text("forced open: no calls are sent", exact=True)).to_be_visible()
     assert ModelControl.objects.get(model="claude-haiku-5-5").forced == "open"
-    plain.get_by_role("button", name="Log out").click()
+    submit(plain, "Log out")
     plain.goto("/admin/")
-    assert plain.get_by_label("Username").is_visible()
+    expect(plain.get_by_label("Username")).to_be_visible()
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
@@ -166,12 +173,12 @@ def test_no_page_hides_or_covers_anything_without_javascript(
     page = open_page(sam, java_script_enabled=False, **DISPLAYS[display])
     for path in ("/admin/", FEATURE, LIST, MODEL, f"{ADMIN}/job/"):
         page.goto(path)
-        assert page.locator("#content").is_visible(), path
+        expect(page.locator("#content"), path).to_be_visible()
         covered = page.evaluate(_COVERED)
         assert covered == [], path
         menu = page.locator(f'#nav-sidebar a[href="{ADMIN}/job/"]')
         menu.scroll_into_view_if_needed()
-        assert menu.is_visible(), path
+        expect(menu, path).to_be_visible()
         assert_fits(page)
 
 

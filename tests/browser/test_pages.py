@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from aifeature import registry
 from aifeature.models import Job, Stage, Status, WebFailure
@@ -65,10 +66,10 @@ def test_the_history_finds_filters_and_turns_pages(open_page: OpenPage, ada: Use
     page = open_page(ada)
     page.goto("/jobs/")
     rows = page.locator(".row")
-    assert rows.count() == 20
+    expect(rows).to_have_count(20)
     page.get_by_role("link", name="Older").click()
     page.get_by_text("Request number 24 of").wait_for()
-    assert rows.count() == 6
+    expect(rows).to_have_count(6)
     page.get_by_role("link", name="Newer").click()
     page.get_by_text("zebra").wait_for()
     page.go_back()
@@ -76,7 +77,7 @@ def test_the_history_finds_filters_and_turns_pages(open_page: OpenPage, ada: Use
 
     page.get_by_label("Search").fill("ZEBRA")
     page.get_by_text("A zebra crossed").wait_for()
-    assert rows.count() == 1
+    expect(rows).to_have_count(1)
     page.wait_for_url(re.compile("q=ZEBRA"))
     page.get_by_label("State").select_option(label="Done")
     page.get_by_text("No matches").wait_for()
@@ -111,7 +112,7 @@ def test_the_history_works_without_javascript(open_page: OpenPage, ada: User) ->
     page.get_by_label("Search").fill("no 7.")
     page.get_by_role("button", name="Search").click()
     page.get_by_text("No 7.").wait_for()
-    assert page.locator(".row").count() == 1
+    expect(page.locator(".row")).to_have_count(1)
 
 
 def test_pages_without_permission_are_not_found(open_page: OpenPage, ada: User) -> None:
@@ -124,9 +125,9 @@ def test_pages_without_permission_are_not_found(open_page: OpenPage, ada: User) 
         response = page.goto(path)
         assert response is not None
         assert response.status == 404
-        assert page.get_by_role("heading", name="Page not found").is_visible()
+        expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
     page.goto("/")
-    assert page.get_by_text("No features are available to you yet").is_visible()
+    expect(page.get_by_text("No features are available to you yet")).to_be_visible()
 
 
 def test_five_failures_close_the_sign_in(open_page: OpenPage, no_barriers: Axe) -> None:
@@ -134,8 +135,7 @@ def test_five_failures_close_the_sign_in(open_page: OpenPage, no_barriers: Axe) 
     page = open_page()
     page.goto("/accounts/login/")
     for _ in range(5):
-        with page.expect_navigation():  # otherwise the next name may go into the old page
-            sign_in(page, "mallory", password="wrong")
+        sign_in(page, "mallory", password="wrong")
     page.get_by_role("heading", name="Too many attempts to sign in").wait_for()
     no_barriers(page)
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
+from playwright.sync_api import Page, Request, expect
 
 from aifeature.models import Job, Status
 from aifeature.services.dispatch import recovery
 from tests.browser import scenes
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Request
-
     from tests.browser.conftest import OpenPage
 
 MINUTE_MS = 60_000
@@ -39,18 +38,18 @@ def test_it_is_loaded_once_a_minute_and_shows_the_end(open_page: OpenPage, ada: 
     seen = fetches(page)
     page.goto(f"/jobs/{job.id}/")
     page.get_by_text("A person decides before you see the answer").wait_for()
-    assert "UTC" not in page.locator(".review time").inner_text(), "the time of this browser"
+    expect(page.locator(".review time"), "the time of this browser").not_to_contain_text("UTC")
     page.clock.run_for(MINUTE_MS - 1_000)
     assert seen == []
     with page.expect_response("**?part"):
         page.clock.run_for(1_000)
-    assert "UTC" not in page.locator(".review time").inner_text()
+    expect(page.locator(".review time")).not_to_contain_text("UTC")
 
     Job.objects.filter(pk=job.pk).update(approval_expires_at=Now() - timedelta(seconds=1))
     recovery.sweep()
     page.clock.run_for(MINUTE_MS)
     page.locator("[data-state=failed]").wait_for()
-    assert "nobody did in time" in page.locator("[data-sentence]").inner_text()
+    expect(page.locator("[data-sentence]")).to_contain_text("nobody did in time")
     count = len(seen)
     page.clock.run_for(10 * MINUTE_MS)
     assert len(seen) == count, "an ended job is not loaded again"
