@@ -9,6 +9,8 @@ from typing import Final
 
 import psycopg
 
+from aifeature import registry
+
 _INSTALL: Final = """
 CREATE TABLE chaos_change (
     seq bigserial PRIMARY KEY,
@@ -54,14 +56,18 @@ BEGIN
 END
 $$;
 
+CREATE TABLE chaos_code_cap ( -- of a feature for which operators set none
+    feature text PRIMARY KEY, daily_usd numeric, user_daily_usd numeric
+);
+
 CREATE FUNCTION chaos_cap(p_scope text, p_key text) RETURNS bigint LANGUAGE sql AS $$
-    SELECT (CASE p_scope WHEN 'user' THEN c.user_daily_budget_usd
+    SELECT (CASE p_scope WHEN 'user' THEN coalesce(c.user_daily_budget_usd, d.user_daily_usd)
                          WHEN 'account' THEN NULL -- charges have caps for each feature only
                          WHEN 'month' THEN c.monthly_budget_usd
-                         ELSE c.daily_budget_usd END * 1000000)::bigint
-      FROM aifeature_featurecontrol c
-     WHERE c.feature = CASE WHEN p_scope IN ('global', 'month') THEN '_everything'
-                            ELSE split_part(p_key, ':', 1) END
+                         ELSE coalesce(c.daily_budget_usd, d.daily_usd) END * 1000000)::bigint
+      FROM aifeature_featurecontrol c FULL JOIN chaos_code_cap d USING (feature)
+     WHERE feature = CASE WHEN p_scope IN ('global', 'month') THEN '_everything'
+                          ELSE split_part(p_key, ':', 1) END
 $$;
 
 CREATE FUNCTION chaos_own_cap(p_scope text, p_key text) RETURNS bigint LANGUAGE sql AS $$
@@ -95,3 +101,9 @@ CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON aifeature_spendwindow
 
 def install(connection: psycopg.Connection) -> None:
     connection.execute(_INSTALL)
+    for slug, feature in registry.all_features().items():
+        limits = feature.limits
+        connection.execute(
+            "INSERT INTO chaos_code_cap VALUES (%s, %s, %s)",
+            (slug, limits.daily_budget_usd, limits.user_daily_budget_usd),
+        )

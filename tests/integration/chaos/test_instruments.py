@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 
+from aifeature import registry
 from aifeature.models import (
     FeatureControl,
     Job,
@@ -115,6 +116,20 @@ def test_an_excess_over_a_cap_is_kept(
     begin(claim(make_job()))
     (window,) = (each for each in from_database(watched)["windows"] if each.scope == "feature")
     assert (window.over_micro, window.cap_micro) == (500, 5_000_000)
+
+
+def test_a_feature_whose_cap_no_operator_set_has_that_of_its_code(
+    watched: psycopg.Connection, capped: None
+) -> None:
+    """Such as one that pays for a probe and has no jobs."""
+    for key in ("answer", "summarize"):
+        SpendWindow.objects.create(scope="feature", key=key, day=Now(), spent_micro=7)
+    windows = {window.key: window for window in from_database(watched)["windows"]}
+    limit = registry.get("answer").limits.daily_budget_usd
+    assert limit is not None
+    assert windows["answer"].cap_micro == limit * 1_000_000
+    assert windows["answer"].over_micro == 7 - limit * 1_000_000
+    assert windows["summarize"].cap_micro == 10_000
 
 
 def test_drifts_caps_and_alerts_are_found(
