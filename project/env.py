@@ -189,6 +189,12 @@ class Env(BaseSettings):
     """Cap on one UTC month's spend over all features, in US dollars. Unset: no cap. A value set in
     admin overrides it."""
 
+    evals_daily_budget_usd: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] = Field(
+        default=Decimal(20), examples=["20"]
+    )
+    """Cap on one UTC day's spend of all evaluations, in US dollars. It is part of the global caps,
+    and of no feature's."""
+
     lease_seconds: int = Field(default=15, ge=3, le=600, examples=[15, 60])
     """Seconds for which a job stays with a worker that sends no heartbeat."""
 

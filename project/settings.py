@@ -255,6 +255,7 @@ AIFEATURE: dict[str, Any] = {
     "STREAMS_PER_USER": ENV.streams_per_user,
     "GLOBAL_DAILY_BUDGET_USD": ENV.global_daily_budget_usd,
     "GLOBAL_MONTHLY_BUDGET_USD": ENV.global_monthly_budget_usd,
+    "EVALS_DAILY_BUDGET_USD": ENV.evals_daily_budget_usd,
 }
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

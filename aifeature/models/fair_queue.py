@@ -18,18 +18,18 @@ def _stale_s() -> float:
 
 def dispatch(
     *, limit: int, lost_after_s: float, again_after_s: float, max_concurrency: Mapping[str, int]
-) -> list[UUID]:
-    """Choose and mark the next jobs for the broker. Send them in the returned order.
+) -> list[tuple[str, UUID]]:
+    """Choose and mark the next jobs for the broker, each with its queue. Send them in this order.
 
     Args:
-        limit: Most jobs to choose. The window may have room for fewer.
+        limit: Most jobs to choose in each queue. The window may have room for fewer.
         lost_after_s: Seconds after which a published job that was not claimed is chosen again.
         again_after_s: The same for a run whose worker is gone, or while a worker thread is free.
         max_concurrency: Most jobs of one user in flight, by feature, or by "feature:user id" for
             users with a rate override.
     """
     arguments = (limit, lost_after_s, again_after_s, _stale_s(), as_json(max_concurrency))
-    return [row[0] for row in rows("aif_choose_jobs", *arguments)]
+    return [(queue, job) for queue, job in rows("aif_choose", *arguments)]
 
 
 def unpublish(jobs: Sequence[UUID]) -> set[UUID]:

@@ -31,6 +31,13 @@ class CancelledBy(models.TextChoices):
     ACCOUNT = "account", "Account closed"
 
 
+class Origin(models.TextChoices):
+    """Who asked for a job. Only users are charged and counted in the figures of a feature."""
+
+    USER = "user"
+    EVAL = "eval", "Evaluation"
+
+
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.REJECTED})
 
 
@@ -43,6 +50,12 @@ class Job(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ai_jobs")
     feature = models.CharField(max_length=40)
+    origin = models.CharField(
+        max_length=8, choices=Origin, default=Origin.USER, db_default="user", help_text="Who asked."
+    )
+    options = models.JSONField(
+        null=True, help_text="Of an evaluation: the prompt version, and what makes a repeat unique."
+    )
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
 
     input = models.JSONField(null=True, help_text="Blanked when its retention ends.")
@@ -167,8 +180,13 @@ class Job(models.Model):
             ),
             models.Index(
                 fields=["feature", "user", "run_at"],  # the dispatcher iterates over users
-                condition=Q(status=Status.QUEUED, published_at=None),
-                name="job_waiting",
+                condition=Q(status=Status.QUEUED, published_at=None, origin=Origin.USER),
+                name="job_waiting_users",
+            ),
+            models.Index(
+                fields=["run_at"],
+                condition=Q(status__in=[Status.QUEUED, Status.RUNNING]) & ~Q(origin=Origin.USER),
+                name="job_open_others",
             ),
             models.Index(
                 fields=["published_at"],

@@ -49,6 +49,13 @@ class Attempt(models.Model):
     )  # indexed by the unique constraint below
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     feature = models.CharField(max_length=40)
+    budget = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Whose day's budget pays; empty: the feature's own.",
+    )
     epoch = models.IntegerField()
     number = models.SmallIntegerField(help_text="1, 2, ... within the job.")
     purpose = models.CharField(max_length=16, choices=[(p.value, p.value.title()) for p in Purpose])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from uuid import UUID
 
 from django.db import connection
 
@@ -39,3 +40,16 @@ def store(job: Job, *, deadline_s: float, publish: bool, max_concurrency: int | 
         job.deadline_at, job.published_at = deadline_at, published_at
         job._state.adding, job._state.db = False, connection.alias  # noqa: SLF001 (as `save` does)
     return Outcome(outcome)
+
+
+def store_other(job: Job, *, deadline_s: float) -> UUID | None:
+    """Store a job of another origin than a user, with a key. The dispatcher publishes it.
+
+    Returns its id, or that of the earlier job with the same key; None: the account is closed.
+    """
+    outcome, stored = rows(
+        "aif_submit_other",
+        *(job.pk, job.user_id, job.feature, as_json(job.input), job.idempotency_key),
+        *(job.origin, as_json(job.options), deadline_s),
+    )[0]
+    return None if outcome == Outcome.CLOSED else UUID(str(stored))

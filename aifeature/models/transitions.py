@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
 from aifeature.models.functions import as_json, rows
-from aifeature.models.job import CancelledBy, Status
+from aifeature.models.job import CancelledBy, Origin, Status
 from aifeature.models.ledger import Attempt, AttemptState
 from aifeature.spec import Purpose
 
@@ -36,6 +36,14 @@ class Claimed:
     cancel_requested: bool
     waited_for: str
     """The latest WaitReason; empty on the first run."""
+    origin: str = Origin.USER
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """See `Options`; empty for jobs of users."""
+
+    @property
+    def is_of_user(self) -> bool:
+        """Whether a user asked for it, and is charged."""
+        return self.origin == Origin.USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +187,12 @@ def claim(job: UUID, *, worker: str, lease_s: float) -> Claimed | None:
     Raises:
         django.db.OperationalError: its row is locked, or the database is unavailable.
     """
-    found = rows("aif_claim", job, worker, lease_s)
+    found = rows("aif_claim_run", job, worker, lease_s)
     if not found:
         return None
-    epoch, feature, user_id, raw, *rest = found[0]
-    return Claimed(job, epoch, feature, user_id, json.loads(raw), *rest)
+    row = list(found[0])
+    row[3], row[-1] = json.loads(row[3]), json.loads(row[-1] or "{}")
+    return Claimed(job, *row)
 
 
 def begin_attempt(claimed: Claimed, attempt: NewAttempt, caps: Caps) -> None:

@@ -9,6 +9,8 @@
 --                          spend in all features), `feature`, `global` or `month`
 --   budget_held <scope>    the cap would have room without the reservations of other calls
 --   user_busy    the limit of concurrent calls of this user and feature is reached
+-- A call of an evaluation has no user, and the budget of evaluations pays instead of the feature's:
+-- `feature` in `p_caps` is its cap.
 -- `p_caps`: micro-dollars by scope, the most concurrent calls as `in_flight`, and `reason`, why this
 -- model is called.
 CREATE OR REPLACE FUNCTION aif_begin_attempt(
@@ -21,6 +23,7 @@ AS $$
 DECLARE
     j aifeature_job%ROWTYPE;
     today date := (statement_timestamp() AT TIME ZONE 'UTC')::date;
+    of_user boolean;
 BEGIN
     UPDATE aifeature_job t SET attempts = t.attempts + 1
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
@@ -44,16 +47,20 @@ BEGIN
             'fenced');
     END IF;
 
+    of_user := j.origin = 'user';
     BEGIN
-        PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,
-                                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);
-        -- Counted under the lock of the user's window, so that two calls cannot both be the last.
-        IF (SELECT count(*) FROM aifeature_attempt a
-             WHERE a.state = 'started' AND a.feature = j.feature AND a.user_id = j.user_id)
-           >= (p_caps->>'in_flight')::bigint THEN
-            RAISE EXCEPTION 'user_busy' USING ERRCODE = 'AIF03';
+        IF of_user THEN
+            PERFORM aif_hold_of_user(
+                j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,
+                (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);
+            -- Counted under the lock of the user's window, so that two calls cannot both be the last.
+            IF (SELECT count(*) FROM aifeature_attempt a
+                 WHERE a.state = 'started' AND a.feature = j.feature AND a.user_id = j.user_id)
+               >= (p_caps->>'in_flight')::bigint THEN
+                RAISE EXCEPTION 'user_busy' USING ERRCODE = 'AIF03';
+            END IF;
         END IF;
-        PERFORM aif_hold('feature', j.feature, today, p_bound, (p_caps->>'feature')::bigint);
+        PERFORM aif_hold('feature', aif_payer(j.feature, j.origin), today, p_bound, (p_caps->>'feature')::bigint);
         PERFORM aif_hold('global', '', today, p_bound, (p_caps->>'global')::bigint);
         PERFORM aif_check_month(today, p_bound, (p_caps->>'month')::bigint);
         -- Checked again: a switch may have been pulled during the wait for the row above.
@@ -68,10 +75,11 @@ BEGIN
     END;
 
     INSERT INTO aifeature_attempt (
-        id, job_id, user_id, feature, epoch, number, purpose, provider, model, reason,
+        id, job_id, user_id, feature, budget, epoch, number, purpose, provider, model, reason,
         prompt_version, prompt_hash, request, bound_micro, day)
     VALUES (
-        p_attempt, p_job, j.user_id, j.feature, p_epoch, j.attempts, p_purpose, p_provider,
+        p_attempt, p_job, CASE WHEN of_user THEN j.user_id END, j.feature,
+        CASE WHEN of_user THEN '' ELSE aif_payer(j.feature, j.origin) END, p_epoch, j.attempts, p_purpose, p_provider,
         p_model, coalesce(p_caps->>'reason', ''), p_prompt_version, p_prompt_hash, p_request, p_bound,
         today);
     RETURN 'ok';

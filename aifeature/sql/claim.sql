@@ -19,10 +19,11 @@ $$;
 -- A locked row is skipped: a claim that waited for the lock could take over a run that continues. If
 -- that job is queued, lock_not_available is raised, because its message must not be lost.
 -- Calls that an earlier run left open become `unknown`.
-CREATE OR REPLACE FUNCTION aif_claim(p_job uuid, p_worker text, p_lease_s double precision)
+CREATE OR REPLACE FUNCTION aif_claim_run(p_job uuid, p_worker text, p_lease_s double precision)
 RETURNS TABLE (
     epoch integer, feature text, user_id @user_key@, input jsonb, tries smallint, attempts smallint,
-    seconds_left double precision, cancel_requested boolean, error_code text
+    seconds_left double precision, cancel_requested boolean, waited_for text, origin text,
+    options jsonb
 )
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
@@ -47,7 +48,7 @@ BEGIN
                FOR NO KEY UPDATE SKIP LOCKED)
         RETURNING j.epoch, j.feature::text, j.user_id::@user_key@, j.input, j.tries, j.attempts,
                   extract(epoch FROM j.deadline_at - statement_timestamp())::double precision,
-                  j.cancel_requested_at IS NOT NULL, j.wait_reason::text;
+                  j.cancel_requested_at IS NOT NULL, j.wait_reason::text, j.origin::text, j.options;
     IF FOUND THEN
         PERFORM aif_close_unseen(p_job, 'lease_lost');
     ELSIF EXISTS (SELECT 1 FROM aifeature_job j
@@ -57,4 +58,18 @@ BEGIN
             USING ERRCODE = 'lock_not_available';
     END IF;
 END
+$$;
+
+-- Used by processes of an earlier release.
+CREATE OR REPLACE FUNCTION aif_claim(p_job uuid, p_worker text, p_lease_s double precision)
+RETURNS TABLE (
+    epoch integer, feature text, user_id @user_key@, input jsonb, tries smallint, attempts smallint,
+    seconds_left double precision, cancel_requested boolean, error_code text
+)
+LANGUAGE sql
+SET lock_timeout = '2s'
+AS $$
+    SELECT c.epoch, c.feature, c.user_id, c.input, c.tries, c.attempts, c.seconds_left,
+           c.cancel_requested, c.waited_for
+      FROM aif_claim_run(p_job, p_worker, p_lease_s) AS c;
 $$;

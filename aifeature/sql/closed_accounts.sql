@@ -25,13 +25,17 @@ LANGUAGE sql
 SET lock_timeout = '500ms'
 AS $$
     WITH owners AS (
-        SELECT j.user_id FROM aifeature_job j WHERE j.status = 'queued' AND j.published_at IS NULL
+        SELECT j.user_id FROM aifeature_job j
+         WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
         UNION
         SELECT j.user_id FROM aifeature_job j WHERE j.status = 'queued' AND j.published_at IS NOT NULL
         UNION
         SELECT j.user_id FROM aifeature_job j WHERE j.status = 'running'
         UNION
         SELECT j.user_id FROM aifeature_job j WHERE j.status = 'needs_approval'
+        UNION
+        SELECT j.user_id FROM aifeature_job j
+         WHERE j.status IN ('queued', 'running') AND j.origin <> 'user'
     ), closed AS (
         SELECT o.user_id FROM owners o JOIN @user_table@ u ON u.@user_id@ = o.user_id WHERE NOT u.is_active
     ), chosen AS (

@@ -1,5 +1,7 @@
 -- Choice of the next queued jobs for the broker. The broker is first in, first out, so fairness must be
 -- decided before it: only a window of jobs is in flight (sent and not claimed, or running).
+-- Evaluations have a queue, workers and a window of their own (`aif_choose_others`), so they never
+-- delay a user.
 
 -- Return whether this worker has sent a heartbeat within `p_stale_s` seconds. PL/pgSQL caches its plan.
 CREATE OR REPLACE FUNCTION aif_lives(p_worker text, p_stale_s double precision)
@@ -26,8 +28,9 @@ CREATE OR REPLACE FUNCTION aif_out()
 RETURNS integer
 LANGUAGE sql STABLE AS $$
     SELECT ((SELECT count(*) FROM aifeature_job j
-              WHERE j.status = 'queued' AND j.published_at IS NOT NULL)
-          + (SELECT count(*) FROM aifeature_job j WHERE j.status = 'running'))::integer;
+              WHERE j.status = 'queued' AND j.published_at IS NOT NULL AND j.origin = 'user')
+          + (SELECT count(*) FROM aifeature_job j
+              WHERE j.status = 'running' AND j.origin = 'user'))::integer;
 $$;
 
 -- Return the publish time of a job that is being inserted: now if a thread is free, else NULL. The
@@ -88,7 +91,7 @@ BEGIN
     RETURN QUERY
         UPDATE aifeature_job t SET published_at = now_
          WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                         WHERE j.status = 'running' AND j.lease_until < now_
+                         WHERE j.status = 'running' AND j.lease_until < now_ AND j.origin = 'user'
                            AND NOT aif_lives(j.worker, p_stale_s)
                            -- Ignore publish times set by the expired run.
                            AND (j.published_at IS NULL OR j.published_at < j.lease_until
@@ -100,10 +103,10 @@ BEGIN
     -- died before sending, or that the message was lost with its reader.
     UPDATE aifeature_job t SET published_at = NULL
      WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                     WHERE j.status = 'queued'
+                     WHERE j.status = 'queued' AND j.origin = 'user'
                        AND j.published_at < now_ - make_interval(secs =>
                            CASE WHEN (SELECT count(*) FROM aifeature_job r
-                                       WHERE r.status = 'running')
+                                       WHERE r.status = 'running' AND r.origin = 'user')
                                      < (SELECT sum(w.slots) FROM aifeature_worker w
                                          WHERE w.queue = 'llm'
                                            AND w.seen_at > now_ - interval '20 seconds')
@@ -114,10 +117,12 @@ BEGIN
     -- Features with queued jobs, by one index probe per feature.
     WITH RECURSIVE f AS (
         (SELECT j.feature FROM aifeature_job j
-          WHERE j.status = 'queued' AND j.published_at IS NULL ORDER BY j.feature LIMIT 1)
+          WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
+          ORDER BY j.feature LIMIT 1)
         UNION ALL
         SELECT (SELECT j.feature FROM aifeature_job j
-                 WHERE j.status = 'queued' AND j.published_at IS NULL AND j.feature > f.feature
+                 WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
+                   AND j.feature > f.feature
                  ORDER BY j.feature LIMIT 1)
           FROM f WHERE f.feature IS NOT NULL
     )
@@ -127,7 +132,7 @@ BEGIN
                         WHERE c.feature IN (f.feature, '_everything') AND c.killed);
     IF live IS NULL OR NOT EXISTS (
         SELECT 1 FROM aifeature_job j
-         WHERE j.status = 'queued' AND j.published_at IS NULL
+         WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
            AND j.run_at <= now_ AND j.feature = ANY (live)) THEN
         RETURN;
     END IF;
@@ -139,7 +144,8 @@ BEGIN
     SELECT coalesce(jsonb_object_agg(o.whose, o.jobs), '{}') INTO out_of
       FROM (SELECT j.feature || ':' || j.user_id AS whose, count(*) AS jobs
               FROM aifeature_job j
-             WHERE j.status = 'running' OR j.status = 'queued' AND j.published_at IS NOT NULL
+             WHERE j.origin = 'user'
+               AND (j.status = 'running' OR j.status = 'queued' AND j.published_at IS NOT NULL)
              GROUP BY 1) AS o;
 
     -- Users without a due job are skipped. The number of steps is limited, and the next call continues
@@ -149,7 +155,7 @@ BEGIN
         next_user := NULL;
         IF at_feature = ANY (live) THEN
             SELECT j.user_id INTO next_user FROM aifeature_job j
-             WHERE j.status = 'queued' AND j.published_at IS NULL
+             WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
                AND j.feature = at_feature AND j.user_id > at_user
              ORDER BY j.user_id LIMIT 1;
         END IF;
@@ -170,7 +176,7 @@ BEGIN
                    OR aif_paused(at_feature, at_user);
         UPDATE aifeature_job t SET published_at = now_
          WHERE t.id = (SELECT j.id FROM aifeature_job j
-                        WHERE j.status = 'queued' AND j.published_at IS NULL
+                        WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
                           AND j.feature = at_feature AND j.user_id = at_user
                           AND j.run_at <= now_
                         ORDER BY j.run_at LIMIT 1 FOR UPDATE SKIP LOCKED)
@@ -186,6 +192,79 @@ BEGIN
     UPDATE aifeature_dispatchturn d SET feature = coalesce(at_feature, ''), user_id = at_user
      WHERE d.id = 1;
 END
+$$;
+
+-- The same for jobs of other origins, such as evaluations, and their queue `evals`: in the order in
+-- which they are due, until twice the threads of its live workers are in flight.
+CREATE OR REPLACE FUNCTION aif_choose_others(
+    p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
+    p_stale_s double precision)
+RETURNS SETOF uuid
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    now_ timestamptz := statement_timestamp();
+    threads integer;
+    running integer;
+    sent integer;
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM aifeature_job j
+                    WHERE j.status IN ('queued', 'running') AND j.origin <> 'user') THEN
+        RETURN;
+    END IF;
+    SELECT coalesce(sum(w.slots), 0) INTO threads FROM aifeature_worker w
+     WHERE w.queue = 'evals' AND w.seen_at > now_ - interval '20 seconds';
+    SELECT count(*) FILTER (WHERE j.status = 'running'),
+           count(*) FILTER (WHERE j.status = 'queued' AND j.published_at IS NOT NULL)
+      INTO running, sent FROM aifeature_job j
+     WHERE j.status IN ('queued', 'running') AND j.origin <> 'user';
+
+    RETURN QUERY
+        UPDATE aifeature_job t SET published_at = now_
+         WHERE t.id IN (
+            SELECT j.id FROM aifeature_job j
+             WHERE j.status IN ('queued', 'running') AND j.origin <> 'user'
+               AND CASE j.status
+                   WHEN 'running' THEN
+                       j.lease_until < now_ AND NOT aif_lives(j.worker, p_stale_s)
+                       AND (j.published_at IS NULL OR j.published_at < j.lease_until
+                            OR j.published_at < now_ - make_interval(secs => p_again_after_s))
+                   ELSE
+                       -- While a thread is free, an unclaimed message is soon counted as lost.
+                       j.published_at < now_ - make_interval(secs => CASE
+                           WHEN running < threads THEN least(p_again_after_s, p_lost_after_s)
+                           ELSE p_lost_after_s END)
+                   END
+             ORDER BY j.run_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
+        RETURNING t.id;
+
+    RETURN QUERY
+        UPDATE aifeature_job t SET published_at = now_
+         WHERE t.id IN (
+            SELECT j.id FROM aifeature_job j
+             WHERE j.status = 'queued' AND j.origin <> 'user' AND j.published_at IS NULL
+               AND j.run_at <= now_ AND NOT aif_paused(j.feature, j.user_id)
+             ORDER BY j.run_at LIMIT greatest(0, least(p_limit, 2 * threads - running - sent))
+               FOR NO KEY UPDATE SKIP LOCKED)
+        RETURNING t.id;
+END
+$$;
+
+-- Choose from both, and return the queue of each job.
+CREATE OR REPLACE FUNCTION aif_choose(
+    p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
+    p_stale_s double precision, p_at_once jsonb)
+RETURNS TABLE (queue text, job uuid)
+LANGUAGE sql
+SET lock_timeout = '2s'
+AS $$
+    SELECT 'llm', j FROM aif_choose_jobs(
+        p_limit, p_lost_after_s, p_again_after_s, p_stale_s, p_at_once) AS j
+    UNION ALL
+    SELECT 'evals', j FROM aif_choose_others(
+        p_limit, p_lost_after_s, p_again_after_s, p_stale_s) AS j;
 $$;
 
 -- Used by processes of earlier releases.

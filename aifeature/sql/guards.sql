@@ -65,9 +65,10 @@ BEGIN
                 'A job that has ended stays as it is; only its content may be emptied.'
                 || ' To run its input again, requeue it: that makes a new job.');
         END IF;
-    ELSIF NEW.id <> OLD.id OR NEW.user_id <> OLD.user_id OR NEW.feature <> OLD.feature THEN
+    ELSIF NEW.id <> OLD.id OR NEW.user_id <> OLD.user_id OR NEW.feature <> OLD.feature
+          OR NEW.origin <> OLD.origin OR NEW.options IS DISTINCT FROM OLD.options THEN
         PERFORM aif_refuse_change(TG_TABLE_NAME, OLD.id::text, to_jsonb(OLD), to_jsonb(NEW),
-            'A job keeps its id, its user and its feature.');
+            'A job keeps its id, its user, its feature, its origin and its options.');
     ELSIF NEW.status <> OLD.status AND NOT (
           CASE OLD.status
               WHEN 'queued' THEN NEW.status IN ('running', 'failed', 'cancelled')
@@ -130,7 +131,7 @@ BEGIN
             || ' content.');
     ELSIF NEW.id <> OLD.id OR NEW.job_id IS DISTINCT FROM OLD.job_id
           OR NEW.user_id IS DISTINCT FROM OLD.user_id OR NEW.feature <> OLD.feature
-          OR NEW.epoch <> OLD.epoch OR NEW.number <> OLD.number OR NEW.purpose <> OLD.purpose
+          OR NEW.budget <> OLD.budget OR NEW.epoch <> OLD.epoch OR NEW.number <> OLD.number OR NEW.purpose <> OLD.purpose
           OR NEW.provider <> OLD.provider OR NEW.model <> OLD.model OR NEW.reason <> OLD.reason
           OR NEW.prompt_version <> OLD.prompt_version OR NEW.prompt_hash <> OLD.prompt_hash
           OR NEW.bound_micro <> OLD.bound_micro OR NEW.day <> OLD.day

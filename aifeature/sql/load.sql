@@ -7,7 +7,7 @@ RETURNS TABLE (feature text, user_id @user_key@, jobs bigint)
 LANGUAGE sql STABLE AS $$
     WITH w AS (
         SELECT j.feature, j.user_id, count(*) AS jobs FROM aifeature_job j
-         WHERE j.status = 'queued' AND j.published_at IS NULL
+         WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
            AND j.run_at <= statement_timestamp()
          GROUP BY 1, 2
     )
@@ -53,11 +53,12 @@ AS $$
         SELECT a.feature, a.latency_ms / 1000.0 AS seconds FROM aifeature_attempt a
          WHERE a.started_at > statement_timestamp() - interval '10 minutes'
            AND a.latency_ms IS NOT NULL AND a.state = 'settled' AND a.purpose <> 'probe'
+           AND a.budget = ''
          ORDER BY a.started_at DESC LIMIT 200
     ), booked AS (
         SELECT extract(epoch FROM j.run_at - statement_timestamp()) AS seconds
           FROM aifeature_job j
-         WHERE j.status = 'queued' AND j.published_at IS NULL
+         WHERE j.status = 'queued' AND j.published_at IS NULL AND j.origin = 'user'
            AND j.feature = p_feature AND j.wait_reason = 'provider_limited'
     )
     SELECT aif_out() + coalesce((SELECT sum(w.jobs) FROM aif_waiting() w), 0)::bigint,

@@ -11,7 +11,7 @@ AS $$
 BEGIN
     FOR scope, key, day, spent_drift, held_drift, own_drift IN
         WITH calls AS (
-            SELECT a.feature::text, a.user_id, a.day,
+            SELECT coalesce(nullif(a.budget, ''), a.feature)::text AS feature, a.user_id, a.day,
                    CASE a.state WHEN 'started' THEN 0 WHEN 'unknown' THEN a.bound_micro
                                 ELSE a.cost_micro END AS spent,
                    CASE a.state WHEN 'started' THEN a.bound_micro ELSE 0 END AS held,

@@ -3,6 +3,7 @@
 -- spend counts settled calls and calls ended by the user's own cancellation (`ended_by` in `p`).
 -- The user is charged the cost if the answer was accepted, else `p_delivered_micro`, the price of the
 -- text they were shown, but never more than the spend.
+-- A call with a budget of its own, such as that of evaluations, is never charged.
 -- Returns the charge; NULL if the call was already closed. Not fenced: callers check the epoch first.
 CREATE OR REPLACE FUNCTION aif_close_attempt(
     p_attempt uuid, p jsonb, p_accepted boolean, p_delivered_micro bigint)
@@ -12,6 +13,7 @@ DECLARE
     a aifeature_attempt%ROWTYPE;
     spend bigint;
     charge bigint;
+    payer text;
 BEGIN
     UPDATE aifeature_attempt t
        SET state = p->>'state',
@@ -40,14 +42,16 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    payer := coalesce(nullif(a.budget, ''), a.feature);
     spend := CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END;
-    charge := CASE WHEN p_accepted THEN a.cost_micro
+    charge := CASE WHEN a.budget <> '' THEN 0
+                   WHEN p_accepted THEN a.cost_micro
                    ELSE least(coalesce(p_delivered_micro, 0), spend) END;
     IF a.user_id IS NOT NULL THEN
         PERFORM aif_move_hold_of_user(a.feature, a.user_id, a.day, a.bound_micro, charge,
                                       CASE WHEN a.own_spend THEN spend ELSE 0 END);
     END IF;
-    PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);
+    PERFORM aif_move_hold('feature', payer, a.day, a.bound_micro, spend);
     PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);
     IF a.cost_micro > a.bound_micro THEN
         PERFORM aif_overrun(a.id, a.feature, a.model, a.bound_micro, a.cost_micro);

@@ -12,6 +12,7 @@ DECLARE
     a aifeature_attempt%ROWTYPE;
     cost CONSTANT bigint := (p->>'cost_micro')::bigint;
     more bigint;
+    payer text;
 BEGIN
     SELECT t.* INTO a FROM aifeature_attempt t
      WHERE t.id = p_attempt AND t.state IN ('unknown', 'estimated')
@@ -30,11 +31,12 @@ BEGIN
            settled_reason = p_reason,
            settled_at = statement_timestamp()
      WHERE t.id = p_attempt;
+    payer := coalesce(nullif(a.budget, ''), a.feature);
     more := cost - CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END;
     IF a.own_spend THEN
         PERFORM aif_move_hold_of_user(a.feature, a.user_id, a.day, 0, 0, more);
     END IF;
-    PERFORM aif_move_hold('feature', a.feature, a.day, 0, more);
+    PERFORM aif_move_hold('feature', payer, a.day, 0, more);
     PERFORM aif_move_hold('global', '', a.day, 0, more);
     IF cost > a.bound_micro THEN
         PERFORM aif_overrun(a.id, a.feature, a.model, a.bound_micro, cost);

@@ -12,14 +12,17 @@ AS $$
         SELECT j.feature, j.user_id, greatest(j.run_at, t.since) AS due_at
           FROM aifeature_job j
           JOIN aifeature_watch t ON t.name = 'turn' AND t.since <= (SELECT s.moment FROM since s)
-         WHERE j.status = 'queued' AND j.run_at <= (SELECT s.moment FROM since s)
+         WHERE j.status = 'queued' AND j.origin = 'user'
+           AND j.run_at <= (SELECT s.moment FROM since s)
            AND EXISTS (SELECT 1 FROM aifeature_worker w
                         WHERE w.queue = 'llm' AND w.slots > 0
                           AND w.seen_at > statement_timestamp() - interval '20 seconds')
            AND NOT EXISTS (SELECT 1 FROM aifeature_job r
-                            WHERE r.status = 'running' AND r.lease_until > statement_timestamp())
+                            WHERE r.status = 'running' AND r.origin = 'user'
+                              AND r.lease_until > statement_timestamp())
            AND NOT EXISTS (SELECT 1 FROM aifeature_attempt a
-                            WHERE a.started_at > (SELECT s.moment FROM since s))
+                            WHERE a.budget = ''
+                              AND a.started_at > (SELECT s.moment FROM since s))
          ORDER BY j.run_at LIMIT 1000
     )
     SELECT count(*), extract(epoch FROM statement_timestamp() - min(f.due_at))::double precision

@@ -34,3 +34,35 @@ BEGIN
     RETURN NEXT;
 END
 $$;
+
+-- Store a job of an evaluation, published later by the dispatcher. `p_key` makes a repetition harmless.
+-- Outcomes: stored, exists (the returned job), paused, closed.
+CREATE OR REPLACE FUNCTION aif_submit_other(
+    p_id uuid, p_user @user_key@, p_feature text, p_input jsonb, p_key text, p_origin text,
+    p_options jsonb, p_deadline_s double precision)
+RETURNS TABLE (outcome text, job uuid)
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    now_ timestamptz := statement_timestamp();
+BEGIN
+    PERFORM 1 FROM @user_table@ u WHERE u.@user_id@ = p_user AND u.is_active FOR KEY SHARE;
+    IF NOT FOUND THEN
+        outcome := 'closed';
+    ELSE
+        INSERT INTO aifeature_job AS j (
+               id, user_id, feature, status, origin, options, input, idempotency_key, created_at,
+               run_at, deadline_at)
+        VALUES (p_id, p_user, p_feature, 'queued', p_origin, p_options, p_input, p_key, now_,
+                now_, now_ + make_interval(secs => p_deadline_s))
+            ON CONFLICT DO NOTHING
+        RETURNING 'stored', j.id INTO outcome, job;
+        IF outcome IS NULL THEN
+            SELECT 'exists', j.id INTO outcome, job FROM aifeature_job j
+             WHERE j.user_id = p_user AND j.idempotency_key = p_key;
+        END IF;
+    END IF;
+    RETURN NEXT;
+END
+$$;

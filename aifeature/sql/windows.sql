@@ -9,6 +9,14 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT date_trunc('month', p_day)::date;
 $$;
 
+-- Return the key of the `feature` window that pays for a job's calls. Evaluations have a budget of
+-- their own, so that they neither use up a feature's nor count as its spend.
+CREATE OR REPLACE FUNCTION aif_payer(p_feature text, p_origin text)
+RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p_origin WHEN 'user' THEN p_feature ELSE '_evals' END;
+$$;
+
 -- Reserve in one window. Fails with SQLSTATE AIF01 (the window's spend alone leaves no room: waiting
 -- does not help) or AIF02 (there would be room without other reservations: waiting may help).
 CREATE OR REPLACE FUNCTION aif_hold(

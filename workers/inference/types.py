@@ -53,6 +53,10 @@ class InferenceRequest:
     deadline_s: float = 120.0
     """Seconds after the call's start at which it is aborted."""
 
+    nonce: str = ""
+    """Makes the request differ from an equal one, so that no cache on the way answers a repeat.
+    Sent as `metadata.user_id`, which the model does not read."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:

@@ -20,6 +20,8 @@ def arguments(request: InferenceRequest, schema: Mapping[str, Any] | None) -> di
         "service_tier": "standard_only",
         "extra_headers": {"x-attempt-id": str(request.attempt_id)},
     }
+    if request.nonce:
+        found["metadata"] = {"user_id": request.nonce}
     if request.system:
         found["system"] = [_block(block) for block in request.system]
     if schema is not None:

@@ -6,6 +6,7 @@ Kill switches are flipped by `services.controls.switch`, which shares no validat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ __all__ = [
     "caps",
     "change",
     "deadline_s",
+    "evals_caps",
     "feature_rates",
     "global_caps",
     "global_daily",
@@ -123,6 +125,12 @@ def global_caps() -> Caps:
     setting: Decimal | None = settings.AIFEATURE["GLOBAL_MONTHLY_BUDGET_USD"]
     monthly = _first(cache.get(GLOBAL).monthly_budget_usd, setting)
     return Caps(everything=to_micro(global_daily().usd), month=to_micro(monthly))
+
+
+def evals_caps() -> Caps:
+    """Return the caps for a call of an evaluation: its own for the day, and the global ones."""
+    usd: Decimal | None = settings.AIFEATURE["EVALS_DAILY_BUDGET_USD"]
+    return replace(global_caps(), feature=to_micro(usd))
 
 
 def account_spend_usd() -> Decimal | None:

@@ -25,6 +25,9 @@ from workers.inference.outage import Outage
 logger = logging.getLogger(__name__)
 
 RUN_JOB: Final = "llm.run_job"
+USERS: Final = "llm"
+"""The queue of users' jobs. The dispatcher chooses the queue of all others."""
+
 TASK_NAMES: Final = frozenset({RUN_JOB})
 """All task names sent by this module. A system check compares them with the task registry."""
 
@@ -65,11 +68,19 @@ def refill(limit: int = BATCH) -> int:
         again_after_s=ABANDONED_AGAIN_AFTER_S,
         max_concurrency=rates.max_concurrency(),
     )
-    return publish(chosen) if chosen else 0
+    return _send(chosen) if chosen else 0
 
 
 def publish(jobs: Sequence[UUID]) -> int:
-    """Send these jobs to the workers, best effort, and return the number sent. Call after commit.
+    """Send these jobs of users to the workers, best effort, and return the number sent.
+
+    Call after commit.
+    """
+    return _send([(USERS, job) for job in jobs])
+
+
+def _send(jobs: Sequence[tuple[str, UUID]]) -> int:
+    """Send jobs, each to its queue, best effort, and return the number sent.
 
     The statement that chose the jobs has already marked them as published. A mark set after sending
     could overwrite the state of a job that a worker has already run and requeued. Marks of unsent
@@ -78,11 +89,11 @@ def publish(jobs: Sequence[UUID]) -> int:
     sent = 0
     try:
         with broker.producer() as producer:
-            for job in jobs:
+            for queue, job in jobs:
                 current_app.send_task(
                     RUN_JOB,
                     kwargs={"job_id": str(job)},
-                    queue="llm",
+                    queue=queue,
                     producer=producer,
                     retry=False,
                     ignore_result=True,
@@ -94,7 +105,7 @@ def publish(jobs: Sequence[UUID]) -> int:
             "broker: publish failed, the remaining jobs are sent later: %s",
             redis_replies.code(error) or repr(error),
         )
-        _take_back_if_possible(jobs[sent:])
+        _take_back_if_possible([job for _, job in jobs[sent:]])
     else:
         outage.succeeded()
     return sent

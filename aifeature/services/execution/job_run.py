@@ -178,8 +178,16 @@ def _execute(
         value = input_values.read(feature.input_model, claimed.input)
     except ValidationError:  # accepted by an earlier release of the feature
         return Failed(FailureCode.INPUT_INVALID)
-    prompt = prompts.get(feature.slug, controls.prompt_version(feature))
-    message = prompt.render(input_values.for_prompt(value))
+    version = claimed.options.get("prompt_version") or controls.prompt_version(feature)
+    try:
+        prompt = prompts.get(feature.slug, version)
+    except prompts.PromptError:
+        if claimed.is_of_user:
+            raise
+        return Failed(FailureCode.FEATURE_REMOVED)  # an evaluation of a prompt of other code
+    message = prompt.render(
+        input_values.for_prompt(value), fence=claimed.options.get("nonce") or None
+    )
     choice = routes.choose(feature, claimed, value, message)
 
     withdrawal = None
@@ -207,8 +215,8 @@ def _execute(
 def _without_provider(
     outcome: Outcome, claimed: Claimed, shared: WorkerContext, feature: Feature
 ) -> Outcome:
-    """Replace an outcome of an outage by the feature's plain answer, if it offers one."""
-    if not run_decisions.is_outage(outcome):
+    """Replace an outcome of an outage by the feature's plain answer, if it offers users one."""
+    if not run_decisions.is_outage(outcome) or not claimed.is_of_user:
         return outcome
     try:
         found = output.plain(shared.functions, feature, claimed.input)
@@ -303,7 +311,7 @@ class _Run:
             logger.warning("job %s: answer not checked, trying again: %s", self.claimed.job, error)
             why = WaitReason.INTERNAL_ERROR
             return Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=why, settlement=settlement)
-        if not reason:
+        if not reason or not self.claimed.is_of_user:
             return Accepted(result, settlement)
         expires_s = self.feature.limits.approval_expires_s
         return AwaitsApproval(result, reason, expires_s, settlement)
@@ -338,6 +346,7 @@ class _Run:
             output_schema=self.feature.output_schema,
             stream=self.feature.stream_field is not None,
             deadline_s=self.feature.limits.call_deadline_s,
+            nonce=self.claimed.options.get("nonce", ""),
         )
 
     def _call(
@@ -367,6 +376,8 @@ class _Run:
 
     def tokens(self) -> UserTokens | None:
         """Return the bucket of the job's user, if the feature limits tokens per minute."""
+        if not self.claimed.is_of_user:
+            return None
         user_id = self.claimed.user_id
         per_minute = rates.of(self.feature, user_id).tokens_per_minute
         if per_minute is None:
@@ -405,6 +416,8 @@ class _Run:
         """Do nothing: the job's next transition stores the settlement."""
 
     def _caps(self) -> Caps:
+        if not self.claimed.is_of_user:
+            return controls.evals_caps()
         in_flight = rates.of(self.feature, self.claimed.user_id).in_flight
         return replace(controls.caps(self.feature), in_flight=in_flight)
 

@@ -21,7 +21,9 @@ def choose(feature: Feature, claimed: Claimed, value: BaseModel, message: str) -
             prompt_bytes=len(message.encode()),
             stage=controls.stage(feature),
             language=lambda: language.of(value),
-            budget_share=lambda: _budget_share(feature, claimed.user_id),
+            budget_share=lambda: (
+                _budget_share(feature, claimed.user_id) if claimed.is_of_user else 1.0
+            ),
         ),
     )
 

@@ -1,11 +1,12 @@
 """A user's jobs: submit, read, list, cancel and requeue them.
 
-Public: the functions below, `admission` (may a user submit now) and `refusals` (the errors).
+Public: the functions below, `admission` (may a user submit now), `refusals` (the errors), and
+`evaluations`, jobs of no user.
 
 Size limit: 750 lines.
 """
 
-from aifeature.services.jobs import admission, refusals
+from aifeature.services.jobs import admission, evaluations, refusals
 from aifeature.services.jobs.lifecycle import (
     CannotRequeueError,
     Page,
@@ -25,6 +26,7 @@ __all__ = [
     "Submission",
     "admission",
     "cancel",
+    "evaluations",
     "get",
     "page",
     "refusals",

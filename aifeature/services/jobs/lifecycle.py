@@ -92,7 +92,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     if controls.is_paused(slug, user.pk):
         raise FeaturePaused(PAUSED, retry_after_s=60)
     _check_size(feature, canonical)
-    value = _validated(feature, data)
+    value = validated(feature, data)
     left = admission.admit(feature, user.pk)
     job = Job(user=user, feature=slug, input=value, idempotency_key=key, request_digest=digest)
     try:
@@ -172,7 +172,7 @@ def requeue(*, job_id: UUID) -> Job:
         raise NotFound("There is no job with this id.")
     feature = _requeuable(failed)
     try:
-        value = _validated(feature, failed.input)
+        value = validated(feature, failed.input)
     except InvalidInput:
         raise CannotRequeueError("Its input no longer fits the feature.") from None
     job = Job(user=failed.user, feature=failed.feature, input=value, requeued_from=failed)
@@ -266,7 +266,8 @@ def _check_size(feature: Feature, canonical: bytes) -> None:
         raise InputTooLarge(f"The input has {len(canonical):,} bytes; the limit is {limit:,}.")
 
 
-def _validated(feature: Feature, data: Any) -> dict[str, Any]:
+def validated(feature: Feature, data: Any) -> dict[str, Any]:
+    """Return the input as it is stored. Raises InvalidInput."""
     model = feature.input_model
     try:
         value = input_values.dumped(input_values.read(model, data))

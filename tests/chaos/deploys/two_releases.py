@@ -53,14 +53,14 @@ def with_priorities(folder: Path) -> Release:
     _variant(
         release,
         ("claim", "claim_by_priority"),
-        ("aif_claim(", "aif_claim_by_priority("),
-        ("error_code text\n)", "error_code text, priority smallint\n)"),
-        ("j.wait_reason::text;", "j.wait_reason::text, j.priority;"),
+        ("aif_claim_run(", "aif_claim_by_priority("),
+        ("options jsonb\n)", "options jsonb, priority smallint\n)"),
+        ("j.options;", "j.options, j.priority;"),
         ("worker = p_worker", f"worker = '{NEW}' || p_worker"),
     )
     transitions = "aifeature/models/transitions.py"
-    release.edit(transitions, '"aif_claim"', '"aif_claim_by_priority"')
-    release.edit(transitions, "    waited_for: str\n", "    waited_for: str\n    priority: int\n")
+    release.edit(transitions, '"aif_claim_run"', '"aif_claim_by_priority"')
+    release.edit(transitions, "    options: Mapping", "    priority: int = 0\n    options: Mapping")
     _variant(
         release,
         ("submit", "submit_with_priority"),

@@ -63,9 +63,10 @@ def sent() -> list[UUID]:
 
 
 def choose(limit: int = 500, **max_concurrency: int) -> list[UUID]:
-    return fair_queue.dispatch(
+    found = fair_queue.dispatch(
         limit=limit, lost_after_s=60, again_after_s=10, max_concurrency=max_concurrency
     )
+    return [job for _, job in found]
 
 
 def alive(worker: str, *, slots: int, queue: str = "llm") -> None:

@@ -118,7 +118,7 @@ def test_a_job_makes_three_round_trips(make_job: MakeJob, monkeypatch: pytest.Mo
     monkeypatch.setattr(psycopg.Cursor, "execute", noted)
     job_run.run_feature(job.id, worker="test")
     assert [s.split("(")[0].split()[-1] for s in sent] == [
-        "aif_claim",
+        "aif_claim_run",
         "aif_begin_attempt",
         "aif_finish",
     ]

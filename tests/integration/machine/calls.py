@@ -89,7 +89,7 @@ class Claim:
     def statement(self, now: datetime) -> Statement:
         return (
             """SELECT epoch, feature, user_id, tries, attempts, seconds_left, cancel_requested,
-                      error_code FROM aif_claim(%s, %s, %s)""",
+                      waited_for FROM aif_claim_run(%s, %s, %s)""",
             (self.job, self.worker, LEASE.total_seconds()),
         )
 

@@ -127,7 +127,7 @@ MUTATIONS: Final = mutations_of(
                 "a.user_id, a.day,", "a.user_id, (statement_timestamp() AT TIME ZONE 'UTC')::date,"
             ),
             "a call is settled twice": Edit(" AND t.state = 'started'"),
-            "users pay for every call": Edit("CASE WHEN p_accepted THEN", "CASE WHEN true THEN"),
+            "users pay for every call": Edit("WHEN p_accepted THEN", "WHEN true THEN"),
             "an unknown call costs nothing": Edit(
                 "CASE a.state WHEN 'unknown' THEN a.bound_micro ELSE a.cost_micro END",
                 "a.cost_micro",
@@ -149,7 +149,7 @@ MUTATIONS: Final = mutations_of(
                 "UPDATE aifeature_job t SET attempts = t.attempts - 1 WHERE t.id = p_job;"
             ),
             "begin reserves for no user": Edit(
-                "PERFORM aif_hold_of_user(j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,\n                                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);"
+                "PERFORM aif_hold_of_user(\n                j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,\n                (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);"
             ),
         },
         "submit": {"submit ignores the switch": Edit("aif_paused(p_feature, p_user)", "false")},

@@ -79,20 +79,20 @@ ORDER_MUTATIONS: Final = mutations_of(
         },
         "settle_attempt": {
             "a settlement locks everything before the feature": Edit(
-                "PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);\n    PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);",
-                "PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);\n    PERFORM aif_move_hold('feature', a.feature, a.day, a.bound_micro, spend);",
+                "PERFORM aif_move_hold('feature', payer, a.day, a.bound_micro, spend);\n    PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);",
+                "PERFORM aif_move_hold('global', '', a.day, a.bound_micro, spend);\n    PERFORM aif_move_hold('feature', payer, a.day, a.bound_micro, spend);",
             ),
         },
         "begin_attempt": {
             "begin locks the feature before the user": Edit(
                 "PERFORM aif_hold_of_user(",
-                "PERFORM aif_hold('feature', j.feature, today, 0, NULL);\n        PERFORM aif_hold_of_user(",
+                "PERFORM aif_hold('feature', j.feature, today, 0, NULL);\n            PERFORM aif_hold_of_user(",
             ),
         },
         "settle_unknown": {
             "a later settlement locks everything before the feature": Edit(
-                "PERFORM aif_move_hold('feature', a.feature, a.day, 0, more);\n    PERFORM aif_move_hold('global', '', a.day, 0, more);",
-                "PERFORM aif_move_hold('global', '', a.day, 0, more);\n    PERFORM aif_move_hold('feature', a.feature, a.day, 0, more);",
+                "PERFORM aif_move_hold('feature', payer, a.day, 0, more);\n    PERFORM aif_move_hold('global', '', a.day, 0, more);",
+                "PERFORM aif_move_hold('global', '', a.day, 0, more);\n    PERFORM aif_move_hold('feature', payer, a.day, 0, more);",
             ),
         },
         "reconcile": {

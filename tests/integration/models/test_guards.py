@@ -114,7 +114,11 @@ def test_the_time_of_blanking_is_written_once(ended: Job) -> None:
 @pytest.mark.parametrize("name", ["id", "user", "feature"])
 def test_a_job_keeps_its_identity(make_job: MakeJob, name: str) -> None:
     job = make_job()
-    refused(job, "A job keeps its id, its user and its feature", **{name: other(job, name)})
+    refused(
+        job,
+        "A job keeps its id, its user, its feature, its origin and its options",
+        **{name: other(job, name)},
+    )
 
 
 @pytest.mark.parametrize(

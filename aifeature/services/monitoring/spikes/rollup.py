@@ -16,13 +16,14 @@ KEPT: Final = timedelta(days=60)
 MADE_UP: Final = timedelta(days=15)
 """Age up to which missed hours are summed; enough to rehearse a week with its baselines."""
 
-# A call counts in the hour in which it began. Rows are written in a fixed order to avoid deadlocks.
+# A call counts in the hour in which it began. Calls with a budget of their own, such as those of
+# evaluations, are no baseline of what users spend. Rows are written in a fixed order to avoid deadlocks.
 _SUM_UP: Final = f"""
 WITH calls AS MATERIALIZED (
     SELECT date_trunc('hour', a.started_at, 'UTC') AS hour, a.feature, a.user_id,
            sum({SPEND}) AS spend, sum({PHANTOM}) AS phantom, count(*) AS calls
       FROM aifeature_attempt a
-     WHERE a.started_at >= %(since)s AND a.started_at < %(until)s
+     WHERE a.started_at >= %(since)s AND a.started_at < %(until)s AND a.budget = ''
      GROUP BY 1, 2, 3
 )
 INSERT INTO aifeature_spendhour AS s (scope, key, hour, spend_micro, phantom_micro, calls)

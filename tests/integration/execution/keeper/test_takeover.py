@@ -41,7 +41,8 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 def chosen() -> list[object]:
-    return list(fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, max_concurrency={}))
+    found = fair_queue.dispatch(limit=9, lost_after_s=60, again_after_s=10, max_concurrency={})
+    return [job for _, job in found]
 
 
 def test_a_take_over_needs_an_expired_lease_and_a_stale_presence(

@@ -1,0 +1,145 @@
+"""Jobs of evaluations: the feature as users get it, for an account of the system.
+
+They take the path of users' jobs through workers, checks and ledger. Stage, rates and the budgets
+of users and features do not apply; a kill switch, the budget of evaluations and the global caps do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
+
+from django.contrib.auth import get_user_model
+
+from aifeature import prompts, registry
+from aifeature.models import TERMINAL, Attempt, Job, Status, submission
+from aifeature.models.job import Origin
+from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs.refusals import NotFound
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+ACCOUNT: Final = "aifeature-evaluations"
+"""The account that owns the jobs of evaluations. It cannot sign in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a job, with all its calls."""
+
+    job: UUID
+    status: Status
+    result: Mapping[str, Any] | None
+    error_code: str
+    model: str
+    prompt_hash: str
+    cost_micro: int
+    """Spend of all its calls, in micro-dollars; unknown calls count at their bound."""
+    latency_ms: int
+    """From its first claim to its end, without the time in the queue."""
+    attempts: tuple[UUID, ...]
+    """Its calls in order, the ids of the ledger."""
+
+
+def account() -> User:
+    """Return the account of evaluations. Creates it, without a password, if there is none."""
+    users = get_user_model()
+    names: dict[str, Any] = {users.USERNAME_FIELD: ACCOUNT}
+    found, is_new = users.objects.get_or_create(**names)
+    if is_new:
+        found.set_unusable_password()
+        found.save(update_fields=["password"])
+    return found
+
+
+def submit(
+    *,
+    owner: User,
+    slug: str,
+    data: Mapping[str, Any],
+    key: str,
+    nonce: str,
+    prompt_version: str = "",
+    deadline_s: float,
+) -> UUID:
+    """Store a job that evaluates a feature, and return its id. The dispatcher sends it.
+
+    Args:
+        owner: See `account`.
+        slug: The feature.
+        data: The input, as parsed JSON.
+        key: A repetition with this key returns the same job.
+        nonce: Distinguishes repeats of the same input.
+        prompt_version: Empty: the active version.
+        deadline_s: Seconds until the job fails if it has not ended.
+
+    Raises:
+        NotFound: there is no such feature, or `owner` is closed.
+        PromptError: there is no such version.
+        InvalidInput: the input does not fit the feature.
+    """
+    try:
+        feature = registry.get(slug)
+    except registry.UnknownFeatureError:
+        raise NotFound(f"There is no feature {slug}.") from None
+    if prompt_version:
+        prompts.get(slug, prompt_version)
+    value = lifecycle.validated(feature, dict(data))
+    job = submission.store_other(
+        Job(
+            id=uuid4(),
+            user=owner,
+            feature=slug,
+            input=value,
+            idempotency_key=key,
+            origin=Origin.EVAL,
+            options={"prompt_version": prompt_version, "nonce": nonce},
+        ),
+        deadline_s=deadline_s,
+    )
+    if job is None:
+        raise NotFound(f"The account {ACCOUNT} is closed: activate it in admin.")
+    return job
+
+
+def ended(jobs: Iterable[UUID]) -> list[Ended]:
+    """Return those of these jobs that have ended."""
+    rows = {
+        job.pk: job
+        for job in Job.objects.filter(pk__in=list(jobs), status__in=sorted(TERMINAL)).only(
+            *("status", "result", "error_code", "model", "started_at", "finished_at")
+        )
+    }
+    calls: dict[UUID, list[Attempt]] = {}
+    ledger = Attempt.objects.filter(job__in=rows).order_by("job_id", "number")
+    for call in ledger.only("job_id", "state", "cost_micro", "bound_micro", "prompt_hash"):
+        if call.job_id is not None:
+            calls.setdefault(call.job_id, []).append(call)
+    return [_ended(job, calls.get(pk, [])) for pk, job in rows.items()]
+
+
+def spent_micro(jobs: Iterable[UUID]) -> int:
+    """Return the spend of all calls of these jobs, in micro-dollars, open calls at their bound."""
+    return sum(call.spend_micro for call in Attempt.objects.filter(job__in=list(jobs)))
+
+
+def _ended(job: Job, calls: list[Attempt]) -> Ended:
+    return Ended(
+        job=job.pk,
+        status=Status(job.status),
+        result=job.result if job.status == Status.SUCCEEDED else None,
+        error_code=job.error_code,
+        model=job.model,
+        prompt_hash=calls[-1].prompt_hash if calls else "",
+        cost_micro=sum(call.spend_micro for call in calls),
+        latency_ms=_milliseconds(job.started_at, job.finished_at),
+        attempts=tuple(call.pk for call in calls),
+    )
+
+
+def _milliseconds(since: datetime | None, until: datetime | None) -> int:
+    return round((until - since).total_seconds() * 1000) if since and until else 0
