@@ -81,7 +81,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 
 lock: $(READY) ## resolve the dependencies again and write the lock files
 	@$(COMPILE) pyproject.toml -o requirements.lock
-	@$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml --group dev --extra evals -o requirements-dev.lock
 	@awk '/^[^ #]/ { mine = /^uv==/ } mine' requirements-dev.lock > requirements-bootstrap.lock
 
 clean: ## stop this checkout's stack and remove its data and caches
