@@ -203,9 +203,21 @@ class Suite(_Frozen):
     """Scoring of the feature's suite."""
 
     scorer: Scorer
+    """What reports show first. Each case names what it expects, and so its own scorers."""
+
+    text: tuple[str, ...] = ()
+    """Output fields in which keywords are searched. The first one is the main text, for its length
+    and language. Empty: all fields with text, in order."""
 
     floor: float = Field(gt=0, le=1)
     """Least share of cases to pass before the feature is opened; set before tuning."""
+
+    least_score: float = Field(default=4.0, ge=1, le=5)
+    """Least mean of the judge's scores with which a case passes. A criterion below 3 fails it."""
+
+    functions: Mapping[str, Callable[[Any, Any, Any], str]] = {}
+    """Own scorers by name. Each takes the input, the output (both as their models) and what the
+    case expects, and returns what is wrong; empty if nothing is."""
 
 
 class Feature(_Frozen):
@@ -332,6 +344,14 @@ class Feature(_Frozen):
     def __hash__(self) -> int:
         """Hash the slug: examples hold dictionaries, which have no hash."""
         return hash(self.slug)
+
+    @property
+    def citation_field(self) -> str | None:
+        """The output field that lists citations; None if the feature cites nothing."""
+        for name, field in self.output_model.model_fields.items():
+            if self.sources is not None and field.annotation == list[Citation]:
+                return name
+        return None
 
     @property
     def models(self) -> frozenset[str]:

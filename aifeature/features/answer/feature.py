@@ -130,7 +130,7 @@ FEATURE = Feature(
             },
         ),
     ),
-    suite=Suite(scorer=Scorer.KEYWORD, floor=0.85),
+    suite=Suite(scorer=Scorer.KEYWORD, floor=0.85, text=("answer",)),
     review_share=0.05,
     limits=Limits(
         max_input_bytes=10_000,

@@ -88,7 +88,7 @@ FEATURE = Feature(
             },
         ),
     ),
-    suite=Suite(scorer=Scorer.JUDGE, floor=0.8),
+    suite=Suite(scorer=Scorer.JUDGE, floor=0.8, text=("summary", "key_facts")),
     review_share=0.05,
     limits=Limits(
         deadline_s=300,

@@ -1,0 +1,127 @@
+"""The scorers that need no model. Each yields its part of a case's score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from aifeature.spec import Feature
+from aifeature.suites import Case, Keywords, Length
+from evals.scoring import language, sentences, texts
+
+UNREADABLE: Final = "the output has no text"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The result of one scorer."""
+
+    scorer: str
+    passed: bool
+    note: str = ""
+    """What is wrong, in a few words."""
+
+
+def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
+    """Return the parts of a case's score, without the judge's. It passes if all of them pass.
+
+    `output` is the answer as JSON values, as users get it.
+    """
+    suite = feature.suite
+    fields = suite.text if suite else ()
+    found = [texts.readable(text) for text in texts.pieces(output, fields)]
+    main = found[0] if found else ""
+    expected = case.expected
+    parts = [_schema(feature, output)]
+    parts += [_exact(name, value, output) for name, value in expected.exact.items()]
+    if expected.keywords is not None:
+        parts.append(_keywords(expected.keywords, "\n".join(found)))
+    if expected.citations is not None:
+        parts.append(_citations(expected.citations, feature, output))
+    if expected.language is not None:
+        parts.append(_language(expected.language, main))
+    if expected.length is not None:
+        parts.append(_length(expected.length, main, expected.language or ""))
+    for name, value in expected.custom.items():
+        parts.append(_custom(feature, name, value, case, output))
+    return parts
+
+
+def _schema(feature: Feature, output: dict[str, Any]) -> Part:
+    try:
+        feature.output_model.model_validate(output)
+    except ValidationError as error:
+        return Part("schema", False, f"{error.error_count()} fields do not fit")
+    return Part("schema", True)
+
+
+def _exact(name: str, value: Any, output: dict[str, Any]) -> Part:
+    right = value if isinstance(value, list) else [value]
+    given = output.get(name)
+    note = "" if given in right else f"{given!r} instead of {' or '.join(map(repr, right))}"
+    return Part(f"exact.{name}", not note, note)
+
+
+def _keywords(keywords: Keywords, text: str) -> Part:
+    note = "; ".join(_missed(keywords, text))
+    return Part("keywords", not note, note)
+
+
+def _missed(keywords: Keywords, text: str) -> Iterator[str]:
+    for entry in keywords.all:
+        alternatives = (entry,) if isinstance(entry, str) else entry
+        if not any(texts.holds(text, each) for each in alternatives):
+            yield f"lacks {' or '.join(alternatives)}"
+    if keywords.any and not any(texts.holds(text, each) for each in keywords.any):
+        yield f"has none of {', '.join(keywords.any)}"
+    for entry in keywords.none:
+        if texts.holds(text, entry):
+            yield f"has {entry}"
+
+
+def _citations(expected: Any, feature: Feature, output: dict[str, Any]) -> Part:
+    field = feature.citation_field
+    cited = {each.get("section") for each in output.get(field or "") or ()}
+    missing = [section for section in expected.all if section not in cited]
+    notes = [f"does not cite {section}" for section in missing]
+    if expected.any and not cited & set(expected.any):
+        notes.append(f"cites none of {', '.join(expected.any)}")
+    return Part("citations", not notes, "; ".join(notes))
+
+
+def _language(expected: str, text: str) -> Part:
+    found = language.other_than(expected, text)
+    return Part("language", not found, f"{found} instead of {expected}" if found else "")
+
+
+def _length(expected: Length, text: str, code: str) -> Part:
+    count = sentences.count(text, code)
+    words = len(text.split())
+    notes = []
+    if expected.min_sentences is not None and count < expected.min_sentences:
+        notes.append(f"{count} sentences, at least {expected.min_sentences}")
+    if expected.max_sentences is not None and count > expected.max_sentences:
+        notes.append(f"{count} sentences, at most {expected.max_sentences}")
+    if expected.max_words is not None and words > expected.max_words:
+        notes.append(f"{words} words, at most {expected.max_words}")
+    return Part("length", not notes, "; ".join(notes))
+
+
+def _custom(feature: Feature, name: str, value: Any, case: Case, output: dict[str, Any]) -> Part:
+    functions = feature.suite.functions if feature.suite else {}
+    try:
+        note = functions[name](
+            feature.input_model.model_validate(case.input),
+            feature.output_model.model_validate(output),
+            value,
+        )
+    except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+        raise ScorerError(f"{name} of {feature.slug} raised {type(error).__name__}") from error
+    return Part(f"custom.{name}", not note, str(note))
+
+
+class ScorerError(Exception):
+    """A scorer failed: the case is unscored, neither passed nor failed."""

@@ -1,0 +1,49 @@
+"""Text of an output, read as scorers need it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aifeature.suites import is_expression
+
+_ALIKE: Final = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′`´", "'"),  # noqa: RUF001 (these are replaced)
+        **dict.fromkeys("“”„‟″«»", '"'),
+        **dict.fromkeys("‐‑‒–—―−", "-"),  # noqa: RUF001
+        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff", None),
+    }
+)
+
+
+def pieces(output: dict[str, Any], fields: tuple[str, ...]) -> list[str]:
+    """Return the texts of these output fields in order; without fields, all texts."""
+    names = fields or tuple(output)
+    return [text for name in names for text in _texts(output.get(name))]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _texts(item)
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+
+
+def readable(text: str) -> str:
+    """Return the text with one kind of quote, hyphen and space, so that these do not decide."""
+    return " ".join(unicodedata.normalize("NFKC", text).translate(_ALIKE).split())
+
+
+def holds(text: str, entry: str) -> bool:
+    """Return whether a `readable` text has the keyword: a text or `/an expression/`."""
+    if is_expression(entry):
+        return re.search(entry[1:-1].translate(_ALIKE), text, re.IGNORECASE) is not None
+    return readable(entry).casefold() in text.casefold()
