@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "ninja",
     "project",
     "aifeature",
+    "evals",
 ]
 
 MIDDLEWARE = [

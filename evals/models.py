@@ -1,0 +1,118 @@
+"""Runs of evaluations: what was compared, each output with its score, and the verdict."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class Run(models.Model):
+    """One evaluation of a feature. It holds all that its report needs, whatever changes later."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        """Also after its process was killed, until somebody resumes it."""
+        ENDED = "ended"
+        STOPPED = "stopped"
+        """It ran out of its budget, or of that of the day."""
+
+    class Kind(models.TextChoices):
+        COMPARE = "compare", "Candidate against baseline"
+        ALONE = "alone", "Candidate against its floor"
+        SAME = "aa", "The same prompt twice"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    feature = models.CharField(max_length=40)
+    kind = models.CharField(max_length=8, choices=Kind)
+    state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
+    note = models.TextField(blank=True, default="", help_text="Why it stopped.")
+
+    cases = models.JSONField(help_text="The cases and tags as they were when it started.")
+    suite_hash = models.CharField(max_length=64)
+    arms = models.JSONField(
+        help_text="By arm: the prompt's version, hash, and texts, and the run whose outputs it took."
+    )
+    judge = models.JSONField(
+        null=True, help_text="Version, hash and models of the judge; empty without one."
+    )
+    scorer_hash = models.CharField(max_length=64, help_text="Of the code of the scorers.")
+    provider = models.CharField(max_length=16, help_text="`anthropic`, or `sandbox`.")
+    repeats = models.PositiveSmallIntegerField()
+    estimate_micro = models.BigIntegerField(help_text="Micro-dollars, estimated before it started.")
+    cap_micro = models.BigIntegerField(help_text="Micro-dollars that it may spend.")
+
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    verdict = models.JSONField(null=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["feature", "-created_at"], name="run_newest"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(state="ended", verdict__isnull=False, ended_at__isnull=False)
+                | ~Q(state="ended"),
+                name="run_ended_has_a_verdict",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.feature} {self.id}"
+
+
+class Sample(models.Model):
+    """One repeat of one case with one prompt: its job, its output and its score."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        """Its job is under way, or its judge's."""
+        SCORED = "scored"
+        UNSCORED = "unscored"
+        """A fault of the machinery: neither passed nor failed."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="samples")
+    arm = models.CharField(max_length=16, help_text="`candidate`, `baseline`, `fresh`, `plain`.")
+    case = models.CharField(max_length=60)
+    repeat = models.PositiveSmallIntegerField(help_text="1, 2, ... within arm and case.")
+    state = models.CharField(max_length=8, choices=State, default=State.PENDING)
+
+    job = models.UUIDField(null=True, unique=True)
+    judge_job = models.UUIDField(null=True, unique=True)
+    output = models.JSONField(null=True)
+    parts = models.JSONField(
+        default=list, help_text="The result of each scorer: scorer, passed, note."
+    )
+    judgement = models.JSONField(
+        null=True, help_text="The judge's score and reason for each criterion."
+    )
+    passed = models.BooleanField(null=True)
+    score = models.FloatField(null=True, help_text="0 to 1.")
+    problem = models.TextField(
+        blank=True, default="", help_text="Why there is no output, or no score."
+    )
+
+    model = models.CharField(max_length=80, blank=True, default="")
+    cost_micro = models.BigIntegerField(default=0, help_text="Of all its calls, and the judge's.")
+    latency_ms = models.IntegerField(null=True)
+    attempts = models.JSONField(default=list, help_text="Ids of its calls in the ledger.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["run", "arm", "case", "repeat"], name="sample_once"),
+            models.CheckConstraint(
+                condition=Q(state="scored", passed__isnull=False, score__isnull=False)
+                | ~Q(state="scored"),
+                name="sample_scored_has_a_score",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["run"], condition=Q(state__in=["pending", "running"]), name="sample_open"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.case} {self.arm} {self.repeat}"
