@@ -203,7 +203,7 @@ class Suite(_Frozen):
     """Scoring of the feature's suite."""
 
     scorer: Scorer
-    """What reports show first. Each case names what it expects, and so its own scorers."""
+    """The scorer that reports show first. Each case names its own scorers."""
 
     text: tuple[str, ...] = ()
     """Output fields in which keywords are searched. The first one is the main text, for its length

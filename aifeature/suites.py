@@ -1,7 +1,7 @@
 """Suites: the cases that evaluate a feature, in `evals/suites/<slug>/`.
 
-`cases.jsonl` has one JSON object on each line, and `suite.toml` the meaning of each tag, and of each
-criterion if a judge scores. Instead of `cases.jsonl` there may be a `test_set.json`: a list of
+`cases.jsonl` has one JSON object on each line. `suite.toml` gives the meaning of each tag, and of
+each criterion if a judge scores. Instead of `cases.jsonl` there may be a `test_set.json`: a list of
 `{"input": "a question", "expected_keyword": "a word"}` for a feature with one text field.
 """
 
@@ -73,7 +73,7 @@ class Keywords(_Frozen):
 
 def is_expression(entry: str) -> bool:
     """Return whether a keyword is a regular expression between two slashes."""
-    return len(entry) > 2 and entry.startswith("/") and entry.endswith("/")
+    return entry.startswith("/") and entry[1:].endswith("/")
 
 
 class Citations(_Frozen):
@@ -92,7 +92,7 @@ class Length(_Frozen):
 
 
 class Expected(_Frozen):
-    """What an output must fulfil. Each part has a scorer, and a case passes if all of them pass."""
+    """Requirements for an output. Each part has a scorer, and a case passes if all of them pass."""
 
     exact: dict[str, Any] = {}
     """The value of output fields. A list holds the values that are right."""
@@ -143,7 +143,7 @@ class About(_Frozen):
 
     tags: dict[str, str] = {}
     criteria: dict[str, str] = {}
-    """What the judge checks, and what 1, 3 and 5 mean."""
+    """By criterion: the judge's question, and the meaning of 1, 3 and 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +188,7 @@ def load(feature: Feature, *, path: Path | None = None) -> Suite:
     if not cases:
         raise SuiteError(f"{path} has no case.")
     about = _about(path)
-    found = [
-        case.model_dump(mode="json", exclude={"note", "tags"}) for case in cases
-    ]
+    found = [case.model_dump(mode="json", exclude={"note", "tags"}) for case in cases]
     canonical = json.dumps([found, about.criteria], sort_keys=True, separators=(",", ":"))
     return Suite(feature.slug, cases, about, hashlib.sha256(canonical.encode()).hexdigest())
 
@@ -259,43 +257,56 @@ def _simple_cases(feature: Feature, text: str) -> Iterator[tuple[int, Case | str
         elif others:
             yield number, f"the input of {feature.slug} has several fields; use {FILE}"
         else:
-            yield number, Case(
-                id=f"case-{number}",
-                input={field: row["input"]},
-                expected=Expected(keywords=Keywords(all=(row["expected_keyword"],))),
+            yield (
+                number,
+                Case(
+                    id=f"case-{number}",
+                    input={field: row["input"]},
+                    expected=Expected(keywords=Keywords(all=(row["expected_keyword"],))),
+                ),
             )
 
 
 def _misfits(feature: Feature, case: Case, about: About) -> Iterator[str]:
-    """Yield what of a case does not fit its feature or `suite.toml`."""
+    """Yield the parts of a case that do not fit its feature or `suite.toml`."""
     try:
         feature.input_model.model_validate_json(json.dumps(case.input))
     except ValidationError as error:
         yield "; ".join(f"input.{each}" for each in _fields(error))
-    for tag in case.tags:
-        if tag not in about.tags:
-            yield f"tags: {tag!r} is not in {ABOUT}"
     expected, suite = case.expected, feature.suite
-    fields = feature.output_model.model_fields
+    unknown = {
+        f"tags: %r is not in {ABOUT}": set(case.tags) - about.tags.keys(),
+        "expected.custom: %r is no function of the feature's suite": (
+            expected.custom.keys() - (suite.functions if suite else {}).keys()
+        ),
+        "expected.citations: there is no section %r": _unknown_sections(feature, expected),
+    }
+    for text, names in unknown.items():
+        yield from (text % name for name in sorted(names))
     for name, value in expected.exact.items():
-        if name not in fields:
-            yield f"expected.exact: there is no output field {name!r}"
-            continue
-        for each in value if isinstance(value, list) else [value]:
-            try:
-                TypeAdapter(fields[name].annotation).validate_json(json.dumps(each))
-            except ValidationError:
-                yield f"expected.exact.{name}: {each!r} is no value of the field"
-    for name in expected.custom:
-        if suite is None or name not in suite.functions:
-            yield f"expected.custom: {name!r} is no function of the feature's suite"
-    if expected.citations is not None:
-        sources: Mapping[str, Any] = feature.sources() if feature.sources else {}
-        for section in (*expected.citations.all, *expected.citations.any):
-            if section not in sources:
-                yield f"expected.citations: there is no section {section!r}"
+        yield from _wrong_values(feature, name, value)
     if expected.reference is not None and not about.criteria:
         yield f"expected.reference: {ABOUT} has no criteria for a judge"
+
+
+def _unknown_sections(feature: Feature, expected: Expected) -> set[str]:
+    if expected.citations is None:
+        return set()
+    sources: Mapping[str, Any] = feature.sources() if feature.sources else {}
+    return {*expected.citations.all, *expected.citations.any} - sources.keys()
+
+
+def _wrong_values(feature: Feature, name: str, value: Any) -> Iterator[str]:
+    field = feature.output_model.model_fields.get(name)
+    if field is None:
+        yield f"expected.exact: there is no output field {name!r}"
+        return
+    adapter: TypeAdapter[Any] = TypeAdapter(field.annotation or Any)
+    for each in value if isinstance(value, list) else [value]:
+        try:
+            adapter.validate_json(json.dumps(each))
+        except ValidationError:
+            yield f"expected.exact.{name}: {each!r} is no value of the field"
 
 
 def _fields(error: ValidationError) -> Iterator[str]:

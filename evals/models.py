@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 
 
 class Run(models.Model):
-    """One evaluation of a feature. It holds all that its report needs, whatever changes later."""
+    """One evaluation of a feature, with all that its report needs."""
 
     class State(models.TextChoices):
         RUNNING = "running"
-        """Also after its process was killed, until somebody resumes it."""
+        """Also after its process was killed, until it is resumed."""
         ENDED = "ended"
         STOPPED = "stopped"
         """It ran out of its budget, or of that of the day."""
@@ -33,7 +33,7 @@ class Run(models.Model):
     cases = models.JSONField(help_text="The cases and tags as they were when it started.")
     suite_hash = models.CharField(max_length=64)
     arms = models.JSONField(
-        help_text="By arm: the prompt's version, hash, and texts, and the run whose outputs it took."
+        help_text="By arm: version, hash and texts of the prompt; the run whose outputs it took."
     )
     judge = models.JSONField(
         null=True, help_text="Version, hash and models of the judge; empty without one."

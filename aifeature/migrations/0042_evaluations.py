@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
                 choices=[("user", "User"), ("eval", "Evaluation")],
                 db_default="user",
                 default="user",
-                help_text="Who asked.",
+                help_text="A user, or an evaluation.",
                 max_length=8,
             ),
         ),

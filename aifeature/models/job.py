@@ -32,7 +32,7 @@ class CancelledBy(models.TextChoices):
 
 
 class Origin(models.TextChoices):
-    """Who asked for a job. Only users are charged and counted in the figures of a feature."""
+    """The source of a job. Only jobs of users are charged and counted in figures."""
 
     USER = "user"
     EVAL = "eval", "Evaluation"
@@ -51,7 +51,11 @@ class Job(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ai_jobs")
     feature = models.CharField(max_length=40)
     origin = models.CharField(
-        max_length=8, choices=Origin, default=Origin.USER, db_default="user", help_text="Who asked."
+        max_length=8,
+        choices=Origin,
+        default=Origin.USER,
+        db_default="user",
+        help_text="A user, or an evaluation.",
     )
     options = models.JSONField(
         null=True, help_text="Of an evaluation: the prompt version, and what makes a repeat unique."

@@ -42,7 +42,7 @@ class Claimed:
 
     @property
     def is_of_user(self) -> bool:
-        """Whether a user asked for it, and is charged."""
+        """Whether it is the request of a user, who is charged."""
         return self.origin == Origin.USER
 
 

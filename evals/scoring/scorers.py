@@ -22,7 +22,7 @@ class Part:
     scorer: str
     passed: bool
     note: str = ""
-    """What is wrong, in a few words."""
+    """The fault in a few words; empty if there is none."""
 
 
 def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
@@ -118,7 +118,7 @@ def _custom(feature: Feature, name: str, value: Any, case: Case, output: dict[st
             feature.output_model.model_validate(output),
             value,
         )
-    except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+    except Exception as error:
         raise ScorerError(f"{name} of {feature.slug} raised {type(error).__name__}") from error
     return Part(f"custom.{name}", not note, str(note))
 

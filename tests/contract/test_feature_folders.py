@@ -96,7 +96,7 @@ def test_the_functions_of_a_new_feature_fit_its_suite(place: Place) -> None:
         case = suites.Case.model_validate_json(line)
         value = feature.input_model.model_validate(case.input)
         answer = feature.plain(value)
-        assert case.expected.items() <= answer.model_dump().items()
+        assert case.expected.exact.items() <= answer.model_dump().items()
         assert list(feature.check(value, answer)) == []
         too_long = answer.model_copy(update={"gist": "long " * 100})
         assert len(list(feature.check(value, too_long))) == 1
@@ -344,12 +344,14 @@ PROBLEMS = {
         "evals/suites/labels/cases.jsonl:5: id: Field required",
     ),
     "an id twice": (
-        suite('{"id": "praise", "input": {"text": "Hi"}, "expected": {}}'),
+        suite(
+            '{"id": "praise", "input": {"text": "Hi"}, "expected": {"exact": {"kind": "other"}}}'
+        ),
         "W013",
         "cases.jsonl:5: id: 'praise' is the id of an earlier line",
     ),
     "an input that does not fit": (
-        suite('{"id": "odd", "input": {"txt": "Hi"}, "expected": {}}'),
+        suite('{"id": "odd", "input": {"txt": "Hi"}, "expected": {"exact": {"kind": "other"}}}'),
         "W013",
         "evals/suites/labels/cases.jsonl:5: input.text: Field required; input.txt: Extra inputs",
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -12,8 +11,7 @@ import pytest
 from django.conf import settings
 from django.core.checks import run_checks
 
-import evals
-from aifeature import prompts, registry, system_checks
+from aifeature import prompts, registry, suites, system_checks
 from aifeature.services.dispatch import publisher
 from aifeature.spec import Feature, Route
 from project import system_checks as project_checks
@@ -22,7 +20,6 @@ from workers import tasks
 from workers.inference import InferenceRequest, Message, TextBlock, catalog, pricing
 from workers.inference.client import schema_bytes
 
-SUITES = Path(evals.__file__).parent / "suites"
 FEATURES = sorted(registry.all_features())
 
 
@@ -45,15 +42,8 @@ def test_no_field_of_the_answer_lacks_a_description(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", [s for s in FEATURES if registry.get(s).suite])
-def test_every_suite_has_cases_that_fit_its_feature(slug: str) -> None:
-    feature = registry.get(slug)
-    lines = (SUITES / slug / "cases.jsonl").read_text(encoding="utf-8").splitlines()
-    cases = [json.loads(line) for line in lines]
-    assert len({case["id"] for case in cases}) == len(cases) > 0
-    for case in cases:
-        assert set(case) == {"id", "input", "expected", "tags"}, case["id"]
-        feature.input_model.model_validate(case["input"])
-        assert set(case["expected"]) <= set(feature.output_model.model_fields), case["id"]
+def test_every_suite_has_enough_cases_that_fit_its_feature(slug: str) -> None:
+    assert 100 <= len(suites.load(registry.get(slug)).cases) <= 200
 
 
 def test_the_project_passes_its_own_checks() -> None:

@@ -92,7 +92,7 @@ def _write(slug: str, code: Path, suite: Path) -> None:
             drafts.append(draft)
         for source in sorted(TEMPLATE.iterdir()):
             if source.is_file():
-                target = drafts[source.name == suites.FILE] / source.name
+                target = drafts[source.name in {suites.FILE, suites.ABOUT}] / source.name
                 target.write_text(_named(source.read_text(encoding="utf-8"), slug), "utf-8")
         # The code last: a running stack then finds the whole feature.
         drafts[1].rename(suite)

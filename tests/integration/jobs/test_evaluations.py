@@ -55,7 +55,7 @@ def broker(settings: Any) -> Iterator[Redis]:
         client.delete("llm", "evals")
 
 
-def test_it_runs_while_the_feature_is_closed_and_charges_nobody(
+def test_it_runs_while_the_feature_is_closed_and_charges_no_user(
     owner: User, sandbox: SandboxServer
 ) -> None:
     job = ran(submitted(owner, prompt_version="v1"))
@@ -110,7 +110,7 @@ def test_a_repetition_with_the_same_key_is_the_same_job(owner: User) -> None:
 
 
 def test_an_answer_that_needs_approval_ends_at_once(owner: User) -> None:
-    """Nobody reads it but the scorer."""
+    """Only the scorer reads it."""
     job = ran(submitted(owner, "triage", LEGAL))
     assert job.status == Status.SUCCEEDED, job.error_message
     assert job.result is not None

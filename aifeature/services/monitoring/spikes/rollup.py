@@ -17,7 +17,8 @@ MADE_UP: Final = timedelta(days=15)
 """Age up to which missed hours are summed; enough to rehearse a week with its baselines."""
 
 # A call counts in the hour in which it began. Calls with a budget of their own, such as those of
-# evaluations, are no baseline of what users spend. Rows are written in a fixed order to avoid deadlocks.
+# evaluations, are no baseline of what users spend. Rows are written in a fixed order to avoid
+# deadlocks.
 _SUM_UP: Final = f"""
 WITH calls AS MATERIALIZED (
     SELECT date_trunc('hour', a.started_at, 'UTC') AS hour, a.feature, a.user_id,
